@@ -1,0 +1,50 @@
+"""The kinds of error, told apart once.
+
+Whoever reads a message has one question: is it mine to mend? The kind answers it, so that no caller has to look
+into the text. `Config`: the user's configuration. `Unsupported`: this kernel, interpreter or account can't.
+`Foreign`: somebody else's object is in the way. `Bug`: none of these, so it is ours.
+"""
+
+from collections import namedtuple
+
+CONFIG = "config"
+UNSUPPORTED = "unsupported"
+FOREIGN = "foreign"
+BUG = "bug"
+
+# Something that is wrong but stops nobody else: `where` is what to look at ("viscum.iperf.dest_ip", "br-lan"),
+# `service` the section that is skipped for it ("" for none), `message` says what is wrong and what would be right.
+Problem = namedtuple("Problem", ("kind", "service", "where", "message"))
+
+
+class ViscumError(Exception):
+    """An error of a known kind; its text is a sentence for the user, with the remedy."""
+
+    kind = BUG
+
+
+class ConfigError(ViscumError):
+    kind = CONFIG
+
+
+class UnsupportedError(ViscumError):
+    kind = UNSUPPORTED
+
+
+class ForeignError(ViscumError):
+    kind = FOREIGN
+
+
+class UciError(ConfigError):
+    """A file that is not UCI syntax. `file` and `line` (from 1) say where; `reason` says what."""
+
+    def __init__(self, file, line, reason):
+        super().__init__("%s:%d: %s" % (file, line, reason))
+        self.file = file
+        self.line = line
+        self.reason = reason
+
+
+def problem_text(problem):
+    """One line for people: `where: message`."""
+    return "%s: %s" % (problem.where, problem.message)
