@@ -1,0 +1,42 @@
+"""What CPython and MicroPython do differently, behind one set of names.
+
+The two files beside this one define the same functions over the C library (ctypes here, ffi there); everything else in
+the agent is the Python that both share. A system call that fails raises OSError with its errno.
+
+    setns(fd)  unshare(flags)  mount(source, target, fstype, flags)  umount(target)   namespaces(7), mount(2)
+    fd_open(path, flags, mode=0)  fd_close(fd)  flock(fd)                             open(2), flock(2)
+    fork()  execve(path, argv, env)  exit_now(code)  waitpid(pid, flags)  dup2(a, b)  processes
+    setsid()  drop_privileges(uid, gid)  no_new_privs()  chdir(path)  umask(mask)     before exec, in the child
+    pidfd_open(pid)  pidfd_kill(pidfd, signal)  poll_fd(fd, milliseconds)             pidfd_open(2), poll(2)
+    getpid()  geteuid()  strerror(errno)  monotonic()  netlink_socket(protocol)
+"""
+
+import sys
+
+# From the kernel's uapi headers, the same on every architecture that OpenWrt has (mips differs in none of these).
+CLONE_NEWNS = 0x00020000  # linux/sched.h
+CLONE_NEWNET = 0x40000000
+MS_BIND = 4096  # linux/mount.h
+MS_REC = 16384
+MS_SLAVE = 1 << 19
+MNT_DETACH = 2
+SIGTERM = 15
+SIGKILL = 9
+WNOHANG = 1
+NETLINK_ROUTE = 0  # linux/netlink.h
+NETLINK_NETFILTER = 12
+SOL_NETLINK = 270  # linux/socket.h
+NETLINK_CAP_ACK = 10
+NETLINK_EXT_ACK = 11
+NETLINK_GET_STRICT_CHK = 12  # kernel 4.20
+
+# MicroPython's errno module has only some. These are the same everywhere (asm-generic/errno-base.h), and EADDRNOTAVAIL,
+# which mips numbers in its own way, is in the two files.
+EPERM, ENOENT, ESRCH, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 3, 13, 16, 17, 19, 22
+
+MICROPYTHON = sys.implementation.name == "micropython"
+
+if MICROPYTHON:
+    from .micropython import *  # noqa: F403
+else:
+    from .cpython import *  # noqa: F403

@@ -1,0 +1,12 @@
+"""The only border to the kernel. Back ends: `native` (our own messages) and `pyroute2`; `script` renders operations as text."""
+
+
+def open_border(name):
+    """The back end of that name ("native", "pyroute2"), open. Raises UnsupportedError when it can't be had here."""
+    if name == "pyroute2":
+        from .pyroute2 import Pyroute2
+
+        return Pyroute2()
+    from .native import Native
+
+    return Native()

@@ -1,0 +1,74 @@
+# Everything a developer types. What a target needs it installs itself (tools/setup.sh), into .venv and .cache, and from
+# Debian's packages: so the first run is slow and needs root, and later ones start at once. Tests that touch the kernel
+# need root as well.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PYTEST := $(PYTHON) -m pytest
+MICROPYTHON := .cache/micropython/micropython
+SETUP := tools/setup.sh
+
+# The agent's files that are not for MicroPython: the other interpreter's half, and what needs a library of CPython's.
+CPYTHON_ONLY := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2.py viscum_agent/kernel/pyroute2_backend.py
+SHELL_SCRIPTS = $(wildcard tools/*.sh) $(shell find tests -name '*.sh') .ci/run
+
+.DEFAULT_GOAL := help
+.PHONY: help setup test test-cpython test-micropython test-vm vm lint format demo bench tox clean
+.NOTPARALLEL:
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
+
+setup: ## install all that the targets below need
+	@$(SETUP) venv apt micropython kernel
+
+test: lint test-cpython test-micropython test-vm ## everything that must pass
+
+test-cpython: ## unit, golden and namespace tests under CPython
+	@$(SETUP) venv apt
+	$(PYTEST)
+
+# First that each file of the agent is in the shared subset at all: it compiles and loads.
+# Then the tests that drive MicroPython themselves belong here, one line each.
+test-micropython: ## what also runs under MicroPython
+	@$(SETUP) venv apt micropython
+	@for file in $$(find viscum_agent -name '*.py' | sort); do \
+		case " $(CPYTHON_ONLY) " in *" $$file "*) continue ;; esac; \
+		module=$$(echo "$$file" | sed -e 's,/__init__\.py$$,,' -e 's,\.py$$,,' -e 's,/,.,g'); \
+		MICROPYPATH=.:.frozen $(MICROPYTHON) -c "import $$module" || { echo "MicroPython cannot import $$module"; exit 1; }; \
+	done
+	@echo "MicroPython imports every module of the agent"
+
+test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
+	@$(SETUP) venv kernel
+	tests/vm/run.sh
+
+vm: test-vm ## the same as test-vm
+
+lint: ## style, types, shell scripts
+	@$(SETUP) venv apt
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	shellcheck $(SHELL_SCRIPTS)
+
+format: ## lay the Python files out as lint wants them
+	@$(SETUP) venv
+	$(VENV)/bin/ruff check --fix-only .
+	$(VENV)/bin/ruff format .
+
+demo: ## a client, a router and a service in namespaces of this machine
+	@$(SETUP) venv apt
+	tools/demo.sh
+
+bench: ## measure the datapaths side by side
+	@$(SETUP) venv apt micropython
+	$(PYTHON) bench/run.py
+
+tox: ## the second netlink back end against the oldest and newest pyroute2
+	@$(SETUP) venv apt
+	$(VENV)/bin/tox run
+
+clean: ## remove all that was made here; Debian packages stay
+	rm -rf .venv .cache .tox build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis viscum.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

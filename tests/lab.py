@@ -1,0 +1,259 @@
+"""A lab of network namespaces: client -- router -- cloud, as the tests, the demo and the benchmarks need it.
+
+    client 192.168.77.2 --- lan0 [router] wan0 --- 198.51.100.2 cloud (also 203.0.113.10, ...)
+           2001:db8:77::2                              2001:db8:100::2 (also 2001:db8:cafe::10)
+
+Every namespace gets a name that no other has, everything is removed by `close`, also after a failure. Commands are run
+in a namespace by nsenter and not by `ip netns exec`: that would give them mounts of their own, in which no named
+namespace can be made.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = Path(
+    "/tmp/viscum-lab-programs"
+)  # for services: readable by everybody, unlike a developer's checkout perhaps
+CLOUD = ("203.0.113.10", "203.0.113.11", "203.0.113.12", "198.18.5.5")
+CLOUD6 = ("2001:db8:cafe::10", "2001:db8:cafe::11")
+CPYTHON = (sys.executable,)
+MICROPYTHON = (str(ROOT / ".cache/micropython/micropython"), "-X", "heapsize=16M")
+
+
+class Lab:
+    """Use as a context manager. `viscum` is how the command is started: CPYTHON or MICROPYTHON."""
+
+    def __init__(self, tmp, interpreter=CPYTHON, clients=1, ipv6=True):
+        self.tmp = Path(tmp)
+        self.confdir = self.tmp / "config"
+        self.interpreter = interpreter
+        self._clients = clients
+        self._ipv6 = ipv6
+        self._processes = []
+        tag = "l%x" % (os.getpid() * 1000 + int(time.time() * 1000) % 1000)
+        self.router, self.cloud = tag + "-router", tag + "-cloud"
+        self.clients = [tag + "-client%d" % number for number in range(clients)]
+        self.client = self.clients[0]
+
+    def __enter__(self):
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _build(self):
+        self.confdir.mkdir(parents=True, exist_ok=True)
+        PROGRAMS.mkdir(mode=0o755, exist_ok=True)
+        shutil.copy(ROOT / "tests/echo.py", PROGRAMS)
+        for ns in [self.router, self.cloud] + self.clients:
+            ip("netns", "add", ns)
+            ip("-n", ns, "link", "set", "lo", "up")
+            # No duplicate address detection: else nobody finds his neighbours in the first second.
+            self.run(ns, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+        for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+            self.run(self.router, "sysctl", "-qw", key + "=1")
+        self._wire(self.cloud, "eth0", self.router, "wan0", "198.51.100", "2001:db8:100")
+        for number, client in enumerate(self.clients):
+            self._wire(
+                client,
+                "eth0",
+                self.router,
+                "lan%d" % number,
+                "192.168.%d" % (77 + number),
+                "2001:db8:%d" % (77 + number),
+            )
+        for address in CLOUD:
+            ip("-n", self.cloud, "addr", "add", address + "/32", "dev", "lo")
+            ip("-n", self.router, "route", "add", address + "/32", "via", "198.51.100.2")
+        for address in CLOUD6 if self._ipv6 else ():
+            ip("-n", self.cloud, "addr", "add", address + "/128", "dev", "lo", "nodad")
+            ip("-n", self.router, "-6", "route", "add", address + "/128", "via", "2001:db8:100::2")
+
+    def _wire(self, ns, dev, router, port, net4, net6):
+        """A veth pair from a host (.2) to the router (.1), which is its default gateway."""
+        ip("-n", router, "link", "add", port, "type", "veth", "peer", "name", dev, "netns", ns)
+        for where, name, end in ((router, port, "1"), (ns, dev, "2")):
+            ip("-n", where, "link", "set", name, "up")
+            ip("-n", where, "addr", "add", "%s.%s/24" % (net4, end), "dev", name)
+            if self._ipv6:
+                ip("-n", where, "addr", "add", "%s::%s/64" % (net6, end), "dev", name, "nodad")
+        ip("-n", ns, "route", "add", "default", "via", net4 + ".1")
+        if self._ipv6:
+            ip("-n", ns, "-6", "route", "add", "default", "via", net6 + "::1")
+
+    def close(self):
+        shutil.rmtree(PROGRAMS, ignore_errors=True)
+        for process in self._processes:
+            kill(process)
+        self._processes = []
+        if self.router in namespaces():
+            self.clear()
+        for ns in [self.router, self.cloud] + self.clients:
+            if ns in namespaces():
+                for pid in pids_in(ns):
+                    os.kill(pid, signal.SIGKILL)
+                ip("netns", "del", ns)
+
+    def clear(self):
+        """Takes away what Viscum made, without asking Viscum: for the end of a test that failed."""
+        for ns in [name for name in namespaces() if name.startswith("viscum-")]:
+            for pid in pids_in(ns):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda ns=ns: not pids_in(ns), 5)
+            ip("netns", "del", ns)
+
+    # Commands
+
+    def command(self, ns, *words):
+        return ["nsenter", "--net=/run/netns/" + ns, *map(str, words)]
+
+    def run(self, ns, *words, check=True, timeout=60, **options):
+        """Runs a command in a namespace; its result has stdout and stderr as text."""
+        return run(*self.command(ns, *words), check=check, timeout=timeout, **options)
+
+    def start(self, ns, *words, **options):
+        """Starts a command in a namespace; `close` ends it."""
+        options.setdefault("stdout", subprocess.DEVNULL)
+        options.setdefault("stderr", subprocess.DEVNULL)
+        process = subprocess.Popen(self.command(ns, *words), stdin=subprocess.DEVNULL, **options)
+        self._processes.append(process)
+        return process
+
+    # Viscum
+
+    def configure(self, text, name="viscum"):
+        (self.confdir / name).write_text(text)
+
+    def viscum(self, *words, check=True, interpreter=None):
+        """Runs `viscum` on the router with this lab's configuration."""
+        return self.run(
+            self.router,
+            *(interpreter or self.interpreter),
+            "-m",
+            "viscum_agent",
+            "-c",
+            self.confdir,
+            *words,
+            check=check,
+            cwd=ROOT,
+            env={**os.environ, "MICROPYPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+
+    def status(self, name):
+        for row in json.loads(self.viscum("status", "--json").stdout):
+            if row["name"] == name:
+                return row
+        raise LookupError(name)
+
+    # Servers and clients that say who answered
+
+    def serve_cloud(self, *ports):
+        """Starts the echo server on the addresses of the cloud; it answers with "cloud"."""
+        return self.serve(self.cloud, "cloud@" + ",".join(CLOUD + CLOUD6), *ports)
+
+    def serve(self, ns, who, *ports):
+        """Starts the echo server (tests/echo.py) in a namespace; it answers with `who`."""
+        process = self.start(ns, sys.executable, ROOT / "tests/echo.py", "serve", who, *ports)
+        for port in ports:
+            wait_for(lambda port=port: listens(ns, port), 10)
+        return process
+
+    def ask(self, protocol, address, port, ns=None, timeout=2):
+        """Who answers a client there: (name, the server's view of its own address), or ("", reason)."""
+        words = (sys.executable, ROOT / "tests/echo.py", "ask", protocol, address, port, timeout)
+        return tuple(json.loads(self.run(ns or self.client, *words).stdout))
+
+
+def echo_command(who, *ports):
+    """The echo server as a service's command: Debian's own Python, as an unprivileged user may not look into a developer's home."""
+    return "/usr/bin/python3 %s serve %s %s" % (PROGRAMS / "echo.py", who, " ".join(map(str, ports)))
+
+
+def service(name, command, *lines):
+    """A UCI service section, enabled; `lines` are further lines."""
+    text = ["config service '%s'" % name, "option enabled 1", 'option command "%s"' % command]
+    return "\n\t".join(text + list(lines)) + "\n\n"
+
+
+def ip(*words):
+    return run("ip", *words).stdout
+
+
+def run(*words, check=True, timeout=60, **options):
+    result = subprocess.run(words, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, **options)
+    if check and result.returncode:
+        raise AssertionError(
+            "%s: exit %d\n%s%s" % (" ".join(map(str, words)), result.returncode, result.stdout, result.stderr)
+        )
+    return result
+
+
+def namespaces():
+    return [line.split()[0] for line in ip("netns", "list").splitlines() if line]
+
+
+def pids_in(ns):
+    return [int(pid) for pid in run("ip", "netns", "pids", ns, check=False).stdout.split()]
+
+
+def kill(process):
+    if process.poll() is None:
+        process.kill()
+    process.wait(10)
+
+
+def listens(ns, port):
+    """Whether something is open for clients on a TCP or UDP port in a namespace."""
+    found = run("nsenter", "--net=/run/netns/" + ns, "ss", "-Hlntu").stdout
+    return any(line.split()[4].endswith(":%s" % str(port).split("/")[-1]) for line in found.splitlines())
+
+
+def wait_for(condition, seconds):
+    """Waits until a condition holds; fails the test when it does not within the time."""
+    give_up = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > give_up:
+            raise AssertionError("did not happen within %s s" % seconds)
+        time.sleep(0.02)
+
+
+def snapshot(ns):
+    """Everything of a namespace that a neighbour could harm, as text: to be compared before and after."""
+    commands = (
+        "ip -d link show",
+        "ip addr show",
+        "ip route show table all",
+        "ip -6 route show table all",
+        "ip rule show",
+        "tc qdisc show",
+        "nft list ruleset",
+    )
+    text = [run("nsenter", "--net=/run/netns/" + ns, *command.split(), check=False).stdout for command in commands]
+    for link in json.loads(run("ip", "-n", ns, "-j", "link", "show").stdout):
+        for side in ("ingress", "egress"):
+            text.append(
+                run(
+                    "nsenter",
+                    "--net=/run/netns/" + ns,
+                    "tc",
+                    "filter",
+                    "show",
+                    "dev",
+                    link["ifname"],
+                    side,
+                    check=False,
+                ).stdout
+            )
+    return "\n".join(text)

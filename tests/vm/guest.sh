@@ -1,0 +1,32 @@
+#!/bin/sh
+# Runs inside the guest, started by run.sh: guest.sh RESULTS. All that the tests print goes to a file there, because the
+# console is a slow serial line; the last thing written is pytest's exit status.
+set -u
+
+results=$1
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root" || exit 1
+exec >>"$results/pytest.txt" 2>&1 </dev/null
+
+export PATH="$root/.venv/bin:$PATH"
+export VISCUM_GUEST=1 # tests/vm/conftest.py runs nowhere else
+unset PYTHONDONTWRITEBYTECODE # the agent is started many times, and compiling is slow here
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 # a second each
+
+ip link set lo up
+mkdir -p /run/netns
+mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
+mountpoint -q /sys/fs/cgroup || mount -t cgroup2 cgroup2 /sys/fs/cgroup
+echo "Linux $(uname -r), up after $(cut -d. -f1 /proc/uptime) s"
+
+set --
+while IFS= read -r argument; do
+    set -- "$@" "$argument"
+done <"$results/arguments"
+
+# A test may take longer than elsewhere: work is some ten times slower here.
+pytest tests/vm -p pytest_timeout -p no:cacheprovider --timeout 300 --durations 10 "$@"
+status=$?
+echo "The guest was up for $(cut -d. -f1 /proc/uptime) s"
+echo "$status" >"$results/status"
+sync

@@ -1,0 +1,231 @@
+#!/bin/sh
+# Installs what the tests need, part by part, so that a fresh Debian machine needs nothing by hand:
+#
+#   venv         .venv with the test tools and the agent itself (editable)
+#   apt          Debian packages that the tests on this machine's own kernel use
+#   micropython  .cache/micropython/: the other interpreter, with ffi, next to its own C library
+#   kernel       .cache/vm/: a full Debian kernel, and what boots it in software emulation (about 300 MB in all)
+#
+# Each part leaves a stamp in .cache/ and is skipped while the stamp fits its inputs and the things are really there.
+# Needs root where packages are missing.
+set -eu
+
+cd "$(dirname "$0")/.."
+ROOT=$(pwd)
+CACHE=$ROOT/.cache
+VENV=$ROOT/.venv
+TRIXIE=$CACHE/trixie # apt's state for the newer release, apart from the machine's own
+
+APT_PACKAGES="iproute2 nftables iperf3 procps shellcheck strace"
+# micropython and, of the libraries it loads, those that this release has not or has too old.
+MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
+# busybox-static and no plain busybox: virtme-ng runs it in an initramfs that has no C library. `file` tells it the
+# version of a kernel.
+KERNEL_APT_PACKAGES="qemu-system-x86 kmod udev busybox-static file iproute2 nftables iw hostapd iperf3"
+KERNEL_PATTERN='^linux-image-6\.12\.[0-9]+[^-]*-amd64$' # the series of OpenWrt 25.12
+VIRTME="virtme-ng==1.42"
+# Shares the machine's files with the guest, four times as fast as what qemu has built in; not in Debian before trixie.
+VIRTIOFSD_PACKAGES="virtiofsd libc6 libgcc-s1 libcap-ng0 libseccomp2"
+
+say() { printf 'setup: %s\n' "$*"; }
+die() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+# stamp PART INPUT...: what .cache/PART.stamp holds when PART was made by this recipe from these inputs.
+stamp() {
+    part=$1
+    shift
+    printf '%s %s\n' "$part" "$*" | sha256sum | cut -d' ' -f1
+}
+stamped() { [ "$(cat "$CACHE/$1.stamp" 2>/dev/null)" = "$2" ]; }
+
+# Debian's own tools wait for one another, but `apt-get update` gives up at once when another one runs: so all of
+# this script's go through here, one at a time, and try for five minutes.
+apt_get() {
+    tries=0
+    until DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" \
+        >"$CACHE/apt.log" 2>&1; do
+        tries=$((tries + 1))
+        if [ "$tries" -ge 60 ] || ! grep -q 'Could not get lock' "$CACHE/apt.log"; then
+            tail -n 30 "$CACHE/apt.log" >&2
+            die "apt-get $* failed"
+        fi
+        sleep 5
+    done
+}
+
+# Prints those of the packages that are not installed.
+missing() {
+    for package; do
+        state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=none
+        [ "$state" = installed ] || printf '%s ' "$package"
+    done
+}
+
+UPDATED=no
+update_once() {
+    [ "$UPDATED" = no ] || return 0
+    apt_get update
+    UPDATED=yes
+}
+
+install_packages() {
+    wanted=$(missing "$@")
+    [ -n "$wanted" ] || return 0
+    [ "$(id -u)" = 0 ] || die "needs root to install: $wanted"
+    say "installing $wanted"
+    update_once
+    # shellcheck disable=SC2086 # a list of words
+    apt_get install -y --no-install-recommends $wanted
+}
+
+only_amd64() {
+    [ "$(dpkg --print-architecture)" = amd64 ] || die "the part '$1' is for amd64 machines only"
+}
+
+setup_venv() {
+    python=$(command -v python3 || true)
+    if [ -z "$python" ] || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        install_packages python3 python3-venv
+        python=$(command -v python3)
+    fi
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die "$python is older than Python 3.11"
+    # What follows the first tool's table is settings of tools: nothing to install.
+    want=$(stamp venv "$ROOT" "$(sed '/^\[tool\.pytest/,$d' pyproject.toml)")
+    if stamped venv "$want" && [ -x "$VENV/bin/pytest" ] && [ -x "$VENV/bin/ruff" ] && [ -x "$VENV/bin/mypy" ] &&
+        [ -x "$VENV/bin/tox" ] && "$VENV/bin/python" -c 'import pytest, viscum_agent' 2>/dev/null; then
+        return
+    fi
+    say "making .venv"
+    # A venv whose interpreter has gone, or that was made at another path, cannot be mended.
+    if ! "$VENV/bin/python" -c '' 2>/dev/null || ! "$VENV/bin/pip" --version >/dev/null 2>&1; then
+        python3 -m venv --clear "$VENV"
+    fi
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check -e '.[test]'
+    printf '%s\n' "$want" >"$CACHE/venv.stamp"
+}
+
+setup_apt() {
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $APT_PACKAGES
+}
+
+# apt_trixie ARGUMENT...: apt-get for Debian trixie, with nothing of the machine's own lists, cache or status.
+apt_trixie() {
+    apt_get -o Dir::Etc::SourceList="$TRIXIE/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
+        -o Dir::State="$TRIXIE/state" -o Dir::State::status="$TRIXIE/state/status" -o Dir::Cache="$TRIXIE/cache" \
+        -o APT::Default-Release= -o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
+}
+
+# The mirror that this machine uses for its own release.
+debian_mirror() {
+    # shellcheck source=/dev/null
+    codename=$(. /etc/os-release && printf '%s' "$VERSION_CODENAME")
+    # shellcheck disable=SC2016 # apt replaces these words, not the shell
+    apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+        awk -v release="$codename" '$1 == release { print $2; exit }'
+}
+
+# unpack_trixie FOLDER PROGRAM LAUNCHER PACKAGE...: unpacks packages of Debian trixie into a folder, nothing of the machine
+# is touched. They need trixie's C library, which is among them: LAUNCHER starts PROGRAM (a path in the folder) with it.
+unpack_trixie() {
+    folder=$1
+    program=$2
+    launcher=$1/$3
+    shift 3
+    [ -f /usr/share/keyrings/debian-archive-trixie-automatic.gpg ] || {
+        update_once
+        apt_get install -y --no-install-recommends debian-archive-keyring
+    }
+    mirror=$(debian_mirror)
+    [ -n "$mirror" ] || die "no Debian mirror among the machine's apt sources"
+    rm -rf "$TRIXIE" "$folder"
+    mkdir -p "$TRIXIE/state/lists/partial" "$TRIXIE/cache/archives/partial" "$TRIXIE/packages" "$folder"
+    : >"$TRIXIE/state/status"
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$mirror" \
+        >"$TRIXIE/sources.list"
+    apt_trixie update
+    (cd "$TRIXIE/packages" && apt_trixie download "$@")
+    for package in "$TRIXIE"/packages/*.deb; do
+        dpkg -x "$package" "$folder"
+    done
+    rm -rf "$TRIXIE"
+    cat >"$launcher" <<EOF
+#!/bin/sh
+# Starts the program with the C library that was unpacked beside it.
+here=\$(dirname "\$0")
+lib=\$here/usr/lib/x86_64-linux-gnu
+exec "\$lib/ld-linux-x86-64.so.2" --library-path "\$lib" "\$here/$program" "\$@"
+EOF
+    chmod +x "$launcher"
+}
+
+setup_micropython() {
+    only_amd64 micropython
+    want=$(stamp micropython 2 "$MICROPYTHON_PACKAGES")
+    if stamped micropython "$want" && "$CACHE/micropython/micropython" -c 'import ffi' 2>/dev/null; then
+        return
+    fi
+    say "fetching MicroPython"
+    # shellcheck disable=SC2086 # a list of words
+    unpack_trixie "$CACHE/micropython" usr/bin/micropython micropython $MICROPYTHON_PACKAGES
+    "$CACHE/micropython/micropython" -c 'import ffi; ffi.open("libc.so.6").func("i", "getpid", "")()' ||
+        die "MicroPython does not run"
+    printf '%s\n' "$want" >"$CACHE/micropython.stamp"
+}
+
+setup_kernel() {
+    only_amd64 kernel
+    setup_venv
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $KERNEL_APT_PACKAGES
+    [ -x "$VENV/bin/vng" ] || "$VENV/bin/python" -m pip install -qq --disable-pip-version-check "$VIRTME"
+    want=$(stamp kernel 2 "$KERNEL_PATTERN" "$VIRTIOFSD_PACKAGES")
+    version=$(cat "$CACHE/vm/version" 2>/dev/null || true)
+    if stamped kernel "$want" && [ -f "$CACHE/vm/kernel/boot/vmlinuz-$version" ] &&
+        "$CACHE/vm/virtiofsd/virtiofsd" --version >/dev/null 2>&1; then
+        return
+    fi
+    fetch_kernel
+    say "fetching virtiofsd"
+    # shellcheck disable=SC2086 # a list of words
+    unpack_trixie "$CACHE/vm/virtiofsd" usr/libexec/virtiofsd virtiofsd $VIRTIOFSD_PACKAGES
+    "$CACHE/vm/virtiofsd/virtiofsd" --version >/dev/null || die "virtiofsd does not run"
+    printf '%s\n' "$want" >"$CACHE/kernel.stamp"
+}
+
+# Unpacks the newest kernel of the series into .cache/vm/kernel. It is not installed: no boot loader, no hooks, and the
+# machine keeps its own; virtme-ng finds the modules beside the image.
+fetch_kernel() {
+    # A package that the lists name may be gone from the mirror, where security updates replace kernels.
+    update_once
+    image=$(apt-cache pkgnames linux-image-6.12. | grep -E "$KERNEL_PATTERN" | sort -V | tail -n 1)
+    [ -n "$image" ] || die "no package like $KERNEL_PATTERN among the machine's apt sources"
+    say "fetching $image"
+    rm -rf "$CACHE/vm/kernel" "$CACHE/vm/download"
+    mkdir -p "$CACHE/vm/kernel" "$CACHE/vm/download"
+    (cd "$CACHE/vm/download" && apt_get -o APT::Sandbox::User=root download "$image")
+    dpkg -x "$CACHE/vm/download/"*.deb "$CACHE/vm/kernel"
+    rm -rf "$CACHE/vm/download"
+    version=${image#linux-image-}
+    depmod -b "$CACHE/vm/kernel" "$version"
+    printf '%s\n' "$version" >"$CACHE/vm/version"
+}
+
+[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|micropython|kernel ..."
+for part; do
+    case $part in
+    venv | apt | micropython | kernel) ;;
+    *) die "no part '$part'; there are: venv apt micropython kernel" ;;
+    esac
+done
+mkdir -p "$CACHE"
+# One set-up at a time: two that make the same folder would take it from each other.
+exec 9>"$CACHE/setup.lock"
+flock 9
+for part; do
+    "setup_$part"
+done

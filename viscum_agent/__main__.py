@@ -1,0 +1,7 @@
+"""`python -m viscum_agent` and `micropython -m viscum_agent` are the command line."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,187 @@
+"""Brings the kernel to the plan, service by service, checks that it is there, and takes back what failed.
+
+A service is made whole or not at all: the redirect last, so that no client is sent to something unfinished. When a step
+fails, the kernel is read again and the service brought back to what it had before (nothing, if it is new). Other
+services are not touched. At the end one fresh dump has to agree with the plan: what the kernel silently did otherwise
+is an error too.
+"""
+
+from collections import namedtuple
+
+from .diff import diff, diff_shared, kind, removal, same_frame
+from .errors import BUG, Problem, ViscumError
+from .kernel import script
+from .objects import HashTable, Qdisc
+from .observe import observe
+
+# `done` are the names of services that were changed, `problems` what failed, by service.
+Result = namedtuple("Result", ("done", "problems"))
+
+
+class Applier:
+    """`border` is the back end; `programs` starts and stops what runs in the namespaces (program.Programs), None for
+    kernel objects only."""
+
+    def __init__(self, border, programs=None, package="viscum"):
+        self._border = border
+        self._programs = programs
+        self._package = package
+        self._problems = []
+        self._done = []
+
+    def run(self, plan, dump, keep=()):
+        """Applies a Plan, given the Dump that it was made from. Services in `keep` stay as they are."""
+        before = observe(dump)
+        wanted = {part.service.name: part for part in plan.services}
+        if before.orphans:
+            self._guard("", lambda: self._border.apply(removal(before.orphans)))
+        for name in sorted(before.services):
+            if name not in wanted and name not in keep:
+                self._guard(name, lambda name=name: self._take_down(name, before))
+        shared = [found.item for found in before.shared]
+        failed = [part.service.name for part in plan.services if not self._bring_up(part, before, shared)]
+        self._settle(wanted, failed, before, keep)
+        return Result(self._done, self._problems)
+
+    def _guard(self, name, step):
+        """Whether a step went well; if not, its reason is kept."""
+        try:
+            step()
+        except ViscumError as error:
+            self._report(error.kind, name, str(error))
+            return False
+        return True
+
+    def _report(self, kind_of_error, name, text):
+        where = "%s.%s" % (self._package, name) if name else self._package
+        self._problems.append(Problem(kind_of_error, name, where, text))
+
+    def _take_down(self, name, observed):
+        """Clients go to the cloud first, then the program ends, then the rest goes."""
+        found = observed.of(name)
+        self._border.apply(removal(_filters(found)))
+        if self._programs:
+            self._programs.stop(name)
+        self._border.apply(removal(_others(found)))
+        self._done.append(name)
+
+    def _bring_up(self, part, before, shared):
+        """Whether a service is as planned now; if not it is as it was before, or down when its program can't answer."""
+        name = part.service.name
+        found = before.of(name)
+        programs = self._programs
+        if programs and (programs.stale(part.service) or (found and not same_frame(part.items, found))):
+            if not self._guard(name, lambda: self._withdraw(name, found)):
+                return False
+            found = _others(found)
+        first, redirect = _halves(part, found, before, shared)
+        if not self._guard(name, lambda: self._border.apply(first)):
+            self._restore(name, before.of(name), shared)
+            return False
+        if programs and not self._guard(name, lambda: programs.start(part.service)):
+            self._restore(name, [], shared)
+            return False
+        if not self._guard(name, lambda: self._border.apply(redirect)):
+            self._restore(name, before.of(name), shared)
+            return False
+        shared.extend([operation.new for operation in redirect if _is_shared(operation)])
+        if first or redirect:
+            self._done.append(name)
+        return True
+
+    def _withdraw(self, name, found):
+        self._border.apply(removal(_filters(found)))
+        self._programs.stop(name)
+
+    def _restore(self, name, old, shared):
+        """Back to what a service had (Found objects), none for down; `shared` becomes what is there now."""
+        if not old and self._programs:
+            self._programs.stop(name)
+        now = observe(self._border.dump())
+        shared[:] = [found.item for found in now.shared]
+        operations = diff([found.item for found in old], now.of(name))
+        self._guard(name, lambda: self._border.apply(operations))
+
+    def _settle(self, wanted, failed, before, keep):
+        """One look at the result: takes away shared objects that nobody needs, and finds what is not as planned."""
+        now = observe(self._border.dump())
+        good = [wanted[name] for name in wanted if name not in failed]
+        surplus = _surplus(good, list(keep) + failed, now)
+        if surplus:
+            self._guard("", lambda: self._border.apply(surplus))
+        for part in good:
+            name = part.service.name
+            left = diff(part.items, now.of(name))
+            if left:
+                self._report(BUG, name, "the kernel did not take it as planned: " + "; ".join(script.lines(left)[:3]))
+                self._restore(name, before.of(name), [])
+
+
+def _filters(found):
+    return [each for each in found if kind(each.item) == "Filter"]
+
+
+def _others(found):
+    return [each for each in found if kind(each.item) != "Filter"]
+
+
+def _is_shared(operation):
+    return kind(operation.new or operation.old) in ("Qdisc", "HashTable")
+
+
+def _halves(part, found, observed, shared):
+    """The operations of a service before its program starts, and those after: the redirect, and what it replaces.
+
+    `shared` are the shared objects that are there by now.
+    """
+    operations = diff(part.items, found)
+    cut = _redirect_start(operations)
+    missing = [operation for operation in diff_shared(part.shared, observed)[0] if operation.new not in shared]
+    return operations[:cut], missing + operations[cut:]
+
+
+def _redirect_start(operations):
+    """Where the redirect begins: at the first filter that is made, else where nothing but removals is left."""
+    for position, operation in enumerate(operations):
+        if operation.verb != "del" and kind(operation.new) == "Filter":
+            return position
+    position = len(operations)
+    while position and operations[position - 1].verb == "del":
+        position -= 1
+    return position
+
+
+def _surplus(parts, others, observed):
+    """The removal of shared objects that neither the plan's parts nor the other services rest on."""
+    needed = set()
+    for part in parts:
+        needed.update(part.shared)
+    for name in others:
+        needed.update(shared_of(observed.of(name)))
+    return diff_shared(needed, observed)[1]
+
+
+def shared_of(found):
+    """The shared objects that observed filters rest on."""
+    needed = set()
+    for each in _filters(found):
+        needed.add(Qdisc(each.item.dev))
+        if each.item.bucket >= 0:
+            needed.add(HashTable(each.item.dev, each.item.prio, each.item.protocol))
+    return needed
+
+
+def pending(plan, observed, keep=()):
+    """What `run` would do, as [(heading, operations)] in the order of doing: what `viscum plan` prints."""
+    wanted = {part.service.name: part for part in plan.services}
+    parts = [("left over", removal(observed.orphans))]
+    for name in sorted(observed.services):
+        if name not in wanted and name not in keep:
+            parts.append((name, removal(observed.of(name))))
+    shared = [found.item for found in observed.shared]
+    for part in plan.services:
+        first, redirect = _halves(part, observed.of(part.service.name), observed, shared)
+        shared.extend([operation.new for operation in redirect if _is_shared(operation)])
+        parts.append((part.service.name, first + redirect))
+    parts.append(("shared", _surplus(plan.services, keep, observed)))
+    return [(heading, operations) for heading, operations in parts if operations]

@@ -1,0 +1,201 @@
+"""`viscum`: what a person or a script types. Words in, text or JSON out, and an exit code; the work is done elsewhere.
+
+Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage. `argparse` is not used: it costs CPython on a router 5
+MB and is another one under MicroPython.
+"""
+
+import sys
+
+from . import __version__, compat, process, status
+from .errors import ConfigError, ViscumError, problem_text
+from .kernel import script
+from .objects import ns_name
+from .state import State
+from .ujson import dumps
+
+CONFDIR = "/etc/config"
+LOCK = "/var/run/viscum.lock"
+O_RDWR = 2
+
+USAGE = (
+    """usage: viscum [-c CONFDIR] COMMAND
+
+  check               every problem of the configuration; exit code 1 when there is one
+  plan                what `up` would do, as the commands that a person would type
+  up [NAME...]        bring the enabled services (or the named ones) up
+  down [NAME...]      take all services (or the named ones) down
+  status [NAME...]    a table of the services
+  exec NAME -- CMD    run a command in a service's namespace
+
+options:
+  -c CONFDIR          read the configuration from there (%s)
+  --json              check, plan, status: print JSON
+  --no-program        up, down: kernel objects only; programs are neither started nor stopped
+  --version           print the version
+"""
+    % CONFDIR
+)
+
+
+class Usage(Exception):
+    """The command line is wrong; the argument says how."""
+
+
+class Arguments:
+    """A parsed command line."""
+
+    def __init__(self, words):
+        self.confdir = CONFDIR
+        self.command = ""
+        self.names = []
+        self.rest = []
+        self.json = False
+        self.programs = True
+        words = list(words)
+        while words:
+            self._take(words.pop(0), words)
+
+    def _take(self, word, words):
+        if word == "--" and self.command == "exec":
+            self.rest = words[:]
+            del words[:]
+        elif word == "-c":
+            if not words:
+                raise Usage("-c needs a directory")
+            self.confdir = words.pop(0)
+        elif word == "--json":
+            self.json = True
+        elif word == "--no-program":
+            self.programs = False
+        elif word.startswith("-") and word not in ("--version", "--help", "-h", "-V"):
+            raise Usage("unknown option '%s'" % word)
+        elif not self.command:
+            self.command = word
+        else:
+            self.names.append(word)
+
+
+def main(words=None):
+    """Runs one command and returns its exit code."""
+    compat.start()
+    try:
+        arguments = Arguments(sys.argv[1:] if words is None else words)
+        if arguments.command in ("--version", "-V"):
+            print("viscum " + __version__)
+            return 0
+        if arguments.command in ("", "--help", "-h", "help"):
+            print(USAGE, end="")
+            return 0 if arguments.command else 2
+        if arguments.command not in COMMANDS:
+            raise Usage("unknown command '%s'" % arguments.command)
+        return COMMANDS[arguments.command](arguments)
+    except Usage as error:
+        sys.stderr.write("viscum: %s; see viscum --help\n" % error.args[0])
+        return 2
+    except ViscumError as error:
+        sys.stderr.write("viscum: %s\n" % error)
+        return 1
+
+
+def _known(arguments, state):
+    """The named services must be in the configuration or in the kernel."""
+    names = [service.name for service in state.configuration.services] + state.configuration.bad
+    for name in arguments.names:
+        if name not in names and name not in state.observed.services:
+            raise ConfigError("there is no service '%s'; there are: %s" % (name, ", ".join(sorted(names)) or "none"))
+
+
+def _root():
+    if compat.geteuid() != 0:
+        raise ViscumError("this needs root: it changes network namespaces and traffic control")
+
+
+def _lock():
+    """One change at a time: the lock goes with the process."""
+    compat.flock(compat.fd_open(LOCK, O_RDWR | compat.O_CREATE, 0o600))
+
+
+def _say(problems):
+    for problem in problems:
+        sys.stderr.write(problem_text(problem) + "\n")
+
+
+def check(arguments):
+    with State(arguments.confdir) as state:
+        state.look()
+        found = state.problems()
+        if arguments.json:
+            print(
+                dumps([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
+            )
+        else:
+            for problem in found:
+                print(problem_text(problem))
+    return 1 if found else 0
+
+
+def plan(arguments):
+    with State(arguments.confdir) as state:
+        state.look()
+        _say(state.problems())
+        steps = state.pending()
+        if arguments.json:
+            print(dumps([{"service": name, "commands": script.lines(operations)} for name, operations in steps]))
+        elif not steps:
+            print("# nothing to do")
+        else:
+            for name, operations in steps:
+                print("# " + name)
+                print("\n".join(script.lines(operations)))
+    return 1 if state.problems() else 0
+
+
+def up(arguments):
+    _root()
+    _lock()
+    with State(arguments.confdir) as state:
+        state.look()
+        _known(arguments, state)
+        result = state.up(arguments.names, arguments.programs)
+        wanted = [p for p in state.problems() if not arguments.names or p.service in arguments.names]
+    return _finish(result, wanted, "up")
+
+
+def down(arguments):
+    _root()
+    _lock()
+    with State(arguments.confdir) as state:
+        state.look()
+        _known(arguments, state)
+        result = state.down(arguments.names, arguments.programs)
+    return _finish(result, [], "down")
+
+
+def _finish(result, problems, word):
+    _say(problems + result.problems)
+    for name in result.done:
+        print("%s: %s" % (name, word))
+    return 1 if problems or result.problems else 0
+
+
+def show_status(arguments):
+    with State(arguments.confdir) as state:
+        state.look()
+        _known(arguments, state)
+        rows = [row for row in status.rows(state) if not arguments.names or row["name"] in arguments.names]
+    print(dumps(rows) if arguments.json else status.table(rows))
+    return 0
+
+
+def execute(arguments):
+    if len(arguments.names) != 1 or not arguments.rest:
+        raise Usage("exec takes a service's name, --, and a command")
+    _root()
+    name = arguments.names[0]
+    if not process.namespace_exists(name):
+        raise ConfigError("service '%s' is not up: there is no namespace %s" % (name, ns_name(name)))
+    process.execute(name, arguments.rest)
+    return 1
+
+
+COMMANDS = {"check": check, "plan": plan, "up": up, "down": down, "status": show_status, "exec": execute}

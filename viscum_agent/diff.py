@@ -1,0 +1,139 @@
+"""What has to be done so that the kernel holds what was planned: a pure function of two lists of records.
+
+Nothing is taken away before its successor is there: additions and changes come first, with the redirect last of them,
+then what is not wanted any more, with the redirect first. Only when a service's namespace or pair of devices is not
+what it should be is all of the service taken down and made again.
+"""
+
+from .objects import Mark, Operation
+
+# The order in which a service is made; it is taken down the other way round. A namespace gets its sysctls before it
+# gets devices, which take them over; the router's end of the pair gets its own when it is there.
+ORDER = (
+    "Namespace",
+    "Up",
+    "Sysctl",
+    "Veth",
+    "Host Sysctl",
+    "PktType",
+    "Address",
+    "Route",
+    "Nat",
+    "Rule",
+    "Qdisc",
+    "HashTable",
+    "Filter",
+)
+RANK = {name: rank for rank, name in enumerate(ORDER)}
+
+
+def rank(item):
+    name = type(item).__name__
+    return RANK["Host Sysctl" if name == "Sysctl" and item.ns == "" else name]
+
+
+# Objects that can be changed in place, by what stays the same when they are.
+KEYS = {
+    "Sysctl": lambda item: (item.ns, item.key),
+    "Veth": lambda item: (item.name, item.ns, item.peer),
+    "Route": lambda item: (item.ns, item.family, item.dst),
+    "Nat": lambda item: item.ns,
+    "PktType": lambda item: item.ns,
+    "Filter": lambda item: (item.dev, item.prio, item.protocol, item.kind, item.bucket, item.keys),
+}
+
+
+def kind(item):
+    return type(item).__name__
+
+
+def identity(item):
+    """What makes a wanted and an observed object the same one, perhaps with other values."""
+    key = KEYS.get(kind(item))
+    return (kind(item), key(item) if key else item)
+
+
+def diff(wanted, found):
+    """The operations from the Found objects of a service (observe) to the wanted ones (objects)."""
+    if not wanted:
+        return removal(found)
+    if not same_frame(wanted, found):
+        return removal(found) + [Operation("add", item, None, 0) for item in _ordered(wanted)]
+    return _in_place(wanted, found)
+
+
+def removal(found):
+    """Takes a whole service down. What is in its namespace or on its devices goes with them."""
+    operations = []
+    for name in ("Filter", "Rule", "Veth", "Namespace"):
+        for each in found:
+            if kind(each.item) == name:
+                operations.append(Operation("del", None, each.item, each.handle))
+    return operations
+
+
+def same_frame(wanted, found):
+    """Whether the namespace and the pair are there as wanted, but for values that can be changed."""
+    there = [identity(each.item) for each in found]
+    return all(identity(item) in there for item in wanted if kind(item) in ("Namespace", "Veth"))
+
+
+def _in_place(wanted, found):
+    there = {}
+    surplus = []
+    for each in found:
+        if identity(each.item) in there:
+            surplus.append(each)  # the same twice: one of them is enough
+        else:
+            there[identity(each.item)] = each
+    makes = []
+    for item in _ordered(wanted):
+        each = there.pop(identity(item), None)
+        if each is None:
+            makes.append(Operation("add", item, None, 0))
+        elif each.item != item:
+            makes.append(Operation("change", item, each.item, each.handle))
+    left = surplus + [there[key] for key in there if key[0] != "Sysctl"]
+    drops = [Operation("del", None, each.item, each.handle) for each in sorted(left, key=_down_key)]
+    return makes + drops
+
+
+def _ordered(items):
+    """In the order of making, and within a kind as planned (MicroPython's sort would not keep that)."""
+    ranked = [(rank(item), item) for item in items]
+    return [item for place in range(len(ORDER)) for at, item in ranked if at == place]
+
+
+def _down_key(found):
+    return (-rank(found.item), str(found.item))
+
+
+def diff_shared(wanted, observed):
+    """(additions, removals) of what services share: qdiscs and hash tables.
+
+    A qdisc is added only where there is no ingress hook at all. One that we made is removed only when nobody else's
+    filters are in it; else only our mark goes and the qdisc is theirs. A prio's hash table is removed with the prio,
+    unless somebody else has a filter in that prio.
+    """
+    there = [each.item for each in observed.shared]
+    adds, dels = [], []
+    gone = set()
+    for item in there:
+        if kind(item) != "Qdisc" or item in wanted:
+            continue
+        if item.dev in observed.strangers:
+            dels.append(Operation("del", None, Mark(item.dev), 0))
+        else:
+            gone.add(item.dev)
+            dels.append(Operation("del", None, item, 0))
+    for item in _ordered(wanted):
+        if item in there or (kind(item) == "Qdisc" and item.dev in observed.hooks):
+            continue
+        adds.append(Operation("add", item, None, 0))
+    for each in observed.shared:
+        item = each.item
+        if kind(item) == "HashTable" and item not in wanted and item.dev not in gone:
+            # Without a handle the whole prio goes; with that of the link only what is ours.
+            handle = each.handle if (item.dev, item.prio) in observed.foreign_prios else 0
+            dels.insert(0, Operation("del", None, item, handle))
+    return adds, dels

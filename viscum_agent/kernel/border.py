@@ -1,0 +1,237 @@
+"""The border to the kernel: one dump, one apply, and what every back end does alike.
+
+Namespaces, sysctls and nftables are the same for all; links, addresses, routes, rules and filters are each back end's
+own (`native`, `pyroute2`). A back end works through operations in their order and stops at the first that fails;
+undoing what was done is `apply`'s business, which looks at the kernel again and takes away what should not be there.
+"""
+
+from .. import compat
+from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
+from ..objects import DEV_PREFIX, HOST_SYSCTLS, NS_SYSCTLS, alias_of
+from . import netns, nftables, rtnl, script
+from .dump import Dump
+from .netlink import Socket
+
+# Keys of the router's own namespace that the plan depends on.
+ROUTER_SYSCTLS = ("net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
+
+_KINDS = {
+    compat.EEXIST: FOREIGN,
+    compat.EBUSY: FOREIGN,
+    compat.EPERM: UNSUPPORTED,
+    compat.EACCES: UNSUPPORTED,
+    compat.EOPNOTSUPP: UNSUPPORTED,
+}
+
+
+class KernelError(ViscumError):
+    """An operation that the kernel refused; the text is the equivalent command and the kernel's words."""
+
+    def __init__(self, operation, code, words):
+        commands = script.commands(operation)
+        super().__init__("`%s` failed: %s" % (commands[0], words or compat.strerror(code)))
+        self.operation = operation
+        self.errno = code
+        self.kind = _kind(code, words)
+
+
+def _kind(code, words):
+    if "not found" in words or "load" in words:  # "TC classifier not found", "Failed to load TC action module"
+        return UNSUPPORTED
+    if "Protocol mismatch" in words or "kind does not match" in words or "Exclusivity" in words:
+        return FOREIGN  # somebody's filter has the prio, somebody's qdisc the hook
+    return _KINDS.get(code, BUG)
+
+
+def _mark(name):
+    """Marks the namespace that the caller is in as ours (observe): its loopback is up and has our alias."""
+    socket = Socket(compat.NETLINK_ROUTE)
+    try:
+        code, _ = socket.transact([lambda seq: rtnl.link_set("lo", seq, alias=alias_of(name))])[0]
+    finally:
+        socket.close()
+    if code:
+        raise OSError(code)
+
+
+class Border:
+    """Use as a context manager; it gives every descriptor back and never leaves the process in another namespace."""
+
+    def __init__(self):
+        self.visit = netns.Visit()
+        self._nft = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.forget_all()
+        self.visit.close()
+
+    def forget_all(self):
+        for ns in list(self._nft):
+            self._nft.pop(ns).close()
+
+    # What a back end has to bring
+
+    def dump_network(self, dump, ns):
+        """Adds the links, addresses, routes and rules of a namespace to a Dump."""
+        raise NotImplementedError
+
+    def dump_tc(self, dump):
+        """Adds the ingress qdiscs of the router's namespace and their filters to a Dump."""
+        raise NotImplementedError
+
+    def carry(self, operation):
+        """Does one operation on a link, address, route, rule, qdisc or filter. It may wait for `flush`."""
+        raise NotImplementedError
+
+    def flush(self):
+        """Returns when everything carried is done; raises KernelError for the first that failed."""
+
+    def leave(self, ns):
+        """Closes what is kept open for a namespace."""
+
+    # What they share
+
+    def apply(self, operations):
+        """Works through operations in order. Raises KernelError at the first that fails; later ones may have been done."""
+        try:
+            for operation in operations:
+                shared = self._SHARED.get(type(operation.new or operation.old).__name__)
+                if shared is None:
+                    self.visit.home()
+                    self.carry(operation)
+                    continue
+                self.flush()
+                shared(self, operation)
+            self.flush()
+        finally:
+            self.visit.home()
+            self._release()
+
+    def _release(self):
+        """Gives back the sockets and descriptors of the namespaces: a hundred services must not hold hundreds of them."""
+        for ns in list(self.visit.names()):
+            self._leave(ns)
+
+    def _leave(self, ns):
+        self.leave(ns)
+        if ns in self._nft:
+            self._nft.pop(ns).close()
+        self.visit.forget(ns)
+
+    def _namespace(self, operation):
+        try:
+            if operation.verb == "add":
+                self.visit.create(operation.new.name, lambda: _mark(operation.new.name))
+                return
+            self.visit.home()
+            self._leave(operation.old.name)
+            self.visit.delete(operation.old.name)
+        except OSError as error:
+            raise KernelError(operation, error.errno, "") from error
+
+    def _sysctl(self, operation):
+        if operation.verb == "del":
+            return  # it goes with its namespace or device
+        item = operation.new
+        try:
+            self.visit.enter(item.ns)
+            netns.write_sysctl(item.key, item.value)
+        except OSError as error:
+            raise KernelError(operation, error.errno, "") from error
+
+    def _nat(self, operation):
+        item = operation.new or operation.old
+        if operation.verb == "del":
+            self._nft_batch(operation, item.ns, lambda seq: nftables.delete_batch(nftables.INET, seq), nftables.INET)
+        else:
+            self._nft_batch(operation, item.ns, lambda seq: nftables.nat_batch(item.rules, seq), nftables.INET)
+
+    def _pkttype(self, operation):
+        item = operation.new or operation.old
+        if operation.verb == "del":
+            self._nft_batch(
+                operation, item.ns, lambda seq: nftables.delete_batch(nftables.NETDEV, seq), nftables.NETDEV
+            )
+        else:
+            self._nft_batch(operation, item.ns, lambda seq: nftables.pkttype_batch(seq, item.dev), nftables.NETDEV)
+
+    _SHARED = {"Namespace": _namespace, "Sysctl": _sysctl, "Nat": _nat, "PktType": _pkttype}
+
+    def _nft_socket(self, ns):
+        if ns not in self._nft:
+            self.visit.enter(ns)
+            self._nft[ns] = Socket(compat.NETLINK_NETFILTER)
+        return self._nft[ns]
+
+    def _nft_batch(self, operation, ns, batch, family):
+        socket = self._nft_socket(ns)
+        seq = socket.seq()
+        code, words = socket.batch(batch(seq), seq)
+        if code:
+            raise KernelError(operation, code, nftables.error_text(code, family) or words)
+
+    # Reading
+
+    def dump(self):
+        """A Dump of the router's namespace and of those named viscum-*."""
+        dump = Dump()
+        try:
+            self.dump_network(dump, "")
+            self.dump_tc(dump)
+            self._dump_sysctls(dump)
+            for ns in netns.ours():
+                self._dump_namespace(dump, ns)
+        finally:
+            self.visit.home()
+            self._release()
+        return dump
+
+    def _dump_sysctls(self, dump):
+        self.visit.home()
+        keys = list(ROUTER_SYSCTLS)
+        for link in dump.links:
+            if link.ns == "" and link.name.startswith(DEV_PREFIX):
+                keys.extend([key % link.name for key in HOST_SYSCTLS])
+        for key in keys:
+            self._read_sysctl(dump, "", key)
+
+    def _dump_namespace(self, dump, ns):
+        try:
+            self.visit.enter(ns)
+        except OSError:
+            # A file that holds no namespace (a crash between the two steps of making one): it has a name and nothing
+            # else.
+            dump.namespaces.append(ns)
+            return
+        dump.namespaces.append(ns)
+        for key, _ in NS_SYSCTLS:
+            self._read_sysctl(dump, ns, key)
+        self.dump_network(dump, ns)
+        dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)
+        self._leave(ns)
+
+    def _read_sysctl(self, dump, ns, key):
+        value = netns.read_sysctl(key)
+        if value is not None:
+            dump.sysctls[(ns, key)] = value
+
+    def _read_nft(self, ns):
+        """(rules or None, pkttype) of a namespace."""
+        try:
+            socket = self._nft_socket(ns)
+        except OSError:
+            return None, False  # a kernel without nf_tables
+        seq = socket.seq()
+        requests = nftables.dump_requests(seq)
+        buffers = socket.answers(requests[0], seq)
+        if not any(nftables.TABLE.encode() + b"\0" in buffer for buffer in buffers):
+            return None, False  # no table of ours: the usual case, and two dumps less
+        for request in requests[1:]:
+            buffers.extend(socket.answers(request, seq))
+        return nftables.decode(buffers)

@@ -1,0 +1,59 @@
+"""What a back end reads from the kernel, before anybody judges whose it is.
+
+The records are the kernel's own view: devices by index, everybody's objects. `observe` turns a Dump into the records of
+`objects`. Both back ends fill the same ones, so a test can hold one dump against the other.
+"""
+
+from collections import namedtuple
+
+# `kind` is IFLA_INFO_KIND ("veth", "bridge", "" for hardware), `type` ARPHRD_* of linux/if_arp.h, `master` an index or
+# 0.
+Link = namedtuple("Link", ("ns", "index", "name", "up", "mtu", "mac", "kind", "type", "master", "alias"))
+Addr = namedtuple("Addr", ("ns", "index", "address"))
+RouteEntry = namedtuple("RouteEntry", ("ns", "family", "dst", "via", "oif", "src", "table", "type"))
+RuleEntry = namedtuple("RuleEntry", ("ns", "family", "priority", "iif", "table"))
+QdiscEntry = namedtuple("QdiscEntry", ("index", "kind"))
+
+# An ingress filter. `protocol` is the Ethernet type; `classid` 0 for none. For u32: `divisor` > 0 is a hash table,
+# `link` the table that a key of the root leads to. `keys` as in objects.Filter, None for what is not understood;
+# `actions` likewise, with the device of a mirred as an index. `packets` and `bytes` are what its last action saw.
+FilterEntry = namedtuple(
+    "FilterEntry",
+    (
+        "index",
+        "prio",
+        "protocol",
+        "kind",
+        "handle",
+        "classid",
+        "divisor",
+        "link",
+        "keys",
+        "actions",
+        "packets",
+        "bytes",
+    ),
+)
+
+ARPHRD_ETHER = 1  # linux/if_arp.h
+
+
+class Dump:
+    """One reading of the kernel: the router's namespace and those named viscum-*.
+
+    `sysctls` maps (ns, key) to text; `nats` maps a namespace to its NAT rules (None without the table), `pkttypes` to
+    whether the netdev table is there. `egress` are the indexes of devices with filters at the egress hook of a clsact.
+    """
+
+    def __init__(self):
+        self.namespaces = []
+        self.links = []
+        self.addresses = []
+        self.routes = []
+        self.rules = []
+        self.qdiscs = []
+        self.filters = []
+        self.egress = []
+        self.sysctls = {}
+        self.nats = {}
+        self.pkttypes = {}

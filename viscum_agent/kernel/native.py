@@ -1,0 +1,207 @@
+"""The native back end: our own rtnetlink messages, packed and pipelined, one socket for each namespace."""
+
+from .. import compat
+from ..objects import alias_of
+from . import rtnl, tc
+from .border import Border, KernelError
+from .netlink import Socket
+
+# What a deletion may say about an object that is gone already.
+GONE = (compat.ENOENT, compat.ENODEV, compat.ESRCH, compat.EADDRNOTAVAIL)
+
+
+class Native(Border):
+    name = "native"
+
+    def __init__(self):
+        super().__init__()
+        self._sockets = {}
+        self._indexes = {}
+        self._waiting = []  # (operation, request): all for the namespace self._ns
+        self._ns = ""
+
+    def close(self):
+        for ns in list(self._sockets):
+            self._sockets.pop(ns).close()
+        super().close()
+
+    def leave(self, ns):
+        if ns in self._sockets:
+            self._sockets.pop(ns).close()
+        for key in [key for key in self._indexes if key[0] == ns]:
+            del self._indexes[key]
+
+    def _socket(self, ns):
+        if ns not in self._sockets:
+            self.visit.enter(ns)
+            self._sockets[ns] = Socket(compat.NETLINK_ROUTE)
+        return self._sockets[ns]
+
+    # Reading
+
+    def dump_network(self, dump, ns):
+        socket = self._socket(ns)
+        dump.links.extend([rtnl.parse_link(ns, body) for body in socket.dump(rtnl.link_dump)])
+        for request, parse, found in (
+            (rtnl.address_dump, rtnl.parse_address, dump.addresses),
+            (rtnl.route_dump, rtnl.parse_route, dump.routes),
+        ):
+            found.extend([item for item in [parse(ns, body) for body in socket.dump(request)] if item])
+        if ns == "":
+            found = [rtnl.parse_rule(ns, body) for body in socket.dump(rtnl.rule_dump)]
+            dump.rules.extend([item for item in found if item])
+
+    def dump_tc(self, dump):
+        socket = self._socket("")
+        found = [tc.parse_qdisc(body) for body in socket.dump(tc.qdisc_dump)]
+        dump.qdiscs.extend([item for item in found if item])
+        for qdisc in dump.qdiscs:
+            bodies = socket.dump(lambda seq, index=qdisc.index: tc.filter_dump(index, seq))
+            dump.filters.extend([item for item in [tc.parse_filter(body) for body in bodies] if item])
+            if qdisc.kind == "clsact" and socket.dump(
+                lambda seq, index=qdisc.index: tc.filter_dump(index, seq, tc.EGRESS)
+            ):
+                dump.egress.append(qdisc.index)
+
+    # Writing
+
+    def carry(self, operation):
+        item = operation.new or operation.old
+        getattr(self, "_%s_%s" % (operation.verb, type(item).__name__.lower()))(operation, item)
+
+    def _queue(self, ns, operation, *requests):
+        if ns != self._ns:
+            self.flush()
+            self._ns = ns
+        self._waiting.extend([(operation, request) for request in requests])
+
+    def flush(self):
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        results = self._socket(self._ns).transact([request for _, request in waiting])
+        for (operation, _), (code, words) in zip(waiting, results):
+            if code and not (operation.verb == "del" and code in GONE):
+                raise KernelError(operation, code, words)
+
+    def _index(self, ns, name, operation):
+        """The index of a device; whatever makes it is done first."""
+        if (ns, name) not in self._indexes:
+            self.flush()
+            body = self._socket(ns).ask(lambda seq: rtnl.link_get(name, seq))
+            if body is None:
+                raise KernelError(operation, compat.ENODEV, "there is no device %s" % name)
+            self._indexes[(ns, name)] = rtnl.parse_link(ns, body).index
+        return self._indexes[(ns, name)]
+
+    def _index_of(self, operation):
+        return lambda name: self._index("", name, operation)
+
+    def _add_veth(self, operation, veth):
+        fd = self.visit.fd(veth.ns)
+        self._queue(
+            "",
+            operation,
+            lambda seq: rtnl.veth_add(veth, fd, seq),
+            lambda seq: rtnl.link_set(veth.name, seq, alias=veth.alias),
+        )
+        self._queue(veth.ns, operation, lambda seq: rtnl.link_set(veth.peer, seq))
+
+    def _change_veth(self, operation, veth):
+        host = lambda seq: rtnl.link_set(veth.name, seq, True, veth.mtu, veth.mac, veth.alias)  # noqa: E731
+        inner = lambda seq: rtnl.link_set(veth.peer, seq, True, veth.mtu, veth.peer_mac)  # noqa: E731
+        ends = [(veth.ns, inner), ("", host)]
+        if veth.mtu < operation.old.mtu:  # a pair carries what both ends allow: shrink the sending end first
+            ends.reverse()
+        for ns, request in ends:
+            self._queue(ns, operation, request)
+        self.flush()
+
+    def _del_veth(self, operation, veth):
+        self._queue("", operation, lambda seq: rtnl.link_del(veth.name, seq))
+        self._indexes.pop(("", veth.name), None)
+
+    def _add_up(self, operation, item):
+        self._queue(item.ns, operation, lambda seq: rtnl.link_set(item.dev, seq, alias=alias_of(item.ns)))
+
+    def _del_up(self, operation, item):
+        pass  # it goes with its namespace
+
+    def _add_address(self, operation, item):
+        index = self._index(item.ns, item.dev, operation)
+        self._queue(item.ns, operation, lambda seq: rtnl.address_add(index, item.address, seq))
+
+    def _del_address(self, operation, item):
+        index = self._index(item.ns, item.dev, operation)
+        self._queue(item.ns, operation, lambda seq: rtnl.address_del(index, item.address, seq))
+
+    def _add_route(self, operation, item):
+        index = self._index(item.ns, item.dev, operation)
+        self._queue(item.ns, operation, lambda seq: rtnl.route_add(item, index, seq))
+
+    def _change_route(self, operation, item):
+        index = self._index(item.ns, item.dev, operation)
+        self._queue(item.ns, operation, lambda seq: rtnl.route_replace(item, index, seq))
+
+    def _del_route(self, operation, item):
+        index = self._index(item.ns, item.dev, operation)
+        self._queue(item.ns, operation, lambda seq: rtnl.route_del(item, index, seq))
+
+    def _add_rule(self, operation, item):
+        self._queue(item.ns, operation, lambda seq: rtnl.rule_add(item, seq))
+
+    def _del_rule(self, operation, item):
+        self._queue(item.ns, operation, lambda seq: rtnl.rule_del(item, seq))
+
+    def _add_qdisc(self, operation, item):
+        index = self._index("", item.dev, operation)
+        self._queue("", operation, lambda seq: tc.clsact_add(index, seq), lambda seq: tc.mark_add(index, seq))
+
+    def _del_qdisc(self, operation, item):
+        index = self._index("", item.dev, operation)
+        self._queue("", operation, lambda seq: tc.clsact_del(index, seq))
+
+    def _del_mark(self, operation, item):
+        index = self._index("", item.dev, operation)
+        self._queue("", operation, lambda seq: tc.mark_del(index, seq))
+
+    def _add_hashtable(self, operation, item):
+        index = self._index("", item.dev, operation)
+        self._queue(
+            "",
+            operation,
+            lambda seq: tc.hash_table_add(item, index, seq),
+            lambda seq: tc.hash_link_add(item, index, seq),
+        )
+
+    def _del_hashtable(self, operation, item):
+        index = self._index("", item.dev, operation)
+        if not operation.handle:
+            self._queue("", operation, lambda seq: tc.prio_del(item, index, seq))
+            return
+        self._queue(
+            "",
+            operation,
+            lambda seq: tc.hash_link_del(item, operation.handle, index, seq),
+            lambda seq: tc.hash_table_del(item, index, seq),
+        )
+
+    def _add_filter(self, operation, item):
+        index = self._index("", item.dev, operation)
+        index_of = self._index_of(operation)
+        for action in item.actions:
+            if action[0] == "mirred":
+                index_of(action[1])  # while nothing waits that a look-up could come between
+        self._queue("", operation, lambda seq: tc.filter_add(item, index, index_of, seq))
+
+    def _change_filter(self, operation, item):
+        index = self._index("", item.dev, operation)
+        index_of = self._index_of(operation)
+        for action in item.actions:
+            if action[0] == "mirred":
+                index_of(action[1])
+        self._queue("", operation, lambda seq: tc.filter_replace(item, operation.handle, index, index_of, seq))
+
+    def _del_filter(self, operation, item):
+        index = self._index("", item.dev, operation)
+        self._queue("", operation, lambda seq: tc.filter_del(item, operation.handle, index, seq))

@@ -1,0 +1,117 @@
+"""A netlink socket: messages out in one go, acknowledgements and dumps back.
+
+Requests are pipelined: the kernel works through one send() message by message, and answers in order. So a service costs
+a few system calls, not a few for each object.
+"""
+
+from .. import compat
+from .rtnl import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, error, messages
+
+# Of 208 KiB of receive buffer (net.core.rmem_default) an acknowledgement takes up to 1 KiB, an error with words 2 KiB.
+PIPELINE = 64
+BUFFER = 32768  # bytes; the kernel fills a dump's answers up to this size (netlink_dump in af_netlink.c)
+RETRIES = 5  # of a dump that changed while it was read
+
+
+class Socket:
+    """One socket of one protocol, in the namespace that it was opened in for ever."""
+
+    def __init__(self, protocol):
+        self._socket = compat.netlink_socket(protocol)
+        self._seq = 0
+        # An acknowledgement without a copy of the request (4.2), errors with the kernel's words (4.12).
+        for option in (compat.NETLINK_CAP_ACK, compat.NETLINK_EXT_ACK):
+            try:
+                self._socket.setsockopt(compat.SOL_NETLINK, option, 1)
+            except OSError:
+                pass  # an older kernel: errors are numbers only
+
+    def close(self):
+        self._socket.close()
+
+    def seq(self):
+        self._seq += 1
+        return self._seq
+
+    def transact(self, requests):
+        """Sends requests (functions of a sequence number that give a message asking for an acknowledgement).
+
+        Returns a list with (errno, words) for each, errno 0 for done. The kernel goes on after an error, so must the
+        caller.
+        """
+        results = []
+        for start in range(0, len(requests), PIPELINE):
+            results.extend(self._pipeline(requests[start : start + PIPELINE]))
+        return results
+
+    def _pipeline(self, requests):
+        sent = []
+        data = b""
+        for request in requests:
+            sent.append(self.seq())
+            data += request(sent[-1])
+        self._socket.send(data)
+        results = {}
+        while len(results) < len(sent):
+            for kind, flags, seq, body in messages(self._socket.recv(BUFFER)):
+                if kind == NLMSG_ERROR and seq in sent:
+                    results[seq] = error(flags, body)
+        return [results[seq] for seq in sent]
+
+    def batch(self, data, seq):
+        """Sends an nf_tables batch and returns (errno, words): the first answer with its number decides."""
+        self._socket.send(data)
+        while True:
+            for kind, flags, answered, body in messages(self._socket.recv(BUFFER)):
+                if kind == NLMSG_ERROR and answered == seq:
+                    return error(flags, body)
+
+    def ask(self, request):
+        """Sends a request for one object: the body of its answer, or None when there is none. Raises OSError."""
+        seq = self.seq()
+        self._socket.send(request(seq))
+        while True:
+            for kind, flags, answered, body in messages(self._socket.recv(BUFFER)):
+                if answered != seq:
+                    continue
+                if kind != NLMSG_ERROR:
+                    return body
+                code, words = error(flags, body)
+                if code in (compat.ENODEV, compat.ENOENT):
+                    return None
+                raise OSError(code, words or compat.strerror(code))
+
+    def dump(self, request):
+        """The bodies of a dump; read again when the kernel says that it changed meanwhile. Raises OSError."""
+        for _ in range(RETRIES):
+            bodies, whole = self._dump(request)
+            if whole:
+                break
+        return bodies
+
+    def _dump(self, request):
+        seq = self.seq()
+        self._socket.send(request(seq))
+        bodies = []
+        whole = True
+        while True:
+            for kind, flags, answered, body in messages(self._socket.recv(BUFFER)):
+                if answered != seq:
+                    continue
+                whole = whole and not flags & NLM_F_DUMP_INTR
+                if kind == NLMSG_DONE:
+                    return bodies, whole
+                if kind == NLMSG_ERROR:
+                    code, words = error(flags, body)
+                    raise OSError(code, words or compat.strerror(code))
+                bodies.append(body)
+
+    def answers(self, request, seq):
+        """The raw buffers that answer a dump request with that number, up to its end."""
+        self._socket.send(request)
+        buffers = []
+        while True:
+            buffers.append(self._socket.recv(BUFFER))
+            for kind, _, answered, _ in messages(buffers[-1]):
+                if answered == seq and kind in (NLMSG_DONE, NLMSG_ERROR):
+                    return buffers

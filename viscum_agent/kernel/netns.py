@@ -1,0 +1,153 @@
+"""Named network namespaces, as ip-netns(8) keeps them: files in /var/run/netns that hold a namespace by a bind mount.
+
+A thread can be in one namespace only, and a socket stays where it was opened. So the agent goes into a namespace just
+to open a socket or to write a sysctl there, and `Visit` brings it home again.
+"""
+
+import os
+
+from .. import compat
+from ..objects import NS_PREFIX
+
+DIRECTORY = "/var/run/netns"
+SELF = "/proc/thread-self/ns/net"
+O_RDONLY = 0
+MS_SHARED = 1 << 20  # linux/mount.h
+
+
+def path(name):
+    return "%s/%s" % (DIRECTORY, name)
+
+
+def ours():
+    """The names that begin like ours; whether they are ours is for `observe` to say."""
+    try:
+        names = os.listdir(DIRECTORY)
+    except OSError:
+        return []
+    return sorted([name for name in names if name.startswith(NS_PREFIX) and is_mounted(name)])
+
+
+def is_mounted(name):
+    """Whether the file holds a namespace: then it is on the kernel's nsfs, not on the directory's file system."""
+    try:
+        return os.stat(path(name))[2] != os.stat(DIRECTORY)[2]
+    except OSError:
+        return False
+
+
+def prepare():
+    """Makes the directory a shared mount, as ip-netns does, so that namespaces show in every mount namespace."""
+    for folder in ("/var/run", DIRECTORY):
+        try:
+            os.mkdir(folder)
+        except OSError as error:
+            if error.errno != compat.EEXIST:
+                raise
+    try:
+        compat.mount("none", DIRECTORY, "none", MS_SHARED | compat.MS_REC)
+    except OSError as error:
+        if error.errno != compat.EINVAL:  # not a mount point yet
+            raise
+        compat.mount(DIRECTORY, DIRECTORY, "none", compat.MS_BIND | compat.MS_REC)
+        compat.mount("none", DIRECTORY, "none", MS_SHARED | compat.MS_REC)
+
+
+def identity(name):
+    """(device, inode) of a namespace, equal to those of /proc/PID/ns/net of the processes in it."""
+    status = os.stat(path(name))
+    return status[2], status[1]
+
+
+class Visit:
+    """Goes into namespaces and home again: `with Visit() as visit: visit.enter(name)`; "" is home."""
+
+    def __init__(self):
+        self._home = compat.fd_open(SELF, O_RDONLY)
+        self._fds = {}
+        self._here = ""
+        self._prepared = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Home, with every descriptor given back."""
+        self.enter("")
+        for name in list(self._fds):
+            self.forget(name)
+        compat.fd_close(self._home)
+
+    def home(self):
+        self.enter("")
+
+    def fd(self, name):
+        """A descriptor of the namespace; it stays this object's."""
+        if name == "":
+            return self._home
+        if name not in self._fds:
+            self._fds[name] = compat.fd_open(path(name), O_RDONLY)
+        return self._fds[name]
+
+    def forget(self, name):
+        if name in self._fds:
+            compat.fd_close(self._fds.pop(name))
+
+    def names(self):
+        return list(self._fds)
+
+    def enter(self, name):
+        if name != self._here:
+            compat.setns(self.fd(name))
+            self._here = name
+
+    def create(self, name, mark):
+        """Makes a new namespace and stays in it; `mark` is called in there before it gets its name, so that no
+        namespace of ours is ever without its mark. Raises OSError; EEXIST when there is one of that name."""
+        if not self._prepared:
+            prepare()
+            self._prepared = True
+        if name in os.listdir(DIRECTORY) and not is_mounted(name):
+            os.remove(path(name))  # left by somebody who was stopped before the name held a namespace
+        compat.fd_close(compat.fd_open(path(name), O_RDONLY | compat.O_CREATE_EXCLUSIVE, 0o444))
+        try:
+            self.scratch()
+            mark()
+            compat.mount(SELF, path(name), "none", compat.MS_BIND)
+            self._here = name
+        except OSError:
+            self.home()
+            os.remove(path(name))
+            raise
+
+    def scratch(self):
+        """A new namespace without a name, gone when this object goes home."""
+        compat.unshare(compat.CLONE_NEWNET)
+        self._here = None  # nowhere that has a name
+
+    def delete(self, name):
+        """Takes the name away; the kernel takes the namespace down when nobody is in it any more."""
+        self.forget(name)
+        try:
+            compat.umount(path(name))
+        except OSError as error:
+            if error.errno != compat.EINVAL:  # a file that nothing is mounted on
+                raise
+        os.remove(path(name))
+
+
+def read_sysctl(key):
+    """The value in the namespace that the caller is in, None where the kernel has no such key."""
+    try:
+        with open("/proc/sys/" + key) as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def write_sysctl(key, value):
+    with open("/proc/sys/" + key, "w") as file:
+        file.write(value)

@@ -1,0 +1,601 @@
+"""The two nf_tables tables of a service's namespace, as netlink messages and as text.
+
+The agent makes a handful of rules, and only inside the namespaces that are its own. For these few it writes the
+messages itself: `nft` with its libraries costs a router more memory than the whole agent, and a fork for each service.
+Everything here is a pure function; the caller owns the socket (AF_NETLINK, NETLINK_NETFILTER, opened in the namespace).
+
+    table inet viscum     redirects what arrives on eth0 to the program in the namespace, whatever its address
+    table netdev viscum   counts every frame that arrives on eth0 as addressed to us, whatever its MAC address
+
+A table is replaced as a whole, in one batch, which the kernel commits at once or not at all.
+
+Answers: every message of a batch carries the same sequence number, and only the last command asks for an answer. So
+the first NLMSG_ERROR with that number decides: 0 means that all is done, anything else that nothing has changed. After
+an error more answers with that number may follow (one for each command that failed); they say nothing new.
+
+Byte order: netlink's own headers (message and attribute) are in the machine's order, the numbers inside nf_tables
+attributes are big-endian, and so is everything that is compared with a packet.
+
+The numbers are those of linux/netfilter/nf_tables.h (NFT_, NFTA_), linux/netfilter/nfnetlink.h (NFNL_),
+linux/netfilter.h (NFPROTO_, hooks, verdicts), linux/netfilter_ipv4.h (priorities) and linux/netlink.h (NLM_, NLMSG_,
+NLA_); their names there stand beside them.
+"""
+
+import errno
+import struct
+import sys
+from collections import namedtuple
+
+from .. import address
+from ..errors import ViscumError
+
+# One rule of `inet viscum`. `daddr` is a prefix in its usual text with its length ("203.0.113.10/32"), "0.0.0.0/0" or
+# "::/0" for every address of one family, "" for every address of both. `proto` is "tcp", "udp" or "" (any; then without
+# ports). `dport` is (low, high) or None. `to_port` is the program's port, 0 keeps the packet's.
+NatRule = namedtuple("NatRule", ("daddr", "proto", "dport", "to_port"))
+
+# Something in one of our tables that we would not have written: equal to no NatRule and to neither True nor False.
+Unknown = namedtuple("Unknown", ("where", "what"))
+
+TABLE = "viscum"
+DEVICE = "eth0"  # the inner end of the veth pair
+INET = 1  # NFPROTO_INET: the family of the redirect table
+NETDEV = 5  # NFPROTO_NETDEV: the family of the packet type table
+
+# A base chain: `hook` is NF_INET_PRE_ROUTING or NF_NETDEV_INGRESS, both 0. `priority` is NF_IP_PRI_NAT_DST or
+# NF_IP_PRI_FILTER. `dev` is "" where the hook belongs to no device.
+_Chain = namedtuple("_Chain", ("family", "name", "type", "hook", "priority", "dev"))
+
+_NATIVE = "<" if sys.byteorder == "little" else ">"  # not "=": MicroPython's struct does not know it
+
+_NLMSG_ERROR = 2
+_NLMSG_DONE = 3
+_BATCH_BEGIN = 16  # NFNL_MSG_BATCH_BEGIN
+_BATCH_END = 17  # NFNL_MSG_BATCH_END
+_SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES: the high byte of a message type
+_NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _NEWRULE, _GETRULE = 0, 1, 2, 3, 4, 6, 7  # NFT_MSG_
+
+_REQUEST = 0x1  # NLM_F_REQUEST
+_ACK = 0x4  # NLM_F_ACK
+_DUMP_INTERRUPTED = 0x10  # NLM_F_DUMP_INTR
+_DUMP = 0x300  # NLM_F_DUMP
+_CREATE = 0x400  # NLM_F_CREATE; without NLM_F_EXCL, so that a table that exists is no error
+_APPEND = 0x800  # NLM_F_APPEND: behind the last rule
+
+_NESTED = 0x8000  # NLA_F_NESTED: the kernel takes it or leaves it, and sets it only in some of its answers
+_TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK
+
+_TABLE_NAME, _TABLE_FLAGS, _TABLE_USE = 1, 2, 3  # NFTA_TABLE_; tables, chains and rules all name their table in 1
+_CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_USE, _CHAIN_TYPE, _CHAIN_FLAGS = 3, 4, 5, 6, 7, 10  # NFTA_CHAIN_
+_HOOK_NUM, _HOOK_PRIORITY, _HOOK_DEV, _HOOK_DEVS = 1, 2, 3, 4  # NFTA_HOOK_
+_RULE_CHAIN, _RULE_EXPRESSIONS = 2, 4  # NFTA_RULE_
+_LIST_ELEM = 1  # NFTA_LIST_ELEM
+_EXPR_NAME, _EXPR_DATA = 1, 2  # NFTA_EXPR_
+_DATA_VALUE = 1  # NFTA_DATA_VALUE
+
+_BASE = 1  # NFT_CHAIN_BASE
+_ACCEPT = 1  # NF_ACCEPT
+
+_REG = 1  # NFT_REG_1: 16 bytes, room for an IPv6 address and for a device name
+_META_DREG, _META_KEY, _META_SREG = 1, 2, 3  # NFTA_META_
+_IIFNAME, _NFPROTO, _L4PROTO, _PKTTYPE = 6, 15, 16, 19  # NFT_META_
+_IFNAMSIZ = 16  # linux/if.h
+_CMP_SREG, _CMP_OP, _CMP_DATA = 1, 2, 3  # NFTA_CMP_
+_EQ, _LTE, _GTE = 0, 3, 5  # NFT_CMP_
+_RANGE_SREG, _RANGE_OP, _RANGE_FROM, _RANGE_TO = 1, 2, 3, 4  # NFTA_RANGE_
+_PAYLOAD_DREG, _PAYLOAD_BASE, _PAYLOAD_OFFSET, _PAYLOAD_LEN = 1, 2, 3, 4  # NFTA_PAYLOAD_
+_NETWORK, _TRANSPORT = 1, 2  # NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER
+_BIT_SREG, _BIT_DREG, _BIT_LEN, _BIT_MASK, _BIT_XOR, _BIT_OP = 1, 2, 3, 4, 5, 6  # NFTA_BITWISE_
+_BOOL = 0  # NFT_BITWISE_BOOL
+_IMMEDIATE_DREG, _IMMEDIATE_DATA = 1, 2  # NFTA_IMMEDIATE_
+_REDIR_MIN, _REDIR_MAX, _REDIR_FLAGS = 1, 2, 3  # NFTA_REDIR_REG_PROTO_MIN, _MAX, NFTA_REDIR_FLAGS
+_PORT_GIVEN = 2  # NF_NAT_RANGE_PROTO_SPECIFIED (linux/netfilter/nf_nat.h)
+
+# The attributes of an expression that hold data (NFTA_DATA_): the kernel does not mark them as nested in its answers.
+_DATA = {
+    "cmp": (_CMP_DATA,),
+    "range": (_RANGE_FROM, _RANGE_TO),
+    "bitwise": (_BIT_MASK, _BIT_XOR),
+    "immediate": (_IMMEDIATE_DATA,),
+}
+
+_PROTOCOLS = (("tcp", 6), ("udp", 17))  # IPPROTO_TCP, IPPROTO_UDP
+_DPORT_OFFSET = 2  # RFC 9293 and RFC 768: the source port comes first in both
+_NFPROTO_OF = {4: 2, 6: 10}  # NFPROTO_IPV4, NFPROTO_IPV6
+_DADDR_OFFSET = {4: 16, 6: 24}  # RFC 791, RFC 8200
+_ANY = {4: "0.0.0.0/0", 6: "::/0"}
+
+
+def _nat_chain():
+    return _Chain(INET, "prerouting", "nat", 0, -100, "")
+
+
+def _pkttype_chain(device):
+    return _Chain(NETDEV, "ingress", "filter", 0, 0, device)
+
+
+# What a person would type
+
+
+def nat_text(rules):
+    """The commands that make `inet viscum` where there is none. After `delete_text` they replace it, if not at once."""
+    lines = [
+        "nft add table inet viscum",
+        "nft add chain inet viscum prerouting '{ type nat hook prerouting priority dstnat; policy accept; }'",
+    ]
+    return lines + ["nft add rule inet viscum prerouting '%s'" % rule_text(rule) for rule in rules]
+
+
+def pkttype_text(dev=DEVICE):
+    """The commands that make `netdev viscum` where there is none."""
+    hook = 'type filter hook ingress device "%s" priority 0; policy accept;' % dev
+    return [
+        "nft add table netdev viscum",
+        "nft add chain netdev viscum ingress '{ %s }'" % hook,
+        "nft add rule netdev viscum ingress meta pkttype set host",
+    ]
+
+
+def delete_text(family):
+    return ["nft delete table %s viscum" % ("inet" if family == INET else "netdev")]
+
+
+def rule_text(rule):
+    """A rule as `nft list ruleset` shows it."""
+    _check(rule)
+    words = ['iifname "%s"' % DEVICE]
+    if rule.daddr:
+        words.append(_daddr_text(address.parse_prefix(rule.daddr)))
+    if rule.dport:
+        low, high = rule.dport
+        words.append("%s dport %s" % (rule.proto, low if low == high else "%d-%d" % (low, high)))
+    elif rule.proto:
+        words.append("meta l4proto %s" % rule.proto)
+    words.append("redirect to :%d" % rule.to_port if rule.to_port else "redirect")
+    return " ".join(words)
+
+
+def _daddr_text(prefix):
+    if prefix.length == 0:
+        return "meta nfproto ipv%d" % prefix.family
+    return "%s daddr %s" % ("ip" if prefix.family == 4 else "ip6", address.format_prefix(prefix))
+
+
+# Messages to the kernel
+
+
+def nat_batch(rules, seq):
+    """Makes `inet viscum` with these rules, or replaces it."""
+    return _replace(_nat_chain(), [_rule_expressions(rule) for rule in rules], seq)
+
+
+def pkttype_batch(seq, dev=DEVICE):
+    """Makes `netdev viscum`, or replaces it. Make the device first: older kernels refuse a chain without it."""
+    return _replace(_pkttype_chain(dev), [_pkttype_expressions()], seq)
+
+
+def delete_batch(family, seq):
+    """Deletes our table of a family (INET, NETDEV). That there is none is no error."""
+    return _batch(_without_table(family), seq)
+
+
+def dump_requests(seq):
+    """The requests that `decode` needs the answers of: send one, read up to its NLMSG_DONE, send the next.
+
+    A netlink socket does one dump at a time (EBUSY). All tables of the namespace are answered, because the kernel's own
+    filter for rules stops after the first table of a name, whatever its family.
+    """
+    return [_message(kind, 0, _DUMP, b"", seq) for kind in (_GETTABLE, _GETCHAIN, _GETRULE)]
+
+
+def _replace(chain, rules, seq):
+    # Creating the table first lets the deletion succeed where there was none.
+    commands = _without_table(chain.family)
+    commands.append((_NEWTABLE, chain.family, _CREATE, _text(_TABLE_NAME, TABLE)))
+    commands.append((_NEWCHAIN, chain.family, _CREATE, _chain_attributes(chain)))
+    for expressions in rules:
+        attributes = _text(_TABLE_NAME, TABLE) + _text(_RULE_CHAIN, chain.name) + _nest(_RULE_EXPRESSIONS, expressions)
+        commands.append((_NEWRULE, chain.family, _CREATE | _APPEND, attributes))
+    return _batch(commands, seq)
+
+
+def _without_table(family):
+    name = _text(_TABLE_NAME, TABLE)
+    return [(_NEWTABLE, family, _CREATE, name), (_DELTABLE, family, 0, name)]
+
+
+def _batch(commands, seq):
+    messages = [_batch_edge(_BATCH_BEGIN, seq)]
+    last = len(commands) - 1
+    for index, (kind, family, flags, attributes) in enumerate(commands):
+        # The last command, not the batch's end: before Linux 6.10 nothing answers for that one.
+        messages.append(_message(kind, family, flags | (_ACK if index == last else 0), attributes, seq))
+    messages.append(_batch_edge(_BATCH_END, seq))
+    return b"".join(messages)
+
+
+def _batch_edge(kind, seq):
+    # struct nfgenmsg: family, version (NFNETLINK_V0), resource id in network order: here the subsystem.
+    return _packed(kind, _REQUEST, seq, struct.pack(">BBH", 0, 0, _SUBSYSTEM))
+
+
+def _message(kind, family, flags, attributes, seq):
+    return _packed(_SUBSYSTEM << 8 | kind, _REQUEST | flags, seq, struct.pack(">BBH", family, 0, 0) + attributes)
+
+
+def _packed(kind, flags, seq, body):
+    # struct nlmsghdr; port 0: the kernel knows who asks. Bodies are multiples of 4 bytes already.
+    return struct.pack(_NATIVE + "IHHII", 16 + len(body), kind, flags, seq, 0) + body
+
+
+def _chain_attributes(chain):
+    hook = _number(_HOOK_NUM, chain.hook) + _number(_HOOK_PRIORITY, chain.priority)
+    if chain.dev:
+        hook += _text(_HOOK_DEV, chain.dev)
+    names = _text(_TABLE_NAME, TABLE) + _text(_CHAIN_NAME, chain.name)
+    return names + _nest(_CHAIN_HOOK, hook) + _number(_CHAIN_POLICY, _ACCEPT) + _text(_CHAIN_TYPE, chain.type)
+
+
+def _rule_expressions(rule):
+    _check(rule)
+    parts = [_load_meta(_IIFNAME), _compare(_EQ, _device_bytes(DEVICE))]
+    if rule.daddr:
+        parts.append(_daddr_expressions(address.parse_prefix(rule.daddr)))
+    if rule.proto:
+        parts += [_load_meta(_L4PROTO), _compare(_EQ, bytes([dict(_PROTOCOLS)[rule.proto]]))]
+    if rule.dport:
+        parts.append(_dport_expressions(rule.dport[0], rule.dport[1]))
+    parts.append(_redirect(rule.to_port))
+    return b"".join(parts)
+
+
+def _daddr_expressions(prefix):
+    """As nft has it: whole bytes are loaded as they are, a length that is no multiple of 8 needs a mask."""
+    parts = _load_meta(_NFPROTO) + _compare(_EQ, bytes([_NFPROTO_OF[prefix.family]]))
+    offset = _DADDR_OFFSET[prefix.family]
+    if prefix.length == 0:
+        return parts
+    if prefix.length % 8 == 0:
+        size = prefix.length // 8
+        return parts + _load_payload(_NETWORK, offset, size) + _compare(_EQ, prefix.packed[:size])
+    size = len(prefix.packed)
+    mask = address.mask(prefix.length, size)
+    return parts + _load_payload(_NETWORK, offset, size) + _and(mask) + _compare(_EQ, prefix.packed)
+
+
+def _dport_expressions(low, high):
+    load = _load_payload(_TRANSPORT, _DPORT_OFFSET, 2)
+    if low == high:
+        return load + _compare(_EQ, _port_bytes(low))
+    return load + _compare(_GTE, _port_bytes(low)) + _compare(_LTE, _port_bytes(high))
+
+
+def _redirect(port):
+    if not port:
+        return _expression("redir", b"")
+    load = _number(_IMMEDIATE_DREG, _REG) + _value(_IMMEDIATE_DATA, _port_bytes(port))
+    ports = _number(_REDIR_MIN, _REG) + _number(_REDIR_MAX, _REG) + _number(_REDIR_FLAGS, _PORT_GIVEN)
+    return _expression("immediate", load) + _expression("redir", ports)
+
+
+def _pkttype_expressions():
+    host = bytes([0])  # PACKET_HOST, linux/if_packet.h; a byte, because skb->pkt_type has 3 bits
+    load = _number(_IMMEDIATE_DREG, _REG) + _value(_IMMEDIATE_DATA, host)
+    store = _number(_META_KEY, _PKTTYPE) + _number(_META_SREG, _REG)
+    return _expression("immediate", load) + _expression("meta", store)
+
+
+def _load_meta(key):
+    return _expression("meta", _number(_META_KEY, key) + _number(_META_DREG, _REG))
+
+
+def _load_payload(base, offset, size):
+    place = _number(_PAYLOAD_BASE, base) + _number(_PAYLOAD_OFFSET, offset) + _number(_PAYLOAD_LEN, size)
+    return _expression("payload", _number(_PAYLOAD_DREG, _REG) + place)
+
+
+def _compare(operator, value):
+    return _expression("cmp", _number(_CMP_SREG, _REG) + _number(_CMP_OP, operator) + _value(_CMP_DATA, value))
+
+
+def _and(mask):
+    """register = (register & mask) ^ 0"""
+    registers = _number(_BIT_SREG, _REG) + _number(_BIT_DREG, _REG)
+    operation = _number(_BIT_OP, _BOOL) + _number(_BIT_LEN, len(mask))
+    return _expression("bitwise", registers + operation + _value(_BIT_MASK, mask) + _value(_BIT_XOR, bytes(len(mask))))
+
+
+def _expression(name, data):
+    return _nest(_LIST_ELEM, _text(_EXPR_NAME, name) + _nest(_EXPR_DATA, data))
+
+
+def _device_bytes(name):
+    return name.encode() + bytes(_IFNAMSIZ - len(name))
+
+
+def _port_bytes(port):
+    return struct.pack(">H", port)
+
+
+def _check(rule):
+    """The plan makes rules in one form only; another one would never compare equal to what the kernel shows."""
+    if rule.daddr and address.format_prefix(address.parse_prefix(rule.daddr)) != rule.daddr:
+        raise ViscumError("'%s' is not the usual form of a prefix" % rule.daddr)
+    if rule.proto not in ("", "tcp", "udp"):
+        raise ViscumError("'%s' is not a protocol that can be redirected" % rule.proto)
+    if not rule.proto and (rule.dport or rule.to_port):
+        raise ViscumError("a port needs a protocol")
+    if rule.dport and not 1 <= rule.dport[0] <= rule.dport[1] <= 65535:
+        raise ViscumError("%d-%d is not a range of ports" % rule.dport)
+    if not 0 <= rule.to_port <= 65535:
+        raise ViscumError("%d is not a port" % rule.to_port)
+
+
+# Attributes
+
+
+def _attribute(kind, payload):
+    # struct nlattr: length with this header, without the padding to 4 bytes.
+    return struct.pack(_NATIVE + "HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
+
+
+def _number(kind, value):
+    return _attribute(kind, struct.pack(">I", value & 0xFFFFFFFF))
+
+
+def _text(kind, value):
+    return _attribute(kind, value.encode() + b"\0")
+
+
+def _nest(kind, payload):
+    return _attribute(kind | _NESTED, payload)
+
+
+def _value(kind, data):
+    return _nest(kind, _attribute(_DATA_VALUE, data))
+
+
+def _attributes(data):
+    """The (type, payload) pairs of a run of attributes."""
+    pairs = []
+    offset = 0
+    while offset + 4 <= len(data):
+        size, kind = struct.unpack_from(_NATIVE + "HH", data, offset)
+        if size < 4 or offset + size > len(data):
+            raise ViscumError("a netlink attribute is cut short")
+        pairs.append((kind & _TYPE_MASK, data[offset + 4 : offset + size]))
+        offset += (size + 3) & ~3
+    return pairs
+
+
+def _to_number(payload):
+    return struct.unpack(">I", payload)[0]
+
+
+def _to_text(payload):
+    return payload[:-1].decode() if payload[-1:] == b"\0" else payload.decode()
+
+
+# Answers of the kernel
+
+
+def decode(messages, dev=DEVICE):
+    """What our tables hold, from the answers to `dump_requests`: (rules, pkttype).
+
+    `messages` are the buffers that were read, each with one or more whole messages. `rules` is a tuple of NatRule, None
+    without the table; `pkttype` says whether the table `netdev viscum` is there. What we would not have written is an
+    Unknown: among the rules, or in the place of `pkttype`. So compare with what was asked: an Unknown counts as true.
+    Tables of other names, and of other families, are not looked at. Comments (NFTA_.._USERDATA) are ignored: they move
+    no packet, and newer nft leaves its version there. Raises OSError if a dump ended with an error.
+    """
+    dump = _read(messages)
+    if dump.interrupted:
+        odd = Unknown("nftables", "changed while it was read")
+        return (odd,), odd
+    nat = pkttype = None
+    if dump.has_table(INET):
+        rules = [_decode_rule(rule) for rule in dump.rules_of(INET)]
+        nat = tuple(dump.oddities(_nat_chain()) + rules)
+    if dump.has_table(NETDEV):
+        pkttype = dump.oddities(_pkttype_chain(dev))
+        if [_canonical(rule) for rule in dump.rules_of(NETDEV)] != [_parse(_pkttype_expressions())]:
+            pkttype.append(Unknown("netdev viscum", "rules other than `meta pkttype set host`"))
+    if pkttype is None:
+        return nat, False
+    return nat, pkttype[0] if pkttype else True
+
+
+class _Dump:
+    """The objects of our tables: lists of (family, attributes as a dict)."""
+
+    def __init__(self):
+        self.tables = []
+        self.chains = []
+        self.rules = []
+        self.interrupted = False
+
+    def has_table(self, family):
+        return any(each == family for each, _ in self.tables)
+
+    def rules_of(self, family):
+        return [rule for each, rule in self.rules if each == family]
+
+    def oddities(self, wanted):
+        """What the table and its chain have that `wanted` has not, as a list of Unknown."""
+        where = "%s viscum" % ("inet" if wanted.family == INET else "netdev")
+        table = [each for family, each in self.tables if family == wanted.family][0]
+        chains = [each for family, each in self.chains if family == wanted.family]
+        reasons = []
+        if _to_number(table.get(_TABLE_FLAGS, bytes(4))):
+            reasons.append("table flags")  # dormant, or owned by a process
+        # "Use" counts chains, sets, maps, objects and flow tables: one that we have not asked for still shows here.
+        if len(chains) != 1 or _to_number(table[_TABLE_USE]) != 1:
+            reasons.append("more or less than one chain")
+        elif _chain_of(wanted.family, chains[0]) != wanted:
+            reasons.append("another chain than `%s`" % wanted.name)
+        elif _to_number(chains[0][_CHAIN_USE]) != len(self.rules_of(wanted.family)):
+            reasons.append("other rules than were read")
+        return [Unknown(where, reason) for reason in reasons]
+
+
+def _read(messages):
+    dump = _Dump()
+    lists = {_NEWTABLE: dump.tables, _NEWCHAIN: dump.chains, _NEWRULE: dump.rules}
+    for buffer in messages:
+        for kind, flags, body in _split(buffer):
+            dump.interrupted = dump.interrupted or bool(flags & _DUMP_INTERRUPTED)
+            if kind == _NLMSG_DONE or kind == _NLMSG_ERROR and _answers_a_dump(body):
+                _raise_error(body)
+            if kind >> 8 != _SUBSYSTEM or kind & 0xFF not in lists:
+                continue
+            attributes = dict(_attributes(body[4:]))  # behind struct nfgenmsg
+            if attributes[_TABLE_NAME] == TABLE.encode() + b"\0":
+                lists[kind & 0xFF].append((body[0], attributes))
+    return dump
+
+
+def _split(buffer):
+    """The (type, flags, body) of each netlink message in a buffer."""
+    offset = 0
+    while offset + 16 <= len(buffer):
+        size, kind, flags, _seq, _port = struct.unpack_from(_NATIVE + "IHHII", buffer, offset)
+        if size < 16 or offset + size > len(buffer):
+            raise ViscumError("a netlink message is cut short")
+        yield kind, flags, buffer[offset + 16 : offset + size]
+        offset += (size + 3) & ~3
+
+
+def _answers_a_dump(body):
+    """Whether an NLMSG_ERROR is about a request of ours to read: a refused batch may have left others in the socket."""
+    # struct nlmsgerr: the error number, then the header of the message that it answers.
+    kind = struct.unpack_from(_NATIVE + "H", body, 8)[0]
+    return kind in [_SUBSYSTEM << 8 | request for request in (_GETTABLE, _GETCHAIN, _GETRULE)]
+
+
+def _raise_error(body):
+    # Both NLMSG_ERROR and NLMSG_DONE begin with a negative error number or 0.
+    code = struct.unpack_from(_NATIVE + "i", body, 0)[0]
+    if code:
+        raise OSError(-code, "nf_tables dump")
+
+
+def _chain_of(family, attributes):
+    """The _Chain that an answer describes, None for one that we could not have made."""
+    if _CHAIN_HOOK not in attributes:
+        return None  # a chain that is only jumped to
+    hook = dict(_attributes(attributes[_CHAIN_HOOK]))
+    policy = _to_number(attributes.get(_CHAIN_POLICY, bytes(4)))
+    flags = _to_number(attributes.get(_CHAIN_FLAGS, bytes([0, 0, 0, _BASE])))
+    devices = [_to_text(payload) for _, payload in _attributes(hook.get(_HOOK_DEVS, b""))]
+    if not devices and _HOOK_DEV in hook:
+        devices = [_to_text(hook[_HOOK_DEV])]
+    if policy != _ACCEPT or flags != _BASE or len(devices) != (family == NETDEV):
+        return None
+    priority = struct.unpack(">i", hook[_HOOK_PRIORITY])[0]
+    number = _to_number(hook[_HOOK_NUM])
+    name, kind = _to_text(attributes[_CHAIN_NAME]), _to_text(attributes[_CHAIN_TYPE])
+    return _Chain(family, name, kind, number, priority, devices[0] if devices else "")
+
+
+def _decode_rule(attributes):
+    """A NatRule only if encoding it gives exactly the expressions that were read."""
+    expressions = _canonical(attributes)
+    rule = _guess(expressions)
+    try:
+        if _parse(_rule_expressions(rule)) == expressions:
+            return rule
+    except (ViscumError, ValueError):
+        pass  # a guess that no rule can be made of is no rule of ours
+    return Unknown("inet viscum", "a rule of " + ", ".join([name for name, _ in expressions]))
+
+
+def _guess(expressions):
+    """The NatRule that these expressions may mean: it takes what it knows and leaves the proof to `_decode_rule`."""
+    compared = {}
+    mask = None
+    to_port = 0
+    loaded = None
+    for name, attributes in expressions:
+        if name == "meta":
+            loaded = ("meta", attributes.get(_META_KEY))
+        elif name == "payload":
+            loaded = ("payload", attributes.get(_PAYLOAD_BASE))
+        elif name == "cmp":
+            compared[loaded] = compared.get(loaded, ()) + (_data_of(attributes, _CMP_DATA),)
+        elif name == "bitwise":
+            mask = _data_of(attributes, _BIT_MASK)
+        elif name == "immediate":
+            to_port = int.from_bytes(_data_of(attributes, _IMMEDIATE_DATA), "big")
+    family = compared.get(_key("meta", _NFPROTO))
+    protocol = compared.get(_key("meta", _L4PROTO))
+    ports = compared.get(_key("payload", _TRANSPORT))
+    destination = compared.get(_key("payload", _NETWORK))
+    daddr = _guess_daddr(family[0], destination[0] if destination else b"", mask) if family else ""
+    proto = "".join([text for text, number in _PROTOCOLS if protocol and protocol[0] == bytes([number])])
+    dport = (int.from_bytes(ports[0], "big"), int.from_bytes(ports[-1], "big")) if ports else None
+    return NatRule(daddr, proto, dport, to_port)
+
+
+def _guess_daddr(nfproto, value, mask):
+    family = 6 if nfproto == bytes([_NFPROTO_OF[6]]) else 4
+    if not value:
+        return _ANY[family]
+    whole = address.bits(family) // 8
+    length = len(value) * 8 if mask is None else sum([bin(byte).count("1") for byte in mask])
+    packed = (value + bytes(whole))[:whole]
+    return address.format_prefix(address.Prefix(family, packed, length))
+
+
+def _key(kind, number):
+    return (kind, struct.pack(">I", number))
+
+
+def _data_of(attributes, kind):
+    return attributes.get(kind, {}).get(_DATA_VALUE, b"")
+
+
+def _canonical(rule):
+    """A rule's expressions; a `range`, which newer nft writes, becomes the two comparisons that it stands for."""
+    expressions = []
+    for name, attributes in _parse(rule.get(_RULE_EXPRESSIONS, b"")):
+        if name != "range" or attributes.get(_RANGE_OP) != bytes(4):  # NFT_RANGE_EQ: inside the range
+            expressions.append((name, attributes))
+            continue
+        for operator, bound in ((_GTE, _RANGE_FROM), (_LTE, _RANGE_TO)):
+            comparison = {_CMP_SREG: attributes.get(_RANGE_SREG), _CMP_OP: struct.pack(">I", operator)}
+            comparison[_CMP_DATA] = attributes.get(bound)
+            expressions.append(("cmp", comparison))
+    return expressions
+
+
+def _parse(data):
+    """A list of expressions as (name, attributes as a dict), the same for what we wrote and what the kernel answers."""
+    expressions = []
+    for _, element in _attributes(data):
+        parts = dict(_attributes(element))
+        name = _to_text(parts[_EXPR_NAME])
+        attributes = dict(_attributes(parts.get(_EXPR_DATA, b"")))
+        for kind in _DATA.get(name, ()):
+            if kind in attributes:
+                attributes[kind] = dict(_attributes(attributes[kind]))
+        expressions.append((name, attributes))
+    return expressions
+
+
+# Errors
+
+
+def error_text(code, family):
+    """What a refused batch for a table means where the error number alone would mislead; "" if it speaks for itself.
+
+    The kernel says ENOENT both for a chain type or expression whose module is missing and for a missing device. The
+    packages are those of OpenWrt's package/kernel/linux/modules/netfilter.mk.
+    """
+    if code not in (errno.ENOENT, errno.EOPNOTSUPP):
+        return ""
+    if family == INET:
+        return "nftables on this kernel cannot redirect (NAT) in the inet family: install kmod-nft-nat"
+    return (
+        "nftables on this kernel has no ingress hook for devices, or the namespace has no such device: "
+        "install kmod-nft-netdev"
+    )

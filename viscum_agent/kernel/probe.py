@@ -1,0 +1,75 @@
+"""Asks the running kernel what it has, by trying it: in a namespace without a name that is gone a moment later.
+
+A file under /lib/modules proves nothing (a module may be built in, or be for another kernel), and trying also loads
+what is there. lo has an ingress hook like any device, so nothing has to be made first.
+"""
+
+from .. import compat
+from ..errors import UnsupportedError
+from ..facts import Features
+from ..objects import Filter
+from . import nftables, rtnl, tc
+from .netlink import Socket
+from .netns import Visit
+
+_LO = 1  # the index of lo in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
+_MAC = "02:76:00:00:00:01"
+
+
+def features():
+    """Features of this kernel. Raises UnsupportedError where namespaces can't be made."""
+    visit = Visit()
+    try:
+        visit.scratch()
+        route = Socket(compat.NETLINK_ROUTE)
+        nft = _nft_socket()
+    except OSError as error:
+        text = "can't make a network namespace: %s (Viscum runs as root, on a kernel with CONFIG_NET_NS)"
+        raise UnsupportedError(text % compat.strerror(error.errno)) from error
+    finally:
+        visit.close()
+    try:
+        return _ask(route, nft)
+    finally:
+        route.close()
+        if nft:
+            nft.close()
+
+
+def _nft_socket():
+    try:
+        return Socket(compat.NETLINK_NETFILTER)
+    except OSError:
+        return None  # a kernel without nfnetlink
+
+
+def _ask(route, nft):
+    mirred, skbmod, skbedit = ("mirred", "lo"), ("skbmod", _MAC, ""), ("skbedit", "host")
+    requests = [
+        lambda seq: rtnl.link_set("lo", seq),
+        lambda seq: tc.clsact_add(_LO, seq),
+        _filter("u32", 1, ()),
+        _filter("flower", 3, ()),
+        _filter("u32", 1, (mirred,)),
+        _filter("u32", 1, (skbmod,)),
+        _filter("u32", 1, (skbedit,)),
+    ]
+    up, clsact, u32, flower, *actions = [code == 0 for code, _ in route.transact(requests)]
+    redirects, modifies, edits = [u32 and one for one in actions]
+    nat = netdev = False
+    if nft:
+        rules = (nftables.NatRule("", "tcp", (1, 1), 2),)
+        nat = _try(nft, lambda seq: nftables.nat_batch(rules, seq))
+        netdev = _try(nft, lambda seq: nftables.pkttype_batch(seq, "lo"))
+    return Features(clsact and u32, clsact and flower, redirects, modifies, edits, nat, netdev)
+
+
+def _filter(kind, prio, actions):
+    keys = ((6 << 16, 0xFF << 16, 8),) if kind == "u32" else (("ip_proto", "tcp"),)
+    item = Filter("lo", prio, "ip", kind, -1, keys, actions)
+    return lambda seq: tc.filter_add(item, _LO, lambda _: _LO, seq)
+
+
+def _try(nft, batch):
+    seq = nft.seq()
+    return nft.batch(batch(seq), seq)[0] == 0

@@ -1,0 +1,292 @@
+"""rtnetlink messages for links, addresses, routes and rules, as bytes; no sockets here.
+
+A message is a header (linux/netlink.h), a fixed part and attributes (linux/rtnetlink.h). Numbers are in host byte
+order, addresses and MACs in network order. The numbers below are from linux/netlink.h, rtnetlink.h, if_link.h,
+if_addr.h, fib_rules.h and veth.h; they are part of the kernel's ABI.
+"""
+
+import struct
+
+from .. import address
+from .dump import Addr, Link, RouteEntry, RuleEntry
+
+pack = struct.pack
+
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 1, 4, 0x10
+NLM_F_DUMP = 0x300
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200  # in an NLMSG_ERROR
+NLMSGERR_ATTR_MSG = 1
+
+RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
+RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
+RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
+
+IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 10, 18, 20
+IFLA_NET_NS_FD, IFLA_EXT_MASK = 28, 29
+IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+RTEXT_FILTER_SKIP_STATS = 8
+IFF_UP = 1
+IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 2
+RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
+RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 3, 6, 15, 1
+
+AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
+FAMILY = {2: 4, 10: 6}
+
+
+def attribute(kind, data):
+    """One attribute: length and type in host order, padded to 4 bytes."""
+    return pack("HH", 4 + len(data), kind) + data + b"\0" * (-len(data) & 3)
+
+
+def text(kind, value):
+    return attribute(kind, value.encode() + b"\0")
+
+
+def number(kind, value):
+    return attribute(kind, pack("I", value))
+
+
+def message(kind, flags, body, seq):
+    """A whole message that asks for an answer by its sequence number."""
+    return pack("IHHII", 16 + len(body), kind, NLM_F_REQUEST | flags, seq, 0) + body
+
+
+def attributes(data, start=0):
+    """The attributes of a message as {type: bytes}; of a repeated type the last one. Broken lengths end the walk."""
+    found = {}
+    end = len(data)
+    while start + 4 <= end:
+        size, kind = struct.unpack_from("HH", data, start)
+        if size < 4 or start + size > end:
+            break
+        found[kind & 0x3FFF] = data[start + 4 : start + size]  # without NLA_F_NESTED, NLA_F_NET_BYTEORDER
+        start += (size + 3) & ~3
+    return found
+
+
+def messages(data):
+    """(type, flags, seq, body) of each message in what one recv() gave."""
+    start = 0
+    while start + 16 <= len(data):
+        size, kind, flags, seq, _ = struct.unpack_from("IHHII", data, start)
+        if size < 16 or start + size > len(data):
+            break
+        yield kind, flags, seq, data[start + 16 : start + size]
+        start += (size + 3) & ~3
+
+
+def error(flags, body):
+    """(errno, the kernel's own words or "") of an NLMSG_ERROR; errno 0 is an acknowledgement."""
+    code = -struct.unpack_from("i", body, 0)[0]
+    if not flags & NLM_F_ACK_TLVS:
+        return code, ""
+    # The request follows: only its header when the message was capped, all of it else.
+    start = 20 if flags & NLM_F_CAPPED else 4 + struct.unpack_from("I", body, 4)[0]
+    words = attributes(body, (start + 3) & ~3).get(NLMSGERR_ATTR_MSG, b"")
+    return code, text_of(words)
+
+
+def text_of(data):
+    return bytes(data).split(b"\0", 1)[0].decode()
+
+
+def u32_of(data):
+    return struct.unpack("I", data)[0]
+
+
+# Links
+
+
+def _ifinfo(index=0, flags=0, change=0):
+    return pack("BBHiII", 0, 0, 0, index, flags, change)
+
+
+def link_get(name, seq):
+    return message(
+        RTM_GETLINK, 0, _ifinfo() + number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS) + text(IFLA_IFNAME, name), seq
+    )
+
+
+def link_dump(seq):
+    return message(RTM_GETLINK, NLM_F_DUMP, _ifinfo() + number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS), seq)
+
+
+def veth_add(veth, ns_fd, seq):
+    """A veth pair whose peer is born in the namespace of `ns_fd`. The router's end is up. The peer can't be yet
+    (veth_open in drivers/net/veth.c: ENOTCONN), and the alias takes a message of its own: both are for link_set."""
+    peer = _ifinfo() + text(IFLA_IFNAME, veth.peer) + number(IFLA_MTU, veth.mtu)
+    peer += attribute(IFLA_ADDRESS, address.parse_mac(veth.peer_mac)) + number(IFLA_NET_NS_FD, ns_fd)
+    info = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
+    body = _ifinfo(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, veth.name) + number(IFLA_MTU, veth.mtu)
+    body += attribute(IFLA_ADDRESS, address.parse_mac(veth.mac)) + attribute(IFLA_LINKINFO, info)
+    return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, body, seq)
+
+
+def link_set(name, seq, up=True, mtu=0, mac="", alias=""):
+    """Changes a device, found by its name; what is 0 or "" stays as it is."""
+    body = _ifinfo(0, IFF_UP if up else 0, IFF_UP) + text(IFLA_IFNAME, name)
+    if mtu:
+        body += number(IFLA_MTU, mtu)
+    if mac:
+        body += attribute(IFLA_ADDRESS, address.parse_mac(mac))
+    if alias:
+        body += attribute(IFLA_IFALIAS, alias.encode())
+    return message(RTM_NEWLINK, NLM_F_ACK, body, seq)
+
+
+def link_del(name, seq):
+    return message(RTM_DELLINK, NLM_F_ACK, _ifinfo() + text(IFLA_IFNAME, name), seq)
+
+
+def parse_link(ns, body):
+    _, _, arphrd, index, flags, _ = struct.unpack_from("BBHiII", body, 0)
+    found = attributes(body, 16)
+    info = attributes(found.get(IFLA_LINKINFO, b""))
+    mac = found.get(IFLA_ADDRESS, b"")
+    return Link(
+        ns,
+        index,
+        text_of(found[IFLA_IFNAME]),
+        bool(flags & IFF_UP),
+        u32_of(found[IFLA_MTU]) if IFLA_MTU in found else 0,
+        address.format_mac(mac) if len(mac) == 6 else "",
+        text_of(info.get(IFLA_INFO_KIND, b"")),
+        arphrd,
+        u32_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
+        text_of(found.get(IFLA_IFALIAS, b"")),
+    )
+
+
+# Addresses
+
+
+def _address(index, text_address):
+    body, _, length = text_address.partition("/")
+    packed = address.parse_address(body)
+    family = 2 if len(packed) == 4 else 10
+    # No duplicate address detection: the pair has no third party, and a tentative address can't answer.
+    flags = IFA_F_NODAD if family == 10 else 0
+    return (
+        pack("BBBBI", family, int(length), flags, 0, index)
+        + attribute(IFA_LOCAL, packed)
+        + attribute(IFA_ADDRESS, packed)
+    )
+
+
+def address_add(index, text_address, seq):
+    return message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _address(index, text_address), seq)
+
+
+def address_del(index, text_address, seq):
+    return message(RTM_DELADDR, NLM_F_ACK, _address(index, text_address), seq)
+
+
+def address_dump(seq):
+    return message(RTM_GETADDR, NLM_F_DUMP, pack("BBBBI", 0, 0, 0, 0, 0), seq)
+
+
+def parse_address(ns, body):
+    """An Addr, or None for a family that is not IP."""
+    family, length, _, _, index = struct.unpack_from("BBBBI", body, 0)
+    found = attributes(body, 8)
+    packed = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)
+    if family not in FAMILY or not packed:
+        return None
+    return Addr(ns, index, "%s/%d" % (address.format_address(packed), length))
+
+
+# Routes
+
+
+def _route(route, index):
+    body = b""
+    length = 0
+    if route.dst != "default":
+        prefix = address.parse_prefix(route.dst)
+        length = prefix.length
+        body += attribute(RTA_DST, prefix.packed)
+    if route.via:
+        body += attribute(RTA_GATEWAY, address.parse_address(route.via))
+    if route.src:
+        body += attribute(RTA_PREFSRC, address.parse_address(route.src))
+    body += number(RTA_OIF, index)
+    scope = RT_SCOPE_UNIVERSE if route.via or route.family == 6 else RT_SCOPE_LINK
+    fixed = pack("BBBBBBBBI", AF[route.family], length, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST, 0)
+    return fixed + body
+
+
+def route_add(route, index, seq):
+    return message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _route(route, index), seq)
+
+
+def route_replace(route, index, seq):
+    return message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, _route(route, index), seq)
+
+
+def route_del(route, index, seq):
+    return message(RTM_DELROUTE, NLM_F_ACK, _route(route, index), seq)
+
+
+def route_dump(seq):
+    return message(RTM_GETROUTE, NLM_F_DUMP, pack("BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0), seq)
+
+
+def parse_route(ns, body):
+    """A RouteEntry of IPv4 or IPv6, or None."""
+    family, length, _, _, table, _, _, kind, flags = struct.unpack_from("BBBBBBBBI", body, 0)
+    if family not in FAMILY or flags & 0x200:  # RTM_F_CLONED: a cached route
+        return None
+    found = attributes(body, 12)
+    dst = found.get(RTA_DST)
+    return RouteEntry(
+        ns,
+        FAMILY[family],
+        "%s/%d" % (address.format_address(dst), length) if dst else "default",
+        address.format_address(found[RTA_GATEWAY]) if RTA_GATEWAY in found else "",
+        u32_of(found[RTA_OIF]) if RTA_OIF in found else 0,
+        address.format_address(found[RTA_PREFSRC]) if RTA_PREFSRC in found else "",
+        u32_of(found[RTA_TABLE]) if RTA_TABLE in found else table,
+        kind,
+    )
+
+
+# Rules
+
+
+def _rule(rule):
+    body = pack("BBBBBBBBI", AF[rule.family], 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0)
+    body += number(FRA_PRIORITY, rule.priority) + number(FRA_TABLE, rule.table)
+    return body + text(FRA_IIFNAME, rule.iif)
+
+
+def rule_add(rule, seq):
+    return message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _rule(rule), seq)
+
+
+def rule_del(rule, seq):
+    return message(RTM_DELRULE, NLM_F_ACK, _rule(rule), seq)
+
+
+def rule_dump(seq):
+    return message(RTM_GETRULE, NLM_F_DUMP, pack("BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0), seq)
+
+
+def parse_rule(ns, body):
+    """A RuleEntry of IPv4 or IPv6, or None."""
+    family, _, _, _, table, _, _, _, _ = struct.unpack_from("BBBBBBBBI", body, 0)
+    if family not in FAMILY:
+        return None
+    found = attributes(body, 12)
+    return RuleEntry(
+        ns,
+        FAMILY[family],
+        u32_of(found[FRA_PRIORITY]) if FRA_PRIORITY in found else 0,
+        text_of(found.get(FRA_IIFNAME, b"")),
+        u32_of(found[FRA_TABLE]) if FRA_TABLE in found else table,
+    )

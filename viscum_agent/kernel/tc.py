@@ -1,0 +1,403 @@
+"""Traffic control messages as bytes: clsact, u32 and flower filters, mirred, skbmod and skbedit actions; no sockets
+here.
+
+Numbers are from linux/pkt_sched.h, pkt_cls.h, tc_act/tc_{mirred,skbmod,skbedit}.h and rtnetlink.h. Host byte order, but
+for addresses, ports, Ethernet types and u32 keys, which are in network order.
+"""
+
+import struct
+
+from .. import address
+from ..objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS
+from .dump import FilterEntry, QdiscEntry
+from .rtnl import (
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_DUMP,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    attribute,
+    attributes,
+    message,
+    number,
+    pack,
+    text,
+    text_of,
+    u32_of,
+)
+
+RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
+RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
+
+TC_H_CLSACT = 0xFFFFFFF1
+INGRESS = 0xFFFFFFF2  # TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): reaches clsact and plain ingress alike
+EGRESS = 0xFFFFFFF3  # with TC_H_MIN_EGRESS; on a plain ingress it would silently mean the ingress hook
+CLSACT_HANDLE = 0xFFFF0000
+
+TCA_KIND, TCA_OPTIONS = 1, 2
+TCA_U32_CLASSID, TCA_U32_HASH, TCA_U32_LINK, TCA_U32_DIVISOR, TCA_U32_SEL, TCA_U32_ACT = 1, 2, 3, 4, 5, 7
+TC_U32_TERMINAL = 1
+TCA_FLOWER_CLASSID, TCA_FLOWER_ACT, TCA_FLOWER_ETH_TYPE, TCA_FLOWER_FLAGS, TCA_FLOWER_IN_HW_COUNT = 1, 3, 8, 22, 86
+TCA_FLOWER_ETH_DST, TCA_FLOWER_ETH_DST_MASK, TCA_FLOWER_IP_PROTO = 4, 5, 9
+TCA_FLOWER_IP_SRC = {4: 10, 6: 14}  # the mask is the next number
+TCA_FLOWER_IP_DST = {4: 12, 6: 16}
+TCA_FLOWER_PORT_DST = {"tcp": (19, 36), "udp": (21, 38)}  # key and mask
+TCA_FLOWER_PORT_DST_MIN, TCA_FLOWER_PORT_DST_MAX = 89, 90  # kernel 5.1
+
+TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_ACT_STATS = 1, 2, 4
+TCA_STATS_BASIC, TCA_STATS_PKT64 = 1, 8
+TC_ACT_PIPE, TC_ACT_STOLEN = 3, 4
+TCA_PARMS = 2  # TCA_MIRRED_PARMS, TCA_SKBMOD_PARMS, TCA_SKBEDIT_PARMS
+TCA_EGRESS_REDIR = 1
+TCA_SKBMOD_DMAC, TCA_SKBMOD_SMAC, SKBMOD_F_DMAC, SKBMOD_F_SMAC = 3, 4, 1, 2
+TCA_SKBEDIT_PTYPE, PACKET_HOST = 7, 0
+
+PROTO_NUMBER = {"tcp": 6, "udp": 17}  # IANA protocol numbers
+PROTO_NAME = {6: "tcp", 17: "udp"}
+
+# Hash tables of u32 are numbered for the whole qdisc, not for a prio: ours are 0x761 to 0x766, far from the kernel's
+# own (0x800 and up) and from what people count from 1.
+HASH_TABLE = 0x760
+DST_LAST_WORD = {"ip": 16, "ipv6": 36}  # offset of the last 32 bits of the destination address (RFC 791, RFC 8200)
+
+# Offsets of the destination address in the IPv4 and IPv6 headers give the bucket; 256 of them, over its last byte.
+HASH_MASK = b"\0\0\0\xff"
+
+
+def table_of(prio):
+    return HASH_TABLE + prio
+
+
+def bucket_of(dst):
+    """The bucket that a destination address (bytes) falls in."""
+    return dst[-1]
+
+
+def _tcmsg(index, handle, parent, info):
+    return pack("BBHiIII", 0, 0, 0, index, handle, parent, info)
+
+
+def _info(prio, protocol):
+    """Prio and Ethernet type (network order) in one word; a prio of 0 stands for any."""
+    return prio << 16 | struct.unpack("H", pack(">H", protocol))[0]
+
+
+# Qdiscs
+
+
+def clsact_add(index, seq):
+    body = _tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0) + text(TCA_KIND, "clsact")
+    return message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, body, seq)
+
+
+def clsact_del(index, seq):
+    body = _tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0) + text(TCA_KIND, "clsact")
+    return message(RTM_DELQDISC, NLM_F_ACK, body, seq)
+
+
+def qdisc_dump(seq):
+    return message(RTM_GETQDISC, NLM_F_DUMP, _tcmsg(0, 0, 0, 0), seq)
+
+
+def parse_qdisc(body):
+    """A QdiscEntry of an ingress hook, or None for a qdisc that shapes."""
+    index = struct.unpack_from("i", body, 4)[0]
+    kind = text_of(attributes(body, 20)[TCA_KIND])
+    return QdiscEntry(index, kind) if kind in ("clsact", "ingress") else None
+
+
+# Filters
+
+
+def filter_message(kind, flags, index, prio, protocol, handle, filter_kind, options, seq):
+    """A filter message at the ingress hook; `protocol` is an Ethernet type."""
+    body = _tcmsg(index, handle, INGRESS, _info(prio, protocol)) + text(TCA_KIND, filter_kind)
+    if options is not None:
+        body += attribute(TCA_OPTIONS, options)
+    return message(kind, flags | NLM_F_ACK, body, seq)
+
+
+def filter_add(item, index, index_of, seq):
+    """Adds an objects.Filter on the device with that index; `index_of` gives the index of a device's name."""
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    options = filter_options(item, index_of)
+    return filter_message(RTM_NEWTFILTER, flags, index, item.prio, PROTOCOLS[item.protocol], 0, item.kind, options, seq)
+
+
+def filter_replace(item, handle, index, index_of, seq):
+    """Gives an existing filter with the same keys other actions, at once: no packet sees it gone."""
+    options = filter_options(item, index_of)
+    protocol = PROTOCOLS[item.protocol]
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    return filter_message(RTM_NEWTFILTER, flags, index, item.prio, protocol, handle, item.kind, options, seq)
+
+
+def filter_del(item, handle, index, seq):
+    return filter_message(RTM_DELTFILTER, 0, index, item.prio, PROTOCOLS[item.protocol], handle, item.kind, None, seq)
+
+
+def prio_del(item, index, seq):
+    """Deletes a whole prio, with its hash table and whatever is in it."""
+    body = _tcmsg(index, 0, INGRESS, _info(item.prio, PROTOCOLS[item.protocol]))
+    return message(RTM_DELTFILTER, NLM_F_ACK, body, seq)
+
+
+def filter_dump(index, seq, parent=INGRESS):
+    return message(RTM_GETTFILTER, NLM_F_DUMP, _tcmsg(index, 0, parent, 0), seq)
+
+
+def mark_add(index, seq):
+    """The filter that says who made the qdisc (objects.MARK_PRIO): a u32 that nothing ever reaches."""
+    options = number(TCA_U32_CLASSID, CLASSID) + attribute(TCA_U32_SEL, _selector(((0, 0, 0),), TC_U32_TERMINAL))
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    return filter_message(RTM_NEWTFILTER, flags, index, MARK_PRIO, MARK_PROTOCOL, 0, "u32", options, seq)
+
+
+def mark_del(index, seq):
+    body = _tcmsg(index, 0, INGRESS, _info(MARK_PRIO, MARK_PROTOCOL))
+    return message(RTM_DELTFILTER, NLM_F_ACK, body, seq)
+
+
+def hash_table_add(item, index, seq):
+    """A u32 hash table of 256 buckets (objects.HashTable)."""
+    handle = table_of(item.prio) << 20
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    options = number(TCA_U32_DIVISOR, 256)
+    return filter_message(
+        RTM_NEWTFILTER, flags, index, item.prio, PROTOCOLS[item.protocol], handle, "u32", options, seq
+    )
+
+
+def hash_link_add(item, index, seq):
+    """The key in the prio's root that matches everything and looks on in the bucket of the destination's last byte."""
+    word = DST_LAST_WORD[item.protocol]
+    selector = _selector(((0, 0, word),), 0, word, HASH_MASK)
+    options = number(TCA_U32_LINK, table_of(item.prio) << 20) + attribute(TCA_U32_SEL, selector)
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    return filter_message(RTM_NEWTFILTER, flags, index, item.prio, PROTOCOLS[item.protocol], 0, "u32", options, seq)
+
+
+def hash_link_del(item, handle, index, seq):
+    return filter_message(RTM_DELTFILTER, 0, index, item.prio, PROTOCOLS[item.protocol], handle, "u32", None, seq)
+
+
+def hash_table_del(item, index, seq):
+    """Deletes the table alone; its link has to be gone."""
+    handle = table_of(item.prio) << 20
+    return filter_message(RTM_DELTFILTER, 0, index, item.prio, PROTOCOLS[item.protocol], handle, "u32", None, seq)
+
+
+def filter_options(item, index_of):
+    if item.kind == "u32":
+        return u32_options(item, index_of)
+    return flower_options(item, index_of)
+
+
+def u32_options(item, index_of):
+    options = number(TCA_U32_CLASSID, CLASSID)
+    if item.bucket >= 0:
+        options += number(TCA_U32_HASH, table_of(item.prio) << 20 | item.bucket << 12)
+    options += attribute(TCA_U32_SEL, _selector(item.keys, TC_U32_TERMINAL))
+    return options + attribute(TCA_U32_ACT, action_list(item.actions, index_of))
+
+
+def _selector(keys, flags, hash_offset=0, hash_mask=b"\0\0\0\0"):
+    """struct tc_u32_sel with its keys: values, masks in network order, offsets from the network header in bytes."""
+    data = pack("BBBBHHhh", flags, 0, len(keys), 0, 0, 0, 0, hash_offset) + hash_mask
+    for value, mask, offset in keys:
+        data += pack(">II", mask, value) + pack("ii", offset, 0)
+    return data
+
+
+def flower_options(item, index_of):
+    options = number(TCA_FLOWER_CLASSID, CLASSID) + attribute(TCA_FLOWER_ACT, action_list(item.actions, index_of))
+    options += attribute(TCA_FLOWER_ETH_TYPE, pack(">H", PROTOCOLS[item.protocol]))
+    proto = ""
+    for name, value in item.keys:
+        if name == "ip_proto":
+            proto = value
+        options += _flower_key(name, value, proto)
+    return options
+
+
+def _flower_key(name, value, proto):
+    if name == "dst_mac":
+        mac = address.parse_mac(value)
+        return attribute(TCA_FLOWER_ETH_DST, mac) + attribute(TCA_FLOWER_ETH_DST_MASK, b"\xff" * 6)
+    if name == "ip_proto":
+        return attribute(TCA_FLOWER_IP_PROTO, bytes([PROTO_NUMBER[value]]))
+    if name == "dst_port":
+        low, _, high = value.partition("-")
+        if high:
+            minimum = attribute(TCA_FLOWER_PORT_DST_MIN, pack(">H", int(low)))
+            return minimum + attribute(TCA_FLOWER_PORT_DST_MAX, pack(">H", int(high)))
+        key, mask = TCA_FLOWER_PORT_DST[proto]
+        return attribute(key, pack(">H", int(low))) + attribute(mask, b"\xff\xff")
+    prefix = address.parse_prefix(value)
+    key = (TCA_FLOWER_IP_DST if name == "dst_ip" else TCA_FLOWER_IP_SRC)[prefix.family]
+    return attribute(key, prefix.packed) + attribute(key + 1, address.mask(prefix.length, len(prefix.packed)))
+
+
+# Actions
+
+
+def action_list(actions, index_of):
+    """The actions of a filter in their order, counted from 1."""
+    data = b""
+    for order, action in enumerate(actions):
+        kind, options = _action(action, index_of)
+        data += attribute(order + 1, text(TCA_ACT_KIND, kind) + attribute(TCA_ACT_OPTIONS, options))
+    return data
+
+
+def _action(action, index_of):
+    kind = action[0]
+    if kind == "mirred":
+        # tc_gen (index, capab, action, refcnt, bindcnt), then eaction and ifindex: struct tc_mirred
+        return kind, attribute(
+            TCA_PARMS, pack("IIiiiiI", 0, 0, TC_ACT_STOLEN, 0, 0, TCA_EGRESS_REDIR, index_of(action[1]))
+        )
+    if kind == "skbedit":
+        options = attribute(TCA_PARMS, pack("IIiii", 0, 0, TC_ACT_PIPE, 0, 0))
+        return kind, options + attribute(TCA_SKBEDIT_PTYPE, pack("H", PACKET_HOST))
+    return kind, skbmod_options(action[1], action[2])
+
+
+def skbmod_options(dmac, smac):
+    """skbmod that writes a destination MAC, a source MAC or both ("" leaves one alone)."""
+    flags = (SKBMOD_F_DMAC if dmac else 0) | (SKBMOD_F_SMAC if smac else 0)
+    # struct tc_skbmod ends in a 64-bit number, aligned as the machine does: native alignment ("@", the default) is
+    # meant.
+    options = attribute(TCA_PARMS, pack("IIiiiQ", 0, 0, TC_ACT_PIPE, 0, 0, flags))
+    if dmac:
+        options += attribute(TCA_SKBMOD_DMAC, address.parse_mac(dmac))
+    if smac:
+        options += attribute(TCA_SKBMOD_SMAC, address.parse_mac(smac))
+    return options
+
+
+def parse_actions(data):
+    """(actions, packets, bytes); mirred with the device's index. None for actions when one is not understood."""
+    found = attributes(data)
+    actions = []
+    packets = size = 0
+    for order in sorted(found):
+        fields = attributes(found[order])
+        action = parse_action(text_of(fields[TCA_ACT_KIND]), attributes(fields.get(TCA_ACT_OPTIONS, b"")))
+        packets, size = _statistics(fields.get(TCA_ACT_STATS, b""))
+        actions.append(action)
+    return (None if None in actions else tuple(actions)), packets, size
+
+
+def parse_action(kind, options):
+    if TCA_PARMS not in options:
+        return None
+    parms = options[TCA_PARMS]
+    verdict = struct.unpack_from("i", parms, 8)[0]
+    if kind == "mirred":
+        eaction, index = struct.unpack_from("iI", parms, 20)
+        return ("mirred", index) if (eaction, verdict) == (TCA_EGRESS_REDIR, TC_ACT_STOLEN) else None
+    if verdict != TC_ACT_PIPE:
+        return None
+    if kind == "skbedit" and TCA_SKBEDIT_PTYPE in options:
+        return ("skbedit", "host") if struct.unpack("H", options[TCA_SKBEDIT_PTYPE])[0] == PACKET_HOST else None
+    if kind != "skbmod":
+        return None
+    macs = [options.get(TCA_SKBMOD_DMAC, b""), options.get(TCA_SKBMOD_SMAC, b"")]
+    return ("skbmod",) + tuple([address.format_mac(mac) if mac else "" for mac in macs])
+
+
+def _statistics(data):
+    found = attributes(data)
+    if TCA_STATS_BASIC not in found:
+        return 0, 0
+    size, packets = struct.unpack_from("QI", found[TCA_STATS_BASIC], 0)
+    if TCA_STATS_PKT64 in found:
+        packets = struct.unpack("Q", found[TCA_STATS_PKT64])[0]
+    return packets, size
+
+
+# Reading filters back
+
+
+def parse_filter(body):
+    """A FilterEntry of whatever is at the ingress hook, or None for the head of a prio without content."""
+    index, handle, _, info = struct.unpack_from("iIII", body, 4)
+    found = attributes(body, 20)
+    kind = text_of(found[TCA_KIND])
+    prio = info >> 16
+    protocol = struct.unpack(">H", pack("H", info & 0xFFFF))[0]
+    options = attributes(found.get(TCA_OPTIONS, b""))
+    if handle == 0 and not options:
+        return None
+    parse = {"u32": _parse_u32, "flower": _parse_flower}.get(kind)
+    if parse is None:
+        return FilterEntry(index, prio, protocol, kind, handle, 0, 0, 0, None, None, 0, 0)
+    return parse(index, prio, protocol, handle, options)
+
+
+def _parse_u32(index, prio, protocol, handle, options):
+    classid = u32_of(options[TCA_U32_CLASSID]) if TCA_U32_CLASSID in options else 0
+    divisor = u32_of(options[TCA_U32_DIVISOR]) if TCA_U32_DIVISOR in options else 0
+    link = u32_of(options[TCA_U32_LINK]) if TCA_U32_LINK in options else 0
+    actions, packets, size = parse_actions(options.get(TCA_U32_ACT, b""))
+    keys = _parse_selector(options[TCA_U32_SEL]) if TCA_U32_SEL in options else None
+    return FilterEntry(index, prio, protocol, "u32", handle, classid, divisor, link, keys, actions, packets, size)
+
+
+def _parse_selector(data):
+    count = data[2]
+    keys = []
+    for number_of_key in range(count):
+        start = 16 + 16 * number_of_key
+        mask, value = struct.unpack_from(">II", data, start)
+        offset, variable = struct.unpack_from("ii", data, start + 8)
+        if variable:
+            return None
+        keys.append((value, mask, offset))
+    return tuple(keys)
+
+
+def _parse_flower(index, prio, protocol, handle, options):
+    classid = u32_of(options[TCA_FLOWER_CLASSID]) if TCA_FLOWER_CLASSID in options else 0
+    actions, packets, size = parse_actions(options.get(TCA_FLOWER_ACT, b""))
+    keys = _flower_keys(options)
+    return FilterEntry(index, prio, protocol, "flower", handle, classid, 0, 0, keys, actions, packets, size)
+
+
+def _flower_keys(options):
+    """The keys in the one order that they are written in, or None when there is one that we never write."""
+    left = dict(options)
+    for known in (
+        TCA_FLOWER_CLASSID,
+        TCA_FLOWER_ACT,
+        TCA_FLOWER_ETH_TYPE,
+        TCA_FLOWER_FLAGS,
+        TCA_FLOWER_IN_HW_COUNT,
+    ):
+        left.pop(known, None)
+    keys = []
+    if TCA_FLOWER_ETH_DST in left:
+        keys.append(("dst_mac", address.format_mac(left.pop(TCA_FLOWER_ETH_DST))))
+        left.pop(TCA_FLOWER_ETH_DST_MASK, None)
+    proto = ""
+    if TCA_FLOWER_IP_PROTO in left:
+        proto = PROTO_NAME.get(left.pop(TCA_FLOWER_IP_PROTO)[0], "?")
+        keys.append(("ip_proto", proto))
+    for name, table in (("src_ip", TCA_FLOWER_IP_SRC), ("dst_ip", TCA_FLOWER_IP_DST)):
+        for family in (4, 6):
+            if table[family] in left:
+                keys.append((name, _prefix(left.pop(table[family]), left.pop(table[family] + 1))))
+    if TCA_FLOWER_PORT_DST_MIN in left:
+        low = struct.unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MIN))[0]
+        keys.append(("dst_port", "%d-%d" % (low, struct.unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MAX))[0])))
+    elif proto in TCA_FLOWER_PORT_DST and TCA_FLOWER_PORT_DST[proto][0] in left:
+        key, mask = TCA_FLOWER_PORT_DST[proto]
+        keys.append(("dst_port", "%d" % struct.unpack(">H", left.pop(key))[0]))
+        left.pop(mask, None)
+    return None if left else tuple(keys)
+
+
+def _prefix(packed, mask):
+    length = sum([bin(byte).count("1") for byte in mask])
+    return "%s/%d" % (address.format_address(packed), length)

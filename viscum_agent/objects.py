@@ -1,0 +1,142 @@
+"""The kernel objects of a service, as plain data.
+
+`plan` makes them from the configuration, `observe` finds the same records in a kernel dump, `diff` compares the two,
+and the back ends in kernel/ carry them over the border. Every record is a tuple of text, numbers and tuples, so that
+equality is what one means by it and that a golden file can show it. Devices are named, never numbered: an index dies
+with its device.
+
+`ns` is the name of a network namespace in /var/run/netns, "" for the one that the agent runs in (the router's).
+"""
+
+from collections import namedtuple
+
+from .kernel.nftables import NatRule  # noqa: F401  (a record of the plan; its bytes are nftables' business)
+
+# A named network namespace (ip-netns(8)).
+Namespace = namedtuple("Namespace", ("name",))
+
+# A value under /proc/sys, seen from inside `ns`; `key` with slashes ("net/ipv4/ip_forward"), `value` as text.
+Sysctl = namedtuple("Sysctl", ("ns", "key", "value"))
+
+# A veth pair: `name` in the router, `peer` inside `ns`, both up. `alias` (ifalias) marks it as ours and carries notes.
+Veth = namedtuple("Veth", ("name", "ns", "peer", "mtu", "mac", "peer_mac", "alias"))
+
+# A device that has to be up (the loopback of a namespace).
+Up = namedtuple("Up", ("ns", "dev"))
+
+# An address with its prefix length: "10.213.0.1/30".
+Address = namedtuple("Address", ("ns", "dev", "address"))
+
+# A route in the main table. `dst` is a prefix, or "default" with its `family`; `via` and `src` may be "".
+Route = namedtuple("Route", ("ns", "family", "dst", "via", "dev", "src"))
+
+# A policy rule (ip-rule(8)): packets that come in on `iif` look up `table`.
+Rule = namedtuple("Rule", ("ns", "family", "priority", "iif", "table"))
+
+# The nft table `inet viscum` of a namespace: redirects what arrives for any address to the program there.
+Nat = namedtuple("Nat", ("ns", "rules"))
+
+# The nft table `netdev viscum` of a namespace: frames on `dev` count as addressed to us, whatever their MAC.
+PktType = namedtuple("PktType", ("ns", "dev"))
+
+# The ingress hook of a source interface. The desired one is clsact; an observed one may be plain ingress.
+Qdisc = namedtuple("Qdisc", ("dev",))
+
+# Only the mark in a qdisc that says Viscum made it (MARK_PRIO below).
+Mark = namedtuple("Mark", ("dev",))
+
+# A u32 hash table of 256 buckets over the last byte of the destination address, linked from its prio's root.
+HashTable = namedtuple("HashTable", ("dev", "prio", "protocol"))
+
+# An ingress filter. `protocol` is "ip" or "ipv6"; `kind` "flower" or "u32"; `bucket` is a bucket of the HashTable of
+# its prio, or -1 for none. `keys` for u32: (value, mask, offset) of 32-bit words in network order, the offset counted
+# from the network header; for flower: (name, value) pairs in the order of FLOWER_KEYS in kernel/tc.py. `actions` are
+# ("skbedit", "host"), ("skbmod", dmac or "", smac or ""), ("mirred", device): redirect to the egress of that device.
+Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "keys", "actions"))
+
+# Something to do: `verb` is "add", "change" or "del"; `old` is the observed object that "change" and "del" act on (else
+# None); `handle` is that object's tc handle (0 where there is none).
+Operation = namedtuple("Operation", ("verb", "new", "old", "handle"))
+
+# How our objects are told from everybody else's.
+NS_PREFIX = "viscum-"
+DEV_PREFIX = "vsc-"
+INNER_DEV = "eth0"
+ALIAS_PREFIX = "viscum "
+
+# The major number of the classid (flowid) of each of our filters: "vs". Nothing else looks at it: a packet that is
+# redirected never meets a class.
+CLASSID = 0x76730001
+
+# One filter that matches nothing says that Viscum made the qdisc, so that taking the last service down also removes
+# it, and never one that somebody else made. Its protocol is an Ethernet type below 0x0600, which no frame can have
+# (IEEE 802.3: those are lengths), so it costs one comparison a packet.
+MARK_PRIO = 9
+MARK_PROTOCOL = 0x0076
+
+# Prios below 10: sqm-scripts' own filter has prio 10, qosify's start at 0x110, and those redirect everything.
+# A narrower match has a lower prio; one prio holds one protocol only.
+PRIO_EXACT = 1  # one address and one port
+PRIO_WIDE = 3  # one address with several ports, or a prefix
+PRIO_ANY = 5  # any address
+PRIOS = (1, 2, 3, 4, 5, 6)
+PROTOCOLS = {"ip": 0x0800, "ipv6": 0x86DD}  # linux/if_ether.h
+
+
+def prio_of(level, family):
+    """IPv4 has the odd prios, IPv6 the even ones."""
+    return level + (family == 6)
+
+
+def name_hash(text):
+    """32-bit FNV-1a: the same on every machine and interpreter, which hash() is not."""
+    value = 0x811C9DC5
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return value
+
+
+def device_name(service):
+    """`vsc-NAME`, at most 15 characters (IFNAMSIZ in linux/if.h, less its NUL): a longer name ends in a hash of the whole."""
+    name = DEV_PREFIX + service
+    if len(name) <= 15:
+        return name
+    return "%s-%04x" % (name[:10], name_hash(service) & 0xFFFF)
+
+
+def ns_name(service):
+    return NS_PREFIX + service
+
+
+def alias_of(ns):
+    """The ifalias that marks what belongs to the service of a namespace."""
+    return ALIAS_PREFIX + ns[len(NS_PREFIX) :]
+
+
+def mac_of(service, end):
+    """A locally administered MAC address for an end ("host", "inner") of a service's veth pair: the same every time."""
+    value = name_hash(service + "/" + end)
+    return "02:76:%02x:%02x:%02x:%02x" % (value >> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255)
+
+
+# What every service's namespace gets. A new namespace inherits the router's IPv4 settings (forwarding, arp_ignore=1 on
+# OpenWrt): inside, nothing is forwarded, every address answers, addresses are usable at once, and an unprivileged
+# program may listen on any port (ip_unprivileged_port_start, kernel 4.11). ip-sysctl.rst in the kernel's documentation.
+NS_SYSCTLS = (
+    ("net/ipv4/ip_forward", "0"),
+    ("net/ipv4/conf/all/rp_filter", "0"),
+    ("net/ipv4/conf/default/rp_filter", "0"),
+    ("net/ipv4/conf/all/arp_ignore", "0"),
+    ("net/ipv4/conf/default/arp_ignore", "0"),
+    ("net/ipv4/ip_unprivileged_port_start", "0"),
+    ("net/ipv6/conf/all/accept_ra", "0"),
+    ("net/ipv6/conf/default/accept_ra", "0"),
+    ("net/ipv6/conf/default/accept_dad", "0"),
+)
+
+# What the router's end of a pair gets; the values are the plan's business.
+HOST_SYSCTLS = (
+    "net/ipv4/conf/%s/rp_filter",
+    "net/ipv4/conf/%s/forwarding",
+    "net/ipv4/conf/%s/accept_local",
+)

@@ -1,0 +1,372 @@
+"""The program of a service: started in its namespace without an extra process, found again by it, and stopped.
+
+The namespace is the record of what belongs to a service: every process in it is the service's, whoever started it and
+however often it forked. So nothing is written down, and a program outlives the agent that started it.
+"""
+
+import os
+
+from . import compat
+from .address import is_number
+from .errors import ConfigError, ViscumError
+from .kernel import netns
+from .objects import name_hash, ns_name
+
+# What a program finds in its environment, beside its own `env`.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+TAG = "VISCUM_PROGRAM"
+
+LOG_SOCKET = "/dev/log"
+CANNOT_EXECUTE = 127  # the exit code that a shell gives, too
+TERM_TIMEOUT = 5  # seconds, for a service that is in no configuration any more
+POLL = 0.02  # seconds between looks at a starting program
+LISTEN = {"tcp": "0A", "udp": "07"}  # TCP_LISTEN; TCP_CLOSE, the state of an unconnected UDP socket (net/tcp_states.h)
+
+
+class ProgramError(ViscumError):
+    """The program cannot answer: whose fault it is, the user's configuration or the program's, its output tells."""
+
+    kind = "config"
+
+
+def processes():
+    """Maps the identity of a network namespace (netns.identity) to the pids in it, sorted."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if not is_number(name):
+            continue
+        try:
+            status = os.stat("/proc/%s/ns/net" % name)
+        except OSError:
+            continue  # gone meanwhile, or a kernel thread
+        found.setdefault((status[2], status[1]), []).append(int(name))
+    return {key: sorted(found[key]) for key in found}
+
+
+def pids(name, table=None):
+    """The pids of a service, those that are dead but not yet waited for left out."""
+    try:
+        identity = netns.identity(ns_name(name))
+    except OSError:
+        return []
+    return [pid for pid in (table or processes()).get(identity, []) if alive(pid)]
+
+
+def namespace_exists(name):
+    try:
+        netns.identity(ns_name(name))
+    except OSError:
+        return False
+    return True
+
+
+def alive(pid):
+    """Whether a process runs: a zombie doesn't."""
+    return _stat(pid)[0] not in ("", "Z", "X")
+
+
+def main_pid(found):
+    """The process that the others come from: the oldest leader of a session, else the oldest."""
+    leaders = [pid for pid in found if _stat(pid)[1] == str(pid)]
+    return min(leaders or found, key=_age) if found else 0
+
+
+def _stat(pid):
+    """(state, session, start time in clock ticks) from /proc/PID/stat (proc(5)), empty when it is gone."""
+    try:
+        with open("/proc/%d/stat" % pid) as file:
+            text = file.read()
+    except (OSError, UnicodeError):
+        return "", "", "0"
+    fields = text[text.rfind(")") + 2 :].split()  # the name before may hold anything, brackets as well
+    return fields[0], fields[3], fields[19]
+
+
+def _age(pid):
+    return int(_stat(pid)[2])
+
+
+def tag(program):
+    """What says whether a running program is the configured one."""
+    words = "\0".join(list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir])
+    return "%08x" % name_hash(words)
+
+
+def is_stale(program, pid):
+    """Whether the process was started from another configuration. One that wrote over its environment counts as current."""
+    try:
+        with open("/proc/%d/environ" % pid, "rb") as file:
+            variables = file.read().split(b"\0")
+    except OSError:
+        return False
+    for variable in variables:
+        if variable.startswith(TAG.encode() + b"="):
+            return variable[len(TAG) + 1 :].decode() != tag(program)
+    return False
+
+
+# Starting
+
+
+def start(service):
+    """Starts the program of a model.Service in its namespace, and waits until it listens. Returns its pid.
+
+    Raises ConfigError for what the configuration names and the router has not, ProgramError when the program ends or
+    does not listen.
+    """
+    program = service.program
+    uid, gid = account(program.user, program.group)
+    _check_files(program)
+    environment = {"PATH": PATH, "HOME": "/", "VISCUM_SERVICE": service.name, TAG: tag(program)}
+    for variable in program.env:
+        name, _, value = variable.partition("=")
+        environment[name] = value
+    pid = compat.fork()
+    if pid == 0:
+        _become(service, uid, gid, environment)
+    _await(service, pid)
+    return pid
+
+
+def _become(service, uid, gid, environment):
+    """In the child: never returns."""
+    try:
+        compat.setsid()
+        compat.umask(0o022)
+        _redirect_output()
+        enter(service.name)
+        compat.chdir(service.program.workdir)
+        compat.drop_privileges(uid, gid)
+        compat.no_new_privs()
+        compat.default_signals()
+        compat.execve(service.program.command[0], list(service.program.command), environment)
+    except BaseException as error:  # noqa: B036 (nothing may get out of the child)
+        compat.print_error(error)
+    finally:
+        compat.exit_now(CANNOT_EXECUTE)
+
+
+def enter(name):
+    """Moves this process into a service's network namespace, and into mounts of its own where /sys shows that network."""
+    fd = compat.fd_open(netns.path(ns_name(name)), netns.O_RDONLY)
+    compat.setns(fd)
+    compat.fd_close(fd)
+    compat.unshare(compat.CLONE_NEWNS)
+    compat.mount("none", "/", "none", compat.MS_SLAVE | compat.MS_REC)
+    try:
+        compat.umount("/sys")
+        compat.mount("sysfs", "/sys", "sysfs", 0)
+    except OSError:
+        pass  # without /sys, as in a container: nothing there to show the wrong network
+
+
+def _redirect_output():
+    """stdin from nowhere, stdout and stderr to the system log: each write is a message there, and no process reads a pipe."""
+    null = compat.fd_open("/dev/null", 2)  # O_RDWR
+    try:
+        out = compat.unix_datagram(LOG_SOCKET)
+    except OSError:
+        out = null  # no system log on this machine
+    compat.dup2(null, 0)
+    compat.dup2(out, 1)
+    compat.dup2(out, 2)
+
+
+def _check_files(program):
+    path = program.command[0]
+    try:
+        mode = os.stat(path)[0]
+    except OSError:
+        raise ConfigError("command: there is no program %s: install it or correct the path" % path) from None
+    if mode & 0o170000 != 0o100000 or not mode & 0o111:
+        raise ConfigError("command: %s is not an executable file" % path)
+    try:
+        os.stat(program.workdir)
+    except OSError:
+        raise ConfigError("workdir: there is no directory %s" % program.workdir) from None
+
+
+def account(user, group):
+    """(uid, gid) of names in /etc/passwd and /etc/group, or of numbers. Raises ConfigError."""
+    if is_number(user):
+        uid, gid = int(user), int(user)
+    else:
+        fields = _entry("/etc/passwd", user)
+        if fields is None:
+            raise ConfigError("user: there is no account '%s' in /etc/passwd" % user)
+        uid, gid = int(fields[2]), int(fields[3])
+    if not group:
+        return uid, gid
+    if is_number(group):
+        return uid, int(group)
+    fields = _entry("/etc/group", group)
+    if fields is None:
+        raise ConfigError("group: there is no group '%s' in /etc/group" % group)
+    return uid, int(fields[2])
+
+
+def _entry(path, name):
+    try:
+        with open(path) as file:
+            for line in file:
+                fields = line.strip().split(":")
+                if fields[0] == name and len(fields) > 2:
+                    return fields
+    except OSError:
+        pass
+    return None
+
+
+def _await(service, pid):
+    """Returns when the program listens where its matches lead. Raises ProgramError when it ends or takes too long."""
+    wanted = listening_ports(service)
+    give_up = compat.monotonic() + service.program.start_timeout
+    while True:
+        ended, status = compat.waitpid(pid, compat.WNOHANG)
+        if ended:
+            raise ProgramError("the program ended at once (%s): %s" % (_ending(status), _hint(service)))
+        if not wanted or any(one in sockets(pid) for one in wanted):
+            return
+        if compat.monotonic() > give_up:
+            ports = ", ".join(["%s %d" % one for one in wanted])
+            text = "the program does not listen on %s after %d s (option start_timeout, or another target_port?)"
+            raise ProgramError(text % (ports, service.program.start_timeout))
+        compat.sleep(POLL)
+
+
+def _ending(status):
+    """A wait status in words (wait(2))."""
+    if status & 0x7F:
+        return "signal %d" % (status & 0x7F)
+    return "exit code %d" % (status >> 8 & 0xFF)
+
+
+def _hint(service):
+    return "its output is in the system log; `viscum exec %s -- %s` shows it" % (
+        service.name,
+        " ".join(service.program.command),
+    )
+
+
+def listening_ports(service):
+    """(protocol, port) pairs of which one is enough; none when the matches name no single port.
+
+    TCP goes before UDP: many servers (iperf3) open their UDP port only for a client that has come over TCP.
+    """
+    found = {}
+    for match in service.matches:
+        single = match.dport and match.dport[0] == match.dport[1]
+        port = match.to_port or (match.dport[0] if single else 0)
+        if port and match.proto:
+            found.setdefault(match.proto, set()).add((match.proto, port))
+    return sorted(found.get("tcp") or found.get("udp") or [])
+
+
+def sockets(pid):
+    """The (protocol, port) pairs that are open for clients in the namespace of a process."""
+    found = set()
+    for protocol, state in LISTEN.items():
+        for version in ("", "6"):
+            try:
+                with open("/proc/%d/net/%s%s" % (pid, protocol, version)) as file:
+                    lines = file.read().split("\n")[1:]
+            except OSError:
+                continue
+            for line in lines:
+                fields = line.split()
+                if len(fields) > 3 and fields[3] == state:
+                    found.add((protocol, int(fields[1].split(":")[1], 16)))
+    return found
+
+
+# Stopping
+
+
+def stop(name, term_timeout):
+    """Ends every process in a service's namespace: SIGTERM, and SIGKILL for what is left after the time (seconds)."""
+    left = _signal_all(name, compat.SIGTERM)
+    give_up = compat.monotonic() + term_timeout
+    while left and compat.monotonic() < give_up:
+        _wait(left[0], give_up)
+        left = pids(name)
+    while left:
+        left = _signal_all(name, compat.SIGKILL)
+        if left:
+            _wait(left[0], compat.monotonic() + 1)
+            left = pids(name)
+
+
+def _signal_all(name, signal):
+    found = pids(name)
+    for pid in found:
+        try:
+            compat.kill(pid, signal)
+        except OSError:
+            pass  # gone meanwhile
+    return found
+
+
+def _wait(pid, until):
+    """Waits until a process ends or the time has come (compat.monotonic)."""
+    try:
+        fd = compat.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        compat.poll_fd(fd, max(0, int((until - compat.monotonic()) * 1000)))
+    finally:
+        compat.fd_close(fd)
+
+
+def execute(name, command):
+    """Replaces this process by a command in a service's namespace; returns only by an error (ViscumError)."""
+    try:
+        enter(name)
+    except OSError as error:
+        raise ViscumError("can't enter the namespace of '%s': %s" % (name, compat.strerror(error.errno))) from error
+    path = find_program(command[0])
+    environment = {"PATH": PATH, "VISCUM_SERVICE": name}
+    for variable in ("TERM", "HOME", "LANG", "PATH"):
+        value = compat.getenv(variable)
+        if value:
+            environment[variable] = value
+    try:
+        compat.execve(path, command, environment)
+    except OSError as error:
+        raise ConfigError("%s: %s" % (path, compat.strerror(error.errno))) from error
+
+
+def find_program(name):
+    """The path of a program, looked up in PATH unless it has one. Raises ConfigError."""
+    if "/" in name:
+        return name
+    for folder in (compat.getenv("PATH") or PATH).split(":"):
+        path = "%s/%s" % (folder, name)
+        try:
+            if os.stat(path)[0] & 0o111:
+                return path
+        except OSError:
+            continue
+    raise ConfigError("there is no program '%s' in PATH" % name)
+
+
+class Programs:
+    """The programs as `apply` needs them: `timeouts` maps services to their term_timeout (seconds)."""
+
+    def __init__(self, timeouts):
+        self._timeouts = timeouts
+        self._table = processes()
+
+    def stale(self, service):
+        """Whether a program runs that was started from another configuration."""
+        found = pids(service.name, self._table)
+        return bool(found) and is_stale(service.program, main_pid(found))
+
+    def start(self, service):
+        """Starts the program unless it runs."""
+        if not pids(service.name, self._table):
+            start(service)
+
+    def stop(self, name):
+        stop(name, self._timeouts.get(name, TERM_TIMEOUT))
+        self._table = processes()

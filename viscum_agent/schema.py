@@ -1,0 +1,341 @@
+"""Every option there is: one table that checks the configuration and that the manual and the LuCI form are made from.
+
+An option is a name, a type, whether it is a list, a default and a sentence of help. A type turns one text into one
+value or says what would be right. What needs two options to judge (a port without a protocol) is the business of
+`model`.
+"""
+
+from collections import namedtuple
+
+from . import address
+from .errors import CONFIG, Problem
+from .uci import as_bool
+
+Type = namedtuple("Type", ("name", "parse", "expected"))
+Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
+
+# Destinations that are never redirected, with the reason: they don't leave the link, so no cloud service has one.
+NEVER = (
+    ("0.0.0.0/8", "no destination"),
+    ("127.0.0.0/8", "loopback"),
+    ("169.254.0.0/16", "link-local"),
+    ("224.0.0.0/3", "multicast, reserved or broadcast"),
+    ("::/127", "unspecified or loopback"),
+    ("fe80::/10", "link-local"),
+    ("ff00::/8", "multicast"),
+)
+
+
+def shown(text):
+    """The text as a message shows it: in quotes, on one line, not endless."""
+    safe = "".join([c if " " <= c != "\x7f" else "?" for c in text[:60]])
+    return "'%s%s'" % (safe, "..." if len(text) > 60 else "")
+
+
+def _text(text):
+    if text == "" or "\0" in text:
+        raise ValueError("empty")
+    return text
+
+
+def _bool(text):
+    value = as_bool(text)
+    if value is None:
+        raise ValueError()
+    return value
+
+
+def _integer(text, low, high):
+    if not address.is_number(text) or len(text) > 10 or not low <= int(text) <= high:
+        raise ValueError()
+    return int(text)
+
+
+def _port(text):
+    return _integer(text, 1, 65535)
+
+
+def _port_range(text):
+    low, dash, high = text.partition("-")
+    pair = (_port(low), _port(high) if dash else _port(low))
+    if pair[0] > pair[1]:
+        raise ValueError("the range runs backwards")
+    return pair
+
+
+def _destination(text):
+    prefix = address.parse_prefix(text)
+    if prefix.length == 0:
+        raise ValueError("for any address leave dest_ip out")
+    for never, reason in NEVER:
+        if address.overlaps(address.parse_prefix(never), prefix):
+            raise ValueError("%s is %s and never redirected" % (never, reason))
+    return prefix
+
+
+def _pool(text):
+    prefix = address.parse_prefix(text)
+    room = (30, 14) if prefix.family == 4 else (112, 16)
+    if not room[1] <= prefix.length <= room[0] - 2:
+        raise ValueError("its length must be from %d to %d" % (room[1], room[0] - 2))
+    return prefix
+
+
+def _variable(text):
+    name, equals, _ = text.partition("=")
+    if not equals or name == "" or "0" <= name[0] <= "9" or not all(_is_name(c) for c in name):
+        raise ValueError()
+    return text
+
+
+def _is_name(c):
+    return c == "_" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z"
+
+
+def _account(text):
+    if text == "" or any(c in ":/ \t\n" for c in text) or text[0] == "-":
+        raise ValueError()
+    return text
+
+
+def _path(text):
+    if not text.startswith("/") or "\n" in text:
+        raise ValueError()
+    return text
+
+
+def _device(text):
+    if not 0 < len(text) <= 15 or any(c in "/: \t\n\\" or c < " " for c in text) or text in (".", ".."):
+        raise ValueError()
+    return text
+
+
+def _interface(text):
+    if not 0 < len(text) <= 15 or not all(_is_name(c) or c in "-.@" for c in text):
+        raise ValueError()
+    return text
+
+
+def _section(text):
+    if text == "" or not all(_is_name(c) for c in text):
+        raise ValueError()
+    return text
+
+
+def choice(*words):
+    def parse(text):
+        if text not in words:
+            raise ValueError()
+        return text
+
+    return Type("choice", parse, "one of: " + ", ".join(words))
+
+
+def number(low, high, unit):
+    return Type("number", lambda text: _integer(text, low, high), "a number of %s from %d to %d" % (unit, low, high))
+
+
+BOOL = Type("bool", _bool, "a yes or no (1, on, true, yes, enabled; 0, off, false, no, disabled)")
+TEXT = Type("text", _text, "a text")
+PORT = Type("port", _port, "a port (1-65535)")
+PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
+DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
+PREFIX = Type("prefix", address.parse_prefix, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
+POOL = Type(
+    "pool", _pool, "a private prefix with room for a small subnet for each service (10.213.0.0/16, fd76:7363::/64)"
+)
+VARIABLE = Type("variable", _variable, "NAME=value")
+ACCOUNT = Type("account", _account, "the name of an account")
+PATH = Type("path", _path, "an absolute path")
+DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
+INTERFACE = Type("interface", _interface, "a network interface (lan)")
+SECTION = Type("section", _section, "the name of a service section")
+
+GLOBALS = (
+    Option("enabled", BOOL, False, "1", "Whether any service runs at all."),
+    Option(
+        "datapath",
+        choice("auto", "flower", "u32"),
+        False,
+        "auto",
+        "How packets are redirected where a service does not say. `auto` asks the running kernel and takes `flower`, else `u32`.",
+    ),
+    Option(
+        "pool",
+        POOL,
+        True,
+        ("10.213.0.0/16", "fd76:7363:756d::/64"),
+        "Prefixes from which each service gets a point-to-point subnet for its veth pair (a /30, a /126). A subnet that "
+        "overlaps an address or a route of the router is left out.",
+    ),
+    Option(
+        "netlink",
+        choice("native", "pyroute2"),
+        False,
+        "native",
+        "Who speaks to the kernel: Viscum's own packed messages, or the pyroute2 library where it is installed.",
+    ),
+)
+
+MATCH = (
+    Option(
+        "family", choice("any", "ipv4", "ipv6"), False, "any", "Restricts a service without addresses to one family."
+    ),
+    Option(
+        "proto",
+        choice("tcp", "udp", "any"),
+        True,
+        ("tcp", "udp"),
+        "The protocols taken over. `any` is everything for IPv4, and TCP and UDP for IPv6 (ICMPv6 is never redirected).",
+    ),
+    Option("dest_ip", DESTINATION, True, (), "The cloud's addresses or prefixes. None means any address."),
+    Option("dest_port", PORTS, True, (), "The destination ports or ranges. None means any port."),
+    Option("src_ip", PREFIX, True, (), "Only clients with these addresses."),
+    Option(
+        "target_port", PORT, False, "", "The port that the program listens on, where it is not the one the client uses."
+    ),
+)
+
+SERVICE = (
+    (
+        Option("enabled", BOOL, False, "0", "Whether the service runs."),
+        Option(
+            "command",
+            TEXT,
+            True,
+            (),
+            "The program and its arguments: one text, split at blanks (quotes keep words together), or a list with a word each. "
+            "It runs without a shell and must stay in the foreground.",
+        ),
+        Option("env", VARIABLE, True, (), "Environment variables of the program."),
+        Option("user", ACCOUNT, False, "nobody", "The account that the program runs as."),
+        Option("group", ACCOUNT, False, "", "Its group, where it is not the account's own."),
+        Option("workdir", PATH, False, "/", "The directory that the program starts in."),
+        Option("interface", INTERFACE, True, (), "Network interfaces (`lan`) whose incoming traffic is matched."),
+        Option("device", DEVICE, True, (), "Devices (`br-lan`, `phy*-ap0`) whose incoming traffic is matched."),
+    )
+    + MATCH
+    + (
+        Option("datapath", choice("auto", "flower", "u32"), False, "", "As in `globals`, for this service."),
+        Option(
+            "rewrite",
+            choice("auto", "dst", "both", "none"),
+            False,
+            "auto",
+            "What the redirect does to a frame on its way in. `dst`: the destination MAC becomes the service's. `both`: the source "
+            "MAC becomes the router's end of the pair too, and the packet counts as addressed to this host. `none`: nothing; the "
+            "service wears the source interface's MAC. `auto` is `dst` where the kernel has act_skbmod, else `none`.",
+        ),
+        Option(
+            "reply",
+            choice("auto", "routed"),
+            False,
+            "auto",
+            "How replies go back to the client: `routed` by the router.",
+        ),
+        Option(
+            "mtu",
+            number(576, 65535, "bytes"),
+            False,
+            "",
+            "The MTU of the veth pair; else the smallest of the source interfaces.",
+        ),
+        Option(
+            "start_timeout", number(1, 600, "seconds"), False, "10", "How long the program may take until it listens."
+        ),
+        Option(
+            "term_timeout",
+            number(0, 600, "seconds"),
+            False,
+            "5",
+            "How long the program may take to end before it is killed.",
+        ),
+    )
+)
+
+REDIRECT = (Option("service", SECTION, False, "", "The service that this further match belongs to."),) + MATCH
+
+SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT}
+
+
+def option_named(section_type, name):
+    for option in SECTIONS[section_type]:
+        if option.name == name:
+            return option
+    return None
+
+
+def defaults(section_type):
+    """The values of a section that sets nothing."""
+    return {option.name: _default(option) for option in SECTIONS[section_type]}
+
+
+def _default(option):
+    if option.many:
+        return [option.type.parse(text) for text in option.default]
+    return option.type.parse(option.default) if option.default != "" else None
+
+
+def check(section, package="viscum"):
+    """Checks one section (uci.Section) of a known type.
+
+    Returns (values, problems): `values` has every option of the type, parsed, a list where the option is one and None
+    where it is unset and has no default. A caller uses them only when there are no problems.
+    """
+    values = defaults(section.type)
+    problems = []
+    service = section.name if section.type == "service" else ""
+    for name in sorted(section.options):
+        where = "%s.%s.%s" % (package, section.name, name)
+        option = option_named(section.type, name)
+        if option is None:
+            problems.append(Problem(CONFIG, service, where, _unknown(section.type, name)))
+            continue
+        try:
+            values[name] = _value(option, section.options[name])
+        except ValueError as error:
+            problems.append(Problem(CONFIG, service, where, str(error.args[0])))
+    return values, problems
+
+
+def _value(option, raw):
+    """The parsed value of an option; ValueError with a sentence when it is not one."""
+    if not option.many:
+        if not isinstance(raw, str):
+            raise ValueError("is a list; it takes one value: %s" % option.type.expected)
+        return _parse(option.type, raw)
+    # One text for a list of blank-free values is common in UCI files (`option dest_port '80 443'`). A command is split
+    # by `model`.
+    if isinstance(raw, str):
+        raw = [raw] if option.type in (TEXT, VARIABLE) else raw.split()
+    if not raw:
+        raise ValueError("is empty; it takes %s" % option.type.expected)
+    return [_parse(option.type, text) for text in raw]
+
+
+def _parse(kind, text):
+    try:
+        return kind.parse(text)
+    except ValueError as error:
+        reason = str(error.args[0]) if error.args else ""
+        raise ValueError("%s is not %s%s" % (shown(text), kind.expected, ": " + reason if reason else "")) from None
+
+
+def _unknown(section_type, name):
+    known = [option.name for option in SECTIONS[section_type]]
+    near = [word for word in known if _distance(word, name) <= 2]
+    if near:
+        return "is not an option; did you mean '%s'?" % near[0]
+    return "is not an option of a %s; there are: %s" % (section_type, ", ".join(known))
+
+
+def _distance(one, other):
+    """How many letters have to change to make one word the other (Levenshtein); 3 or more is just "far"."""
+    if abs(len(one) - len(other)) > 2:
+        return 3
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one):
+        previous, row[0] = row[0], i + 1
+        for j, b in enumerate(other):
+            previous, row[j + 1] = row[j + 1], min(row[j + 1] + 1, row[j] + 1, previous + (a != b))
+    return row[-1]

@@ -1,0 +1,99 @@
+"""The whole road as one object: configuration in, facts, plan, and the border to carry it over. What the commands work on."""
+
+from . import uci
+from .apply import Applier, pending
+from .errors import UnsupportedError
+from .facts import EVERYTHING
+from .kernel import open_border, probe
+from .model import read
+from .observe import facts, observe
+from .plan import plan
+from .process import Programs
+
+PACKAGE = "viscum"
+
+
+class State:
+    """What is configured and what is there. Use as a context manager.
+
+    `configuration` is a model.Configuration; `dump`, `observed`, `facts`, `plan` are as of the last `look`.
+    """
+
+    def __init__(self, confdir):
+        self._confdir = confdir
+        self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
+        self._border = None
+        self.features = None
+
+    def __enter__(self):
+        self._border = open_border(self.configuration.settings.netlink)
+        return self
+
+    def __exit__(self, *_):
+        if self._border:
+            self._border.close()
+
+    def look(self):
+        """Reads the kernel and plans."""
+        if self.features is None:
+            self.features = self._features()
+        self.dump = self._border.dump()
+        self.observed = observe(self.dump)
+        self.facts = facts(self.dump, self.features, interfaces(self._confdir))
+        self.plan = plan(self.configuration.services, self.configuration.settings, self.facts, PACKAGE)
+
+    def _features(self):
+        try:
+            return probe.features()
+        except UnsupportedError:
+            return EVERYTHING  # not root: nothing can be tried, and nothing will be done either
+
+    def problems(self):
+        return self.configuration.problems + self.plan.problems
+
+    def keep(self):
+        """Services that can't be judged, because their configuration has a problem: they stay as they are."""
+        return self.configuration.bad + self.plan.skipped
+
+    def pending(self):
+        """What `up` would do: [(heading, operations)]."""
+        return pending(self.plan, self.observed, self.keep())
+
+    def up(self, names, programs=True):
+        """Brings the named services (all: none named) to the plan. Returns an apply.Result."""
+        chosen = self.plan
+        keep = self.keep()
+        if names:
+            chosen = type(chosen)([part for part in chosen.services if part.service.name in names], chosen.skipped, [])
+            keep = keep + [name for name in self.observed.services if name not in names]
+        return self._apply(chosen, keep, programs)
+
+    def down(self, names, programs=True):
+        """Takes the named services (all: none named) down."""
+        nothing = type(self.plan)([], [], [])
+        keep = [name for name in self.observed.services if names and name not in names]
+        return self._apply(nothing, keep, programs)
+
+    def _apply(self, chosen, keep, programs):
+        timeouts = {service.name: service.program.term_timeout for service in self.configuration.services}
+        applier = Applier(self._border, Programs(timeouts) if programs else None, PACKAGE)
+        return applier.run(chosen, self.dump, keep)
+
+
+def interfaces(confdir):
+    """Logical interfaces and their devices, as /etc/config/network names them; {} where there is no such file."""
+    try:
+        sections = uci.load(confdir, "network")
+    except uci.ConfigError:
+        return {}
+    found = {}
+    for section in sections:
+        if section.type != "interface":
+            continue
+        names = section.options.get("device") or section.options.get("ifname") or ""
+        names = names.split() if isinstance(names, str) else names
+        if section.options.get("type") == "bridge":
+            names = ["br-" + section.name]  # before 21.02: the interface is the bridge
+        if names:
+            found[section.name] = names
+    return found

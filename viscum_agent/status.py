@@ -1,0 +1,83 @@
+"""The state of each service in a row: what the configuration wants, what the kernel has, what runs."""
+
+from . import process
+from .address import format_prefix  # noqa: F401
+from .diff import kind
+from .objects import ns_name
+from .plan import match_text
+
+COLUMNS = (
+    ("SERVICE", "name"),
+    ("STATE", "state"),
+    ("PID", "pid"),
+    ("DATAPATH", "datapath"),
+    ("FROM", "from"),
+    ("TAKES", "takes"),
+)
+
+
+def rows(state):
+    """A dict for each service that is configured or in the kernel, sorted by name. `state` is a state.State after look()."""
+    table = process.processes()
+    services = {service.name: service for service in state.configuration.services}
+    parts = {part.service.name: part for part in state.plan.services}
+    pending = {name for name, _ in state.pending()}
+    names = sorted(set(list(services) + list(state.observed.services) + state.configuration.bad))
+    return [_row(name, services.get(name), parts.get(name), state, pending, table) for name in names]
+
+
+def _row(name, service, part, state, pending, table):
+    found = state.observed.of(name)
+    pids = process.pids(name, table) if found else []
+    filters = [each.item for each in found if kind(each.item) == "Filter"]
+    counters = state.observed.counters.get(name)
+    reasons = [problem.message for problem in state.problems() if problem.service == name]
+    return {
+        "name": name,
+        "enabled": bool(service and service.enabled),
+        "state": _state(service, found, filters, pids, name in pending, reasons),
+        "reason": "; ".join(reasons),
+        "pid": process.main_pid(pids),
+        "pids": pids,
+        "namespace": ns_name(name),
+        "datapath": filters[0].kind if filters else (part.datapath if part else ""),
+        "from": sorted({item.dev for item in filters}),
+        "takes": sorted({match_text(match) for match in service.matches}) if service else [],
+        "packets": counters.packets if counters else 0,
+        "bytes": counters.bytes if counters else 0,
+    }
+
+
+def _state(service, found, filters, pids, pending, reasons):
+    """One word: disabled and down have nothing in the kernel; up is all as configured; changed is there but not as
+    configured; stopped is up without a program; bypassed is there without its redirect; invalid has a problem."""
+    if reasons and not found:
+        return "invalid"
+    if not found:
+        return "down" if service and service.enabled else "disabled"
+    if not filters:
+        return "bypassed"
+    if not pids:
+        return "stopped"
+    return "changed" if pending or reasons else "up"
+
+
+def table(found):
+    """The rows as text in columns."""
+    lines = [[title for title, _ in COLUMNS] + ["PACKETS"]]
+    for row in found:
+        cells = [row[key] for _, key in COLUMNS] + [row["packets"]]
+        lines.append([_cell(value) for value in cells])
+    widths = [max([len(line[column]) for line in lines]) for column in range(len(lines[0]))]
+    text = [("  ".join([_pad(cell, width) for cell, width in zip(line, widths)])).rstrip() for line in lines]
+    return "\n".join(text + ["%s: %s" % (row["name"], row["reason"]) for row in found if row["reason"]])
+
+
+def _cell(value):
+    if isinstance(value, list):
+        return value[0] + (" +%d" % (len(value) - 1) if len(value) > 1 else "") if value else "-"
+    return str(value) if value not in ("", 0) else "-"
+
+
+def _pad(text, width):
+    return text + " " * (width - len(text))

@@ -1,0 +1,6 @@
+"""JSON for both interpreters: MicroPython's own C module, or CPython's `json`, with what the two have in common."""
+
+try:
+    from ujson import dumps, loads  # type: ignore  # noqa: F401
+except ImportError:
+    from json import dumps, loads  # noqa: F401
