@@ -177,7 +177,7 @@ class Lab:
 
 
 def echo_command(who, *ports):
-    """The echo server as a service's command: Debian's own Python, as an unprivileged user may not look into a developer's home."""
+    """The echo server as a service's command. Debian's own Python: nobody else's is sure to be readable for `nobody`."""
     return "/usr/bin/python3 %s serve %s %s" % (PROGRAMS / "echo.py", who, " ".join(map(str, ports)))
 
 

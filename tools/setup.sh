@@ -16,12 +16,13 @@ CACHE=$ROOT/.cache
 VENV=$ROOT/.venv
 TRIXIE=$CACHE/trixie # apt's state for the newer release, apart from the machine's own
 
-APT_PACKAGES="iproute2 nftables iperf3 procps shellcheck strace"
+APT_PACKAGES="iproute2 nftables iperf3 iputils-ping procps shellcheck strace"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 # busybox-static and no plain busybox: virtme-ng runs it in an initramfs that has no C library. `file` tells it the
 # version of a kernel.
-KERNEL_APT_PACKAGES="qemu-system-x86 kmod udev busybox-static file iproute2 nftables iw hostapd iperf3"
+KERNEL_APT_PACKAGES="qemu-system-x86 kmod udev busybox-static file iproute2 nftables
+    procps iputils-ping iperf3 iw hostapd"
 KERNEL_PATTERN='^linux-image-6\.12\.[0-9]+[^-]*-amd64$' # the series of OpenWrt 25.12
 VIRTME="virtme-ng==1.42"
 # Shares the machine's files with the guest, four times as fast as what qemu has built in; not in Debian before trixie.

@@ -5,7 +5,7 @@ then what is not wanted any more, with the redirect first. Only when a service's
 what it should be is all of the service taken down and made again.
 """
 
-from .objects import Mark, Operation
+from .objects import Mark, Operation, Prio
 
 # The order in which a service is made; it is taken down the other way round. A namespace gets its sysctls before it
 # gets devices, which take them over; the router's end of the pair gets its own when it is there.
@@ -133,7 +133,6 @@ def diff_shared(wanted, observed):
     for each in observed.shared:
         item = each.item
         if kind(item) == "HashTable" and item not in wanted and item.dev not in gone:
-            # Without a handle the whole prio goes; with that of the link only what is ours.
-            handle = each.handle if (item.dev, item.prio) in observed.foreign_prios else 0
-            dels.insert(0, Operation("del", None, item, handle))
+            prio = [] if (item.dev, item.prio) in observed.foreign_prios else [Prio(item.dev, item.prio, item.protocol)]
+            dels[:0] = [Operation("del", None, item, each.handle)] + [Operation("del", None, one, 0) for one in prio]
     return adds, dels

@@ -48,6 +48,10 @@ Mark = namedtuple("Mark", ("dev",))
 # A u32 hash table of 256 buckets over the last byte of the destination address, linked from its prio's root.
 HashTable = namedtuple("HashTable", ("dev", "prio", "protocol"))
 
+# A prio of ours with nothing in it: it is only ever taken away. (The kernel does that by itself for flower, but not for u32
+# while another prio has u32 filters.)
+Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
+
 # An ingress filter. `protocol` is "ip" or "ipv6"; `kind` "flower" or "u32"; `bucket` is a bucket of the HashTable of
 # its prio, or -1 for none. `keys` for u32: (value, mask, offset) of 32-bit words in network order, the offset counted
 # from the network header; for flower: (name, value) pairs in the order of FLOWER_KEYS in kernel/tc.py. `actions` are
@@ -97,7 +101,7 @@ def name_hash(text):
 
 
 def device_name(service):
-    """`vsc-NAME`, at most 15 characters (IFNAMSIZ in linux/if.h, less its NUL): a longer name ends in a hash of the whole."""
+    """`vsc-NAME`, at most 15 characters (IFNAMSIZ in linux/if.h, less its NUL): a longer name ends in a hash."""
     name = DEV_PREFIX + service
     if len(name) <= 15:
         return name

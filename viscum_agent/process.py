@@ -93,7 +93,7 @@ def tag(program):
 
 
 def is_stale(program, pid):
-    """Whether the process was started from another configuration. One that wrote over its environment counts as current."""
+    """Whether the process was started from other settings. One that wrote over its environment counts as current."""
     try:
         with open("/proc/%d/environ" % pid, "rb") as file:
             variables = file.read().split(b"\0")
@@ -147,7 +147,7 @@ def _become(service, uid, gid, environment):
 
 
 def enter(name):
-    """Moves this process into a service's network namespace, and into mounts of its own where /sys shows that network."""
+    """Moves this process into a service's network namespace, and into mounts of its own whose /sys shows it."""
     fd = compat.fd_open(netns.path(ns_name(name)), netns.O_RDONLY)
     compat.setns(fd)
     compat.fd_close(fd)
@@ -161,7 +161,7 @@ def enter(name):
 
 
 def _redirect_output():
-    """stdin from nowhere, stdout and stderr to the system log: each write is a message there, and no process reads a pipe."""
+    """stdin from nowhere, stdout and stderr to the system log: a write is a message, no process reads a pipe."""
     null = compat.fd_open("/dev/null", 2)  # O_RDWR
     try:
         out = compat.unix_datagram(LOG_SOCKET)

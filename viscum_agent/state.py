@@ -1,4 +1,4 @@
-"""The whole road as one object: configuration in, facts, plan, and the border to carry it over. What the commands work on."""
+"""The whole road as one object: configuration in, facts, plan, border. What the commands work on."""
 
 from . import uci
 from .apply import Applier, pending

@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 def rows(state):
-    """A dict for each service that is configured or in the kernel, sorted by name. `state` is a state.State after look()."""
+    """A dict for each service that is configured or in the kernel, sorted by name. `state` is a State after look()."""
     table = process.processes()
     services = {service.name: service for service in state.configuration.services}
     parts = {part.service.name: part for part in state.plan.services}

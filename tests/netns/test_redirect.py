@@ -1,4 +1,4 @@
-"""A client that talks to the cloud's address is answered on the router, and by the cloud again when the service is down."""
+"""A client that talks to the cloud's address is answered on the router, and by the cloud when the service is down."""
 
 import pytest
 from lab import echo_command, service

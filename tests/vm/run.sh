@@ -25,6 +25,7 @@ mkdir -p "$results"
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/viscum-vm.XXXXXX")
 
 guest=
+# shellcheck disable=SC2317 # the trap calls it
 clean_up() {
     # The guest's whole process group: vng, qemu and the daemons that share the files.
     [ -z "$guest" ] || kill -KILL -- "-$guest" 2>/dev/null || true

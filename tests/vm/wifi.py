@@ -154,7 +154,7 @@ class Wifi:
 
 
 def _devices(radios):
-    """(phy, device) of each radio, in the order of their numbers, which go on counting when the module is loaded again."""
+    """(phy, device) of each radio, by its number; numbers go on counting when the module is loaded again."""
     found = []
     for radio in radios.iterdir() if radios.exists() else ():
         for device in (radio / "device/net").glob("wlan*"):

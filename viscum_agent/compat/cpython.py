@@ -7,11 +7,21 @@ import os
 import select
 import socket
 import time
-from os import _exit as exit_now  # noqa: F401
-from os import chdir, dup2, execve, fork, geteuid, getpid, kill, pidfd_open, readlink, setsid, strerror, umask, waitpid  # noqa: F401  # noqa: F401
 
-monotonic = time.monotonic
-sleep = time.sleep
+# The same names as in micropython.py; these need nothing.
+chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
+    os.chdir,
+    os.dup2,
+    os.execve,
+    os.fork,
+    os.kill,
+    os.setsid,
+    os.umask,
+    os.waitpid,
+)
+exit_now, fd_close, geteuid, getenv, getpid = os._exit, os.close, os.geteuid, os.getenv, os.getpid
+pidfd_open, readlink, strerror = os.pidfd_open, os.readlink, os.strerror
+monotonic, sleep = time.monotonic, time.sleep
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -103,10 +113,6 @@ def print_error(error):
     import traceback
 
     traceback.print_exception(error)
-
-
-def getenv(name):
-    return os.getenv(name)
 
 
 def start():

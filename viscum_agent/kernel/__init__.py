@@ -1,4 +1,4 @@
-"""The only border to the kernel. Back ends: `native` (our own messages) and `pyroute2`; `script` renders operations as text."""
+"""The only border to the kernel. Back ends are `native` (our own messages) and `pyroute2`; `script` makes text."""
 
 
 def open_border(name):

@@ -98,7 +98,7 @@ class Border:
     # What they share
 
     def apply(self, operations):
-        """Works through operations in order. Raises KernelError at the first that fails; later ones may have been done."""
+        """Works through operations in order. Raises KernelError for the first that failed; later ones may be done."""
         try:
             for operation in operations:
                 shared = self._SHARED.get(type(operation.new or operation.old).__name__)
@@ -114,7 +114,7 @@ class Border:
             self._release()
 
     def _release(self):
-        """Gives back the sockets and descriptors of the namespaces: a hundred services must not hold hundreds of them."""
+        """Gives back the sockets and descriptors of the namespaces: a hundred services must not hold hundreds."""
         for ns in list(self.visit.names()):
             self._leave(ns)
 

@@ -167,24 +167,47 @@ class Native(Border):
 
     def _add_hashtable(self, operation, item):
         index = self._index("", item.dev, operation)
-        self._queue(
-            "",
-            operation,
-            lambda seq: tc.hash_table_add(item, index, seq),
-            lambda seq: tc.hash_link_add(item, index, seq),
-        )
+        self.flush()
+        add = lambda seq: tc.hash_table_add(item, index, seq)  # noqa: E731
+        link = lambda seq: tc.hash_link_add(item, index, seq)  # noqa: E731
+        (code, words), linked = self._socket("").transact([add, link])
+        if code == compat.EEXIST and not linked[0]:
+            self._empty_table(item, index)
+        elif code or linked[0]:
+            raise KernelError(operation, code or linked[0], words or linked[1])
+
+    def _empty_table(self, item, index):
+        """Takes out what is in a table that was there already.
+
+        Who deletes a prio of u32 does not delete its tables, as long as another prio has u32 filters: they vanish from every
+        dump, and are there again, filters and all, when the prio is (u32_destroy in net/sched/cls_u32.c).
+        """
+        bodies = self._socket("").dump(lambda seq: tc.filter_dump(index, seq))
+        for entry in [entry for entry in [tc.parse_filter(body) for body in bodies] if entry]:
+            if entry.handle >> 20 == tc.table_of(item.prio) and entry.handle & 0xFFFFF:
+                self._socket("").transact([lambda seq, one=entry: tc.filter_del(item, one.handle, index, seq, "u32")])
 
     def _del_hashtable(self, operation, item):
         index = self._index("", item.dev, operation)
-        if not operation.handle:
-            self._queue("", operation, lambda seq: tc.prio_del(item, index, seq))
-            return
-        self._queue(
-            "",
-            operation,
-            lambda seq: tc.hash_link_del(item, operation.handle, index, seq),
-            lambda seq: tc.hash_table_del(item, index, seq),
-        )
+        self._queue("", operation, lambda seq: tc.hash_link_del(item, operation.handle, index, seq))
+        self.flush()
+        self._patiently(operation, lambda seq: tc.hash_table_del(item, index, seq))
+
+    def _del_prio(self, operation, item):
+        index = self._index("", item.dev, operation)
+        self._queue("", operation, lambda seq: tc.prio_del(item, index, seq))
+
+    def _patiently(self, operation, request):
+        """Deletes a hash table, which the kernel calls busy until it has freed the link (u32_delete_key_work, after a grace
+        period of RCU: some milliseconds)."""
+        give_up = compat.monotonic() + 1
+        while True:
+            code, words = self._socket("").transact([request])[0]
+            if code == 0:
+                return
+            if code != compat.EBUSY or compat.monotonic() > give_up:
+                raise KernelError(operation, code, words)
+            compat.sleep(0.005)
 
     def _add_filter(self, operation, item):
         index = self._index("", item.dev, operation)

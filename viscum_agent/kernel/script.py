@@ -123,18 +123,22 @@ def _mark(operation):
 def _hash_table(operation):
     item = operation.new or operation.old
     head = "tc filter %s dev %s ingress prio %d" % ("del" if operation.verb == "del" else "add", item.dev, item.prio)
-    if operation.verb == "del" and not operation.handle:
-        return ["%s protocol %s" % (head, item.protocol)]
     if operation.verb == "del":
         words = "%s protocol %s handle %s u32"
-        handles = (_u32_handle(operation.handle), "%x:" % table_of(item.prio))
-        return [words % (head, item.protocol, handle) for handle in handles]
+        link = words % (head, item.protocol, _u32_handle(operation.handle))
+        table = words % (head, item.protocol, "%x:" % table_of(item.prio))
+        return [link, "%s || (sleep 1 && %s)" % (table, table)]  # busy until the kernel has freed the link
     word = DST_LAST_WORD[item.protocol]
     link = "%s protocol %s u32 match u32 0 0 at %d link %x: hashkey mask 0x000000ff at %d"
     return [
         "%s handle %x: protocol %s u32 divisor 256" % (head, table_of(item.prio), item.protocol),
         link % (head, item.protocol, word, table_of(item.prio), word),
     ]
+
+
+def _prio(operation):
+    item = operation.old
+    return ["tc filter del dev %s ingress prio %d protocol %s" % (item.dev, item.prio, item.protocol)]
 
 
 def _filter(operation):
@@ -219,5 +223,6 @@ RENDER = {
     "Qdisc": _qdisc,
     "Mark": _mark,
     "HashTable": _hash_table,
+    "Prio": _prio,
     "Filter": _filter,
 }

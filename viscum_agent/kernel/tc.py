@@ -132,12 +132,14 @@ def filter_replace(item, handle, index, index_of, seq):
     return filter_message(RTM_NEWTFILTER, flags, index, item.prio, protocol, handle, item.kind, options, seq)
 
 
-def filter_del(item, handle, index, seq):
-    return filter_message(RTM_DELTFILTER, 0, index, item.prio, PROTOCOLS[item.protocol], handle, item.kind, None, seq)
+def filter_del(item, handle, index, seq, kind=""):
+    """Deletes the filter with that handle; `item` says where (`kind` what, if it is not a Filter)."""
+    protocol = PROTOCOLS[item.protocol]
+    return filter_message(RTM_DELTFILTER, 0, index, item.prio, protocol, handle, kind or item.kind, None, seq)
 
 
 def prio_del(item, index, seq):
-    """Deletes a whole prio, with its hash table and whatever is in it."""
+    """Deletes a whole prio with whatever is in it, but for hash tables (native.Native._empty_table)."""
     body = _tcmsg(index, 0, INGRESS, _info(item.prio, PROTOCOLS[item.protocol]))
     return message(RTM_DELTFILTER, NLM_F_ACK, body, seq)
 
@@ -178,13 +180,12 @@ def hash_link_add(item, index, seq):
 
 
 def hash_link_del(item, handle, index, seq):
-    return filter_message(RTM_DELTFILTER, 0, index, item.prio, PROTOCOLS[item.protocol], handle, "u32", None, seq)
+    return filter_del(item, handle, index, seq, "u32")
 
 
 def hash_table_del(item, index, seq):
     """Deletes the table alone; its link has to be gone."""
-    handle = table_of(item.prio) << 20
-    return filter_message(RTM_DELTFILTER, 0, index, item.prio, PROTOCOLS[item.protocol], handle, "u32", None, seq)
+    return filter_del(item, table_of(item.prio) << 20, index, seq, "u32")
 
 
 def filter_options(item, index_of):
