@@ -148,8 +148,12 @@ class Lab:
             *words,
             check=check,
             cwd=ROOT,
-            env={**os.environ, "MICROPYPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+            env=self.env(),
         )
+
+    def env(self):
+        """The environment in which both interpreters find the agent from any directory."""
+        return {**os.environ, "MICROPYPATH": "%s:.frozen" % ROOT, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def status(self, name):
         for row in json.loads(self.viscum("status", "--json").stdout):

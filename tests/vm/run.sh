@@ -47,9 +47,11 @@ env PATH="$vm/virtiofsd:$root/.venv/bin:$PATH" HOME="$tmp" TMPDIR="$tmp" \
     </dev/null >"$results/console.txt" 2>&1 9>&- &
 guest=$!
 
-# Shows the tests as they run; ends with the guest.
-tail -n +1 -f --pid="$guest" "$results/pytest.txt" 9>&-
+# Shows the tests as they run; ends with the guest. In the background, because only `wait` lets a signal through at once.
+tail -n +1 -f --pid="$guest" "$results/pytest.txt" 9>&- &
+shower=$!
 wait "$guest" && ended=0 || ended=$?
+wait "$shower" || true
 
 if ! [ -f "$results/status" ]; then
     echo "The guest ended ($ended; 124 is a timeout) before the tests did. The end of its console:" >&2

@@ -32,29 +32,14 @@ def test_the_kernel_is_of_the_series_that_openwrt_25_12_has():
 def test_the_redirect_of_the_slides_can_be_installed(pipe):
     match = "protocol ip flower dst_ip 203.0.113.10 ip_proto tcp dst_port 5201"
     action = "action skbmod set dmac 02:00:00:00:00:09 pipe action mirred egress redirect dev out"
-    tc("filter", "add", "dev", "in", "ingress", "prio", "1", *match.split(), *action.split())
+    tc(*"filter add dev in ingress prio 1".split(), *match.split(), *action.split())
     shown = tc("filter", "show", "dev", "in", "ingress")
     for part in ("flower", "dst_ip 203.0.113.10", "skbmod", "02:00:00:00:00:09", "Egress Redirect to device out"):
         assert part in shown
 
 
 def test_a_packet_can_be_made_the_hosts_own(pipe):
-    tc(
-        "filter",
-        "add",
-        "dev",
-        "in",
-        "ingress",
-        "prio",
-        "1",
-        "protocol",
-        "all",
-        "matchall",
-        "action",
-        "skbedit",
-        "ptype",
-        "host",
-    )
+    tc(*"filter add dev in ingress prio 1 protocol all matchall action skbedit ptype host".split())
     shown = tc("filter", "show", "dev", "in", "ingress")
     assert "matchall" in shown
     assert "ptype host" in shown
