@@ -8,12 +8,13 @@ PYTEST := $(PYTHON) -m pytest
 MICROPYTHON := .cache/micropython/micropython
 SETUP := tools/setup.sh
 
-# The agent's files that are not for MicroPython: the other interpreter's half, and what needs a library of CPython's.
-CPYTHON_ONLY := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2.py viscum_agent/kernel/pyroute2_backend.py
+# The agent's files that are not to be imported by MicroPython: the other interpreter's half, what needs a library of
+# CPython's, and the one that would start the program.
+NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2.py viscum_agent/__main__.py
 SHELL_SCRIPTS = $(wildcard tools/*.sh) $(shell find tests -name '*.sh') .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cpython test-micropython test-vm vm lint format demo bench tox clean
+.PHONY: help setup test test-cpython test-micropython test-vm vm lint format demo bench manual picture tox clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -24,8 +25,9 @@ setup: ## install all that the targets below need
 
 test: lint test-cpython test-micropython test-vm ## everything that must pass
 
-test-cpython: ## unit, golden and namespace tests under CPython
-	@$(SETUP) venv apt
+# The namespace tests start the agent under both interpreters.
+test-cpython: ## unit, golden and namespace tests, run by CPython
+	@$(SETUP) venv apt micropython
 	$(PYTEST)
 
 # First that each file of the agent is in the shared subset at all: it compiles and loads.
@@ -33,7 +35,7 @@ test-cpython: ## unit, golden and namespace tests under CPython
 test-micropython: ## what also runs under MicroPython
 	@$(SETUP) venv apt micropython
 	@for file in $$(find viscum_agent -name '*.py' | sort); do \
-		case " $(CPYTHON_ONLY) " in *" $$file "*) continue ;; esac; \
+		case " $(NOT_IMPORTED) " in *" $$file "*) continue ;; esac; \
 		module=$$(echo "$$file" | sed -e 's,/__init__\.py$$,,' -e 's,\.py$$,,' -e 's,/,.,g'); \
 		MICROPYPATH=.:.frozen $(MICROPYTHON) -c "import $$module" || { echo "MicroPython cannot import $$module"; exit 1; }; \
 	done
@@ -59,14 +61,22 @@ format: ## lay the Python files out as lint wants them
 
 demo: ## a client, a router and a service in namespaces of this machine
 	@$(SETUP) venv apt
-	tools/demo.sh
+	$(PYTHON) demo/demo.py
 
-bench: ## measure the datapaths side by side
+bench: ## time the control path side by side with ip and tc
 	@$(SETUP) venv apt micropython
-	$(PYTHON) bench/run.py
+	$(PYTHON) bench/control.py
+
+manual: ## write docs/manual.md from the option table
+	@$(SETUP) venv
+	$(PYTHON) tools/manual.py
+
+picture: ## draw docs/demo.svg from a run of the demo
+	@$(SETUP) venv apt
+	$(PYTHON) demo/demo.py --colour | $(PYTHON) demo/picture.py >docs/demo.svg
 
 tox: ## the second netlink back end against the oldest and newest pyroute2
-	@$(SETUP) venv apt
+	@$(SETUP) venv apt micropython
 	$(VENV)/bin/tox run
 
 clean: ## remove all that was made here; Debian packages stay

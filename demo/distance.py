@@ -1,13 +1,14 @@
 """A link with a distance, for a kernel without netem: what goes in at one end comes out at the other, later.
 
-distance.py ONE OTHER MILLISECONDS MBIT    makes two tun devices in the namespace that it is started in (the other one may
-then be moved to another namespace) and carries packets between them until it is killed; the devices go with it. Each
-direction takes half of the round trip time, and has the given rate and a queue in front of it, like an access line.
+distance.py ONE OTHER MILLISECONDS MBIT    makes two tun devices in the namespace that it is started in (one may then be
+moved to another namespace) and carries packets between them until it is killed; the devices go with it. Each direction
+takes half of the round trip time, and has the given rate and a queue in front of it, like an access line.
 """
 
+import contextlib
 import fcntl
 import os
-import selectors
+import select
 import struct
 import sys
 import time
@@ -46,10 +47,8 @@ class Direction:
     def deliver(self):
         """Hands out what has arrived; returns when the next packet will (None: nothing is under way)."""
         while self._travelling and self._travelling[0][0] <= time.monotonic():
-            try:
+            with contextlib.suppress(OSError):  # a device that is down takes nothing: the packet is lost
                 os.write(self.target, self._travelling.popleft()[1])
-            except OSError:
-                pass  # noqa: SIM105 (the device is not up yet, or not any more: the packet is lost)
         return self._travelling[0][0] if self._travelling else None
 
 
@@ -63,14 +62,13 @@ def main(one, other, milliseconds, mbit):
     ends = tun(one), tun(other)
     delay, rate = float(milliseconds) / 2000, float(mbit) * 1e6 / 8
     directions = [Direction(*ends, delay, rate), Direction(*reversed(ends), delay, rate)]
-    selector = selectors.DefaultSelector()
-    for direction in directions:
-        selector.register(direction.source, selectors.EVENT_READ, direction)
     while True:
         due = [arrival for arrival in [direction.deliver() for direction in directions] if arrival is not None]
         wait = max(0.0, min(due) - time.monotonic()) if due else None
-        for key, _ in selector.select(wait):
-            key.data.take()
+        ready, _, _ = select.select(ends, [], [], wait)
+        for direction in directions:
+            if direction.source in ready:
+                direction.take()
 
 
 if __name__ == "__main__":

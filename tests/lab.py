@@ -18,9 +18,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAMS = Path(
-    "/tmp/viscum-lab-programs"
-)  # for services: readable by everybody, unlike a developer's checkout perhaps
+# For services: readable by everybody, unlike a developer's checkout perhaps. Each test run has its own.
+PROGRAMS = Path("/tmp/viscum-lab-%d" % os.getpid())
 CLOUD = ("203.0.113.10", "203.0.113.11", "203.0.113.12", "198.18.5.5")
 CLOUD6 = ("2001:db8:cafe::10", "2001:db8:cafe::11")
 CPYTHON = (sys.executable,)
@@ -28,14 +27,16 @@ MICROPYTHON = (str(ROOT / ".cache/micropython/micropython"), "-X", "heapsize=16M
 
 
 class Lab:
-    """Use as a context manager. `viscum` is how the command is started: CPYTHON or MICROPYTHON."""
+    """Use as a context manager. `interpreter` is how Viscum is started: CPYTHON or MICROPYTHON. `distance` is that of
+    the cloud, (milliseconds of round trip, Mbit/s) for demo/distance.py; without it the cloud is next door."""
 
-    def __init__(self, tmp, interpreter=CPYTHON, clients=1, ipv6=True):
+    def __init__(self, tmp, interpreter=CPYTHON, clients=1, ipv6=True, distance=None):
         self.tmp = Path(tmp)
         self.confdir = self.tmp / "config"
         self.interpreter = interpreter
         self._clients = clients
         self._ipv6 = ipv6
+        self._distance = distance
         self._processes = []
         tag = "l%x" % (os.getpid() * 1000 + int(time.time() * 1000) % 1000)
         self.router, self.cloud = tag + "-router", tag + "-cloud"
@@ -64,7 +65,7 @@ class Lab:
             self.run(ns, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
         for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
             self.run(self.router, "sysctl", "-qw", key + "=1")
-        self._wire(self.cloud, "eth0", self.router, "wan0", "198.51.100", "2001:db8:100")
+        self._wire(self.cloud, "eth0", self.router, "wan0", "198.51.100", "2001:db8:100", self._distance)
         for number, client in enumerate(self.clients):
             self._wire(
                 client,
@@ -81,9 +82,14 @@ class Lab:
             ip("-n", self.cloud, "addr", "add", address + "/128", "dev", "lo", "nodad")
             ip("-n", self.router, "-6", "route", "add", address + "/128", "via", "2001:db8:100::2")
 
-    def _wire(self, ns, dev, router, port, net4, net6):
-        """A veth pair from a host (.2) to the router (.1), which is its default gateway."""
-        ip("-n", router, "link", "add", port, "type", "veth", "peer", "name", dev, "netns", ns)
+    def _wire(self, ns, dev, router, port, net4, net6, distance=None):
+        """A link from a host (.2) to the router (.1), which is its default gateway."""
+        if distance:
+            self.start(router, sys.executable, ROOT / "demo/distance.py", port, dev, *distance)
+            wait_for(lambda: '"%s"' % dev in ip("-n", router, "-j", "link"), 10)
+            ip("-n", router, "link", "set", dev, "netns", ns)
+        else:
+            ip("-n", router, "link", "add", port, "type", "veth", "peer", "name", dev, "netns", ns)
         for where, name, end in ((router, port, "1"), (ns, dev, "2")):
             ip("-n", where, "link", "set", name, "up")
             ip("-n", where, "addr", "add", "%s.%s/24" % (net4, end), "dev", name)
@@ -153,7 +159,12 @@ class Lab:
 
     def env(self):
         """The environment in which both interpreters find the agent from any directory."""
-        return {**os.environ, "MICROPYPATH": "%s:.frozen" % ROOT, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {
+            **os.environ,
+            "MICROPYPATH": "%s:.frozen" % ROOT,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
 
     def status(self, name):
         for row in json.loads(self.viscum("status", "--json").stdout):
@@ -181,7 +192,7 @@ class Lab:
 
 
 def echo_command(who, *ports):
-    """The echo server as a service's command. Debian's own Python: nobody else's is sure to be readable for `nobody`."""
+    """The echo server as a service's command. Debian's own Python: no other is sure to be readable for `nobody`."""
     return "/usr/bin/python3 %s serve %s %s" % (PROGRAMS / "echo.py", who, " ".join(map(str, ports)))
 
 

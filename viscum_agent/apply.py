@@ -35,9 +35,7 @@ class Applier:
         wanted = {part.service.name: part for part in plan.services}
         if before.orphans:
             self._guard("", lambda: self._border.apply(removal(before.orphans)))
-        for name in sorted(before.services):
-            if name not in wanted and name not in keep:
-                self._guard(name, lambda name=name: self._take_down(name, before))
+        self._take_down([name for name in sorted(before.services) if name not in wanted and name not in keep], before)
         shared = [found.item for found in before.shared]
         failed = [part.service.name for part in plan.services if not self._bring_up(part, before, shared)]
         self._settle(wanted, failed, before, keep)
@@ -56,14 +54,21 @@ class Applier:
         where = "%s.%s" % (self._package, name) if name else self._package
         self._problems.append(Problem(kind_of_error, name, where, text))
 
-    def _take_down(self, name, observed):
-        """Clients go to the cloud first, then the program ends, then the rest goes."""
-        found = observed.of(name)
-        self._border.apply(removal(_filters(found)))
-        if self._programs:
-            self._programs.stop(name)
-        self._border.apply(removal(_others(found)))
-        self._done.append(name)
+    def _take_down(self, names, observed):
+        """Clients go to the cloud first, then the program ends; at last the rest goes, that of all services together."""
+        quiet = [name for name in names if self._guard(name, lambda name=name: self._withdraw(name, observed.of(name)))]
+        rest = []
+        for name in quiet:
+            rest.extend(_others(observed.of(name)))
+        try:
+            self._border.apply(removal(rest))
+        except ViscumError:  # whose fault it is shows when each goes by itself
+            now = observe(self._border.dump())
+            quiet = [name for name in quiet if self._guard(name, lambda name=name: self._remove(now.of(name)))]
+        self._done.extend(quiet)
+
+    def _remove(self, found):
+        self._border.apply(removal(found))
 
     def _bring_up(self, part, before, shared):
         """Whether a service is as planned now; if not it is as it was before, or down when its program can't answer."""
@@ -91,7 +96,8 @@ class Applier:
 
     def _withdraw(self, name, found):
         self._border.apply(removal(_filters(found)))
-        self._programs.stop(name)
+        if self._programs:
+            self._programs.stop(name)
 
     def _restore(self, name, old, shared):
         """Back to what a service had (Found objects), none for down; `shared` becomes what is there now."""

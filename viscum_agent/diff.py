@@ -26,6 +26,9 @@ ORDER = (
 )
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 
+# What everything else of a service is in or on.
+FRAME = ("Namespace", "Veth")
+
 
 def rank(item):
     name = type(item).__name__
@@ -74,18 +77,19 @@ def removal(found):
 
 def same_frame(wanted, found):
     """Whether the namespace and the pair are there as wanted, but for values that can be changed."""
-    there = [identity(each.item) for each in found]
-    return all(identity(item) in there for item in wanted if kind(item) in ("Namespace", "Veth"))
+    there = [identity(each.item) for each in found if kind(each.item) in FRAME]
+    return all(identity(item) in there for item in wanted if kind(item) in FRAME)
 
 
 def _in_place(wanted, found):
     there = {}
     surplus = []
     for each in found:
-        if identity(each.item) in there:
+        key = identity(each.item)
+        if key in there:
             surplus.append(each)  # the same twice: one of them is enough
         else:
-            there[identity(each.item)] = each
+            there[key] = each
     makes = []
     for item in _ordered(wanted):
         each = there.pop(identity(item), None)
@@ -100,8 +104,10 @@ def _in_place(wanted, found):
 
 def _ordered(items):
     """In the order of making, and within a kind as planned (MicroPython's sort would not keep that)."""
-    ranked = [(rank(item), item) for item in items]
-    return [item for place in range(len(ORDER)) for at, item in ranked if at == place]
+    places = [[] for _ in ORDER]
+    for item in items:
+        places[rank(item)].append(item)
+    return [item for place in places for item in place]
 
 
 def _down_key(found):

@@ -23,7 +23,8 @@ Service = namedtuple(
     "Service", ("name", "enabled", "program", "interfaces", "devices", "matches", "datapath", "rewrite", "reply", "mtu")
 )
 
-# `services` in file order, the disabled ones too; `bad` are the names of the service sections that had a problem.
+# `services` in file order, the disabled ones too, whatever else their sections say; `bad` are the names of the service
+# sections that are not among them because of a problem.
 Configuration = namedtuple("Configuration", ("settings", "services", "bad", "problems"))
 
 MAX_NAME = 64  # with the prefix a file name in /var/run/netns; nobody types longer ones
@@ -39,30 +40,58 @@ def read(sections, package="viscum"):
     for section in sections:
         where = "%s.%s" % (package, section.name)
         if section.type not in schema.SECTIONS:
-            text = "section type '%s' is unknown; there are: globals, redirect, service" % section.type
-            problems.append(Problem(CONFIG, "", where, text))
+            problems.append(Problem(CONFIG, "", where, schema.unknown_type(section.type)))
             continue
         values, found = schema.check(section, package)
         problems.extend(found)
-        if section.type == "globals":
+        part = Part(section, values, {problem.where for problem in found}, where)
+        if section.type == "service":
+            services.append(part)
+        elif section.type == "redirect":
+            redirects.append(part)
+        elif settings is None:
             settings = _settings(values)
-        elif section.type == "service":
-            services.append((section, values))
         else:
-            redirects.append((section, values, found))
+            problems.append(Problem(CONFIG, "", where, "is a second globals section, and only the first one counts"))
+    settings = settings or _settings(schema.defaults("globals"))
     _assign_redirects(redirects, services, problems, package)
+    _refuse_same_names(services, problems)
     made = []
     bad = {problem.service for problem in problems if problem.service}
-    for section, values in services:
-        where = "%s.%s" % (package, section.name)
-        extra = [other for _, other, _ in redirects if other["service"] == section.name]
-        service, found = _service(section, values, extra, where)
+    for part in services:
+        name = part.section.name
+        service, found = _service(part, [other for other in redirects if other.values["service"] == name])
+        problems.extend(found)
         if found:
-            problems.extend(found)
-            bad.add(section.name)
-        if section.name not in bad:
+            bad.add(name)
+        if name not in bad or _is_off(part, settings):
             made.append(service)
-    return Configuration(settings or _settings(schema.defaults("globals")), made, sorted(bad), problems)
+    return Configuration(settings, made, sorted(bad - {service.name for service in made}), problems)
+
+
+# A section that is read: its checked values, and the `wheres` of the options that could not be read.
+Part = namedtuple("Part", ("section", "values", "broken", "where"))
+
+
+def _broken(part, *names):
+    """Whether one of these options could not be read: then what follows from its absence is no mistake of its own."""
+    return any("%s.%s" % (part.where, name) in part.broken for name in names)
+
+
+def _is_off(part, settings):
+    """Whether a service is not to run, which goes for one with mistakes as well."""
+    return not settings.enabled or not (part.values["enabled"] or _broken(part, "enabled"))
+
+
+def _refuse_same_names(services, problems):
+    """An anonymous section may have a name that another one was given (uci.py)."""
+    names = set()
+    for part in services:
+        name = part.section.name
+        if name in names:
+            text = "is the name of two sections: name the anonymous one (config service 'NAME')"
+            problems.append(Problem(CONFIG, name, part.where, text))
+        names.add(name)
 
 
 def _settings(values):
@@ -71,37 +100,34 @@ def _settings(values):
 
 def _assign_redirects(redirects, services, problems, package):
     """A redirect section without its service is a problem of its own; a bad one is a problem of its service."""
-    names = [section.name for section, _ in services]
-    for section, values, found in redirects:
-        where = "%s.%s.service" % (package, section.name)
-        name = values["service"]
-        if name not in names:
-            text = "names no service section%s" % (" ('%s')" % name if name else "; it is required")
-            problems.append(Problem(CONFIG, "", where, text))
-        elif found:
-            text = "the service is skipped, because its redirect section '%s' has a problem" % section.name
-            problems.append(Problem(CONFIG, name, "%s.%s" % (package, name), text))
+    names = [part.section.name for part in services]
+    for part in redirects:
+        name = part.values["service"]
+        if name in names:
+            if part.broken:
+                text = "is skipped, because its redirect section '%s' has a mistake" % part.section.name
+                problems.append(Problem(CONFIG, name, "%s.%s" % (package, name), text))
+        elif not _broken(part, "service"):
+            there = "; there are: " + ", ".join(names) if names else ", and there is none"
+            text = "%s is no service section" % schema.shown(name) if name else "is missing: name a service section"
+            problems.append(Problem(CONFIG, "", part.where + ".service", text + there))
 
 
-def _service(section, values, extra, where):
+def _service(part, extra):
+    """(Service, problems) from a section and the redirect sections that belong to it."""
+    section, values = part.section, part.values
     problems = []
 
-    def bad(option, text):
+    def bad(option, text, where=part.where):
         problems.append(Problem(CONFIG, section.name, "%s.%s" % (where, option) if option else where, text))
 
     if len(section.name) > MAX_NAME:
-        bad("", "the section's name is longer than %d characters" % MAX_NAME)
-    command = _command(section, values, bad)
-    if not values["interface"] and not values["device"]:
+        bad("", "is a name longer than %d characters: choose a shorter one" % MAX_NAME)
+    command = _command(part, bad)
+    if not (values["interface"] or values["device"] or _broken(part, "interface", "device")):
         bad("interface", "is missing: name at least one interface (lan) or device (br-lan) that the clients are behind")
-    matches = []
-    own = values["dest_ip"] or values["dest_port"] or values["src_ip"]
-    for part in ([values] if own or not extra else []) + extra:
-        for match in _matches(part, bad):
-            if match not in matches:
-                matches.append(match)
-    if len(matches) > MAX_MATCHES:
-        bad("dest_ip", "the lists make %d matches; at most %d fit one service" % (len(matches), MAX_MATCHES))
+    own = values["dest_ip"] or values["dest_port"] or values["src_ip"] or _broken(part, "dest_ip", "dest_port")
+    matches = _all_matches(([part] if own or not extra else []) + extra, bad)
     program = Program(
         command,
         tuple(values["env"]),
@@ -117,7 +143,7 @@ def _service(section, values, extra, where):
         program,
         tuple(values["interface"]),
         tuple(values["device"]),
-        tuple(matches),
+        matches,
         values["datapath"],
         values["rewrite"],
         values["reply"],
@@ -126,19 +152,43 @@ def _service(section, values, extra, where):
     return service, problems
 
 
-def _command(section, values, bad):
-    words = values["command"]
+def _all_matches(parts, bad):
+    """The matches of a service's sections in their order, each once."""
+    matches, ports = [], {}
+    for part in parts:
+        for match in _matches(part, bad):
+            traffic = tuple(match)[:-1]
+            if traffic not in ports:
+                ports[traffic] = match.to_port
+                matches.append(match)
+            elif ports[traffic] != match.to_port:
+                both = tuple([port or "the client's" for port in (ports[traffic], match.to_port)])
+                bad("target_port", "the same traffic can't go to two ports (%s and %s)" % both, part.where)
+                return ()
+    if len(matches) > MAX_MATCHES:
+        bad("dest_ip", _too_many(len(matches)))
+    return tuple(matches)
+
+
+def _too_many(count):
+    return "the lists make %d matches, and at most %d fit a service: use prefixes or ranges" % (count, MAX_MATCHES)
+
+
+def _command(part, bad):
+    words = part.values["command"]
+    if _broken(part, "command"):
+        return ()
     if not words:
         bad("command", "is missing: name the program to run, with its whole path")
         return ()
-    if isinstance(section.options.get("command"), str):
+    if isinstance(part.section.options.get("command"), str):
         try:
             words = split_words(words[0])
         except ValueError as error:
             bad("command", str(error.args[0]))
             return ()
     if not words or not words[0].startswith("/"):
-        shown = schema.shown(words[0]) if words else "''"
+        shown = schema.shown(words[0] if words else part.values["command"][0])
         bad("command", "%s is not an absolute path; write the whole path of the program (/usr/bin/iperf3)" % shown)
     return tuple(words)
 
@@ -170,44 +220,57 @@ def split_words(text):
             else:
                 word += c
     if quote:
-        raise ValueError("%s: a quote (%s) is not closed" % (schema.shown(text), quote))
+        raise ValueError("%s has a quote (%s) that is not closed" % (schema.shown(text), quote))
     if word is not None:
         words.append(word)
     return words
 
 
-def _matches(values, bad):
+def _matches(part, bad):
     """The matches that one section's lists multiply to."""
-    if not values["dest_ip"] and not values["dest_port"]:
-        bad("dest_ip", "is missing: name the cloud's address (dest_ip), its port (dest_port), or both")
+    values = part.values
+    if _broken(part, "family", "proto", "dest_ip", "dest_port", "src_ip", "target_port"):
         return []
+
+    def wrong(option, text):
+        bad(option, text, part.where)
+        return []
+
+    if not values["dest_ip"] and not values["dest_port"]:
+        return wrong("dest_ip", "is missing: name the cloud's address (dest_ip), its port (dest_port), or both")
     protocols = values["proto"]
     if "any" in protocols and len(protocols) > 1:
-        bad("proto", "'any' stands alone: it holds the others")
-        return []
+        return wrong("proto", "'any' stands alone: it holds the others")
     if "any" in protocols and (values["dest_port"] or values["target_port"]):
-        bad("proto", "'any' has no ports; with dest_port or target_port say tcp, udp or both")
-        return []
-    families = _families(values, bad)
+        return wrong("proto", "'any' has no ports; with dest_port or target_port say tcp, udp or both")
+    families = _families(values)
+    if not families:
+        return wrong("family", "dest_ip, src_ip and family have no address family in common, so nothing would match")
     found = []
     for family in families:
-        for dst in _of_family(values["dest_ip"], family):
-            for src in _of_family(values["src_ip"], family):
-                for proto in _protocols(protocols, family):
-                    for dport in values["dest_port"] or (None,):
+        lists = (
+            _of_family(values["dest_ip"], family),
+            _of_family(values["src_ip"], family),
+            _protocols(protocols, family),
+            values["dest_port"] or [None],
+        )
+        count = len(lists[0]) * len(lists[1]) * len(lists[2]) * len(lists[3])
+        if count > MAX_MATCHES:
+            return wrong("dest_ip", _too_many(count))
+        for dst in lists[0]:
+            for src in lists[1]:
+                for proto in lists[2]:
+                    for dport in lists[3]:
                         found.append(Match(family, proto, dst, dport, src, values["target_port"] or 0))
     return found
 
 
-def _families(values, bad):
+def _families(values):
     wanted = {"any": (4, 6), "ipv4": (4,), "ipv6": (6,)}[values["family"]]
     for name in ("dest_ip", "src_ip"):
-        if not values[name]:
-            continue
-        there = [prefix.family for prefix in values[name]]
-        wanted = tuple([family for family in wanted if family in there])
-    if not wanted:
-        bad("family", "no match is left: dest_ip, src_ip and family have no address family in common")
+        if values[name]:
+            there = [prefix.family for prefix in values[name]]
+            wanted = [family for family in wanted if family in there]
     return wanted
 
 

@@ -48,8 +48,8 @@ Mark = namedtuple("Mark", ("dev",))
 # A u32 hash table of 256 buckets over the last byte of the destination address, linked from its prio's root.
 HashTable = namedtuple("HashTable", ("dev", "prio", "protocol"))
 
-# A prio of ours with nothing in it: it is only ever taken away. (The kernel does that by itself for flower, but not for u32
-# while another prio has u32 filters.)
+# A prio of ours with nothing in it: it is only ever taken away. (The kernel does that by itself for flower, but not for
+# u32 while another prio has u32 filters.)
 Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
 
 # An ingress filter. `protocol` is "ip" or "ipv6"; `kind` "flower" or "u32"; `bucket` is a bucket of the HashTable of

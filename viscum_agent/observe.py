@@ -45,6 +45,9 @@ Found = namedtuple("Found", ("item", "handle"))
 # What a service has in the kernel, what it counts, and whether all of its namespace could be read.
 Counters = namedtuple("Counters", ("packets", "bytes"))
 
+# The longest prefix that is a piece of a default route: nobody's network is a 16th of all addresses.
+DEFAULT_PIECE = 4
+
 PROTOCOL_NAMES = {PROTOCOLS[name]: name for name in PROTOCOLS}
 
 
@@ -269,8 +272,13 @@ def facts(dump, features, interfaces):
 
 
 def _counts(dst):
-    """Default routes and what every IPv6 device has overlap with everything and mean nothing for the pool."""
-    return dst != "default" and dst != "::/0" and not dst.startswith("fe80:") and not dst.startswith("ff00:")
+    """Default routes and what every IPv6 device has overlap with everything and mean nothing for the pool.
+
+    A VPN often writes its default route in two halves or a few more pieces, so as not to replace the other one.
+    """
+    if dst == "default" or dst.startswith("fe80:") or dst.startswith("ff00:"):
+        return False
+    return int(dst.split("/")[1]) > DEFAULT_PIECE
 
 
 def _device(link, by_index):

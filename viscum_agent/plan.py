@@ -32,6 +32,7 @@ from .objects import (
     ns_name,
     prio_of,
 )
+from .schema import is_device, printable, shown
 
 # One service's part: its own objects, those it shares with others, and what was decided on the way.
 ServicePlan = namedtuple("ServicePlan", ("service", "items", "shared", "datapath", "devices", "warnings"))
@@ -55,20 +56,12 @@ def plan(services, settings, facts, package="viscum"):
     enabled = [service for service in services if service.enabled] if settings.enabled else []
     subnets = Subnets(enabled, settings.pool, facts)
     claims = Claims()
-    planned, skipped, problems, names = [], [], [], {}
+    planned, skipped, problems = [], [], []
     for service in enabled:
         try:
-            other = names.setdefault(device_name(service.name), service.name)
-            if other != service.name:
-                raise _skip(
-                    service,
-                    package,
-                    "",
-                    "its device would be called %s, like that of '%s': choose another name"
-                    % (device_name(service.name), other),
-                )
+            claims.take_name(service, package)
             part = _service(service, settings, facts, subnets, package)
-            claims.take(service, part.devices, package)
+            claims.take(part, package)
         except Skip as skip:
             problems.append(skip.args[0])
             skipped.append(service.name)
@@ -84,18 +77,16 @@ def _skip(service, package, option, text, kind=CONFIG):
 
 
 def _service(service, settings, facts, subnets, package):
-    for name in (device_name(service.name), ns_name(service.name)):
+    for what, name in (("device", device_name(service.name)), ("network namespace", ns_name(service.name))):
         if name in facts.taken:
-            text = "%s is there already and not Viscum's: remove or rename it" % name
-            raise _skip(service, package, "", text, FOREIGN)
+            text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
+            raise _skip(service, package, "", text % (what, name), FOREIGN)
     devices, warnings = _devices(service, facts, package)
     families = _families(service, facts, package)
     matches = [match for match in service.matches if match.family in families]
     which = _datapath(service, settings, facts, package)
     warnings += _forwarding(service, families, facts, package)
-    mtu = service.mtu or min([device.mtu for device in devices])
-    if 6 in families and mtu < 1280:
-        raise _skip(service, package, "mtu", "%d is less than the 1280 bytes that IPv6 needs (RFC 8200)" % mtu)
+    mtu = _mtu(service, families, devices, package)
     frames = _frames(service, devices, facts, package)
     ends = {family: subnets.of(service, family, package) for family in families}
     items = _frame(service, frames, mtu)
@@ -110,8 +101,7 @@ def _service(service, settings, facts, subnets, package):
     shared = []
     for device in devices:
         shared.append(Qdisc(device.name))
-        for match in matches:
-            items += _filters(service, device, match, which, frames, shared)
+        items += _filters(service, device, matches, which, frames, shared)
     return ServicePlan(service, items, shared, which, [device.name for device in devices], warnings)
 
 
@@ -120,47 +110,70 @@ def _service(service, settings, facts, subnets, package):
 
 def _devices(service, facts, package):
     """The source devices, sorted, and a warning for each that is not there (yet)."""
-    names, missing = set(), []
-    for interface in service.interfaces:
-        found = facts.interfaces.get(interface, [interface])
-        there = [device.name for device in facts.devices if device.name in found]
-        names.update(there)
+    known = {device.name: device for device in facts.devices if is_device(device.name)}
+    found, missing = set(), []
+    for option, value, names in _named(service, known, facts):
+        there = [known[name] for name in sorted(names) if name in known]
+        usable = [device.name for device in there if device.ethernet]
+        found.update(usable)
         if not there:
-            missing.append(("interface", interface))
-    known = [device.name for device in facts.devices]
-    for pattern in service.devices:
-        there = [name for name in known if matches_glob(name, pattern)]
-        names.update(there)
-        if not there:
-            missing.append(("device", pattern))
-    devices = [device for device in facts.devices if device.name in names]
-    wild = [pattern for pattern in service.devices if "*" in pattern or "?" in pattern]
-    usable = []
-    for device in devices:
-        if device.ethernet:
-            usable.append(device)
-        elif not any(matches_glob(device.name, pattern) for pattern in wild):
-            text = (
-                "%s has no Ethernet header (PPPoE, WireGuard, modem): redirect on an Ethernet or Wi-Fi device instead"
-            )
-            raise _skip(service, package, "device", text % device.name, UNSUPPORTED)
-    if not usable:
-        option, name = missing[0] if missing else ("device", wild[0] if wild else "")
-        raise _skip(service, package, option, "'%s' is not there; there are: %s" % (name, ", ".join(known)))
+            missing.append((option, _missing(option, value, names, known, facts)))
+        elif len(usable) < len(there) and not (usable and _is_pattern(value)):
+            text = "%s has no Ethernet header (PPPoE, WireGuard, modem): take an Ethernet or Wi-Fi device"
+            bare = [device.name for device in there if not device.ethernet]
+            name = bare[0] if bare[0] == value else "%s: %s" % (shown(value), bare[0])
+            raise _skip(service, package, option, text % name, UNSUPPORTED)
+    if not found:
+        raise _skip(service, package, missing[0][0], missing[0][1])
     warnings = []
-    for option, name in missing:
+    for option, text in missing:
         where = "%s.%s.%s" % (package, service.name, option)
-        warnings.append(Problem(CONFIG, "", where, "'%s' is not there; the service goes on without it" % name))
-    return usable, warnings
+        warnings.append(Problem(CONFIG, "", where, text + "; the service goes on without it"))
+    return [known[name] for name in sorted(found)], warnings
+
+
+def _named(service, known, facts):
+    """(option, value, names of devices) for each value that names source devices."""
+    found = [("interface", value, facts.interfaces.get(value, [value])) for value in service.interfaces]
+    for value in service.devices:
+        names = [name for name in known if matches_glob(name, value)]
+        found.append(("device", value, names if _is_pattern(value) else [value]))
+    return found
+
+
+def _missing(option, value, names, known, facts):
+    if option == "interface" and value in facts.interfaces:
+        return "%s has no device now: %s is not there" % (shown(value), ", ".join([shown(name) for name in names]))
+    there = sorted((facts.interfaces if option == "interface" else None) or known)
+    return "%s is not there; there are: %s" % (shown(value), ", ".join(there) or "none")
+
+
+def _is_pattern(text):
+    return "*" in text or "?" in text
 
 
 def matches_glob(name, pattern):
     """Whether a name matches a pattern with * and ? (no classes: a device name may hold brackets)."""
-    if pattern == "":
-        return name == ""
-    if pattern[0] == "*":
-        return any(matches_glob(name[start:], pattern[1:]) for start in range(len(name) + 1))
-    return name != "" and pattern[0] in ("?", name[0]) and matches_glob(name[1:], pattern[1:])
+    places = {0}  # how much of the name the pattern so far can have matched
+    for c in pattern:
+        if c == "*":
+            places = set(range(min(places), len(name) + 1))
+        else:
+            places = {place + 1 for place in places if place < len(name) and c in ("?", name[place])}
+        if not places:
+            return False
+    return len(name) in places
+
+
+def _mtu(service, families, devices, package):
+    """The MTU of the pair."""
+    least, name = min([(device.mtu, device.name) for device in devices])
+    mtu = service.mtu or least
+    if 6 in families and mtu < 1280:
+        whose = "'%d'" % mtu if service.mtu else "the MTU of %s (%d)" % (name, mtu)
+        text = "%s is less than the 1280 bytes that IPv6 needs (RFC 8200); with option family ipv4 it would do"
+        raise _skip(service, package, "mtu", text % whose)
+    return mtu
 
 
 def _families(service, facts, package):
@@ -168,13 +181,13 @@ def _families(service, facts, package):
     if 6 in families and not facts.ipv6:
         families.remove(6)
         if not families:
-            raise _skip(service, package, "dest_ip", "this kernel has no IPv6", UNSUPPORTED)
+            raise _skip(service, package, "family", "needs IPv6, which this kernel lacks", UNSUPPORTED)
     return families
 
 
 def _forwarding(service, families, facts, package):
     if 6 in families and not facts.ipv6_forwarding:
-        text = "replies over IPv6 are dropped while net.ipv6.conf.all.forwarding is 0 on the router"
+        text = "replies over IPv6 are lost while the router does not forward it: set net.ipv6.conf.all.forwarding to 1"
         return [Problem(CONFIG, "", "%s.%s" % (package, service.name), text)]
     return []
 
@@ -186,13 +199,14 @@ def _datapath(service, settings, facts, package):
     features = facts.features
     asked = service.datapath or settings.datapath
     if not features.mirred:
-        text = "this kernel can't redirect (act_mirred): install kmod-sched-core"
+        text = "this kernel can't redirect (no act_mirred): install kmod-sched-core"
         raise _skip(service, package, "datapath", text, UNSUPPORTED)
     if asked == "auto":
         asked = "flower" if features.flower else "u32"
     if not getattr(features, asked):
         kmod = {"flower": "kmod-sched-flower", "u32": "kmod-sched-core"}[asked]
-        raise _skip(service, package, "datapath", "this kernel has no cls_%s: install %s" % (asked, kmod), UNSUPPORTED)
+        text = "'%s' needs cls_%s, which this kernel lacks: install %s, or say 'auto'" % (asked, asked, kmod)
+        raise _skip(service, package, "datapath", text, UNSUPPORTED)
     return asked
 
 
@@ -207,10 +221,11 @@ def _frames(service, devices, facts, package):
     if rewrite == "auto":
         rewrite = "dst" if features.skbmod else "none"
     if rewrite != "none" and not features.skbmod:
-        text = "'%s' needs act_skbmod: install kmod-sched, or leave the option at 'auto'" % rewrite
+        text = "'%s' needs act_skbmod, which this kernel lacks: install kmod-sched, or say 'auto'" % rewrite
         raise _skip(service, package, "rewrite", text, UNSUPPORTED)
     if rewrite == "both" and not features.skbedit:
-        raise _skip(service, package, "rewrite", "'both' needs act_skbedit: install kmod-sched-core", UNSUPPORTED)
+        text = "'both' needs act_skbedit, which this kernel lacks: install kmod-sched-core, or say 'dst'"
+        raise _skip(service, package, "rewrite", text, UNSUPPORTED)
     if rewrite == "dst":
         return Frames((("skbmod", inner, ""),), inner, False)
     if rewrite == "both":
@@ -223,22 +238,28 @@ def _frames(service, devices, facts, package):
         return Frames((), inner, True)
     if len(macs) == 1:
         return Frames((), macs[0], False)
-    text = "the source devices have different MACs, which needs act_skbmod (kmod-sched) or an nft ingress hook (kmod-nft-netdev)"
+    text = "%s have different MACs, which needs act_skbmod (kmod-sched) or nft's ingress hook (kmod-nft-netdev)"
+    text = text % ", ".join([device.name for device in devices])
     raise _skip(service, package, "device", text, UNSUPPORTED)
 
 
-def _filters(service, device, match, which, frames, shared):
-    level = datapath.level_of(match)
-    mac = device.wears if datapath.needs_mac(match) else ""
+def _filters(service, device, matches, which, frames, shared):
+    """The filters of a device, each once: ranges of ports that overlap have parts in common."""
     actions = frames.actions + (("mirred", device_name(service.name)),)
-    found = []
-    for part in datapath.spread(match):
-        found += DATAPATHS[which].filters(device.name, part, level, mac, actions)
-    if which == "u32" and level == PRIO_EXACT:
-        prio = prio_of(level, match.family)
-        table = HashTable(device.name, prio, "ip" if match.family == 4 else "ipv6")
-        if table not in shared:
-            shared.append(table)
+    found, seen = [], set()
+    for match in matches:
+        level = datapath.level_of(match)
+        mac = device.wears if datapath.needs_mac(match) else ""
+        for part in datapath.spread(match):
+            for item in DATAPATHS[which].filters(device.name, part, level, mac, actions):
+                if item not in seen:
+                    seen.add(item)
+                    found.append(item)
+        if which == "u32" and level == PRIO_EXACT:
+            prio = prio_of(level, match.family)
+            table = HashTable(device.name, prio, "ip" if match.family == 4 else "ipv6")
+            if table not in shared:
+                shared.append(table)
     return found
 
 
@@ -266,7 +287,7 @@ def _frame(service, frames, mtu):
 
 
 def _host_sysctls(service, matches, facts):
-    """The router's end: replies have a source that is routed elsewhere, and perhaps one of the router's own addresses."""
+    """The router's end: replies have a source that is routed elsewhere, or one of the router's own addresses."""
     ns = ns_name(service.name)
     items = [Sysctl(ns, key, value) for key, value in NS_SYSCTLS if facts.ipv6 or "ipv6" not in key]
     own = [address.parse_address(text) for text in facts.addresses if ":" not in text]
@@ -334,7 +355,7 @@ def _rule_order(rule):
 
 
 class Subnets:
-    """A point-to-point subnet for each service: the one it has, else the first free one from a place that its name gives."""
+    """A point-to-point subnet for each service: the one it has, else the first free one from where its name says."""
 
     def __init__(self, services, pool, facts):
         self._pools = {}
@@ -351,15 +372,14 @@ class Subnets:
                     self._used.add(subnet)
 
     def _usable(self, subnet):
-        if subnet.length != SUBNET[subnet.family] or subnet in self._used or self._in_the_way(subnet):
+        if subnet.length != SUBNET[subnet.family] or subnet in self._used or self._in_the_way(subnet) is not None:
             return False
         return any(address.contains(pool, subnet) for pool in self._pools.get(subnet.family, []))
 
     def _in_the_way(self, subnet):
-        for network, owner in self._networks:
-            if address.overlaps(network, subnet):
-                return owner
-        return ""
+        """The widest network of the router that overlaps a subnet, or None."""
+        found = [network for network, _ in self._networks if address.overlaps(network, subnet)]
+        return min(found, key=lambda network: network.length) if found else None
 
     def of(self, service, family, package):
         """(address of the router's end, address of the inner end) as text; raises Skip."""
@@ -374,43 +394,76 @@ class Subnets:
         reasons = []
         for pool in self._pools.get(family, []):
             owner = next(iter([owner for network, owner in self._networks if address.contains(network, pool)]), "")
-            if owner:
-                reasons.append("%s overlaps the router's %s" % (address.format_prefix(pool), owner))
-                continue
-            count = 1 << (SUBNET[family] - pool.length)
-            place = name_hash(service.name) % count
-            for step in range(min(count, TRIES)):
-                packed = address.add(pool.packed, (place + step) % count * 4)
-                subnet = address.Prefix(family, packed, SUBNET[family])
-                if self._usable(subnet):
-                    return subnet
-            reasons.append("%s has no free subnet" % address.format_prefix(pool))
-        if not reasons:
-            reasons.append("it has no IPv%d prefix" % family)
+            subnet = None if owner else self._first_free(pool, name_hash(service.name))
+            if subnet:
+                return subnet
+            reason = "overlaps the router's %s" % printable(owner) if owner else "has no free subnet"
+            reasons.append("%s %s" % (address.format_prefix(pool), reason))
         where = "%s.globals.pool" % package
-        text = "no subnet for service '%s': %s; choose another private prefix" % (service.name, "; ".join(reasons))
-        raise Skip(Problem(CONFIG, service.name, where, text))
+        text = "no subnet for service '%s': %s; add another private prefix"
+        reason = "; ".join(reasons) or "there is no IPv%d prefix" % family
+        raise Skip(Problem(CONFIG, service.name, where, text % (service.name, reason)))
+
+    def _first_free(self, pool, start):
+        """The first free subnet of a pool from a place on, and round; None when there is none (within TRIES)."""
+        length = SUBNET[pool.family]
+        count = 1 << (length - pool.length)
+        place, gone = start % count, 0
+        for _ in range(TRIES):
+            if gone >= count:
+                return None
+            subnet = address.Prefix(pool.family, address.add(pool.packed, place * 4), length)
+            if self._usable(subnet):
+                return subnet
+            network = self._in_the_way(subnet)
+            size = 1 << max(0, length - network.length) if network else 1  # of what is in the way, in subnets
+            step = min(size - place % size, count - place)
+            place, gone = (place + step) % count, gone + step
+        return None
 
 
 # Who takes which traffic
 
 
 class Claims:
-    """Two services may not take the same packets of a device, unless one match is narrower by its prio (datapath.level_of)."""
+    """What each service has for itself: its device's name, its traffic, and a datapath for each device.
+
+    Two services may not take the same packets of a device, unless one match is narrower by its prio
+    (datapath.level_of). The kernel keeps filters of one kind only in a prio, so all services of a device have one
+    datapath.
+    """
 
     def __init__(self):
-        self._claims = {}
+        self._names = {}
+        self._traffic = {}
+        self._datapaths = {}
 
-    def take(self, service, devices, package):
-        """Claims all matches of a service; raises Skip, claiming nothing, when an earlier service has one of them."""
-        wanted = [(dev, match) for dev in devices for match in service.matches]
+    def take_name(self, service, package):
+        """Claims the name of the service's device; raises Skip when a longer name was shortened to the same."""
+        name = device_name(service.name)
+        other = self._names.setdefault(name, service.name)
+        if other != service.name:
+            text = "its device would be called %s, like that of '%s': rename the section" % (name, other)
+            raise _skip(service, package, "", text)
+
+    def take(self, part, package):
+        """Claims all of a ServicePlan; raises Skip, claiming nothing, when an earlier service has a part of it."""
+        service = part.service
+        for dev in part.devices:
+            which, name = self._datapaths.get(dev, (part.datapath, ""))
+            if which != part.datapath:
+                text = "'%s' can't be on %s beside '%s' of service '%s': a device has one datapath"
+                raise _skip(service, package, "datapath", text % (part.datapath, dev, which, name))
+        wanted = [(dev, match) for dev in part.devices for match in service.matches]
         for dev, match in wanted:
-            for other, name in self._claims.get(self._key(dev, match), []):
+            for other, name in self._traffic.get(self._key(dev, match), []):
                 if name != service.name and _overlap(match, other):
                     text = "takes the same traffic on %s as service '%s': %s" % (dev, name, match_text(other))
                     raise _skip(service, package, "dest_ip" if match.dst else "dest_port", text)
         for dev, match in wanted:
-            self._claims.setdefault(self._key(dev, match), []).append((match, service.name))
+            self._traffic.setdefault(self._key(dev, match), []).append((match, service.name))
+        for dev in part.devices:
+            self._datapaths[dev] = (part.datapath, service.name)
 
     def _key(self, dev, match):
         level = datapath.level_of(match)

@@ -139,6 +139,7 @@ def _become(service, uid, gid, environment):
         compat.drop_privileges(uid, gid)
         compat.no_new_privs()
         compat.default_signals()
+        compat.unblock_signals()
         compat.execve(service.program.command[0], list(service.program.command), environment)
     except BaseException as error:  # noqa: B036 (nothing may get out of the child)
         compat.print_error(error)

@@ -26,15 +26,37 @@ NEVER = (
 )
 
 
+# What no pool can be in, beside those: addresses that are not one device's.
+NO_POOL = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/8", "fe80::/10", "ff00::/8")
+
+
+# What the name of a device is made of, beside letters, digits and underscores (br-lan, eth0.10, wan@eth0).
+DEVICE_SIGNS = "-.@+,=%#"
+
+
+class Refused(ValueError):
+    """A value of the right type that is refused; the argument, behind the value, says why and what would be right."""
+
+
 def shown(text):
     """The text as a message shows it: in quotes, on one line, not endless."""
-    safe = "".join([c if " " <= c != "\x7f" else "?" for c in text[:60]])
-    return "'%s%s'" % (safe, "..." if len(text) > 60 else "")
+    return "'%s%s'" % (printable(text[:60]), "..." if len(text) > 60 else "")
+
+
+def printable(text):
+    """The text with numbers for what is not printable ASCII: a copied space that is none can be seen, and nothing gets
+    at the terminal."""
+    return "".join([c if " " <= c <= "~" else "\\u%04x" % ord(c) for c in text])
+
+
+def words_of(text):
+    """The text split at blanks; str.split() would take other blanks as well, and not the same on both interpreters."""
+    return [word for word in text.replace("\t", " ").replace("\n", " ").split(" ") if word]
 
 
 def _text(text):
-    if text == "" or "\0" in text:
-        raise ValueError("empty")
+    if text == "":
+        raise Refused("is empty")
     return text
 
 
@@ -59,26 +81,49 @@ def _port_range(text):
     low, dash, high = text.partition("-")
     pair = (_port(low), _port(high) if dash else _port(low))
     if pair[0] > pair[1]:
-        raise ValueError("the range runs backwards")
+        raise Refused("runs backwards; the range is %d-%d" % (pair[1], pair[0]))
     return pair
 
 
 def _destination(text):
-    prefix = address.parse_prefix(text)
+    prefix = _prefix(text)
     if prefix.length == 0:
-        raise ValueError("for any address leave dest_ip out")
+        raise Refused("is any address: leave the option out for that, and name ports (dest_port)")
     for never, reason in NEVER:
         if address.overlaps(address.parse_prefix(never), prefix):
-            raise ValueError("%s is %s and never redirected" % (never, reason))
+            raise Refused("can't be redirected: %s is %s" % (never, reason))
     return prefix
+
+
+def _prefix(text):
+    """A prefix; one with bits set past its length is refused, since one of its two numbers is a mistake."""
+    body, slash, length = text.partition("/")
+    packed = address.parse_address(body)
+    whole = 8 * len(packed)
+    if not slash:
+        return address.parse_prefix(text)
+    if not address.is_number(length) or len(length) > 3 or int(length) > whole:
+        raise Refused("has a wrong prefix length; it goes from 0 to %d" % whole)
+    network = address.masked(packed, int(length))
+    if network != packed:
+        found = (address.format_address(network), length, body)
+        raise Refused("has bits set past its length; the network is %s/%s, the address alone %s" % found)
+    return address.parse_prefix(text)
 
 
 def _pool(text):
-    prefix = address.parse_prefix(text)
-    room = (30, 14) if prefix.family == 4 else (112, 16)
-    if not room[1] <= prefix.length <= room[0] - 2:
-        raise ValueError("its length must be from %d to %d" % (room[1], room[0] - 2))
+    prefix = _prefix(text)
+    shortest, longest = (14, 28) if prefix.family == 4 else (16, 110)
+    if not shortest <= prefix.length <= longest:
+        raise Refused("is too %s: its length has to be from %d to %d" % (_size(prefix, shortest), shortest, longest))
+    for never in NO_POOL:
+        if address.overlaps(address.parse_prefix(never), prefix):
+            raise Refused("can't be a pool: no device has addresses of %s; take a private prefix" % never)
     return prefix
+
+
+def _size(prefix, shortest):
+    return "large" if prefix.length < shortest else "small"
 
 
 def _variable(text):
@@ -93,21 +138,26 @@ def _is_name(c):
 
 
 def _account(text):
-    if text == "" or any(c in ":/ \t\n" for c in text) or text[0] == "-":
+    if text == "" or not all("!" <= c <= "~" and c not in ":/" for c in text) or text[0] == "-":
         raise ValueError()
     return text
 
 
 def _path(text):
-    if not text.startswith("/") or "\n" in text:
+    if not text.startswith("/") or any(c < " " or c == "\x7f" for c in text):
         raise ValueError()
     return text
 
 
 def _device(text):
-    if not 0 < len(text) <= 15 or any(c in "/: \t\n\\" or c < " " for c in text) or text in (".", ".."):
+    if not 0 < len(text) <= 15 or not is_device(text.replace("*", "").replace("?", "")):
         raise ValueError()
     return text
+
+
+def is_device(name):
+    """Whether a device's name is one that an option can hold. The kernel also takes what a shell would act upon."""
+    return name not in (".", "..") and all(_is_name(c) or c in DEVICE_SIGNS for c in name)
 
 
 def _interface(text):
@@ -140,15 +190,15 @@ TEXT = Type("text", _text, "a text")
 PORT = Type("port", _port, "a port (1-65535)")
 PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
 DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
-PREFIX = Type("prefix", address.parse_prefix, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
+PREFIX = Type("prefix", _prefix, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
 POOL = Type(
     "pool", _pool, "a private prefix with room for a small subnet for each service (10.213.0.0/16, fd76:7363::/64)"
 )
-VARIABLE = Type("variable", _variable, "NAME=value")
-ACCOUNT = Type("account", _account, "the name of an account")
-PATH = Type("path", _path, "an absolute path")
+VARIABLE = Type("variable", _variable, "a variable with its value (NAME=value)")
+ACCOUNT = Type("account", _account, "the name of an account (nobody)")
+PATH = Type("path", _path, "an absolute path (/tmp)")
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
-INTERFACE = Type("interface", _interface, "a network interface (lan)")
+INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
 
 GLOBALS = (
@@ -158,15 +208,16 @@ GLOBALS = (
         choice("auto", "flower", "u32"),
         False,
         "auto",
-        "How packets are redirected where a service does not say. `auto` asks the running kernel and takes `flower`, else `u32`.",
+        "How packets are redirected where a service does not say. `auto` asks the running kernel and takes `flower`, "
+        "else `u32`.",
     ),
     Option(
         "pool",
         POOL,
         True,
         ("10.213.0.0/16", "fd76:7363:756d::/64"),
-        "Prefixes from which each service gets a point-to-point subnet for its veth pair (a /30, a /126). A subnet that "
-        "overlaps an address or a route of the router is left out.",
+        "Prefixes from which each service gets a point-to-point subnet for its veth pair (a /30, a /126). A subnet "
+        "that overlaps an address or a route of the router is left out.",
     ),
     Option(
         "netlink",
@@ -186,7 +237,8 @@ MATCH = (
         choice("tcp", "udp", "any"),
         True,
         ("tcp", "udp"),
-        "The protocols taken over. `any` is everything for IPv4, and TCP and UDP for IPv6 (ICMPv6 is never redirected).",
+        "The protocols taken over. `any` is everything for IPv4, and TCP and UDP for IPv6 (ICMPv6 is never "
+        "redirected).",
     ),
     Option("dest_ip", DESTINATION, True, (), "The cloud's addresses or prefixes. None means any address."),
     Option("dest_port", PORTS, True, (), "The destination ports or ranges. None means any port."),
@@ -204,8 +256,8 @@ SERVICE = (
             TEXT,
             True,
             (),
-            "The program and its arguments: one text, split at blanks (quotes keep words together), or a list with a word each. "
-            "It runs without a shell and must stay in the foreground.",
+            "The program and its arguments: one text, split at blanks (quotes keep words together), or a list with a "
+            "word each. It runs without a shell and must stay in the foreground.",
         ),
         Option("env", VARIABLE, True, (), "Environment variables of the program."),
         Option("user", ACCOUNT, False, "nobody", "The account that the program runs as."),
@@ -222,9 +274,10 @@ SERVICE = (
             choice("auto", "dst", "both", "none"),
             False,
             "auto",
-            "What the redirect does to a frame on its way in. `dst`: the destination MAC becomes the service's. `both`: the source "
-            "MAC becomes the router's end of the pair too, and the packet counts as addressed to this host. `none`: nothing; the "
-            "service wears the source interface's MAC. `auto` is `dst` where the kernel has act_skbmod, else `none`.",
+            "What the redirect does to a frame on its way in. `dst`: the destination MAC becomes the service's. "
+            "`both`: the source MAC becomes the router's end of the pair too, and the packet counts as addressed to "
+            "this host. `none`: nothing; the service wears the source interface's MAC. `auto` is `dst` where the "
+            "kernel has act_skbmod, else `none`.",
         ),
         Option(
             "reply",
@@ -291,42 +344,49 @@ def check(section, package="viscum"):
         if option is None:
             problems.append(Problem(CONFIG, service, where, _unknown(section.type, name)))
             continue
-        try:
-            values[name] = _value(option, section.options[name])
-        except ValueError as error:
-            problems.append(Problem(CONFIG, service, where, str(error.args[0])))
+        value, wrong = _value(option, section.options[name])
+        problems.extend([Problem(CONFIG, service, where, text) for text in wrong])
+        if not wrong:
+            values[name] = value
     return values, problems
 
 
 def _value(option, raw):
-    """The parsed value of an option; ValueError with a sentence when it is not one."""
+    """(the parsed value of an option, a sentence for each text in it that is not one)."""
     if not option.many:
         if not isinstance(raw, str):
-            raise ValueError("is a list; it takes one value: %s" % option.type.expected)
-        return _parse(option.type, raw)
-    # One text for a list of blank-free values is common in UCI files (`option dest_port '80 443'`). A command is split
-    # by `model`.
-    if isinstance(raw, str):
-        raw = [raw] if option.type in (TEXT, VARIABLE) else raw.split()
+            return None, ["is a list; it takes one value: %s" % option.type.expected]
+        raw = [raw]
+    elif isinstance(raw, str):
+        # One text for a list of blank-free values is common in UCI files (`option dest_port '80 443'`). A command is
+        # split by `model`.
+        raw = [raw] if option.type in (TEXT, VARIABLE) else words_of(raw)
     if not raw:
-        raise ValueError("is empty; it takes %s" % option.type.expected)
-    return [_parse(option.type, text) for text in raw]
+        return None, ["is empty; it takes %s" % option.type.expected]
+    values, wrong = [], []
+    for text in raw:
+        try:
+            values.append(option.type.parse(text))
+        except Refused as error:
+            wrong.append("%s %s" % (shown(text), error.args[0]))
+        except ValueError:
+            wrong.append("%s is not %s" % (shown(text), option.type.expected))
+    return values if option.many or wrong else values[0], wrong
 
 
-def _parse(kind, text):
-    try:
-        return kind.parse(text)
-    except ValueError as error:
-        reason = str(error.args[0]) if error.args else ""
-        raise ValueError("%s is not %s%s" % (shown(text), kind.expected, ": " + reason if reason else "")) from None
+def unknown_type(name):
+    """What to say of a section type that there is not."""
+    near = [word for word in sorted(SECTIONS) if _distance(word, name) <= 2]
+    hint = "did you mean '%s'?" % near[0] if near else "there are: " + ", ".join(sorted(SECTIONS))
+    return "%s is not a section type; %s" % (shown(name), hint)
 
 
 def _unknown(section_type, name):
     known = [option.name for option in SECTIONS[section_type]]
-    near = [word for word in known if _distance(word, name) <= 2]
+    near = [word for word in known if _distance(word, name) <= 2 or (len(name) > 2 and name in word)]
     if near:
-        return "is not an option; did you mean '%s'?" % near[0]
-    return "is not an option of a %s; there are: %s" % (section_type, ", ".join(known))
+        return "is not an option; did you mean %s?" % " or ".join(["'%s'" % word for word in near])
+    return "is not an option of a %s section; there are: %s" % (section_type, ", ".join(known))
 
 
 def _distance(one, other):

@@ -1,6 +1,6 @@
 """The whole road as one object: configuration in, facts, plan, border. What the commands work on."""
 
-from . import uci
+from . import compat, uci
 from .apply import Applier, pending
 from .errors import UnsupportedError
 from .facts import EVERYTHING
@@ -22,6 +22,7 @@ class State:
     def __init__(self, confdir):
         self._confdir = confdir
         self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
+        compat.expect(len(self.configuration.services))
         self._border = None
         self.features = None
 

@@ -10,7 +10,13 @@ PORTS = {"a": 7001, "b": 7002, "c": 7003}
 
 def three_services():
     return "".join(
-        service(name, echo_command("edge-" + name, port), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port %d" % port)
+        service(
+            name,
+            echo_command("edge-" + name, port),
+            "list device lan0",
+            "list dest_ip 203.0.113.10",
+            "list dest_port %d" % port,
+        )
         for name, port in sorted(PORTS.items())
     )
 
@@ -22,7 +28,9 @@ def answers(lab):
 def processes():
     """Everything that runs, but for what runs this test and kernel threads that come and go."""
     found = run("ps", "-eo", "pid,ppid,args", "--no-headers").stdout.splitlines()
-    return sorted(line.split(None, 2)[2] for line in found if "echo.py" in line or "viscum" in line.split(None, 2)[2][:20])
+    return sorted(
+        line.split(None, 2)[2] for line in found if "echo.py" in line or "viscum" in line.split(None, 2)[2][:20]
+    )
 
 
 def test_the_second_plan_is_empty_and_a_second_up_changes_nothing(lab):
@@ -65,15 +73,47 @@ def occupy_prio(lab):
     # Somebody else's filter of another protocol in the prio that IPv4 matches of one address and port need.
     lab.run(lab.router, "tc", "qdisc", "add", "dev", "lan1", "clsact")
     match = ("u32", "match", "u32", "0", "0")
-    lab.run(lab.router, "tc", "filter", "add", "dev", "lan1", "ingress", "prio", "1", "protocol", "arp", *match, "action", "ok", check=False)
-    lab.run(lab.router, "tc", "filter", "add", "dev", "lan1", "ingress", "prio", "1", "protocol", "arp", *match, "flowid", "1:1")
+    lab.run(
+        lab.router,
+        "tc",
+        "filter",
+        "add",
+        "dev",
+        "lan1",
+        "ingress",
+        "prio",
+        "1",
+        "protocol",
+        "arp",
+        *match,
+        "action",
+        "ok",
+        check=False,
+    )
+    lab.run(
+        lab.router,
+        "tc",
+        "filter",
+        "add",
+        "dev",
+        "lan1",
+        "ingress",
+        "prio",
+        "1",
+        "protocol",
+        "arp",
+        *match,
+        "flowid",
+        "1:1",
+    )
 
 
 def occupy_address(lab):
-    # The address is taken in the moment between plan and apply: nothing but the kernel can notice. What the service would get
-    # is learned from a first run.
+    # What the service would get is learned from a first run.
     lab.viscum("up", "b", "--no-program")
-    address = json.loads(lab.run(lab.router, "ip", "-j", "addr", "show", "dev", "vsc-b").stdout)[0]["addr_info"][0]["local"]
+    address = json.loads(lab.run(lab.router, "ip", "-j", "addr", "show", "dev", "vsc-b").stdout)[0]["addr_info"][0][
+        "local"
+    ]
     lab.viscum("down", "b", "--no-program")
     lab.run(lab.router, "ip", "link", "add", "busy0", "type", "veth", "peer", "name", "busy1")
     lab.run(lab.router, "ip", "addr", "add", address + "/32", "dev", "busy0")
@@ -85,7 +125,9 @@ def test_a_service_that_fails_leaves_no_trace_and_the_others_run(tmp_path, inter
     from lab import Lab
 
     with Lab(tmp_path, interpreter, clients=2) as lab:
-        text = three_services().replace("edge-b 7002\"\n\tlist device lan0", "edge-b 7002\"\n\tlist device lan0\n\tlist device lan1")
+        text = three_services().replace(
+            'edge-b 7002"\n\tlist device lan0', 'edge-b 7002"\n\tlist device lan0\n\tlist device lan1'
+        )
         lab.configure(text)
         lab.serve_cloud(7002)
         occupy(lab)
@@ -97,7 +139,9 @@ def test_a_service_that_fails_leaves_no_trace_and_the_others_run(tmp_path, inter
             assert answers(lab) == ["edge-a", "cloud", "edge-c"]
             assert lab.status("a")["state"] == "up"
             lab.viscum("down")
-            assert (snapshot(lab.router), namespaces(), processes()) == before, "somebody else's objects and nothing of ours"
+            assert (snapshot(lab.router), namespaces(), processes()) == before, (
+                "somebody else's objects and nothing of ours"
+            )
         finally:
             if occupy is occupy_namespace:
                 ip("netns", "del", "viscum-b")
@@ -117,7 +161,15 @@ def test_somebody_elses_qdisc_filters_addresses_and_namespaces_stay_as_they_were
     """Like SQM (a plain ingress qdisc, catch-all at prio 10) and qosify (clsact, prio 0x110, egress as well)."""
     ip("netns", "add", lab.client + "-viscum-like")
     try:
-        lab.run(lab.router, "tc", "qdisc", "add", "dev", "lan0", *(("handle", "ffff:", "ingress") if kind == "ingress" else ("clsact",)))
+        lab.run(
+            lab.router,
+            "tc",
+            "qdisc",
+            "add",
+            "dev",
+            "lan0",
+            *(("handle", "ffff:", "ingress") if kind == "ingress" else ("clsact",)),
+        )
         redirect = ("action", "mirred", "egress", "redirect", "dev", "lan0")
         for prio, side in ((10, "ingress"), (0x110, "ingress")) + (((0x110, "egress"),) if kind == "clsact" else ()):
             match = ("prio", prio, "protocol", "ip", "u32", "match", "ip", "dst", "192.0.2.1/32", *redirect)
@@ -188,4 +240,6 @@ def test_what_somebody_took_away_comes_back_with_up(lab):
         lab.viscum("up")
         assert lab.viscum("plan").stdout == "# nothing to do\n", damage
         assert answers(lab) == ["edge-a", "edge-b", "edge-c"], damage
-        assert lab.run(lab.router, "tc", "filter", "show", "dev", "lan0", "ingress").stdout.count("flowid") == whole, damage
+        assert lab.run(lab.router, "tc", "filter", "show", "dev", "lan0", "ingress").stdout.count("flowid") == whole, (
+            damage
+        )

@@ -4,7 +4,9 @@ import json
 
 from lab import echo_command, service, snapshot
 
-GOOD = service("good", echo_command("edge", 7000), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
+GOOD = service(
+    "good", echo_command("edge", 7000), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000"
+)
 
 
 def test_check_names_every_problem_with_section_option_value_and_remedy(lab):
@@ -20,8 +22,12 @@ def test_check_names_every_problem_with_section_option_value_and_remedy(lab):
     lines = result.stdout.splitlines()
     assert "viscum.port.dest_port: '70000' is not a port or a range of ports (1-65535, 5000-5010)" in lines
     assert "viscum.typo.dest_prot: is not an option; did you mean 'dest_port'?" in lines
-    assert any(line.startswith("viscum.away.device: 'eth77' is not there; there are: ") and "lan0" in line for line in lines)
-    assert any(line.startswith("viscum.twin.dest_ip: takes the same traffic on lan0 as service 'good'") for line in lines)
+    assert any(
+        line.startswith("viscum.away.device: 'eth77' is not there; there are: ") and "lan0" in line for line in lines
+    )
+    assert any(
+        line.startswith("viscum.twin.dest_ip: takes the same traffic on lan0 as service 'good'") for line in lines
+    )
     found = json.loads(lab.viscum("check", "--json", check=False).stdout)
     assert {"port", "typo", "away", "twin"} == {each["service"] for each in found}
 
@@ -49,7 +55,9 @@ def test_without_a_file_the_message_says_what_to_do(lab):
 def test_a_bad_section_stops_nobody_else_and_what_it_named_before_goes_on(lab):
     lab.configure(GOOD)
     lab.viscum("up")
-    lab.configure(GOOD.replace("203.0.113.10", "203.0.113.999") + GOOD.replace("'good'", "'late'").replace("7000", "7001"))
+    lab.configure(
+        GOOD.replace("203.0.113.10", "203.0.113.999") + GOOD.replace("'good'", "'late'").replace("7000", "7001")
+    )
     before = snapshot("viscum-good")
     result = lab.viscum("up", check=False)
     assert result.returncode == 1
@@ -62,7 +70,16 @@ def test_a_bad_section_stops_nobody_else_and_what_it_named_before_goes_on(lab):
 def test_wrong_usage_is_exit_code_2_with_a_hint(lab):
     lab.configure(GOOD)
     for words in (("fly",), ("up", "--fast"), ("exec", "good"), ("-c",), ()):
-        result = lab.run(lab.router, *lab.interpreter, "-m", "viscum_agent", *words, check=False, cwd=lab.confdir.parent, env=lab.env())
+        result = lab.run(
+            lab.router,
+            *lab.interpreter,
+            "-m",
+            "viscum_agent",
+            *words,
+            check=False,
+            cwd=lab.confdir.parent,
+            env=lab.env(),
+        )
         assert result.returncode == 2, words
         assert "Traceback" not in result.stderr
 
@@ -75,7 +92,10 @@ def test_version_is_exactly_one_line(lab):
 
 def test_status_is_a_table_and_json_with_counters(lab):
     lab.configure(GOOD + GOOD.replace("'good'", "'off'").replace("enabled 1", "enabled 0"))
-    assert [line.split()[:2] for line in lab.viscum("status").stdout.splitlines()[1:]] == [["good", "down"], ["off", "disabled"]]
+    assert [line.split()[:2] for line in lab.viscum("status").stdout.splitlines()[1:]] == [
+        ["good", "down"],
+        ["off", "disabled"],
+    ]
     lab.viscum("up")
     lab.ask("tcp", "203.0.113.10", 7000)
     row = lab.status("good")

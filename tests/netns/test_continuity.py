@@ -6,7 +6,9 @@ import sys
 
 from lab import ROOT, echo_command, service
 
-STEADY = service("steady", echo_command("edge", 7000), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
+STEADY = service(
+    "steady", echo_command("edge", 7000), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000"
+)
 OTHERS = 20
 
 
@@ -14,7 +16,8 @@ def others(port, target=""):
     """Sections of twenty services without much of a program, that take traffic on the same device."""
     lines = ["list device lan0", "list dest_ip 203.0.113.10", "list proto tcp", target]
     return "".join(
-        service("other%d" % number, "/bin/sleep 1000", *lines, "list dest_port %d" % (port + number)) for number in range(OTHERS)
+        service("other%d" % number, "/bin/sleep 1000", *lines, "list dest_port %d" % (port + number))
+        for number in range(OTHERS)
     )
 
 

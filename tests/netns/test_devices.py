@@ -1,4 +1,4 @@
-"""Where clients come from: several devices with different MACs, bridges and their ports, and devices that can't be used."""
+"""Where clients come from: several devices with different MACs, bridges and their ports, devices that can't be used."""
 
 import json
 
@@ -79,7 +79,9 @@ def test_a_device_without_an_ethernet_header_is_refused_by_name_and_skipped_by_a
     lab.run(lab.router, "ip", "tuntap", "add", "tun7", "mode", "tun")
     lab.configure(service("echo", EDGE, "list device tun7", *TAKES))
     result = lab.viscum("up", check=False)
-    assert (result.returncode, "viscum.echo.device: tun7 has no Ethernet header" in result.stderr) == (1, True), result.stderr
+    assert (result.returncode, "viscum.echo.device: tun7 has no Ethernet header" in result.stderr) == (1, True), (
+        result.stderr
+    )
     lab.configure(service("echo", EDGE, "list device '*n?'", *TAKES))
     lab.viscum("up")
     assert lab.status("echo")["from"] == ["lan0", "wan0"]

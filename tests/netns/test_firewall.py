@@ -92,6 +92,22 @@ table inet fw4 {
 }
 """
 
+# In the cloud: packets that come in with an address that is the cloud's own.
+COUNT = """
+table ip seen {
+    chain prerouting {
+        type filter hook prerouting priority raw
+        iifname "eth0" ip saddr 203.0.113.10 counter
+    }
+}
+table ip6 seen {
+    chain prerouting {
+        type filter hook prerouting priority raw
+        iifname "eth0" ip6 saddr 2001:db8:cafe::10 counter
+    }
+}
+"""
+
 
 def start_firewall(lab, leave_out=None, zone=False):
     """Loads the ruleset in place of what is there. `leave_out` is the directory of an include that is not installed."""
@@ -167,7 +183,10 @@ def test_a_client_behind_wan_is_answered_from_the_routers_own_address(lab):
     lab.configure(ECHO.replace("lan0", "wan0").replace("203.0.113.10", "198.51.100.1"))
     lab.viscum("up")
     for protocol in ("tcp", "udp"):
-        assert lab.ask(protocol, "198.51.100.1", 7000, ns=lab.cloud) == ("edge", "198.51.100.1" if protocol == "tcp" else "-")
+        assert lab.ask(protocol, "198.51.100.1", 7000, ns=lab.cloud) == (
+            "edge",
+            "198.51.100.1" if protocol == "tcp" else "-",
+        )
     assert connections(lab) == []
 
 
@@ -183,3 +202,20 @@ def test_what_a_service_begins_itself_is_tracked_masqueraded_and_needs_a_zone(la
     assert '["cloud", ' in lab.viscum("exec", "echo", "--", *ask).stdout
     (line,) = [line for line in connections(lab) if "dport=7001" in line and "ASSURED" in line]
     assert "dst=" + seen in line, "where the cloud sends its answers to"
+
+
+def test_no_connection_of_a_service_leaves_with_the_clouds_address(lab):
+    """Of a service with UDP everything has the taken-over address as source, replies or not."""
+    lab.configure(ECHO)
+    lab.viscum("up")
+    start_firewall(lab)
+    rules = lab.tmp / "count.nft"
+    rules.write_text(COUNT)
+    lab.run(lab.cloud, "nft", "-f", rules)
+    for address in ("203.0.113.11", "2001:db8:cafe::11"):
+        ask = ("/usr/bin/python3", ROOT / "tests/echo.py", "ask", "tcp", address, 7001, 0.3)
+        assert '["", ' in lab.viscum("exec", "echo", "--", *ask).stdout
+    seen = lab.run(lab.cloud, "nft", "list", "chain", "ip", "seen", "prerouting").stdout
+    seen += lab.run(lab.cloud, "nft", "list", "chain", "ip6", "seen", "prerouting").stdout
+    assert seen.count("packets 0 ") == 2, seen
+    assert answers(lab)[::2] == ["edge"] * 2, "while clients are answered"

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from lab import PROGRAMS, echo_command, namespaces, pids_in, run, service, snapshot, wait_for
@@ -11,7 +12,7 @@ SHELL_SERVER = "/bin/sh -c '%s exec " + echo_command("edge", 7000) + "'"
 
 
 def field(pid, name):
-    for line in open("/proc/%d/status" % pid):
+    for line in Path("/proc/%d/status" % pid).read_text().splitlines():
         if line.startswith(name + ":"):
             return line.split(":")[1].split()
     raise LookupError(name)
@@ -54,7 +55,9 @@ def test_user_group_env_workdir_and_quoted_words_arrive(lab):
 
 
 def test_an_unprivileged_program_may_listen_on_a_low_port(lab):
-    lab.configure(service("web", echo_command("edge", 80), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 80"))
+    lab.configure(
+        service("web", echo_command("edge", 80), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 80")
+    )
     lab.viscum("up")
     assert lab.ask("tcp", "203.0.113.10", 80)[0] == "edge"
 
@@ -68,7 +71,10 @@ def test_an_unprivileged_program_may_listen_on_a_low_port(lab):
         ({"lines": ("option group nemo",)}, ("viscum.echo", "group", "'nemo'", "/etc/group")),
         ({"lines": ("option workdir /not/there",)}, ("viscum.echo", "workdir", "/not/there")),
         ({"command": "/bin/false"}, ("viscum.echo", "ended at once", "exit code 1")),
-        ({"command": "/bin/sleep 60", "lines": ("option start_timeout 1",)}, ("viscum.echo", "does not listen", "7000", "start_timeout")),
+        (
+            {"command": "/bin/sleep 60", "lines": ("option start_timeout 1",)},
+            ("viscum.echo", "does not listen", "7000", "start_timeout"),
+        ),
     ],
     ids=["no program", "not executable", "no user", "no group", "no directory", "ends at once", "never listens"],
 )

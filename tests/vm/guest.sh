@@ -20,12 +20,15 @@ mountpoint -q /sys/fs/cgroup || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo "Linux $(uname -r), up after $(cut -d. -f1 /proc/uptime) s"
 
 set --
+named= # whether the arguments say which tests
 while IFS= read -r argument; do
     set -- "$@" "$argument"
+    [ ! -e "${argument%%::*}" ] || named=yes
 done <"$results/arguments"
+[ -n "$named" ] || set -- tests/vm "$@"
 
 # A test may take longer than elsewhere: work is some ten times slower here.
-pytest tests/vm -p pytest_timeout -p no:cacheprovider --timeout 300 --durations 10 "$@"
+pytest -p pytest_timeout -p no:cacheprovider --timeout 300 --durations 10 "$@"
 status=$?
 echo "The guest was up for $(cut -d. -f1 /proc/uptime) s"
 echo "$status" >"$results/status"

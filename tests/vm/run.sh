@@ -2,7 +2,7 @@
 # Runs the tests that need a full kernel and Wi-Fi: boots Debian's kernel in software emulation over this machine's own
 # files (the guest's writes stay in its memory) and runs one pytest in it, because starting Python there is slow.
 #
-#   tests/vm/run.sh [PYTEST-ARGUMENT...]     for instance: tests/vm/run.sh -k wifi -x
+#   tests/vm/run.sh [PYTEST-ARGUMENT...]     for instance: tests/vm/run.sh -x tests/vm/test_wifi.py
 #
 # Needs `tools/setup.sh venv kernel`. Results: .cache/vm/results/. VISCUM_VM_TIMEOUT: seconds until the guest is killed.
 set -eu
@@ -28,7 +28,7 @@ guest=
 # shellcheck disable=SC2317 # the trap calls it
 clean_up() {
     # The guest's whole process group: vng, qemu and the daemons that share the files.
-    [ -z "$guest" ] || kill -KILL -- "-$guest" 2>/dev/null || true
+    [ -z "$guest" ] || kill -s KILL -- "-$guest" 2>/dev/null || true
     rm -rf "$tmp"
 }
 trap clean_up EXIT

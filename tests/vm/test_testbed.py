@@ -15,14 +15,14 @@ def pipe():
         ip("-n", "testbed", "link", "add", "in", "type", "veth", "peer", "name", "out")
         for end in ("in", "out"):
             ip("-n", "testbed", "link", "set", end, "up")
-        tc("qdisc", "add", "dev", "in", "clsact")
+        tc("qdisc add dev in clsact")
         yield
     finally:
         ip("netns", "del", "testbed")
 
 
-def tc(*words):
-    return run("tc", "-n", "testbed", *words).stdout
+def tc(command):
+    return run("tc", "-n", "testbed", *command.split()).stdout
 
 
 def test_the_kernel_is_of_the_series_that_openwrt_25_12_has():
@@ -32,15 +32,15 @@ def test_the_kernel_is_of_the_series_that_openwrt_25_12_has():
 def test_the_redirect_of_the_slides_can_be_installed(pipe):
     match = "protocol ip flower dst_ip 203.0.113.10 ip_proto tcp dst_port 5201"
     action = "action skbmod set dmac 02:00:00:00:00:09 pipe action mirred egress redirect dev out"
-    tc(*"filter add dev in ingress prio 1".split(), *match.split(), *action.split())
-    shown = tc("filter", "show", "dev", "in", "ingress")
+    tc("filter add dev in ingress prio 1 %s %s" % (match, action))
+    shown = tc("filter show dev in ingress")
     for part in ("flower", "dst_ip 203.0.113.10", "skbmod", "02:00:00:00:00:09", "Egress Redirect to device out"):
         assert part in shown
 
 
 def test_a_packet_can_be_made_the_hosts_own(pipe):
-    tc(*"filter add dev in ingress prio 1 protocol all matchall action skbedit ptype host".split())
-    shown = tc("filter", "show", "dev", "in", "ingress")
+    tc("filter add dev in ingress prio 1 protocol all matchall action skbedit ptype host")
+    shown = tc("filter show dev in ingress")
     assert "matchall" in shown
     assert "ptype host" in shown
 

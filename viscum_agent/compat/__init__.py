@@ -8,7 +8,9 @@ the agent is the Python that both share. A system call that fails raises OSError
     fork()  execve(path, argv, env)  exit_now(code)  waitpid(pid, flags)  dup2(a, b)  processes
     setsid()  drop_privileges(uid, gid)  no_new_privs()  chdir(path)  umask(mask)     before exec, in the child
     pidfd_open(pid)  pidfd_kill(pidfd, signal)  poll_fd(fd, milliseconds)             pidfd_open(2), poll(2)
-    getpid()  geteuid()  strerror(errno)  monotonic()  netlink_socket(protocol)
+    getpid()  geteuid()  strerror(errno)  monotonic()  netlink_socket(protocol)  receive(socket, size)
+    unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
+    fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)
 """
 
 import sys
@@ -23,6 +25,7 @@ MNT_DETACH = 2
 SIGTERM = 15
 SIGKILL = 9
 WNOHANG = 1
+POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16  # asm-generic/poll.h
 NETLINK_ROUTE = 0  # linux/netlink.h
 NETLINK_NETFILTER = 12
 SOL_NETLINK = 270  # linux/socket.h

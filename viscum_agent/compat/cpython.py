@@ -6,6 +6,8 @@ import fcntl
 import os
 import select
 import socket
+import struct
+import sys
 import time
 
 # The same names as in micropython.py; these need nothing.
@@ -92,10 +94,71 @@ def poll_fd(fd, milliseconds):
     return bool(poll.poll(milliseconds))
 
 
-def netlink_socket(protocol):
+def netlink_socket(protocol, groups=0):
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-    sock.bind((0, 0))
+    sock.bind((0, groups))
     return sock
+
+
+def _sigset(signals):
+    """sigset_t: a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc, musl)."""
+    value = sum(1 << (signal - 1) for signal in signals)
+    return ctypes.create_string_buffer(value.to_bytes(128, sys.byteorder) if sys.byteorder == "little" else b"", 128)
+
+
+def signal_fd(signals):
+    """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2))."""
+    mask = _sigset(signals)
+    _call("sigprocmask", 0, mask, None)  # SIG_BLOCK
+    return _call("signalfd", -1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def read_signal(fd):
+    """The number of the next signal that came, 0 for none."""
+    try:
+        return int.from_bytes(os.read(fd, 128)[:4], sys.byteorder)
+    except BlockingIOError:
+        return 0
+
+
+def unblock_signals():
+    """Before exec: a child has the mask of its parent."""
+    _call("sigprocmask", 2, ctypes.create_string_buffer(128), None)  # SIG_SETMASK
+
+
+def try_write(fd, data):
+    """Whether the data could be written; never waits for a socket."""
+    try:
+        os.set_blocking(fd, False)
+        os.write(fd, data)
+    except OSError:
+        return False
+    return True
+
+
+def connecting(kind, address, port):
+    """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    sock.setblocking(False)
+    try:
+        sock.connect((address, port))
+    except BlockingIOError:
+        pass
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def connected(sock):
+    """Raises the OSError that a connection ended in."""
+    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code:
+        raise OSError(code, strerror(code))
+
+
+def receive(sock, size):
+    return sock.recv(size)
 
 
 def unix_datagram(path):
@@ -109,6 +172,70 @@ def unix_datagram(path):
     return sock.detach()
 
 
+def unix_connect(path):
+    """A non-blocking stream socket connected to a path, as a plain descriptor."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock.detach()
+
+
+def unix_listen(path, backlog):
+    """A non-blocking stream socket that listens on a path, as a plain descriptor."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.bind(path)
+        sock.listen(backlog)
+    except OSError:
+        sock.close()
+        raise
+    return sock.detach()
+
+
+def unix_accept(fd):
+    """The next connection as a non-blocking descriptor, None while there is none."""
+    try:
+        return _call("accept4", fd, None, None, os.O_NONBLOCK | os.O_CLOEXEC)  # SOCK_* have the same numbers
+    except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+        return None
+
+
+def unix_peer(fd):
+    """(pid, uid, gid) of who connected (SO_PEERCRED, unix(7))."""
+    sock = socket.socket(fileno=fd)
+    try:
+        return struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    finally:
+        sock.detach()
+
+
+def fd_receive(fd, size):
+    """What a non-blocking socket has: None for nothing yet, b"" for its end. Descriptors that come along are closed."""
+    try:
+        return os.read(fd, size)
+    except (BlockingIOError, InterruptedError):
+        return None
+
+
+def fd_send(fd, data):
+    """How much a non-blocking socket took; 0 while it is full. No SIGPIPE: CPython ignores that signal."""
+    try:
+        return os.write(fd, data)
+    except (BlockingIOError, InterruptedError):
+        return 0
+
+
+def wait_fd(fd, events, milliseconds):
+    """Which of the events (and POLLERR, POLLHUP) came within the time (-1: however long it takes), 0 for none."""
+    poll = select.poll()
+    poll.register(fd, events)
+    found = poll.poll(milliseconds)
+    return found[0][1] if found else 0
+
+
 def print_error(error):
     import traceback
 
@@ -117,3 +244,7 @@ def print_error(error):
 
 def start():
     """What an interpreter needs before the first work; CPython nothing."""
+
+
+def expect(services):
+    """How many services there are, for the collector; CPython's needs no advice."""

@@ -48,7 +48,16 @@ _c_kill = _libc.func("i", "kill", "ii")
 _c_syscall = _libc.func("l", "syscall", "lllll")
 _c_readlink = _libc.func("l", "readlink", "spL")
 _c_socket = _libc.func("i", "socket", "iii")
+_c_recv = _libc.func("l", "recv", "ipLi")
 _c_connect = _libc.func("i", "connect", "ipi")
+_c_bind = _libc.func("i", "bind", "ipi")
+_c_listen = _libc.func("i", "listen", "ii")
+_c_accept4 = _libc.func("i", "accept4", "ippi")
+_c_sigprocmask = _libc.func("i", "sigprocmask", "ipp")
+_c_signalfd = _libc.func("i", "signalfd", "ipi")
+_c_read = _libc.func("l", "read", "ipL")
+_c_send = _libc.func("l", "send", "ipLi")
+_c_getsockopt = _libc.func("i", "getsockopt", "iiipp")
 _c_uname = _libc.func("i", "uname", "p")
 getpid = _libc.func("i", "getpid", "")
 geteuid = _libc.func("i", "geteuid", "")
@@ -81,6 +90,12 @@ _SYSCALL_BASE = 4000 if _mips() else 0
 
 
 EADDRNOTAVAIL, EOPNOTSUPP = (126, 122) if _mips() else (99, 95)
+EINPROGRESS = 150 if _mips() else 115
+# SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
+SOL_SOCKET, SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _mips() else (1, 4, 0o4000)
+SO_PEERCRED = 18 if _mips() else 17  # asm/socket.h
+SOCK_STREAM, SOCK_DGRAM = (2, 1) if _mips() else (1, 2)  # asm/socket.h: mips has them the other way round
+EINTR, EAGAIN, ECONNABORTED = 4, 11, 130 if _mips() else 103
 # O_CREAT, O_EXCL (asm-generic/fcntl.h; mips has its own).
 O_CREATE = 0o400 if _mips() else 0o100
 O_CREATE_EXCLUSIVE = 0o2400 if _mips() else 0o300
@@ -200,23 +215,99 @@ def poll_fd(fd, milliseconds):
     return bool(poll.poll(milliseconds))
 
 
+_clock = [time.ticks_ms(), 0]  # type: ignore[attr-defined]
+
+
 def monotonic():
-    return time.ticks_ms() / 1000
+    """Seconds; ticks_ms alone wraps after 12 days where a small integer has 31 bits."""
+    now = time.ticks_ms()
+    _clock[1] += time.ticks_diff(now, _clock[0])
+    _clock[0] = now
+    return _clock[1] / 1000
 
 
 def sleep(seconds):
     time.sleep(seconds)
 
 
-def netlink_socket(protocol):
+def netlink_socket(protocol, groups=0):
     sock = socket.socket(16, 3 | SOCK_CLOEXEC, protocol)  # AF_NETLINK, SOCK_RAW
-    sock.bind(struct.pack("HHII", 16, 0, 0, 0))
+    sock.bind(struct.pack("HHII", 16, 0, 0, groups))
     return sock
+
+
+def _sigset(signals):
+    """sigset_t: a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc, musl)."""
+    value = 0
+    for signal in signals:
+        value |= 1 << (signal - 1)
+    mask = bytearray(128)
+    mask[:8] = struct.pack("Q", value)
+    return mask
+
+
+def signal_fd(signals):
+    """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2))."""
+    mask = _sigset(signals)
+    _check(_c_sigprocmask(0, mask, None))  # SIG_BLOCK
+    return _check(_c_signalfd(-1, mask, O_NONBLOCK | SOCK_CLOEXEC))
+
+
+def read_signal(fd):
+    """The number of the next signal that came, 0 for none."""
+    data = bytearray(128)
+    return struct.unpack("I", data[:4])[0] if _c_read(fd, data, 128) > 0 else 0
+
+
+def unblock_signals():
+    """Before exec: a child has the mask of its parent."""
+    _check(_c_sigprocmask(2, bytearray(128), None))  # SIG_SETMASK
+
+
+def try_write(fd, data):
+    """Whether the data could be written; never waits for a socket."""
+    return _c_send(fd, data, len(data), 0x40) == len(data)  # MSG_DONTWAIT
+
+
+def connecting(kind, address, port):
+    """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
+    info = socket.getaddrinfo(address, port)[0]
+    sock = socket.socket(info[0], kind)
+    sock.setblocking(False)
+    try:
+        sock.connect(info[-1])
+    except OSError as error:
+        if error.errno != EINPROGRESS:
+            sock.close()
+            raise
+    return sock
+
+
+def connected(sock):
+    """Raises the OSError that a connection ended in."""
+    buffer, size = bytearray(4), bytearray(struct.pack("I", 4))
+    _check(_c_getsockopt(sock.fileno(), SOL_SOCKET, SO_ERROR, buffer, size))
+    code = struct.unpack("i", buffer)[0]
+    if code:
+        raise OSError(code, _strerror(code))
+
+
+_buffer = bytearray(1)
+
+
+def receive(sock, size):
+    """recv() into one buffer for all: `sock.recv` would take `size` bytes of the heap each time, and a collection every
+    other time."""
+    global _buffer
+    if len(_buffer) < size:
+        _buffer = bytearray(size)
+    count = _check(_c_recv(sock.fileno(), _buffer, size, 0))
+    return bytes(memoryview(_buffer)[:count])
 
 
 def unix_datagram(path):
     """A datagram socket connected to a path, as a plain descriptor that a program can inherit."""
-    fd = _check(_c_socket(1, 2 | SOCK_CLOEXEC, 0))  # AF_UNIX, SOCK_DGRAM
+    fd = _check(_c_socket(1, SOCK_DGRAM | SOCK_CLOEXEC, 0))  # AF_UNIX
     address = bytearray(struct.pack("H", 1) + path.encode() + b"\0")
     try:
         _check(_c_connect(fd, address, len(address)))
@@ -224,6 +315,95 @@ def unix_datagram(path):
         fd_close(fd)
         raise
     return fd
+
+
+def _unix_stream():
+    return _check(_c_socket(1, SOCK_STREAM | O_NONBLOCK | SOCK_CLOEXEC, 0))  # AF_UNIX
+
+
+def _unix_address(path):
+    """struct sockaddr_un: family, path; 108 bytes for the path and its NUL (unix(7))."""
+    raw = path.encode() + b"\0"
+    if len(raw) > 108:
+        raise OSError(22, "the path of the socket is too long")  # EINVAL
+    return bytearray(struct.pack("H", 1) + raw)
+
+
+def unix_connect(path):
+    """A non-blocking stream socket connected to a path, as a plain descriptor."""
+    address = _unix_address(path)
+    fd = _unix_stream()
+    try:
+        _check(_c_connect(fd, address, len(address)))
+    except OSError:
+        fd_close(fd)
+        raise
+    return fd
+
+
+def unix_listen(path, backlog):
+    """A non-blocking stream socket that listens on a path, as a plain descriptor."""
+    address = _unix_address(path)
+    fd = _unix_stream()
+    try:
+        _check(_c_bind(fd, address, len(address)))
+        _check(_c_listen(fd, backlog))
+    except OSError:
+        fd_close(fd)
+        raise
+    return fd
+
+
+def unix_accept(fd):
+    """The next connection as a non-blocking descriptor, None while there is none."""
+    try:
+        return _check(_c_accept4(fd, None, None, O_NONBLOCK | SOCK_CLOEXEC))
+    except OSError as error:
+        if error.errno in (EINTR, EAGAIN, ECONNABORTED):
+            return None
+        raise
+
+
+def unix_peer(fd):
+    """(pid, uid, gid) of who connected (SO_PEERCRED, unix(7))."""
+    buffer, size = bytearray(12), bytearray(struct.pack("I", 12))
+    _check(_c_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, buffer, size))
+    return struct.unpack("iII", buffer)
+
+
+def fd_receive(fd, size):
+    """What a non-blocking socket has: None for nothing yet, b"" for its end. Descriptors that come along are closed."""
+    global _buffer
+    if len(_buffer) < size:
+        _buffer = bytearray(size)
+    count = _c_recv(fd, _buffer, size, 0)
+    if count >= 0:
+        return bytes(memoryview(_buffer)[:count])
+    return _unless_again(None)
+
+
+def fd_send(fd, data):
+    """How much a non-blocking socket took; 0 while it is full. No SIGPIPE."""
+    count = _c_send(fd, data, len(data), 0x4000)  # MSG_NOSIGNAL
+    return count if count >= 0 else _unless_again(0)
+
+
+def _unless_again(value):
+    """The value if the call that just failed only has to be made again later, else its error."""
+    try:
+        _check(-1)
+    except OSError as error:
+        if error.errno not in (EINTR, EAGAIN):
+            raise
+    return value
+
+
+def wait_fd(fd, events, milliseconds):
+    """Which of the events (and POLLERR, POLLHUP) came within the time (-1: however long it takes), 0 for none."""
+    poll = select.poll()
+    poll.register(fd, events)
+    found = poll.poll(milliseconds)
+    return found[0][1] if found else 0
 
 
 def print_error(error):
@@ -235,5 +415,11 @@ def getenv(name):
 
 
 def start():
-    """Collects early: else small objects scatter over the heap until no large one fits, with most of it free."""
-    gc.threshold(65536)
+    expect(0)
+
+
+def expect(services):
+    """Collects early: else small objects scatter over the heap until no large one fits, with most of it free. The more
+    is alive (20 KB for a service), the longer a collection takes and the more garbage it has to be worth: 1/4 to 1 MB.
+    """
+    gc.threshold(min(1 << 20, (256 << 10) + (8 << 10) * services))

@@ -13,7 +13,7 @@ ANY_IPV6 = ("2000::/3", "fc00::/7", "64:ff9b::/96")
 
 
 def level_of(match):
-    """The narrower the match, the lower the prio: one service may take a port of an address that another has a prefix of."""
+    """The narrower the match, the lower the prio: one service may take a port of an address in another one's prefix."""
     if match.dst is None:
         return PRIO_ANY
     if match.dst.length == address.bits(match.family) and match.dport and match.dport[0] == match.dport[1]:

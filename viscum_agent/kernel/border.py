@@ -103,8 +103,7 @@ class Border:
             for operation in operations:
                 shared = self._SHARED.get(type(operation.new or operation.old).__name__)
                 if shared is None:
-                    self.visit.home()
-                    self.carry(operation)
+                    self._carry(operation)
                     continue
                 self.flush()
                 shared(self, operation)
@@ -113,9 +112,20 @@ class Border:
             self.visit.home()
             self._release()
 
+    def _carry(self, operation):
+        self.visit.home()
+        try:
+            self.carry(operation)
+        except OSError as error:  # a namespace that is gone, no descriptor to be had
+            self.flush()  # what waits came before it: now or never
+            raise KernelError(operation, error.errno, "") from error
+
     def _release(self):
-        """Gives back the sockets and descriptors of the namespaces: a hundred services must not hold hundreds."""
-        for ns in list(self.visit.names()):
+        """Gives back the sockets and descriptors of the namespaces: a hundred services must not hold hundreds.
+
+        Home is left as well: what was learned of its devices may be wrong at the next look.
+        """
+        for ns in [""] + list(self.visit.names()):
             self._leave(ns)
 
     def _leave(self, ns):

@@ -4,10 +4,23 @@ from .. import compat
 from ..objects import alias_of
 from . import rtnl, tc
 from .border import Border, KernelError
-from .netlink import Socket
+from .netlink import PIPELINE, Socket
 
 # What a deletion may say about an object that is gone already.
 GONE = (compat.ENOENT, compat.ENODEV, compat.ESRCH, compat.EADDRNOTAVAIL)
+
+# Devices that are to go are put into this group, which nobody else uses ("vs"), and deleted together: for each deletion
+# the kernel waits until nobody looks at the device any more (synchronize_net: 35 ms measured), be it of one or of fifty.
+# Group and deletion go in one send(), all of which the kernel works through: no device is ever left in the group.
+DOOMED = 0x76730001
+TOGETHER = PIPELINE - 1
+
+
+def _gone(operation, code):
+    """Whether a deletion failed because there was nothing to delete. With its last filter a hook loses its chain, and
+    then tc_del_tfilter (net/sched/cls_api.c) calls it an invalid argument."""
+    in_chain = type(operation.old).__name__ in ("Filter", "HashTable", "Prio", "Mark")
+    return code in GONE or (in_chain and code == compat.EINVAL)
 
 
 class Native(Border):
@@ -18,6 +31,7 @@ class Native(Border):
         self._sockets = {}
         self._indexes = {}
         self._waiting = []  # (operation, request): all for the namespace self._ns
+        self._doomed = []  # operations that delete pairs, all of them waiting and nothing else
         self._ns = ""
 
     def close(self):
@@ -67,7 +81,10 @@ class Native(Border):
 
     def carry(self, operation):
         item = operation.new or operation.old
-        getattr(self, "_%s_%s" % (operation.verb, type(item).__name__.lower()))(operation, item)
+        name = "_%s_%s" % (operation.verb, type(item).__name__.lower())
+        if self._doomed and name != "_del_veth":
+            self.flush()
+        getattr(self, name)(operation, item)
 
     def _queue(self, ns, operation, *requests):
         if ns != self._ns:
@@ -78,10 +95,16 @@ class Native(Border):
     def flush(self):
         if not self._waiting:
             return
+        if self._doomed:
+            self._waiting.append((self._doomed[-1], lambda seq: rtnl.group_del(DOOMED, seq)))
+            self._doomed = []
         waiting, self._waiting = self._waiting, []
-        results = self._socket(self._ns).transact([request for _, request in waiting])
+        try:
+            results = self._socket(self._ns).transact([request for _, request in waiting])
+        except OSError as error:  # the namespace is gone
+            raise KernelError(waiting[0][0], error.errno, "") from error
         for (operation, _), (code, words) in zip(waiting, results):
-            if code and not (operation.verb == "del" and code in GONE):
+            if code and not (operation.verb == "del" and _gone(operation, code)):
                 raise KernelError(operation, code, words)
 
     def _index(self, ns, name, operation):
@@ -91,7 +114,7 @@ class Native(Border):
             body = self._socket(ns).ask(lambda seq: rtnl.link_get(name, seq))
             if body is None:
                 raise KernelError(operation, compat.ENODEV, "there is no device %s" % name)
-            self._indexes[(ns, name)] = rtnl.parse_link(ns, body).index
+            self._indexes[(ns, name)] = rtnl.index_of(body)
         return self._indexes[(ns, name)]
 
     def _index_of(self, operation):
@@ -118,7 +141,10 @@ class Native(Border):
         self.flush()
 
     def _del_veth(self, operation, veth):
-        self._queue("", operation, lambda seq: rtnl.link_del(veth.name, seq))
+        if len(self._doomed) in (0, TOGETHER):
+            self.flush()
+        self._queue("", operation, lambda seq: rtnl.link_group(veth.name, DOOMED, seq))
+        self._doomed.append(operation)
         self._indexes.pop(("", veth.name), None)
 
     def _add_up(self, operation, item):
@@ -203,7 +229,7 @@ class Native(Border):
         give_up = compat.monotonic() + 1
         while True:
             code, words = self._socket("").transact([request])[0]
-            if code == 0:
+            if code == 0 or _gone(operation, code):
                 return
             if code != compat.EBUSY or compat.monotonic() > give_up:
                 raise KernelError(operation, code, words)

@@ -33,6 +33,9 @@ class Socket:
         self._seq += 1
         return self._seq
 
+    def _receive(self):
+        return compat.receive(self._socket, BUFFER)
+
     def transact(self, requests):
         """Sends requests (functions of a sequence number that give a message asking for an acknowledgement).
 
@@ -53,7 +56,7 @@ class Socket:
         self._socket.send(data)
         results = {}
         while len(results) < len(sent):
-            for kind, flags, seq, body in messages(self._socket.recv(BUFFER)):
+            for kind, flags, seq, body in messages(self._receive()):
                 if kind == NLMSG_ERROR and seq in sent:
                     results[seq] = error(flags, body)
         return [results[seq] for seq in sent]
@@ -62,7 +65,7 @@ class Socket:
         """Sends an nf_tables batch and returns (errno, words): the first answer with its number decides."""
         self._socket.send(data)
         while True:
-            for kind, flags, answered, body in messages(self._socket.recv(BUFFER)):
+            for kind, flags, answered, body in messages(self._receive()):
                 if kind == NLMSG_ERROR and answered == seq:
                     return error(flags, body)
 
@@ -71,7 +74,7 @@ class Socket:
         seq = self.seq()
         self._socket.send(request(seq))
         while True:
-            for kind, flags, answered, body in messages(self._socket.recv(BUFFER)):
+            for kind, flags, answered, body in messages(self._receive()):
                 if answered != seq:
                     continue
                 if kind != NLMSG_ERROR:
@@ -95,7 +98,7 @@ class Socket:
         bodies = []
         whole = True
         while True:
-            for kind, flags, answered, body in messages(self._socket.recv(BUFFER)):
+            for kind, flags, answered, body in messages(self._receive()):
                 if answered != seq:
                     continue
                 whole = whole and not flags & NLM_F_DUMP_INTR
@@ -111,7 +114,7 @@ class Socket:
         self._socket.send(request)
         buffers = []
         while True:
-            buffers.append(self._socket.recv(BUFFER))
+            buffers.append(self._receive())
             for kind, _, answered, _ in messages(buffers[-1]):
                 if answered == seq and kind in (NLMSG_DONE, NLMSG_ERROR):
                     return buffers

@@ -53,6 +53,10 @@ def prepare():
         compat.mount("none", DIRECTORY, "none", MS_SHARED | compat.MS_REC)
 
 
+def _make_file(name):
+    compat.fd_close(compat.fd_open(path(name), O_RDONLY | compat.O_CREATE_EXCLUSIVE, 0o444))
+
+
 def identity(name):
     """(device, inode) of a namespace, equal to those of /proc/PID/ns/net of the processes in it."""
     status = os.stat(path(name))
@@ -110,9 +114,13 @@ class Visit:
         if not self._prepared:
             prepare()
             self._prepared = True
-        if name in os.listdir(DIRECTORY) and not is_mounted(name):
+        try:
+            _make_file(name)
+        except OSError as error:
+            if error.errno != compat.EEXIST or is_mounted(name):
+                raise
             os.remove(path(name))  # left by somebody who was stopped before the name held a namespace
-        compat.fd_close(compat.fd_open(path(name), O_RDONLY | compat.O_CREATE_EXCLUSIVE, 0o444))
+            _make_file(name)
         try:
             self.scratch()
             mark()

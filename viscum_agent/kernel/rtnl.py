@@ -25,14 +25,17 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 10, 18, 20
-IFLA_NET_NS_FD, IFLA_EXT_MASK = 28, 29
+IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK = 27, 28, 29
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 RTEXT_FILTER_SKIP_STATS = 8
+# What is read of a link: few of the 41 attributes, 1 KB in all, that the kernel has to say of it.
+LINK_ATTRIBUTES = (IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS)
 IFF_UP = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
 RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RTM_F_CLONED = 0x200  # a cached route
 FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 3, 6, 15, 1
 
 AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
@@ -57,15 +60,18 @@ def message(kind, flags, body, seq):
     return pack("IHHII", 16 + len(body), kind, NLM_F_REQUEST | flags, seq, 0) + body
 
 
-def attributes(data, start=0):
-    """The attributes of a message as {type: bytes}; of a repeated type the last one. Broken lengths end the walk."""
+def attributes(data, start=0, wanted=None):
+    """The attributes of a message as {type: bytes}, all or the wanted types; of a repeated type the last one. Broken
+    lengths end the walk."""
     found = {}
     end = len(data)
     while start + 4 <= end:
         size, kind = struct.unpack_from("HH", data, start)
         if size < 4 or start + size > end:
             break
-        found[kind & 0x3FFF] = data[start + 4 : start + size]  # without NLA_F_NESTED, NLA_F_NET_BYTEORDER
+        kind &= 0x3FFF  # without NLA_F_NESTED, NLA_F_NET_BYTEORDER
+        if wanted is None or kind in wanted:
+            found[kind] = data[start + 4 : start + size]
         start += (size + 3) & ~3
     return found
 
@@ -140,13 +146,24 @@ def link_set(name, seq, up=True, mtu=0, mac="", alias=""):
     return message(RTM_NEWLINK, NLM_F_ACK, body, seq)
 
 
-def link_del(name, seq):
-    return message(RTM_DELLINK, NLM_F_ACK, _ifinfo() + text(IFLA_IFNAME, name), seq)
+def link_group(name, group, seq):
+    """Puts a device into a group (`ip link set NAME group NUMBER`)."""
+    return message(RTM_NEWLINK, NLM_F_ACK, _ifinfo() + text(IFLA_IFNAME, name) + number(IFLA_GROUP, group), seq)
+
+
+def group_del(group, seq):
+    """Deletes all devices of a group at once (`ip link del group NUMBER`)."""
+    return message(RTM_DELLINK, NLM_F_ACK, _ifinfo() + number(IFLA_GROUP, group), seq)
+
+
+def index_of(body):
+    """The index in a link message."""
+    return struct.unpack_from("i", body, 4)[0]
 
 
 def parse_link(ns, body):
     _, _, arphrd, index, flags, _ = struct.unpack_from("BBHiII", body, 0)
-    found = attributes(body, 16)
+    found = attributes(body, 16, LINK_ATTRIBUTES)
     info = attributes(found.get(IFLA_LINKINFO, b""))
     mac = found.get(IFLA_ADDRESS, b"")
     return Link(
@@ -238,9 +255,9 @@ def route_dump(seq):
 
 
 def parse_route(ns, body):
-    """A RouteEntry of IPv4 or IPv6, or None."""
+    """A RouteEntry of IPv4 or IPv6, or None for what leads to no neighbour: local addresses, broadcast, a cached one."""
     family, length, _, _, table, _, _, kind, flags = struct.unpack_from("BBBBBBBBI", body, 0)
-    if family not in FAMILY or flags & 0x200:  # RTM_F_CLONED: a cached route
+    if kind != RTN_UNICAST or family not in FAMILY or flags & RTM_F_CLONED:
         return None
     found = attributes(body, 12)
     dst = found.get(RTA_DST)

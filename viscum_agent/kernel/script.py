@@ -127,7 +127,7 @@ def _hash_table(operation):
         words = "%s protocol %s handle %s u32"
         link = words % (head, item.protocol, _u32_handle(operation.handle))
         table = words % (head, item.protocol, "%x:" % table_of(item.prio))
-        return [link, "%s || (sleep 1 && %s)" % (table, table)]  # busy until the kernel has freed the link
+        return [link, "%s 2>/dev/null || (sleep 1 && %s)" % (table, table)]  # busy until the kernel has freed the link
     word = DST_LAST_WORD[item.protocol]
     link = "%s protocol %s u32 match u32 0 0 at %d link %x: hashkey mask 0x000000ff at %d"
     return [

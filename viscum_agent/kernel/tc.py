@@ -77,7 +77,7 @@ def _tcmsg(index, handle, parent, info):
     return pack("BBHiIII", 0, 0, 0, index, handle, parent, info)
 
 
-def _info(prio, protocol):
+def prio_and_protocol(prio, protocol):
     """Prio and Ethernet type (network order) in one word; a prio of 0 stands for any."""
     return prio << 16 | struct.unpack("H", pack(">H", protocol))[0]
 
@@ -111,7 +111,7 @@ def parse_qdisc(body):
 
 def filter_message(kind, flags, index, prio, protocol, handle, filter_kind, options, seq):
     """A filter message at the ingress hook; `protocol` is an Ethernet type."""
-    body = _tcmsg(index, handle, INGRESS, _info(prio, protocol)) + text(TCA_KIND, filter_kind)
+    body = _tcmsg(index, handle, INGRESS, prio_and_protocol(prio, protocol)) + text(TCA_KIND, filter_kind)
     if options is not None:
         body += attribute(TCA_OPTIONS, options)
     return message(kind, flags | NLM_F_ACK, body, seq)
@@ -140,7 +140,7 @@ def filter_del(item, handle, index, seq, kind=""):
 
 def prio_del(item, index, seq):
     """Deletes a whole prio with whatever is in it, but for hash tables (native.Native._empty_table)."""
-    body = _tcmsg(index, 0, INGRESS, _info(item.prio, PROTOCOLS[item.protocol]))
+    body = _tcmsg(index, 0, INGRESS, prio_and_protocol(item.prio, PROTOCOLS[item.protocol]))
     return message(RTM_DELTFILTER, NLM_F_ACK, body, seq)
 
 
@@ -156,7 +156,7 @@ def mark_add(index, seq):
 
 
 def mark_del(index, seq):
-    body = _tcmsg(index, 0, INGRESS, _info(MARK_PRIO, MARK_PROTOCOL))
+    body = _tcmsg(index, 0, INGRESS, prio_and_protocol(MARK_PRIO, MARK_PROTOCOL))
     return message(RTM_DELTFILTER, NLM_F_ACK, body, seq)
 
 
@@ -164,19 +164,27 @@ def hash_table_add(item, index, seq):
     """A u32 hash table of 256 buckets (objects.HashTable)."""
     handle = table_of(item.prio) << 20
     flags = NLM_F_CREATE | NLM_F_EXCL
-    options = number(TCA_U32_DIVISOR, 256)
+    options = hash_table_options(item)
     return filter_message(
         RTM_NEWTFILTER, flags, index, item.prio, PROTOCOLS[item.protocol], handle, "u32", options, seq
     )
 
 
+def hash_table_options(item):
+    return number(TCA_U32_DIVISOR, 256)
+
+
 def hash_link_add(item, index, seq):
     """The key in the prio's root that matches everything and looks on in the bucket of the destination's last byte."""
-    word = DST_LAST_WORD[item.protocol]
-    selector = _selector(((0, 0, word),), 0, word, HASH_MASK)
-    options = number(TCA_U32_LINK, table_of(item.prio) << 20) + attribute(TCA_U32_SEL, selector)
+    options = hash_link_options(item)
     flags = NLM_F_CREATE | NLM_F_EXCL
     return filter_message(RTM_NEWTFILTER, flags, index, item.prio, PROTOCOLS[item.protocol], 0, "u32", options, seq)
+
+
+def hash_link_options(item):
+    word = DST_LAST_WORD[item.protocol]
+    selector = _selector(((0, 0, word),), 0, word, HASH_MASK)
+    return number(TCA_U32_LINK, table_of(item.prio) << 20) + attribute(TCA_U32_SEL, selector)
 
 
 def hash_link_del(item, handle, index, seq):
@@ -342,11 +350,12 @@ def _parse_u32(index, prio, protocol, handle, options):
     divisor = u32_of(options[TCA_U32_DIVISOR]) if TCA_U32_DIVISOR in options else 0
     link = u32_of(options[TCA_U32_LINK]) if TCA_U32_LINK in options else 0
     actions, packets, size = parse_actions(options.get(TCA_U32_ACT, b""))
-    keys = _parse_selector(options[TCA_U32_SEL]) if TCA_U32_SEL in options else None
+    keys = parse_selector(options[TCA_U32_SEL]) if TCA_U32_SEL in options else None
     return FilterEntry(index, prio, protocol, "u32", handle, classid, divisor, link, keys, actions, packets, size)
 
 
-def _parse_selector(data):
+def parse_selector(data):
+    """The keys of a struct tc_u32_sel, None when one has a variable offset."""
     count = data[2]
     keys = []
     for number_of_key in range(count):

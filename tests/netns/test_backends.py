@@ -1,0 +1,754 @@
+"""The three back ends agree: what one writes the other reads, and the commands that `viscum plan` prints do the same.
+
+`native` packs its own messages, `pyroute2` lets the library pack them, `script` is text for ip(8), tc(8), nft(8) and
+sysctl(8). What a kernel lacks is skipped here by asking it; tests/vm/run.sh tests/netns/test_backends.py runs this file
+in a guest that has everything.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from lab import CPYTHON, MICROPYTHON, ROOT, Lab, run, service
+
+from viscum_agent import compat
+from viscum_agent.errors import UnsupportedError
+from viscum_agent.kernel import open_border, probe, script
+from viscum_agent.kernel.border import KernelError
+from viscum_agent.objects import (
+    Address,
+    Filter,
+    HashTable,
+    Mark,
+    Namespace,
+    Nat,
+    NatRule,
+    Operation,
+    PktType,
+    Prio,
+    Qdisc,
+    Route,
+    Rule,
+    Sysctl,
+    Up,
+    Veth,
+)
+from viscum_agent.observe import observe
+from viscum_agent.state import State
+
+pytest.importorskip("pyroute2", reason="pyroute2 is not installed")
+
+NETLINK = ("native", "pyroute2")
+OTHER = {"native": "pyroute2", "pyroute2": "native"}
+
+SERVER = "/bin/true"  # never started: these are the kernel's objects only
+
+
+def u32(name, *lines):
+    return service(name, SERVER, "option datapath u32", "option rewrite none", *lines)
+
+
+def flower(name, *lines):
+    return service(name, SERVER, "option datapath flower", "option rewrite none", *lines)
+
+
+# Configurations that between them hold every kind of object, match and action: name -> (features it needs, text).
+CONFIGURATIONS = {
+    "one address and port over both families": (
+        (),
+        u32(
+            "a",
+            "list device lan0",
+            "list dest_ip 203.0.113.10",
+            "list dest_ip 2001:db8:cafe::10",
+            "list dest_port 7000",
+        ),
+    ),
+    "three services that share a qdisc and its hash tables": (
+        (),
+        u32("a", "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
+        + u32("b", "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7001", "list proto udp")
+        + u32("a_service_with_a_long_name", "list device lan0", "list dest_ip 2001:db8::99", "list dest_port 7000"),
+    ),
+    "prefixes, a range of ports and another port inside": (
+        ("nat",),
+        u32("a", "list device lan0", "list dest_ip 203.0.113.0/24", "list dest_port 6990-7010")
+        + u32(
+            "b", "list device lan0", "list dest_ip 2001:db8:cafe::/61", "list dest_port 443", "option target_port 7000"
+        ),
+    ),
+    "every protocol": (
+        ("nat",),
+        u32("a", "list device lan0", "list dest_ip 203.0.113.10", "option proto any")
+        + u32("b", "list device lan0", "list dest_ip 198.51.96.0/20", "option proto any", "list src_ip 192.168.0.0/16"),
+    ),
+    "any address, any frame": (
+        ("nat", "netdev"),
+        u32("a", "list device lan0", "list device lan1", "list dest_port 53"),
+    ),
+    "flower": (
+        ("flower", "nat"),
+        flower(
+            "a",
+            "list device lan0",
+            "list dest_ip 203.0.113.10",
+            "list dest_ip 2001:db8:cafe::10",
+            "list dest_port 7000",
+        )
+        + flower("b", "list device lan0", "list dest_ip 203.0.113.0/24", "list dest_port 6990-7010")
+        + flower(
+            "c", "list device lan0", "list dest_ip 198.51.96.0/20", "option proto any", "list src_ip 192.168.0.0/16"
+        )
+        + flower("d", "list device lan0", "list dest_port 53"),
+    ),
+    "flower and the MAC of the service": (
+        ("flower", "skbmod"),
+        service(
+            "a", SERVER, "option datapath flower", "option rewrite dst", "list device lan0", "list dest_ip 203.0.113.10"
+        ),
+    ),
+    "u32, packet type and both MACs": (
+        ("skbmod", "skbedit"),
+        service("a", SERVER, "option datapath u32", "option rewrite both", "list device lan0", "list dest_port 12345"),
+    ),
+}
+
+each_configuration = pytest.mark.parametrize("name", CONFIGURATIONS, ids=lambda name: name.replace(" ", "-"))
+each_writer = pytest.mark.parametrize("writer", NETLINK)
+
+
+def globals_section(netlink):
+    return "config globals\n\toption enabled 1\n\toption netlink '%s'\n\n" % netlink
+
+
+def configuration(name):
+    """The text of one of the configurations; skips the test where the kernel lacks what it needs."""
+    needs, text = CONFIGURATIONS[name]
+    need(*needs)
+    return text
+
+
+def need(*names):
+    features = probe.features()
+    missing = [one for one in names if not getattr(features, one)]
+    if missing:
+        pytest.skip("this kernel has no %s (kernel.probe)" % ", ".join(missing))
+
+
+@pytest.fixture
+def router(tmp_path):
+    """A lab with two client networks, and this thread in its router's namespace."""
+    with Lab(tmp_path, CPYTHON, clients=2) as lab:
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open("/run/netns/" + lab.router, os.O_RDONLY)
+        try:
+            compat.setns(there)
+            yield lab
+        finally:
+            compat.setns(home)
+            os.close(home)
+            os.close(there)
+
+
+def agent(lab, netlink, text):
+    """The agent with a configuration, as `viscum` makes it."""
+    lab.configure(globals_section(netlink) + text)
+    return State(str(lab.confdir))
+
+
+def up(lab, netlink, text):
+    with agent(lab, netlink, text) as state:
+        state.look()
+        assert state.problems() == []
+        assert state.up([], programs=False).problems == []
+
+
+def down(lab, netlink):
+    with agent(lab, netlink, "") as state:
+        state.look()
+        assert state.down([], programs=False).problems == []
+
+
+def read(netlink):
+    with open_border(netlink) as border:
+        return border.dump()
+
+
+def records(dump):
+    """A Dump as plain data: the order in a dump means nothing."""
+    return {name: sorted(value, key=repr) if isinstance(value, list) else value for name, value in vars(dump).items()}
+
+
+def quiet(look, seconds=10):
+    """What `look` gives when it gives the same twice: IPv6 adds addresses by itself a moment after a device is up."""
+    give_up = time.monotonic() + seconds
+    before = look()
+    while True:
+        time.sleep(0.2)
+        now = look()
+        if now == before:
+            return now
+        assert time.monotonic() < give_up, "the kernel's state does not come to rest"
+        before = now
+
+
+# One writes, the other reads
+
+
+@each_writer
+@each_configuration
+def test_what_one_writes_the_other_reads(router, writer, name):
+    text = configuration(name)
+    empty = quiet(lambda: records(read(writer)))
+    up(router, writer, text)
+    written = quiet(lambda: records(read(writer)))
+    assert records(read(OTHER[writer])) == written
+    with agent(router, OTHER[writer], text) as state:
+        state.look()
+        assert state.problems() == []
+        assert state.pending() == [], "it finds just what the plan says"
+        assert state.observed.orphans == []
+        for part in state.plan.services:
+            found = [each.item for each in state.observed.of(part.service.name)]
+            assert sorted(found, key=repr) == sorted(part.items, key=repr)
+    down(router, OTHER[writer])
+    for netlink in NETLINK:
+        assert quiet(lambda netlink=netlink: records(read(netlink))) == empty
+
+
+@each_writer
+def test_what_one_has_written_the_other_changes(router, writer):
+    """From each configuration to the next, the back ends taking turns."""
+    texts = [text for needs, text in CONFIGURATIONS.values() if has(*needs)]
+    netlink = writer
+    for text in texts:
+        netlink = OTHER[netlink]
+        up(router, netlink, text)
+        with agent(router, OTHER[netlink], text) as state:
+            state.look()
+            assert state.pending() == []
+        quiet(lambda: records(read("native")))
+        assert records(read("native")) == records(read("pyroute2"))
+
+
+def has(*names):
+    features = probe.features()
+    return all(getattr(features, one) for one in names)
+
+
+# Every operation by itself
+
+NS, DEV = "viscum-x", "vsc-x"
+VETH = Veth(DEV, NS, "eth0", 1500, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum x")
+OTHER_VETH = Veth(DEV, NS, "eth0", 1400, "02:76:00:00:00:03", "02:76:00:00:00:04", "viscum x")
+BIG_VETH = Veth(DEV, NS, "eth0", 9000, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum x")
+REDIRECT = (("mirred", DEV),)
+TABLE = HashTable("lan0", 1, "ip")
+TABLE6 = HashTable("lan0", 2, "ipv6")
+IN_BUCKET = Filter("lan0", 1, "ip", "u32", 10, ((0xCB00710A, 0xFFFFFFFF, 16), (6 << 16, 0xFF << 16, 8)), REDIRECT)
+PREFIX = Filter("lan0", 3, "ip", "u32", -1, ((0xCB007100, 0xFFFFFF00, 16),), REDIRECT)
+PREFIX6 = Filter("lan0", 4, "ipv6", "u32", -1, ((0x20010DB8, 0xFFFFFFFF, 24), (0, 0xFFFF, 28)), REDIRECT)
+BEFORE_HEADER = Filter("lan0", 5, "ip", "u32", -1, ((0x0276, 0xFFFF, -16), (1, 0xFFFFFFFF, -12)), REDIRECT)
+NARROW = NatRule("203.0.113.0/24", "tcp", (443, 443), 8443)
+
+# In the order of making. Each is there, in both readers' eyes, after it is added, and gone after it is deleted.
+OBJECTS = [
+    Namespace(NS),
+    Up(NS, "lo"),
+    Sysctl(NS, "net/ipv4/ip_unprivileged_port_start", "0"),
+    VETH,
+    Sysctl("", "net/ipv4/conf/vsc-x/accept_local", "1"),
+    PktType(NS, "eth0"),
+    Address("", DEV, "10.213.0.1/30"),
+    Address(NS, "eth0", "10.213.0.2/30"),
+    Address("", DEV, "fd76:7363::1/126"),
+    Address(NS, "eth0", "fd76:7363::2/126"),
+    Address(NS, "lo", "203.0.113.10/32"),
+    Address(NS, "lo", "2001:db8:cafe::10/128"),
+    Route(NS, 4, "default", "10.213.0.1", "eth0", ""),
+    Route(NS, 4, "192.0.2.0/24", "10.213.0.1", "eth0", "203.0.113.10"),
+    Route(NS, 6, "default", "fd76:7363::1", "eth0", "2001:db8:cafe::10"),
+    Route(NS, 6, "2001:db8:1::/48", "fd76:7363::1", "eth0", ""),
+    Nat(NS, (NARROW,)),
+    Rule("", 4, 1000, DEV, 254),
+    Rule("", 4, 1001, DEV, 70000),
+    Rule("", 6, 1000, DEV, 255),
+    Qdisc("lan0"),
+    TABLE,
+    TABLE6,
+    IN_BUCKET,
+    PREFIX,
+    PREFIX6,
+    BEFORE_HEADER,
+]
+
+# Changes in place: (old, new).
+CHANGES = [
+    (Sysctl(NS, "net/ipv4/ip_unprivileged_port_start", "0"), Sysctl(NS, "net/ipv4/ip_unprivileged_port_start", "80")),
+    (VETH, OTHER_VETH),
+    (OTHER_VETH, BIG_VETH),
+    (Route(NS, 4, "default", "10.213.0.1", "eth0", ""), Route(NS, 4, "default", "10.213.0.1", "eth0", "203.0.113.10")),
+    (
+        Route(NS, 6, "2001:db8:1::/48", "fd76:7363::1", "eth0", ""),
+        Route(NS, 6, "2001:db8:1::/48", "fd76:7363::1", "eth0", "2001:db8:cafe::10"),
+    ),
+    (Nat(NS, (NARROW,)), Nat(NS, (NARROW, NatRule("203.0.113.0/24", "udp", None, 0)))),
+]
+
+# Sysctls go with their namespace or device, and so does the loopback.
+STAY = ("Sysctl", "Up")
+
+
+def found(netlink):
+    """All objects of ours that a reader sees, with their handles."""
+    observed = observe(read(netlink))
+    return observed.of("x") + observed.shared
+
+
+def handle_of(item):
+    return [each.handle for each in found("native") if each.item == item][0]
+
+
+def items():
+    """The objects that both readers see."""
+    seen = [sorted([each.item for each in found(netlink)], key=repr) for netlink in NETLINK]
+    assert seen[0] == seen[1]
+    return seen[0]
+
+
+@each_writer
+def test_every_operation_does_what_it_says(router, writer):
+    need("nat", "netdev")
+    before = read("native").namespaces
+    with open_border(writer) as border:
+
+        def do(verb, new, old=None, handle=0):
+            border.apply([Operation(verb, new, old, handle)])
+
+        for item in OBJECTS:
+            do("add", item)
+            assert item in items() or item == OBJECTS[0], item  # a namespace without a device is seen, too:
+            assert NS in read(writer).namespaces
+        for old, new in CHANGES:
+            do("change", new, old)
+            there = items()
+            assert new in there, new
+            assert old not in there, old
+        for item in reversed(OBJECTS):
+            new = [new for old, new in CHANGES if old == item]
+            item = BIG_VETH if item == VETH else new[0] if new else item
+            if type(item).__name__ not in STAY:
+                do("del", None, item, handle_of(item))
+                assert item not in items(), item
+        assert items() == []
+        assert read("native").namespaces == before
+
+
+@each_writer
+def test_a_filter_gets_other_actions_in_place(router, writer):
+    with open_border(writer) as border:
+        border.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"), TABLE)])
+        border.apply([Operation("add", item, None, 0) for item in (IN_BUCKET, PREFIX)])
+        for old in (IN_BUCKET, PREFIX):
+            # To another device of the lab: then it is nobody's filter any more, so the dump has to tell.
+            new = Filter(*old[:6], (("mirred", "lan1"),))
+            handle = handle_of(old)
+            border.apply([Operation("change", new, old, handle)])
+            index = [link.index for link in read("native").links if link.ns == "" and link.name == "lan1"][0]
+            for netlink in NETLINK:
+                entries = [
+                    entry for entry in read(netlink).filters if entry.prio == old.prio and entry.handle == handle
+                ]
+                assert [entry.actions for entry in entries] == [(("mirred", index),)], netlink
+                assert [entry.keys for entry in entries] == [old.keys], netlink
+
+
+@each_writer
+def test_flower_filters_are_added_changed_and_deleted(router, writer):
+    need("flower", "skbmod", "skbedit")
+    actions = (("skbedit", "host"), ("skbmod", "02:76:00:00:00:02", "02:76:00:00:00:01"), ("mirred", DEV))
+    keys = (("ip_proto", "udp"), ("src_ip", "192.168.0.0/16"), ("dst_ip", "203.0.113.0/24"), ("dst_port", "7000-7010"))
+    both = Filter("lan0", 3, "ip", "flower", -1, keys, actions)
+    six = Filter("lan0", 2, "ipv6", "flower", -1, (("dst_ip", "2001:db8::1/128"),), (actions[1], actions[2]))
+    with open_border(writer) as border:
+        border.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"), both, six)])
+        assert {both, six} <= set(items())
+        plain = Filter(*both[:6], REDIRECT)
+        border.apply([Operation("change", plain, both, handle_of(both))])
+        assert plain in items()
+        assert both not in items()
+        border.apply([Operation("del", None, item, handle_of(item)) for item in (plain, six)])
+        assert not [item for item in items() if isinstance(item, Filter)]
+
+
+@each_writer
+def test_only_the_mark_goes_and_the_qdisc_stays(router, writer):
+    with open_border(writer) as border:
+        border.apply([Operation("add", Qdisc("lan0"), None, 0)])
+        assert items() == [Qdisc("lan0")]
+        border.apply([Operation("del", None, Mark("lan0"), 0)])
+        assert items() == []
+        for netlink in NETLINK:
+            assert [entry.kind for entry in read(netlink).qdiscs] == ["clsact"]
+
+
+@each_writer
+def test_a_hash_table_that_comes_back_is_empty(router, writer):
+    """A prio of u32 that is deleted keeps its table, out of sight, while another prio has u32 filters."""
+    with open_border(writer) as border:
+        make = (Namespace(NS), VETH, Qdisc("lan0"), TABLE, IN_BUCKET, PREFIX)
+        border.apply([Operation("add", item, None, 0) for item in make])
+        border.apply([Operation("del", None, Prio("lan0", 1, "ip"), 0)])
+        assert not {TABLE, IN_BUCKET} & set(items())
+        border.apply([Operation("add", TABLE, None, 0)])
+        assert TABLE in items()
+        assert IN_BUCKET not in items()
+
+
+@each_writer
+def test_deleting_what_is_gone_is_no_error(router, writer):
+    with open_border(writer) as border:
+        border.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"), TABLE, PREFIX)])
+        border.apply([Operation("add", item, None, 0) for item in (OBJECTS[6], Rule("", 4, 1000, DEV, 254))])
+        handle = handle_of(PREFIX)
+        for _ in range(2):
+            border.apply([Operation("del", None, PREFIX, handle)])
+            border.apply([Operation("del", None, Prio("lan0", 3, "ip"), 0)])
+            border.apply(
+                [Operation("del", None, item, 0) for item in (Rule("", 4, 1000, DEV, 254), OBJECTS[6], VETH)][:2]
+            )
+        for _ in range(2):
+            border.apply([Operation("del", None, VETH, 0)])
+
+
+@each_writer
+def test_a_device_that_went_and_came_again_is_the_new_one(router, writer):
+    """The border of the agent stays open for days; a device that is made again has another index."""
+    with open_border(writer) as border:
+        border.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"))])
+        run("ip", "link", "del", "lan0")
+        run("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "other")
+        border.apply([Operation("add", item, None, 0) for item in (Qdisc("lan0"), PREFIX)])
+        assert PREFIX in items()
+
+
+def test_the_kinds_of_object_are_all_here():
+    kinds = {type(item).__name__ for item in OBJECTS} | {"Mark", "Prio"}
+    assert kinds == set(script.RENDER)
+
+
+# Errors
+
+
+def occupied(lab):
+    run("ip", "link", "add", DEV, "type", "veth", "peer", "name", "other")
+    return Operation("add", VETH, None, 0)
+
+
+def occupied_prio(lab):
+    run("tc", "qdisc", "add", "dev", "lan0", "clsact")
+    match = ("u32", "match", "u32", "0", "0", "flowid", "1:1")
+    run("tc", "filter", "add", "dev", "lan0", "ingress", "prio", "3", "protocol", "arp", *match)
+    return Operation("add", PREFIX, None, 0)
+
+
+def ingress_in_the_way(lab):
+    run("tc", "qdisc", "add", "dev", "lan0", "ingress")
+    return Operation("add", Qdisc("lan0"), None, 0)
+
+
+ERRORS = {
+    "the name of the pair is taken": ("foreign", occupied),
+    "the prio has another protocol": ("foreign", occupied_prio),
+    "the hook has another qdisc": ("foreign", ingress_in_the_way),
+    "the address is there": ("foreign", lambda lab: Operation("add", Address("", "lan0", "192.168.77.1/24"), None, 0)),
+    "no such device": ("bug", lambda lab: Operation("add", Address("", "lan7", "192.168.7.1/24"), None, 0)),
+    "no such namespace": ("bug", lambda lab: Operation("add", Up("viscum-none", "lo"), None, 0)),
+    "no such qdisc": ("bug", lambda lab: Operation("add", Filter(*PREFIX[:6], (("mirred", "lan1"),)), None, 0)),
+    "no way to the gateway": (
+        "bug",
+        lambda lab: Operation("add", Route("", 4, "default", "10.9.9.9", "lan0", ""), None, 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("why", ERRORS, ids=lambda why: why.replace(" ", "-"))
+def test_an_error_is_the_same_from_both(router, why):
+    kind, prepare = ERRORS[why]
+    operation = prepare(router)
+    if isinstance(operation.new, (Veth, Filter)):
+        with open_border("native") as border:
+            make = [Namespace(NS)] if isinstance(operation.new, Veth) else [Namespace(NS), VETH]
+            border.apply([Operation("add", item, None, 0) for item in make])
+    errors = []
+    for netlink in NETLINK:
+        with open_border(netlink) as border, pytest.raises(KernelError) as caught:
+            border.apply([operation])
+        errors.append((caught.value.errno, str(caught.value), caught.value.kind))
+    assert errors[0] == errors[1]
+    assert errors[0][2] == kind
+    assert script.commands(operation)[0] in errors[0][1]
+
+
+@each_writer
+def test_what_came_before_an_error_is_done_and_what_came_after_is_not(router, writer):
+    """Above all not later, with the next operations."""
+    first, last = Address("", "lan0", "10.213.7.1/30"), Address("", "lan0", "10.213.8.1/30")
+    nowhere = Veth(DEV, "viscum-none", *VETH[2:])
+    with open_border(writer) as border:
+        with pytest.raises(KernelError) as caught:
+            border.apply([Operation("add", item, None, 0) for item in (first, nowhere, last)])
+        assert caught.value.operation.new == nowhere
+        for _ in range(2):
+            addresses = [entry.address for entry in read(OTHER[writer]).addresses if entry.ns == ""]
+            assert first.address in addresses
+            assert last.address not in addresses
+            border.apply([Operation("add", Rule("", 4, 1000, "lan0", 254), None, 0)])
+            border.apply([Operation("del", None, Rule("", 4, 1000, "lan0", 254), 0)])
+
+
+# What pyroute2 leaves behind, and what if it is not there
+
+
+def test_pyroute2_leaves_no_descriptor_thread_or_child_behind(router):
+    def held():
+        fds = [
+            os.readlink("/proc/self/fd/" + fd)
+            for fd in os.listdir("/proc/self/fd")
+            if os.path.exists("/proc/self/fd/" + fd)
+        ]
+        return (
+            sorted(fds),
+            threading.active_count(),
+            run("ps", "-o", "pid=", "--ppid", os.getpid().__str__()).stdout.count("\n"),
+        )
+
+    def work():
+        with open_border("pyroute2") as border:
+            border.apply([Operation("add", item, None, 0) for item in OBJECTS[:5]])
+            border.dump()
+            border.apply([Operation("del", None, item, 0) for item in (VETH, Namespace(NS))])
+            with pytest.raises(KernelError):
+                border.apply([Operation("add", Up("", "lan7"), None, 0)])
+
+    work()  # what the library keeps of its first use it may keep
+    before = held(), os.readlink("/proc/thread-self/ns/net")
+    for _ in range(3):
+        work()
+    assert (held(), os.readlink("/proc/thread-self/ns/net")) == before
+
+
+def test_many_namespaces_are_not_held_open(router):
+    with open_border("pyroute2") as border:
+        border.apply([Operation("add", OBJECTS[0], None, 0), Operation("add", VETH, None, 0)])
+        border.dump()
+        links = [os.readlink("/proc/self/fd/" + fd) for fd in os.listdir("/proc/self/fd") if fd != "0" and exists(fd)]
+        assert not [link for link in links if "netns/" + NS in link]
+
+
+def exists(fd):
+    return os.path.lexists("/proc/self/fd/" + fd)
+
+
+def test_without_pyroute2_the_error_names_the_remedy(tmp_path):
+    (tmp_path / "viscum").write_text(globals_section("pyroute2"))
+    # -S: no site-packages, where pyroute2 is.
+    words = (sys.executable, "-S", "-m", "viscum_agent", "-c", tmp_path, "check")
+    result = run(*words, check=False, cwd=ROOT)
+    assert result.returncode == 1
+    assert result.stderr.startswith("viscum: the netlink back end 'pyroute2' needs the package python3-pyroute2"), (
+        result
+    )
+    assert "opkg install python3-pyroute2" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_under_micropython_the_error_says_so(tmp_path):
+    if not os.path.exists(MICROPYTHON[0]):
+        pytest.skip("needs MicroPython: tools/setup.sh micropython")
+    (tmp_path / "viscum").write_text(globals_section("pyroute2"))
+    env = {**os.environ, "MICROPYPATH": "%s:.frozen" % ROOT}
+    result = run(*MICROPYTHON, "-m", "viscum_agent", "-c", tmp_path, "check", check=False, cwd=ROOT, env=env)
+    assert result.returncode == 1
+    assert result.stderr + result.stdout == "viscum: %s\n" % (
+        "the netlink back end 'pyroute2' needs CPython, and this is MicroPython;"
+        " or leave the option netlink out: 'native' works everywhere and needs nothing"
+    )
+
+
+def test_an_unsupported_back_end_is_an_unsupported_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyroute2", None)  # how Python itself notes that a module is not to be had
+    monkeypatch.delitem(sys.modules, "viscum_agent.kernel.pyroute2", raising=False)
+    with pytest.raises(UnsupportedError):
+        open_border("pyroute2")
+
+
+# What `viscum plan` prints
+
+
+# What the kernel counts by itself, in the JSON of ip, tc and nft.
+NUMBERED = {"ifindex", "link_index", "link_netnsid", "iflink", "index", "master_index"}
+
+
+def without_numbers(value, extra=()):
+    if isinstance(value, dict):
+        return {
+            key: without_numbers(each, extra) for key, each in value.items() if key not in NUMBERED and key not in extra
+        }
+    if isinstance(value, list):
+        return [without_numbers(each, extra) for each in value]
+    return value
+
+
+def kernel_state(lab):
+    """The router and all services, as ip, tc, nft and our own dump show them."""
+    state = {}
+    dump = read("native")
+    for ns in ["", *dump.namespaces]:
+        enter = ("nsenter", "--net=/run/netns/" + ns) if ns else ()
+        for command in (
+            "ip -d -j link",
+            "ip -d -j addr",
+            "ip -d -j route show table all",
+            "ip -d -6 -j route show table all",
+            "ip -d -j rule",
+            "ip -d -6 -j rule",
+            "tc -j qdisc",
+            "nft -j list ruleset",
+        ):
+            shown = json.loads(run(*enter, *command.split()).stdout or "[]")
+            # A set or chain has a handle that counts on over all that was there before.
+            state[(ns, command)] = without_numbers(shown, ("handle",) if command.startswith("nft") else ())
+    for link in [link for link in dump.links if link.ns == ""]:
+        for side in ("ingress", "egress"):
+            command = "tc -d -j filter show dev %s %s" % (link.name, side)
+            shown = run(*command.split(), check=False).stdout  # a device without the hook is an error
+            state[("", command)] = without_numbers(json.loads(shown or "[]"))
+    state["dump"] = named(dump)
+    return state
+
+
+def named(dump):
+    """A Dump with the names of devices for their indexes, sorted."""
+    names = {(link.ns, link.index): link.name for link in dump.links}
+    plain = {name: value for name, value in records(dump).items() if not isinstance(value, list)}
+    plain["links"] = sorted(
+        link[:1] + link[2:8] + (names.get((link.ns, link.master)),) + link[9:] for link in dump.links
+    )
+    plain["addresses"] = sorted((each.ns, names[(each.ns, each.index)], each.address) for each in dump.addresses)
+    plain["routes"] = sorted(each[:4] + (names.get((each.ns, each.oif), ""),) + each[5:] for each in dump.routes)
+    plain["rules"] = sorted(dump.rules)
+    plain["qdiscs"] = sorted((names[("", each.index)], each.kind) for each in dump.qdiscs)
+    plain["filters"] = [_named_filter(each, names) for each in sorted(dump.filters)]
+    plain["egress"] = sorted(names[("", index)] for index in dump.egress)
+    return plain
+
+
+def _named_filter(entry, names):
+    actions = [("mirred", names[("", each[1])]) if each[0] == "mirred" else each for each in entry.actions or ()]
+    return (names[("", entry.index)], *entry[1:9], actions)
+
+
+def plan(lab):
+    """The script that `viscum plan` prints."""
+    return lab.viscum("plan").stdout
+
+
+def execute(lab, commands):
+    result = subprocess.run(
+        lab.command(lab.router, "sh", "-e"), input=commands, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr + commands
+    assert result.stderr == "", commands
+
+
+def difference(one, other):
+    return {key: (one.get(key), other.get(key)) for key in {*one, *other} if one.get(key) != other.get(key)}
+
+
+@each_configuration
+def test_the_script_makes_the_same_kernel_state_as_up(router, name):
+    text = configuration(name)
+    router.configure(globals_section("native") + text)
+    empty = quiet(lambda: kernel_state(router))
+    commands = plan(router)
+    router.viscum("up", "--no-program")
+    wanted = quiet(lambda: kernel_state(router))
+    assert difference(empty, wanted), "up does something"
+    router.viscum("down", "--no-program")
+    assert difference(quiet(lambda: kernel_state(router)), empty) == {}, "as before"
+    assert plan(router) == commands
+    execute(router, commands)
+    assert difference(quiet(lambda: kernel_state(router)), wanted) == {}
+    assert plan(router) == "# nothing to do\n"
+    router.configure(globals_section("native"))
+    execute(router, plan(router))
+    assert difference(quiet(lambda: kernel_state(router)), empty) == {}
+    assert plan(router) == "# nothing to do\n"
+
+
+CHANGED = {
+    "another port": ("dest_port 7000", "dest_port 7001"),
+    "another address": ("dest_ip 203.0.113.10", "dest_ip 203.0.113.11"),
+    "TCP only": ("list dest_port 7000", "list dest_port 7000\n\tlist proto tcp"),
+    "a larger frame": ("list dest_port 7000", "list dest_port 7000\n\toption mtu 1600"),
+    "a smaller frame": ("list dest_port 7000", "list dest_port 7000\n\toption mtu 1400"),
+    "another device": ("device lan0", "device lan1"),
+    "another port inside": ("list dest_port 7000", "list dest_port 7000\n\toption target_port 7100"),
+    "a prefix": ("203.0.113.10", "203.0.113.0/24"),
+    "nothing but IPv6": ("list dest_ip 203.0.113.10", "option family ipv6"),
+}
+
+
+def assert_script_does_what_up_does(lab, first, second):
+    """From the first configuration to the second, once by `viscum up` and once by what `viscum plan` prints."""
+
+    def start():
+        lab.configure(globals_section("native") + first)
+        lab.viscum("up", "--no-program")
+        lab.configure(globals_section("native") + second)
+
+    start()
+    commands = plan(lab)
+    lab.viscum("up", "--no-program")
+    wanted = quiet(lambda: kernel_state(lab))
+    lab.viscum("down", "--no-program")
+    start()
+    assert plan(lab) == commands
+    execute(lab, commands)
+    assert difference(quiet(lambda: kernel_state(lab)), wanted) == {}
+    assert plan(lab) == "# nothing to do\n"
+
+
+@pytest.mark.parametrize("what", CHANGED, ids=lambda what: what.replace(" ", "-"))
+def test_the_script_of_a_change_makes_the_same_kernel_state_as_up(router, what):
+    """The service that changes has a neighbour on the same device that does not."""
+    need("nat")
+    first = configuration("one address and port over both families")
+    neighbour = u32("z", "list device lan0", "list dest_ip 203.0.113.12", "list dest_port 7000")
+    second = first.replace(*CHANGED[what])
+    assert second != first
+    assert_script_does_what_up_does(router, first + neighbour, second + neighbour)
+
+
+def test_the_script_of_a_service_that_goes_leaves_the_others(router):
+    text = configuration("three services that share a qdisc and its hash tables")
+    assert_script_does_what_up_does(router, text, text[text.index("config service 'b'") :])
+
+
+@each_configuration
+def test_the_script_takes_leftovers_away(router, name):
+    """Filters whose service lost its pair of devices, and a namespace whose program's pair is gone."""
+    text = configuration(name)
+    router.configure(globals_section("native") + text)
+    empty = quiet(lambda: kernel_state(router))
+    router.viscum("up", "--no-program")
+    run("ip", "link", "del", "vsc-a")
+    execute(router, plan(router))
+    assert plan(router) == "# nothing to do\n"
+    router.viscum("down", "--no-program")
+    assert difference(quiet(lambda: kernel_state(router)), empty) == {}

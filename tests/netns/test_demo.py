@@ -1,0 +1,51 @@
+"""The demo is what a newcomer runs first: it tells its story, says who answered, and leaves nothing behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from lab import PROGRAMS, ROOT
+
+COMMAND = (sys.executable, ROOT / "demo/demo.py")
+
+
+@pytest.fixture(autouse=True)
+def no_processes_left():
+    """Nor files; `nothing_left` looks after namespaces."""
+    before = traces()
+    yield
+    assert traces() == before
+
+
+def traces():
+    running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    found = [line for line in running if "demo/distance.py" in line or "iperf3 -s" in line]
+    return sorted(found) + sorted(str(path) for path in PROGRAMS.parent.glob("viscum-*"))
+
+
+def test_the_cloud_answers_then_the_edge_then_the_cloud_again():
+    result = subprocess.run(COMMAND, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = re.findall(
+        r"=> page from the (\w+), ([\d.]+) ms away; speed test by the (\w+), (\d+) Mbit/s", result.stdout
+    )
+    assert [(page, speed) for page, _, speed, _ in found] == [("cloud", "cloud"), ("edge", "edge"), ("cloud", "cloud")]
+    away = [float(milliseconds) for _, milliseconds, _, _ in found]
+    assert away[1] < 10 < 30 <= min(away[0], away[2]), "the edge is nearer"
+    rates = [int(rate) for _, _, _, rate in found]
+    assert max(rates[0], rates[2]) <= 55 < rates[1], "and faster than the line to the cloud"
+    assert "\033" not in result.stdout, "colours are for terminals"
+
+
+def test_ctrl_c_in_the_middle_leaves_nothing_behind():
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0) as demo:
+        for line in demo.stdout:
+            if line.startswith("web "):  # the status table: both services are up
+                break
+        os.killpg(demo.pid, signal.SIGINT)  # as a terminal does it
+        _, words = demo.communicate(timeout=30)
+    assert demo.returncode == 130
+    assert "Traceback" not in words

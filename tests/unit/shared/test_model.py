@@ -1,0 +1,181 @@
+"""What sections mean together."""
+
+from unit.shared.expect import raises
+
+from viscum_agent import model, uci
+from viscum_agent.model import split_words
+
+HEAD = "config service 's'\noption enabled 1\noption command /bin/x\nlist interface lan\n"
+
+
+def read(text):
+    return model.read(uci.parse(text.encode(), "viscum"))
+
+
+def service(*lines):
+    """The only service of a configuration without problems."""
+    found = read(HEAD + "\n".join(lines) + "\n")
+    assert found.problems == [] and found.bad == [], found.problems
+    return found.services[0]
+
+
+def problems(text):
+    return ["%s: %s" % (problem.where, problem.message) for problem in read(text).problems]
+
+
+# Commands
+
+
+def test_a_command_is_split_at_blanks():
+    assert split_words("/usr/bin/iperf3  -s\t-p 5201\n") == ["/usr/bin/iperf3", "-s", "-p", "5201"]
+
+
+def test_quotes_keep_blanks_and_are_gone():
+    assert split_words("/bin/sh -c 'exec a b' \"c d\"") == ["/bin/sh", "-c", "exec a b", "c d"]
+    assert split_words("a'b c'd''e") == ["ab cde"]
+    assert split_words("'' \"\"") == ["", ""]
+
+
+def test_a_backslash_takes_the_next_letter_but_not_in_single_quotes():
+    assert split_words("a\\ b \"c\\\"d\" 'e\\f' \\'") == ["a b", 'c"d', "e\\f", "'"]
+
+
+def test_nothing_here_is_a_shell():
+    assert split_words("/bin/echo $HOME *.c ~ ; | & > x") == ["/bin/echo", "$HOME", "*.c", "~", ";", "|", "&", ">", "x"]
+
+
+def test_a_quote_that_is_not_closed_is_named():
+    assert raises(ValueError, split_words, 'a "b') == "'a \"b' has a quote (\") that is not closed"
+
+
+def test_an_empty_command_has_no_words():
+    assert split_words(" \t") == []
+    assert "command: ' ' is not an absolute path" in problems("config service s\noption command ' '\n")[0]
+
+
+def test_a_list_is_one_word_each():
+    found = read(
+        "config service s\nlist command '/bin/my program'\nlist command 'a b'\nlist interface l\nlist dest_port 1\n"
+    )
+    assert found.services[0].program.command == ("/bin/my program", "a b")
+
+
+# Matches
+
+
+def test_lists_multiply():
+    found = service("option dest_ip '203.0.113.1 203.0.113.2'", "option dest_port '80 443'").matches
+    assert ["%s %d %d" % (m.proto, m.dst.packed[3], m.dport[0]) for m in found] == (
+        ["tcp 1 80", "tcp 1 443", "udp 1 80", "udp 1 443", "tcp 2 80", "tcp 2 443", "udp 2 80", "udp 2 443"]
+    )
+
+
+def test_what_is_there_twice_is_one_match():
+    assert (
+        len(service("list dest_ip 203.0.113.1", "list dest_ip 203.0.113.1/32", "option dest_port '80 80-80'").matches)
+        == 2
+    )
+
+
+def test_a_port_alone_is_any_address_of_both_families():
+    assert [(m.family, m.proto, m.dst) for m in service("list dest_port 80", "list proto tcp").matches] == [
+        (4, "tcp", None),
+        (6, "tcp", None),
+    ]
+
+
+def test_addresses_say_the_family():
+    assert {m.family for m in service("list dest_ip 2001:db8::1").matches} == {6}
+    assert {m.family for m in service("list dest_port 80", "list src_ip 192.168.1.0/24").matches} == {4}
+    assert {m.family for m in service("list dest_port 80", "option family ipv6").matches} == {6}
+
+
+def test_clients_of_one_family_only_leave_out_the_other_familys_addresses():
+    found = service("option dest_ip '203.0.113.1 2001:db8::1'", "list src_ip 192.168.1.0/24").matches
+    assert {m.family for m in found} == {4}
+
+
+def test_any_protocol_is_tcp_and_udp_for_ipv6():
+    found = service("option dest_ip '203.0.113.1 2001:db8::1'", "list proto any").matches
+    assert [(m.family, m.proto) for m in found] == [(4, ""), (6, "tcp"), (6, "udp")]
+
+
+def test_a_list_that_multiplies_beyond_reason_is_refused_before_it_is_made():
+    many = "option dest_ip '%s'" % " ".join(["10.%d.%d.1" % (i // 200, i % 200) for i in range(1000)])
+    ports = "option dest_port '%s'" % " ".join([str(i) for i in range(1, 1001)])
+    said = problems(HEAD + many + "\n" + ports + "\n")
+    assert said == [
+        "viscum.s.dest_ip: the lists make 2000000 matches, and at most 256 fit a service: use prefixes or ranges"
+    ]
+
+
+# Redirect sections
+
+MORE = "config redirect 'more'\noption service s\nlist proto tcp\n"
+
+
+def test_a_redirect_section_adds_matches():
+    found = read(HEAD + "list dest_port 80\nlist proto tcp\noption family ipv4\n" + MORE + "list dest_ip 203.0.113.1\n")
+    assert [m.dst is None for m in found.services[0].matches] == [True, False]
+
+
+def test_a_service_may_have_its_matches_in_redirect_sections_only():
+    assert len(read(HEAD + MORE + "list dest_ip 203.0.113.1\n").services[0].matches) == 1
+
+
+def test_a_mistake_in_a_redirect_section_is_named_there_and_skips_the_service():
+    found = read(HEAD + MORE + "list proto any\nlist dest_port 80\n")
+    assert [p.where for p in found.problems] == ["viscum.more.proto"]
+    assert found.bad == ["s"] and found.services == []
+
+
+def test_the_same_traffic_can_not_go_to_two_ports():
+    text = HEAD + "list dest_port 80\noption target_port 8080\n" + MORE + "list dest_port 80\n"
+    assert problems(text) == ["viscum.more.target_port: the same traffic can't go to two ports (8080 and the client's)"]
+
+
+# Sections
+
+
+def test_services_are_in_file_order_and_a_bad_one_is_left_out():
+    good = "option command /bin/x\nlist interface lan\nlist dest_port 1\n"
+    found = read(
+        "".join(["config service '%s'\noption enabled 1\n%s" % (name, good) for name in ("z", "b", "a")])
+        + "option mtu x\n"
+    )
+    assert [s.name for s in found.services] == ["z", "b"] and found.bad == ["a"]
+
+
+def test_a_mistake_in_a_service_that_is_off_does_not_keep_it_on():
+    for text in ("config service s\noption mtu x\n", "config globals\noption enabled 0\n" + HEAD + "option mtu x\n"):
+        found = read(text)
+        assert found.problems and found.bad == [] and [s.name for s in found.services] == ["s"]
+
+
+def test_a_service_whose_switch_can_not_be_read_is_bad():
+    found = read(HEAD.replace("enabled 1", "enabled maybe") + "list dest_port 1\n")
+    assert found.bad == ["s"] and found.services == []
+
+
+def test_without_globals_the_defaults_count():
+    found = read("")
+    assert found.settings.enabled and found.settings.datapath == "auto" and len(found.settings.pool) == 2
+
+
+def test_of_two_globals_the_first_counts_and_the_second_is_named():
+    found = read("config globals g\noption datapath u32\nconfig globals h\noption datapath flower\n")
+    assert found.settings.datapath == "u32"
+    assert problems("config globals g\nconfig globals h\n") == [
+        "viscum.h: is a second globals section, and only the first one counts"
+    ]
+
+
+def test_two_sections_of_one_name_are_both_skipped():
+    text = "config service cfg025996\n%sconfig service\n%s" % (HEAD[19:], HEAD[19:] + "list dest_port 1\n")
+    assert any("is the name of two sections" in said for said in problems(text))
+    assert read(text).services == []
+
+
+def test_a_name_that_is_too_long_for_a_file_is_refused():
+    assert read("config service %s\n%slist dest_port 1\n" % ("n" * 64, HEAD[19:])).problems == []
+    assert "longer than 64" in problems("config service %s\n%slist dest_port 1\n" % ("n" * 65, HEAD[19:]))[0]

@@ -1,0 +1,201 @@
+"""Our rtnetlink messages, byte by byte, against what ip(8) and tc(8) send for the commands that `viscum plan` prints.
+
+So three things are held together: the operation, the line of text for it, and the message for it.
+
+recorded/iproute2.txt has pairs of lines, a command and the message that it sent last, in hex: iproute2 6.1.0 on Linux
+6.18, x86-64, each command run by `strace -e trace=sendmsg -e write=all` in a network namespace with the devices lan0
+(70) and vsc-a, and a namespace viscum-a. A message is recorded whether or not the kernel could do what it asks for.
+"""
+
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+from unit.messages import LINK, OPERATIONS, PAIR
+
+from viscum_agent.kernel import rtnl, script, tc
+
+RECORDED = Path(__file__).parent / "recorded/iproute2.txt"
+LINES = RECORDED.read_text().splitlines()
+MESSAGES = dict(zip(LINES[::2], [bytes.fromhex(line) for line in LINES[1::2]], strict=True))
+
+little_endian = pytest.mark.skipif(sys.byteorder == "big", reason="the recordings are of a little-endian machine")
+
+LAN0 = 70  # the index that the recordings were made with; those of vsc-a and eth0 are in the messages
+FD = 4  # the descriptor of the namespace that `ip` had
+
+
+def index_in(recorded):
+    """The device's index in a recorded message of an address (ifaddrmsg), or of an attribute with RTA_OIF."""
+    kind, body = struct.unpack_from("H", recorded, 4)[0], recorded[16:]
+    if kind in (20, 21):
+        return struct.unpack_from("I", body, 4)[0]
+    return rtnl.u32_of(rtnl.attributes(body, 12)[rtnl.RTA_OIF])
+
+
+def mirred_index(recorded):
+    """The index of vsc-a in the recorded action that redirects."""
+    for number in find(tree(recorded), "mirred"):
+        return number
+    return 0
+
+
+def find(node, kind):
+    """The index that the mirred actions in a tree lead to."""
+    for value in node.values():
+        if isinstance(value, dict):
+            if value.get(tc.TCA_ACT_KIND) == kind.encode() + b"\0":
+                yield struct.unpack_from("I", value[tc.TCA_ACT_OPTIONS][tc.TCA_PARMS], 24)[0]
+            yield from find(value, kind)
+
+
+def requests(operation, recorded):
+    """The messages that we send for an operation, in the order of its command lines. As kernel/native.py does it."""
+    item = operation.new or operation.old
+    name = "%s_%s" % (operation.verb, type(item).__name__.lower())
+    first = recorded[0]
+    index_of = {"vsc-a": mirred_index(first)}.get
+    return {
+        "add_up": lambda: [rtnl.link_set(item.dev, 1, alias="viscum a")],
+        "add_veth": lambda: [
+            rtnl.veth_add(item, FD, 1),
+            rtnl.link_set(item.peer, 1),
+            rtnl.link_set(item.name, 1, alias=item.alias),
+        ],
+        "change_veth": lambda: in_order_of_mtu(operation),
+        "add_address": lambda: [rtnl.address_add(index_in(first), item.address, 1)],
+        "del_address": lambda: [rtnl.address_del(index_in(first), item.address, 1)],
+        "add_route": lambda: [rtnl.route_add(item, index_in(first), 1)],
+        "change_route": lambda: [rtnl.route_replace(item, index_in(first), 1)],
+        "del_route": lambda: [rtnl.route_del(item, index_in(first), 1)],
+        "add_rule": lambda: [rtnl.rule_add(item, 1)],
+        "del_rule": lambda: [rtnl.rule_del(item, 1)],
+        "add_qdisc": lambda: [tc.clsact_add(LAN0, 1), tc.mark_add(LAN0, 1)],
+        "del_qdisc": lambda: [tc.clsact_del(LAN0, 1)],
+        "del_mark": lambda: [tc.mark_del(LAN0, 1)],
+        "add_hashtable": lambda: [tc.hash_table_add(item, LAN0, 1), tc.hash_link_add(item, LAN0, 1)],
+        "del_hashtable": lambda: [tc.hash_link_del(item, LINK, LAN0, 1), tc.hash_table_del(item, LAN0, 1)],
+        "del_prio": lambda: [tc.prio_del(item, LAN0, 1)],
+        "add_filter": lambda: [tc.filter_add(item, LAN0, index_of, 1)],
+        "change_filter": lambda: [tc.filter_replace(item, operation.handle, LAN0, index_of, 1)],
+        "del_filter": lambda: [tc.filter_del(item, operation.handle, LAN0, 1)],
+    }[name]()
+
+
+def in_order_of_mtu(operation):
+    item = operation.new
+    host = rtnl.link_set(item.name, 1, True, item.mtu, item.mac, item.alias)
+    inner = rtnl.link_set(item.peer, 1, True, item.mtu, item.peer_mac)
+    return [inner, host] if item.mtu >= operation.old.mtu else [host, inner]
+
+
+# Messages as trees: the order of attributes means nothing to the kernel, nor whether a nest is marked as one.
+
+IFLA, TCA = "ifla", "tca"
+NESTS = {
+    IFLA: {rtnl.IFLA_LINKINFO: "info"},
+    "info": {rtnl.IFLA_INFO_DATA: "veth"},
+    "veth": {rtnl.VETH_INFO_PEER: "peer"},
+    TCA: {tc.TCA_OPTIONS: "options"},
+    "u32": {tc.TCA_U32_ACT: "actions"},
+    "flower": {tc.TCA_FLOWER_ACT: "actions"},
+    "actions": dict.fromkeys(range(1, 33), "action"),
+    "action": {tc.TCA_ACT_OPTIONS: "action options"},
+}
+FIXED = {16: 16, 20: 8, 24: 12, 32: 12, 36: 20, 44: 20}  # sizes of the fixed part, by the NEW of each kind
+
+
+def tree(message):
+    """{"head": (type, flags, fixed part), attribute: bytes or {attribute: ...}} of a whole message."""
+    _, kind, flags = struct.unpack_from("IHH", message, 0)
+    new = kind & ~3
+    fixed = FIXED[new]
+    names = {16: IFLA, 36: TCA, 44: TCA}
+    found = branch(message[16:], fixed, names.get(new, ""))
+    found["head"] = (kind, flags, message[16 : 16 + fixed])
+    return found
+
+
+def branch(data, start, name):
+    found = {}
+    values = rtnl.attributes(data, start)
+    for key, value in values.items():
+        nest = NESTS.get(name, {}).get(key)
+        if nest == "options":
+            nest = rtnl.text_of(values[tc.TCA_KIND])
+        if nest == "peer":
+            found[key] = {"head": value[:16], **branch(value, 16, IFLA)}
+        else:
+            found[key] = branch(value, 0, nest) if nest else value
+    return found
+
+
+def alike(one):
+    """A tree without what means nothing to the kernel; each with its reason."""
+    kind, flags, fixed = one["head"]
+    if kind == tc.RTM_NEWTFILTER and not flags & rtnl.NLM_F_EXCL:
+        flags |= rtnl.NLM_F_REPLACE  # `tc filter replace` leaves it out; only EXCL is looked at (cls_api.c)
+    if kind in (tc.RTM_NEWTFILTER, tc.RTM_DELTFILTER) and one.get(tc.TCA_KIND) == b"flower\0":
+        options = one.get(tc.TCA_OPTIONS, {})
+        options.pop(tc.TCA_FLOWER_FLAGS, None)  # 0, the default
+        for _, mask in tc.TCA_FLOWER_PORT_DST.values():
+            assert options.pop(mask, b"\xff\xff") == b"\xff\xff"  # all of the port, the default
+        if kind == tc.RTM_DELTFILTER:
+            one.pop(tc.TCA_OPTIONS, None)  # not looked at
+    if kind in (rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK):
+        fixed = fixed[:4] + bytes(4) + fixed[8:]  # the index: `ip` looks it up first and leaves out the name
+        for key in (rtnl.IFLA_IFNAME, rtnl.IFLA_IFALIAS):
+            if key in one:
+                one[key] = one[key].rstrip(b"\0")  # NUL at the end or not
+        if not flags & rtnl.NLM_F_CREATE:
+            one.pop(rtnl.IFLA_IFNAME, None)
+        if kind == rtnl.RTM_NEWLINK and rtnl.IFLA_IFALIAS in one:
+            fixed = fixed[:8] + struct.pack("II", 1, 1)  # an alias is set on what is up, or comes up with it
+    if kind == rtnl.RTM_DELADDR:
+        fixed = fixed[:2] + bytes(1) + fixed[3:]  # flags
+    if kind in (rtnl.RTM_NEWROUTE, rtnl.RTM_DELROUTE) and fixed[1] == 0:
+        one.pop(rtnl.RTA_DST, None)  # "::/0" or no destination at all
+    if kind == rtnl.RTM_DELROUTE:
+        fixed = fixed[:7] + bytes(1) + fixed[8:]  # the type: any or unicast
+    if kind in (rtnl.RTM_NEWRULE, rtnl.RTM_DELRULE):
+        table = one.setdefault(rtnl.FRA_TABLE, struct.pack("I", fixed[4]))  # a byte in the head, or an attribute
+        assert fixed[4] in (0, table[0])
+        action = fixed[7] if kind == rtnl.RTM_NEWRULE else 0
+        fixed = fixed[:4] + bytes(3) + bytes([action]) + fixed[8:]
+    one["head"] = kind, flags, fixed
+    return one
+
+
+@little_endian
+@pytest.mark.parametrize("operation", OPERATIONS, ids=[script.commands(one)[0] for one in OPERATIONS])
+def test_the_message_is_that_of_the_command(operation):
+    commands = [line.split(" 2>/dev/null")[0] for line in script.commands(operation)]
+    recorded = [MESSAGES[command] for command in commands]
+    sent = requests(operation, recorded)
+    assert len(sent) == len(recorded)
+    for ours, theirs in zip(sent, recorded, strict=True):
+        assert alike(tree(ours)) == alike(tree(theirs))
+
+
+@little_endian
+def test_devices_are_deleted_together_by_their_group():
+    assert alike(tree(rtnl.link_group("vsc-a", 4711, 1))) == alike(tree(MESSAGES["ip link set vsc-a group 4711"]))
+    assert alike(tree(rtnl.group_del(4711, 1))) == alike(tree(MESSAGES["ip link del group 4711"]))
+
+
+def test_every_recording_is_used():
+    lines = [line.split(" 2>/dev/null")[0] for operation in OPERATIONS for line in script.commands(operation)]
+    assert set(MESSAGES) == {*lines, "ip link set vsc-a group 4711", "ip link del group 4711"}
+
+
+def test_a_message_says_its_length_and_asks_for_an_answer_by_its_number():
+    message = rtnl.link_get(PAIR.name, 77)
+    size, kind, flags, seq, pid = struct.unpack_from("IHHII", message, 0)
+    assert (size, kind, seq, pid) == (len(message), rtnl.RTM_GETLINK, 77, 0)
+    assert flags == rtnl.NLM_F_REQUEST
+
+
+def test_attributes_are_padded_to_four_bytes_but_their_length_is_not():
+    assert rtnl.attribute(7, b"abcde") == struct.pack("HH", 9, 7) + b"abcde\0\0\0"
+    assert rtnl.attributes(rtnl.attribute(7, b"abcde") + rtnl.attribute(8, b"")) == {7: b"abcde", 8: b""}

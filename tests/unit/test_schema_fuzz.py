@@ -1,0 +1,355 @@
+"""Whatever somebody writes into /etc/config/viscum, on whatever router: problems that say it, plans that are safe.
+
+The road is the agent's own: UCI text, uci.parse, model.read, plan. A section is mostly right with a few things wrong,
+because what is wrong everywhere never gets far.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from golden.cases import facts_with, observed, router_facts
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from viscum_agent import address, schema, uci
+from viscum_agent.apply import pending
+from viscum_agent.errors import BUG, CONFIG, FOREIGN, UNSUPPORTED, problem_text
+from viscum_agent.facts import Device, Facts, Features
+from viscum_agent.kernel import script
+from viscum_agent.model import read
+from viscum_agent.objects import PRIOS
+from viscum_agent.plan import DATAPATHS, plan
+
+ROOT = Path(__file__).resolve().parents[2]
+BOUNDED = settings(max_examples=120, deadline=None)
+
+# Values that mean something somewhere, and some that come near.
+WORDS = (
+    *(
+        "0",
+        "1",
+        "on",
+        "TRUE",
+        "80",
+        "443",
+        "65535",
+        "65536",
+        "-1",
+        "80-90",
+        "85-95",
+        "90-80",
+        "1-65535",
+        "1400",
+        "1279",
+    ),
+    *("203.0.113.10", "203.0.113.0/24", "203.0.113.1/24", "10.0.0.0/8", "192.168.1.1", "0.0.0.0/0", "128.0.0.0/1"),
+    *("2001:db8::1", "2001:db8::/32", "fe80::1", "ff02::1", "::/0", "2000::/3", "::ffff:1.2.3.4", "64:ff9b::/96"),
+    *("224.0.0.1", "239.0.0.0/8", "255.255.255.255", "127.0.0.1", "169.254.0.0/16", "8000::/1", "fe00::/7", "1::/1"),
+    *("tcp", "udp", "any", "ipv4", "ipv6", "auto", "flower", "u32", "dst", "both", "none", "native", "routed"),
+    *(
+        "lan",
+        "wan",
+        "br-lan",
+        "eth*",
+        "e?h0",
+        "*",
+        "*" * 15,
+        "wg0",
+        "away0",
+        "a",
+        "b",
+        "svc",
+        "nobody",
+        "/bin/x",
+        "A=b",
+    ),
+    *(
+        "/bin/x -a 'b c'",
+        '/bin/x "',
+        "",
+        " ",
+        "it's",
+        "\u00e9\u00a0\u2028",
+        "\x1b[2J",
+        "\x85",
+        "x" * 300,
+        "10.213.0.0/28",
+    ),
+)
+ANY_TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12)
+VALUES = st.one_of(st.sampled_from(WORDS), st.sampled_from(WORDS), ANY_TEXT)
+ODD_OPTIONS = st.sampled_from(["dest_prot", "port", "x", "y" * 200, "option", "enable"])
+SECTION_NAMES = st.sampled_from(["a", "b", "svc", "a_service_with_a_name", "a_service_with_a_nose", "n" * 70, None])
+
+DESTINATIONS = st.sampled_from(
+    (
+        *("203.0.113.10", "203.0.113.0/24", "203.0.112.0/20", "198.18.0.0/15", "192.168.1.1", "10.0.0.0/8"),
+        *("2001:db8::1", "2001:db8::/32", "2000::/3"),
+    )
+)
+PORTS = st.sampled_from(["80", "443", "5201", "80-90", "85-95", "1-65535", "1-65534", "1024-65535"])
+
+
+def right(**more):
+    """Options of a service or a redirect section that are right by themselves."""
+    lists = {
+        "dest_ip": st.lists(DESTINATIONS, min_size=1, max_size=3),
+        "dest_port": st.lists(PORTS, min_size=1, max_size=3),
+    }
+    optional = {
+        "proto": st.sampled_from([["tcp"], ["udp"], ["tcp", "udp"], ["any"]]),
+        "src_ip": st.lists(st.sampled_from(["192.168.1.0/24", "192.168.1.5", "fd00::/8"]), min_size=1, max_size=2),
+        "target_port": st.sampled_from(["8080", "80"]),
+        "family": st.sampled_from(["any", "ipv4", "ipv6"]),
+    }
+    optional.update(more.pop("optional", {}))
+    return st.one_of(
+        st.fixed_dictionaries({**more, **lists}, optional=optional),
+        st.fixed_dictionaries({**more, "dest_port": lists["dest_port"]}, optional=optional),
+        st.fixed_dictionaries({**more, "dest_ip": lists["dest_ip"]}, optional=optional),
+    )
+
+
+SERVICES = right(
+    enabled=st.just("1"),
+    command=st.just("/bin/x"),
+    device=st.sampled_from([["br-lan"], ["br-lan", "eth0"], ["*"], ["e*"], ["lan", "br-lan"]]),
+    optional={
+        "interface": st.sampled_from([["lan"], ["lan", "guest"]]),
+        "datapath": st.sampled_from(["auto", "flower", "u32"]),
+        "rewrite": st.sampled_from(["auto", "dst", "both", "none"]),
+        "mtu": st.sampled_from(["576", "1280", "1500", "65535"]),
+    },
+)
+REDIRECTS = right(service=st.sampled_from(["a", "b", "svc", "away"]))
+GLOBALS = st.fixed_dictionaries(
+    {},
+    optional={
+        "enabled": st.sampled_from("01"),
+        "datapath": st.sampled_from(["auto", "flower", "u32"]),
+        "pool": st.lists(st.sampled_from(["10.213.0.0/28", "10.9.0.0/16", "192.168.0.0/16", "fd00::/64"]), min_size=1),
+    },
+)
+
+
+def names_of(kind):
+    return st.sampled_from([option.name for option in schema.SECTIONS[kind]])
+
+
+def spoiled(kind, options):
+    """Options of a section with some of them overwritten by whatever."""
+    keys = st.one_of(names_of(kind), names_of(kind), ODD_OPTIONS)
+    values = st.one_of(VALUES, st.lists(VALUES, min_size=1, max_size=4))
+    wrong = st.one_of(st.just({}), st.dictionaries(keys, values, max_size=2))
+    return st.tuples(options, wrong).map(lambda both: (kind, {**both[0], **both[1]}))
+
+
+SECTIONS = st.tuples(
+    SECTION_NAMES,
+    st.one_of(
+        spoiled("service", SERVICES),
+        spoiled("service", SERVICES),
+        spoiled("redirect", REDIRECTS),
+        spoiled("globals", GLOBALS),
+        st.tuples(st.sampled_from(["servise", "x", "y" * 99]), st.just({})),
+    ),
+)
+
+
+def write(sections):
+    """The UCI text of [(name or None, (type, options))]; of a name that comes again with another type nothing."""
+    lines, types = [], {}
+    for name, (kind, options) in sections:
+        if name and types.setdefault(name, kind) != kind:
+            continue
+        lines.append("config %s %s" % (kind, name or ""))
+        for key in options:
+            if isinstance(options[key], str):
+                lines.append("\toption %s %s" % (key, uci.quote(options[key])))
+            else:
+                lines += ["\tlist %s %s" % (key, uci.quote(text)) for text in options[key]]
+    return "\n".join(lines) + "\n"
+
+
+FILES = st.lists(SECTIONS, max_size=5).map(write)
+
+DEVICES = st.fixed_dictionaries(
+    {},
+    optional={
+        "br-lan": st.sampled_from(
+            [Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False)]
+        ),
+        "eth0": st.sampled_from(
+            [
+                Device("eth0", True, 1492, "02:00:00:00:00:02", True, "02:00:00:00:00:01", True),
+                Device("eth0", False, 9000, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False),
+            ]
+        ),
+        "wg0": st.just(Device("wg0", True, 1280, "", False, "", False)),
+        "odd": st.sampled_from(["\u00e9\x1b", "a;reboot", "$(reboot)", "a'b"]).map(
+            lambda name: Device(name, True, 600, "02:00:00:00:00:03", True, "02:00:00:00:00:03", False)
+        ),
+    },
+).map(lambda found: sorted(found.values()))
+NETWORKS = st.lists(
+    st.sampled_from(
+        (
+            *("10.0.0.0/8", "10.213.0.0/17", "10.213.0.4/30", "10.9.0.0/16", "192.168.1.0/24"),
+            *("fd76:7363:756d::/48", "fd00::/8"),
+        )
+    ),
+    max_size=3,
+)
+FACTS = st.builds(
+    Facts,
+    DEVICES,
+    NETWORKS.map(lambda texts: [(text, "route %s dev wg\x1b" % text) for text in texts]),
+    st.lists(st.sampled_from(["192.168.1.1", "203.0.113.10", "fd00::1"]), max_size=2),
+    st.sampled_from([{}, {"lan": ["br-lan"]}, {"lan": ["eth0", "away0"], "guest": ["br-\x1b"]}]),
+    st.sampled_from([{}, {"a": ["10.213.0.5/30"], "b": ["10.213.0.5/30", "fd76:7363:756d::5/126", "10.213.0.1/24"]}]),
+    st.lists(st.sampled_from(["vsc-a", "viscum-b", "vsc-other"]), max_size=1),
+    st.integers(0, 2),
+    st.booleans(),
+    st.booleans(),
+    st.one_of(st.just(Features(*[True] * 7)), st.builds(Features, *[st.booleans()] * 7)),
+)
+
+
+def planned(text, facts):
+    configuration = read(uci.parse(text.encode(), "viscum"))
+    return configuration, plan(configuration.services, configuration.settings, facts)
+
+
+@BOUNDED
+@given(FILES, FACTS)
+def test_every_problem_can_be_read_and_every_service_is_planned_or_has_one(text, facts):
+    configuration, found = planned(text, facts)
+    problems = configuration.problems + found.problems
+    for problem in problems:
+        assert problem.kind in (CONFIG, UNSUPPORTED, FOREIGN) and problem.kind != BUG
+        assert problem_text(problem).isprintable() and problem_text(problem).isascii()
+        assert len(problem.message) < 400 and problem.message
+        assert_names_what_it_is_about(problem.where, configuration, text)
+    left_out = {problem.service for problem in problems}
+    done = [part.service.name for part in found.services]
+    for service in configuration.services:
+        assert (
+            service.name in done or service.name in left_out or not (service.enabled and configuration.settings.enabled)
+        )
+    assert len(done) == len(set(done)) and not set(done) & set(found.skipped + configuration.bad)
+    event("planned" if done else "nothing planned")
+
+
+def assert_names_what_it_is_about(where, configuration, text):
+    """`viscum.SECTION` or `viscum.SECTION.OPTION`, of a section that is there (or the pool, which has a default)."""
+    words = where.split(".")
+    assert words[0] == "viscum" and len(words) in (2, 3)
+    sections = {section.name: section for section in uci.parse(text.encode(), "viscum")}
+    assert words[1] in sections or words[1:] == ["globals", "pool"]
+    if len(words) == 3 and words[1] in sections:
+        known = [option.name for option in schema.SECTIONS[sections[words[1]].type]]
+        assert words[2] in known or words[2] in sections[words[1]].options
+
+
+@BOUNDED
+@given(FILES, FACTS)
+def test_every_plan_is_safe(text, facts):
+    _, found = planned(text, facts)
+    subnets, names, places = [], [], []
+    networks = [address.parse_prefix(network) for network, _ in facts.networks]
+    datapaths = {}
+    for part in found.services:
+        filters = [item for item in part.items if type(item).__name__ == "Filter"]
+        assert filters and len(filters) == len(set(filters)), "a redirect, and no filter twice"
+        for item in filters:
+            assert_takes_only_what_can_be_redirected(item, part)
+            assert datapaths.setdefault(item.dev, item.kind) == item.kind, "one kind of filter on a device"
+            places.append((item.dev, item.prio, item.protocol, item.bucket, item.keys))
+        for item in part.items:
+            if type(item).__name__ == "Veth":
+                names.append(item.name)
+                assert len(item.name) <= 15 and 576 <= item.mtu <= 65535
+            if type(item).__name__ == "Address" and item.ns == "":
+                subnets.append(address.network(item.address))
+    assert len(names) == len(set(names)) and not set(names) & set(facts.taken)
+    assert len(places) == len(set(places)), "no two services take the same packets by the same filter"
+    for number, subnet in enumerate(subnets):
+        others = networks + subnets[:number]
+        assert not any(address.overlaps(subnet, other) for other in others), "a subnet is nobody else's"
+
+
+def assert_takes_only_what_can_be_redirected(item, part):
+    assert item.prio in PRIOS and (item.prio % 2 == 1) == (item.protocol == "ip")
+    assert item.actions[-1] == ("mirred", [one.name for one in part.items if type(one).__name__ == "Veth"][0])
+    for match in part.service.matches:
+        assert match.proto or match.family == 4, "never ICMPv6"
+        if match.dst is not None:
+            for never, _ in schema.NEVER:
+                assert not address.overlaps(match.dst, address.parse_prefix(never)), never
+    if item.protocol == "ipv6":
+        assert any(key[0] in ("dst_ip", 0x60000000) or key[-1] in (24, 28, 32, 36) for key in item.keys), "an address"
+
+
+@BOUNDED
+@given(FILES, FACTS)
+def test_what_is_done_needs_not_be_done_again(text, facts):
+    configuration, found = planned(text, facts)
+    there = observed(found)
+    _, again = planned(text, facts_with(facts, there))
+    assert pending(again, there, configuration.bad + again.skipped) == []
+
+
+@BOUNDED
+@given(FILES, FILES, FACTS)
+def test_every_step_from_one_configuration_to_another_has_a_command(before, after, facts):
+    there = observed(planned(before, facts)[1])
+    configuration, found = planned(after, facts_with(facts, there))
+    for _, operations in pending(found, there, configuration.bad + found.skipped):
+        for line in script.lines(operations):
+            assert line.isprintable() and line.isascii()
+            assert "reboot" not in line and "a'b" not in line, "a name that a shell would act upon"
+
+
+@BOUNDED
+@given(st.lists(st.tuples(st.sampled_from(sorted(DATAPATHS)), PORTS), min_size=1, max_size=4))
+def test_the_usual_router_takes_every_right_service(choices):
+    """Else the tests above might be about refusals only."""
+    lines = ["config globals g\noption datapath %s\n" % choices[0][0]]
+    for number, (_, port) in enumerate(choices):
+        lines.append("config service s%d\noption enabled 1\noption command /bin/x\nlist interface lan\n" % number)
+        lines.append("list dest_ip 203.0.113.%d\nlist dest_port %s\n" % (number + 1, port))
+    configuration, found = planned("".join(lines), router_facts(""))
+    assert (configuration.problems, found.problems) == ([], [])
+    assert len(found.services) == len(choices)
+
+
+# The command itself, on the router that this machine is
+
+
+@pytest.fixture(scope="module")
+def files():
+    """A few dozen generated files, the same in every run."""
+    found = []
+
+    @settings(max_examples=40, database=None, derandomize=True, deadline=None)
+    @given(FILES)
+    def collect(text):
+        found.append(text)
+
+    collect()
+    return found
+
+
+def test_check_ends_with_0_or_1_and_never_with_a_traceback(files, tmp_path):
+    codes = set()
+    for text in files:
+        (tmp_path / "viscum").write_text(text)
+        words = [sys.executable, "-m", "viscum_agent", "-c", str(tmp_path), "check"]
+        result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert result.returncode in (0, 1), text + result.stderr
+        assert "Traceback" not in result.stdout + result.stderr, text
+        assert bool(result.returncode) == bool(result.stdout), "1 for a finding, and only then"
+        codes.add(result.returncode)
+    assert codes == {0, 1} and len(files) >= 24

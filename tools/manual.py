@@ -1,0 +1,69 @@
+"""Makes docs/manual.md from docs/manual.template.md and what the agent itself says about its options and commands.
+
+tools/manual.py            writes docs/manual.md
+tools/manual.py --check    only says whether it is what would be written; exit code 1 when it is not
+"""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from viscum_agent import cli, model, schema  # noqa: E402
+
+TEMPLATE, MANUAL = ROOT / "docs/manual.template.md", ROOT / "docs/manual.md"
+NOTE = "<!-- Made by tools/manual.py from docs/manual.template.md and viscum_agent/schema.py: change those. -->\n\n"
+
+
+def manual():
+    """The text of docs/manual.md. KeyError when the template asks for what there isn't."""
+    parts = {"options " + name: options(table) for name, table in schema.SECTIONS.items()}
+    parts["never"] = "\n".join("- %s (%s)" % row for row in schema.NEVER)
+    parts["usage"] = "\n".join(("    " + line).rstrip() for line in cli.USAGE.rstrip().split("\n"))
+    parts["max_name"] = str(model.MAX_NAME)
+    parts["max_matches"] = str(model.MAX_MATCHES)
+    unused = set(parts)
+
+    def fill(found):
+        unused.discard(found.group(1))
+        return parts[found.group(1)]
+
+    text = re.sub(r"\{([a-z_ ]+)\}", fill, TEMPLATE.read_text())
+    if unused:
+        raise KeyError("the template has no place for: " + ", ".join(sorted(unused)))
+    return NOTE + text
+
+
+def options(table):
+    rows = ["| option | takes | default | |", "|---|---|---|---|"]
+    rows += [
+        "| `%s` | %s | %s | %s |" % (option.name, _takes(option), _default(option), option.help) for option in table
+    ]
+    return "\n".join(rows)
+
+
+def _takes(option):
+    text = option.type.expected
+    return ("a list, each " if option.many else "") + text
+
+
+def _default(option):
+    values = option.default if option.many else [option.default]
+    return " ".join("`%s`" % value for value in values if value != "")
+
+
+def main(words):
+    text = manual()
+    if words != ["--check"]:
+        MANUAL.write_text(text)
+        return 0
+    if MANUAL.exists() and MANUAL.read_text() == text:
+        return 0
+    print("docs/manual.md is not up to date: run tools/manual.py", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

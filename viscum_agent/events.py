@@ -1,0 +1,67 @@
+"""What the kernel says about links, addresses and filters of the router, reduced to causes to look again.
+
+An event is never acted upon by itself: it may be old, it may be our own. It only names a cause; what has to be done is
+seen by reading the kernel anew. So losing events (ENOBUFS) is a cause as well, and nothing worse.
+"""
+
+from . import compat
+from .kernel import rtnl, tc
+
+# RTMGRP_* of linux/rtnetlink.h: links, tc, addresses of both families.
+GROUPS = 0x1 | 0x8 | 0x10 | 0x100
+
+CAUSES = {
+    rtnl.RTM_NEWADDR: "an address came",
+    rtnl.RTM_DELADDR: "an address went",
+    tc.RTM_DELQDISC: "a qdisc went",
+    tc.RTM_DELTFILTER: "a filter went",
+    tc.RTM_NEWQDISC: "a qdisc came",
+    tc.RTM_NEWTFILTER: "a filter came",
+}
+
+
+class Events:
+    """`fd` is for a loop; `causes()` after it became readable."""
+
+    def __init__(self):
+        self._socket = compat.netlink_socket(compat.NETLINK_ROUTE, GROUPS)
+        self._socket.setblocking(False)
+        self.fd = self._socket.fileno()
+        self._links = {}
+
+    def close(self):
+        self._socket.close()
+
+    def causes(self):
+        """The causes in all that has come, without repetition."""
+        found = []
+        while True:
+            try:
+                data = compat.receive(self._socket, 32768)
+            except OSError as error:
+                if error.errno == compat.EAGAIN:
+                    return found
+                data = b""
+                found.append("events were lost")
+            for kind, _, _, body in rtnl.messages(data):
+                cause = self._cause(kind, body)
+                if cause and cause not in found:
+                    found.append(cause)
+
+    def _cause(self, kind, body):
+        if kind in (rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK):
+            return self._link_cause(kind, body)
+        return CAUSES.get(kind, "")
+
+    def _link_cause(self, kind, body):
+        """Wireless drivers repeat a link for each scan: only what the plan can see counts."""
+        if body[0]:  # ifi_family: a bridge's news about its port (AF_BRIDGE), the link itself has its own
+            return ""
+        link = rtnl.parse_link("", body)
+        if kind == rtnl.RTM_DELLINK:
+            self._links.pop(link.index, None)
+            return "device %s went" % link.name
+        if self._links.get(link.index) == link:
+            return ""
+        self._links[link.index] = link
+        return "device %s changed" % link.name

@@ -1,0 +1,33 @@
+"""What the agent says: to the system log, and to stderr for a person who runs it by hand. `logging` costs too much memory."""
+
+import sys
+
+from . import compat
+
+# Severities of RFC 5424 in the facility daemon (3).
+ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
+_DAEMON = 3 << 3
+LOG_SOCKET = "/dev/log"
+
+
+class Log:
+    """`say(severity, text)`; a text begins with the service's name where it is about one."""
+
+    def __init__(self, stream=None):
+        self._stream = stream or sys.stderr
+        self._fd = -1
+
+    def say(self, severity, text):
+        self._stream.write("viscumd: %s\n" % text)
+        message = ("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text)).encode()
+        if self._fd < 0:
+            self._connect()
+        if self._fd >= 0 and not compat.try_write(self._fd, message):
+            compat.fd_close(self._fd)  # the log was restarted: the next message finds the new one
+            self._fd = -1
+
+    def _connect(self):
+        try:
+            self._fd = compat.unix_datagram(LOG_SOCKET)
+        except OSError:
+            self._fd = -1  # no system log here

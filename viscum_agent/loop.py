@@ -1,0 +1,79 @@
+"""One loop over file descriptors and timers: all that the agent waits for, in one poll(2), on both interpreters.
+
+Callbacks are short and never wait. A callback that raises is a bug of ours: it is logged and the loop goes on, because
+clients depend on what else the agent looks after.
+"""
+
+import select
+
+from . import compat
+
+POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
+
+
+class Loop:
+    def __init__(self, on_error=compat.print_error):
+        self._poll = select.poll()
+        self._callbacks = {}
+        self._timers = []  # (due, number, callback), the next first
+        self._number = 0
+        self._on_error = on_error
+        self._running = False
+
+    def add(self, fd, callback, events=POLLIN):
+        """Calls `callback(events)` whenever the descriptor is ready; also to change what is waited for."""
+        if fd in self._callbacks:
+            self._poll.modify(fd, events)
+        else:
+            self._poll.register(fd, events)
+        self._callbacks[fd] = callback
+
+    def remove(self, fd):
+        """Forgets a descriptor; before it is closed."""
+        if self._callbacks.pop(fd, None):
+            self._poll.unregister(fd)
+
+    def after(self, seconds, callback):
+        """Calls `callback()` once, after a time; returns what `cancel` takes."""
+        self._number += 1
+        timer = (compat.monotonic() + seconds, self._number, callback)
+        place = len(self._timers)
+        while place and self._timers[place - 1][:2] > timer[:2]:
+            place -= 1
+        self._timers.insert(place, timer)
+        return timer
+
+    def cancel(self, timer):
+        """Takes back a timer; None and one that has run are fine."""
+        if timer in self._timers:
+            self._timers.remove(timer)
+
+    def stop(self):
+        self._running = False
+
+    def run(self):
+        """Returns after `stop`."""
+        self._running = True
+        while self._running:
+            self.step()
+
+    def step(self):
+        """Waits for the next thing to happen and deals with it."""
+        for fd, events in [each[:2] for each in self._poll.poll(self._patience())]:
+            callback = self._callbacks.get(fd)  # an earlier callback may have taken it away
+            if callback:
+                self._call(callback, events)
+        while self._timers and self._timers[0][0] <= compat.monotonic():
+            self._call(self._timers.pop(0)[2])
+
+    def _patience(self):
+        """Milliseconds until the next timer, rounded up; -1 for as long as it takes."""
+        if not self._timers:
+            return -1
+        return max(0, int((self._timers[0][0] - compat.monotonic()) * 1000) + 1)
+
+    def _call(self, callback, *arguments):
+        try:
+            callback(*arguments)
+        except Exception as error:
+            self._on_error(error)

@@ -1,0 +1,11 @@
+"""ubus without libubus: codec, client and broker in Python, because no binding of it can subscribe, hand out its
+descriptor or reconnect.
+
+    blob     values to bytes and back: what is inside a message
+    wire     messages: headers, attributes, a stream of bytes cut into messages
+    channel  a socket with a bounded queue
+    client   the agent's client, which never waits
+    caller   the command line's client, which does
+    broker   what stands in for ubusd where none runs
+    status   status codes and errors
+"""

@@ -1,0 +1,293 @@
+"""blobmsg: named values as bytes, the contents of every ubus message.
+
+Written from blob.h and blobmsg.h of libubox. An attribute is a be32 of {1 bit "extended", 7 bits id, 24 bits length
+with this header}, its payload, and zeros up to a multiple of 4. In blobmsg the id is a type, the bit is set, and the
+payload begins with the name: be16 length, the bytes, a NUL, zeros up to a multiple of 4. All numbers are big-endian.
+
+A table is a dict; decoded it keeps the first of two fields with one name, as libubox does. Where the order matters, a
+list of (name, value) pairs goes in as the outermost table and Table(pairs) as one inside, because a MicroPython dict
+has no order. Everything wrong raises UbusError.
+"""
+
+import struct
+from collections import namedtuple
+
+from .status import TooLargeError, UbusError
+
+# enum blobmsg_type in blobmsg.h.
+UNSPEC = 0
+ARRAY = 1
+TABLE = 2
+STRING = 3
+INT64 = 4
+INT32 = 5
+INT16 = 6
+INT8 = 7
+BOOL = 7
+DOUBLE = 8
+
+TYPE_NAMES = ("null", "array", "table", "string", "int64", "int32", "int16", "bool", "double")
+
+EXTENDED = 0x80000000  # BLOB_ATTR_EXTENDED, blob.h
+LENGTH_MASK = 0x00FFFFFF  # BLOB_ATTR_LEN_MASK
+HEADER = 4  # bytes
+
+MAX_SIZE = 1 << 20  # bytes: UBUS_MAX_MSGLEN in CMakeLists.txt of ubus
+# Tables in tables; what the `ubus` command reads with has the same limit (JSON_TOKENER_DEFAULT_DEPTH of json-c).
+MAX_DEPTH = 32
+
+# Pads a length to a multiple of 4: _PADDING[length & 3].
+_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
+_FORMATS = {INT64: ">q", INT32: ">i", INT16: ">h", DOUBLE: ">d"}
+_BITS = {INT64: 64, INT32: 32, INT16: 16, INT8: 8}
+
+# A value whose type can't be told from it: Typed(INT16, 3), Typed(INT64, 3). Unsigned numbers are taken as well.
+Typed = namedtuple("Typed", ("kind", "value"))
+
+
+class Table:
+    """A table inside another one, in the order of these pairs."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+
+def encode(fields, limit=MAX_SIZE):
+    """The bytes of a table, without an attribute around them. `fields` is a dict or a list of (name, value).
+
+    Values: str, bool, int (int32 where it fits, else int64), float, None, dict, Table, list, tuple, Typed.
+    """
+    writer = _Writer(limit)
+    writer.table(fields, 0)
+    return b"".join(writer.parts)
+
+
+class _Writer:
+    """The pieces of a blob; joined at the end, because growing one buffer costs MicroPython a copy each time."""
+
+    def __init__(self, limit):
+        self.parts = []
+        self.size = 0
+        self._limit = limit
+
+    def _add(self, part):
+        self.size += len(part)
+        if self.size > self._limit:
+            raise TooLargeError("more than the %d bytes that one message may have" % self._limit)
+        self.parts.append(part)
+
+    def table(self, fields, depth):
+        if isinstance(fields, dict):
+            for name in fields:
+                self.field(name, fields[name], depth)
+            return
+        for name, value in fields:
+            self.field(name, value, depth)
+
+    def field(self, name, value, depth):
+        kind, value = _kind(value)
+        head = _name(name)
+        if kind in (TABLE, ARRAY):
+            self._nested(kind, head, value, depth + 1)
+            return
+        body = head + _payload(kind, value)
+        self._add(_header(kind, len(body)) + body + _PADDING[len(body) & 3])
+
+    def _nested(self, kind, head, value, depth):
+        if depth > MAX_DEPTH:
+            raise UbusError("more than %d tables inside each other" % MAX_DEPTH)
+        place = len(self.parts)
+        self._add(b"\0\0\0\0")  # the header, when the length is known
+        start = self.size
+        self._add(head)
+        if kind == TABLE:
+            self.table(value, depth)
+        else:
+            for item in value:
+                self.field("", item, depth)
+        self.parts[place] = _header(kind, self.size - start)
+
+
+def _header(kind, size):
+    return struct.pack(">I", EXTENDED | kind << 24 | HEADER + size)
+
+
+def _name(name):
+    if not isinstance(name, str):
+        raise UbusError("the name of a field is a text, not %r" % (name,))
+    raw = text_bytes(name)
+    if len(raw) > 0xFFFF:
+        raise UbusError("a name of %d bytes; 65535 is the most" % len(raw))
+    head = struct.pack(">H", len(raw)) + raw + b"\0"
+    return head + _PADDING[len(head) & 3]
+
+
+def text_bytes(text):
+    """A text as UTF-8 without a NUL inside: C would take that for its end."""
+    try:
+        raw = text.encode()
+    except UnicodeError:
+        raise UbusError("half of a surrogate pair has no UTF-8")
+    if b"\0" in raw:
+        raise UbusError("a NUL inside a text")
+    return raw
+
+
+def _kind(value):
+    """(type, value) that a Python value is sent as."""
+    if isinstance(value, Typed):
+        return value.kind, value.value
+    if isinstance(value, str):
+        return STRING, value
+    if isinstance(value, bool):  # before int, which it is as well
+        return INT8, value
+    if isinstance(value, int):
+        return (INT32 if -0x80000000 <= value <= 0x7FFFFFFF else INT64), value
+    if isinstance(value, dict):
+        return TABLE, value
+    if isinstance(value, Table):
+        return TABLE, value.pairs
+    if isinstance(value, (list, tuple)):
+        return ARRAY, value
+    if isinstance(value, float):
+        return DOUBLE, value
+    if value is None:
+        return UNSPEC, value
+    raise UbusError("ubus has no type for %s" % type(value).__name__)
+
+
+def _payload(kind, value):
+    if kind == STRING:
+        return text_bytes(value) + b"\0"
+    if kind == DOUBLE:
+        return struct.pack(">d", value)
+    if kind == UNSPEC:
+        return b""
+    if kind not in _BITS:
+        raise UbusError("there is no type %r" % (kind,))
+    bits = _BITS[kind]
+    if not isinstance(value, int) or not -(1 << bits - 1) <= value < 1 << bits:
+        raise UbusError("%r is not a number of %d bits" % (value, bits))
+    if value < 0:
+        value += 1 << bits
+    return value.to_bytes(bits // 8, "big")
+
+
+def attributes(data, start, end):
+    """(id, extended, start of the payload, its end) of each attribute between two offsets."""
+    while start < end:
+        if end - start < HEADER:
+            raise UbusError("%d bytes where an attribute should begin" % (end - start))
+        word = struct.unpack_from(">I", data, start)[0]
+        length = word & LENGTH_MASK
+        after = start + (length + 3 & ~3)
+        if length < HEADER or after > end:
+            raise UbusError("an attribute of %d bytes where %d are left" % (length, end - start))
+        yield word >> 24 & 0x7F, bool(word & EXTENDED), start + HEADER, start + length
+        start = after
+
+
+def decode(data):
+    """The table in these bytes, as a dict."""
+    return _table(data, 0, len(data), 0)
+
+
+def names(data):
+    """[(name, the whole attribute as bytes)] of a table's fields."""
+    found = []
+    for _, extended, start, end in attributes(data, 0, len(data)):
+        name, _ = _read_name(data, extended, start, end)
+        found.append((name, bytes(data[start - HEADER : end]) + _PADDING[end - start & 3]))
+    return found
+
+
+def payload(attribute):
+    """(type, value as bytes) of one whole attribute, as `names` gives them."""
+    for kind, extended, start, end in attributes(attribute, 0, len(attribute)):
+        _, start = _read_name(attribute, extended, start, end)
+        return kind, attribute[start:end]
+    raise UbusError("no attribute")
+
+
+def _table(data, start, end, depth):
+    table = {}
+    for kind, extended, first, last in attributes(data, start, end):
+        name, first = _read_name(data, extended, first, last)
+        value = _value(data, kind, first, last, depth)
+        if name not in table:
+            table[name] = value
+    return table
+
+
+def _array(data, start, end, depth):
+    items = []
+    for kind, extended, first, last in attributes(data, start, end):
+        _, first = _read_name(data, extended, first, last)
+        items.append(_value(data, kind, first, last, depth))
+    return items
+
+
+def _read_name(data, extended, start, end):
+    """The name of a field, and where its value begins."""
+    if not extended or end - start < 4:
+        raise UbusError("a field without a name")
+    length = struct.unpack_from(">H", data, start)[0]
+    after = start + (2 + length + 1 + 3 & ~3)
+    if after > end or data[start + 2 + length] != 0:
+        raise UbusError("a name of %d bytes in a field of %d" % (length, end - start))
+    return text(data[start + 2 : start + 2 + length]), after
+
+
+def _value(data, kind, start, end, depth):
+    size = end - start
+    if kind == STRING:
+        if size < 1 or data[end - 1] != 0:
+            raise UbusError("a string without an end")
+        return text(data[start : end - 1])
+    if kind in (TABLE, ARRAY):
+        if depth >= MAX_DEPTH:
+            raise UbusError("more than %d tables inside each other" % MAX_DEPTH)
+        return (_table if kind == TABLE else _array)(data, start, end, depth + 1)
+    if kind == UNSPEC:
+        return None
+    if kind > DOUBLE:
+        raise UbusError("there is no type %d" % kind)
+    if size != (8 if kind == DOUBLE else _BITS[kind] // 8):
+        raise UbusError("%d bytes for a value of type %s" % (size, TYPE_NAMES[kind]))
+    if kind == INT8:
+        return data[start] != 0  # one type for both, and what OpenWrt means by it is a truth value
+    return struct.unpack_from(_FORMATS[kind], data, start)[0]
+
+
+def text(raw):
+    """Bytes as text. What is not UTF-8 (the name of a radio network, say) has U+FFFD for each byte beyond ASCII."""
+    raw = bytes(raw)
+    if b"\0" in raw:
+        raise UbusError("a NUL inside a text")
+    try:
+        decoded = raw.decode()
+    except UnicodeError:
+        return _replaced(raw)
+    if len(decoded) == len(raw):  # ASCII
+        return decoded
+    # MicroPython takes overlong forms, surrogates and numbers above U+10FFFF, and gives back other bytes for some.
+    return decoded if _is_strict(raw) else _replaced(raw)
+
+
+def _replaced(raw):
+    return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in raw])
+
+
+def _is_strict(raw):
+    """Whether UTF-8 that looks right at a glance is (RFC 3629, section 4)."""
+    for i, byte in enumerate(raw):
+        if byte < 0xC0:
+            continue
+        second = raw[i + 1]
+        if byte < 0xC2 or byte > 0xF4:
+            return False
+        if (byte == 0xE0 and second < 0xA0) or (byte == 0xF0 and second < 0x90):
+            return False
+        if (byte == 0xED and second > 0x9F) or (byte == 0xF4 and second > 0x8F):
+            return False
+    return True

@@ -1,0 +1,573 @@
+"""What stands in for ubusd where none runs: the same protocol on a socket of our own.
+
+It lives in the agent's loop: poll what `fds()` gives, call `on_event(fd, events)`. Written from ubusd_proto.c,
+ubusd_obj.c, ubusd_event.c and ubusd_monitor.c of ubus, so that the `ubus` command can't tell the difference, except:
+
+- Rights go by account: root and the agent's own may do everything, others look up and call what `readable` lists.
+  (ubusd reads /usr/share/acl.d.)
+- ubusd drops silently what does not fit into a queue of 1 MiB. Here notifications, events and copies for monitors are
+  left out, a caller is told if the called does not read, and whoever does not read answers loses the connection.
+"""
+
+import os
+import struct
+
+from .. import compat
+from ..errors import ForeignError
+from . import blob, wire
+from .channel import Channel
+from .status import (
+    INVALID_ARGUMENT,
+    INVALID_COMMAND,
+    METHOD_NOT_FOUND,
+    NO_MEMORY,
+    NOT_FOUND,
+    OK,
+    PERMISSION_DENIED,
+    UbusError,
+)
+
+BACKLOG = 16
+MAX_PEERS = 64
+MAX_GUESTS = 16  # of them of accounts without rights
+GUEST_MESSAGE = 65536  # bytes; arguments of a read method are short
+MAX_OBJECTS = 256  # of one peer
+MAX_RELATIONS = 256  # patterns of one object, or subscriptions
+# Bytes that wait for one peer: for what may be left out, for an answer, and for all peers together.
+NOTIFY_LIMIT = 256 * 1024
+QUEUE_LIMIT = 4 * wire.MAX_MESSAGE
+TOTAL_LIMIT = 16 * wire.MAX_MESSAGE
+ACCEPT_PAUSE = 1.0  # seconds without new connections when there is no descriptor for one
+
+# Instead of a status: the answer comes from somewhere else, or none is due.
+_NO_STATUS = -1
+
+
+class _Peer:
+    """Somebody connected."""
+
+    def __init__(self, channel, number, uid, gid, trusted):
+        self.channel = channel
+        self.id = number
+        self.trusted = trusted
+        self.user = _account("/etc/passwd", uid)
+        self.group = _account("/etc/group", gid)
+        self.objects = []
+        self.monitors = False
+        self.monitor_seq = 0
+
+
+class _Object:
+    def __init__(self, number, peer, path, kind):
+        self.id = number
+        self.peer = peer
+        self.path = path  # None: only who knows the number finds it
+        self.kind = kind  # a _Type, or None
+        self.subscribers = []
+        self.targets = []
+        self.patterns = []
+        self.seq = 0  # of messages about its subscriptions
+
+
+class _Type:
+    """Methods that objects share; libubus sends them once."""
+
+    def __init__(self, number, methods):
+        self.id = number
+        self.methods = methods  # [(name, attribute)]
+        self.users = 0
+
+
+class Broker:
+    """`readable` is {object: (method, ...)} for accounts without rights; `log(text)` hears of what went wrong."""
+
+    def __init__(self, path, readable=None, log=None):
+        self.path = path
+        self.dropped = 0  # notifications, events and copies that did not fit
+        self._readable = readable or {}
+        self._log = log
+        self._listener = -1
+        self._inode = None
+        self._paused_until = 0.0
+        self._peers = {}  # by descriptor
+        self._peers_by_id = {}
+        self._objects = {}
+        self._paths = {}
+        self._types = {}
+        self._event_seq = 0
+        self._handlers = {
+            wire.STATUS: self._response,
+            wire.DATA: self._response,
+            wire.PING: self._ping,
+            wire.LOOKUP: self._lookup,
+            wire.INVOKE: self._invoke,
+            wire.ADD_OBJECT: self._add_object,
+            wire.REMOVE_OBJECT: self._remove_object,
+            wire.SUBSCRIBE: self._subscribe,
+            wire.UNSUBSCRIBE: self._unsubscribe,
+            wire.NOTIFY: self._notify,
+        }
+
+    # What the loop needs.
+
+    def open(self):
+        """Listens. Raises ForeignError if somebody answers on that socket already, and OSError."""
+        try:
+            compat.fd_close(compat.unix_connect(self.path))
+            raise ForeignError("somebody serves ubus on %s already" % self.path)
+        except OSError as error:
+            if error.errno not in (compat.ENOENT, compat.ECONNREFUSED):
+                raise
+        _make_directory(self.path)
+        try:
+            os.unlink(self.path)  # left behind by one that was killed
+        except OSError:
+            pass
+        mask = compat.umask(0o111)  # anybody may connect, as to ubusd; what they may do is decided here
+        try:
+            self._listener = compat.unix_listen(self.path, BACKLOG)
+        finally:
+            compat.umask(mask)
+        self._inode = os.stat(self.path)[1]
+
+    def close(self):
+        for peer in list(self._peers.values()):
+            peer.channel.close()
+        self._peers = {}
+        self._peers_by_id = {}
+        self._objects = {}
+        self._paths = {}
+        self._types = {}
+        if self._listener < 0:
+            return
+        compat.fd_close(self._listener)
+        self._listener = -1
+        try:
+            if os.stat(self.path)[1] == self._inode:  # not the socket of one that started meanwhile
+                os.unlink(self.path)
+        except OSError:
+            pass
+
+    def fds(self):
+        """[(descriptor, events to poll for)]."""
+        found = []
+        if self._listener >= 0 and compat.monotonic() >= self._paused_until:
+            found.append((self._listener, compat.POLLIN))
+        for fd in self._peers:
+            # Always read: a peer that waits for us to read, before it reads, would wait for ever.
+            found.append((fd, compat.POLLIN | (compat.POLLOUT if self._peers[fd].channel.queued else 0)))
+        return found
+
+    def on_event(self, fd, events):
+        if fd == self._listener:
+            self._accept()
+            return
+        peer = self._peers.get(fd)
+        if peer is None:
+            return
+        if events & compat.POLLOUT:
+            peer.channel.flush()
+        if events & ~compat.POLLOUT:
+            peer.channel.receive()
+            self._take(peer)
+        self._bury()
+
+    # Connections.
+
+    def _accept(self):
+        try:
+            fd = compat.unix_accept(self._listener)
+        except OSError as error:
+            self._paused_until = compat.monotonic() + ACCEPT_PAUSE
+            self._note("no further connections for now: %s" % compat.strerror(error.errno))
+            return
+        if fd is None:
+            return
+        _, uid, gid = compat.unix_peer(fd)
+        trusted = uid in (0, compat.geteuid())
+        guests = len([True for other in self._peers.values() if not other.trusted])
+        if len(self._peers) >= MAX_PEERS or (not trusted and guests >= MAX_GUESTS):
+            compat.fd_close(fd)
+            self._note("a connection of account %d was refused: there are %d already" % (uid, len(self._peers)))
+            return
+        peer = _Peer(Channel(fd, None if trusted else GUEST_MESSAGE), _new_id(self._peers_by_id), uid, gid, trusted)
+        self._peers[fd] = peer
+        self._peers_by_id[peer.id] = peer
+        self._send(peer, wire.HELLO, 0, peer.id, b"")
+
+    def _note(self, text):
+        if self._log:
+            self._log(text)
+
+    def _take(self, peer):
+        while True:
+            message = peer.channel.next()
+            if message is None:
+                return
+            self._copy(peer, message.kind, message.seq, message.peer, message.body, False)
+            self._dispatch(peer, message)
+
+    def _dispatch(self, peer, message):
+        handler = self._handlers.get(message.kind)
+        try:
+            status = handler(peer, message, wire.parse(message.body)) if handler else INVALID_COMMAND
+        except UbusError as error:
+            self._note("a message of client %08x: %s" % (peer.id, error.args[0]))
+            status = INVALID_ARGUMENT
+        if status != _NO_STATUS:
+            self._send(peer, wire.STATUS, message.seq, message.peer, wire.pack_attributes([(wire.A_STATUS, status)]))
+
+    def _bury(self):
+        """Removes peers whose connection ended. That sends messages, by which others may end."""
+        while True:
+            dead = [peer for peer in self._peers.values() if peer.channel.ended]
+            if not dead:
+                return
+            for peer in dead:
+                self._peers.pop(peer.channel.fd)
+                self._peers_by_id.pop(peer.id)
+                peer.channel.close()
+                for item in list(peer.objects):
+                    self._free(item)
+
+    # Sending.
+
+    def _send(self, peer, kind, seq, number, body, optional=False):
+        """Sends a message. One that is optional is left out where it does not fit, any other ends the connection."""
+        self._copy(peer, kind, seq, number, body, True)
+        data = wire.pack_body(kind, seq, number, body)
+        if self._put(peer, data, NOTIFY_LIMIT if optional else QUEUE_LIMIT):
+            return True
+        if optional:
+            self.dropped += 1
+        elif not peer.channel.ended:
+            self._note("client %08x does not read: connection ended" % peer.id)
+            peer.channel.end("it does not read")
+        return False
+
+    def _put(self, peer, data, limit):
+        if peer.channel.queued and sum([each.channel.queued for each in self._peers.values()]) > TOTAL_LIMIT:
+            return False
+        return peer.channel.send(data, limit)
+
+    def _copy(self, peer, kind, seq, number, body, sent):
+        """For monitors, a copy of every message that came or went."""
+        for monitor in self._peers.values():
+            if not monitor.monitors:
+                continue
+            monitor.monitor_seq = (monitor.monitor_seq + 1) & 0xFFFF
+            attributes = [(wire.M_CLIENT, peer.id), (wire.M_PEER, number), (wire.M_SEQ, seq), (wire.M_TYPE, kind)]
+            attributes += [(wire.M_SEND, sent), (wire.M_DATA, body)]
+            try:
+                data = wire.pack_monitor(monitor.monitor_seq, attributes)
+            except UbusError:  # with this around it, too large
+                self.dropped += 1
+                continue
+            if not self._put(monitor, data, NOTIFY_LIMIT):
+                self.dropped += 1
+
+    def _forward(self, peer, item, method, seq, data, optional, no_reply=False):
+        """Passes a call of `peer` on to the owner of an object."""
+        attributes = [(wire.A_OBJID, item.id), (wire.A_METHOD, method)]
+        attributes += [(wire.A_USER, peer.user), (wire.A_GROUP, peer.group)]
+        if no_reply:
+            attributes.append((wire.A_NO_REPLY, True))
+        if data is not None:
+            attributes.append((wire.A_DATA, data))
+        return self._send(item.peer, wire.INVOKE, seq, peer.id, wire.pack_attributes(attributes), optional)
+
+    # Requests: each returns a status, or _NO_STATUS.
+
+    def _ping(self, peer, message, _):
+        self._send(peer, wire.DATA, message.seq, message.peer, message.body)
+        return OK
+
+    def _lookup(self, peer, message, attributes):
+        pattern = attributes.get(wire.A_OBJPATH)
+        if pattern == "":
+            return INVALID_ARGUMENT
+        if pattern is None or pattern.endswith("*"):
+            prefix = pattern[:-1] if pattern else ""
+            paths = sorted([path for path in self._paths if path.startswith(prefix)])
+        else:
+            paths = [pattern] if pattern in self._paths else []
+        for path in paths:
+            self._describe(peer, message, self._paths[path])
+        return OK if paths or pattern is None else NOT_FOUND
+
+    def _describe(self, peer, message, item):
+        if item.kind is None:
+            return
+        methods = [raw for name, raw in item.kind.methods if self._may_call(peer, item, name)]
+        if item.kind.methods and not methods:
+            return
+        attributes = [(wire.A_OBJPATH, item.path), (wire.A_OBJID, item.id), (wire.A_OBJTYPE, item.kind.id)]
+        attributes.append((wire.A_SIGNATURE, b"".join(methods)))
+        self._send(peer, wire.DATA, message.seq, message.peer, wire.pack_attributes(attributes))
+
+    def _may_call(self, peer, item, method):
+        return peer.trusted or method in self._readable.get(item.path, ())
+
+    def _invoke(self, peer, message, attributes):
+        number, method = attributes.get(wire.A_OBJID), attributes.get(wire.A_METHOD)
+        if number is None or method is None:
+            return INVALID_ARGUMENT
+        data = attributes.get(wire.A_DATA)
+        if number == wire.OBJECT_EVENT:
+            return self._event_call(peer, method, data)
+        if number == wire.OBJECT_MONITOR:
+            return self._monitor_call(peer, method)
+        item = self._objects.get(number)
+        if item is None:
+            return NOT_FOUND
+        if not self._may_call(peer, item, method):
+            return PERMISSION_DENIED
+        # The called one may be slow without being at fault: its queue is no reason to end its connection.
+        if item.peer.channel.queued > NOTIFY_LIMIT:
+            return NO_MEMORY
+        self._forward(peer, item, method, message.seq, data, False)
+        return _NO_STATUS
+
+    def _response(self, peer, message, attributes):
+        """An answer to a call goes back to who called."""
+        item = self._objects.get(attributes.get(wire.A_OBJID, 0))
+        needed = wire.A_STATUS if message.kind == wire.STATUS else wire.A_DATA
+        caller = self._peers_by_id.get(message.peer)
+        if item and item.peer is peer and caller and needed in attributes:
+            self._send(caller, message.kind, message.seq, item.id, message.body)
+        return _NO_STATUS
+
+    def _add_object(self, peer, message, attributes):
+        path = attributes.get(wire.A_OBJPATH)
+        if not peer.trusted or path in self._paths or len(peer.objects) >= MAX_OBJECTS:
+            return INVALID_ARGUMENT
+        kind = self._types.get(attributes.get(wire.A_OBJTYPE, 0))
+        if kind is None and wire.A_SIGNATURE in attributes:
+            kind = _Type(_new_id(self._types), blob.names(attributes[wire.A_SIGNATURE]))
+            self._types[kind.id] = kind
+        item = _Object(_new_id(self._objects), peer, path, kind)
+        if kind:
+            kind.users += 1
+        self._objects[item.id] = item
+        peer.objects.append(item)
+        if path is not None:
+            self._paths[path] = item
+            self._object_event("ubus.object.add", item)
+        answer = [(wire.A_OBJID, item.id)]
+        if kind and wire.A_SIGNATURE in attributes:
+            answer.append((wire.A_OBJTYPE, kind.id))
+        self._send(peer, wire.DATA, message.seq, message.peer, wire.pack_attributes(answer))
+        return OK
+
+    def _remove_object(self, peer, message, attributes):
+        item = self._objects.get(attributes.get(wire.A_OBJID, 0))
+        if item is None:
+            return NOT_FOUND
+        if item.peer is not peer:
+            return PERMISSION_DENIED
+        answer = [(wire.A_OBJID, item.id)]
+        if item.kind and item.kind.users == 1:
+            answer.append((wire.A_OBJTYPE, item.kind.id))
+        self._send(peer, wire.DATA, message.seq, message.peer, wire.pack_attributes(answer))
+        self._free(item)
+        return OK
+
+    def _free(self, item):
+        for target in item.targets:
+            target.subscribers.remove(item)
+            if not target.subscribers:
+                self._tell_subscribed(target)
+        for subscriber in list(item.subscribers):
+            self._tell_gone(subscriber, item)
+        self._objects.pop(item.id)
+        item.peer.objects.remove(item)
+        if item.path is not None:
+            self._object_event("ubus.object.remove", item)
+            self._paths.pop(item.path)
+        if item.kind:
+            item.kind.users -= 1
+            if not item.kind.users:
+                self._types.pop(item.kind.id)
+
+    # Subscriptions.
+
+    def _own(self, peer, attributes):
+        """(the peer's object, the target's number) of a request about a subscription, or (a status, None)."""
+        if wire.A_OBJID not in attributes or wire.A_TARGET not in attributes:
+            return INVALID_ARGUMENT, None
+        item = self._objects.get(attributes[wire.A_OBJID])
+        if item is None:
+            return NOT_FOUND, None
+        if item.peer is not peer:
+            return INVALID_ARGUMENT, None
+        return item, attributes[wire.A_TARGET]
+
+    def _subscribe(self, peer, message, attributes):
+        item, number = self._own(peer, attributes)
+        if number is None:
+            return item
+        target = self._objects.get(number)
+        if target is None:
+            return NOT_FOUND
+        if target.peer is peer or len(item.targets) >= MAX_RELATIONS:
+            return INVALID_ARGUMENT
+        if item not in target.subscribers:
+            target.subscribers.append(item)
+            item.targets.append(target)
+            if len(target.subscribers) == 1:
+                self._tell_subscribed(target)
+        return OK
+
+    def _unsubscribe(self, peer, message, attributes):
+        item, number = self._own(peer, attributes)
+        if number is None:
+            return item
+        for target in item.targets:
+            if target.id == number:
+                item.targets.remove(target)
+                target.subscribers.remove(item)
+                if not target.subscribers:
+                    self._tell_subscribed(target)
+                return OK
+        return NOT_FOUND
+
+    def _tell_subscribed(self, item):
+        """To the owner: whether anybody is subscribed."""
+        item.seq = (item.seq + 1) & 0xFFFF
+        attributes = [(wire.A_OBJID, item.id), (wire.A_ACTIVE, bool(item.subscribers))]
+        self._send(item.peer, wire.NOTIFY, item.seq, 0, wire.pack_attributes(attributes))
+
+    def _tell_gone(self, subscriber, item):
+        """To a subscriber: the object is gone."""
+        subscriber.targets.remove(item)
+        subscriber.seq = (subscriber.seq + 1) & 0xFFFF
+        attributes = [(wire.A_OBJID, subscriber.id), (wire.A_TARGET, item.id)]
+        self._send(subscriber.peer, wire.UNSUBSCRIBE, subscriber.seq, 0, wire.pack_attributes(attributes))
+
+    def _notify(self, peer, message, attributes):
+        number, method = attributes.get(wire.A_OBJID), attributes.get(wire.A_METHOD)
+        if number is None or method is None:
+            return INVALID_ARGUMENT
+        item = self._objects.get(number)
+        if item is None:
+            return NOT_FOUND
+        if item.peer is not peer:
+            return PERMISSION_DENIED
+        no_reply = attributes.get(wire.A_NO_REPLY, False)
+        subscribers = list(item.subscribers)
+        if not no_reply:
+            numbers = wire.pack_numbers([subscriber.id for subscriber in subscribers])
+            answer = [(wire.A_OBJID, item.id), (wire.A_SUBSCRIBERS, numbers), (wire.A_STATUS, OK)]
+            self._send(peer, wire.STATUS, message.seq, message.peer, wire.pack_attributes(answer))
+        for subscriber in subscribers:
+            self._forward(peer, subscriber, method, message.seq, attributes.get(wire.A_DATA), True, no_reply)
+        return _NO_STATUS
+
+    # Objects of the broker itself.
+
+    def _event_call(self, peer, method, data):
+        if method not in ("register", "send"):
+            return INVALID_COMMAND
+        if not peer.trusted:
+            return PERMISSION_DENIED
+        if data is None:
+            return INVALID_ARGUMENT
+        return self._register(peer, blob.decode(data)) if method == "register" else self._event(peer, data)
+
+    def _register(self, peer, args):
+        pattern, number = args.get("pattern"), args.get("object")
+        if not isinstance(pattern, str) or not isinstance(number, int):
+            return INVALID_ARGUMENT
+        number &= 0xFFFFFFFF
+        if number < wire.OBJECT_MAX or not pattern:
+            return PERMISSION_DENIED
+        item = self._objects.get(number)
+        if item is None:
+            return NOT_FOUND
+        if item.peer is not peer:
+            return PERMISSION_DENIED
+        if pattern not in item.patterns:
+            if len(item.patterns) >= MAX_RELATIONS:
+                return NO_MEMORY
+            item.patterns.append(pattern)
+        return OK
+
+    def _event(self, peer, data):
+        name, body = _event_fields(data)
+        if name is None or body is None:
+            return INVALID_ARGUMENT
+        if name.startswith("ubus."):
+            return PERMISSION_DENIED
+        self._send_event(peer, name, body)
+        return OK
+
+    def _object_event(self, name, item):
+        fields = [("id", blob.Typed(blob.INT32, item.id)), ("path", item.path)]
+        self._send_event(None, name, blob.encode(fields))
+
+    def _send_event(self, sender, name, body):
+        """To each object that has a pattern for it once, and not to the one who sent it."""
+        for item in list(self._objects.values()):
+            if item.peer is sender or not _listens(item, name):
+                continue
+            self._event_seq = (self._event_seq + 1) & 0xFFFF
+            attributes = [(wire.A_OBJID, item.id), (wire.A_METHOD, name), (wire.A_DATA, body)]
+            self._send(item.peer, wire.INVOKE, self._event_seq, 0, wire.pack_attributes(attributes), True)
+
+    def _monitor_call(self, peer, method):
+        if not peer.trusted:
+            return PERMISSION_DENIED
+        if method not in ("add", "remove"):
+            return METHOD_NOT_FOUND
+        peer.monitors = method == "add"
+        return OK
+
+
+def _listens(item, name):
+    for pattern in item.patterns:
+        if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
+            return True
+    return False
+
+
+def _event_fields(data):
+    """(name, data as bytes) of an event that is sent on as it came, or None for what is missing."""
+    name = body = None
+    for field, raw in blob.names(data):
+        kind, payload = blob.payload(raw)
+        if field == "id" and kind == blob.STRING:
+            name = blob.text(payload[:-1])
+        elif field == "data" and kind == blob.TABLE:
+            body = payload
+    return name, body
+
+
+def _new_id(taken):
+    """Random, as those of ubusd are: an old number means nobody, instead of somebody else."""
+    while True:
+        number = struct.unpack("I", os.urandom(4))[0]
+        if number >= wire.OBJECT_MAX and number not in taken:
+            return number
+
+
+def _account(path, number):
+    """The name of an account or group, or its number where it has none."""
+    try:
+        with open(path) as file:
+            for line in file:
+                fields = line.split(":")
+                if len(fields) > 2 and fields[2] == str(number):
+                    return fields[0]
+    except (OSError, UnicodeError):
+        pass
+    return str(number)
+
+
+def _make_directory(path):
+    directory = path[: path.rfind("/")] if "/" in path[1:] else ""
+    if not directory:
+        return
+    try:
+        os.mkdir(directory)
+    except OSError:
+        pass  # it is there, or listening will say what is wrong

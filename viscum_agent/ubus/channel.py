@@ -1,0 +1,103 @@
+"""One end of a ubus connection: a non-blocking socket, messages in, a bounded queue of messages out."""
+
+from .. import compat
+from .status import UbusError
+from .wire import Stream
+
+READ = 65536  # bytes at a time: others get their turn
+_JOIN = 4096  # small messages are queued together up to this size, so that a queue has few pieces
+
+
+class Channel:
+    """`ended` says why nothing more comes or goes ("" while it works); whoever owns the channel closes it then."""
+
+    def __init__(self, fd, message_limit=None):
+        self.fd = fd
+        self.ended = ""
+        self.queued = 0  # bytes
+        self._stream = Stream(message_limit) if message_limit else Stream()
+        self._queue = []
+        self._sent = 0  # of the first in the queue
+
+    def close(self):
+        if self.fd >= 0:
+            compat.fd_close(self.fd)
+        self.fd = -1
+        self.ended = self.ended or "closed"
+        self._forget()
+
+    def _forget(self):
+        self._queue = []
+        self._sent = self.queued = 0
+
+    def end(self, reason):
+        """Gives the connection up; what waits is forgotten."""
+        self.ended = reason
+        self._forget()
+
+    def send(self, data, limit):
+        """Sends now what the socket takes and queues the rest; False if that would make more than `limit` bytes."""
+        if self.ended:
+            return False
+        if self.queued:
+            if self.queued + len(data) > limit:
+                return False
+            self._append(data)
+            return True
+        count = self._write(data)
+        if count < len(data) and not self.ended:
+            self._append(data if count == 0 else data[count:])
+        return not self.ended
+
+    def _append(self, data):
+        self.queued += len(data)
+        # Not to the first one, of which a part may be sent already.
+        if len(self._queue) > 1 and len(self._queue[-1]) + len(data) <= _JOIN:
+            self._queue[-1] += data
+            return
+        self._queue.append(data)
+
+    def _write(self, data):
+        try:
+            return compat.fd_send(self.fd, data)
+        except OSError as error:
+            self.end(compat.strerror(error.errno))
+            return 0
+
+    def flush(self):
+        """Sends what waits, as far as the socket takes it."""
+        while self._queue:
+            data = self._queue[0]
+            count = self._write(memoryview(data)[self._sent :])
+            if self.ended or count == 0:
+                return
+            self.queued -= count
+            self._sent += count
+            if self._sent == len(data):
+                self._queue.pop(0)
+                self._sent = 0
+
+    def receive(self):
+        """Reads once."""
+        if self.ended:
+            return
+        try:
+            data = compat.fd_receive(self.fd, READ)
+        except OSError as error:
+            self.end(compat.strerror(error.errno))
+            return
+        if data is None:
+            return
+        if not data:
+            self.end("the other side closed the connection")
+            return
+        self._stream.feed(data)
+
+    def next(self):
+        """The next message that was received, or None. What came before the end of the connection still counts."""
+        try:
+            return self._stream.next()
+        except UbusError as error:
+            self.end(str(error.args[0]))
+            self._stream = Stream()
+            return None

@@ -1,0 +1,697 @@
+"""The agent's client of ubusd or of the broker: it never waits.
+
+Whoever owns the loop polls `fd` for POLLIN while `wants_read` and POLLOUT while `wants_write`, calls `on_readable` (also
+for POLLHUP and POLLERR) and `on_writable`, and `tick(now)` when `next_timeout()` has come (seconds of compat.monotonic,
+None for never). It connects by itself, again and again, and after each connection publishes its objects, listens and
+subscribes again: ubusd forgets all of it when it restarts.
+
+Errors of peers come as the first argument of a callback: None, or a UbusError whose `code` is a status. A callback may
+be called before the function that it was given to returns. What can't be sent at all raises UbusError at once.
+"""
+
+from collections import namedtuple
+
+from .. import compat
+from . import blob, wire
+from .channel import Channel
+from .status import (
+    CONNECTION_FAILED,
+    INVALID_ARGUMENT,
+    METHOD_NOT_FOUND,
+    NO_MEMORY,
+    NOT_FOUND,
+    OK,
+    PARSE_ERROR,
+    TIMEOUT,
+    UNKNOWN_ERROR,
+    TooLargeError,
+    UbusError,
+    UbusStatus,
+    text,
+)
+
+SOCKET = "/var/run/ubus/ubus.sock"  # UBUS_UNIX_SOCKET in CMakeLists.txt of ubus
+
+# Seconds. libubus tries again every second; here a socket that is back is taken sooner, one that stays away costs less.
+RETRY_FIRST = 0.2
+RETRY_LAST = 5.0
+HELLO_TIMEOUT = 5.0  # ubusd says hello at once
+TIMEOUT_DEFAULT = 30.0  # what the `ubus` command waits
+
+# Bytes waiting for a ubusd that does not read. Over HIGH no further calls are taken in, so what waits stays below HIGH
+# and one answer. Notifications and events over NOTIFY_LIMIT are left out: the next one says more than a stale one.
+HIGH = 256 * 1024
+NOTIFY_LIMIT = 256 * 1024
+QUEUE_LIMIT = HIGH + 2 * wire.MAX_MESSAGE
+PENDING_LIMIT = 1024  # requests that wait for an answer
+REPLY_LIMIT = 4 * wire.MAX_MESSAGE  # bytes of all parts of one answer
+
+# A handler that returns this answers later, with Request.finish or Request.fail.
+DEFERRED = object()
+
+# `policy` are the arguments: (name, blob type). Others are ignored (uhttpd adds ubus_rpc_session), any may be missing.
+Method = namedtuple("Method", ("handler", "policy"))
+# What a lookup finds: `methods` is {name: {argument: blob type}}.
+Found = namedtuple("Found", ("path", "id", "methods"))
+
+
+class Object:
+    """Something published. `id` is 0 until ubusd knows it."""
+
+    def __init__(self, client, path, methods):
+        self.path = path
+        self.methods = dict(methods)
+        self.id = 0
+        self.has_subscribers = False
+        self.on_subscribers = None  # called with the object when has_subscribers changes
+        self.on_registered = None  # called with an error or None each time that ubusd answered
+        self.signature = blob.encode([(name, blob.Table(method.policy)) for name, method in methods])
+        self._client = client
+        self.removed = False
+        self.retry_at = None
+        self.backoff = 1.0
+
+    def notify(self, kind, data):
+        """Tells the subscribers; False if there are none, or if too much waits already."""
+        if not self.id or not self.has_subscribers:
+            return False
+        body = [(wire.A_OBJID, self.id), (wire.A_METHOD, kind), (wire.A_DATA, blob.encode(data, wire.MAX_DATA))]
+        body.append((wire.A_NO_REPLY, True))
+        return self._client.post(wire.NOTIFY, self.id, body)
+
+    def remove(self):
+        self._client.remove_object(self)
+
+    def receive(self, _method, _data):
+        """For objects without methods: what came for a subscription or a listener."""
+
+
+class Request:
+    """A call that came in. Answer it once: with `finish` or `fail`. `reply` sends a part before that."""
+
+    def __init__(self, client, target, message, attributes):
+        self.user = attributes.get(wire.A_USER, "")
+        self.group = attributes.get(wire.A_GROUP, "")
+        self._client = client
+        self._connection = client.connection
+        self._target = target
+        self._seq = message.seq
+        self._peer = message.peer
+        # ubusd sends events as calls from nobody.
+        self._silent = message.peer == 0 or attributes.get(wire.A_NO_REPLY, False)
+        self.done = False
+
+    def reply(self, data):
+        """Sends data, which may be followed by more. Raises TooLargeError, having sent nothing."""
+        body = [(wire.A_OBJID, self._target), (wire.A_DATA, blob.encode(data, wire.MAX_DATA))]
+        return self._send(wire.DATA, body)
+
+    def finish(self, data=None):
+        if data is not None:
+            self.reply(data)
+        self._status(OK)
+
+    def fail(self, code, message=""):
+        """A status has no room for words, so they go before it as data."""
+        if message and not self.done:
+            self.reply({"message": message})
+        self._status(code)
+
+    def _status(self, code):
+        self._send(wire.STATUS, [(wire.A_STATUS, code), (wire.A_OBJID, self._target)])
+        self.done = True
+
+    def _send(self, kind, body):
+        # Of a connection that is gone, nobody waits for the answer.
+        if self.done or self._silent or self._connection != self._client.connection:
+            return False
+        return self._client.send(wire.pack(kind, self._seq, self._peer, body))
+
+
+class _Pending:
+    """A request that waits for its status."""
+
+    def __init__(self, peer, deadline, callback):
+        self.peer = peer
+        self.deadline = deadline
+        self.callback = callback  # (code, [attributes of each DATA])
+        self.parts = []
+        self.size = 0
+
+
+class _Events(Object):
+    """The one hidden object that all events come to: ubusd sends an event to an object once."""
+
+    def __init__(self, client):
+        super().__init__(client, None, [])
+        self.listeners = []
+        self.patterns = []  # what ubusd was told on this connection
+
+    def receive(self, method, data):
+        for listener in list(self.listeners):
+            if listener in self.listeners and matches(listener.pattern, method):
+                listener.callback(method, data)
+
+
+class Listener:
+    """Events of one pattern."""
+
+    def __init__(self, events, pattern, callback, on_ready):
+        self._events = events
+        self.pattern = pattern
+        self.callback = callback
+        self.on_ready = on_ready
+
+    def remove(self):
+        if self in self._events.listeners:
+            self._events.listeners.remove(self)
+
+
+class Subscription(Object):
+    """Notifications of one object, for as long as it is wanted: the object may come, go and come back."""
+
+    def __init__(self, client, path, callback, on_change):
+        super().__init__(client, None, [])
+        self.target_path = path
+        self.active = False
+        self.listener = None  # that waits for the object
+        self.callback = callback  # (kind, data)
+        self.on_change = on_change  # (active, error)
+
+    def receive(self, method, data):
+        self.callback(method, data)
+
+    def remove(self):
+        self.listener.remove()
+        super().remove()
+
+    def changed(self, active, error=None):
+        if active == self.active and error is None:
+            return
+        self.active = active
+        if self.on_change:
+            self.on_change(active, error)
+
+
+def matches(pattern, name):
+    """Whether a pattern of ubus (a * at its end stands for anything) is meant by a name."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+class Client:
+    """`on_state(connected, reason)` is told about the connection, `on_error(error)` about a fault in a callback."""
+
+    def __init__(self, path=SOCKET, on_state=None, on_error=compat.print_error, reconnect=True):
+        self.path = path
+        self.connection = 0  # counts them
+        self.client_id = 0  # 0: not connected, or ubusd said no hello yet
+        self.dropped = 0  # notifications and events that were left out
+        self._on_state = on_state
+        self._on_error = on_error
+        self._reconnect = reconnect
+        self._channel = None
+        self._seq = 0
+        self._pending = {}
+        self._objects = []
+        self._by_id = {}
+        self._events = None
+        self._next_attempt = 0.0
+        self._backoff = RETRY_FIRST
+        self._hello_deadline = 0.0
+
+    # What the loop needs.
+
+    @property
+    def fd(self):
+        """-1 while there is no connection."""
+        return self._channel.fd if self._channel else -1
+
+    @property
+    def connected(self):
+        return self.client_id != 0
+
+    @property
+    def wants_read(self):
+        return self._channel is not None and self._channel.queued <= HIGH
+
+    @property
+    def wants_write(self):
+        return self._channel is not None and self._channel.queued > 0
+
+    def next_timeout(self):
+        if self._channel is None:
+            return self._next_attempt
+        if self._channel.ended:
+            return 0.0
+        times = [self._pending[seq].deadline for seq in self._pending]
+        times.extend([item.retry_at for item in self._objects if item.retry_at is not None])
+        if not self.client_id:
+            times.append(self._hello_deadline)
+        return min(times) if times else None
+
+    def tick(self, now):
+        if self._channel is None:
+            if self._next_attempt is not None and now >= self._next_attempt:
+                self._connect(now)
+            return
+        if self._channel.ended:
+            self._lost(self._channel.ended)
+            return
+        if not self.client_id and now >= self._hello_deadline:
+            self._lost("no hello came")
+            return
+        for seq in [seq for seq in self._pending if self._pending[seq].deadline <= now]:
+            self._answer(seq, TIMEOUT)
+        for item in [item for item in self._objects if item.retry_at is not None and item.retry_at <= now]:
+            self._register(item)
+
+    def on_readable(self):
+        if self._channel is None:
+            return
+        self._channel.receive()
+        self._take()
+
+    def on_writable(self):
+        if self._channel is None:
+            return
+        self._channel.flush()
+        self._take()
+
+    def close(self):
+        """Ends the connection for good; ubusd removes what was published."""
+        self._next_attempt = None
+        self._reconnect = False
+        if self._channel:
+            self._lost("closed")
+
+    # The connection.
+
+    def _connect(self, now):
+        try:
+            fd = compat.unix_connect(self.path)
+        except OSError as error:
+            self._again(now)
+            self._tell(False, "%s: %s" % (self.path, compat.strerror(error.errno)))
+            return
+        self.connection += 1
+        self._channel = Channel(fd)
+        self._hello_deadline = now + HELLO_TIMEOUT
+
+    def _again(self, now):
+        if not self._reconnect:
+            self._next_attempt = None
+            return
+        self._next_attempt = now + self._backoff
+        self._backoff = min(self._backoff * 2, RETRY_LAST)
+
+    def _lost(self, reason):
+        self._channel.close()
+        self._channel = None
+        self.client_id = 0
+        self.connection += 1
+        self._by_id = {}
+        self._again(compat.monotonic())
+        for item in self._objects:
+            item.id = 0
+            item.retry_at = None
+            self._subscribers(item, False)
+            if isinstance(item, Subscription):
+                self._guard(item.changed, False)
+        for seq in list(self._pending):
+            self._answer(seq, CONNECTION_FAILED)
+        self._tell(False, reason)
+
+    def _tell(self, connected, reason):
+        if self._on_state:
+            self._on_state(connected, reason)
+
+    def _hello(self, message):
+        if self.client_id:
+            return
+        self.client_id = message.peer
+        self._backoff = RETRY_FIRST
+        self._tell(True, "")
+        for item in list(self._objects):
+            if not item.id:
+                self._register(item)
+
+    def _take(self):
+        """Handles what came, while what goes out has room."""
+        connection = self.connection
+        while self._channel.queued <= HIGH:
+            message = self._channel.next()
+            if message is None:
+                break
+            self._dispatch(message)
+            if connection != self.connection:
+                return
+        if self._channel.ended:
+            self._lost(self._channel.ended)
+
+    # Sending.
+
+    def send(self, data, limit=QUEUE_LIMIT):
+        return self._channel is not None and self._channel.send(data, limit)
+
+    def post(self, kind, peer, body):
+        """Sends what nobody waits for."""
+        sent = self.send(wire.pack(kind, self._next_seq(), peer, body), NOTIFY_LIMIT)
+        if not sent:
+            self.dropped += 1
+        return sent
+
+    def _next_seq(self):
+        self._seq = (self._seq + 1) & 0xFFFF
+        while self._seq in self._pending:
+            self._seq = (self._seq + 1) & 0xFFFF
+        return self._seq
+
+    def _ask(self, kind, peer, body, callback, timeout=TIMEOUT_DEFAULT):
+        """Sends a request; `callback(code, [attributes of each answer])`."""
+        if not self.client_id:
+            callback(CONNECTION_FAILED, [])
+            return
+        if len(self._pending) >= PENDING_LIMIT:
+            callback(NO_MEMORY, [])
+            return
+        seq = self._next_seq()
+        data = wire.pack(kind, seq, peer, body)
+        self._pending[seq] = _Pending(peer, compat.monotonic() + timeout, callback)
+        if not self.send(data):
+            self._answer(seq, NO_MEMORY)
+
+    def _answer(self, seq, code):
+        pending = self._pending.pop(seq)
+        self._guard(pending.callback, code, pending.parts)
+
+    def _guard(self, function, *arguments):
+        """Calls what was given to us: its faults are not the connection's."""
+        try:
+            return function(*arguments)
+        except Exception as error:
+            self._on_error(error)
+
+    # Receiving.
+
+    def _dispatch(self, message):
+        if message.kind == wire.HELLO:
+            self._hello(message)
+            return
+        try:
+            attributes = wire.parse(message.body)
+        except UbusError:
+            # One bad message from another program is no reason to leave; whoever waits for it learns of it.
+            if self._waits_for(message):
+                self._answer(message.seq, PARSE_ERROR)
+            return
+        if message.kind == wire.STATUS or message.kind == wire.DATA:
+            self._response(message, attributes)
+            return
+        item = self._by_id.get(attributes.get(wire.A_OBJID, 0))
+        if message.kind == wire.INVOKE:
+            self._invoked(item, message, attributes)
+        elif message.kind == wire.NOTIFY and item:
+            self._subscribers(item, attributes.get(wire.A_ACTIVE, False))
+        elif message.kind == wire.UNSUBSCRIBE and isinstance(item, Subscription):
+            self._guard(item.changed, False)
+
+    def _subscribers(self, item, active):
+        if item.has_subscribers == active:
+            return
+        item.has_subscribers = active
+        if item.on_subscribers:
+            self._guard(item.on_subscribers, item)
+
+    def _waits_for(self, message):
+        pending = self._pending.get(message.seq)
+        return pending is not None and pending.peer == message.peer and message.kind in (wire.STATUS, wire.DATA)
+
+    def _response(self, message, attributes):
+        if not self._waits_for(message):
+            return
+        pending = self._pending[message.seq]
+        if message.kind == wire.STATUS:
+            self._answer(message.seq, attributes.get(wire.A_STATUS, INVALID_ARGUMENT))
+            return
+        pending.size += len(message.body)
+        if pending.size > REPLY_LIMIT:
+            self._answer(message.seq, NO_MEMORY)
+            return
+        pending.parts.append(attributes)
+
+    def _invoked(self, item, message, attributes):
+        request = Request(self, attributes.get(wire.A_OBJID, 0), message, attributes)
+        name = attributes.get(wire.A_METHOD)
+        if item is None or name is None:
+            request.fail(NOT_FOUND if item is None else INVALID_ARGUMENT)
+            return
+        try:
+            result = self._handle(item, name, attributes.get(wire.A_DATA, b""), request)
+            if result is not DEFERRED and not request.done:
+                request.finish(result)
+        except TooLargeError as error:
+            request.fail(NO_MEMORY, "the answer does not fit into a message: %s" % error.args[0])
+        except UbusError as error:
+            request.fail(error.code, str(error.args[0]))
+        except MemoryError:
+            request.fail(NO_MEMORY)
+        except Exception as error:
+            request.fail(UNKNOWN_ERROR)
+            self._on_error(error)
+
+    def _handle(self, item, name, data, request):
+        if item.path is None:
+            item.receive(name, blob.decode(data))
+            return None
+        method = item.methods.get(name)
+        if method is None:
+            raise UbusStatus(METHOD_NOT_FOUND)
+        return method.handler(name, arguments(method.policy, blob.decode(data)), request)
+
+    # Objects.
+
+    def add_object(self, path, methods):
+        """Publishes an object, now and after every reconnect. `methods` is a list of (name, Method)."""
+        return self._add(Object(self, path, methods))
+
+    def _add(self, item):
+        self._objects.append(item)
+        if self.client_id:
+            self._register(item)
+        return item
+
+    def _register(self, item):
+        item.retry_at = None
+        body = []
+        if item.path is not None:
+            body = [(wire.A_OBJPATH, item.path), (wire.A_SIGNATURE, item.signature)]
+        self._ask(wire.ADD_OBJECT, 0, body, lambda code, parts: self._registered(item, code, parts))
+
+    def _registered(self, item, code, parts):
+        if code == CONNECTION_FAILED:
+            return  # the next connection begins anew
+        number = parts[0].get(wire.A_OBJID, 0) if parts else 0
+        if code != OK or not number:
+            # Somebody else has the name, or no right to it was given: that may change.
+            item.retry_at = compat.monotonic() + item.backoff
+            item.backoff = min(item.backoff * 2, 60.0)
+            if item.on_registered:
+                item.on_registered(UbusStatus(code or NOT_FOUND))
+            return
+        item.backoff = 1.0
+        if item.removed:
+            self._ask(wire.REMOVE_OBJECT, 0, [(wire.A_OBJID, number)], _ignore)
+            return
+        item.id = number
+        self._by_id[number] = item
+        if isinstance(item, _Events):
+            item.patterns = []
+            for listener in list(item.listeners):
+                self._register_pattern(listener)
+        elif isinstance(item, Subscription):
+            self._seek(item)
+        if item.on_registered:
+            item.on_registered(None)
+
+    def remove_object(self, item):
+        item.removed = True
+        if item in self._objects:
+            self._objects.remove(item)
+        if item.id:
+            self._by_id.pop(item.id, None)
+            self._ask(wire.REMOVE_OBJECT, 0, [(wire.A_OBJID, item.id)], _ignore)
+            item.id = 0
+        item.has_subscribers = False
+
+    # Other objects.
+
+    def lookup(self, pattern, callback, timeout=TIMEOUT_DEFAULT):
+        """`callback(error, [Found])`; the pattern is a path, which may end with *, or None for all."""
+        body = [] if pattern is None else [(wire.A_OBJPATH, pattern)]
+        self._ask(wire.LOOKUP, 0, body, lambda code, parts: _looked_up(code, parts, callback), timeout)
+
+    def invoke(self, target, method, args, callback, timeout=TIMEOUT_DEFAULT):
+        """Calls a method of an object (path or id): `callback(error, reply)`. An answer in parts is put together."""
+        data = blob.encode(args or {}, wire.MAX_DATA)
+        if isinstance(target, int):
+            self._invoke(target, method, data, callback, timeout)
+            return
+        deadline = compat.monotonic() + timeout
+
+        def found(error, objects):
+            if error:
+                callback(error, None)
+                return
+            self._invoke(objects[0].id, method, data, callback, max(0.0, deadline - compat.monotonic()))
+
+        self.lookup(target, found, timeout)
+
+    def _invoke(self, number, method, data, callback, timeout):
+        body = [(wire.A_OBJID, number), (wire.A_METHOD, method), (wire.A_DATA, data)]
+        self._ask(wire.INVOKE, number, body, lambda code, parts: _invoked(code, parts, callback), timeout)
+
+    # Events.
+
+    def send_event(self, name, data, callback=None):
+        """Sends an event; with a callback somebody waits for `callback(error, reply)`, without it may be left out."""
+        args = [("id", name), ("data", data if isinstance(data, dict) else blob.Table(data))]
+        if callback:
+            self.invoke(wire.OBJECT_EVENT, "send", args, callback)
+            return True
+        body = [(wire.A_OBJID, wire.OBJECT_EVENT), (wire.A_METHOD, "send")]
+        body.append((wire.A_DATA, blob.encode(args, wire.MAX_DATA)))
+        return self.client_id != 0 and self.post(wire.INVOKE, wire.OBJECT_EVENT, body)
+
+    def listen(self, pattern, callback, on_ready=None):
+        """`callback(name, data)` for each event of others; `on_ready(error)` when ubusd has agreed, or not."""
+        if self._events is None:
+            self._events = _Events(self)
+            self._add(self._events)
+        listener = Listener(self._events, pattern, callback, on_ready)
+        self._events.listeners.append(listener)
+        if self._events.id:
+            self._register_pattern(listener)
+        return listener
+
+    def _register_pattern(self, listener):
+        def registered(error, _):
+            if listener.on_ready:
+                listener.on_ready(error)
+
+        events = self._events
+        if listener.pattern in events.patterns:
+            registered(None, None)
+            return
+        events.patterns.append(listener.pattern)
+        # ubusd wants an int32 here, also for numbers that look negative in it.
+        args = [("object", blob.Typed(blob.INT32, events.id)), ("pattern", listener.pattern)]
+        self.invoke(wire.OBJECT_EVENT, "register", args, registered)
+
+    # Subscriptions.
+
+    def subscribe(self, path, callback, on_change=None):
+        """`callback(kind, data)` for each notification of an object; `on_change(active, error)` as it comes and goes."""
+        subscription = Subscription(self, path, callback, on_change)
+        # The listener first: an object that appears after the lookup is not missed.
+        subscription.listener = self.listen("ubus.object.add", lambda _, data: self._appeared(subscription, data))
+        return self._add(subscription)
+
+    def _appeared(self, subscription, data):
+        if data.get("path") == subscription.target_path and subscription.id:
+            self._attach(subscription, data.get("id", 0) & 0xFFFFFFFF)
+
+    def _seek(self, subscription):
+        def found(error, objects):
+            if error is None:
+                self._attach(subscription, objects[0].id)
+            elif error.code not in (NOT_FOUND, CONNECTION_FAILED):
+                subscription.changed(False, error)
+
+        self.lookup(subscription.target_path, found)
+
+    def _attach(self, subscription, target):
+        def subscribed(code, _):
+            if code == OK:
+                subscription.changed(True)
+            elif code not in (NOT_FOUND, CONNECTION_FAILED):
+                subscription.changed(False, UbusStatus(code))
+
+        if subscription.id and not subscription.active:
+            body = [(wire.A_OBJID, subscription.id), (wire.A_TARGET, target)]
+            self._ask(wire.SUBSCRIBE, 0, body, subscribed)
+
+
+def _ignore(_code, _parts):
+    pass
+
+
+def arguments(policy, given):
+    """The declared ones of the arguments that came; raises UbusStatus for one of a wrong type."""
+    found = {}
+    for name, kind in policy:
+        value = given.get(name)
+        if value is None:
+            continue  # null is what JavaScript sends for an argument that it has no value for
+        if not _fits(kind, value):
+            raise UbusStatus(INVALID_ARGUMENT, "%s: not of type %s" % (name, blob.TYPE_NAMES[kind]))
+        found[name] = value
+    return found
+
+
+def _fits(kind, value):
+    # JSON knows one kind of number only, so a width says what is in range and not how it was sent.
+    if kind == blob.BOOL or isinstance(value, bool):
+        return kind == blob.BOOL and isinstance(value, bool)
+    if kind == blob.DOUBLE:
+        return isinstance(value, (int, float))
+    if kind in (blob.INT16, blob.INT32, blob.INT64):
+        limit = {blob.INT16: 1 << 15, blob.INT32: 1 << 31, blob.INT64: 1 << 63}[kind]
+        return isinstance(value, int) and -limit <= value < limit
+    return isinstance(value, {blob.STRING: str, blob.ARRAY: list, blob.TABLE: dict}[kind])
+
+
+def _looked_up(code, parts, callback):
+    if code != OK:
+        callback(UbusStatus(code), [])
+        return
+    found = []
+    try:
+        for part in parts:
+            if wire.A_OBJPATH in part and wire.A_OBJID in part:
+                methods = blob.decode(part.get(wire.A_SIGNATURE, b""))
+                found.append(Found(part[wire.A_OBJPATH], part[wire.A_OBJID], methods))
+    except UbusError as error:
+        callback(error, [])
+        return
+    # An account without any right to an object is not told of it, and not of the fact either.
+    callback(None if found else UbusStatus(NOT_FOUND), found)
+
+
+def _invoked(code, parts, callback):
+    try:
+        reply = _together([blob.decode(part[wire.A_DATA]) for part in parts if wire.A_DATA in part])
+    except UbusError as error:
+        callback(error, None)
+        return
+    if code == OK:
+        callback(None, reply)
+        return
+    message = reply.get("message")
+    callback(UbusStatus(code, message if isinstance(message, str) else text(code)), reply)
+
+
+def _together(parts):
+    """One table of several: tables of the same name are joined, and so are arrays."""
+    if not parts:
+        return {}
+    joined = parts[0]
+    for part in parts[1:]:
+        for name in part:
+            old, new = joined.get(name), part[name]
+            if isinstance(old, dict) and isinstance(new, dict):
+                old.update(new)
+            elif isinstance(old, list) and isinstance(new, list):
+                old.extend(new)
+            else:
+                joined[name] = new
+    return joined

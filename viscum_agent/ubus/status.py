@@ -1,0 +1,62 @@
+"""Status codes, and the errors that this package raises."""
+
+from ..errors import ForeignError
+
+# enum ubus_msg_status in ubusmsg.h of ubus.
+OK = 0
+INVALID_COMMAND = 1
+INVALID_ARGUMENT = 2
+METHOD_NOT_FOUND = 3
+NOT_FOUND = 4
+NO_DATA = 5
+PERMISSION_DENIED = 6
+TIMEOUT = 7
+NOT_SUPPORTED = 8
+UNKNOWN_ERROR = 9
+CONNECTION_FAILED = 10
+NO_MEMORY = 11
+PARSE_ERROR = 12
+SYSTEM_ERROR = 13
+
+_TEXTS = (
+    "no error",
+    "invalid command",
+    "invalid argument",
+    "there is no such method",
+    "there is no such object",
+    "no answer came",
+    "permission denied",
+    "the answer took too long",
+    "not supported",
+    "unknown error",
+    "no connection",
+    "out of memory",
+    "the message could not be read",
+    "system error",
+)
+
+
+def text(code):
+    """What a status code means, in words."""
+    return _TEXTS[code] if 0 <= code < len(_TEXTS) else "status %d" % code
+
+
+class UbusError(ForeignError):
+    """Bytes that are not ubus, or values that ubus has no bytes for. `code` is the status that says so to a peer."""
+
+    code = PARSE_ERROR
+
+
+class TooLargeError(UbusError):
+    """A message over the limit: it has to be split or shortened, nothing of it was sent."""
+
+    code = NO_MEMORY
+
+
+class UbusStatus(UbusError):
+    """A status other than OK, from a peer or for one, and what was said with it."""
+
+    def __init__(self, code, message=""):
+        super().__init__(message or text(code))
+        self.code = code
+        self.message = message or text(code)

@@ -1,0 +1,213 @@
+"""ubus messages: an 8-byte header, then one blob whose attributes say what is meant.
+
+Written from ubusmsg.h and ubusd_proto.c of ubus. The header is u8 version (0), u8 type, be16 sequence number, be32
+peer. The attributes are plain blobs, not blobmsg: the bit "extended" is clear and there are no names.
+"""
+
+import struct
+from collections import namedtuple
+
+from . import blob
+from .status import TooLargeError, UbusError
+
+# enum ubus_msg_type in ubusmsg.h.
+HELLO = 0
+STATUS = 1
+DATA = 2
+PING = 3
+LOOKUP = 4
+INVOKE = 5
+ADD_OBJECT = 6
+REMOVE_OBJECT = 7
+SUBSCRIBE = 8
+UNSUBSCRIBE = 9
+NOTIFY = 10
+MONITOR = 11
+
+# enum ubus_msg_attr in ubusmsg.h. With A_, because some are called as types of messages are.
+A_STATUS = 1
+A_OBJPATH = 2
+A_OBJID = 3
+A_METHOD = 4
+A_OBJTYPE = 5
+A_SIGNATURE = 6
+A_DATA = 7
+A_TARGET = 8
+A_ACTIVE = 9
+A_NO_REPLY = 10
+A_SUBSCRIBERS = 11
+A_USER = 12
+A_GROUP = 13
+
+# enum ubus_monitor_attr in ubusmsg.h: the attributes of a MONITOR message.
+M_CLIENT = 0
+M_PEER = 1
+M_SEND = 2
+M_SEQ = 3
+M_TYPE = 4
+M_DATA = 5
+
+# Objects of ubusd itself (UBUS_SYSTEM_OBJECT_* in ubusmsg.h); other ids are random and not below OBJECT_MAX.
+OBJECT_EVENT = 1
+OBJECT_MONITOR = 3
+OBJECT_MAX = 1024
+
+MAX_MESSAGE = blob.MAX_SIZE  # of the blob; the header comes on top
+# ubusd adds names of user and group when it passes a call on, and a monitor gets the whole wrapped once more; both
+# still have to fit, and libubus loses its place in the stream after a message that doesn't.
+MAX_DATA = MAX_MESSAGE - 1024
+
+HEADER = 8  # bytes
+_HEAD = ">BBHII"  # with the blob's own header
+
+_NUMBER, _TEXT, _FLAG, _RAW = range(4)
+_KINDS = {
+    A_STATUS: _NUMBER,
+    A_OBJPATH: _TEXT,
+    A_OBJID: _NUMBER,
+    A_METHOD: _TEXT,
+    A_OBJTYPE: _NUMBER,
+    A_SIGNATURE: _RAW,
+    A_DATA: _RAW,
+    A_TARGET: _NUMBER,
+    A_ACTIVE: _FLAG,
+    A_NO_REPLY: _FLAG,
+    A_SUBSCRIBERS: _RAW,
+    A_USER: _TEXT,
+    A_GROUP: _TEXT,
+}
+_MONITOR_KINDS = {M_CLIENT: _NUMBER, M_PEER: _NUMBER, M_SEND: _FLAG, M_SEQ: _NUMBER, M_TYPE: _NUMBER, M_DATA: _RAW}
+
+# `body` are the attributes.
+Message = namedtuple("Message", ("kind", "seq", "peer", "body"))
+
+
+def pack(kind, seq, peer, attributes=()):
+    """A message as bytes; `attributes` are (id, value). DATA and SIGNATURE take the bytes that blob.encode gives."""
+    return pack_body(kind, seq, peer, pack_attributes(attributes))
+
+
+def pack_attributes(attributes):
+    """Only the attributes of a message."""
+    return _pack(_KINDS, attributes)
+
+
+def pack_monitor(seq, attributes):
+    """A MONITOR message."""
+    return pack_body(MONITOR, seq, 0, _pack(_MONITOR_KINDS, attributes))
+
+
+def pack_body(kind, seq, peer, body):
+    """A message whose attributes are packed already. Raises TooLargeError."""
+    size = blob.HEADER + len(body)
+    if size > MAX_MESSAGE:
+        raise TooLargeError("a message of %d bytes; %d is the most" % (size, MAX_MESSAGE))
+    return struct.pack(_HEAD, 0, kind, seq, peer, size) + body
+
+
+def pack_numbers(numbers):
+    """The payload of A_SUBSCRIBERS: attributes with id 0."""
+    return b"".join([struct.pack(">II", blob.HEADER + 4, number) for number in numbers])
+
+
+def _pack(kinds, attributes):
+    parts = []
+    for number, value in attributes:
+        _pack_attribute(parts, kinds[number], number, value)
+    return b"".join(parts)
+
+
+def _pack_attribute(parts, kind, number, value):
+    if kind == _NUMBER:
+        payload = struct.pack(">I", value & 0xFFFFFFFF)
+    elif kind == _TEXT:
+        payload = blob.text_bytes(value) + b"\0"
+    elif kind == _FLAG:
+        payload = b"\1" if value else b"\0"
+    else:
+        payload = value
+    parts.append(struct.pack(">I", number << 24 | (blob.HEADER + len(payload) & blob.LENGTH_MASK)))
+    parts.append(payload)
+    parts.append(b"\0" * (-len(payload) & 3))
+
+
+def parse(body):
+    """{attribute: value} of a message; attributes that are not known are left out. Raises UbusError."""
+    return _parse(body, _KINDS)
+
+
+def parse_monitor(body):
+    """{attribute: value} of a MONITOR message."""
+    return _parse(body, _MONITOR_KINDS)
+
+
+def numbers(payload):
+    """The numbers of an A_SUBSCRIBERS."""
+    return [_unpack(_NUMBER, payload, start, end) for _, _, start, end in blob.attributes(payload, 0, len(payload))]
+
+
+def _parse(body, kinds):
+    found = {}
+    for number, _, start, end in blob.attributes(body, 0, len(body)):
+        if number in kinds:
+            found[number] = _unpack(kinds[number], body, start, end)
+    return found
+
+
+def _unpack(kind, body, start, end):
+    if kind == _RAW:
+        return body[start:end]
+    if kind == _NUMBER:
+        if end - start != 4:
+            raise UbusError("a number of %d bytes" % (end - start))
+        return struct.unpack_from(">I", body, start)[0]
+    if kind == _FLAG:
+        if end - start < 1:
+            raise UbusError("a flag of no bytes")
+        return body[start] != 0
+    if end - start < 1 or body[end - 1] != 0:
+        raise UbusError("a text without an end")
+    return blob.text(body[start : end - 1])
+
+
+class Stream:
+    """Bytes in, in whatever pieces; messages out. Holds at most one message that is not complete.
+
+    After a UbusError nothing can be made of the stream any more: where the next message begins is not known.
+    """
+
+    def __init__(self, limit=MAX_MESSAGE):
+        self._limit = limit
+        self._buffer = bytearray()
+        self._start = 0  # of what is not taken yet
+
+    def feed(self, data):
+        if self._start == len(self._buffer):
+            self._buffer = bytearray(data)
+            self._start = 0
+            return
+        if self._start > 65536:
+            self._buffer = self._buffer[self._start :]
+            self._start = 0
+        self._buffer += data
+
+    def next(self):
+        """The next message, None until it is complete."""
+        left = len(self._buffer) - self._start
+        if left < HEADER + blob.HEADER:
+            return None
+        version, kind, seq, peer, word = struct.unpack_from(_HEAD, self._buffer, self._start)
+        size = word & blob.LENGTH_MASK
+        if version != 0:
+            raise UbusError("version %d of the protocol, which is not known" % version)
+        if size < blob.HEADER or size > self._limit:
+            raise UbusError("a message of %d bytes; %d is the most" % (size, self._limit))
+        if left < HEADER + size:
+            return None
+        first = self._start + HEADER + blob.HEADER
+        self._start += HEADER + size
+        body = bytes(memoryview(self._buffer)[first : self._start])
+        if self._start == len(self._buffer):
+            self._buffer = bytearray()
+            self._start = 0
+        return Message(kind, seq, peer, body)

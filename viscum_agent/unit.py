@@ -1,0 +1,224 @@
+"""One service's life in the agent.
+
+    disabled    nothing of it is wanted
+    waiting     it is wanted and can't be: its interface is not there, its configuration has a problem, or an object of
+                somebody else is in the way. Every look at the kernel and every reload tries again.
+    starting    its namespace stands and its program runs, and no check has found it healthy yet
+    healthy     `health_rise` checks in a row were good; the redirect is in
+    bypassed    the program runs and the redirect is out: `health_fall` checks failed, the router is overloaded, or somebody
+                asked for it
+    backoff     the program ended; it is started again after a while (respawn)
+    failed      it ended too often, or can't be started; a reload or `start` tries again
+    stopping    the redirect is out and the program was asked to end; then its objects go
+
+    disabled -> waiting -> starting -> healthy <-> bypassed
+                              ^           |           |
+                              |           v           v
+                              +------- backoff -> failed         any -> stopping -> disabled
+
+The redirect is in only while healthy. Leaving that state takes it out first, whatever else there is to do, since a
+redirect to a program that can't answer is worse than none.
+"""
+
+from . import compat, process, respawn
+from .errors import ViscumError
+from .health import Check
+from .log import ERROR, NOTICE, WARNING
+
+DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healthy"
+BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
+
+EAGER = 0.1  # seconds between checks of a program that is starting
+
+
+class Unit:
+    """`agent` is asked for what concerns others: `withdraw(unit)`, `look_soon(cause)`, `changed(unit)`, `say(...)`."""
+
+    def __init__(self, name, agent):
+        self.name = name
+        self.service = None  # model.Service, as it was last configured
+        self.state = DISABLED
+        self.reason = ""
+        self.pid = 0
+        self.held = False  # somebody said stop
+        self.bypass = ""  # why the redirect stays out although the program is healthy
+        self._agent = agent
+        self._loop = agent.loop
+        self._pidfd = -1
+        self._timer = None
+        self._check = None
+        self._good = self._bad = self._crashes = 0
+        self._started = 0.0
+
+    @property
+    def redirected(self):
+        return self.state == HEALTHY
+
+    def become(self, state, reason=""):
+        """Changes the state; the redirect goes before anybody hears of it."""
+        if (state, reason) == (self.state, self.reason):
+            return
+        before, self.state, self.reason = self.state, state, reason
+        if before == HEALTHY:
+            self._agent.withdraw(self)
+        if state == HEALTHY:
+            self._agent.look_soon("%s is healthy" % self.name)
+        if before != state:
+            severity = WARNING if state in (BYPASSED, BACKOFF) else ERROR if state == FAILED else NOTICE
+            self._agent.say(severity, "%s: %s%s" % (self.name, state, ", " + reason if reason else ""))
+        self._agent.changed(self, before)
+
+    # The program
+
+    def ensure(self, table):
+        """The service's objects stand: its program has to run. `table` is process.processes()."""
+        if self.pid or self.state in (BACKOFF, FAILED, STOPPING):
+            return
+        found = process.pids(self.name, table)
+        if found:
+            self._adopt(process.main_pid(found))
+        else:
+            self.start()
+
+    def _adopt(self, pid):
+        """A program from before this agent: it goes on, with its traffic where a redirect is in."""
+        self._watch(pid)
+        if self._agent.is_redirected(self.name):
+            self.become(HEALTHY, "found running")
+        else:
+            self.become(STARTING, "found running")
+        self._check_after(0)
+
+    def start(self):
+        self._stop_waiting()
+        try:
+            pid = process.spawn(self.service)
+        except (ViscumError, OSError) as error:
+            self.become(FAILED, str(error))
+            return
+        self._watch(pid)
+        self.become(STARTING)
+        self._check_after(EAGER)
+
+    def _watch(self, pid):
+        self.pid = pid
+        self._started = compat.monotonic()
+        self._good = self._bad = 0
+        self._pidfd = compat.pidfd_open(pid)
+        self._loop.add(self._pidfd, lambda _: self._exited())
+
+    def _forget(self):
+        if self._pidfd >= 0:
+            self._loop.remove(self._pidfd)
+            compat.fd_close(self._pidfd)
+        self._pidfd = -1
+        self.pid = 0
+        self._stop_waiting()
+
+    def _stop_waiting(self):
+        self._loop.cancel(self._timer)
+        self._timer = None
+        if self._check:
+            self._check.cancel()
+            self._check = None
+
+    def _exited(self):
+        """The program ended: clients go to the cloud first of all."""
+        pid = self.pid
+        stopping = self.state == STOPPING
+        if not stopping:
+            self.become(BACKOFF, "the program ended")
+        self._forget()
+        words = process.reap(pid)
+        if stopping:
+            self._ended()
+            return
+        process.signal_all(self.name, compat.SIGKILL)  # what it left behind can't answer for it
+        ran = compat.monotonic() - self._started
+        self._crashes, wait = respawn.after_exit(self.service.respawn, self._crashes, ran)
+        if wait < 0:
+            self.become(FAILED, "the program ended %d times in a row, the last time with %s" % (self._crashes, words))
+            return
+        self.become(BACKOFF, "the program ended with %s; it is started again in %d s" % (words, wait))
+        self._timer = self._loop.after(wait, self.start)
+
+    def restart(self, reason):
+        """Ends the program, to be started anew with what is configured now."""
+        self._crashes = 0
+        if not self.pid:
+            self._stop_waiting()
+            self.become(WAITING, reason)
+            self._agent.look_soon(reason)
+            return
+        self.stop(lambda: self._agent.look_soon(reason), reason)
+
+    def stop(self, then, reason=""):
+        """Takes the redirect out, ends the program, and calls `then()` when nothing of it runs any more."""
+        self.become(STOPPING, reason)
+        self._stop_waiting()
+        self._then = then
+        if not process.signal_all(self.name, compat.SIGTERM):
+            self._ended()
+            return
+        patience = self.service.program.term_timeout if self.service else process.TERM_TIMEOUT
+        self._timer = self._loop.after(patience, self._kill)
+        if not self.pid:
+            self._loop.after(EAGER, self._poll_ended)
+
+    def _kill(self):
+        if process.signal_all(self.name, compat.SIGKILL):
+            self._timer = self._loop.after(EAGER, self._kill)
+        elif not self.pid:
+            self._ended()
+
+    def _poll_ended(self):
+        """For processes that are not watched (left over from an agent that was killed)."""
+        if self.state == STOPPING and not process.pids(self.name):
+            self._ended()
+        elif self.state == STOPPING:
+            self._loop.after(EAGER, self._poll_ended)
+
+    def _ended(self):
+        if self.state != STOPPING:
+            return
+        if process.pids(self.name):
+            self._loop.after(EAGER, self._poll_ended)
+            return
+        self._forget()
+        self.become(DISABLED)
+        self._then()
+
+    # Health
+
+    def _check_after(self, seconds):
+        self._loop.cancel(self._timer)
+        self._timer = self._loop.after(seconds, self._begin_check)
+
+    def _begin_check(self):
+        self._check = Check(self._loop, self.service, self._checked)
+
+    def _checked(self, reason):
+        self._check = None
+        health = self.service.health
+        self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
+        if self.state == HEALTHY and self.bypass:
+            self.become(BYPASSED, self.bypass)
+        elif self.state != HEALTHY and self._good >= health.rise:
+            self.become(*((BYPASSED, self.bypass) if self.bypass else (HEALTHY, "")))
+        elif self.state == HEALTHY and self._bad >= health.fall:
+            self.become(BYPASSED, reason)
+        elif self.state == STARTING and reason:
+            self._still_starting(reason)
+        self._check_after(EAGER if self.state == STARTING else health.interval)
+
+    def _still_starting(self, reason):
+        if compat.monotonic() - self._started > self.service.program.start_timeout:
+            self.become(BYPASSED, reason)
+
+    def set_bypass(self, reason):
+        """Keeps the redirect out for a reason, "" to let it in again."""
+        self.bypass = reason
+        if reason and self.state == HEALTHY:
+            self.become(BYPASSED, reason)
+        elif self.state == BYPASSED and self._good >= self.service.health.rise:
+            self.become(*((BYPASSED, reason) if reason else (HEALTHY, "")))
