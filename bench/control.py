@@ -92,7 +92,7 @@ class Bench:
         return [*MICROPYTHON, str(program), "-c", str(self.lab.confdir), *words]
 
     def plan(self, confdir=None):
-        """[(service, command lines)] of what `viscum up` would do; with an empty `confdir`, what it takes to go down."""
+        """[(service, command lines)] of what `viscum up` would do; with an empty `confdir`, of what `down` would."""
         words = [*self.cpython()[:-1], str(confdir or self.lab.confdir), "plan", "--json"]
         return [
             (step["service"], step["commands"])
@@ -123,12 +123,12 @@ class Bench:
 
     def settle(self):
         """Returns when the kernel has taken down every namespace deleted so far (see above)."""
+        ns, router = "settle-" + self.lab.router, self.lab.router
         for _ in range(2):
-            ip("netns", "add", "settle-" + self.lab.router)
-            words = ("link", "add", "settle", "type", "veth", "peer", "name", "eth0", "netns", "settle-" + self.lab.router)
-            ip("-n", self.lab.router, *words)
-            ip("netns", "del", "settle-" + self.lab.router)
-            wait_for(lambda: "settle" not in ip("-n", self.lab.router, "-o", "link"), 60)
+            ip("netns", "add", ns)
+            ip("-n", router, *("link add settle type veth peer name eth0 netns " + ns).split())
+            ip("netns", "del", ns)
+            wait_for(lambda: "settle" not in ip("-n", router, "-o", "link"), 60)
 
 
 def site_packages():
@@ -141,8 +141,8 @@ def configuration(count, netlink="native"):
     text = ["config globals 'globals'\n\toption netlink '%s'\n" % netlink]
     for number in range(count):
         text.append(
-            "config service 'speed%d'\n\toption enabled '1'\n\toption command '/usr/bin/iperf3 -s'\n\tlist device 'lan0'\n"
-            "\tlist dest_ip '198.18.%d.%d'\n\tlist proto 'tcp'\n\tlist dest_port '5201'\n"
+            "config service 'speed%d'\n\toption enabled '1'\n\toption command '/usr/bin/iperf3 -s'\n"
+            "\tlist device 'lan0'\n\tlist dest_ip '198.18.%d.%d'\n\tlist proto 'tcp'\n\tlist dest_port '5201'\n"
             % (number, number // 250, number % 250 + 1)
         )
     return "\n".join(text)
@@ -259,10 +259,11 @@ def measure(lab, count, names, repeat, say):
 
 
 def medians(found):
-    return {
-        name: {verb: Sample(*[statistics.median(column) for column in zip(*samples)]) for verb, samples in verbs.items()}
-        for name, verbs in found.items()
-    }
+    return {name: {verb: _median(verbs[verb]) for verb in verbs} for name, verbs in found.items()}
+
+
+def _median(samples):
+    return Sample(*[statistics.median([sample[place] for sample in samples]) for place in range(len(Sample._fields))])
 
 
 def table(count, repeat, result):
@@ -345,7 +346,8 @@ def main():
             results[count] = medians(measure(lab, count, names, repeat, say))
         print("\n".join(table(count, repeat, results[count])), flush=True)
     print()
-    print(json.dumps({"services": as_json(results), "repeat": options.repeat, "seconds": round(time.monotonic() - begin)}))
+    seconds = round(time.monotonic() - begin)
+    print(json.dumps({"services": as_json(results), "repeat": options.repeat, "seconds": seconds}))
 
 
 if __name__ == "__main__":

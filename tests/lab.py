@@ -17,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 
+from viscum_agent import compat
+
 ROOT = Path(__file__).resolve().parent.parent
 # For services: readable by everybody, unlike a developer's checkout perhaps. Each test run has its own.
 PROGRAMS = Path("/tmp/viscum-lab-%d" % os.getpid())
@@ -202,6 +204,15 @@ def service(name, command, *lines):
     return "\n\t".join(text + list(lines)) + "\n\n"
 
 
+def isolate():
+    """Gives this process mounts of its own with an empty /run/netns: nobody else's services are in the way or in
+    danger, and whatever happens, the names of namespaces end with this process."""
+    compat.unshare(compat.CLONE_NEWNS)
+    run("mount", "--make-rprivate", "/")
+    Path("/run/netns").mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "none", "/run/netns")
+
+
 def ip(*words):
     return run("ip", *words).stdout
 
@@ -220,7 +231,16 @@ def namespaces():
 
 
 def pids_in(ns):
-    return [int(pid) for pid in run("ip", "netns", "pids", ns, check=False).stdout.split()]
+    """The pids in a namespace, but for Viscum's own processes, which go in and out of those of its services."""
+    found = [int(pid) for pid in run("ip", "netns", "pids", ns, check=False).stdout.split()]
+    return [pid for pid in found if "viscum_agent" not in _words(pid)]
+
+
+def _words(pid):
+    try:
+        return Path("/proc/%d/cmdline" % pid).read_text()
+    except OSError:
+        return ""
 
 
 def kill(process):

@@ -6,6 +6,7 @@ is done at once.
 """
 
 from . import compat, process
+from .api import Bus
 from .apply import Applier
 from .diff import kind, removal
 from .errors import ViscumError, problem_text
@@ -13,9 +14,9 @@ from .events import Events
 from .log import ERROR, INFO, NOTICE, WARNING
 from .loop import Loop
 from .observe import observe
-from .plan import Plan, ServicePlan
+from .plan import Plan, ServicePlan, match_text
 from .state import PACKAGE, State
-from .unit import BYPASSED, DISABLED, HEALTHY, STOPPING, WAITING, Unit
+from .unit import BACKOFF, BYPASSED, DISABLED, FAILED, HEALTHY, STOPPING, WAITING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 RETRY = 30  # seconds until another look when something could not be done
@@ -40,9 +41,13 @@ class Agent:
         self._retry_timer = None
         self._said = set()
         self._load = Load()
-        self._leaving = None
+        self._bus = None
+        self._on_bus = None  # nothing was said yet
 
-    def run(self):
+    def run(self, bus=None):
+        """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without."""
+        if bus:
+            self._bus = Bus(self, bus[0], bus[1])
         self._state.__enter__()
         signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
         self.loop.add(signals, lambda _: self._signal(compat.read_signal(signals)))
@@ -53,6 +58,8 @@ class Agent:
         try:
             self.loop.run()
         finally:
+            if self._bus:
+                self._bus.close()
             self._events.close()
             self._state.__exit__(None, None, None)
 
@@ -65,7 +72,10 @@ class Agent:
 
     def _signal(self, number):
         if number == SIGHUP:
-            self.reload()
+            try:
+                self.reload()
+            except ViscumError:
+                pass  # the log has it, and nobody waits for an answer
         elif number in (compat.SIGTERM, SIGINT):
             self.say(NOTICE, "ends; services go on without a watch")
             self.loop.stop()
@@ -152,7 +162,7 @@ class Agent:
             unit = self.units[name]
             if name in stopping:
                 continue
-            if name in broken and name not in state.observed.services:
+            if name in broken and unit.state not in (BACKOFF, FAILED) and name not in self._kept(state):
                 unit.become(WAITING, broken[name])
             if name not in wanted or name in broken:
                 continue
@@ -161,6 +171,10 @@ class Agent:
             unit.ensure(table)
         self.loop.cancel(self._retry_timer)
         self._retry_timer = self.loop.after(RETRY, lambda: self.look_soon("another try")) if result.problems else None
+
+    def _kept(self, state):
+        """Services that go on as they are, because their new configuration has a mistake."""
+        return [name for name in state.configuration.bad if name in state.observed.services]
 
     def _complain(self, problems):
         """Says each problem once, and again only after it was gone."""
@@ -185,8 +199,39 @@ class Agent:
 
     # What people ask for
 
+    def rows(self):
+        """A dict for each service that is in the kernel: name, from (devices), takes, packets, bytes. It looks at the
+        router's own namespace only, so it costs little."""
+        observed = observe(self._state.border.dump(namespaces=False))
+        services = {service.name: service for service in self._state.configuration.services}
+        rows = []
+        for name in sorted(observed.services):
+            counters = observed.counters.get(name)
+            filters = [each.item for each in observed.of(name) if kind(each.item) == "Filter"]
+            matches = services[name].matches if name in services else ()
+            rows.append(
+                {
+                    "name": name,
+                    "from": sorted({item.dev for item in filters}),
+                    "takes": sorted({match_text(match) for match in matches}),
+                    "packets": counters.packets if counters else 0,
+                    "bytes": counters.bytes if counters else 0,
+                }
+            )
+        return rows
+
+    def fresh(self):
+        """The State after another look, which does nothing."""
+        self._state.look()
+        return self._state
+
+    def bus_state(self, connected, reason):
+        if connected != self._on_bus:
+            self.say(NOTICE, "is on ubus" if connected else "is not on ubus: %s" % reason)
+        self._on_bus = connected
+
     def reload(self):
-        """Reads the configuration anew. Raises ConfigError, and goes on with the old one, when the file can't be read."""
+        """Reads the configuration anew. Raises ConfigError, and goes on with the old one, when it can't be read."""
         try:
             self._state.reload()
         except ViscumError as error:
@@ -195,13 +240,6 @@ class Agent:
         for unit in self.units.values():
             unit.retry()
         self.look("reload")
-
-    def stop_all(self, then):
-        """Takes every service down; `then()` when all are."""
-        for unit in self.units.values():
-            unit.held = True
-        self._leaving = then
-        self.look("stop")
 
     # Overload
 
@@ -220,7 +258,7 @@ class Agent:
 
 
 class Load:
-    """The share of its CPUs that the router was busy with since the last question, in per cent (proc(5), /proc/stat)."""
+    """The share of its CPUs that the router was busy with since the last question, in per cent (proc(5), stat)."""
 
     def __init__(self):
         self._last = self._read()

@@ -55,7 +55,7 @@ class Applier:
         self._problems.append(Problem(kind_of_error, name, where, text))
 
     def _take_down(self, names, observed):
-        """Clients go to the cloud first, then the program ends; at last the rest goes, that of all services together."""
+        """Clients go to the cloud first, then the program ends; last goes the rest, that of all services together."""
         quiet = [name for name in names if self._guard(name, lambda name=name: self._withdraw(name, observed.of(name)))]
         rest = []
         for name in quiet:
@@ -109,13 +109,23 @@ class Applier:
         self._guard(name, lambda: self._border.apply(operations))
 
     def _settle(self, wanted, failed, before, keep):
-        """One look at the result: takes away shared objects that nobody needs, and finds what is not as planned."""
-        now = observe(self._border.dump())
+        """Looks at the result: takes away shared objects that nobody needs, and does once more what is not as planned.
+
+        Somebody else may have changed something while we worked. What is still not there after that, the kernel has
+        silently not done.
+        """
         good = [wanted[name] for name in wanted if name not in failed]
-        surplus = _surplus(good, list(keep) + failed, now)
+        now = observe(self._border.dump())
+        late = [part for part in good if diff(part.items, now.of(part.service.name))]
+        shared = [found.item for found in now.shared]
+        again = [part for part in late if self._bring_up(part, now, shared)]
+        if late:
+            now = observe(self._border.dump())
+        failed = failed + [part.service.name for part in late if part not in again]
+        surplus = _surplus([part for part in good if part.service.name not in failed], list(keep) + failed, now)
         if surplus:
             self._guard("", lambda: self._border.apply(surplus))
-        for part in good:
+        for part in again:
             name = part.service.name
             left = diff(part.items, now.of(name))
             if left:

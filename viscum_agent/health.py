@@ -3,8 +3,9 @@
 The check is a client inside the service's namespace, so neither the redirect nor the router's firewall has a part in
 it.
 
-    tcp    a connection is accepted
-    udp    no "port unreachable" comes back for an empty datagram: all that can be said without knowing the protocol
+    tcp    a connection is made and taken: the kernel makes it for a program that hangs as well, so it counts only when
+           the program has accepted what waits
+    udp    no "port unreachable" comes back for an empty datagram, and the program has read what waits
     exec   a command, run like the program, ends with exit code 0
     none   it runs, so it is healthy
 """
@@ -16,6 +17,7 @@ from .loop import POLLIN, POLLOUT
 from .objects import ns_name
 
 STREAM, DATAGRAM = 1, 2  # SOCK_STREAM, SOCK_DGRAM; mips swaps them: compat knows
+POLL = 0.02  # seconds between two looks at what waits
 UDP_PATIENCE = 0.2  # seconds for an ICMP error to cross the namespace's loopback
 
 
@@ -28,7 +30,7 @@ def kind_of(service):
 
 
 def target_of(service):
-    """(address, port) that a check talks to: the taken-over address where it is local in the namespace, else loopback."""
+    """(address, port) that a check talks to: the taken-over address if it is local in the namespace, else loopback."""
     found = process.listening_ports(service)
     port = service.health.port or (found[0][1] if found else 0)
     for match in service.matches:
@@ -40,8 +42,10 @@ def target_of(service):
 class Check:
     """One check of one service: calls `done(reason)` once, with "" for healthy. `cancel` before that to forget it."""
 
-    def __init__(self, loop, service, done):
+    def __init__(self, loop, service, pid, done):
         self._loop = loop
+        self._program = pid
+        self._give_up = compat.monotonic() + service.health.timeout
         self._service = service
         self._done = done
         self._socket = None
@@ -70,13 +74,14 @@ class Check:
         self._timer = self._loop.after(0, lambda: self._finish(""))
 
     def _tcp(self):
-        self._connect(STREAM, POLLOUT, self._service.health.timeout, "does not answer within %d s")
+        self._connect("tcp", STREAM, POLLOUT, self._service.health.timeout)
 
     def _udp(self):
-        self._connect(DATAGRAM, POLLIN, UDP_PATIENCE, "")
+        self._connect("udp", DATAGRAM, POLLIN, UDP_PATIENCE)
 
-    def _connect(self, kind, events, patience, late):
+    def _connect(self, protocol, kind, events, patience):
         address, port = target_of(self._service)
+        where = "%s port %d" % (protocol, port)
         try:
             with Visit() as visit:
                 visit.enter(ns_name(self._service.name))
@@ -84,20 +89,31 @@ class Check:
             if kind == DATAGRAM:
                 self._socket.send(b"")
         except OSError as error:
-            reason = "port %d: %s" % (port, compat.strerror(error.errno))
+            reason = "%s: %s" % (where, compat.strerror(error.errno))
             self._timer = self._loop.after(0, lambda: self._finish(reason))
             return
-        self._loop.add(self._socket.fileno(), lambda _: self._connected(port), events)
-        text = "port %d " % port + late % patience if late else ""
-        self._timer = self._loop.after(patience, lambda: self._finish(text))
+        self._loop.add(self._socket.fileno(), lambda _: self._connected(where, protocol, port), events)
+        silent = (lambda: self._finish("%s does not answer" % where)) if kind == STREAM else None
+        self._timer = self._loop.after(patience, silent or (lambda: self._taken(where, protocol, port)))
 
-    def _connected(self, port):
+    def _connected(self, where, protocol, port):
         try:
             compat.connected(self._socket)
         except OSError as error:
-            self._finish("port %d: %s" % (port, compat.strerror(error.errno)))
+            self._finish("%s: %s" % (where, compat.strerror(error.errno)))
             return
-        self._finish("")
+        self._loop.remove(self._socket.fileno())
+        self._loop.cancel(self._timer)
+        self._taken(where, protocol, port)
+
+    def _taken(self, where, protocol, port):
+        """Healthy when nothing waits for the program any more; looks again until the time is over."""
+        if not process.sockets(self._program).get((protocol, port)):
+            self._finish("")
+        elif compat.monotonic() >= self._give_up:
+            self._finish("%s: the program takes nothing in" % where)
+        else:
+            self._timer = self._loop.after(POLL, lambda: self._taken(where, protocol, port))
 
     def _exec(self):
         try:

@@ -1,4 +1,4 @@
-"""What the agent says: to the system log, and to stderr for a person who runs it by hand. `logging` costs too much memory."""
+"""What the agent says: to the system log, and to stderr for a person. `logging` costs too much memory."""
 
 import sys
 

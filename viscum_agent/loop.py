@@ -19,6 +19,7 @@ class Loop:
         self._number = 0
         self._on_error = on_error
         self._running = False
+        self.prepare = []  # called before each wait: for what has to say anew what it waits for
 
     def add(self, fd, callback, events=POLLIN):
         """Calls `callback(events)` whenever the descriptor is ready; also to change what is waited for."""
@@ -59,6 +60,8 @@ class Loop:
 
     def step(self):
         """Waits for the next thing to happen and deals with it."""
+        for prepare in self.prepare:
+            self._call(prepare)
         for fd, events in [each[:2] for each in self._poll.poll(self._patience())]:
             callback = self._callbacks.get(fd)  # an earlier callback may have taken it away
             if callback:

@@ -9,8 +9,9 @@ from collections import namedtuple
 
 from . import schema
 from .errors import CONFIG, Problem
+from .respawn import Respawn
 
-Settings = namedtuple("Settings", ("enabled", "datapath", "pool", "netlink"))
+Settings = namedtuple("Settings", ("enabled", "datapath", "pool", "netlink", "bypass_load"))
 
 # What runs: `command` a list of words, `env` a list of NAME=value, times in seconds, `group` may be None.
 Program = namedtuple("Program", ("command", "env", "user", "group", "workdir", "start_timeout", "term_timeout"))
@@ -19,8 +20,25 @@ Program = namedtuple("Program", ("command", "env", "user", "group", "workdir", "
 # for any; `dport` (low, high) or None for any; `to_port` is where the program listens, 0 for the same port.
 Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port"))
 
+# How the agent asks for health: times in seconds, `command` words, `port` 0 for the matched one.
+Health = namedtuple("Health", ("kind", "port", "command", "interval", "timeout", "rise", "fall"))
+
 Service = namedtuple(
-    "Service", ("name", "enabled", "program", "interfaces", "devices", "matches", "datapath", "rewrite", "reply", "mtu")
+    "Service",
+    (
+        "name",
+        "enabled",
+        "program",
+        "interfaces",
+        "devices",
+        "matches",
+        "datapath",
+        "rewrite",
+        "reply",
+        "mtu",
+        "health",
+        "respawn",
+    ),
 )
 
 # `services` in file order, the disabled ones too, whatever else their sections say; `bad` are the names of the service
@@ -95,7 +113,8 @@ def _refuse_same_names(services, problems):
 
 
 def _settings(values):
-    return Settings(values["enabled"], values["datapath"], tuple(values["pool"]), values["netlink"])
+    pool = tuple(values["pool"])
+    return Settings(values["enabled"], values["datapath"], pool, values["netlink"], values["bypass_load"])
 
 
 def _assign_redirects(redirects, services, problems, package):
@@ -148,8 +167,27 @@ def _service(part, extra):
         values["rewrite"],
         values["reply"],
         values["mtu"] or 0,
+        _health(part, bad),
+        Respawn(values["respawn_threshold"], values["respawn_timeout"], values["respawn_retry"]),
     )
     return service, problems
+
+
+def _health(part, bad):
+    values = part.values
+    kind = values["healthcheck"]
+    command = _words(part, "health_command", bad)
+    if kind == "exec" and not command and not _broken(part, "health_command"):
+        bad("health_command", "is missing: name the command that checks, with its whole path, or another healthcheck")
+    return Health(
+        kind,
+        values["health_port"] or 0,
+        command,
+        values["health_interval"],
+        values["health_timeout"],
+        values["health_rise"],
+        values["health_fall"],
+    )
 
 
 def _all_matches(parts, bad):
@@ -175,21 +213,25 @@ def _too_many(count):
 
 
 def _command(part, bad):
-    words = part.values["command"]
-    if _broken(part, "command"):
-        return ()
-    if not words:
+    if not part.values["command"] and not _broken(part, "command"):
         bad("command", "is missing: name the program to run, with its whole path")
+    return _words(part, "command", bad)
+
+
+def _words(part, option, bad):
+    """A command as a tuple of words; () for none, and for one with a mistake."""
+    words = part.values[option]
+    if not words or _broken(part, option):
         return ()
-    if isinstance(part.section.options.get("command"), str):
+    if isinstance(part.section.options.get(option), str):
         try:
             words = split_words(words[0])
         except ValueError as error:
-            bad("command", str(error.args[0]))
+            bad(option, str(error.args[0]))
             return ()
     if not words or not words[0].startswith("/"):
-        shown = schema.shown(words[0] if words else part.values["command"][0])
-        bad("command", "%s is not an absolute path; write the whole path of the program (/usr/bin/iperf3)" % shown)
+        shown = schema.shown(words[0] if words else part.values[option][0])
+        bad(option, "%s is not an absolute path; write the whole path of the program (/usr/bin/iperf3)" % shown)
     return tuple(words)
 
 

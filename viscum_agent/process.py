@@ -30,13 +30,20 @@ class ProgramError(ViscumError):
 
 
 def processes():
-    """Maps the identity of a network namespace (netns.identity) to the pids in it, sorted."""
+    """Maps the identity of a network namespace (netns.identity) to the pids that belong there, sorted.
+
+    What has the mounts of this process is only a visitor: an agent or a `viscum` that reads something there. Programs
+    have mounts of their own (enter).
+    """
+    own = os.stat("/proc/self/ns/mnt")[1]
     found = {}
     for name in os.listdir("/proc"):
         if not is_number(name):
             continue
         try:
             status = os.stat("/proc/%s/ns/net" % name)
+            if os.stat("/proc/%s/ns/mnt" % name)[1] == own:
+                continue
         except OSError:
             continue  # gone meanwhile, or a kernel thread
         found.setdefault((status[2], status[1]), []).append(int(name))
@@ -114,21 +121,29 @@ def start(service):
     Raises ConfigError for what the configuration names and the router has not, ProgramError when the program ends or
     does not listen.
     """
-    program = service.program
-    uid, gid = account(program.user, program.group)
-    _check_files(program)
-    environment = {"PATH": PATH, "HOME": "/", "VISCUM_SERVICE": service.name, TAG: tag(program)}
-    for variable in program.env:
-        name, _, value = variable.partition("=")
-        environment[name] = value
-    pid = compat.fork()
-    if pid == 0:
-        _become(service, uid, gid, environment)
+    pid = spawn(service)
     _await(service, pid)
     return pid
 
 
-def _become(service, uid, gid, environment):
+def spawn(service, command=()):
+    """Starts the program of a service, or another command like it (a check), and returns its pid at once."""
+    program = service.program
+    uid, gid = account(program.user, program.group)
+    _check_files(program, command or program.command)
+    environment = {"PATH": PATH, "HOME": "/", "VISCUM_SERVICE": service.name, TAG: tag(program)}
+    for variable in program.env:
+        name, _, value = variable.partition("=")
+        environment[name] = value
+    if command:
+        del environment[TAG]  # it is not the program
+    pid = compat.fork()
+    if pid == 0:
+        _become(service, command or program.command, uid, gid, environment)
+    return pid
+
+
+def _become(service, command, uid, gid, environment):
     """In the child: never returns."""
     try:
         compat.setsid()
@@ -140,7 +155,7 @@ def _become(service, uid, gid, environment):
         compat.no_new_privs()
         compat.default_signals()
         compat.unblock_signals()
-        compat.execve(service.program.command[0], list(service.program.command), environment)
+        compat.execve(command[0], list(command), environment)
     except BaseException as error:  # noqa: B036 (nothing may get out of the child)
         compat.print_error(error)
     finally:
@@ -173,8 +188,8 @@ def _redirect_output():
     compat.dup2(out, 2)
 
 
-def _check_files(program):
-    path = program.command[0]
+def _check_files(program, command):
+    path = command[0]
     try:
         mode = os.stat(path)[0]
     except OSError:
@@ -225,7 +240,7 @@ def _await(service, pid):
     while True:
         ended, status = compat.waitpid(pid, compat.WNOHANG)
         if ended:
-            raise ProgramError("the program ended at once (%s): %s" % (_ending(status), _hint(service)))
+            raise ProgramError("the program ended at once (%s): %s" % (ending(status), _hint(service)))
         if not wanted or any(one in sockets(pid) for one in wanted):
             return
         if compat.monotonic() > give_up:
@@ -235,7 +250,15 @@ def _await(service, pid):
         compat.sleep(POLL)
 
 
-def _ending(status):
+def reap(pid):
+    """How a child that ended did, in words; it is no zombie after this. "" for one that was somebody else's child."""
+    try:
+        return ending(compat.waitpid(pid, compat.WNOHANG)[1])
+    except OSError:
+        return "an unknown result"
+
+
+def ending(status):
     """A wait status in words (wait(2))."""
     if status & 0x7F:
         return "signal %d" % (status & 0x7F)
@@ -264,8 +287,9 @@ def listening_ports(service):
 
 
 def sockets(pid):
-    """The (protocol, port) pairs that are open for clients in the namespace of a process."""
-    found = set()
+    """Maps the (protocol, port) pairs that are open for clients, in the namespace of a process, to what waits in them:
+    for TCP connections that nobody has accepted, for UDP bytes that nobody has read (rx_queue in proc(5))."""
+    found = {}
     for protocol, state in LISTEN.items():
         for version in ("", "6"):
             try:
@@ -275,8 +299,9 @@ def sockets(pid):
                 continue
             for line in lines:
                 fields = line.split()
-                if len(fields) > 3 and fields[3] == state:
-                    found.add((protocol, int(fields[1].split(":")[1], 16)))
+                if len(fields) > 4 and fields[3] == state:
+                    key = (protocol, int(fields[1].split(":")[1], 16))
+                    found[key] = max(found.get(key, 0), int(fields[4].split(":")[1], 16))
     return found
 
 
@@ -285,19 +310,19 @@ def sockets(pid):
 
 def stop(name, term_timeout):
     """Ends every process in a service's namespace: SIGTERM, and SIGKILL for what is left after the time (seconds)."""
-    left = _signal_all(name, compat.SIGTERM)
+    left = signal_all(name, compat.SIGTERM)
     give_up = compat.monotonic() + term_timeout
     while left and compat.monotonic() < give_up:
         _wait(left[0], give_up)
         left = pids(name)
     while left:
-        left = _signal_all(name, compat.SIGKILL)
+        left = signal_all(name, compat.SIGKILL)
         if left:
             _wait(left[0], compat.monotonic() + 1)
             left = pids(name)
 
 
-def _signal_all(name, signal):
+def signal_all(name, signal):
     found = pids(name)
     for pid in found:
         try:

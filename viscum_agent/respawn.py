@@ -11,7 +11,7 @@ Respawn = namedtuple("Respawn", ("threshold", "timeout", "retry"))
 
 
 def after_exit(policy, crashes, ran):
-    """(crashes in a row with this one, seconds until the next start or -1 for never); `ran` is how long it ran, in seconds."""
+    """(crashes in a row with this one, seconds until the next start or -1 for never); `ran` is how long it ran (s)."""
     crashes = crashes + 1 if ran < policy.threshold else 0
     if policy.retry > 0 and crashes > policy.retry:
         return crashes, -1

@@ -226,6 +226,14 @@ GLOBALS = (
         "native",
         "Who speaks to the kernel: Viscum's own packed messages, or the pyroute2 library where it is installed.",
     ),
+    Option(
+        "bypass_load",
+        number(0, 100, "per cent"),
+        False,
+        "0",
+        "While the router's CPU is busier than this, every redirect is out and clients reach the cloud; they come back "
+        "20 per cent below. 0 is never.",
+    ),
 )
 
 MATCH = (
@@ -302,6 +310,38 @@ SERVICE = (
             False,
             "5",
             "How long the program may take to end before it is killed.",
+        ),
+        Option(
+            "healthcheck",
+            choice("auto", "tcp", "udp", "exec", "none"),
+            False,
+            "auto",
+            "How the agent asks whether the program can answer. `tcp` connects, `udp` listens for a refusal, `exec` "
+            "runs `health_command`, `none` is content with a program that runs. `auto` is `tcp` or `udp` on the "
+            "matched port, else `none`.",
+        ),
+        Option("health_port", PORT, False, "", "The port that is asked, where it is not the matched one."),
+        Option(
+            "health_command", TEXT, True, (), "The check of `exec`, written like `command`; exit code 0 is healthy."
+        ),
+        Option("health_interval", number(1, 3600, "seconds"), False, "5", "How long between two checks."),
+        Option("health_timeout", number(1, 600, "seconds"), False, "2", "How long a check may take."),
+        Option("health_rise", number(1, 100, "checks"), False, "1", "Good checks in a row that bring the redirect in."),
+        Option("health_fall", number(1, 100, "checks"), False, "3", "Bad checks in a row that take it out."),
+        Option(
+            "respawn_threshold",
+            number(0, 86400, "seconds"),
+            False,
+            "3600",
+            "A program that ran for less than this counts as crashed when it ends.",
+        ),
+        Option("respawn_timeout", number(0, 3600, "seconds"), False, "5", "How long the agent waits with the restart."),
+        Option(
+            "respawn_retry",
+            number(0, 1000, "crashes"),
+            False,
+            "5",
+            "After more crashes in a row than this the program is left alone; 0 is never.",
         ),
     )
 )

@@ -23,22 +23,26 @@ class State:
         self._confdir = confdir
         self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
         compat.expect(len(self.configuration.services))
-        self._border = None
+        self.border = None
         self.features = None
 
     def __enter__(self):
-        self._border = open_border(self.configuration.settings.netlink)
+        self.border = open_border(self.configuration.settings.netlink)
         return self
 
     def __exit__(self, *_):
-        if self._border:
-            self._border.close()
+        if self.border:
+            self.border.close()
+
+    def reload(self):
+        """Reads the configuration anew; keeps the old one, and raises ConfigError, when that is not possible."""
+        self.configuration = read(uci.load(self._confdir, PACKAGE), PACKAGE)
 
     def look(self):
         """Reads the kernel and plans."""
         if self.features is None:
             self.features = self._features()
-        self.dump = self._border.dump()
+        self.dump = self.border.dump()
         self.observed = observe(self.dump)
         self.facts = facts(self.dump, self.features, interfaces(self._confdir))
         self.plan = plan(self.configuration.services, self.configuration.settings, self.facts, PACKAGE)
@@ -77,7 +81,7 @@ class State:
 
     def _apply(self, chosen, keep, programs):
         timeouts = {service.name: service.program.term_timeout for service in self.configuration.services}
-        applier = Applier(self._border, Programs(timeouts) if programs else None, PACKAGE)
+        applier = Applier(self.border, Programs(timeouts) if programs else None, PACKAGE)
         return applier.run(chosen, self.dump, keep)
 
 

@@ -5,8 +5,8 @@
                 somebody else is in the way. Every look at the kernel and every reload tries again.
     starting    its namespace stands and its program runs, and no check has found it healthy yet
     healthy     `health_rise` checks in a row were good; the redirect is in
-    bypassed    the program runs and the redirect is out: `health_fall` checks failed, the router is overloaded, or somebody
-                asked for it
+    bypassed    the program runs and the redirect is out: `health_fall` checks failed, the router is overloaded, or
+                somebody asked for it
     backoff     the program ended; it is started again after a while (respawn)
     failed      it ended too often, or can't be started; a reload or `start` tries again
     stopping    the redirect is out and the program was asked to end; then its objects go
@@ -195,7 +195,7 @@ class Unit:
         self._timer = self._loop.after(seconds, self._begin_check)
 
     def _begin_check(self):
-        self._check = Check(self._loop, self.service, self._checked)
+        self._check = Check(self._loop, self.service, self.pid, self._checked)
 
     def _checked(self, reason):
         self._check = None
@@ -214,6 +214,13 @@ class Unit:
     def _still_starting(self, reason):
         if compat.monotonic() - self._started > self.service.program.start_timeout:
             self.become(BYPASSED, reason)
+
+    def retry(self):
+        """A reload: what failed is tried again."""
+        self._crashes = 0
+        if self.state in (FAILED, BACKOFF):
+            self._stop_waiting()
+            self.become(WAITING, "the configuration was read again")
 
     def set_bypass(self, reason):
         """Keeps the redirect out for a reason, "" to let it in again."""

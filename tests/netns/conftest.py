@@ -8,7 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from lab import CPYTHON, MICROPYTHON, Lab, namespaces, run  # noqa: E402
+from lab import CPYTHON, MICROPYTHON, Lab, isolate, namespaces, run  # noqa: E402
+
+if os.geteuid() == 0:
+    isolate()
 
 
 def pytest_collection_modifyitems(items):

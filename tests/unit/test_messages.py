@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from unit import messages
 from unit.messages import LINK, OPERATIONS, PAIR
 
 from viscum_agent.kernel import rtnl, script, tc
+from viscum_agent.objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS
 
 RECORDED = Path(__file__).parent / "recorded/iproute2.txt"
 LINES = RECORDED.read_text().splitlines()
@@ -199,3 +201,70 @@ def test_a_message_says_its_length_and_asks_for_an_answer_by_its_number():
 def test_attributes_are_padded_to_four_bytes_but_their_length_is_not():
     assert rtnl.attribute(7, b"abcde") == struct.pack("HH", 9, 7) + b"abcde\0\0\0"
     assert rtnl.attributes(rtnl.attribute(7, b"abcde") + rtnl.attribute(8, b"")) == {7: b"abcde", 8: b""}
+
+
+# What the kernel answers. recorded/kernel.txt has pairs of lines, a name and the body of a message, in hex: Linux 6.12
+# (Debian), x86-64, after the commands for TABLE, EXACT, WIDE, FLOWER6, FLOWER_RANGE, and STRANGER's: tc filter add dev
+# lan0 ingress prio 6 protocol ipv6 flower ip_proto tcp dst_ip 2001:db8::1 tcp_flags 0x2/0x2 action drop
+
+ANSWERS = (Path(__file__).parent / "recorded/kernel.txt").read_text().splitlines()
+ANSWER = dict(zip(ANSWERS[::2], [bytes.fromhex(line) for line in ANSWERS[1::2]], strict=True))
+VSC_A = 71  # its index where the answers were recorded
+
+
+@little_endian
+@pytest.mark.parametrize("name", ["EXACT", "WIDE", "FLOWER6", "FLOWER_RANGE"])
+def test_a_filter_is_read_back_as_it_was_written(name):
+    item = getattr(messages, name)
+    entry = tc.parse_filter(ANSWER[name])
+    assert (entry.index, entry.prio, entry.protocol, entry.kind) == (
+        LAN0,
+        item.prio,
+        PROTOCOLS[item.protocol],
+        item.kind,
+    )
+    assert (entry.classid, entry.divisor, entry.link, entry.packets) == (CLASSID, 0, 0, 0)
+    assert entry.keys == item.keys
+    assert entry.actions == item.actions[:-1] + (("mirred", VSC_A),)
+
+
+@little_endian
+def test_the_handle_tells_the_table_and_the_bucket():
+    assert tc.parse_filter(ANSWER["EXACT"]).handle == 0x7610A800
+    assert tc.parse_filter(ANSWER["table"])[4:8] == (0x76100000, 0, 256, 0)
+    assert tc.parse_filter(ANSWER["link"])[4:8] == (0x80100800, 0, 0, 0x76100000)
+    assert tc.parse_filter(ANSWER["root"]).divisor == 1
+
+
+@little_endian
+def test_the_mark_is_told_by_prio_protocol_and_classid():
+    entry = tc.parse_filter(ANSWER["MARK"])
+    assert (entry.prio, entry.protocol, entry.classid, entry.actions) == (MARK_PRIO, MARK_PROTOCOL, CLASSID, ())
+
+
+@little_endian
+def test_the_head_of_a_prio_is_no_filter():
+    assert tc.parse_filter(ANSWER["head"]) is None
+
+
+@little_endian
+def test_keys_and_actions_that_we_never_write_are_not_understood():
+    entry = tc.parse_filter(ANSWER["STRANGER"])
+    assert (entry.keys, entry.actions, entry.classid) == (None, None, 0)
+
+
+@little_endian
+def test_only_ingress_hooks_count_as_qdiscs():
+    assert tc.parse_qdisc(ANSWER["noqueue"]) is None
+    assert tc.parse_qdisc(ANSWER["clsact"]) == (LAN0, "clsact")
+
+
+@little_endian
+def test_a_message_that_is_cut_off_ends_the_walk():
+    """Lengths that lie must not lead out of the buffer, nor round in it for ever."""
+    whole = ANSWER["WIDE"]
+    for end in range(20, len(whole)):
+        rtnl.attributes(whole[:end], 20)
+    for size in (0, 3, 0xFFFF):
+        assert rtnl.attributes(struct.pack("HH", size, 1) + bytes(8)) == {}
+        assert list(rtnl.messages(struct.pack("IHHII", size, 16, 0, 1, 0) + bytes(8))) == []

@@ -26,110 +26,103 @@ ROOT = Path(__file__).resolve().parents[2]
 BOUNDED = settings(max_examples=120, deadline=None)
 
 # Values that mean something somewhere, and some that come near.
-WORDS = (
-    *(
-        "0",
-        "1",
-        "on",
-        "TRUE",
-        "80",
-        "443",
-        "65535",
-        "65536",
-        "-1",
-        "80-90",
-        "85-95",
-        "90-80",
-        "1-65535",
-        "1400",
-        "1279",
-    ),
-    *("203.0.113.10", "203.0.113.0/24", "203.0.113.1/24", "10.0.0.0/8", "192.168.1.1", "0.0.0.0/0", "128.0.0.0/1"),
-    *("2001:db8::1", "2001:db8::/32", "fe80::1", "ff02::1", "::/0", "2000::/3", "::ffff:1.2.3.4", "64:ff9b::/96"),
-    *("224.0.0.1", "239.0.0.0/8", "255.255.255.255", "127.0.0.1", "169.254.0.0/16", "8000::/1", "fe00::/7", "1::/1"),
-    *("tcp", "udp", "any", "ipv4", "ipv6", "auto", "flower", "u32", "dst", "both", "none", "native", "routed"),
-    *(
-        "lan",
-        "wan",
-        "br-lan",
-        "eth*",
-        "e?h0",
-        "*",
-        "*" * 15,
-        "wg0",
-        "away0",
-        "a",
-        "b",
-        "svc",
-        "nobody",
-        "/bin/x",
-        "A=b",
-    ),
-    *(
-        "/bin/x -a 'b c'",
-        '/bin/x "',
-        "",
-        " ",
-        "it's",
-        "\u00e9\u00a0\u2028",
-        "\x1b[2J",
-        "\x85",
-        "x" * 300,
-        "10.213.0.0/28",
-    ),
+NUMBERS = ("0", "1", "80", "443", "65535", "65536", "-1", "80-90", "85-95", "90-80", "1-65535", "1400", "1279")
+IPV4 = ("203.0.113.10", "203.0.113.0/24", "203.0.113.1/24", "10.0.0.0/8", "192.168.1.1", "10.213.0.0/28")
+IPV6 = ("2001:db8::1", "2001:db8::/32", "2000::/3", "::ffff:1.2.3.4", "64:ff9b::/96")
+REFUSED4 = ("0.0.0.0/0", "128.0.0.0/1", "224.0.0.1", "239.0.0.0/8", "255.255.255.255", "127.0.0.1", "169.254.0.0/16")
+REFUSED6 = ("::/0", "fe80::1", "ff02::1", "8000::/1", "fe00::/7", "1::/1")
+CHOICES = (
+    "tcp",
+    "udp",
+    "any",
+    "ipv4",
+    "ipv6",
+    "auto",
+    "flower",
+    "u32",
+    "dst",
+    "both",
+    "none",
+    "native",
+    "routed",
+    "on",
 )
+NAMES = (
+    "lan",
+    "wan",
+    "br-lan",
+    "eth*",
+    "e?h0",
+    "*",
+    "*" * 15,
+    "wg0",
+    "away0",
+    "a",
+    "b",
+    "svc",
+    "nobody",
+    "/bin/x",
+    "A=b",
+)
+ODD = ("/bin/x -a 'b c'", '/bin/x "', "", " ", "it's", "\u00e9\u00a0\u2028", "\x1b[2J", "\x85", "x" * 300, "TRUE")
+WORDS = NUMBERS + IPV4 + IPV6 + REFUSED4 + REFUSED6 + CHOICES + NAMES + ODD
 ANY_TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12)
 VALUES = st.one_of(st.sampled_from(WORDS), st.sampled_from(WORDS), ANY_TEXT)
 ODD_OPTIONS = st.sampled_from(["dest_prot", "port", "x", "y" * 200, "option", "enable"])
-SECTION_NAMES = st.sampled_from(["a", "b", "svc", "a_service_with_a_name", "a_service_with_a_nose", "n" * 70, None])
 
-DESTINATIONS = st.sampled_from(
-    (
-        *("203.0.113.10", "203.0.113.0/24", "203.0.112.0/20", "198.18.0.0/15", "192.168.1.1", "10.0.0.0/8"),
-        *("2001:db8::1", "2001:db8::/32", "2000::/3"),
-    )
-)
-PORTS = st.sampled_from(["80", "443", "5201", "80-90", "85-95", "1-65535", "1-65534", "1024-65535"])
+# The devices of two of these would have one name (objects.device_name); the last two are too long, and none at all.
+SERVICE_NAMES = ("a", "b", "svc", "camera_10919", "camera_11376", "n" * 70, None)
+OTHER_NAMES = ("more", "r", "g", None, "a")
+
+PORTS = st.sampled_from(["80", "443", "88-89", "80-90", "85-95", "80-95", "1-65535", "1-65534", "1024-65535"])
+SEVERAL_PORTS = st.lists(PORTS, min_size=1, max_size=3)
+DESTINATIONS = ("203.0.113.10", "203.0.113.11", "203.0.113.0/24", "203.0.112.0/20", "198.18.0.0/15", "192.168.1.1")
+ALL_DESTINATIONS = st.sampled_from((*DESTINATIONS, *DESTINATIONS, *IPV6))
+SEVERAL_DESTINATIONS = st.lists(ALL_DESTINATIONS, min_size=1, max_size=3)
 
 
-def right(**more):
-    """Options of a service or a redirect section that are right by themselves."""
-    lists = {
-        "dest_ip": st.lists(DESTINATIONS, min_size=1, max_size=3),
-        "dest_port": st.lists(PORTS, min_size=1, max_size=3),
-    }
-    optional = {
-        "proto": st.sampled_from([["tcp"], ["udp"], ["tcp", "udp"], ["any"]]),
-        "src_ip": st.lists(st.sampled_from(["192.168.1.0/24", "192.168.1.5", "fd00::/8"]), min_size=1, max_size=2),
+def right(fixed, optional):
+    """Options of a service or a redirect section that are right together, nearly always."""
+    ported = {
+        **optional,
+        "proto": st.sampled_from([["tcp"], ["udp"], ["tcp", "udp"]]),
         "target_port": st.sampled_from(["8080", "80"]),
-        "family": st.sampled_from(["any", "ipv4", "ipv6"]),
     }
-    optional.update(more.pop("optional", {}))
+    clients = {
+        "src_ip": st.lists(st.sampled_from(["192.168.1.0/24", "192.168.1.5", "fd00::/8"]), min_size=2, max_size=3)
+    }
+    family = {"family": st.sampled_from(["any", "ipv4", "ipv6"])}
+    both = {**fixed, "dest_ip": SEVERAL_DESTINATIONS, "dest_port": SEVERAL_PORTS}
     return st.one_of(
-        st.fixed_dictionaries({**more, **lists}, optional=optional),
-        st.fixed_dictionaries({**more, "dest_port": lists["dest_port"]}, optional=optional),
-        st.fixed_dictionaries({**more, "dest_ip": lists["dest_ip"]}, optional=optional),
+        st.fixed_dictionaries(both, optional=ported),
+        st.fixed_dictionaries(both, optional={**ported, **clients}),
+        st.fixed_dictionaries({**fixed, "dest_port": SEVERAL_PORTS}, optional={**ported, **family}),
+        st.fixed_dictionaries({**fixed, "dest_ip": SEVERAL_DESTINATIONS, "proto": st.just(["any"])}, optional=optional),
     )
 
 
 SERVICES = right(
-    enabled=st.just("1"),
-    command=st.just("/bin/x"),
-    device=st.sampled_from([["br-lan"], ["br-lan", "eth0"], ["*"], ["e*"], ["lan", "br-lan"]]),
-    optional={
+    {
+        "enabled": st.just("1"),
+        "command": st.just("/bin/x"),
+        "device": st.sampled_from([["br-lan"], ["br-lan"], ["br-lan", "eth0"], ["*"], ["e*"], ["lan", "br-lan"]]),
+    },
+    {
         "interface": st.sampled_from([["lan"], ["lan", "guest"]]),
-        "datapath": st.sampled_from(["auto", "flower", "u32"]),
+        "datapath": st.sampled_from(["auto", "auto", "flower", "u32"]),
         "rewrite": st.sampled_from(["auto", "dst", "both", "none"]),
-        "mtu": st.sampled_from(["576", "1280", "1500", "65535"]),
+        "mtu": st.sampled_from(["1280", "1500", "65535", "1279"]),
     },
 )
-REDIRECTS = right(service=st.sampled_from(["a", "b", "svc", "away"]))
+REDIRECTS = right({"service": st.sampled_from(["a", "b", "svc", "away"])}, {})
 GLOBALS = st.fixed_dictionaries(
     {},
     optional={
-        "enabled": st.sampled_from("01"),
+        "enabled": st.sampled_from("1110"),
         "datapath": st.sampled_from(["auto", "flower", "u32"]),
-        "pool": st.lists(st.sampled_from(["10.213.0.0/28", "10.9.0.0/16", "192.168.0.0/16", "fd00::/64"]), min_size=1),
+        "pool": st.lists(
+            st.sampled_from(["10.213.0.0/28", "10.9.0.0/16", "192.168.0.0/16", "fd00::/64"]), min_size=1, max_size=3
+        ),
     },
 )
 
@@ -139,22 +132,27 @@ def names_of(kind):
 
 
 def spoiled(kind, options):
-    """Options of a section with some of them overwritten by whatever."""
+    """Options of a section, in one of three with some of them overwritten by whatever."""
     keys = st.one_of(names_of(kind), names_of(kind), ODD_OPTIONS)
     values = st.one_of(VALUES, st.lists(VALUES, min_size=1, max_size=4))
-    wrong = st.one_of(st.just({}), st.dictionaries(keys, values, max_size=2))
+    whatever = st.dictionaries(keys, values, min_size=1, max_size=2)
+    destination = st.fixed_dictionaries(
+        {"dest_ip": st.lists(st.sampled_from(REFUSED4 + REFUSED6), min_size=1, max_size=2)}
+    )
+    wrong = st.one_of(st.just({}), st.just({}), st.just({}), whatever, destination)
     return st.tuples(options, wrong).map(lambda both: (kind, {**both[0], **both[1]}))
 
 
-SECTIONS = st.tuples(
-    SECTION_NAMES,
-    st.one_of(
-        spoiled("service", SERVICES),
-        spoiled("service", SERVICES),
-        spoiled("redirect", REDIRECTS),
-        spoiled("globals", GLOBALS),
-        st.tuples(st.sampled_from(["servise", "x", "y" * 99]), st.just({})),
-    ),
+def named(names, content):
+    return st.tuples(st.sampled_from(names), content)
+
+
+SERVICE_SECTIONS = named(SERVICE_NAMES[:5], spoiled("service", SERVICES))
+OTHER_SECTIONS = st.one_of(
+    named(SERVICE_NAMES, spoiled("service", SERVICES)),
+    named(OTHER_NAMES, spoiled("redirect", REDIRECTS)),
+    named(OTHER_NAMES, spoiled("globals", GLOBALS)),
+    named(OTHER_NAMES, st.tuples(st.sampled_from(["servise", "x", "y" * 99]), st.just({}))),
 )
 
 
@@ -173,35 +171,35 @@ def write(sections):
     return "\n".join(lines) + "\n"
 
 
-FILES = st.lists(SECTIONS, max_size=5).map(write)
+def first_of_each_name(sections):
+    found = {}
+    for name, content in sections:
+        found.setdefault(name, content)
+    return list(found.items())
 
-DEVICES = st.fixed_dictionaries(
-    {},
-    optional={
-        "br-lan": st.sampled_from(
-            [Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False)]
-        ),
-        "eth0": st.sampled_from(
-            [
-                Device("eth0", True, 1492, "02:00:00:00:00:02", True, "02:00:00:00:00:01", True),
-                Device("eth0", False, 9000, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False),
-            ]
-        ),
-        "wg0": st.just(Device("wg0", True, 1280, "", False, "", False)),
-        "odd": st.sampled_from(["\u00e9\x1b", "a;reboot", "$(reboot)", "a'b"]).map(
-            lambda name: Device(name, True, 600, "02:00:00:00:00:03", True, "02:00:00:00:00:03", False)
-        ),
-    },
-).map(lambda found: sorted(found.values()))
-NETWORKS = st.lists(
-    st.sampled_from(
-        (
-            *("10.0.0.0/8", "10.213.0.0/17", "10.213.0.4/30", "10.9.0.0/16", "192.168.1.0/24"),
-            *("fd76:7363:756d::/48", "fd00::/8"),
-        )
-    ),
-    max_size=3,
+
+FILES = st.builds(
+    lambda services, others: write(first_of_each_name(services) + others),
+    st.lists(SERVICE_SECTIONS, min_size=2, max_size=4),
+    st.lists(OTHER_SECTIONS, max_size=3),
 )
+
+LAN = Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False)
+ETH0 = Device("eth0", False, 9000, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False)
+PORT = Device("eth0", True, 1492, "02:00:00:00:00:02", True, "02:00:00:00:00:01", True)
+WG0 = Device("wg0", True, 1280, "", False, "", False)
+ODD_DEVICES = [
+    Device(name, True, 600, "02:00:00:00:00:03", True, "", False) for name in ("\u00e9\x1b", "a;reboot", "a'b")
+]
+DEVICES = st.one_of(
+    st.sampled_from([[LAN], [LAN, ETH0], [LAN, ETH0, WG0], [LAN, PORT]]),
+    st.lists(st.sampled_from([LAN, PORT, WG0, *ODD_DEVICES]), unique=True).map(sorted),
+)
+NETWORK_TEXTS = ("10.213.0.0/17", "10.213.0.4/30", "192.168.1.0/24", "10.9.0.0/16", "10.0.0.0/8", "fd76:7363:756d::/48")
+NETWORKS = st.one_of(
+    st.lists(st.sampled_from(NETWORK_TEXTS[:4]), max_size=2), st.lists(st.sampled_from(NETWORK_TEXTS), max_size=3)
+)
+ALL_FEATURES = Features(*[True] * 7)
 FACTS = st.builds(
     Facts,
     DEVICES,
@@ -209,11 +207,11 @@ FACTS = st.builds(
     st.lists(st.sampled_from(["192.168.1.1", "203.0.113.10", "fd00::1"]), max_size=2),
     st.sampled_from([{}, {"lan": ["br-lan"]}, {"lan": ["eth0", "away0"], "guest": ["br-\x1b"]}]),
     st.sampled_from([{}, {"a": ["10.213.0.5/30"], "b": ["10.213.0.5/30", "fd76:7363:756d::5/126", "10.213.0.1/24"]}]),
-    st.lists(st.sampled_from(["vsc-a", "viscum-b", "vsc-other"]), max_size=1),
+    st.sampled_from([[], [], ["vsc-a"], ["viscum-b"]]),
     st.integers(0, 2),
+    st.sampled_from([True, True, False]),
     st.booleans(),
-    st.booleans(),
-    st.one_of(st.just(Features(*[True] * 7)), st.builds(Features, *[st.booleans()] * 7)),
+    st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * 7)),
 )
 
 
@@ -239,7 +237,7 @@ def test_every_problem_can_be_read_and_every_service_is_planned_or_has_one(text,
             service.name in done or service.name in left_out or not (service.enabled and configuration.settings.enabled)
         )
     assert len(done) == len(set(done)) and not set(done) & set(found.skipped + configuration.bad)
-    event("planned" if done else "nothing planned")
+    event("%d planned, %d with problems" % (len(done), len(left_out - {""})))
 
 
 def assert_names_what_it_is_about(where, configuration, text):
@@ -330,10 +328,10 @@ def test_the_usual_router_takes_every_right_service(choices):
 
 @pytest.fixture(scope="module")
 def files():
-    """A few dozen generated files, the same in every run."""
-    found = []
+    """A few dozen generated files, the same in every run; the first two are right."""
+    found = ["", "config globals g\n", "config service s\n"]
 
-    @settings(max_examples=40, database=None, derandomize=True, deadline=None)
+    @settings(max_examples=27, database=None, derandomize=True, deadline=None)
     @given(FILES)
     def collect(text):
         found.append(text)
@@ -342,6 +340,7 @@ def files():
     return found
 
 
+@pytest.mark.timeout(600)  # half a second each; several when the kernel is busy with others' namespaces
 def test_check_ends_with_0_or_1_and_never_with_a_traceback(files, tmp_path):
     codes = set()
     for text in files:

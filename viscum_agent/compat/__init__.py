@@ -35,7 +35,7 @@ NETLINK_GET_STRICT_CHK = 12  # kernel 4.20
 
 # MicroPython's errno module has only some. These are the same everywhere (asm-generic/errno-base.h), and EADDRNOTAVAIL,
 # which mips numbers in its own way, is in the two files.
-EPERM, ENOENT, ESRCH, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 3, 13, 16, 17, 19, 22
+EPERM, ENOENT, ESRCH, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 3, 11, 13, 16, 17, 19, 22
 
 MICROPYTHON = sys.implementation.name == "micropython"
 

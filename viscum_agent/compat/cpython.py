@@ -27,7 +27,7 @@ monotonic, sleep = time.monotonic, time.sleep
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-EADDRNOTAVAIL, EOPNOTSUPP = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP
+EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP, errno.ECONNREFUSED
 O_CREATE = os.O_CREAT
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h

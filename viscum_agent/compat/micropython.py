@@ -89,7 +89,7 @@ def _mips():
 _SYSCALL_BASE = 4000 if _mips() else 0
 
 
-EADDRNOTAVAIL, EOPNOTSUPP = (126, 122) if _mips() else (99, 95)
+EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _mips() else (99, 95, 111)
 EINPROGRESS = 150 if _mips() else 115
 # SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
 SOL_SOCKET, SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _mips() else (1, 4, 0o4000)

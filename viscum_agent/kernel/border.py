@@ -35,11 +35,16 @@ class KernelError(ViscumError):
         self.kind = _kind(code, words)
 
 
+# Words of the kernel's own (net/sched/cls_api.c, sch_api.c) for: somebody's filter has the prio, somebody's qdisc the
+# hook. The second is what kernels say that don't have the first yet (6.12 says it, 6.18 no more).
+_FOREIGN_WORDS = ("Protocol mismatch", "specified priority/protocol not found", "kind does not match", "Exclusivity")
+
+
 def _kind(code, words):
+    if any(some in words for some in _FOREIGN_WORDS):
+        return FOREIGN
     if "not found" in words or "load" in words:  # "TC classifier not found", "Failed to load TC action module"
         return UNSUPPORTED
-    if "Protocol mismatch" in words or "kind does not match" in words or "Exclusivity" in words:
-        return FOREIGN  # somebody's filter has the prio, somebody's qdisc the hook
     return _KINDS.get(code, BUG)
 
 
@@ -188,14 +193,14 @@ class Border:
 
     # Reading
 
-    def dump(self):
-        """A Dump of the router's namespace and of those named viscum-*."""
+    def dump(self, namespaces=True):
+        """A Dump of the router's namespace and (unless told not to look there) of those named viscum-*."""
         dump = Dump()
         try:
             self.dump_network(dump, "")
             self.dump_tc(dump)
             self._dump_sysctls(dump)
-            for ns in netns.ours():
+            for ns in netns.ours() if namespaces else ():
                 self._dump_namespace(dump, ns)
         finally:
             self.visit.home()

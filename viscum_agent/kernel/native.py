@@ -10,7 +10,7 @@ from .netlink import PIPELINE, Socket
 GONE = (compat.ENOENT, compat.ENODEV, compat.ESRCH, compat.EADDRNOTAVAIL)
 
 # Devices that are to go are put into this group, which nobody else uses ("vs"), and deleted together: for each deletion
-# the kernel waits until nobody looks at the device any more (synchronize_net: 35 ms measured), be it of one or of fifty.
+# the kernel waits until nobody looks at the device any more (synchronize_net: 35 ms measured), be it one or fifty.
 # Group and deletion go in one send(), all of which the kernel works through: no device is ever left in the group.
 DOOMED = 0x76730001
 TOGETHER = PIPELINE - 1
@@ -205,8 +205,8 @@ class Native(Border):
     def _empty_table(self, item, index):
         """Takes out what is in a table that was there already.
 
-        Who deletes a prio of u32 does not delete its tables, as long as another prio has u32 filters: they vanish from every
-        dump, and are there again, filters and all, when the prio is (u32_destroy in net/sched/cls_u32.c).
+        Who deletes a prio of u32 does not delete its tables, as long as another prio has u32 filters: they vanish from
+        every dump, and are there again, filters and all, when the prio is (u32_destroy in net/sched/cls_u32.c).
         """
         bodies = self._socket("").dump(lambda seq: tc.filter_dump(index, seq))
         for entry in [entry for entry in [tc.parse_filter(body) for body in bodies] if entry]:
@@ -224,8 +224,8 @@ class Native(Border):
         self._queue("", operation, lambda seq: tc.prio_del(item, index, seq))
 
     def _patiently(self, operation, request):
-        """Deletes a hash table, which the kernel calls busy until it has freed the link (u32_delete_key_work, after a grace
-        period of RCU: some milliseconds)."""
+        """Deletes a hash table, which the kernel calls busy until it has freed the link (u32_delete_key_work, after a
+        grace period of RCU: some milliseconds)."""
         give_up = compat.monotonic() + 1
         while True:
             code, words = self._socket("").transact([request])[0]

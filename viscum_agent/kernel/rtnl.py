@@ -99,7 +99,11 @@ def error(flags, body):
 
 
 def text_of(data):
-    return bytes(data).split(b"\0", 1)[0].decode()
+    """Text up to its NUL. The kernel takes any bytes in a name or alias; what is not UTF-8 is nobody's we know."""
+    try:
+        return bytes(data).split(b"\0", 1)[0].decode()
+    except UnicodeError:
+        return "?"
 
 
 def u32_of(data):
@@ -255,7 +259,7 @@ def route_dump(seq):
 
 
 def parse_route(ns, body):
-    """A RouteEntry of IPv4 or IPv6, or None for what leads to no neighbour: local addresses, broadcast, a cached one."""
+    """A RouteEntry of IPv4 or IPv6, or None for what leads nowhere else: local addresses, broadcast, a cached one."""
     family, length, _, _, table, _, _, kind, flags = struct.unpack_from("BBBBBBBBI", body, 0)
     if kind != RTN_UNICAST or family not in FAMILY or flags & RTM_F_CLONED:
         return None

@@ -337,8 +337,8 @@ def parse_filter(body):
     prio = info >> 16
     protocol = struct.unpack(">H", pack("H", info & 0xFFFF))[0]
     options = attributes(found.get(TCA_OPTIONS, b""))
-    if handle == 0 and not options:
-        return None
+    if handle == 0 and not options and kind in ("u32", "flower"):
+        return None  # for other kinds (matchall) a split dump may have nothing but the head
     parse = {"u32": _parse_u32, "flower": _parse_flower}.get(kind)
     if parse is None:
         return FilterEntry(index, prio, protocol, kind, handle, 0, 0, 0, None, None, 0, 0)

@@ -59,22 +59,28 @@ def encode(fields, limit=MAX_SIZE):
     """
     writer = _Writer(limit)
     writer.table(fields, 0)
-    return b"".join(writer.parts)
+    return writer.bytes()
 
 
 class _Writer:
-    """The pieces of a blob; joined at the end, because growing one buffer costs MicroPython a copy each time."""
+    """One buffer that doubles when it is full: pieces that are joined at the end cost MicroPython's collector more."""
 
     def __init__(self, limit):
-        self.parts = []
-        self.size = 0
+        self._buffer = bytearray(512)
+        self._size = 0
         self._limit = limit
 
+    def bytes(self):
+        return bytes(memoryview(self._buffer)[: self._size])
+
     def _add(self, part):
-        self.size += len(part)
-        if self.size > self._limit:
+        start, end = self._size, self._size + len(part)
+        if end > self._limit:
             raise TooLargeError("more than the %d bytes that one message may have" % self._limit)
-        self.parts.append(part)
+        if end > len(self._buffer):
+            self._buffer += bytes(max(len(self._buffer), len(part)))
+        self._buffer[start:end] = part
+        self._size = end
 
     def table(self, fields, depth):
         if isinstance(fields, dict):
@@ -96,16 +102,15 @@ class _Writer:
     def _nested(self, kind, head, value, depth):
         if depth > MAX_DEPTH:
             raise UbusError("more than %d tables inside each other" % MAX_DEPTH)
-        place = len(self.parts)
+        place = self._size
         self._add(b"\0\0\0\0")  # the header, when the length is known
-        start = self.size
         self._add(head)
         if kind == TABLE:
             self.table(value, depth)
         else:
             for item in value:
                 self.field("", item, depth)
-        self.parts[place] = _header(kind, self.size - start)
+        self._buffer[place : place + HEADER] = _header(kind, self._size - place - HEADER)
 
 
 def _header(kind, size):
@@ -136,11 +141,11 @@ def text_bytes(text):
 def _kind(value):
     """(type, value) that a Python value is sent as."""
     if isinstance(value, Typed):
-        return value.kind, value.value
+        return value.kind, int(value.value) if isinstance(value.value, bool) else value.value
     if isinstance(value, str):
         return STRING, value
-    if isinstance(value, bool):  # before int, which it is as well
-        return INT8, value
+    if isinstance(value, bool):  # before int, which it is as well, but not for MicroPython
+        return INT8, int(value)
     if isinstance(value, int):
         return (INT32 if -0x80000000 <= value <= 0x7FFFFFFF else INT64), value
     if isinstance(value, dict):

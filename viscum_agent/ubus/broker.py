@@ -213,7 +213,7 @@ class Broker:
             status = handler(peer, message, wire.parse(message.body)) if handler else INVALID_COMMAND
         except UbusError as error:
             self._note("a message of client %08x: %s" % (peer.id, error.args[0]))
-            status = INVALID_ARGUMENT
+            status = NO_MEMORY if error.code == NO_MEMORY else INVALID_ARGUMENT
         if status != _NO_STATUS:
             self._send(peer, wire.STATUS, message.seq, message.peer, wire.pack_attributes([(wire.A_STATUS, status)]))
 
@@ -339,7 +339,10 @@ class Broker:
 
     def _add_object(self, peer, message, attributes):
         path = attributes.get(wire.A_OBJPATH)
-        if not peer.trusted or path in self._paths or len(peer.objects) >= MAX_OBJECTS:
+        if not peer.trusted:
+            # ubusd refuses the name with the first, and what one without a name is good for with the second.
+            return PERMISSION_DENIED if path is None else INVALID_ARGUMENT
+        if path in self._paths or len(peer.objects) >= MAX_OBJECTS:
             return INVALID_ARGUMENT
         kind = self._types.get(attributes.get(wire.A_OBJTYPE, 0))
         if kind is None and wire.A_SIGNATURE in attributes:
@@ -524,10 +527,7 @@ class Broker:
 
 
 def _listens(item, name):
-    for pattern in item.patterns:
-        if name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])):
-            return True
-    return False
+    return any(wire.matches(pattern, name) for pattern in item.patterns)
 
 
 def _event_fields(data):

@@ -1,4 +1,4 @@
-"""The command line's client of ubusd or of the broker: calls that wait for their answers, through the agent's client."""
+"""The command line's client of ubusd or of the broker: calls that wait for answers, made of the agent's client."""
 
 from .. import compat
 from .client import SOCKET, TIMEOUT_DEFAULT, Client
@@ -56,8 +56,14 @@ class Caller:
             if callback(name, data):
                 finished.append(True)
 
-        self._result(lambda done: self.client.listen(pattern, event, lambda error: done(error, None)), WAIT)
+        listeners = []
+
+        def start(done):
+            listeners.append(self.client.listen(pattern, event, lambda error: done(error, None)))
+
+        self._result(start, WAIT)
         self._until(finished, timeout)
+        listeners[0].remove()
 
     def subscribe(self, path, callback, timeout=None):
         """Calls `callback(kind, data)` for each notification, until it returns True or `timeout` seconds passed."""
@@ -67,12 +73,15 @@ class Caller:
             if callback(kind, data):
                 finished.append(True)
 
+        subscriptions = []
+
         def start(done):
-            self.client.subscribe(path, notified, lambda active, error: done(error, None))
+            subscriptions.append(self.client.subscribe(path, notified, lambda active, error: done(error, None)))
 
         self.lookup(path)
         self._result(start, WAIT)
         self._until(finished, timeout)
+        subscriptions[0].remove()
 
     def _until(self, finished, timeout):
         try:

@@ -1,9 +1,9 @@
 """The agent's client of ubusd or of the broker: it never waits.
 
-Whoever owns the loop polls `fd` for POLLIN while `wants_read` and POLLOUT while `wants_write`, calls `on_readable` (also
-for POLLHUP and POLLERR) and `on_writable`, and `tick(now)` when `next_timeout()` has come (seconds of compat.monotonic,
-None for never). It connects by itself, again and again, and after each connection publishes its objects, listens and
-subscribes again: ubusd forgets all of it when it restarts.
+Whoever owns the loop polls `fd` for POLLIN while `wants_read` and POLLOUT while `wants_write`, calls `on_readable`
+(also for POLLHUP and POLLERR) and `on_writable`, and `tick(now)` when `next_timeout()` has come (seconds of
+compat.monotonic, None for never). It connects by itself, again and again, and after each connection publishes its
+objects, listens and subscribes again: ubusd forgets all of it when it restarts.
 
 Errors of peers come as the first argument of a callback: None, or a UbusError whose `code` is a status. A callback may
 be called before the function that it was given to returns. What can't be sent at all raises UbusError at once.
@@ -149,7 +149,7 @@ class _Events(Object):
 
     def receive(self, method, data):
         for listener in list(self.listeners):
-            if listener in self.listeners and matches(listener.pattern, method):
+            if listener in self.listeners and wire.matches(listener.pattern, method):
                 listener.callback(method, data)
 
 
@@ -191,11 +191,6 @@ class Subscription(Object):
         self.active = active
         if self.on_change:
             self.on_change(active, error)
-
-
-def matches(pattern, name):
-    """Whether a pattern of ubus (a * at its end stands for anything) is meant by a name."""
-    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 class Client:
@@ -451,6 +446,8 @@ class Client:
                 request.finish(result)
         except TooLargeError as error:
             request.fail(NO_MEMORY, "the answer does not fit into a message: %s" % error.args[0])
+        except UbusStatus as error:
+            request.fail(error.code, error.message)
         except UbusError as error:
             request.fail(error.code, str(error.args[0]))
         except MemoryError:
@@ -495,8 +492,7 @@ class Client:
             # Somebody else has the name, or no right to it was given: that may change.
             item.retry_at = compat.monotonic() + item.backoff
             item.backoff = min(item.backoff * 2, 60.0)
-            if item.on_registered:
-                item.on_registered(UbusStatus(code or NOT_FOUND))
+            self._refused(item, UbusStatus(code or NOT_FOUND))
             return
         item.backoff = 1.0
         if item.removed:
@@ -512,6 +508,16 @@ class Client:
             self._seek(item)
         if item.on_registered:
             item.on_registered(None)
+
+    def _refused(self, item, error):
+        if isinstance(item, _Events):
+            for listener in list(item.listeners):
+                if listener.on_ready:
+                    listener.on_ready(error)
+        elif isinstance(item, Subscription):
+            item.changed(False, error)
+        if item.on_registered:
+            item.on_registered(error)
 
     def remove_object(self, item):
         item.removed = True
@@ -590,7 +596,7 @@ class Client:
     # Subscriptions.
 
     def subscribe(self, path, callback, on_change=None):
-        """`callback(kind, data)` for each notification of an object; `on_change(active, error)` as it comes and goes."""
+        """`callback(kind, data)` for each notification of a path; `on_change(active, error)` as it comes and goes."""
         subscription = Subscription(self, path, callback, on_change)
         # The listener first: an object that appears after the lookup is not missed.
         subscription.listener = self.listen("ubus.object.add", lambda _, data: self._appeared(subscription, data))

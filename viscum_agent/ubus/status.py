@@ -54,9 +54,9 @@ class TooLargeError(UbusError):
 
 
 class UbusStatus(UbusError):
-    """A status other than OK, from a peer or for one, and what was said with it."""
+    """A status other than OK, from a peer or for one. `message` is what was said with it, "" for nothing."""
 
     def __init__(self, code, message=""):
         super().__init__(message or text(code))
         self.code = code
-        self.message = message or text(code)
+        self.message = message

@@ -170,6 +170,11 @@ def _unpack(kind, body, start, end):
     return blob.text(body[start : end - 1])
 
 
+def matches(pattern, name):
+    """Whether a pattern (a * at its end stands for anything) is meant by a name."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
 class Stream:
     """Bytes in, in whatever pieces; messages out. Holds at most one message that is not complete.
 

@@ -2,9 +2,9 @@
 
 from golden.cases import router_facts
 
-from viscum_agent import address, plan
+from viscum_agent import address, model, plan, uci
 from viscum_agent.model import Match
-from viscum_agent.objects import name_hash
+from viscum_agent.objects import device_name, name_hash
 
 
 def test_a_pattern_matches_the_whole_name():
@@ -39,6 +39,20 @@ def test_brackets_are_no_class():
 def test_many_stars_take_no_time():
     """A pattern that is tried in every way takes minutes here."""
     assert not plan.matches_glob("a" * 15, "*" * 14 + "b")
+
+
+def test_two_long_names_that_are_shortened_to_one_are_told_apart():
+    """The hash in the name of a device has 16 bits: two of some hundred services may have the same."""
+    assert device_name("camera_10919") == device_name("camera_11376")
+    text = "".join(
+        "config service %s\noption enabled 1\noption command /bin/x\nlist interface lan\nlist dest_port %d\n"
+        % (name, port)
+        for name, port in (("camera_10919", 1), ("camera_11376", 2))
+    )
+    configuration = model.read(uci.parse(text.encode(), "viscum"))
+    found = plan.plan(configuration.services, configuration.settings, router_facts(""))
+    assert [part.service.name for part in found.services] == ["camera_10919"] and found.skipped == ["camera_11376"]
+    assert "like that of 'camera_10919': rename the section" in found.problems[0].message
 
 
 class Named:

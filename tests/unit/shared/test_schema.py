@@ -159,7 +159,8 @@ def test_devices_are_names_or_patterns_that_a_device_can_have():
 
 def test_a_near_miss_gets_a_hint_and_a_far_one_the_list():
     assert complaint("dest_prot", "80") == "is not an option; did you mean 'dest_port'?"
-    assert complaint("port", "80") == "is not an option; did you mean 'dest_port' or 'target_port'?"
+    assert complaint("workd", "/") == "is not an option; did you mean 'workdir'?"
+    assert complaint("port", "80").startswith("is not an option; did you mean 'dest_port' or 'target_port'")
     assert complaint("bandwidth", "80").startswith("is not an option of a service section; there are: enabled, command")
 
 

@@ -1,0 +1,255 @@
+"""The agent keeps the kernel as the configuration says, and takes a redirect out when its program can't answer."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from lab import ROOT, Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
+
+TAKES = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
+QUICK = ("option respawn_timeout 1", "option health_interval 1", "option health_timeout 1")
+
+
+class Agent:
+    """viscumd on a lab's router, with what it says."""
+
+    def __init__(self, lab, config):
+        self.lab = lab
+        self.log = lab.tmp / "agent.log"
+        lab.configure(config)
+        self.process = None
+        self.start()
+
+    def start(self):
+        words = (*self.lab.interpreter, "-m", "viscum_agent.viscumd", "-c", self.lab.confdir)
+        with self.log.open("a") as stream:
+            self.process = self.lab.start(self.lab.router, *words, cwd=ROOT, env=self.lab.env(), stderr=stream)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(5)
+
+    def reload(self, config):
+        self.lab.configure(config)
+        self.process.send_signal(signal.SIGHUP)
+
+    def who(self, port=7000):
+        return self.lab.ask("tcp", "203.0.113.10", port)[0]
+
+    def becomes(self, who, seconds=15, port=7000):
+        """Waits until a client is answered by somebody; returns how long that took."""
+        begin = time.monotonic()
+        try:
+            wait_for(lambda: self.who(port) == who, seconds)
+        except AssertionError:
+            raise AssertionError("not answered by %s:\n%s" % (who, self.log.read_text())) from None
+        return time.monotonic() - begin
+
+    def filters(self, dev="lan0"):
+        return self.lab.run(self.lab.router, "tc", "filter", "show", "dev", dev, "ingress", check=False).stdout
+
+    def redirects(self, seconds, there=True, device="vsc-echo"):
+        """Waits until a redirect is there (or gone), without a pause; returns how long that took."""
+        begin = time.monotonic()
+        while (device in self.filters()) != there:
+            assert time.monotonic() - begin < seconds, self.log.read_text()
+        return time.monotonic() - begin
+
+
+@pytest.fixture
+def agent(lab):
+    lab.serve_cloud(7000, 7001)
+    made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
+    made.becomes("edge")
+    yield made
+    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+
+
+def test_the_redirect_is_gone_at_once_when_the_program_ends_and_back_when_it_was_restarted(agent):
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGKILL)
+    gone = agent.redirects(5, there=False)
+    print("redirect gone after %.0f ms" % (gone * 1000))
+    assert gone < 0.1, "100 ms on this machine, by the issue"
+    assert agent.who() == "cloud"
+    agent.becomes("edge")
+    assert pids_in("viscum-echo") != [pid]
+
+
+def test_a_program_that_hangs_is_bypassed_and_comes_back(agent):
+    """The kernel still makes connections for it: only that nobody accepts them tells."""
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        agent.becomes("cloud", seconds=3 * (1 + 1) + 3)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    agent.becomes("edge")
+    assert pids_in("viscum-echo") == [pid]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ("tc", "filter", "del", "dev", "lan0", "ingress", "prio", "1"),
+        ("tc", "qdisc", "del", "dev", "lan0", "clsact"),
+    ],
+    ids=["filter", "qdisc"],
+)
+def test_a_filter_or_qdisc_that_somebody_deleted_is_back_within_half_a_second(agent, damage):
+    (pid,) = pids_in("viscum-echo")
+    agent.lab.run(agent.lab.router, *damage)
+    assert agent.redirects(5) < 0.5
+    assert agent.who() == "edge"
+    assert pids_in("viscum-echo") == [pid]
+
+
+def test_a_pair_of_devices_that_somebody_deleted_is_back_and_the_program_goes_on(agent):
+    (pid,) = pids_in("viscum-echo")
+    agent.lab.run(agent.lab.router, "ip", "link", "del", "vsc-echo")
+    agent.becomes("edge")
+    assert pids_in("viscum-echo") == [pid]
+    assert agent.lab.viscum("plan").stdout == "# nothing to do\n"
+
+
+def test_an_interface_that_vanishes_and_returns_gets_its_redirect_back(agent):
+    """As with `wifi reload`: the device returns under its name, with another index and no qdisc."""
+    (pid,) = pids_in("viscum-echo")
+    lab = agent.lab
+    lab.run(lab.router, "ip", "link", "del", "lan0")
+    time.sleep(0.5)
+    lab._wire(lab.client, "eth0", lab.router, "lan0", "192.168.77", "2001:db8:77")
+    agent.becomes("edge")
+    assert pids_in("viscum-echo") == [pid]
+
+
+def test_an_interface_that_does_not_exist_yet_is_waited_for(lab):
+    lab.serve_cloud(7000)
+    made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK).replace("lan0", "lan9"))
+    wait_for(lambda: "waiting" in made.log.read_text(), 10)
+    assert "viscum-echo" not in namespaces()
+    lab.run(lab.router, "ip", "link", "set", "lan0", "down")
+    lab.run(lab.router, "ip", "link", "set", "lan0", "name", "lan9")
+    lab.run(lab.router, "ip", "link", "set", "lan9", "up")
+    made.becomes("edge")
+
+
+def test_an_agent_that_was_killed_is_followed_by_one_that_goes_on_with_what_runs(agent):
+    (pid,) = pids_in("viscum-echo")
+    before = snapshot(agent.lab.router)
+    agent.kill()
+    assert agent.who() == "edge", "the service does not need it"
+    agent.start()
+    wait_for(lambda: "found running" in agent.log.read_text(), 10)
+    assert agent.who() == "edge"
+    assert pids_in("viscum-echo") == [pid]
+    assert snapshot(agent.lab.router) == before
+    os.kill(pid, signal.SIGKILL)
+    assert agent.redirects(5, there=False) < 0.5, "it watches a program that is not its child"
+    agent.becomes("edge")
+
+
+def test_a_reload_touches_only_what_changed(agent):
+    (pid,) = pids_in("viscum-echo")
+    one = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
+    two = service("more", echo_command("more", 7001), *TAKES, *QUICK).replace("dest_port 7000", "dest_port 7001")
+    agent.reload(one + two)
+    agent.becomes("more", port=7001)
+    assert pids_in("viscum-echo") == [pid]
+    agent.reload(one)
+    agent.becomes("cloud", port=7001)
+    wait_for(lambda: "viscum-more" not in namespaces(), 10)
+    assert (agent.who(), pids_in("viscum-echo")) == ("edge", [pid])
+    agent.reload(one.replace("serve edge", "serve other"))
+    agent.becomes("other")
+    agent.reload("config service 'echo\n")
+    wait_for(lambda: "the configuration is not taken" in agent.log.read_text(), 10)
+    assert agent.who() == "other"
+
+
+def test_a_program_that_ends_too_often_is_left_alone_until_a_reload(lab):
+    lab.serve_cloud(7000)
+    broken = service("echo", "/bin/false", *TAKES, "option respawn_timeout 0", "option respawn_retry 2")
+    made = Agent(lab, broken)
+    wait_for(lambda: "failed, the program ended 3 times in a row" in made.log.read_text(), 10)
+    assert made.who() == "cloud"
+    made.reload(service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
+    made.becomes("edge")
+
+
+def test_a_check_by_command_decides(lab):
+    lab.serve_cloud(7000)
+    flag = lab.tmp.parent / "flag"
+    lab.tmp.parent.chmod(0o755)
+    lines = (*TAKES, *QUICK, "option healthcheck exec", "option health_command '/usr/bin/test -e %s'" % flag)
+    made = Agent(lab, service("echo", echo_command("edge", 7000), *lines, "option health_fall 2", "option user root"))
+    time.sleep(1)
+    assert made.who() == "cloud"
+    flag.touch()
+    made.becomes("edge")
+    flag.unlink()
+    made.becomes("cloud")
+
+
+def test_left_over_objects_that_no_section_wants_are_removed_at_the_start(lab):
+    before = snapshot(lab.router), namespaces()
+    lab.configure(service("old", echo_command("old", 7001), *TAKES))
+    lab.viscum("up", "--no-program")
+    made = Agent(lab, "config globals 'globals'\n")
+    wait_for(lambda: (snapshot(lab.router), namespaces()) == before, 10)
+    assert made.process.poll() is None
+
+
+def test_sigterm_ends_the_agent_and_the_service_goes_on(agent):
+    agent.process.terminate()
+    assert agent.process.wait(5) == 0
+    assert agent.who() == "edge"
+
+
+def test_a_flow_of_a_hung_service_that_still_sends_ends_in_a_reset(agent):
+    """From the cloud, which does not know it. One that only waits hears nothing as long as the program hangs."""
+    talk = (
+        "import socket, time\n"
+        "sock = socket.create_connection(('203.0.113.10', 7000), 5)\n"
+        "print('connected', flush=True)\n"
+        "while True: sock.sendall(b'x'); time.sleep(0.05)\n"
+    )
+    client = agent.lab.start(
+        agent.lab.client, sys.executable, "-c", talk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert client.stdout.readline() == "connected\n"
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        agent.redirects(15, there=False)
+        text, _ = client.communicate(timeout=15)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert "ConnectionResetError" in text, text
+
+
+def test_the_flow_of_a_program_that_is_stopped_ends_at_once(agent):
+    talk = (
+        "import socket\n"
+        "sock = socket.create_connection(('203.0.113.10', 7000), 30)\n"
+        "print('connected', flush=True)\n"
+        "print(repr(sock.recv(10)))\n"
+    )
+    client = agent.lab.start(
+        agent.lab.client, sys.executable, "-c", talk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert client.stdout.readline() == "connected\n"
+    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
+    text, _ = client.communicate(timeout=10)
+    assert "b''" in text or "ConnectionResetError" in text, text
+
+
+def test_the_agent_follows_changes_on_two_devices(tmp_path, interpreter):
+    with Lab(tmp_path, interpreter, clients=2) as lab:
+        made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK).replace("lan0", "'lan*'"))
+        made.becomes("edge")
+        for client in lab.clients:
+            assert lab.ask("udp", "203.0.113.10", 7000, ns=client)[0] == "edge"

@@ -1,0 +1,166 @@
+"""The ubus object `viscum`: what people, scripts and LuCI ask the agent for, and what it tells them unasked.
+
+Every state change is told twice: as a notification to those who subscribed to the object, and as an event
+`viscum.service` for `ubus listen`. Where nobody serves ubus, the agent can do it itself (ubus/broker.py).
+"""
+
+from . import __version__, compat
+from .apply import pending
+from .errors import CONFIG, ViscumError, problem_text
+from .kernel import script
+from .loop import POLLIN, POLLOUT
+from .ubus import blob
+from .ubus import status as code
+from .ubus.broker import Broker
+from .ubus.client import Client, Method
+
+OBJECT = "viscum"
+EVENT = "viscum.service"
+NAME = (("name", blob.STRING),)
+READABLE = {OBJECT: ("status", "list", "stats", "plan")}  # for accounts without rights, at our own broker
+
+
+class Bus:
+    """Connects an Agent with ubus: the broker if it is to be served here, the client, and their place in the loop."""
+
+    def __init__(self, agent, path, serve=False):
+        self._agent = agent
+        self._loop = agent.loop
+        self._watched = {}
+        self._timer = None
+        self._broker = Broker(path, READABLE) if serve else None
+        if self._broker:
+            self._broker.open()
+        self._client = Client(path, on_state=self._told)
+        self._object = self._client.add_object(OBJECT, self._methods())
+        agent.listeners.append(self._changed)
+        self._loop.prepare.append(self._watch)
+
+    def close(self):
+        self._client.close()
+        if self._broker:
+            self._broker.close()
+
+    # In the loop
+
+    def _watch(self):
+        """Before each wait: has the loop wait for what client and broker want now."""
+        wanted = {}
+        if self._client.fd >= 0:
+            events = (POLLIN if self._client.wants_read else 0) | (POLLOUT if self._client.wants_write else 0)
+            wanted[self._client.fd] = (events, self._client_event)
+        for fd, events in self._broker.fds() if self._broker else ():
+            wanted[fd] = (events, lambda ready, fd=fd: self._broker.on_event(fd, ready))
+        for fd in [fd for fd in self._watched if fd not in wanted]:
+            self._loop.remove(fd)
+            del self._watched[fd]
+        for fd in wanted:
+            events, callback = wanted[fd]
+            if self._watched.get(fd) != events:
+                self._loop.add(fd, callback, events)
+                self._watched[fd] = events
+        self._loop.cancel(self._timer)
+        due = self._client.next_timeout()
+        self._timer = None if due is None else self._loop.after(max(0, due - compat.monotonic()), self._tick)
+
+    def _tick(self):
+        self._client.tick(compat.monotonic())
+
+    def _client_event(self, ready):
+        if ready & POLLOUT:
+            self._client.on_writable()
+        if ready & ~POLLOUT:
+            self._client.on_readable()
+
+    def _told(self, connected, reason):
+        self._agent.bus_state(connected, reason)
+
+    def _changed(self, unit, before):
+        data = {"name": unit.name, "state": unit.state, "before": before, "reason": unit.reason}
+        self._object.notify("service", data)
+        if self._client.connected:
+            self._client.send_event(EVENT, data)
+
+    # Methods
+
+    def _methods(self):
+        return [
+            ("status", Method(self._status, NAME)),
+            ("list", Method(self._list, ())),
+            ("stats", Method(self._stats, NAME)),
+            ("plan", Method(self._plan, ())),
+            ("start", Method(self._start, NAME)),
+            ("stop", Method(self._stop, NAME)),
+            ("restart", Method(self._restart, NAME)),
+            ("reload", Method(self._reload, ())),
+            ("bypass", Method(self._bypass, NAME + (("on", blob.BOOL),))),
+        ]
+
+    def _units(self, args):
+        """The unit that a call names, or all. Raises UbusStatus."""
+        units = self._agent.units
+        name = args.get("name")
+        if name is None:
+            return [units[each] for each in sorted(units)]
+        if name not in units:
+            raise code.UbusStatus(code.NOT_FOUND, "there is no service '%s'" % name)
+        return [units[name]]
+
+    def _status(self, _method, args, _request):
+        rows = {row["name"]: row for row in self._agent.rows()}
+        services = {}
+        for unit in self._units(args):
+            row = rows.get(unit.name, {})
+            services[unit.name] = {
+                "state": unit.state,
+                "reason": unit.reason,
+                "pid": unit.pid,
+                "from": row.get("from", []),
+                "takes": row.get("takes", []),
+                "packets": row.get("packets", 0),
+                "bytes": row.get("bytes", 0),
+            }
+        return {"version": __version__, "services": services}
+
+    def _list(self, _method, _args, _request):
+        return {"services": sorted(self._agent.units)}
+
+    def _stats(self, _method, args, _request):
+        names = [unit.name for unit in self._units(args)]
+        rows = [row for row in self._agent.rows() if row["name"] in names]
+        return {"services": {row["name"]: {"packets": row["packets"], "bytes": row["bytes"]} for row in rows}}
+
+    def _plan(self, _method, _args, _request):
+        state = self._agent.fresh()
+        steps = pending(state.plan, state.observed, state.keep())
+        return {
+            "problems": [problem_text(problem) for problem in state.problems()],
+            "commands": [line for _, operations in steps for line in script.lines(operations)],
+        }
+
+    def _start(self, _method, args, _request):
+        for unit in self._units(args):
+            unit.held = False
+            unit.retry()
+        self._agent.look_soon("start")
+
+    def _stop(self, _method, args, _request):
+        for unit in self._units(args):
+            unit.held = True
+        self._agent.look_soon("stop")
+
+    def _restart(self, _method, args, _request):
+        for unit in self._units(args):
+            unit.held = False
+            unit.restart("restart")
+
+    def _reload(self, _method, _args, _request):
+        try:
+            self._agent.reload()
+        except ViscumError as error:
+            number = code.INVALID_ARGUMENT if error.kind == CONFIG else code.UNKNOWN_ERROR
+            raise code.UbusStatus(number, str(error)) from error
+
+    def _bypass(self, _method, args, _request):
+        for unit in self._units(args):
+            unit.set_bypass("asked for" if args.get("on", True) else "")
