@@ -4,6 +4,7 @@ Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage. `argparse` is no
 MB and is another one under MicroPython.
 """
 
+import os
 import sys
 
 from . import __version__, compat, process, status
@@ -14,11 +15,11 @@ from .state import State
 from .ujson import dumps
 
 CONFDIR = "/etc/config"
+SOCKET = "/var/run/ubus/ubus.sock"
 LOCK = "/var/run/viscum.lock"
 O_RDWR = 2
 
-USAGE = (
-    """usage: viscum [-c CONFDIR] COMMAND
+USAGE = """usage: viscum [-c CONFDIR] [-s UBUS_SOCKET] COMMAND
 
   check               every problem of the configuration; exit code 1 when there is one
   plan                what `up` would do, as the commands that a person would type
@@ -27,14 +28,23 @@ USAGE = (
   status [NAME...]    a table of the services
   exec NAME -- CMD    run a command in a service's namespace
 
+of a running agent (viscumd):
+  list                the services that it knows
+  start [NAME...]     start services that were stopped or have failed
+  stop [NAME...]      take services down until they are started
+  restart [NAME...]   end programs and start them anew
+  reload              read the configuration again
+  bypass [NAME...]    keep redirects out, so that clients reach the cloud; with --off let them in again
+  stats               packets and bytes of each service
+  monitor             print every change of a service's state
+
 options:
   -c CONFDIR          read the configuration from there (%s)
-  --json              check, plan, status: print JSON
+  -s UBUS_SOCKET      find the agent there (%s)
+  --json              check, plan, status, list, stats, monitor: print JSON
   --no-program        up, down: kernel objects only; programs are neither started nor stopped
   --version           print the version
-"""
-    % CONFDIR
-)
+""" % (CONFDIR, SOCKET)
 
 
 class Usage(Exception):
@@ -49,7 +59,9 @@ class Arguments:
         self.command = ""
         self.names = []
         self.rest = []
+        self.socket = SOCKET
         self.json = False
+        self.off = False
         self.programs = True
         words = list(words)
         while words:
@@ -63,6 +75,12 @@ class Arguments:
             if not words:
                 raise Usage("-c needs a directory")
             self.confdir = words.pop(0)
+        elif word == "-s":
+            if not words:
+                raise Usage("-s needs a socket")
+            self.socket = words.pop(0)
+        elif word == "--off":
+            self.off = True
         elif word == "--json":
             self.json = True
         elif word == "--no-program":
@@ -150,8 +168,35 @@ def plan(arguments):
     return 1 if state.problems() else 0
 
 
+def _agent_states(arguments):
+    """What a running agent says of its services (remote.state_of), None without one.
+
+    `remote` is loaded only where there is a socket: ubus costs a router memory and time that `up` does not need.
+    """
+    try:
+        os.stat(arguments.socket)
+    except OSError:
+        return None
+    from . import remote
+
+    return remote.state_of(arguments.socket)
+
+
+def _remotely(arguments):
+    from . import remote
+
+    return remote.monitor(arguments) if arguments.command == "monitor" else remote.command(arguments)
+
+
+def _no_agent(arguments, instead):
+    """An agent would undo what `up` and `down` do behind its back."""
+    if _agent_states(arguments) is not None:
+        raise ViscumError("an agent runs, and it sees to that: use %s" % instead)
+
+
 def up(arguments):
     _root()
+    _no_agent(arguments, "`viscum reload` or `viscum start`")
     _lock()
     with State(arguments.confdir) as state:
         state.look()
@@ -163,6 +208,7 @@ def up(arguments):
 
 def down(arguments):
     _root()
+    _no_agent(arguments, "`viscum stop`")
     _lock()
     with State(arguments.confdir) as state:
         state.look()
@@ -182,7 +228,8 @@ def show_status(arguments):
     with State(arguments.confdir) as state:
         state.look()
         _known(arguments, state)
-        rows = [row for row in status.rows(state) if not arguments.names or row["name"] in arguments.names]
+        agent = _agent_states(arguments)
+        rows = [row for row in status.rows(state, agent) if not arguments.names or row["name"] in arguments.names]
     print(dumps(rows) if arguments.json else status.table(rows))
     return 0
 
@@ -198,4 +245,13 @@ def execute(arguments):
     return 1
 
 
-COMMANDS = {"check": check, "plan": plan, "up": up, "down": down, "status": show_status, "exec": execute}
+COMMANDS = {
+    "check": check,
+    "plan": plan,
+    "up": up,
+    "down": down,
+    "status": show_status,
+    "exec": execute,
+}
+for _name in ("list", "start", "stop", "restart", "reload", "bypass", "stats", "monitor"):
+    COMMANDS[_name] = _remotely

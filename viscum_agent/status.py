@@ -16,14 +16,18 @@ COLUMNS = (
 )
 
 
-def rows(state):
+def rows(state, agent=None):
     """A dict for each service that is configured or in the kernel, sorted by name. `state` is a State after look()."""
     table = process.processes()
     services = {service.name: service for service in state.configuration.services}
     parts = {part.service.name: part for part in state.plan.services}
     pending = {name for name, _ in state.pending()}
     names = sorted(set(list(services) + list(state.observed.services) + state.configuration.bad))
-    return [_row(name, services.get(name), parts.get(name), state, pending, table) for name in names]
+    found = [_row(name, services.get(name), parts.get(name), state, pending, table) for name in names]
+    for row in found:
+        if agent and row["name"] in agent:  # it knows more: {service: (state, reason)}
+            row["state"], row["reason"] = agent[row["name"]]
+    return found
 
 
 def _row(name, service, part, state, pending, table):

@@ -7,56 +7,8 @@ import sys
 import time
 
 import pytest
-from lab import ROOT, Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
-
-TAKES = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
-QUICK = ("option respawn_timeout 1", "option health_interval 1", "option health_timeout 1")
-
-
-class Agent:
-    """viscumd on a lab's router, with what it says."""
-
-    def __init__(self, lab, config):
-        self.lab = lab
-        self.log = lab.tmp / "agent.log"
-        lab.configure(config)
-        self.process = None
-        self.start()
-
-    def start(self):
-        words = (*self.lab.interpreter, "-m", "viscum_agent.viscumd", "-c", self.lab.confdir)
-        with self.log.open("a") as stream:
-            self.process = self.lab.start(self.lab.router, *words, cwd=ROOT, env=self.lab.env(), stderr=stream)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(5)
-
-    def reload(self, config):
-        self.lab.configure(config)
-        self.process.send_signal(signal.SIGHUP)
-
-    def who(self, port=7000):
-        return self.lab.ask("tcp", "203.0.113.10", port)[0]
-
-    def becomes(self, who, seconds=15, port=7000):
-        """Waits until a client is answered by somebody; returns how long that took."""
-        begin = time.monotonic()
-        try:
-            wait_for(lambda: self.who(port) == who, seconds)
-        except AssertionError:
-            raise AssertionError("not answered by %s:\n%s" % (who, self.log.read_text())) from None
-        return time.monotonic() - begin
-
-    def filters(self, dev="lan0"):
-        return self.lab.run(self.lab.router, "tc", "filter", "show", "dev", dev, "ingress", check=False).stdout
-
-    def redirects(self, seconds, there=True, device="vsc-echo"):
-        """Waits until a redirect is there (or gone), without a pause; returns how long that took."""
-        begin = time.monotonic()
-        while (device in self.filters()) != there:
-            assert time.monotonic() - begin < seconds, self.log.read_text()
-        return time.monotonic() - begin
+from agent import QUICK, TAKES, Agent
+from lab import Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
 
 @pytest.fixture

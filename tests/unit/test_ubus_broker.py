@@ -1,6 +1,7 @@
 """The broker in ubusd's place: the recorded exchanges once more, accounts with fewer rights, callers that wait."""
 
 import os
+import resource
 import struct
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from unit.shared.ubus_bench import METHODS, Bench
 
 from viscum_agent import compat
 from viscum_agent.ubus import blob, status, wire
-from viscum_agent.ubus.broker import GUEST_MESSAGE, MAX_GUESTS
+from viscum_agent.ubus.broker import GUEST_MESSAGE, MAX_GUESTS, TOTAL_LIMIT
 from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.client import Method
 from viscum_agent.ubus.status import UbusError, UbusStatus
@@ -121,6 +122,45 @@ def test_subscribe_once_more():
         server = bench.client()
         item = bench.publish(server, "test", [(method, Method(hello, policy)) for method, policy in POLICIES])
         Replay(bench, {9: item.remove}).run("subscribe")
+
+
+def test_many_peers_that_do_not_read_take_no_more_than_the_limit_together():
+    with Bench() as bench:
+        bench.publish(bench.client(), "bench", METHODS)
+        number = bench.find(bench.clients[0], "bench")[1][0].id
+        data = blob.encode({"size": 1000000})
+        call = [(wire.A_OBJID, number), (wire.A_METHOD, "large"), (wire.A_DATA, data)]
+        most = 0
+        for _ in range(8):
+            peer = bench.peer()
+            for seq in range(4):
+                if bench.broker._peers_by_id.get(peer.id) is None:
+                    break  # it was shown the door
+                peer.ask(wire.INVOKE, number, call, seq)
+                bench.settle(0.05)
+                most = max(most, sum(each.channel.queued for each in bench.broker._peers.values()))
+        assert TOTAL_LIMIT // 2 < most < TOTAL_LIMIT + 2 * wire.MAX_MESSAGE
+        assert bench.ask(bench.client(), "bench", "add", {"a": 1}) == (None, {"sum": 1})
+
+
+def test_without_descriptors_for_new_connections_the_old_ones_are_served_and_the_loop_rests():
+    with Bench() as bench:
+        bench.publish(bench.client(), "bench", METHODS)
+        caller = bench.client()
+        bench.ask(caller, "bench", "add")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        waiting = compat.unix_connect(bench.path)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (waiting + 1, hard))
+            bench.run(lambda: bench.notes)
+            assert bench.broker._listener not in [fd for fd, _ in bench.broker.fds()]
+            number = bench.find(caller, "bench")[1][0].id
+            assert bench.ask(caller, number, "add", {"a": 1}) == (None, {"sum": 1})
+            assert len(bench.notes) == 1
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        bench.run(lambda: len(bench.broker._peers) == 3)
+        compat.fd_close(waiting)
 
 
 # Other accounts.

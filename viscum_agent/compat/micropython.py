@@ -423,3 +423,7 @@ def expect(services):
     is alive (20 KB for a service), the longer a collection takes and the more garbage it has to be worth: 1/4 to 1 MB.
     """
     gc.threshold(min(1 << 20, (256 << 10) + (8 << 10) * services))
+
+
+def flush():
+    """Its stdout has no buffer."""

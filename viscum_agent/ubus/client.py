@@ -43,6 +43,7 @@ TIMEOUT_DEFAULT = 30.0  # what the `ubus` command waits
 HIGH = 256 * 1024
 NOTIFY_LIMIT = 256 * 1024
 QUEUE_LIMIT = HIGH + 2 * wire.MAX_MESSAGE
+STATUS_ROOM = 65536  # over that, so that an answer that did not fit can be called one
 PENDING_LIMIT = 1024  # requests that wait for an answer
 REPLY_LIMIT = 4 * wire.MAX_MESSAGE  # bytes of all parts of one answer
 
@@ -104,7 +105,10 @@ class Request:
     def reply(self, data):
         """Sends data, which may be followed by more. Raises TooLargeError, having sent nothing."""
         body = [(wire.A_OBJID, self._target), (wire.A_DATA, blob.encode(data, wire.MAX_DATA))]
-        return self._send(wire.DATA, body)
+        if not self._wanted() or self._send(wire.DATA, body, QUEUE_LIMIT):
+            return
+        if self._wanted():  # the connection did not just end
+            raise TooLargeError("more of it waits to be read than is kept")
 
     def finish(self, data=None):
         if data is not None:
@@ -113,19 +117,25 @@ class Request:
 
     def fail(self, code, message=""):
         """A status has no room for words, so they go before it as data."""
-        if message and not self.done:
-            self.reply({"message": message})
+        if message:
+            try:
+                self.reply({"message": message})
+            except TooLargeError:
+                pass
         self._status(code)
 
     def _status(self, code):
-        self._send(wire.STATUS, [(wire.A_STATUS, code), (wire.A_OBJID, self._target)])
+        if self._wanted():
+            body = [(wire.A_STATUS, code), (wire.A_OBJID, self._target)]
+            self._send(wire.STATUS, body, QUEUE_LIMIT + STATUS_ROOM)
         self.done = True
 
-    def _send(self, kind, body):
-        # Of a connection that is gone, nobody waits for the answer.
-        if self.done or self._silent or self._connection != self._client.connection:
-            return False
-        return self._client.send(wire.pack(kind, self._seq, self._peer, body))
+    def _wanted(self):
+        """Whether anybody waits for more: not after a status, nor on a connection that is gone."""
+        return not self.done and not self._silent and self._client.is_current(self._connection)
+
+    def _send(self, kind, body, limit):
+        return self._client.send(wire.pack(kind, self._seq, self._peer, body), limit)
 
 
 class _Pending:
@@ -344,6 +354,9 @@ class Client:
             self._lost(self._channel.ended)
 
     # Sending.
+
+    def is_current(self, connection):
+        return self._channel is not None and not self._channel.ended and connection == self.connection
 
     def send(self, data, limit=QUEUE_LIMIT):
         return self._channel is not None and self._channel.send(data, limit)

@@ -8,7 +8,7 @@ from unit.shared.ubus_bench import METHODS, Bench, add, step
 from viscum_agent import compat
 from viscum_agent.errors import ForeignError
 from viscum_agent.ubus import blob, status, wire
-from viscum_agent.ubus.broker import NOTIFY_LIMIT, QUEUE_LIMIT, Broker
+from viscum_agent.ubus.broker import MAX_OBJECTS, MAX_RELATIONS, NOTIFY_LIMIT, QUEUE_LIMIT, Broker
 from viscum_agent.ubus.client import DEFERRED, HELLO_TIMEOUT, HIGH, RETRY_LAST, Client, Method
 from viscum_agent.ubus.status import TooLargeError
 
@@ -107,13 +107,27 @@ def test_an_answer_for_a_connection_that_is_gone_is_not_sent():
 
         bench.publish(server, "bench", [("later", Method(later, []))])
         caller = bench.client()
-        caller.invoke("bench", "later", {}, lambda error, _: None)
-        bench.run(lambda: waiting)
+        for _ in range(2):
+            caller.invoke("bench", "later", {}, lambda error, _: None)
+        bench.run(lambda: len(waiting) == 2)
         bench.stop_broker()
+        waiting[0].finish({"n": 1})  # the end is not known yet
+        bench.run(lambda: not server.connected)
         bench.start_broker()
-        bench.run(lambda: server.connected)
-        waiting[0].finish({"n": 1})
-        assert not server.wants_write
+        bench.run(lambda: server.connected and caller.connected)
+        monitor = bench.peer()
+        monitor.ask(wire.INVOKE, 3, [(wire.A_OBJID, 3), (wire.A_METHOD, "add"), (wire.A_DATA, b"")])
+        waiting[1].finish({"n": 1})
+        bench.settle()
+        monitor.ask(wire.PING, 0, [], 77)
+        senders = []
+        while True:
+            message = monitor.get()
+            if message.seq == 77 and message.kind == wire.STATUS:
+                break
+            if message.kind == wire.MONITOR:
+                senders.append(wire.parse_monitor(message.body)[wire.M_CLIENT])
+        assert senders and server.client_id not in senders
 
 
 def test_parts_of_an_answer_are_put_together():
@@ -324,7 +338,7 @@ def test_attempts_to_connect_become_rarer():
         now, waits = compat.monotonic(), []
         for _ in range(8):
             client.tick(now)
-            waits.append(client.next_timeout() - now)
+            waits.append(round(client.next_timeout() - now, 3))
             now = client.next_timeout()
         assert waits[0] < 0.5 and waits[-1] == RETRY_LAST and waits == sorted(waits)
         assert bench.path in reasons[0]
@@ -462,6 +476,59 @@ def test_too_many_requests_at_once_are_refused_and_not_kept():
         for _ in range(1100):
             caller.invoke(number, "never", {}, lambda error, _: codes.append(error.code))
         assert codes == [status.NO_MEMORY] * 76
+
+
+def test_an_answer_without_an_end_is_given_up():
+    with Bench() as bench:
+        waiting, answers = [], []
+        server = bench.client()
+
+        def endless(_method, _args, request):
+            waiting.append(request)
+            return DEFERRED
+
+        bench.publish(server, "bench", [("endless", Method(endless, []))])
+        caller = bench.client()
+        caller.invoke("bench", "endless", {}, lambda error, _: answers.append(error.code))
+        bench.run(lambda: waiting)
+        for _ in range(20):
+            waiting[0].reply({"text": "x" * 500000})
+            bench.run(lambda: not server.wants_write)
+        bench.run(lambda: answers)
+        assert answers == [status.NO_MEMORY]
+
+
+def test_an_answer_of_which_a_part_has_no_room_is_an_error():
+    with Bench() as bench:
+        server = bench.client()
+        replies = []
+
+        def parts(_method, _args, request):
+            for n in range(10):
+                request.reply({"p%d" % n: "x" * 800000})
+                replies.append(n)
+
+        bench.publish(server, "bench", [("parts", Method(parts, []))])
+        error, _ = bench.ask(bench.client(), "bench", "parts")
+        assert error.code == status.NO_MEMORY and len(replies) < 5
+
+
+def test_a_peer_can_not_publish_without_end():
+    with Bench() as bench:
+        peer = bench.peer()
+        for _ in range(MAX_OBJECTS):
+            peer.ask(wire.ADD_OBJECT, 0, [])
+            result, parts = peer.status()
+            assert result == 0
+        peer.ask(wire.ADD_OBJECT, 0, [])
+        assert peer.status()[0] == status.INVALID_ARGUMENT
+        results = []
+        for n in range(MAX_RELATIONS + 1):
+            args = [("object", blob.Typed(blob.INT32, parts[0][wire.A_OBJID])), ("pattern", "p%d" % n)]
+            body = [(wire.A_OBJID, 1), (wire.A_METHOD, "register"), (wire.A_DATA, blob.encode(args))]
+            peer.ask(wire.INVOKE, 1, body)
+            results.append(peer.status()[0])
+        assert results == [0] * MAX_RELATIONS + [status.NO_MEMORY]
 
 
 def test_monitors_see_what_passes():

@@ -97,7 +97,9 @@ class Bench:
         """A connection without any of the client's code; the hello is read."""
         peer = Peer(compat.unix_connect(self.path), self)
         self.raw.append(peer)
-        assert peer.get().kind == wire.HELLO
+        hello = peer.get()
+        assert hello.kind == wire.HELLO
+        peer.id = hello.peer
         return peer
 
     def publish(self, client, path, methods):
@@ -161,6 +163,7 @@ class Peer:
 
     def __init__(self, fd, bench):
         self.fd = fd
+        self.id = 0
         self._bench = bench
         self._stream = wire.Stream()
 
