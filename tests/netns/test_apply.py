@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from lab import echo_command, ip, namespaces, run, service, snapshot
+from lab import PROGRAMS, echo_command, ip, namespaces, run, service, snapshot
 
 PORTS = {"a": 7001, "b": 7002, "c": 7003}
 
@@ -26,11 +26,9 @@ def answers(lab):
 
 
 def processes():
-    """Everything that runs, but for what runs this test and kernel threads that come and go."""
-    found = run("ps", "-eo", "pid,ppid,args", "--no-headers").stdout.splitlines()
-    return sorted(
-        line.split(None, 2)[2] for line in found if "echo.py" in line or "viscum" in line.split(None, 2)[2][:20]
-    )
+    """The programs of this test run's services: PROGRAMS has its own path."""
+    found = run("ps", "-eo", "args", "--no-headers").stdout.splitlines()
+    return sorted(line for line in found if str(PROGRAMS) in line)
 
 
 def test_the_second_plan_is_empty_and_a_second_up_changes_nothing(lab):

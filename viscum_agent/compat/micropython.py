@@ -420,9 +420,9 @@ def start():
 
 def expect(services):
     """Collects early: else small objects scatter over the heap until no large one fits, with most of it free. The more
-    is alive (20 KB for a service), the longer a collection takes and the more garbage it has to be worth: 1/4 to 1 MB.
+    is alive (20 KB for a service), the longer a collection takes and the more garbage it has to be worth: 1/4 to 2 MB.
     """
-    gc.threshold(min(1 << 20, (256 << 10) + (8 << 10) * services))
+    gc.threshold(min(2 << 20, (256 << 10) + (16 << 10) * services))
 
 
 def flush():
