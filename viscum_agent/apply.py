@@ -55,20 +55,24 @@ class Applier:
         self._problems.append(Problem(kind_of_error, name, where, text))
 
     def _take_down(self, names, observed):
-        """Clients go to the cloud first, then the program ends; last goes the rest, that of all services together."""
-        quiet = [name for name in names if self._guard(name, lambda name=name: self._withdraw(name, observed.of(name)))]
-        rest = []
-        for name in quiet:
-            rest.extend(_others(observed.of(name)))
+        """Clients go to the cloud first, then the programs end, then the rest goes."""
+        names = self._remove(names, observed, _filters)
+        if self._programs:
+            names = [name for name in names if self._guard(name, lambda name=name: self._programs.stop(name))]
+        self._done.extend(self._remove(names, observed, _others))
+
+    def _remove(self, names, observed, part):
+        """Removes a part of what services have, that of all together; gives the names for which it went well."""
+        found = []
+        for name in names:
+            found.extend(part(observed.of(name)))
         try:
-            self._border.apply(removal(rest))
+            self._border.apply(removal(found))
+            return names
         except ViscumError:  # whose fault it is shows when each goes by itself
             now = observe(self._border.dump())
-            quiet = [name for name in quiet if self._guard(name, lambda name=name: self._remove(now.of(name)))]
-        self._done.extend(quiet)
-
-    def _remove(self, found):
-        self._border.apply(removal(found))
+        one = lambda name: self._border.apply(removal(part(now.of(name))))  # noqa: E731
+        return [name for name in names if self._guard(name, lambda name=name: one(name))]
 
     def _bring_up(self, part, before, shared):
         """Whether a service is as planned now; if not it is as it was before, or down when its program can't answer."""

@@ -7,7 +7,7 @@ from .facts import EVERYTHING
 from .kernel import open_border, probe
 from .model import read
 from .observe import facts, observe
-from .plan import plan
+from .plan import Plan, plan
 from .process import Programs
 
 PACKAGE = "viscum"
@@ -16,7 +16,8 @@ PACKAGE = "viscum"
 class State:
     """What is configured and what is there. Use as a context manager.
 
-    `configuration` is a model.Configuration; `dump`, `observed`, `facts`, `plan` are as of the last `look`.
+    `configuration` is a model.Configuration; `dump`, `observed` and `plan` are as of the last `look`. The plan is made
+    when it is asked for: who only takes services down needs none.
     """
 
     def __init__(self, confdir):
@@ -25,6 +26,7 @@ class State:
         compat.expect(len(self.configuration.services))
         self.border = None
         self.features = None
+        self._plan = None
 
     def __enter__(self):
         self.border = open_border(self.configuration.settings.netlink)
@@ -39,13 +41,19 @@ class State:
         self.configuration = read(uci.load(self._confdir, PACKAGE), PACKAGE)
 
     def look(self):
-        """Reads the kernel and plans."""
-        if self.features is None:
-            self.features = self._features()
+        """Reads the kernel."""
         self.dump = self.border.dump()
         self.observed = observe(self.dump)
-        self.facts = facts(self.dump, self.features, interfaces(self._confdir))
-        self.plan = plan(self.configuration.services, self.configuration.settings, self.facts, PACKAGE)
+        self._plan = None
+
+    @property
+    def plan(self):
+        if self._plan is None:
+            if self.features is None:
+                self.features = self._features()
+            there = facts(self.dump, self.features, interfaces(self._confdir))
+            self._plan = plan(self.configuration.services, self.configuration.settings, there, PACKAGE)
+        return self._plan
 
     def _features(self):
         try:
@@ -75,7 +83,7 @@ class State:
 
     def down(self, names, programs=True):
         """Takes the named services (all: none named) down."""
-        nothing = type(self.plan)([], [], [])
+        nothing = Plan([], [], [])
         keep = [name for name in self.observed.services if names and name not in names]
         return self._apply(nothing, keep, programs)
 

@@ -138,6 +138,7 @@ def try_write(fd, data):
 
 def connecting(kind, address, port):
     """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
+    kind = socket.SOCK_STREAM if kind == 1 else socket.SOCK_DGRAM  # mips has these numbers the other way round
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     sock.setblocking(False)
     try:

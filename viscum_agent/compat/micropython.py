@@ -272,7 +272,7 @@ def try_write(fd, data):
 def connecting(kind, address, port):
     """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
     info = socket.getaddrinfo(address, port)[0]
-    sock = socket.socket(info[0], kind)
+    sock = socket.socket(info[0], SOCK_STREAM if kind == 1 else SOCK_DGRAM)
     sock.setblocking(False)
     try:
         sock.connect(info[-1])

@@ -53,7 +53,7 @@ class Caller:
         finished = []
 
         def event(name, data):
-            if callback(name, data):
+            if not finished and callback(name, data):
                 finished.append(True)
 
         listeners = []
@@ -70,7 +70,7 @@ class Caller:
         finished = []
 
         def notified(kind, data):
-            if callback(kind, data):
+            if not finished and callback(kind, data):
                 finished.append(True)
 
         subscriptions = []

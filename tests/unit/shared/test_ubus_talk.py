@@ -8,7 +8,7 @@ from unit.shared.ubus_bench import METHODS, Bench, add, step
 from viscum_agent import compat
 from viscum_agent.errors import ForeignError
 from viscum_agent.ubus import blob, status, wire
-from viscum_agent.ubus.broker import MAX_OBJECTS, MAX_RELATIONS, NOTIFY_LIMIT, QUEUE_LIMIT, Broker
+from viscum_agent.ubus.broker import MAX_OBJECTS, MAX_PEERS, MAX_RELATIONS, NOTIFY_LIMIT, QUEUE_LIMIT, Broker
 from viscum_agent.ubus.client import DEFERRED, HELLO_TIMEOUT, HIGH, RETRY_LAST, Client, Method
 from viscum_agent.ubus.status import TooLargeError
 
@@ -416,6 +416,7 @@ def test_a_caller_that_stops_reading_does_not_stall_the_others():
         assert bench.ask(good, "bench", "add", {"a": 1}) == (None, {"sum": 1})
         bench.run(lambda: bench.notes)
         assert "does not read" in bench.notes[0]
+        assert len(bench.broker._peers) == 2
         assert bench.ask(good, "bench", "add", {"a": 1}) == (None, {"sum": 1})
         assert server.connected
         assert sum([peer.channel.queued for peer in bench.broker._peers.values()]) < QUEUE_LIMIT
@@ -599,6 +600,34 @@ def test_what_belongs_to_others_is_theirs():
         ):
             peer.ask(kind, 0, attributes)
             assert peer.status()[0] == wanted, kind
+
+
+def test_nobody_answers_in_the_name_of_another():
+    with Bench() as bench:
+        _, caller = pair(bench)
+        number = bench.find(caller, "bench")[1][0].id
+        answers = []
+        caller.invoke(number, "never", {}, lambda error, reply: answers.append(reply), 0.3)
+        peer = bench.peer()
+        seq = list(caller._pending)[0]
+        for kind, attribute in (
+            (wire.DATA, (wire.A_DATA, blob.encode({"false": True}))),
+            (wire.STATUS, (wire.A_STATUS, 0)),
+        ):
+            peer.put(wire.pack(kind, seq, caller.client_id, [(wire.A_OBJID, number), attribute]))
+        bench.run(lambda: answers)
+        assert answers == [{}]  # what is there when the time is over: nothing
+
+
+def test_connections_over_the_limit_are_closed():
+    with Bench() as bench:
+        peers = [bench.peer() for _ in range(MAX_PEERS)]
+        client = Client(bench.path)
+        bench.clients.append(client)
+        bench.run(lambda: bench.notes)
+        assert "refused" in bench.notes[0] and not client.connected
+        peers[0].close()
+        bench.run(lambda: client.connected)
 
 
 def test_methods_that_objects_share_are_sent_once():

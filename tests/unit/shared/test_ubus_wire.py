@@ -142,6 +142,7 @@ def test_attributes_of_a_wrong_type_are_refused():
         b"\x09\0\0\4",  # a flag of nothing
         b"\3\0\0\x0c\0\0\0\1",  # longer than what is there
         b"\3\0\0",
+        b"\x7f\0\0\0",  # of no length, so that the next one would be itself
     ):
         raises(UbusError, wire.parse, body)
 
