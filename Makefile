@@ -14,7 +14,7 @@ NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2.py v
 SHELL_SCRIPTS = $(wildcard tools/*.sh) $(shell find tests -name '*.sh') .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cpython test-micropython test-vm vm lint format demo bench manual picture tox clean
+.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-vm vm lint format demo bench manual picture tox clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -23,7 +23,7 @@ help: ## this list
 setup: ## install all that the targets below need
 	@$(SETUP) venv apt micropython kernel
 
-test: lint test-cpython test-micropython test-vm ## everything that must pass
+test: lint test-cpython test-micropython test-pyroute2 test-vm ## everything that must pass
 
 # The namespace tests start the agent under both interpreters.
 test-cpython: ## unit, golden and namespace tests, run by CPython
@@ -74,6 +74,11 @@ manual: ## write docs/manual.md from the option table
 picture: ## draw docs/demo.svg from a run of the demo
 	@$(SETUP) venv apt
 	$(PYTHON) demo/demo.py --colour | $(PYTHON) demo/picture.py >docs/demo.svg
+
+# The newest pyroute2 is in .venv, where test-cpython has run the same tests.
+test-pyroute2: ## the back ends' tests with the pyroute2 of the released OpenWrt feeds
+	@$(SETUP) venv apt micropython
+	$(VENV)/bin/tox run -e py311-pyroute2_079
 
 tox: ## the second netlink back end against the oldest and newest pyroute2
 	@$(SETUP) venv apt micropython
