@@ -18,6 +18,7 @@ import os
 from collections import namedtuple
 
 from viscum_agent.errors import ConfigError, UciError
+from viscum_agent.utf8 import is_strict
 
 # `name` is never empty: an anonymous section has the name that libuci generates. `options` maps a name to a string, or
 # to a list of strings for what was written with `list`. `line` is where the section was opened first.
@@ -362,22 +363,7 @@ def _decode(raw):
         return None
     if len(text) == len(raw):  # ASCII
         return text
-    return text if _is_strict(raw) else None
-
-
-def _is_strict(raw):
-    """What MicroPython's decoder forgets to check: overlong forms, surrogates, above U+10FFFF (RFC 3629, section 4)."""
-    for i, byte in enumerate(raw):
-        if byte < 0xC0:
-            continue
-        second = raw[i + 1]
-        if byte < 0xC2 or byte > 0xF4:
-            return False
-        if (byte == 0xE0 and second < 0xA0) or (byte == 0xF0 and second < 0x90):
-            return False
-        if (byte == 0xED and second > 0x9F) or (byte == 0xF4 and second > 0x8F):
-            return False
-    return True
+    return text if is_strict(raw) else None
 
 
 def _is_space(byte):

@@ -71,39 +71,8 @@ def occupy_prio(lab):
     # Somebody else's filter of another protocol in the prio that IPv4 matches of one address and port need.
     lab.run(lab.router, "tc", "qdisc", "add", "dev", "lan1", "clsact")
     match = ("u32", "match", "u32", "0", "0")
-    lab.run(
-        lab.router,
-        "tc",
-        "filter",
-        "add",
-        "dev",
-        "lan1",
-        "ingress",
-        "prio",
-        "1",
-        "protocol",
-        "arp",
-        *match,
-        "action",
-        "ok",
-        check=False,
-    )
-    lab.run(
-        lab.router,
-        "tc",
-        "filter",
-        "add",
-        "dev",
-        "lan1",
-        "ingress",
-        "prio",
-        "1",
-        "protocol",
-        "arp",
-        *match,
-        "flowid",
-        "1:1",
-    )
+    where = ("dev", "lan1", "ingress", "prio", "1", "protocol", "arp")
+    lab.run(lab.router, "tc", "filter", "add", *where, *match, "flowid", "1:1")
 
 
 def occupy_address(lab):

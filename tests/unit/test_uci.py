@@ -8,6 +8,7 @@ import pytest
 
 from viscum_agent import uci
 from viscum_agent.errors import ConfigError, UciError
+from viscum_agent.utf8 import is_strict
 
 
 def parse(text):
@@ -300,18 +301,18 @@ def test_the_message_is_fit_for_a_terminal():
 def test_a_value_must_be_utf8(raw):
     caught = error(b"config service\n\noption x '" + raw + b"'\n")
     assert (caught.line, caught.reason) == (3, "the value of 'x' is not UTF-8: save the file as UTF-8")
-    assert uci._is_strict(b"a\xc3\xa9\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf")
+    assert is_strict(b"a\xc3\xa9\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf")
 
 
 @pytest.mark.parametrize("raw", [b"\xc0\x80", b"\xc1\xbf", b"\xe0\x9f\xbf", b"\xed\xa0\x80", b"\xf0\x8f\xbf\xbf"])
 def test_micropythons_decoder_is_not_trusted(raw):
     """It lets these through; so the module's own check must not, which CPython's decoder would hide."""
-    assert not uci._is_strict(raw)
+    assert not is_strict(raw)
 
 
 @pytest.mark.parametrize("raw", [b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xf7\xbf\xbf\xbf"])
 def test_nor_above_the_last_code_point(raw):
-    assert not uci._is_strict(b"x" + raw)
+    assert not is_strict(b"x" + raw)
 
 
 def test_a_comment_may_be_latin1():

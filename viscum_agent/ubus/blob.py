@@ -12,6 +12,7 @@ has no order. Everything wrong raises UbusError.
 import struct
 from collections import namedtuple
 
+from ..utf8 import is_strict
 from .status import TooLargeError, UbusError
 
 # enum blobmsg_type in blobmsg.h.
@@ -276,23 +277,8 @@ def text(raw):
     if len(decoded) == len(raw):  # ASCII
         return decoded
     # MicroPython takes overlong forms, surrogates and numbers above U+10FFFF, and gives back other bytes for some.
-    return decoded if _is_strict(raw) else _replaced(raw)
+    return decoded if is_strict(raw) else _replaced(raw)
 
 
 def _replaced(raw):
     return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in raw])
-
-
-def _is_strict(raw):
-    """Whether UTF-8 that looks right at a glance is (RFC 3629, section 4)."""
-    for i, byte in enumerate(raw):
-        if byte < 0xC0:
-            continue
-        second = raw[i + 1]
-        if byte < 0xC2 or byte > 0xF4:
-            return False
-        if (byte == 0xE0 and second < 0xA0) or (byte == 0xF0 and second < 0x90):
-            return False
-        if (byte == 0xED and second > 0x9F) or (byte == 0xF4 and second > 0x8F):
-            return False
-    return True
