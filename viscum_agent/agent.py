@@ -8,7 +8,7 @@ is done at once.
 from . import compat, process
 from .api import Bus
 from .apply import Applier
-from .diff import kind, removal
+from .diff import filters_of, kind, removal
 from .errors import ViscumError, problem_text
 from .events import Events
 from .log import ERROR, INFO, NOTICE, WARNING
@@ -16,7 +16,7 @@ from .loop import Loop
 from .observe import observe
 from .plan import Plan, ServicePlan, match_text
 from .state import PACKAGE, State
-from .unit import BACKOFF, BYPASSED, DISABLED, FAILED, HEALTHY, STOPPING, WAITING, Unit
+from .unit import BACKOFF, DISABLED, FAILED, STOPPING, WAITING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 RETRY = 30  # seconds until another look when something could not be done
@@ -97,7 +97,6 @@ class Agent:
         self._look_timer = None
         state = self._state
         state.look()
-        self._complain(state.problems())
         wanted = self._wanted(state)
         stopping = self._stop_unwanted(state, wanted)
         parts = [self._part(wanted[name]) for name in sorted(wanted) if name not in stopping]
@@ -105,7 +104,7 @@ class Agent:
         result = Applier(state.border, None, PACKAGE).run(Plan(parts, [], []), state.dump, keep)
         if result.done:
             self.say(INFO, "%s: %s" % (cause, ", ".join(result.done)))
-        self._complain(result.problems)
+        self._complain(state.problems() + result.problems)
         self._see_to_programs(wanted, stopping, result, state)
 
     def _wanted(self, state):
@@ -136,7 +135,7 @@ class Agent:
 
     def is_redirected(self, name):
         """Whether the last look found a redirect of the service."""
-        return any(kind(each.item) == "Filter" for each in self._state.observed.of(name))
+        return bool(filters_of(self._state.observed.of(name)))
 
     def _stop_unwanted(self, state, wanted):
         """Programs end before their namespaces go: returns the names of services that are on their way out, or between
@@ -181,14 +180,13 @@ class Agent:
         now = {problem_text(problem) for problem in problems}
         for text in sorted(now - self._said):
             self.say(WARNING, text)
-        self._said = now if problems else set()
+        self._said = now
 
     def withdraw(self, unit):
         """Takes a service's redirect out now: no plan, no look into namespaces, only its filters."""
         observed = observe(self._state.border.dump(namespaces=False))
-        filters = [each for each in observed.of(unit.name) if kind(each.item) == "Filter"]
         try:
-            self._state.border.apply(removal(filters))
+            self._state.border.apply(removal(filters_of(observed.of(unit.name))))
         except ViscumError as error:
             self.say(ERROR, "%s: %s" % (unit.name, error))
         self.look_soon("%s is out" % unit.name)
@@ -207,7 +205,7 @@ class Agent:
         rows = []
         for name in sorted(observed.services):
             counters = observed.counters.get(name)
-            filters = [each.item for each in observed.of(name) if kind(each.item) == "Filter"]
+            filters = [each.item for each in filters_of(observed.of(name))]
             matches = services[name].matches if name in services else ()
             rows.append(
                 {
@@ -273,6 +271,3 @@ class Load:
         before_total, before_idle = self._last
         self._last = (total, idle)
         return 100 - 100 * (idle - before_idle) // max(1, total - before_total)
-
-
-__all__ = ["BYPASSED", "HEALTHY", "Agent", "Load"]

@@ -8,7 +8,7 @@ is an error too.
 
 from collections import namedtuple
 
-from .diff import diff, diff_shared, kind, removal, same_frame
+from .diff import diff, diff_shared, filters_of, kind, removal, same_frame
 from .errors import BUG, Problem, ViscumError
 from .kernel import script
 from .objects import HashTable, Qdisc
@@ -56,7 +56,7 @@ class Applier:
 
     def _take_down(self, names, observed):
         """Clients go to the cloud first, then the programs end, then the rest goes."""
-        names = self._remove(names, observed, _filters)
+        names = self._remove(names, observed, filters_of)
         if self._programs:
             names = [name for name in names if self._guard(name, lambda name=name: self._programs.stop(name))]
         self._done.extend(self._remove(names, observed, _others))
@@ -99,7 +99,7 @@ class Applier:
         return True
 
     def _withdraw(self, name, found):
-        self._border.apply(removal(_filters(found)))
+        self._border.apply(removal(filters_of(found)))
         if self._programs:
             self._programs.stop(name)
 
@@ -135,10 +135,6 @@ class Applier:
             if left:
                 self._report(BUG, name, "the kernel did not take it as planned: " + "; ".join(script.lines(left)[:3]))
                 self._restore(name, before.of(name), [])
-
-
-def _filters(found):
-    return [each for each in found if kind(each.item) == "Filter"]
 
 
 def _others(found):
@@ -184,7 +180,7 @@ def _surplus(parts, others, observed):
 def shared_of(found):
     """The shared objects that observed filters rest on."""
     needed = set()
-    for each in _filters(found):
+    for each in filters_of(found):
         needed.add(Qdisc(each.item.dev))
         if each.item.bucket >= 0:
             needed.add(HashTable(each.item.dev, each.item.prio, each.item.protocol))

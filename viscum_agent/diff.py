@@ -56,13 +56,19 @@ def identity(item):
     return (kind(item), key(item) if key else item)
 
 
+def filters_of(found):
+    """The redirect among the Found objects of a service."""
+    return [each for each in found if kind(each.item) == "Filter"]
+
+
 def diff(wanted, found):
     """The operations from the Found objects of a service (observe) to the wanted ones (objects)."""
     if not wanted:
         return removal(found)
     if not same_frame(wanted, found):
         return removal(found) + [Operation("add", item, None, 0) for item in _ordered(wanted)]
-    return _in_place(wanted, found)
+    half = [each for each in found if _is_half(each.item)]
+    return removal(half) + _in_place(wanted, [each for each in found if each not in half])
 
 
 def removal(found):
@@ -75,14 +81,20 @@ def removal(found):
     return operations
 
 
+def _is_half(item):
+    """Whether it is a pair without its inner end: it is being deleted, or somebody took that end elsewhere."""
+    return kind(item) == "Veth" and not item.ns
+
+
 def same_frame(wanted, found):
-    """Whether the namespace and the pair are there as wanted, but for values that can be changed."""
-    there = [identity(each.item) for each in found if kind(each.item) in FRAME]
+    """Whether the namespace and the pair are there as wanted, but for values that can be changed.
+
+    A pair that is gone, or half gone, is made again in the namespace where the program goes on.
+    """
+    there = [identity(each.item) for each in found if kind(each.item) in FRAME and not _is_half(each.item)]
     pair = any(name == "Veth" for name, _ in there)
     for item in wanted:
-        if kind(item) in FRAME and identity(item) not in there:
-            if kind(item) == "Veth" and not pair:
-                continue  # deleted by somebody: it is made again, in the namespace where the program goes on
+        if kind(item) in FRAME and identity(item) not in there and (pair or kind(item) != "Veth"):
             return False
     return True
 

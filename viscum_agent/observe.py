@@ -27,7 +27,6 @@ from .objects import (
     HashTable,
     Namespace,
     Nat,
-    NatRule,  # noqa: F401
     PktType,
     Qdisc,
     Route,

@@ -8,7 +8,6 @@ from collections import namedtuple
 from . import address, datapath
 from .datapath import flower, u32
 from .errors import CONFIG, FOREIGN, UNSUPPORTED, Problem
-from .model import Match
 from .objects import (
     ALIAS_PREFIX,
     HOST_SYSCTLS,
@@ -494,6 +493,3 @@ def match_text(match):
     if match.src:
         words.append("from " + address.format_prefix(match.src))
     return " ".join(words)
-
-
-__all__ = ["Match", "Plan", "ServicePlan", "match_text", "matches_glob", "plan"]

@@ -1,8 +1,7 @@
 """The state of each service in a row: what the configuration wants, what the kernel has, what runs."""
 
 from . import process
-from .address import format_prefix  # noqa: F401
-from .diff import kind
+from .diff import filters_of
 from .objects import ns_name
 from .plan import match_text
 
@@ -33,7 +32,7 @@ def rows(state, agent=None):
 def _row(name, service, part, state, pending, table):
     found = state.observed.of(name)
     pids = process.pids(name, table) if found else []
-    filters = [each.item for each in found if kind(each.item) == "Filter"]
+    filters = [each.item for each in filters_of(found)]
     counters = state.observed.counters.get(name)
     reasons = [problem.message for problem in state.problems() if problem.service == name]
     return {

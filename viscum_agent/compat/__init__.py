@@ -31,7 +31,6 @@ NETLINK_NETFILTER = 12
 SOL_NETLINK = 270  # linux/socket.h
 NETLINK_CAP_ACK = 10
 NETLINK_EXT_ACK = 11
-NETLINK_GET_STRICT_CHK = 12  # kernel 4.20
 
 # MicroPython's errno module has only some. These are the same everywhere (asm-generic/errno-base.h), and EADDRNOTAVAIL,
 # which mips numbers in its own way, is in the two files.

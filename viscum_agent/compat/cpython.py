@@ -162,38 +162,35 @@ def receive(sock, size):
     return sock.recv(size)
 
 
-def unix_datagram(path):
-    """A datagram socket connected to a path, as a plain descriptor that a program can inherit."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+def _unix(kind, step):
+    """A Unix socket after one step (bind, connect), as a plain descriptor."""
+    sock = socket.socket(socket.AF_UNIX, kind)
     try:
-        sock.connect(path)
+        step(sock)
     except OSError:
         sock.close()
         raise
     return sock.detach()
+
+
+def unix_datagram(path):
+    """A datagram socket connected to a path, as a plain descriptor that a program can inherit."""
+    return _unix(socket.SOCK_DGRAM, lambda sock: sock.connect(path))
 
 
 def unix_connect(path):
     """A non-blocking stream socket connected to a path, as a plain descriptor."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        sock.connect(path)
-    except OSError:
-        sock.close()
-        raise
-    return sock.detach()
+    return _unix(socket.SOCK_STREAM | socket.SOCK_NONBLOCK, lambda sock: sock.connect(path))
 
 
 def unix_listen(path, backlog):
     """A non-blocking stream socket that listens on a path, as a plain descriptor."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
+
+    def listen(sock):
         sock.bind(path)
         sock.listen(backlog)
-    except OSError:
-        sock.close()
-        raise
-    return sock.detach()
+
+    return _unix(socket.SOCK_STREAM | socket.SOCK_NONBLOCK, listen)
 
 
 def unix_accept(fd):

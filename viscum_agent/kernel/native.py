@@ -117,7 +117,12 @@ class Native(Border):
             self._indexes[(ns, name)] = rtnl.index_of(body)
         return self._indexes[(ns, name)]
 
-    def _index_of(self, operation):
+    def _index_of(self, operation, item):
+        """Gives the index of a device's name. Those of the actions are looked up now, while nothing waits that a
+        look-up could come between."""
+        for action in item.actions:
+            if action[0] == "mirred":
+                self._index("", action[1], operation)
         return lambda name: self._index("", name, operation)
 
     def _add_veth(self, operation, veth):
@@ -237,18 +242,12 @@ class Native(Border):
 
     def _add_filter(self, operation, item):
         index = self._index("", item.dev, operation)
-        index_of = self._index_of(operation)
-        for action in item.actions:
-            if action[0] == "mirred":
-                index_of(action[1])  # while nothing waits that a look-up could come between
+        index_of = self._index_of(operation, item)
         self._queue("", operation, lambda seq: tc.filter_add(item, index, index_of, seq))
 
     def _change_filter(self, operation, item):
         index = self._index("", item.dev, operation)
-        index_of = self._index_of(operation)
-        for action in item.actions:
-            if action[0] == "mirred":
-                index_of(action[1])
+        index_of = self._index_of(operation, item)
         self._queue("", operation, lambda seq: tc.filter_replace(item, operation.handle, index, index_of, seq))
 
     def _del_filter(self, operation, item):
