@@ -24,8 +24,10 @@ def rows(state, agent=None):
     names = sorted(set(list(services) + list(state.observed.services) + state.configuration.bad))
     found = [_row(name, services.get(name), parts.get(name), state, pending, table) for name in names]
     for row in found:
-        if agent and row["name"] in agent:  # it knows more: {service: (state, reason)}
-            row["state"], row["reason"] = agent[row["name"]]
+        if agent and row["name"] in agent:  # it knows more
+            known = agent[row["name"]]
+            for key in ("state", "reason", "uptime", "restarts", "drops", "overlimits", "connections"):
+                row[key] = known[key]
     return found
 
 
@@ -69,11 +71,15 @@ def table(found):
     """The rows as text in columns."""
     lines = [[title for title, _ in COLUMNS] + ["PACKETS"]]
     for row in found:
-        cells = [row[key] for _, key in COLUMNS] + [row["packets"]]
-        lines.append([_cell(value) for value in cells])
+        lines.append([_cell(value) for value in [row[key] for _, key in COLUMNS] + [row["packets"]]])
+    return "\n".join([columns(lines)] + ["%s: %s" % (row["name"], row["reason"]) for row in found if row["reason"]])
+
+
+def columns(lines):
+    """Lines of cells as text, each column as wide as its widest cell."""
     widths = [max([len(line[column]) for line in lines]) for column in range(len(lines[0]))]
     text = [("  ".join([_pad(cell, width) for cell, width in zip(line, widths)])).rstrip() for line in lines]
-    return "\n".join(text + ["%s: %s" % (row["name"], row["reason"]) for row in found if row["reason"]])
+    return "\n".join(text)
 
 
 def _cell(value):
