@@ -132,7 +132,9 @@ class Agent:
         """The planned parts by service, of those that nobody holds back; each has its unit."""
         wanted = {}
         for service in state.configuration.services:
-            self.unit(service.name)
+            unit = self.unit(service.name)
+            if not unit.pid:  # what runs is judged by what it was started from
+                unit.service = service
         for part in state.plan.services:
             unit = self.unit(part.service.name)
             if not unit.held:

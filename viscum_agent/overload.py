@@ -44,4 +44,6 @@ class Load:
         total, idle = self._read()
         before_total, before_idle = self._last
         self._last = (total, idle)
-        return 100 - 100 * (idle - before_idle) // max(1, total - before_total)
+        if total == before_total:
+            return 0  # no time passed
+        return 100 - 100 * (idle - before_idle) // (total - before_total)

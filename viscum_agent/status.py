@@ -2,6 +2,7 @@
 
 from . import process
 from .diff import filters_of
+from .kernel.dump import NOTHING
 from .objects import ns_name
 from .plan import match_text
 
@@ -26,7 +27,7 @@ def rows(state, agent=None):
     for row in found:
         if agent and row["name"] in agent:  # it knows more
             known = agent[row["name"]]
-            for key in ("state", "reason", "uptime", "restarts", "drops", "overlimits", "connections"):
+            for key in ("state", "reason", "uptime", "restarts", "connections"):
                 row[key] = known[key]
     return found
 
@@ -35,7 +36,7 @@ def _row(name, service, part, state, pending, table):
     found = state.observed.of(name)
     pids = process.pids(name, table) if found else []
     filters = [each.item for each in filters_of(found)]
-    counters = state.observed.counters.get(name)
+    counters = state.observed.counters.get(name, NOTHING)
     reasons = [problem.message for problem in state.problems() if problem.service == name]
     return {
         "name": name,
@@ -48,8 +49,10 @@ def _row(name, service, part, state, pending, table):
         "datapath": filters[0].kind if filters else (part.datapath if part else ""),
         "from": sorted({item.dev for item in filters}),
         "takes": sorted({match_text(match) for match in service.matches}) if service else [],
-        "packets": counters.packets if counters else 0,
-        "bytes": counters.bytes if counters else 0,
+        "packets": counters.packets,
+        "bytes": counters.bytes,
+        "drops": counters.drops,
+        "overlimits": counters.overlimits,
     }
 
 
