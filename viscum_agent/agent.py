@@ -16,7 +16,7 @@ from .loop import Loop
 from .observe import observe
 from .plan import Plan, ServicePlan
 from .state import PACKAGE, State
-from .unit import BACKOFF, DISABLED, FAILED, STOPPING, WAITING, Unit
+from .unit import BACKOFF, DISABLED, FAILED, STOPPING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 RETRY = 30  # seconds until another look when something could not be done
@@ -154,7 +154,9 @@ class Agent:
         if unit.redirected or (unit.state == DISABLED and self.is_redirected(unit.name)):
             return part
         items = [item for item in part.items if kind(item) != "Filter"]
-        return ServicePlan(part.service, items, [], part.datapath, part.devices, part.warnings)
+        # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
+        # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
+        return ServicePlan(part.service, items, part.shared, part.datapath, part.devices, part.warnings)
 
     def is_redirected(self, name):
         """Whether the last look found a redirect of the service."""
@@ -185,7 +187,7 @@ class Agent:
             if name in stopping:
                 continue
             if name in broken and unit.state not in (BACKOFF, FAILED) and name not in self._kept(state):
-                unit.become(WAITING, broken[name])
+                unit.wait(broken[name])
             if name not in wanted or name in broken:
                 continue
             if not unit.pid and table is None:

@@ -84,6 +84,9 @@ class Unit:
 
     def ensure(self, table):
         """The service's objects stand: its program has to run. `table` is process.processes()."""
+        if self.pid and self.state == WAITING:
+            self.become(STARTING, "nothing is in the way any more")
+            self._check_after(0)
         if self.pid or self.state in (BACKOFF, FAILED, STOPPING):
             return
         found = process.pids(self.name, table)
@@ -91,6 +94,12 @@ class Unit:
             self._adopt(process.main_pid(found))
         else:
             self.start()
+
+    def wait(self, reason):
+        """Something is in the way of the service's objects: no redirect, so no checks either. The program goes on."""
+        if self.pid:
+            self._stop_waiting()
+        self.become(WAITING, reason)
 
     def _adopt(self, pid):
         """A program from before this agent: it goes on, with its traffic where a redirect is in."""

@@ -73,7 +73,7 @@ def test_an_interface_that_vanishes_and_returns_gets_its_redirect_back(agent):
     lab = agent.lab
     lab.run(lab.router, "ip", "link", "del", "lan0")
     time.sleep(0.5)
-    lab._wire(lab.client, "eth0", lab.router, "lan0", "192.168.77", "2001:db8:77")
+    lab.wire_client(0)
     agent.becomes("edge")
     assert pids_in("viscum-echo") == [pid]
 
