@@ -1,0 +1,117 @@
+"""How much memory the agent holds, whether it grows, and whether it sleeps: measured, printed, never judged.
+
+    memory.py [INTERPRETER...]     (make memory; cpython and micropython are the default)
+
+For each interpreter one agent with 1 service and one with 100, each with a program that listens and is checked. The
+proportional set size (PSS of /proc/PID/smaps_rollup: private pages and the process's share of the others) is read 60
+s after the last change, after 10,000 calls of `status`, and after 1,000 reloads of which every other one changes a
+service; then strace counts the system calls of an agent whose services are not checked.
+"""
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / part) for part in ("", "tests")]
+
+from agent import Agent  # noqa: E402
+from lab import CPYTHON, MICROPYTHON, Lab, echo_command, isolate, service, wait_for  # noqa: E402
+
+from viscum_agent import remote  # noqa: E402
+from viscum_agent.ubus.caller import Caller  # noqa: E402
+
+INTERPRETERS = {"cpython": CPYTHON, "micropython": MICROPYTHON}
+REST, CALLS, RELOADS, IDLE = 5, 300, 30, 3  # seconds, times, times, seconds
+
+
+class Served(Agent):
+    """An agent that serves ubus itself and keeps its byte code, as on a router."""
+
+    def __init__(self, lab, config):
+        self.socket = str(lab.tmp / "ubus.sock")
+        super().__init__(lab, config)
+
+    def words(self):
+        return (*super().words(), "-s", self.socket, "-b")
+
+    def start(self):
+        folder = self.lab.tmp / "bytecode"
+        plain = self.lab.env
+        self.lab.env = lambda: {**plain(), "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)}
+        super().start()
+        self.lab.env = plain
+
+    def pss(self):
+        """KiB."""
+        text = Path("/proc/%d/smaps_rollup" % self.process.pid).read_text()
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+
+    def healthy(self):
+        services = remote.state_of(self.socket) or {}
+        return len([name for name in services if services[name]["state"] == "healthy"])
+
+
+def config(count, check="tcp", variant=0):
+    """`count` services with one program each; `variant` changes what the last one takes."""
+    text = ""
+    for number in range(count):
+        port = 7000 + number + (1000 * variant if number == count - 1 else 0)
+        lines = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port %d" % port)
+        target = "option target_port %d" % (7000 + number)
+        command = echo_command("s%d" % number, 7000 + number)
+        text += service("s%d" % number, command, *lines, target, "list proto tcp", "option healthcheck " + check)
+    return text
+
+
+def measure(interpreter, count):
+    """Prints one line of figures."""
+    with tempfile.TemporaryDirectory() as tmp, Lab(tmp, INTERPRETERS[interpreter]) as lab:
+        agent = Served(lab, config(count))
+        wait_for(lambda: Path(agent.socket).exists(), 30)
+        wait_for(lambda: agent.healthy() == count, 120)
+        time.sleep(REST)
+        at_rest = agent.pss()
+        begin = time.monotonic()
+        with Caller(agent.socket) as caller:
+            for _ in range(CALLS):
+                caller.call("viscum", "status")
+            called = time.monotonic() - begin
+            after_calls = agent.pss()
+            for number in range(RELOADS):
+                lab.configure(config(count, variant=number // 2 % 2))
+                caller.call("viscum", "reload")
+        after_reloads = agent.pss()
+        lab.configure(config(count, "none"))
+        agent.process.send_signal(signal.SIGHUP)
+        time.sleep(10)
+        calls = idle_calls(agent.process.pid)
+    words = "%-12s %8d %10d %10d %10d %12.2f %10d"
+    print(
+        words % (interpreter, count, at_rest, after_calls, after_reloads, 1000 * called / CALLS, calls),
+        flush=True,
+    )
+
+
+def idle_calls(pid):
+    """How many system calls a process makes in IDLE seconds."""
+    words = ["timeout", "-s", "INT", str(IDLE), "strace", "-qq", "-p", str(pid)]
+    result = subprocess.run(words, capture_output=True, text=True)
+    # The call that it sleeps in is printed when strace comes or goes.
+    return len([line for line in result.stderr.splitlines() if "= " in line and "<detached" not in line])
+
+
+def main(names):
+    isolate()
+    print("PSS in KiB: %d s after the last change, after %d calls, after %d reloads" % (REST, CALLS, RELOADS))
+    titles = ("interpreter", "services", "at rest", "calls", "reloads", "ms a call", "idle calls")
+    print("%-12s %8s %10s %10s %10s %12s %10s" % titles)
+    for name in names or list(INTERPRETERS):
+        for count in (1, 100):
+            measure(name, count)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
