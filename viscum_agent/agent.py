@@ -5,7 +5,7 @@ kernel is read, the plan is made, and what differs is done. What may not wait fo
 is done at once.
 """
 
-from . import compat, overload, process
+from . import compat, overload, process, traffic
 from .api import Bus
 from .apply import Applier
 from .diff import filters_of, kind, removal
@@ -39,6 +39,7 @@ class Agent:
         self._retry_timer = None
         self._load_timer = None
         self._said = set()
+        self._places = traffic.Places({}, {})
         self._load = overload.Load()
         self._overload = overload.Overload()
         self._bus = None
@@ -118,6 +119,7 @@ class Agent:
         self._complain(state.problems() + result.problems)
         self._see_to_programs(wanted, stopping, result, state)
         self._forget_units(state)
+        self._places = traffic.places(state.dump if not result.done else state.border.dump_redirects())
         state.forget()
 
     def _forget_units(self, state):
@@ -209,12 +211,15 @@ class Agent:
 
     def withdraw(self, unit):
         """Takes a service's redirect out now: no plan, no look into namespaces, only its filters."""
-        self._remove(filters_of(self.redirects().of(unit.name)))
+        self._remove(filters_of(self._redirects().of(unit.name)))
         self.look_soon("%s is out" % unit.name)
 
     def _withdraw_orphans(self):
         """Takes filters out that lead nowhere any more, because somebody deleted the pair."""
-        self._remove(self.redirects().orphans)
+        self._remove(self._redirects().orphans)
+
+    def _redirects(self):
+        return observe(self._state.border.dump_redirects())
 
     def _remove(self, found):
         try:
@@ -228,10 +233,9 @@ class Agent:
 
     # What people ask for
 
-    def redirects(self):
-        """An Observed of the redirects and what they count. It looks at the router's own namespace only, so it costs
-        little."""
-        return observe(self._state.border.dump_redirects())
+    def traffic(self):
+        """What the redirects carry (traffic.read)."""
+        return traffic.read(self._state.border, self._places)
 
     def lines(self, name):
         """The last log lines about a service, or all (Log.lines)."""

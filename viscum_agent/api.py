@@ -124,16 +124,16 @@ class Bus:
         return answer
 
     def _status(self, _method, args, _request):
-        observed = self._agent.redirects()
+        traffic = self._agent.traffic()
         answer = {"version": __version__}
-        return self._page(args, answer, lambda units: report.status(units, observed, "name" in args))
+        return self._page(args, answer, lambda units: report.status(units, traffic, "name" in args))
 
     def _list(self, _method, args, _request):
         return self._page(args, {}, lambda units: [unit.name for unit in units])
 
     def _stats(self, _method, args, _request):
-        observed = self._agent.redirects()
-        return self._page(args, {}, lambda units: {unit.name: report.counters(unit, observed) for unit in units})
+        traffic = self._agent.traffic()
+        return self._page(args, {}, lambda units: report.stats(units, traffic))
 
     def _logs(self, _method, args, _request):
         return {"lines": self._agent.lines(args.get("name", ""))}

@@ -5,9 +5,7 @@ most PAGE rows; `next` in it is what the following question gives as `after`.
 """
 
 from . import sockets
-from .diff import filters_of
-from .kernel.dump import NOTHING
-from .plan import match_text
+from .traffic import NONE
 
 PAGE = 500  # rows; one has at most about 1.5 KiB: two lists of 8, a reason and a name
 LISTED = 8  # items of a list, where all services are asked for
@@ -15,26 +13,30 @@ WORDS = 300  # letters of a reason
 TEXT = 400 * 1024  # bytes of lines
 
 
-def status(units, observed, whole):
-    """Maps names to rows. `observed` is of a Dump of redirects; `whole` is whether lists are given in full."""
-    return {unit.name: _row(unit, observed, whole) for unit in units}
+def status(units, traffic, whole):
+    """Maps names to rows. `traffic` is of traffic.read; `whole` is whether lists are given in full."""
+    return {unit.name: _row(unit, traffic.get(unit.name, NONE), whole) for unit in units}
 
 
-def _row(unit, observed, whole):
+def stats(units, traffic):
+    """Maps names to what their redirects count, and their TCP connections now."""
+    return {unit.name: _counters(unit, traffic.get(unit.name, NONE)) for unit in units}
+
+
+def _row(unit, traffic, whole):
     service = unit.service
-    filters = [each.item for each in filters_of(observed.of(unit.name))]
     row = {
         "state": unit.state,
         "reason": unit.reason[:WORDS],
         "pid": unit.pid,
         "uptime": unit.uptime,
         "restarts": max(0, unit.starts - 1),
-        "datapath": filters[0].kind if filters else "",
+        "datapath": traffic.kind,
         "interfaces": list(service.interfaces + service.devices)[:LISTED] if service else [],
     }
-    _add_list(row, "from", sorted({item.dev for item in filters}), whole)
-    _add_list(row, "takes", sorted({match_text(match) for match in service.matches}) if service else [], whole)
-    row.update(counters(unit, observed))
+    _add_list(row, "from", list(traffic.devices), whole)
+    _add_list(row, "takes", unit.takes(), whole)
+    row.update(_counters(unit, traffic))
     return row
 
 
@@ -44,14 +46,12 @@ def _add_list(row, key, items, whole):
         row[key + "_count"] = len(items)
 
 
-def counters(unit, observed):
-    """What the redirect of a service has counted, and its TCP connections now."""
-    found = observed.counters.get(unit.name, NOTHING)
+def _counters(unit, traffic):
     return {
-        "packets": found.packets,
-        "bytes": found.bytes,
-        "drops": found.drops,
-        "overlimits": found.overlimits,
+        "packets": traffic.counters.packets,
+        "bytes": traffic.counters.bytes,
+        "drops": traffic.counters.drops,
+        "overlimits": traffic.counters.overlimits,
         "connections": sockets.connections(unit.pid) if unit.pid else 0,
     }
 

@@ -58,17 +58,13 @@ def _clients(listed):
 def connections(pid):
     """How many TCP connections there are now in the namespace of a process: one counter (CurrEstab of RFC 4022, in
     /proc/PID/net/snmp) instead of a walk through the kernel's table of all connections."""
-    names = []
     try:
-        with open("/proc/%d/net/snmp" % pid) as file:
-            for line in file:
-                fields = line.split()
-                if fields[0] == "Tcp:" and names:
-                    return int(fields[names.index("CurrEstab")])
-                names = fields if fields[0] == "Tcp:" else []
+        with open("/proc/%d/net/snmp" % pid, "rb") as file:
+            data = file.read()
     except OSError:
-        pass  # gone meanwhile
-    return 0
+        return 0  # gone meanwhile
+    _, names, values = data.split(b"\nTcp: ", 2)
+    return int(values.split(b" ", 9)[names.split(b" ", 9).index(b"CurrEstab")])
 
 
 def reset(pids):

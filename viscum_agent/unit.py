@@ -24,6 +24,7 @@ from . import compat, process, respawn, sockets
 from .errors import ViscumError
 from .health import Check
 from .log import ERROR, NOTICE, WARNING
+from .plan import match_text
 
 DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healthy"
 BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
@@ -44,6 +45,7 @@ class Unit:
         self.starts = 0  # by this agent
         self._asked = ""  # why the redirect stays out although the program is healthy: somebody wants it so,
         self._overload = ""  # or the router is overloaded
+        self._takes = (None, [])
         self._agent = agent
         self._loop = agent.loop
         self._pidfd = -1
@@ -64,6 +66,12 @@ class Unit:
     def uptime(self):
         """Seconds that the program has run."""
         return int(compat.monotonic() - self._started) if self.pid else 0
+
+    def takes(self):
+        """The matches of the service in words, sorted; worked out once for each configuration."""
+        if self._takes[0] is not self.service:
+            self._takes = (self.service, sorted({match_text(match) for match in self.service.matches}))
+        return self._takes[1]
 
     def become(self, state, reason=""):
         """Changes the state; the redirect goes before anybody hears of it."""

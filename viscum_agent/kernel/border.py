@@ -8,7 +8,7 @@ undoing what was done is `apply`'s business, which looks at the kernel again and
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..objects import DEV_PREFIX, HOST_SYSCTLS, NS_SYSCTLS, alias_of
-from . import netns, nftables, rtnl, script
+from . import netns, nftables, rtnl, script, tc
 from .dump import Dump
 from .netlink import Socket
 
@@ -221,6 +221,24 @@ class Border:
         finally:
             self._release()
         return dump
+
+    def counters(self, indexes):
+        """What our filters on the devices with these indexes count: a list of what tc.parse_counters gives."""
+        found = []
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            for index in indexes:
+                bodies = self._filters_of(socket, index)
+                found.extend([item for item in [tc.parse_counters(body) for body in bodies] if item])
+        finally:
+            socket.close()
+        return found
+
+    def _filters_of(self, socket, index):
+        try:
+            return socket.dump(lambda seq: tc.filter_dump(index, seq))
+        except OSError:
+            return []  # the device is gone, or its hook
 
     def _dump_sysctls(self, dump):
         self.visit.home()

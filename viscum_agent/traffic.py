@@ -1,0 +1,42 @@
+"""What the redirects carry: read every second while somebody looks at it, so with as little work as can be.
+
+Where to look and whose a filter is was learned at the last look at the kernel (`places`); now only the filters of those
+devices are read, and of those only what they count.
+"""
+
+from collections import namedtuple
+
+from .kernel.dump import NOTHING, Counters
+from .objects import ALIAS_PREFIX, DEV_PREFIX
+
+# `hooks` maps the indexes of devices with an ingress hook to their names, `pairs` those of our pairs to their services.
+Places = namedtuple("Places", ("hooks", "pairs"))
+
+# The traffic of a service: names of `devices` that it comes from, the `kind` of its filters, Counters.
+Traffic = namedtuple("Traffic", ("devices", "kind", "counters"))
+NONE = Traffic((), "", NOTHING)
+
+
+def places(dump):
+    """Places from a Dump."""
+    names = {link.index: link.name for link in dump.links if link.ns == ""}
+    pairs = {}
+    for link in dump.links:
+        if link.ns == "" and link.name.startswith(DEV_PREFIX) and link.alias.startswith(ALIAS_PREFIX):
+            pairs[link.index] = link.alias[len(ALIAS_PREFIX) :]
+    return Places({qdisc.index: names[qdisc.index] for qdisc in dump.qdiscs if qdisc.index in names}, pairs)
+
+
+def read(border, where):
+    """Maps services to their Traffic now; one without a redirect is missing."""
+    found = {}
+    for kind, index, target, counters in border.counters(sorted(where.hooks)):
+        name = where.pairs.get(target)
+        if name is None:
+            continue
+        before = found.get(name, NONE)
+        device = where.hooks[index]
+        devices = before.devices if device in before.devices else before.devices + (device,)
+        total = Counters(*[one + other for one, other in zip(before.counters, counters)])
+        found[name] = Traffic(devices, kind, total)
+    return found
