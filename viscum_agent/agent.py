@@ -36,6 +36,7 @@ class Agent:
         self._state = None
         self._events = Events()
         self._look_timer = None
+        self._looked = 0.0  # seconds that the last look took
         self._retry_timer = None
         self._load_timer = None
         self._said = set()
@@ -99,14 +100,16 @@ class Agent:
     # Looking and doing
 
     def look_soon(self, cause):
-        """Looks at the kernel in a moment, once for everything that happens until then."""
+        """Looks at the kernel in a moment, once for everything that happens until then. Where a look takes long, that
+        moment is as long: half of the time is left for everything else."""
         if self._look_timer is None:
-            self._look_timer = self.loop.after(DEBOUNCE, lambda: self.look(cause))
+            self._look_timer = self.loop.after(max(DEBOUNCE, self._looked), lambda: self.look(cause))
 
     def look(self, cause):
         """Reads the kernel, plans, does what differs, and sees to the programs."""
         self.loop.cancel(self._look_timer)
         self._look_timer = None
+        began = compat.monotonic()
         state = self._state
         state.look()
         wanted = self._wanted(state)
@@ -121,6 +124,7 @@ class Agent:
         self._forget_units(state)
         self._places = traffic.places(state.dump if not result.done else state.border.dump_redirects())
         state.forget()
+        self._looked = compat.monotonic() - began
 
     def _forget_units(self, state):
         """Services that are in no configuration any more, and nowhere else."""

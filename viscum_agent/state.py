@@ -44,6 +44,7 @@ class State:
     def reload(self):
         """Reads the configuration anew; keeps the old one, and raises ConfigError, when that is not possible."""
         self.configuration = read(uci.load(self._confdir, PACKAGE), PACKAGE)
+        compat.expect(len(self.configuration.services))
 
     def look(self):
         """Reads the kernel."""

@@ -448,7 +448,7 @@ def expect(services):
     """Collects early: else small objects scatter over the heap until no large one fits, with most of it free. The more
     is alive (20 KB for a service), the longer a collection takes and the more garbage it has to be worth: 1/4 to 2 MB.
     """
-    gc.threshold(min(2 << 20, (256 << 10) + (16 << 10) * services))
+    gc.threshold(min(2 << 20, (256 << 10) + (6 << 10) * services))
 
 
 def isatty():
