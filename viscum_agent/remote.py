@@ -1,8 +1,8 @@
 """The commands that only an agent can do, asked for over ubus; and what every command may ask: does one run?"""
 
 from . import compat
-from .api import EVENT, OBJECT
 from .errors import ViscumError
+from .names import EVENT, OBJECT
 from .ubus.caller import Caller
 from .ubus.status import CONNECTION_FAILED, NOT_FOUND, UbusError
 from .ujson import dumps
