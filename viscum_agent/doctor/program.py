@@ -52,7 +52,11 @@ def _search(machine, path):
     return "install the package that has it, or correct option command"
 
 
+def _account_of(program):
+    return program.user, program.group or ""
+
+
 def _account(account, why, targets):
-    touched = names([each for each in targets if (each.service.program.user, each.service.program.group) == account])
+    touched = names([each for each in targets if _account_of(each.service.program) == account])
     mend = "uci set viscum.%s.%s='nobody' && uci commit viscum" % (touched[0], why.split(":")[0])
     return error("account", why, "does not start", touched, mend)
