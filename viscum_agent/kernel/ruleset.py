@@ -76,7 +76,7 @@ def _count_ours(socket, chain):
 
 def _flowtable(body):
     found = attributes(body, _HEADER)
-    devices = _names(attributes(found[_FLOW_HOOK]).get(_FLOW_HOOK_DEVS, b""))
+    devices = sorted(_names(attributes(found[_FLOW_HOOK]).get(_FLOW_HOOK_DEVS, b"")))  # in no order
     hardware = bool(_number(found.get(_FLOW_FLAGS, bytes(4))) & _HW_OFFLOAD)
     return Flowtable(text_of(found[_FLOW_TABLE]), text_of(found[_FLOW_NAME]), tuple(devices), hardware)
 
