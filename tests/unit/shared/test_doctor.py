@@ -175,7 +175,7 @@ CASES = [
      [("rp-filter", "note", "echo", "", "strict everywhere")]),
     # The firewall
     ("the firewall was loaded before the package came", {"ruleset": rules(flow=False, prerouting=0, forward=0)}, {},
-     None, [("firewall", "error", "", "/etc/init.d/firewall reload", INCLUDES[0]),
+     None, [("firewall", "error", "", "/etc/init.d/firewall reload", "it was loaded before"),
             ("firewall", "error", "", "/etc/init.d/firewall reload", INCLUDES[1])]),
     ("auto_includes is off", {"ruleset": rules(flow=False, forward=0), "firewall": {"auto_includes": "0"}}, {}, None,
      [("firewall", "error", "", "auto_includes='1'", "auto_includes '0'")]),
@@ -216,7 +216,16 @@ CASES = [
      {"ruleset": rules(), "firewall": {"flow_offloading": "1", "flow_offloading_hw": "1"}}, {}, None,
      [("flow-offloading", "note", "", "", "gives up")]),
     ("flow offloading, but the firewall was not loaded again", {"firewall": {"flow_offloading": "1"}}, {}, None,
-     [("flow-offloading", "note", "", "", "there is no flow table")]),
+     [("flow-offloading", "note", "", "", "configured in software, but there is no flow table")]),
+    ("flow offloading in hardware, but the firewall was not loaded again",
+     {"firewall": {"flow_offloading": "1", "flow_offloading_hw": "1"}}, {}, None,
+     [("flow-offloading", "note", "", "", "configured in hardware, but there is no flow table")]),
+    ("flow offloading in hardware is configured, and the flow tables can't be read",
+     {"firewall": {"flow_offloading": "1", "flow_offloading_hw": "1"}, "ruleset": None, "unread": {"ruleset": "why"}},
+     {}, None,
+     [("firewall", "note", "", "", "why"), ("flow-offloading", "note", "", "", "configured in hardware; ")]),
+    ("no package manager", {"features": features("flower"), "manager": ""}, {}, None,
+     [("kernel-flower", "note", "", "install kmod-sched-flower (opkg install, on OpenWrt 25.12 apk add)", "")]),
     ("hardware alone is not flow offloading", {"firewall": {"flow_offloading_hw": "1"}}, {}, None, []),
     ("WED with flow offloading in hardware", {"wed": {"mt7915e": True}, "ruleset": rules(hardware=True)}, {}, None,
      [("flow-offloading", "warning", "echo", "flow_offloading_hw='0'", ""),
@@ -301,8 +310,22 @@ def fits(said, wanted):
 
 
 def test_of_a_healthy_router_everything_is_ok():
-    assert [each for each in findings() if each.severity != "ok"] == []
     assert not finding.trouble(findings())
+    features = "cls_u32 at an ingress hook, cls_flower, act_mirred, act_skbmod, act_skbedit, nft redirect, "
+    assert [(each.severity, each.id, each.found) for each in findings()] == [
+        ("ok", "kernel", "has " + features + "nft's ingress hook, veth"),
+        ("ok", "programs", "every enabled service has its program and its account"),
+        ("ok", "forwarding", "on"),
+        ("ok", "rp-filter", "off on the way of the replies"),
+        ("ok", "firewall", "has the rules of Viscum, in table fw4"),
+        ("ok", "flow-offloading", "off"),
+        ("ok", "rx-gro-list", "off where services take traffic from"),
+        ("ok", "neighbours", "nobody else uses the ingress of br-lan"),
+        ("ok", "memory", "128 MB of 256 MB available"),
+        ("ok", "flash", "/overlay: 8192 kB of 16 MB free"),
+        ("ok", "tmp", "/tmp: 100 MB of 128 MB free"),
+        ("ok", "interpreter", "CPython 3.11"),
+    ]
 
 
 def test_each_thing_that_is_wrong_is_found_and_nothing_else():
@@ -315,6 +338,35 @@ def test_each_thing_that_is_wrong_is_found_and_nothing_else():
             assert found, (title, each, said)
             left.remove(found[0])
         assert [each for each in left if each.severity != "ok"] == [], (title, left)
+
+
+def test_of_two_services_only_the_one_that_is_touched_is_named():
+    """`other` takes UDP over IPv6 from eth1, with its own program and account."""
+    other = {"user": "www", "command": "/usr/bin/other", "proto": ["udp"], "interface": None, "device": ["eth1"]}
+    other["dest_ip"] = ["2001:db8::1"]
+    files = {"/usr/bin/echo": 0o100755, "/usr/bin/other": None, "/": 0o040755}
+    accounts = {("nobody", ""): "", ("www", ""): "user: there is no account 'www' in /etc/passwd"}
+    values = sysctls(net__ipv4__ip_forward="0", net__ipv6__conf__all__forwarding="0")
+    changes = {"files": files, "accounts": accounts, "sysctls": values, "qosify": ["eth1"], "sqm": ["br-lan"]}
+    read = [configuration({}), configuration(other)]
+    services = [read[0].services[0], model.Service("other", *list(read[1].services[0])[1:])]
+    both = model.Configuration(read[0].settings, services, [], [])
+    chosen = target.targets(both, facts())
+    said = doctor.judge(machine(changes), chosen, both.settings, hook("eth1", "clsact"), NAMES, [])
+    assert sorted([(each.id, each.services) for each in said if each.services]) == [
+        ("account", ("other",)),
+        ("ingress", ("other",)),
+        ("ip-forward", ("echo",)),
+        ("ipv6-forward", ("other",)),
+        ("program", ("other",)),
+        ("qosify", ("other",)),
+        ("sqm", ("echo",)),
+    ]
+
+
+def test_without_an_enabled_service_that_is_said():
+    said = [each for each in findings({}, {"enabled": "0"}) if each.id == "configuration"]
+    assert [(each.severity, each.found) for each in said] == [("note", "no service is enabled")]
 
 
 def test_a_service_that_is_not_enabled_has_no_findings():
