@@ -14,7 +14,7 @@ NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2.py v
 SHELL_SCRIPTS = $(wildcard tools/*.sh) $(shell find tests -name '*.sh') .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-vm vm lint format demo bench manual picture tox clean
+.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-vm vm lint format demo bench chaos manual picture tox clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -66,6 +66,12 @@ demo: ## a client, a router and a service in namespaces of this machine
 bench: ## time the control path side by side with ip and tc
 	@$(SETUP) venv apt micropython
 	$(PYTHON) bench/control.py
+
+SECONDS := 120
+SEED :=
+chaos: ## everything goes wrong for SECONDS=120, with SEED=..., while a client asks on
+	@$(SETUP) venv apt micropython
+	$(PYTHON) tests/chaos.py $(SECONDS) "$(SEED)"
 
 manual: ## write docs/manual.md from the option table
 	@$(SETUP) venv

@@ -68,21 +68,19 @@ class Lab:
         for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
             self.run(self.router, "sysctl", "-qw", key + "=1")
         self._wire(self.cloud, "eth0", self.router, "wan0", "198.51.100", "2001:db8:100", self._distance)
-        for number, client in enumerate(self.clients):
-            self._wire(
-                client,
-                "eth0",
-                self.router,
-                "lan%d" % number,
-                "192.168.%d" % (77 + number),
-                "2001:db8:%d" % (77 + number),
-            )
+        for number in range(len(self.clients)):
+            self.wire_client(number)
         for address in CLOUD:
             ip("-n", self.cloud, "addr", "add", address + "/32", "dev", "lo")
             ip("-n", self.router, "route", "add", address + "/32", "via", "198.51.100.2")
         for address in CLOUD6 if self._ipv6 else ():
             ip("-n", self.cloud, "addr", "add", address + "/128", "dev", "lo", "nodad")
             ip("-n", self.router, "-6", "route", "add", address + "/128", "via", "2001:db8:100::2")
+
+    def wire_client(self, number):
+        """The link from a client to the router's lan0, lan1, ..."""
+        net4, net6 = "192.168.%d" % (77 + number), "2001:db8:%d" % (77 + number)
+        self._wire(self.clients[number], "eth0", self.router, "lan%d" % number, net4, net6)
 
     def _wire(self, ns, dev, router, port, net4, net6, distance=None):
         """A link from a host (.2) to the router (.1), which is its default gateway."""

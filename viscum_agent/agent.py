@@ -5,7 +5,7 @@ kernel is read, the plan is made, and what differs is done. What may not wait fo
 is done at once.
 """
 
-from . import compat, process
+from . import compat, overload, process
 from .api import Bus
 from .apply import Applier
 from .diff import filters_of, kind, removal
@@ -14,14 +14,12 @@ from .events import Events
 from .log import ERROR, INFO, NOTICE, WARNING
 from .loop import Loop
 from .observe import observe
-from .plan import Plan, ServicePlan, match_text
+from .plan import Plan, ServicePlan
 from .state import PACKAGE, State
-from .unit import BACKOFF, DISABLED, FAILED, STOPPING, WAITING, Unit
+from .unit import BACKOFF, DISABLED, FAILED, STOPPING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 RETRY = 30  # seconds until another look when something could not be done
-LOAD_INTERVAL = 2  # seconds between two looks at the router's load
-HYSTERESIS = 20  # per cent of CPU below bypass_load at which redirects come back
 
 SIGHUP, SIGINT = 1, 2
 
@@ -35,25 +33,29 @@ class Agent:
         self.listeners = []  # called with (unit, state before) at every change
         self._confdir = confdir
         self._log = log
-        self._state = State(confdir)
+        self._state = None
         self._events = Events()
         self._look_timer = None
         self._retry_timer = None
+        self._load_timer = None
         self._said = set()
-        self._load = Load()
+        self._load = overload.Load()
+        self._overload = overload.Overload()
         self._bus = None
         self._on_bus = None  # nothing was said yet
 
     def run(self, bus=None):
         """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without."""
+        path, serve = bus or (None, False)
+        self._state = State(self._confdir, None if serve else path)
         if bus:
-            self._bus = Bus(self, bus[0], bus[1])
+            self._bus = Bus(self, path, serve)
         self._state.__enter__()
         signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
         self.loop.add(signals, lambda _: self._signal(compat.read_signal(signals)))
         self.loop.add(self._events.fd, lambda _: self._kernel_events())
-        self._watch_load()
         self.look("start")
+        self._watch_load()
         self.say(NOTICE, "runs")
         try:
             self.loop.run()
@@ -82,7 +84,16 @@ class Agent:
 
     def _kernel_events(self):
         for cause in self._events.causes():
-            self.look_soon(cause)
+            if cause.urgent:
+                self._withdraw_orphans()
+            if cause.device and self._bus:
+                self._bus.ask_netifd()
+            self.look_soon(cause.text)
+
+    def take_names(self, names):
+        """Which devices netifd's interfaces are now."""
+        self._state.names = names
+        self.look_soon("netifd's interfaces")
 
     # Looking and doing
 
@@ -106,12 +117,24 @@ class Agent:
             self.say(INFO, "%s: %s" % (cause, ", ".join(result.done)))
         self._complain(state.problems() + result.problems)
         self._see_to_programs(wanted, stopping, result, state)
+        self._forget_units(state)
+        state.forget()
+
+    def _forget_units(self, state):
+        """Services that are in no configuration any more, and nowhere else."""
+        there = {service.name for service in state.configuration.services}
+        there.update(state.observed.services)
+        there.update(state.keep())
+        for name in [name for name in self.units if name not in there and self.units[name].state == DISABLED]:
+            del self.units[name]
 
     def _wanted(self, state):
         """The planned parts by service, of those that nobody holds back; each has its unit."""
         wanted = {}
         for service in state.configuration.services:
-            self.unit(service.name)
+            unit = self.unit(service.name)
+            if not unit.pid:  # what runs is judged by what it was started from
+                unit.service = service
         for part in state.plan.services:
             unit = self.unit(part.service.name)
             if not unit.held:
@@ -131,7 +154,9 @@ class Agent:
         if unit.redirected or (unit.state == DISABLED and self.is_redirected(unit.name)):
             return part
         items = [item for item in part.items if kind(item) != "Filter"]
-        return ServicePlan(part.service, items, [], part.datapath, part.devices, part.warnings)
+        # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
+        # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
+        return ServicePlan(part.service, items, part.shared, part.datapath, part.devices, part.warnings)
 
     def is_redirected(self, name):
         """Whether the last look found a redirect of the service."""
@@ -162,7 +187,7 @@ class Agent:
             if name in stopping:
                 continue
             if name in broken and unit.state not in (BACKOFF, FAILED) and name not in self._kept(state):
-                unit.become(WAITING, broken[name])
+                unit.wait(broken[name])
             if name not in wanted or name in broken:
                 continue
             if not unit.pid and table is None:
@@ -184,12 +209,18 @@ class Agent:
 
     def withdraw(self, unit):
         """Takes a service's redirect out now: no plan, no look into namespaces, only its filters."""
-        observed = observe(self._state.border.dump(namespaces=False))
-        try:
-            self._state.border.apply(removal(filters_of(observed.of(unit.name))))
-        except ViscumError as error:
-            self.say(ERROR, "%s: %s" % (unit.name, error))
+        self._remove(filters_of(self.redirects().of(unit.name)))
         self.look_soon("%s is out" % unit.name)
+
+    def _withdraw_orphans(self):
+        """Takes filters out that lead nowhere any more, because somebody deleted the pair."""
+        self._remove(self.redirects().orphans)
+
+    def _remove(self, found):
+        try:
+            self._state.border.apply(removal(found))
+        except ViscumError as error:
+            self.say(ERROR, "a redirect can't be taken out: %s" % error)
 
     def changed(self, unit, before):
         for listener in self.listeners:
@@ -197,26 +228,14 @@ class Agent:
 
     # What people ask for
 
-    def rows(self):
-        """A dict for each service that is in the kernel: name, from (devices), takes, packets, bytes. It looks at the
-        router's own namespace only, so it costs little."""
-        observed = observe(self._state.border.dump(namespaces=False))
-        services = {service.name: service for service in self._state.configuration.services}
-        rows = []
-        for name in sorted(observed.services):
-            counters = observed.counters.get(name)
-            filters = [each.item for each in filters_of(observed.of(name))]
-            matches = services[name].matches if name in services else ()
-            rows.append(
-                {
-                    "name": name,
-                    "from": sorted({item.dev for item in filters}),
-                    "takes": sorted({match_text(match) for match in matches}),
-                    "packets": counters.packets if counters else 0,
-                    "bytes": counters.bytes if counters else 0,
-                }
-            )
-        return rows
+    def redirects(self):
+        """An Observed of the redirects and what they count. It looks at the router's own namespace only, so it costs
+        little."""
+        return observe(self._state.border.dump_redirects())
+
+    def lines(self, name):
+        """The last log lines about a service, or all (Log.lines)."""
+        return self._log.lines(name)
 
     def fresh(self):
         """The State after another look, which does nothing."""
@@ -238,36 +257,12 @@ class Agent:
         for unit in self.units.values():
             unit.retry()
         self.look("reload")
-
-    # Overload
+        self._watch_load()
 
     def _watch_load(self):
+        self.loop.cancel(self._load_timer)
         limit = self._state.configuration.settings.bypass_load
-        if limit:
-            self._judge_load(limit, self._load.share())
-        self.loop.after(LOAD_INTERVAL if limit else RETRY, self._watch_load)
-
-    def _judge_load(self, limit, share):
+        reason = self._overload.judge(limit, self._load.share() if limit else 0)
         for unit in self.units.values():
-            if share > limit:
-                unit.set_bypass("the router's CPU is %d%% busy (bypass_load %d)" % (share, limit))
-            elif share < limit - HYSTERESIS and unit.bypass.startswith("the router's CPU"):
-                unit.set_bypass("")
-
-
-class Load:
-    """The share of its CPUs that the router was busy with since the last question, in per cent (proc(5), stat)."""
-
-    def __init__(self):
-        self._last = self._read()
-
-    def _read(self):
-        with open("/proc/stat") as file:
-            numbers = [int(word) for word in file.readline().split()[1:9]]
-        return sum(numbers), numbers[3] + numbers[4]  # all, idle and iowait
-
-    def share(self):
-        total, idle = self._read()
-        before_total, before_idle = self._last
-        self._last = (total, idle)
-        return 100 - 100 * (idle - before_idle) // max(1, total - before_total)
+            unit.shed(reason)
+        self._load_timer = self.loop.after(overload.INTERVAL, self._watch_load) if limit else None

@@ -4,19 +4,21 @@ Every state change is told twice: as a notification to those who subscribed to t
 `viscum.service` for `ubus listen`. Where nobody serves ubus, the agent can do it itself (ubus/broker.py).
 """
 
-from . import __version__, compat
+from . import __version__, compat, report
 from .apply import pending
 from .errors import CONFIG, ViscumError, problem_text
 from .kernel import script
 from .loop import POLLIN, POLLOUT
 from .names import EVENT, OBJECT
+from .netifd import Follower
 from .ubus import blob
 from .ubus import status as code
 from .ubus.broker import Broker
 from .ubus.client import Client, Method
 
 NAME = (("name", blob.STRING),)
-READABLE = {OBJECT: ("status", "list", "stats", "plan")}  # for accounts without rights, at our own broker
+PAGED = NAME + (("after", blob.STRING),)
+READABLE = {OBJECT: ("status", "list", "stats", "plan", "logs")}  # for accounts without rights, at our own broker
 
 
 class Bus:
@@ -32,6 +34,7 @@ class Bus:
             self._broker.open()
         self._client = Client(path, on_state=self._told)
         self._object = self._client.add_object(OBJECT, self._methods())
+        self._follower = Follower(self._client, agent.take_names)
         agent.listeners.append(self._changed)
         self._loop.prepare.append(self._watch)
 
@@ -39,6 +42,9 @@ class Bus:
         self._client.close()
         if self._broker:
             self._broker.close()
+
+    def ask_netifd(self):
+        self._follower.ask()
 
     # In the loop
 
@@ -73,6 +79,8 @@ class Bus:
 
     def _told(self, connected, reason):
         self._agent.bus_state(connected, reason)
+        if connected:
+            self._loop.after(0, self.ask_netifd)
 
     def _changed(self, unit, before):
         data = {"name": unit.name, "state": unit.state, "before": before, "reason": unit.reason}
@@ -84,10 +92,11 @@ class Bus:
 
     def _methods(self):
         return [
-            ("status", Method(self._status, NAME)),
-            ("list", Method(self._list, ())),
-            ("stats", Method(self._stats, NAME)),
-            ("plan", Method(self._plan, ())),
+            ("status", Method(self._status, PAGED)),
+            ("list", Method(self._list, (("after", blob.STRING),))),
+            ("stats", Method(self._stats, PAGED)),
+            ("plan", Method(self._plan, (("from", blob.INT32),))),
+            ("logs", Method(self._logs, NAME)),
             ("start", Method(self._start, NAME)),
             ("stop", Method(self._stop, NAME)),
             ("restart", Method(self._restart, NAME)),
@@ -105,37 +114,44 @@ class Bus:
             raise code.UbusStatus(code.NOT_FOUND, "there is no service '%s'" % name)
         return [units[name]]
 
-    def _status(self, _method, args, _request):
-        rows = {row["name"]: row for row in self._agent.rows()}
-        services = {}
-        for unit in self._units(args):
-            row = rows.get(unit.name, {})
-            services[unit.name] = {
-                "state": unit.state,
-                "reason": unit.reason,
-                "pid": unit.pid,
-                "from": row.get("from", []),
-                "takes": row.get("takes", []),
-                "packets": row.get("packets", 0),
-                "bytes": row.get("bytes", 0),
-            }
-        return {"version": __version__, "services": services}
+    def _page(self, args, answer, rows):
+        """An answer with one page of rows: those of `rows(units)`."""
+        units, following = report.page(self._units(args), args.get("after", ""))
+        answer["services"] = rows(units)
+        if following:
+            answer["next"] = following
+        return answer
 
-    def _list(self, _method, _args, _request):
-        return {"services": sorted(self._agent.units)}
+    def _status(self, _method, args, _request):
+        observed = self._agent.redirects()
+        answer = {"version": __version__}
+        return self._page(args, answer, lambda units: report.status(units, observed, "name" in args))
+
+    def _list(self, _method, args, _request):
+        return self._page(args, {}, lambda units: [unit.name for unit in units])
 
     def _stats(self, _method, args, _request):
-        names = [unit.name for unit in self._units(args)]
-        rows = [row for row in self._agent.rows() if row["name"] in names]
-        return {"services": {row["name"]: {"packets": row["packets"], "bytes": row["bytes"]} for row in rows}}
+        observed = self._agent.redirects()
+        return self._page(args, {}, lambda units: {unit.name: report.counters(unit, observed) for unit in units})
 
-    def _plan(self, _method, _args, _request):
+    def _logs(self, _method, args, _request):
+        return {"lines": self._agent.lines(args.get("name", ""))}
+
+    def _plan(self, _method, args, _request):
+        """The commands from one number on: a plan that nothing was done of yet may be longer than a message."""
         state = self._agent.fresh()
         steps = pending(state.plan, state.observed, state.keep())
-        return {
-            "problems": [problem_text(problem) for problem in state.problems()],
-            "commands": [line for _, operations in steps for line in script.lines(operations)],
+        problems = [problem_text(problem) for problem in state.problems()]
+        lines = [line for _, operations in steps for line in script.lines(operations)]
+        state.forget()
+        first = max(0, args.get("from", 0))
+        answer = {
+            "problems": report.fitting(problems, 0) if not first else [],
+            "commands": report.fitting(lines, first),
         }
+        if first + len(answer["commands"]) < len(lines):
+            answer["next"] = first + len(answer["commands"])
+        return answer
 
     def _start(self, _method, args, _request):
         for unit in self._units(args):
@@ -162,4 +178,4 @@ class Bus:
 
     def _bypass(self, _method, args, _request):
         for unit in self._units(args):
-            unit.set_bypass("asked for" if args.get("on", True) else "")
+            unit.ask_bypass(args.get("on", True))

@@ -119,7 +119,8 @@ class Applier:
         silently not done.
         """
         good = [wanted[name] for name in wanted if name not in failed]
-        now = observe(self._border.dump())
+        touched = self._done or self._problems or before.orphans
+        now = observe(self._border.dump()) if touched else before
         late = [part for part in good if diff(part.items, now.of(part.service.name))]
         shared = [found.item for found in now.shared]
         again = [part for part in late if self._bring_up(part, now, shared)]

@@ -32,13 +32,15 @@ of a running agent (viscumd):
   restart [NAME...]   end programs and start them anew
   reload              read the configuration again
   bypass [NAME...]    keep redirects out, so that clients reach the cloud; with --off let them in again
-  stats               packets and bytes of each service
+  stats               packets, bytes and connections of each service
+  logs [NAME...]      what the agent last said; the output of programs is in the system log
+  top                 what each service carries now, every 2 seconds
   monitor             print every change of a service's state
 
 options:
   -c CONFDIR          read the configuration from there (%s)
   -s UBUS_SOCKET      find the agent there (%s)
-  --json              check, plan, status, doctor, list, stats, monitor: print JSON
+  --json              check, plan, status, doctor, list, stats, logs, monitor: print JSON
   --no-program        up, down: kernel objects only; programs are neither started nor stopped
   --version           print the version
 """ % (CONFDIR, SOCKET)
@@ -158,7 +160,7 @@ def _say(problems):
 
 
 def check(arguments):
-    with State(arguments.confdir) as state:
+    with State(arguments.confdir, arguments.socket) as state:
         state.look()
         found = state.problems()
         if arguments.json:
@@ -172,7 +174,7 @@ def check(arguments):
 def plan(arguments):
     from .kernel import script
 
-    with State(arguments.confdir) as state:
+    with State(arguments.confdir, arguments.socket) as state:
         state.look()
         _say(state.problems())
         steps = state.pending()
@@ -204,7 +206,7 @@ def _agent_states(arguments):
 def _remotely(arguments):
     from . import remote
 
-    return remote.monitor(arguments) if arguments.command == "monitor" else remote.command(arguments)
+    return {"monitor": remote.monitor, "top": remote.top}.get(arguments.command, remote.command)(arguments)
 
 
 def _no_agent(arguments, instead):
@@ -217,7 +219,7 @@ def up(arguments):
     _root()
     _no_agent(arguments, "`viscum reload` or `viscum start`")
     _lock()
-    with State(arguments.confdir) as state:
+    with State(arguments.confdir, arguments.socket) as state:
         state.look()
         _known(arguments, state)
         result = state.up(arguments.names, arguments.programs)
@@ -229,7 +231,7 @@ def down(arguments):
     _root()
     _no_agent(arguments, "`viscum stop`")
     _lock()
-    with State(arguments.confdir) as state:
+    with State(arguments.confdir, arguments.socket) as state:
         state.look()
         _known(arguments, state)
         result = state.down(arguments.names, arguments.programs)
@@ -246,7 +248,7 @@ def _finish(result, problems, word):
 def show_status(arguments):
     from . import status
 
-    with State(arguments.confdir) as state:
+    with State(arguments.confdir, arguments.socket) as state:
         state.look()
         _known(arguments, state)
         agent = _agent_states(arguments)
@@ -275,7 +277,7 @@ def execute(arguments):
 def examine(arguments):
     from . import doctor
 
-    findings = doctor.look(arguments.confdir)
+    findings = doctor.look(arguments.confdir, arguments.socket)
     if arguments.json:
         _print_json(doctor.dicts(findings))
     else:
@@ -292,5 +294,5 @@ COMMANDS = {
     "exec": execute,
     "doctor": examine,
 }
-for _name in ("list", "start", "stop", "restart", "reload", "bypass", "stats", "monitor"):
+for _name in ("list", "start", "stop", "restart", "reload", "bypass", "stats", "logs", "top", "monitor"):
     COMMANDS[_name] = _remotely

@@ -4,11 +4,18 @@ An event is never acted upon by itself: it may be old, it may be our own. It onl
 seen by reading the kernel anew. So losing events (ENOBUFS) is a cause as well, and nothing worse.
 """
 
+from collections import namedtuple
+
 from . import compat
 from .kernel import rtnl, tc
+from .objects import DEV_PREFIX
 
 # RTMGRP_* of linux/rtnetlink.h: links, tc, addresses of both families.
 GROUPS = 0x1 | 0x8 | 0x10 | 0x100
+
+# Why to look again. `device` is whether it is about a device itself; it is urgent when a pair of ours went: filters
+# that lead to it drop what they match.
+Cause = namedtuple("Cause", ("text", "device", "urgent"))
 
 CAUSES = {
     rtnl.RTM_NEWADDR: "an address came",
@@ -33,7 +40,7 @@ class Events:
         self._socket.close()
 
     def causes(self):
-        """The causes in all that has come, without repetition."""
+        """The Causes in all that has come, without repetition."""
         found = []
         while True:
             try:
@@ -42,7 +49,7 @@ class Events:
                 if error.errno == compat.EAGAIN:
                     return found
                 data = b""
-                found.append("events were lost")
+                found.append(Cause("events were lost", True, True))
             for kind, _, _, body in rtnl.messages(data):
                 cause = self._cause(kind, body)
                 if cause and cause not in found:
@@ -51,17 +58,17 @@ class Events:
     def _cause(self, kind, body):
         if kind in (rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK):
             return self._link_cause(kind, body)
-        return CAUSES.get(kind, "")
+        return Cause(CAUSES[kind], False, False) if kind in CAUSES else None
 
     def _link_cause(self, kind, body):
         """Wireless drivers repeat a link for each scan: only what the plan can see counts."""
         if body[0]:  # ifi_family: a bridge's news about its port (AF_BRIDGE), the link itself has its own
-            return ""
+            return None
         link = rtnl.parse_link("", body)
         if kind == rtnl.RTM_DELLINK:
             self._links.pop(link.index, None)
-            return "device %s went" % link.name
+            return Cause("device %s went" % link.name, True, link.name.startswith(DEV_PREFIX))
         if self._links.get(link.index) == link:
-            return ""
+            return None
         self._links[link.index] = link
-        return "device %s changed" % link.name
+        return Cause("device %s changed" % link.name, True, False)

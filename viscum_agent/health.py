@@ -10,7 +10,7 @@ it.
     none   it runs, so it is healthy
 """
 
-from . import compat, process
+from . import compat, process, sockets
 from .address import format_address
 from .kernel.netns import Visit
 from .loop import POLLIN, POLLOUT
@@ -108,7 +108,7 @@ class Check:
 
     def _taken(self, where, protocol, port):
         """Healthy when nothing waits for the program any more; looks again until the time is over."""
-        if not process.sockets(self._program).get((protocol, port)):
+        if not sockets.waiting(self._program).get((protocol, port)):
             self._finish("")
         elif compat.monotonic() >= self._give_up:
             self._finish("%s: the program takes nothing in" % where)

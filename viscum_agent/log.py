@@ -1,6 +1,7 @@
 """What the agent says: to the system log, and to stderr for a person. `logging` costs too much memory."""
 
 import sys
+import time
 
 from . import compat
 
@@ -8,6 +9,8 @@ from . import compat
 ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 _DAEMON = 3 << 3
 LOG_SOCKET = "/dev/log"
+KEPT = 100  # lines, for who asks the agent
+LONGEST = 400  # letters of one of them
 
 
 class Log:
@@ -16,8 +19,17 @@ class Log:
     def __init__(self, stream=None):
         self._stream = stream or sys.stderr
         self._fd = -1
+        self._kept = []
+
+    def lines(self, name=""):
+        """The last lines, about one service or all, the oldest first: dicts with time (seconds since 1970), severity
+        and text."""
+        return [line for line in self._kept if not name or line["text"].startswith(name + ":")]
 
     def say(self, severity, text):
+        self._kept.append({"time": int(time.time()), "severity": severity, "text": text[:LONGEST]})
+        if len(self._kept) > KEPT:
+            self._kept.pop(0)
         self._stream.write("viscumd: %s\n" % text)
         message = ("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text)).encode()
         if self._fd < 0:

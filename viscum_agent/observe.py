@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from . import address
 from .facts import Device, Facts
-from .kernel.dump import ARPHRD_ETHER
+from .kernel.dump import ARPHRD_ETHER, NOTHING, Counters
 from .kernel.tc import table_of
 from .objects import (
     ALIAS_PREFIX,
@@ -40,9 +40,6 @@ RT_TABLE_MAIN, RTN_UNICAST = 254, 1  # linux/rtnetlink.h
 
 # An object of ours with its tc handle (0 where there is none).
 Found = namedtuple("Found", ("item", "handle"))
-
-# What a service has in the kernel, what it counts, and whether all of its namespace could be read.
-Counters = namedtuple("Counters", ("packets", "bytes"))
 
 # The longest prefix that is a piece of a default route: nobody's network is a 16th of all addresses.
 DEFAULT_PIECE = 4
@@ -219,8 +216,8 @@ def _our_filter(observed, entry, dev, names, owners):
         observed.orphans.append(Found(item, entry.handle))
         return
     observed._add(service, item, entry.handle)
-    before = observed.counters.get(service, Counters(0, 0))
-    observed.counters[service] = Counters(before.packets + entry.packets, before.bytes + entry.bytes)
+    before = observed.counters.get(service, NOTHING)
+    observed.counters[service] = Counters(*[one + other for one, other in zip(before, entry.counters)])
 
 
 # Facts

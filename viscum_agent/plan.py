@@ -141,6 +141,8 @@ def named(service, known, facts):
 
 
 def _missing(option, value, names, known, facts):
+    if option == "interface" and value in facts.interfaces and not names:
+        return "%s has no device now" % shown(value)
     if option == "interface" and value in facts.interfaces:
         return "%s has no device now: %s is not there" % (shown(value), ", ".join([shown(name) for name in names]))
     there = sorted((facts.interfaces if option == "interface" else None) or known)

@@ -6,7 +6,7 @@ however often it forked. So nothing is written down, and a program outlives the 
 
 import os
 
-from . import compat
+from . import compat, sockets
 from .address import is_number
 from .errors import ConfigError, ViscumError
 from .kernel import netns
@@ -20,7 +20,6 @@ LOG_SOCKET = "/dev/log"
 CANNOT_EXECUTE = 127  # the exit code that a shell gives, too
 TERM_TIMEOUT = 5  # seconds, for a service that is in no configuration any more
 POLL = 0.02  # seconds between looks at a starting program
-LISTEN = {"tcp": "0A", "udp": "07"}  # TCP_LISTEN; TCP_CLOSE, the state of an unconnected UDP socket (net/tcp_states.h)
 
 
 class ProgramError(ViscumError):
@@ -75,7 +74,7 @@ def alive(pid):
 def main_pid(found):
     """The process that the others come from: the oldest leader of a session, else the oldest."""
     leaders = [pid for pid in found if _stat(pid)[1] == str(pid)]
-    return min(leaders or found, key=_age) if found else 0
+    return min(leaders or found, key=_began) if found else 0
 
 
 def _stat(pid):
@@ -89,8 +88,15 @@ def _stat(pid):
     return fields[0], fields[3], fields[19]
 
 
-def _age(pid):
+def _began(pid):
     return int(_stat(pid)[2])
+
+
+def age(pid):
+    """Seconds since a process began: /proc counts them in 1/100 s (USER_HZ, the same on all architectures)."""
+    with open("/proc/uptime") as file:
+        now = float(file.read().split()[0])
+    return max(0, now - _began(pid) / 100)
 
 
 def tag(program):
@@ -242,7 +248,7 @@ def _await(service, pid):
         ended, status = compat.waitpid(pid, compat.WNOHANG)
         if ended:
             raise ProgramError("the program ended at once (%s): %s" % (ending(status), _hint(service)))
-        open_ones = sockets(pid)
+        open_ones = sockets.waiting(pid)
         if any(one in open_ones for one in wanted) or (open_ones and not wanted):
             return
         if compat.monotonic() > give_up and not wanted:
@@ -288,25 +294,6 @@ def listening_ports(service):
         if port and match.proto:
             found.setdefault(match.proto, set()).add((match.proto, port))
     return sorted(found.get("tcp") or found.get("udp") or [])
-
-
-def sockets(pid):
-    """Maps the (protocol, port) pairs that are open for clients, in the namespace of a process, to what waits in them:
-    for TCP connections that nobody has accepted, for UDP bytes that nobody has read (rx_queue in proc(5))."""
-    found = {}
-    for protocol, state in LISTEN.items():
-        for version in ("", "6"):
-            try:
-                with open("/proc/%d/net/%s%s" % (pid, protocol, version)) as file:
-                    lines = file.read().split("\n")[1:]
-            except OSError:
-                continue
-            for line in lines:
-                fields = line.split()
-                if len(fields) > 4 and fields[3] == state:
-                    key = (protocol, int(fields[1].split(":")[1], 16))
-                    found[key] = max(found.get(key, 0), int(fields[4].split(":")[1], 16))
-    return found
 
 
 # Stopping

@@ -1,5 +1,7 @@
 """The commands that only an agent can do, asked for over ubus; and what every command may ask: does one run?"""
 
+import time
+
 from . import compat
 from .errors import ViscumError
 from .names import EVENT, OBJECT
@@ -26,41 +28,117 @@ def ask(path, method, args=None):
         raise
 
 
+def ask_all(path, method, args=None):
+    """All services of an answer that comes in pages: a dict, or a list."""
+    args = dict(args or {})
+    found = None
+    while True:
+        answer = ask(path, method, args)
+        part = answer["services"]
+        if found is None:
+            found = part
+        elif isinstance(part, dict):
+            found.update(part)
+        else:
+            found.extend(part)
+        if "next" not in answer:
+            return found
+        args["after"] = answer["next"]
+
+
 def state_of(path):
-    """{service: (state, reason)} as the agent has it, None where none runs."""
+    """{service: row} as the agent has it (report.status), None where none runs."""
     try:
-        services = ask(path, "status")["services"]
+        return ask_all(path, "status")
     except ViscumError:
         return None
-    return {name: (services[name]["state"], services[name]["reason"]) for name in services}
 
 
 def command(arguments):
-    """`list`, `start`, `stop`, `restart`, `reload`, `bypass`, `stats`."""
+    """`list`, `start`, `stop`, `restart`, `reload`, `bypass`, `stats`, `logs`."""
     method = arguments.command
     if method in ("list", "stats"):
-        answer = ask(arguments.socket, method)["services"]
+        answer = ask_all(arguments.socket, method)
         print(dumps(answer) if arguments.json else _lines(answer))
         return 0
-    extra = {}
-    if method == "bypass":
-        extra["on"] = not arguments.off
+    if method == "logs":
+        return _logs(arguments)
     if method == "reload":
         ask(arguments.socket, method)
         return 0
-    for name in arguments.names or [None]:
-        args = dict(extra)
-        if name:
-            args["name"] = name
+    for args in _each_name(arguments):
+        if method == "bypass":
+            args["on"] = not arguments.off
         ask(arguments.socket, method, args)
     return 0
+
+
+def _each_name(arguments):
+    """The arguments of a call for each service that was named; one call for all when none was."""
+    return [{"name": name} for name in arguments.names] or [{}]
+
+
+def _logs(arguments):
+    lines = []
+    for args in _each_name(arguments):
+        lines.extend(ask(arguments.socket, "logs", args)["lines"])
+    if arguments.json:
+        print(dumps(lines))
+        return 0
+    for line in lines:
+        print("%s %s" % (clock(line["time"]), line["text"]))
+    return 0
+
+
+def clock(seconds):
+    """Local date and time, as the system log writes them."""
+    return "%04d-%02d-%02d %02d:%02d:%02d" % tuple(time.localtime(seconds)[:6])
 
 
 def _lines(answer):
     if isinstance(answer, list):
         return "\n".join(answer)
-    words = "%s: %d packets, %d bytes"
-    return "\n".join([words % (name, answer[name]["packets"], answer[name]["bytes"]) for name in sorted(answer)])
+    words = "%s: %d packets, %d bytes, %d connections"
+    keys = ("packets", "bytes", "connections")
+    return "\n".join([words % ((name,) + tuple([answer[name][key] for key in keys])) for name in sorted(answer)])
+
+
+TOP_INTERVAL = 2  # seconds
+CLEAR = "\x1b[H\x1b[2J"  # cursor home, erase the screen (ECMA-48)
+TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME", "RESTARTS")
+
+
+def top(arguments):
+    """A table of what each service carries now, again and again; once, over one interval, when nobody looks at it."""
+    from .status import columns
+
+    before, began = ask_all(arguments.socket, "status"), compat.monotonic()
+    while True:
+        compat.sleep(TOP_INTERVAL)
+        now, ended = ask_all(arguments.socket, "status"), compat.monotonic()
+        text = columns([TOP_COLUMNS] + [_top_row(name, now, before, ended - began) for name in sorted(now)])
+        if not compat.isatty():
+            print(text)
+            return 0
+        print(CLEAR + text)
+        compat.flush()
+        before, began = now, ended
+
+
+def _top_row(name, now, before, seconds):
+    row, old = now[name], before.get(name, now[name])
+    packets = max(0, row["packets"] - old["packets"]) / seconds
+    bits = 8 * max(0, row["bytes"] - old["bytes"]) / seconds / 1e6
+    state = row["state"] + (" (%s)" % row["reason"] if row["reason"] and row["state"] != "healthy" else "")
+    return (
+        name,
+        state,
+        str(row["connections"]),
+        "%.0f" % packets,
+        "%.2f" % bits,
+        "%d s" % row["uptime"],
+        str(row["restarts"]),
+    )
 
 
 def monitor(arguments):

@@ -271,7 +271,13 @@ SERVICE = (
         Option("user", ACCOUNT, False, "nobody", "The account that the program runs as."),
         Option("group", ACCOUNT, False, "", "Its group, where it is not the account's own."),
         Option("workdir", PATH, False, "/", "The directory that the program starts in."),
-        Option("interface", INTERFACE, True, (), "Network interfaces (`lan`) whose incoming traffic is matched."),
+        Option(
+            "interface",
+            INTERFACE,
+            True,
+            (),
+            "Networks (`lan`, a `wifi-iface`) whose incoming traffic is matched; `@wifi` for every access point.",
+        ),
         Option("device", DEVICE, True, (), "Devices (`br-lan`, `phy*-ap0`) whose incoming traffic is matched."),
     )
     + MATCH

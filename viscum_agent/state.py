@@ -1,5 +1,7 @@
 """The whole road as one object: configuration in, facts, plan, border. What the commands work on."""
 
+import os
+
 from . import compat, uci
 from .apply import Applier, pending
 from .errors import UnsupportedError
@@ -17,15 +19,18 @@ class State:
     """What is configured and what is there. Use as a context manager.
 
     `configuration` is a model.Configuration; `dump`, `observed` and `plan` are as of the last `look`. The plan is made
-    when it is asked for: who only takes services down needs none.
+    when it is asked for: who only takes services down needs none. `names` are netifd's interfaces (netifd.names), asked
+    for on the ubus socket `path` when the first plan needs them; without a path nobody is asked.
     """
 
-    def __init__(self, confdir):
+    def __init__(self, confdir, path=None):
         self._confdir = confdir
         self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
         compat.expect(len(self.configuration.services))
         self.border = None
         self.features = None
+        self.names = None
+        self._path = path
         self._plan = None
 
     def __enter__(self):
@@ -46,14 +51,37 @@ class State:
         self.observed = observe(self.dump)
         self._plan = None
 
+    def forget(self):
+        """What was read is worth its memory only while it is worked with."""
+        self.dump = self.observed = self._plan = None
+
     @property
     def plan(self):
         if self._plan is None:
             if self.features is None:
                 self.features = self._features()
-            there = facts(self.dump, self.features, interfaces(self._confdir))
+            there = facts(self.dump, self.features, self.interfaces())
             self._plan = plan(self.configuration.services, self.configuration.settings, there, PACKAGE)
         return self._plan
+
+    def interfaces(self):
+        """Logical interfaces with their devices: as netifd has them, else as /etc/config/network says."""
+        if self.names is None:
+            self.names = self._ask_netifd()
+        found = interfaces(self._confdir)
+        found.update(self.names)
+        return found
+
+    def _ask_netifd(self):
+        if not self._path or not any(service.interfaces for service in self.configuration.services):
+            return {}
+        try:
+            os.stat(self._path)
+        except OSError:
+            return {}  # no ubus here
+        from . import netifd  # ubus costs time and memory: only for who needs it
+
+        return netifd.ask(self._path)
 
     def _features(self):
         try:

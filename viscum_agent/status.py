@@ -2,6 +2,7 @@
 
 from . import process
 from .diff import filters_of
+from .kernel.dump import NOTHING
 from .objects import ns_name
 from .plan import match_text
 
@@ -24,8 +25,10 @@ def rows(state, agent=None):
     names = sorted(set(list(services) + list(state.observed.services) + state.configuration.bad))
     found = [_row(name, services.get(name), parts.get(name), state, pending, table) for name in names]
     for row in found:
-        if agent and row["name"] in agent:  # it knows more: {service: (state, reason)}
-            row["state"], row["reason"] = agent[row["name"]]
+        if agent and row["name"] in agent:  # it knows more
+            known = agent[row["name"]]
+            for key in ("state", "reason", "uptime", "restarts", "connections"):
+                row[key] = known[key]
     return found
 
 
@@ -33,7 +36,7 @@ def _row(name, service, part, state, pending, table):
     found = state.observed.of(name)
     pids = process.pids(name, table) if found else []
     filters = [each.item for each in filters_of(found)]
-    counters = state.observed.counters.get(name)
+    counters = state.observed.counters.get(name, NOTHING)
     reasons = [problem.message for problem in state.problems() if problem.service == name]
     return {
         "name": name,
@@ -46,8 +49,10 @@ def _row(name, service, part, state, pending, table):
         "datapath": filters[0].kind if filters else (part.datapath if part else ""),
         "from": sorted({item.dev for item in filters}),
         "takes": sorted({match_text(match) for match in service.matches}) if service else [],
-        "packets": counters.packets if counters else 0,
-        "bytes": counters.bytes if counters else 0,
+        "packets": counters.packets,
+        "bytes": counters.bytes,
+        "drops": counters.drops,
+        "overlimits": counters.overlimits,
     }
 
 
@@ -69,11 +74,15 @@ def table(found):
     """The rows as text in columns."""
     lines = [[title for title, _ in COLUMNS] + ["PACKETS"]]
     for row in found:
-        cells = [row[key] for _, key in COLUMNS] + [row["packets"]]
-        lines.append([_cell(value) for value in cells])
+        lines.append([_cell(value) for value in [row[key] for _, key in COLUMNS] + [row["packets"]]])
+    return "\n".join([columns(lines)] + ["%s: %s" % (row["name"], row["reason"]) for row in found if row["reason"]])
+
+
+def columns(lines):
+    """Lines of cells as text, each column as wide as its widest cell."""
     widths = [max([len(line[column]) for line in lines]) for column in range(len(lines[0]))]
     text = [("  ".join([_pad(cell, width) for cell, width in zip(line, widths)])).rstrip() for line in lines]
-    return "\n".join(text + ["%s: %s" % (row["name"], row["reason"]) for row in found if row["reason"]])
+    return "\n".join(text)
 
 
 def _cell(value):

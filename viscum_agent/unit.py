@@ -20,7 +20,7 @@ The redirect is in only while healthy. Leaving that state takes it out first, wh
 redirect to a program that can't answer is worse than none.
 """
 
-from . import compat, process, respawn
+from . import compat, process, respawn, sockets
 from .errors import ViscumError
 from .health import Check
 from .log import ERROR, NOTICE, WARNING
@@ -41,7 +41,9 @@ class Unit:
         self.reason = ""
         self.pid = 0
         self.held = False  # somebody said stop
-        self.bypass = ""  # why the redirect stays out although the program is healthy
+        self.starts = 0  # by this agent
+        self._asked = ""  # why the redirect stays out although the program is healthy: somebody wants it so,
+        self._overload = ""  # or the router is overloaded
         self._agent = agent
         self._loop = agent.loop
         self._pidfd = -1
@@ -54,6 +56,15 @@ class Unit:
     def redirected(self):
         return self.state == HEALTHY
 
+    @property
+    def bypass(self):
+        return self._asked or self._overload
+
+    @property
+    def uptime(self):
+        """Seconds that the program has run."""
+        return int(compat.monotonic() - self._started) if self.pid else 0
+
     def become(self, state, reason=""):
         """Changes the state; the redirect goes before anybody hears of it."""
         if (state, reason) == (self.state, self.reason):
@@ -61,6 +72,7 @@ class Unit:
         before, self.state, self.reason = self.state, state, reason
         if before == HEALTHY:
             self._agent.withdraw(self)
+            sockets.reset(process.pids(self.name))  # now, so that a client that comes back at once reaches the cloud
         if state == HEALTHY:
             self._agent.look_soon("%s is healthy" % self.name)
         if before != state:
@@ -72,6 +84,9 @@ class Unit:
 
     def ensure(self, table):
         """The service's objects stand: its program has to run. `table` is process.processes()."""
+        if self.pid and self.state == WAITING:
+            self.become(STARTING, "nothing is in the way any more")
+            self._check_after(0)
         if self.pid or self.state in (BACKOFF, FAILED, STOPPING):
             return
         found = process.pids(self.name, table)
@@ -79,6 +94,12 @@ class Unit:
             self._adopt(process.main_pid(found))
         else:
             self.start()
+
+    def wait(self, reason):
+        """Something is in the way of the service's objects: no redirect, so no checks either. The program goes on."""
+        if self.pid:
+            self._stop_waiting()
+        self.become(WAITING, reason)
 
     def _adopt(self, pid):
         """A program from before this agent: it goes on, with its traffic where a redirect is in."""
@@ -97,12 +118,13 @@ class Unit:
             self.become(FAILED, str(error))
             return
         self._watch(pid)
+        self.starts += 1
         self.become(STARTING)
         self._check_after(EAGER)
 
     def _watch(self, pid):
         self.pid = pid
-        self._started = compat.monotonic()
+        self._started = compat.monotonic() - process.age(pid)
         self._good = self._bad = 0
         self._pidfd = compat.pidfd_open(pid)
         self._loop.add(self._pidfd, lambda _: self._exited())
@@ -222,10 +244,18 @@ class Unit:
             self._stop_waiting()
             self.become(WAITING, "the configuration was read again")
 
-    def set_bypass(self, reason):
-        """Keeps the redirect out for a reason, "" to let it in again."""
-        self.bypass = reason
-        if reason and self.state == HEALTHY:
-            self.become(BYPASSED, reason)
+    def ask_bypass(self, on):
+        """Keeps the redirect out because somebody wants it so, or no longer."""
+        self._asked = "asked for" if on else ""
+        self._judge_bypass()
+
+    def shed(self, reason):
+        """Keeps the redirect out because the router is overloaded, "" when it is no longer."""
+        self._overload = reason
+        self._judge_bypass()
+
+    def _judge_bypass(self):
+        if self.bypass and self.state == HEALTHY:
+            self.become(BYPASSED, self.bypass)
         elif self.state == BYPASSED and self._good >= self.service.health.rise:
-            self.become(*((BYPASSED, reason) if reason else (HEALTHY, "")))
+            self.become(*((BYPASSED, self.bypass) if self.bypass else (HEALTHY, "")))

@@ -73,7 +73,7 @@ def test_an_interface_that_vanishes_and_returns_gets_its_redirect_back(agent):
     lab = agent.lab
     lab.run(lab.router, "ip", "link", "del", "lan0")
     time.sleep(0.5)
-    lab._wire(lab.client, "eth0", lab.router, "lan0", "192.168.77", "2001:db8:77")
+    lab.wire_client(0)
     agent.becomes("edge")
     assert pids_in("viscum-echo") == [pid]
 
@@ -146,6 +146,19 @@ def test_a_check_by_command_decides(lab):
     made.becomes("cloud")
 
 
+def test_an_overloaded_router_sends_clients_to_the_cloud_until_it_is_calm(lab):
+    lab.serve_cloud(7000)
+    shed = "config globals 'globals'\n\toption bypass_load 70\n\n"
+    made = Agent(lab, shed + service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
+    made.becomes("edge", 60)
+    burners = [lab.start(lab.router, sys.executable, "-c", "while True: pass") for _ in range(os.cpu_count() + 1)]
+    made.becomes("cloud", 30)
+    assert "echo: bypassed, the router's CPU is " in made.log.read_text()
+    for burner in burners:
+        burner.kill()
+    made.becomes("edge", 60)
+
+
 def test_left_over_objects_that_no_section_wants_are_removed_at_the_start(lab):
     before = snapshot(lab.router), namespaces()
     lab.configure(service("old", echo_command("old", 7001), *TAKES))
@@ -162,7 +175,6 @@ def test_sigterm_ends_the_agent_and_the_service_goes_on(agent):
 
 
 def test_a_flow_of_a_hung_service_that_still_sends_ends_in_a_reset(agent):
-    """From the cloud, which does not know it. One that only waits hears nothing as long as the program hangs."""
     talk = (
         "import socket, time\n"
         "sock = socket.create_connection(('203.0.113.10', 7000), 5)\n"

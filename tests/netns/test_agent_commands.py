@@ -1,12 +1,20 @@
 """People and scripts ask the agent over ubus; here it serves the socket itself."""
 
+import contextlib
 import json
 import os
+import signal
+import socket
 import subprocess
+import sys
+import time
 
 import pytest
 from agent import QUICK, TAKES, Agent
-from lab import ROOT, echo_command, namespaces, service, wait_for
+from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
+
+from viscum_agent import remote
+from viscum_agent.ubus import wire
 
 CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 
@@ -92,6 +100,90 @@ def test_monitor_prints_every_change(served):
         if lines:
             break
     assert any(line.startswith("echo: healthy -> bypassed, asked for") for line in lines), lines
+
+
+def test_logs_tell_what_happened_to_a_service(served):
+    served.viscum("bypass", "echo")
+    assert [line.split(" ", 2)[2] for line in served.viscum("logs", "echo").stdout.splitlines()] == [
+        "echo: starting",
+        "echo: healthy",
+        "echo: bypassed, asked for",
+    ]
+    assert {"time", "severity", "text"} == set(json.loads(served.viscum("logs", "--json").stdout)[0])
+
+
+def test_top_shows_what_a_service_carries(served):
+    words = ("loop", "udp", "203.0.113.10", "7000", "200", "5")
+    client = served.lab.start(served.lab.client, sys.executable, ROOT / "tests/echo.py", *words)
+    title, row = [line.split() for line in served.viscum("top").stdout.splitlines()]
+    client.wait(10)
+    assert title == ["SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME", "RESTARTS"]
+    assert row[:2] == ["echo", "healthy"]
+    assert 50 < float(row[3]) < 300, "the client sends 200 packets a second"
+
+
+def test_connections_are_counted(served):
+    def connections():
+        return json.loads(served.viscum("stats", "--json").stdout)["echo"]["connections"]
+
+    talk = "import socket, time; s = socket.create_connection(('203.0.113.10', 7000)); time.sleep(60)"
+    client = served.lab.start(served.lab.client, sys.executable, "-c", talk)
+    wait_for(lambda: connections() == 1, 5)
+    client.kill()
+    wait_for(lambda: connections() == 0, 5)
+
+
+def test_a_bypass_that_was_asked_for_outlasts_a_restart_of_the_program_and_ends_only_when_asked(served):
+    served.viscum("bypass", "echo")
+    served.viscum("restart", "echo")
+    wait_for(lambda: served.state() == "bypassed", 15)
+    assert served.who() == "cloud"
+    served.viscum("bypass", "echo", "--off")
+    served.becomes("edge")
+
+
+def test_stop_without_a_name_takes_everything_down(served):
+    served.viscum("stop")
+    served.becomes("cloud")
+    wait_for(lambda: "viscum-echo" not in namespaces(), 10)
+    assert "qdisc clsact" not in served.lab.run(served.lab.router, "tc", "qdisc", "show").stdout
+    assert served.process.poll() is None, "the agent waits for a start"
+    served.viscum("start")
+    served.becomes("edge")
+
+
+def test_answers_about_many_services_come_in_pages(served):
+    ports = ["list dest_port %d" % port for port in range(1000, 1005)]
+    lines = ["list device lan0", "list dest_ip 203.0.113.10", *ports]
+    many = [service("s%03d" % number, "/bin/true", *lines) for number in range(510)]
+    served.reload(CONFIG + "".join(many).replace("enabled 1", "enabled 0"))
+    wait_for(lambda: len(served.viscum("list").stdout.split()) == 511, 60)
+    rows = remote.ask_all(served.socket, "status")
+    assert len(rows) == 511 and rows["echo"]["state"] == "healthy"
+    assert rows["s509"]["takes_count"] == 10 and len(rows["s509"]["takes"]) == 8
+    whole = remote.ask(served.socket, "status", {"name": "s509"})["services"]
+    assert len(whole["s509"]["takes"]) == 10
+    assert remote.ask(served.socket, "status", {"ubus_rpc_session": "0"})["next"] == "s498"
+    assert len(remote.ask_all(served.socket, "stats")) == 511
+
+
+def test_a_client_that_never_reads_does_not_stall_the_agent(served):
+    """It asks for a lookup and a status again and again, far more than its socket holds."""
+    with socket.socket(socket.AF_UNIX) as greedy:
+        greedy.connect(served.socket)
+        greedy.setblocking(False)
+        lookups = wire.pack(wire.LOOKUP, 1, 0, []) * 200
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 20 << 20:
+                sent += greedy.send(lookups)
+                begin = time.monotonic()
+                assert served.viscum("list").stdout == "echo\n"
+                assert time.monotonic() - begin < 5
+        (pid,) = pids_in("viscum-echo")
+        os.kill(pid, signal.SIGKILL)
+        assert served.redirects(5, there=False) < 1
+        served.becomes("edge")
 
 
 def test_up_and_down_leave_it_to_the_agent(served):

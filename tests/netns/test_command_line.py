@@ -101,6 +101,10 @@ def test_status_is_a_table_and_json_with_counters(lab):
     row = lab.status("good")
     assert (row["state"], row["from"], row["datapath"], row["namespace"]) == ("up", ["lan0"], "u32", "viscum-good")
     assert row["packets"] >= 4 and row["bytes"] > 200, "SYN, ACK, data and FIN at least"
+    assert row["overlimits"] == 0
+    lab.run(lab.router, "ip", "link", "set", "vsc-good", "down")
+    lab.ask("udp", "203.0.113.10", 7000, timeout=0.2)
+    assert lab.status("good")["overlimits"] == 1, "a packet that the pair could not take"
 
 
 def test_an_unknown_service_is_named_with_those_that_there_are(lab):

@@ -48,7 +48,7 @@ def works(lab, *words):
     command = [*lab.interpreter, "-m", "viscum_agent", "-c", lab.confdir, *words]
     process = lab.start(lab.router, *command, env=lab.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        out, err = process.communicate(timeout=2 if words[-1] in ENDLESS else 30)
+        out, err = process.communicate(timeout=4 if words[-1] in ENDLESS else 30)
     except subprocess.TimeoutExpired:
         assert words[-1] in ENDLESS, words
         process.terminate()

@@ -223,7 +223,7 @@ def test_a_filter_is_read_back_as_it_was_written(name):
         PROTOCOLS[item.protocol],
         item.kind,
     )
-    assert (entry.classid, entry.divisor, entry.link, entry.packets) == (CLASSID, 0, 0, 0)
+    assert (entry.classid, entry.divisor, entry.link, entry.counters.packets) == (CLASSID, 0, 0, 0)
     assert entry.keys == item.keys
     assert entry.actions == item.actions[:-1] + (("mirred", VSC_A),)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from viscum_agent import model, process, uci
+from viscum_agent import model, process, sockets, uci
 from viscum_agent.errors import ConfigError
 
 
@@ -51,10 +51,10 @@ def test_open_sockets_are_found_by_protocol_and_port():
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
         udp.bind(("::1", 0))
         ports = [tcp.getsockname()[1], udp.getsockname()[1]]
-        assert ("tcp", ports[0]) in process.sockets(os.getpid())
-        assert ("udp", ports[1]) in process.sockets(os.getpid())
-        assert ("udp", ports[0]) not in process.sockets(os.getpid())
-    assert ("tcp", ports[0]) not in process.sockets(os.getpid())
+        assert ("tcp", ports[0]) in sockets.waiting(os.getpid())
+        assert ("udp", ports[1]) in sockets.waiting(os.getpid())
+        assert ("udp", ports[0]) not in sockets.waiting(os.getpid())
+    assert ("tcp", ports[0]) not in sockets.waiting(os.getpid())
 
 
 def test_a_connection_does_not_listen():
@@ -63,7 +63,7 @@ def test_a_connection_does_not_listen():
         client = socket.create_connection(("127.0.0.1", port))
         accepted, _ = server.accept()
     with client, accepted:
-        assert ("tcp", port) not in process.sockets(os.getpid())
+        assert ("tcp", port) not in sockets.waiting(os.getpid())
 
 
 # Whether a program that runs is the configured one

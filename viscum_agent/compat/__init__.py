@@ -7,7 +7,9 @@ the agent is the Python that both share. A system call that fails raises OSError
     fd_open(path, flags, mode=0)  fd_close(fd)  flock(fd)                             open(2), flock(2)
     fork()  execve(path, argv, env)  exit_now(code)  waitpid(pid, flags)  dup2(a, b)  processes
     setsid()  drop_privileges(uid, gid)  no_new_privs()  chdir(path)  umask(mask)     before exec, in the child
-    pidfd_open(pid)  pidfd_kill(pidfd, signal)  poll_fd(fd, milliseconds)             pidfd_open(2), poll(2)
+    pidfd_open(pid)  pidfd_getfd(pidfd, fd)  poll_fd(fd, milliseconds)                pidfd_open(2), poll(2)
+    disconnect(fd)  shutdown(fd)  reset_on_close(fd)                                  connect(2) AF_UNSPEC, SO_LINGER 0
+    get_blocking(fd)  set_blocking(fd, blocking)                                      O_NONBLOCK
     getpid()  geteuid()  strerror(errno)  monotonic()  netlink_socket(protocol)  receive(socket, size)
     unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
     fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)

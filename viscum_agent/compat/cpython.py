@@ -23,6 +23,7 @@ chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
 )
 exit_now, fd_close, geteuid, getenv, getpid = os._exit, os.close, os.geteuid, os.getenv, os.getpid
 pidfd_open, readlink, strerror = os.pidfd_open, os.readlink, os.strerror
+get_blocking, set_blocking = os.get_blocking, os.set_blocking
 monotonic, sleep = time.monotonic, time.sleep
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -31,8 +32,8 @@ EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP,
 O_CREATE = os.O_CREAT
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
-# pidfd_send_signal: system calls from 424 on have one number on all architectures, except that mips o32 adds 4000.
-_PIDFD_SEND_SIGNAL = 424 + (4000 if os.uname().machine == "mips" else 0)
+# System calls from 424 on have one number on all architectures, except that mips o32 adds 4000.
+_PIDFD_GETFD = 438 + (4000 if os.uname().machine == "mips" else 0)
 
 
 def _call(name, *arguments):
@@ -83,8 +84,24 @@ def default_signals():
     _libc.signal(13, None)
 
 
-def pidfd_kill(pidfd, signal):
-    _call("syscall", _PIDFD_SEND_SIGNAL, pidfd, signal, None, 0)
+def pidfd_getfd(pidfd, fd):
+    return _call("syscall", _PIDFD_GETFD, pidfd, fd, 0)
+
+
+def disconnect(fd):
+    _call("connect", fd, bytes(16), 16)  # struct sockaddr with AF_UNSPEC (0)
+
+
+def reset_on_close(fd):
+    sock = socket.socket(fileno=fd)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    finally:
+        sock.detach()
+
+
+def shutdown(fd):
+    _call("shutdown", fd, socket.SHUT_RDWR)
 
 
 def poll_fd(fd, milliseconds):
@@ -101,9 +118,10 @@ def netlink_socket(protocol, groups=0):
 
 
 def _sigset(signals):
-    """sigset_t: a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc, musl)."""
+    """sigset_t: words of a long with a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc,
+    musl). All of ours (below 32) are in the first word."""
     value = sum(1 << (signal - 1) for signal in signals)
-    return ctypes.create_string_buffer(value.to_bytes(128, sys.byteorder) if sys.byteorder == "little" else b"", 128)
+    return ctypes.create_string_buffer(struct.pack("L", value), 128)
 
 
 def signal_fd(signals):
@@ -262,3 +280,8 @@ def expect(services):
 
 def flush():
     sys.stdout.flush()
+
+
+def isatty():
+    """Whether a person looks at what is printed."""
+    return sys.stdout.isatty()

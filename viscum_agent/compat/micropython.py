@@ -57,6 +57,10 @@ _c_sigprocmask = _libc.func("i", "sigprocmask", "ipp")
 _c_signalfd = _libc.func("i", "signalfd", "ipi")
 _c_read = _libc.func("l", "read", "ipL")
 _c_send = _libc.func("l", "send", "ipLi")
+_c_setsockopt = _libc.func("i", "setsockopt", "iiipi")
+_c_shutdown = _libc.func("i", "shutdown", "ii")
+_c_isatty = _libc.func("i", "isatty", "i")
+_c_fcntl = _libc.func("i", "fcntl", "iil")
 _c_getsockopt = _libc.func("i", "getsockopt", "iiipp")
 _c_ioctl = _libc.func("i", "ioctl", "iLp")
 _c_uname = _libc.func("i", "uname", "p")
@@ -94,6 +98,7 @@ EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _mips() else (99, 9
 EINPROGRESS = 150 if _mips() else 115
 # SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
 SOL_SOCKET, SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _mips() else (1, 4, 0o4000)
+SO_LINGER = 0x80 if _mips() else 13  # asm/socket.h
 SO_PEERCRED = 18 if _mips() else 17  # asm/socket.h
 SOCK_STREAM, SOCK_DGRAM = (2, 1) if _mips() else (1, 2)  # asm/socket.h: mips has them the other way round
 EINTR, EAGAIN, ECONNABORTED = 4, 11, 130 if _mips() else 103
@@ -199,8 +204,29 @@ def pidfd_open(pid):
     return _check(_c_syscall(434 + _SYSCALL_BASE, pid, 0, 0, 0))
 
 
-def pidfd_kill(pidfd, signal):
-    _check(_c_syscall(424 + _SYSCALL_BASE, pidfd, signal, 0, 0))
+def pidfd_getfd(pidfd, fd):
+    return _check(_c_syscall(438 + _SYSCALL_BASE, pidfd, fd, 0, 0))
+
+
+def disconnect(fd):
+    _check(_c_connect(fd, bytearray(16), 16))  # struct sockaddr with AF_UNSPEC (0)
+
+
+def reset_on_close(fd):
+    _check(_c_setsockopt(fd, SOL_SOCKET, SO_LINGER, bytearray(struct.pack("ii", 1, 0)), 8))
+
+
+def shutdown(fd):
+    _check(_c_shutdown(fd, 2))  # SHUT_RDWR
+
+
+def get_blocking(fd):
+    return not _check(_c_fcntl(fd, 3, 0)) & O_NONBLOCK  # F_GETFL
+
+
+def set_blocking(fd, blocking):
+    flags = _check(_c_fcntl(fd, 3, 0))
+    _check(_c_fcntl(fd, 4, flags & ~O_NONBLOCK if blocking else flags | O_NONBLOCK))  # F_SETFL
 
 
 def readlink(path):
@@ -238,13 +264,13 @@ def netlink_socket(protocol, groups=0):
 
 
 def _sigset(signals):
-    """sigset_t: a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc, musl)."""
+    """sigset_t: words of a long with a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc,
+    musl). All of ours (below 32) are in the first word."""
     value = 0
     for signal in signals:
         value |= 1 << (signal - 1)
-    mask = bytearray(128)
-    mask[:8] = struct.pack("Q", value)
-    return mask
+    word = struct.pack("L", value)
+    return bytearray(word + bytes(128 - len(word)))
 
 
 def signal_fd(signals):
@@ -437,6 +463,11 @@ def expect(services):
     is alive (20 KB for a service), the longer a collection takes and the more garbage it has to be worth: 1/4 to 2 MB.
     """
     gc.threshold(min(2 << 20, (256 << 10) + (16 << 10) * services))
+
+
+def isatty():
+    """Whether a person looks at what is printed."""
+    return _c_isatty(1) == 1
 
 
 def flush():

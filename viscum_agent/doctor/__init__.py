@@ -8,7 +8,7 @@ from .. import model, observe, uci
 from ..errors import CONFIG, FOREIGN, ConfigError, problem_text
 from ..facts import EVERYTHING
 from ..kernel.native import Native
-from ..state import PACKAGE, State, interfaces
+from ..state import PACKAGE, State
 from . import kernel, neighbour, offload, program, resources, router
 from .finding import dicts, error, note, ordered, text, trouble, warning
 from .machine import gather
@@ -17,13 +17,13 @@ from .target import targets
 __all__ = ("dicts", "examine", "judge", "look", "text", "trouble")
 
 
-def look(confdir):
-    """(findings) about the router with the configuration in a directory: what the command line asks.
+def look(confdir, path=None):
+    """The findings for the configuration in a directory, with the ubus socket `path`: what the command line asks.
 
     The native back end reads the kernel, whatever is configured: the doctor has to work where the other one is missing.
     """
     try:
-        state = State(confdir)
+        state = State(confdir, path)
     except ConfigError as broken:
         with Native() as border:
             return _without_configuration(border.dump(), confdir, str(broken))
@@ -35,10 +35,9 @@ def look(confdir):
         state.border.close()
 
 
-def examine(state, confdir, names=None):
-    """The findings, worst first, for a State that has looked. `names` maps logical interfaces to their devices, for a
-    caller who knows better than /etc/config/network."""
-    names = interfaces(confdir) if names is None else names
+def examine(state, confdir):
+    """The findings, worst first, for a State that has looked."""
+    names = state.interfaces()
     facts = observe.facts(state.dump, EVERYTHING, names)
     chosen = targets(state.configuration, facts)
     machine = gather(chosen, state.dump, confdir)

@@ -82,8 +82,12 @@ class Border:
 
     # What a back end has to bring
 
+    def dump_links(self, dump, ns):
+        """Adds the links of a namespace to a Dump."""
+        raise NotImplementedError
+
     def dump_network(self, dump, ns):
-        """Adds the links, addresses, routes and rules of a namespace to a Dump."""
+        """Adds the addresses, routes and rules of a namespace to a Dump."""
         raise NotImplementedError
 
     def dump_tc(self, dump):
@@ -193,17 +197,28 @@ class Border:
 
     # Reading
 
-    def dump(self, namespaces=True):
-        """A Dump of the router's namespace and (unless told not to look there) of those named viscum-*."""
+    def dump(self):
+        """A Dump of the router's namespace and of those named viscum-*."""
         dump = Dump()
         try:
+            self.dump_links(dump, "")
             self.dump_network(dump, "")
             self.dump_tc(dump)
             self._dump_sysctls(dump)
-            for ns in netns.ours() if namespaces else ():
+            for ns in netns.ours():
                 self._dump_namespace(dump, ns)
         finally:
             self.visit.home()
+            self._release()
+        return dump
+
+    def dump_redirects(self):
+        """A Dump of no more than what redirects are made of, and what they count: links and filters of the router."""
+        dump = Dump()
+        try:
+            self.dump_links(dump, "")
+            self.dump_tc(dump)
+        finally:
             self._release()
         return dump
 
@@ -227,6 +242,7 @@ class Border:
         dump.namespaces.append(ns)
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
+        self.dump_links(dump, ns)
         self.dump_network(dump, ns)
         dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)
         self._leave(ns)

@@ -16,7 +16,7 @@ QdiscEntry = namedtuple("QdiscEntry", ("index", "kind"))
 
 # An ingress filter. `protocol` is the Ethernet type; `classid` 0 for none. For u32: `divisor` > 0 is a hash table,
 # `link` the table that a key of the root leads to. `keys` as in objects.Filter, None for what is not understood;
-# `actions` likewise, with the device of a mirred as an index. `packets` and `bytes` are what its last action saw.
+# `actions` likewise, with the device of a mirred as an index. `counters` are those of its last action.
 FilterEntry = namedtuple(
     "FilterEntry",
     (
@@ -30,10 +30,13 @@ FilterEntry = namedtuple(
         "link",
         "keys",
         "actions",
-        "packets",
-        "bytes",
+        "counters",
     ),
 )
+
+# What tc counts for an action: `overlimits` of mirred are packets that its device did not take (it was down).
+Counters = namedtuple("Counters", ("packets", "bytes", "drops", "overlimits"))
+NOTHING = Counters(0, 0, 0, 0)
 
 ARPHRD_ETHER = 1  # linux/if_arp.h
 

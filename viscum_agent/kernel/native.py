@@ -53,9 +53,11 @@ class Native(Border):
 
     # Reading
 
+    def dump_links(self, dump, ns):
+        dump.links.extend([rtnl.parse_link(ns, body) for body in self._socket(ns).dump(rtnl.link_dump)])
+
     def dump_network(self, dump, ns):
         socket = self._socket(ns)
-        dump.links.extend([rtnl.parse_link(ns, body) for body in socket.dump(rtnl.link_dump)])
         for request, parse, found in (
             (rtnl.address_dump, rtnl.parse_address, dump.addresses),
             (rtnl.route_dump, rtnl.parse_route, dump.routes),

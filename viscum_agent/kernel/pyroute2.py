@@ -80,10 +80,11 @@ class Pyroute2(Border):
 
     # Reading
 
+    def dump_links(self, dump, ns):
+        dump.links.extend([_link(ns, message) for message in _read(self._route(ns).get_links)])
+
     def dump_network(self, dump, ns):
         route = self._route(ns)
-        links = _read(route.get_links)
-        dump.links.extend([_link(ns, message) for message in links])
         addresses = _read(lambda: route.get_addr(family=0))
         dump.addresses.extend([item for item in [_address(ns, message) for message in addresses] if item])
         routes = _read(lambda: route.get_routes(family=0))

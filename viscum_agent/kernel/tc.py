@@ -9,7 +9,7 @@ import struct
 
 from .. import address
 from ..objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS
-from .dump import FilterEntry, QdiscEntry
+from .dump import NOTHING, Counters, FilterEntry, QdiscEntry
 from .rtnl import (
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -45,7 +45,7 @@ TCA_FLOWER_PORT_DST = {"tcp": (19, 36), "udp": (21, 38)}  # key and mask
 TCA_FLOWER_PORT_DST_MIN, TCA_FLOWER_PORT_DST_MAX = 89, 90  # kernel 5.1
 
 TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_ACT_STATS = 1, 2, 4
-TCA_STATS_BASIC, TCA_STATS_PKT64 = 1, 8
+TCA_STATS_BASIC, TCA_STATS_QUEUE, TCA_STATS_PKT64 = 1, 3, 8
 TC_ACT_PIPE, TC_ACT_STOLEN = 3, 4
 TCA_PARMS = 2  # TCA_MIRRED_PARMS, TCA_SKBMOD_PARMS, TCA_SKBEDIT_PARMS
 TCA_EGRESS_REDIR = 1
@@ -286,16 +286,16 @@ def skbmod_options(dmac, smac):
 
 
 def parse_actions(data):
-    """(actions, packets, bytes); mirred with the device's index. None for actions when one is not understood."""
+    """(actions, Counters); mirred with the device's index. None for actions when one is not understood."""
     found = attributes(data)
     actions = []
-    packets = size = 0
+    counters = NOTHING
     for order in sorted(found):
         fields = attributes(found[order])
         action = parse_action(text_of(fields[TCA_ACT_KIND]), attributes(fields.get(TCA_ACT_OPTIONS, b"")))
-        packets, size = _statistics(fields.get(TCA_ACT_STATS, b""))
+        counters = _statistics(fields.get(TCA_ACT_STATS, b""))
         actions.append(action)
-    return (None if None in actions else tuple(actions)), packets, size
+    return (None if None in actions else tuple(actions)), counters
 
 
 def parse_action(kind, options):
@@ -317,13 +317,17 @@ def parse_action(kind, options):
 
 
 def _statistics(data):
+    """Counters from struct gnet_stats_basic and gnet_stats_queue (linux/gen_stats.h)."""
     found = attributes(data)
     if TCA_STATS_BASIC not in found:
-        return 0, 0
+        return NOTHING
     size, packets = struct.unpack_from("QI", found[TCA_STATS_BASIC], 0)
     if TCA_STATS_PKT64 in found:
         packets = struct.unpack("Q", found[TCA_STATS_PKT64])[0]
-    return packets, size
+    drops = overlimits = 0
+    if TCA_STATS_QUEUE in found:
+        drops, _, overlimits = struct.unpack_from("III", found[TCA_STATS_QUEUE], 8)
+    return Counters(packets, size, drops, overlimits)
 
 
 # Reading filters back
@@ -341,7 +345,7 @@ def parse_filter(body):
         return None  # for other kinds (matchall) a split dump may have nothing but the head
     parse = {"u32": _parse_u32, "flower": _parse_flower}.get(kind)
     if parse is None:
-        return FilterEntry(index, prio, protocol, kind, handle, 0, 0, 0, None, None, 0, 0)
+        return FilterEntry(index, prio, protocol, kind, handle, 0, 0, 0, None, None, NOTHING)
     return parse(index, prio, protocol, handle, options)
 
 
@@ -349,9 +353,9 @@ def _parse_u32(index, prio, protocol, handle, options):
     classid = u32_of(options[TCA_U32_CLASSID]) if TCA_U32_CLASSID in options else 0
     divisor = u32_of(options[TCA_U32_DIVISOR]) if TCA_U32_DIVISOR in options else 0
     link = u32_of(options[TCA_U32_LINK]) if TCA_U32_LINK in options else 0
-    actions, packets, size = parse_actions(options.get(TCA_U32_ACT, b""))
+    actions, counters = parse_actions(options.get(TCA_U32_ACT, b""))
     keys = parse_selector(options[TCA_U32_SEL]) if TCA_U32_SEL in options else None
-    return FilterEntry(index, prio, protocol, "u32", handle, classid, divisor, link, keys, actions, packets, size)
+    return FilterEntry(index, prio, protocol, "u32", handle, classid, divisor, link, keys, actions, counters)
 
 
 def parse_selector(data):
@@ -370,9 +374,9 @@ def parse_selector(data):
 
 def _parse_flower(index, prio, protocol, handle, options):
     classid = u32_of(options[TCA_FLOWER_CLASSID]) if TCA_FLOWER_CLASSID in options else 0
-    actions, packets, size = parse_actions(options.get(TCA_FLOWER_ACT, b""))
+    actions, counters = parse_actions(options.get(TCA_FLOWER_ACT, b""))
     keys = _flower_keys(options)
-    return FilterEntry(index, prio, protocol, "flower", handle, classid, 0, 0, keys, actions, packets, size)
+    return FilterEntry(index, prio, protocol, "flower", handle, classid, 0, 0, keys, actions, counters)
 
 
 def _flower_keys(options):

@@ -1,7 +1,7 @@
 """From a dump to what is ours and what is somebody else's: every mark, and every way in which one can be missing."""
 
 from viscum_agent.facts import EVERYTHING
-from viscum_agent.kernel.dump import Addr, Dump, FilterEntry, Link, QdiscEntry, RouteEntry, RuleEntry
+from viscum_agent.kernel.dump import NOTHING, Addr, Counters, Dump, FilterEntry, Link, QdiscEntry, RouteEntry, RuleEntry
 from viscum_agent.objects import (
     CLASSID,
     MARK_PRIO,
@@ -19,7 +19,7 @@ from viscum_agent.objects import (
     Up,
     Veth,
 )
-from viscum_agent.observe import Counters, Found, facts, observe
+from viscum_agent.observe import Found, facts, observe
 
 ETHER, LOOPBACK, NONE = 1, 772, 65534  # linux/if_arp.h
 IP, IPV6 = 0x0800, 0x86DD
@@ -46,7 +46,7 @@ def link(ns, index, name, **more):
 
 def filter_entry(**more):
     values = {"index": 3, "prio": 1, "protocol": IP, "kind": "u32", "handle": 0x7610A800, "classid": CLASSID}
-    values.update({"divisor": 0, "link": 0, "keys": (), "actions": (("mirred", 10),), "packets": 0, "bytes": 0})
+    values.update({"divisor": 0, "link": 0, "keys": (), "actions": (("mirred", 10),), "counters": NOTHING})
     values.update(more)
     order = (
         "index",
@@ -59,8 +59,7 @@ def filter_entry(**more):
         "link",
         "keys",
         "actions",
-        "packets",
-        "bytes",
+        "counters",
     )
     return FilterEntry(*[values[name] for name in order])
 
@@ -100,7 +99,7 @@ def running():
         filter_entry(handle=0x80000000, classid=0, divisor=1, actions=()),
         filter_entry(handle=0x76100000, classid=0, divisor=256, actions=()),
         filter_entry(handle=0x80000800, classid=0, link=0x76100000, actions=()),
-        filter_entry(packets=5, bytes=500),
+        filter_entry(counters=Counters(5, 500, 0, 1)),
     ]
     dump.sysctls = {
         ("", "net/ipv4/conf/all/rp_filter"): "2",
@@ -146,7 +145,7 @@ def test_all_of_a_running_service_is_found():
         Sysctl("viscum-a", "net/ipv4/ip_forward", "0"),
         FILTER,
     }
-    assert observed.counters == {"a": Counters(5, 500)}
+    assert observed.counters == {"a": Counters(5, 500, 0, 1)}
     assert observed.shared == [Found(HashTable("lan1", 1, "ip"), 0x80000800), Found(Qdisc("lan1"), 0)]
     assert observed.hooks == {"lan1": "clsact"}
     assert (observed.strangers, observed.foreign_prios, observed.orphans) == (set(), set(), [])

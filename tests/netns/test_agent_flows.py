@@ -1,0 +1,115 @@
+"""When a service is withdrawn, its established connections end in a reset instead of silence."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from agent import QUICK, TAKES, Agent
+from lab import echo_command, pids_in, service, wait_for
+
+# A client that sends once and then only waits, as a browser does: it prints how its waiting ended.
+WAITS = """
+import socket, sys
+sock = socket.create_connection(('203.0.113.10', 7000), 5)
+sock.sendall(b'hello')
+print(sock.recv(100).split()[0].decode() if sys.argv[1] == 'answered' else 'connected', flush=True)
+sock.settimeout(30)
+try:
+    print('end' if sock.recv(100) == b'' else 'data')
+except OSError as error:
+    print(type(error).__name__)
+"""
+
+# A server that accepts nobody: clients are connected by the kernel and wait for it.
+ACCEPTS_NOBODY = "import socket, time; server = socket.create_server(('', 7000)); time.sleep(1000)"
+
+# A server that asks the cloud, by one connection of its own for all clients.
+ASKS_THE_CLOUD = """
+import socket
+server = socket.create_server(('', 7000))
+cloud = socket.create_connection(('203.0.113.11', 7001))
+while True:
+    peer, _ = server.accept()
+    peer.recv(100)
+    cloud.sendall(b'x')
+    peer.sendall(b'edge-with-' + cloud.recv(100).split()[0] + b' -')
+    peer.close()
+"""
+
+
+def waiting_client(agent, mode="answered"):
+    return agent.lab.start(
+        agent.lab.client, sys.executable, "-c", WAITS, mode, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+class Flagged(Agent):
+    """A service that is healthy while a file is there, whatever its program does."""
+
+    def __init__(self, lab, program):
+        lab.tmp.parent.chmod(0o755)
+        self.flag = lab.tmp.parent / "flag"
+        self.flag.touch()
+        (lab.tmp.parent / "program.py").write_text(program)
+        lines = (
+            *TAKES,
+            *QUICK,
+            "list proto tcp",
+            "option user root",
+            "option healthcheck exec",
+            "option health_fall 1",
+        )
+        check = "option health_command '/usr/bin/test -e %s'" % self.flag
+        super().__init__(lab, service("echo", "/usr/bin/python3 %s/program.py" % lab.tmp.parent, *lines, check))
+
+
+@pytest.fixture
+def agent(lab):
+    lab.serve_cloud(7000)
+    made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
+    made.becomes("edge")
+    yield made
+    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+
+
+def test_a_client_that_only_waits_for_a_hung_program_is_reset(agent):
+    client = waiting_client(agent)
+    assert client.stdout.readline() == "edge\n"
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        agent.redirects(15, there=False)
+        assert client.communicate(timeout=5)[0] == "ConnectionResetError\n"
+        assert agent.who() == "cloud"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    agent.becomes("edge")
+    assert pids_in("viscum-echo") == [pid], "the program goes on: only its connections ended"
+
+
+def test_a_client_that_a_hung_program_never_accepted_is_reset(lab):
+    lab.serve_cloud(7000)
+    agent = Flagged(lab, ACCEPTS_NOBODY)
+    agent.redirects(15)
+    wait_for(lambda: pids_in("viscum-echo"), 5)
+    client = waiting_client(agent, "connected")
+    assert client.stdout.readline() == "connected\n"
+    agent.flag.unlink()
+    agent.redirects(15, there=False)
+    assert client.communicate(timeout=5)[0] == "ConnectionResetError\n"
+    assert agent.who() == "cloud"
+
+
+def test_connections_that_the_program_began_itself_go_on(lab):
+    lab.serve_cloud(7000, 7001)
+    lab.run(lab.cloud, "ip", "route", "add", "10.0.0.0/8", "via", "198.51.100.1")  # to the service's own address
+    agent = Flagged(lab, ASKS_THE_CLOUD)
+    agent.becomes("edge-with-cloud")
+    (pid,) = pids_in("viscum-echo")
+    agent.flag.unlink()
+    agent.becomes("cloud")
+    agent.flag.touch()
+    agent.becomes("edge-with-cloud")
+    assert pids_in("viscum-echo") == [pid]

@@ -1,0 +1,10 @@
+"""A short run of `make chaos`: whatever is done to a service, its clients are answered, and nothing is left over."""
+
+import chaos
+
+
+def test_clients_are_answered_and_nothing_leaks_when_everything_goes_wrong(tmp_path, interpreter):
+    report = chaos.run(tmp_path, interpreter, seconds=25, seed=7)
+    print(report)
+    assert chaos.left_over(report) == []
+    assert set(report["by"]) >= {"cloud", "edge"}

@@ -1,0 +1,49 @@
+"""Load shedding: when the router's CPUs are busier than `bypass_load` allows, clients go to the cloud for a while.
+
+Redirects go out when the share of one look is over the limit. They come back only after CALM looks in a row well below
+it: what made the load may have been the services themselves, and then it would be back with them.
+"""
+
+INTERVAL = 2  # seconds between two looks
+HYSTERESIS = 20  # per cent of CPU below the limit
+CALM = 5  # looks
+
+
+class Overload:
+    """`judge` after each look; `reason` says why redirects are out, "" while they are not."""
+
+    def __init__(self):
+        self.reason = ""
+        self._calm = 0
+
+    def judge(self, limit, share):
+        """`limit` in per cent, 0 for none; `share` is how busy the CPUs were, in per cent."""
+        if not limit:
+            self.reason = ""
+        elif share > limit:
+            self.reason = "the router's CPU is %d%% busy (bypass_load %d)" % (share, limit)
+            self._calm = 0
+        elif self.reason:
+            self._calm = self._calm + 1 if share < limit - HYSTERESIS else 0
+            self.reason = "" if self._calm >= CALM else self.reason
+        return self.reason
+
+
+class Load:
+    """The share of its CPUs that the router was busy with since the last question, in per cent (proc(5), stat)."""
+
+    def __init__(self):
+        self._last = self._read()
+
+    def _read(self):
+        with open("/proc/stat") as file:
+            numbers = [int(word) for word in file.readline().split()[1:9]]
+        return sum(numbers), numbers[3] + numbers[4]  # all, idle and iowait
+
+    def share(self):
+        total, idle = self._read()
+        before_total, before_idle = self._last
+        self._last = (total, idle)
+        if total == before_total:
+            return 0  # no time passed
+        return 100 - 100 * (idle - before_idle) // (total - before_total)
