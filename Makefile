@@ -21,13 +21,13 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
 
 setup: ## install all that the targets below need
-	@$(SETUP) venv apt micropython kernel
+	@$(SETUP) venv apt micropython python kernel
 
 test: lint test-cpython test-micropython test-pyroute2 test-vm ## everything that must pass
 
 # The namespace tests start the agent under both interpreters.
 test-cpython: ## unit, golden and namespace tests, run by CPython
-	@$(SETUP) venv apt micropython
+	@$(SETUP) venv apt micropython python
 	$(PYTEST)
 
 # First that each file of the agent is in the shared subset at all: it compiles and loads.

@@ -4,6 +4,7 @@
 #   venv         .venv with the test tools and the agent itself (editable)
 #   apt          Debian packages that the tests on this machine's own kernel use
 #   micropython  .cache/micropython/: the other interpreter, with ffi, next to its own C library
+#   python       .cache/python/: a CPython newer than any that OpenWrt has, likewise
 #   kernel       .cache/vm/: a full Debian kernel, and what boots it in software emulation (about 300 MB in all)
 #
 # Each part leaves a stamp in .cache/ and is skipped while the stamp fits its inputs and the things are really there.
@@ -15,10 +16,15 @@ ROOT=$(pwd)
 CACHE=$ROOT/.cache
 VENV=$ROOT/.venv
 TRIXIE=$CACHE/trixie # apt's state for the newer release, apart from the machine's own
+RELEASE=trixie       # which one
 
-APT_PACKAGES="curl iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
+APT_PACKAGES="curl ethtool iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
+# A newer CPython than any OpenWrt has (3.14), of Debian's next release, and of the libraries those that ctypes loads.
+PYTHON=python3.15
+PYTHON_RELEASE=forky
+PYTHON_PACKAGES="$PYTHON-minimal lib$PYTHON-minimal lib$PYTHON-stdlib libc6 libexpat1 zlib1g libffi8"
 # busybox-static and no plain busybox: virtme-ng runs it in an initramfs that has no C library. `file` tells it the
 # version of a kernel.
 KERNEL_APT_PACKAGES="qemu-system-x86 kmod udev busybox-static file iproute2 nftables
@@ -113,7 +119,7 @@ setup_apt() {
     install_packages $APT_PACKAGES
 }
 
-# apt_trixie ARGUMENT...: apt-get for Debian trixie, with nothing of the machine's own lists, cache or status.
+# apt_trixie ARGUMENT...: apt-get for Debian $RELEASE, with nothing of the machine's own lists, cache or status.
 apt_trixie() {
     apt_get -o Dir::Etc::SourceList="$TRIXIE/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
@@ -146,7 +152,7 @@ unpack_trixie() {
     rm -rf "$TRIXIE" "$folder"
     mkdir -p "$TRIXIE/state/lists/partial" "$TRIXIE/cache/archives/partial" "$TRIXIE/packages" "$folder"
     : >"$TRIXIE/state/status"
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$mirror" \
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$RELEASE" \
         >"$TRIXIE/sources.list"
     apt_trixie update
     (cd "$TRIXIE/packages" && apt_trixie download "$@")
@@ -176,6 +182,20 @@ setup_micropython() {
     "$CACHE/micropython/micropython" -c 'import ffi; ffi.open("libc.so.6").func("i", "getpid", "")()' ||
         die "MicroPython does not run"
     printf '%s\n' "$want" >"$CACHE/micropython.stamp"
+}
+
+setup_python() {
+    only_amd64 python
+    want=$(stamp python 1 "$PYTHON_RELEASE $PYTHON_PACKAGES")
+    if stamped python "$want" && "$CACHE/python/python" -c 'import ctypes' 2>/dev/null; then
+        return
+    fi
+    say "fetching $PYTHON"
+    # shellcheck disable=SC2086 # a list of words
+    RELEASE=$PYTHON_RELEASE && unpack_trixie "$CACHE/python" "usr/bin/$PYTHON" python $PYTHON_PACKAGES
+    RELEASE=trixie
+    "$CACHE/python/python" -c 'import ctypes' || die "$PYTHON does not run"
+    printf '%s\n' "$want" >"$CACHE/python.stamp"
 }
 
 setup_kernel() {
@@ -216,11 +236,11 @@ fetch_kernel() {
     printf '%s\n' "$version" >"$CACHE/vm/version"
 }
 
-[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|micropython|kernel ..."
+[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|micropython|python|kernel ..."
 for part; do
     case $part in
-    venv | apt | micropython | kernel) ;;
-    *) die "no part '$part'; there are: venv apt micropython kernel" ;;
+    venv | apt | micropython | python | kernel) ;;
+    *) die "no part '$part'; there are: venv apt micropython python kernel" ;;
     esac
 done
 mkdir -p "$CACHE"

@@ -9,14 +9,13 @@ from .apply import pending
 from .errors import CONFIG, ViscumError, problem_text
 from .kernel import script
 from .loop import POLLIN, POLLOUT
+from .names import EVENT, OBJECT
 from .netifd import Follower
 from .ubus import blob
 from .ubus import status as code
 from .ubus.broker import Broker
 from .ubus.client import Client, Method
 
-OBJECT = "viscum"
-EVENT = "viscum.service"
 NAME = (("name", blob.STRING),)
 PAGED = NAME + (("after", blob.STRING),)
 READABLE = {OBJECT: ("status", "list", "stats", "plan", "logs")}  # for accounts without rights, at our own broker

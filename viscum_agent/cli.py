@@ -7,12 +7,8 @@ MB and is another one under MicroPython.
 import os
 import sys
 
-from . import __version__, compat, process, status
+from . import __version__
 from .errors import ConfigError, ViscumError, problem_text
-from .kernel import script
-from .objects import ns_name
-from .state import State
-from .ujson import dumps
 
 CONFDIR = "/etc/config"
 SOCKET = "/var/run/ubus/ubus.sock"
@@ -27,6 +23,7 @@ USAGE = """usage: viscum [-c CONFDIR] [-s UBUS_SOCKET] COMMAND
   down [NAME...]      take all services (or the named ones) down
   status [NAME...]    a table of the services
   exec NAME -- CMD    run a command in a service's namespace
+  doctor              what on this router helps or hinders which service, and the command that mends it
 
 of a running agent (viscumd):
   list                the services that it knows
@@ -43,7 +40,7 @@ of a running agent (viscumd):
 options:
   -c CONFDIR          read the configuration from there (%s)
   -s UBUS_SOCKET      find the agent there (%s)
-  --json              check, plan, status, list, stats, logs, monitor: print JSON
+  --json              check, plan, status, doctor, list, stats, logs, monitor: print JSON
   --no-program        up, down: kernel objects only; programs are neither started nor stopped
   --version           print the version
 """ % (CONFDIR, SOCKET)
@@ -97,7 +94,6 @@ class Arguments:
 
 def main(words=None):
     """Runs one command and returns its exit code."""
-    compat.start()
     try:
         arguments = Arguments(sys.argv[1:] if words is None else words)
         if arguments.command in ("--version", "-V"):
@@ -108,6 +104,7 @@ def main(words=None):
             return 0 if arguments.command else 2
         if arguments.command not in COMMANDS:
             raise Usage("unknown command '%s'" % arguments.command)
+        _compat().start()
         return COMMANDS[arguments.command](arguments)
     except Usage as error:
         sys.stderr.write("viscum: %s; see viscum --help\n" % error.args[0])
@@ -115,6 +112,27 @@ def main(words=None):
     except ViscumError as error:
         sys.stderr.write("viscum: %s\n" % error)
         return 1
+
+
+# What a command needs is imported when it runs: a router reads slowly, and most calls need little.
+
+
+def _compat():
+    from . import compat
+
+    return compat
+
+
+def State(*words):  # noqa: N802 (the class, loaded when it is called)
+    from . import state
+
+    return state.State(*words)
+
+
+def _print_json(value):
+    from .ujson import dumps
+
+    print(dumps(value))
 
 
 def _known(arguments, state):
@@ -126,12 +144,13 @@ def _known(arguments, state):
 
 
 def _root():
-    if compat.geteuid() != 0:
+    if _compat().geteuid() != 0:
         raise ViscumError("this needs root: it changes network namespaces and traffic control")
 
 
 def _lock():
     """One change at a time: the lock goes with the process."""
+    compat = _compat()
     compat.flock(compat.fd_open(LOCK, O_RDWR | compat.O_CREATE, 0o600))
 
 
@@ -145,9 +164,7 @@ def check(arguments):
         state.look()
         found = state.problems()
         if arguments.json:
-            print(
-                dumps([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
-            )
+            _print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
         else:
             for problem in found:
                 print(problem_text(problem))
@@ -155,12 +172,14 @@ def check(arguments):
 
 
 def plan(arguments):
+    from .kernel import script
+
     with State(arguments.confdir, arguments.socket) as state:
         state.look()
         _say(state.problems())
         steps = state.pending()
         if arguments.json:
-            print(dumps([{"service": name, "commands": script.lines(operations)} for name, operations in steps]))
+            _print_json([{"service": name, "commands": script.lines(operations)} for name, operations in steps])
         elif not steps:
             print("# nothing to do")
         else:
@@ -227,24 +246,43 @@ def _finish(result, problems, word):
 
 
 def show_status(arguments):
+    from . import status
+
     with State(arguments.confdir, arguments.socket) as state:
         state.look()
         _known(arguments, state)
         agent = _agent_states(arguments)
         rows = [row for row in status.rows(state, agent) if not arguments.names or row["name"] in arguments.names]
-    print(dumps(rows) if arguments.json else status.table(rows))
+    if arguments.json:
+        _print_json(rows)
+    else:
+        print(status.table(rows))
     return 0
 
 
 def execute(arguments):
     if len(arguments.names) != 1 or not arguments.rest:
         raise Usage("exec takes a service's name, --, and a command")
+    from . import process
+    from .objects import ns_name
+
     _root()
     name = arguments.names[0]
     if not process.namespace_exists(name):
         raise ConfigError("service '%s' is not up: there is no namespace %s" % (name, ns_name(name)))
     process.execute(name, arguments.rest)
     return 1
+
+
+def examine(arguments):
+    from . import doctor
+
+    findings = doctor.look(arguments.confdir, arguments.socket)
+    if arguments.json:
+        _print_json(doctor.dicts(findings))
+    else:
+        print(doctor.text(findings))
+    return 1 if doctor.trouble(findings) else 0
 
 
 COMMANDS = {
@@ -254,6 +292,7 @@ COMMANDS = {
     "down": down,
     "status": show_status,
     "exec": execute,
+    "doctor": examine,
 }
 for _name in ("list", "start", "stop", "restart", "reload", "bypass", "stats", "logs", "top", "monitor"):
     COMMANDS[_name] = _remotely

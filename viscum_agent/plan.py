@@ -92,11 +92,11 @@ def _service(service, settings, facts, subnets, package):
     items += _host_sysctls(service, matches, facts)
     for family in families:
         items += _answers(service, family, [match for match in matches if match.family == family], ends[family])
-    if _nat_rules(service, matches):
+    if nat_rules(service, matches):
         if not facts.features.nat:
             text = "needs nft redirect inside the namespace, which this kernel lacks: install kmod-nft-nat"
             raise _skip(service, package, "", text, UNSUPPORTED)
-        items.append(Nat(ns_name(service.name), _nat_rules(service, matches)))
+        items.append(Nat(ns_name(service.name), nat_rules(service, matches)))
     shared = []
     for device in devices:
         shared.append(Qdisc(device.name))
@@ -111,7 +111,7 @@ def _devices(service, facts, package):
     """The source devices, sorted, and a warning for each that is not there (yet)."""
     known = {device.name: device for device in facts.devices if is_device(device.name)}
     found, missing = set(), []
-    for option, value, names in _named(service, known, facts):
+    for option, value, names in named(service, known, facts):
         there = [known[name] for name in sorted(names) if name in known]
         usable = [device.name for device in there if device.ethernet]
         found.update(usable)
@@ -131,7 +131,7 @@ def _devices(service, facts, package):
     return [known[name] for name in sorted(found)], warnings
 
 
-def _named(service, known, facts):
+def named(service, known, facts):
     """(option, value, names of devices) for each value that names source devices."""
     found = [("interface", value, facts.interfaces.get(value, [value])) for value in service.interfaces]
     for value in service.devices:
@@ -333,7 +333,7 @@ def _needs_nat(matches):
     return len(addresses) > 1 and any(match.proto != "tcp" for match in matches)
 
 
-def _nat_rules(service, matches):
+def nat_rules(service, matches):
     """The redirect rules inside the namespace, the narrower first."""
     rules = set()
     for family in (4, 6):

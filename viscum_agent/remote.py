@@ -3,9 +3,8 @@
 import time
 
 from . import compat
-from .api import EVENT, OBJECT
 from .errors import ViscumError
-from .status import columns
+from .names import EVENT, OBJECT
 from .ubus.caller import Caller
 from .ubus.status import CONNECTION_FAILED, NOT_FOUND, UbusError
 from .ujson import dumps
@@ -111,6 +110,8 @@ TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME
 
 def top(arguments):
     """A table of what each service carries now, again and again; once, over one interval, when nobody looks at it."""
+    from .status import columns
+
     before, began = ask_all(arguments.socket, "status"), compat.monotonic()
     while True:
         compat.sleep(TOP_INTERVAL)

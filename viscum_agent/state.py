@@ -61,11 +61,11 @@ class State:
         if self._plan is None:
             if self.features is None:
                 self.features = self._features()
-            there = facts(self.dump, self.features, self._interfaces())
+            there = facts(self.dump, self.features, self.interfaces())
             self._plan = plan(self.configuration.services, self.configuration.settings, there, PACKAGE)
         return self._plan
 
-    def _interfaces(self):
+    def interfaces(self):
         """Logical interfaces with their devices: as netifd has them, else as /etc/config/network says."""
         if self.names is None:
             self.names = self._ask_netifd()

@@ -252,6 +252,18 @@ def wait_fd(fd, events, milliseconds):
     return found[0][1] if found else 0
 
 
+def device_ioctl(fd, request, device, data):
+    """ioctl(2) on a device, whose struct ifreq (netdevice(7)) points to `data`, a bytearray that the kernel fills."""
+    buffer = (ctypes.c_char * len(data)).from_buffer(data)
+    ifreq = struct.pack("16sP", device.encode(), ctypes.addressof(buffer))
+    fcntl.ioctl(fd, request, ifreq + bytes(40 - len(ifreq)))  # 40 bytes where pointers have 8, 32 elsewhere
+
+
+def has_library(name):
+    """Whether a module could be imported; it is not."""
+    return any(finder.find_spec(name, None) for finder in sys.meta_path)
+
+
 def print_error(error):
     import traceback
 

@@ -62,6 +62,7 @@ _c_shutdown = _libc.func("i", "shutdown", "ii")
 _c_isatty = _libc.func("i", "isatty", "i")
 _c_fcntl = _libc.func("i", "fcntl", "iil")
 _c_getsockopt = _libc.func("i", "getsockopt", "iiipp")
+_c_ioctl = _libc.func("i", "ioctl", "iLp")
 _c_uname = _libc.func("i", "uname", "p")
 getpid = _libc.func("i", "getpid", "")
 geteuid = _libc.func("i", "geteuid", "")
@@ -430,6 +431,19 @@ def wait_fd(fd, events, milliseconds):
     poll.register(fd, events)
     found = poll.poll(milliseconds)
     return found[0][1] if found else 0
+
+
+def device_ioctl(fd, request, device, data):
+    """ioctl(2) on a device, whose struct ifreq (netdevice(7)) points to `data`, a bytearray that the kernel fills."""
+    name = device.encode()
+    ifreq = bytearray(40)  # where pointers have 8 bytes; 32 elsewhere
+    struct.pack_into("16sP", ifreq, 0, name + bytes(16 - len(name)), uctypes.addressof(data))
+    _check(_c_ioctl(fd, request, ifreq))
+
+
+def has_library(_name):
+    """Whether a module of CPython's could be imported: none can."""
+    return False
 
 
 def print_error(error):

@@ -7,10 +7,10 @@ what is there. lo has an ingress hook like any device, so nothing has to be made
 from .. import compat
 from ..errors import UnsupportedError
 from ..facts import Features
-from ..objects import Filter
+from ..objects import Filter, Veth
 from . import nftables, rtnl, tc
 from .netlink import Socket
-from .netns import Visit
+from .netns import O_RDONLY, SELF, Visit
 
 _LO = 1  # the index of lo in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 _MAC = "02:76:00:00:00:01"
@@ -34,6 +34,26 @@ def features():
         route.close()
         if nft:
             nft.close()
+
+
+def veth():
+    """Whether this kernel has veth pairs. Raises OSError where that can't be tried."""
+    visit = Visit()
+    try:
+        visit.scratch()
+        fd = compat.fd_open(SELF, O_RDONLY)
+        route = Socket(compat.NETLINK_ROUTE)
+    finally:
+        visit.close()
+    try:
+        pair = Veth("probe0", "", "probe1", 1500, _MAC, _MAC, "")
+        code, _ = route.transact([lambda seq: rtnl.veth_add(pair, fd, seq)])[0]
+    finally:
+        route.close()
+        compat.fd_close(fd)
+    if code not in (0, compat.EOPNOTSUPP):
+        raise OSError(code, compat.strerror(code))
+    return code == 0
 
 
 def _nft_socket():

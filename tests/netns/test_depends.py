@@ -1,0 +1,87 @@
+"""The agent at work and every command with nothing but the modules of the packages that DEPENDS names
+(tests/depends.py), on the oldest and the newest CPython here; and MicroPython with what is built into it.
+"""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from agent import QUICK, TAKES, Agent
+from depends import INTERPRETERS, guarded, refused
+from lab import Lab, echo_command, service, wait_for
+
+from viscum_agent.cli import COMMANDS
+
+ECHO = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
+WORDS = {"exec": ("exec", "echo", "--", "/bin/true")}
+ENDLESS = ("monitor", "top")
+
+
+@pytest.fixture(params=sorted(INTERPRETERS))
+def interpreter(request, tmp_path):
+    words = INTERPRETERS[request.param]
+    if not Path(words[0]).exists():
+        pytest.skip("no such interpreter here: make setup")
+    return guarded(words, tmp_path / "imports")
+
+
+@pytest.fixture
+def lab(tmp_path, interpreter):
+    with Lab(tmp_path, interpreter) as made:
+        made.configure(ECHO)
+        made.serve_cloud(7000)
+        yield made
+        assert (tmp_path / "imports").exists() and refused(tmp_path / "imports") == []
+
+
+class Served(Agent):
+    """An agent that serves ubus on a socket of the lab."""
+
+    def words(self):
+        return (*super().words(), "-s", str(self.lab.tmp / "ubus.sock"), "-b")
+
+
+def works(lab, *words):
+    """Runs a command as far as it goes; an endless one is ended."""
+    command = [*lab.interpreter, "-m", "viscum_agent", "-c", lab.confdir, *words]
+    process = lab.start(lab.router, *command, env=lab.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, err = process.communicate(timeout=4 if words[-1] in ENDLESS else 30)
+    except subprocess.TimeoutExpired:
+        assert words[-1] in ENDLESS, words
+        process.terminate()
+        return
+    assert process.returncode == 0, (words, out, err)
+
+
+def test_every_command_without_an_agent(lab):
+    for command in ("check", "plan", "up", "status", "doctor", "exec", "down"):
+        works(lab, *WORDS.get(command, (command,)))
+    for command in ("check", "plan", "status", "doctor"):
+        works(lab, "--json", command)
+    for word in ("--version", "--help"):
+        works(lab, word)
+    lab.configure(ECHO.replace("7000", "70000"))
+    assert lab.viscum("check", check=False).returncode == 1
+
+
+def test_the_agent_at_work_and_every_command_that_asks_it(lab):
+    agent = Served(lab, ECHO)
+    agent.becomes("edge")
+    wait_for((lab.tmp / "ubus.sock").exists, 5)
+    for command in sorted(COMMANDS):
+        if command not in ("up", "down"):  # an agent sees to that
+            works(lab, "-s", lab.tmp / "ubus.sock", *WORDS.get(command, (command,)))
+    works(lab, "-s", lab.tmp / "ubus.sock", "start")
+    works(lab, "-s", lab.tmp / "ubus.sock", "bypass", "--off")
+    agent.becomes("edge")
+    lab.run(lab.router, "kill", "-9", json.loads(lab.viscum("status", "--json").stdout)[0]["pid"])
+    agent.becomes("cloud")
+    agent.becomes("edge")
+    agent.reload(ECHO.replace("enabled 1", "enabled 0"))
+    agent.becomes("cloud")
+    agent.process.send_signal(signal.SIGTERM)
+    assert agent.process.wait(10) == 0, agent.log.read_text()
+    assert "Traceback" not in agent.log.read_text()

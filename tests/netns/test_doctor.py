@@ -1,0 +1,317 @@
+"""`viscum doctor` on a router with something wrong: it says what, for which service, and its own command mends it."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+from lab import PROGRAMS, ROOT, echo_command, ip, service, snapshot
+
+INCLUDES = ROOT / "files/usr/share/nftables.d"
+ECHO = service(
+    "echo",
+    echo_command("edge", 7000),
+    "list device lan0",
+    "list dest_ip 203.0.113.10",
+    "list dest_ip 2001:db8:cafe::10",
+    "list dest_port 7000",
+)
+# The places of firewall4's ruleset that matter here.
+FIREWALL = """
+table inet fw4 {
+    chain input {
+        type filter hook input priority filter; policy drop;
+        {chain-pre/input}
+    }
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        {chain-pre/forward}
+    }
+    chain raw_prerouting {
+        type filter hook prerouting priority raw; policy accept;
+        {chain-post/raw_prerouting}
+    }
+}
+"""
+
+
+@pytest.fixture
+def router(lab):
+    """The lab with a service up."""
+    lab.serve_cloud("tcp/7000")
+    lab.configure(ECHO)
+    lab.viscum("up")
+    assert answers(lab) == ["edge", "edge"]
+    return lab
+
+
+def answers(lab):
+    """Who answers over IPv4 and over IPv6."""
+    return [lab.ask("tcp", address, 7000, timeout=1)[0] for address in ("203.0.113.10", "2001:db8:cafe::10")]
+
+
+def doctor(lab, code, *severities):
+    """The findings that are not ok, and the exit code as expected."""
+    result = lab.viscum("doctor", "--json", check=False)
+    assert (result.returncode, result.stderr) == (code, ""), result.stdout + result.stderr
+    return [each for each in json.loads(result.stdout) if each["severity"] in (severities or ("error", "warning"))]
+
+
+def said(findings, identity):
+    found = [each for each in findings if each["id"] == identity]
+    assert found, findings
+    return found[0]
+
+
+def mend(lab, finding):
+    lab.run(lab.router, "sh", "-c", finding["mend"])
+
+
+def firewall(lab, leave_out=""):
+    text = FIREWALL
+    for place in ("chain-pre/input", "chain-pre/forward", "chain-post/raw_prerouting"):
+        include = 'include "%s"' % (INCLUDES / place / "viscum.nft") if place != leave_out else ""
+        text = text.replace("{%s}" % place, include)
+    lab.run(lab.router, "nft", "delete table inet fw4", check=False)
+    path = lab.tmp / "firewall.nft"
+    path.write_text(text)
+    lab.run(lab.router, "nft", "-f", path)
+
+
+def test_on_a_router_that_serves_there_is_nothing_to_mend_and_nothing_is_changed(router):
+    before = snapshot(router.router), snapshot("viscum-echo")
+    assert doctor(router, 0) == []
+    assert (snapshot(router.router), snapshot("viscum-echo")) == before
+    assert ip("netns", "list").count("viscum-") == 1
+
+
+def test_before_a_service_is_up_there_is_nothing_to_mend(lab):
+    lab.configure(ECHO)
+    assert doctor(lab, 0) == []
+
+
+def test_the_text_is_for_people(router):
+    lines = router.viscum("doctor").stdout.splitlines()
+    assert any(line.startswith("ok       kernel: has cls_u32") for line in lines), lines
+    assert lines[-1].endswith(" ok")
+
+
+def test_a_strict_reverse_path_filter_is_found_and_mended(router):
+    router.run(router.router, "sysctl", "-qw", "net.ipv4.conf.vsc-echo.rp_filter=1")
+    assert answers(router)[0] == "", "strict filtering does harm"
+    found = said(doctor(router, 1), "rp-filter")
+    assert (found["severity"], found["services"]) == ("error", ["echo"])
+    mend(router, found)
+    assert answers(router)[0] == "edge"
+    assert doctor(router, 0) == []
+
+
+def test_a_reverse_path_filter_that_is_strict_everywhere_is_found_and_mended(router):
+    router.run(router.router, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
+    assert answers(router)[0] == ""
+    mend(router, said(doctor(router, 1), "rp-filter"))
+    assert answers(router)[0] == "edge"
+    note = said(doctor(router, 0, "note"), "rp-filter")
+    assert note["found"] == "strict everywhere"
+
+
+def test_forwarding_that_was_switched_off_is_found_and_mended(router):
+    """Writing ip_forward sets the forwarding of every device."""
+    router.run(router.router, "sysctl", "-qw", "net.ipv4.ip_forward=0")
+    assert answers(router)[0] == ""
+    found = said(doctor(router, 1), "ip-forward")
+    assert (found["severity"], found["services"]) == ("error", ["echo"])
+    mend(router, found)
+    assert answers(router)[0] == "edge", "that is enough for the replies"
+    note = said(doctor(router, 0, "note"), "ip-forward")
+    assert "bypass" in note["means"]
+    mend(router, note)
+    assert doctor(router, 0, "note", "error") == [
+        each for each in doctor(router, 0, "note", "error") if each["id"].startswith("kernel-")
+    ]
+
+
+def test_ipv6_forwarding_that_was_switched_off_is_found_and_mended(router):
+    router.run(router.router, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
+    assert answers(router)[1] == ""
+    found = said(doctor(router, 1), "ipv6-forward")
+    assert (found["severity"], found["services"]) == ("error", ["echo"])
+    mend(router, found)
+    assert answers(router)[1] == "edge"
+    assert doctor(router, 0) == []
+
+
+@pytest.mark.parametrize(
+    "place, severity",
+    [
+        ("chain-post/raw_prerouting", "error"),
+        ("chain-pre/forward", "error"),
+        ("chain-pre/input", "warning"),
+    ],
+)
+def test_an_include_that_the_firewall_has_not_is_found(router, place, severity):
+    firewall(router)
+    assert doctor(router, 0) == [], "with all of them there is nothing to mend"
+    firewall(router, leave_out=place)
+    found = said(doctor(router, 1), "firewall")
+    assert found["severity"] == severity and place + "/viscum.nft" in found["found"]
+    assert found["mend"]
+
+
+LOOK = """
+from viscum_agent.doctor.machine import gather
+from viscum_agent.kernel.dump import Dump
+found = gather([], Dump(), %r, %r)
+print(sorted(found.includes.items()), sorted(found.wed.items()), found.manager, found.sqm, found.qosify, found.firewall)
+"""
+
+
+def test_files_are_looked_for_where_openwrt_has_them(lab, tmp_path):
+    """The paths themselves are those of openwrt/openwrt (apk, opkg), firewall4 and mt76."""
+    root = tmp_path / "root"
+    for path, text in (
+        ("usr/share/nftables.d/chain-pre/forward/viscum.nft", ""),
+        ("sys/module/mt7915e/parameters/wed_enable", "Y\n"),
+        ("sys/module/mt7996e/parameters/wed_enable", "N\n"),
+        ("usr/bin/apk", ""),
+    ):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    queue = "config queue\n\toption interface %s\n\toption enabled %d\n"
+    lab.configure(queue % ("eth1", 1) + queue % ("eth2", 0), "sqm")
+    lab.configure(
+        "config interface\n\toption name wan\n\nconfig device\n\toption name x\n\toption disabled 1\n", "qosify"
+    )
+    lab.configure("config zone\n\nconfig defaults\n\toption flow_offloading 1\n", "firewall")
+    words = [*lab.interpreter, "-c", LOOK % (str(lab.confdir), str(root))]
+    seen = lab.run(lab.router, *words, cwd=ROOT, env=lab.env()).stdout
+    files = ("chain-post/raw_prerouting", "chain-pre/forward", "chain-pre/input")
+    includes = [("%s/viscum.nft" % name, name == "chain-pre/forward") for name in files]
+    wed = [("mt7915e", True), ("mt7996e", False)]
+    assert seen == "%s %s apk ['eth1'] ['wan'] {'flow_offloading': '1'}\n" % (includes, wed)
+
+
+def test_another_firewall_that_drops_is_a_warning_and_one_that_accepts_a_note(router):
+    chain = "add chain ip mine passing { type filter hook forward priority 0; policy %s; }"
+    router.run(router.router, "nft", "add table ip mine; " + chain % "accept")
+    assert doctor(router, 0) == []
+    assert "mine" in said(doctor(router, 0, "note"), "firewall")["found"]
+    router.run(router.router, "nft", chain % "drop")
+    assert "docs/operations.md" in said(doctor(router, 1), "firewall")["mend"]
+
+
+def test_a_missing_program_and_a_missing_account_are_found(lab):
+    missing = service("gone", "/usr/bin/nosuch -s", "list device lan0", "list dest_port 1")
+    ghost = service("ghost", "/bin/true", "option user phantom", "list device lan0", "list dest_port 2")
+    off = missing.replace("'gone'", "'off'").replace("enabled 1", "enabled 0")
+    lab.configure(ECHO + missing + ghost + off)
+    found = doctor(lab, 1)
+    assert [(each["id"], each["services"]) for each in found] == [("program", ["gone"]), ("account", ["ghost"])]
+    assert "/usr/bin/nosuch" in found[0]["found"] and "'phantom'" in found[1]["found"]
+
+
+def test_somebody_elses_ingress_qdisc_is_found(lab):
+    lab.configure(ECHO)
+    lab.run(lab.router, "tc", "qdisc", "add", "dev", "lan0", "ingress")
+    assert "somebody else made the ingress qdisc of lan0" in said(doctor(lab, 0, "note"), "ingress")["found"]
+    lab.viscum("up")
+    assert said(doctor(lab, 0, "note"), "ingress")["services"] == ["echo"], "it is still somebody else's"
+
+
+def test_somebody_elses_filters_are_found_and_a_prio_of_ours_is_an_error(router):
+    add = "tc filter add dev lan0 ingress protocol ip prio %d u32 match u32 0 0 flowid 1:1"
+    router.run(router.router, *(add % 10).split())
+    assert "prio 10" in said(doctor(router, 0, "note"), "ingress")["found"]
+    router.run(router.router, *(add % 5).split())
+    found = said(doctor(router, 1), "ingress")
+    assert (found["severity"], found["services"]) == ("error", ["echo"])
+    assert found["found"].endswith(": 5")
+
+
+def test_sqm_that_our_qdisc_keeps_out_is_found_and_mended(router):
+    router.configure("config queue\n\toption enabled 1\n\toption interface lan0\n", "sqm")
+    sqm = ("tc", "qdisc", "add", "dev", "lan0", "handle", "ffff:", "ingress")
+    assert router.run(router.router, *sqm, check=False).returncode != 0, "this is how SQM begins"
+    assert said(doctor(router, 1), "sqm")["services"] == ["echo"]
+    router.viscum("down")
+    router.run(router.router, *sqm)
+    router.viscum("up")
+    assert doctor(router, 0) == []
+    assert "not shaped" in said(doctor(router, 0, "note"), "sqm")["means"]
+
+
+def test_a_tunnel_named_as_interface_is_found(lab):
+    lab.run(lab.router, "ip", "tuntap", "add", "dev", "tun7", "mode", "tun")
+    lab.configure(ECHO.replace("list device lan0", "list device tun7"))
+    found = doctor(lab, 1)
+    assert [(each["id"], each["services"]) for each in found] == [("l3-device", ["echo"])]
+    lab.configure(ECHO.replace("list device lan0", "list device *"))
+    assert said(doctor(lab, 0, "note"), "l3-device")["services"] == ["echo"], "the other devices do"
+
+
+def test_rx_gro_list_is_found_on_the_port_of_a_bridge_and_mended(lab):
+    for words in ("link add br-lan type bridge", "link set lan0 master br-lan", "link set br-lan up"):
+        ip("-n", lab.router, *words.split())
+    lab.configure(ECHO.replace("lan0", "br-lan"))
+    lab.run(lab.router, "ethtool", "-K", "lan0", "gro", "on", "rx-gro-list", "on")
+    found = said(doctor(lab, 0, "note"), "rx-gro-list")
+    assert (found["found"], found["services"]) == ("on: lan0", ["echo"])
+    mend(lab, found)
+    assert not [each for each in doctor(lab, 0, "note") if each["id"] == "rx-gro-list"]
+
+
+def test_a_configuration_that_cannot_be_read_is_a_finding_among_the_others(lab):
+    lab.configure("config service 'x\n")
+    result = lab.viscum("doctor", "--json", check=False)
+    findings = json.loads(result.stdout)
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert "/viscum:1: " in said(findings, "configuration")["found"]
+    assert said(findings, "kernel")["severity"] == "ok"
+
+
+def test_a_problem_of_the_configuration_is_a_finding(lab):
+    lab.configure(ECHO + ECHO.replace("'echo'", "'bad'").replace("list dest_port 7000", "list dest_port 70000"))
+    found = doctor(lab, 1)
+    assert [(each["id"], each["services"]) for each in found] == [("configuration", ["bad"])]
+
+
+def test_the_back_end_that_needs_a_library_is_found_without_it(lab):
+    lab.configure("config globals 'globals'\n\toption netlink pyroute2\n\n" + ECHO)
+    env = lab.env()
+    if "micropython" not in lab.interpreter[0]:
+        # -S leaves out site-packages, and PYTHONPATH brings the agent alone.
+        lab.interpreter = (*lab.interpreter, "-S")
+    result = lab.run(
+        lab.router, *lab.interpreter, "-m", "viscum_agent", "-c", lab.confdir, "doctor", "--json",
+        check=False, cwd=ROOT, env=env,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    assert said(json.loads(result.stdout), "netlink")["severity"] == "error"
+
+
+def test_without_root_it_says_what_it_could_not_look_at(lab):
+    """As nobody, with Debian's Python: nobody can read a developer's checkout."""
+    if "micropython" in lab.interpreter[0]:
+        pytest.skip("MicroPython is where nobody may not go")
+    shutil.copytree(ROOT / "viscum_agent", PROGRAMS / "viscum_agent", ignore=shutil.ignore_patterns("__pycache__"))
+    (PROGRAMS / "config").mkdir()
+    (PROGRAMS / "config/viscum").write_text(ECHO)
+    result = lab.run(
+        lab.router, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+        "/usr/bin/python3", "-B", "-m", "viscum_agent", "-c", PROGRAMS / "config", "doctor", "--json",
+        check=False, cwd=PROGRAMS,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    found = json.loads(result.stdout)
+    assert said(found, "root")["severity"] == "warning"
+    for identity in ("kernel", "firewall"):
+        assert said(found, identity)["severity"] == "note"
+        assert "could not be looked at" in said(found, identity)["found"]
+
+
+def test_the_agent_does_not_load_the_doctor(lab):
+    """What nobody asks for costs no memory."""
+    program = "import sys, viscum_agent.viscumd; print([name for name in sys.modules if 'doctor' in name])"
+    for interpreter in (lab.interpreter,):
+        words = [*interpreter, "-c", program]
+        assert subprocess.run(words, cwd=ROOT, env=lab.env(), capture_output=True, text=True).stdout == "[]\n"

@@ -1,0 +1,445 @@
+"""What the doctor makes of a reading: one line of CASES for each thing that can be wrong with a router.
+
+A case is a change to a healthy OpenWrt router on which `echo` takes TCP from br-lan, and what the doctor then says that
+he does not say of the healthy one: (id, severity, services, a piece of the command that mends it, a piece of the rest).
+"""
+
+from viscum_agent import doctor, model, uci
+from viscum_agent.doctor import finding, target
+from viscum_agent.doctor.machine import FIELDS, INCLUDES, Machine
+from viscum_agent.errors import CONFIG, UNSUPPORTED, Problem
+from viscum_agent.facts import EVERYTHING, Device, Facts, Features
+from viscum_agent.kernel.ruleset import Chain, Flowtable, Ruleset
+from viscum_agent.objects import Qdisc
+from viscum_agent.observe import Found, Observed
+
+MB = 1024 * 1024
+ECHO = {
+    "enabled": "1",
+    "command": "/usr/bin/echo",
+    "interface": ["lan"],
+    "dest_ip": ["203.0.113.10"],
+    "dest_port": ["7000"],
+}
+DEVICES = [
+    Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False),
+    Device("eth1", True, 1500, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False),
+    Device("phy0-ap0", True, 1500, "02:00:00:00:00:03", True, "02:00:00:00:00:01", True),
+    Device("pppoe-wan", True, 1492, "", False, "", False),
+]
+NAMES = {"lan": ["br-lan"], "wan": ["pppoe-wan"]}
+HEALTHY_SYSCTLS = {
+    "net/ipv4/ip_forward": "1",
+    "net/ipv4/conf/all/rp_filter": "0",
+    "net/ipv6/conf/all/forwarding": "1",
+    "net/ipv4/conf/vsc-echo/rp_filter": "0",
+    "net/ipv4/conf/vsc-echo/forwarding": "1",
+}
+FW4 = [
+    Chain("inet", "fw4", "raw_prerouting", "prerouting", True),
+    Chain("inet", "fw4", "input", "input", False),
+    Chain("inet", "fw4", "forward", "forward", False),
+]
+OURS = {"prerouting": 2, "forward": 1, "input": 1}
+HEALTHY = {
+    "unread": {},
+    "root": True,
+    "features": EVERYTHING,
+    "veth": True,
+    "files": {"/usr/bin/echo": 0o100755, "/": 0o040755},
+    "accounts": {("nobody", ""): ""},
+    "firewall": {},
+    "ruleset": Ruleset(FW4, [], OURS),
+    "tables": [],
+    "includes": {name: True for name in INCLUDES},
+    "wed": {},
+    "running": [],
+    "gro_list": [],
+    "sqm": [],
+    "qosify": [],
+    "sysctls": HEALTHY_SYSCTLS,
+    "memory": (256 * MB, 128 * MB),
+    "disks": {"/overlay": (16 * MB, 8 * MB), "/tmp": (128 * MB, 100 * MB)},
+    "manager": "opkg",
+    "interpreter": "cpython",
+    "version": (3, 11),
+    "library": False,
+}
+
+
+def features(*missing):
+    return Features(*[name not in missing for name in FEATURE_NAMES])
+
+
+FEATURE_NAMES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev")
+
+
+def sysctls(**changes):
+    """The healthy ones with changes; `__` stands for / and the values are text or None."""
+    values = dict(HEALTHY_SYSCTLS)
+    for key in changes:
+        values[key.replace("__", "/").replace("vsc_", "vsc-")] = changes[key]
+    return values
+
+
+def rules(hardware=False, flow=True, **ours):
+    tables = [Flowtable("fw4", "ft", ("eth1", "lan1"), hardware)] if flow else []
+    counts = dict(OURS)
+    counts.update(ours)
+    return Ruleset(FW4, tables, counts)
+
+
+def hook(device, kind, ours=False, prios=()):
+    observed = Observed()
+    observed.hooks[device] = kind
+    if ours:
+        observed.shared.append(Found(Qdisc(device), 0))
+    observed.foreign_prios.update([(device, prio) for prio in prios])
+    return observed
+
+
+def unread(name):
+    return {name: None, "unread": {name: "the reason"}}
+
+
+# fmt: off
+# (title, changes of the machine, changes of the service, observed or None, what is said)
+CASES = [
+    # The kernel
+    ("no act_mirred", {"features": features("mirred")}, {}, None,
+     [("kernel-mirred", "error", "", "opkg install kmod-sched-core", "no service can run")]),
+    ("no act_mirred, 25.12", {"features": features("mirred"), "manager": "apk"}, {}, None,
+     [("kernel-mirred", "error", "", "apk add kmod-sched-core", "")]),
+    ("no flower", {"features": features("flower")}, {}, None,
+     [("kernel-flower", "note", "", "kmod-sched-flower", "takes u32")]),
+    ("no flower, and it is asked for", {"features": features("flower")}, {"datapath": "flower"}, None,
+     [("kernel-flower", "error", "echo", "kmod-sched-flower", "is skipped")]),
+    ("no u32, flower does it", {"features": features("u32")}, {}, None,
+     [("kernel-u32", "note", "", "kmod-sched-core", "")]),
+    ("neither u32 nor flower", {"features": features("u32", "flower")}, {}, None,
+     [("kernel-u32", "error", "", "kmod-sched-core", "no service can run"),
+      ("kernel-flower", "note", "", "kmod-sched-flower", "")]),
+    ("no skbmod, and it is asked for", {"features": features("skbmod")}, {"rewrite": "dst"}, None,
+     [("kernel-skbmod", "error", "echo", "opkg install kmod-sched", "")]),
+    ("no skbedit, and it is asked for", {"features": features("skbedit")}, {"rewrite": "both"}, None,
+     [("kernel-skbedit", "error", "echo", "kmod-sched-core", "")]),
+    ("no nft redirect, nobody needs it", {"features": features("nat")}, {}, None,
+     [("kernel-nat", "note", "", "kmod-nft-nat", "")]),
+    ("no nft redirect, and it is needed", {"features": features("nat")}, {"target_port": "80"}, None,
+     [("kernel-nat", "error", "echo", "kmod-nft-nat", "")]),
+    ("no veth", {"veth": False}, {}, None,
+     [("kernel-veth", "error", "", "kmod-veth", "")]),
+    ("no network namespaces", unread("features"), {}, None,
+     [("kernel", "error", "", "CONFIG_KERNEL_NET_NS", "the reason")]),
+    # The programs
+    ("no program", {"files": {"/usr/bin/echo": None, "/": 0o040755}}, {}, None,
+     [("program", "error", "echo", "opkg list '*echo*'", "/usr/bin/echo")]),
+    ("no program, 25.12", {"files": {"/usr/bin/echo": None, "/": 0o040755}, "manager": "apk"}, {}, None,
+     [("program", "error", "echo", "apk search echo", "")]),
+    ("a program that is a directory", {"files": {"/usr/bin/echo": 0o040755, "/": 0o040755}}, {}, None,
+     [("program", "error", "echo", "", "not a file")]),
+    ("a program that is not executable", {"files": {"/usr/bin/echo": 0o100644, "/": 0o040755}}, {}, None,
+     [("program", "error", "echo", "chmod +x /usr/bin/echo", "")]),
+    ("no program for the check",
+     {"files": {"/usr/bin/echo": 0o100755, "/usr/bin/ask": None, "/": 0o040755}},
+     {"healthcheck": "exec", "health_command": "/usr/bin/ask"}, None,
+     [("program", "error", "echo", "*ask*", "")]),
+    ("no workdir", {"files": {"/usr/bin/echo": 0o100755, "/data": None}}, {"workdir": "/data"}, None,
+     [("workdir", "error", "echo", "mkdir -p /data", "")]),
+    ("no such account", {"accounts": {("ghost", ""): "user: there is no account 'ghost' in /etc/passwd"}},
+     {"user": "ghost"}, None,
+     [("account", "error", "echo", "viscum.echo.user='nobody'", "ghost")]),
+    # Forwarding and rp_filter
+    ("IPv4 is not forwarded", {"sysctls": sysctls(net__ipv4__ip_forward="0")}, {}, None,
+     [("ip-forward", "note", "echo", "net.ipv4.ip_forward=1", "in a bypass")]),
+    ("IPv4 is not forwarded from the service", {"sysctls": sysctls(net__ipv4__conf__vsc_echo__forwarding="0")}, {},
+     None, [("ip-forward", "error", "echo", "net.ipv4.conf.vsc-echo.forwarding=1", "dropped")]),
+    ("IPv6 is not forwarded, nobody needs it", {"sysctls": sysctls(net__ipv6__conf__all__forwarding="0")}, {}, None,
+     [("ipv6-forward", "note", "", "", "")]),
+    ("IPv6 is not forwarded, and it is needed", {"sysctls": sysctls(net__ipv6__conf__all__forwarding="0")},
+     {"dest_ip": ["2001:db8::1"]}, None,
+     [("ipv6-forward", "error", "echo", "net.ipv6.conf.all.forwarding=1", "")]),
+    ("no IPv6 in the kernel", {"sysctls": sysctls(net__ipv6__conf__all__forwarding=None)}, {}, None,
+     [("ipv6-forward", "note", "", "", "no IPv6")]),
+    ("strict reverse path filter on the service's device",
+     {"sysctls": sysctls(net__ipv4__conf__vsc_echo__rp_filter="1")}, {}, None,
+     [("rp-filter", "error", "echo", "net.ipv4.conf.vsc-echo.rp_filter=0", "dropped")]),
+    ("strict reverse path filter everywhere, the device has 0",
+     {"sysctls": sysctls(net__ipv4__conf__all__rp_filter="1")}, {}, None,
+     [("rp-filter", "error", "echo", "net.ipv4.conf.vsc-echo.rp_filter=2", "")]),
+    ("strict reverse path filter everywhere, the device is loose",
+     {"sysctls": sysctls(net__ipv4__conf__all__rp_filter="1", net__ipv4__conf__vsc_echo__rp_filter="2")}, {}, None,
+     [("rp-filter", "note", "echo", "", "strict everywhere")]),
+    ("strict reverse path filter everywhere, the service is down",
+     {"sysctls": sysctls(net__ipv4__conf__all__rp_filter="1", net__ipv4__conf__vsc_echo__rp_filter=None)}, {}, None,
+     [("rp-filter", "note", "echo", "", "strict everywhere")]),
+    # The firewall
+    ("the firewall was loaded before the package came", {"ruleset": rules(flow=False, prerouting=0, forward=0)}, {},
+     None, [("firewall", "error", "", "/etc/init.d/firewall reload", "it was loaded before"),
+            ("firewall", "error", "", "/etc/init.d/firewall reload", INCLUDES[1])]),
+    ("auto_includes is off", {"ruleset": rules(flow=False, forward=0), "firewall": {"auto_includes": "0"}}, {}, None,
+     [("firewall", "error", "", "auto_includes='1'", "auto_includes '0'")]),
+    ("auto_includes is off, and the rules are in by hand", {"firewall": {"auto_includes": "0"}}, {}, None, []),
+    ("an include is gone", {"ruleset": rules(flow=False, forward=0),
+                            "includes": {name: name != INCLUDES[1] for name in INCLUDES}}, {}, None,
+     [("firewall", "error", "", "--force-reinstall viscum ", "which is not there")]),
+    ("an include is gone, MicroPython and 25.12",
+     {"ruleset": rules(flow=False, forward=0), "includes": {name: name != INCLUDES[1] for name in INCLUDES},
+      "manager": "apk", "interpreter": "micropython", "version": (1, 23)}, {}, None,
+     [("firewall", "error", "", "apk fix viscum-micro", ""), ("interpreter", "ok", "", "", "MicroPython 1.23")]),
+    ("only the include for IPv6 neighbours is not loaded", {"ruleset": rules(flow=False, input=0)}, {}, None,
+     [("firewall", "warning", "", "firewall reload", "IPv6")]),
+    ("no firewall at all", {"ruleset": Ruleset([], [], {})}, {}, None,
+     [("firewall", "ok", "", "", "none is loaded")]),
+    ("somebody else's firewall that lets everything pass",
+     {"ruleset": Ruleset([Chain("ip", "docker", "fwd", "forward", True)], [], {})}, {}, None,
+     [("firewall", "note", "", "", "docker")] * 3),
+    ("somebody else's firewall that drops",
+     {"ruleset": Ruleset([Chain("ip", "mine", "fwd", "forward", False)], [], {})}, {}, None,
+     [("firewall", "warning", "", "put the rules of", "mine")] * 3),
+    ("legacy iptables", {"ruleset": Ruleset([], [], {}), "tables": ["nat", "filter"]}, {}, None,
+     [("firewall", "note", "", "", "legacy iptables")]),
+    ("the firewall can't be read", unread("ruleset"), {}, None,
+     [("firewall", "note", "", "", "could not be looked at: the reason"),
+      ("flow-offloading", "note", "", "", "the flow tables could not be looked at: the reason")]),
+    # Devices
+    ("PPPoE", {}, {"interface": ["wan"]}, None,
+     [("l3-device", "error", "echo", "interface='lan'", "pppoe-wan")]),
+    ("PPPoE beside the LAN", {}, {"interface": ["lan", "wan"]}, None,
+     [("l3-device", "note", "echo", "", "pppoe-wan")]),
+    # What goes past Viscum
+    ("flow offloading in software", {"ruleset": rules(), "firewall": {"flow_offloading": "1"}}, {}, None,
+     [("flow-offloading", "note", "", "", "harmless")]),
+    ("flow offloading in hardware", {"ruleset": rules(hardware=True)}, {}, None,
+     [("flow-offloading", "warning", "echo", "flow_offloading_hw='0'", "eth1 lan1")]),
+    ("flow offloading in hardware, which the kernel refused",
+     {"ruleset": rules(), "firewall": {"flow_offloading": "1", "flow_offloading_hw": "1"}}, {}, None,
+     [("flow-offloading", "note", "", "", "gives up")]),
+    ("flow offloading, but the firewall was not loaded again", {"firewall": {"flow_offloading": "1"}}, {}, None,
+     [("flow-offloading", "note", "", "", "configured in software, but there is no flow table")]),
+    ("flow offloading in hardware, but the firewall was not loaded again",
+     {"firewall": {"flow_offloading": "1", "flow_offloading_hw": "1"}}, {}, None,
+     [("flow-offloading", "note", "", "", "configured in hardware, but there is no flow table")]),
+    ("flow offloading in hardware is configured, and the flow tables can't be read",
+     {"firewall": {"flow_offloading": "1", "flow_offloading_hw": "1"}, "ruleset": None, "unread": {"ruleset": "why"}},
+     {}, None,
+     [("firewall", "note", "", "", "why"), ("flow-offloading", "note", "", "", "configured in hardware; ")]),
+    ("no package manager", {"features": features("flower"), "manager": ""}, {}, None,
+     [("kernel-flower", "note", "", "install kmod-sched-flower (opkg install, on OpenWrt 25.12 apk add)", "")]),
+    ("hardware alone is not flow offloading", {"firewall": {"flow_offloading_hw": "1"}}, {}, None, []),
+    ("WED with flow offloading in hardware", {"wed": {"mt7915e": True}, "ruleset": rules(hardware=True)}, {}, None,
+     [("flow-offloading", "warning", "echo", "flow_offloading_hw='0'", ""),
+      ("wed", "warning", "echo", "wed_enable=N", "mt7915e")]),
+    ("WED alone", {"wed": {"mt7915e": True}}, {}, None, [("wed", "note", "", "", "does nothing")]),
+    ("WED is off", {"wed": {"mt7915e": False}}, {}, None, []),
+    ("bridger", {"running": ["bridger"]}, {}, None, [("bridger", "note", "", "", "harmless")]),
+    ("bridger, and a service on the port of a bridge", {"running": ["bridger"]},
+     {"interface": None, "device": ["phy0-ap0"]}, None,
+     [("bridger", "warning", "echo", "blacklist='phy0-ap0'", ""), ("neighbours", "ok", "", "", "phy0-ap0")]),
+    ("rx-gro-list", {"gro_list": ["eth1"]}, {}, None,
+     [("rx-gro-list", "note", "echo", "ethtool -K eth1 rx-gro-list off", "")]),
+    ("rx-gro-list can't be read", unread("gro_list"), {}, None,
+     [("rx-gro-list", "note", "", "", "could not be looked at")]),
+    # Neighbours
+    ("SQM shares the hook", {"sqm": ["br-lan"]}, {}, hook("br-lan", "ingress", prios=[10]),
+     [("sqm", "note", "echo", "", "not shaped"), ("ingress", "note", "echo", "", "prio 10")]),
+    ("SQM is kept out by our clsact", {"sqm": ["br-lan"]}, {}, hook("br-lan", "clsact", ours=True),
+     [("sqm", "warning", "echo", "/etc/init.d/sqm restart", "clsact")]),
+    ("SQM on another device", {"sqm": ["eth1"]}, {}, None, []),
+    ("SQM's configuration can't be read", unread("sqm"), {}, None, [("sqm", "note", "", "", "the reason")]),
+    ("qosify by its interface", {"qosify": ["lan"], "running": ["qosify"]}, {}, None,
+     [("qosify", "note", "echo", "", "qosify shapes br-lan")]),
+    ("qosify by its device, not running", {"qosify": ["br-lan"]}, {}, None,
+     [("qosify", "note", "echo", "", "is configured for")]),
+    ("somebody's filter in a prio of ours", {}, {}, hook("br-lan", "clsact", prios=[2, 300]),
+     [("ingress", "error", "echo", "tc filter show dev br-lan ingress", ": 2")]),
+    ("somebody's clsact", {}, {}, hook("br-lan", "clsact"), [("ingress", "note", "echo", "", "shares it")]),
+    ("our clsact", {}, {}, hook("br-lan", "clsact", ours=True), []),
+    ("somebody's hook on another device", {}, {}, hook("eth1", "clsact", prios=[1]), []),
+    # The machine
+    ("not root", {"root": False, "features": None, "unread": {"features": "EPERM"}}, {}, None,
+     [("root", "warning", "", "run it as root", ""), ("kernel", "note", "", "", "needs root")]),
+    ("little memory left", {"memory": (256 * MB, 12 * MB)}, {}, None, [("memory", "warning", "", "ps", "12 MB")]),
+    ("little memory left, enough for MicroPython",
+     {"memory": (256 * MB, 12 * MB), "interpreter": "micropython", "version": (1, 23)}, {}, None,
+     [("memory", "ok", "", "", "12 MB"), ("interpreter", "ok", "", "", "")]),
+    ("a small router", {"memory": (60 * MB, 30 * MB)}, {}, None, [("memory", "note", "", "", "viscum-micro")]),
+    ("memory can't be read", unread("memory"), {}, None, [("memory", "note", "", "", "the reason")]),
+    ("flash is full", {"disks": {"/overlay": (16 * MB, 0)}}, {}, None,
+     [("flash", "warning", "", "du -ax /overlay", "0 kB")]),
+    ("an old MicroPython", {"interpreter": "micropython", "version": (1, 20)}, {}, None,
+     [("interpreter", "warning", "", "", "1.23")]),
+]
+# fmt: on
+
+
+def machine(changes):
+    values = dict(HEALTHY)
+    values.update(changes)
+    return Machine(*[values[name] for name in FIELDS])
+
+
+def configuration(changes, settings=()):
+    options = dict(ECHO)
+    options.update(changes)
+    options = {name: options[name] for name in options if options[name] is not None}
+    sections = [uci.Section("service", "echo", False, options, 1)]
+    sections += [uci.Section("globals", "globals", False, dict([pair]), 1) for pair in settings]
+    return model.read(sections)
+
+
+def facts():
+    return Facts(DEVICES, [], [], NAMES, {}, [], 0, True, True, EVERYTHING)
+
+
+def findings(changes=(), service=(), observed=None, settings=(), problems=()):
+    read = configuration(dict(service), settings)
+    assert not read.problems, read.problems
+    chosen = target.targets(read, facts())
+    return doctor.judge(machine(dict(changes)), chosen, read.settings, observed or Observed(), NAMES, list(problems))
+
+
+def fits(said, wanted):
+    identity, severity, services, mend, rest = wanted
+    return (
+        (said.id, said.severity, ", ".join(said.services)) == (identity, severity, services)
+        and mend in said.mend
+        and bool(mend) == bool(said.mend)
+        and rest in said.found + " " + said.means
+    )
+
+
+def test_of_a_healthy_router_everything_is_ok():
+    assert not finding.trouble(findings())
+    features = "cls_u32 at an ingress hook, cls_flower, act_mirred, act_skbmod, act_skbedit, nft redirect, "
+    assert [(each.severity, each.id, each.found) for each in findings()] == [
+        ("ok", "kernel", "has " + features + "nft's ingress hook, veth"),
+        ("ok", "programs", "every enabled service has its program and its account"),
+        ("ok", "forwarding", "on"),
+        ("ok", "rp-filter", "off on the way of the replies"),
+        ("ok", "firewall", "has the rules of Viscum, in table fw4"),
+        ("ok", "flow-offloading", "off"),
+        ("ok", "rx-gro-list", "off where services take traffic from"),
+        ("ok", "neighbours", "nobody else uses the ingress of br-lan"),
+        ("ok", "memory", "128 MB of 256 MB available"),
+        ("ok", "flash", "/overlay: 8192 kB of 16 MB free"),
+        ("ok", "tmp", "/tmp: 100 MB of 128 MB free"),
+        ("ok", "interpreter", "CPython 3.11"),
+    ]
+
+
+def test_each_thing_that_is_wrong_is_found_and_nothing_else():
+    healthy = findings()
+    for title, changes, service, observed, wanted in CASES:
+        said = [each for each in findings(changes, service, observed) if each not in healthy]
+        left = list(said)
+        for each in wanted:
+            found = [one for one in left if fits(one, each)]
+            assert found, (title, each, said)
+            left.remove(found[0])
+        assert [each for each in left if each.severity != "ok"] == [], (title, left)
+
+
+def test_of_two_services_only_the_one_that_is_touched_is_named():
+    """`other` takes UDP over IPv6 from eth1, with its own program and account."""
+    other = {"user": "www", "command": "/usr/bin/other", "proto": ["udp"], "interface": None, "device": ["eth1"]}
+    other["dest_ip"] = ["2001:db8::1"]
+    files = {"/usr/bin/echo": 0o100755, "/usr/bin/other": None, "/": 0o040755}
+    accounts = {("nobody", ""): "", ("www", ""): "user: there is no account 'www' in /etc/passwd"}
+    values = sysctls(net__ipv4__ip_forward="0", net__ipv6__conf__all__forwarding="0")
+    changes = {"files": files, "accounts": accounts, "sysctls": values, "qosify": ["eth1"], "sqm": ["br-lan"]}
+    read = [configuration({}), configuration(other)]
+    services = [read[0].services[0], model.Service("other", *list(read[1].services[0])[1:])]
+    both = model.Configuration(read[0].settings, services, [], [])
+    chosen = target.targets(both, facts())
+    said = doctor.judge(machine(changes), chosen, both.settings, hook("eth1", "clsact"), NAMES, [])
+    assert sorted([(each.id, each.services) for each in said if each.services]) == [
+        ("account", ("other",)),
+        ("ingress", ("other",)),
+        ("ip-forward", ("echo",)),
+        ("ipv6-forward", ("other",)),
+        ("program", ("other",)),
+        ("qosify", ("other",)),
+        ("sqm", ("echo",)),
+    ]
+
+
+def test_without_an_enabled_service_that_is_said():
+    said = [each for each in findings({}, {"enabled": "0"}) if each.id == "configuration"]
+    assert [(each.severity, each.found) for each in said] == [("note", "no service is enabled")]
+
+
+def test_a_service_that_is_not_enabled_has_no_findings():
+    changes = {"files": {}, "accounts": {}, "gro_list": ["eth1"]}
+    assert not finding.trouble(findings(changes, {"enabled": "0"}))
+
+
+def test_what_could_not_be_read_is_never_ok():
+    for name in ("features", "veth", "firewall", "ruleset", "running", "gro_list", "sqm", "qosify", "memory"):
+        changes = {name: None, "unread": {name: "the reason"}}
+        if name == "firewall":
+            changes["ruleset"] = None
+            changes["unread"]["ruleset"] = "the reason"
+        said = [each for each in findings(changes) if "the reason" in each.found]
+        assert said and all(each.severity != "ok" for each in said), name
+
+
+def test_the_worst_comes_first_and_the_last_line_counts():
+    said = findings({"features": features("mirred", "flower"), "running": ["bridger"], "memory": (256 * MB, 1)})
+    assert [each.severity for each in said][:2] == ["error", "warning"]
+    lines = finding.text(said).split("\n")
+    assert lines[0].startswith("error    kernel-mirred: has no act_mirred")
+    assert lines[-1].startswith("1 error, 1 warning, 2 notes, "), lines[-1]
+
+
+def test_lines_are_short_and_commands_are_whole():
+    said = findings({"features": features("mirred"), "wed": {"mt7915e": True}, "ruleset": rules(hardware=True)})
+    lines = finding.text(said).split("\n")
+    assert all(len(line) <= 100 for line in lines if "do: " not in line)
+    assert "         do: opkg update && opkg install kmod-sched-core" in lines
+
+
+def test_a_command_of_several_lines_is_shown_line_by_line():
+    said = finding.text([finding.error("x", "found", "means", (), "one\ntwo")])
+    assert said == "error    x: found\n         means\n         do: one\n         do: two\n1 error"
+
+
+def test_json_has_every_field():
+    said = finding.dicts([finding.error("x", "found", "means", ("a", "b"), "do")])
+    assert said == [
+        {"id": "x", "severity": "error", "found": "found", "means": "means", "services": ["a", "b"], "mend": "do"}
+    ]
+
+
+def test_pyroute2_that_is_not_there_is_an_error():
+    said = [each for each in findings(settings=[("netlink", "pyroute2")]) if each.id == "netlink"][0]
+    assert said.severity == "error" and "opkg install python3-pyroute2" in said.mend
+    assert not [
+        each for each in findings({"library": True}, settings=[("netlink", "pyroute2")]) if each.id == "netlink"
+    ]
+    micro = {"interpreter": "micropython", "version": (1, 25)}
+    said = [each for each in findings(micro, settings=[("netlink", "pyroute2")]) if each.id == "netlink"][0]
+    assert said.severity == "error" and "python3-pyroute2" not in said.mend and "'native'" in said.mend
+
+
+def test_problems_of_the_configuration_are_told_too():
+    bad = Problem(CONFIG, "web", "viscum.web.dest_port", "'70000' is not a port")
+    soft = Problem(CONFIG, "", "viscum.echo", "something")
+    said = [each for each in findings(problems=[bad, soft]) if each.id == "configuration"]
+    assert [(each.severity, each.services) for each in said] == [("error", ("web",)), ("warning", ())]
+    assert said[0].found == "viscum.web.dest_port: '70000' is not a port"
+
+
+def test_a_problem_that_the_doctor_has_found_himself_is_told_once():
+    known = Problem(UNSUPPORTED, "echo", "viscum.echo.datapath", "needs cls_flower")
+    changes = {"features": features("flower")}
+    said = findings(changes, {"datapath": "flower"}, problems=[known])
+    assert [each.id for each in said if each.severity == "error"] == ["kernel-flower"]
+    said = findings({}, {}, problems=[known])
+    assert [each.id for each in said if each.severity == "error"] == ["configuration"]
+
+
+def test_globals_disabled_is_told_and_no_service_is_judged():
+    said = findings({"files": {}, "accounts": {}}, settings=[("enabled", "0")])
+    assert [each.found for each in said if each.id == "configuration"] == ["option enabled '0' in globals"]
+    assert not finding.trouble(said)

@@ -1,0 +1,88 @@
+"""A call imports what it needs and nothing else: reading and compiling modules is what a router is slow at.
+
+The times are printed, not judged: this machine is no router.
+"""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from depends import INTERPRETERS, guarded
+from lab import ROOT
+
+CONFIG = "config service 'x'\n\toption enabled 1\n\toption command '/bin/true'\n\tlist device lo\n\tlist dest_port 7\n"
+RUNS = 5
+
+# What a call must not import, and what it must, or the test would see nothing; a name stands for what is in it, too.
+CALLS = {
+    "--version": (
+        ("ctypes", "socket", "struct", "json", "viscum_agent.compat", "viscum_agent.state", "viscum_agent.ubus"),
+        ("viscum_agent.errors",),
+    ),
+    "--help": (("ctypes", "socket", "json", "viscum_agent.compat", "viscum_agent.state"), ("viscum_agent.errors",)),
+    "check": (
+        ("json", "viscum_agent.ubus", "viscum_agent.remote", "viscum_agent.doctor", "viscum_agent.kernel.pyroute2"),
+        ("viscum_agent.plan", "viscum_agent.kernel.native"),
+    ),
+    "status": (
+        ("json", "viscum_agent.ubus", "viscum_agent.remote", "viscum_agent.doctor", "viscum_agent.kernel.pyroute2"),
+        ("viscum_agent.status",),
+    ),
+    "doctor": (("json", "viscum_agent.ubus", "viscum_agent.kernel.pyroute2"), ("viscum_agent.doctor",)),
+    "list": (
+        ("viscum_agent.state", "viscum_agent.plan", "viscum_agent.kernel", "viscum_agent.agent", "viscum_agent.api"),
+        ("viscum_agent.remote", "viscum_agent.ubus.client"),
+    ),
+}
+
+
+@pytest.fixture(params=sorted(INTERPRETERS))
+def interpreter(request):
+    words = INTERPRETERS[request.param]
+    if not Path(words[0]).exists():
+        pytest.skip("no such interpreter here: make setup")
+    return words
+
+
+def arguments(tmp_path, call):
+    (tmp_path / "viscum").write_text(CONFIG)
+    return ["-m", "viscum_agent", "-c", str(tmp_path), "-s", str(tmp_path / "no.sock"), call]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("call", sorted(CALLS))
+def test_a_call_imports_what_it_needs(call, interpreter, tmp_path):
+    log = tmp_path / "imports"
+    result = subprocess.run([*guarded(interpreter, log), *arguments(tmp_path, call)], capture_output=True, text=True)
+    assert "Traceback" not in result.stderr, result.stderr
+    without, needed = CALLS[call]
+    loaded = log.read_text().split()
+    for name in needed:
+        assert name in loaded
+    for name in without:
+        assert [each for each in loaded if (each + ".").startswith(name + ".")] == [], loaded
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_how_long_a_call_takes(interpreter, tmp_path, capsys):
+    """Of some runs the fastest, with byte code where the interpreter has it."""
+    environment = {**os.environ, "MICROPYPATH": "%s:.frozen" % ROOT, "PYTHONPATH": str(ROOT)}
+    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path / "cache")
+    flags = () if "micropython" in interpreter[0] else ("-S",)
+    shown = ["%s -c pass: %.0f ms" % (Path(interpreter[0]).name, _fastest([*interpreter, *flags, "-c", "pass"], None))]
+    for call in sorted(CALLS):
+        words = [*interpreter, *flags, *arguments(tmp_path, call)]
+        shown.append("%s %.0f ms" % (call, _fastest(words, environment)))
+    with capsys.disabled():
+        print("\n" + ", ".join(shown))
+
+
+def _fastest(words, environment):
+    times = []
+    for _ in range(RUNS):
+        begin = time.perf_counter()
+        subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, timeout=60)
+        times.append(time.perf_counter() - begin)
+    return 1000 * min(times)

@@ -1,0 +1,90 @@
+"""`viscum doctor`: what on this router helps or hinders which service, and the command that mends it.
+
+Two steps: `machine` reads everything and judges nothing; the other files are pure functions from that reading to
+findings. Loaded only when somebody asks: nothing else imports it.
+"""
+
+from .. import model, observe, uci
+from ..errors import CONFIG, FOREIGN, ConfigError, problem_text
+from ..facts import EVERYTHING
+from ..kernel.native import Native
+from ..state import PACKAGE, State
+from . import kernel, neighbour, offload, program, resources, router
+from .finding import dicts, error, note, ordered, text, trouble, warning
+from .machine import gather
+from .target import targets
+
+__all__ = ("dicts", "examine", "judge", "look", "text", "trouble")
+
+
+def look(confdir, path=None):
+    """The findings for the configuration in a directory, with the ubus socket `path`: what the command line asks.
+
+    The native back end reads the kernel, whatever is configured: the doctor has to work where the other one is missing.
+    """
+    try:
+        state = State(confdir, path)
+    except ConfigError as broken:
+        with Native() as border:
+            return _without_configuration(border.dump(), confdir, str(broken))
+    state.border = Native()
+    try:
+        state.look()
+        return examine(state, confdir)
+    finally:
+        state.border.close()
+
+
+def examine(state, confdir):
+    """The findings, worst first, for a State that has looked."""
+    names = state.interfaces()
+    facts = observe.facts(state.dump, EVERYTHING, names)
+    chosen = targets(state.configuration, facts)
+    machine = gather(chosen, state.dump, confdir)
+    return judge(machine, chosen, state.configuration.settings, state.observed, names, state.problems())
+
+
+def judge(machine, chosen, settings, observed, names, problems):
+    """The findings from plain data."""
+    found = _account(machine)
+    found += kernel.findings(machine, chosen, settings) + kernel.back_end(machine, settings)
+    found += program.findings(machine, chosen)
+    found += router.findings(machine, chosen)
+    found += offload.findings(machine, chosen)
+    found += neighbour.findings(machine, chosen, observed, names)
+    found += resources.findings(machine) + [kernel.interpreter(machine)]
+    return ordered(_configuration(settings, chosen, problems, found) + found)
+
+
+def _account(machine):
+    if machine.root:
+        return []
+    means = "the kernel's features and the firewall could not be looked at"
+    return [warning("root", "this account is not root", means, (), "run it as root")]
+
+
+def _configuration(settings, chosen, problems, found):
+    """What `viscum check` says, but for what the doctor has found himself."""
+    said = []
+    if not settings.enabled:
+        said.append(note("configuration", "option enabled '0' in globals", "no service is to run"))
+    elif not chosen and not problems:
+        said.append(note("configuration", "no service is enabled"))
+    known = {name for each in found for name in each.services if each.severity == "error"}
+    for problem in problems:
+        if problem.kind not in (CONFIG, FOREIGN) and problem.service in known:
+            continue
+        means = "is skipped" if problem.service else "the other services go on"
+        kind = error if problem.service else warning
+        services = (problem.service,) if problem.service else ()
+        said.append(kind("configuration", problem_text(problem), means, services))
+    return said
+
+
+def _without_configuration(dump, confdir, why):
+    """The findings about a router whose configuration can't be read."""
+    configuration = model.read(uci.parse(b"", PACKAGE), PACKAGE)
+    machine = gather([], dump, confdir)
+    found = judge(machine, [], configuration.settings, observe.observe(dump), {}, [])
+    found = [each for each in found if each.id != "configuration"]
+    return ordered([error("configuration", why, "no service can run")] + found)

@@ -1,0 +1,92 @@
+"""What the doctor says: one record for each thing that was looked at, and how it is shown."""
+
+from collections import namedtuple
+
+# `id` is a word for scripts, `found` what is there, `means` what that does to whom, `services` the names of those that
+# it touches (none: it is about all or nobody), `mend` the commands that mend it, "" where nothing has to be mended.
+# What could not be read is a note that says so, never ok.
+Finding = namedtuple("Finding", ("id", "severity", "found", "means", "services", "mend"))
+
+OK, NOTE, WARNING, ERROR = "ok", "note", "warning", "error"
+SEVERITIES = (ERROR, WARNING, NOTE, OK)  # the worst first
+WIDTH = 100  # characters of a line, commands apart: those are to be copied
+INDENT = "         "
+
+
+def ok(identity, found):
+    return Finding(identity, OK, found, "", (), "")
+
+
+def note(identity, found, means="", services=(), mend=""):
+    return Finding(identity, NOTE, found, means, tuple(services), mend)
+
+
+def warning(identity, found, means, services=(), mend=""):
+    return Finding(identity, WARNING, found, means, tuple(services), mend)
+
+
+def error(identity, found, means, services=(), mend=""):
+    return Finding(identity, ERROR, found, means, tuple(services), mend)
+
+
+def unread(identity, why, means=""):
+    return note(identity, "could not be looked at: " + why, means)
+
+
+def trouble(findings):
+    """Whether there is something to mend."""
+    return any(finding.severity in (ERROR, WARNING) for finding in findings)
+
+
+def ordered(findings):
+    """The worst first, otherwise in their order."""
+    return [finding for severity in SEVERITIES for finding in findings if finding.severity == severity]
+
+
+def dicts(findings):
+    return [
+        {
+            "id": each.id,
+            "severity": each.severity,
+            "found": each.found,
+            "means": each.means,
+            "services": list(each.services),
+            "mend": each.mend,
+        }
+        for each in findings
+    ]
+
+
+def text(findings):
+    """The findings for a terminal, and a last line that counts them."""
+    lines = []
+    for each in findings:
+        lines += _wrapped("%s: %s" % (each.id, each.found), each.severity)
+        if each.means:
+            who = ", ".join(each.services) + ": " if each.services else ""
+            lines += _wrapped(who + each.means)
+        lines += [INDENT + "do: " + line for line in each.mend.split("\n") if line]
+    return "\n".join(lines + [_count(findings)])
+
+
+def _count(findings):
+    words = []
+    for severity in SEVERITIES:
+        number = len([1 for finding in findings if finding.severity == severity])
+        if number:
+            plural = "s" if number > 1 and severity != OK else ""
+            words.append("%d %s%s" % (number, severity, plural))
+    return ", ".join(words)
+
+
+def _wrapped(text, head=""):
+    """Lines of a text behind `head`, indented alike."""
+    lines, line = [], head + INDENT[len(head) :]
+    empty = True
+    for word in text.split(" "):
+        if not empty and len(line) + 1 + len(word) > WIDTH:
+            lines.append(line)
+            line, empty = INDENT, True
+        line += word if empty else " " + word
+        empty = False
+    return lines + [line]

@@ -1,0 +1,105 @@
+"""Findings about the running kernel: what it has, and which service needs what it has not."""
+
+from .finding import error, note, ok, unread, warning
+from .target import names, needs_nat
+
+# A feature, what it is called there, and OpenWrt's package for it (netsupport.mk, netfilter.mk of openwrt/openwrt).
+FEATURES = (
+    ("u32", "cls_u32 at an ingress hook", "kmod-sched-core"),
+    ("flower", "cls_flower", "kmod-sched-flower"),
+    ("mirred", "act_mirred", "kmod-sched-core"),
+    ("skbmod", "act_skbmod", "kmod-sched"),
+    ("skbedit", "act_skbedit", "kmod-sched-core"),
+    ("nat", "nft redirect", "kmod-nft-nat"),
+    ("netdev", "nft's ingress hook", "kmod-nft-netdev"),
+)
+
+
+def install(machine, package):
+    """The command that installs a package here."""
+    if machine.manager == "apk":
+        return "apk add " + package
+    if machine.manager == "opkg":
+        return "opkg update && opkg install " + package
+    return "install %s (opkg install, on OpenWrt 25.12 apk add)" % package
+
+
+def findings(machine, targets, settings):
+    if machine.features is None:
+        return [_blind(machine)]
+    found = [_veth(machine)] if machine.veth is False else []
+    if machine.veth is None:
+        found.append(unread("kernel-veth", machine.unread["veth"]))
+    for feature, what, package in FEATURES:
+        if not getattr(machine.features, feature):
+            found.append(_missing(machine, targets, settings, feature, what, package))
+    there = [what for feature, what, _ in FEATURES if getattr(machine.features, feature)]
+    if machine.veth:
+        there.append("veth")
+    return ([ok("kernel", "has " + ", ".join(there))] if there else []) + found
+
+
+def _blind(machine):
+    why = machine.unread["features"]
+    if not machine.root:
+        return unread("kernel", "this needs root")
+    means = "no service can run; builds for small flash leave network namespaces out, and no package brings them back"
+    return error("kernel", why, means, (), "build an image with CONFIG_KERNEL_NAMESPACES=y and CONFIG_KERNEL_NET_NS=y")
+
+
+def _veth(machine):
+    return error("kernel-veth", "has no veth", "no service can run", (), install(machine, "kmod-veth"))
+
+
+def _missing(machine, targets, settings, feature, what, package):
+    identity, found, mend = "kernel-" + feature, "has no " + what, install(machine, package)
+    if feature == "mirred" or feature == "u32" and not machine.features.flower:
+        return error(identity, found, "no service can run: nothing can be redirected", (), mend)
+    touched = names([target for target in targets if _needs(target, feature, settings)])
+    if touched:
+        return error(identity, found, "needs it and is skipped", touched, mend)
+    return note(identity, found, WITHOUT[feature], (), mend)
+
+
+# What the other services do without a feature.
+WITHOUT = {
+    "u32": "services that say datapath 'u32' can't run",
+    "flower": "datapath 'auto' takes u32",
+    "skbmod": "rewrite 'auto' gives the service the MAC of the device that clients send to",
+    "skbedit": "rewrite 'both' can't be had",
+    "nat": "services for prefixes, for several UDP addresses or with target_port can't run",
+    "netdev": "without act_skbmod, a service can take traffic from devices with one MAC only",
+}
+
+
+def _needs(target, feature, settings):
+    """Whether a service cannot run without a feature."""
+    service = target.service
+    if feature in ("u32", "flower"):
+        return (service.datapath or settings.datapath) == feature
+    if feature == "skbmod":
+        return service.rewrite in ("dst", "both")
+    if feature == "skbedit":
+        return service.rewrite == "both"
+    return feature == "nat" and needs_nat(target)
+
+
+def back_end(machine, settings):
+    """The second netlink back end needs a library."""
+    if settings.netlink != "pyroute2" or machine.library:
+        return []
+    means = "the agent does not start; 'native' needs nothing"
+    mend = "uci set viscum.globals.netlink='native' && uci commit viscum"
+    if machine.interpreter == "micropython":
+        return [error("netlink", "option netlink 'pyroute2' under MicroPython", means, (), mend)]
+    found = "option netlink 'pyroute2', and there is no pyroute2"
+    return [error("netlink", found, means, (), mend + "\n" + install(machine, "python3-pyroute2"))]
+
+
+def interpreter(machine):
+    version = ".".join([str(number) for number in machine.version])
+    least = (1, 23) if machine.interpreter == "micropython" else (3, 11)
+    found = "%s %s" % ("MicroPython" if machine.interpreter == "micropython" else "CPython", version)
+    if machine.version >= least:
+        return ok("interpreter", found)
+    return warning("interpreter", found, "is older than what Viscum is tested with (%d.%d)" % least)

@@ -1,0 +1,68 @@
+"""Findings about others that use traffic control on the same devices: sqm-scripts, qosify, and whoever else."""
+
+from ..objects import MARK_PRIO, PRIOS
+from .finding import error, note, ok, unread, warning
+from .target import names, on
+
+UNSHAPED = "redirected packets are not shaped on their way in"
+
+
+def findings(machine, targets, observed, interfaces):
+    found = []
+    devices = sorted({device.name for target in targets for device in target.devices})
+    for device in devices:
+        touched = names(on(targets, device))
+        found += _sqm(machine, device, touched, observed)
+        found += _qosify(machine, device, touched, interfaces)
+        found += _strangers(device, touched, observed)
+    if machine.sqm is None:
+        found.append(unread("sqm", machine.unread["sqm"]))
+    if machine.qosify is None:
+        found.append(unread("qosify", machine.unread["qosify"]))
+    if devices and not found:
+        found.append(ok("neighbours", "nobody else uses the ingress of " + ", ".join(devices)))
+    return found
+
+
+def _sqm(machine, device, touched, observed):
+    if device not in (machine.sqm or ()):
+        return []
+    if observed.hooks.get(device) == "clsact":
+        found = "SQM is configured for %s, whose ingress hook is a clsact" % device
+        means = "SQM can't shape what comes in there (it needs a plain ingress qdisc) until it starts before Viscum"
+        mend = "viscum down && /etc/init.d/sqm restart && viscum up   # with an agent: viscum stop, viscum start"
+        return [warning("sqm", found, means, touched, mend)]
+    found = "SQM shapes %s" % device
+    means = UNSHAPED + "; a restart of SQM takes the redirect away, which the agent puts back"
+    return [note("sqm", found, means, touched)]
+
+
+def _qosify(machine, device, touched, interfaces):
+    names_of = [name for name in interfaces if device in interfaces[name]] + [device]
+    if not any(name in (machine.qosify or ()) for name in names_of):
+        return []
+    runs = "shapes" if "qosify" in (machine.running or ()) else "is configured for"
+    return [note("qosify", "qosify %s %s" % (runs, device), UNSHAPED, touched)]
+
+
+def _strangers(device, touched, observed):
+    """Filters that are not ours, and a hook that is not ours."""
+    prios = sorted([prio for dev, prio in observed.foreign_prios if dev == device])
+    clash = [prio for prio in prios if prio in PRIOS or prio == MARK_PRIO]
+    if clash:
+        found = "somebody's filter at the ingress of %s has a prio of Viscum's: %s" % (device, _list(clash))
+        means = "the kernel may refuse the redirect there"
+        mend = "tc filter show dev %s ingress   # move it to a prio from 10 on" % device
+        return [error("ingress", found, means, touched, mend)]
+    ours = any(found.item.dev == device for found in observed.shared if type(found.item).__name__ == "Qdisc")
+    if prios:
+        found = "somebody else has filters at the ingress of %s (prio %s)" % (device, _list(prios))
+        return [note("ingress", found, "Viscum's come first, so redirected packets do not meet them", touched)]
+    if device in observed.hooks and not ours:
+        found = "somebody else made the %s qdisc of %s" % (observed.hooks[device], device)
+        return [note("ingress", found, "Viscum shares it; who deletes it deletes the redirect", touched)]
+    return []
+
+
+def _list(numbers):
+    return ", ".join([str(number) for number in numbers])

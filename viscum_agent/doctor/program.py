@@ -1,0 +1,62 @@
+"""Findings about the programs of the services: whether they are there, may run, and have their account."""
+
+from .finding import error, ok
+from .target import names
+
+_TYPE, _REGULAR, _DIRECTORY, _EXECUTE = 0o170000, 0o100000, 0o040000, 0o111  # inode(7)
+
+
+def findings(machine, targets):
+    found = []
+    for path, users in _users(targets, lambda service: [service.program.command, service.health.command]):
+        found += _program(machine, path, users)
+    for path, users in _users(targets, lambda service: [(service.program.workdir,)]):
+        if (machine.files[path] or 0) & _TYPE != _DIRECTORY:
+            text = "there is no directory %s" % path
+            found.append(error("workdir", text, "does not start", users, "mkdir -p %s" % path))
+    for account in sorted(machine.accounts):
+        if machine.accounts[account]:
+            found.append(_account(account, machine.accounts[account], targets))
+    if targets and not found:
+        found.append(ok("programs", "every enabled service has its program and its account"))
+    return found
+
+
+def _users(targets, commands):
+    """(path, names of the services) for the first word of each command, sorted by path."""
+    users = {}
+    for target in targets:
+        for path in {command[0] for command in commands(target.service) if command}:
+            users.setdefault(path, []).append(target.service.name)
+    return [(path, tuple(users[path])) for path in sorted(users)]
+
+
+def _program(machine, path, users):
+    mode = machine.files[path]
+    if mode is None:
+        return [error("program", "there is no program %s" % path, "does not start", users, _search(machine, path))]
+    if mode & _TYPE != _REGULAR:
+        return [error("program", "%s is not a file" % path, "does not start: correct option command", users)]
+    if not mode & _EXECUTE:
+        return [error("program", "%s is not executable" % path, "does not start", users, "chmod +x %s" % path)]
+    return []
+
+
+def _search(machine, path):
+    """How to find the package: the name of the program is the best guess."""
+    name = path.split("/")[-1]
+    if machine.manager == "apk":
+        return "apk update && apk search %s   # then: apk add PACKAGE" % name
+    if machine.manager == "opkg":
+        return "opkg update && opkg list '*%s*'   # then: opkg install PACKAGE" % name
+    return "install the package that has it, or correct option command"
+
+
+def _account_of(program):
+    return program.user, program.group or ""
+
+
+def _account(account, why, targets):
+    touched = names([each for each in targets if _account_of(each.service.program) == account])
+    mend = "uci set viscum.%s.%s='nobody' && uci commit viscum" % (touched[0], why.split(":")[0])
+    return error("account", why, "does not start", touched, mend)

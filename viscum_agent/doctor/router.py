@@ -1,0 +1,140 @@
+"""Findings about the road of the replies and of clients in a bypass: forwarding, rp_filter, firewall, L3 devices."""
+
+from .. import uci
+from ..objects import device_name
+from .finding import error, note, ok, unread, warning
+from .kernel import install
+from .machine import INCLUDES
+from .target import has_family, names
+
+# Where each of our includes ends up: at which hook of netfilter, and what is lost without it.
+_PLACES = {
+    "prerouting": (INCLUDES[0], error, "replies are taken for broken connections and dropped"),
+    "forward": (INCLUDES[1], error, "replies are rejected"),
+    "input": (INCLUDES[2], warning, "no reply over IPv6 finds its way: neighbour discovery is rejected"),
+}
+RELOAD = "/etc/init.d/firewall reload"
+
+
+def findings(machine, targets):
+    return _forwarding(machine, targets) + _rp_filter(machine, targets) + _firewall(machine) + _devices(targets)
+
+
+def _forwarding(machine, targets):
+    found = []
+    ipv4 = [target for target in targets if has_family(target, 4)]
+    ipv6 = [target for target in targets if has_family(target, 6)]
+    deaf = [each for each in ipv4 if _value(machine, "net/ipv4/conf/%s/forwarding", each) == 0]
+    if deaf:
+        keys = ["sysctl -w net.ipv4.conf.%s.forwarding=1" % device_name(each.service.name) for each in deaf]
+        text = "IPv4 is not forwarded from %s" % ", ".join([device_name(each.service.name) for each in deaf])
+        found.append(error("ip-forward", text, "replies are dropped", names(deaf), "\n".join(keys)))
+    if _number(machine, "net/ipv4/ip_forward") is None:
+        found.append(unread("ip-forward", "there is no net.ipv4.ip_forward"))
+    elif _number(machine, "net/ipv4/ip_forward") == 0:
+        means = "in a bypass, clients reach the cloud only if they have another router"
+        text = "this router does not forward IPv4"
+        found.append(note("ip-forward", text, means, names(ipv4), "sysctl -w net.ipv4.ip_forward=1"))
+    forwards = _number(machine, "net/ipv6/conf/all/forwarding")
+    if forwards is None:
+        found.append(note("ipv6-forward", "this kernel has no IPv6", "matches of IPv6 are left out", names(ipv6)))
+    elif forwards == 0 and ipv6:
+        means = "replies over IPv6 are dropped"
+        mend = "sysctl -w net.ipv6.conf.all.forwarding=1"
+        found.append(error("ipv6-forward", "this router does not forward IPv6", means, names(ipv6), mend))
+    elif forwards == 0:
+        found.append(note("ipv6-forward", "this router does not forward IPv6", "no service needs it"))
+    return found or [ok("forwarding", "on")]
+
+
+def _number(machine, key):
+    value = machine.sysctls.get(key)
+    return None if value is None else int(value)
+
+
+def _value(machine, pattern, target):
+    """A sysctl of a service's device, None while the service is down."""
+    return _number(machine, pattern % device_name(target.service.name))
+
+
+def _rp_filter(machine, targets):
+    """The kernel takes the larger of conf/all and conf/DEV (ip-sysctl.rst): 1 is strict, 2 loose."""
+    everywhere = _number(machine, "net/ipv4/conf/all/rp_filter")
+    if everywhere is None:
+        return [unread("rp-filter", "there is no net.ipv4.conf.all.rp_filter")]
+    values = [(target, _value(machine, "net/ipv4/conf/%s/rp_filter", target)) for target in targets]
+    strict = [target for target, value in values if value is not None and max(everywhere, value) == 1]
+    if strict:
+        loose = 2 if everywhere == 1 else 0
+        mend = ["sysctl -w net.ipv4.conf.%s.rp_filter=%d" % (device_name(each.service.name), loose) for each in strict]
+        means = "replies have the cloud's address and are dropped as coming from the wrong side"
+        text = "strict on " + ", ".join([device_name(each.service.name) for each in strict])
+        return [error("rp-filter", text, means, names(strict), "\n".join(mend))]
+    if everywhere:
+        text = "%s everywhere" % ("strict" if everywhere == 1 else "loose")
+        means = "Viscum makes it loose on its own devices; replies pass while the router has some route to the cloud"
+        return [note("rp-filter", text, means, names(targets))]
+    return [ok("rp-filter", "off on the way of the replies")]
+
+
+def _firewall(machine):
+    if machine.ruleset is None:
+        return [unread("firewall", machine.unread["ruleset"], "whether replies pass it is not known")]
+    fw4 = any(chain.table == "fw4" for chain in machine.ruleset.chains)
+    filters = sorted({chain.table for chain in machine.ruleset.chains if chain.hook == "forward"})
+    if not filters and not machine.tables:
+        return [ok("firewall", "none is loaded that could stop replies")]
+    found = []
+    if "filter" in (machine.tables or ()):
+        means = "Viscum can't read them: they have to let replies pass untracked (docs/operations.md)"
+        found.append(note("firewall", "there are rules of the legacy iptables", means))
+    if not filters:
+        return found
+    missing = [hook for hook in ("prerouting", "forward", "input") if not machine.ruleset.ours.get(hook)]
+    if not missing:
+        return found + [ok("firewall", "has the rules of Viscum, in table " + ", ".join(filters))]
+    for hook in missing:
+        found.append(_lacks(machine, hook, fw4, filters))
+    return found
+
+
+def _lacks(machine, hook, fw4, filters):
+    name, severity, means = _PLACES[hook]
+    if not fw4:
+        text = "table %s has no rules of Viscum at the hook %s" % (", ".join(filters), hook)
+        if all(chain.accepts for chain in machine.ruleset.chains if chain.hook == "forward"):
+            return note("firewall", text, "harmless as long as it lets everything pass")
+        mend = "put the rules of %s there (docs/operations.md)" % name
+        return warning("firewall", text, "if it does not let them pass, " + means, (), mend)
+    text = "firewall4 has not the rules of %s" % name
+    if not machine.includes[name]:
+        package = "viscum-micro" if machine.interpreter == "micropython" else "viscum"
+        return severity("firewall", text + ", which is not there", means, (), _again(machine, package))
+    if uci.as_bool((machine.firewall or {}).get("auto_includes", "1")) is False:
+        mend = "uci set firewall.@defaults[0].auto_includes='1' && uci commit firewall && " + RELOAD
+        return severity("firewall", text + ": option auto_includes '0'", means, (), mend)
+    return severity("firewall", text + ": it was loaded before Viscum was installed", means, (), RELOAD)
+
+
+def _again(machine, package):
+    if machine.manager == "apk":
+        return "apk fix %s && %s" % (package, RELOAD)
+    if machine.manager == "opkg":
+        return "opkg install --force-reinstall %s && %s" % (package, RELOAD)
+    return install(machine, package) + "; then " + RELOAD
+
+
+def _devices(targets):
+    """Devices whose frames have no Ethernet header: PPPoE, WireGuard, modems with raw IP."""
+    found = []
+    for name in sorted({device.name for target in targets for device in target.devices if not device.ethernet}):
+        touched = [target for target in targets if name in [device.name for device in target.devices]]
+        stuck = [target for target in touched if not any(device.ethernet for device in target.devices)]
+        text = "%s has no Ethernet header (PPPoE, WireGuard, modem with raw IP)" % name
+        if stuck:
+            means = "nothing can be redirected there: take the device that clients come in by"
+            mend = "\n".join(["viscum check", "uci set viscum.%s.interface='lan'" % stuck[0].service.name])
+            found.append(error("l3-device", text, means, names(stuck), mend))
+        elif touched:
+            found.append(note("l3-device", text, "traffic from there is not redirected", names(touched)))
+    return found

@@ -1,0 +1,39 @@
+"""What the findings are about: each enabled service with the devices of this router that it takes traffic from."""
+
+from collections import namedtuple
+
+from ..plan import named, nat_rules
+
+# `service` is a model.Service, `devices` the facts.Device that its options name, those without an Ethernet header, too.
+Target = namedtuple("Target", ("service", "devices"))
+
+
+def targets(configuration, facts):
+    """A Target for each service that is to run."""
+    if not configuration.settings.enabled:
+        return []
+    known = {device.name: device for device in facts.devices}
+    return [Target(service, _devices(service, known, facts)) for service in configuration.services if service.enabled]
+
+
+def _devices(service, known, facts):
+    names = {name for _, _, found in named(service, known, facts) for name in found if name in known}
+    return tuple([known[name] for name in sorted(names)])
+
+
+def names(found):
+    """The names of the services of some Targets."""
+    return tuple([target.service.name for target in found])
+
+
+def on(found, device):
+    """Those of the Targets that take traffic from a device."""
+    return [target for target in found if device in [each.name for each in target.devices]]
+
+
+def has_family(target, family):
+    return any(match.family == family for match in target.service.matches)
+
+
+def needs_nat(target):
+    return bool(nat_rules(target.service, target.service.matches))

@@ -1,0 +1,95 @@
+"""The firewall of the router's own namespace, as far as Viscum has to know it: read by netlink, without `nft`.
+
+Nothing is ever written here. Rules are known by their comment: ours begin with MARK (files/usr/share/nftables.d).
+Numbers are from linux/netfilter/nf_tables.h, nfnetlink.h and linux/netfilter.h; integers in attributes are big-endian.
+"""
+
+import struct
+from collections import namedtuple
+
+from .. import compat
+from .netlink import Socket
+from .rtnl import NLM_F_DUMP, attributes, message, text, text_of
+
+MARK = b"!viscum:"
+
+# A chain at a hook of netfilter: `family` a name of FAMILIES, `hook` one of HOOKS, `accepts` whether its policy is.
+Chain = namedtuple("Chain", ("family", "table", "name", "hook", "accepts"))
+
+# `hardware` is whether it was made with `flags offload`.
+Flowtable = namedtuple("Flowtable", ("table", "name", "devices", "hardware"))
+
+# `ours` maps a hook to how many rules of ours are in chains there.
+Ruleset = namedtuple("Ruleset", ("chains", "flowtables", "ours"))
+
+FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}  # NFPROTO_
+HOOKS = ("prerouting", "input", "forward", "output", "postrouting")  # NF_INET_, from 0
+
+_GETCHAIN, _GETRULE, _GETFLOWTABLE = 4, 7, 23  # NFT_MSG_
+_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
+_HEADER = 4  # struct nfgenmsg: family, version, resource
+_CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5  # NFTA_CHAIN_
+_HOOK_NUM = 1  # NFTA_HOOK_
+_RULE_TABLE, _RULE_CHAIN, _RULE_USERDATA = 1, 2, 7  # NFTA_RULE_
+_FLOW_TABLE, _FLOW_NAME, _FLOW_HOOK, _FLOW_FLAGS = 1, 2, 3, 7  # NFTA_FLOWTABLE_
+_FLOW_HOOK_DEVS = 3  # NFTA_FLOWTABLE_HOOK_
+_HW_OFFLOAD = 1  # NFT_FLOWTABLE_HW_OFFLOAD
+_ACCEPT = 1  # NF_ACCEPT
+
+
+def read():
+    """A Ruleset of the namespace that the caller is in. Raises OSError: no nf_tables in this kernel, or no rights."""
+    socket = Socket(compat.NETLINK_NETFILTER)
+    try:
+        chains = [chain for chain in [_chain(body) for body in _dump(socket, _GETCHAIN)] if chain]
+        flowtables = [_flowtable(body) for body in _dump(socket, _GETFLOWTABLE)]
+        ours = {}
+        for chain in chains:
+            if chain.hook in ("prerouting", "input", "forward"):
+                ours[chain.hook] = ours.get(chain.hook, 0) + _count_ours(socket, chain)
+        return Ruleset(chains, flowtables, ours)
+    finally:
+        socket.close()
+
+
+def _dump(socket, kind, family=0, wanted=b""):
+    head = bytes([family, 0, 0, 0])
+    return socket.dump(lambda seq: message(_SUBSYSTEM | kind, NLM_F_DUMP, head + wanted, seq))
+
+
+def _chain(body):
+    """A Chain, None for one that no hook leads to or whose family has other hooks."""
+    found = attributes(body, _HEADER)
+    if _CHAIN_HOOK not in found or body[0] not in FAMILIES:
+        return None
+    hook = _number(attributes(found[_CHAIN_HOOK])[_HOOK_NUM])
+    accepts = _CHAIN_POLICY not in found or _number(found[_CHAIN_POLICY]) == _ACCEPT
+    return Chain(FAMILIES[body[0]], text_of(found[_CHAIN_TABLE]), text_of(found[_CHAIN_NAME]), HOOKS[hook], accepts)
+
+
+def _count_ours(socket, chain):
+    family = [number for number in FAMILIES if FAMILIES[number] == chain.family][0]
+    wanted = text(_RULE_TABLE, chain.table) + text(_RULE_CHAIN, chain.name)
+    bodies = _dump(socket, _GETRULE, family, wanted)
+    return len([1 for body in bodies if MARK in attributes(body, _HEADER).get(_RULE_USERDATA, b"")])
+
+
+def _flowtable(body):
+    found = attributes(body, _HEADER)
+    devices = sorted(_names(attributes(found[_FLOW_HOOK]).get(_FLOW_HOOK_DEVS, b"")))  # in no order
+    hardware = bool(_number(found.get(_FLOW_FLAGS, bytes(4))) & _HW_OFFLOAD)
+    return Flowtable(text_of(found[_FLOW_TABLE]), text_of(found[_FLOW_NAME]), tuple(devices), hardware)
+
+
+def _names(data):
+    """The texts of a list whose attributes all have one type (NFTA_DEVICE_NAME)."""
+    names = []
+    while len(data) >= 4:
+        size = max(4, struct.unpack_from("H", data, 0)[0])
+        names.append(text_of(data[4:size]))
+        data = data[(size + 3) & ~3 :]
+    return names
+
+
+def _number(data):
+    return struct.unpack(">I", data)[0]
