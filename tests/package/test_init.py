@@ -162,10 +162,19 @@ def test_a_start_waits_until_the_services_are_down(running):
     assert running.services_up() == [] and told(running.calls()) == ["procd: start"]
 
 
-def test_an_unreadable_configuration_changes_nothing(running):
+@pytest.mark.parametrize("action", ["reload", "start", "restart"])
+def test_an_unreadable_configuration_changes_nothing(running, action):
     running.configure(None)
-    assert told(running.init("reload")) == []
+    calls = running.init(action)
+    assert "procd: ended" not in calls and "viscum down" not in calls
     assert (running.agent(), running.services_up()) == ("running", ["viscum-iperf"])
+
+
+def test_an_unreadable_configuration_changes_nothing_while_the_agent_is_between_two_runs(running):
+    running.configure(None)
+    (running.path / "tmp/procd/agent").unlink()
+    assert told(running.init("reload")) == ["procd: start"], "it tries until the file is mended"
+    assert running.services_up() == ["viscum-iperf"]
 
 
 # Stop and restart
