@@ -5,15 +5,31 @@
 # shellcheck shell=dash
 
 name=${0##*/}
+
+# `service list` of procd. Whoever asks for an ending instance finds it once more, and then gone; until then the service
+# is still known.
+list_services() {
+	agent=$(cat /tmp/procd/agent 2>/dev/null)
+	if [ "$agent" = ending ] && [ -f /tmp/procd/asked ]; then
+		rm -f /tmp/procd/asked /tmp/procd/agent
+		echo "procd: ended" >>/tmp/calls
+		agent=
+	fi
+	[ "$agent" != ending ] || touch /tmp/procd/asked
+	printf '{\n'
+	if [ -n "$agent" ]; then
+		printf '\t"viscum": {\n\t\t"instances": {\n\t\t\t"agent": {\n\t\t\t\t"running": true,\n\t\t\t}\n\t\t}\n\t}\n'
+	elif [ -f /tmp/procd/registered ]; then
+		printf '\t"viscum": {\n\t\t\n\t}\n'
+	fi
+	printf '}\n'
+}
+
+if [ "$name $1 $2 $3" = "ubus call service list" ]; then
+	list_services
+	exit
+fi
 echo "$name $*" >>/tmp/calls
-case "$name $*" in
-"ubus call service list"*)
-	echo "{"
-	[ ! -f /tmp/procd/registered ] || echo '	"viscum": {}'
-	echo "}"
-	exit 0
-	;;
-esac
 while [ -e "/tmp/hold/$name" ]; do sleep 0.02; done
 case "$name $*" in
 "ubus"*) [ "$(cat /tmp/procd/agent 2>/dev/null)" = running ] || exit 4 ;;

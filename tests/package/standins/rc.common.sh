@@ -1,8 +1,8 @@
 #!/bin/sh
 # Stands in for OpenWrt's /etc/rc.common with procd.sh and functions.sh, as far as init scripts of packages use them.
 #
-# What procd knows is in /tmp/procd: `registered`, and `agent` with "running" or "ending". Whoever asks for an ending
-# instance finds it once more, and then gone. Every call is a line in /tmp/calls.
+# What procd knows is in /tmp/procd: `registered`, and `agent` with "running" or "ending". Every call is a line in
+# /tmp/calls.
 # shellcheck shell=dash disable=SC1090,SC3023,SC3045
 
 initscript=$1
@@ -25,17 +25,6 @@ procd_lock() {
 	flock -n 1000 2>/dev/null && return
 	exec 1000>/tmp/lock
 	flock 1000
-}
-
-procd_running() {
-	[ -f $PROCD/agent ] || return 1
-	[ "$(cat $PROCD/agent)" = ending ] || return 0
-	[ -f $PROCD/asked ] && {
-		rm -f $PROCD/asked $PROCD/agent
-		call "procd: ended"
-		return 1
-	}
-	touch $PROCD/asked
 }
 
 procd_open_instance() {
