@@ -11,7 +11,9 @@ SETUP := tools/setup.sh
 # The agent's files that are not to be imported by MicroPython: the other interpreter's half, what needs a library of
 # CPython's, and the one that would start the program.
 NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2.py viscum_agent/__main__.py
-SHELL_SCRIPTS = $(wildcard tools/*.sh) $(shell find tests -name '*.sh') .ci/run
+# What runs on the router names its shell itself: busybox ash is next to dash.
+ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc/uci-defaults/*)
+SHELL_SCRIPTS = $(wildcard tools/*.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup test test-cpython test-micropython test-pyroute2 test-vm vm lint format demo bench chaos manual picture tox clean

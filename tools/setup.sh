@@ -18,7 +18,7 @@ VENV=$ROOT/.venv
 TRIXIE=$CACHE/trixie # apt's state for the newer release, apart from the machine's own
 RELEASE=trixie       # which one
 
-APT_PACKAGES="curl ethtool iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
+APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 # A newer CPython than any OpenWrt has (3.14), of Debian's next release, and of the libraries those that ctypes loads.

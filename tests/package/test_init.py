@@ -1,0 +1,278 @@
+"""The init script under busybox ash: what procd is told, and what happens to agent and services."""
+
+import os
+import re
+
+import pytest
+from lab import ROOT, run, wait_for
+from router_root import INIT, RouterRoot
+
+SHIPPED = (ROOT / "files/etc/config/viscum").read_text()
+ENABLED = SHIPPED.replace("option enabled '0'", "option enabled '1'")
+TRIGGERS = [
+    "trigger config.change %s /etc/init.d/viscum reload" % name
+    for name in ("viscum", "network", "wireless", "firewall")
+]
+AGENT = ["param command /usr/sbin/viscumd", "param respawn 3600 5 0", "param stdout 1", "param stderr 1", "set agent"]
+ASKED = ["ubus -t 30 wait_for viscum", "ubus call viscum reload"]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+@pytest.fixture
+def router(tmp_path):
+    return RouterRoot(tmp_path / "router")
+
+
+@pytest.fixture
+def running(router):
+    """A router with an agent that has brought a service up."""
+    router.configure(ENABLED)
+    router.init("start")
+    router.service_is_up("iperf")
+    return router
+
+
+def told(calls):
+    """What became of the agent."""
+    return [call for call in calls if call.startswith("procd: ")]
+
+
+# Start
+
+
+def test_with_the_shipped_configuration_there_are_triggers_and_no_process(router):
+    assert router.init("start") == ["set "] + TRIGGERS
+    assert router.agent() == ""
+
+
+def test_an_enabled_service_is_a_reason_for_an_agent(router):
+    router.configure(ENABLED)
+    calls = router.init("start")
+    assert [call for call in calls if call in AGENT + TRIGGERS] == AGENT + TRIGGERS
+    assert told(calls) == ["procd: start"]
+
+
+@pytest.mark.parametrize(
+    "text, runs",
+    [
+        ("config service 'a'\n\toption enabled '0'\n", False),
+        ("config service 'a'\n", False),
+        ("config service\n\toption enabled 'on'\n", True),
+        ("config service 'a'\n\toption enabled '0'\n\nconfig service 'b'\n\toption enabled 'yes'\n", True),
+        ("config globals 'globals'\n\toption enabled '0'\n\nconfig service 'a'\n\toption enabled '1'\n", False),
+        ("config globals 'globals'\n\toption enabled '1'\n\nconfig service 'a'\n\toption enabled '1'\n", True),
+        ("config globals 'globals'\n\nconfig service 'a'\n\toption enabled 'true'\n", True),
+        ("config match 'a'\n\toption enabled '1'\n", False),
+        ("", False),
+    ],
+)
+def test_only_an_enabled_service_counts(router, text, runs):
+    router.configure(text)
+    assert (told(router.init("start")) == ["procd: start"]) == runs
+
+
+def test_boot_is_start(router):
+    router.configure(ENABLED)
+    assert told(router.init("boot")) == ["procd: start"]
+
+
+def test_it_starts_after_what_it_needs_and_stops_before_that():
+    script = (ROOT / "files/etc/init.d/viscum").read_text()
+    start, stop = (int(re.search("^%s=(\\d+)$" % name, script, re.M).group(1)) for name in ("START", "STOP"))
+    firewall, network, sqm, done = 19, 20, 50, 95  # START of their init scripts
+    assert max(firewall, network, sqm) < start < done
+    assert stop < 90, "STOP of the network"
+
+
+def test_a_second_start_changes_nothing_and_asks_the_agent_nothing(running):
+    assert told(running.init("start")) == []
+
+
+def test_an_unreadable_configuration_starts_nothing_and_says_so(router):
+    router.configure(None)
+    calls = router.init("start")
+    assert calls[0].startswith("logger -t viscum -p daemon.err /etc/config/viscum can't be read")
+    assert told(calls) == []
+    assert [call for call in calls if call in TRIGGERS] == TRIGGERS, "the next reload may find it mended"
+
+
+# Reload
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_every_trigger_has_the_agent_read_its_configuration_again(running, trigger):
+    assert trigger in running.init("start")
+    running.forget()
+    assert running.run(*trigger.split()[3:]).returncode == 0
+    running.settle()
+    assert [call for call in running.calls() if call in ASKED] == ASKED
+    assert told(running.calls()) == [] and running.services_up() == ["viscum-iperf"], "no packet is lost"
+
+
+def test_a_reload_starts_the_agent_with_the_first_service_and_ends_it_with_the_last(router):
+    router.init("start")
+    router.configure(ENABLED)
+    assert told(router.init("reload")) == ["procd: start"]
+    router.service_is_up("iperf")
+    router.configure(SHIPPED)
+    calls = router.init("reload")
+    assert told(calls) == ["procd: TERM", "procd: ended"]
+    assert calls.index("procd: ended") < calls.index("viscum down"), "it leaves services to an agent that runs"
+    assert router.services_up() == []
+    router.configure(ENABLED)
+    assert told(router.init("reload")) == ["procd: start"], "and so on"
+
+
+def test_a_reload_without_any_service_leaves_no_trace(router):
+    router.init("start")
+    assert router.init("reload") == ["set "] + TRIGGERS
+
+
+@pytest.mark.parametrize("program, text", [("ubus", ENABLED), ("nft", ENABLED), ("viscum", SHIPPED)])
+def test_a_reload_returns_at_once(running, program, text):
+    """procd runs the triggers of all packages one after the other."""
+    running.configure(text)
+    running.hold(program)
+    assert running.run(INIT, "reload").returncode == 0
+    assert running.processes(), "something goes on"
+    if text == ENABLED:
+        assert running.run(INIT, "reload").returncode == 0, "and nobody has to wait for it"
+    running.release(program)
+    running.settle()
+    assert program + " done" in (running.path / "tmp/done").read_text()
+
+
+def test_a_start_waits_until_the_services_are_down(running):
+    running.configure(SHIPPED)
+    running.hold("viscum")
+    assert running.run(INIT, "reload").returncode == 0
+    wait_for(lambda: "viscum down" in running.calls(), 5)
+    running.configure(ENABLED)
+    running.forget()
+    process = running.begin(INIT, "reload")
+    with pytest.raises(Exception, match="timed out"):
+        process.wait(0.5)
+    assert running.calls() == []
+    running.release("viscum")
+    assert process.wait(5) == 0
+    running.settle()
+    assert running.services_up() == [] and told(running.calls()) == ["procd: start"]
+
+
+@pytest.mark.parametrize("action", ["reload", "start", "restart"])
+def test_an_unreadable_configuration_changes_nothing(running, action):
+    running.configure(None)
+    calls = running.init(action)
+    assert "procd: ended" not in calls and "viscum down" not in calls
+    assert (running.agent(), running.services_up()) == ("running", ["viscum-iperf"])
+
+
+def test_an_unreadable_configuration_changes_nothing_while_the_agent_is_between_two_runs(running):
+    running.configure(None)
+    (running.path / "tmp/procd/agent").unlink()
+    assert told(running.init("reload")) == ["procd: start"], "it tries until the file is mended"
+    assert running.services_up() == ["viscum-iperf"]
+
+
+# Stop and restart
+
+
+def test_stop_takes_everything_down_before_it_returns(running):
+    running.forget()
+    assert running.run(INIT, "stop").returncode == 0
+    assert running.calls() == ["delete", "procd: TERM", "sleep 1", "procd: ended", "viscum down"]
+    assert (running.agent(), running.services_up(), running.processes()) == ("", [], [])
+
+
+def test_services_left_by_an_agent_that_is_gone_are_taken_down_as_well(running):
+    (running.path / "tmp/procd/agent").unlink()
+    assert running.init("stop") == ["delete", "viscum down"]
+
+
+def test_without_services_stop_runs_nothing(router):
+    router.init("start")
+    assert router.init("stop") == ["delete"]
+
+
+def test_after_stop_a_late_trigger_brings_nothing_back(running):
+    running.init("stop")
+    result = running.run(INIT, "reload")
+    assert (result.returncode, result.stderr) == (1, "viscum is stopped; start it with: service viscum start\n")
+    assert running.agent() == ""
+
+
+def test_restart_is_a_new_agent_and_the_services_go_on(running):
+    calls = running.init("restart")
+    assert told(calls) == ["procd: TERM", "procd: start when the old one has ended"]
+    assert "viscum down" not in calls and running.services_up() == ["viscum-iperf"]
+
+
+def test_a_restart_with_nothing_enabled_takes_the_services_down(running):
+    running.configure(SHIPPED)
+    assert "viscum down" in running.init("restart")
+    assert (running.agent(), running.services_up()) == ("", [])
+
+
+def test_a_shutdown_of_the_router_ends_the_programs(running):
+    assert "viscum down" in running.init("shutdown")
+
+
+# Packages
+
+
+def test_an_upgrade_by_opkg_loses_no_service(running):
+    """opkg stops the old version and starts the new one."""
+    calls = running.init("stop", PKG_UPGRADE="1")
+    assert told(calls) == ["procd: TERM"] and running.services_up() == ["viscum-iperf"]
+    assert told(running.init("start", PKG_UPGRADE="1"))[0] == "procd: start when the old one has ended"
+    assert running.services_up() == ["viscum-iperf"]
+
+
+def test_an_upgrade_by_apk_is_a_new_agent(running):
+    """apk replaces the files and starts the new version, and nothing stops the old one."""
+    calls = running.init("start", PKG_UPGRADE="1")
+    assert told(calls) == ["procd: TERM", "procd: start when the old one has ended"]
+    assert running.services_up() == ["viscum-iperf"]
+
+
+def test_an_upgrade_without_services_starts_nothing(router):
+    router.init("start")
+    assert told(router.init("start", PKG_UPGRADE="1")) == []
+
+
+# The firewall's includes
+
+
+def test_firewall4_is_made_to_read_the_includes_with_the_first_service(router):
+    router.answer("nft", "type filter hook prerouting priority raw; policy accept;")
+    assert "fw4 -q reload" not in router.init("start"), "an installation changes no rule"
+    router.configure(ENABLED)
+    assert "fw4 -q reload" in router.init("reload")
+
+
+def test_firewall4_is_left_alone_when_it_has_read_them(router):
+    router.configure(ENABLED)
+    assert "fw4 -q reload" not in router.init("start")
+
+
+def test_firewall4_reads_those_of_a_new_version(router):
+    router.configure(ENABLED)
+    assert "fw4 -q reload" in router.init("start", PKG_UPGRADE="1")
+
+
+def test_firewall4_is_left_alone_where_it_is_told_not_to_read_includes(router):
+    router.answer("nft", "")
+    router.answer("uci", "0")
+    router.configure(ENABLED)
+    assert "fw4 -q reload" not in router.init("start")
+
+
+def test_a_router_without_firewall4_is_fine(router):
+    router.answer("fw4", None)
+    router.configure(ENABLED)
+    assert "nft list chain inet fw4 raw_prerouting" not in router.init("start")
+
+
+def test_busybox_ash_is_what_runs_the_scripts(router):
+    assert "BusyBox" in run("chroot", str(router.path), "/bin/sh", "--help", check=False).stderr

@@ -1,0 +1,46 @@
+"""Replies through firewall4 with flow offloading, which needs a kernel with flow tables."""
+
+import pytest
+from firewall import connections, start_firewall
+from lab import ROOT, echo_command, service
+
+TAKES = ("list dest_ip 203.0.113.10", "list dest_ip 2001:db8:cafe::10", "list dest_port 7000")
+ECHO = service("echo", echo_command("edge", 7000), "list device lan0", *TAKES)
+CASES = [("tcp", "203.0.113.10"), ("udp", "203.0.113.10"), ("tcp", "2001:db8:cafe::10"), ("udp", "2001:db8:cafe::10")]
+
+
+def offloaded(lab):
+    return [line for line in connections(lab) if "[OFFLOAD]" in line]
+
+
+def test_clients_of_a_service_are_answered_while_other_connections_are_offloaded(lab):
+    lab.serve_cloud(7000)
+    start_firewall(lab, "strict", offload=True)
+    assert lab.ask("udp", "203.0.113.10", 7000)[0] == "cloud"
+    assert offloaded(lab), "so the rule is at work"
+    lab.configure(ECHO)
+    lab.viscum("up")
+    assert [lab.ask(protocol, address, 7000)[0] for protocol, address in CASES] == ["edge"] * 4
+    lab.viscum("down")
+    assert [lab.ask(protocol, address, 7000)[0] for protocol, address in CASES] == ["cloud"] * 4
+
+
+@pytest.mark.parametrize("address", ["198.51.100.1", "2001:db8:100::1"])
+def test_a_client_behind_wan_is_answered(lab, address):
+    start_firewall(lab, "strict", offload=True)
+    takes = ("list device wan0", "list dest_ip " + address, "list dest_port 7000")
+    lab.configure(service("echo", echo_command("edge", 7000), *takes))
+    lab.viscum("up")
+    assert [lab.ask(protocol, address, 7000, ns=lab.cloud)[0] for protocol in ("tcp", "udp")] == ["edge"] * 2
+    assert connections(lab) == []
+
+
+def test_what_a_service_begins_itself_is_masqueraded(lab):
+    lab.serve_cloud(7001)
+    start_firewall(lab, "zone", offload=True)
+    lab.configure(ECHO + "\toption proto tcp\n")
+    lab.viscum("up")
+    ask = ("/usr/bin/python3", ROOT / "tests/echo.py", "ask", "tcp", "203.0.113.11", 7001, 5)
+    assert '["cloud", ' in lab.viscum("exec", "echo", "--", *ask).stdout
+    (line,) = [line for line in connections(lab) if "dport=7001" in line]
+    assert "dst=198.51.100.1" in line
