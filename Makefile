@@ -11,10 +11,11 @@ SETUP := tools/setup.sh
 # The agent's files that are not to be imported by MicroPython: the other interpreter's half, what needs a library of
 # CPython's, and the one that would start the program.
 NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2.py viscum_agent/__main__.py
-SHELL_SCRIPTS = $(wildcard tools/*.sh) $(shell find tests -name '*.sh') .ci/run
+SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') \
+	$(wildcard package/viscum/micropython/usr/*bin/*) .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-vm vm lint format demo bench manual picture tox clean
+.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-vm vm lint format demo bench manual picture tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -83,6 +84,14 @@ test-pyroute2: ## the back ends' tests with the pyroute2 of the released OpenWrt
 tox: ## the second netlink back end against the oldest and newest pyroute2
 	@$(SETUP) venv apt micropython
 	$(VENV)/bin/tox run
+
+ipk: ## packages for OpenWrt 24.10 in dist/, made without its SDK
+	@$(SETUP) venv
+	$(PYTHON) tools/package ipk
+
+apk: ## packages for OpenWrt 25.12 in dist/, made without its SDK
+	@$(SETUP) venv
+	$(PYTHON) tools/package apk
 
 clean: ## remove all that was made here; Debian packages stay
 	rm -rf .venv .cache .tox build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis viscum.egg-info
