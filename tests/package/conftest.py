@@ -1,0 +1,40 @@
+"""Fixtures of the package's tests: packages are built once."""
+
+import os
+
+import pytest
+from opkg import opkg
+from packages import build, copy_source
+from router import Router
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    return copy_source(tmp_path_factory.mktemp("source") / "viscum")
+
+
+@pytest.fixture(scope="session")
+def ipks(source, tmp_path_factory):
+    return build(source, "ipk", tmp_path_factory.mktemp("ipk"))[0]
+
+
+@pytest.fixture(scope="session")
+def apks(source, tmp_path_factory):
+    return build(source, "apk", tmp_path_factory.mktemp("apk"))[0]
+
+
+@pytest.fixture(params=["viscum", "viscum-micro"])
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def router(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    return Router(tmp_path / "router")
+
+
+@pytest.fixture
+def installer(router):
+    return opkg(router)
