@@ -70,8 +70,8 @@ class Program:
 
 
 class StandIn:
-    """What opkg does, in its order (libopkg/opkg_install.c and opkg_remove.c of opkg-lede). It knows files only: folders
-    that it made and that are empty stay."""
+    """What opkg does, in its order (libopkg/opkg_install.c and opkg_remove.c of opkg-lede). It knows files only: empty
+    folders stay."""
 
     def __init__(self, router):
         self.router = router

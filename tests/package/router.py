@@ -68,7 +68,9 @@ OWN = {
     "/etc/config/network": (0o600, "config interface 'lan'\n"),
     "/etc/opkg.conf": (0o644, "dest root /\nlists_dir ext /var/opkg-lists\narch all 1\narch noarch 1\n"),
 }
-FOLDERS = "bin sbin etc/rc.d etc/init.d etc/config tmp/run tmp/lock usr/bin usr/sbin usr/lib usr/share/nftables.d proc dev"
+FOLDERS = (
+    "bin sbin etc/rc.d etc/init.d etc/config tmp/run tmp/lock usr/bin usr/sbin usr/lib usr/share/nftables.d proc dev"
+)
 # Not of the package: what changes with any installation.
 PASSING = ("/tmp/", "/dev/", "/usr/lib/opkg", "/lib/apk", "/bin/", "/var")
 
@@ -110,10 +112,9 @@ class Router:
             if name.startswith(PASSING):
                 continue
             status = path.lstat()
+            content = path.read_bytes() if path.is_file() and not path.is_symlink() else None
             if path.is_symlink():
                 content = os.readlink(path)
-            else:
-                content = path.read_bytes() if path.is_file() else None
             found[name] = (status.st_mode & 0o7777, status.st_uid, status.st_gid, content)
         return found
 

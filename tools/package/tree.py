@@ -4,6 +4,7 @@ files/ and package/viscum/INTERPRETER/ are mirrors of the router's root. Modes f
 umask or the checkout that it comes from.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -34,7 +35,16 @@ def collect(root, name):
     else:
         compiled = source.compiled(root, _mpy_cross())
         entries += [Entry("%s/%s" % (LIBRARY, path), 0o644, data) for path, data in compiled]
+    # procd starts the agent anew when this file has changed (`procd_set_param file`), so after every upgrade.
+    entries.append(Entry(LIBRARY + "/sum", 0o644, _sum(sorted(entries))))
     return sorted(entries)
+
+
+def _sum(entries):
+    total = hashlib.sha256()
+    for entry in entries:
+        total.update(b"%s %d\0" % (entry.path.encode(), len(entry.data)) + entry.data)
+    return total.hexdigest().encode() + b"\n"
 
 
 def _mirror(folder):
