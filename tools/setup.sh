@@ -16,7 +16,7 @@ CACHE=$ROOT/.cache
 VENV=$ROOT/.venv
 TRIXIE=$CACHE/trixie # apt's state for the newer release, apart from the machine's own
 
-APT_PACKAGES="curl iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
+APT_PACKAGES="busybox-static curl iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 # busybox-static and no plain busybox: virtme-ng runs it in an initramfs that has no C library. `file` tells it the

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from opkg import opkg
-from packages import build, copy_source
+from packages import NEWS, build, copy_source, next_release
 from router import Router
 
 
@@ -16,6 +16,12 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="session")
 def ipks(source, tmp_path_factory):
     return build(source, "ipk", tmp_path_factory.mktemp("ipk"))[0]
+
+
+@pytest.fixture(scope="session")
+def later_ipks(source, tmp_path_factory):
+    """The next release, whose shipped configuration has a line more."""
+    return build(next_release(source, NEWS), "ipk", tmp_path_factory.mktemp("later"))[0]
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ class StandIn:
         old = self._listed(name) if upgrade else []
         self._unpack(control, data, name)
         for path in set(old) - set(self._listed(name)):
-            self.router.path(path).unlink()
+            self.router.path(path).unlink(missing_ok=True)
         for path, text in kept.items():
             if self.router.path(path).read_text() != text:
                 self.router.path(path).rename(str(self.router.path(path)) + "-opkg")
@@ -105,7 +105,7 @@ class StandIn:
         changed = self._changed_settings(name, self._info(name, "conffiles").read_text().split())
         for path in self._listed(name):
             if path not in changed:
-                self.router.path(path).unlink()
+                self.router.path(path).unlink(missing_ok=True)  # scripts in uci-defaults remove themselves
         self._script(name, "postrm", "remove")
         for path in self.router.path(INFO).glob(name + ".*"):
             path.unlink()

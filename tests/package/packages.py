@@ -4,10 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from lab import ROOT
 
 EPOCH = "1700000000"
+NEWS = "# A line that the next release adds.\n"
 INIT = """#!/bin/sh /etc/rc.common
 
 START=95
@@ -35,13 +38,11 @@ def build(source, kind, folder, check=True, **environment):
     return {path.name.replace("_", "-").split("-0.")[0]: path for path in sorted(folder.glob("*." + kind))}, result
 
 
-def change(source, path, old, new):
-    """The packages of a later version: a copy of the source with another release number and one change."""
-    later = source.parent / "later"
-    shutil.rmtree(later, ignore_errors=True)
+def next_release(source, line):
+    """A copy of the source with another release number and a line more in the shipped configuration."""
+    later = Path(tempfile.mkdtemp(dir=source.parent)) / "viscum"
     shutil.copytree(source, later)
-    for name, before, after in (("package/viscum/Makefile", "PKG_RELEASE:=1", "PKG_RELEASE:=2"), (path, old, new)):
-        text = (later / name).read_text()
-        assert before in text
-        (later / name).write_text(text.replace(before, after))
+    makefile, settings = later / "package/viscum/Makefile", later / "files/etc/config/viscum"
+    makefile.write_text(makefile.read_text().replace("PKG_RELEASE:=", "PKG_RELEASE:=9"))
+    settings.write_text(settings.read_text() + line)
     return later

@@ -30,6 +30,7 @@ add_group_and_user() { :; }
 
 default_postinst() {
 	local name="$(_name "$1")" i
+	_uci_defaults "$name"
 	for i in $(_list "$name" /etc/init.d/); do
 		if [ -n "$IPKG_INSTROOT" ]; then
 			/bin/sh "$IPKG_INSTROOT/etc/rc.common" "$IPKG_INSTROOT$i" enable
@@ -37,6 +38,14 @@ default_postinst() {
 		fi
 		[ "$PKG_UPGRADE" = 1 ] || "$i" enable
 		"$i" start
+	done
+}
+
+_uci_defaults() {
+	local i
+	[ -z "$IPKG_INSTROOT" ] || return 0
+	for i in $(_list "$1" /etc/uci-defaults/); do
+		( . "$i" ) && rm -f "$i"
 	done
 }
 
@@ -63,6 +72,7 @@ OWN = {
     "/lib/functions.sh": (0o644, FUNCTIONS),
     "/etc/rc.common": (0o755, RC_COMMON),
     "/etc/init.d/firewall": (0o755, "#!/bin/sh /etc/rc.common\n"),
+    "/sbin/uci": (0o755, "#!/bin/sh\nexit 0\n"),
     "/usr/sbin/nft": (0o755, "#!/bin/sh\ncat /tmp/ruleset 2>/dev/null\n"),
     "/usr/share/nftables.d/chain-pre/forward/other.nft": (0o644, "# somebody else's\n"),
     "/etc/config/network": (0o600, "config interface 'lan'\n"),

@@ -69,13 +69,18 @@ def test_every_file_is_at_its_place_with_its_mode_and_is_roots(ipks, name):
         if content is None:
             assert info.mode == 0o755, path
         else:
-            assert info.mode == MODES.get(path[1:], 0o644), path
+            assert info.mode == mode(path[1:]), path
     files = installed(ipks[name])
     assert set(MODES) <= set(files)
     assert {path for path in files if not path.startswith(LIBRARY)} <= set(MODES) | set(mirrored())
     assert {path for path in files if re.fullmatch(LIBRARY + "[^/]*", path)} == {
         LIBRARY + x for x in ONLY[name].split()
     }
+
+
+def mode(path):
+    """Of a file that a package brings: what others call has its `x` from the repository."""
+    return MODES.get(path) or (0o755 if os.access(ROOT / "files" / path[1:], os.X_OK) else 0o644)
 
 
 def mirrored():
@@ -212,10 +217,10 @@ def test_the_sdk_gets_the_same_files(ipks, source, tmp_path, name):
 
 def test_an_apk_has_the_files_of_the_ipk_and_openwrts_lists(ipks, apks, name):
     files = adb.files(apks[name])
-    for path, (mode, owner, group, time, digest, content) in files.items():
+    for path, (permissions, owner, group, time, digest, content) in files.items():
         assert (owner, group, time) == (b"root", b"root", int(EPOCH)), path
         assert digest == hashlib.sha256(content).digest(), path
-        assert mode == MODES.get(path, 0o644), path
+        assert permissions == mode(path), path
     lists = "/lib/apk/packages/%s." % name
     ours = {path: found[5] for path, found in files.items() if not path.startswith(lists)}
     assert ours == {path: content for path, (_, content) in installed(ipks[name]).items()}
