@@ -1,6 +1,7 @@
 """Builds the packages, from a copy of what the build reads."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def build(source, kind, folder, check=True, **environment):
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     if check and result.returncode:
         raise AssertionError(result.stderr)
-    return {path.name.replace("_", "-").split("-0.")[0]: path for path in sorted(folder.glob("*." + kind))}, result
+    return {re.match(r"(.+?)[-_]\d", path.name).group(1): path for path in sorted(folder.glob("*." + kind))}, result
 
 
 def next_release(source, line):
