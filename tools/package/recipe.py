@@ -1,0 +1,92 @@
+"""Reads what a package is from its Makefile for OpenWrt's build system, so that it is written down once.
+
+Of make's language it knows what that Makefile uses: `NAME:=VALUE`, `NAME+= VALUE`, `A = $(B)`, `define`, and references
+to variables. What it does not know stays as it is, and is an error where it is used.
+"""
+
+import re
+from collections import namedtuple
+
+# One package. Lists are lists of names; `postrm` is a shell script or empty; `release` is as in VERSION-rRELEASE.
+Package = namedtuple(
+    "Package",
+    "name version release maintainer license license_files section title description depends conflicts provides"
+    " conffiles postrm",
+)
+
+_REFERENCE = re.compile(r"\$\((?:call )?([\w/.-]+)\)")
+
+
+class RecipeError(Exception):
+    """The Makefile says something that this does not understand."""
+
+
+def read(makefile):
+    """The packages of a Makefile, in its order."""
+    variables = _variables(makefile.read_text())
+    names = re.findall(r"^\$\(eval \$\(call BuildPackage,([\w-]+)\)\)$", makefile.read_text(), re.MULTILINE)
+    return [_package(name, variables, makefile) for name in names]
+
+
+def _variables(text):
+    variables, name, lines = {}, "", []
+    for line in text.split("\n"):
+        if name and line == "endef":
+            variables[name], name, lines = "\n".join(lines), "", []
+        elif name:
+            lines.append(line)
+        elif line.startswith("define "):
+            name = line.split()[1]
+        else:
+            found = re.match(r"([\w/-]+) ?(:=|\+=|=) ?(.*)$", line)
+            if found:
+                _assign(variables, *found.groups())
+    return variables
+
+
+def _assign(variables, name, operator, value):
+    if operator == "+=":
+        value = (variables.get(name, "") + " " + value.strip()).strip()
+    variables[name] = value
+
+
+def _package(name, variables, makefile):
+    fields = {}
+    for line in _expand("Package/" + name, variables, makefile).split("\n"):
+        found = re.match(r"\s*(\w+) ?(:=|\+=) ?(.*)$", line)
+        if found:
+            _assign(fields, *found.groups())
+    if fields.get("PKGARCH") != "all":
+        raise RecipeError("%s: %s is not for all architectures" % (makefile, name))
+    part = {key: _expand("Package/%s/%s" % (name, key), variables, makefile) for key in ("description", "conffiles")}
+    postrm = _expand("Package/%s/postrm" % name, variables, makefile)
+    return Package(
+        name,
+        variables["PKG_VERSION"],
+        variables["PKG_RELEASE"],
+        variables["PKG_MAINTAINER"],
+        variables["PKG_LICENSE"],
+        variables["PKG_LICENSE_FILES"],
+        fields["SECTION"],
+        fields["TITLE"],
+        part["description"].strip(),
+        [_dependency(word, makefile) for word in fields["DEPENDS"].split()],
+        fields.get("CONFLICTS", "").split(),
+        fields.get("PROVIDES", "").split(),
+        part["conffiles"].split(),
+        postrm.replace("$$", "$") + "\n",
+    )
+
+
+def _dependency(word, makefile):
+    # `+name` alone: no conditions, since a package made without a build configuration has none to ask.
+    if not re.match(r"\+[\w-]+$", word):
+        raise RecipeError("%s: can't tell what DEPENDS '%s' needs" % (makefile, word))
+    return word[1:]
+
+
+def _expand(name, variables, makefile):
+    """A variable's text, with what it refers to. Shell text is not meant: `$$` stays."""
+    if name not in variables:
+        raise RecipeError("%s: no %s" % (makefile, name))
+    return _REFERENCE.sub(lambda found: _expand(found.group(1), variables, makefile), variables[name])

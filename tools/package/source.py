@@ -1,0 +1,80 @@
+"""What becomes of the agent's Python in a package.
+
+CPython gets sources, for whatever version of Python is on the router, in one archive. MicroPython gets byte code: its
+format has been the same since MicroPython 1.19, on every architecture. Sources of both would be too large.
+"""
+
+import io
+import subprocess
+import tempfile
+import tokenize
+import zipfile
+from pathlib import Path
+
+PACKAGE = "viscum_agent"
+# What one interpreter has no use for: the other one's half, and what needs a library of CPython's.
+NOT_FOR_CPYTHON = ("compat/micropython.py",)
+NOT_FOR_MICROPYTHON = ("compat/cpython.py", "kernel/pyroute2.py")
+# Bits of an integer that is no object: as many as the smallest of the routers has (32 bits wide, one for a mark).
+SMALL_INT_BITS = 31
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # of what an archive can say; all its files have this time
+
+
+def modules(root, left_out):
+    """Paths of the agent's files from the root, sorted."""
+    found = sorted((root / PACKAGE).rglob("*.py"))
+    return [path.relative_to(root) for path in found if path.relative_to(root / PACKAGE).as_posix() not in left_out]
+
+
+def archive(root):
+    """The bytes of a zip archive of the agent's sources, for CPython to import from."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in modules(root, NOT_FOR_CPYTHON):
+            info = zipfile.ZipInfo(path.as_posix(), _EARLIEST)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.create_system = 3  # Unix, also where this is built elsewhere
+            info.external_attr = 0o644 << 16
+            file.writestr(info, bare((root / path).read_text(encoding="utf-8")))
+    return buffer.getvalue()
+
+
+def compiled(root, mpy_cross):
+    """(path, bytes) of each of the agent's modules as MicroPython's byte code."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for path in modules(root, NOT_FOR_MICROPYTHON):
+            output = Path(folder, "module.mpy")
+            command = [mpy_cross, "-msmall-int-bits=%d" % SMALL_INT_BITS, "-s", path.as_posix()]
+            subprocess.check_call(command + ["-o", str(output), str(root / path)])
+            found.append((path.with_suffix(".mpy").as_posix(), output.read_bytes()))
+    return found
+
+
+def bare(text):
+    """A source without comments and docstrings: in a tenth less memory, and no line changes its number."""
+    lines = text.split("\n")
+    for (row, start), (last, end), instead in reversed(_cuts(text)):
+        tail = lines[last - 1][end:]
+        lines[row - 1] = (lines[row - 1][:start] + instead + (tail if last == row else "")).rstrip()
+        for between in range(row, last):
+            lines[between] = ""
+    return "\n".join(lines)
+
+
+def _cuts(text):
+    """(start, end, replacement) of each comment and docstring."""
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    cuts, before = [], tokenize.ENCODING
+    for token, following in zip(tokens, tokens[1:] + tokens[-1:]):
+        if token.type == tokenize.COMMENT:
+            cuts.append((token.start, token.end, ""))
+        elif token.type == tokenize.STRING and before in _BEGINNINGS and following.type == tokenize.NEWLINE:
+            # What is left may be all that a function or class has.
+            cuts.append((token.start, token.end, '""' if before == tokenize.INDENT else ""))
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            before = token.type
+    return cuts
+
+
+_BEGINNINGS = (tokenize.ENCODING, tokenize.INDENT, tokenize.NEWLINE, tokenize.DEDENT)

