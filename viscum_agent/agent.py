@@ -31,7 +31,7 @@ class Agent:
         self.loop = Loop(self._bug)
         self.units = {}
         self.listeners = []  # called with (unit, state before) at every change
-        self._confdir = confdir
+        self.confdir = confdir
         self._log = log
         self._state = None
         self._events = Events()
@@ -49,7 +49,7 @@ class Agent:
     def run(self, bus=None):
         """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without."""
         path, serve = bus or (None, False)
-        self._state = State(self._confdir, None if serve else path)
+        self._state = State(self.confdir, None if serve else path)
         if bus:
             self._bus = Bus(self, path, serve)
         self._state.__enter__()

@@ -20,6 +20,7 @@ class Log:
         self._stream = stream or sys.stderr
         self._fd = -1
         self._kept = []
+        self._piped = _is_pipe()
 
     def lines(self, name=""):
         """The last lines, about one service or all, the oldest first: dicts with time (seconds since 1970), severity
@@ -30,10 +31,11 @@ class Log:
         self._kept.append({"time": int(time.time()), "severity": severity, "text": text[:LONGEST]})
         if len(self._kept) > KEPT:
             self._kept.pop(0)
-        self._stream.write("viscumd: %s\n" % text)
         message = ("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text)).encode()
         if self._fd < 0:
             self._connect()
+        if self._fd < 0 or not self._piped:
+            self._stream.write("viscumd: %s\n" % text)
         if self._fd >= 0 and not compat.try_write(self._fd, message):
             compat.fd_close(self._fd)  # the log was restarted: the next message finds the new one
             self._fd = -1
@@ -43,3 +45,11 @@ class Log:
             self._fd = compat.unix_datagram(LOG_SOCKET)
         except OSError:
             self._fd = -1  # no system log here
+
+
+def _is_pipe():
+    """Whether stderr is one: procd reads it and puts it into the system log too, and once is enough."""
+    try:
+        return compat.readlink("/proc/self/fd/2").startswith("pipe:")
+    except OSError:
+        return False

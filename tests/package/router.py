@@ -79,7 +79,8 @@ OWN = {
     "/etc/opkg.conf": (0o644, "dest root /\nlists_dir ext /var/opkg-lists\narch all 1\narch noarch 1\n"),
 }
 FOLDERS = (
-    "bin sbin etc/rc.d etc/init.d etc/config tmp/run tmp/lock usr/bin usr/sbin usr/lib usr/share/nftables.d proc dev"
+    "bin sbin etc/rc.d etc/init.d etc/config etc/hotplug.d/iface etc/uci-defaults tmp/run tmp/lock usr/bin usr/sbin"
+    " usr/lib usr/share/acl.d usr/share/nftables.d proc dev"
 )
 # Not of the package: what changes with any installation.
 PASSING = ("/tmp/", "/dev/", "/usr/lib/opkg", "/lib/apk", "/bin/", "/var")

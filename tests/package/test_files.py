@@ -12,7 +12,7 @@ from viscum_agent import api
 HOTPLUG = "/etc/hotplug.d/iface/90-viscum"
 DEFAULTS = "/etc/uci-defaults/90-viscum"
 SEEN = "var/run/config.md5"
-NUDGE = "ubus -t 5 call viscum reload"
+NUDGE = "ubus -t 5 call viscum check_devices"
 
 
 @pytest.fixture
