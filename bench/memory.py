@@ -24,7 +24,7 @@ from viscum_agent import remote  # noqa: E402
 from viscum_agent.ubus.caller import Caller  # noqa: E402
 
 INTERPRETERS = {"cpython": CPYTHON, "micropython": MICROPYTHON}
-REST, CALLS, RELOADS, IDLE = 5, 300, 30, 3  # seconds, times, times, seconds
+REST, CALLS, RELOADS, IDLE = 60, 10000, 1000, 30  # seconds, times, times, seconds
 
 
 class Served(Agent):
