@@ -200,3 +200,12 @@ def test_without_an_agent_the_commands_say_so(lab):
         result = lab.viscum("-s", str(lab.tmp / "nobody.sock"), command, check=False)
         assert result.returncode == 1
         assert "no agent answers on " in result.stderr and "Traceback" not in result.stderr
+
+
+def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(lab):
+    made = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, "option healthcheck none"))
+    wait_for(lambda: "healthy" in made.log.read_text() and "on ubus" in made.log.read_text(), 10)
+    time.sleep(2)  # what its own changes caused
+    words = ("timeout", "-s", "INT", "3", "strace", "-qq", "-p", str(made.process.pid))
+    calls = lab.run(lab.router, *words, check=False).stderr.splitlines()
+    assert len(calls) == 1, "more than the call that it sleeps in:\n" + "\n".join(calls)
