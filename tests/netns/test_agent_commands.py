@@ -186,6 +186,15 @@ def test_a_client_that_never_reads_does_not_stall_the_agent(served):
         served.becomes("edge")
 
 
+def test_a_second_agent_on_the_same_socket_does_not_take_it_over(served):
+    """`-b` serves ubus only where nobody does."""
+    other = Served(served.lab, "config globals 'globals'\n\toption enabled 0\n")
+    wait_for(
+        lambda: "somebody serves ubus on %s already: goes on with that" % served.socket in other.log.read_text(), 5
+    )
+    assert other.process.poll() is None
+
+
 def test_up_and_down_leave_it_to_the_agent(served):
     for command in ("up", "down"):
         result = served.viscum(command, check=False)
