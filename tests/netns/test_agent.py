@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -172,43 +171,6 @@ def test_sigterm_ends_the_agent_and_the_service_goes_on(agent):
     agent.process.terminate()
     assert agent.process.wait(5) == 0
     assert agent.who() == "edge"
-
-
-def test_a_flow_of_a_hung_service_that_still_sends_ends_in_a_reset(agent):
-    talk = (
-        "import socket, time\n"
-        "sock = socket.create_connection(('203.0.113.10', 7000), 5)\n"
-        "print('connected', flush=True)\n"
-        "while True: sock.sendall(b'x'); time.sleep(0.05)\n"
-    )
-    client = agent.lab.start(
-        agent.lab.client, sys.executable, "-c", talk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert client.stdout.readline() == "connected\n"
-    (pid,) = pids_in("viscum-echo")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        agent.redirects(15, there=False)
-        text, _ = client.communicate(timeout=15)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    assert "ConnectionResetError" in text, text
-
-
-def test_the_flow_of_a_program_that_is_stopped_ends_at_once(agent):
-    talk = (
-        "import socket\n"
-        "sock = socket.create_connection(('203.0.113.10', 7000), 30)\n"
-        "print('connected', flush=True)\n"
-        "print(repr(sock.recv(10)))\n"
-    )
-    client = agent.lab.start(
-        agent.lab.client, sys.executable, "-c", talk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert client.stdout.readline() == "connected\n"
-    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
-    text, _ = client.communicate(timeout=10)
-    assert "b''" in text or "ConnectionResetError" in text, text
 
 
 def test_the_agent_follows_changes_on_two_devices(tmp_path, interpreter):
