@@ -9,6 +9,8 @@ import pytest
 from agent import QUICK, TAKES, Agent
 from lab import Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
+from viscum_agent.overload import Load
+
 
 @pytest.fixture
 def agent(lab):
@@ -146,6 +148,10 @@ def test_a_check_by_command_decides(lab):
 
 
 def test_an_overloaded_router_sends_clients_to_the_cloud_until_it_is_calm(lab):
+    load = Load()
+    time.sleep(2)
+    if load.share() > 40:
+        pytest.skip("others keep the CPUs of this machine busy, so the router in it is never calm")
     lab.serve_cloud(7000)
     shed = "config globals 'globals'\n\toption bypass_load 70\n\n"
     made = Agent(lab, shed + service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
