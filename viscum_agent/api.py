@@ -70,13 +70,13 @@ class Bus:
         for fd, events in self._broker.fds() if self._broker else ():
             wanted[fd] = (events, lambda ready, fd=fd: self._broker.on_event(fd, ready))
         for fd in [fd for fd in self._watched if fd not in wanted]:
-            self._loop.remove(fd)
-            del self._watched[fd]
+            self._loop.remove(fd, self._watched.pop(fd)[1])
         for fd in wanted:
             events, callback = wanted[fd]
-            if self._watched.get(fd) != events:
+            before = self._watched.get(fd)
+            if before is None or before[0] != events or not self._loop.waits(fd, before[1]):
                 self._loop.add(fd, callback, events)
-                self._watched[fd] = events
+                self._watched[fd] = (events, callback)
         self._loop.cancel(self._timer)
         due = self._client.next_timeout()
         self._timer = None if due is None else self._loop.after(max(0, due - compat.monotonic()), self._tick)

@@ -29,10 +29,17 @@ class Loop:
             self._poll.register(fd, events)
         self._callbacks[fd] = callback
 
-    def remove(self, fd):
-        """Forgets a descriptor; before it is closed."""
+    def remove(self, fd, callback=None):
+        """Forgets a descriptor. With its callback, it may be closed already: if somebody else has the number by now, he
+        keeps it."""
+        if callback and not self.waits(fd, callback):
+            return
         if self._callbacks.pop(fd, None):
             self._poll.unregister(fd)
+
+    def waits(self, fd, callback):
+        """Whether it is this callback that is called for a descriptor."""
+        return self._callbacks.get(fd) is callback
 
     def after(self, seconds, callback):
         """Calls `callback()` once, after a time; returns what `cancel` takes."""
@@ -62,9 +69,10 @@ class Loop:
         """Waits for the next thing to happen and deals with it."""
         for prepare in self.prepare:
             self._call(prepare)
-        for fd, events in [each[:2] for each in self._poll.poll(self._patience())]:
-            callback = self._callbacks.get(fd)  # an earlier callback may have taken it away
-            if callback:
+        ready = [(each[0], each[1], self._callbacks.get(each[0])) for each in self._poll.poll(self._patience())]
+        for fd, events, callback in ready:
+            # An earlier callback may have closed it, and the number may be somebody else's by now.
+            if callback and self.waits(fd, callback):
                 self._call(callback, events)
         while self._timers and self._timers[0][0] <= compat.monotonic():
             self._call(self._timers.pop(0)[2])

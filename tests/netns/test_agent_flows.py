@@ -32,9 +32,13 @@ server = socket.create_server(('', 7000))
 cloud = socket.create_connection(('203.0.113.11', 7001))
 while True:
     peer, _ = server.accept()
-    peer.recv(100)
     cloud.sendall(b'x')
-    peer.sendall(b'edge-with-' + cloud.recv(100).split()[0] + b' -')
+    answer = cloud.recv(100).split()[0]
+    try:
+        peer.recv(100)
+        peer.sendall(b'edge-with-' + answer + b' -')
+    except ConnectionResetError:
+        pass  # its redirect was taken out
     peer.close()
 """
 
