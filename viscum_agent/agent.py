@@ -40,6 +40,8 @@ class Agent:
         self._retry_timer = None
         self._load_timer = None
         self._said = set()
+        self._table = (-1, {})
+        self._known = None  # an Observed, while nothing has changed since it was read
         self._places = traffic.Places({}, {})
         self._load = overload.Load()
         self._overload = overload.Overload()
@@ -120,7 +122,9 @@ class Agent:
         state = self._state
         state.look()
         wanted = self._wanted(state)
+        self._known = state.observed
         stopping = self._stop_unwanted(state, wanted)
+        self._known = None
         parts = [self._part(wanted[name]) for name in sorted(wanted) if name not in stopping]
         keep = state.keep() + stopping
         result = Applier(state.border, None, PACKAGE).run(Plan(parts, [], []), state.dump, keep)
@@ -182,7 +186,7 @@ class Agent:
             unit = self.unit(name)
             if name in wanted or name in state.keep() or unit.state == STOPPING:
                 continue
-            if unit.pid or process.pids(name):
+            if unit.pid or process.pids(name, self.processes()):
                 unit.stop(lambda: self.look_soon("a service ended"), unit.reason)
             elif unit.state != DISABLED:
                 unit.become(DISABLED)
@@ -194,7 +198,6 @@ class Agent:
 
     def _see_to_programs(self, wanted, stopping, result, state):
         broken = {problem.service: problem.message for problem in state.problems() + result.problems}
-        table = None
         for name in sorted(self.units):
             unit = self.units[name]
             if name in stopping:
@@ -203,9 +206,7 @@ class Agent:
                 unit.wait(broken[name])
             if name not in wanted or name in broken:
                 continue
-            if not unit.pid and table is None:
-                table = process.processes()
-            unit.ensure(table)
+            unit.ensure()
         self.loop.cancel(self._retry_timer)
         self._retry_timer = self.loop.after(RETRY, lambda: self.look_soon("another try")) if result.problems else None
 
@@ -222,7 +223,8 @@ class Agent:
 
     def withdraw(self, unit):
         """Takes a service's redirect out now: no plan, no look into namespaces, only its filters."""
-        self._remove(filters_of(self._redirects().of(unit.name)))
+        observed = self._known or self._redirects()
+        self._remove(filters_of(observed.of(unit.name)))
         self.look_soon("%s is out" % unit.name)
 
     def _withdraw_orphans(self):
@@ -237,6 +239,12 @@ class Agent:
             self._state.border.apply(removal(found))
         except ViscumError as error:
             self.say(ERROR, "a redirect can't be taken out: %s" % error)
+
+    def processes(self):
+        """process.processes() as of this turn of the loop: reading /proc for each of many services takes long."""
+        if self._table[0] != self.loop.turn:
+            self._table = (self.loop.turn, process.processes())
+        return self._table[1]
 
     def changed(self, unit, before):
         for listener in self.listeners:

@@ -19,6 +19,7 @@ class Loop:
         self._number = 0
         self._on_error = on_error
         self._running = False
+        self.turn = 0  # counts the steps: what was read in this one may be taken for what is
         self.prepare = []  # called before each wait: for what has to say anew what it waits for
 
     def add(self, fd, callback, events=POLLIN):
@@ -67,6 +68,7 @@ class Loop:
 
     def step(self):
         """Waits for the next thing to happen and deals with it."""
+        self.turn += 1
         for prepare in self.prepare:
             self._call(prepare)
         ready = [(each[0], each[1], self._callbacks.get(each[0])) for each in self._poll.poll(self._patience())]

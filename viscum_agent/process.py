@@ -313,8 +313,9 @@ def stop(name, term_timeout):
             left = pids(name)
 
 
-def signal_all(name, signal):
-    found = pids(name)
+def signal_all(name, signal, table=None):
+    """Sends a signal to every process in a service's namespace; returns their pids."""
+    found = pids(name, table)
     for pid in found:
         try:
             compat.kill(pid, signal)

@@ -33,7 +33,8 @@ EAGER = 0.1  # seconds between checks of a program that is starting
 
 
 class Unit:
-    """`agent` is asked for what concerns others: `withdraw(unit)`, `look_soon(cause)`, `changed(unit)`, `say(...)`."""
+    """`agent` is asked for what concerns others: `withdraw(unit)`, `look_soon(cause)`, `changed(unit)`, `say(...)`,
+    `processes()`."""
 
     def __init__(self, name, agent):
         self.name = name
@@ -80,7 +81,7 @@ class Unit:
         before, self.state, self.reason = self.state, state, reason
         if before == HEALTHY:
             self._agent.withdraw(self)
-            sockets.reset(process.pids(self.name))  # now, so that a client that comes back at once reaches the cloud
+            sockets.reset(self._pids())  # now, so that a client that comes back at once reaches the cloud
         if state == HEALTHY:
             self._agent.look_soon("%s is healthy" % self.name)
         if before != state:
@@ -90,14 +91,20 @@ class Unit:
 
     # The program
 
-    def ensure(self, table):
-        """The service's objects stand: its program has to run. `table` is process.processes()."""
+    def _pids(self):
+        return process.pids(self.name, self._agent.processes())
+
+    def _signal(self, number):
+        return process.signal_all(self.name, number, self._agent.processes())
+
+    def ensure(self):
+        """The service's objects stand: its program has to run."""
         if self.pid and self.state == WAITING:
             self.become(STARTING, "nothing is in the way any more")
             self._check_after(0)
         if self.pid or self.state in (BACKOFF, FAILED, STOPPING):
             return
-        found = process.pids(self.name, table)
+        found = self._pids()
         if found:
             self._adopt(process.main_pid(found))
         else:
@@ -163,7 +170,7 @@ class Unit:
         if stopping:
             self._ended()
             return
-        process.signal_all(self.name, compat.SIGKILL)  # what it left behind can't answer for it
+        self._signal(compat.SIGKILL)  # what it left behind can't answer for it
         ran = compat.monotonic() - self._started
         self._crashes, wait = respawn.after_exit(self.service.respawn, self._crashes, ran)
         if wait < 0:
@@ -187,7 +194,7 @@ class Unit:
         self.become(STOPPING, reason)
         self._stop_waiting()
         self._then = then
-        if not process.signal_all(self.name, compat.SIGTERM):
+        if not self._signal(compat.SIGTERM):
             self._ended()
             return
         patience = self.service.program.term_timeout if self.service else process.TERM_TIMEOUT
@@ -196,14 +203,14 @@ class Unit:
             self._loop.after(EAGER, self._poll_ended)
 
     def _kill(self):
-        if process.signal_all(self.name, compat.SIGKILL):
+        if self._signal(compat.SIGKILL):
             self._timer = self._loop.after(EAGER, self._kill)
         elif not self.pid:
             self._ended()
 
     def _poll_ended(self):
         """For processes that are not watched (left over from an agent that was killed)."""
-        if self.state == STOPPING and not process.pids(self.name):
+        if self.state == STOPPING and not self._pids():
             self._ended()
         elif self.state == STOPPING:
             self._loop.after(EAGER, self._poll_ended)
@@ -211,7 +218,7 @@ class Unit:
     def _ended(self):
         if self.state != STOPPING:
             return
-        if process.pids(self.name):
+        if self._pids():
             self._loop.after(EAGER, self._poll_ended)
             return
         self._forget()
