@@ -135,6 +135,22 @@ def test_a_program_that_ends_too_often_is_left_alone_until_a_reload(lab):
     made.becomes("edge")
 
 
+def test_a_udp_check_sees_a_program_that_takes_nothing_in(lab):
+    """A hung program has its socket open: that what waits in it is never read tells."""
+    lab.serve_cloud(7000)
+    udp = (*TAKES, *QUICK, "list proto udp", "option health_fall 2")
+    made = Agent(lab, service("echo", echo_command("edge", "udp/7000"), *udp))
+    wait_for(lambda: made.lab.ask("udp", "203.0.113.10", 7000)[0] == "edge", 15)
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: made.lab.ask("udp", "203.0.113.10", 7000)[0] == "cloud", 15)
+        assert "udp port 7000: the program takes nothing in" in made.log.read_text()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: made.lab.ask("udp", "203.0.113.10", 7000)[0] == "edge", 15)
+
+
 def test_a_check_by_command_decides(lab):
     lab.serve_cloud(7000)
     flag = lab.tmp.parent / "flag"
