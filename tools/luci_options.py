@@ -125,7 +125,7 @@ def template(made):
     for path in sorted((APPLICATION / "root/usr/share").rglob("*.json")):
         for title in re.findall(r'"(?:title|description)": ("(?:[^"\\]|\\.)*")', path.read_text()):
             found.setdefault(json.loads(title), []).append(path.relative_to(APPLICATION).as_posix())
-    entries = ["%s\nmsgid %s\nmsgstr \"\"\n" % (_places(found[text]), _po(text)) for text in sorted(found)]
+    entries = ['%s\nmsgid %s\nmsgstr ""\n' % (_places(found[text]), _po(text)) for text in sorted(found)]
     return 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8"\n\n' + "\n".join(entries)
 
 

@@ -138,7 +138,6 @@ const types = {
 	},
 	variable: match(/^[A-Za-z_][A-Za-z0-9_]*=/),
 	account: match(/^(?!-)(?:(?![:/])[!-~])+$/),
-	// eslint-disable-next-line no-control-regex
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
 	interface: match(/^[A-Za-z0-9_.@-]{1,15}$/),

@@ -200,7 +200,7 @@ return view.extend({
 		this.mayAct = L.hasViewPermission() !== false;
 		this.rows = new Map();
 		this.polls = 0;
-		this.trouble = E('div', { 'class': 'alert-message warning', 'role': 'status', 'hidden': '' });
+		this.trouble = E('div', { 'class': 'alert-message warning', 'role': 'status', 'style': 'display: none' });
 		this.empty = E('tr', { 'class': 'tr placeholder' }, [ E('td', { 'class': 'td' }, [
 			E('em', {}, [ _('There are no services. They are added in Services > Viscum.') ])
 		]) ]);
@@ -272,7 +272,7 @@ return view.extend({
 	/* Says why what is shown is old; the next answer takes it back. */
 	say: function(error) {
 		this.table.classList.toggle('viscum-stale', error != null);
-		this.trouble.hidden = (error == null);
+		this.trouble.style.display = error ? '' : 'none';
 		if (error == null || this.trouble.textContent === error.message)
 			return;
 		this.trouble.dataset.kind = error.kind;
