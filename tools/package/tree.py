@@ -1,8 +1,8 @@
 """The files of a package: what is under files/, the launchers, and the agent as its interpreter likes it; or those of
 the LuCI application.
 
-files/, package/viscum/INTERPRETER/ and package/luci-app-viscum/root/ are mirrors of the router's root. Modes follow from
-what a file is, not from the umask or the checkout that it comes from.
+files/, package/viscum/INTERPRETER/ and package/luci-app-viscum/root/ are mirrors of the router's root. Modes follow
+from what a file is, not from the umask or the checkout that it comes from.
 """
 
 import hashlib
