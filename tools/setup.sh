@@ -5,6 +5,7 @@
 #   apt          Debian packages that the tests on this machine's own kernel use
 #   micropython  .cache/micropython/: the other interpreter, with ffi, next to its own C library
 #   python       .cache/python/: a CPython newer than any that OpenWrt has, likewise
+#   browser      .cache/browser/: what drives Debian's Chromium, from npm
 #   kernel       .cache/vm/: a full Debian kernel, and what boots it in software emulation (about 300 MB in all)
 #
 # Each part leaves a stamp in .cache/ and is skipped while the stamp fits its inputs and the things are really there.
@@ -25,6 +26,10 @@ MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 lib
 PYTHON=python3.15
 PYTHON_RELEASE=forky
 PYTHON_PACKAGES="$PYTHON-minimal lib$PYTHON-minimal lib$PYTHON-stdlib libc6 libexpat1 zlib1g libffi8"
+# Node.js and npm only where the machine has none: its own may be newer. The versions of what comes from npm are in
+# tests/browser/package-lock.json; the newest that Debian's Node.js 18 can run.
+BROWSER_APT_PACKAGES="chromium"
+NODE_APT_PACKAGES="nodejs npm"
 # busybox-static and no plain busybox: virtme-ng runs it in an initramfs that has no C library. `file` tells it the
 # version of a kernel.
 KERNEL_APT_PACKAGES="qemu-system-x86 kmod udev busybox-static file iproute2 nftables
@@ -198,6 +203,22 @@ setup_python() {
     printf '%s\n' "$want" >"$CACHE/python.stamp"
 }
 
+setup_browser() {
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $BROWSER_APT_PACKAGES
+    # shellcheck disable=SC2086 # a list of words
+    command -v npm >/dev/null || install_packages $NODE_APT_PACKAGES
+    want=$(stamp browser 1 "$(cat tests/browser/package-lock.json)")
+    if stamped browser "$want" && [ -d "$CACHE/browser/node_modules/playwright-core" ]; then
+        return
+    fi
+    say "fetching what drives the browser"
+    mkdir -p "$CACHE/browser"
+    cp tests/browser/package.json tests/browser/package-lock.json "$CACHE/browser/"
+    (cd "$CACHE/browser" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    printf '%s\n' "$want" >"$CACHE/browser.stamp"
+}
+
 setup_kernel() {
     only_amd64 kernel
     setup_venv
@@ -236,11 +257,11 @@ fetch_kernel() {
     printf '%s\n' "$version" >"$CACHE/vm/version"
 }
 
-[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|micropython|python|kernel ..."
+[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|micropython|python|browser|kernel ..."
 for part; do
     case $part in
-    venv | apt | micropython | python | kernel) ;;
-    *) die "no part '$part'; there are: venv apt micropython python kernel" ;;
+    venv | apt | micropython | python | browser | kernel) ;;
+    *) die "no part '$part'; there are: venv apt micropython python browser kernel" ;;
     esac
 done
 mkdir -p "$CACHE"
