@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
-from lab import ROOT, ip, kill
+from lab import ROOT, ip, kill, pids_in, wait_for
 
 from viscum_agent import compat
 
@@ -26,12 +28,13 @@ class Browser:
 
     def __init__(self):
         self.ns = "browser%x" % os.getpid()
+        self._profile = tempfile.mkdtemp(prefix="viscum-browser-")
         self._driver = None
 
     def __enter__(self):
         ip("netns", "add", self.ns)
         ip("-n", self.ns, "link", "set", "lo", "up")
-        words = ("node", HERE / "driver.mjs", LIBRARIES, CHROMIUM)
+        words = ("node", HERE / "driver.mjs", LIBRARIES, CHROMIUM, self._profile)
         self._driver = subprocess.Popen(
             ["nsenter", "--net=/run/netns/" + self.ns, *map(str, words)],
             stdin=subprocess.PIPE,
@@ -46,7 +49,10 @@ class Browser:
             self._driver.wait(10)
         finally:
             kill(self._driver)
+            for pid in pids_in(self.ns):
+                os.kill(pid, signal.SIGKILL)
             ip("netns", "del", self.ns)
+            shutil.rmtree(self._profile, ignore_errors=True)
 
     def listener(self):
         """A socket that pages can reach, at 127.0.0.1."""
@@ -79,7 +85,7 @@ class Page:
         self.order = browser.order
 
     def __enter__(self):
-        self.order("new", {"viewport": SIZE})
+        self.order("new", SIZE)
         return self
 
     def __exit__(self, *_):
@@ -135,6 +141,18 @@ class Page:
         """An item for a list of the form."""
         self.fill("#modal_overlay [data-name=%s] .add-item input" % option, text)
         self.order("press", "#modal_overlay [data-name=%s] .add-item input" % option, "Enter")
+
+    def hide(self):
+        """Another tab in front of this one."""
+        self.order("hide")
+        self.until_hidden(True)
+
+    def show(self):
+        self.order("show")
+        self.until_hidden(False)
+
+    def until_hidden(self, hidden):
+        wait_for(lambda: self.run("() => document.hidden") == hidden, 10)
 
     def noise(self):
         """What went wrong in the page's code, and dialogs that it opened."""

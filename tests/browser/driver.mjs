@@ -1,27 +1,49 @@
 /* Chromium at the end of a pipe: reads one order a line, {"do": ..., "args": [...]}, and answers with one line each.
  *
- *     node driver.mjs FOLDER_WITH_NODE_MODULES CHROMIUM
+ *     node driver.mjs FOLDER_WITH_NODE_MODULES CHROMIUM PROFILE
  *
- * Orders: `new` opens a page that shares nothing with earlier ones, `end` closes it, `noise` is what its console said of
- * errors, `hide` and `show` are another tab in front of it, all others are methods of Playwright's Page. A function is sent
- * as its source, {"function": "(argument) => ..."}.
+ * Orders: `new` opens a page without the cookies of earlier ones, `end` closes it, `noise` is what went wrong in its code
+ * and the dialogs it opened, `hide` puts another tab in front of it and `show` takes that away; all others are methods of
+ * Playwright's Page. A function is sent as its source, {"function": "(argument) => ..."}.
  */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-const [, , folder, executablePath] = process.argv;
+const [, , folder, executable, profile] = process.argv;
 const { chromium } = createRequire(folder + '/')('playwright-core');
-const FLAGS = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-	'--disable-component-update', '--disable-sync'];
+const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+	'--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
 
-const browser = await chromium.launch({ executablePath, headless: true, chromiumSandbox: false, args: FLAGS });
-let page, noise;
+/* Chromium is started here, and its own context is used: Playwright tells pages in those it makes that they are always
+ * visible, and there are tests of hidden ones. */
+const chrome = spawn(executable, [...FLAGS, '--user-data-dir=' + profile, '--remote-debugging-port=0', 'about:blank'],
+	{ stdio: 'ignore' });
+const browser = await chromium.connectOverCDP(await address(), { noDefaults: true });
+const [context] = browser.contexts();
+let page, other, noise;
+
+async function address() {
+	for (let left = 600; left; left--) {
+		try {
+			const [port] = readFileSync(profile + '/DevToolsActivePort', 'utf8').split('\n');
+			return 'http://127.0.0.1:' + port;
+		}
+		catch {
+			await sleep(50);
+		}
+	}
+	throw new Error('Chromium did not start');
+}
 
 const orders = {
-	async new(options) {
-		const context = await browser.newContext(options);
-		context.setDefaultTimeout(15000);
+	async new(size) {
+		await context.clearCookies();
 		page = await context.newPage();
+		await page.setViewportSize(size);
+		page.setDefaultTimeout(15000);
 		noise = [];
 		page.on('pageerror', (error) => noise.push(String(error)));
 		page.on('dialog', (dialog) => {
@@ -29,12 +51,14 @@ const orders = {
 			return dialog.dismiss();
 		});
 	},
-	end: () => page.context().close(),
+	end: () => page.close(),
 	async hide() {
-		const cdp = await page.context().newCDPSession(page);
-		const { windowId } = await cdp.send('Browser.getWindowForTarget');
-		await cdp.send('Emulation.setFocusEmulationEnabled', { enabled: false });
-		await cdp.send('Browser.setWindowBounds', { windowId, bounds: { windowState: 'minimized' } });
+		other = await context.newPage();
+		await other.bringToFront();
+	},
+	async show() {
+		await page.bringToFront();
+		await other.close();
 	},
 	noise: () => noise.splice(0)
 };
@@ -62,3 +86,4 @@ for await (const line of createInterface({ input: process.stdin })) {
 	process.stdout.write(JSON.stringify(answer) + '\n');
 }
 await browser.close();
+chrome.kill();

@@ -9,6 +9,7 @@ def test_try(router, page):
     print(router.polls(5), router.gateway.calls)
     page.order("screenshot", {"path": "/tmp/bedtry/a.png"})
     print(page.run("() => document.visibilityState"))
-    page.order("hide")
+    page.hide()
     print(page.run("() => document.visibilityState"))
     print(router.polls(5))
+    page.show(); print(router.polls(5), page.run('() => document.visibilityState'))
