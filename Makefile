@@ -24,13 +24,13 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
 
 setup: ## install all that the targets below need
-	@$(SETUP) venv apt micropython python browser kernel
+	@$(SETUP) venv apt micropython python node browser kernel
 
 test: lint test-cpython test-micropython test-pyroute2 test-browser test-vm ## everything that must pass
 
 # The namespace tests start the agent under both interpreters.
 test-cpython: ## unit, golden and namespace tests, run by CPython
-	@$(SETUP) venv apt micropython python
+	@$(SETUP) venv apt micropython python node
 	$(PYTEST)
 
 # First that each file of the agent is in the shared subset at all: it compiles and loads.
@@ -45,7 +45,7 @@ test-micropython: ## what also runs under MicroPython
 	@echo "MicroPython imports every module of the agent"
 
 test-browser: ## the LuCI application in Chromium, in front of the real agent
-	@$(SETUP) venv apt micropython browser
+	@$(SETUP) venv apt micropython node browser
 	$(PYTEST) tests/browser
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
@@ -54,12 +54,13 @@ test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 
 vm: test-vm ## the same as test-vm
 
-lint: ## style, types, shell scripts
-	@$(SETUP) venv apt
+lint: ## style, types, shell scripts, the LuCI application
+	@$(SETUP) venv apt node
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	shellcheck $(SHELL_SCRIPTS)
+	node_modules/.bin/eslint --max-warnings 0 .
 
 format: ## lay the Python files out as lint wants them
 	@$(SETUP) venv
@@ -80,9 +81,10 @@ chaos: ## everything goes wrong for SECONDS=120, with SEED=..., while a client a
 	@$(SETUP) venv apt micropython
 	$(PYTHON) tests/chaos.py $(SECONDS) "$(SEED)"
 
-manual: ## write docs/manual.md from the option table
+manual: ## write docs/manual.md and the LuCI form's options from the option table
 	@$(SETUP) venv
 	$(PYTHON) tools/manual.py
+	$(PYTHON) tools/luci_options.py
 
 picture: ## draw docs/demo.svg from a run of the demo
 	@$(SETUP) venv apt
@@ -106,5 +108,5 @@ apk: ## packages for OpenWrt 25.12 in dist/, made without its SDK
 	$(PYTHON) tools/package apk
 
 clean: ## remove all that was made here; Debian packages stay
-	rm -rf .venv .cache .tox build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis viscum.egg-info
+	rm -rf .venv .cache .tox node_modules build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis viscum.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

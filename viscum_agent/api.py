@@ -11,6 +11,7 @@ from .kernel import script
 from .loop import POLLIN, POLLOUT
 from .names import EVENT, OBJECT
 from .netifd import Follower
+from .state import PACKAGE
 from .ubus import blob
 from .ubus import status as code
 from .ubus.broker import Broker
@@ -96,6 +97,7 @@ class Bus:
             ("list", Method(self._list, (("after", blob.STRING),))),
             ("stats", Method(self._stats, PAGED)),
             ("plan", Method(self._plan, (("from", blob.INT32),))),
+            ("check", Method(self._check, (("sections", blob.ARRAY), ("from", blob.INT32)))),
             ("logs", Method(self._logs, NAME)),
             ("doctor", Method(self._doctor, ())),
             ("start", Method(self._start, NAME)),
@@ -149,19 +151,23 @@ class Bus:
         return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
 
     def _plan(self, _method, args, _request):
-        """The commands from one number on: a plan that nothing was done of yet may be longer than a message."""
         state = self._agent.fresh()
         steps = pending(state.plan, state.observed, state.keep())
-        problems = [problem_text(problem) for problem in state.problems()]
-        lines = [line for _, operations in steps for line in script.lines(operations)]
+        answer = _planned(state.problems(), steps, args)
         state.forget()
-        first = max(0, args.get("from", 0))
-        answer = {
-            "problems": report.fitting(problems, 0) if not first else [],
-            "commands": report.fitting(lines, first),
-        }
-        if first + len(answer["commands"]) < len(lines):
-            answer["next"] = first + len(answer["commands"])
+        return answer
+
+    def _check(self, _method, args, _request):
+        """The plan for the sections that the call brings, as if they were the configuration. Does nothing."""
+        from . import proposal  # only who has the form open asks that
+
+        configuration = proposal.read(args.get("sections"), PACKAGE)
+        state = self._agent.fresh()
+        plan = state.plan_of(configuration)
+        steps = pending(plan, state.observed, configuration.bad + plan.skipped)
+        answer = _planned(configuration.problems + plan.problems, steps, args)
+        answer["restarts"] = proposal.restarts(plan, self._agent.units)
+        state.forget()
         return answer
 
     def _start(self, _method, args, _request):
@@ -195,3 +201,16 @@ class Bus:
     def _bypass(self, _method, args, _request):
         for unit in self._units(args):
             unit.ask_bypass(args.get("on", True))
+
+
+def _planned(problems, steps, args):
+    """The commands from one number on: a plan that nothing was done of yet may be longer than a message."""
+    lines = [line for _, operations in steps for line in script.lines(operations)]
+    first = max(0, args.get("from", 0))
+    answer = {
+        "problems": report.fitting([problem_text(problem) for problem in problems], 0) if not first else [],
+        "commands": report.fitting(lines, first),
+    }
+    if first + len(answer["commands"]) < len(lines):
+        answer["next"] = first + len(answer["commands"])
+    return answer

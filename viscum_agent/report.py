@@ -31,6 +31,7 @@ def _row(unit, traffic, whole):
         "pid": unit.pid,
         "uptime": unit.uptime,
         "restarts": max(0, unit.starts - 1),
+        "bypass": unit.bypass_asked,
         "datapath": traffic.kind,
         "interfaces": list(service.interfaces + service.devices)[:LISTED] if service else [],
     }

@@ -167,9 +167,13 @@ def _interface(text):
 
 
 def _section(text):
-    if text == "" or not all(_is_name(c) for c in text):
+    if not is_section_name(text):
         raise ValueError()
     return text
+
+
+def is_section_name(text):
+    return text != "" and all(_is_name(c) for c in text)
 
 
 def choice(*words):

@@ -59,11 +59,15 @@ class State:
     @property
     def plan(self):
         if self._plan is None:
-            if self.features is None:
-                self.features = self._features()
-            there = facts(self.dump, self.features, self.interfaces())
-            self._plan = plan(self.configuration.services, self.configuration.settings, there, PACKAGE)
+            self._plan = self.plan_of(self.configuration)
         return self._plan
+
+    def plan_of(self, configuration):
+        """The plan for a configuration on this router as it is."""
+        if self.features is None:
+            self.features = self._features()
+        there = facts(self.dump, self.features, self.interfaces())
+        return plan(configuration.services, configuration.settings, there, PACKAGE)
 
     def interfaces(self):
         """Logical interfaces with their devices: as netifd has them, else as /etc/config/network says."""

@@ -63,6 +63,11 @@ class Unit:
         return self._asked or self._overload
 
     @property
+    def bypass_asked(self):
+        """Whether somebody wants the redirect out, whatever the state is."""
+        return bool(self._asked)
+
+    @property
     def uptime(self):
         """Seconds that the program has run."""
         return int(compat.monotonic() - self._started) if self.pid else 0

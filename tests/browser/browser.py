@@ -14,7 +14,7 @@ from lab import ROOT, ip, kill, pids_in, wait_for
 from viscum_agent import compat
 
 HERE = Path(__file__).resolve().parent
-LIBRARIES = ROOT / ".cache/browser"
+LIBRARY = ROOT / "node_modules/playwright-core"
 CHROMIUM = "/usr/bin/chromium"
 SIZE = {"width": 1200, "height": 900}
 
@@ -34,7 +34,7 @@ class Browser:
     def __enter__(self):
         ip("netns", "add", self.ns)
         ip("-n", self.ns, "link", "set", "lo", "up")
-        words = ("node", HERE / "driver.mjs", LIBRARIES, CHROMIUM, self._profile)
+        words = ("node", HERE / "driver.mjs", CHROMIUM, self._profile)
         self._driver = subprocess.Popen(
             ["nsenter", "--net=/run/netns/" + self.ns, *map(str, words)],
             stdin=subprocess.PIPE,
@@ -161,4 +161,4 @@ class Page:
 
 def there():
     """Whether all that the tests need is installed."""
-    return Path(CHROMIUM).exists() and (LIBRARIES / "node_modules/playwright-core").is_dir() and shutil.which("node")
+    return Path(CHROMIUM).exists() and LIBRARY.is_dir() and shutil.which("node")

@@ -1,6 +1,6 @@
 /* Chromium at the end of a pipe: reads one order a line, {"do": ..., "args": [...]}, and answers with one line each.
  *
- *     node driver.mjs FOLDER_WITH_NODE_MODULES CHROMIUM PROFILE
+ *     node driver.mjs CHROMIUM PROFILE
  *
  * Orders: `new` opens a page without the cookies of earlier ones, `end` closes it, `noise` is what went wrong in its code
  * and the dialogs it opened, `hide` puts another tab in front of it and `show` takes that away; all others are methods of
@@ -8,12 +8,11 @@
  */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { chromium } from 'playwright-core';
 
-const [, , folder, executable, profile] = process.argv;
-const { chromium } = createRequire(folder + '/')('playwright-core');
+const [, , executable, profile] = process.argv;
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
 	'--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
 

@@ -13,8 +13,8 @@ import pytest
 from agent import QUICK, TAKES, Agent
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
-from viscum_agent import remote
-from viscum_agent.ubus import wire
+from viscum_agent import remote, uci
+from viscum_agent.ubus import status, wire
 
 CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 
@@ -140,6 +140,72 @@ def test_a_bypass_that_was_asked_for_outlasts_a_restart_of_the_program_and_ends_
     assert served.who() == "cloud"
     served.viscum("bypass", "echo", "--off")
     served.becomes("edge")
+
+
+def sections(config):
+    """A configuration as LuCI has it of a section: what `check` takes."""
+    found = uci.parse(config.encode(), "viscum")
+    return [{".type": each.type, ".name": each.name, ".anonymous": False, **each.options} for each in found]
+
+
+def check(served, rows):
+    return remote.ask(served.socket, "check", {"sections": rows, "ubus_rpc_session": "0"})
+
+
+def test_check_tells_what_a_configuration_would_do_and_does_nothing(served):
+    before = served.filters()
+    assert check(served, sections(CONFIG)) == {"problems": [], "commands": [], "restarts": []}
+    other = sections(CONFIG.replace("dest_port 7000", "dest_port 7001"))
+    commands = check(served, other)["commands"]
+    assert any("tc filter add dev lan0" in line and ("1b59" in line or "7001" in line) for line in commands), commands
+    assert any("netns del" in line for line in check(served, [])["commands"])
+    assert served.filters() == before and served.who() == "edge"
+    assert remote.ask(served.socket, "plan")["commands"] == []
+
+
+def test_check_finds_what_the_agent_would_find_in_the_file(served):
+    rows = sections(CONFIG.replace("dest_port 7000", "dest_port 70000"))
+    (problem,) = check(served, rows)["problems"]
+    assert problem == "viscum.echo.dest_port: '70000' is not a port or a range of ports (1-65535, 5000-5010)"
+    served.reload(CONFIG.replace("dest_port 7000", "dest_port 70000"))
+    wait_for(lambda: problem in remote.ask(served.socket, "plan")["problems"], 5)
+    assert served.who() == "edge", "a service with a mistake goes on as it was"
+
+
+def test_check_names_the_programs_that_would_be_started_anew(served):
+    assert check(served, sections(CONFIG + "\toption env 'A=b'\n"))["restarts"] == ["echo"]
+    assert check(served, sections(CONFIG + "\toption health_interval 9\n"))["restarts"] == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        None,
+        ["echo"],
+        [{".type": "service"}],
+        [{".type": "service", ".name": "no name"}],
+        [{".type": "service", ".name": "one", "dest_port": 80}],
+        [{".type": "service", ".name": "one", "dest_port": [80]}],
+        [{".type": "service", ".name": "one"}, {".type": "redirect", ".name": "one"}],
+    ],
+)
+def test_check_refuses_what_no_file_could_say(served, rows):
+    with pytest.raises(status.UbusError) as caught:
+        remote.ask(served.socket, "check", {} if rows is None else {"sections": rows})
+    assert caught.value.code == status.INVALID_ARGUMENT
+    assert served.who() == "edge"
+
+
+def test_status_says_whether_a_bypass_was_asked_for_in_every_state(served):
+    def asked():
+        row = remote.ask(served.socket, "status")["services"]["echo"]
+        return row["state"], row["bypass"]
+
+    assert asked() == ("healthy", False)
+    served.viscum("bypass", "echo")
+    assert asked() == ("bypassed", True)
+    served.viscum("stop", "echo")
+    wait_for(lambda: asked() == ("disabled", True), 10)
 
 
 def test_stop_without_a_name_takes_everything_down(served):

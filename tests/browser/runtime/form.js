@@ -480,7 +480,7 @@ const Flag = AbstractValue.extend({
 
 const ListValue = AbstractValue.extend({
 	fill(node, id, value) {
-		const empty = this.optional || this.rmempty ? [E('option', { 'value': '' }, [''])] : [];
+		const empty = this.optional ? [E('option', { 'value': '' }, [''])] : [];
 		dom.content(node, E('select', {
 			'id': id,
 			'disabled': (this.readonly ?? this.map.readonly) || null

@@ -53,7 +53,7 @@ String.prototype.format = function(...args) {
 	});
 };
 
-const LuCI = (() => {
+window.LuCI = (() => {
 	/* Classes: extend(), __init__() and super(name, arguments). */
 	class Base {
 		constructor(...args) {

@@ -1,0 +1,32 @@
+'use strict';
+'require baseclass';
+'require viscum.agent as agent';
+
+/* On the overview page: how many services are in which state. */
+
+return baseclass.extend({
+	title: _('Viscum'),
+
+	/* Never fails: that would take the rest of the overview with it. */
+	load: function() {
+		return document.hidden ? Promise.resolve(this.last) : agent.status().catch((error) => error);
+	},
+
+	render: function(answer) {
+		this.last = answer;
+		if (answer == null || answer.kind === 'denied' || answer.kind === 'expired')
+			return null;
+		if (answer instanceof Error)
+			return E('em', {}, [ answer.message ]);
+		const found = Object.values(answer.services).map((service) => service.state);
+		const there = Object.keys(agent.states).filter((state) => found.includes(state));
+
+		if (!there.length)
+			return E('em', {}, [ _('There are no services.') ]);
+		return E('div', { 'class': 'viscum-overview' }, [ E('style', {}, [ agent.style ]) ].concat(there.map((state) =>
+			E('span', { 'class': 'viscum-state viscum-' + agent.states[state].mood, 'style': 'margin-right: 1.5em' }, [
+				'%d %s'.format(found.filter((each) => each === state).length, agent.states[state].word)
+			])
+		)));
+	}
+});

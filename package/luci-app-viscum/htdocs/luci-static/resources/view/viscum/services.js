@@ -1,0 +1,326 @@
+'use strict';
+'require view';
+'require form';
+'require uci';
+'require ui';
+'require rpc';
+'require viscum.agent as agent';
+'require viscum.options as options';
+'require viscum.types as types';
+
+/*
+ * Services > Viscum: the configuration. Which options there are, what they take and what they mean comes from the
+ * agent's own table (viscum/options.js); here is only where they stand and which widget each one gets.
+ *
+ * An option that has its default's value is not written, and one that means the same as before is left as it is: a file
+ * written by hand stays as its author likes it.
+ */
+
+const callInterfaces = rpc.declare({ object: 'network.interface', method: 'dump', expect: { 'interface': [] } });
+const callDevices = rpc.declare({ object: 'network.device', method: 'status', expect: { '': {} } });
+const callRead = rpc.declare({ object: 'file', method: 'read', params: [ 'path' ], expect: { data: '' } });
+
+const TABS = [
+	[ 'general', _('General'),
+		[ 'enabled', 'command', 'interface', 'device', 'proto', 'dest_ip', 'dest_port' ] ],
+	[ 'match', _('Match'),
+		[ 'family', 'src_ip', 'target_port' ] ],
+	[ 'program', _('Program'),
+		[ 'user', 'group', 'workdir', 'env', 'start_timeout', 'term_timeout',
+			'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
+	[ 'health', _('Health'),
+		[ 'healthcheck', 'health_port', 'health_command', 'health_interval', 'health_timeout', 'health_rise',
+			'health_fall' ] ],
+	/* and whatever is in no other one */
+	[ 'more', _('Datapath'), [] ]
+];
+const COLUMNS = {
+	service: [ 'enabled', 'command', 'interface', 'dest_ip', 'dest_port' ],
+	redirect: [ 'service', 'proto', 'dest_ip', 'dest_port' ]
+};
+
+/* The text as HTML, with what is between backquotes as code: descriptions are HTML. */
+function asHtml(text) {
+	return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;')
+		.replace(/`([^`]*)`/g, '<code>$1</code>');
+}
+
+/* What is configured, as the option's widget takes it; null for what is not. */
+function shown(option, raw) {
+	if (raw == null)
+		return null;
+	if (option.type === 'bool')
+		return types.isOn(raw) ? '1' : '0';
+	if (option.type === 'command')
+		return Array.isArray(raw) ? types.joined(raw) : raw;
+	if (option.many && !Array.isArray(raw))
+		return option.type === 'variable' ? [ raw ] : L.toArray(raw);
+	return raw;
+}
+
+function isSame(option, one, other) {
+	return one != null && JSON.stringify(shown(option, one)) === JSON.stringify(shown(option, other));
+}
+
+function widgetOf(option) {
+	if (option.type === 'bool')
+		return form.Flag;
+	if (option.type === 'command')
+		return form.Value;
+	if (option.many)
+		return form.DynamicList;
+	return option.type === 'choice' ? form.ListValue : form.Value;
+}
+
+/* `suggestions`, by the names of options: what there is on this router to choose from. */
+function dress(field, option, suggestions) {
+	const fallback = option.fallback;
+
+	field.rmempty = option.type !== 'bool';
+	if (option.type === 'bool' || option.type === 'choice' && !option.many)
+		field.default = fallback;
+	else if (fallback.length)
+		field.placeholder = option.many ? fallback.join(' ') : fallback;
+	if (option.type === 'choice' && !option.many && fallback === '')
+		field.value('', _('unset'));
+	for (const word of option.words || suggestions[option.name] || [])
+		field.value(word);
+	field.load = function(section) {
+		return shown(option, uci.get('viscum', section, option.name));
+	};
+	field.write = function(section, value) {
+		const stored = uci.get('viscum', section, option.name);
+
+		if (!isSame(option, stored != null ? stored : fallback, value))
+			uci.set('viscum', section, option.name, value);
+	};
+	field.validate = function(_section, value) {
+		for (const text of Array.isArray(value) ? value : [ value ]) {
+			const verdict = types.check(option, text);
+			if (verdict !== true)
+				return verdict;
+		}
+		return true;
+	};
+}
+
+/* Puts the options of a section's type into it, in tabs where the table has any. */
+function fill(section, table, suggestions, tabs, columns) {
+	for (const [ name, title ] of tabs || [])
+		section.tab(name, title);
+	for (const option of inOrder(table, tabs)) {
+		const words = [ widgetOf(option), option.name, option.title, asHtml(option.help) ];
+		const field = tabs ? section.taboption(tabOf(option, tabs), ...words) : section.option(...words);
+
+		dress(field, option, suggestions);
+		if (columns)
+			field.modalonly = columns.includes(option.name) ? null : true;
+		if (columns && option.name === 'enabled')
+			field.editable = true;
+		if (columns && option.name === 'interface')
+			field.textvalue = sources;
+	}
+}
+
+function tabOf(option, tabs) {
+	const found = tabs.find((tab) => tab[2].includes(option.name)) || tabs[tabs.length - 1];
+	return found[0];
+}
+
+/* The table sorted as the tabs name its options; those that none names stay behind, in their own order. */
+function inOrder(table, tabs) {
+	const names = (tabs || []).flatMap((tab) => tab[2]);
+	const place = (option) => names.includes(option.name) ? names.indexOf(option.name) : names.length;
+
+	return table.slice().sort((one, other) => place(one) - place(other));
+}
+
+/* Where a service's traffic comes from, in a cell: networks and devices. */
+function sources(section) {
+	const found = [ 'interface', 'device' ].flatMap((name) => L.toArray(uci.get('viscum', section, name)));
+
+	return found.length ? E('span', {}, [ found.join(' ') ]) : null;
+}
+
+function freeName(name) {
+	const stem = name.slice(0, options.longestName - 4).replace(/_[0-9]+$/, '');
+	let number = 2;
+
+	while (uci.get('viscum', '%s_%d'.format(stem, number)) != null)
+		number++;
+	return '%s_%d'.format(stem, number);
+}
+
+const ServiceSection = form.GridSection.extend({
+	handleAdd: function(ev, name) {
+		if (name != null && name.length > options.longestName) {
+			ui.addNotification(null, E('p', {}, [
+				_('A name has at most %d characters.').format(options.longestName)
+			]), 'danger');
+			return Promise.resolve();
+		}
+		return this.super('handleAdd', [ ev, name ]);
+	},
+
+	renderRowActions: function(section) {
+		const cell = this.super('renderRowActions', [ section ]);
+
+		(cell.lastElementChild || cell).append(' ', E('button', {
+			'class': 'btn cbi-button cbi-button-neutral viscum-clone',
+			'title': _('Add a copy of this service, disabled'),
+			'click': ui.createHandlerFn(this, 'handleCopy', section),
+			'disabled': this.map.readonly || null
+		}, [ _('Clone') ]));
+		return cell;
+	},
+
+	/* The copy is disabled: two services can't take over the same traffic. */
+	handleCopy: function(section) {
+		const values = uci.get('viscum', section);
+		const copy = uci.add('viscum', 'service', freeName(section));
+
+		for (const name in values)
+			if (!name.startsWith('.'))
+				uci.set('viscum', copy, name, values[name]);
+		uci.set('viscum', copy, 'enabled', '0');
+		return this.map.save(null, true);
+	}
+});
+
+/* The configuration as it is in the browser now, as `check` takes it. uci.sections() also has options that were
+ * removed, uci.get() knows. */
+function sections() {
+	return uci.sections('viscum').map(function(section) {
+		const name = section['.name'];
+		const row = { '.name': name, '.type': section['.type'] };
+
+		for (const key of Object.keys(section).filter((each) => !each.startsWith('.'))) {
+			const value = uci.get('viscum', name, key);
+			if (value != null)
+				row[key] = value;
+		}
+		return row;
+	});
+}
+
+function paragraphs(title, texts) {
+	return texts.length ? [ E('h5', {}, [ title ]), E('ul', {}, texts.map((text) => E('li', {}, [ text ]))) ] : [];
+}
+
+/* What an answer of `check` says, as nodes. */
+function planned(answer) {
+	const nodes = [
+		...paragraphs(_('Problems: a service with one is not changed, or does not start'), answer.problems),
+		...paragraphs(_('Programs that are started anew, because their settings change'), answer.restarts)
+	];
+
+	if (answer.commands.length)
+		nodes.push(E('h5', {}, [ _('What will be done, as the commands that a person would type') ]),
+			E('pre', { 'class': 'viscum-plan', 'style': 'max-height: 20em; overflow: auto' },
+				[ answer.commands.join('\n') ]));
+	else
+		nodes.push(E('p', { 'class': 'viscum-plan' }, [ _('Nothing changes in the kernel.') ]));
+	return nodes;
+}
+
+/* Shows the plan; `apply` is what the button behind it does, none for a mere look. */
+function showPlan(apply) {
+	return agent.check(sections()).then(planned, function(error) {
+		return [ E('p', { 'class': 'alert-message warning' }, [
+			_('What this would do can not be told beforehand: %s').format(error.message)
+		]) ];
+	}).then(function(nodes) {
+		const buttons = [ E('button', { 'class': 'btn cbi-button', 'click': ui.hideModal },
+			[ apply ? _('Cancel') : _('Dismiss') ]) ];
+
+		if (apply)
+			buttons.push(' ', E('button', {
+				'class': 'btn cbi-button cbi-button-apply important viscum-apply',
+				'click': function() { ui.hideModal(); apply(); }
+			}, [ _('Apply') ]));
+		ui.showModal(_('Plan'), nodes.concat([ E('div', { 'class': 'right' }, buttons) ]));
+	});
+}
+
+function names(text) {
+	return text.split('\n').map((line) => line.split(':')[0]).filter((name) => name !== '');
+}
+
+return view.extend({
+	/* What can't be had is no suggestion, and everything can still be typed. */
+	load: function() {
+		return Promise.all([
+			uci.load('viscum'),
+			L.resolveDefault(callInterfaces(), []),
+			L.resolveDefault(callDevices(), {}),
+			L.resolveDefault(callRead('/etc/passwd'), ''),
+			L.resolveDefault(callRead('/etc/group'), '')
+		]);
+	},
+
+	render: function([ , interfaces, devices, users, groups ]) {
+		const suggestions = {
+			'interface': interfaces.map((each) => each.interface).filter((name) => name !== 'loopback')
+				.concat([ '@wifi' ]),
+			device: Object.keys(devices).filter((name) => name !== 'lo').sort(),
+			user: names(users),
+			group: names(groups),
+			service: uci.sections('viscum', 'service').map((each) => each['.name'])
+		};
+		const map = this.map = new form.Map('viscum', _('Viscum'),
+			_('Programs that answer cloud traffic right on this router. While one is not healthy, clients reach the cloud.'));
+
+		this.addServices(map, suggestions);
+		this.addRedirects(map, suggestions);
+		this.addGlobals(map, suggestions);
+		return map.render().then((nodes) => E([], [ nodes, this.renderPreview() ]));
+	},
+
+	addServices: function(map, suggestions) {
+		const section = map.section(ServiceSection, 'service', _('Services'));
+
+		section.addremove = true;
+		section.anonymous = false;
+		section.nodescriptions = true;
+		section.modaltitle = (name) => _('Service') + ': ' + name;
+		fill(section, options.service, suggestions, TABS, COLUMNS.service);
+	},
+
+	addRedirects: function(map, suggestions) {
+		const section = map.section(form.GridSection, 'redirect', _('Further matches'),
+			_('More traffic that a service takes over, beside what its own section says.'));
+
+		section.addremove = true;
+		section.anonymous = true;
+		section.nodescriptions = true;
+		section.modaltitle = () => _('Further match');
+		fill(section, options.redirect, suggestions, null, COLUMNS.redirect);
+	},
+
+	/* The first section counts; one is made where a file has none. */
+	addGlobals: function(map, suggestions) {
+		const there = uci.sections('viscum', 'globals')[0];
+		const name = there ? there['.name'] : uci.add('viscum', 'globals', 'globals');
+		const section = map.section(form.NamedSection, name, 'globals', _('For all services'));
+
+		fill(section, options.globals, suggestions);
+	},
+
+	renderPreview: function() {
+		if (L.hasViewPermission() === false)
+			return E([]);
+		return E('p', {}, [ E('button', {
+			'class': 'btn cbi-button cbi-button-neutral viscum-preview',
+			'click': ui.createHandlerFn(this, function() {
+				return this.map.parse().then(() => showPlan(), function(error) {
+					ui.addNotification(null, E('p', {}, [ error.message ]), 'danger');
+				});
+			})
+		}, [ _('Show plan') ]) ]);
+	},
+
+	/* The agent says what would happen before it does. */
+	handleSaveApply: function(ev, mode) {
+		return this.handleSave(ev).then(() => showPlan(() => ui.changes.apply(mode == '0')));
+	}
+});

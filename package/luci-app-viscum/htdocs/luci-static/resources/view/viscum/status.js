@@ -1,0 +1,352 @@
+'use strict';
+'require view';
+'require dom';
+'require poll';
+'require ui';
+'require viscum.agent as agent';
+'require viscum.chart as chart';
+
+/*
+ * Status > Viscum: what each service does now.
+ *
+ * The table is made once and its cells are changed where they differ, so nothing flickers and a button stays where it
+ * is. All that comes from the agent becomes text nodes, never HTML.
+ *
+ * What the page costs the agent: one `status` every two seconds; `logs` only while that part is open; `doctor` only when
+ * asked for. A tab in the background asks nothing, and with the page LuCI's poll goes too.
+ */
+
+const EVERY = 2; /* seconds */
+const LOGS_EVERY = 2; /* polls */
+const SETTLES = 15; /* seconds that a button waits for what it began */
+
+const STYLE = [
+	'.viscum-curve { display: block; max-width: 100% }',
+	'.viscum-stale { opacity: .5 }',
+	'.viscum-minor { opacity: .75; font-size: 90%; overflow-wrap: anywhere }',
+	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
+	'.viscum-number { font-variant-numeric: tabular-nums }',
+	'.viscum-log, .viscum-mend { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
+	'.viscum-panel > summary { cursor: pointer; font-size: 120%; margin: .5em 0 }',
+	'@media (max-width: 600px) { .viscum-curve { width: 100% } }'
+].join('\n');
+
+const SEVERITIES = {
+	error: { word: _('Error'), mood: 'bad' },
+	warning: { word: _('Warning'), mood: 'fair' },
+	note: { word: _('Note'), mood: 'busy' },
+	ok: { word: _('In order'), mood: 'good' }
+};
+
+/* A text that can be changed. Nothing is touched where it stays the same. */
+function Text(name, classes) {
+	this.node = E('span', { 'data-name': name, 'class': classes || null }, [ '' ]);
+}
+
+Text.prototype.set = function(text) {
+	if (this.node.textContent !== String(text))
+		this.node.textContent = text;
+};
+
+function duration(seconds) {
+	const days = Math.floor(seconds / 86400), hours = Math.floor(seconds / 3600) % 24;
+	const minutes = Math.floor(seconds / 60) % 60;
+
+	if (days)
+		return '%dd %dh'.format(days, hours);
+	if (hours)
+		return '%dh %dm'.format(hours, minutes);
+	return minutes ? '%dm %ds'.format(minutes, seconds % 60) : '%ds'.format(seconds);
+}
+
+function volume(bytes) {
+	const units = [ 'B', 'KiB', 'MiB', 'GiB', 'TiB' ];
+	let i = 0;
+
+	for (; bytes >= 1024 && i < units.length - 1; i++)
+		bytes /= 1024;
+	return '%s %s'.format(i ? bytes.toFixed(1) : bytes, units[i]);
+}
+
+/* The agent shortens long lists where all services are asked for, and says how many they hold. */
+function listed(row, key) {
+	const more = row[key + '_count'] ? [ '(%d)'.format(row[key + '_count']) ] : [];
+
+	return (row[key] || []).concat(more).join(', ');
+}
+
+/* One service: a row of the table that is made once. */
+function Row(name, page) {
+	this.name = name;
+	this.page = page;
+	this.curve = chart.curve();
+	this.texts = {};
+	this.buttons = {};
+	this.node = E('tr', { 'class': 'tr', 'data-service': name }, [
+		this.cell(_('Service'), [ E('strong', {}, [ name ]) ]),
+		this.cell(_('State'), [ this.text('state', 'viscum-state'), this.minor('reason') ]),
+		this.cell(_('Takes over'), [ this.text('takes') ]),
+		this.cell(_('From'), [ this.text('interfaces'), this.minor('devices') ]),
+		this.cell(_('Datapath'), [ this.text('datapath') ]),
+		this.cell(_('Program'), [ this.text('uptime', 'viscum-number'), this.minor('restarts') ]),
+		this.cell(_('Traffic'), [ this.text('bytes', 'viscum-number'), this.minor('packets') ]),
+		this.cell(_('Connections'), [ this.text('connections', 'viscum-number') ]),
+		this.cell(_('Throughput'), [ this.text('rate', 'viscum-number'), this.curve.node ]),
+		this.cell('', [ E('div', { 'class': 'viscum-actions' }, this.actions()) ])
+	]);
+}
+
+Row.prototype = {
+	cell: function(title, children) {
+		return E('td', { 'class': 'td', 'data-title': title || null }, children);
+	},
+
+	text: function(name, classes) {
+		this.texts[name] = new Text(name, classes);
+		return this.texts[name].node;
+	},
+
+	minor: function(name) {
+		return E('div', { 'class': 'viscum-minor' }, [ this.text(name) ]);
+	},
+
+	actions: function() {
+		if (!this.page.mayAct)
+			return [];
+		return [
+			this.button('start', _('Start'), 'positive', () => agent.order('start', this.name)),
+			this.button('restart', _('Restart'), 'action', () => agent.order('restart', this.name)),
+			this.button('bypass', _('Bypass'), 'neutral', () => agent.bypass(this.name, !this.data.bypass)),
+			this.button('stop', _('Stop'), 'negative', () => agent.order('stop', this.name))
+		];
+	},
+
+	/* LuCI shows a spinner on the button until the promise is settled. */
+	button: function(verb, title, kind, act) {
+		const node = E('button', {
+			'class': 'btn cbi-button cbi-button-' + kind,
+			'data-action': verb,
+			'click': ui.createHandlerFn(this, function() {
+				return act().then(() => this.page.settle(this.name)).catch((error) => {
+					ui.addNotification(null, E('p', {}, [ '%s: %s: %s'.format(this.name, title, error.message) ]),
+						'danger');
+				});
+			})
+		}, [ title ]);
+
+		this.buttons[verb] = node;
+		return node;
+	},
+
+	update: function(data, now) {
+		const state = agent.states[data.state] || { word: data.state, mood: 'off' };
+		const set = (name, text) => this.texts[name].set(text);
+
+		this.data = data;
+		set('state', state.word);
+		this.mood(state.mood);
+		set('reason', data.reason || '');
+		set('takes', listed(data, 'takes'));
+		set('interfaces', (data.interfaces || []).join(', '));
+		set('devices', listed(data, 'from'));
+		set('datapath', data.datapath || '-');
+		set('uptime', data.pid ? duration(data.uptime) : '-');
+		set('restarts', data.restarts ? _('%d restarts').format(data.restarts) : '');
+		set('bytes', volume(data.bytes));
+		set('packets', _('%d packets').format(data.packets));
+		set('connections', data.connections);
+		set('rate', chart.rate(this.curve.add(data.bytes, now)));
+		this.offer(data);
+	},
+
+	mood: function(mood) {
+		const classes = 'viscum-state viscum-' + mood;
+
+		if (this.texts.state.node.className !== classes)
+			this.texts.state.node.className = classes;
+	},
+
+	/* Only what can be done now can be pressed; a button that is at work stays with its spinner. */
+	offer: function(data) {
+		const off = [ 'disabled', 'failed', 'backoff' ].includes(data.state);
+
+		this.enable('start', off);
+		this.enable('restart', data.pid > 0);
+		this.enable('stop', data.state !== 'disabled' && data.state !== 'stopping');
+		this.enable('bypass', data.bypass || data.pid > 0);
+		if (this.buttons.bypass && !this.buttons.bypass.classList.contains('spinning'))
+			this.buttons.bypass.textContent = data.bypass ? _('End bypass') : _('Bypass');
+	},
+
+	enable: function(verb, on) {
+		const node = this.buttons[verb];
+
+		if (node && !node.classList.contains('spinning') && node.disabled === on)
+			node.disabled = !on;
+	}
+};
+
+return view.extend({
+	load: function() {
+		return this.ask();
+	},
+
+	/* The services, or the failure: the page is shown in both cases. */
+	ask: function() {
+		return agent.status().catch((error) => error);
+	},
+
+	render: function(answer) {
+		this.mayAct = L.hasViewPermission() !== false;
+		this.rows = new Map();
+		this.polls = 0;
+		this.trouble = E('div', { 'class': 'alert-message warning', 'role': 'status', 'style': 'display: none' });
+		this.empty = E('tr', { 'class': 'tr placeholder' }, [ E('td', { 'class': 'td' }, [
+			E('em', {}, [ _('There are no services. They are added in Services > Viscum.') ])
+		]) ]);
+		this.table = this.renderTable();
+		this.show(answer);
+		poll.add(() => document.hidden ? Promise.resolve() : this.refresh(), EVERY);
+		return E([], [
+			E('style', {}, [ agent.style + '\n' + STYLE ]),
+			E('h2', {}, [ _('Viscum') ]),
+			this.trouble,
+			E('div', { 'class': 'cbi-section' }, [ this.table ]),
+			this.renderLog(),
+			this.renderDoctor()
+		]);
+	},
+
+	renderTable: function() {
+		const titles = [ _('Service'), _('State'), _('Takes over'), _('From'), _('Datapath'), _('Program'), _('Traffic'),
+			_('Connections'), _('Throughput'), '' ];
+
+		return E('table', { 'class': 'table', 'id': 'viscum-services' }, [
+			E('tr', { 'class': 'tr table-titles' }, titles.map((title) => E('th', { 'class': 'th' }, [ title ])))
+		]);
+	},
+
+	refresh: function() {
+		this.polls++;
+		return Promise.all([
+			this.ask().then((answer) => this.show(answer)),
+			this.log.open && this.polls % LOGS_EVERY === 0 ? this.refreshLog() : null
+		]);
+	},
+
+	show: function(answer) {
+		const failed = answer instanceof Error;
+
+		this.say(failed ? answer : null);
+		if (failed)
+			return;
+		const now = Date.now() / 1000;
+		for (const name of [ ...this.rows.keys() ].filter((known) => !(known in answer.services)))
+			this.remove(name);
+		let before = this.table.firstElementChild;
+		for (const name of Object.keys(answer.services).sort()) {
+			const row = this.rows.get(name) || this.add(name);
+			if (before.nextElementSibling !== row.node)
+				before.after(row.node);
+			before = row.node;
+			row.update(answer.services[name], now);
+		}
+		if (this.rows.size === 0)
+			this.table.append(this.empty);
+		else
+			this.empty.remove();
+	},
+
+	add: function(name) {
+		const row = new Row(name, this);
+
+		this.rows.set(name, row);
+		return row;
+	},
+
+	remove: function(name) {
+		this.rows.get(name).node.remove();
+		this.rows.delete(name);
+	},
+
+	/* Says why what is shown is old; the next answer takes it back. */
+	say: function(error) {
+		this.table.classList.toggle('viscum-stale', error != null);
+		this.trouble.style.display = error ? '' : 'none';
+		if (error == null || this.trouble.textContent === error.message)
+			return;
+		this.trouble.dataset.kind = error.kind;
+		dom.content(this.trouble, [ error.message ]);
+		if (error.kind === 'expired' || error.kind === 'denied')
+			this.trouble.append(' ', E('button', { 'class': 'btn', 'click': () => window.location.reload() },
+				[ _('Log in…') ]));
+	},
+
+	/* Looks until a service has left the states in between, so that the button that began it shows it is at work. */
+	settle: function(name, since) {
+		const began = since || Date.now();
+
+		return new Promise((done) => window.setTimeout(done, 400)).then(() => this.refresh()).then(() => {
+			const row = this.rows.get(name);
+			const busy = row && agent.states[row.data.state] && agent.states[row.data.state].mood === 'busy';
+			return busy && Date.now() - began < 1000 * SETTLES ? this.settle(name, began) : null;
+		});
+	},
+
+	renderLog: function() {
+		this.lines = E('pre', { 'class': 'viscum-log', 'id': 'viscum-log' }, [ '' ]);
+		this.log = E('details', {
+			'class': 'cbi-section viscum-panel',
+			'toggle': () => this.log.open ? this.refreshLog() : null
+		}, [ E('summary', {}, [ _('Log') ]), this.lines ]);
+		return this.log;
+	},
+
+	refreshLog: function() {
+		return agent.logs().then((lines) => lines.map((line) => '%s  %s'.format(
+			new Date(1000 * line.time).toLocaleString(), line.text)).reverse().join('\n') || _('Nothing was said yet.')
+		).catch((error) => error.message).then((text) => {
+			if (this.lines.textContent !== text)
+				this.lines.textContent = text;
+		});
+	},
+
+	renderDoctor: function() {
+		this.findings = E('div', { 'id': 'viscum-findings' });
+		return E('details', { 'class': 'cbi-section viscum-panel' }, [
+			E('summary', {}, [ _('Doctor') ]),
+			E('p', {}, [ _('What on this router helps or hinders which service, and the command that mends it.') ]),
+			E('button', {
+				'class': 'btn cbi-button cbi-button-action',
+				'data-action': 'doctor',
+				'click': ui.createHandlerFn(this, 'examine')
+			}, [ _('Examine') ]),
+			this.findings
+		]);
+	},
+
+	examine: function() {
+		return agent.doctor().then(
+			(findings) => dom.content(this.findings, findings.map((each) => this.renderFinding(each))),
+			(error) => dom.content(this.findings, [ E('p', { 'class': 'alert-message warning' }, [ error.message ]) ])
+		);
+	},
+
+	renderFinding: function(finding) {
+		const severity = SEVERITIES[finding.severity] || { word: finding.severity, mood: 'off' };
+		const means = [ (finding.services || []).join(', '), finding.means ].filter((text) => text).join(': ');
+
+		return E('div', { 'class': 'viscum-finding', 'data-finding': finding.id, 'style': 'margin: .75em 0' }, [
+			E('div', {}, [
+				E('span', { 'class': 'viscum-state viscum-' + severity.mood }, [ severity.word ]),
+				' ', E('strong', {}, [ finding.id ]), ' ', E('span', {}, [ finding.found ])
+			]),
+			means ? E('div', {}, [ means ]) : '',
+			finding.mend ? E('pre', { 'class': 'viscum-mend' }, [ finding.mend ]) : ''
+		]);
+	},
+
+	handleSave: null,
+	handleSaveApply: null,
+	handleReset: null
+});

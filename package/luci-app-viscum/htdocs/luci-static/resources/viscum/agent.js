@@ -1,0 +1,153 @@
+'use strict';
+'require baseclass';
+'require rpc';
+
+/*
+ * The agent as the pages ask it: the ubus object `viscum`, and what its failures mean in words.
+ *
+ * Why a call failed has to be known in full, so rpc's own `reject` and `expect` are not used: a refusal comes with a
+ * message of the agent, which `reject` would replace by the name of a status code.
+ */
+
+/* Of a status answer's pages; each has 500 services. */
+const MOST_PAGES = 20;
+/* Bytes of one request, of the 64 KiB that uhttpd takes (UH_UBUS_MAX_POST_SIZE); the rest is for its frame. */
+const LARGEST_REQUEST = 60000;
+
+function declare(method, params) {
+	return rpc.declare({ object: 'viscum', method: method, params: params });
+}
+
+const calls = {
+	status: declare('status', [ 'after' ]),
+	plan: declare('plan', [ 'from' ]),
+	check: declare('check', [ 'sections', 'from' ]),
+	logs: declare('logs', [ 'name' ]),
+	doctor: declare('doctor'),
+	start: declare('start', [ 'name' ]),
+	stop: declare('stop', [ 'name' ]),
+	restart: declare('restart', [ 'name' ]),
+	bypass: declare('bypass', [ 'name', 'on' ])
+};
+
+/* In the order of rpc.getStatusText, for statuses that the agent can answer with and that need other words. */
+const STATUSES = {
+	3: _('This version of the agent does not know this call.'),
+	4: _('The agent does not know this service.'),
+	6: _('Access denied.'),
+	7: _('The agent did not answer in time.'),
+	10: _('The connection to the agent was lost.')
+};
+
+/* An error that says what is the matter, and of which kind: 'gone' (no agent), 'denied', 'expired', 'refused' (by the
+ * agent), 'network'. */
+function failure(kind, text) {
+	const error = new Error(text);
+	error.kind = kind;
+	return error;
+}
+
+/* What rpc.js rejects with, as a failure. It appends a stack trace to its messages. */
+function translated(error) {
+	const text = String(error.message || error).split('\n')[0];
+
+	if (error.kind)
+		return error;
+	if (error.name === 'SessionError')
+		return failure('expired', _('The session has expired: log in again.'));
+	if (/-32000|Object not found/.test(text))
+		return failure('gone', _('The agent does not run.'));
+	if (/-3200[12]|Access denied|Session not found/.test(text))
+		return failure('denied', _('Access denied: the session has expired, or this account may not do that.'));
+	return failure('network', _('The router did not answer: %s').format(text));
+}
+
+/* The answer to a call, or a failure. An answer without data is the number 0. */
+function ask(method, ...args) {
+	return calls[method](...args).then(function(answer) {
+		if (answer === 0 || answer == null)
+			return {};
+		if (typeof(answer) === 'object' && typeof(answer.message) !== 'string')
+			return answer;
+		const text = (typeof(answer) === 'object') ? answer.message : STATUSES[answer];
+		throw failure(answer === 6 ? 'denied' : 'refused', text || _('The agent refused: %s').format(answer));
+	}).catch(function(error) {
+		throw translated(error);
+	});
+}
+
+/* An answer that may be too long for one message: `ask(next)` for the rest, until there is none. */
+function pages(askOne, collect, left) {
+	return askOne().then(function following(answer) {
+		collect(answer);
+		if (answer.next == null || --left <= 0)
+			return answer;
+		return askOne(answer.next).then(following);
+	});
+}
+
+return baseclass.extend({
+	/* { version, services: { NAME: row } } */
+	status: function() {
+		const services = {};
+
+		return pages((after) => ask('status', after), (answer) => Object.assign(services, answer.services), MOST_PAGES)
+			.then((answer) => ({ version: answer.version, services: services }));
+	},
+
+	/* What the sections would do if they were the configuration: { problems, restarts, commands }. */
+	check: function(sections) {
+		const commands = [];
+		let first;
+
+		if (JSON.stringify(sections).length > LARGEST_REQUEST)
+			return Promise.reject(failure('refused', _('The configuration is too large to be looked at beforehand.')));
+
+		return pages(
+			(from) => ask('check', sections, from),
+			(answer) => { first = first || answer; commands.push(...(answer.commands || [])); },
+			MOST_PAGES
+		).then(() => ({ problems: first.problems || [], restarts: first.restarts || [], commands: commands }));
+	},
+
+	logs: function(name) {
+		return ask('logs', name || undefined).then((answer) => answer.lines || []);
+	},
+
+	doctor: function() {
+		return ask('doctor').then((answer) => answer.findings || []);
+	},
+
+	/* verb: start, stop, restart */
+	order: function(verb, name) {
+		return ask(verb, name);
+	},
+
+	bypass: function(name, on) {
+		return ask('bypass', name, on);
+	},
+
+	/* The states in the order of a service's life, and the colour and words of each. */
+	states: {
+		healthy: { word: _('healthy'), mood: 'good' },
+		starting: { word: _('starting'), mood: 'busy' },
+		stopping: { word: _('stopping'), mood: 'busy' },
+		bypassed: { word: _('bypassed'), mood: 'fair' },
+		waiting: { word: _('waiting'), mood: 'fair' },
+		backoff: { word: _('restarts soon'), mood: 'fair' },
+		failed: { word: _('failed'), mood: 'bad' },
+		disabled: { word: _('disabled'), mood: 'off' }
+	},
+
+	/* Colours of a mood: those of the theme where it has some, else of middle lightness, to be seen on any ground. */
+	style: [
+		'.viscum-good { --mood: var(--success-color-high, var(--success-color, var(--success, #2e9b57))) }',
+		'.viscum-busy { --mood: var(--primary-color-high, var(--primary, #3d84d6)) }',
+		'.viscum-fair { --mood: var(--warn-color-high, var(--warning-color, var(--warning, #c98a12))) }',
+		'.viscum-bad { --mood: var(--error-color-high, var(--error-color, var(--danger, #d64545))) }',
+		'.viscum-off { --mood: #8a8a8a }',
+		'.viscum-state::before { content: ""; display: inline-block; width: .7em; height: .7em; margin-right: .45em;',
+		'border-radius: 50%; background: var(--mood, currentColor) }',
+		'.viscum-state { white-space: nowrap }'
+	].join('\n')
+});

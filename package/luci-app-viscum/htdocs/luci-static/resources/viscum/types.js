@@ -1,0 +1,207 @@
+'use strict';
+'require baseclass';
+
+/*
+ * The types of the agent's options (viscum_agent/schema.py), to say at once what is wrong with a value.
+ *
+ * A value passes here if and only if it passes there: the tests put the same values to both. What takes two options to
+ * judge is the agent's alone (agent.check).
+ */
+
+/* The value is wrong, and the text says how; where it does not, what the option takes says it. */
+function Refused(text) {
+	this.text = text;
+}
+
+function refuse(text) {
+	throw new Refused(text);
+}
+
+function bytesOf4(text) {
+	const words = text.split('.');
+
+	if (words.length !== 4 || !words.every((word) => /^(0|[1-9][0-9]{0,2})$/.test(word) && +word <= 255))
+		refuse();
+	return words.map(Number);
+}
+
+/* The bytes of one side of `::`, or of all of an address. */
+function bytesOfGroups(text, mayEndIn4) {
+	const bytes = [];
+	const groups = text === '' ? [] : text.split(':');
+
+	groups.forEach(function(group, i) {
+		if (mayEndIn4 && i === groups.length - 1 && group.includes('.'))
+			bytes.push(...bytesOf4(group));
+		else if (/^[0-9a-fA-F]{1,4}$/.test(group))
+			bytes.push(parseInt(group, 16) >> 8, parseInt(group, 16) & 255);
+		else
+			refuse();
+	});
+	return bytes;
+}
+
+function bytesOf6(text) {
+	const halves = text.split('::');
+	const head = bytesOfGroups(halves[0], halves.length === 1);
+
+	if (halves.length === 1)
+		return head.length === 16 ? head : refuse();
+
+	const tail = bytesOfGroups(halves[1], true);
+	/* `::` is at least one group. */
+	if (halves.length > 2 || head.length + tail.length > 14)
+		refuse();
+	return head.concat(Array(16 - head.length - tail.length).fill(0), tail);
+}
+
+function bytesOf(text) {
+	return text.includes(':') ? bytesOf6(text) : bytesOf4(text);
+}
+
+/* The first bits of two addresses of one family are the same. */
+function sameBits(one, other, length) {
+	for (let bit = 0; bit < length; bit++)
+		if ((one[bit >> 3] ^ other[bit >> 3]) & (128 >> (bit & 7)))
+			return false;
+	return true;
+}
+
+function prefixOf(text) {
+	const at = text.indexOf('/');
+	const bytes = bytesOf(at < 0 ? text : text.slice(0, at));
+	const whole = 8 * bytes.length;
+	let length = whole;
+
+	if (at >= 0) {
+		const word = text.slice(at + 1);
+		if (!/^[0-9]{1,3}$/.test(word) || +word > whole)
+			refuse(_('A prefix length goes from 0 to %d.').format(whole));
+		length = +word;
+	}
+	if (bytes.some((byte, i) => byte & 255 >> Math.min(8, Math.max(0, length - 8 * i))))
+		refuse(_('It has bits set past its length.'));
+	return { bytes: bytes, length: length };
+}
+
+function overlaps(one, other) {
+	return one.bytes.length === other.bytes.length &&
+		sameBits(one.bytes, other.bytes, Math.min(one.length, other.length));
+}
+
+function integer(text, low, high) {
+	if (!/^[0-9]{1,10}$/.test(text) || +text < low || +text > high)
+		refuse();
+	return +text;
+}
+
+function match(expression) {
+	return (text) => expression.test(text) || refuse();
+}
+
+const DEVICE = /^[A-Za-z0-9_.@+,=%#*?-]{1,15}$/;
+
+const types = {
+	bool: match(/^(1|on|true|yes|enabled|0|off|false|no|disabled)$/),
+	text: (text) => text !== '' || refuse(),
+	/* A text that is a command line: its quotes have to be closed. */
+	command: (text) => words(text) != null || refuse(_('A quote is not closed.')),
+	choice: (text, option) => option.words.includes(text) || refuse(),
+	number: (text, option) => integer(text, option.low, option.high),
+	port: (text) => integer(text, 1, 65535),
+	ports: function(text) {
+		const at = text.indexOf('-');
+		const low = integer(at < 0 ? text : text.slice(0, at), 1, 65535);
+
+		if (at >= 0 && integer(text.slice(at + 1), 1, 65535) < low)
+			refuse(_('The range runs backwards.'));
+	},
+	prefix: prefixOf,
+	destination: function(text, option) {
+		const prefix = prefixOf(text);
+
+		if (prefix.length === 0)
+			refuse(_('That is any address: leave the option out for that, and name ports.'));
+		for (const [ never, reason ] of option.never)
+			if (overlaps(prefixOf(never), prefix))
+				refuse(_('It cannot be redirected: %s is %s.').format(never, reason));
+	},
+	pool: function(text, option) {
+		const prefix = prefixOf(text);
+		const [ shortest, longest ] = prefix.bytes.length === 4 ? [ 14, 28 ] : [ 16, 110 ];
+
+		if (prefix.length < shortest || prefix.length > longest)
+			refuse(_('Its length has to be from %d to %d.').format(shortest, longest));
+		for (const never of option.never)
+			if (overlaps(prefixOf(never), prefix))
+				refuse(_('No device has addresses of %s: take a private prefix.').format(never));
+	},
+	variable: match(/^[A-Za-z_][A-Za-z0-9_]*=/),
+	account: match(/^(?!-)(?:(?![:/])[!-~])+$/),
+	path: match(/^\/[^\x00-\x1f\x7f]*$/),
+	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
+	interface: match(/^[A-Za-z0-9_.@-]{1,15}$/),
+	section: match(/^[A-Za-z0-9_]+$/)
+};
+
+/* A command's words as the agent splits them (model.split_words); null where a quote is not closed. */
+function words(text) {
+	const found = [];
+	let word = null, quote = '';
+
+	for (let i = 0; i < text.length; i++) {
+		let c = text[i];
+		if (quote && c === quote) {
+			quote = '';
+		}
+		else if (!quote && (c === ' ' || c === '\t' || c === '\n')) {
+			if (word != null)
+				found.push(word);
+			word = null;
+		}
+		else if (!quote && (c === '"' || c === "'")) {
+			word = word || '';
+			quote = c;
+		}
+		else {
+			if (c === '\\' && quote !== "'")
+				c = text[++i] || '';
+			word = (word || '') + c;
+		}
+	}
+	if (quote)
+		return null;
+	return word != null ? found.concat([ word ]) : found;
+}
+
+return baseclass.extend({
+	/* true, or a text that says what is wrong; of one value of an option of viscum/options.js. An empty one is unset. */
+	check: function(option, text) {
+		if (text == null || text === '')
+			return true;
+		try {
+			types[option.type](String(text), option);
+			return true;
+		}
+		catch (error) {
+			if (!(error instanceof Refused))
+				throw error;
+			return error.text || _('Expected: %s').format(option.expected);
+		}
+	},
+
+	words: words,
+
+	/* The words as one text, from which `words` makes the same again. */
+	joined: function(list) {
+		return list.map(function(word) {
+			if (word !== '' && !/[ \t\n"'\\]/.test(word))
+				return word;
+			return '"' + word.replace(/(["\\])/g, '\\$1') + '"';
+		}).join(' ');
+	},
+
+	isOn: function(text) {
+		return /^(1|on|true|yes|enabled)$/.test(text);
+	}
+});

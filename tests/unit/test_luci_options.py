@@ -1,0 +1,174 @@
+"""The LuCI form has the agent's options, and its types take what the agent's take."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lab import ROOT
+
+sys.path.insert(0, str(ROOT / "tools"))
+
+import luci_options  # noqa: E402
+
+from viscum_agent import model, schema  # noqa: E402
+
+NODE = shutil.which("node")
+pytestmark = pytest.mark.skipif(not NODE, reason="needs Node.js (tools/setup.sh node)")
+
+# Answers lines of JSON ([module, method, arguments...]) with lines of JSON. `_` marks what a translator gets.
+SERVE = """
+const fs = require('fs');
+const folder = process.argv[1];
+String.prototype.format = function(...values) { return this.replace(/%[sd]/g, () => values.shift()); };
+const baseclass = { extend: (fields) => fields };
+const load = (name) => new Function('baseclass', '_', fs.readFileSync(folder + '/' + name + '.js', 'utf8'))(
+    baseclass, (text) => text);
+const modules = { options: load('options'), types: load('types') };
+const answer = ([ module, name, ...values ]) =>
+    typeof modules[module][name] === 'function' ? modules[module][name](...values) : modules[module][name];
+require('readline').createInterface({ input: process.stdin }).on('line', (line) =>
+    process.stdout.write(JSON.stringify(answer(JSON.parse(line)) ?? null) + '\\n'));
+"""
+
+
+class Browser:
+    """The application's modules, in a Node.js of their own."""
+
+    def __init__(self):
+        words = [NODE, "-e", SERVE, luci_options.RESOURCES / "viscum"]
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, *words):
+        self._process.stdin.write(json.dumps(words) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    made = Browser()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def tables(browser):
+    return {name: {row["name"]: row for row in browser.ask("options", name)} for name in schema.SECTIONS}
+
+
+def test_the_options_and_the_translators_template_are_what_the_generator_makes(capsys):
+    assert luci_options.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_table_is_told(monkeypatch, tmp_path, capsys):
+    stale = tmp_path / "options.js"
+    stale.write_text(luci_options.OPTIONS.read_text().replace("'dest_ip'", "'dest_up'"))
+    monkeypatch.setattr(luci_options, "OPTIONS", stale)
+    monkeypatch.setattr(luci_options, "ROOT", tmp_path)
+    monkeypatch.setattr(luci_options, "template", lambda _: luci_options.TEMPLATE.read_text())
+    monkeypatch.setattr(luci_options, "TEMPLATE", tmp_path / "viscum.pot")
+    (tmp_path / "viscum.pot").write_text("")
+    assert luci_options.main(["--check"]) == 1
+    assert "options.js is not up to date" in capsys.readouterr().err
+
+
+def test_every_option_is_in_the_form_with_its_default_its_help_and_what_it_takes(tables):
+    for name, table in schema.SECTIONS.items():
+        assert list(tables[name]) == [option.name for option in table]
+        for option in table:
+            row = tables[name][option.name]
+            default = list(option.default) if option.many else option.default
+            assert (row["fallback"], row["help"], row["many"]) == (default, option.help, option.many)
+            assert row["expected"] == option.type.expected
+
+
+def test_the_application_asks_for_every_option_in_a_translatable_way():
+    template = luci_options.TEMPLATE.read_text()
+    for table in schema.SECTIONS.values():
+        for option in table:
+            assert "msgid %s\n" % json.dumps(option.help) in template
+
+
+# The same values for both
+
+
+VALUES = """
+1 0 on yes no true maybe tcp udp any ipv4 ipv6 auto dst none flower u32 native
+0 00 01 1 65535 65536 -1 +1 1.5 1e3 ١ 80 5000-5010 5010-5000 5000- -5000 5000-5010-5020 99999999999
+203.0.113.10 203.0.113.10/32 203.0.113.0/24 203.0.113.10/24 203.0.113.0/ 203.0.113.0/33 203.0.113.0/024 203.0.113
+203.0.113.010 203.0.113.256 1.2.3.4.5 1.2.3.4/8 0.0.0.0 0.0.0.0/0 0.0.0.0/8 10.0.0.0/8 10.0.0.0/7 127.0.0.1 126.0.0.0/7
+169.254.1.1 224.0.0.1 239.255.255.255 255.255.255.255 192.0.0.0/2 128.0.0.0/1 10.213.0.0/16 10.213.0.0/13 10.213.0.0/29
+2001:db8:: 2001:db8::1 2001:db8::1/64 2001:db8::/64 2001:db8::/129 2001:db8::/0064 :: ::/0 ::1 ::2 ::/127 ::/126 fe80::1
+fe80::/9 fe80::/10 ff02::1 fd76:7363:756d::/64 fd76::/15 fd76::/16 fd00::/8 fd76::/110 fd76::/111 ::ffff:1.2.3.4
+::1.2.3.4 1::2::3 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:8:9 1:2:3:4:5:6:7:: 1:2:3:4:5:6:7::8 ::2:3:4:5:6:7:8
+::1:2:3:4:5:6:7:8 :1 1: ::: 12345:: g:: 1.2.3.4:: ::1.2.3.4:5 1:2:3:4:5:6:1.2.3.4 1:2:3:4:5:6:7:1.2.3.4 fe80::1%lan
+::1%1
+A=b A= =b 1A=b A_1=b=c A-B=c nobody no:body no/body -nobody n root www-data / /tmp tmp /tmp/ö
+br-lan phy*-ap0 eth? . .. *. ** * .* ?. a123456789012345 a12345678901234 eth0.10 wan@eth0 a,b+c=d%e#f br/lan lan @wifi
+lan_2 iperf-2 iperf 100 101 576 575 86400 86401 3600 600 601
+"""
+BLANKS = ["a b", "a\tb", "/a b", "/a\nb", "A=b c", "A=b\nc", " ", " 1", "1 ", "1\n", "lan ", "lan\n", "\u00a0"]
+ODD = ["/a\x7f", "/a\x80", "é", "a\u2028", "1\u2028"]
+
+
+def verdict(option, text):
+    try:
+        option.type.parse(text)
+        return True
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("section", sorted(schema.SECTIONS))
+def test_a_value_passes_in_the_form_if_and_only_if_the_agent_takes_it(browser, tables, section):
+    for option in schema.SECTIONS[section]:
+        if option.name in luci_options.COMMANDS:
+            continue
+        for text in VALUES.split() + BLANKS + ODD:
+            taken = browser.ask("types", "check", tables[section][option.name], text)
+            assert (taken is True) == verdict(option, text), (option.name, text, taken)
+
+
+ADDRESS = st.text("0123456789abcf.:/", min_size=1, max_size=24)
+NUMBERS = st.text("0123456789-", min_size=1, max_size=12)
+WORDS = st.text(" abA=\\\"'_.-@*?/%:\t\n", min_size=1, max_size=17)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=ADDRESS | NUMBERS | WORDS)
+def test_made_up_values_pass_in_both_or_neither(browser, tables, text):
+    for option in schema.SERVICE + schema.GLOBALS:
+        if option.name not in luci_options.COMMANDS:
+            table = "service" if option in schema.SERVICE else "globals"
+            taken = browser.ask("types", "check", tables[table][option.name], text)
+            assert (taken is True) == verdict(option, text), (option.name, text, taken)
+
+
+def split(text):
+    try:
+        return model.split_words(text)
+    except ValueError:
+        return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=WORDS)
+def test_a_command_is_split_as_the_agent_splits_it(browser, tables, text):
+    assert browser.ask("types", "words", text) == split(text)
+    taken = browser.ask("types", "check", tables["service"]["command"], text)
+    assert (taken is True) == (split(text) is not None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(words=st.lists(st.text(" ab\\\"'\t\n/", max_size=6), min_size=1, max_size=4))
+def test_a_list_of_words_shown_as_one_text_is_the_same_command(browser, words):
+    assert split(browser.ask("types", "joined", words)) == words

@@ -1,0 +1,159 @@
+"""Makes the LuCI form's table of options from the agent's own (viscum_agent/schema.py), so that they can't drift apart.
+
+tools/luci_options.py            writes viscum/options.js and po/templates/viscum.pot of package/luci-app-viscum
+tools/luci_options.py --check    only says whether they are what would be written; exit code 1 when they are not
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from viscum_agent import model, schema  # noqa: E402
+
+APPLICATION = ROOT / "package/luci-app-viscum"
+RESOURCES = APPLICATION / "htdocs/luci-static/resources"
+OPTIONS = RESOURCES / "viscum/options.js"
+TEMPLATE = APPLICATION / "po/templates/viscum.pot"
+
+HEAD = """'use strict';
+'require baseclass';
+
+/* Made by tools/luci_options.py from viscum_agent/schema.py: change that. */
+
+"""
+
+# What a person reads before a field; help and expectations are the agent's.
+TITLES = {
+    "bypass_load": "Bypass under load",
+    "command": "Command",
+    "datapath": "Datapath",
+    "dest_ip": "Destination address",
+    "dest_port": "Destination port",
+    "device": "Device",
+    "enabled": "Enabled",
+    "env": "Environment",
+    "family": "Address family",
+    "group": "Group",
+    "health_command": "Check command",
+    "health_fall": "Bad checks",
+    "health_interval": "Check interval",
+    "health_port": "Check port",
+    "health_rise": "Good checks",
+    "health_timeout": "Check timeout",
+    "healthcheck": "Health check",
+    "interface": "Interface",
+    "mtu": "MTU",
+    "netlink": "Netlink back end",
+    "pool": "Address pool",
+    "proto": "Protocol",
+    "reply": "Replies",
+    "respawn_retry": "Crashes at most",
+    "respawn_threshold": "Crash threshold",
+    "respawn_timeout": "Restart delay",
+    "rewrite": "Rewrite",
+    "service": "Service",
+    "src_ip": "Client address",
+    "start_timeout": "Start timeout",
+    "target_port": "Target port",
+    "term_timeout": "End timeout",
+    "user": "User",
+    "workdir": "Working directory",
+}
+COMMANDS = ("command", "health_command")  # of type text, and one line in the form
+NEVER = {"destination": [list(row) for row in schema.NEVER], "pool": list(schema.NO_POOL)}
+
+
+def options():
+    """The text of viscum/options.js. KeyError for an option without a title."""
+    tables = ["\t%s: %s" % (name, _table(table)) for name, table in schema.SECTIONS.items()]
+    return HEAD + "return baseclass.extend({\n\tlongestName: %d,\n\n%s\n});\n" % (model.MAX_NAME, ",\n\n".join(tables))
+
+
+def _table(table):
+    return "[\n%s\n\t]" % ",\n".join("\t\t" + _row(option) for option in table)
+
+
+def _row(option):
+    fields = {
+        "name": _js(option.name),
+        "type": _js("command" if option.name in COMMANDS else option.type.name),
+        "many": _js(option.many),
+        "fallback": _js(list(option.default) if option.many else option.default),
+        "title": "_(%s)" % _js(TITLES[option.name]),
+        "help": "_(%s)" % _js(option.help),
+        "expected": "_(%s)" % _js(option.type.expected),
+    }
+    fields.update(_limits(option.type))
+    return "{ %s }" % ",\n\t\t\t".join("%s: %s" % field for field in fields.items())
+
+
+def _limits(kind):
+    """What else a type has to know, which is in the sentence that says what it expects."""
+    if kind.name == "choice":
+        words = kind.expected[len("one of: ") :].split(", ")
+        assert all(kind.parse(word) for word in words)
+        return {"words": _js(words)}
+    if kind.name == "number":
+        low, high = map(int, re.fullmatch(r"a number of .+ from (\d+) to (\d+)", kind.expected).groups())
+        return {"low": _js(low), "high": _js(high)}
+    return {"never": _js(NEVER[kind.name])} if kind.name in NEVER else {}
+
+
+def _js(value):
+    """A JavaScript literal; texts in single quotes, as LuCI's scanner for translations likes them."""
+    if isinstance(value, str):
+        return "'%s'" % json.dumps(value, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'")
+    if isinstance(value, list):
+        return "[ %s ]" % ", ".join(_js(each) for each in value) if value else "[]"
+    return json.dumps(value)
+
+
+def template(made):
+    """The text of the template for translators: every `_('...')` of the application, with the files that have it."""
+    found = {}
+    for path in sorted(RESOURCES.rglob("*.js")):
+        text = made if path == OPTIONS else path.read_text()
+        for literal in re.findall(r"""\b_\(\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*\)""", text):
+            places = found.setdefault(_unquoted(literal), [])
+            place = path.relative_to(APPLICATION).as_posix()
+            if place not in places:
+                places.append(place)
+    for path in sorted((APPLICATION / "root/usr/share").rglob("*.json")):
+        for title in re.findall(r'"(?:title|description)": ("(?:[^"\\]|\\.)*")', path.read_text()):
+            found.setdefault(json.loads(title), []).append(path.relative_to(APPLICATION).as_posix())
+    entries = ['%s\nmsgid %s\nmsgstr ""\n' % (_places(found[text]), _po(text)) for text in sorted(found)]
+    return 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8"\n\n' + "\n".join(entries)
+
+
+def _unquoted(literal):
+    return re.sub(r"\\(.)", r"\1", literal[1:-1])
+
+
+def _places(paths):
+    return "\n".join("#: package/luci-app-viscum/" + path for path in dict.fromkeys(paths))
+
+
+def _po(text):
+    return json.dumps(text, ensure_ascii=False)
+
+
+def main(words):
+    made = options()
+    wanted = {OPTIONS: made, TEMPLATE: template(made)}
+    if words != ["--check"]:
+        for path, text in wanted.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return 0
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    for path in stale:
+        print("%s is not up to date: run tools/luci_options.py" % path.relative_to(ROOT), file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
