@@ -206,8 +206,7 @@ return view.extend({
 		]) ]);
 		this.table = this.renderTable();
 		this.show(answer);
-		poll.add(() => document.hidden ? Promise.resolve() : this.refresh(), EVERY);
-		return E([], [
+		const nodes = E([], [
 			E('style', {}, [ agent.style + '\n' + STYLE ]),
 			E('h2', {}, [ _('Viscum') ]),
 			this.trouble,
@@ -215,6 +214,10 @@ return view.extend({
 			this.renderLog(),
 			this.renderDoctor()
 		]);
+
+		// Last: poll.add() calls the function before it returns.
+		poll.add(() => document.hidden ? Promise.resolve() : this.refresh(), EVERY);
+		return nodes;
 	},
 
 	renderTable: function() {
