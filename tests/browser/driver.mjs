@@ -7,7 +7,7 @@
  * Playwright's Page. A function is sent as its source, {"function": "(argument) => ..."}.
  */
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
@@ -24,15 +24,13 @@ const browser = await chromium.connectOverCDP(await address(), { noDefaults: tru
 const [context] = browser.contexts();
 let page, other, noise;
 
+/* Chromium makes the file first and writes its port into it then. */
 async function address() {
 	for (let left = 600; left; left--) {
-		try {
-			const [port] = readFileSync(profile + '/DevToolsActivePort', 'utf8').split('\n');
+		const [, port] = /^(\d+)\n/.exec(await readFile(profile + '/DevToolsActivePort', 'utf8').catch(() => '')) ?? [];
+		if (port)
 			return 'http://127.0.0.1:' + port;
-		}
-		catch {
-			await sleep(50);
-		}
+		await sleep(50);
 	}
 	throw new Error('Chromium did not start');
 }

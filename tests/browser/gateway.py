@@ -13,7 +13,6 @@ from pathlib import Path
 from lab import ROOT
 from rpcd import NOBODY, Sessions, Status, Uci
 
-from viscum_agent.ubus import status as code
 from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.status import UbusError
 
@@ -52,6 +51,7 @@ class Gateway:
     """Use as a context manager. `listener` is a socket that listens already, so that it may be in any namespace.
 
     `calls` are all that came so far. `objects` answers for what else runs on a router: {(object, method): function}.
+    `instead` are files of the application as a test wants them: {path: bytes}.
     """
 
     def __init__(self, listener, confdir, ubus, objects=None):
@@ -59,7 +59,8 @@ class Gateway:
         self.uci = Uci(confdir, self.sessions, self._reload)
         self.calls = []
         self._ubus = ubus
-        self._objects = objects or {}
+        self.objects = objects or {}
+        self.instead = {}
         self._caller = None
         self._lock = threading.Lock()  # uhttpd has one connection to ubus
         self._server = _Server(listener, self)
@@ -121,11 +122,13 @@ class Gateway:
             try:
                 reply = self._invoke(name, method, {**args, "ubus_rpc_session": sid})
             except (Status, UbusError) as error:
-                return [error.code]
+                # What came with the status, as the agent's own message.
+                message = getattr(error, "message", "")
+                return [error.code, {"message": message}] if message else [error.code]
         return [0, reply] if reply else [0]
 
     def _is_there(self, name):
-        own = {"session", "uci"} | {each for each, _ in self._objects}
+        own = {"session", "uci"} | {each for each, _ in self.objects}
         return name in own or name in self._names()
 
     def _invoke(self, name, method, args):
@@ -133,8 +136,8 @@ class Gateway:
             return self.sessions.call(method, args)
         if name == "uci":
             return self.uci.call(method, args)
-        if (name, method) in self._objects:
-            return self._objects[name, method](args)
+        if (name, method) in self.objects:
+            return self.objects[name, method](args)
         return self._connected().call(name, method, args, TIMEOUT)
 
     # The agent
@@ -160,7 +163,7 @@ class Gateway:
 
     def _list(self):
         with self._lock:
-            return sorted({"session", "uci"} | {each for each, _ in self._objects} | set(self._names()))
+            return sorted({"session", "uci"} | {each for each, _ in self.objects} | set(self._names()))
 
     def _reload(self, configs):
         """What reload_config and the init script do after an apply."""
@@ -171,6 +174,13 @@ class Gateway:
                 pass  # no agent: it will read the file when it starts
 
     # Pages
+
+    def file(self, path):
+        """A file below RESOURCES: the runtime's, or the application's; None if there is none."""
+        for root in (RUNTIME, PACKAGE / "htdocs" / RESOURCES[1:]):
+            if ".." not in path and (root / path).is_file():
+                return self.instead.get(path, (root / path).read_bytes())
+        return None
 
     def html(self, path, cookie):
         """A page of the menu for who is logged in, else the form to log in."""
@@ -256,12 +266,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if path.startswith(CGI):
             text = self.server.gateway.html(path[len(CGI) + 1 :], self.headers.get("Cookie", ""))
             return self._send(200 if text else 404, "text/html", (text or "").encode())
-        for root in (RUNTIME, PACKAGE / "htdocs" / RESOURCES[1:]):
-            file = root / path[len(RESOURCES) + 1 :]
-            if path.startswith(RESOURCES + "/") and ".." not in path and file.is_file():
-                kind = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}.get(file.suffix, "")
-                return self._send(200, kind, file.read_bytes())
-        return self._send(404, "text/plain", b"")
+        content = self.server.gateway.file(path[len(RESOURCES) + 1 :]) if path.startswith(RESOURCES) else None
+        if content is None:
+            return self._send(404, "text/plain", b"")
+        return self._send(200, "text/javascript" if path.endswith(".js") else "text/plain", content)
 
     def _send(self, number, kind, body):
         self.send_response(number)

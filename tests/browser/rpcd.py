@@ -40,11 +40,12 @@ NAMED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 
 class Status(Exception):
-    """A ubus status code as an answer."""
+    """A ubus status code as an answer, and what is said with it."""
 
-    def __init__(self, number):
+    def __init__(self, number, message=""):
         super().__init__(code.text(number))
         self.code = number
+        self.message = message
 
 
 def acls():
@@ -288,5 +289,3 @@ def text_of(sections):
                 lines.append("\toption %s %s" % (name, syntax.quote(value)))
         lines.append("")
     return "\n".join(lines) + "\n"
-
-

@@ -375,7 +375,10 @@ const AbstractValue = Element.extend({
 			: this.validate(sid, value);
 	},
 
+	/* An option that is not on the page loses its value, as in LuCI: that is a section added since. */
 	async parse(sid) {
+		if (!this.nodes?.[sid])
+			return this.remove(sid);
 		const value = this.formvalue(sid), found = this.judge(sid, value);
 		if (found !== true)
 			throw new TypeError('Option "%s" contains an invalid input value. %s'.format(this.title || this.option, found));
@@ -474,7 +477,7 @@ const Flag = AbstractValue.extend({
 
 	async parse(sid) {
 		const value = this.formvalue(sid);
-		return value == this.default && (this.optional || this.rmempty) ? this.remove(sid) : this.write(sid, value);
+		return value == null || value == this.default && (this.optional || this.rmempty) ? this.remove(sid) : this.write(sid, value);
 	}
 });
 
