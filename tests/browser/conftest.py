@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from agent import QUICK, TAKES, Agent  # noqa: E402
 from browser import Browser, Page, there  # noqa: E402
 from gateway import Gateway  # noqa: E402
-from lab import Lab, echo_command, isolate, namespaces, run, service, wait_for  # noqa: E402
+from lab import ROOT, Lab, echo_command, isolate, namespaces, run, service, wait_for  # noqa: E402
 
 from viscum_agent.ubus.caller import Caller  # noqa: E402
 from viscum_agent.ubus.status import UbusError  # noqa: E402
@@ -35,12 +35,14 @@ def pytest_collection_modifyitems(items):
 
 
 class Router:
-    """A lab with its agent, which serves ubus, and the gateway that pages come from."""
+    """A lab with ubus, an agent, and the gateway that pages come from."""
 
     def __init__(self, lab, listener):
         self.lab = lab
         self.agent = None
         self.socket = str(lab.tmp / "ubus.sock")
+        # A process of its own, as on a router: it stays when the agent goes, and its work is not the agent's.
+        lab.start(lab.router, sys.executable, ROOT / "tests/ubus_peer.py", "broker", self.socket)
         lab.configure("")
         self.gateway = Gateway(
             listener,
@@ -53,11 +55,10 @@ class Router:
             },
         )
 
-    def runs(self, config=ECHO, wait=True):
+    def runs(self, config=ECHO):
         """Starts the agent; waits until it answers."""
         self.agent = Served(self.lab, config, self.socket)
-        if wait:
-            wait_for(self.answers, 10)
+        wait_for(self.answers, 10)
         return self.agent
 
     def answers(self):
@@ -94,14 +95,14 @@ INTERFACE = {"interface": "lan", "up": True, "l3_device": "lan0", "device": "lan
 
 
 class Served(Agent):
-    """An agent that serves ubus on a socket of the lab."""
+    """An agent on the lab's ubus."""
 
     def __init__(self, lab, config, socket):
         self.socket = socket
         super().__init__(lab, config)
 
     def words(self):
-        return (*super().words(), "-s", self.socket, "-b")
+        return (*super().words(), "-s", self.socket)
 
 
 @pytest.fixture(autouse=True)

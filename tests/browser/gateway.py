@@ -4,6 +4,7 @@ Only what is no part of this project is imitated: uhttpd (this file, from its ub
 in the browser (runtime/). The views, the menu, the rights and the agent are the real ones.
 """
 
+import contextlib
 import html
 import http.server
 import json
@@ -168,10 +169,8 @@ class Gateway:
     def _reload(self, configs):
         """What reload_config and the init script do after an apply."""
         if "viscum" in configs:
-            try:
-                Caller(self._ubus).call("viscum", "reload", {})
-            except UbusError:
-                pass  # no agent: it will read the file when it starts
+            with contextlib.suppress(UbusError), Caller(self._ubus) as caller:  # an agent that starts reads it anyway
+                caller.call("viscum", "reload", {})
 
     # Pages
 

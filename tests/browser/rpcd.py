@@ -1,5 +1,5 @@
-"""What rpcd is to LuCI, as far as the views can tell: sessions with rights, and uci with changes that are staged for each
-session, applied together and taken back when nobody confirms them. Written from rpcd's session.c and uci.c.
+"""What rpcd is to LuCI, as far as the views can tell: sessions with rights, and uci with changes that are staged for
+each session, applied together and taken back when nobody confirms them. Made after rpcd's session.c and uci.c.
 
 Calls raise Status (a ubus status code) where rpcd answers with one.
 """
