@@ -18,17 +18,17 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / part) for part in ("", "tests")]
 
 from agent import Agent  # noqa: E402
-from lab import CPYTHON, MICROPYTHON, Lab, echo_command, isolate, service, wait_for  # noqa: E402
+from lab import CPYTHON, MICROPYTHON, ROOT, Lab, echo_command, isolate, service, wait_for  # noqa: E402
 
 from viscum_agent import remote  # noqa: E402
 from viscum_agent.ubus.caller import Caller  # noqa: E402
 
-INTERPRETERS = {"cpython": CPYTHON, "micropython": MICROPYTHON}
-REST, CALLS, RELOADS, IDLE = 5, 300, 30, 3  # seconds, times, times, seconds
+INTERPRETERS = {"cpython": (*CPYTHON, "-S"), "micropython": MICROPYTHON}  # -S: as the package starts it
+REST, CALLS, RELOADS, IDLE = 60, 10000, 1000, 30  # seconds, times, times, seconds
 
 
 class Served(Agent):
-    """An agent that serves ubus itself and keeps its byte code, as on a router."""
+    """An agent that serves ubus itself, and begins with byte code that is there, as on a router."""
 
     def __init__(self, lab, config):
         self.socket = str(lab.tmp / "ubus.sock")
@@ -41,6 +41,8 @@ class Served(Agent):
         folder = self.lab.tmp / "bytecode"
         plain = self.lab.env
         self.lab.env = lambda: {**plain(), "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)}
+        load = "import viscum_agent.viscumd"
+        self.lab.run(self.lab.router, *self.lab.interpreter, "-c", load, cwd=ROOT, env=self.lab.env())
         super().start()
         self.lab.env = plain
 

@@ -5,7 +5,7 @@ kernel is read, the plan is made, and what differs is done. What may not wait fo
 is done at once.
 """
 
-from . import compat, overload, process, traffic
+from . import compat, lock, overload, process, traffic
 from .api import Bus
 from .apply import Applier
 from .diff import filters_of, kind, removal
@@ -49,14 +49,13 @@ class Agent:
     def run(self, bus=None):
         """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without."""
         path, serve = bus or (None, False)
-        self._state = State(self.confdir, None if serve else path)
-        if bus:
-            self._bus = Bus(self, path, serve)
+        self._bus = Bus(self, path, serve) if path else None
+        self._state = State(self.confdir, path if self._bus and not self._bus.serves else None)
         self._state.__enter__()
         signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
         self.loop.add(signals, lambda _: self._signal(compat.read_signal(signals)))
         self.loop.add(self._events.fd, lambda _: self._kernel_events())
-        self.look("start")
+        self._first_look()
         self._watch_load()
         self.say(NOTICE, "runs")
         try:
@@ -66,6 +65,14 @@ class Agent:
                 self._bus.close()
             self._events.close()
             self._state.__exit__(None, None, None)
+
+    def _first_look(self):
+        """After a `viscum down` that still runs has ended."""
+        held = lock.take()
+        try:
+            self.look("start")
+        finally:
+            compat.fd_close(held)
 
     def say(self, severity, text):
         self._log.say(severity, text)

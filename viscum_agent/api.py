@@ -6,8 +6,9 @@ Every state change is told twice: as a notification to those who subscribed to t
 
 from . import __version__, compat, report
 from .apply import pending
-from .errors import CONFIG, ViscumError, problem_text
+from .errors import CONFIG, ForeignError, ViscumError, problem_text
 from .kernel import script
+from .log import NOTICE
 from .loop import POLLIN, POLLOUT
 from .names import EVENT, OBJECT
 from .netifd import Follower
@@ -30,14 +31,26 @@ class Bus:
         self._loop = agent.loop
         self._watched = {}
         self._timer = None
-        self._broker = Broker(path, READABLE) if serve else None
-        if self._broker:
-            self._broker.open()
+        self._broker = self._serve(path) if serve else None
         self._client = Client(path, on_state=self._told)
         self._object = self._client.add_object(OBJECT, self._methods())
         self._follower = Follower(self._client, agent.take_names)
         agent.listeners.append(self._changed)
         self._loop.prepare.append(self._watch)
+
+    @property
+    def serves(self):
+        """Whether others come to us: nobody else is on that ubus."""
+        return self._broker is not None
+
+    def _serve(self, path):
+        broker = Broker(path, READABLE)
+        try:
+            broker.open()
+        except ForeignError as error:
+            self._agent.say(NOTICE, "%s: goes on with that" % error)
+            return None
+        return broker
 
     def close(self):
         self._client.close()

@@ -12,8 +12,6 @@ from .errors import ConfigError, ViscumError, problem_text
 
 CONFDIR = "/etc/config"
 SOCKET = "/var/run/ubus/ubus.sock"
-LOCK = "/var/run/viscum.lock"
-O_RDWR = 2
 
 USAGE = """usage: viscum [-c CONFDIR] [-s UBUS_SOCKET] COMMAND
 
@@ -149,9 +147,9 @@ def _root():
 
 
 def _lock():
-    """One change at a time: the lock goes with the process."""
-    compat = _compat()
-    compat.flock(compat.fd_open(LOCK, O_RDWR | compat.O_CREATE, 0o600))
+    from . import lock
+
+    lock.take()
 
 
 def _say(problems):

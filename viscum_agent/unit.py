@@ -22,7 +22,7 @@ redirect to a program that can't answer is worse than none.
 
 from . import compat, process, respawn, sockets
 from .errors import ViscumError
-from .health import Check
+from .health import Check, kind_of
 from .log import ERROR, NOTICE, WARNING
 from .plan import match_text
 
@@ -244,7 +244,8 @@ class Unit:
             self.become(BYPASSED, reason)
         elif self.state == STARTING and reason:
             self._still_starting(reason)
-        self._check_after(EAGER if self.state == STARTING else health.interval)
+        if kind_of(self.service) != "none" or self._good < health.rise:  # one that is not checked needs no timer
+            self._check_after(EAGER if self.state == STARTING else health.interval)
 
     def _still_starting(self, reason):
         if compat.monotonic() - self._started > self.service.program.start_timeout:

@@ -2,13 +2,14 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 from agent import QUICK, TAKES, Agent
 from lab import Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
+
+from viscum_agent.overload import Load
 
 
 @pytest.fixture
@@ -147,6 +148,10 @@ def test_a_check_by_command_decides(lab):
 
 
 def test_an_overloaded_router_sends_clients_to_the_cloud_until_it_is_calm(lab):
+    load = Load()
+    time.sleep(2)
+    if load.share() > 40:
+        pytest.skip("others keep the CPUs of this machine busy, so the router in it is never calm")
     lab.serve_cloud(7000)
     shed = "config globals 'globals'\n\toption bypass_load 70\n\n"
     made = Agent(lab, shed + service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
@@ -172,43 +177,6 @@ def test_sigterm_ends_the_agent_and_the_service_goes_on(agent):
     agent.process.terminate()
     assert agent.process.wait(5) == 0
     assert agent.who() == "edge"
-
-
-def test_a_flow_of_a_hung_service_that_still_sends_ends_in_a_reset(agent):
-    talk = (
-        "import socket, time\n"
-        "sock = socket.create_connection(('203.0.113.10', 7000), 5)\n"
-        "print('connected', flush=True)\n"
-        "while True: sock.sendall(b'x'); time.sleep(0.05)\n"
-    )
-    client = agent.lab.start(
-        agent.lab.client, sys.executable, "-c", talk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert client.stdout.readline() == "connected\n"
-    (pid,) = pids_in("viscum-echo")
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        agent.redirects(15, there=False)
-        text, _ = client.communicate(timeout=15)
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    assert "ConnectionResetError" in text, text
-
-
-def test_the_flow_of_a_program_that_is_stopped_ends_at_once(agent):
-    talk = (
-        "import socket\n"
-        "sock = socket.create_connection(('203.0.113.10', 7000), 30)\n"
-        "print('connected', flush=True)\n"
-        "print(repr(sock.recv(10)))\n"
-    )
-    client = agent.lab.start(
-        agent.lab.client, sys.executable, "-c", talk, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert client.stdout.readline() == "connected\n"
-    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
-    text, _ = client.communicate(timeout=10)
-    assert "b''" in text or "ConnectionResetError" in text, text
 
 
 def test_the_agent_follows_changes_on_two_devices(tmp_path, interpreter):

@@ -252,6 +252,15 @@ def test_a_client_that_never_reads_does_not_stall_the_agent(served):
         served.becomes("edge")
 
 
+def test_a_second_agent_on_the_same_socket_does_not_take_it_over(served):
+    """`-b` serves ubus only where nobody does."""
+    other = Served(served.lab, "config globals 'globals'\n\toption enabled 0\n")
+    wait_for(
+        lambda: "somebody serves ubus on %s already: goes on with that" % served.socket in other.log.read_text(), 5
+    )
+    assert other.process.poll() is None
+
+
 def test_up_and_down_leave_it_to_the_agent(served):
     for command in ("up", "down"):
         result = served.viscum(command, check=False)
@@ -266,3 +275,12 @@ def test_without_an_agent_the_commands_say_so(lab):
         result = lab.viscum("-s", str(lab.tmp / "nobody.sock"), command, check=False)
         assert result.returncode == 1
         assert "no agent answers on " in result.stderr and "Traceback" not in result.stderr
+
+
+def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(lab):
+    made = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, "option healthcheck none"))
+    wait_for(lambda: "healthy" in made.log.read_text() and "on ubus" in made.log.read_text(), 10)
+    time.sleep(2)  # what its own changes caused
+    words = ("timeout", "-s", "INT", "3", "strace", "-qq", "-p", str(made.process.pid))
+    calls = lab.run(lab.router, *words, check=False).stderr.splitlines()
+    assert len(calls) == 1, "more than the call that it sleeps in:\n" + "\n".join(calls)

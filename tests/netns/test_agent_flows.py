@@ -89,6 +89,13 @@ def test_a_client_that_only_waits_for_a_hung_program_is_reset(agent):
     assert pids_in("viscum-echo") == [pid], "the program goes on: only its connections ended"
 
 
+def test_a_client_of_a_program_that_was_killed_does_not_wait(agent):
+    client = waiting_client(agent)
+    assert client.stdout.readline() == "edge\n"
+    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
+    assert client.communicate(timeout=5)[0] in ("end\n", "ConnectionResetError\n")
+
+
 def test_a_client_that_a_hung_program_never_accepted_is_reset(lab):
     lab.serve_cloud(7000)
     agent = Flagged(lab, ACCEPTS_NOBODY)

@@ -4,6 +4,7 @@ import ast
 import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ import viscum_agent
 
 LIMIT = 200_000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
+AGENTS = ("viscum", "viscum-micro")
+APPLICATION = "luci-app-viscum"
 ONLY = {"viscum": "agent.zip start.py sum", "viscum-micro": "sum viscum.py viscumd.py"}
 LEFT_OUT = {
     "viscum": {"compat/micropython"},
@@ -95,7 +98,7 @@ def test_folders_come_before_what_is_in_them(ipks, name):
 
 
 def test_each_interpreter_gets_every_module_that_it_can_use(ipks):
-    wanted = {name: set(modules()) - LEFT_OUT[name] for name in ipks}
+    wanted = {name: set(modules()) - LEFT_OUT[name] for name in AGENTS}
     assert {path[len("viscum_agent/") : -len(".py")] for path in archive(ipks["viscum"]).namelist()} == wanted["viscum"]
     inside = LIBRARY + "viscum_agent/"
     micro = [path for path in installed(ipks["viscum-micro"]) if path.startswith(inside)]
@@ -131,7 +134,7 @@ def test_our_own_files_are_small(ipks, name, capsys):
 
 
 def test_control_says_what_the_makefile_says(ipks):
-    both = {name: opkg.fields(opkg.read(path)[0]) for name, path in ipks.items()}
+    both = {name: opkg.fields(opkg.read(ipks[name])[0]) for name in AGENTS}
     cpython, micro = both["viscum"], both["viscum-micro"]
     assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
     assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl"
@@ -164,7 +167,7 @@ def test_a_package_is_the_same_to_the_byte_wherever_and_whenever_it_is_built(sou
         second, _ = build(elsewhere, kind, tmp_path / "second", TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="7")
     finally:
         os.umask(old)
-    assert len(first) == 2
+    assert set(first) == {*AGENTS, APPLICATION}
     for name in first:
         assert first[name].read_bytes() == second[name].read_bytes(), name
 
@@ -210,6 +213,62 @@ def test_the_sdk_gets_the_same_files(ipks, source, tmp_path, name):
     found = [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
     staged = {"/" + path.relative_to(tmp_path / "root").as_posix(): path for path in found}
     assert {path: (file.stat().st_mode & 0o777, file.read_bytes()) for path, file in staged.items()} == wanted
+
+
+# The LuCI application
+
+
+def application():
+    """{path on the router: content}"""
+    folder = ROOT / "package" / APPLICATION
+    places = {"htdocs": "/www/", "root": "/"}
+    found = {}
+    for name, place in places.items():
+        files = [path for path in (folder / name).rglob("*") if path.is_file()]
+        found.update({place + path.relative_to(folder / name).as_posix(): path.read_bytes() for path in files})
+    return found
+
+
+def test_the_application_has_its_files_where_luci_looks_for_them(ipks, apks):
+    files = installed(ipks[APPLICATION])
+    assert {path: content for path, (_, content) in files.items()} == application()
+    assert {info.mode for info, _ in files.values()} == {0o644}
+    packed = adb.files(apks[APPLICATION])
+    assert {path: found[5] for path, found in packed.items() if not path.startswith("/lib/apk/")} == application()
+
+
+def test_every_view_of_the_menu_is_there_and_its_right_is_defined(ipks):
+    files = {path: content for path, (_, content) in installed(ipks[APPLICATION]).items()}
+    menu = json.loads(files["/usr/share/luci/menu.d/%s.json" % APPLICATION])
+    rights = json.loads(files["/usr/share/rpcd/acl.d/%s.json" % APPLICATION])
+    for entry in menu.values():
+        assert "/www/luci-static/resources/view/%s.js" % entry["action"]["path"] in files
+        assert set(entry["depends"]["acl"]) <= set(rights)
+
+
+def test_who_may_only_look_can_change_nothing(ipks):
+    files = installed(ipks[APPLICATION])
+    rights = json.loads(files["/usr/share/rpcd/acl.d/%s.json" % APPLICATION][1])[APPLICATION]
+    change = {"start", "stop", "restart", "bypass", "reload"}
+    assert not change & set(rights["read"]["ubus"]["viscum"])
+    assert change <= set(rights["write"]["ubus"]["viscum"])
+    assert rights["write"]["uci"] == ["viscum"]
+
+
+def test_the_application_needs_luci_and_one_of_the_agents_packages(ipks, apks):
+    control, _ = opkg.read(ipks[APPLICATION])
+    fields = opkg.fields(control)
+    assert (fields["Depends"], fields["Section"], fields["Architecture"]) == ("luci-base, viscum", "luci", "all")
+    assert fields["Version"].startswith(viscum_agent.__version__ + "-r"), "released together"
+    assert [row[0] for row in adb.read(apks[APPLICATION])[0][14]] == [b"luci-base", b"viscum"]
+
+
+def test_after_its_installation_the_menu_is_read_anew_and_rpcd_has_the_rights(ipks, apks):
+    control, _ = opkg.read(ipks[APPLICATION])
+    scripts = [control["./postinst-pkg"][1].decode(), adb.read(apks[APPLICATION])[2][2].decode()]
+    for text in scripts:
+        assert "rm -f /tmp/luci-indexcache.*" in text and "/etc/init.d/rpcd reload" in text
+    assert scripts[1].index("default_postinst\n") < scripts[1].index("luci-indexcache")
 
 
 # apk: the same files, and the lists that OpenWrt's scripts read

@@ -114,6 +114,16 @@ def test_byte_code_is_kept_in_memory_and_used_again(cpython):
     assert "viscum.pycache/viscum_agent.cli" in result.stderr and "rename" not in result.stderr
 
 
+def test_an_agent_that_had_to_compile_begins_anew_without_what_that_left_in_memory(cpython):
+    def starts():
+        result = cpython("strace", "-f", "-e", "trace=execve", "viscumd", "--version")
+        assert re.fullmatch(r"viscum [0-9.]+\n", result.stdout)
+        return result.stderr.count('"-IS", "/usr/sbin/viscumd"')
+
+    assert starts() == 1, "by the launcher's first line it is the kernel that starts Python; this is the second time"
+    assert starts() == 0, "from byte code"
+
+
 def test_byte_code_of_another_archive_is_not_used(cpython):
     cpython("viscum", "--version")
     cpython.change_source("viscum_agent/__init__.py", '__version__ = "9.9.9"\n')

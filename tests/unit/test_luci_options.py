@@ -172,3 +172,11 @@ def test_a_command_is_split_as_the_agent_splits_it(browser, tables, text):
 @given(words=st.lists(st.text(" ab\\\"'\t\n/", max_size=6), min_size=1, max_size=4))
 def test_a_list_of_words_shown_as_one_text_is_the_same_command(browser, words):
     assert split(browser.ask("types", "joined", words)) == words
+
+
+@pytest.mark.parametrize("text", ["203.0.113.10/24", "2001:db8::1/64", "1::1/8", "0:0:1::1/100", "1:0:0:2:0:0:0:3/120"])
+def test_a_prefix_with_bits_past_its_length_is_refused_in_the_agents_words(browser, tables, text):
+    with pytest.raises(schema.Refused) as refused:
+        schema.DESTINATION.parse(text)
+    network = str(refused.value).split("; ")[1].split(",")[0]
+    assert network in browser.ask("types", "check", tables["service"]["dest_ip"], text)

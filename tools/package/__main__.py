@@ -13,6 +13,7 @@ from pathlib import Path
 
 import apk
 import ipk
+import luci
 import recipe
 import tree
 
@@ -34,7 +35,8 @@ def build(writer, folder):
     """Writes every package and says how large it is: on flash, and to download."""
     epoch = tree.epoch(ROOT)
     folder.mkdir(parents=True, exist_ok=True)
-    for package in recipe.read(ROOT / "package/viscum/Makefile"):
+    application = luci.read(ROOT / "package" / tree.APPLICATION / "Makefile")
+    for package in recipe.read(ROOT / "package/viscum/Makefile") + [application]:
         entries = tree.collect(ROOT, package.name)
         path = folder / writer.file_name(package)
         path.write_bytes(writer.pack(package, entries, epoch))

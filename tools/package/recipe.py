@@ -7,11 +7,12 @@ to variables. What it does not know stays as it is, and is an error where it is 
 import re
 from collections import namedtuple
 
-# One package. Lists are lists of names; `postrm` is a shell script or empty; `release` is as in VERSION-rRELEASE.
+# One package. Lists are lists of names; `postinst` and `postrm` are shell scripts or empty; `release` is as in
+# VERSION-rRELEASE.
 Package = namedtuple(
     "Package",
     "name version release maintainer license license_files section title description depends conflicts provides"
-    " conffiles postrm",
+    " conffiles postinst postrm",
 )
 
 _REFERENCE = re.compile(r"\$\((?:call )?([\w/.-]+)\)")
@@ -23,25 +24,27 @@ class RecipeError(Exception):
 
 def read(makefile):
     """The packages of a Makefile, in its order."""
-    variables = _variables(makefile.read_text())
-    names = re.findall(r"^\$\(eval \$\(call BuildPackage,([\w-]+)\)\)$", makefile.read_text(), re.MULTILINE)
-    return [_package(name, variables, makefile) for name in names]
+    text = makefile.read_text(encoding="utf-8")
+    known = variables(text)
+    names = re.findall(r"^\$\(eval \$\(call BuildPackage,([\w-]+)\)\)$", text, re.MULTILINE)
+    return [_package(name, known, makefile) for name in names]
 
 
-def _variables(text):
-    variables, name, lines = {}, "", []
+def variables(text):
+    """What a Makefile's text sets and defines, unexpanded."""
+    found, name, lines = {}, "", []
     for line in text.split("\n"):
         if name and line == "endef":
-            variables[name], name, lines = "\n".join(lines), "", []
+            found[name], name, lines = "\n".join(lines), "", []
         elif name:
             lines.append(line)
         elif line.startswith("define "):
             name = line.split()[1]
         else:
-            found = re.match(r"([\w/-]+) ?(:=|\+=|=) ?(.*)$", line)
-            if found:
-                _assign(variables, *found.groups())
-    return variables
+            words = re.match(r"([\w/-]+) ?(:=|\+=|=) ?(.*)$", line)
+            if words:
+                _assign(found, *words.groups())
+    return found
 
 
 def _assign(variables, name, operator, value):
@@ -70,15 +73,17 @@ def _package(name, variables, makefile):
         fields["SECTION"],
         fields["TITLE"],
         part["description"].strip(),
-        [_dependency(word, makefile) for word in fields["DEPENDS"].split()],
+        [dependency(word, makefile) for word in fields["DEPENDS"].split()],
         fields.get("CONFLICTS", "").split(),
         fields.get("PROVIDES", "").split(),
         part["conffiles"].split(),
+        "",
         postrm.replace("$$", "$") + "\n",
     )
 
 
-def _dependency(word, makefile):
+def dependency(word, makefile):
+    """The name in a word of DEPENDS."""
     # `+name` alone: no conditions, since a package made without a build configuration has none to ask.
     if not re.match(r"\+[\w-]+$", word):
         raise RecipeError("%s: can't tell what DEPENDS '%s' needs" % (makefile, word))

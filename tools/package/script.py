@@ -15,6 +15,8 @@ def for_opkg(package):
         "postinst": "#!/bin/sh\n" + _UNLESS_TOLD + _LIBRARY + "default_postinst $0 $@\n",
         "prerm": "#!/bin/sh\n" + _LIBRARY + "default_prerm $0 $@\n",
     }
+    if package.postinst.strip():
+        scripts["postinst-pkg"] = package.postinst  # default_postinst reads it
     if package.postrm.strip():
         scripts["postrm"] = package.postrm
     return scripts
@@ -23,7 +25,7 @@ def for_opkg(package):
 def for_apk(package):
     """{name: text}. apk's scripts have no name of their own."""
     name = 'export root="${IPKG_INSTROOT}"\nexport pkgname="%s"\n' % package.name
-    install = _UNLESS_TOLD + _LIBRARY + name + "add_group_and_user\ndefault_postinst\n"
+    install = _UNLESS_TOLD + _LIBRARY + name + "add_group_and_user\ndefault_postinst\n" + package.postinst
     scripts = {
         "post-install": "#!/bin/sh\n" + install,
         "post-upgrade": "#!/bin/sh\nexport PKG_UPGRADE=1\n" + install,

@@ -1,7 +1,8 @@
-"""The files of a package: what is under files/, the launchers, and the agent as its interpreter likes it.
+"""The files of a package: what is under files/, the launchers, and the agent as its interpreter likes it; or those of
+the LuCI application.
 
-files/ and package/viscum/INTERPRETER/ are mirrors of the router's root. Modes follow from what a file is, not from the
-umask or the checkout that it comes from.
+files/, package/viscum/INTERPRETER/ and package/luci-app-viscum/root/ are mirrors of the router's root. Modes follow
+from what a file is, not from the umask or the checkout that it comes from.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections import namedtuple
 
+import luci
 import source
 
 # One file, with a path from the root that begins with a slash.
@@ -18,6 +20,7 @@ Entry = namedtuple("Entry", "path mode data")
 
 LIBRARY = "/usr/lib/viscum"
 INTERPRETERS = {"viscum": "cpython", "viscum-micro": "micropython"}
+APPLICATION = "luci-app-viscum"
 
 
 class BuildError(Exception):
@@ -26,8 +29,11 @@ class BuildError(Exception):
 
 def collect(root, name):
     """The files of a package, by their paths."""
+    if name == APPLICATION:
+        return _application(root / "package" / name)
     if name not in INTERPRETERS:
-        raise BuildError("there is no package '%s'; there are: %s" % (name, ", ".join(INTERPRETERS)))
+        names = ", ".join(list(INTERPRETERS) + [APPLICATION])
+        raise BuildError("there is no package '%s'; there are: %s" % (name, names))
     interpreter = INTERPRETERS[name]
     entries = _mirror(root / "files") + _mirror(root / "package/viscum" / interpreter)
     if interpreter == "cpython":
@@ -37,6 +43,13 @@ def collect(root, name):
         entries += [Entry("%s/%s" % (LIBRARY, path), 0o644, data) for path, data in compiled]
     # procd starts the agent anew when this file has changed (`procd_set_param file`), so after every upgrade.
     entries.append(Entry(LIBRARY + "/sum", 0o644, _sum(sorted(entries))))
+    return sorted(entries)
+
+
+def _application(folder):
+    entries = []
+    for name, place in luci.PLACES.items():
+        entries += [Entry(place + entry.path, entry.mode, entry.data) for entry in _mirror(folder / name)]
     return sorted(entries)
 
 

@@ -332,20 +332,8 @@ def receive(sock, size):
     return bytes(memoryview(_buffer)[:count])
 
 
-def unix_datagram(path):
-    """A datagram socket connected to a path, as a plain descriptor that a program can inherit."""
-    fd = _check(_c_socket(1, SOCK_DGRAM | SOCK_CLOEXEC, 0))  # AF_UNIX
-    address = bytearray(struct.pack("H", 1) + path.encode() + b"\0")
-    try:
-        _check(_c_connect(fd, address, len(address)))
-    except OSError:
-        fd_close(fd)
-        raise
-    return fd
-
-
-def _unix_stream():
-    return _check(_c_socket(1, SOCK_STREAM | O_NONBLOCK | SOCK_CLOEXEC, 0))  # AF_UNIX
+def _unix(kind):
+    return _check(_c_socket(1, kind | SOCK_CLOEXEC, 0))  # AF_UNIX
 
 
 def _unix_address(path):
@@ -356,29 +344,33 @@ def _unix_address(path):
     return bytearray(struct.pack("H", 1) + raw)
 
 
-def unix_connect(path):
-    """A non-blocking stream socket connected to a path, as a plain descriptor."""
-    address = _unix_address(path)
-    fd = _unix_stream()
+def _or_closed(fd, call, *arguments):
+    """The descriptor after a call with it; one that fails closes it."""
     try:
-        _check(_c_connect(fd, address, len(address)))
+        _check(call(fd, *arguments))
     except OSError:
         fd_close(fd)
         raise
     return fd
+
+
+def unix_datagram(path):
+    """A datagram socket connected to a path, as a plain descriptor that a program can inherit."""
+    address = _unix_address(path)
+    return _or_closed(_unix(SOCK_DGRAM), _c_connect, address, len(address))
+
+
+def unix_connect(path):
+    """A non-blocking stream socket connected to a path, as a plain descriptor."""
+    address = _unix_address(path)
+    return _or_closed(_unix(SOCK_STREAM | O_NONBLOCK), _c_connect, address, len(address))
 
 
 def unix_listen(path, backlog):
     """A non-blocking stream socket that listens on a path, as a plain descriptor."""
     address = _unix_address(path)
-    fd = _unix_stream()
-    try:
-        _check(_c_bind(fd, address, len(address)))
-        _check(_c_listen(fd, backlog))
-    except OSError:
-        fd_close(fd)
-        raise
-    return fd
+    fd = _or_closed(_unix(SOCK_STREAM | O_NONBLOCK), _c_bind, address, len(address))
+    return _or_closed(fd, _c_listen, backlog)
 
 
 def unix_accept(fd):

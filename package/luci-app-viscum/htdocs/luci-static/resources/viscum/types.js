@@ -8,7 +8,7 @@
  * judge is the agent's alone (agent.check).
  */
 
-/* The value is wrong, and the text says how; where it does not, what the option takes says it. */
+/* The value is wrong, and the text says how; where there is none, what the option takes says it. */
 function Refused(text) {
 	this.text = text;
 }
@@ -67,6 +67,25 @@ function sameBits(one, other, length) {
 	return true;
 }
 
+/* The usual text (RFC 5952 for IPv6). */
+function addressOf(bytes) {
+	if (bytes.length === 4)
+		return bytes.join('.');
+	const groups = [];
+	for (let i = 0; i < 16; i += 2)
+		groups.push((bytes[i] << 8 | bytes[i + 1]).toString(16));
+	const text = groups.join(':');
+	const zeros = (text.match(/\b0(:0)+\b/g) || []).reduce((one, other) => other.length > one.length ? other : one, '');
+	if (zeros === '')
+		return text;
+	const at = (':' + text + ':').indexOf(':' + zeros + ':');
+	return text.slice(0, Math.max(0, at - 1)) + '::' + text.slice(at + zeros.length + 1);
+}
+
+function masked(bytes, length) {
+	return bytes.map((byte, i) => byte & ~(255 >> Math.min(8, Math.max(0, length - 8 * i))));
+}
+
 function prefixOf(text) {
 	const at = text.indexOf('/');
 	const bytes = bytesOf(at < 0 ? text : text.slice(0, at));
@@ -76,11 +95,13 @@ function prefixOf(text) {
 	if (at >= 0) {
 		const word = text.slice(at + 1);
 		if (!/^[0-9]{1,3}$/.test(word) || +word > whole)
-			refuse(_('A prefix length goes from 0 to %d.').format(whole));
+			refuse(_('has a wrong prefix length; it goes from 0 to %d').format(whole));
 		length = +word;
 	}
-	if (bytes.some((byte, i) => byte & 255 >> Math.min(8, Math.max(0, length - 8 * i))))
-		refuse(_('It has bits set past its length.'));
+	const network = addressOf(masked(bytes, length));
+	if (network !== addressOf(bytes))
+		refuse(_('has bits set past its length; the network is %s/%d, the address alone %s')
+			.format(network, length, addressOf(bytes)));
 	return { bytes: bytes, length: length };
 }
 
@@ -105,7 +126,7 @@ const types = {
 	bool: match(/^(1|on|true|yes|enabled|0|off|false|no|disabled)$/),
 	text: (text) => text !== '' || refuse(),
 	/* A text that is a command line: its quotes have to be closed. */
-	command: (text) => words(text) != null || refuse(_('A quote is not closed.')),
+	command: (text) => words(text) != null || refuse(_('has a quote that is not closed')),
 	choice: (text, option) => option.words.includes(text) || refuse(),
 	number: (text, option) => integer(text, option.low, option.high),
 	port: (text) => integer(text, 1, 65535),
@@ -114,27 +135,27 @@ const types = {
 		const low = integer(at < 0 ? text : text.slice(0, at), 1, 65535);
 
 		if (at >= 0 && integer(text.slice(at + 1), 1, 65535) < low)
-			refuse(_('The range runs backwards.'));
+			refuse(_('runs backwards'));
 	},
 	prefix: prefixOf,
 	destination: function(text, option) {
 		const prefix = prefixOf(text);
 
 		if (prefix.length === 0)
-			refuse(_('That is any address: leave the option out for that, and name ports.'));
+			refuse(_('is any address: leave the option out for that, and name ports'));
 		for (const [ never, reason ] of option.never)
 			if (overlaps(prefixOf(never), prefix))
-				refuse(_('It cannot be redirected: %s is %s.').format(never, reason));
+				refuse(_('can not be redirected: %s is %s').format(never, reason));
 	},
 	pool: function(text, option) {
 		const prefix = prefixOf(text);
 		const [ shortest, longest ] = prefix.bytes.length === 4 ? [ 14, 28 ] : [ 16, 110 ];
 
 		if (prefix.length < shortest || prefix.length > longest)
-			refuse(_('Its length has to be from %d to %d.').format(shortest, longest));
+			refuse(_('is too large or too small: its length has to be from %d to %d').format(shortest, longest));
 		for (const never of option.never)
 			if (overlaps(prefixOf(never), prefix))
-				refuse(_('No device has addresses of %s: take a private prefix.').format(never));
+				refuse(_('can not be a pool: no device has addresses of %s; take a private prefix').format(never));
 	},
 	variable: match(/^[A-Za-z_][A-Za-z0-9_]*=/),
 	account: match(/^(?!-)(?:(?![:/])[!-~])+$/),
@@ -186,7 +207,7 @@ return baseclass.extend({
 		catch (error) {
 			if (!(error instanceof Refused))
 				throw error;
-			return error.text || _('Expected: %s').format(option.expected);
+			return "'%s' %s".format(text, error.text || _('is not %s').format(option.expected));
 		}
 	},
 

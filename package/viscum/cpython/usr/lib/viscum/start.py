@@ -12,6 +12,8 @@ from zipimport import zipimporter
 
 ARCHIVE = "/usr/lib/viscum/agent.zip"
 CACHE = "/var/run/viscum.pycache"
+ENOUGH = 10  # modules
+ANEW = "VISCUM_BEGUN_ANEW"
 
 
 class Importer(zipimporter):
@@ -27,8 +29,21 @@ class Importer(zipimporter):
         except OSError:
             pass
         code = super().get_code(fullname)
-        _keep(path, _stamp + dumps(code))
+        if _keep(path, _stamp + dumps(code)):
+            compiled.append(fullname)
         return code
+
+
+compiled = []  # what this process had to compile, and has kept
+
+
+def begin_anew():
+    """For a process that stays: once more from the beginning, if much was compiled. The compiler leaves 4 MB of holes
+    in the memory; from kept byte code the same process is a third smaller."""
+    if len(compiled) < ENOUGH or ANEW in os.environ:
+        return
+    os.environ[ANEW] = "1"
+    os.execv(sys.executable, [sys.executable, "-IS"] + sys.argv)
 
 
 def start():
@@ -62,14 +77,17 @@ def private():
 
 
 def _keep(path, data):
-    """Another process may read or write the same file: it is whole or not there. No room is no error."""
+    """Whether it could be kept. Another process may read or write the same file: it is whole or not there. No room is
+    no error."""
     new = "%s.%d" % (path, os.getpid())
     try:
         with open(new, "wb") as file:
             file.write(data)
         os.rename(new, path)
+        return True
     except OSError:
         try:
             os.unlink(new)
         except OSError:
             pass
+        return False

@@ -77,6 +77,8 @@ function dress(field, option, suggestions) {
 	const fallback = option.fallback;
 
 	field.rmempty = option.type !== 'bool';
+	/* A section that was just added has no widgets yet: what it was given stays. */
+	field.retain = true;
 	if (option.type === 'bool' || option.type === 'choice' && !option.many)
 		field.default = fallback;
 	else if (fallback.length)

@@ -25,6 +25,7 @@ const STYLE = [
 	'.viscum-stale { opacity: .5 }',
 	'.viscum-minor { opacity: .75; font-size: 90%; overflow-wrap: anywhere }',
 	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
+	'.viscum-lines { white-space: pre-line; overflow-wrap: anywhere }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
 	'.viscum-log, .viscum-mend { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
 	'.viscum-panel > summary { cursor: pointer; font-size: 120%; margin: .5em 0 }',
@@ -75,6 +76,20 @@ function listed(row, key) {
 	return (row[key] || []).concat(more).join(', ');
 }
 
+/* What a service takes over, as few lines: protocols that share the rest of a match are in one, and a single address
+ * needs no length. The agent writes `tcp 203.0.113.10/32 port 80`. */
+function matches(row) {
+	const found = new Map();
+
+	for (const match of row.takes || []) {
+		const [ proto, ...rest ] = match.replace(/([0-9]\.[0-9]+)\/32\b|(:[0-9a-f]*)\/128\b/g, '$1$2').split(' ');
+		found.set(rest.join(' '), (found.get(rest.join(' ')) || []).concat([ proto ]));
+	}
+	const lines = [ ...found ].map(([ rest, protos ]) => '%s %s'.format(protos.join('+'), rest));
+
+	return lines.concat(row.takes_count ? [ _('%d in all').format(row.takes_count) ] : []).join('\n');
+}
+
 /* One service: a row of the table that is made once. */
 function Row(name, page) {
 	this.name = name;
@@ -85,7 +100,7 @@ function Row(name, page) {
 	this.node = E('tr', { 'class': 'tr', 'data-service': name }, [
 		this.cell(_('Service'), [ E('strong', {}, [ name ]) ]),
 		this.cell(_('State'), [ this.text('state', 'viscum-state'), this.minor('reason') ]),
-		this.cell(_('Takes over'), [ this.text('takes') ]),
+		this.cell(_('Takes over'), [ this.text('takes', 'viscum-lines') ]),
 		this.cell(_('From'), [ this.text('interfaces'), this.minor('devices') ]),
 		this.cell(_('Datapath'), [ this.text('datapath') ]),
 		this.cell(_('Program'), [ this.text('uptime', 'viscum-number'), this.minor('restarts') ]),
@@ -146,7 +161,7 @@ Row.prototype = {
 		set('state', state.word);
 		this.mood(state.mood);
 		set('reason', data.reason || '');
-		set('takes', listed(data, 'takes'));
+		set('takes', matches(data));
 		set('interfaces', (data.interfaces || []).join(', '));
 		set('devices', listed(data, 'from'));
 		set('datapath', data.datapath || '-');
@@ -205,8 +220,7 @@ return view.extend({
 			E('em', {}, [ _('There are no services. They are added in Services > Viscum.') ])
 		]) ]);
 		this.table = this.renderTable();
-		this.show(answer);
-		const nodes = E([], [
+		const page = E([], [
 			E('style', {}, [ agent.style + '\n' + STYLE ]),
 			E('h2', {}, [ _('Viscum') ]),
 			this.trouble,
@@ -214,10 +228,10 @@ return view.extend({
 			this.renderLog(),
 			this.renderDoctor()
 		]);
-
-		// Last: poll.add() calls the function before it returns.
+		this.show(answer);
+		/* It may be called at once. */
 		poll.add(() => document.hidden ? Promise.resolve() : this.refresh(), EVERY);
-		return nodes;
+		return page;
 	},
 
 	renderTable: function() {
