@@ -1,5 +1,6 @@
 """Chromium without a window, driven through a pipe (driver.mjs), in a namespace that has nothing but loopback."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -49,10 +50,17 @@ class Browser:
             self._driver.wait(10)
         finally:
             kill(self._driver)
-            for pid in pids_in(self.ns):
-                os.kill(pid, signal.SIGKILL)
+            wait_for(self._cleared, 10)
             ip("netns", "del", self.ns)
             shutil.rmtree(self._profile, ignore_errors=True)
+
+    def _cleared(self):
+        """Chromium has helpers that outlive it, or that it starts while it ends."""
+        left = pids_in(self.ns)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
 
     def listener(self):
         """A socket that pages can reach, at 127.0.0.1."""
