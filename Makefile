@@ -16,7 +16,7 @@ ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc
 SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-vm vm lint format demo bench chaos manual picture \
+.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-browser test-vm vm lint format demo bench chaos manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
@@ -24,9 +24,9 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
 
 setup: ## install all that the targets below need
-	@$(SETUP) venv apt micropython python node kernel
+	@$(SETUP) venv apt micropython python node browser kernel
 
-test: lint test-cpython test-micropython test-pyroute2 test-vm ## everything that must pass
+test: lint test-cpython test-micropython test-pyroute2 test-browser test-vm ## everything that must pass
 
 # The namespace tests start the agent under both interpreters.
 test-cpython: ## unit, golden and namespace tests, run by CPython
@@ -43,6 +43,10 @@ test-micropython: ## what also runs under MicroPython
 		MICROPYPATH=.:.frozen $(MICROPYTHON) -c "import $$module" || { echo "MicroPython cannot import $$module"; exit 1; }; \
 	done
 	@echo "MicroPython imports every module of the agent"
+
+test-browser: ## the LuCI application in Chromium, in front of the real agent
+	@$(SETUP) venv apt micropython node browser
+	$(PYTEST) tests/browser
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 	@$(SETUP) venv kernel

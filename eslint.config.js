@@ -1,4 +1,4 @@
-// For the LuCI application: the rules that LuCI's own repository has for its views, and the same globals. What LuCI leaves
+// For the LuCI application and the stand-in for LuCI's runtime in its tests: the rules that LuCI's own repository has for its views, and the same globals. What LuCI leaves
 // at warnings is an error here, and unused names are too.
 
 import js from '@eslint/js';
@@ -9,7 +9,7 @@ import globals from 'globals';
 // LuCI's runtime: cbi.js and luci.js.
 const RUNTIME = [ '_', 'N_', 'L', 'E' ];
 // What a view gets for its `'require NAME'` lines.
-const REQUIRED = [ 'baseclass', 'dom', 'form', 'poll', 'rpc', 'uci', 'ui', 'view', 'agent', 'chart', 'options', 'types' ];
+const REQUIRED = [ 'baseclass', 'dom', 'form', 'poll', 'request', 'rpc', 'uci', 'ui', 'view', 'agent', 'chart', 'options', 'types' ];
 
 const readonly = (names) => Object.fromEntries(names.map((name) => [ name, 'readonly' ]));
 
@@ -21,7 +21,7 @@ export default defineConfig([
 		extends: [ 'json/recommended' ],
 	},
 	{
-		files: [ 'package/**/*.js' ],
+		files: [ 'package/**/*.js', 'tests/browser/runtime/**/*.js' ],
 		plugins: { js },
 		extends: [ 'js/recommended' ],
 		languageOptions: {
@@ -38,5 +38,11 @@ export default defineConfig([
 			'no-regex-spaces': 'off',
 			'no-control-regex': 'off',
 		},
+	},
+	{
+		files: [ 'tests/**/*.mjs' ],
+		plugins: { js },
+		extends: [ 'js/recommended' ],
+		languageOptions: { globals: globals.node },
 	},
 ]);

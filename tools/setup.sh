@@ -5,7 +5,8 @@
 #   apt          Debian packages that the tests on this machine's own kernel use
 #   micropython  .cache/micropython/: the other interpreter, with ffi, next to its own C library
 #   python       .cache/python/: a CPython newer than any that OpenWrt has, likewise
-#   node         node_modules/: what checks the LuCI application, from npm
+#   node         node_modules/: what checks the LuCI application and drives the browser, from npm
+#   browser      Debian's Chromium
 #   kernel       .cache/vm/: a full Debian kernel, and what boots it in software emulation (about 300 MB in all)
 #
 # Each part leaves a stamp in .cache/ and is skipped while the stamp fits its inputs and the things are really there.
@@ -26,7 +27,8 @@ MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 lib
 PYTHON=python3.15
 PYTHON_RELEASE=forky
 PYTHON_PACKAGES="$PYTHON-minimal lib$PYTHON-minimal lib$PYTHON-stdlib libc6 libexpat1 zlib1g libffi8"
-# Only where the machine has none: its own may be newer. The versions of what comes from npm are in package-lock.json.
+# Only where the machine has none: its own may be newer. The versions of what comes from npm are in package-lock.json;
+# Debian's Node.js 18 can run them.
 NODE_APT_PACKAGES="nodejs npm"
 # busybox-static and no plain busybox: virtme-ng runs it in an initramfs that has no C library. `file` tells it the
 # version of a kernel.
@@ -205,12 +207,17 @@ setup_node() {
     # shellcheck disable=SC2086 # a list of words
     command -v npm >/dev/null || install_packages $NODE_APT_PACKAGES
     want=$(stamp node 1 "$ROOT" "$(cat package-lock.json)")
-    if stamped node "$want" && [ -x node_modules/.bin/eslint ]; then
+    if stamped node "$want" && [ -x node_modules/.bin/eslint ] &&
+        [ -d node_modules/playwright-core ]; then
         return
     fi
-    say "fetching what checks the LuCI application"
+    say "fetching what checks the LuCI application and drives the browser"
     npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
     printf '%s\n' "$want" >"$CACHE/node.stamp"
+}
+
+setup_browser() {
+    install_packages chromium
 }
 
 setup_kernel() {
@@ -251,11 +258,11 @@ fetch_kernel() {
     printf '%s\n' "$version" >"$CACHE/vm/version"
 }
 
-[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|micropython|python|node|kernel ..."
+[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|micropython|python|node|browser|kernel ..."
 for part; do
     case $part in
-    venv | apt | micropython | python | node | kernel) ;;
-    *) die "no part '$part'; there are: venv apt micropython python node kernel" ;;
+    venv | apt | micropython | python | node | browser | kernel) ;;
+    *) die "no part '$part'; there are: venv apt micropython python node browser kernel" ;;
     esac
 done
 mkdir -p "$CACHE"

@@ -1,0 +1,171 @@
+"""What a router's owner does in the browser reaches the traffic of his clients."""
+
+import pytest
+from conftest import ECHO, FORM, OVERVIEW, STATUS
+from lab import echo_command, wait_for
+
+from viscum_agent import uci
+
+ROW = "tr[data-service=echo] "
+
+
+@pytest.fixture
+def echo(router):
+    """A service that answers at the edge, and a cloud behind it."""
+    router.lab.serve_cloud(7000, 7001)
+    agent = router.runs()
+    agent.becomes("edge")
+    return agent
+
+
+def press(page, action):
+    page.click(ROW + "[data-action=%s]" % action)
+
+
+def shows(page, state):
+    page.until("([row, state]) => document.querySelector(row)?.innerText.includes(state)", [ROW, state])
+
+
+def test_stop_sends_clients_to_the_cloud_and_start_brings_the_edge_back(echo, page):
+    page.open(STATUS)
+    shows(page, "healthy")
+    press(page, "stop")
+    echo.becomes("cloud")
+    shows(page, "disabled")
+    press(page, "start")
+    echo.becomes("edge")
+    shows(page, "healthy")
+
+
+def test_bypass_sends_clients_to_the_cloud_while_the_program_goes_on(echo, router, page):
+    page.open(STATUS)
+    shows(page, "healthy")
+    pid = router.ask("status")["services"]["echo"]["pid"]
+    press(page, "bypass")
+    echo.becomes("cloud")
+    shows(page, "bypassed")
+    press(page, "bypass")
+    echo.becomes("edge")
+    shows(page, "healthy")
+    assert router.ask("status")["services"]["echo"]["pid"] == pid
+
+
+def test_restart_starts_the_program_anew(echo, router, page):
+    page.open(STATUS)
+    shows(page, "healthy")
+    pid = router.ask("status")["services"]["echo"]["pid"]
+    press(page, "restart")
+    wait_for(lambda: router.ask("status")["services"]["echo"]["pid"] not in (0, pid), 15)
+    echo.becomes("edge")
+    shows(page, "healthy")
+
+
+def test_a_service_that_is_added_in_the_form_answers_clients(echo, router, page):
+    page.open(FORM)
+    page.sees("203.0.113.10")
+    add_service(page, "second", echo_command("second", 7001))
+    page.add("device", "lan0")
+    page.add("dest_ip", "203.0.113.10")
+    page.add("dest_port", "7001")
+    assert echo.who(7001) == "cloud"
+    save_dialog(page)
+    save_and_apply(page)
+    echo.becomes("second", port=7001)
+    assert echo.who(7000) == "edge"
+    page.open(STATUS)
+    page.until("() => document.querySelector('tr[data-service=second]')?.innerText.includes('healthy')")
+
+
+def test_the_plan_comes_before_it_is_done(echo, router, page):
+    page.open(FORM)
+    page.sees("203.0.113.10")
+    page.click("#cbi-viscum-echo .cbi-button-remove")
+    page.until("() => !document.querySelector('#cbi-viscum-echo')")
+    page.click(".cbi-button-apply")
+    page.sees("ip netns del viscum-echo")
+    assert echo.who() == "edge"
+    page.click(".viscum-apply")
+    echo.becomes("cloud")
+
+
+def test_a_disabled_service_goes_and_its_copy_is_disabled_too(echo, router, page):
+    page.open(FORM)
+    page.click("#cbi-viscum-echo .viscum-clone")
+    page.until("() => document.querySelector('#cbi-viscum-echo_2')")
+    page.click("#cbi-viscum-echo [data-name=enabled] input")
+    save_and_apply(page)
+    echo.becomes("cloud")
+    found = {each.name: each.options for each in uci.load(str(router.lab.confdir), "viscum")}
+    assert found["echo_2"].get("enabled", "0") == "0" and found["echo_2"]["command"] == found["echo"]["command"]
+    assert found["echo"]["enabled"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("dest_port", "70000", "a port or a range of ports (1-65535, 5000-5010)"),
+        ("dest_ip", "127.0.0.1", "loopback"),
+        ("dest_ip", "203.0.113.1/24", "has bits set past its length"),
+    ],
+)
+def test_what_check_refuses_the_form_refuses_for_the_same_reason(echo, router, page, option, value, says):
+    before = (router.lab.confdir / "viscum").read_bytes()
+    page.open(FORM)
+    page.click("#cbi-viscum-echo .cbi-button-edit")
+    page.add(option, value)
+    page.until(
+        "([name, says]) => document.querySelector('#modal_overlay [data-name=' + name + '] .cbi-input-invalid')"
+        "?.dataset.tooltip.includes(says)",
+        [option, says],
+    )
+    page.click("#modal_overlay .cbi-button-positive")
+    page.until("() => !document.querySelector('#modal_overlay .cbi-button-positive').disabled")
+    assert page.has("#modal_overlay .cbi-button-positive"), "the dialog stays open"
+    assert not [call for call in router.gateway.calls if call.name == "uci" and call.method in ("set", "apply")]
+    router.lab.configure(ECHO.replace("enabled 1", "enabled 1\n\tlist %s '%s'" % (option, value)))
+    assert says in router.lab.viscum("check", check=False).stdout
+    (router.lab.confdir / "viscum").write_bytes(before)
+
+
+def test_an_apply_that_nobody_confirms_is_taken_back(echo, router):
+    """The gateway's own: what the form relies upon. rpcd does so when the browser has lost the router."""
+    before = (router.lab.confdir / "viscum").read_bytes()
+    sid = router.gateway.sessions.login("root", "password")["ubus_rpc_session"]
+    call = router.gateway.uci.call
+    call("set", {"ubus_rpc_session": sid, "config": "viscum", "section": "echo", "values": {"enabled": "0"}})
+    assert (router.lab.confdir / "viscum").read_bytes() == before, "staged and no more"
+    call("apply", {"ubus_rpc_session": sid, "rollback": True, "timeout": 1})
+    echo.becomes("cloud", 5)
+    echo.becomes("edge")
+
+
+def test_the_overview_counts_services_by_state(echo, page):
+    page.open(OVERVIEW)
+    page.sees("1 healthy")
+
+
+def test_the_log_and_the_doctor_are_on_the_page(echo, page):
+    page.open(STATUS)
+    page.click("summary:has-text('Log')")
+    page.sees("echo: healthy")
+    page.click("summary:has-text('Doctor')")
+    page.click("[data-action=doctor]")
+    page.until("() => document.querySelectorAll('.viscum-finding').length")
+
+
+def add_service(page, name, command):
+    page.fill("#cbi-viscum-service .cbi-section-create-name", name)
+    page.click("#cbi-viscum-service .cbi-button-add")
+    page.click("#modal_overlay [data-name=enabled] input")
+    page.fill("#modal_overlay [data-name=command] input", command)
+
+
+def save_dialog(page):
+    page.click("#modal_overlay .cbi-button-positive")
+    page.until("() => document.querySelector('#modal_overlay').hidden")
+
+
+def save_and_apply(page):
+    page.click(".cbi-page-actions .cbi-button-apply")
+    page.click(".viscum-apply")
+    page.sees("Configuration changes applied")

@@ -1,0 +1,156 @@
+"""What goes wrong while a page is open is said on the page, and is over when it is over."""
+
+from conftest import ECHO, FORM, OVERVIEW, QUICK, STATUS
+from lab import service, wait_for
+
+ROW = "tr[data-service=echo]"
+GONE = "The agent does not run"
+
+
+def healthy(page, row=ROW):
+    page.until("(row) => document.querySelector(row)?.innerText.includes('healthy')", row)
+
+
+def test_without_an_agent_the_page_says_so_and_shows_services_when_it_comes(router, page):
+    page.open(STATUS)
+    page.sees(GONE)
+    router.runs()
+    healthy(page)
+    page.misses(GONE)
+
+
+def test_an_agent_that_dies_is_missed_and_found_again(router, page):
+    agent = router.runs()
+    page.open(STATUS)
+    healthy(page)
+    agent.kill()
+    page.sees(GONE)
+    assert page.has(ROW), "what was known stays on the page"
+    page.click(ROW + " [data-action=stop]")
+    page.sees("echo: Stop: ")
+    agent.start()
+    page.until("() => getComputedStyle(document.querySelector('.alert-message[role=status]')).display == 'none'")
+    healthy(page)
+    page.click(ROW + " [data-action=stop]")
+    page.until("(row) => document.querySelector(row).innerText.includes('disabled')", ROW)
+
+
+def test_the_overview_lives_without_an_agent(router, page):
+    page.open(OVERVIEW)
+    page.sees(GONE)
+
+
+def test_the_form_can_be_saved_without_an_agent(router, page):
+    router.lab.configure(ECHO.replace("enabled 1", "enabled 0"))
+    page.open(FORM)
+    page.click("#cbi-viscum-echo [data-name=enabled] input")
+    page.click(".cbi-page-actions .cbi-button-apply")
+    page.sees(GONE)
+    page.click(".viscum-apply")
+    page.sees("Configuration changes applied")
+    assert "option enabled '1'" in (router.lab.confdir / "viscum").read_text()
+
+
+def test_no_services_is_said_and_the_first_one_appears(router, page):
+    agent = router.runs("")
+    page.open(STATUS)
+    page.sees("There are no services")
+    agent.reload(ECHO)
+    healthy(page)
+    page.misses("There are no services")
+
+
+def test_two_hundred_services_are_all_there_and_the_page_stays_quick(router, page):
+    off = service("echo", "/bin/true", "list device lan0", "list dest_ip 203.0.113.10", *QUICK)
+    off = off.replace("enabled 1", "enabled 0")
+    one = off.rstrip() + "\n\tlist dest_port %d\n\n"
+    router.runs("".join(one.replace("'echo'", "'s%03d'" % number) % (7000 + number) for number in range(200)))
+    page.open(STATUS)
+    page.until("() => document.querySelectorAll('tr[data-service]').length == 200")
+    kept = page.run("() => { window.kept = document.querySelector('tr[data-service=s150]'); return true; }")
+    before = len(router.calls("status"))
+    wait_for(lambda: len(router.calls("status")) > before + 1, 15)
+    assert kept and page.run("() => window.kept === document.querySelector('tr[data-service=s150]')"), "no flicker"
+    print("a poll of 200 services: %.0f ms in the page" % page.run(MEASURE))
+    page.open(FORM)
+    page.until(
+        "() => document.querySelectorAll('#cbi-viscum-service .cbi-section-table-row').length == 200", seconds=30
+    )
+
+
+# The longest of three polls, from the question to the next frame that is drawn.
+MEASURE = """async () => {
+    const view = await L.require('view.viscum.status');
+    let longest = 0;
+    for (let i = 0; i < 3; i++) {
+        const begin = performance.now();
+        await view.refresh();
+        await new Promise(requestAnimationFrame);
+        longest = Math.max(longest, performance.now() - begin);
+    }
+    return longest;
+}"""
+
+
+def test_a_session_that_expires_is_said_and_a_new_login_goes_on(router, page):
+    router.runs()
+    page.open(STATUS)
+    healthy(page)
+    router.gateway.sessions.expire()
+    page.sees("Session expired")
+    page.click("text=Log in…")
+    page.until("() => document.querySelector('[name=luci_password]')")
+    page.log_in()
+    healthy(page)
+
+
+def test_a_session_that_expires_under_the_form_saves_nothing(router, page):
+    router.runs()
+    page.open(FORM)
+    page.click("#cbi-viscum-echo [data-name=enabled] input")
+    before = (router.lab.confdir / "viscum").read_bytes()
+    router.gateway.sessions.expire()
+    page.click(".cbi-page-actions .cbi-button-apply")
+    page.sees("Login session is expired")
+    assert (router.lab.confdir / "viscum").read_bytes() == before
+    assert "SessionError" in " ".join(page.noise())
+
+
+def test_a_wrong_password_is_refused(router, page):
+    page.order("goto", router.gateway.page(STATUS))
+    page.until("() => document.querySelector('[name=luci_password]')")
+    page.log_in(password="guess")
+    page.sees("Invalid username and/or password")
+
+
+def test_who_may_only_look_sees_all_and_can_change_nothing(router, page):
+    router.runs()
+    page.open(STATUS, "viewer")
+    healthy(page)
+    assert page.count(ROW + " button") == 0
+    page.click("summary:has-text('Log')")
+    page.sees("echo: healthy")
+    page.open(FORM)
+    page.sees("203.0.113.10")
+    assert page.count("#view input:enabled, #view select:enabled") == 0
+    assert page.count(".cbi-page-actions button:enabled, .cbi-button-remove:enabled, .cbi-button-add:enabled") == 0
+    assert not page.has(".viscum-preview")
+
+
+def test_who_may_only_look_is_refused_by_the_gateway_as_well(router, page):
+    """Whatever a page offers: rpcd decides by the ACL of the package."""
+    router.runs()
+    page.open(STATUS, "viewer")
+    healthy(page)
+    for method in ("start", "stop", "restart", "bypass", "reload"):
+        assert "-32002" in page.run(TRY, ["viscum", method, {"name": "echo"}])
+    for method in ("set", "add", "delete", "order", "apply", "confirm"):
+        assert "-32002" in page.run(TRY, ["uci", method, {"config": "viscum", "section": "echo", "values": {}}])
+    assert router.state() == "healthy"
+
+
+TRY = """async ([object, method, args]) => {
+    const body = { jsonrpc: '2.0', id: 1, method: 'call', params: [L.env.sessionid, object, method, args] };
+    const reply = await fetch('/ubus/', { method: 'POST', body: JSON.stringify(body) });
+    return JSON.stringify(await reply.json());
+}"""
