@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 import datapaths  # noqa: E402
-from lab import CPYTHON, Lab, isolate, service  # noqa: E402
+from lab import CPYTHON, Lab, isolate  # noqa: E402
 from traffic import PORT, Path_, Traffic, settle  # noqa: E402
 from variants import down, machine, up  # noqa: E402
 
@@ -34,15 +34,16 @@ def address(number):
 
 
 def configuration(datapath, count):
-    text = []
+    """As short as it can be: the agent reads no file of more than 128 KB."""
+    text = ["config globals globals\noption datapath %s\n" % datapaths.DATAPATHS[datapath].option]
     for number in range(count):
-        takes = ("list device lan0", "list dest_ip " + address(number), "list dest_port %d" % PORT)
-        text.append(service("speed%d" % number, "/bin/true", *takes, datapaths.option(datapath), "option family ipv4"))
+        lines = ("config service s%d" % number, "option enabled 1", "option command /bin/true", "list device lan0")
+        text.append("\n".join(lines + ("list dest_ip " + address(number), "list dest_port %d\n" % PORT)))
     return "".join(text)
 
 
 def path_to(lab, number):
-    return Path_(lab, lab.client, "viscum-speed%d" % number, "0.0.0.0", "eth0", address(number))
+    return Path_(lab, lab.client, "viscum-s%d" % number, "0.0.0.0", "eth0", address(number))
 
 
 def measure(names, counts, repeat, seconds, traffic, say):

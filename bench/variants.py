@@ -89,6 +89,7 @@ def docker(lab):
     for line in ("addr flush dev lo", "addr add 172.17.0.2/16 dev eth0", "link set eth0 up"):
         ip("-n", inside, *line.split())
     ip("-n", inside, "route", "add", "default", "via", "172.17.0.1")
+    run("modprobe", "-q", "br_netfilter", check=False)  # where it is a module
     lab.run(router, "sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=1")
     rules = lab.tmp / "docker.nft"
     rules.write_text(DOCKER)
