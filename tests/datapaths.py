@@ -11,15 +11,15 @@ from functools import cache
 from viscum_agent.errors import UnsupportedError
 from viscum_agent.kernel import probe
 
-# `option` is the configuration's name for it, `needs` the Features without which it is not there, `hides` the Features
-# that the agent is not to know of.
-Datapath = namedtuple("Datapath", ("option", "needs", "hides"))
+# `option` is the configuration's name for it, `there` says of Features whether it is, `hides` the Features that the
+# agent is not to know of.
+Datapath = namedtuple("Datapath", ("option", "there", "hides"))
 
 DATAPATHS = {
-    "u32": Datapath("u32", ("u32", "mirred"), ()),
-    "flower": Datapath("flower", ("flower", "mirred"), ()),
-    "bpf-cls": Datapath("bpf", ("bpf",), ("tcx",)),
-    "bpf-tcx": Datapath("bpf", ("bpf", "tcx"), ()),
+    "u32": Datapath("u32", lambda found: found.u32 and found.mirred, ()),
+    "flower": Datapath("flower", lambda found: found.flower and found.mirred, ()),
+    "bpf-cls": Datapath("bpf", lambda found: hasattr(found, "tcx") and found.bpf, ("tcx",)),
+    "bpf-tcx": Datapath("bpf", lambda found: getattr(found, "bpf", False) and getattr(found, "tcx", True), ()),
 }
 
 HIDING = """
@@ -42,7 +42,7 @@ def _features():
 
 def has(name):
     """Whether the kernel, and the agent, have a datapath."""
-    return all(getattr(_features(), field, False) for field in DATAPATHS[name].needs)
+    return _features() is not None and bool(DATAPATHS[name].there(_features()))
 
 
 def here():
