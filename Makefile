@@ -16,7 +16,8 @@ ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc
 SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-browser test-vm vm lint format demo bench chaos manual picture \
+.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-browser test-vm vm lint format demo chaos \
+	bench bench-control bench-datapath bench-rules bench-memory bench-vm manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
@@ -71,9 +72,25 @@ demo: ## a client, a router and a service in namespaces of this machine
 	@$(SETUP) venv apt
 	$(PYTHON) demo/demo.py
 
-bench: ## time the control path side by side with ip and tc
+# BENCH_ARGS, for instance --quick or --json FILE, goes to what is run: for one of the three targets at a time.
+bench: bench-control bench-datapath bench-rules ## all benchmarks below, half an hour: on a machine that does nothing else
+
+bench-control: ## time the control path side by side with ip and tc
 	@$(SETUP) venv apt micropython
-	$(PYTHON) bench/control.py
+	$(PYTHON) bench/control.py $(BENCH_ARGS)
+
+bench-datapath: ## what a packet costs on each way to a program
+	@$(SETUP) venv apt compiler
+	$(PYTHON) bench/datapath.py $(BENCH_ARGS)
+
+bench-rules: ## what a thousand services cost a packet
+	@$(SETUP) venv apt compiler
+	$(PYTHON) bench/rules.py $(BENCH_ARGS)
+
+bench-vm: ## the same two with every datapath, in the virtual machine: only ratios mean anything
+	@$(SETUP) venv kernel compiler
+	VISCUM_VM_TIMEOUT=7200 tests/vm/run.sh --run python bench/datapath.py --repeat 3 $(BENCH_ARGS)
+	VISCUM_VM_TIMEOUT=7200 tests/vm/run.sh --run python bench/rules.py --repeat 3 $(BENCH_ARGS)
 
 SECONDS := 120
 SEED :=

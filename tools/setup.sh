@@ -3,6 +3,7 @@
 #
 #   venv         .venv with the test tools and the agent itself (editable)
 #   apt          Debian packages that the tests on this machine's own kernel use
+#   compiler     gcc, for the traffic generator of the benchmarks
 #   micropython  .cache/micropython/: the other interpreter, with ffi, next to its own C library
 #   python       .cache/python/: a CPython newer than any that OpenWrt has, likewise
 #   node         node_modules/: what checks the LuCI application and drives the browser, from npm
@@ -122,6 +123,10 @@ setup_venv() {
 setup_apt() {
     # shellcheck disable=SC2086 # a list of words
     install_packages $APT_PACKAGES
+}
+
+setup_compiler() {
+    install_packages gcc libc6-dev ethtool iperf3 util-linux
 }
 
 # apt_trixie ARGUMENT...: apt-get for Debian $RELEASE, with nothing of the machine's own lists, cache or status.
@@ -258,11 +263,11 @@ fetch_kernel() {
     printf '%s\n' "$version" >"$CACHE/vm/version"
 }
 
-[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|micropython|python|node|browser|kernel ..."
+[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|compiler|micropython|python|node|browser|kernel ..."
 for part; do
     case $part in
-    venv | apt | micropython | python | node | browser | kernel) ;;
-    *) die "no part '$part'; there are: venv apt micropython python node browser kernel" ;;
+    venv | apt | compiler | micropython | python | node | browser | kernel) ;;
+    *) die "no part '$part'; there are: venv apt compiler micropython python node browser kernel" ;;
     esac
 done
 mkdir -p "$CACHE"

@@ -3,6 +3,7 @@
 # files (the guest's writes stay in its memory) and runs one pytest in it, because starting Python there is slow.
 #
 #   tests/vm/run.sh [PYTEST-ARGUMENT...]     for instance: tests/vm/run.sh -x tests/vm/test_wifi.py
+#   tests/vm/run.sh --run COMMAND [WORD...]  something else there, in this folder, in place of pytest
 #
 # Needs `tools/setup.sh venv kernel`. Results: .cache/vm/results/. VISCUM_VM_TIMEOUT: seconds until the guest is killed.
 set -eu

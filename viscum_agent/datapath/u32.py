@@ -1,8 +1,9 @@
 """The u32 datapath: a match as 32-bit words of the packet, each a value under a mask at an offset.
 
 Offsets count from the network header (RFC 791, RFC 8200). The port is where it is only if the IPv4 header has no
-options and the packet is not a later fragment, so both are matched as well; an IPv6 packet with extension headers has
-another next header and passes by. Like every filter on ports this leaves later fragments to the cloud.
+options and the packet is no fragment, so both are matched as well; an IPv6 packet with extension headers, such as a
+fragment, has another next header and passes by. A first fragment has its port there, but the others have none: without
+them it is of use to nobody, so it goes with them, to the cloud.
 """
 
 from .. import address
@@ -38,7 +39,7 @@ def _add_header(keys, match, ports):
         keys.add_number(PROTO_NUMBER[match.proto], 0xFF, 9 if match.family == 4 else 6, 1)
     if ports and match.family == 4:
         keys.add_number(0x05, 0x0F, 0, 1)  # header length in words: no options
-        keys.add_number(0, 0x1FFF, 6, 2)  # fragment offset: the first, or the whole
+        keys.add_number(0, 0x3FFF, 6, 2)  # neither "more fragments" nor an offset: the whole packet
 
 
 def _ports(dport):

@@ -1,0 +1,529 @@
+"""Crafted packets, and where each has to end up: the same table for every datapath.
+
+A packet is sent on its own and then looked for, by its IPv4 identification or IPv6 flow label, where packets can come
+in. Where a datapath can't do what is wanted, the row says so with the reason, and the test holds it to that as well.
+"""
+
+import os
+import socket
+import struct
+import time
+from collections import namedtuple
+
+import datapaths
+from lab import ROOT, ip, service
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption, IPOption_NOP, IPOption_Router_Alert
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    ICMPv6ND_NS,
+    ICMPv6ND_RS,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+)
+from scapy.layers.ipsec import AH, ESP
+from scapy.layers.l2 import ARP
+from scapy.packet import Raw
+
+from viscum_agent import compat
+
+# The places. "router" is what is seen in no other: the router has it for itself, or drops it as it should.
+SERVICE, CLOUD, CLIENT, HOST, ROUTER = "service", "cloud", "client", "host", "router"
+
+A, B = "203.0.113.10", "203.0.113.11"
+A6, B6 = "2001:db8:cafe::10", "2001:db8:cafe::11"
+PORT = 7000
+DATA = b"x" * 32
+# A record of routes (RFC 791) whose bytes are the ports where they would be without it.
+OPTION = struct.pack(">BBBB4s", 7, 7, PORT >> 8, PORT & 0xFF, bytes(4))[:7] + b"\0"
+
+# `sender` is where the packet comes from, `to` whose MAC it is sent to, `tags` are (EtherType, VLAN) from the outside,
+# `cut` is how many bytes of the packet are there, `differs` has (place, reason) for datapaths that can't do better.
+Row = namedtuple("Row", ("name", "packet", "place", "to", "tags", "cut", "sender", "differs"))
+
+
+def row(name, packet, place, to="router", tags=(), cut=None, sender="client", **differs):
+    return Row(name, packet, place, to, tags, cut, sender, differs)
+
+
+def v4(dst=A, src="192.168.77.2", **fields):
+    return IP(src=src, dst=dst, **fields)
+
+
+def v6(dst=A6, src="2001:db8:77::2", **fields):
+    return IPv6(src=src, dst=dst, **fields)
+
+
+def tcp(port=PORT, sport=40000, flags="S", **fields):
+    return TCP(sport=sport, dport=port, flags=flags, **fields)
+
+
+def udp(port=PORT, sport=40000, **fields):
+    return UDP(sport=sport, dport=port, **fields) / Raw(DATA)
+
+
+OPTIONS = (CLOUD, "u32 finds a port only at a fixed place: packets with IPv4 options pass")
+BEHIND = (SERVICE, "flower looks behind IPv6 extension headers, and can't be told not to")
+UNNAMED = (SERVICE, "without an address nothing but the MAC is looked at: the router would drop it, the service does")
+
+# One service: TCP and UDP of port 7000 of one address of each family, on a device of its own.
+EXACT = (
+    row("TCP SYN", v4() / tcp(), SERVICE),
+    row("TCP SYN, IPv6", v6() / tcp(), SERVICE),
+    row("TCP ACK with data", v4() / tcp(flags="PA") / Raw(DATA), SERVICE),
+    row("TCP ACK with data, IPv6", v6() / tcp(flags="PA") / Raw(DATA), SERVICE),
+    row("TCP FIN", v4() / tcp(flags="FA"), SERVICE),
+    row("TCP RST", v4() / tcp(flags="R"), SERVICE),
+    row("TCP with options of its own", v4() / tcp(options=[("MSS", 1460), ("Timestamp", (1, 0))]), SERVICE),
+    row("UDP", v4() / udp(), SERVICE),
+    row("UDP, IPv6", v6() / udp(), SERVICE),
+    row("UDP without data", v4() / UDP(sport=40000, dport=PORT), SERVICE),
+    row("UDP without data, IPv6", v6() / UDP(sport=40000, dport=PORT), SERVICE),
+    row("UDP without a checksum", v4() / udp(chksum=0), SERVICE),
+    row("source port as the destination's", v4() / udp(sport=PORT), SERVICE),
+    row("source port as the destination's, IPv6", v6() / udp(sport=PORT), SERVICE),
+    row("type of service", v4(tos=0xB8) / udp(), SERVICE),
+    row("traffic class", v6(tc=0xB8) / udp(), SERVICE),
+    row("don't fragment", v4(flags="DF") / udp(), SERVICE),
+    row("TTL 1", v4(ttl=1) / udp(), SERVICE),
+    row("hop limit 1", v6(hlim=1) / udp(), SERVICE),
+    row("padded to 60 bytes", v4(len=28) / UDP(sport=40000, dport=PORT, len=8) / Raw(b"\0" * 18), SERVICE),
+    # Other ports
+    row("next port", v4() / udp(PORT + 1), CLOUD),
+    row("port before", v4() / udp(PORT - 1), CLOUD),
+    row("port with the bytes swapped", v4() / udp(0x581B), CLOUD),
+    row("next port, TCP", v4() / tcp(PORT + 1), CLOUD),
+    row("next port, IPv6", v6() / tcp(PORT + 1), CLOUD),
+    row("only the source port", v4() / udp(9, sport=PORT), CLOUD),
+    row("only the source port, IPv6", v6() / udp(9, sport=PORT), CLOUD),
+    row("the port in the data", v4() / udp(9) / Raw(struct.pack(">H", PORT) * 20), CLOUD),
+    # Other addresses
+    row("another address", v4(B) / udp(), CLOUD),
+    row("another address, TCP", v4(B) / tcp(), CLOUD),
+    row("another address, IPv6", v6(B6) / udp(), CLOUD),
+    row("another address in the same bucket", v4("203.0.112.10") / udp(), CLOUD),
+    row("the address as the source", v4("192.168.77.1", src=A) / udp(), ROUTER),
+    row("the router's own address", v4("192.168.77.1") / udp(), ROUTER),
+    row("the router's own address, IPv6", v6("2001:db8:77::1") / udp(), ROUTER),
+    row("the router's link-local address", v6("fe80::1", src="fe80::77") / udp(), ROUTER),
+    # Other protocols
+    row("ping", v4() / ICMP(), CLOUD),
+    row("ping, IPv6", v6() / ICMPv6EchoRequest(), CLOUD),
+    row("ICMP that looks like the port", v4() / ICMP(type=8, code=0, id=PORT, chksum=PORT), CLOUD),
+    row("SCTP with the same ports", v4(proto=132) / Raw(struct.pack(">HHII", 40000, PORT, 0, 0)), CLOUD),
+    row("UDP-Lite with the same ports", v4(proto=136) / Raw(struct.pack(">HHHH", 40000, PORT, 8, 0)), CLOUD),
+    row("GRE", v4(proto=47) / Raw(struct.pack(">HHHH", 0, PORT, PORT, PORT)), CLOUD),
+    row("ESP", v4() / ESP(spi=PORT, seq=1, data=DATA), CLOUD),
+    row("AH before UDP", v4(proto=51) / AH(nh=17, payloadlen=4, spi=PORT, seq=1, icv=b"i" * 12) / udp(), CLOUD),
+    row("IPv4 in IPv4", v4(proto=4) / IP(src="192.168.77.2", dst=A) / udp(), CLOUD),
+    row("neighbour solicitation", v6("ff02::1:ff00:10", hlim=255) / ICMPv6ND_NS(tgt=A6), ROUTER, to="3333ff000010"),
+    row("unicast neighbour solicitation", v6("2001:db8:77::1", hlim=255) / ICMPv6ND_NS(tgt="2001:db8:77::1"), ROUTER),
+    row("router solicitation", v6("ff02::2", src="fe80::77", hlim=255) / ICMPv6ND_RS(), ROUTER, to="333300000002"),
+    row("ARP for the address", ARP(psrc="192.168.77.2", pdst=A), ROUTER, to="broadcast"),
+    # Nobody's and everybody's
+    row("link-local", v6("fe80::99", src="fe80::77") / udp(), ROUTER),
+    row("multicast", v4("239.1.2.3") / udp(), ROUTER, to="01005e010203"),
+    row("multicast, IPv6", v6("ff02::fb") / udp(), ROUTER, to="3333000000fb"),
+    row("broadcast", v4("255.255.255.255") / udp(), ROUTER, to="broadcast"),
+    row("broadcast of the subnet", v4("192.168.77.255") / udp(), ROUTER, to="broadcast"),
+    # Fragments: without all of them nobody can do anything, and only the first has a port. So all of them pass.
+    row("first fragment", v4(flags="MF") / udp(), CLOUD),
+    row("first fragment, TCP", v4(flags="MF") / tcp(), CLOUD),
+    row("middle fragment", v4(flags="MF", frag=100, proto=17) / Raw(bytes(udp())), CLOUD),
+    row("last fragment", v4(frag=100, proto=17) / Raw(bytes(udp())), CLOUD),
+    row("first fragment, IPv6", v6() / IPv6ExtHdrFragment(m=1, id=7) / udp(), CLOUD),
+    row("last fragment, IPv6", v6() / IPv6ExtHdrFragment(offset=100, id=7, nh=17) / Raw(bytes(udp())), CLOUD),
+    row("only fragment, IPv6", v6() / IPv6ExtHdrFragment(id=7) / udp(), CLOUD),
+    # Options and extension headers
+    row("IPv4 options", v4(options=[IPOption_NOP()] * 4) / udp(), SERVICE, u32=OPTIONS),
+    row("IPv4 options, TCP", v4(options=[IPOption_NOP()] * 40) / tcp(), SERVICE, u32=OPTIONS),
+    row("IPv4 router alert", v4(options=[IPOption_Router_Alert()]) / udp(), SERVICE, u32=OPTIONS),
+    row("IPv4 options, next port", v4(options=[IPOption_NOP()] * 4) / udp(PORT + 1), CLOUD),
+    row("IPv4 options, another address", v4(B, options=[IPOption_NOP()] * 4) / udp(), CLOUD),
+    row("IPv4 options that look like the port", v4(options=[IPOption(OPTION)]) / udp(9), CLOUD),
+    row("hop-by-hop options", v6() / IPv6ExtHdrHopByHop() / udp(), CLOUD, flower=BEHIND),
+    row("destination options", v6() / IPv6ExtHdrDestOpt() / udp(), CLOUD, flower=BEHIND),
+    row("destination options, TCP", v6() / IPv6ExtHdrDestOpt() / tcp(), CLOUD, flower=BEHIND),
+    row("ESP, IPv6", v6() / ESP(spi=PORT, seq=1, data=DATA), CLOUD),
+    row("AH before UDP, IPv6", v6(nh=51) / AH(nh=17, payloadlen=4, spi=PORT, seq=1, icv=b"i" * 12) / udp(), CLOUD),
+    row("no next header", v6(nh=59) / Raw(bytes(udp())), CLOUD),
+    # VLANs: these frames belong to another device (br-lan.5), which the router here has not.
+    row("802.1Q", v4() / udp(), ROUTER, tags=((0x8100, 5),)),
+    row("802.1Q, IPv6", v6() / udp(), ROUTER, tags=((0x8100, 5),)),
+    row("802.1ad", v4() / udp(), ROUTER, tags=((0x88A8, 5),)),
+    row("802.1Q in 802.1ad", v4() / udp(), ROUTER, tags=((0x88A8, 5), (0x8100, 6))),
+    row("802.1Q with a priority only", v4() / udp(), CLOUD, tags=((0x8100, 0xE000),)),
+    # Broken
+    row("wrong IPv4 checksum", v4(chksum=1) / udp(), SERVICE),
+    row("wrong IPv4 checksum, another address", v4(B, chksum=1) / udp(), ROUTER),
+    row("wrong UDP checksum", v4() / udp(chksum=1), SERVICE),
+    row("wrong TCP checksum", v4() / tcp(chksum=1), SERVICE),
+    row("IPv4 length beyond the end", v4(len=1000) / udp(), SERVICE),
+    row("UDP length beyond the end", v4() / udp(len=1000), SERVICE),
+    row("IPv6 length beyond the end", v6(plen=1000) / udp(), SERVICE),
+    row("IPv4 header only", v4() / udp(), ROUTER, cut=20),
+    row("half an IPv4 header", v4() / udp(), ROUTER, cut=10),
+    row("IPv6 header only", v6() / udp(), ROUTER, cut=40),
+    row("half an IPv6 header", v6() / udp(), ROUTER, cut=20),
+    row("one byte of the ports", v4() / udp(), ROUTER, cut=21),
+    row("IPv4 header length of 4 words", v4(ihl=4) / udp(), ROUTER),
+    row("IPv4 version 5", v4(version=5) / udp(), SERVICE),
+    # Not from a client
+    row("the router's own traffic", v4(src="198.51.100.1") / udp(), CLOUD, sender="router"),
+    row("the router's own traffic, IPv6", v6(src="2001:db8:100::1") / udp(), CLOUD, sender="router"),
+    row("from the cloud", v4("192.168.77.2", src=A) / udp(40000, sport=PORT), CLIENT, sender="cloud"),
+    row("an answer of the service", v4("192.168.77.2", src=A) / udp(40000, sport=PORT), CLIENT, sender="service"),
+    row("an answer of the service, IPv6", v6("2001:db8:77::2", src=A6) / tcp(40000, PORT), CLIENT, sender="service"),
+    row("a fragment of an answer", v4("192.168.77.2", src=A, flags="MF") / udp(40000, PORT), CLIENT, sender="service"),
+    row("ping by the service", v4("192.168.77.2", src=A) / ICMP(), CLIENT, sender="service"),
+    row("the service asks the cloud", v4(B, src=A) / udp(), CLOUD, sender="service"),
+)
+
+# Several addresses and ports: 203.0.113.10/31 and 2001:db8:cafe::10/127, ports 6990 to 7010 and 9.
+RANGES = (
+    row("first address, first port", v4("203.0.113.10") / udp(6990), SERVICE),
+    row("last address, last port", v4("203.0.113.11") / udp(7010), SERVICE),
+    row("a port in the middle", v4("203.0.113.10") / tcp(7003), SERVICE),
+    row("the port alone", v4("203.0.113.11") / tcp(9), SERVICE),
+    row("address before", v4("203.0.113.9") / udp(), CLOUD),
+    row("address behind", v4("203.0.113.12") / udp(), CLOUD),
+    row("port before", v4() / udp(6989), CLOUD),
+    row("port behind", v4() / udp(7011), CLOUD),
+    row("port before the one alone", v4() / tcp(8), CLOUD),
+    row("port behind the one alone", v4() / tcp(10), CLOUD),
+    row("first address, first port, IPv6", v6("2001:db8:cafe::10") / tcp(6990), SERVICE),
+    row("last address, last port, IPv6", v6("2001:db8:cafe::11") / tcp(7010), SERVICE),
+    row("address before, IPv6", v6("2001:db8:cafe::f") / tcp(), CLOUD),
+    row("address behind, IPv6", v6("2001:db8:cafe::12") / tcp(), CLOUD),
+    row("port before, IPv6", v6() / udp(6989), CLOUD),
+    row("port behind, IPv6", v6() / udp(7011), CLOUD),
+    row("first fragment", v4(flags="MF") / udp(), CLOUD),
+    row("last fragment", v4(frag=100, proto=17) / Raw(bytes(udp())), CLOUD),
+    row("first fragment, IPv6", v6() / IPv6ExtHdrFragment(m=1, id=7) / udp(), CLOUD),
+    row("IPv4 options", v4(options=[IPOption_NOP()] * 4) / udp(), SERVICE, u32=OPTIONS),
+    row("destination options", v6() / IPv6ExtHdrDestOpt() / udp(), CLOUD, flower=BEHIND),
+    row("ping", v4() / ICMP(), CLOUD),
+)
+
+# Port 7000 of any address.
+ANY = (
+    row("an address", v4() / udp(), SERVICE),
+    row("a far address, TCP", v4("198.18.5.5") / tcp(), SERVICE),
+    row("an address, IPv6", v6() / udp(), SERVICE),
+    row("unique local, IPv6", v6("fd12:3456::1") / udp(), SERVICE),
+    row("the router's own address", v4("192.168.77.1") / tcp(), SERVICE),
+    row("next port", v4() / udp(PORT + 1), CLOUD),
+    row("next port, IPv6", v6() / tcp(PORT + 1), CLOUD),
+    row("ping", v4() / ICMP(), CLOUD),
+    row("ping, IPv6", v6() / ICMPv6EchoRequest(), CLOUD),
+    row("broadcast", v4("255.255.255.255", src="0.0.0.0") / udp(), ROUTER, to="broadcast"),
+    row("broadcast of the subnet", v4("192.168.77.255") / udp(), ROUTER, to="broadcast"),
+    row("multicast", v4("239.1.2.3") / udp(), ROUTER, to="01005e010203"),
+    row("multicast, IPv6", v6("ff02::fb") / udp(), ROUTER, to="3333000000fb"),
+    row("multicast of the site, IPv6", v6("ff05::fb") / udp(), ROUTER, to="3333000000fb"),
+    row("link-local, IPv6", v6("fe80::1", src="fe80::77") / udp(), ROUTER),
+    row("loopback, IPv6", v6("::1") / udp(), ROUTER),
+    row("link-local", v4("169.254.1.1") / udp(), ROUTER, u32=UNNAMED, flower=UNNAMED),
+    row("multicast to the router's MAC", v4("239.1.2.3") / udp(), ROUTER, u32=UNNAMED, flower=UNNAMED),
+    row("TCP to multicast", v4("239.1.2.3") / tcp(), ROUTER, to="01005e010203", u32=UNNAMED, flower=UNNAMED),
+    row("to another host's MAC", v4() / udp(), ROUTER, to="host"),
+    row("neighbour solicitation", v6("ff02::1:ff00:1", hlim=255) / ICMPv6ND_NS(tgt=A6), ROUTER, to="3333ff000001"),
+    row("first fragment", v4(flags="MF") / udp(), CLOUD),
+    row("last fragment", v4(frag=100, proto=17) / Raw(bytes(udp())), CLOUD),
+    row("first fragment, IPv6", v6() / IPv6ExtHdrFragment(m=1, id=7) / udp(), CLOUD),
+    row("IPv4 options", v4(options=[IPOption_NOP()] * 4) / udp(), SERVICE, u32=OPTIONS),
+    row("802.1Q", v4() / udp(), ROUTER, tags=((0x8100, 5),)),
+)
+
+# Everything of one address (`option proto any`): for IPv4 that is every protocol, for IPv6 TCP and UDP.
+WHOLE = (
+    row("UDP", v4() / udp(9), SERVICE),
+    row("TCP", v4() / tcp(1), SERVICE),
+    row("ping", v4() / ICMP(), SERVICE),
+    row("GRE", v4(proto=47) / Raw(bytes(8)), SERVICE),
+    row("ESP", v4() / ESP(spi=PORT, seq=1, data=DATA), SERVICE),
+    row("first fragment", v4(flags="MF") / udp(), SERVICE),
+    row("last fragment", v4(frag=100, proto=17) / Raw(bytes(udp())), SERVICE),
+    row("IPv4 options", v4(options=[IPOption_NOP()] * 4) / udp(), SERVICE),
+    row("IPv4 header only", v4(len=20) / Raw(b""), SERVICE),
+    row("another address", v4(B) / udp(9), CLOUD),
+    row("UDP, IPv6", v6() / udp(9), SERVICE),
+    row("TCP, IPv6", v6() / tcp(1), SERVICE),
+    row("ping, IPv6", v6() / ICMPv6EchoRequest(), CLOUD),
+    row("neighbour solicitation", v6(hlim=255) / ICMPv6ND_NS(tgt=A6), CLOUD),
+    row("destination options", v6() / IPv6ExtHdrDestOpt() / udp(), CLOUD, flower=BEHIND),
+    row("destination options, ping", v6() / IPv6ExtHdrDestOpt() / ICMPv6EchoRequest(), CLOUD),
+    row("first fragment, IPv6", v6() / IPv6ExtHdrFragment(m=1, id=7) / udp(), CLOUD, flower=BEHIND),
+    row("last fragment, IPv6", v6() / IPv6ExtHdrFragment(offset=9, nh=17) / Raw(DATA), CLOUD, flower=BEHIND),
+    row("another address, IPv6", v6(B6) / udp(9), CLOUD),
+)
+
+# UDP only, and only from 192.168.77.0/25 and 2001:db8:77::/64.
+CLIENTS = (
+    row("a client of these", v4() / udp(), SERVICE),
+    row("the last of these", v4(src="192.168.77.127") / udp(), SERVICE),
+    row("the first that is none", v4(src="192.168.77.128") / udp(), CLOUD),
+    row("none of these", v4(src="192.168.76.2") / udp(), CLOUD),
+    row("a client of these, IPv6", v6() / udp(), SERVICE),
+    row("none of these, IPv6", v6(src="2001:db8:78::2") / udp(), CLOUD),
+    row("TCP", v4() / tcp(), CLOUD),
+    row("TCP, IPv6", v6() / tcp(), CLOUD),
+)
+
+# On br-lan, which has another host behind another port. What goes between the two is none of the bridge's own.
+BRIDGE = (
+    row("to the bridge", v4() / udp(), SERVICE),
+    row("to the bridge, IPv6", v6() / tcp(), SERVICE),
+    row("to another host", v4() / udp(), HOST, to="host"),
+    row("to another host, IPv6", v6() / tcp(), HOST, to="host"),
+    row("next port", v4() / udp(PORT + 1), CLOUD),
+    row("broadcast", v4("255.255.255.255") / udp(), HOST, to="broadcast"),
+    row("802.1Q", v4() / udp(), HOST, to="host", tags=((0x8100, 5),)),
+)
+
+# On the port of that bridge. A gateway of the clients may be behind it, so whose MAC it is does not count.
+BRIDGE_PORT = (
+    row("to the bridge", v4() / udp(), SERVICE),
+    row("to the bridge, IPv6", v6() / tcp(), SERVICE),
+    row("to another host", v4() / udp(), SERVICE, to="host"),
+    row("to another host, IPv6", v6() / tcp(), SERVICE, to="host"),
+    row("to another host, another address", v4(B) / udp(), HOST, to="host"),
+    row("to another host, first fragment", v4(flags="MF") / udp(), HOST, to="host"),
+    row("next port", v4() / udp(PORT + 1), CLOUD),
+    row("broadcast", v4("255.255.255.255") / udp(), HOST, to="broadcast"),
+    row("ARP for the address", ARP(psrc="192.168.77.2", pdst=A), HOST, to="broadcast"),
+    row("neighbour solicitation", v6("ff02::1:ff00:10", hlim=255) / ICMPv6ND_NS(tgt=A6), HOST, to="3333ff000010"),
+    row("802.1Q", v4() / udp(), HOST, to="host", tags=((0x8100, 5),)),
+)
+
+# On the port, any address: there the bridge's MAC decides for UDP.
+BRIDGE_PORT_ANY = (
+    row("to the bridge", v4() / udp(), SERVICE),
+    row("to another host", v4() / udp(), HOST, to="host"),
+    row("between hosts", v4("192.168.77.9") / udp(), HOST, to="host"),
+    row("broadcast", v4("255.255.255.255") / udp(), HOST, to="broadcast"),
+    row("multicast", v4("239.1.2.3") / udp(), HOST, to="01005e010203"),
+)
+
+ONE = ("list dest_ip " + A, "list dest_ip " + A6)
+AT_PORT = ("list dest_port %d" % PORT,)
+PREFIXES = ("list dest_ip 203.0.113.10/31", "list dest_ip 2001:db8:cafe::10/127")
+PORTS = ("list dest_port 6990-7010", "list dest_port 9")
+
+# name: (rows, device, further lines of the service's section)
+TABLES = {
+    "one address and port": (EXACT, "lan0", ONE + AT_PORT),
+    "prefixes and port ranges": (RANGES, "lan0", PREFIXES + PORTS),
+    "any address": (ANY, "lan0", AT_PORT),
+    "every protocol of an address": (WHOLE, "lan0", ONE + ("option proto any",)),
+    "some clients": (
+        CLIENTS,
+        "lan0",
+        ONE + AT_PORT + ("option proto udp", "list src_ip 192.168.77.0/25", "list src_ip 2001:db8:77::/64"),
+    ),
+    "a bridge": (BRIDGE, "br-lan", ONE + AT_PORT),
+    "the port of a bridge": (BRIDGE_PORT, "lan0", ONE + AT_PORT),
+    "any address on the port of a bridge": (BRIDGE_PORT_ANY, "lan0", AT_PORT),
+}
+
+
+class Crossing:
+    """A lab with two clients whose router has one service; packets go in, and where they came out is told."""
+
+    NAME = "edge"
+
+    def __init__(self, lab, name, datapath):
+        self.rows, self.device, takes = TABLES[name]
+        self.lab = lab
+        bridged = "bridge" in name
+        self._prepare(bridged)
+        lab.configure(service(self.NAME, "/bin/true", "list device " + self.device, *takes, datapaths.option(datapath)))
+        self._viscum = [*datapaths.command(datapath), "-c", lab.confdir]
+        self._run("up", "--no-program")
+        assert self._run("plan").stdout == "# nothing to do\n"
+        inside = "viscum-" + self.NAME
+        self._ns = {"client": lab.client, "router": lab.router, "cloud": lab.cloud, "service": inside}
+        self._watched = {SERVICE: inside, CLIENT: lab.client, HOST: lab.clients[1], CLOUD: lab.cloud}
+        self._macs = {"router": mac(lab.router, "br-lan" if bridged else "lan0"), "host": mac(lab.clients[1], "eth0")}
+        self._macs["broadcast"] = "f" * 12
+
+    def _run(self, *words):
+        return self.lab.run(self.lab.router, *self._viscum, *words, cwd=ROOT, env=self.lab.env())
+
+    def down(self):
+        self._run("down", "--no-program")
+
+    def _prepare(self, bridged):
+        lab, words = self.lab, []
+        for family, prefix, via in (
+            ("-4", "203.0.112.0/23", "198.51.100.2"),
+            ("-4", "198.18.0.0/15", "198.51.100.2"),
+            ("-6", "2001:db8:cafe::/64", "2001:db8:100::2"),
+            ("-6", "fd12:3456::/64", "2001:db8:100::2"),
+        ):
+            words.append("%s route add %s via %s" % (family, prefix, via))
+        if bridged:
+            words += ["link add br-lan type bridge", "link set br-lan up", "addr flush dev lan0"]
+            words += ["link set lan%d master br-lan" % number for number in (0, 1)]
+            words += ["addr add 192.168.77.1/24 dev br-lan", "addr add 2001:db8:77::1/64 dev br-lan nodad"]
+        for line in words:
+            ip("-n", lab.router, *line.split())
+        # Neighbours know each other: what waits for an answer of ARP might come too late, or be dropped.
+        for ns, address in ((lab.client, "192.168.77.1"), (lab.client, "2001:db8:77::1"), (lab.router, "198.51.100.2")):
+            lab.run(ns, "ping", "-c", 1, "-W", 5, address)
+        lab.run(lab.router, "ping", "-c", 1, "-W", 5, "2001:db8:100::2")
+        lab.run(lab.router, "ping", "-c", 1, "-W", 5, "192.168.77.2")
+        lab.run(lab.router, "ping", "-c", 1, "-W", 5, "2001:db8:77::2")
+
+    def places(self):
+        """[place] for each row: where it was seen; several are joined by "+"."""
+        watchers = {place: watch(ns) for place, ns in self._watched.items()}
+        try:
+            senders = {}
+            for number, each in enumerate(self.rows):
+                self._send(each, number, senders)
+            seen = {place: collect(sock) for place, sock in watchers.items()}
+        finally:
+            for sock in watchers.values():
+                sock.close()
+            for sock in senders.values():
+                sock.close()
+        return [self._place(number, seen) for number in range(len(self.rows))]
+
+    def _send(self, each, number, senders):
+        key = each.sender, each.packet.version if each.sender != "client" and each.packet.name != "ARP" else 0
+        if key not in senders:
+            senders[key] = sender(self._ns[each.sender], key[1])
+        data = marked(each.packet, number)[: each.cut]
+        if key[1]:
+            senders[key].sendto(data, (each.packet.dst, 0))
+            return
+        tags = b"".join(struct.pack(">HH", *tag) for tag in each.tags)
+        to = bytes.fromhex(self._macs.get(each.to, each.to))
+        senders[key].send(to + source_mac(number) + tags + struct.pack(">H", ethertype(each.packet)) + data)
+
+    def _place(self, number, seen):
+        marks = mark_of(number)
+        return "+".join([place for place in self._watched if any(marks & found for found in seen[place])]) or ROUTER
+
+
+def check(lab, name, datapath):
+    """Fails with the whole table where a packet was not seen where it should."""
+    crossing = Crossing(lab, name, datapath)
+    found = crossing.places()
+    text = as_text(crossing.rows, found, datapath)
+    print(text)
+    assert found == [expected(each, datapath)[0] for each in crossing.rows], "\n" + text
+    crossing.down()
+
+
+def expected(each, datapath):
+    """(place, reason) of a row for a datapath."""
+    return each.differs.get(datapath, (each.place, ""))
+
+
+def as_text(rows, found, datapath):
+    """The table, one line a packet, with what was seen elsewhere than expected marked."""
+    lines = []
+    for each, place in zip(rows, found, strict=True):
+        want, reason = expected(each, datapath)
+        words = (" " if place == want else "!", each.name, want, place, reason)
+        lines.append(("%s %-42s %-14s %-14s %s" % words).rstrip())
+    return "\n".join(["  %-42s %-14s %s" % ("packet", "expected", "seen")] + lines)
+
+
+# Finding a packet again
+
+
+def source_mac(number):
+    return b"\x02\x70\0\0" + struct.pack(">H", number)
+
+
+def marked(packet, number):
+    """The packet's bytes with its number in the IPv4 identification or the IPv6 flow label."""
+    packet = packet.copy()
+    if packet.name == "ARP":
+        packet.hwsrc = ":".join("%02x" % byte for byte in source_mac(number))
+    elif isinstance(packet, IPv6):
+        packet.fl = 0x70000 | number
+    else:
+        packet.id = 0x7000 | number
+    return bytes(packet)
+
+
+def mark_of(number):
+    """What marks_in finds in a frame that holds the packet."""
+    return {(4, 0x7000 | number), (6, 0x70000 | number), ("ARP", source_mac(number))}
+
+
+def marks_in(frame):
+    kind, offset = struct.unpack_from(">H", frame, 12)[0], 14
+    while kind in (0x8100, 0x88A8):
+        kind, offset = struct.unpack_from(">H", frame, offset + 2)[0], offset + 4
+    if kind == 0x0800 and len(frame) >= offset + 6:
+        return {(4, struct.unpack_from(">H", frame, offset + 4)[0])}
+    if kind == 0x86DD and len(frame) >= offset + 4:
+        return {(6, struct.unpack_from(">I", frame, offset)[0] & 0xFFFFF)}
+    if kind == 0x0806 and len(frame) >= offset + 14:
+        return {("ARP", frame[offset + 8 : offset + 14])}
+    return set()
+
+
+def ethertype(packet):
+    return 0x0806 if packet.name == "ARP" else 0x86DD if isinstance(packet, IPv6) else 0x0800
+
+
+# Sockets in namespaces
+
+ETH_P_ALL = 3  # if_ether.h
+PACKET_OUTGOING = 4  # if_packet.h
+
+
+def watch(ns):
+    sock = in_namespace(ns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
+    sock.bind(("eth0", ETH_P_ALL))
+    return sock
+
+
+def collect(sock):
+    """The marks of what came in, once nothing more comes."""
+    found = []
+    give_up = time.monotonic() + 5
+    sock.settimeout(0.3)  # much longer than a packet takes; they were all sent before
+    while time.monotonic() < give_up:
+        try:
+            frame, address = sock.recvfrom(4096)
+        except TimeoutError:
+            break
+        if address[2] != PACKET_OUTGOING:
+            found.append(marks_in(frame))
+    return found
+
+
+def sender(ns, version):
+    """A socket that sends frames of eth0 (version 0) or whole IP packets, by the routes of the namespace."""
+    if version == 0:
+        sock = in_namespace(ns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+        sock.bind(("eth0", 0))
+        return sock
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    return in_namespace(ns, lambda: socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW))
+
+
+def in_namespace(ns, make):
+    """What `make` returns, called in a namespace: a socket stays in the one where it was opened."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open("/run/netns/" + ns, os.O_RDONLY)
+    try:
+        compat.setns(there)
+        return make()
+    finally:
+        compat.setns(home)
+        os.close(there)
+        os.close(home)
+
+
+def mac(ns, dev):
+    line = ip("-n", ns, "-o", "link", "show", "dev", dev)
+    return line.split("link/ether ")[1].split()[0].replace(":", "")
