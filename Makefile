@@ -87,6 +87,10 @@ bench-rules: ## what a thousand services cost a packet
 	@$(SETUP) venv apt compiler
 	$(PYTHON) bench/rules.py $(BENCH_ARGS)
 
+bench-memory: ## what the agent holds, whether it grows, whether it sleeps: another half an hour
+	@$(SETUP) venv apt micropython
+	$(PYTHON) bench/memory.py $(BENCH_ARGS)
+
 bench-vm: ## the same two with every datapath, in the virtual machine: only ratios mean anything
 	@$(SETUP) venv kernel compiler
 	VISCUM_VM_TIMEOUT=7200 tests/vm/run.sh --run python bench/datapath.py --repeat 3 $(BENCH_ARGS)

@@ -14,6 +14,7 @@ const REQUIRED = [ 'baseclass', 'dom', 'form', 'poll', 'request', 'rpc', 'uci', 
 const readonly = (names) => Object.fromEntries(names.map((name) => [ name, 'readonly' ]));
 
 export default defineConfig([
+	{ ignores: [ '.cache/', '.venv/', 'dist/' ] },
 	{
 		files: [ 'package/**/*.json', 'package.json' ],
 		plugins: { json },

@@ -6,7 +6,7 @@ Every state change is told twice: as a notification to those who subscribed to t
 
 from . import __version__, compat, report
 from .apply import pending
-from .errors import CONFIG, ForeignError, ViscumError, problem_text
+from .errors import CONFIG, ForeignError, UnsupportedError, ViscumError, problem_text
 from .kernel import script
 from .log import NOTICE
 from .loop import POLLIN, POLLOUT
@@ -15,7 +15,6 @@ from .netifd import Follower
 from .state import PACKAGE
 from .ubus import blob
 from .ubus import status as code
-from .ubus.broker import Broker
 from .ubus.client import Client, Method
 
 NAME = (("name", blob.STRING),)
@@ -44,6 +43,10 @@ class Bus:
         return self._broker is not None
 
     def _serve(self, path):
+        try:
+            from .ubus.broker import Broker
+        except ImportError:
+            raise UnsupportedError("-b: this package has no ubus of its own: start ubusd, or install viscum") from None
         broker = Broker(path, READABLE)
         try:
             broker.open()

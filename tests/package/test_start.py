@@ -105,6 +105,18 @@ def test_a_command_reads_configuration_and_the_kernel(machine):
     assert "web" in json.dumps(json.loads(result.stdout))
 
 
+def test_the_smaller_package_says_that_it_serves_no_ubus(machine, name):
+    config = machine.folder / "empty"
+    config.mkdir()
+    (config / "viscum").write_text("")
+    words = ("timeout", "5", "viscumd", "-c", config, "-s", machine.folder / "ubus.sock", "-b")
+    result = machine(*words, check=False)
+    if name == "viscum-micro":
+        assert (result.returncode, result.stderr.count("no ubus of its own")) == (1, 1)
+    else:
+        assert result.returncode == 124, "it runs until it is ended"
+
+
 def test_byte_code_is_kept_in_memory_and_used_again(cpython):
     cpython("viscum", "--version")
     kept = {path.name: path.stat().st_ino for path in cpython.cache.iterdir()}

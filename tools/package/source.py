@@ -4,6 +4,7 @@ CPython gets sources, for whatever version of Python is on the router, in one ar
 format has been the same since MicroPython 1.19, on every architecture. Sources of both would be too large.
 """
 
+import ast
 import io
 import subprocess
 import tempfile
@@ -14,7 +15,8 @@ from pathlib import Path
 PACKAGE = "viscum_agent"
 # What one interpreter has no use for: the other one's half, and what needs a library of CPython's.
 NOT_FOR_CPYTHON = ("compat/micropython.py",)
-NOT_FOR_MICROPYTHON = ("compat/cpython.py", "kernel/pyroute2.py")
+# The smaller package has no broker either: a router has ubusd.
+NOT_FOR_MICROPYTHON = ("compat/cpython.py", "kernel/pyroute2.py", "ubus/broker.py")
 # Bits of an integer that is no object: as many as the smallest of the routers has (32 bits wide, one for a mark).
 SMALL_INT_BITS = 31
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # of what an archive can say; all its files have this time
@@ -44,17 +46,19 @@ def compiled(root, mpy_cross):
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for path in modules(root, NOT_FOR_MICROPYTHON):
-            output = Path(folder, "module.mpy")
+            output, plain = Path(folder, "module.mpy"), Path(folder, "module.py")
+            plain.write_text(bare((root / path).read_text(encoding="utf-8")), encoding="utf-8")
             command = [mpy_cross, "-msmall-int-bits=%d" % SMALL_INT_BITS, "-s", path.as_posix()]
-            subprocess.check_call(command + ["-o", str(output), str(root / path)])
+            subprocess.check_call(command + ["-o", str(output), str(plain)])
             found.append((path.with_suffix(".mpy").as_posix(), output.read_bytes()))
     return found
 
 
 def bare(text):
-    """A source without comments and docstrings: in a tenth less memory, and no line changes its number."""
+    """A source without comments, docstrings and the help of options, which the manual and the form have: in a tenth
+    less memory, and no line changes its number."""
     lines = text.split("\n")
-    for (row, start), (last, end), instead in reversed(_cuts(text)):
+    for (row, start), (last, end), instead in sorted(_cuts(text) + _help_cuts(text), reverse=True):
         tail = lines[last - 1][end:]
         lines[row - 1] = (lines[row - 1][:start] + instead + (tail if last == row else "")).rstrip()
         for between in range(row, last):
@@ -74,6 +78,16 @@ def _cuts(text):
             cuts.append((token.start, token.end, '""' if before == tokenize.INDENT else ""))
         if token.type not in (tokenize.COMMENT, tokenize.NL):
             before = token.type
+    return cuts
+
+
+def _help_cuts(text):
+    """The same for the last argument of each Option(...) (schema.py)."""
+    cuts = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Option" and len(node.args) == 5:
+            words = node.args[4]
+            cuts.append(((words.lineno, words.col_offset), (words.end_lineno, words.end_col_offset), '""'))
     return cuts
 
 
