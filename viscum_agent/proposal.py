@@ -5,42 +5,33 @@ texts and lists of texts: what `uci get` gives over ubus.
 """
 
 from . import model, process, uci
-from .schema import is_section_name, shown
-from .ubus import status as code
+from .schema import is_section_name
+from .ubus.status import INVALID_ARGUMENT, UbusStatus
+
+TAKES = "sections: a list of tables with .type, .name (letters, digits and _) and options (texts and lists of texts)"
 
 
 def read(rows, package):
     """A model.Configuration. Raises UbusStatus for what no file could say."""
-    if not isinstance(rows, list):
-        raise _refused("name the sections: a list of tables with .type, .name and options")
-    sections = [_section(row) for row in rows]
-    names = set()
-    for section in sections:
-        if section.name in names:
-            raise _refused("two sections have the name %s" % shown(section.name))
-        names.add(section.name)
-    return model.read(sections, package)
+    if not isinstance(rows, list) or not all(_is_section(row) for row in rows):
+        raise UbusStatus(INVALID_ARGUMENT, TAKES)
+    return model.read([_section(row) for row in rows], package)
 
 
-def _section(row):
-    if not isinstance(row, dict):
-        raise _refused("a section is a table with .type, .name and options")
-    kind, name = row.get(".type"), row.get(".name")
-    if not isinstance(kind, str) or not isinstance(name, str) or not is_section_name(name):
-        raise _refused("a section needs a .type and a .name of letters, digits and _")
-    options = {key: row[key] for key in row if not key.startswith(".") and row[key] not in ("", [])}
-    for key in options:
-        if not _is_value(options[key]):
-            raise _refused("%s.%s has to be a text or a list of texts" % (name, key))
-    return uci.Section(kind, name, False, options, 0)
+def _is_section(row):
+    if not isinstance(row, dict) or not isinstance(row.get(".type"), str) or not isinstance(row.get(".name"), str):
+        return False
+    return is_section_name(row[".name"]) and all(_is_value(row[key]) for key in row if not key.startswith("."))
 
 
 def _is_value(value):
-    return isinstance(value, str) or isinstance(value, list) and all(isinstance(text, str) for text in value)
+    return all(isinstance(text, str) for text in (value if isinstance(value, list) else (value,)))
 
 
-def _refused(text):
-    return code.UbusStatus(code.INVALID_ARGUMENT, text)
+def _section(row):
+    # An empty value is none, as in a file.
+    options = {key: row[key] for key in row if not key.startswith(".") and row[key]}
+    return uci.Section(row[".type"], row[".name"], False, options, 0)
 
 
 def restarts(plan, units):

@@ -186,7 +186,7 @@ def test_check_names_the_programs_that_would_be_started_anew(served):
         [{".type": "service", ".name": "no name"}],
         [{".type": "service", ".name": "one", "dest_port": 80}],
         [{".type": "service", ".name": "one", "dest_port": [80]}],
-        [{".type": "service", ".name": "one"}, {".type": "redirect", ".name": "one"}],
+        [{".name": "one", "dest_port": "80"}],
     ],
 )
 def test_check_refuses_what_no_file_could_say(served, rows):

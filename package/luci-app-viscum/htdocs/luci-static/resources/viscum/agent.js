@@ -95,6 +95,11 @@ return baseclass.extend({
 			.then((answer) => ({ version: answer.version, services: services }));
 	},
 
+	/* What to say while an answer is long in coming. */
+	silence: function() {
+		return failure('network', _('No answer comes; waiting for it.'));
+	},
+
 	/* What the sections would do if they were the configuration: { problems, restarts, commands }. */
 	check: function(sections) {
 		const commands = [];
