@@ -146,9 +146,10 @@ class Page:
         self.order("fill", selector, text)
 
     def add(self, option, text):
-        """An item for a list of the form."""
-        self.fill("#modal_overlay [data-name=%s] .add-item input" % option, text)
-        self.order("press", "#modal_overlay [data-name=%s] .add-item input" % option, "Enter")
+        """An item for a list of the form, typed key by key: that is when LuCI looks at it."""
+        field = "#modal_overlay [data-name=%s] .add-item input" % option
+        self.order("type", field, text)
+        self.order("press", field, "Enter")
 
     def hide(self):
         """Another tab in front of this one."""
