@@ -56,7 +56,7 @@ function translated(error) {
 	if (error.name === 'SessionError')
 		return failure('expired', _('The session has expired: log in again.'));
 	if (/-32000|Object not found/.test(text))
-		return failure('gone', _('The agent does not run.'));
+		return failure('gone', _('The agent does not run. It is started with the first enabled service, and again when it ends.'));
 	if (/-3200[12]|Access denied|Session not found/.test(text))
 		return failure('denied', _('Access denied: the session has expired, or this account may not do that.'));
 	return failure('network', _('The router did not answer: %s').format(text));
@@ -93,6 +93,11 @@ return baseclass.extend({
 
 		return pages((after) => ask('status', after), (answer) => Object.assign(services, answer.services), MOST_PAGES)
 			.then((answer) => ({ version: answer.version, services: services }));
+	},
+
+	/* What to say while an answer is long in coming. */
+	silence: function() {
+		return failure('network', _('No answer comes; waiting for it.'));
 	},
 
 	/* What the sections would do if they were the configuration: { problems, restarts, commands }. */

@@ -18,6 +18,7 @@
 
 const EVERY = 2; /* seconds */
 const LOGS_EVERY = 2; /* polls */
+const SILENCE = 5; /* seconds until the page says that no answer comes */
 const SETTLES = 15; /* seconds that a button waits for what it began */
 
 const STYLE = [
@@ -206,9 +207,12 @@ return view.extend({
 		return this.ask();
 	},
 
-	/* The services, or the failure: the page is shown in both cases. */
+	/* The services, or the failure: the page is shown in both cases. What takes long is said before it ends: rpc waits 20
+	 * seconds. */
 	ask: function() {
-		return agent.status().catch((error) => error);
+		const slow = window.setTimeout(() => this.say(agent.silence()), 1000 * SILENCE);
+
+		return agent.status().catch((error) => error).finally(() => window.clearTimeout(slow));
 	},
 
 	render: function(answer) {
@@ -288,6 +292,8 @@ return view.extend({
 
 	/* Says why what is shown is old; the next answer takes it back. */
 	say: function(error) {
+		if (!this.trouble)
+			return;
 		this.table.classList.toggle('viscum-stale', error != null);
 		this.trouble.style.display = error ? '' : 'none';
 		if (error == null || this.trouble.textContent === error.message)
