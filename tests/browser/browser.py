@@ -114,11 +114,11 @@ class Page:
 
     def sees(self, text, seconds=15):
         """Waits until the page shows a text."""
-        self.until("(text) => document.body.innerText.includes(text)", text, seconds)
+        self.until("(text) => document.body?.innerText.includes(text)", text, seconds)
 
     def misses(self, text, seconds=15):
         """Waits until the page does not show a text."""
-        self.until("(text) => !document.body.innerText.includes(text)", text, seconds)
+        self.until("(text) => document.body && !document.body.innerText.includes(text)", text, seconds)
 
     def until(self, function, argument=None, seconds=15):
         """Waits for what a function in the page says; fails with what the page shows."""
