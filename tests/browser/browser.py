@@ -45,8 +45,9 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        self._driver.stdin.close()
         try:
+            with contextlib.suppress(BrokenPipeError):  # a driver that failed: Chromium may be left all the same
+                self._driver.stdin.close()
             self._driver.wait(10)
         finally:
             kill(self._driver)
