@@ -45,8 +45,9 @@ class Browser:
         return self
 
     def __exit__(self, *_):
-        self._driver.stdin.close()
         try:
+            with contextlib.suppress(BrokenPipeError):  # a driver that failed: Chromium may be left all the same
+                self._driver.stdin.close()
             self._driver.wait(10)
         finally:
             kill(self._driver)
@@ -114,11 +115,11 @@ class Page:
 
     def sees(self, text, seconds=15):
         """Waits until the page shows a text."""
-        self.until("(text) => document.body.innerText.includes(text)", text, seconds)
+        self.until("(text) => document.body?.innerText.includes(text)", text, seconds)
 
     def misses(self, text, seconds=15):
         """Waits until the page does not show a text."""
-        self.until("(text) => !document.body.innerText.includes(text)", text, seconds)
+        self.until("(text) => document.body && !document.body.innerText.includes(text)", text, seconds)
 
     def until(self, function, argument=None, seconds=15):
         """Waits for what a function in the page says; fails with what the page shows."""
@@ -146,9 +147,10 @@ class Page:
         self.order("fill", selector, text)
 
     def add(self, option, text):
-        """An item for a list of the form."""
-        self.fill("#modal_overlay [data-name=%s] .add-item input" % option, text)
-        self.order("press", "#modal_overlay [data-name=%s] .add-item input" % option, "Enter")
+        """An item for a list of the form, typed key by key: that is when LuCI looks at it."""
+        field = "#modal_overlay [data-name=%s] .add-item input" % option
+        self.order("type", field, text)
+        self.order("press", field, "Enter")
 
     def hide(self):
         """Another tab in front of this one."""

@@ -167,7 +167,7 @@ class Gateway:
             return sorted({"session", "uci"} | {each for each, _ in self.objects} | set(self._names()))
 
     def _reload(self, configs):
-        """What reload_config and the init script do after an apply."""
+        """What procd and the init script do when rpcd tells them of a changed file (`config.change`)."""
         if "viscum" in configs:
             with contextlib.suppress(UbusError), Caller(self._ubus) as caller:  # an agent that starts reads it anyway
                 caller.call("viscum", "reload", {})

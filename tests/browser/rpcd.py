@@ -108,8 +108,8 @@ class Sessions:
 
 
 class Uci:
-    """The configuration directory. `reload` is called with the names of the files that an apply changed, as
-    reload_config would act upon them."""
+    """The configuration directory. `reload` is called with the names of the files that an apply changed, of
+    which rpcd tells procd."""
 
     def __init__(self, confdir, sessions, reload):
         self._confdir = Path(confdir)

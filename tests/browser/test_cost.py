@@ -8,7 +8,7 @@ from conftest import QUICK, STATUS
 from lab import CPYTHON, MICROPYTHON, echo_command, service, wait_for
 
 SERVICES = 20
-POLLS = 300  # without a pause: at 2 s each they would take long, and CPU time is counted in steps of 10 ms
+POLLS = 150  # without a pause: at 2 s each they would take long, and CPU time is counted in steps of 10 ms
 
 
 @pytest.fixture(params=["cpython", "micropython"])

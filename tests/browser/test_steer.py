@@ -121,6 +121,9 @@ def test_what_check_refuses_the_form_refuses_for_the_same_reason(echo, router, p
     page.click("#modal_overlay .cbi-button-positive")
     page.until("() => !document.querySelector('#modal_overlay .cbi-button-positive').disabled")
     assert page.has("#modal_overlay .cbi-button-positive"), "the dialog stays open"
+    assert page.run(
+        "(name) => document.querySelector('#modal_overlay [data-name=' + name + '] .add-item input').value", option
+    )
     assert not [call for call in router.gateway.calls if call.name == "uci" and call.method in ("set", "apply")]
     router.lab.configure(ECHO.replace("enabled 1", "enabled 1\n\tlist %s '%s'" % (option, value)))
     assert says in router.lab.viscum("check", check=False).stdout

@@ -498,17 +498,23 @@ const ListValue = AbstractValue.extend({
 	}
 });
 
-/* Items, and a field whose text becomes an item with Enter. */
+/* Items, and a field whose text becomes an item with Enter, unless it was wrong when the last key was let go. */
 const DynamicList = AbstractValue.extend({
 	fill(node, id, value) {
 		node.classList.add('cbi-dynlist');
+		const judge = () => {
+			const found = input.value ? this.validate(id.split('.')[3], input.value) : true;
+			input.classList.toggle('cbi-input-invalid', found !== true);
+			input.setAttribute('data-tooltip', found === true ? '' : found);
+		};
 		const [input, list] = this.input(id, null, {
+			'keyup': judge,
+			'blur': judge,
 			'keydown': (ev) => {
-				if (ev.key != 'Enter' || !input.value)
+				if (ev.key != 'Enter' || !input.value || input.classList.contains('cbi-input-invalid'))
 					return;
 				add(input.value);
 				input.value = '';
-				node.dispatchEvent(new Event('change'));
 			}
 		});
 		const add = (text) => node.insertBefore(E('div', { 'class': 'item', 'click': (ev) => {
@@ -522,8 +528,18 @@ const DynamicList = AbstractValue.extend({
 		L.toArray(value).forEach(add);
 	},
 
+	mark() {},
+
 	read(node) {
 		return Array.from(node.querySelectorAll('.item > input')).map((each) => each.value);
+	},
+
+	/* What is in the field and wrong keeps the dialog open. */
+	async parse(sid) {
+		const wrong = this.nodes?.[sid]?.querySelector('.cbi-input-invalid');
+		if (wrong)
+			throw new TypeError('Option "%s" contains an invalid input value. %s'.format(this.title || this.option, wrong.dataset.tooltip));
+		return this.super('parse', [sid]);
 	}
 });
 
