@@ -10,7 +10,8 @@ from traffic import PORT, Path_
 ADDRESS = "203.0.113.10"
 NAME = "bench"
 
-# Docker's own chains (docker run -p 7000:7000), and what a router adds so that firewall4 forwards the bridge.
+# The chains that Docker makes ("Packet filtering and firewalls" in its manual) for docker run -p 7000:7000, and what a
+# router adds so that firewall4 forwards the bridge.
 DOCKER = """
 table ip docker {
     chain prerouting {
@@ -29,8 +30,21 @@ table ip docker {
         iifname "docker0" counter return
         iifname != "docker0" meta l4proto { tcp, udp } th dport PORT counter dnat to 172.17.0.2:PORT
     }
+    chain user {
+        counter return
+    }
+    chain isolation_2 {
+        oifname "docker0" counter drop
+        counter return
+    }
+    chain isolation_1 {
+        iifname "docker0" oifname != "docker0" counter jump isolation_2
+        counter return
+    }
     chain forward {
         type filter hook forward priority filter; policy accept;
+        counter jump user
+        counter jump isolation_1
         oifname "docker0" ct state related,established counter accept
         oifname "docker0" ip daddr 172.17.0.2 meta l4proto { tcp, udp } th dport PORT counter accept
         iifname "docker0" oifname != "docker0" counter accept
