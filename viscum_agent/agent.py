@@ -8,11 +8,12 @@ is done at once.
 from . import compat, overload, process, traffic
 from .api import Bus
 from .apply import Applier
-from .diff import filters_of, kind, removal
+from .diff import kind, redirects_of, removal
 from .errors import ViscumError, problem_text
 from .events import Events
 from .log import ERROR, INFO, NOTICE, WARNING
 from .loop import Loop
+from .objects import REDIRECTS
 from .observe import observe
 from .plan import Plan, ServicePlan
 from .state import PACKAGE, State
@@ -40,7 +41,7 @@ class Agent:
         self._retry_timer = None
         self._load_timer = None
         self._said = set()
-        self._places = traffic.Places({}, {})
+        self._places = traffic.Places([], {}, {})
         self._load = overload.Load()
         self._overload = overload.Overload()
         self._bus = None
@@ -159,14 +160,14 @@ class Agent:
         # A program found running keeps its redirect until a check says otherwise (the agent was restarted).
         if unit.redirected or (unit.state == DISABLED and self.is_redirected(unit.name)):
             return part
-        items = [item for item in part.items if kind(item) != "Filter"]
+        items = [item for item in part.items if kind(item) not in REDIRECTS]
         # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
         # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
         return ServicePlan(part.service, items, part.shared, part.datapath, part.devices, part.warnings)
 
     def is_redirected(self, name):
         """Whether the last look found a redirect of the service."""
-        return bool(filters_of(self._state.observed.of(name)))
+        return bool(redirects_of(self._state.observed.of(name)))
 
     def _stop_unwanted(self, state, wanted):
         """Programs end before their namespaces go: returns the names of services that are on their way out, or between
@@ -214,12 +215,12 @@ class Agent:
         self._said = now
 
     def withdraw(self, unit):
-        """Takes a service's redirect out now: no plan, no look into namespaces, only its filters."""
-        self._remove(filters_of(self._redirects().of(unit.name)))
+        """Takes a service's redirect out now: no plan, no look into namespaces, only what takes packets."""
+        self._remove(redirects_of(self._redirects().of(unit.name)))
         self.look_soon("%s is out" % unit.name)
 
     def _withdraw_orphans(self):
-        """Takes filters out that lead nowhere any more, because somebody deleted the pair."""
+        """Takes out what leads nowhere any more, because somebody deleted the pair."""
         self._remove(self._redirects().orphans)
 
     def _redirects(self):

@@ -205,7 +205,7 @@ GLOBALS = (
     Option("enabled", BOOL, False, "1", "Whether any service runs at all."),
     Option(
         "datapath",
-        choice("auto", "flower", "u32"),
+        choice("auto", "bpf", "flower", "u32"),
         False,
         "auto",
         "How packets are redirected where a service does not say. `auto` asks the running kernel and takes `flower`, "
@@ -282,7 +282,7 @@ SERVICE = (
     )
     + MATCH
     + (
-        Option("datapath", choice("auto", "flower", "u32"), False, "", "As in `globals`, for this service."),
+        Option("datapath", choice("auto", "bpf", "flower", "u32"), False, "", "As in `globals`, for this service."),
         Option(
             "rewrite",
             choice("auto", "dst", "both", "none"),
