@@ -159,6 +159,12 @@ class Chaos:
     def delete_qdisc(self):
         self._quietly("tc", "qdisc", "del", "dev", "lan0", "clsact")
 
+    def delete_pins(self):
+        """The programs go with their links: packets go to the cloud until somebody looks."""
+        for folder in Path("/sys/fs/bpf").glob("viscum-*"):
+            for pin in folder.iterdir():
+                pin.unlink(missing_ok=True)
+
     def down(self):
         self._quietly("ip", "link", "set", "lan0", "down")
         time.sleep(self.random.uniform(0, 0.3))
@@ -229,7 +235,7 @@ class Chaos:
             "plan": self.router.viscum("plan").stdout.strip(),
             "namespaces": sorted(name for name in namespaces() if name.startswith("viscum-")),
             "links": sorted(link["ifname"] for link in links),
-            "filters": self.router.filters().count("mirred"),
+            "redirects": [self.router.filters().count(word) for word in ("mirred", "bpf vsc-")],
             "agent_at_half": middle,
             "agent_at_end": end,
         }
@@ -316,9 +322,9 @@ FAULTS = {
 }
 
 
-def run(tmp, interpreter, seconds, seed):
+def run(tmp, interpreter, seconds, seed, datapath=None):
     """One run in a lab of its own; returns the report."""
-    with Lab(tmp, interpreter) as lab:
+    with Lab(tmp, interpreter, datapath=datapath) as lab:
         report = Chaos(lab, seed).run(seconds)
     return {"seed": seed, "seconds": seconds, **report}
 

@@ -41,6 +41,7 @@ class Agent:
         self._retry_timer = None
         self._load_timer = None
         self._said = set()
+        self._said_datapath = False
         self._places = traffic.Places([], {}, {})
         self._load = overload.Load()
         self._overload = overload.Overload()
@@ -121,6 +122,7 @@ class Agent:
         if result.done:
             self.say(INFO, "%s: %s" % (cause, ", ".join(result.done)))
         self._complain(state.problems() + result.problems)
+        self._say_datapath(parts)
         self._see_to_programs(wanted, stopping, result, state)
         self._forget_units(state)
         self._places = traffic.places(state.dump if not result.done else state.border.dump_redirects())
@@ -206,6 +208,14 @@ class Agent:
     def _kept(self, state):
         """Services that go on as they are, because their new configuration has a mistake."""
         return [name for name in state.configuration.bad if name in state.observed.services]
+
+    def _say_datapath(self, parts):
+        """Once, why the cheapest datapath is not the one that `auto` took."""
+        others = sorted({part.datapath for part in parts if part.datapath != "bpf"})
+        if self._state.lacks and others and not self._said_datapath:
+            self._said_datapath = True
+            text = "datapath '%s' instead of 'bpf', for which this kernel lacks %s"
+            self.say(NOTICE, text % ("', '".join(others), self._state.lacks))
 
     def _complain(self, problems):
         """Says each problem once, and again only after it was gone."""

@@ -203,6 +203,8 @@ def _forwarding(service, families, facts, package):
 def _datapath(service, settings, facts, package):
     features = facts.features
     asked = service.datapath or settings.datapath
+    if asked == "auto" and features.bpf:
+        return "bpf"
     if asked == "bpf":
         if features.bpf:
             return asked

@@ -31,10 +31,10 @@ def is_forward(program):
 
 
 class Pinned:
-    """Open while it is used; made in the router's namespace."""
+    """Open while it is used; made in the router's namespace, or for that with an inode."""
 
-    def __init__(self):
-        self._folder = "%s/viscum-%d" % (call.BPFFS, os.stat(SELF)[1])
+    def __init__(self, inode=0):
+        self._folder = "%s/viscum-%d" % (call.BPFFS, inode or os.stat(SELF)[1])
         self._layout = layout.Layout(call.ORDER)
         self._maps = {}
         self._programs = {}  # name: descriptor
@@ -127,6 +127,9 @@ class Pinned:
         except OSError as error:
             if error.errno != compat.EEXIST:
                 raise
+        if os.stat(self._folder)[4] != compat.geteuid():
+            # Everybody may make a folder there, and who owns it may put other pins in our places.
+            raise OSError(compat.EPERM, "%s belongs to somebody else" % self._folder)
         self._remove(MAP, self._names(MAP))  # half of them, or another agent's
         self._remove(PROGRAM, self._names(PROGRAM))  # they use those
         for name in MAPS:

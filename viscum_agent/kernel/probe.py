@@ -19,6 +19,11 @@ _MAC = "02:76:00:00:00:01"
 
 def features():
     """Features of this kernel. Raises UnsupportedError where namespaces can't be made."""
+    return ask()[0]
+
+
+def ask():
+    """(Features, what the eBPF datapath lacks), likewise."""
     visit = Visit()
     try:
         visit.scratch()
@@ -31,7 +36,7 @@ def features():
     finally:
         visit.close()
     try:
-        return _ask(route, nft, lacks)
+        return _ask(route, nft, lacks), lacks
     finally:
         route.close()
         if nft:
