@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from viscum_agent import compat
+from viscum_agent.kernel.bpf import BPFFS
 from viscum_agent.kernel.dump import Dump
 from viscum_agent.kernel.pinned import Pinned
 
@@ -230,12 +231,14 @@ def service(name, command, *lines):
 
 
 def isolate():
-    """Gives this process mounts of its own with an empty /run/netns: nobody else's services are in the way or in
-    danger, and whatever happens, the names of namespaces end with this process."""
+    """Gives this process mounts of its own with an empty /run/netns and BPF file system: nobody else's services are in
+    the way or in danger, and whatever happens, the names of namespaces and pinned programs end with this process."""
     compat.unshare(compat.CLONE_NEWNS)
     run("mount", "--make-rprivate", "/")
     Path("/run/netns").mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "none", "/run/netns")
+    if Path(BPFFS).exists():
+        run("mount", "-t", "bpf", "none", BPFFS, check=False)  # not every kernel has it
 
 
 def ip(*words):

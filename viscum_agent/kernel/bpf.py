@@ -209,6 +209,18 @@ def is_mounted(path=BPFFS):
         return False
 
 
+def can_mount(path=BPFFS):
+    """Whether there is one, or `mount` would make it."""
+    if is_mounted(path):
+        return True
+    try:
+        os.stat(path)
+        with open("/proc/filesystems") as file:
+            return "\tbpf\n" in file.read()
+    except OSError:
+        return False
+
+
 def mount(path=BPFFS):
     """Mounts one where there is none. OpenWrt does it at boot; a container may not have done it."""
     if not is_mounted(path):
