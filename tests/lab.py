@@ -124,6 +124,8 @@ class Lab:
                 os.kill(pid, signal.SIGKILL)
             wait_for(lambda ns=ns: not pids_in(ns), 5)
             ip("netns", "del", ns)
+        # Pins outlive a namespace, whose number the next one may get.
+        shutil.rmtree("%s/viscum-%d" % (BPFFS, os.stat("/run/netns/" + self.router).st_ino), ignore_errors=True)
 
     # Commands
 
