@@ -50,6 +50,17 @@ def clients(lab):
         pinned.close()
 
 
+def forget(lab):
+    """Empties what is known of clients."""
+    pinned = Pinned(os.stat("/run/netns/" + lab.router).st_ino)
+    try:
+        assert pinned._open_maps()
+        for key in clients(lab):
+            call.map_delete(pinned._maps["clients"], key)
+    finally:
+        pinned.close()
+
+
 def mapped(text):
     return bytes(10) + b"\xff\xff" + bytes(int(part) for part in text.split("."))
 
@@ -127,6 +138,28 @@ def test_a_client_is_known_with_its_interface_and_both_macs(up):
     up.ask("tcp", "203.0.113.10", 7000)
     place = (index(up.router, "lan0"), mac(up.client, "eth0"), mac(up.router, "lan0"))
     assert clients(up) == {mapped("192.168.77.2"): place}
+
+
+def test_a_client_whose_neighbour_entry_is_lost_is_answered_past_the_ip_stack_as_well(up):
+    up.ask("tcp", "203.0.113.10", 7000)
+    for _ in range(3):
+        before = forwarded(up)
+        ip(
+            "-n",
+            up.client,
+            "neigh",
+            "replace",
+            "192.168.77.1",
+            "dev",
+            "eth0",
+            "lladdr",
+            mac(up.router, "lan0").hex(":"),
+        )
+        ip("-n", up.router, "neigh", "del", "192.168.77.2", "dev", "lan0")
+        forget(up)
+        assert up.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+        assert forwarded(up) == before
+        assert mapped("192.168.77.2") in clients(up)
 
 
 def test_a_client_that_gets_another_mac_is_answered_at_once(up):

@@ -2,8 +2,9 @@
 
     forward   at the ingress of a source interface: what a service takes goes into its namespace, past netfilter, the
               bridge and routing. Learns where the client is.
-    reply     at the ingress of a service's pair in the router, where its packets come out: replies to clients whose
-              place is known go straight there. Everything else goes on as if there were no program.
+    reply     at the ingress of a service's pair in the router, where its packets come out: replies go straight to a
+              client whose place is known, else to the neighbour that the router's routes name. Everything else goes on
+              as if there were no program.
 
 Never taken: frames with a VLAN tag, broadcast and multicast, ICMPv6, whatever is not IP. A fragment has no port here,
 not even the first: a match with a port leaves all of them alone, so that whoever gets them gets them all.
@@ -13,7 +14,7 @@ from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, SKB_STORE_BYTES, REDIRECT = 1, 2, 3, 9, 23
-SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_PEER = 26, 32, 39, 69, 155
+SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
 
 # struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's.
 SKB_LEN, SKB_PKT_TYPE, SKB_PROTOCOL, SKB_VLAN_PRESENT, SKB_IFINDEX = 0, 4, 16, 20, 40
@@ -54,6 +55,7 @@ COUNT_PACKETS, COUNT_BYTES = 0, 8
 # struct bpf_fib_lookup.
 FIB_FAMILY, FIB_PROTOCOL, FIB_INDEX, FIB_SRC, FIB_DST = 0, 1, 8, 16, 32
 FIB_ROUTER, FIB_CLIENT, FIB_SIZE = 52, 58, 64
+NO_NEIGHBOUR = 7  # BPF_FIB_LKUP_RET_NO_NEIGH: the route is known, the MAC is not
 AF_INET, AF_INET6 = 2, 10
 
 
@@ -95,15 +97,27 @@ def reply(order, maps, kinds):
     asm.address(R2, FP, CLIENT)
     asm.map(R1, maps["clients"])
     asm.call(MAP_LOOKUP)
-    asm.jump_if(R0, "==", 0, "pass")
     asm.move(R8, R0)
+    asm.jump_if(R8, "!=", 0, "known")
+    asm.load(R8, R6, SKB_IFINDEX, 4)
+    _ask_route(asm)
+    asm.jump_if(R0, "==", 0, "routed")
+    asm.jump_if(R0, "!=", NO_NEIGHBOUR, "pass")
+    asm.label("routed")
+    asm.load(R0, FP, FIB + FIB_INDEX, 4)
+    asm.store(FP, INDEX, R0, 4)
+    asm.number(R8, 0)
+    asm.jump("whose")
+    asm.label("known")
     asm.load(R0, R8, PLACE_INDEX, 4)
     asm.store(FP, INDEX, R0, 4)
+    asm.label("whose")
     # Only what this very service takes on the client's interface goes that way.
     _find(asm, maps, kinds, False)
     asm.load(R0, R7, VALUE_TARGET, 4)
     asm.load(R1, R6, SKB_IFINDEX, 4)
     asm.jump_if_register(R0, "!=", R1, "pass")
+    asm.jump_if(R8, "==", 0, "to neighbour")
     asm.move(R1, R6)
     asm.number(R2, MAC_TO)
     asm.address(R3, R8, PLACE_CLIENT)
@@ -113,6 +127,13 @@ def reply(order, maps, kinds):
     asm.load(R1, FP, INDEX, 4)
     asm.number(R2, 0)
     asm.call(REDIRECT)
+    asm.leave()
+    asm.label("to neighbour")
+    asm.load(R1, FP, INDEX, 4)
+    asm.number(R2, 0)  # the kernel looks the next hop up itself, and asks for its MAC
+    asm.number(R3, 0)
+    asm.number(R4, 0)
+    asm.call(REDIRECT_NEIGH)
     asm.leave()
     _pass(asm)
     return asm.code()
@@ -295,7 +316,7 @@ def _learn(asm, maps):
     What a packet says of itself is worth nothing: whoever sends with somebody else's address would draw that one's
     replies to himself. So the router's own tables have to agree: the route of a reply, asked for as if it had come out
     of the pair (R8), leads to this interface and this MAC. While they don't (a port of a bridge, a neighbour nobody
-    knows yet, a client that moved) there is no entry, and replies are routed.
+    knows yet, a client that moved) there is no entry, and replies go where the routes say.
     """
     asm.address(R2, FP, CLIENT)
     asm.map(R1, maps["clients"])

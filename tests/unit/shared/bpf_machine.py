@@ -135,7 +135,7 @@ class Machine:
         elif number == 69:
             result = self._route(two)
         else:
-            self.went = ({23: "redirect", 155: "peer"}[number], one)
+            self.went = ({23: "redirect", 152: "neighbour", 155: "peer"}[number], one)
             result = 7  # TC_ACT_REDIRECT
         for lost in range(1, 6):
             registers[lost] = 0xDEAD0000
