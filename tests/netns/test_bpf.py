@@ -386,3 +386,16 @@ def test_without_a_bpf_file_system_the_next_datapath_is_taken_and_the_agent_says
         lab.viscum("down")
     finally:
         run("umount", "-l", "/sys/fs")
+
+
+def test_more_kinds_of_match_than_a_program_looks_at_are_refused_and_the_others_run(lab):
+    lab.datapath = "bpf"
+    lab.serve_cloud(7100)
+    lines = ["list device lan0", "list proto tcp", "list dest_port 1-65534", "option target_port 7000"]
+    prefixes = ["list dest_ip 10.%d.0.0/%d" % (length * 8 % 256, length) for length in range(20, 25)]
+    wide = service("wide", echo_command("wide", 7000), *lines, *prefixes)
+    lab.configure(service("echo", EDGE, "list device lan0", *TAKES) + wide)
+    result = lab.viscum("up", check=False)
+    assert result.returncode == 1 and "viscum.wide" in result.stderr and "is full" in result.stderr, result.stderr
+    assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+    assert lab.status("wide")["state"] != "up"

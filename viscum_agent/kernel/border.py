@@ -202,7 +202,9 @@ class Border:
         try:
             step(self.pinned())
         except OSError as error:
-            raise KernelError(operation, error.errno, getattr(error, "words", "")) from error
+            full = "a map of the eBPF datapath is full: fewer ranges of ports and prefixes, or another datapath"
+            words = full if error.errno == compat.E2BIG else getattr(error, "words", "")
+            raise KernelError(operation, error.errno, words) from error
 
     def _tidy(self):
         if self._pinned:

@@ -65,7 +65,12 @@ class Pinned:
         ours = {call.map_info(self._maps[name])[1] for name in self._maps}
         known = {}
         for name in links:
-            fd = call.pinned(self._path(LINK, name))
+            try:
+                fd = call.pinned(self._path(LINK, name))
+            except OSError as error:
+                if error.errno != compat.ENOENT:
+                    raise
+                continue  # somebody was faster
             try:
                 index, program = call.link_info(fd)
             finally:
