@@ -6,8 +6,8 @@
               client whose place is known, else to the neighbour that the router's routes name. Everything else goes on
               as if there were no program.
 
-Never taken: frames with a VLAN tag, broadcast and multicast, ICMPv6, whatever is not IP. A fragment has no port here,
-not even the first: a match with a port leaves all of them alone, so that whoever gets them gets them all.
+Never taken: frames with a VLAN tag, broadcast, multicast, link-local, ICMPv6, whatever is not IP. A fragment has no
+port here, not even the first: a match with a port leaves all of them alone, so that whoever gets them gets them all.
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
@@ -157,6 +157,12 @@ def _read(asm, service4, service6, client4, client6, port):
     asm.jump_if(R0, "==", asm.network16(ETH_IPV6), "ipv6")
     asm.jump_if(R0, "!=", asm.network16(ETH_IP), "pass")
     _open(asm, IP_END + PORTS)
+    # What "any address" does not mean, whatever MAC the frame is for: multicast and beyond (RFC 5771, RFC 1112),
+    # link-local (RFC 3927). For IPv6 the matches spell it out (datapath.spread).
+    asm.load(R0, R9, service4, 1)
+    asm.jump_if(R0, ">=", 224, "pass")
+    asm.load(R0, R9, service4, 2)
+    asm.jump_if(R0, "==", asm.network16(169 << 8 | 254), "pass")
     for place, where in ((SERVICE, service4), (CLIENT, client4)):
         asm.store_number(FP, place, 0, 4)
         asm.store_number(FP, place + 4, 0, 4)

@@ -177,6 +177,11 @@ def test_what_is_never_taken():
         assert made.run("fwd", ipv4(), pkt_type=1) == PASSED, "broadcast"
         assert made.run("fwd", ipv4(), pkt_type=2) == PASSED, "multicast"
         assert made.run("fwd", ipv4()[:30]) == PASSED, "cut off"
+    for made in each(match(None, "udp")):
+        for never in ("224.0.0.251", "239.1.1.1", "240.0.0.1", "255.255.255.255", "169.254.1.1"):
+            assert made.run("fwd", ipv4(never, proto=17)) == PASSED, never
+        assert made.run("fwd", ipv4("223.0.0.1", proto=17)) == TAKEN
+        assert made.run("fwd", ipv4("169.253.1.1", proto=17)) == TAKEN
 
 
 def test_a_range_of_ports_is_that_range_and_no_other_port():
