@@ -55,7 +55,7 @@ class Agent:
         return time.monotonic() - begin
 
     def filters(self, dev="lan0"):
-        return self.lab.run(self.lab.router, "tc", "filter", "show", "dev", dev, "ingress", check=False).stdout
+        return self.lab.redirects(dev)
 
     def redirects(self, seconds, there=True, device="vsc-echo"):
         """Waits until a redirect is there (or gone), without a pause; returns how long that took."""

@@ -1,6 +1,6 @@
 """Everything that can go wrong around a service goes wrong, while a client asks without a pause: who answers it?
 
-    chaos.py [SECONDS [SEED [cpython|micropython]]]          (make chaos)
+    chaos.py [SECONDS [SEED [cpython|micropython [DATAPATH]]]]          (make chaos)
 
 A seeded script does one FAULT after another to a router of a lab. A client in its own namespace connects and asks
 again and again, and writes down when it was answered, and by whom. At every moment that should be the program on the
@@ -229,7 +229,7 @@ class Chaos:
             "plan": self.router.viscum("plan").stdout.strip(),
             "namespaces": sorted(name for name in namespaces() if name.startswith("viscum-")),
             "links": sorted(link["ifname"] for link in links),
-            "filters": self.router.filters().count("mirred"),
+            "filters": sum(self.router.filters().count(word) for word in ("mirred", "bpf vsc-echo")),
             "agent_at_half": middle,
             "agent_at_end": end,
         }
@@ -316,19 +316,19 @@ FAULTS = {
 }
 
 
-def run(tmp, interpreter, seconds, seed):
+def run(tmp, interpreter, seconds, seed, datapath=None):
     """One run in a lab of its own; returns the report."""
-    with Lab(tmp, interpreter) as lab:
+    with Lab(tmp, interpreter, datapath=datapath) as lab:
         report = Chaos(lab, seed).run(seconds)
     return {"seed": seed, "seconds": seconds, **report}
 
 
-def main(seconds="120", seed="", interpreter="cpython"):
+def main(seconds="120", seed="", interpreter="cpython", datapath=None):
     isolate()
     seed = int(seed or time.time())
     print("seed %d" % seed, flush=True)
     with tempfile.TemporaryDirectory() as tmp:
-        report = run(tmp, {"cpython": CPYTHON, "micropython": MICROPYTHON}[interpreter], float(seconds), seed)
+        report = run(tmp, {"cpython": CPYTHON, "micropython": MICROPYTHON}[interpreter], float(seconds), seed, datapath)
     for line in left_over(report):
         print("left over: " + line)
     print(json.dumps({"interpreter": interpreter, **report}))

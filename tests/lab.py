@@ -18,6 +18,9 @@ import time
 from pathlib import Path
 
 from viscum_agent import compat
+from viscum_agent.kernel.bpf import BPFFS
+from viscum_agent.kernel.dump import Dump
+from viscum_agent.kernel.pinned import Pinned
 
 ROOT = Path(__file__).resolve().parent.parent
 # For services: readable by everybody, unlike a developer's checkout perhaps. Each test run has its own.
@@ -30,12 +33,14 @@ MICROPYTHON = (str(ROOT / ".cache/micropython/micropython"), "-X", "heapsize=16M
 
 class Lab:
     """Use as a context manager. `interpreter` is how Viscum is started: CPYTHON or MICROPYTHON. `distance` is that of
-    the cloud, (milliseconds of round trip, Mbit/s) for demo/distance.py; without it the cloud is next door."""
+    the cloud, (milliseconds of round trip, Mbit/s) for demo/distance.py; without it the cloud is next door. `datapath`
+    is what `configure` writes as the router's, None for what Viscum takes by itself."""
 
-    def __init__(self, tmp, interpreter=CPYTHON, clients=1, ipv6=True, distance=None):
+    def __init__(self, tmp, interpreter=CPYTHON, clients=1, ipv6=True, distance=None, datapath=None):
         self.tmp = Path(tmp)
         self.confdir = self.tmp / "config"
         self.interpreter = interpreter
+        self.datapath = datapath
         self._clients = clients
         self._ipv6 = ipv6
         self._distance = distance
@@ -119,6 +124,8 @@ class Lab:
                 os.kill(pid, signal.SIGKILL)
             wait_for(lambda ns=ns: not pids_in(ns), 5)
             ip("netns", "del", ns)
+        # Pins outlive a namespace, whose number the next one may get.
+        shutil.rmtree("%s/viscum-%d" % (BPFFS, os.stat("/run/netns/" + self.router).st_ino), ignore_errors=True)
 
     # Commands
 
@@ -140,6 +147,8 @@ class Lab:
     # Viscum
 
     def configure(self, text, name="viscum"):
+        if self.datapath and name == "viscum":
+            text = "config globals 'globals'\n\toption datapath '%s'\n\n" % self.datapath + text
         (self.confdir / name).write_text(text)
 
     def viscum(self, *words, check=True, interpreter=None):
@@ -165,6 +174,27 @@ class Lab:
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+
+    def redirects(self, dev="lan0"):
+        """What takes packets on a device, as text: filters, and what the eBPF datapath has in its maps."""
+        text = self.run(self.router, "tc", "filter", "show", "dev", dev, "ingress", check=False).stdout
+        pinned, dump = Pinned(os.stat("/run/netns/" + self.router).st_ino), Dump()
+        try:
+            pinned.dump(dump)
+        except FileNotFoundError:
+            pass  # taken away while we looked
+        finally:
+            pinned.close()
+        if not dump.bpf_entries:
+            return text
+        links = json.loads(self.run(self.router, "ip", "-j", "link", "show").stdout)
+        names = {link["ifindex"]: link["ifname"] for link in links}
+        lines = sorted(
+            "bpf %s %s" % (names.get(entry.target, "?"), entry[2:4])
+            for entry in dump.bpf_entries
+            if names.get(entry.index) == dev
+        )
+        return text + "\n".join(lines)
 
     def status(self, name):
         for row in json.loads(self.viscum("status", "--json").stdout):
@@ -203,12 +233,14 @@ def service(name, command, *lines):
 
 
 def isolate():
-    """Gives this process mounts of its own with an empty /run/netns: nobody else's services are in the way or in
-    danger, and whatever happens, the names of namespaces end with this process."""
+    """Gives this process mounts of its own with an empty /run/netns and BPF file system: nobody else's services are in
+    the way or in danger, and whatever happens, the names of namespaces and pinned programs end with this process."""
     compat.unshare(compat.CLONE_NEWNS)
     run("mount", "--make-rprivate", "/")
     Path("/run/netns").mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "none", "/run/netns")
+    if Path(BPFFS).exists():
+        run("mount", "-t", "bpf", "none", BPFFS, check=False)  # not every kernel has it
 
 
 def ip(*words):
@@ -272,6 +304,7 @@ def snapshot(ns):
         "ip rule show",
         "tc qdisc show",
         "nft list ruleset",
+        "ls -R /sys/fs/bpf",
     )
     text = [run("nsenter", "--net=/run/netns/" + ns, *command.split(), check=False).stdout for command in commands]
     for link in json.loads(run("ip", "-n", ns, "-j", "link", "show").stdout):

@@ -8,11 +8,12 @@ is done at once.
 from . import compat, lock, overload, process, traffic
 from .api import Bus
 from .apply import Applier
-from .diff import filters_of, kind, removal
+from .diff import kind, redirects_of, removal
 from .errors import ViscumError, problem_text
 from .events import Events
 from .log import ERROR, INFO, NOTICE, WARNING
 from .loop import Loop
+from .objects import REDIRECTS
 from .observe import observe
 from .plan import Plan, ServicePlan
 from .state import PACKAGE, State
@@ -40,9 +41,10 @@ class Agent:
         self._retry_timer = None
         self._load_timer = None
         self._said = set()
+        self._said_datapath = False
         self._table = (-1, {})
         self._known = None  # an Observed, while nothing has changed since it was read
-        self._places = traffic.Places({}, {})
+        self._places = traffic.Places([], {}, {})
         self._load = overload.Load()
         self._overload = overload.Overload()
         self._bus = None
@@ -131,6 +133,7 @@ class Agent:
         if result.done:
             self.say(INFO, "%s: %s" % (cause, ", ".join(result.done)))
         self._complain(state.problems() + result.problems)
+        self._say_datapath(parts)
         self._see_to_programs(wanted, stopping, result, state)
         self._forget_units(state)
         self._places = traffic.places(state.dump if not result.done else state.border.dump_redirects())
@@ -170,14 +173,14 @@ class Agent:
         # A program found running keeps its redirect until a check says otherwise (the agent was restarted).
         if unit.redirected or (unit.state == DISABLED and self.is_redirected(unit.name)):
             return part
-        items = [item for item in part.items if kind(item) != "Filter"]
+        items = [item for item in part.items if kind(item) not in REDIRECTS]
         # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
         # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
         return ServicePlan(part.service, items, part.shared, part.datapath, part.devices, part.warnings)
 
     def is_redirected(self, name):
         """Whether the last look found a redirect of the service."""
-        return bool(filters_of(self._state.observed.of(name)))
+        return bool(redirects_of(self._state.observed.of(name)))
 
     def _stop_unwanted(self, state, wanted):
         """Programs end before their namespaces go: returns the names of services that are on their way out, or between
@@ -214,6 +217,14 @@ class Agent:
         """Services that go on as they are, because their new configuration has a mistake."""
         return [name for name in state.configuration.bad if name in state.observed.services]
 
+    def _say_datapath(self, parts):
+        """Once, why the cheapest datapath is not the one that `auto` took."""
+        others = sorted({part.datapath for part in parts if part.datapath != "bpf"})
+        if self._state.lacks and others and not self._said_datapath:
+            self._said_datapath = True
+            text = "datapath '%s' instead of 'bpf', for which this kernel lacks %s"
+            self.say(NOTICE, text % ("', '".join(others), self._state.lacks))
+
     def _complain(self, problems):
         """Says each problem once, and again only after it was gone."""
         now = {problem_text(problem) for problem in problems}
@@ -222,13 +233,13 @@ class Agent:
         self._said = now
 
     def withdraw(self, unit):
-        """Takes a service's redirect out now: no plan, no look into namespaces, only its filters."""
+        """Takes a service's redirect out now: no plan, no look into namespaces, only what takes packets."""
         observed = self._known or self._redirects()
-        self._remove(filters_of(observed.of(unit.name)))
+        self._remove(redirects_of(observed.of(unit.name)))
         self.look_soon("%s is out" % unit.name)
 
     def _withdraw_orphans(self):
-        """Takes filters out that lead nowhere any more, because somebody deleted the pair."""
+        """Takes out what leads nowhere any more, because somebody deleted the pair."""
         self._remove(self._redirects().orphans)
 
     def _redirects(self):

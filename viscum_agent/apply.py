@@ -8,10 +8,11 @@ is an error too.
 
 from collections import namedtuple
 
-from .diff import diff, diff_shared, filters_of, kind, removal, same_frame
+from . import bpf
+from .diff import diff, diff_shared, kind, redirects_of, removal, same_frame
 from .errors import BUG, Problem, ViscumError
 from .kernel import script
-from .objects import HashTable, Qdisc
+from .objects import REDIRECTS, BpfLink, HashTable, Qdisc
 from .observe import observe
 
 # `done` are the names of services that were changed, `problems` what failed, by service.
@@ -56,7 +57,7 @@ class Applier:
 
     def _take_down(self, names, observed):
         """Clients go to the cloud first, then the programs end, then the rest goes."""
-        names = self._remove(names, observed, filters_of)
+        names = self._remove(names, observed, redirects_of)
         if self._programs:
             names = [name for name in names if self._guard(name, lambda name=name: self._programs.stop(name))]
         self._done.extend(self._remove(names, observed, _others))
@@ -99,7 +100,7 @@ class Applier:
         return True
 
     def _withdraw(self, name, found):
-        self._border.apply(removal(filters_of(found)))
+        self._border.apply(removal(redirects_of(found)))
         if self._programs:
             self._programs.stop(name)
 
@@ -139,11 +140,11 @@ class Applier:
 
 
 def _others(found):
-    return [each for each in found if kind(each.item) != "Filter"]
+    return [each for each in found if kind(each.item) not in REDIRECTS]
 
 
 def _is_shared(operation):
-    return kind(operation.new or operation.old) in ("Qdisc", "HashTable")
+    return kind(operation.new or operation.old) in ("BpfLink", "Qdisc", "HashTable")
 
 
 def _halves(part, found, observed, shared):
@@ -158,9 +159,9 @@ def _halves(part, found, observed, shared):
 
 
 def _redirect_start(operations):
-    """Where the redirect begins: at the first filter that is made, else where nothing but removals is left."""
+    """Where the redirect begins: at the first part of it that is made, else where nothing but removals is left."""
     for position, operation in enumerate(operations):
-        if operation.verb != "del" and kind(operation.new) == "Filter":
+        if operation.verb != "del" and kind(operation.new) in REDIRECTS:
             return position
     position = len(operations)
     while position and operations[position - 1].verb == "del":
@@ -179,9 +180,12 @@ def _surplus(parts, others, observed):
 
 
 def shared_of(found):
-    """The shared objects that observed filters rest on."""
+    """The shared objects that observed redirects rest on."""
     needed = set()
-    for each in filters_of(found):
+    for each in redirects_of(found):
+        if kind(each.item) == "BpfMatch":
+            needed.add(BpfLink(each.item.dev, bpf.name_of("fwd")))
+            continue
         needed.add(Qdisc(each.item.dev))
         if each.item.bucket >= 0:
             needed.add(HashTable(each.item.dev, each.item.prio, each.item.protocol))

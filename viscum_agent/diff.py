@@ -5,7 +5,7 @@ then what is not wanted any more, with the redirect first. Only when a service's
 what it should be is all of the service taken down and made again.
 """
 
-from .objects import Mark, Operation, Prio
+from .objects import REDIRECTS, Mark, Operation, Prio
 
 # The order in which a service is made; it is taken down the other way round. A namespace gets its sysctls before it
 # gets devices, which take them over; the router's end of the pair gets its own when it is there.
@@ -20,9 +20,11 @@ ORDER = (
     "Route",
     "Nat",
     "Rule",
+    "BpfLink",
     "Qdisc",
     "HashTable",
     "Filter",
+    "BpfMatch",
 )
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 
@@ -43,6 +45,8 @@ KEYS = {
     "Nat": lambda item: item.ns,
     "PktType": lambda item: item.ns,
     "Filter": lambda item: (item.dev, item.prio, item.protocol, item.kind, item.bucket, item.keys),
+    "BpfLink": lambda item: item.dev,
+    "BpfMatch": lambda item: item[:7],  # all that a packet is known by
 }
 
 
@@ -56,9 +60,9 @@ def identity(item):
     return (kind(item), key(item) if key else item)
 
 
-def filters_of(found):
+def redirects_of(found):
     """The redirect among the Found objects of a service."""
-    return [each for each in found if kind(each.item) == "Filter"]
+    return [each for each in found if kind(each.item) in REDIRECTS]
 
 
 def diff(wanted, found):
@@ -74,7 +78,7 @@ def diff(wanted, found):
 def removal(found):
     """Takes a whole service down. What is in its namespace or on its devices goes with them."""
     operations = []
-    for name in ("Filter", "Rule", "Veth", "Namespace"):
+    for name in REDIRECTS + ("Rule", "BpfLink", "Veth", "Namespace"):
         for each in found:
             if kind(each.item) == name:
                 operations.append(Operation("del", None, each.item, each.handle))
@@ -133,7 +137,7 @@ def _down_key(found):
 
 
 def diff_shared(wanted, observed):
-    """(additions, removals) of what services share: qdiscs and hash tables.
+    """(additions, removals) of what services share: programs, qdiscs and hash tables.
 
     A qdisc is added only where there is no ingress hook at all. One that we made is removed only when nobody else's
     filters are in it; else only our mark goes and the qdisc is theirs. A prio's hash table is removed with the prio,
@@ -142,6 +146,11 @@ def diff_shared(wanted, observed):
     there = [each.item for each in observed.shared]
     adds, dels = [], []
     gone = set()
+    programs = {item.dev: item for item in there if kind(item) == "BpfLink"}
+    needed = {item.dev for item in wanted if kind(item) == "BpfLink"}
+    for dev in sorted(programs):
+        if dev not in needed:
+            dels.append(Operation("del", None, programs[dev], 0))
     for item in there:
         if kind(item) != "Qdisc" or item in wanted:
             continue
@@ -153,7 +162,8 @@ def diff_shared(wanted, observed):
     for item in _ordered(wanted):
         if item in there or (kind(item) == "Qdisc" and item.dev in observed.hooks):
             continue
-        adds.append(Operation("add", item, None, 0))
+        old = programs.get(item.dev) if kind(item) == "BpfLink" else None
+        adds.append(Operation("change" if old else "add", item, old, 0))
     for each in observed.shared:
         item = each.item
         if kind(item) == "HashTable" and item not in wanted and item.dev not in gone:

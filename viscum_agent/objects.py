@@ -58,8 +58,20 @@ Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
 # ("skbedit", "host"), ("skbmod", dmac or "", smac or ""), ("mirred", device): redirect to the egress of that device.
 Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "keys", "actions"))
 
+# A program of the eBPF datapath at the ingress of `dev` (a source interface, or the router's end of a pair), by the
+# name that its bytes give it (bpf.name_of); "" for one that is not ours or has lost its maps.
+BpfLink = namedtuple("BpfLink", ("dev", "program"))
+
+# What such a program takes: what comes in on `dev` from `src` ("" for any) to `dst` (prefixes) over `proto` ("" for
+# all). Of the 16 bits of `port` the first `port_bits` count: 16 for one port, 0 for any. `level` is a PRIO_*; `mac`, if
+# there is one, is what frames must be addressed to; `target` is the router's end of the service's pair.
+BpfMatch = namedtuple("BpfMatch", ("dev", "level", "proto", "dst", "src", "port", "port_bits", "mac", "target"))
+
+# What a redirect is made of: in last, out first, and out while the service can't answer.
+REDIRECTS = ("Filter", "BpfMatch")
+
 # Something to do: `verb` is "add", "change" or "del"; `old` is the observed object that "change" and "del" act on (else
-# None); `handle` is that object's tc handle (0 where there is none).
+# None); `handle` is that object's tc handle, for a BpfMatch the index of its device (0 where there is none).
 Operation = namedtuple("Operation", ("verb", "new", "old", "handle"))
 
 # How our objects are told from everybody else's.
@@ -85,6 +97,12 @@ PRIO_WIDE = 3  # one address with several ports, or a prefix
 PRIO_ANY = 5  # any address
 PRIOS = (1, 2, 3, 4, 5, 6)
 PROTOCOLS = {"ip": 0x0800, "ipv6": 0x86DD}  # linux/if_ether.h
+PROTO_NUMBER = {"tcp": 6, "udp": 17}  # IANA protocol numbers
+
+
+def datapath_of(redirect):
+    """Which datapath a Filter or BpfMatch belongs to."""
+    return redirect.kind if isinstance(redirect, Filter) else "bpf"
 
 
 def prio_of(level, family):

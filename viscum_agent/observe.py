@@ -8,6 +8,7 @@ the namespace or device that it is in. Everything else is somebody else's and on
 from collections import namedtuple
 
 from . import address
+from .bpf.layout import to_match
 from .facts import Device, Facts
 from .kernel.dump import ARPHRD_ETHER, NOTHING, Counters
 from .kernel.tc import table_of
@@ -23,6 +24,7 @@ from .objects import (
     PRIOS,
     PROTOCOLS,
     Address,
+    BpfLink,
     Filter,
     HashTable,
     Namespace,
@@ -48,10 +50,10 @@ PROTOCOL_NAMES = {PROTOCOLS[name]: name for name in PROTOCOLS}
 
 
 class Observed:
-    """`services` maps a service to its Found objects; `shared` are Found qdiscs and hash tables of ours; `hooks` maps a
-    device to the kind of ingress qdisc it has; `strangers` maps a device to whether somebody else's filters are at its
-    hook, and `foreign_prios` are the (device, prio) with somebody else's filter in them; `orphans` are filters of ours
-    that lead nowhere; `counters` maps a service to Counters."""
+    """`services` maps a service to its Found objects; `shared` are Found programs, qdiscs and hash tables of ours;
+    `hooks` maps a device to the kind of ingress qdisc it has; `strangers` maps a device to whether somebody else's
+    filters are at its hook, and `foreign_prios` are the (device, prio) with somebody else's filter in them; `orphans`
+    are what of our redirects leads nowhere; `counters` maps a service to Counters."""
 
     def __init__(self):
         self.services = {}
@@ -78,6 +80,7 @@ def observe(dump):
     _inside(observed, dump, names, owners)
     _outside(observed, dump, names, owners)
     _hooks(observed, dump, names, owners)
+    _programs(observed, dump, names, owners)
     return observed
 
 
@@ -218,6 +221,33 @@ def _our_filter(observed, entry, dev, names, owners):
     observed._add(service, item, entry.handle)
     before = observed.counters.get(service, NOTHING)
     observed.counters[service] = Counters(*[one + other for one, other in zip(before, entry.counters)])
+
+
+def _programs(observed, dump, names, owners):
+    for link in dump.bpf_links:
+        if names.get(("", link.index)) != link.pin:  # its device is gone, or has another name
+            observed.orphans.append(Found(BpfLink(link.pin, ""), 0))
+            continue
+        found = Found(BpfLink(link.pin, link.program), 0)
+        service = owners.get(("dev", link.pin))
+        if service:
+            observed._add(service, found.item)
+        else:
+            observed.shared.append(found)
+    for entry in dump.bpf_entries:
+        dev, target = names.get(("", entry.index), ""), names.get(("", entry.target), "")
+        service = owners.get(("dev", target))
+        item = to_match(dev, entry.kind, entry.tuple, entry.mac, target if service else "")
+        if service is None or not dev:
+            observed.orphans.append(Found(item, entry.index))
+        else:
+            observed._add(service, item, entry.index)
+    for index, target in dump.bpf_counters:
+        service = owners.get(("dev", names.get(("", target), "")))
+        if service and ("", index) in names:
+            before = observed.counters.get(service, NOTHING)
+            new = dump.bpf_counters[(index, target)]
+            observed.counters[service] = Counters(*[one + other for one, other in zip(before, new)])
 
 
 # Facts

@@ -5,7 +5,8 @@ A service that cannot be planned on this router is named with the reason and lef
 
 from collections import namedtuple
 
-from . import address, datapath
+from . import address, bpf, datapath
+from .datapath import bpf as bpf_datapath
 from .datapath import flower, u32
 from .errors import CONFIG, FOREIGN, UNSUPPORTED, Problem
 from .objects import (
@@ -15,6 +16,7 @@ from .objects import (
     NS_SYSCTLS,
     PRIO_EXACT,
     Address,
+    BpfLink,
     HashTable,
     Namespace,
     Nat,
@@ -39,7 +41,7 @@ ServicePlan = namedtuple("ServicePlan", ("service", "items", "shared", "datapath
 # `services` are ServicePlans in file order; `skipped` are names of services with a problem.
 Plan = namedtuple("Plan", ("services", "skipped", "problems"))
 
-DATAPATHS = {"flower": flower, "u32": u32}
+DATAPATHS = {"bpf": bpf_datapath, "flower": flower, "u32": u32}
 
 # How far the search for a free subnet goes. A pool with fewer free ones is as good as full.
 TRIES = 4096
@@ -86,7 +88,7 @@ def _service(service, settings, facts, subnets, package):
     which = _datapath(service, settings, facts, package)
     warnings += _forwarding(service, families, facts, package)
     mtu = _mtu(service, families, devices, package)
-    frames = _frames(service, devices, facts, package)
+    frames = _frames(service, devices, which, facts, package)
     ends = {family: subnets.of(service, family, package) for family in families}
     items = _frame(service, frames, mtu)
     items += _host_sysctls(service, matches, facts)
@@ -98,8 +100,10 @@ def _service(service, settings, facts, subnets, package):
             raise _skip(service, package, "", text, UNSUPPORTED)
         items.append(Nat(ns_name(service.name), nat_rules(service, matches)))
     shared = []
+    if which == "bpf":
+        items.append(BpfLink(device_name(service.name), bpf.name_of("reply")))
     for device in devices:
-        shared.append(Qdisc(device.name))
+        shared.append(BpfLink(device.name, bpf.name_of("fwd")) if which == "bpf" else Qdisc(device.name))
         items += _filters(service, device, matches, which, frames, shared)
     return ServicePlan(service, items, shared, which, [device.name for device in devices], warnings)
 
@@ -199,6 +203,13 @@ def _forwarding(service, families, facts, package):
 def _datapath(service, settings, facts, package):
     features = facts.features
     asked = service.datapath or settings.datapath
+    if asked == "auto" and features.bpf:
+        return "bpf"
+    if asked == "bpf":
+        if features.bpf:
+            return asked
+        text = "'bpf' needs eBPF with tcx (kernel 6.6) and a BPF file system, which this kernel lacks: say 'auto'"
+        raise _skip(service, package, "datapath", text, UNSUPPORTED)
     if not features.mirred:
         text = "this kernel can't redirect (no act_mirred): install kmod-sched-core"
         raise _skip(service, package, "datapath", text, UNSUPPORTED)
@@ -215,8 +226,10 @@ def _datapath(service, settings, facts, package):
 Frames = namedtuple("Frames", ("actions", "inner_mac", "any_mac"))
 
 
-def _frames(service, devices, facts, package):
+def _frames(service, devices, which, facts, package):
     host, inner = mac_of(service.name, "host"), mac_of(service.name, "inner")
+    if which == "bpf":  # what goes from device to device by bpf_redirect_peer, nobody asks for its MAC
+        return Frames((), inner, False)
     features = facts.features
     rewrite = service.rewrite
     if rewrite == "auto":

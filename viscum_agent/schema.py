@@ -209,11 +209,11 @@ GLOBALS = (
     Option("enabled", BOOL, False, "1", "Whether any service runs at all."),
     Option(
         "datapath",
-        choice("auto", "flower", "u32"),
+        choice("auto", "bpf", "flower", "u32"),
         False,
         "auto",
-        "How packets are redirected where a service does not say. `auto` asks the running kernel and takes `flower`, "
-        "else `u32`.",
+        "How packets are redirected where a service does not say. `auto` asks the running kernel and takes `bpf`, else "
+        "`flower`, else `u32`.",
     ),
     Option(
         "pool",
@@ -286,7 +286,7 @@ SERVICE = (
     )
     + MATCH
     + (
-        Option("datapath", choice("auto", "flower", "u32"), False, "", "As in `globals`, for this service."),
+        Option("datapath", choice("auto", "bpf", "flower", "u32"), False, "", "As in `globals`, for this service."),
         Option(
             "rewrite",
             choice("auto", "dst", "both", "none"),
@@ -295,7 +295,7 @@ SERVICE = (
             "What the redirect does to a frame on its way in. `dst`: the destination MAC becomes the service's. "
             "`both`: the source MAC becomes the router's end of the pair too, and the packet counts as addressed to "
             "this host. `none`: nothing; the service wears the source interface's MAC. `auto` is `dst` where the "
-            "kernel has act_skbmod, else `none`.",
+            "kernel has act_skbmod, else `none`. Datapath `bpf` leaves frames as they are, whatever this says.",
         ),
         Option(
             "reply",

@@ -29,6 +29,7 @@ class State:
         compat.expect(len(self.configuration.services))
         self.border = None
         self.features = None
+        self.lacks = ""  # what the eBPF datapath lacks here
         self.names = None
         self._path = path
         self._plan = None
@@ -90,7 +91,8 @@ class State:
 
     def _features(self):
         try:
-            return probe.features()
+            found, self.lacks = probe.ask()
+            return found
         except UnsupportedError:
             return EVERYTHING  # not root: nothing can be tried, and nothing will be done either
 

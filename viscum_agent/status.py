@@ -1,9 +1,9 @@
 """The state of each service in a row: what the configuration wants, what the kernel has, what runs."""
 
 from . import process
-from .diff import filters_of
+from .diff import redirects_of
 from .kernel.dump import NOTHING
-from .objects import ns_name
+from .objects import datapath_of, ns_name
 from .plan import match_text
 
 COLUMNS = (
@@ -35,7 +35,7 @@ def rows(state, agent=None):
 def _row(name, service, part, state, pending, table):
     found = state.observed.of(name)
     pids = process.pids(name, table) if found else []
-    filters = [each.item for each in filters_of(found)]
+    filters = [each.item for each in redirects_of(found)]
     counters = state.observed.counters.get(name, NOTHING)
     reasons = [problem.message for problem in state.problems() if problem.service == name]
     return {
@@ -46,7 +46,7 @@ def _row(name, service, part, state, pending, table):
         "pid": process.main_pid(pids),
         "pids": pids,
         "namespace": ns_name(name),
-        "datapath": filters[0].kind if filters else (part.datapath if part else ""),
+        "datapath": datapath_of(filters[0]) if filters else (part.datapath if part else ""),
         "from": sorted({item.dev for item in filters}),
         "takes": sorted({match_text(match) for match in service.matches}) if service else [],
         "packets": counters.packets,

@@ -9,8 +9,9 @@ from collections import namedtuple
 from .kernel.dump import NOTHING, Counters
 from .objects import ALIAS_PREFIX, DEV_PREFIX
 
-# `hooks` maps the indexes of devices with an ingress hook to their names, `pairs` those of our pairs to their services.
-Places = namedtuple("Places", ("hooks", "pairs"))
+# `hooks` are the indexes of devices with an ingress hook, `names` maps indexes of devices to their names, `pairs` those
+# of our pairs to their services.
+Places = namedtuple("Places", ("hooks", "names", "pairs"))
 
 # The traffic of a service: names of `devices` that it comes from, the `kind` of its filters, Counters.
 Traffic = namedtuple("Traffic", ("devices", "kind", "counters"))
@@ -24,18 +25,18 @@ def places(dump):
     for link in dump.links:
         if link.ns == "" and link.name.startswith(DEV_PREFIX) and link.alias.startswith(ALIAS_PREFIX):
             pairs[link.index] = link.alias[len(ALIAS_PREFIX) :]
-    return Places({qdisc.index: names[qdisc.index] for qdisc in dump.qdiscs if qdisc.index in names}, pairs)
+    return Places(sorted([qdisc.index for qdisc in dump.qdiscs if qdisc.index in names]), names, pairs)
 
 
 def read(border, where):
     """Maps services to their Traffic now; one without a redirect is missing."""
     found = {}
-    for kind, index, target, counters in border.counters(sorted(where.hooks)):
+    for kind, index, target, counters in border.counters(where.hooks):
         name = where.pairs.get(target)
-        if name is None:
+        if name is None or index not in where.names:
             continue
         before = found.get(name, NONE)
-        device = where.hooks[index]
+        device = where.names[index]
         devices = before.devices if device in before.devices else before.devices + (device,)
         total = Counters(*[one + other for one, other in zip(before.counters, counters)])
         found[name] = Traffic(devices, kind, total)

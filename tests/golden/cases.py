@@ -3,7 +3,7 @@
 A case file begins with a few sentences that say what it proves. Then come sections, each under a line `-- NAME --`:
 
     Config            /etc/config/viscum
-    Facts             JSON; only what differs from the usual router below
+    Facts             JSON; only what differs from the usual router below, whose kernel has everything but eBPF
     Before            an earlier /etc/config/viscum: what its plan holds is what is in the kernel now
     Neighbours        JSON; what somebody else has at our hooks: {"hooks": {"wan": "ingress"}, "strangers": ["wan"]}
     Show              words: of the commands only lines with one of them are held against the file
@@ -29,7 +29,7 @@ from viscum_agent.plan import plan
 from viscum_agent.ujson import loads
 
 SECTIONS = ("Config", "Facts", "Before", "Neighbours", "Show", "Expect problems", "Expect commands")
-FEATURES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev")
+FEATURES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf")
 
 # The usual router: a bridge with its Wi-Fi, a way to the cloud, a tunnel without Ethernet headers.
 ROUTER = {
@@ -146,7 +146,7 @@ def router_facts(text):
         if name not in values:
             raise ValueError("there is no fact '%s'" % name)
     values.update(given)
-    features = [values["features"].get(name, True) for name in FEATURES]
+    features = [values["features"].get(name, name != "bpf") for name in FEATURES]
     assert len(features) == len(EVERYTHING)
     return Facts(
         sorted([_device(given) for given in values["devices"]]),

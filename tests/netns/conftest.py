@@ -10,6 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from lab import CPYTHON, MICROPYTHON, Lab, isolate, namespaces, run  # noqa: E402
 
+from viscum_agent.kernel import probe  # noqa: E402
+
 if os.geteuid() == 0:
     isolate()
 
@@ -33,7 +35,22 @@ def interpreter(request):
     return {"cpython": CPYTHON, "micropython": MICROPYTHON}[request.param]
 
 
+def datapaths():
+    """Those that this kernel has."""
+    if os.geteuid() != 0:
+        return ["auto"]
+    features = probe.features()
+    return [name for name in ("bpf", "flower", "u32") if getattr(features, name)]
+
+
+@pytest.fixture(params=datapaths())
+def datapath(request):
+    """For a test that is run with each datapath; its lab has it as the router's."""
+    return request.param
+
+
 @pytest.fixture
-def lab(tmp_path, interpreter):
-    with Lab(tmp_path, interpreter) as made:
+def lab(request, tmp_path, interpreter):
+    datapath = request.getfixturevalue("datapath") if "datapath" in request.fixturenames else None
+    with Lab(tmp_path, interpreter, datapath=datapath) as made:
         yield made

@@ -11,6 +11,8 @@ from lab import Lab, echo_command, namespaces, pids_in, service, snapshot, wait_
 
 from viscum_agent.overload import Load
 
+pytestmark = pytest.mark.usefixtures("datapath")
+
 
 @pytest.fixture
 def agent(lab):
@@ -55,6 +57,8 @@ def test_a_program_that_hangs_is_bypassed_and_comes_back(agent):
     ids=["filter", "qdisc"],
 )
 def test_a_filter_or_qdisc_that_somebody_deleted_is_back_within_half_a_second(agent, damage):
+    if agent.lab.datapath == "bpf":
+        pytest.skip("has neither")
     (pid,) = pids_in("viscum-echo")
     agent.lab.run(agent.lab.router, *damage)
     assert agent.redirects(5) < 0.5
@@ -197,8 +201,8 @@ def test_sigterm_ends_the_agent_and_the_service_goes_on(agent):
     assert agent.who() == "edge"
 
 
-def test_the_agent_follows_changes_on_two_devices(tmp_path, interpreter):
-    with Lab(tmp_path, interpreter, clients=2) as lab:
+def test_the_agent_follows_changes_on_two_devices(tmp_path, interpreter, datapath):
+    with Lab(tmp_path, interpreter, clients=2, datapath=datapath) as lab:
         made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK).replace("lan0", "'lan*'"))
         made.becomes("edge")
         for client in lab.clients:

@@ -5,6 +5,8 @@ import json
 import pytest
 from lab import PROGRAMS, echo_command, ip, namespaces, run, service, snapshot
 
+pytestmark = pytest.mark.usefixtures("datapath")
+
 PORTS = {"a": 7001, "b": 7002, "c": 7003}
 
 
@@ -88,10 +90,12 @@ def occupy_address(lab):
 
 
 @pytest.mark.parametrize("occupy", [occupy_veth, occupy_namespace, occupy_prio], ids=["veth name", "namespace", "prio"])
-def test_a_service_that_fails_leaves_no_trace_and_the_others_run(tmp_path, interpreter, occupy):
+def test_a_service_that_fails_leaves_no_trace_and_the_others_run(tmp_path, interpreter, datapath, occupy):
     from lab import Lab
 
-    with Lab(tmp_path, interpreter, clients=2) as lab:
+    if occupy is occupy_prio and datapath == "bpf":
+        pytest.skip("has no prio")
+    with Lab(tmp_path, interpreter, clients=2, datapath=datapath) as lab:
         text = three_services().replace(
             'edge-b 7002"\n\tlist device lan0', 'edge-b 7002"\n\tlist device lan0\n\tlist device lan1'
         )
@@ -166,6 +170,8 @@ def test_an_empty_clsact_of_somebody_else_survives(lab):
 
 
 def test_a_qdisc_that_viscum_made_stays_while_somebody_else_has_a_filter_in_it(lab):
+    if lab.datapath == "bpf":
+        pytest.skip("makes no qdisc")
     lab.configure(three_services())
     lab.viscum("up")
     match = ("prio", "50", "protocol", "ip", "u32", "match", "ip", "dst", "192.0.2.1/32", "flowid", "1:1")
@@ -192,10 +198,13 @@ def test_somebody_elses_filter_in_a_prio_of_ours_survives(lab):
 def test_what_somebody_took_away_comes_back_with_up(lab):
     lab.configure(three_services())
     lab.viscum("up")
-    whole = lab.run(lab.router, "tc", "filter", "show", "dev", "lan0", "ingress").stdout.count("flowid")
-    for damage in (
+    whole = lab.redirects().count("vsc-")
+    own = [
         ("tc", "filter", "del", "dev", "lan0", "ingress", "prio", "1"),
         ("tc", "qdisc", "del", "dev", "lan0", "clsact"),
+    ]
+    for damage in (
+        *(own if lab.datapath != "bpf" else ()),
         ("ip", "link", "del", "vsc-a"),
         ("ip", "-n", "viscum-b", "addr", "flush", "dev", "eth0"),
         ("ip", "-n", "viscum-b", "link", "set", "eth0", "down"),
@@ -207,6 +216,4 @@ def test_what_somebody_took_away_comes_back_with_up(lab):
         lab.viscum("up")
         assert lab.viscum("plan").stdout == "# nothing to do\n", damage
         assert answers(lab) == ["edge-a", "edge-b", "edge-c"], damage
-        assert lab.run(lab.router, "tc", "filter", "show", "dev", "lan0", "ingress").stdout.count("flowid") == whole, (
-            damage
-        )
+        assert lab.redirects().count("vsc-") == whole, damage

@@ -113,6 +113,19 @@ CONFIGURATIONS = {
             "a", SERVER, "option datapath flower", "option rewrite dst", "list device lan0", "list dest_ip 203.0.113.10"
         ),
     ),
+    "bpf": (
+        ("bpf",),
+        service(
+            "a",
+            SERVER,
+            "option datapath bpf",
+            "list device lan0",
+            "list dest_ip 203.0.113.10",
+            "list dest_ip 2001:db8:cafe::10",
+            "list dest_port 7000",
+        )
+        + service("b", SERVER, "option datapath bpf", "list device lan0", "list dest_port 53", "list dest_port 60-99"),
+    ),
     "u32, packet type and both MACs": (
         ("skbmod", "skbedit"),
         service("a", SERVER, "option datapath u32", "option rewrite both", "list device lan0", "list dest_port 12345"),
@@ -120,6 +133,10 @@ CONFIGURATIONS = {
 }
 
 each_configuration = pytest.mark.parametrize("name", CONFIGURATIONS, ids=lambda name: name.replace(" ", "-"))
+# What `plan` says in commands and not in words.
+each_scripted = pytest.mark.parametrize(
+    "name", [name for name in CONFIGURATIONS if name != "bpf"], ids=lambda name: name.replace(" ", "-")
+)
 each_writer = pytest.mark.parametrize("writer", NETLINK)
 
 
@@ -460,7 +477,8 @@ def test_a_device_that_went_and_came_again_is_the_new_one(router, writer):
 
 
 def test_the_kinds_of_object_are_all_here():
-    kinds = {type(item).__name__ for item in OBJECTS} | {"Mark", "Prio"}
+    # Those of eBPF are no back end's own: test_bpf.py has them, and a configuration above.
+    kinds = {type(item).__name__ for item in OBJECTS} | {"Mark", "Prio", "BpfLink", "BpfMatch"}
     assert kinds == set(script.RENDER)
 
 
@@ -701,7 +719,7 @@ def difference(one, other):
     return {key: (one.get(key), other.get(key)) for key in {*one, *other} if one.get(key) != other.get(key)}
 
 
-@each_configuration
+@each_scripted
 def test_the_script_makes_the_same_kernel_state_as_up(router, name):
     text = configuration(name)
     router.configure(globals_section("native") + text)
@@ -771,7 +789,7 @@ def test_the_script_of_a_service_that_goes_leaves_the_others(router):
     assert_script_does_what_up_does(router, text, text[text.index("config service 'b'") :])
 
 
-@each_configuration
+@each_scripted
 def test_the_script_takes_leftovers_away(router, name):
     """Filters whose service lost its pair of devices, and a namespace whose program's pair is gone."""
     text = configuration(name)

@@ -3,8 +3,8 @@
 import chaos
 
 
-def test_clients_are_answered_and_nothing_leaks_when_everything_goes_wrong(tmp_path, interpreter):
-    report = chaos.run(tmp_path, interpreter, seconds=25, seed=7)
+def test_clients_are_answered_and_nothing_leaks_when_everything_goes_wrong(tmp_path, interpreter, datapath):
+    report = chaos.run(tmp_path, interpreter, seconds=25, seed=7, datapath=datapath)
     print(report)
     assert chaos.left_over(report) == []
     assert set(report["by"]) >= {"cloud", "edge"}

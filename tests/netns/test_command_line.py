@@ -91,6 +91,7 @@ def test_version_is_exactly_one_line(lab):
 
 
 def test_status_is_a_table_and_json_with_counters(lab):
+    lab.datapath = "u32"
     lab.configure(GOOD + GOOD.replace("'good'", "'off'").replace("enabled 1", "enabled 0"))
     assert [line.split()[:2] for line in lab.viscum("status").stdout.splitlines()[1:]] == [
         ["good", "down"],

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
 from lab import ROOT, echo_command, service
+
+pytestmark = pytest.mark.usefixtures("datapath")
 
 STEADY = service(
     "steady", echo_command("edge", 7000), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000"

@@ -28,6 +28,7 @@ def test_clients_behind_several_devices_with_different_macs_are_answered(two):
 
 
 def test_one_device_lends_its_mac_to_the_service_where_the_kernel_has_no_skbmod(two):
+    two.datapath = "u32"
     two.configure(service("echo", EDGE, "list device lan0", *TAKES, "option rewrite none"))
     two.viscum("up")
     outer = json.loads(two.run(two.router, "ip", "-j", "link", "show", "dev", "lan0").stdout)[0]["address"]

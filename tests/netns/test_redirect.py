@@ -3,6 +3,8 @@
 import pytest
 from lab import echo_command, service
 
+pytestmark = pytest.mark.usefixtures("datapath")
+
 EDGE = echo_command("edge", 7000)
 
 

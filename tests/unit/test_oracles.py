@@ -60,7 +60,7 @@ def test_the_network_of_an_interface(host, length):
 @given(st.integers(1, 65535), st.integers(1, 65535))
 def test_a_range_of_ports_is_covered_exactly_and_by_no_port_twice(one, other):
     low, high = min(one, other), max(one, other)
-    blocks = u32._ports((low, high))
+    blocks = u32.blocks((low, high))
     covered = []
     for value, mask in blocks:
         size = 0x10000 - mask

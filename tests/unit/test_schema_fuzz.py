@@ -199,7 +199,7 @@ NETWORK_TEXTS = ("10.213.0.0/17", "10.213.0.4/30", "192.168.1.0/24", "10.9.0.0/1
 NETWORKS = st.one_of(
     st.lists(st.sampled_from(NETWORK_TEXTS[:4]), max_size=2), st.lists(st.sampled_from(NETWORK_TEXTS), max_size=3)
 )
-ALL_FEATURES = Features(*[True] * 7)
+ALL_FEATURES = Features(*[True] * 8)
 FACTS = st.builds(
     Facts,
     DEVICES,
@@ -211,7 +211,7 @@ FACTS = st.builds(
     st.integers(0, 2),
     st.sampled_from([True, True, False]),
     st.booleans(),
-    st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * 7)),
+    st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * 8)),
 )
 
 
@@ -259,9 +259,13 @@ def test_every_plan_is_safe(text, facts):
     networks = [address.parse_prefix(network) for network, _ in facts.networks]
     datapaths = {}
     for part in found.services:
-        filters = [item for item in part.items if type(item).__name__ == "Filter"]
-        assert filters and len(filters) == len(set(filters)), "a redirect, and no filter twice"
+        filters = [item for item in part.items if type(item).__name__ in ("Filter", "BpfMatch")]
+        assert filters and len(filters) == len(set(filters)), "a redirect, and no part of it twice"
         for item in filters:
+            if type(item).__name__ == "BpfMatch":
+                assert_leads_from_what_can_be_redirected(item, part)
+                places.append(item[:7])
+                continue
             assert_takes_only_what_can_be_redirected(item, part)
             assert datapaths.setdefault(item.dev, item.kind) == item.kind, "one kind of filter on a device"
             places.append((item.dev, item.prio, item.protocol, item.bucket, item.keys))
@@ -276,6 +280,15 @@ def test_every_plan_is_safe(text, facts):
     for number, subnet in enumerate(subnets):
         others = networks + subnets[:number]
         assert not any(address.overlaps(subnet, other) for other in others), "a subnet is nobody else's"
+
+
+def assert_leads_from_what_can_be_redirected(item, part):
+    dst = address.parse_prefix(item.dst)
+    assert item.target == [one.name for one in part.items if type(one).__name__ == "Veth"][0]
+    assert item.proto or dst.family == 4, "never ICMPv6"
+    assert item.mac or item.proto == "tcp" or dst.length, "nor broadcast"
+    for never, _ in schema.NEVER:
+        assert dst.length == 0 or not address.overlaps(dst, address.parse_prefix(never)), never
 
 
 def assert_takes_only_what_can_be_redirected(item, part):
@@ -318,7 +331,7 @@ def test_the_usual_router_takes_every_right_service(choices):
     for number, (_, port) in enumerate(choices):
         lines.append("config service s%d\noption enabled 1\noption command /bin/x\nlist interface lan\n" % number)
         lines.append("list dest_ip 203.0.113.%d\nlist dest_port %s\n" % (number + 1, port))
-    configuration, found = planned("".join(lines), router_facts(""))
+    configuration, found = planned("".join(lines), router_facts('{"features": {"bpf": true}}'))
     assert (configuration.problems, found.problems) == ([], [])
     assert len(found.services) == len(choices)
 

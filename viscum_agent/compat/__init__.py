@@ -14,6 +14,7 @@ the agent is the Python that both share. A system call that fails raises OSError
     unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
     fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)
     device_ioctl(fd, request, device, data)  has_library(name)                        netdevice(7)
+    bpf(command, attribute)  address_of(buffer)                                       bpf(2), with bytearrays
 """
 
 import sys
@@ -37,7 +38,34 @@ NETLINK_EXT_ACK = 11
 
 # MicroPython's errno module has only some. These are the same everywhere (asm-generic/errno-base.h), and EADDRNOTAVAIL,
 # which mips numbers in its own way, is in the two files.
-EPERM, ENOENT, ESRCH, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 3, 11, 13, 16, 17, 19, 22
+EPERM, ENOENT, ESRCH, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 3, 7, 11, 13, 16, 17, 19, 22
+
+# bpf(2), which every architecture numbers in its own way (the kernel's arch/*/.../syscall*.tbl, scripts/syscall.tbl for
+# newer ones): by machine (uname -m) and bytes of a pointer, for a 32-bit program on a 64-bit kernel sees the kernel's
+# name.
+BPF_CALLS = {
+    ("x86_64", 8): 321,
+    ("x86_64", 4): 357,
+    ("i386", 4): 357,
+    ("i486", 4): 357,
+    ("i586", 4): 357,
+    ("i686", 4): 357,
+    ("aarch64", 8): 280,
+    ("aarch64", 4): 386,
+    ("armv5tel", 4): 386,
+    ("armv6l", 4): 386,
+    ("armv7l", 4): 386,
+    ("armv8l", 4): 386,
+    ("mips", 4): 4355,
+    ("mips64", 8): 5315,
+    ("mips64", 4): 4355,  # o32; nobody builds Python for n32
+    ("ppc", 4): 361,
+    ("ppc64", 8): 361,
+    ("ppc64le", 8): 361,
+    ("riscv64", 8): 280,
+    ("loongarch64", 8): 280,
+    ("s390x", 8): 351,
+}
 
 MICROPYTHON = sys.implementation.name == "micropython"
 

@@ -259,6 +259,22 @@ def device_ioctl(fd, request, device, data):
     fcntl.ioctl(fd, request, ifreq + bytes(40 - len(ifreq)))  # 40 bytes where pointers have 8, 32 elsewhere
 
 
+def address_of(buffer):
+    """The address of a bytearray's memory; it must live on, with its size, as long as the address is used."""
+    return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
+
+
+def bpf(command, attribute):
+    """bpf(2); `attribute` is a bytearray that the kernel may write to."""
+    from . import BPF_CALLS
+
+    number = BPF_CALLS.get((os.uname().machine, ctypes.sizeof(ctypes.c_void_p)))
+    if number is None:
+        raise OSError(errno.ENOSYS, "the number of bpf(2) on %s is not known" % os.uname().machine)
+    memory = (ctypes.c_char * len(attribute)).from_buffer(attribute)
+    return _call("syscall", ctypes.c_long(number), ctypes.c_long(command), memory, ctypes.c_long(len(attribute)))
+
+
 def has_library(name):
     """Whether a module could be imported; it is not."""
     return any(finder.find_spec(name, None) for finder in sys.meta_path)

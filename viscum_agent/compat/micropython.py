@@ -46,6 +46,7 @@ _c_umask = _libc.func("i", "umask", "i")
 _c_signal = _libc.func("p", "signal", "ip")
 _c_kill = _libc.func("i", "kill", "ii")
 _c_syscall = _libc.func("l", "syscall", "lllll")
+_c_bpf = _libc.func("l", "syscall", "llpl")
 _c_readlink = _libc.func("l", "readlink", "spL")
 _c_socket = _libc.func("i", "socket", "iii")
 _c_recv = _libc.func("l", "recv", "ipLi")
@@ -83,11 +84,15 @@ def _check(result):
     return result
 
 
-def _mips():
+def _machine():
     # struct utsname: six fields of 65 bytes, machine is the fifth (utsname.h).
     buffer = bytearray(390)
     _c_uname(buffer)
-    return bytes(buffer[260:265]) == b"mips\0"
+    return bytes(buffer[260:325]).split(b"\0")[0].decode()
+
+
+def _mips():
+    return _machine() == "mips"
 
 
 # System calls from 424 on have one number on all architectures, except that mips o32 adds 4000.
@@ -431,6 +436,21 @@ def device_ioctl(fd, request, device, data):
     ifreq = bytearray(40)  # where pointers have 8 bytes; 32 elsewhere
     struct.pack_into("16sP", ifreq, 0, name + bytes(16 - len(name)), uctypes.addressof(data))
     _check(_c_ioctl(fd, request, ifreq))
+
+
+def address_of(buffer):
+    """The address of a bytearray's memory; it must live on, with its size, as long as the address is used."""
+    return uctypes.addressof(buffer)
+
+
+def bpf(command, attribute):
+    """bpf(2); `attribute` is a bytearray that the kernel may write to."""
+    from . import BPF_CALLS
+
+    number = BPF_CALLS.get((_machine(), struct.calcsize("P")))
+    if number is None:
+        raise OSError(38, "the number of bpf(2) on %s is not known" % _machine())  # ENOSYS
+    return _check(_c_bpf(number, command, attribute, len(attribute)))
 
 
 def has_library(_name):

@@ -19,7 +19,7 @@ def filters(dev, match, level, mac, actions):
     prio = prio_of(level, match.family)
     bucket = bucket_of(match.dst.packed) if level == PRIO_EXACT else -1
     found = []
-    for port in _ports(match.dport):
+    for port in blocks(match.dport):
         keys = Keys()
         if match.dst is not None:
             keys.add_prefix(match.dst, 16 if match.family == 4 else 24)
@@ -42,7 +42,7 @@ def _add_header(keys, match, ports):
         keys.add_number(0, 0x3FFF, 6, 2)  # neither "more fragments" nor an offset: the whole packet
 
 
-def _ports(dport):
+def blocks(dport):
     """(value, mask) pairs that together match a range of ports and no other."""
     if dport is None:
         return [None]

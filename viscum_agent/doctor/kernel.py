@@ -3,8 +3,10 @@
 from .finding import error, note, ok, unread, warning
 from .target import names, needs_nat
 
-# A feature, what it is called there, and OpenWrt's package for it (netsupport.mk, netfilter.mk of openwrt/openwrt).
+# A feature, what it is called there, and OpenWrt's package for it (netsupport.mk, netfilter.mk of openwrt/openwrt); ""
+# for what no package brings.
 FEATURES = (
+    ("bpf", "eBPF with tcx", ""),
     ("u32", "cls_u32 at an ingress hook", "kmod-sched-core"),
     ("flower", "cls_flower", "kmod-sched-flower"),
     ("mirred", "act_mirred", "kmod-sched-core"),
@@ -13,6 +15,8 @@ FEATURES = (
     ("nat", "nft redirect", "kmod-nft-nat"),
     ("netdev", "nft's ingress hook", "kmod-nft-netdev"),
 )
+
+NEWER = "take OpenWrt 24.10 or newer (kernel 6.6), built with CONFIG_KERNEL_BPF_SYSCALL (it is by default)"
 
 
 def install(machine, package):
@@ -52,10 +56,12 @@ def _veth(machine):
 
 
 def _missing(machine, targets, settings, feature, what, package):
-    identity, found, mend = "kernel-" + feature, "has no " + what, install(machine, package)
-    if feature == "mirred" or feature == "u32" and not machine.features.flower:
+    features = machine.features
+    identity, found = "kernel-" + feature, "has no " + what
+    mend = install(machine, package) if package else NEWER
+    if not features.bpf and (feature == "mirred" or feature == "u32" and not features.flower):
         return error(identity, found, "no service can run: nothing can be redirected", (), mend)
-    touched = names([target for target in targets if _needs(target, feature, settings)])
+    touched = names([target for target in targets if _needs(target, feature, settings, features)])
     if touched:
         return error(identity, found, "needs it and is skipped", touched, mend)
     return note(identity, found, WITHOUT[feature], (), mend)
@@ -63,8 +69,10 @@ def _missing(machine, targets, settings, feature, what, package):
 
 # What the other services do without a feature.
 WITHOUT = {
+    "bpf": "datapath 'auto' takes flower or u32, whose replies are routed and cost more",
     "u32": "services that say datapath 'u32' can't run",
-    "flower": "datapath 'auto' takes u32",
+    "flower": "datapath 'auto' takes bpf or u32",
+    "mirred": "services that say datapath 'flower' or 'u32' can't run",
     "skbmod": "rewrite 'auto' gives the service the MAC of the device that clients send to",
     "skbedit": "rewrite 'both' can't be had",
     "nat": "services for prefixes, for several UDP addresses or with target_port can't run",
@@ -72,11 +80,16 @@ WITHOUT = {
 }
 
 
-def _needs(target, feature, settings):
+def _needs(target, feature, settings, features):
     """Whether a service cannot run without a feature."""
     service = target.service
-    if feature in ("u32", "flower"):
-        return (service.datapath or settings.datapath) == feature
+    datapath = service.datapath or settings.datapath
+    if feature in ("bpf", "u32", "flower"):
+        return datapath == feature
+    if feature == "mirred":
+        return datapath in ("u32", "flower")
+    if datapath == "bpf" or datapath == "auto" and features.bpf:
+        return feature == "nat" and needs_nat(target)  # bpf looks at nobody's MAC
     if feature == "skbmod":
         return service.rewrite in ("dst", "both")
     if feature == "skbedit":

@@ -9,8 +9,10 @@ from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..objects import DEV_PREFIX, HOST_SYSCTLS, NS_SYSCTLS, alias_of
 from . import netns, nftables, rtnl, script, tc
+from .bpf import BPFFS
 from .dump import Dump
 from .netlink import Socket
+from .pinned import PinError, Pinned
 
 # Keys of the router's own namespace that the plan depends on.
 ROUTER_SYSCTLS = ("net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
@@ -65,6 +67,8 @@ class Border:
     def __init__(self):
         self.visit = netns.Visit()
         self._nft = {}
+        self._pinned = None
+        self._home_indexes = {}
 
     def __enter__(self):
         return self
@@ -117,6 +121,7 @@ class Border:
                 self.flush()
                 shared(self, operation)
             self.flush()
+            self._tidy()
         finally:
             self.visit.home()
             self._release()
@@ -136,6 +141,10 @@ class Border:
         """
         for ns in [""] + list(self.visit.names()):
             self._leave(ns)
+        self._home_indexes.clear()
+        if self._pinned:
+            self._pinned.close()
+            self._pinned = None
 
     def _leave(self, ns):
         self.leave(ns)
@@ -180,7 +189,76 @@ class Border:
         else:
             self._nft_batch(operation, item.ns, lambda seq: nftables.pkttype_batch(seq, item.dev), nftables.NETDEV)
 
-    _SHARED = {"Namespace": _namespace, "Sysctl": _sysctl, "Nat": _nat, "PktType": _pkttype}
+    def pinned(self):
+        """What is pinned for the router's namespace."""
+        if self._pinned is None:
+            self.visit.home()
+            self._pinned = Pinned()
+        return self._pinned
+
+    def _bpf(self, operation, step):
+        """A step on what is pinned, in the router's namespace."""
+        self.visit.home()
+        try:
+            step(self.pinned())
+        except OSError as error:
+            full = "a map of the eBPF datapath is full: fewer ranges of ports and prefixes, or another datapath"
+            words = full if error.errno == compat.E2BIG else getattr(error, "words", "")
+            raise KernelError(operation, error.errno, words) from error
+
+    def _tidy(self):
+        if self._pinned:
+            try:
+                self._pinned.tidy()
+            except OSError as error:
+                raise PinError("can't tidy up %s: %s" % (BPFFS, compat.strerror(error.errno))) from error
+
+    def _home_index(self, name, operation):
+        if name not in self._home_indexes:
+            socket = Socket(compat.NETLINK_ROUTE)
+            try:
+                body = socket.ask(lambda seq: rtnl.link_get(name, seq))
+            finally:
+                socket.close()
+            if body is None:
+                raise KernelError(operation, compat.ENODEV, "there is no device %s" % name)
+            self._home_indexes[name] = rtnl.index_of(body)
+        return self._home_indexes[name]
+
+    def _bpf_link(self, operation):
+        self.visit.home()
+        item = operation.new or operation.old
+        if operation.verb == "del":
+            self._bpf(operation, lambda pinned: pinned.del_link(item))
+        elif operation.verb == "change":
+            self._bpf(operation, lambda pinned: pinned.change_link(item))
+        else:
+            index = self._home_index(item.dev, operation)
+            self._bpf(operation, lambda pinned: pinned.add_link(item, index))
+
+    def _bpf_match(self, operation):
+        self.visit.home()
+        item = operation.new or operation.old
+        if operation.verb == "del":
+            target = 0
+            if item.target:
+                try:
+                    target = self._home_index(item.target, operation)
+                except KernelError:
+                    pass  # it is gone: whatever the entry leads to is not wanted
+            self._bpf(operation, lambda pinned: pinned.del_match(item, operation.handle, target))
+            return
+        index, target = self._home_index(item.dev, operation), self._home_index(item.target, operation)
+        self._bpf(operation, lambda pinned: pinned.set_match(item, index, target))
+
+    _SHARED = {
+        "Namespace": _namespace,
+        "Sysctl": _sysctl,
+        "Nat": _nat,
+        "PktType": _pkttype,
+        "BpfLink": _bpf_link,
+        "BpfMatch": _bpf_match,
+    }
 
     def _nft_socket(self, ns):
         if ns not in self._nft:
@@ -204,6 +282,7 @@ class Border:
             self.dump_links(dump, "")
             self.dump_network(dump, "")
             self.dump_tc(dump)
+            self._dump_bpf(dump)
             self._dump_sysctls(dump)
             for ns in netns.ours():
                 self._dump_namespace(dump, ns)
@@ -218,12 +297,20 @@ class Border:
         try:
             self.dump_links(dump, "")
             self.dump_tc(dump)
+            self._dump_bpf(dump)
         finally:
             self._release()
         return dump
 
+    def _dump_bpf(self, dump):
+        try:
+            self.pinned().dump(dump)
+        except OSError as error:
+            raise PinError("can't read %s: %s" % (BPFFS, compat.strerror(error.errno))) from error
+
     def counters(self, indexes):
-        """What our filters on the devices with these indexes count: a list of what tc.parse_counters gives."""
+        """What our filters on the devices with these indexes count: a list of what tc.parse_counters gives, with that
+        of the eBPF datapath, wherever it is."""
         found = []
         socket = Socket(compat.NETLINK_ROUTE)
         try:
@@ -232,6 +319,9 @@ class Border:
                 found.extend([item for item in [tc.parse_counters(body) for body in bodies] if item])
         finally:
             socket.close()
+        counted = self.pinned().counters()
+        self._release()
+        found.extend([("bpf", pair[0], pair[1], counted[pair]) for pair in sorted(counted)])
         return found
 
     def _filters_of(self, socket, index):

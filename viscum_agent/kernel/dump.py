@@ -38,6 +38,11 @@ FilterEntry = namedtuple(
 Counters = namedtuple("Counters", ("packets", "bytes", "drops", "overlimits"))
 NOTHING = Counters(0, 0, 0, 0)
 
+# The eBPF datapath. A link: the name of its pin is that of the device it was made for, `index` is 0 when that is gone;
+# `program` as in objects.BpfLink. An entry: indexes of source interface and pair, a bpf.layout Kind and Tuple.
+BpfLinkEntry = namedtuple("BpfLinkEntry", ("pin", "index", "program"))
+BpfEntry = namedtuple("BpfEntry", ("index", "target", "kind", "tuple", "mac"))
+
 ARPHRD_ETHER = 1  # linux/if_arp.h
 
 
@@ -46,6 +51,7 @@ class Dump:
 
     `sysctls` maps (ns, key) to text; `nats` maps a namespace to its NAT rules (None without the table), `pkttypes` to
     whether the netdev table is there. `egress` are the indexes of devices with filters at the egress hook of a clsact.
+    `bpf_counters` maps (index of the source interface, of the pair) to Counters.
     """
 
     def __init__(self):
@@ -60,3 +66,6 @@ class Dump:
         self.sysctls = {}
         self.nats = {}
         self.pkttypes = {}
+        self.bpf_links = []
+        self.bpf_entries = []
+        self.bpf_counters = {}

@@ -4,10 +4,11 @@ A file under /lib/modules proves nothing (a module may be built in, or be for an
 what is there. lo has an ingress hook like any device, so nothing has to be made first.
 """
 
-from .. import compat
+from .. import bpf, compat
 from ..errors import UnsupportedError
 from ..facts import Features
 from ..objects import Filter, Veth
+from . import bpf as call
 from . import nftables, rtnl, tc
 from .netlink import Socket
 from .netns import O_RDONLY, SELF, Visit
@@ -18,18 +19,24 @@ _MAC = "02:76:00:00:00:01"
 
 def features():
     """Features of this kernel. Raises UnsupportedError where namespaces can't be made."""
+    return ask()[0]
+
+
+def ask():
+    """(Features, what the eBPF datapath lacks), likewise."""
     visit = Visit()
     try:
         visit.scratch()
         route = Socket(compat.NETLINK_ROUTE)
         nft = _nft_socket()
+        lacks = _bpf_lacks()
     except OSError as error:
         text = "can't make a network namespace: %s (Viscum runs as root, on a kernel with CONFIG_NET_NS)"
         raise UnsupportedError(text % compat.strerror(error.errno)) from error
     finally:
         visit.close()
     try:
-        return _ask(route, nft)
+        return _ask(route, nft, lacks), lacks
     finally:
         route.close()
         if nft:
@@ -63,7 +70,7 @@ def _nft_socket():
         return None  # a kernel without nfnetlink
 
 
-def _ask(route, nft):
+def _ask(route, nft, lacks):
     mirred, skbmod, skbedit = ("mirred", "lo"), ("skbmod", _MAC, ""), ("skbedit", "host")
     requests = [
         lambda seq: rtnl.link_set("lo", seq),
@@ -81,7 +88,41 @@ def _ask(route, nft):
         rules = (nftables.NatRule("", "tcp", (1, 1), 2),)
         nat = _try(nft, lambda seq: nftables.nat_batch(rules, seq))
         netdev = _try(nft, lambda seq: nftables.pkttype_batch(seq, "lo"))
-    return Features(clsact and u32, clsact and flower, redirects, modifies, edits, nat, netdev)
+    return Features(clsact and u32, clsact and flower, redirects, modifies, edits, nat, netdev, not lacks)
+
+
+def bpf_lacks():
+    """What the eBPF datapath lacks here, "" for nothing. Raises OSError where that can't be tried."""
+    visit = Visit()
+    try:
+        visit.scratch()
+        return _bpf_lacks()
+    finally:
+        visit.close()
+
+
+def _bpf_lacks():
+    """In a scratch namespace: both programs, with maps of their own, and a link on lo."""
+    if not call.can_mount():
+        return "a BPF file system (%s)" % call.BPFFS
+    fds, maps = [], {}
+    step = "maps (CONFIG_BPF_SYSCALL)"
+    try:
+        for one in bpf.MAPS:
+            maps[one.name] = call.map_create(one)
+            fds.append(maps[one.name])
+        call.map_read(maps["exact"], 24, 12)
+        step = "what its programs call"
+        for which in bpf.PROGRAMS:
+            fds.append(call.prog_load(bpf.assemble(which, call.ORDER, maps), bpf.name_of(which)))
+        step = "tcx (kernel 6.6)"
+        fds.append(call.link_create(fds[-1], _LO))
+    except OSError as error:
+        return "%s: %s" % (step, compat.strerror(error.errno))
+    finally:
+        for fd in fds:
+            compat.fd_close(fd)
+    return ""
 
 
 def _filter(kind, prio, actions):

@@ -7,6 +7,7 @@ nft(8) and sysctl(8).
 from .. import address
 from ..objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, alias_of
 from . import nftables
+from .bpf import BPFFS
 from .tc import DST_LAST_WORD, table_of
 
 
@@ -210,7 +211,34 @@ def _actions(actions):
     return words
 
 
+def _bpf_link(operation):
+    item = operation.new or operation.old
+    pin = "%s/viscum-$(stat -Lc %%i /proc/self/ns/net)/link_%s" % (BPFFS, item.dev.replace(".", ":"))
+    if operation.verb == "del":
+        return ["rm " + pin]
+    what = "what a service takes goes to it" if item.program.startswith("fwd") else "replies go to their client"
+    if operation.verb == "change":
+        return ["# on %s: the program becomes %s" % (item.dev, item.program.split("_")[0])]
+    return ["# tcx ingress of %s: %s (viscum_agent/bpf)" % (item.dev, what)]
+
+
+def _bpf_match(operation):
+    """In words: bpftool knows maps, and could only write their bytes."""
+    item = operation.new or operation.old
+    words = " ".join([item.proto or "any protocol", item.dst])
+    if item.port_bits:
+        last = item.port | (0xFFFF >> item.port_bits)
+        words += " port %d" % item.port if last == item.port else " ports %d-%d" % (item.port, last)
+    words += " from " + item.src if item.src else ""
+    words += " for " + item.mac if item.mac else ""
+    if operation.verb == "del":
+        return ["# program on %s: no more %s" % (item.dev, words)]
+    return ["# program on %s: %s to %s" % (item.dev, words, item.target)]
+
+
 RENDER = {
+    "BpfLink": _bpf_link,
+    "BpfMatch": _bpf_match,
     "Namespace": _namespace,
     "Sysctl": _sysctl,
     "Veth": _veth,

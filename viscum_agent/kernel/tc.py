@@ -8,7 +8,7 @@ for addresses, ports, Ethernet types and u32 keys, which are in network order.
 import struct
 
 from .. import address
-from ..objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS
+from ..objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTO_NUMBER, PROTOCOLS
 from .dump import NOTHING, Counters, FilterEntry, QdiscEntry
 from .rtnl import (
     NLM_F_ACK,
@@ -52,8 +52,7 @@ TCA_EGRESS_REDIR = 1
 TCA_SKBMOD_DMAC, TCA_SKBMOD_SMAC, SKBMOD_F_DMAC, SKBMOD_F_SMAC = 3, 4, 1, 2
 TCA_SKBEDIT_PTYPE, PACKET_HOST = 7, 0
 
-PROTO_NUMBER = {"tcp": 6, "udp": 17}  # IANA protocol numbers
-PROTO_NAME = {6: "tcp", 17: "udp"}
+PROTO_NAME = {PROTO_NUMBER[name]: name for name in PROTO_NUMBER}
 
 # Hash tables of u32 are numbered for the whole qdisc, not for a prio: ours are 0x761 to 0x766, far from the kernel's
 # own (0x800 and up) and from what people count from 1.

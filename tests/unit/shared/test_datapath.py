@@ -124,7 +124,7 @@ def test_any_ipv6_address_is_neither_link_local_nor_multicast():
 
 def test_a_range_of_ports_is_that_range_and_no_other_port():
     for low, high in ((1, 65535), (1, 1), (65535, 65535), (80, 81), (81, 82), (5000, 5010), (1, 1023), (1024, 65535)):
-        blocks = u32._ports((low, high))
+        blocks = u32.blocks((low, high))
         inside = [port for port in range(max(0, low - 300), min(65536, high + 300)) if _in_blocks(port, blocks)]
         assert (inside[0], inside[-1], len(inside)) == (low, high, high - low + 1), (low, high)
         assert all(value & ~mask & 0xFFFF == 0 for value, mask in blocks), "u32 never matches a value beyond its mask"
@@ -135,7 +135,7 @@ def _in_blocks(port, blocks):
 
 
 def test_the_worst_range_takes_30_filters():
-    assert len(u32._ports((1, 65534))) == 30
+    assert len(u32.blocks((1, 65534))) == 30
 
 
 def test_an_exact_match_goes_into_the_bucket_of_its_last_byte():

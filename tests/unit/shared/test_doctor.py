@@ -71,7 +71,7 @@ def features(*missing):
     return Features(*[name not in missing for name in FEATURE_NAMES])
 
 
-FEATURE_NAMES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev")
+FEATURE_NAMES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf")
 
 
 def sysctls(**changes):
@@ -106,27 +106,39 @@ def unread(name):
 # (title, changes of the machine, changes of the service, observed or None, what is said)
 CASES = [
     # The kernel
-    ("no act_mirred", {"features": features("mirred")}, {}, None,
-     [("kernel-mirred", "error", "", "opkg install kmod-sched-core", "no service can run")]),
-    ("no act_mirred, 25.12", {"features": features("mirred"), "manager": "apk"}, {}, None,
-     [("kernel-mirred", "error", "", "apk add kmod-sched-core", "")]),
+    ("no act_mirred", {"features": features("bpf", "mirred")}, {}, None,
+     [("kernel-mirred", "error", "", "opkg install kmod-sched-core", "no service can run"),
+      ("kernel-bpf", "note", "", "24.10", "")]),
+    ("no act_mirred, 25.12", {"features": features("bpf", "mirred"), "manager": "apk"}, {}, None,
+     [("kernel-mirred", "error", "", "apk add kmod-sched-core", ""), ("kernel-bpf", "note", "", "24.10", "")]),
     ("no flower", {"features": features("flower")}, {}, None,
-     [("kernel-flower", "note", "", "kmod-sched-flower", "takes u32")]),
+     [("kernel-flower", "note", "", "kmod-sched-flower", "takes bpf or u32")]),
     ("no flower, and it is asked for", {"features": features("flower")}, {"datapath": "flower"}, None,
      [("kernel-flower", "error", "echo", "kmod-sched-flower", "is skipped")]),
     ("no u32, flower does it", {"features": features("u32")}, {}, None,
      [("kernel-u32", "note", "", "kmod-sched-core", "")]),
-    ("neither u32 nor flower", {"features": features("u32", "flower")}, {}, None,
+    ("neither u32 nor flower", {"features": features("bpf", "u32", "flower")}, {}, None,
      [("kernel-u32", "error", "", "kmod-sched-core", "no service can run"),
+      ("kernel-bpf", "note", "", "kernel 6.6", ""),
       ("kernel-flower", "note", "", "kmod-sched-flower", "")]),
-    ("no skbmod, and it is asked for", {"features": features("skbmod")}, {"rewrite": "dst"}, None,
+    ("no skbmod, and it is asked for", {"features": features("skbmod")}, {"rewrite": "dst", "datapath": "u32"}, None,
      [("kernel-skbmod", "error", "echo", "opkg install kmod-sched", "")]),
-    ("no skbedit, and it is asked for", {"features": features("skbedit")}, {"rewrite": "both"}, None,
+    ("no skbedit, and it is asked for", {"features": features("skbedit")}, {"rewrite": "both", "datapath": "u32"}, None,
      [("kernel-skbedit", "error", "echo", "kmod-sched-core", "")]),
     ("no nft redirect, nobody needs it", {"features": features("nat")}, {}, None,
      [("kernel-nat", "note", "", "kmod-nft-nat", "")]),
     ("no nft redirect, and it is needed", {"features": features("nat")}, {"target_port": "80"}, None,
      [("kernel-nat", "error", "echo", "kmod-nft-nat", "")]),
+    ("no eBPF", {"features": features("bpf")}, {}, None,
+     [("kernel-bpf", "note", "", "24.10", "takes flower or u32")]),
+    ("no eBPF, and it is asked for", {"features": features("bpf")}, {"datapath": "bpf"}, None,
+     [("kernel-bpf", "error", "echo", "24.10", "is skipped")]),
+    ("no act_mirred, bpf needs none", {"features": features("mirred")}, {}, None,
+     [("kernel-mirred", "note", "", "kmod-sched-core", "'u32' can't run")]),
+    ("no act_mirred, and it is needed", {"features": features("mirred")}, {"datapath": "u32"}, None,
+     [("kernel-mirred", "error", "echo", "kmod-sched-core", "is skipped")]),
+    ("no skbmod, bpf needs none", {"features": features("skbmod")}, {"rewrite": "dst"}, None,
+     [("kernel-skbmod", "note", "", "kmod-sched", "")]),
     ("no veth", {"veth": False}, {}, None,
      [("kernel-veth", "error", "", "kmod-veth", "")]),
     ("no network namespaces", unread("features"), {}, None,
@@ -311,7 +323,9 @@ def fits(said, wanted):
 
 def test_of_a_healthy_router_everything_is_ok():
     assert not finding.trouble(findings())
-    features = "cls_u32 at an ingress hook, cls_flower, act_mirred, act_skbmod, act_skbedit, nft redirect, "
+    features = (
+        "eBPF with tcx, cls_u32 at an ingress hook, cls_flower, act_mirred, act_skbmod, act_skbedit, nft redirect, "
+    )
     assert [(each.severity, each.id, each.found) for each in findings()] == [
         ("ok", "kernel", "has " + features + "nft's ingress hook, veth"),
         ("ok", "programs", "every enabled service has its program and its account"),
@@ -385,11 +399,11 @@ def test_what_could_not_be_read_is_never_ok():
 
 
 def test_the_worst_comes_first_and_the_last_line_counts():
-    said = findings({"features": features("mirred", "flower"), "running": ["bridger"], "memory": (256 * MB, 1)})
+    said = findings({"features": features("bpf", "mirred", "flower"), "running": ["bridger"], "memory": (256 * MB, 1)})
     assert [each.severity for each in said][:2] == ["error", "warning"]
     lines = finding.text(said).split("\n")
     assert lines[0].startswith("error    kernel-mirred: has no act_mirred")
-    assert lines[-1].startswith("1 error, 1 warning, 2 notes, "), lines[-1]
+    assert lines[-1].startswith("1 error, 1 warning, 3 notes, "), lines[-1]
 
 
 def test_lines_are_short_and_commands_are_whole():

@@ -1,0 +1,401 @@
+"""What only the eBPF datapath does, with real packets: replies that pass by the router's IP stack, and only those."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from agent import QUICK, Agent
+from lab import CLOUD, ROOT, Lab, echo_command, ip, run, service, snapshot, wait_for
+
+from viscum_agent.kernel import bpf as call
+from viscum_agent.kernel import probe
+from viscum_agent.kernel.pinned import Pinned
+
+if os.geteuid() == 0:
+    pytestmark = pytest.mark.skipif(not probe.features().bpf, reason="this kernel lacks " + probe.ask()[1])
+
+EDGE = echo_command("edge", 7000)
+TAKES = ("list dest_ip 203.0.113.10", "list dest_ip 2001:db8:cafe::10", "list dest_port 7000")
+ADDRESSES = ("203.0.113.10", "2001:db8:cafe::10")
+
+
+@pytest.fixture
+def up(lab):
+    """A lab with a service on the datapath; the cloud answers as well."""
+    lab.datapath = "bpf"
+    lab.serve_cloud(7000)
+    lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
+    lab.viscum("up")
+    return lab
+
+
+def folder(lab):
+    return Path("/sys/fs/bpf/viscum-%d" % os.stat("/run/netns/" + lab.router).st_ino)
+
+
+def clients(lab):
+    """What is known of clients: {address: (index, MAC of the client, MAC of the router)}, as bytes."""
+    pinned = Pinned(os.stat("/run/netns/" + lab.router).st_ino)
+    try:
+        assert pinned._open_maps()
+        found = {}
+        for key, value in call.map_read(pinned._maps["clients"], 16, 16):
+            found[key] = (int.from_bytes(value[:4], sys.byteorder), value[4:10], value[10:16])
+        return found
+    finally:
+        pinned.close()
+
+
+def forget(lab):
+    """Empties what is known of clients."""
+    pinned = Pinned(os.stat("/run/netns/" + lab.router).st_ino)
+    try:
+        assert pinned._open_maps()
+        for key in clients(lab):
+            call.map_delete(pinned._maps["clients"], key)
+    finally:
+        pinned.close()
+
+
+def mapped(text):
+    return bytes(10) + b"\xff\xff" + bytes(int(part) for part in text.split("."))
+
+
+def forwarded(lab):
+    """How many packets the router's IP stack has sent on, by family."""
+    text = lab.run(lab.router, "cat", "/proc/self/net/snmp", "/proc/self/net/snmp6").stdout
+    lines = [line.split() for line in text.splitlines()]
+    names, values = [line for line in lines if line[0] == "Ip:"]
+    six = {line[0]: int(line[1]) for line in lines if line[0].startswith("Ip6")}
+    return int(values[names.index("ForwDatagrams")]), six["Ip6OutForwDatagrams"]
+
+
+def mac(ns, dev):
+    return bytes.fromhex(json.loads(ip("-n", ns, "-j", "link", "show", "dev", dev))[0]["address"].replace(":", ""))
+
+
+def index(ns, dev):
+    return json.loads(ip("-n", ns, "-j", "link", "show", "dev", dev))[0]["ifindex"]
+
+
+# Both ways
+
+
+def test_neither_requests_nor_replies_meet_the_routers_ip_stack(up):
+    for address in ADDRESSES:
+        for protocol in ("tcp", "udp"):
+            up.ask(protocol, address, 7000)  # now the router knows its neighbour
+    before = forwarded(up)
+    for address in ADDRESSES:
+        for protocol in ("tcp", "udp"):
+            assert up.ask(protocol, address, 7000)[0] == "edge"
+    assert forwarded(up) == before
+    row = up.status("echo")
+    assert row["datapath"] == "bpf" and row["packets"] > 20 and row["bytes"] > 1000
+
+
+def test_a_firewall_that_drops_what_conntrack_calls_invalid_breaks_nothing(up):
+    rules = "table inet f { chain c { type filter hook forward priority 0; ct state invalid drop; }; }"
+    up.ask("tcp", "203.0.113.10", 7000)
+    up.run(up.router, "nft", rules)
+    assert up.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+
+
+def test_what_a_service_sends_by_itself_goes_the_normal_way(up):
+    """Its own connections are the router's firewall's business, also those to a client that is known."""
+    up.configure(service("echo", EDGE, "list device lan0", *TAKES, "list proto tcp"))
+    up.viscum("up")  # with UDP they would come from the taken-over address, and answers go to the cloud
+    up.ask("tcp", "203.0.113.10", 7000)
+    assert mapped("192.168.77.2") in clients(up)
+    up.serve(up.client, "client", 7100)
+    before = forwarded(up)[0]
+    assert up.ask("tcp", "192.168.77.2", 7100, ns="viscum-echo")[0] == "client"
+    assert forwarded(up)[0] > before
+    up.run(
+        up.router, "nft", "table inet f { chain c { type filter hook forward priority 0; iifname vsc-echo drop; }; }"
+    )
+    assert up.ask("tcp", "192.168.77.2", 7100, ns="viscum-echo", timeout=0.5)[0] == ""
+    assert up.ask("tcp", "203.0.113.10", 7000)[0] == "edge", "replies are no egress"
+
+
+def test_replies_of_another_port_of_the_service_go_the_normal_way(up):
+    """From the taken-over address, but not from the port that is taken."""
+    up.ask("udp", "203.0.113.10", 7000)
+    before = forwarded(up)[0]
+    send = "import socket; s = socket.socket(2, 2); s.bind(('203.0.113.10', 7001)); s.sendto(b'x', ('192.168.77.2', 9))"
+    up.run("viscum-echo", sys.executable, "-c", send)
+    assert forwarded(up)[0] == before + 2, "the packet, and the client's answer that nobody is there"
+
+
+# Where a client is
+
+
+def test_a_client_is_known_with_its_interface_and_both_macs(up):
+    up.ask("tcp", "203.0.113.10", 7000)
+    place = (index(up.router, "lan0"), mac(up.client, "eth0"), mac(up.router, "lan0"))
+    assert clients(up) == {mapped("192.168.77.2"): place}
+
+
+def test_a_client_whose_neighbour_entry_is_lost_is_answered_past_the_ip_stack_as_well(up):
+    up.ask("tcp", "203.0.113.10", 7000)
+    for _ in range(3):
+        before = forwarded(up)
+        ip(
+            "-n",
+            up.client,
+            "neigh",
+            "replace",
+            "192.168.77.1",
+            "dev",
+            "eth0",
+            "lladdr",
+            mac(up.router, "lan0").hex(":"),
+        )
+        ip("-n", up.router, "neigh", "del", "192.168.77.2", "dev", "lan0")
+        forget(up)
+        assert up.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+        assert forwarded(up) == before
+        assert mapped("192.168.77.2") in clients(up)
+
+
+def test_a_client_that_gets_another_mac_is_answered_at_once(up):
+    up.ask("tcp", "203.0.113.10", 7000)
+    ip("-n", up.client, "link", "set", "eth0", "address", "02:00:5e:00:53:77")
+    for address in ADDRESSES:
+        assert up.ask("tcp", address, 7000)[0] == "edge"
+    assert up.ask("udp", "203.0.113.10", 7000)[0] == "edge"
+    wait_for(
+        lambda: (
+            up.ask("tcp", "203.0.113.10", 7000)
+            and clients(up)[mapped("192.168.77.2")][1] == bytes.fromhex("02005e005377")
+        ),
+        10,
+    )
+
+
+def test_who_sends_with_somebody_elses_address_draws_no_replies_away(up):
+    """The same MAC with an address that is routed elsewhere, and the right address with another MAC."""
+    up.ask("udp", "203.0.113.10", 7000)
+    known = clients(up)
+    frame = (
+        "from scapy.all import *; sendp([Ether(src='02:00:5e:00:53:66', dst='%s')/IP(src=a, dst='203.0.113.10')"
+        "/UDP(sport=5, dport=7000)/b'x' for a in ('198.51.100.2', '192.168.77.2')], iface='eth0', verbose=0)"
+    )
+    gateway = mac(up.router, "lan0").hex(":")
+    up.run(up.client, sys.executable, "-c", frame % gateway)
+    found = clients(up)
+    assert mapped("198.51.100.2") not in found
+    assert found.get(mapped("192.168.77.2"), known[mapped("192.168.77.2")]) == known[mapped("192.168.77.2")]
+    assert up.ask("udp", "203.0.113.10", 7000)[0] == "edge"
+
+
+def test_a_client_that_moves_to_another_interface_is_answered_there(tmp_path, interpreter):
+    with Lab(tmp_path, interpreter, clients=2, datapath="bpf") as lab:
+        lab.configure(service("echo", EDGE, "list device lan0", "list device lan1", *TAKES))
+        lab.viscum("up")
+        lab.ask("tcp", "203.0.113.10", 7000)
+        ip("-n", lab.router, "route", "add", "192.168.99.9/32", "dev", "lan0")
+        ip("-n", lab.client, "addr", "add", "192.168.99.9/32", "dev", "eth0")
+        ask = (sys.executable, "-c", MOVED)
+        assert lab.run(lab.client, *ask).stdout == "edge"
+        ip("-n", lab.client, "addr", "del", "192.168.99.9/32", "dev", "eth0")
+        ip("-n", lab.router, "route", "replace", "192.168.99.9/32", "dev", "lan1")
+        ip("-n", lab.clients[1], "addr", "add", "192.168.99.9/32", "dev", "eth0")
+        assert lab.run(lab.clients[1], *ask).stdout == "edge"
+        assert lab.run(lab.clients[1], *ask).stdout == "edge"
+        assert clients(lab)[mapped("192.168.99.9")][0] == index(lab.router, "lan1")
+
+
+MOVED = """
+import socket
+with socket.create_connection(("203.0.113.10", 7000), 2, ("192.168.99.9", 0)) as sock:
+    sock.sendall(b"x")
+    print(sock.recv(100).split()[0].decode(), end="")
+"""
+
+
+@pytest.fixture
+def bridged(lab):
+    """lan0 becomes the port of a bridge, which has its addresses; a second port leads to the client's other device."""
+    lab.datapath = "bpf"
+    for words in (
+        ("link", "add", "br-lan", "type", "bridge"),
+        ("link", "set", "br-lan", "up"),
+        ("addr", "flush", "dev", "lan0"),
+        ("link", "set", "lan0", "master", "br-lan"),
+        ("addr", "add", "192.168.77.1/24", "dev", "br-lan"),
+        ("addr", "add", "2001:db8:77::1/64", "dev", "br-lan", "nodad"),
+    ):
+        ip("-n", lab.router, *words)
+    lab.serve_cloud(7000)
+    return lab
+
+
+@pytest.mark.parametrize("device", ["br-lan", "lan0"])
+def test_a_bridge_and_the_port_of_a_bridge(bridged, device):
+    bridged.configure(service("echo", EDGE, "list device " + device, *TAKES))
+    bridged.viscum("up")
+    for _ in range(2):
+        for address in ADDRESSES:
+            for protocol in ("tcp", "udp"):
+                assert bridged.ask(protocol, address, 7000)[0] == "edge", (protocol, address)
+    known = {place[0] for place in clients(bridged).values()}
+    assert known == ({index(bridged.router, "br-lan")} if device == "br-lan" else set())
+
+
+def test_a_client_that_roams_to_another_port_of_a_bridge_is_answered_there(bridged):
+    bridged.configure(service("echo", EDGE, "list device br-lan", *TAKES))
+    bridged.viscum("up")
+    assert bridged.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+    own = mac(bridged.client, "eth0").hex(":")
+    ip("-n", bridged.client, "link", "del", "eth0")
+    peer = ("type", "veth", "peer", "name", "eth0", "netns", bridged.client, "address", own)
+    ip("-n", bridged.router, "link", "add", "lan9", *peer)
+    ip("-n", bridged.router, "link", "set", "lan9", "up", "master", "br-lan")
+    ip("-n", bridged.client, "link", "set", "eth0", "up")
+    ip("-n", bridged.client, "addr", "add", "192.168.77.2/24", "dev", "eth0")
+    ip("-n", bridged.client, "route", "add", "default", "via", "192.168.77.1")
+    for protocol in ("tcp", "udp"):
+        assert bridged.ask(protocol, "203.0.113.10", 7000)[0] == "edge"
+
+
+# What stays
+
+
+def test_traffic_outlives_the_command_and_down_leaves_no_pin(lab):
+    lab.datapath = "bpf"
+    before = snapshot(lab.router)
+    lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
+    lab.viscum("up")
+    names = sorted(pin.name.split("_")[0] for pin in folder(lab).iterdir())
+    assert names == ["link"] * 2 + ["map"] * 5 + ["program"] * 2
+    assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+    lab.viscum("down")
+    assert snapshot(lab.router) == before
+
+
+def test_a_second_up_loads_and_attaches_nothing(up):
+    before = {pin.name: pin.stat().st_ino for pin in folder(up).iterdir()}
+    up.configure(service("echo", EDGE, "list device lan0", *TAKES, "list dest_ip 203.0.113.11"))
+    up.viscum("up")
+    assert {pin.name: pin.stat().st_ino for pin in folder(up).iterdir()} == before
+    assert up.ask("tcp", "203.0.113.11", 7000)[0] == "edge"
+
+
+def test_a_program_of_another_version_is_replaced_and_no_packet_is_lost(up):
+    """The old one is this one under another name; UDP, because nothing would repeat a lost packet."""
+    client = up.start(
+        up.client,
+        *(sys.executable, ROOT / "tests/echo.py", "loop", "udp", "203.0.113.10", "7000", "1000", "4"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(0.5)
+    pinned = Pinned(os.stat("/run/netns/" + up.router).st_ino)
+    try:
+        assert pinned._open_maps()
+        from viscum_agent import bpf
+
+        for dev, which in (("lan0", "fwd"), ("vsc-echo", "reply")):
+            fd = call.prog_load(bpf.assemble(which, call.ORDER, pinned._maps), which + "_old")
+            link = call.pinned(str(folder(up) / ("link_" + dev)))
+            call.link_update(link, fd)
+            os.close(fd)
+            os.close(link)
+    finally:
+        pinned.close()
+    assert up.viscum("plan").stdout.count("the program becomes") == 2
+    up.viscum("up")
+    assert up.viscum("plan").stdout == "# nothing to do\n"
+    found = json.loads(client.communicate(timeout=30)[0])
+    assert found["answered"] == found["sent"] > 3000 and set(found["who"]) == {"edge"}
+
+
+@pytest.mark.parametrize("what", ["link_lan0", "link_vsc-echo", "map_exact", "*"])
+def test_pins_that_somebody_took_away_come_back_with_up(up, what):
+    for pin in list(folder(up).glob(what)):
+        pin.unlink()
+    up.viscum("up")
+    assert up.viscum("plan").stdout == "# nothing to do\n"
+    assert up.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+    up.viscum("down")
+    assert not folder(up).exists()
+
+
+def test_somebody_elses_folder_is_not_used(lab):
+    lab.datapath = "bpf"
+    lab.serve_cloud(7000)
+    lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
+    folder(lab).mkdir()
+    os.chown(folder(lab), 65534, 65534)
+    try:
+        result = lab.viscum("up", check=False)
+        assert result.returncode == 1 and "Traceback" not in result.stderr and "viscum.echo" in result.stderr
+        assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "cloud"
+        lab.viscum("down")
+    finally:
+        folder(lab).rmdir()
+
+
+# Many
+
+
+def test_the_narrower_match_wins_and_ranges_end_where_they_end(lab):
+    lab.datapath = "bpf"
+    lab.serve_cloud(*range(6998, 7013))
+    text = service("any", echo_command("any", "6998-"[:4], 7012), "list device lan0", "list dest_port 7012")
+    text += service(
+        "net", echo_command("net", 7012), "list device lan0", "list dest_ip 203.0.113.0/24", "list dest_port 7012"
+    )
+    text += service(
+        "one", echo_command("one", 7012), "list device lan0", "list dest_ip 203.0.113.11", "list dest_port 7012"
+    )
+    ports = ("list dest_port 7000-7010", "option target_port 7777")
+    text += service("range", echo_command("range", 7777), "list device lan0", "list dest_ip 203.0.113.10", *ports)
+    lab.configure(text)
+    lab.viscum("up")
+    assert lab.viscum("plan").stdout == "# nothing to do\n"
+    for protocol in ("tcp", "udp"):
+        asked = [lab.ask(protocol, address, 7012)[0] for address in (CLOUD[3], CLOUD[0], CLOUD[1])]
+        assert asked == ["any", "net", "one"]
+        asked = [lab.ask(protocol, CLOUD[0], port)[0] for port in (6999, 7000, 7005, 7010, 7011)]
+        assert asked == ["cloud", "range", "range", "range", "cloud"]
+    lab.viscum("down", "net")
+    assert [lab.ask("tcp", address, 7012)[0] for address in (CLOUD[0], CLOUD[1])] == ["any", "one"]
+
+
+# A kernel that can't
+
+
+def test_without_a_bpf_file_system_the_next_datapath_is_taken_and_the_agent_says_why(lab):
+    """Nothing to mount it on: /sys/fs is empty."""
+    run("mount", "-t", "tmpfs", "none", "/sys/fs")
+    try:
+        agent = Agent(lab, service("echo", EDGE, "list device lan0", *TAKES))
+        agent.becomes("edge")
+        agent.reload(service("echo", EDGE, "list device lan0", *TAKES, *QUICK))
+        agent.becomes("edge")
+        lines = [line for line in agent.log.read_text().splitlines() if "instead of 'bpf'" in line]
+        assert len(lines) == 1 and "BPF file system" in lines[0], agent.log.read_text()
+        assert "mirred" in agent.filters()
+        agent.kill()
+        lab.viscum("down")
+    finally:
+        run("umount", "-l", "/sys/fs")
+
+
+def test_more_kinds_of_match_than_a_program_looks_at_are_refused_and_the_others_run(lab):
+    lab.datapath = "bpf"
+    lab.serve_cloud(7100)
+    lines = ["list device lan0", "list proto tcp", "list dest_port 1-65534", "option target_port 7000"]
+    prefixes = ["list dest_ip 10.%d.0.0/%d" % (length * 8 % 256, length) for length in range(20, 25)]
+    wide = service("wide", echo_command("wide", 7000), *lines, *prefixes)
+    lab.configure(service("echo", EDGE, "list device lan0", *TAKES) + wide)
+    result = lab.viscum("up", check=False)
+    assert result.returncode == 1 and "viscum.wide" in result.stderr and "is full" in result.stderr, result.stderr
+    assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+    assert lab.status("wide")["state"] != "up"

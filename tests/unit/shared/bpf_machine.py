@@ -1,0 +1,157 @@
+"""A machine for eBPF programs in Python, of either byte order: there is no big-endian kernel here to ask.
+
+It knows the instructions that viscum_agent/bpf writes, as the kernel's instruction-set.rst has them, and the helpers
+they call. Loads and stores are of the machine's byte order; memory is in regions, told apart by the top of an address.
+"""
+
+import struct
+
+from viscum_agent.bpf import assemble
+from viscum_agent.bpf.layout import MAPS, Layout
+
+STACK, CONTEXT, PACKET, VALUES = 0x10000000, 0x20000000, 0x30000000, 0x40000000
+TOP = STACK + 512
+WIDTH = {0x10: 1, 0x08: 2, 0x00: 4, 0x18: 8}
+ALL = 0xFFFFFFFFFFFFFFFF
+LAN, PAIR = 3, 9  # indexes of the source interface and of a pair
+
+
+class Machine:
+    def __init__(self, order):
+        self.order = order
+        self.layout = Layout(order)
+        self.maps = {one.name: {} for one in MAPS}
+        self.fds = {one.name: 100 + number for number, one in enumerate(MAPS)}
+        self._names = {self.fds[name]: name for name in self.fds}
+        self.neighbour = None  # (index, router's MAC, client's MAC) that the route of a reply leads to
+        self.asked = b""  # what the route was asked for
+
+    def run(self, which, packet, index=LAN, protocol=None, pkt_type=0, vlan=0, gso=0):
+        """(verdict, helper that gave it, its device): what a program does with a frame; `self.packet` is it then."""
+        self.packet = bytearray(packet)
+        self.pkt_type, self.went = pkt_type, ("", 0)
+        self.values = []
+        if protocol is None:
+            protocol = struct.unpack(">H", packet[12:14])[0]
+        context = bytearray(192)
+        ends = (PACKET, PACKET + len(packet))
+        for at, value in ((0, len(packet)), (4, pkt_type), (20, vlan), (40, index), (76, ends[0]), (80, ends[1])):
+            context[at : at + 4] = value.to_bytes(4, self.order)
+        context[164:168] = gso.to_bytes(4, self.order)
+        # A 16-bit number in network order, read as one of the machine's.
+        raw = struct.pack(">H", protocol)
+        context[16:20] = int.from_bytes(raw, self.order).to_bytes(4, self.order)
+        self.context, self.stack = context, bytearray(512)
+        verdict = self._work(assemble(which, self.order, self.fds))
+        return (verdict - (1 << 64) if verdict >> 63 else verdict,) + self.went
+
+    # Memory
+
+    def _region(self, address):
+        if address >= VALUES:
+            return self.values[(address - VALUES) >> 12], address & 0xFFF
+        for base, data in ((PACKET, self.packet), (CONTEXT, self.context), (STACK, self.stack)):
+            if address >= base:
+                return data, address - base
+        raise AssertionError("no memory at %x" % address)
+
+    def read(self, address, size):
+        data, at = self._region(address)
+        assert at >= 0 and at + size <= len(data), "outside of memory"
+        return bytes(data[at : at + size])
+
+    def write(self, address, content):
+        data, at = self._region(address)
+        assert at >= 0 and at + len(content) <= len(data), "outside of memory"
+        data[at : at + len(content)] = content
+
+    def _value(self, data):
+        self.values.append(data)
+        return VALUES + (len(self.values) - 1 << 12)
+
+    # Instructions
+
+    def _work(self, code):
+        form = "BBhi"
+        steps = [
+            struct.unpack((">" if self.order == "big" else "<") + form, code[at : at + 8])
+            for at in range(0, len(code), 8)
+        ]
+        registers = [0] * 11
+        registers[1], registers[10] = CONTEXT, TOP
+        place = 0
+        for _ in range(100000):
+            opcode, pair, offset, number = steps[place]
+            to, source = (pair >> 4, pair & 15) if self.order == "big" else (pair & 15, pair >> 4)
+            place += 1
+            kind, operand = opcode & 7, registers[source] if opcode & 8 else number & ALL
+            if opcode == 0x95:
+                return registers[0]
+            if opcode == 0x85:
+                self._call(number, registers)
+            elif opcode == 0x18:
+                registers[to] = number
+                place += 1
+            elif kind == 1:
+                data = self.read(registers[source] + offset, WIDTH[opcode & 0x18])
+                registers[to] = int.from_bytes(data, self.order)
+            elif kind in (2, 3):
+                size = WIDTH[opcode & 0x18]
+                value = (number if kind == 2 else registers[source]) & ((1 << 8 * size) - 1)
+                self.write(registers[to] + offset, value.to_bytes(size, self.order))
+            elif kind == 7:
+                a = registers[to]
+                done = {0x00: a + operand, 0x50: a & operand, 0x60: a << (operand & 63), 0xB0: operand}
+                registers[to] = done[opcode & 0xF0] & ALL
+            else:
+                a = registers[to]
+                taken = {0x00: True, 0x10: a == operand, 0x20: a > operand, 0x30: a >= operand, 0x50: a != operand}
+                taken[0xB0] = a <= operand
+                place += offset if taken[opcode & 0xF0] else 0
+        raise AssertionError("does not end")
+
+    # Helpers
+
+    def _call(self, number, registers):
+        one, two, three, four = registers[1:5]
+        name = self._names.get(one, "")
+        result = 0
+        if number == 1:
+            size = [each.key for each in MAPS if each.name == name][0]
+            value = self.maps[name].get(self.read(two, size))
+            result = self._value(value) if value is not None else 0
+        elif number == 2:
+            self.maps[name][self.read(two, 16)] = bytearray(self.read(three, 16))
+        elif number == 3:
+            self.maps[name].pop(self.read(two, 16), None)
+        elif number == 9:
+            self.write(PACKET + two, self.read(three, four))
+        elif number == 26:
+            result = self._load_bytes(two, three, four)
+        elif number == 32:
+            self.pkt_type = two
+        elif number == 39:
+            result = 0
+        elif number == 69:
+            result = self._route(two)
+        else:
+            self.went = ({23: "redirect", 152: "neighbour", 155: "peer"}[number], one)
+            result = 7  # TC_ACT_REDIRECT
+        for lost in range(1, 6):
+            registers[lost] = 0xDEAD0000
+        registers[0] = result & ALL
+
+    def _load_bytes(self, offset, to, size):
+        if offset + size > len(self.packet):
+            return -14
+        self.write(to, bytes(self.packet[offset : offset + size]))
+        return 0
+
+    def _route(self, where):
+        self.asked = self.read(where, 64)
+        if self.neighbour is None:
+            return 7  # BPF_FIB_LKUP_RET_NO_NEIGH
+        index, router, client = self.neighbour
+        self.write(where + 8, index.to_bytes(4, self.order))
+        self.write(where + 52, router + client)
+        return 0

@@ -1,0 +1,283 @@
+"""The eBPF datapath's instructions and what they do with packets, on a machine of either byte order (bpf_machine)."""
+
+import struct
+
+from viscum_agent import address, datapath
+from viscum_agent.bpf import MASKS, assemble, layout, name_of
+from viscum_agent.bpf.assembler import FP, R1, R2, R6, Assembler
+from viscum_agent.datapath import bpf
+from viscum_agent.model import Match
+from viscum_agent.objects import BpfMatch
+
+from .bpf_machine import LAN, PAIR, Machine
+
+ORDERS = ("little", "big")
+ROUTER, CLIENT = bytes([2, 0, 0x5E, 0, 0x53, 1]), bytes([2, 0, 0x5E, 0, 0x53, 9])
+ADDRESS, ADDRESS6 = "203.0.113.10", "2001:db8::1"
+PASSED = (-1, "", 0)
+TAKEN = (7, "peer", PAIR)
+
+
+def match(dst=ADDRESS, proto="tcp", dport=(80, 80), src=None):
+    prefix = address.parse_prefix
+    family = 6 if dst and ":" in dst else 4
+    return Match(family, proto, prefix(dst) if dst else None, dport, prefix(src) if src else None, 0)
+
+
+def entries(wanted, mac=""):
+    level = datapath.level_of(wanted)
+    parts = datapath.spread(wanted)
+    return [item for part in parts for item in bpf.filters("lan0", part, level, mac, (("mirred", "vsc-s"),))]
+
+
+def machine(order, *wanted):
+    """A machine with these matches in its maps; each leads to a pair of its own, from PAIR on."""
+    made = Machine(order)
+    kinds = set()
+    for number, one in enumerate(wanted):
+        for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
+            kind, parts = layout.of_match(item)
+            value = bytearray(made.layout.value(PAIR + number, item.mac))
+            if layout.is_exact(kind):
+                made.maps["exact"][made.layout.exact_key(LAN, parts)] = value
+            else:
+                kinds.add(kind)
+                made.maps["wide"][made.layout.wide_key(kind, LAN, parts)] = value
+        made.maps["counters"][made.layout.pair(LAN, PAIR + number)] = bytearray(16)
+    for number, kind in enumerate(sorted(kinds)):
+        made.maps["masks"][made.layout.number(number)] = bytearray(made.layout.mask(kind))
+    return made
+
+
+def ipv4(dst=ADDRESS, src="192.168.1.5", proto=6, port=80, sport=40000, options=b"", fragment=0, to=ROUTER):
+    head = struct.pack(">BBHHHBBH", 0x45 + len(options) // 4, 0, 60, 7, fragment, 64, proto, 0)
+    addresses = address.parse_address(src) + address.parse_address(dst)
+    return to + CLIENT + b"\x08\x00" + head + addresses + options + struct.pack(">HH", sport, port) + bytes(16)
+
+
+def ipv6(dst=ADDRESS6, src="fd00::5", proto=6, port=80, sport=40000):
+    head = struct.pack(">IHBB", 0x60000000, 20, proto, 64) + address.parse_address(src) + address.parse_address(dst)
+    return ROUTER + CLIENT + b"\x86\xdd" + head + struct.pack(">HH", sport, port) + bytes(16)
+
+
+# Instructions
+
+
+def test_instructions_are_as_the_kernel_describes_them_in_both_byte_orders():
+    wanted = {
+        # r1 += 8; r6 = *(u32 *)(r1 + 76); *(u16 *)(r10 - 4) = r2; if r1 != 0x800 goto +1; call 155; exit
+        "little": "0701000008000000 61164c0000000000 6b2afcff00000000 5501010000080000 850000009b000000 95" + "00" * 7,
+        "big": "0710000000000008 6161004c00000000 6ba2fffc00000000 5510000100000800 850000000000009b 95" + "00" * 7,
+    }
+    for order in ORDERS:
+        asm = Assembler(order)
+        asm.add_number(R1, 8)
+        asm.load(R6, R1, 76, 4)
+        asm.store(FP, -4, R2, 2)
+        asm.jump_if(R1, "!=", 0x800, "end")
+        asm.call(155)
+        asm.label("end")
+        asm.leave()
+        code = asm.code()
+        found = " ".join(["".join(["%02x" % byte for byte in code[at : at + 8]]) for at in range(0, len(code), 8)])
+        assert found == wanted[order], found
+
+
+def test_numbers_of_packets_are_turned_round_on_little_endian_machines_only():
+    assert Assembler("big").network16(0x0800) == 0x0800 and Assembler("little").network16(0x0800) == 0x0008
+    assert Assembler("big").network32(0xFFFF) == 0xFFFF and Assembler("little").network32(0xFFFF) == 0xFFFF0000
+
+
+def test_a_program_has_a_name_that_the_kernel_takes_and_that_its_instructions_give():
+    assert name_of("fwd").startswith("fwd_") and name_of("reply").startswith("reply_")
+    assert max(len(name_of("fwd")), len(name_of("reply"))) <= 15
+    for which in ("fwd", "reply"):
+        for order in ORDERS:
+            code = assemble(which, order, {one.name: 5 for one in layout.MAPS})
+            assert len(code) % 8 == 0 and len(code) // 8 < 4096
+
+
+# Entries
+
+
+def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
+    wanted = [match(), match(ADDRESS6, "udp"), match("203.0.113.0/24", "tcp", (1, 65534)), match("0.0.0.0/0", "tcp")]
+    wanted += [match(None, "udp", (53, 53)), match(ADDRESS, "", None), match(src="192.168.1.0/24")]
+    wanted += [match("2001:db8::/32", "tcp", None), match(ADDRESS6, "udp", (7, 9), "fd00::/8")]
+    for order in ORDERS:
+        made = layout.Layout(order)
+        for one in wanted:
+            for item in entries(one, "02:00:5e:00:53:01"):
+                kind, parts = layout.of_match(item)
+                if layout.is_exact(kind):
+                    index, kind, parts = made.parse_exact(made.exact_key(7, parts))
+                else:
+                    index, kind, parts = made.parse_wide(made.wide_key(kind, 7, parts))
+                target, mac = made.parse_value(made.value(9, item.mac))
+                assert (index, target) == (7, 9)
+                assert layout.to_match("lan0", kind, parts, mac, "vsc-s") == item
+
+
+def test_one_port_of_one_address_is_one_entry():
+    assert entries(match()) == [BpfMatch("lan0", 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s")]
+    assert layout.is_exact(layout.of_match(entries(match())[0])[0])
+
+
+def test_the_sizes_of_the_maps_are_those_of_what_is_written():
+    made = layout.Layout("little")
+    sizes = {one.name: (one.key, one.value) for one in layout.MAPS}
+    kind, parts = layout.of_match(entries(match("203.0.113.0/24"))[0])
+    assert sizes["exact"] == (len(made.exact_key(1, parts)), len(made.value(1, "")))
+    assert sizes["wide"] == (len(made.wide_key(kind, 1, parts)), len(made.value(1, "")))
+    assert sizes["masks"] == (len(made.number(0)), len(made.mask(kind)))
+    assert [one.entries for one in layout.MAPS if one.name == "masks"][0] == MASKS
+
+
+# What the forward program takes
+
+
+def each(*wanted):
+    return [machine(order, *wanted) for order in ORDERS]
+
+
+def test_an_address_and_a_port_are_taken_and_no_other():
+    for made in each(match(), match(ADDRESS6, "udp")):
+        assert made.run("fwd", ipv4()) == TAKEN
+        assert made.run("fwd", ipv6(proto=17)) == (7, "peer", PAIR + 1)
+        for packet in (ipv4(port=81), ipv4(dst="203.0.113.11"), ipv4(proto=17), ipv6(), ipv6(proto=17, port=0x5000)):
+            assert made.run("fwd", packet) == PASSED
+        assert made.run("fwd", ipv4(), index=LAN + 1) == PASSED
+
+
+def test_options_of_ipv4_are_stepped_over():
+    for made in each(match()):
+        for words in range(1, 11):
+            assert made.run("fwd", ipv4(options=b"\x01" * 4 * words)) == TAKEN
+            assert made.run("fwd", ipv4(options=b"\x01" * 4 * words, port=81)) == PASSED
+
+
+def test_fragments_pass_a_match_with_a_port_and_not_one_without():
+    for fragment in (0x2000, 0x0001, 0x2001, 0x1FFF):
+        for made in each(match()):
+            assert made.run("fwd", ipv4(fragment=fragment)) == PASSED
+        for made in each(match(dport=None)):
+            assert made.run("fwd", ipv4(fragment=fragment)) == TAKEN
+    for made in each(match()):
+        assert made.run("fwd", ipv4(fragment=0x4000)) == TAKEN, "don't fragment is no fragment"
+
+
+def test_what_is_never_taken():
+    wide = (match(ADDRESS, "", None), match("2001:db8::/32", "tcp", None))
+    for made in each(*wide):
+        assert made.run("fwd", ipv4(proto=1)) == TAKEN
+        assert made.run("fwd", ipv6(proto=58)) == PASSED, "ICMPv6"
+        assert made.run("fwd", ipv6(proto=0)) == PASSED, "an extension header"
+        assert made.run("fwd", ipv4(), vlan=1) == PASSED, "a VLAN tag"
+        assert made.run("fwd", ipv4(), protocol=0x0806) == PASSED, "ARP"
+        assert made.run("fwd", ipv4(), pkt_type=1) == PASSED, "broadcast"
+        assert made.run("fwd", ipv4(), pkt_type=2) == PASSED, "multicast"
+        assert made.run("fwd", ipv4()[:30]) == PASSED, "cut off"
+    for made in each(match(None, "udp")):
+        for never in ("224.0.0.251", "239.1.1.1", "240.0.0.1", "255.255.255.255", "169.254.1.1"):
+            assert made.run("fwd", ipv4(never, proto=17)) == PASSED, never
+        assert made.run("fwd", ipv4("223.0.0.1", proto=17)) == TAKEN
+        assert made.run("fwd", ipv4("169.253.1.1", proto=17)) == TAKEN
+
+
+def test_a_range_of_ports_is_that_range_and_no_other_port():
+    for made in each(match(dport=(7000, 7010))):
+        for port in (6999, 7000, 7003, 7007, 7008, 7010, 7011, 0, 65535):
+            assert made.run("fwd", ipv4(port=port)) == (TAKEN if 7000 <= port <= 7010 else PASSED), port
+
+
+def test_prefixes_and_clients_end_where_they_end():
+    for made in each(match("203.0.113.0/25", src="192.168.1.0/30"), match("2001:db8::/33")):
+        assert made.run("fwd", ipv4(dst="203.0.113.127", src="192.168.1.3")) == TAKEN
+        assert made.run("fwd", ipv4(dst="203.0.113.128", src="192.168.1.3")) == PASSED
+        assert made.run("fwd", ipv4(dst="203.0.113.127", src="192.168.1.4")) == PASSED
+        assert made.run("fwd", ipv6(dst="2001:db8:7fff::1")) == (7, "peer", PAIR + 1)
+        assert made.run("fwd", ipv6(dst="2001:db8:8000::1")) == PASSED
+
+
+def test_the_narrower_match_wins():
+    for made in each(match(None), match("203.0.113.0/24"), match()):
+        assert made.run("fwd", ipv4()) == (7, "peer", PAIR + 2)
+        assert made.run("fwd", ipv4(dst="203.0.113.11")) == (7, "peer", PAIR + 1)
+        assert made.run("fwd", ipv4(dst="198.51.100.1")) == TAKEN
+
+
+def test_udp_to_any_address_only_in_frames_for_the_router():
+    for made in each(match(None, "udp")):
+        assert made.run("fwd", ipv4(proto=17)) == TAKEN
+        assert made.run("fwd", ipv4(proto=17, to=CLIENT)) == PASSED
+        assert made.run("fwd", ipv4(proto=17, to=ROUTER), pkt_type=3) == TAKEN
+        assert made.pkt_type == 0, "a frame for the bridge counts as addressed to us"
+
+
+def test_packets_and_bytes_are_counted():
+    for made in each(match()):
+        made.run("fwd", ipv4())
+        made.run("fwd", ipv4(), gso=44)
+        made.run("fwd", ipv4(port=81))
+        assert made.layout.parse_counters(bytes(made.maps["counters"][made.layout.pair(LAN, PAIR)])) == (45, 108)
+
+
+# Where the client is, and its replies
+
+
+def test_a_client_is_learned_only_where_the_router_would_send_to_it():
+    for packet, own in ((ipv4(), match()), (ipv6(), match(ADDRESS6))):
+        for made in each(own):
+            made.run("fwd", packet)
+            assert made.maps["clients"] == {}, "no neighbour"
+            made.neighbour = (LAN + 1, ROUTER, CLIENT)
+            made.run("fwd", packet)
+            assert made.maps["clients"] == {}, "another interface"
+            made.neighbour = (LAN, ROUTER, ROUTER)
+            made.run("fwd", packet)
+            assert made.maps["clients"] == {}, "another MAC"
+            made.neighbour = (LAN, ROUTER, CLIENT)
+            made.run("fwd", packet)
+            assert [bytes(value[4:]) for value in made.maps["clients"].values()] == [CLIENT + ROUTER]
+            made.neighbour = None
+            made.run("fwd", packet)
+            assert len(made.maps["clients"]) == 1, "nobody is asked again"
+            moved = packet[:6] + ROUTER + packet[12:]
+            made.run("fwd", moved)
+            assert made.maps["clients"] == {}, "it has another MAC now, which the router does not know"
+
+
+def test_the_route_is_asked_for_the_reply():
+    for order in ORDERS:
+        made = machine(order, match(), match(ADDRESS6))
+        made.run("fwd", ipv4())
+        assert (made.asked[0], made.asked[1], made.asked[8:12]) == (2, 6, PAIR.to_bytes(4, order))
+        assert made.asked[16:20] + made.asked[32:36] == bytes([203, 0, 113, 10, 192, 168, 1, 5])
+        made.run("fwd", ipv6())
+        assert made.asked[0] == 10
+        assert made.asked[16:48] == address.parse_address(ADDRESS6) + address.parse_address("fd00::5")
+
+
+def test_a_reply_goes_straight_to_a_known_client_and_nothing_else_does():
+    back = ipv4(dst="192.168.1.5", src=ADDRESS, port=40000, sport=80, to=CLIENT)
+    back6 = ipv6(dst="fd00::5", src=ADDRESS6, port=40000, sport=80)
+    for made in each(match(), match("2001:db8::/32")):
+        assert made.run("reply", back, index=PAIR) == PASSED, "no route"
+        made.neighbour = (LAN + 1, ROUTER, CLIENT)
+        assert made.run("reply", back, index=PAIR) == PASSED, "routed where nothing is taken"
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        assert made.run("reply", back, index=PAIR) == (7, "neighbour", LAN), "not known yet"
+        assert bytes(made.packet) == back, "the kernel writes the MACs"
+        made.run("fwd", ipv4())
+        made.run("fwd", ipv6())
+        assert made.run("reply", back, index=PAIR) == (7, "redirect", LAN)
+        assert bytes(made.packet[:12]) == CLIENT + ROUTER and bytes(made.packet[12:]) == back[12:]
+        assert made.run("reply", back6, index=PAIR + 1) == (7, "redirect", LAN)
+        assert made.run("reply", back, index=PAIR + 1) == PASSED, "another service's"
+        for other in (
+            ipv4(dst="192.168.1.5", src=ADDRESS, port=40000, sport=81),
+            ipv4(dst="192.168.1.5", src=ADDRESS, port=40000, sport=80, proto=17),
+            ipv4(dst="192.168.1.5", src="10.213.0.2", port=40000, sport=80),
+            ipv4(dst="192.168.1.5", src=ADDRESS, port=40000, sport=80, fragment=0x2000),
+        ):
+            assert made.run("reply", other, index=PAIR) == PASSED

@@ -1,0 +1,127 @@
+"""eBPF instructions as methods, jumps by label: two passes, one for the instructions, one for the distances.
+
+An instruction has 8 bytes (Documentation/bpf/standardization/instruction-set.rst): opcode, two registers of four bits,
+a 16-bit offset, a 32-bit number. The registers' nibbles and both numbers are in the byte order of the machine, which
+is therefore an argument ("little", "big"): so a test can look at both.
+"""
+
+import struct
+
+R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, FP = range(11)  # FP, the frame pointer: the stack is below it, 512 bytes
+
+# Opcodes: class, source (immediate number or register) and operation in one byte.
+LOAD, STORE_NUMBER, STORE = 0x61, 0x62, 0x63
+SIZE = {1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18}
+LOAD_NUMBER_64 = 0x18
+ADD, AND, SHIFT_LEFT, MOVE = 0x07, 0x57, 0x67, 0xB7  # 64 bits, with a number
+REGISTER = 0x08  # added: the other operand is a register
+JUMP, CALL, EXIT = 0x05, 0x85, 0x95
+JUMP_IF = {"==": 0x15, ">": 0x25, ">=": 0x35, "!=": 0x55, "<=": 0xB5}
+PSEUDO_MAP_FD = 1  # in the source register of LOAD_NUMBER_64: the number is a map's descriptor
+
+
+class Assembler:
+    def __init__(self, order):
+        self._order = order
+        self._instructions = []  # [opcode, destination, source, offset or label, number]
+        self._labels = {}
+        self._fresh = 0
+
+    def _emit(self, opcode, destination=0, source=0, offset=0, value=0):
+        self._instructions.append((opcode, destination, source, offset, value))
+
+    def network16(self, value):
+        """A 16-bit number of a packet as a load of 2 bytes gives it on this machine."""
+        return value if self._order == "big" else (value >> 8 | value << 8) & 0xFFFF
+
+    def network32(self, value):
+        low = self.network16(value & 0xFFFF), self.network16(value >> 16)
+        return value if self._order == "big" else low[0] << 16 | low[1]
+
+    def label(self, name):
+        assert name not in self._labels, name
+        self._labels[name] = len(self._instructions)
+
+    def new_label(self, name):
+        """A name that no other place has, for code that is used twice."""
+        self._fresh += 1
+        return "%s %d" % (name, self._fresh)
+
+    # Memory. The verifier wants an access of n bytes at a multiple of n (from the frame pointer, or in a packet from
+    # two bytes before it: NET_IP_ALIGN), where the machine wants it.
+
+    def load(self, destination, base, offset, size):
+        self._emit(LOAD | SIZE[size], destination, base, offset)
+
+    def store(self, base, offset, source, size):
+        self._emit(STORE | SIZE[size], base, source, offset)
+
+    def store_number(self, base, offset, value, size):
+        self._emit(STORE_NUMBER | SIZE[size], base, 0, offset, value)
+
+    # Arithmetic
+
+    def move(self, destination, source):
+        self._emit(MOVE | REGISTER, destination, source)
+
+    def number(self, destination, value):
+        self._emit(MOVE, destination, 0, 0, value)
+
+    def address(self, destination, base, offset):
+        """Where `base` and an offset lead to."""
+        self.move(destination, base)
+        self._emit(ADD, destination, 0, 0, offset)
+
+    def add(self, destination, source):
+        self._emit(ADD | REGISTER, destination, source)
+
+    def add_number(self, destination, value):
+        self._emit(ADD, destination, 0, 0, value)
+
+    def both(self, destination, source):
+        """The bits that both have."""
+        self._emit(AND | REGISTER, destination, source)
+
+    def mask(self, destination, value):
+        self._emit(AND, destination, 0, 0, value)
+
+    def shift_left(self, destination, bits):
+        self._emit(SHIFT_LEFT, destination, 0, 0, bits)
+
+    # The way through
+
+    def jump(self, label):
+        self._emit(JUMP, 0, 0, label)
+
+    def jump_if(self, register, comparison, value, label):
+        self._emit(JUMP_IF[comparison], register, 0, label, value)
+
+    def jump_if_register(self, register, comparison, other, label):
+        self._emit(JUMP_IF[comparison] | REGISTER, register, other, label)
+
+    def call(self, helper):
+        """Calls a helper: R1 to R5 are its arguments and lost, R0 is its answer."""
+        self._emit(CALL, 0, 0, 0, helper)
+
+    def leave(self):
+        self._emit(EXIT)
+
+    def map(self, destination, descriptor):
+        self._emit(LOAD_NUMBER_64, destination, PSEUDO_MAP_FD, 0, descriptor)
+        self._emit(0)  # the upper half of the number
+
+    def code(self):
+        """The program's bytes."""
+        return b"".join([self._encode(place) for place in range(len(self._instructions))])
+
+    def _encode(self, place):
+        opcode, destination, source, offset, value = self._instructions[place]
+        if isinstance(offset, str):
+            offset = self._labels[offset] - place - 1
+        if self._order == "big":
+            return struct.pack(">BBhi", opcode, destination << 4 | source, offset, _signed(value))
+        return struct.pack("<BBhi", opcode, source << 4 | destination, offset, _signed(value))
+
+
+def _signed(value):
+    return value - (1 << 32) if value >= 1 << 31 else value

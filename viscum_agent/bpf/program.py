@@ -1,0 +1,393 @@
+"""The two programs. What they keep in maps is in layout.py.
+
+    forward   at the ingress of a source interface: what a service takes goes into its namespace, past netfilter, the
+              bridge and routing. Learns where the client is.
+    reply     at the ingress of a service's pair in the router, where its packets come out: replies go straight to a
+              client whose place is known, else to the neighbour that the router's routes name. Everything else goes on
+              as if there were no program.
+
+Never taken: frames with a VLAN tag, broadcast, multicast, link-local, ICMPv6, whatever is not IP. A fragment has no
+port here, not even the first: a match with a port leaves all of them alone, so that whoever gets them gets them all.
+"""
+
+from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
+
+# Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
+MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, SKB_STORE_BYTES, REDIRECT = 1, 2, 3, 9, 23
+SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
+
+# struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's.
+SKB_LEN, SKB_PKT_TYPE, SKB_PROTOCOL, SKB_VLAN_PRESENT, SKB_IFINDEX = 0, 4, 16, 20, 40
+SKB_DATA, SKB_DATA_END, SKB_GSO_SEGS = 76, 80, 164
+
+# linux/if_packet.h: what the device thinks a frame is. OTHERHOST is one for another MAC, such as the bridge's.
+PACKET_HOST, PACKET_OTHERHOST = 0, 3
+
+NEXT = -1  # TCX_NEXT, and TC_ACT_UNSPEC of cls_bpf: the next program or filter decides
+
+ETH_IP, ETH_IPV6 = 0x0800, 0x86DD
+IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6 = 6, 17, 58
+ETH_HEADER = 14
+# From the start of the frame: destination and source MAC; fields of RFC 791 and RFC 8200.
+MAC_TO, MAC_FROM = 0, 6
+IP_VERSION, IP_FRAGMENT, IP_PROTOCOL, IP_SRC, IP_DST, IP_END = 14, 20, 23, 26, 30, 34
+IPV6_NEXT, IPV6_SRC, IPV6_DST, IPV6_END = 20, 22, 38, 54
+PORTS = 4  # source and destination port: the first bytes of TCP and UDP alike
+
+# The stack, from the frame pointer down: keys as in layout.py, each begins where a word does.
+EXACT_KEY = -24  # interface, service address, port, protocol
+INDEX, SERVICE, PORT, PROTO = EXACT_KEY, EXACT_KEY + 4, EXACT_KEY + 20, EXACT_KEY + 22
+CLIENT = -40  # 16 bytes: also the key of `clients`
+WIDE_KEY = -84
+KIND, WIDE_INDEX, WIDE_SERVICE, WIDE_CLIENT, WIDE_PORT, WIDE_PROTO = (WIDE_KEY + at for at in (0, 4, 8, 24, 40, 42))
+PAIR_KEY = -96  # interface, pair
+MASK_KEY = -100
+PLACE = -120  # 16 bytes: the value in `clients`
+FIB = -184  # struct bpf_fib_lookup, 64 bytes
+PORT_WORDS = -188  # the two ports of a packet with IP options
+
+# Values (layout.py).
+VALUE_TARGET, VALUE_FIXED, VALUE_MAC = 0, 4, 6
+MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 4, 20, 36, 38
+PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER = 0, 4, 10
+COUNT_PACKETS, COUNT_BYTES = 0, 8
+
+# struct bpf_fib_lookup.
+FIB_FAMILY, FIB_PROTOCOL, FIB_INDEX, FIB_SRC, FIB_DST = 0, 1, 8, 16, 32
+FIB_ROUTER, FIB_CLIENT, FIB_SIZE = 52, 58, 64
+NO_NEIGHBOUR = 7  # BPF_FIB_LKUP_RET_NO_NEIGH: the route is known, the MAC is not
+AF_INET, AF_INET6 = 2, 10
+
+
+def forward(order, maps, kinds):
+    """The bytes of the forward program; `maps` maps names to descriptors, `kinds` is how many `masks` can hold."""
+    asm = Assembler(order)
+    asm.move(R6, R1)
+    asm.load(R0, R6, SKB_PKT_TYPE, 4)
+    asm.jump_if(R0, "==", PACKET_HOST, "to us")
+    asm.jump_if(R0, "!=", PACKET_OTHERHOST, "pass")
+    asm.label("to us")
+    _read(asm, IP_DST, IPV6_DST, IP_SRC, IPV6_SRC, 2)
+    asm.load(R0, R6, SKB_IFINDEX, 4)
+    asm.store(FP, INDEX, R0, 4)
+    _find(asm, maps, kinds, True)
+    asm.load(R8, R7, VALUE_TARGET, 4)  # the map may change under us: one look, one answer
+    _count(asm, maps)
+    _learn(asm, maps)
+    asm.load(R0, R6, SKB_PKT_TYPE, 4)
+    asm.jump_if(R0, "==", PACKET_HOST, "go")
+    # A frame for the bridge that came in by a port: kernels before 6.15 do not see to it themselves.
+    asm.move(R1, R6)
+    asm.number(R2, PACKET_HOST)
+    asm.call(SKB_CHANGE_TYPE)
+    asm.label("go")
+    asm.move(R1, R8)
+    asm.number(R2, 0)
+    asm.call(REDIRECT_PEER)
+    asm.leave()
+    _pass(asm)
+    return asm.code()
+
+
+def reply(order, maps, kinds):
+    """The bytes of the reply program."""
+    asm = Assembler(order)
+    asm.move(R6, R1)
+    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0)
+    asm.address(R2, FP, CLIENT)
+    asm.map(R1, maps["clients"])
+    asm.call(MAP_LOOKUP)
+    asm.move(R8, R0)
+    asm.jump_if(R8, "!=", 0, "known")
+    asm.load(R8, R6, SKB_IFINDEX, 4)
+    _ask_route(asm)
+    asm.jump_if(R0, "==", 0, "routed")
+    asm.jump_if(R0, "!=", NO_NEIGHBOUR, "pass")
+    asm.label("routed")
+    asm.load(R0, FP, FIB + FIB_INDEX, 4)
+    asm.store(FP, INDEX, R0, 4)
+    asm.number(R8, 0)
+    asm.jump("whose")
+    asm.label("known")
+    asm.load(R0, R8, PLACE_INDEX, 4)
+    asm.store(FP, INDEX, R0, 4)
+    asm.label("whose")
+    # Only what this very service takes on the client's interface goes that way.
+    _find(asm, maps, kinds, False)
+    asm.load(R0, R7, VALUE_TARGET, 4)
+    asm.load(R1, R6, SKB_IFINDEX, 4)
+    asm.jump_if_register(R0, "!=", R1, "pass")
+    asm.jump_if(R8, "==", 0, "to neighbour")
+    asm.move(R1, R6)
+    asm.number(R2, MAC_TO)
+    asm.address(R3, R8, PLACE_CLIENT)
+    asm.number(R4, 12)  # both MACs, in the order of a frame
+    asm.number(R5, 0)
+    asm.call(SKB_STORE_BYTES)
+    asm.load(R1, FP, INDEX, 4)
+    asm.number(R2, 0)
+    asm.call(REDIRECT)
+    asm.leave()
+    asm.label("to neighbour")
+    asm.load(R1, FP, INDEX, 4)
+    asm.number(R2, 0)  # the kernel looks the next hop up itself, and asks for its MAC
+    asm.number(R3, 0)
+    asm.number(R4, 0)
+    asm.call(REDIRECT_NEIGH)
+    asm.leave()
+    _pass(asm)
+    return asm.code()
+
+
+def _pass(asm):
+    asm.label("pass")
+    asm.number(R0, NEXT)
+    asm.leave()
+
+
+# What a packet says
+
+
+def _read(asm, service4, service6, client4, client6, port):
+    """Writes SERVICE, CLIENT, PORT and PROTO; R9 is then the frame, R7 lost. The arguments say where in the frame (in
+    the ports) the service's half is."""
+    asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
+    asm.jump_if(R0, "!=", 0, "pass")
+    asm.load(R0, R6, SKB_PROTOCOL, 4)
+    asm.jump_if(R0, "==", asm.network16(ETH_IPV6), "ipv6")
+    asm.jump_if(R0, "!=", asm.network16(ETH_IP), "pass")
+    _open(asm, IP_END + PORTS)
+    # What "any address" does not mean, whatever MAC the frame is for: multicast and beyond (RFC 5771, RFC 1112),
+    # link-local (RFC 3927). For IPv6 the matches spell it out (datapath.spread).
+    asm.load(R0, R9, service4, 1)
+    asm.jump_if(R0, ">=", 224, "pass")
+    asm.load(R0, R9, service4, 2)
+    asm.jump_if(R0, "==", asm.network16(169 << 8 | 254), "pass")
+    for place, where in ((SERVICE, service4), (CLIENT, client4)):
+        asm.store_number(FP, place, 0, 4)
+        asm.store_number(FP, place + 4, 0, 4)
+        asm.store_number(FP, place + 8, asm.network32(0xFFFF), 4)
+        asm.load(R0, R9, where, 4)
+        asm.store(FP, place + 12, R0, 4)
+    asm.load(R5, R9, IP_PROTOCOL, 1)
+    asm.store(FP, PROTO, R5, 1)
+    asm.store_number(FP, PROTO + 1, 0, 1)  # no byte of a key may be left to chance
+    asm.load(R0, R9, IP_FRAGMENT, 2)
+    asm.mask(R0, asm.network16(0x3FFF))  # without the flag that forbids fragments
+    asm.jump_if(R0, "!=", 0, "no port")
+    _with_ports(asm, "ipv4 ports")
+    asm.label("ipv4 ports")
+    asm.load(R0, R9, IP_VERSION, 1)
+    asm.jump_if(R0, "!=", 0x45, "options")
+    asm.load(R0, R9, IP_END + port, 2)
+    asm.jump("port")
+    asm.label("options")
+    asm.mask(R0, 0x0F)
+    asm.shift_left(R0, 2)  # the header's length is in words of 4 bytes
+    asm.move(R1, R6)
+    asm.address(R2, R0, ETH_HEADER)
+    asm.address(R3, FP, PORT_WORDS)
+    asm.number(R4, PORTS)
+    asm.call(SKB_LOAD_BYTES)
+    asm.jump_if(R0, "!=", 0, "pass")
+    asm.load(R0, FP, PORT_WORDS + port, 2)
+    asm.jump("port")
+    asm.label("ipv6")
+    _open(asm, IPV6_END + PORTS)
+    for place, where in ((SERVICE, service6), (CLIENT, client6)):
+        for word in range(0, 16, 4):
+            asm.load(R0, R9, where + word, 4)
+            asm.store(FP, place + word, R0, 4)
+    asm.load(R5, R9, IPV6_NEXT, 1)
+    asm.jump_if(R5, "==", IPPROTO_ICMPV6, "pass")
+    asm.store(FP, PROTO, R5, 1)
+    asm.store_number(FP, PROTO + 1, 0, 1)
+    _with_ports(asm, "ipv6 ports")
+    asm.label("ipv6 ports")
+    asm.load(R0, R9, IPV6_END + port, 2)
+    asm.jump("port")
+    asm.label("no port")
+    asm.number(R0, 0)
+    asm.label("port")
+    asm.store(FP, PORT, R0, 2)
+
+
+def _with_ports(asm, label):
+    """Goes on at the label for a protocol (R5) with ports, at "no port" for another."""
+    asm.jump_if(R5, "==", IPPROTO_TCP, label)
+    asm.jump_if(R5, "!=", IPPROTO_UDP, "no port")
+
+
+def _open(asm, length):
+    """R9 is the frame, of which so many bytes can be read; "pass" if there are not as many."""
+    ready = asm.new_label("ready")
+    for attempt in (1, 2):
+        asm.load(R9, R6, SKB_DATA, 4)
+        asm.load(R3, R6, SKB_DATA_END, 4)
+        asm.address(R4, R9, length)
+        if attempt == 2:
+            asm.jump_if_register(R4, ">", R3, "pass")
+            break
+        asm.jump_if_register(R4, "<=", R3, ready)
+        asm.move(R1, R6)
+        asm.number(R2, length)
+        asm.call(SKB_PULL_DATA)  # the rest of the head is in pages
+    asm.label(ready)
+
+
+# Whose it is
+
+
+def _find(asm, maps, kinds, check_mac):
+    """R7 is the value of the narrowest match for the tuple; "pass" without one. R8 is kept."""
+    asm.address(R2, FP, EXACT_KEY)
+    asm.map(R1, maps["exact"])
+    asm.call(MAP_LOOKUP)
+    asm.move(R7, R0)
+    asm.jump_if(R7, "!=", 0, "found")
+    asm.load(R0, FP, INDEX, 4)
+    asm.store(FP, WIDE_INDEX, R0, 4)
+    asm.store_number(FP, WIDE_PROTO, 0, 2)
+    asm.number(R7, 0)  # the place in `masks`
+    asm.label("kind")
+    asm.jump_if(R7, ">=", kinds, "pass")
+    asm.store(FP, MASK_KEY, R7, 4)
+    asm.add_number(R7, 1)
+    asm.address(R2, FP, MASK_KEY)
+    asm.map(R1, maps["masks"])
+    asm.call(MAP_LOOKUP)
+    asm.jump_if(R0, "==", 0, "pass")
+    asm.load(R1, R0, MASK_KIND, 4)
+    asm.store(FP, KIND, R1, 4)
+    for place, source, mask in ((WIDE_SERVICE, SERVICE, MASK_SERVICE), (WIDE_CLIENT, CLIENT, MASK_CLIENT)):
+        for word in range(0, 16, 4):
+            _masked(asm, place + word, source + word, mask + word, 4)
+    _masked(asm, WIDE_PORT, PORT, MASK_PORT, 2)
+    _masked(asm, WIDE_PROTO, PROTO, MASK_PROTO, 1)
+    asm.address(R2, FP, WIDE_KEY)
+    asm.map(R1, maps["wide"])
+    asm.call(MAP_LOOKUP)
+    asm.jump_if(R0, "==", 0, "kind")
+    if check_mac:
+        asm.load(R1, R0, VALUE_FIXED, 2)
+        asm.jump_if(R1, "==", 0, "any mac")
+        for half in (0, 2, 4):
+            asm.load(R1, R0, VALUE_MAC + half, 2)
+            asm.load(R2, R9, MAC_TO + half, 2)
+            asm.jump_if_register(R1, "!=", R2, "kind")
+        asm.label("any mac")
+    asm.move(R7, R0)
+    asm.label("found")
+
+
+def _masked(asm, place, source, mask, size):
+    asm.load(R1, FP, source, size)
+    asm.load(R2, R0, mask, size)
+    asm.both(R1, R2)
+    asm.store(FP, place, R1, size)
+
+
+# What is done with it
+
+
+def _count(asm, maps):
+    """R8 is the pair. A large packet counts as the packets that it was received as, or will be sent as."""
+    asm.load(R0, FP, INDEX, 4)
+    asm.store(FP, PAIR_KEY, R0, 4)
+    asm.store(FP, PAIR_KEY + 4, R8, 4)
+    asm.address(R2, FP, PAIR_KEY)
+    asm.map(R1, maps["counters"])
+    asm.call(MAP_LOOKUP)
+    asm.jump_if(R0, "==", 0, "counted")
+    asm.load(R1, R6, SKB_GSO_SEGS, 4)
+    asm.jump_if(R1, "!=", 0, "segments")
+    asm.number(R1, 1)
+    asm.label("segments")
+    _increase(asm, COUNT_PACKETS)
+    asm.load(R1, R6, SKB_LEN, 4)
+    _increase(asm, COUNT_BYTES)
+    asm.label("counted")
+
+
+def _increase(asm, offset):
+    """No atomic instruction: the value is this CPU's own."""
+    asm.load(R2, R0, offset, 8)
+    asm.add(R2, R1)
+    asm.store(R0, offset, R2, 8)
+
+
+def _learn(asm, maps):
+    """Learns where the client is: the interface, its MAC there and the router's, as replies need them.
+
+    What a packet says of itself is worth nothing: whoever sends with somebody else's address would draw that one's
+    replies to himself. So the router's own tables have to agree: the route of a reply, asked for as if it had come out
+    of the pair (R8), leads to this interface and this MAC. While they don't (a port of a bridge, a neighbour nobody
+    knows yet, a client that moved) there is no entry, and replies go where the routes say.
+    """
+    asm.address(R2, FP, CLIENT)
+    asm.map(R1, maps["clients"])
+    asm.call(MAP_LOOKUP)
+    asm.move(R7, R0)
+    asm.jump_if(R7, "==", 0, "ask")
+    asm.load(R1, R7, PLACE_INDEX, 4)
+    asm.load(R2, FP, INDEX, 4)
+    asm.jump_if_register(R1, "!=", R2, "ask")
+    for half in (0, 2, 4):
+        asm.load(R1, R7, PLACE_CLIENT + half, 2)
+        asm.load(R2, R9, MAC_FROM + half, 2)
+        asm.jump_if_register(R1, "!=", R2, "ask")
+    asm.jump("learned")
+    asm.label("ask")
+    _ask_route(asm)
+    asm.jump_if(R0, "!=", 0, "forget")  # BPF_FIB_LKUP_RET_SUCCESS
+    asm.load(R1, FP, FIB + FIB_INDEX, 4)
+    asm.load(R2, FP, INDEX, 4)
+    asm.jump_if_register(R1, "!=", R2, "forget")
+    asm.store(FP, PLACE + PLACE_INDEX, R1, 4)
+    for half in (0, 2, 4):
+        asm.load(R1, FP, FIB + FIB_CLIENT + half, 2)
+        asm.load(R2, R9, MAC_FROM + half, 2)
+        asm.jump_if_register(R1, "!=", R2, "forget")
+        asm.store(FP, PLACE + PLACE_CLIENT + half, R1, 2)
+        asm.load(R1, FP, FIB + FIB_ROUTER + half, 2)
+        asm.store(FP, PLACE + PLACE_ROUTER + half, R1, 2)
+    asm.address(R2, FP, CLIENT)
+    asm.address(R3, FP, PLACE)
+    asm.number(R4, 0)  # BPF_ANY
+    asm.map(R1, maps["clients"])
+    asm.call(MAP_UPDATE)
+    asm.jump("learned")
+    asm.label("forget")
+    asm.jump_if(R7, "==", 0, "learned")
+    asm.address(R2, FP, CLIENT)
+    asm.map(R1, maps["clients"])
+    asm.call(MAP_DELETE)
+    asm.label("learned")
+
+
+def _ask_route(asm):
+    """R0 is 0 when FIB holds the way to the client."""
+    for word in range(0, FIB_SIZE, 4):
+        asm.store_number(FP, FIB + word, 0, 4)
+    asm.load(R0, FP, PROTO, 1)
+    asm.store(FP, FIB + FIB_PROTOCOL, R0, 1)
+    asm.store(FP, FIB + FIB_INDEX, R8, 4)
+    asm.load(R0, R6, SKB_PROTOCOL, 4)
+    asm.jump_if(R0, "==", asm.network16(ETH_IPV6), "ask ipv6")
+    asm.store_number(FP, FIB + FIB_FAMILY, AF_INET, 1)
+    for place, source in ((FIB_SRC, SERVICE), (FIB_DST, CLIENT)):
+        asm.load(R0, FP, source + 12, 4)
+        asm.store(FP, FIB + place, R0, 4)
+    asm.jump("ask now")
+    asm.label("ask ipv6")
+    asm.store_number(FP, FIB + FIB_FAMILY, AF_INET6, 1)
+    for place, source in ((FIB_SRC, SERVICE), (FIB_DST, CLIENT)):
+        for word in range(0, 16, 4):
+            asm.load(R0, FP, source + word, 4)
+            asm.store(FP, FIB + place + word, R0, 4)
+    asm.label("ask now")
+    asm.move(R1, R6)
+    asm.address(R2, FP, FIB)
+    asm.number(R3, FIB_SIZE)
+    asm.number(R4, 0)
+    asm.call(FIB_LOOKUP)

@@ -1,0 +1,230 @@
+"""bpf(2): maps, programs, links, and their pins in a BPF file system.
+
+Attributes are the parts of union bpf_attr (linux/bpf.h), in the machine's own layout; a pointer has 64 bits on every
+machine. Descriptors are closed on exec by the kernel.
+"""
+
+import os
+import struct
+import sys
+
+from .. import compat
+
+MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD, OBJ_PIN, OBJ_GET = 0, 1, 2, 3, 5, 6, 7
+PROG_BY_ID, INFO, MAP_LOOKUP_BATCH, LINK_CREATE, LINK_UPDATE, LINK_DETACH = 13, 15, 24, 28, 29, 34
+PROG_TYPE_SCHED_CLS = 3
+TCX_INGRESS = 46
+LINK_TYPE_TCX = 11
+NOEXIST = 1  # flag of MAP_UPDATE: only where there is none
+
+BPFFS = "/sys/fs/bpf"  # where everybody mounts it (OpenWrt's init too)
+BATCH = 128  # entries read at once; more than a bucket of a map ever holds
+VERIFIER_LOG = 64 * 1024
+VERIFIER_WORDS = 1500  # letters of its log in an error: the end says why
+
+
+class VerifierError(OSError):
+    """A program that the kernel did not take; `words` are the end of the verifier's log."""
+
+    def __init__(self, code, words):
+        super().__init__(code, words)
+        self.words = words
+
+
+def _call(command, form, *values):
+    return compat.bpf(command, bytearray(struct.pack(form, *values)))
+
+
+# Maps
+
+
+def map_create(layout_map):
+    """A descriptor of a new map, as a layout.Map says."""
+    one = layout_map
+    name = one.name.encode() + bytes(16 - len(one.name))
+    return _call(MAP_CREATE, "IIIIIII16s", one.type, one.key, one.value, one.entries, one.flags, 0, 0, name)
+
+
+def map_update(fd, key, value, flags=0):
+    key, value = bytearray(key), bytearray(value)
+    _call(MAP_UPDATE, "IIQQQ", fd, 0, compat.address_of(key), compat.address_of(value), flags)
+
+
+def map_lookup(fd, key, value_size):
+    """The value, None where there is none."""
+    key, value = bytearray(key), bytearray(value_size)
+    try:
+        _call(MAP_LOOKUP, "IIQQQ", fd, 0, compat.address_of(key), compat.address_of(value), 0)
+    except OSError as error:
+        if error.errno != compat.ENOENT:
+            raise
+        return None
+    return bytes(value)
+
+
+def map_delete(fd, key):
+    """Whether there was something to delete."""
+    key = bytearray(key)
+    try:
+        _call(MAP_DELETE, "IIQ", fd, 0, compat.address_of(key))
+    except OSError as error:
+        if error.errno != compat.ENOENT:
+            raise
+        return False
+    return True
+
+
+def map_read(fd, key_size, value_size):
+    """[(key, value)] of a hash map, read in batches (kernel 5.6)."""
+    keys, values = bytearray(key_size * BATCH), bytearray(value_size * BATCH)
+    place, found, first = bytearray(max(4, key_size)), [], True
+    while True:
+        where = compat.address_of(place)
+        attribute = bytearray(
+            struct.pack(
+                "QQQQIIQQ",
+                *(0 if first else where, where, compat.address_of(keys), compat.address_of(values), BATCH, fd, 0, 0),
+            )
+        )
+        try:
+            compat.bpf(MAP_LOOKUP_BATCH, attribute)
+            last = False
+        except OSError as error:
+            if error.errno != compat.ENOENT:  # that was the last one
+                raise
+            last = True
+        count = struct.unpack_from("I", attribute, 32)[0]
+        for at in range(count):
+            key = bytes(keys[at * key_size : (at + 1) * key_size])
+            found.append((key, bytes(values[at * value_size : (at + 1) * value_size])))
+        if last:
+            return found
+        first = False
+
+
+def possible_cpus():
+    """How many values an entry of a map for each CPU has."""
+    with open("/sys/devices/system/cpu/possible") as file:
+        text = file.read().strip()
+    count = 0
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        count += int(high or low) - int(low) + 1
+    return count
+
+
+# Programs and links
+
+
+def prog_load(code, name):
+    """A descriptor of a classifier. Raises VerifierError when the kernel does not take it."""
+    code, licence = bytearray(code), bytearray(b"GPL\0")  # the kernel's word for: may call every helper
+    name = name.encode() + bytes(16 - len(name))
+    where, size = compat.address_of(code), len(code) // 8
+
+    def load(log):
+        level, length, place = (1, len(log), compat.address_of(log)) if log else (0, 0, 0)
+        values = (PROG_TYPE_SCHED_CLS, size, where, compat.address_of(licence), level, length, place, 0, 0, name, 0, 0)
+        return _call(PROG_LOAD, "IIQQIIQII16sII", *values)
+
+    try:
+        return load(None)
+    except OSError as error:
+        if error.errno not in (compat.EINVAL, compat.EACCES):
+            raise
+    log = bytearray(VERIFIER_LOG)
+    try:
+        return load(log)  # once more, with the verifier's reasons
+    except OSError as error:
+        words = bytes(log).split(b"\0")[0].decode()[-VERIFIER_WORDS:]
+        raise VerifierError(error.errno, words) from error
+
+
+def link_create(program, index):
+    """A descriptor of a link: the program at the ingress of a device, after those that are there (tcx, kernel 6.6)."""
+    return _call(LINK_CREATE, "IIIIIIQ16s", program, index, TCX_INGRESS, 0, 0, 0, 0, bytes(16))
+
+
+def link_update(link, program):
+    """Another program in a link, from one packet to the next."""
+    _call(LINK_UPDATE, "IIIIQ", link, program, 0, 0, 0)
+
+
+def link_info(fd):
+    """(index of the device, 0 when it is gone; id of the program)"""
+    info = _info(fd, 80)
+    kind, _, program = struct.unpack_from("III", info, 0)
+    index = struct.unpack_from("I", info, 16)[0] if kind == LINK_TYPE_TCX else 0
+    return index, program
+
+
+def prog_info(fd):
+    """(name, ids of the maps)"""
+    ids = bytearray(4 * 16)
+    info = _info(fd, 160, lambda info: struct.pack_into("IIQ", info, 48, 0, 16, compat.address_of(ids)))
+    count = struct.unpack_from("I", info, 52)[0]
+    return _text(info[64:80]), struct.unpack_from("I" * min(count, 16), ids, 0)
+
+
+def prog_by_id(number):
+    return _call(PROG_BY_ID, "III", number, 0, 0)
+
+
+def map_info(fd):
+    """(type, id, bytes of a key, bytes of a value, entries, flags)"""
+    return struct.unpack_from("IIIIII", _info(fd, 80), 0)
+
+
+def _info(fd, size, prepare=None):
+    info = bytearray(size)
+    if prepare:
+        prepare(info)
+    _call(INFO, "IIQ", fd, size, compat.address_of(info))
+    return info
+
+
+def _text(data):
+    return bytes(data).split(b"\0")[0].decode()
+
+
+# Pins
+
+
+def pin(fd, path):
+    data = bytearray(path.encode() + b"\0")
+    _call(OBJ_PIN, "QII", compat.address_of(data), fd, 0)
+
+
+def pinned(path):
+    """A descriptor of what is pinned there; OSError with ENOENT for nothing."""
+    data = bytearray(path.encode() + b"\0")
+    return _call(OBJ_GET, "QII", compat.address_of(data), 0, 0)
+
+
+def is_mounted(path=BPFFS):
+    """Whether a BPF file system is there: on a device of its own, unlike the directory that holds it."""
+    try:
+        return os.stat(path)[2] != os.stat(path + "/..")[2]
+    except OSError:
+        return False
+
+
+def can_mount(path=BPFFS):
+    """Whether there is one, or `mount` would make it."""
+    if is_mounted(path):
+        return True
+    try:
+        os.stat(path)
+        with open("/proc/filesystems") as file:
+            return "\tbpf\n" in file.read()
+    except OSError:
+        return False
+
+
+def mount(path=BPFFS):
+    """Mounts one where there is none. OpenWrt does it at boot; a container may not have done it."""
+    if not is_mounted(path):
+        compat.mount("bpf", path, "bpf", 0)
+
+
+ORDER = sys.byteorder

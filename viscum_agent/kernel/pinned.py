@@ -1,0 +1,285 @@
+"""The eBPF datapath in the kernel: what is pinned in a folder of the BPF file system.
+
+    /sys/fs/bpf/viscum-NETNS/map_*        the maps, filled: the kernel is the database here too
+                             program_*    the programs, each once
+                             link_*       one for each device; it keeps the program there when the agent ends
+
+NETNS is the inode of the router's network namespace: indexes of devices mean something only there. The folder is there
+while a link is. File names in a BPF file system have no dots, which names of devices may have: a colon, which those
+can't have, stands for it.
+"""
+
+import os
+
+from .. import bpf, compat
+from ..bpf import layout
+from ..errors import ViscumError
+from . import bpf as call
+from .dump import BpfEntry, BpfLinkEntry, Counters
+from .netns import SELF
+
+MAP, PROGRAM, LINK = "map_", "program_", "link_"
+MAPS = {one.name: one for one in layout.MAPS}
+
+
+class PinError(ViscumError):
+    """What is pinned can't be read or written."""
+
+
+def is_forward(program):
+    return program.startswith("fwd_")
+
+
+class Pinned:
+    """Open while it is used; made in the router's namespace, or for that with an inode."""
+
+    def __init__(self, inode=0):
+        self._folder = "%s/viscum-%d" % (call.BPFFS, inode or os.stat(SELF)[1])
+        self._layout = layout.Layout(call.ORDER)
+        self._maps = {}
+        self._programs = {}  # name: descriptor
+        self._dirty = False
+
+    def close(self):
+        for fds in (self._maps, self._programs):
+            for name in list(fds):
+                compat.fd_close(fds.pop(name))
+
+    def _path(self, kind, name):
+        return "%s/%s%s" % (self._folder, kind, name.replace(".", ":"))
+
+    def _names(self, kind):
+        try:
+            names = os.listdir(self._folder)
+        except OSError:
+            return []  # nothing here, or nothing that we may see
+        return sorted([name[len(kind) :].replace(":", ".") for name in names if name.startswith(kind)])
+
+    # Reading
+
+    def dump(self, dump):
+        """Adds links, entries and counters to a Dump."""
+        links = self._names(LINK)
+        if not links or not self._open_maps():
+            return
+        ours = {call.map_info(self._maps[name])[1] for name in self._maps}
+        known = {}
+        for name in links:
+            try:
+                fd = call.pinned(self._path(LINK, name))
+            except OSError as error:
+                if error.errno != compat.ENOENT:
+                    raise
+                continue  # somebody was faster
+            try:
+                index, program = call.link_info(fd)
+            finally:
+                compat.fd_close(fd)
+            if program not in known:
+                known[program] = _program_name(program, ours)
+            dump.bpf_links.append(BpfLinkEntry(name, index, known[program]))
+        dump.bpf_entries.extend(self._entries())
+        dump.bpf_counters.update(self.counters())
+
+    def _read(self, name, value_size=0):
+        one = MAPS[name]
+        return call.map_read(self._maps[name], one.key, value_size or one.value)
+
+    def _entries(self):
+        found = []
+        for name, parse in (("exact", self._layout.parse_exact), ("wide", self._layout.parse_wide)):
+            for key, value in self._read(name):
+                index, kind, parts = parse(key)
+                target, mac = self._layout.parse_value(value)
+                found.append(BpfEntry(index, target, kind, parts, mac))
+        return found
+
+    def counters(self):
+        """{(index of the source interface, of the pair): Counters}"""
+        if not self._open_maps():
+            return {}
+        found = {}
+        for key, value in self._read("counters", MAPS["counters"].value * call.possible_cpus()):
+            packets, size = self._layout.parse_counters(value)
+            found[self._layout.parse_pair(key)] = Counters(packets, size, 0, 0)
+        return found
+
+    # The maps
+
+    def _open_maps(self):
+        """Whether all maps are there, as this agent has them."""
+        if self._maps:
+            return True
+        found = {}
+        for name in MAPS:
+            try:
+                found[name] = call.pinned(self._path(MAP, name))
+            except OSError:
+                break
+        if len(found) == len(MAPS) and all(_is_as(call.map_info(found[name]), MAPS[name]) for name in MAPS):
+            self._maps = found
+            return True
+        for name in found:
+            compat.fd_close(found[name])
+        return False
+
+    def _make_maps(self):
+        if self._open_maps():
+            return
+        call.mount()
+        try:
+            os.mkdir(self._folder)
+        except OSError as error:
+            if error.errno != compat.EEXIST:
+                raise
+        if os.stat(self._folder)[4] != compat.geteuid():
+            # Everybody may make a folder there, and who owns it may put other pins in our places.
+            raise OSError(compat.EPERM, "%s belongs to somebody else" % self._folder)
+        self._remove(MAP, self._names(MAP))  # half of them, or another agent's
+        self._remove(PROGRAM, self._names(PROGRAM))  # they use those
+        for name in MAPS:
+            self._maps[name] = call.map_create(MAPS[name])
+            call.pin(self._maps[name], self._path(MAP, name))
+
+    def _remove(self, kind, names):
+        for name in names:
+            try:
+                os.remove(self._path(kind, name))
+            except OSError as error:
+                if error.errno != compat.ENOENT:
+                    raise
+
+    # The programs and their links
+
+    def _program(self, name):
+        """A descriptor of the program; it is loaded if it is not there yet."""
+        if name not in self._programs:
+            path = self._path(PROGRAM, name)
+            try:
+                self._programs[name] = call.pinned(path)
+            except OSError:
+                code = bpf.assemble(name.split("_")[0], call.ORDER, self._maps)
+                self._programs[name] = call.prog_load(code, name)
+                call.pin(self._programs[name], path)
+        return self._programs[name]
+
+    def add_link(self, item, index):
+        self._make_maps()
+        path = self._path(LINK, item.dev)
+        self._remove(LINK, [item.dev])  # of a device of that name that is gone
+        fd = call.link_create(self._program(item.program), index)
+        try:
+            call.pin(fd, path)
+        finally:
+            compat.fd_close(fd)
+
+    def change_link(self, item):
+        """The program becomes this one, from one packet to the next."""
+        self._make_maps()
+        fd = call.pinned(self._path(LINK, item.dev))
+        try:
+            call.link_update(fd, self._program(item.program))
+        finally:
+            compat.fd_close(fd)
+        self._dirty = True
+
+    def del_link(self, item):
+        """Gone with its pin: nobody else holds it."""
+        self._remove(LINK, [item.dev])
+        self._dirty = True
+
+    # The entries
+
+    def set_match(self, item, index, target):
+        """Adds an entry, or lets it lead elsewhere."""
+        self._make_maps()
+        kind, parts = layout.of_match(item)
+        pair = self._layout.pair(index, target)
+        empty = bytes(MAPS["counters"].value * call.possible_cpus())
+        try:
+            call.map_update(self._maps["counters"], pair, empty, call.NOEXIST)
+        except OSError as error:
+            if error.errno != compat.EEXIST:
+                raise
+        if not layout.is_exact(kind):
+            self._set_kinds(self._kinds() | {kind})
+        name, key = self._key(kind, index, parts)
+        call.map_update(self._maps[name], key, self._layout.value(target, item.mac))
+
+    def del_match(self, item, index, target):
+        """Deletes an entry, unless it leads to another pair by now; `target` is 0 for one that leads nowhere."""
+        if not self._open_maps():
+            return
+        kind, parts = layout.of_match(item)
+        name, key = self._key(kind, index, parts)
+        value = call.map_lookup(self._maps[name], key, MAPS[name].value)
+        if value is None or target not in (0, self._layout.parse_value(value)[0]):
+            return
+        call.map_delete(self._maps[name], key)
+        self._dirty = True
+
+    def _key(self, kind, index, parts):
+        if layout.is_exact(kind):
+            return "exact", self._layout.exact_key(index, parts)
+        return "wide", self._layout.wide_key(kind, index, parts)
+
+    def _kinds(self):
+        return {entry.kind for entry in self._entries() if not layout.is_exact(entry.kind)}
+
+    def _set_kinds(self, kinds):
+        """Writes `masks`, the narrower levels first. One that moves is there twice for a moment, never not at all."""
+        wanted = [self._layout.mask(kind) for kind in sorted(kinds)]
+        there = dict(self._read("masks"))
+        place = self._layout.number
+        if [there.get(place(at)) for at in range(len(wanted) + 1)] == wanted + [None]:
+            return
+        last_first = list(range(len(wanted)))
+        if len(wanted) > len(there):
+            last_first.reverse()
+        for at in last_first:
+            call.map_update(self._maps["masks"], place(at), wanted[at])
+        for at in range(len(wanted), len(there)):
+            call.map_delete(self._maps["masks"], place(len(there) - 1 - (at - len(wanted))))
+
+    def tidy(self):
+        """Takes away what nothing uses any more, after something was deleted."""
+        if not self._dirty:
+            return
+        self._dirty = False
+        if not self._names(LINK):
+            self.close()
+            for kind in (PROGRAM, MAP):
+                self._remove(kind, self._names(kind))
+            try:
+                os.rmdir(self._folder)
+            except OSError as error:
+                if error.errno != compat.ENOENT:
+                    raise
+            return
+        if not self._open_maps():
+            return
+        entries = self._entries()
+        self._set_kinds({entry.kind for entry in entries if not layout.is_exact(entry.kind)})
+        pairs = {(entry.index, entry.target) for entry in entries}
+        for pair in [pair for pair in self.counters() if pair not in pairs]:
+            call.map_delete(self._maps["counters"], self._layout.pair(*pair))
+        current = [bpf.name_of(which) for which in bpf.PROGRAMS]
+        self._remove(PROGRAM, [name for name in self._names(PROGRAM) if name not in current])
+
+
+def _is_as(info, one):
+    kind, _, key, value, entries, flags = info
+    return (kind, key, value, entries, flags) == (one.type, one.key, one.value, one.entries, one.flags)
+
+
+def _program_name(number, ours):
+    """The name of the program of that id; "" when it has other maps than those that are pinned."""
+    try:
+        fd = call.prog_by_id(number)
+    except OSError:
+        return ""
+    try:
+        name, maps = call.prog_info(fd)
+    finally:
+        compat.fd_close(fd)
+    return name if set(maps) <= ours else ""
