@@ -157,7 +157,7 @@ def test_check_tells_what_a_configuration_would_do_and_does_nothing(served):
     assert check(served, sections(CONFIG)) == {"problems": [], "commands": [], "restarts": []}
     other = sections(CONFIG.replace("dest_port 7000", "dest_port 7001"))
     commands = check(served, other)["commands"]
-    assert any("tc filter add dev lan0" in line and ("1b59" in line or "7001" in line) for line in commands), commands
+    assert any("lan0" in line and ("1b59" in line or "7001" in line) for line in commands), commands
     assert any("netns del" in line for line in check(served, [])["commands"])
     assert served.filters() == before and served.who() == "edge"
     assert remote.ask(served.socket, "plan")["commands"] == []

@@ -68,8 +68,15 @@ def _mirror(folder):
         executable = os.stat(str(path)).st_mode & 0o100
         # Configuration may hold a service's secrets: like INSTALL_CONF of the build system.
         mode = 0o600 if inside.startswith("/etc/config/") else 0o755 if executable else 0o644
-        entries.append(Entry(inside, mode, path.read_bytes()))
+        data = path.read_bytes()
+        entries.append(Entry(inside, mode, _without_comments(data) if inside.startswith("/etc/init.d/") else data))
     return entries
+
+
+def _without_comments(data):
+    """A shell script without lines that are comments, but for its first line."""
+    first, *lines = data.decode().split("\n")
+    return "\n".join([first] + [line for line in lines if not line.lstrip().startswith("#")]).encode()
 
 
 def _mpy_cross():
