@@ -49,8 +49,9 @@ def compiled(root, mpy_cross):
             output, plain = Path(folder, "module.mpy"), Path(folder, "module.py")
             plain.write_text(bare((root / path).read_text(encoding="utf-8")), encoding="utf-8")
             # -O3 leaves line numbers out, a sixteenth of all: else it is more than the 200 kB that a router gives.
-            command = [mpy_cross, "-O3", "-msmall-int-bits=%d" % SMALL_INT_BITS, "-s", path.relative_to(PACKAGE).as_posix()]
-            subprocess.check_call(command + ["-o", str(output), str(plain)])
+            command = [mpy_cross, "-O3", "-msmall-int-bits=%d" % SMALL_INT_BITS]
+            command += ["-s", path.relative_to(PACKAGE).as_posix(), "-o", str(output), str(plain)]
+            subprocess.check_call(command)
             found.append((path.with_suffix(".mpy").as_posix(), output.read_bytes()))
     return found
 
