@@ -45,9 +45,8 @@ def test_the_cloud_answers_then_the_edge_then_the_cloud_again():
 
 def test_ctrl_c_in_the_middle_leaves_nothing_behind():
     with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0) as demo:
-        for line in demo.stdout:
-            if line.startswith("web "):  # the status table: both services are up
-                break
+        # The status table's last line: both services are up.
+        assert any(line.startswith("web ") for line in demo.stdout)
         os.killpg(demo.pid, signal.SIGINT)  # as a terminal does it
         _, words = demo.communicate(timeout=30)
     assert demo.returncode == 130
