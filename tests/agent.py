@@ -25,9 +25,7 @@ class Agent:
 
     def words(self):
         return (
-            *self.lab.interpreter,
-            "-m",
-            "viscum_agent.viscumd",
+            *self.lab.agent("viscum_agent.viscumd"),
             "-c",
             self.lab.confdir,
             "-s",

@@ -1,35 +1,30 @@
 """The datapaths that the running kernel has, by the names that tests and benchmarks use, and how each is configured.
 
-The agent attaches `bpf` with tcx where the kernel has it. So that cls_bpf is seen as well, the agent is then started
-without that field of Features: a kernel before 6.6 could not be told from it.
+The agent attaches `bpf` with tcx where the kernel has it. So that cls_bpf is seen as well, the agent is then started by
+tests/without_tcx.py, in which the kernel refuses links as one before 6.6 does.
 """
 
-import sys
 from collections import namedtuple
 from functools import cache
+from pathlib import Path
 
 from viscum_agent.errors import UnsupportedError
 from viscum_agent.kernel import probe
+from viscum_agent.objects import BPF_PRIO
 
-# `option` is the configuration's name for it, `there` says of Features whether it is, `hides` the Features that the
-# agent is not to know of.
-Datapath = namedtuple("Datapath", ("option", "there", "hides"))
+# `option` is the configuration's name for it, `there` says of Features whether it is, `start` are the words between an
+# interpreter and the name of a module that is to be run; `prio` is that of a filter for one address and port, 0 where
+# there are no filters.
+Datapath = namedtuple("Datapath", ("option", "there", "start", "prio"))
 
+_WITHOUT_TCX = str(Path(__file__).with_name("without_tcx.py"))
+# A kernel with tcx may lack cls_bpf, but none is known that does.
 DATAPATHS = {
-    "u32": Datapath("u32", lambda found: found.u32 and found.mirred, ()),
-    "flower": Datapath("flower", lambda found: found.flower and found.mirred, ()),
-    "bpf-cls": Datapath("bpf", lambda found: hasattr(found, "tcx") and found.bpf, ("tcx",)),
-    "bpf-tcx": Datapath("bpf", lambda found: getattr(found, "bpf", False) and getattr(found, "tcx", True), ()),
+    "u32": Datapath("u32", lambda found: found.u32 and found.mirred, ("-m",), 1),
+    "flower": Datapath("flower", lambda found: found.flower and found.mirred, ("-m",), 1),
+    "bpf-cls": Datapath("bpf", lambda found: found.bpf, (_WITHOUT_TCX,), BPF_PRIO),
+    "bpf-tcx": Datapath("bpf", lambda found: found.bpf and found.tcx, ("-m",), 0),
 }
-
-HIDING = """
-import sys
-from viscum_agent.kernel import probe
-ask = probe.features
-probe.features = lambda: ask()._replace(**dict.fromkeys(%r, False))
-from viscum_agent.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 @cache
@@ -52,11 +47,3 @@ def here():
 def option(name):
     """A line of a service's section."""
     return "option datapath " + DATAPATHS[name].option
-
-
-def command(name):
-    """How `viscum` is started for a datapath: the words before its own."""
-    hides = [field for field in DATAPATHS[name].hides if hasattr(_features(), field)]
-    if not hides:
-        return [sys.executable, "-m", "viscum_agent"]
-    return [sys.executable, "-c", HIDING % (hides,)]

@@ -17,9 +17,10 @@ import sys
 import time
 from pathlib import Path
 
+from datapaths import DATAPATHS
+
 from viscum_agent import compat
 from viscum_agent.kernel.bpf import BPFFS
-from viscum_agent.kernel.dump import Dump
 from viscum_agent.kernel.pinned import Pinned
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,13 +35,15 @@ MICROPYTHON = (str(ROOT / ".cache/micropython/micropython"), "-X", "heapsize=16M
 class Lab:
     """Use as a context manager. `interpreter` is how Viscum is started: CPYTHON or MICROPYTHON. `distance` is that of
     the cloud, (milliseconds of round trip, Mbit/s) for demo/distance.py; without it the cloud is next door. `datapath`
-    is what `configure` writes as the router's, None for what Viscum takes by itself."""
+    (datapaths.DATAPATHS) is what `configure` writes as the router's, None for what Viscum takes by itself."""
 
     def __init__(self, tmp, interpreter=CPYTHON, clients=1, ipv6=True, distance=None, datapath=None):
         self.tmp = Path(tmp)
         self.confdir = self.tmp / "config"
         self.interpreter = interpreter
-        self.datapath = datapath
+        self.datapath = DATAPATHS[datapath].option if datapath else None
+        self.prio = DATAPATHS[datapath].prio if datapath else 0
+        self._start = DATAPATHS[datapath].start if datapath else ("-m",)
         self._clients = clients
         self._ipv6 = ipv6
         self._distance = distance
@@ -155,9 +158,7 @@ class Lab:
         """Runs `viscum` on the router with this lab's configuration."""
         return self.run(
             self.router,
-            *(interpreter or self.interpreter),
-            "-m",
-            "viscum_agent",
+            *self.agent("viscum_agent", interpreter),
             "-c",
             self.confdir,
             *words,
@@ -165,6 +166,10 @@ class Lab:
             cwd=ROOT,
             env=self.env(),
         )
+
+    def agent(self, module, interpreter=None):
+        """The words that start a module of the agent."""
+        return (*(interpreter or self.interpreter), *self._start, module)
 
     def env(self):
         """The environment in which both interpreters find the agent from any directory."""
@@ -178,20 +183,21 @@ class Lab:
     def redirects(self, dev="lan0"):
         """What takes packets on a device, as text: filters, and what the eBPF datapath has in its maps."""
         text = self.run(self.router, "tc", "filter", "show", "dev", dev, "ingress", check=False).stdout
-        pinned, dump = Pinned(os.stat("/run/netns/" + self.router).st_ino), Dump()
+        number = os.stat("/run/netns/" + self.router).st_ino
+        if "fwd_" not in text and not Path("%s/viscum-%d/link_%s" % (BPFFS, number, dev)).exists():
+            return text
+        pinned = Pinned(number)
         try:
-            pinned.dump(dump)
+            entries = pinned.entries()
         except FileNotFoundError:
-            pass  # taken away while we looked
+            entries = []  # taken away while we looked
         finally:
             pinned.close()
-        if not dump.bpf_entries:
-            return text
         links = json.loads(self.run(self.router, "ip", "-j", "link", "show").stdout)
         names = {link["ifindex"]: link["ifname"] for link in links}
         lines = sorted(
             "bpf %s %s" % (names.get(entry.target, "?"), entry[2:4])
-            for entry in dump.bpf_entries
+            for entry in entries
             if names.get(entry.index) == dev
         )
         return text + "\n".join(lines)

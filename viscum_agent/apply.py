@@ -12,7 +12,7 @@ from . import bpf
 from .diff import diff, diff_shared, kind, redirects_of, removal, same_frame
 from .errors import BUG, Problem, ViscumError
 from .kernel import script
-from .objects import REDIRECTS, BpfLink, HashTable, Qdisc
+from .objects import CLS, REDIRECTS, TCX, BpfLink, HashTable, Qdisc
 from .observe import observe
 
 # `done` are the names of services that were changed, `problems` what failed, by service.
@@ -159,9 +159,10 @@ def _halves(part, found, observed, shared):
 
 
 def _redirect_start(operations):
-    """Where the redirect begins: at the first part of it that is made, else where nothing but removals is left."""
+    """Where the redirect begins: at the first part of it that is made, or the program that is a part of it, else where
+    nothing but removals is left."""
     for position, operation in enumerate(operations):
-        if operation.verb != "del" and kind(operation.new) in REDIRECTS:
+        if operation.verb != "del" and kind(operation.new) in REDIRECTS + ("BpfLink",):
             return position
     position = len(operations)
     while position and operations[position - 1].verb == "del":
@@ -183,11 +184,10 @@ def shared_of(found):
     """The shared objects that observed redirects rest on."""
     needed = set()
     for each in redirects_of(found):
-        if kind(each.item) == "BpfMatch":
-            needed.add(BpfLink(each.item.dev, bpf.name_of("fwd")))
-            continue
         needed.add(Qdisc(each.item.dev))
-        if each.item.bucket >= 0:
+        if kind(each.item) == "BpfMatch":
+            needed.update([BpfLink(each.item.dev, hook, bpf.name_of("fwd")) for hook in (TCX, CLS)])
+        elif each.item.bucket >= 0:
             needed.add(HashTable(each.item.dev, each.item.prio, each.item.protocol))
     return needed
 

@@ -20,9 +20,9 @@ ORDER = (
     "Route",
     "Nat",
     "Rule",
-    "BpfLink",
     "Qdisc",
     "HashTable",
+    "BpfLink",
     "Filter",
     "BpfMatch",
 )
@@ -45,7 +45,7 @@ KEYS = {
     "Nat": lambda item: item.ns,
     "PktType": lambda item: item.ns,
     "Filter": lambda item: (item.dev, item.prio, item.protocol, item.kind, item.bucket, item.keys),
-    "BpfLink": lambda item: item.dev,
+    "BpfLink": lambda item: (item.dev, item.hook),
     "BpfMatch": lambda item: item[:7],  # all that a packet is known by
 }
 
@@ -146,11 +146,11 @@ def diff_shared(wanted, observed):
     there = [each.item for each in observed.shared]
     adds, dels = [], []
     gone = set()
-    programs = {item.dev: item for item in there if kind(item) == "BpfLink"}
-    needed = {item.dev for item in wanted if kind(item) == "BpfLink"}
-    for dev in sorted(programs):
-        if dev not in needed:
-            dels.append(Operation("del", None, programs[dev], 0))
+    programs = {identity(item): item for item in there if kind(item) == "BpfLink"}
+    needed = {identity(item) for item in wanted}
+    for key in sorted(programs):
+        if key not in needed:
+            dels.append(Operation("del", None, programs[key], 0))
     for item in there:
         if kind(item) != "Qdisc" or item in wanted:
             continue
@@ -162,7 +162,7 @@ def diff_shared(wanted, observed):
     for item in _ordered(wanted):
         if item in there or (kind(item) == "Qdisc" and item.dev in observed.hooks):
             continue
-        old = programs.get(item.dev) if kind(item) == "BpfLink" else None
+        old = programs.get(identity(item))
         adds.append(Operation("change" if old else "add", item, old, 0))
     for each in observed.shared:
         item = each.item

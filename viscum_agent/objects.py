@@ -59,8 +59,10 @@ Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
 Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "keys", "actions"))
 
 # A program of the eBPF datapath at the ingress of `dev` (a source interface, or the router's end of a pair), by the
-# name that its bytes give it (bpf.name_of); "" for one that is not ours or has lost its maps.
-BpfLink = namedtuple("BpfLink", ("dev", "program"))
+# name that its bytes give it (bpf.name_of); "" for one that is not ours or has lost its maps. `hook` is TCX or CLS: a
+# link of its own, or a filter (cls_bpf) in the device's Qdisc.
+BpfLink = namedtuple("BpfLink", ("dev", "hook", "program"))
+TCX, CLS = "tcx", "cls"
 
 # What such a program takes: what comes in on `dev` from `src` ("" for any) to `dst` (prefixes) over `proto` ("" for
 # all). Of the 16 bits of `port` the first `port_bits` count: 16 for one port, 0 for any. `level` is a PRIO_*; `mac`, if
@@ -83,6 +85,12 @@ ALIAS_PREFIX = "viscum "
 # The major number of the classid (flowid) of each of our filters: "vs". Nothing else looks at it: a packet that is
 # redirected never meets a class.
 CLASSID = 0x76730001
+
+# The one filter of a device that holds a program, for kernels without tcx: every packet passes it, those of narrower
+# filters of ours have been taken before. A device has one datapath, so there are none.
+BPF_PRIO = 7
+BPF_PROTOCOL = 0x0003  # ETH_P_ALL, linux/if_ether.h
+BPF_HANDLE = 1
 
 # One filter that matches nothing says that Viscum made the qdisc, so that taking the last service down also removes
 # it, and never one that somebody else made. Its protocol is an Ethernet type below 0x0600, which no frame can have

@@ -14,6 +14,7 @@ from .kernel.dump import ARPHRD_ETHER, NOTHING, Counters
 from .kernel.tc import table_of
 from .objects import (
     ALIAS_PREFIX,
+    BPF_PRIO,
     CLASSID,
     DEV_PREFIX,
     HOST_SYSCTLS,
@@ -188,6 +189,8 @@ def _hooks(observed, dump, names, owners):
                 continue
         if entry.kind == "u32" and entry.divisor:
             continue
+        if entry.kind == "bpf" and entry.prio == BPF_PRIO and entry.classid == CLASSID:
+            continue  # _programs
         observed.strangers.add(dev)
         observed.foreign_prios.add((dev, entry.prio))
     observed.strangers.update([names.get(("", index), "") for index in dump.egress])
@@ -197,7 +200,10 @@ def _hooks(observed, dump, names, owners):
     for entry in dump.qdiscs:
         dev = names.get(("", entry.index), "")
         observed.hooks[dev] = entry.kind
-        if dev in marked:
+        service = owners.get(("dev", dev))
+        if dev in marked and service:
+            observed._add(service, Qdisc(dev))
+        elif dev in marked:
             observed.shared.append(Found(Qdisc(dev), 0))
 
 
@@ -226,9 +232,9 @@ def _our_filter(observed, entry, dev, names, owners):
 def _programs(observed, dump, names, owners):
     for link in dump.bpf_links:
         if names.get(("", link.index)) != link.pin:  # its device is gone, or has another name
-            observed.orphans.append(Found(BpfLink(link.pin, ""), 0))
+            observed.orphans.append(Found(BpfLink(link.pin, link.hook, ""), 0))
             continue
-        found = Found(BpfLink(link.pin, link.program), 0)
+        found = Found(BpfLink(link.pin, link.hook, link.program), 0)
         service = owners.get(("dev", link.pin))
         if service:
             observed._add(service, found.item)

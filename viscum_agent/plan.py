@@ -11,10 +11,12 @@ from .datapath import flower, u32
 from .errors import CONFIG, FOREIGN, UNSUPPORTED, Problem
 from .objects import (
     ALIAS_PREFIX,
+    CLS,
     HOST_SYSCTLS,
     INNER_DEV,
     NS_SYSCTLS,
     PRIO_EXACT,
+    TCX,
     Address,
     BpfLink,
     HashTable,
@@ -99,11 +101,12 @@ def _service(service, settings, facts, subnets, package):
             text = "needs nft redirect inside the namespace, which this kernel lacks: install kmod-nft-nat"
             raise _skip(service, package, "", text, UNSUPPORTED)
         items.append(Nat(ns_name(service.name), nat_rules(service, matches)))
+    hook = "" if which != "bpf" else TCX if facts.features.tcx else CLS
+    if hook:
+        items += _at_hook(device_name(service.name), hook, "reply")
     shared = []
-    if which == "bpf":
-        items.append(BpfLink(device_name(service.name), bpf.name_of("reply")))
     for device in devices:
-        shared.append(BpfLink(device.name, bpf.name_of("fwd")) if which == "bpf" else Qdisc(device.name))
+        shared += _at_hook(device.name, hook, "fwd") if hook else [Qdisc(device.name)]
         items += _filters(service, device, matches, which, frames, shared)
     return ServicePlan(service, items, shared, which, [device.name for device in devices], warnings)
 
@@ -208,7 +211,8 @@ def _datapath(service, settings, facts, package):
     if asked == "bpf":
         if features.bpf:
             return asked
-        text = "'bpf' needs eBPF with tcx (kernel 6.6) and a BPF file system, which this kernel lacks: say 'auto'"
+        text = "'bpf' needs eBPF with tcx (kernel 6.6) or cls_bpf (kmod-sched-bpf, kernel 5.10), and a BPF file system,"
+        text += " which this kernel lacks: say 'auto'"
         raise _skip(service, package, "datapath", text, UNSUPPORTED)
     if not features.mirred:
         text = "this kernel can't redirect (no act_mirred): install kmod-sched-core"
@@ -220,6 +224,12 @@ def _datapath(service, settings, facts, package):
         text = "'%s' needs cls_%s, which this kernel lacks: install %s, or say 'auto'" % (asked, asked, kmod)
         raise _skip(service, package, "datapath", text, UNSUPPORTED)
     return asked
+
+
+def _at_hook(dev, hook, which):
+    """A program at a device, and the qdisc that it needs as a filter."""
+    link = BpfLink(dev, hook, bpf.name_of(which))
+    return [link] if hook == TCX else [Qdisc(dev), link]
 
 
 # What is done to a frame: the actions before mirred, the MAC of the inner end, and whether the namespace takes any MAC.

@@ -29,7 +29,7 @@ from viscum_agent.plan import plan
 from viscum_agent.ujson import loads
 
 SECTIONS = ("Config", "Facts", "Before", "Neighbours", "Show", "Expect problems", "Expect commands")
-FEATURES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf")
+FEATURES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx")
 
 # The usual router: a bridge with its Wi-Fi, a way to the cloud, a tunnel without Ethernet headers.
 ROUTER = {

@@ -8,9 +8,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import datapaths  # noqa: E402
 from lab import CPYTHON, MICROPYTHON, Lab, isolate, namespaces, run  # noqa: E402
-
-from viscum_agent.kernel import probe  # noqa: E402
 
 if os.geteuid() == 0:
     isolate()
@@ -35,17 +34,9 @@ def interpreter(request):
     return {"cpython": CPYTHON, "micropython": MICROPYTHON}[request.param]
 
 
-def datapaths():
-    """Those that this kernel has."""
-    if os.geteuid() != 0:
-        return ["auto"]
-    features = probe.features()
-    return [name for name in ("bpf", "flower", "u32") if getattr(features, name)]
-
-
-@pytest.fixture(params=datapaths())
+@pytest.fixture(params=datapaths.here() or [None])
 def datapath(request):
-    """For a test that is run with each datapath; its lab has it as the router's."""
+    """For a test that is run with each datapath that this kernel has; its lab has it as the router's."""
     return request.param
 
 

@@ -1,4 +1,7 @@
-"""What only the eBPF datapath does, with real packets: replies that pass by the router's IP stack, and only those."""
+"""What only the eBPF datapath does, with real packets: replies that pass by the router's IP stack, and only those.
+
+Once with tcx links and once with filters (cls_bpf).
+"""
 
 import json
 import os
@@ -7,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import datapaths
 import pytest
 from agent import QUICK, Agent
 from lab import CLOUD, ROOT, Lab, echo_command, ip, run, service, snapshot, wait_for
@@ -23,14 +27,29 @@ TAKES = ("list dest_ip 203.0.113.10", "list dest_ip 2001:db8:cafe::10", "list de
 ADDRESSES = ("203.0.113.10", "2001:db8:cafe::10")
 
 
+@pytest.fixture(params=[name for name in ("bpf-cls", "bpf-tcx") if datapaths.has(name)] or [None])
+def datapath(request):
+    return request.param
+
+
+@pytest.fixture
+def lab(tmp_path, interpreter, datapath):
+    with Lab(tmp_path, interpreter, datapath=datapath) as made:
+        yield made
+
+
 @pytest.fixture
 def up(lab):
     """A lab with a service on the datapath; the cloud answers as well."""
-    lab.datapath = "bpf"
     lab.serve_cloud(7000)
     lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
     lab.viscum("up")
     return lab
+
+
+def kind(lab):
+    """What is pinned for each device."""
+    return "filter" if lab.prio else "link"
 
 
 def folder(lab):
@@ -193,8 +212,8 @@ def test_who_sends_with_somebody_elses_address_draws_no_replies_away(up):
     assert up.ask("udp", "203.0.113.10", 7000)[0] == "edge"
 
 
-def test_a_client_that_moves_to_another_interface_is_answered_there(tmp_path, interpreter):
-    with Lab(tmp_path, interpreter, clients=2, datapath="bpf") as lab:
+def test_a_client_that_moves_to_another_interface_is_answered_there(tmp_path, interpreter, datapath):
+    with Lab(tmp_path, interpreter, clients=2, datapath=datapath) as lab:
         lab.configure(service("echo", EDGE, "list device lan0", "list device lan1", *TAKES))
         lab.viscum("up")
         lab.ask("tcp", "203.0.113.10", 7000)
@@ -221,7 +240,6 @@ with socket.create_connection(("203.0.113.10", 7000), 2, ("192.168.99.9", 0)) as
 @pytest.fixture
 def bridged(lab):
     """lan0 becomes the port of a bridge, which has its addresses; a second port leads to the client's other device."""
-    lab.datapath = "bpf"
     for words in (
         ("link", "add", "br-lan", "type", "bridge"),
         ("link", "set", "br-lan", "up"),
@@ -267,12 +285,11 @@ def test_a_client_that_roams_to_another_port_of_a_bridge_is_answered_there(bridg
 
 
 def test_traffic_outlives_the_command_and_down_leaves_no_pin(lab):
-    lab.datapath = "bpf"
     before = snapshot(lab.router)
     lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
     lab.viscum("up")
     names = sorted(pin.name.split("_")[0] for pin in folder(lab).iterdir())
-    assert names == ["link"] * 2 + ["map"] * 5 + ["program"] * 2
+    assert names == sorted([kind(lab)] * 2 + ["map"] * 5 + ["program"] * 2)
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
     lab.viscum("down")
     assert snapshot(lab.router) == before
@@ -302,10 +319,18 @@ def test_a_program_of_another_version_is_replaced_and_no_packet_is_lost(up):
 
         for dev, which in (("lan0", "fwd"), ("vsc-echo", "reply")):
             fd = call.prog_load(bpf.assemble(which, call.ORDER, pinned._maps), which + "_old")
-            link = call.pinned(str(folder(up) / ("link_" + dev)))
-            call.link_update(link, fd)
+            if up.prio:
+                old = folder(up) / ("old_" + which)
+                call.pin(fd, str(old))
+                where = ("dev", dev, "ingress", "prio", up.prio, "handle", 1, "protocol", "all")
+                what = ("bpf", "direct-action", "object-pinned", old, "classid", "7673:1")
+                up.run(up.router, "tc", "filter", "replace", *where, *what)
+                old.unlink()
+            else:
+                link = call.pinned(str(folder(up) / ("link_" + dev)))
+                call.link_update(link, fd)
+                os.close(link)
             os.close(fd)
-            os.close(link)
     finally:
         pinned.close()
     assert up.viscum("plan").stdout.count("the program becomes") == 2
@@ -315,19 +340,21 @@ def test_a_program_of_another_version_is_replaced_and_no_packet_is_lost(up):
     assert found["answered"] == found["sent"] > 3000 and set(found["who"]) == {"edge"}
 
 
-@pytest.mark.parametrize("what", ["link_lan0", "link_vsc-echo", "map_exact", "*"])
+@pytest.mark.parametrize("what", ["KIND_lan0", "KIND_vsc-echo", "map_exact", "*"])
 def test_pins_that_somebody_took_away_come_back_with_up(up, what):
-    for pin in list(folder(up).glob(what)):
+    there = {pin.name for pin in folder(up).iterdir()}
+    for pin in list(folder(up).glob(what.replace("KIND", kind(up)))):
         pin.unlink()
+    assert up.viscum("plan").stdout != "# nothing to do\n"
     up.viscum("up")
     assert up.viscum("plan").stdout == "# nothing to do\n"
+    assert {pin.name for pin in folder(up).iterdir()} == there
     assert up.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
     up.viscum("down")
     assert not folder(up).exists()
 
 
 def test_somebody_elses_folder_is_not_used(lab):
-    lab.datapath = "bpf"
     lab.serve_cloud(7000)
     lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
     folder(lab).mkdir()
@@ -345,7 +372,6 @@ def test_somebody_elses_folder_is_not_used(lab):
 
 
 def test_the_narrower_match_wins_and_ranges_end_where_they_end(lab):
-    lab.datapath = "bpf"
     lab.serve_cloud(*range(6998, 7013))
     text = service("any", echo_command("any", "6998-"[:4], 7012), "list device lan0", "list dest_port 7012")
     text += service(
@@ -375,6 +401,7 @@ def test_without_a_bpf_file_system_the_next_datapath_is_taken_and_the_agent_says
     """Nothing to mount it on: /sys/fs is empty."""
     run("mount", "-t", "tmpfs", "none", "/sys/fs")
     try:
+        lab.datapath = "auto"
         agent = Agent(lab, service("echo", EDGE, "list device lan0", *TAKES))
         agent.becomes("edge")
         agent.reload(service("echo", EDGE, "list device lan0", *TAKES, *QUICK))
@@ -389,7 +416,6 @@ def test_without_a_bpf_file_system_the_next_datapath_is_taken_and_the_agent_says
 
 
 def test_more_kinds_of_match_than_a_program_looks_at_are_refused_and_the_others_run(lab):
-    lab.datapath = "bpf"
     lab.serve_cloud(7100)
     lines = ["list device lan0", "list proto tcp", "list dest_port 1-65534", "option target_port 7000"]
     prefixes = ["list dest_ip 10.%d.0.0/%d" % (length * 8 % 256, length) for length in range(20, 25)]

@@ -199,7 +199,7 @@ NETWORK_TEXTS = ("10.213.0.0/17", "10.213.0.4/30", "192.168.1.0/24", "10.9.0.0/1
 NETWORKS = st.one_of(
     st.lists(st.sampled_from(NETWORK_TEXTS[:4]), max_size=2), st.lists(st.sampled_from(NETWORK_TEXTS), max_size=3)
 )
-ALL_FEATURES = Features(*[True] * 8)
+ALL_FEATURES = Features(*[True] * 9)
 FACTS = st.builds(
     Facts,
     DEVICES,
@@ -211,7 +211,7 @@ FACTS = st.builds(
     st.integers(0, 2),
     st.sampled_from([True, True, False]),
     st.booleans(),
-    st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * 8)),
+    st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * len(ALL_FEATURES))),
 )
 
 

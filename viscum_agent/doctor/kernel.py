@@ -6,7 +6,8 @@ from .target import names, needs_nat
 # A feature, what it is called there, and OpenWrt's package for it (netsupport.mk, netfilter.mk of openwrt/openwrt); ""
 # for what no package brings.
 FEATURES = (
-    ("bpf", "eBPF with tcx", ""),
+    ("bpf", "eBPF programs at an ingress hook", ""),
+    ("tcx", "tcx", ""),
     ("u32", "cls_u32 at an ingress hook", "kmod-sched-core"),
     ("flower", "cls_flower", "kmod-sched-flower"),
     ("mirred", "act_mirred", "kmod-sched-core"),
@@ -17,6 +18,7 @@ FEATURES = (
 )
 
 NEWER = "take OpenWrt 24.10 or newer (kernel 6.6), built with CONFIG_KERNEL_BPF_SYSCALL (it is by default)"
+OLDER = "; on an older one install kmod-sched-bpf"
 
 
 def install(machine, package):
@@ -35,6 +37,8 @@ def findings(machine, targets, settings):
     if machine.veth is None:
         found.append(unread("kernel-veth", machine.unread["veth"]))
     for feature, what, package in FEATURES:
+        if feature == "tcx" and not machine.features.bpf:
+            continue  # that says it all
         if not getattr(machine.features, feature):
             found.append(_missing(machine, targets, settings, feature, what, package))
     there = [what for feature, what, _ in FEATURES if getattr(machine.features, feature)]
@@ -58,7 +62,7 @@ def _veth(machine):
 def _missing(machine, targets, settings, feature, what, package):
     features = machine.features
     identity, found = "kernel-" + feature, "has no " + what
-    mend = install(machine, package) if package else NEWER
+    mend = install(machine, package) if package else NEWER + (OLDER if feature == "bpf" else "")
     if not features.bpf and (feature == "mirred" or feature == "u32" and not features.flower):
         return error(identity, found, "no service can run: nothing can be redirected", (), mend)
     touched = names([target for target in targets if _needs(target, feature, settings, features)])
@@ -70,6 +74,7 @@ def _missing(machine, targets, settings, feature, what, package):
 # What the other services do without a feature.
 WITHOUT = {
     "bpf": "datapath 'auto' takes flower or u32, whose replies are routed and cost more",
+    "tcx": "programs are filters (cls_bpf) instead, in a qdisc that others may take away for a moment",
     "u32": "services that say datapath 'u32' can't run",
     "flower": "datapath 'auto' takes bpf or u32",
     "mirred": "services that say datapath 'flower' or 'u32' can't run",
@@ -84,7 +89,7 @@ def _needs(target, feature, settings, features):
     """Whether a service cannot run without a feature."""
     service = target.service
     datapath = service.datapath or settings.datapath
-    if feature in ("bpf", "u32", "flower"):
+    if feature in ("bpf", "tcx", "u32", "flower"):
         return datapath == feature
     if feature == "mirred":
         return datapath in ("u32", "flower")

@@ -1,6 +1,6 @@
 """Findings about others that use traffic control on the same devices: sqm-scripts, qosify, and whoever else."""
 
-from ..objects import MARK_PRIO, PRIOS
+from ..objects import BPF_PRIO, MARK_PRIO, PRIOS
 from .finding import error, note, ok, unread, warning
 from .target import names, on
 
@@ -48,7 +48,7 @@ def _qosify(machine, device, touched, interfaces):
 def _strangers(device, touched, observed):
     """Filters that are not ours, and a hook that is not ours."""
     prios = sorted([prio for dev, prio in observed.foreign_prios if dev == device])
-    clash = [prio for prio in prios if prio in PRIOS or prio == MARK_PRIO]
+    clash = [prio for prio in prios if prio in PRIOS + (BPF_PRIO, MARK_PRIO)]
     if clash:
         found = "somebody's filter at the ingress of %s has a prio of Viscum's: %s" % (device, _list(clash))
         means = "the kernel may refuse the redirect there"

@@ -7,7 +7,7 @@ undoing what was done is `apply`'s business, which looks at the kernel again and
 
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
-from ..objects import DEV_PREFIX, HOST_SYSCTLS, NS_SYSCTLS, alias_of
+from ..objects import CLS, DEV_PREFIX, HOST_SYSCTLS, NS_SYSCTLS, alias_of
 from . import netns, nftables, rtnl, script, tc
 from .bpf import BPFFS
 from .dump import Dump
@@ -228,13 +228,41 @@ class Border:
     def _bpf_link(self, operation):
         self.visit.home()
         item = operation.new or operation.old
-        if operation.verb == "del":
+        if item.hook == CLS:
+            self._bpf_filter(operation, item)
+        elif operation.verb == "del":
             self._bpf(operation, lambda pinned: pinned.del_link(item))
         elif operation.verb == "change":
             self._bpf(operation, lambda pinned: pinned.change_link(item))
         else:
             index = self._home_index(item.dev, operation)
             self._bpf(operation, lambda pinned: pinned.add_link(item, index))
+
+    def _bpf_filter(self, operation, item):
+        """The filter, and what is pinned of it: never a filter that the folder does not know of."""
+        if operation.verb == "del":
+            try:
+                index = self._home_index(item.dev, operation)
+                self._route(operation, lambda seq: tc.program_del(index, seq), (compat.ENOENT, compat.EINVAL))
+            except KernelError as error:
+                if error.errno != compat.ENODEV:
+                    raise
+            self._bpf(operation, lambda pinned: pinned.del_link(item))
+            return
+        index = self._home_index(item.dev, operation)
+        self._bpf(operation, lambda pinned: pinned.note_filter(item))
+        program = self.pinned().program(item.program)
+        self._route(operation, lambda seq: tc.program_set(index, program, item.program, seq))
+
+    def _route(self, operation, request, fine=()):
+        """One rtnetlink request in the router's namespace; `fine` are errors that are none."""
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            code, words = socket.transact([request])[0]
+        finally:
+            socket.close()
+        if code and code not in fine:
+            raise KernelError(operation, code, words)
 
     def _bpf_match(self, operation):
         self.visit.home()

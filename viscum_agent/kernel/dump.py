@@ -15,7 +15,8 @@ RuleEntry = namedtuple("RuleEntry", ("ns", "family", "priority", "iif", "table")
 QdiscEntry = namedtuple("QdiscEntry", ("index", "kind"))
 
 # An ingress filter. `protocol` is the Ethernet type; `classid` 0 for none. For u32: `divisor` > 0 is a hash table,
-# `link` the table that a key of the root leads to. `keys` as in objects.Filter, None for what is not understood;
+# `link` the table that a key of the root leads to. `keys` as in objects.Filter, None for what is not understood, for
+# cls_bpf the number of its program;
 # `actions` likewise, with the device of a mirred as an index. `counters` are those of its last action.
 FilterEntry = namedtuple(
     "FilterEntry",
@@ -38,9 +39,10 @@ FilterEntry = namedtuple(
 Counters = namedtuple("Counters", ("packets", "bytes", "drops", "overlimits"))
 NOTHING = Counters(0, 0, 0, 0)
 
-# The eBPF datapath. A link: the name of its pin is that of the device it was made for, `index` is 0 when that is gone;
-# `program` as in objects.BpfLink. An entry: indexes of source interface and pair, a bpf.layout Kind and Tuple.
-BpfLinkEntry = namedtuple("BpfLinkEntry", ("pin", "index", "program"))
+# The eBPF datapath. A link or filter: the name of its pin is that of the device it was made for, `index` is 0 when that
+# is gone; `hook` and `program` as in objects.BpfLink. An entry: indexes of source interface and pair, a bpf.layout Kind
+# and Tuple.
+BpfLinkEntry = namedtuple("BpfLinkEntry", ("pin", "hook", "index", "program"))
 BpfEntry = namedtuple("BpfEntry", ("index", "target", "kind", "tuple", "mac"))
 
 ARPHRD_ETHER = 1  # linux/if_arp.h

@@ -3,10 +3,12 @@
     /sys/fs/bpf/viscum-NETNS/map_*        the maps, filled: the kernel is the database here too
                              program_*    the programs, each once
                              link_*       one for each device; it keeps the program there when the agent ends
+                             filter_*     instead of that where the kernel has no tcx: the program that the device's
+                                          filter holds, so that the folder knows of it
 
 NETNS is the inode of the router's network namespace: indexes of devices mean something only there. The folder is there
-while a link is. File names in a BPF file system have no dots, which names of devices may have: a colon, which those
-can't have, stands for it.
+while a link or filter is. File names in a BPF file system have no dots, which names of devices may have: a colon,
+which those can't have, stands for it.
 """
 
 import os
@@ -14,20 +16,18 @@ import os
 from .. import bpf, compat
 from ..bpf import layout
 from ..errors import ViscumError
+from ..objects import BPF_PRIO, CLASSID, CLS, TCX
 from . import bpf as call
 from .dump import BpfEntry, BpfLinkEntry, Counters
 from .netns import SELF
 
-MAP, PROGRAM, LINK = "map_", "program_", "link_"
+MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
+PIN = {TCX: LINK, CLS: FILTER}
 MAPS = {one.name: one for one in layout.MAPS}
 
 
 class PinError(ViscumError):
     """What is pinned can't be read or written."""
-
-
-def is_forward(program):
-    return program.startswith("fwd_")
 
 
 class Pinned:
@@ -58,11 +58,22 @@ class Pinned:
     # Reading
 
     def dump(self, dump):
-        """Adds links, entries and counters to a Dump."""
-        links = self._names(LINK)
-        if not links or not self._open_maps():
-            return
+        """Adds links, entries and counters to a Dump, which has the devices and their filters already."""
+        links, noted, filters = self._names(LINK), self._names(FILTER), _filters(dump)
+        gone = [name for name in noted if name not in filters]
+        dump.bpf_links.extend([BpfLinkEntry(name, CLS, 0, "") for name in gone])
+        whole = (links or filters) and self._open_maps()
         ours = {call.map_info(self._maps[name])[1] for name in self._maps}
+        for name in sorted(filters):
+            index, program = filters[name]
+            known = _program_name(program, ours) if name in noted else ""
+            dump.bpf_links.append(BpfLinkEntry(name, CLS, index, known))
+        if whole:
+            self._dump_links(dump, links, ours)
+            dump.bpf_entries.extend(self.entries())
+            dump.bpf_counters.update(self.counters())
+
+    def _dump_links(self, dump, links, ours):
         known = {}
         for name in links:
             try:
@@ -77,15 +88,16 @@ class Pinned:
                 compat.fd_close(fd)
             if program not in known:
                 known[program] = _program_name(program, ours)
-            dump.bpf_links.append(BpfLinkEntry(name, index, known[program]))
-        dump.bpf_entries.extend(self._entries())
-        dump.bpf_counters.update(self.counters())
+            dump.bpf_links.append(BpfLinkEntry(name, TCX, index, known[program]))
 
     def _read(self, name, value_size=0):
         one = MAPS[name]
         return call.map_read(self._maps[name], one.key, value_size or one.value)
 
-    def _entries(self):
+    def entries(self):
+        """All that is taken, as dump.BpfEntry."""
+        if not self._open_maps():
+            return []
         found = []
         for name, parse in (("exact", self._layout.parse_exact), ("wide", self._layout.parse_wide)):
             for key, value in self._read(name):
@@ -149,10 +161,11 @@ class Pinned:
                 if error.errno != compat.ENOENT:
                     raise
 
-    # The programs and their links
+    # The programs, their links and filters
 
-    def _program(self, name):
+    def program(self, name):
         """A descriptor of the program; it is loaded if it is not there yet."""
+        self._make_maps()
         if name not in self._programs:
             path = self._path(PROGRAM, name)
             try:
@@ -164,10 +177,9 @@ class Pinned:
         return self._programs[name]
 
     def add_link(self, item, index):
-        self._make_maps()
         path = self._path(LINK, item.dev)
         self._remove(LINK, [item.dev])  # of a device of that name that is gone
-        fd = call.link_create(self._program(item.program), index)
+        fd = call.link_create(self.program(item.program), index)
         try:
             call.pin(fd, path)
         finally:
@@ -175,17 +187,23 @@ class Pinned:
 
     def change_link(self, item):
         """The program becomes this one, from one packet to the next."""
-        self._make_maps()
+        program = self.program(item.program)
         fd = call.pinned(self._path(LINK, item.dev))
         try:
-            call.link_update(fd, self._program(item.program))
+            call.link_update(fd, program)
         finally:
             compat.fd_close(fd)
         self._dirty = True
 
+    def note_filter(self, item):
+        """The device's filter holds this program now."""
+        self._remove(FILTER, [item.dev])
+        call.pin(self.program(item.program), self._path(FILTER, item.dev))
+        self._dirty = True
+
     def del_link(self, item):
-        """Gone with its pin: nobody else holds it."""
-        self._remove(LINK, [item.dev])
+        """Gone with its pin: nobody else holds it. (Of a filter only the pin goes.)"""
+        self._remove(PIN[item.hook], [item.dev])
         self._dirty = True
 
     # The entries
@@ -224,7 +242,7 @@ class Pinned:
         return "wide", self._layout.wide_key(kind, index, parts)
 
     def _kinds(self):
-        return {entry.kind for entry in self._entries() if not layout.is_exact(entry.kind)}
+        return {entry.kind for entry in self.entries() if not layout.is_exact(entry.kind)}
 
     def _set_kinds(self, kinds):
         """Writes `masks`, the narrower levels first. One that moves is there twice for a moment, never not at all."""
@@ -246,7 +264,7 @@ class Pinned:
         if not self._dirty:
             return
         self._dirty = False
-        if not self._names(LINK):
+        if not self._names(LINK) and not self._names(FILTER):
             self.close()
             for kind in (PROGRAM, MAP):
                 self._remove(kind, self._names(kind))
@@ -258,7 +276,7 @@ class Pinned:
             return
         if not self._open_maps():
             return
-        entries = self._entries()
+        entries = self.entries()
         self._set_kinds({entry.kind for entry in entries if not layout.is_exact(entry.kind)})
         pairs = {(entry.index, entry.target) for entry in entries}
         for pair in [pair for pair in self.counters() if pair not in pairs]:
@@ -270,6 +288,16 @@ class Pinned:
 def _is_as(info, one):
     kind, _, key, value, entries, flags = info
     return (kind, key, value, entries, flags) == (one.type, one.key, one.value, one.entries, one.flags)
+
+
+def _filters(dump):
+    """{device: (its index, the number of the program in the filter of ours there)}"""
+    names = {link.index: link.name for link in dump.links if link.ns == ""}
+    found = {}
+    for entry in dump.filters:
+        if entry.kind == "bpf" and entry.prio == BPF_PRIO and entry.classid == CLASSID and entry.index in names:
+            found[names[entry.index]] = (entry.index, entry.keys)
+    return found
 
 
 def _program_name(number, ours):

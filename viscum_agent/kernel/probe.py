@@ -29,14 +29,14 @@ def ask():
         visit.scratch()
         route = Socket(compat.NETLINK_ROUTE)
         nft = _nft_socket()
-        lacks = _bpf_lacks()
+        lacks, tcx = _bpf_lacks()
     except OSError as error:
         text = "can't make a network namespace: %s (Viscum runs as root, on a kernel with CONFIG_NET_NS)"
         raise UnsupportedError(text % compat.strerror(error.errno)) from error
     finally:
         visit.close()
     try:
-        return _ask(route, nft, lacks), lacks
+        return _ask(route, nft, lacks, tcx), lacks
     finally:
         route.close()
         if nft:
@@ -70,7 +70,7 @@ def _nft_socket():
         return None  # a kernel without nfnetlink
 
 
-def _ask(route, nft, lacks):
+def _ask(route, nft, lacks, tcx):
     mirred, skbmod, skbedit = ("mirred", "lo"), ("skbmod", _MAC, ""), ("skbedit", "host")
     requests = [
         lambda seq: rtnl.link_set("lo", seq),
@@ -88,23 +88,14 @@ def _ask(route, nft, lacks):
         rules = (nftables.NatRule("", "tcp", (1, 1), 2),)
         nat = _try(nft, lambda seq: nftables.nat_batch(rules, seq))
         netdev = _try(nft, lambda seq: nftables.pkttype_batch(seq, "lo"))
-    return Features(clsact and u32, clsact and flower, redirects, modifies, edits, nat, netdev, not lacks)
-
-
-def bpf_lacks():
-    """What the eBPF datapath lacks here, "" for nothing. Raises OSError where that can't be tried."""
-    visit = Visit()
-    try:
-        visit.scratch()
-        return _bpf_lacks()
-    finally:
-        visit.close()
+    return Features(clsact and u32, clsact and flower, redirects, modifies, edits, nat, netdev, not lacks, tcx)
 
 
 def _bpf_lacks():
-    """In a scratch namespace: both programs, with maps of their own, and a link on lo."""
+    """(what the eBPF datapath lacks, "" for nothing; whether there is tcx): in a scratch namespace both programs, with
+    maps of their own, and a link on lo, else a filter."""
     if not call.can_mount():
-        return "a BPF file system (%s)" % call.BPFFS
+        return "a BPF file system (%s)" % call.BPFFS, False
     fds, maps = [], {}
     step = "maps (CONFIG_BPF_SYSCALL)"
     try:
@@ -115,14 +106,27 @@ def _bpf_lacks():
         step = "what its programs call"
         for which in bpf.PROGRAMS:
             fds.append(call.prog_load(bpf.assemble(which, call.ORDER, maps), bpf.name_of(which)))
-        step = "tcx (kernel 6.6)"
-        fds.append(call.link_create(fds[-1], _LO))
+        try:
+            fds.append(call.link_create(fds[-1], _LO))
+            return "", True
+        except OSError:  # a kernel before 6.6
+            return ("" if _cls_bpf(fds[-1]) else "tcx (kernel 6.6) and cls_bpf (kmod-sched-bpf)"), False
     except OSError as error:
-        return "%s: %s" % (step, compat.strerror(error.errno))
+        return "%s: %s" % (step, compat.strerror(error.errno)), False
     finally:
         for fd in fds:
             compat.fd_close(fd)
-    return ""
+
+
+def _cls_bpf(program):
+    """Whether a program can be a filter, in the same namespace."""
+    route = Socket(compat.NETLINK_ROUTE)
+    try:
+        qdisc = lambda seq: tc.clsact_add(_LO, seq)  # noqa: E731
+        results = route.transact([qdisc, lambda seq: tc.program_set(_LO, program, "probe", seq)])
+    finally:
+        route.close()
+    return results[1][0] == 0
 
 
 def _filter(kind, prio, actions):

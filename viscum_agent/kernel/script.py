@@ -5,7 +5,7 @@ nft(8) and sysctl(8).
 """
 
 from .. import address
-from ..objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, alias_of
+from ..objects import BPF_HANDLE, BPF_PRIO, CLASSID, CLS, MARK_PRIO, MARK_PROTOCOL, alias_of
 from . import nftables
 from .bpf import BPFFS
 from .tc import DST_LAST_WORD, table_of
@@ -213,12 +213,19 @@ def _actions(actions):
 
 def _bpf_link(operation):
     item = operation.new or operation.old
-    pin = "%s/viscum-$(stat -Lc %%i /proc/self/ns/net)/link_%s" % (BPFFS, item.dev.replace(".", ":"))
+    folder = BPFFS + "/viscum-$(stat -Lc %i /proc/self/ns/net)"
+    pin = item.dev.replace(".", ":")
+    where = "dev %s ingress prio %d protocol all handle %d bpf" % (item.dev, BPF_PRIO, BPF_HANDLE)
+    if operation.verb == "del" and item.hook == CLS:
+        return ["tc filter del " + where, "rm %s/filter_%s" % (folder, pin)]
     if operation.verb == "del":
-        return ["rm " + pin]
+        return ["rm %s/link_%s" % (folder, pin)]
     what = "what a service takes goes to it" if item.program.startswith("fwd") else "replies go to their client"
     if operation.verb == "change":
         return ["# on %s: the program becomes %s" % (item.dev, item.program.split("_")[0])]
+    if item.hook == CLS:
+        words = "tc filter replace %s direct-action object-pinned %s/program_%s classid %s # %s"
+        return [words % (where, folder, item.program, _classid(), what)]
     return ["# tcx ingress of %s: %s (viscum_agent/bpf)" % (item.dev, what)]
 
 

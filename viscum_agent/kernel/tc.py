@@ -8,7 +8,16 @@ for addresses, ports, Ethernet types and u32 keys, which are in network order.
 import struct
 
 from .. import address
-from ..objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTO_NUMBER, PROTOCOLS
+from ..objects import (
+    BPF_HANDLE,
+    BPF_PRIO,
+    BPF_PROTOCOL,
+    CLASSID,
+    MARK_PRIO,
+    MARK_PROTOCOL,
+    PROTO_NUMBER,
+    PROTOCOLS,
+)
 from .dump import NOTHING, Counters, FilterEntry, QdiscEntry
 from .rtnl import (
     NLM_F_ACK,
@@ -43,6 +52,9 @@ TCA_FLOWER_IP_SRC = {4: 10, 6: 14}  # the mask is the next number
 TCA_FLOWER_IP_DST = {4: 12, 6: 16}
 TCA_FLOWER_PORT_DST = {"tcp": (19, 36), "udp": (21, 38)}  # key and mask
 TCA_FLOWER_PORT_DST_MIN, TCA_FLOWER_PORT_DST_MAX = 89, 90  # kernel 5.1
+
+TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_FLAGS, TCA_BPF_ID = 3, 6, 7, 8, 11
+TCA_BPF_FLAG_ACT_DIRECT = 1
 
 TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_ACT_STATS = 1, 2, 4
 TCA_STATS_BASIC, TCA_STATS_QUEUE, TCA_STATS_PKT64 = 1, 3, 8
@@ -193,6 +205,20 @@ def hash_link_del(item, handle, index, seq):
 def hash_table_del(item, index, seq):
     """Deletes the table alone; its link has to be gone."""
     return filter_del(item, table_of(item.prio) << 20, index, seq, "u32")
+
+
+def program_set(index, program, name, seq):
+    """The filter that holds an eBPF program (a descriptor), made, or given another program from one packet to the
+    next."""
+    # Direct action: what the program returns is done. -1 (TC_ACT_UNSPEC) lets the next filter decide.
+    options = number(TCA_BPF_CLASSID, CLASSID) + number(TCA_BPF_FD, program) + text(TCA_BPF_NAME, name)
+    options += number(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT)
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    return filter_message(RTM_NEWTFILTER, flags, index, BPF_PRIO, BPF_PROTOCOL, BPF_HANDLE, "bpf", options, seq)
+
+
+def program_del(index, seq):
+    return filter_message(RTM_DELTFILTER, 0, index, BPF_PRIO, BPF_PROTOCOL, BPF_HANDLE, "bpf", None, seq)
 
 
 def filter_options(item, index_of):
@@ -364,9 +390,9 @@ def parse_filter(body):
     prio = info >> 16
     protocol = struct.unpack(">H", pack("H", info & 0xFFFF))[0]
     options = attributes(found.get(TCA_OPTIONS, b""))
-    if handle == 0 and not options and kind in ("u32", "flower"):
+    if handle == 0 and not options and kind in ("u32", "flower", "bpf"):
         return None  # for other kinds (matchall) a split dump may have nothing but the head
-    parse = {"u32": _parse_u32, "flower": _parse_flower}.get(kind)
+    parse = {"u32": _parse_u32, "flower": _parse_flower, "bpf": _parse_bpf}.get(kind)
     if parse is None:
         return FilterEntry(index, prio, protocol, kind, handle, 0, 0, 0, None, None, NOTHING)
     return parse(index, prio, protocol, handle, options)
@@ -393,6 +419,13 @@ def parse_selector(data):
             return None
         keys.append((value, mask, offset))
     return tuple(keys)
+
+
+def _parse_bpf(index, prio, protocol, handle, options):
+    """The number of the program (kernel 4.13) instead of keys."""
+    classid = u32_of(options[TCA_BPF_CLASSID]) if TCA_BPF_CLASSID in options else 0
+    program = u32_of(options[TCA_BPF_ID]) if TCA_BPF_ID in options else 0
+    return FilterEntry(index, prio, protocol, "bpf", handle, classid, 0, 0, program, None, NOTHING)
 
 
 def _parse_flower(index, prio, protocol, handle, options):

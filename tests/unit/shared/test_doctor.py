@@ -71,7 +71,7 @@ def features(*missing):
     return Features(*[name not in missing for name in FEATURE_NAMES])
 
 
-FEATURE_NAMES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf")
+FEATURE_NAMES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx")
 
 
 def sysctls(**changes):
@@ -324,7 +324,8 @@ def fits(said, wanted):
 def test_of_a_healthy_router_everything_is_ok():
     assert not finding.trouble(findings())
     features = (
-        "eBPF with tcx, cls_u32 at an ingress hook, cls_flower, act_mirred, act_skbmod, act_skbedit, nft redirect, "
+        "eBPF programs at an ingress hook, tcx, cls_u32 at an ingress hook, cls_flower, act_mirred, act_skbmod, "
+        "act_skbedit, nft redirect, "
     )
     assert [(each.severity, each.id, each.found) for each in findings()] == [
         ("ok", "kernel", "has " + features + "nft's ingress hook, veth"),
