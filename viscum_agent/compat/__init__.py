@@ -67,6 +67,23 @@ BPF_CALLS = {
     ("s390x", 8): 351,
 }
 
+
+def is_mips(machine):
+    """Whether numbers of mips are asked for, which differ from all others': by machine (uname -m)."""
+    return machine.startswith("mips")
+
+
+def syscall_base(machine, pointer):
+    """What is added to the numbers of system calls from 424 on, which are the same everywhere but on mips (o32, n64);
+    `pointer` is the bytes of one."""
+    return 0 if not is_mips(machine) else 5000 if pointer == 8 else 4000
+
+
+def sigmask_words(machine):
+    """SIG_BLOCK, SIG_SETMASK of sigprocmask(2) (asm/signal.h)."""
+    return (1, 3) if is_mips(machine) else (0, 2)
+
+
 MICROPYTHON = sys.implementation.name == "micropython"
 
 if MICROPYTHON:

@@ -10,6 +10,8 @@ import struct
 import sys
 import time
 
+from . import sigmask_words, syscall_base
+
 # The same names as in micropython.py; these need nothing.
 chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
     os.chdir,
@@ -32,8 +34,8 @@ EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP,
 O_CREATE = os.O_CREAT
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
-# System calls from 424 on have one number on all architectures, except that mips o32 adds 4000.
-_PIDFD_GETFD = 438 + (4000 if os.uname().machine == "mips" else 0)
+_PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
+_SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
 
 
 def _call(name, *arguments):
@@ -127,7 +129,7 @@ def _sigset(signals):
 def signal_fd(signals):
     """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2))."""
     mask = _sigset(signals)
-    _call("sigprocmask", 0, mask, None)  # SIG_BLOCK
+    _call("sigprocmask", _SIG_BLOCK, mask, None)
     return _call("signalfd", -1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
 
 
@@ -141,7 +143,7 @@ def read_signal(fd):
 
 def unblock_signals():
     """Before exec: a child has the mask of its parent."""
-    _call("sigprocmask", 2, ctypes.create_string_buffer(128), None)  # SIG_SETMASK
+    _call("sigprocmask", _SIG_SETMASK, ctypes.create_string_buffer(128), None)
 
 
 def try_write(fd, data):
