@@ -11,6 +11,7 @@ from .apply import Applier
 from .diff import kind, redirects_of, removal
 from .errors import ConfigError, ViscumError, problem_text
 from .events import Events
+from .kernel import pinned
 from .log import ERROR, INFO, NOTICE, WARNING
 from .loop import Loop
 from .objects import REDIRECTS
@@ -43,6 +44,7 @@ class Agent:
         self._said = set()
         self._said_datapath = False
         self._table = (-1, {})
+        self._pins = -1
         self._known = None  # an Observed, while nothing has changed since it was read
         self._places = traffic.Places([], {}, {})
         self._load = overload.Load()
@@ -150,7 +152,22 @@ class Agent:
         self._forget_units(state)
         self._places = traffic.places(state.dump if not result.done else state.border.dump_redirects())
         state.forget()
+        self._watch_pins()
         self._looked = compat.monotonic() - began
+
+    def _watch_pins(self):
+        """Where something is pinned (eBPF), nothing but its folder tells that somebody took it away."""
+        if self._pins < 0:
+            self._pins = compat.watch_folder(pinned.folder())
+        if self._pins >= 0:
+            self.loop.add(self._pins, lambda _: self._pin_went())
+
+    def _pin_went(self):
+        """What it was is seen at the look; the next one has another folder perhaps."""
+        self.loop.remove(self._pins)
+        compat.fd_close(self._pins)
+        self._pins = -1
+        self.look_soon("a pinned program went")
 
     def _retry_later(self):
         self.loop.cancel(self._retry_timer)

@@ -61,6 +61,22 @@ def test_a_filter_or_qdisc_that_somebody_deleted_is_back_within_half_a_second(ag
     assert pids_in("viscum-echo") == [pid]
 
 
+@pytest.mark.parametrize("what", ["of the redirect", "all"])
+def test_what_is_pinned_and_somebody_deleted_is_back_within_half_a_second(agent, what):
+    """A program goes with its link, and that with its file."""
+    pins = agent.lab.pins()
+    if not pins:
+        pytest.skip("nothing is pinned")
+    (pid,) = pids_in("viscum-echo")
+    for pin in pins if what == "all" else [pin for pin in pins if pin.name.split("_", 1)[1] == "lan0"]:
+        pin.unlink()
+    begin = time.monotonic()
+    wait_for(lambda: agent.lab.pins() == pins and "vsc-echo" in agent.filters(), 5)
+    assert time.monotonic() - begin < 0.5
+    assert agent.who() == "edge"
+    assert pids_in("viscum-echo") == [pid]
+
+
 def test_a_pair_of_devices_that_somebody_deleted_is_back_and_the_program_goes_on(agent):
     (pid,) = pids_in("viscum-echo")
     agent.lab.run(agent.lab.router, "ip", "link", "del", "vsc-echo")

@@ -33,6 +33,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP, errno.ECONNREFUSED
 O_CREATE = os.O_CREAT
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
+IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
@@ -104,6 +105,19 @@ def reset_on_close(fd):
 
 def shutdown(fd):
     _call("shutdown", fd, socket.SHUT_RDWR)
+
+
+def watch_folder(path):
+    """A descriptor that becomes readable when a file in the folder is removed."""
+    fd = -1
+    try:
+        fd = _call("inotify_init1", os.O_CLOEXEC)
+        _call("inotify_add_watch", fd, path.encode(), IN_DELETE)
+    except OSError:
+        if fd >= 0:
+            os.close(fd)
+        return -1
+    return fd
 
 
 def poll_fd(fd, milliseconds):

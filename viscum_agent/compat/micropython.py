@@ -66,11 +66,14 @@ _c_isatty = _libc.func("i", "isatty", "i")
 _c_fcntl = _libc.func("i", "fcntl", "iil")
 _c_getsockopt = _libc.func("i", "getsockopt", "iiipp")
 _c_ioctl = _libc.func("i", "ioctl", "iLp")
+_c_inotify_init1 = _libc.func("i", "inotify_init1", "i")
+_c_inotify_add_watch = _libc.func("i", "inotify_add_watch", "isi")
 _c_uname = _libc.func("i", "uname", "p")
 getpid = _libc.func("i", "getpid", "")
 geteuid = _libc.func("i", "geteuid", "")
 
 LOCK_EX = 2
+IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 SOCK_CLOEXEC = 0o2000000
 
@@ -235,6 +238,14 @@ def readlink(path):
     buffer = bytearray(4096)
     size = _check(_c_readlink(path, buffer, len(buffer)))
     return bytes(buffer[:size]).decode()
+
+
+def watch_folder(path):
+    """A descriptor that becomes readable when a file in the folder is removed."""
+    try:
+        return _or_closed(_check(_c_inotify_init1(SOCK_CLOEXEC)), _c_inotify_add_watch, path, IN_DELETE)
+    except OSError:
+        return -1
 
 
 def poll_fd(fd, milliseconds):
