@@ -2,11 +2,18 @@
 
 import signal
 import time
+from pathlib import Path
 
 from lab import ROOT, wait_for
 
 TAKES = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
 QUICK = ("option respawn_timeout 1", "option health_interval 1", "option health_timeout 1")
+
+
+def private_memory(pid):
+    """KiB that a process has for itself and has written to: what a leak would add to."""
+    text = Path("/proc/%d/smaps_rollup" % pid).read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_Dirty:"))
 
 
 class Agent:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import QUICK, TAKES, Agent
+from agent import QUICK, TAKES, Agent, private_memory
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
 from viscum_agent import compat, remote, uci
@@ -476,14 +476,26 @@ def test_who_came_while_the_agent_had_no_descriptors_left_is_answered_afterwards
 
 
 def test_a_thousand_questions_are_answered_and_cost_no_memory(served):
-    def pss():
-        text = Path("/proc/%d/smaps_rollup" % served.process.pid).read_text()
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-
     with Caller(served.socket) as caller:
         for _ in range(200):
             caller.call("viscum", "status")
-        before = pss()
+        before = private_memory(served.process.pid)
         for _ in range(1000):
             assert caller.call("viscum", "status")["services"]["echo"]["state"] == "healthy"
-    assert pss() - before < 512, "KiB: half a kilobyte that stays of each would be as much"
+    assert private_memory(served.process.pid) - before < 512, "KiB: half a kilobyte that stays of each is as much"
+
+
+def test_reloads_cost_no_memory(served):
+    """Every other one changes what the service takes."""
+    configs = [CONFIG, CONFIG.replace("dest_port 7000", "dest_port 6999-7000")]
+
+    def reload(times):
+        with Caller(served.socket) as caller:
+            for number in range(times):
+                served.lab.configure(configs[number % 2])
+                caller.call("viscum", "reload")
+        return private_memory(served.process.pid)
+
+    before = reload(40)
+    assert reload(120) - before < 1024, "KiB"
+    served.becomes("edge")
