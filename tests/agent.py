@@ -1,5 +1,6 @@
 """The agent on the router of a lab, as the tests and the chaos run need it."""
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -68,3 +69,20 @@ class Agent:
         while (device in self.filters()) != there:
             assert time.monotonic() - begin < seconds, self.log.read_text()
         return time.monotonic() - begin
+
+
+class Served(Agent):
+    """An agent that serves ubus on a socket of the lab."""
+
+    @property
+    def socket(self):
+        return str(self.lab.tmp / "ubus.sock")
+
+    def words(self):
+        return (*super().words(), "-s", self.socket, "-b")
+
+    def viscum(self, *words, **options):
+        return self.lab.viscum("-s", self.socket, *words, **options)
+
+    def state(self):
+        return json.loads(self.viscum("status", "--json").stdout)[0]["state"]

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import QUICK, TAKES, Agent, private_memory
+from agent import QUICK, TAKES, Served, private_memory
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
 from viscum_agent import compat, remote, uci
@@ -22,23 +22,6 @@ from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.client import Client
 
 CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
-
-
-class Served(Agent):
-    """An agent that serves ubus on a socket of the lab."""
-
-    @property
-    def socket(self):
-        return str(self.lab.tmp / "ubus.sock")
-
-    def words(self):
-        return (*super().words(), "-s", self.socket, "-b")
-
-    def viscum(self, *words, **options):
-        return self.lab.viscum("-s", self.socket, *words, **options)
-
-    def state(self):
-        return json.loads(self.viscum("status", "--json").stdout)[0]["state"]
 
 
 @pytest.fixture
