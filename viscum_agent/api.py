@@ -53,6 +53,8 @@ class Bus:
         except ForeignError as error:
             self._agent.say(NOTICE, "%s: goes on with that" % error)
             return None
+        except OSError as error:
+            raise ViscumError("can't serve ubus on %s: %s" % (path, compat.strerror(error.errno))) from error
         return broker
 
     def close(self):
@@ -82,8 +84,9 @@ class Bus:
                 self._loop.add(fd, callback, events)
                 self._watched[fd] = (events, callback)
         self._loop.cancel(self._timer)
-        due = self._client.next_timeout()
-        self._timer = None if due is None else self._loop.after(max(0, due - compat.monotonic()), self._tick)
+        dues = [self._client.next_timeout(), self._broker.next_timeout() if self._broker else None]
+        dues = [due for due in dues if due is not None]
+        self._timer = self._loop.after(max(0, min(dues) - compat.monotonic()), self._tick) if dues else None
 
     def _tick(self):
         self._client.tick(compat.monotonic())
@@ -224,7 +227,7 @@ def _planned(problems, steps, args):
     lines = [line for _, operations in steps for line in script.lines(operations)]
     first = max(0, args.get("from", 0))
     answer = {
-        "problems": report.fitting([problem_text(problem) for problem in problems], 0) if not first else [],
+        "problems": report.shortened([problem_text(problem) for problem in problems]) if not first else [],
         "commands": report.fitting(lines, first),
     }
     if first + len(answer["commands"]) < len(lines):
