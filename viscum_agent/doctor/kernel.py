@@ -1,7 +1,7 @@
 """Findings about the running kernel: what it has, and which service needs what it has not."""
 
 from .finding import error, note, ok, unread, warning
-from .target import names, needs_nat
+from .target import by_bpf, names, needs_nat
 
 # A feature, what it is called there, and OpenWrt's package for it (netsupport.mk, netfilter.mk of openwrt/openwrt); ""
 # for what no package brings.
@@ -93,7 +93,7 @@ def _needs(target, feature, settings, features):
         return datapath == feature
     if feature == "mirred":
         return datapath in ("u32", "flower")
-    if datapath == "bpf" or datapath == "auto" and features.bpf:
+    if by_bpf(target, settings, features):
         return feature == "nat" and needs_nat(target)  # bpf looks at nobody's MAC
     if feature == "skbmod":
         return service.rewrite in ("dst", "both")

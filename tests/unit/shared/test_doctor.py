@@ -186,29 +186,42 @@ CASES = [
      {"sysctls": sysctls(net__ipv4__conf__all__rp_filter="1", net__ipv4__conf__vsc_echo__rp_filter=None)}, {}, None,
      [("rp-filter", "note", "echo", "", "strict everywhere")]),
     # The firewall
-    ("the firewall was loaded before the package came", {"ruleset": rules(flow=False, prerouting=0, forward=0)}, {},
-     None, [("firewall", "error", "", "/etc/init.d/firewall reload", "it was loaded before"),
-            ("firewall", "error", "", "/etc/init.d/firewall reload", INCLUDES[1])]),
-    ("auto_includes is off", {"ruleset": rules(flow=False, forward=0), "firewall": {"auto_includes": "0"}}, {}, None,
-     [("firewall", "error", "", "auto_includes='1'", "auto_includes '0'")]),
+    ("the firewall was loaded before the package came", {"ruleset": rules(flow=False, prerouting=0, forward=0)},
+     {"datapath": "u32"}, None,
+     [("firewall", "error", "echo", "/etc/init.d/firewall reload", "it was loaded before"),
+      ("firewall", "error", "echo", "/etc/init.d/firewall reload", INCLUDES[1])]),
+    ("likewise, but replies of eBPF go past the firewall", {"ruleset": rules(flow=False, prerouting=0, forward=0)},
+     {"datapath": "bpf"}, None, [("firewall", "note", "", "", "no enabled service needs")]),
+    ("likewise, auto is bpf", {"ruleset": rules(flow=False, prerouting=0, forward=0)}, {}, None,
+     [("firewall", "note", "", "", "no enabled service needs")]),
+    ("likewise, auto is u32", {"ruleset": rules(flow=False, forward=0), "features": features("bpf", "flower")}, {}, None,
+     [("firewall", "error", "echo", "firewall reload", INCLUDES[1]), ("kernel-bpf", "note", "", "24.10", ""),
+      ("kernel-flower", "note", "", "kmod-sched-flower", "")]),
+    ("likewise, but not to clients at the port of a bridge", {"ruleset": rules(flow=False, forward=0)},
+     {"interface": None, "device": ["phy0-ap0"]}, None,
+     [("firewall", "error", "echo", "firewall reload", INCLUDES[1]), ("neighbours", "ok", "", "", "")]),
+    ("auto_includes is off", {"ruleset": rules(flow=False, forward=0), "firewall": {"auto_includes": "0"}},
+     {"datapath": "u32"}, None, [("firewall", "error", "echo", "auto_includes='1'", "auto_includes '0'")]),
     ("auto_includes is off, and the rules are in by hand", {"firewall": {"auto_includes": "0"}}, {}, None, []),
     ("an include is gone", {"ruleset": rules(flow=False, forward=0),
-                            "includes": {name: name != INCLUDES[1] for name in INCLUDES}}, {}, None,
-     [("firewall", "error", "", "--force-reinstall viscum ", "which is not there")]),
+                            "includes": {name: name != INCLUDES[1] for name in INCLUDES}}, {"datapath": "u32"}, None,
+     [("firewall", "error", "echo", "--force-reinstall viscum ", "which is not there")]),
     ("an include is gone, MicroPython and 25.12",
      {"ruleset": rules(flow=False, forward=0), "includes": {name: name != INCLUDES[1] for name in INCLUDES},
-      "manager": "apk", "interpreter": "micropython", "version": (1, 23)}, {}, None,
-     [("firewall", "error", "", "apk fix viscum-micro", ""), ("interpreter", "ok", "", "", "MicroPython 1.23")]),
-    ("only the include for IPv6 neighbours is not loaded", {"ruleset": rules(flow=False, input=0)}, {}, None,
-     [("firewall", "warning", "", "firewall reload", "IPv6")]),
+      "manager": "apk", "interpreter": "micropython", "version": (1, 23)}, {"datapath": "flower"}, None,
+     [("firewall", "error", "echo", "apk fix viscum-micro", ""), ("interpreter", "ok", "", "", "MicroPython 1.23")]),
+    ("only the include for IPv6 neighbours is not loaded", {"ruleset": rules(flow=False, input=0)},
+     {"dest_ip": ["2001:db8::1"]}, None, [("firewall", "warning", "echo", "firewall reload", "IPv6")]),
+    ("likewise, and nobody takes over IPv6", {"ruleset": rules(flow=False, input=0)}, {"datapath": "u32"}, None,
+     [("firewall", "note", "", "", "no enabled service needs")]),
     ("no firewall at all", {"ruleset": Ruleset([], [], {})}, {}, None,
      [("firewall", "ok", "", "", "none is loaded")]),
     ("somebody else's firewall that lets everything pass",
-     {"ruleset": Ruleset([Chain("ip", "docker", "fwd", "forward", True)], [], {})}, {}, None,
-     [("firewall", "note", "", "", "docker")] * 3),
+     {"ruleset": Ruleset([Chain("ip", "docker", "fwd", "forward", True)], [], {})}, {"datapath": "u32"}, None,
+     [("firewall", "note", "echo", "", "docker")] * 2),
     ("somebody else's firewall that drops",
-     {"ruleset": Ruleset([Chain("ip", "mine", "fwd", "forward", False)], [], {})}, {}, None,
-     [("firewall", "warning", "", "put the rules of", "mine")] * 3),
+     {"ruleset": Ruleset([Chain("ip", "mine", "fwd", "forward", False)], [], {})}, {"datapath": "u32"}, None,
+     [("firewall", "warning", "echo", "put the rules of", "mine")] * 2),
     ("legacy iptables", {"ruleset": Ruleset([], [], {}), "tables": ["nat", "filter"]}, {}, None,
      [("firewall", "note", "", "", "legacy iptables")]),
     ("the firewall can't be read", unread("ruleset"), {}, None,
@@ -382,6 +395,15 @@ def test_of_two_services_only_the_one_that_is_touched_is_named():
 def test_without_an_enabled_service_that_is_said():
     said = [each for each in findings({}, {"enabled": "0"}) if each.id == "configuration"]
     assert [(each.severity, each.found) for each in said] == [("note", "no service is enabled")]
+
+
+def test_after_an_installation_there_is_nothing_to_mend():
+    """The firewall's includes are there, and firewall4 has not read them yet: no service is enabled."""
+    for ours in ({}, {"input": 1}):
+        for chains in (FW4, [Chain("ip", "mine", "fwd", "forward", False)]):
+            said = findings({"ruleset": Ruleset(chains, [], ours)}, {"enabled": "0"})
+            assert not finding.trouble(said), said
+            assert [each.severity for each in said if each.id == "firewall"] == ["note"]
 
 
 def test_a_service_that_is_not_enabled_has_no_findings():
