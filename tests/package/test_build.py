@@ -24,7 +24,7 @@ LIMIT = 200_000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-micro")
 APPLICATION = "luci-app-viscum"
-ONLY = {"viscum": "agent.zip start.py sum", "viscum-micro": "sum viscum.py viscumd.py"}
+ONLY = {"viscum": "agent.zip start.py", "viscum-micro": "viscum.py viscumd.py"}
 LEFT_OUT = {
     "viscum": {"compat/micropython"},
     "viscum-micro": {"compat/cpython", "kernel/pyroute2", "ubus/broker"},
@@ -186,15 +186,6 @@ def test_without_a_time_it_is_the_last_commits_and_without_a_commit_an_error(sou
     dated, _ = build(folder, "ipk", tmp_path / "dated", SOURCE_DATE_EPOCH="")
     wanted, _ = build(source, "ipk", tmp_path / "wanted")
     assert dated["viscum"].read_bytes() == wanted["viscum"].read_bytes()
-
-
-def test_a_change_of_the_agent_changes_the_file_that_procd_looks_at(ipks, source, tmp_path, name):
-    folder = tmp_path / "viscum"
-    shutil.copytree(source, folder)
-    path = folder / "viscum_agent/utf8.py"
-    path.write_text(path.read_text() + "\nLATER = 1\n")
-    later = build(folder, "ipk", tmp_path / "ipk")[0]
-    assert installed(ipks[name])[LIBRARY + "sum"][1] != installed(later[name])[LIBRARY + "sum"][1]
 
 
 def test_a_dependency_on_a_condition_is_refused(source, tmp_path):
