@@ -7,7 +7,7 @@ import subprocess
 
 import datapaths
 import pytest
-from lab import PROGRAMS, ROOT, echo_command, ip, service, snapshot
+from lab import PROGRAMS, ROOT, echo_command, ip, run, service, snapshot
 
 INCLUDES = ROOT / "files/usr/share/nftables.d"
 ECHO = service(
@@ -301,6 +301,16 @@ def test_sqm_that_our_qdisc_keeps_out_is_found_and_mended(router):
     router.viscum("up")
     assert doctor(router, 0) == []
     assert "not shaped" in said(doctor(router, 0, "note"), "sqm")["means"]
+
+
+def test_what_ebpf_lacks_is_said(lab):
+    """Nothing to mount its file system on: /sys/fs is empty."""
+    lab.configure(ECHO)
+    run("mount", "-t", "tmpfs", "none", "/sys/fs")
+    try:
+        assert "lacks a BPF file system" in said(doctor(lab, 0, "note"), "kernel-bpf")["found"]
+    finally:
+        run("umount", "-l", "/sys/fs")
 
 
 def test_a_tunnel_named_as_interface_is_found(lab):

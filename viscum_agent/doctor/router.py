@@ -2,7 +2,7 @@
 
 from .. import uci
 from ..objects import device_name
-from .finding import error, note, ok, unread, warning
+from .finding import configure, error, note, ok, unread, warning
 from .kernel import install
 from .machine import INCLUDES
 from .target import has_family, names, routed
@@ -143,8 +143,16 @@ def _devices(targets):
         text = "%s has no Ethernet header (PPPoE, WireGuard, modem with raw IP)" % name
         if stuck:
             means = "nothing can be redirected there: take the device that clients come in by"
-            mend = "\n".join(["viscum check", "uci set viscum.%s.interface='lan'" % stuck[0].service.name])
-            found.append(error("l3-device", text, means, names(stuck), mend))
+            found.append(error("l3-device", text, means, names(stuck), configure(_to_lan(stuck))))
         elif touched:
             found.append(note("l3-device", text, "traffic from there is not redirected", names(touched)))
     return found
+
+
+def _to_lan(stuck):
+    """The changes that have services take their traffic from the LAN and from nowhere else."""
+    changes = []
+    for name in names(stuck):
+        changes += ["-q delete viscum.%s.%s" % (name, option) for option in ("device", "interface")]
+        changes.append("add_list viscum.%s.interface='lan'" % name)
+    return changes
