@@ -19,6 +19,7 @@ from .ubus.client import Client, Method
 
 NAME = (("name", blob.STRING),)
 PAGED = NAME + (("after", blob.STRING),)
+KEPT = 3  # seconds that the doctor's findings are
 READABLE = {OBJECT: ("status", "list", "stats", "plan")}  # for accounts without rights, at our own broker
 
 
@@ -30,6 +31,7 @@ class Bus:
         self._loop = agent.loop
         self._watched = {}
         self._timer = None
+        self._findings, self._stale = None, 0
         self._broker = self._serve(path) if serve else None
         self._client = Client(path, on_state=self._told)
         self._object = self._client.add_object(OBJECT, self._methods())
@@ -158,13 +160,18 @@ class Bus:
         return {"lines": self._agent.lines(args.get("name", ""))}
 
     def _doctor(self, _method, _args, _request):
-        """Takes 40 ms, and is loaded only when asked for."""
+        """Takes 40 ms, in which nothing else is done, and is loaded only when asked for. Who may only look may ask, so
+        the findings are kept for a moment."""
         from . import doctor
 
-        state = self._agent.fresh()
-        findings = doctor.examine(state, self._agent.confdir)
-        state.forget()
-        return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
+        now = compat.monotonic()
+        if now >= self._stale:
+            state = self._agent.fresh()
+            findings = doctor.examine(state, self._agent.confdir)
+            state.forget()
+            self._findings = {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
+            self._stale = now + KEPT
+        return self._findings
 
     def _plan(self, _method, args, _request):
         state = self._agent.fresh()

@@ -2,6 +2,9 @@
 
 from conftest import ECHO, FORM, OVERVIEW, QUICK, STATUS
 from lab import service, wait_for
+from rpcd import Status
+
+from viscum_agent.ubus import status as code
 
 ROW = "tr[data-service=echo]"
 GONE = "The agent does not run"
@@ -111,9 +114,24 @@ def test_a_session_that_expires_under_the_form_saves_nothing(router, page):
     before = (router.lab.confdir / "viscum").read_bytes()
     router.gateway.sessions.expire()
     page.click(".cbi-page-actions .cbi-button-apply")
+    page.sees("can not be told beforehand: The session has expired")
+    page.click(".viscum-apply")
     page.sees("Login session is expired")
     assert (router.lab.confdir / "viscum").read_bytes() == before
-    assert "SessionError" in " ".join(page.noise())
+
+
+def test_a_message_is_made_once_while_it_holds(router, page):
+    """It is read aloud when it changes, and its button may be about to be pressed."""
+
+    def refuse(_):
+        raise Status(code.PERMISSION_DENIED)
+
+    router.gateway.objects["viscum", "status"] = refuse
+    page.open(STATUS)
+    page.sees("Access denied")
+    page.run("() => { window.kept = document.querySelector('.alert-message[role=status] .btn'); }")
+    assert router.polls(5) > 1
+    assert page.run("() => window.kept && window.kept.isConnected")
 
 
 def test_a_wrong_password_is_refused(router, page):

@@ -15,7 +15,9 @@ from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
 from viscum_agent import remote, uci
 from viscum_agent.ubus import status, wire
+from viscum_agent.ubus.caller import Caller
 
+RP_FILTER = "net.ipv4.conf.vsc-echo.rp_filter=%d"
 CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 
 
@@ -284,3 +286,19 @@ def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(la
     words = ("timeout", "-s", "INT", "3", "strace", "-qq", "-p", str(made.process.pid))
     calls = lab.run(lab.router, *words, check=False).stderr.splitlines()
     assert len(calls) == 1, "more than the call that it sleeps in:\n" + "\n".join(calls)
+
+
+def test_the_doctors_findings_are_kept_for_a_moment(served):
+    """Who may only look may ask him, over and over, and while he looks the agent does nothing else."""
+    strict = "sysctl", "-qw", RP_FILTER % 1
+    assert not examined(served)["trouble"]
+    served.lab.run(served.lab.router, *strict)
+    asked = time.monotonic()
+    assert not examined(served)["trouble"]
+    wait_for(lambda: examined(served)["trouble"], 10)
+    assert time.monotonic() - asked < 5
+
+
+def examined(served):
+    with Caller(served.socket) as caller:
+        return caller.call("viscum", "doctor", {})
