@@ -32,6 +32,7 @@ class Bus:
         self._watched = {}
         self._timer = None
         self._findings, self._stale = None, 0
+        self._changes = report.Changes()
         self._broker = self._serve(path) if serve else None
         self._client = Client(path, on_state=self._told)
         self._object = self._client.add_object(OBJECT, self._methods())
@@ -111,7 +112,7 @@ class Bus:
 
     def _methods(self):
         return [
-            ("status", Method(self._status, PAGED)),
+            ("status", Method(self._status, PAGED + (("since", blob.INT32),))),
             ("list", Method(self._list, (("after", blob.STRING),))),
             ("stats", Method(self._stats, PAGED)),
             ("plan", Method(self._plan, (("from", blob.INT32),))),
@@ -146,8 +147,13 @@ class Bus:
 
     def _status(self, _method, args, _request):
         traffic = self._agent.traffic()
-        answer = {"version": __version__}
-        return self._page(args, answer, lambda units: report.status(units, traffic, "name" in args))
+        answer = {"version": __version__, "now": int(compat.monotonic())}
+
+        def rows(units):
+            found = report.status(units, traffic, "name" in args)
+            return self._changes.since(found, args["since"], answer["now"]) if "since" in args else found
+
+        return self._page(args, answer, rows)
 
     def _list(self, _method, args, _request):
         return self._page(args, {}, lambda units: [unit.name for unit in units])

@@ -63,6 +63,17 @@ def test_no_services_is_said_and_the_first_one_appears(router, page):
     page.misses("There are no services")
 
 
+def test_a_service_that_was_away_and_comes_back_as_it_was_is_shown_whole(router, page):
+    off = ECHO.replace("enabled 1", "enabled 0")
+    agent = router.runs(off)
+    page.open(STATUS)
+    router.polls(5)
+    agent.reload("")
+    page.sees("There are no services")
+    agent.reload(off)
+    page.until("(row) => document.querySelector(row)?.innerText.includes('203.0.113.10')", ROW)
+
+
 def test_two_hundred_services_are_all_there_and_the_page_stays_quick(router, page):
     off = service("echo", "/bin/true", "list device lan0", "list dest_ip 203.0.113.10", *QUICK)
     off = off.replace("enabled 1", "enabled 0")
