@@ -58,14 +58,21 @@ class RouterRoot:
     def configure(self, text):
         """Writes the configuration, in UCI's syntax; None for one that can't be read."""
         (self.path / "etc/config/viscum").write_text(text or "config 'service\n")
-        lines = []
-        for section in uci.load(str(self.path / "etc/config"), "viscum") if text else ():
-            lines.append("section %s %s" % (section.type, section.name))
-            lines += ["value %s %s %s" % (section.name, key, value) for key, value in section.options.items()]
         parsed = self.path / "tmp/config"
         parsed.unlink(missing_ok=True)
         if text is not None:
-            parsed.write_text("\n".join(lines) + "\n")
+            parsed.write_text(self._parsed(text))
+
+    def stage(self, text):
+        """The configuration as it would be after `uci commit`."""
+        (self.path / "tmp/staged").write_text(self._parsed(text))
+
+    def _parsed(self, text):
+        lines = []
+        for section in uci.parse(text.encode(), "viscum"):
+            lines.append("section %s %s" % (section.type, section.name))
+            lines += ["value %s %s %s" % (section.name, key, value) for key, value in section.options.items()]
+        return "\n".join(lines) + "\n"
 
     def answer(self, program, text):
         """What a stand-in prints; None: the program is not installed."""

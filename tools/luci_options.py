@@ -63,6 +63,8 @@ TITLES = {
     "user": "User",
     "workdir": "Working directory",
 }
+_TEXT = r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*"""
+TRANSLATED = re.compile(r"\b(?:_\(|N_\([^,]+,%s,)%s\)" % (_TEXT, _TEXT))
 COMMANDS = ("command", "health_command")  # of type text, and one line in the form
 NEVER = {"destination": [list(row) for row in schema.NEVER], "pool": list(schema.NO_POOL)}
 
@@ -113,20 +115,29 @@ def _js(value):
 
 
 def template(made):
-    """The text of the template for translators: every `_('...')` of the application, with the files that have it."""
+    """The text of the template for translators: every `_('...')` and `N_(count, '...', '...')` of the application, with
+    the files that have it."""
     found = {}
     for path in sorted(RESOURCES.rglob("*.js")):
         text = made if path == OPTIONS else path.read_text()
-        for literal in re.findall(r"""\b_\(\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*\)""", text):
-            places = found.setdefault(_unquoted(literal), [])
+        for words in TRANSLATED.findall(text):
+            places = found.setdefault(tuple(_unquoted(word) for word in words if word), [])
             place = path.relative_to(APPLICATION).as_posix()
             if place not in places:
                 places.append(place)
     for path in sorted((APPLICATION / "root/usr/share").rglob("*.json")):
         for title in re.findall(r'"(?:title|description)": ("(?:[^"\\]|\\.)*")', path.read_text()):
-            found.setdefault(json.loads(title), []).append(path.relative_to(APPLICATION).as_posix())
-    entries = ['%s\nmsgid %s\nmsgstr ""\n' % (_places(found[text]), _po(text)) for text in sorted(found)]
+            found.setdefault((json.loads(title),), []).append(path.relative_to(APPLICATION).as_posix())
+    entries = [_entry(words, found[words]) for words in sorted(found)]
     return 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8"\n\n' + "\n".join(entries)
+
+
+def _entry(words, paths):
+    """A text, or one for a single thing and one for several."""
+    head = "%s\nmsgid %s\n" % (_places(paths), _po(words[0]))
+    if len(words) == 1:
+        return head + 'msgstr ""\n'
+    return head + 'msgid_plural %s\nmsgstr[0] ""\nmsgstr[1] ""\n' % _po(words[1])
 
 
 def _unquoted(literal):

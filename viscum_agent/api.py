@@ -19,6 +19,7 @@ from .ubus.client import Client, Method
 
 NAME = (("name", blob.STRING),)
 PAGED = NAME + (("after", blob.STRING),)
+KEPT = 3  # seconds that the doctor's findings are
 READABLE = {OBJECT: ("status", "list", "stats", "plan")}  # for accounts without rights, at our own broker
 
 
@@ -30,6 +31,8 @@ class Bus:
         self._loop = agent.loop
         self._watched = {}
         self._timer = None
+        self._findings, self._stale = None, 0
+        self._changes = report.Changes()
         self._broker = self._serve(path) if serve else None
         self._client = Client(path, on_state=self._told)
         self._object = self._client.add_object(OBJECT, self._methods())
@@ -112,7 +115,7 @@ class Bus:
 
     def _methods(self):
         return [
-            ("status", Method(self._status, PAGED)),
+            ("status", Method(self._status, PAGED + (("since", blob.INT32),))),
             ("list", Method(self._list, (("after", blob.STRING),))),
             ("stats", Method(self._stats, PAGED)),
             ("plan", Method(self._plan, (("from", blob.INT32),))),
@@ -147,8 +150,13 @@ class Bus:
 
     def _status(self, _method, args, _request):
         traffic = self._agent.traffic()
-        answer = {"version": __version__}
-        return self._page(args, answer, lambda units: report.status(units, traffic, "name" in args))
+        answer = {"version": __version__, "now": int(compat.monotonic())}
+
+        def rows(units):
+            found = report.status(units, traffic, "name" in args)
+            return self._changes.since(found, args["since"], answer["now"]) if "since" in args else found
+
+        return self._page(args, answer, rows)
 
     def _list(self, _method, args, _request):
         return self._page(args, {}, lambda units: [unit.name for unit in units])
@@ -161,13 +169,18 @@ class Bus:
         return {"lines": self._agent.lines(args.get("name", ""))}
 
     def _doctor(self, _method, _args, _request):
-        """Takes 40 ms, and is loaded only when asked for."""
+        """Takes 40 ms, in which nothing else is done, and is loaded only when asked for. Who may only look may ask, so
+        the findings are kept for a moment."""
         from . import doctor
 
-        state = self._agent.fresh()
-        findings = doctor.examine(state, self._agent.confdir)
-        state.forget()
-        return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
+        now = compat.monotonic()
+        if now >= self._stale:
+            state = self._agent.fresh()
+            findings = doctor.examine(state, self._agent.confdir)
+            state.forget()
+            self._findings = {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
+            self._stale = now + KEPT
+        return self._findings
 
     def _plan(self, _method, args, _request):
         state = self._agent.fresh()

@@ -10,12 +10,36 @@ from .traffic import NONE
 PAGE = 250  # rows; one has at most 4 KiB: three lists of 8, a reason and a name
 LISTED = 8  # items of a list, where all services are asked for
 WORDS = 300  # letters of a reason
+MOVING = ("uptime", "packets", "bytes", "drops", "overlimits", "connections")
 TEXT = 400 * 1024  # bytes of lines
 
 
 def status(units, traffic, whole):
     """Maps names to rows. `traffic` is of traffic.read; `whole` is whether lists are given in full."""
     return {unit.name: _row(unit, traffic.get(unit.name, NONE), whole) for unit in units}
+
+
+class Changes:
+    """For who asks over and over, as an open page does: of a row that is as it was he is told only what moves. Most of
+    an answer's cost is its encoding."""
+
+    def __init__(self):
+        self._rows = {}  # maps a name to (its row without what moves, when it was first like that)
+
+    def since(self, rows, then, now):
+        """Rows for who has an answer of the second `then`."""
+        told = {}
+        if len(self._rows) > PAGE:
+            self._rows.clear()
+        for name in rows:
+            row = rows[name]
+            told[name] = {key: row.pop(key) for key in MOVING}
+            known = self._rows.get(name)
+            if known is None or known[0] != row:
+                known = self._rows[name] = (row, now)
+            if not known[1] < then <= now:
+                told[name].update(row)
+        return told
 
 
 def stats(units, traffic):

@@ -8,6 +8,8 @@ from conftest import QUICK, STATUS
 from lab import CPYTHON, MICROPYTHON, echo_command, service, wait_for
 
 SERVICES = 20
+# Milliseconds of CPU, generous: the aim is 2, and machines and what else they do differ.
+MOST = {"cpython": 5, "micropython": 12}
 POLLS = 150  # without a pause: at 2 s each they would take long, and CPU time is counted in steps of 10 ms
 
 
@@ -27,8 +29,7 @@ def crowd(router, request):
     return agent
 
 
-def test_what_a_poll_costs_the_agent_is_printed(router, page, crowd, request, capsys):
-    """No assertion: the time is the machine's. The aim is 2 ms of CPU on a PC."""
+def test_a_poll_costs_the_agent_little(router, page, crowd, request, capsys):
     page.open(STATUS)
     page.until("() => document.querySelectorAll('tr[data-service]').length == %d" % SERVICES)
     wait_for(lambda: crowd.who(7100) == "edge", 15)
@@ -38,9 +39,11 @@ def test_what_a_poll_costs_the_agent_is_printed(router, page, crowd, request, ca
     polls = len(router.calls("status")) - began
     spent = cpu(crowd) - idle
     assert polls >= POLLS
+    assert all("since" in call.args for call in router.calls("status")[-POLLS:]), "only what moves is asked for"
     with capsys.disabled():
         name = request.node.callspec.params["crowd"]
         print("\nstatus of %d services, %s: %.2f ms of CPU a poll (%d polls)" % (SERVICES, name, spent / polls, polls))
+    assert spent / polls < MOST[name]
 
 
 POLL = """async (times) => {

@@ -7,6 +7,7 @@ from lab import echo_command, wait_for
 from viscum_agent import uci
 
 ROW = "tr[data-service=echo] "
+CLONE = "#cbi-viscum-echo .cbi-button-neutral"
 
 
 @pytest.fixture
@@ -50,6 +51,25 @@ def test_bypass_sends_clients_to_the_cloud_while_the_program_goes_on(echo, route
     assert router.ask("status")["services"]["echo"]["pid"] == pid
 
 
+def test_a_button_offers_the_opposite_as_soon_as_it_is_done(echo, page):
+    """Not with the next poll, before which it could be pressed for what is done already."""
+    page.open(STATUS)
+    shows(page, "healthy")
+    page.run("() => L.Poll.stop()")
+    press(page, "bypass")
+    echo.becomes("cloud")
+    page.until(LABEL, "End bypass", seconds=5)
+    press(page, "bypass")
+    echo.becomes("edge")
+    page.until(LABEL, "Bypass", seconds=5)
+    press(page, "stop")
+    page.until("() => !document.querySelector('.spinning')")
+    page.until("() => document.querySelector('[data-action=stop]').disabled", seconds=5)
+
+
+LABEL = "(label) => document.querySelector('[data-action=bypass]:not(.spinning)')?.textContent === label"
+
+
 def test_restart_starts_the_program_anew(echo, router, page):
     page.open(STATUS)
     shows(page, "healthy")
@@ -90,7 +110,7 @@ def test_the_plan_comes_before_it_is_done(echo, router, page):
 
 def test_a_disabled_service_goes_and_its_copy_is_disabled_too(echo, router, page):
     page.open(FORM)
-    page.click("#cbi-viscum-echo .viscum-clone")
+    page.click(CLONE)
     page.until("() => document.querySelector('#cbi-viscum-echo_2')")
     page.click("#cbi-viscum-echo [data-name=enabled] input")
     save_and_apply(page)
@@ -98,6 +118,34 @@ def test_a_disabled_service_goes_and_its_copy_is_disabled_too(echo, router, page
     found = {each.name: each.options for each in uci.load(str(router.lab.confdir), "viscum")}
     assert found["echo_2"].get("enabled", "0") == "0" and found["echo_2"]["command"] == found["echo"]["command"]
     assert found["echo"]["enabled"] == "0"
+
+
+def test_who_thinks_better_of_it_has_saved_nothing(echo, router, page):
+    page.open(FORM)
+    page.click("#cbi-viscum-echo [data-name=enabled] input")
+    page.click(".cbi-page-actions .cbi-button-apply")
+    page.sees("ip netns del viscum-echo")
+    page.click("#modal_overlay button:has-text('Cancel')")
+    assert saved(router) == [] and echo.who() == "edge"
+    save_and_apply(page)
+    echo.becomes("cloud")
+
+
+def test_a_mistake_elsewhere_in_the_form_is_said_and_nothing_is_done(echo, router, page):
+    page.open(FORM)
+    page.order("type", "#cbi-viscum-globals [data-name=pool] .add-item input", "192.0.2.1/33")
+    for button in (CLONE, ".cbi-page-actions .cbi-button-apply", ".viscum-preview"):
+        page.click(button)
+        page.sees("contains an invalid input value")
+        page.click(".alert-message .btn")
+        page.misses("contains an invalid input value")
+    assert page.count("#cbi-viscum-service .cbi-section-table-row") == 1 and saved(router) == []
+
+
+def saved(router):
+    """What the form has told rpcd."""
+    methods = ("add", "set", "delete", "order", "apply")
+    return [call for call in router.gateway.calls if call.name == "uci" and call.method in methods]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +172,7 @@ def test_what_check_refuses_the_form_refuses_for_the_same_reason(echo, router, p
     assert page.run(
         "(name) => document.querySelector('#modal_overlay [data-name=' + name + '] .add-item input').value", option
     )
-    assert not [call for call in router.gateway.calls if call.name == "uci" and call.method in ("set", "apply")]
+    assert saved(router) == []
     router.lab.configure(ECHO.replace("enabled 1", "enabled 1\n\tlist %s '%s'" % (option, value)))
     assert says in router.lab.viscum("check", check=False).stdout
     (router.lab.confdir / "viscum").write_bytes(before)

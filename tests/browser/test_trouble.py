@@ -2,6 +2,9 @@
 
 from conftest import ECHO, FORM, OVERVIEW, QUICK, STATUS
 from lab import service, wait_for
+from rpcd import Status
+
+from viscum_agent.ubus import status as code
 
 ROW = "tr[data-service=echo]"
 GONE = "The agent does not run"
@@ -60,6 +63,17 @@ def test_no_services_is_said_and_the_first_one_appears(router, page):
     page.misses("There are no services")
 
 
+def test_a_service_that_was_away_and_comes_back_as_it_was_is_shown_whole(router, page):
+    off = ECHO.replace("enabled 1", "enabled 0")
+    agent = router.runs(off)
+    page.open(STATUS)
+    router.polls(5)
+    agent.reload("")
+    page.sees("There are no services")
+    agent.reload(off)
+    page.until("(row) => document.querySelector(row)?.innerText.includes('203.0.113.10')", ROW)
+
+
 def test_two_hundred_services_are_all_there_and_the_page_stays_quick(router, page):
     off = service("echo", "/bin/true", "list device lan0", "list dest_ip 203.0.113.10", *QUICK)
     off = off.replace("enabled 1", "enabled 0")
@@ -111,9 +125,24 @@ def test_a_session_that_expires_under_the_form_saves_nothing(router, page):
     before = (router.lab.confdir / "viscum").read_bytes()
     router.gateway.sessions.expire()
     page.click(".cbi-page-actions .cbi-button-apply")
+    page.sees("can not be told beforehand: The session has expired")
+    page.click(".viscum-apply")
     page.sees("Login session is expired")
     assert (router.lab.confdir / "viscum").read_bytes() == before
-    assert "SessionError" in " ".join(page.noise())
+
+
+def test_a_message_is_made_once_while_it_holds(router, page):
+    """It is read aloud when it changes, and its button may be about to be pressed."""
+
+    def refuse(_):
+        raise Status(code.PERMISSION_DENIED)
+
+    router.gateway.objects["viscum", "status"] = refuse
+    page.open(STATUS)
+    page.sees("Access denied")
+    page.run("() => { window.kept = document.querySelector('.alert-message[role=status] .btn'); }")
+    assert router.polls(5) > 1
+    assert page.run("() => window.kept && window.kept.isConnected")
 
 
 def test_a_wrong_password_is_refused(router, page):

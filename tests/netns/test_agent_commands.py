@@ -21,6 +21,7 @@ from viscum_agent.ubus import status, wire
 from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.client import Client
 
+RP_FILTER = "net.ipv4.conf.vsc-echo.rp_filter=%d"
 CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 
 
@@ -482,3 +483,19 @@ def test_reloads_cost_no_memory(served):
     before = reload(40)
     assert reload(120) - before < 1024, "KiB"
     served.becomes("edge")
+
+
+def test_the_doctors_findings_are_kept_for_a_moment(served):
+    """Who may only look may ask him, over and over, and while he looks the agent does nothing else."""
+    strict = "sysctl", "-qw", RP_FILTER % 1
+    assert not examined(served)["trouble"]
+    served.lab.run(served.lab.router, *strict)
+    asked = time.monotonic()
+    assert not examined(served)["trouble"]
+    wait_for(lambda: examined(served)["trouble"], 10)
+    assert time.monotonic() - asked < 5
+
+
+def examined(served):
+    with Caller(served.socket) as caller:
+        return caller.call("viscum", "doctor", {})

@@ -1,11 +1,13 @@
 """`viscum doctor` on a router with something wrong: it says what, for which service, and its own command mends it."""
 
 import json
+import re
 import shutil
 import subprocess
 
+import datapaths
 import pytest
-from lab import PROGRAMS, ROOT, echo_command, ip, service, snapshot
+from lab import PROGRAMS, ROOT, echo_command, ip, run, service, snapshot
 
 INCLUDES = ROOT / "files/usr/share/nftables.d"
 ECHO = service(
@@ -37,8 +39,12 @@ table inet fw4 {
 
 @pytest.fixture
 def router(lab):
-    """The lab with a service up, whose replies are routed: most of what is found harms only those."""
+    """The lab with a service up, whose replies are routed."""
     lab.datapath = "u32"
+    return serving(lab)
+
+
+def serving(lab):
     lab.serve_cloud("tcp/7000")
     lab.configure(ECHO)
     lab.viscum("up")
@@ -143,20 +149,76 @@ def test_ipv6_forwarding_that_was_switched_off_is_found_and_mended(router):
 
 
 @pytest.mark.parametrize(
-    "place, severity",
+    "place, severity, harmed",
     [
-        ("chain-post/raw_prerouting", "error"),
-        ("chain-pre/forward", "error"),
-        ("chain-pre/input", "warning"),
+        ("chain-post/raw_prerouting", "error", ["", ""]),
+        ("chain-pre/forward", "error", ["", ""]),
+        ("chain-pre/input", "warning", ["edge", ""]),
     ],
 )
-def test_an_include_that_the_firewall_has_not_is_found(router, place, severity):
+def test_an_include_that_the_firewall_has_not_is_found(router, place, severity, harmed):
     firewall(router)
     assert doctor(router, 0) == [], "with all of them there is nothing to mend"
     firewall(router, leave_out=place)
-    found = said(doctor(router, 1), "firewall")
-    assert found["severity"] == severity and place + "/viscum.nft" in found["found"]
-    assert found["mend"]
+    ip("-n", "viscum-echo", "neigh", "flush", "all")
+    assert answers(router) == harmed
+    (found,) = doctor(router, 1)
+    assert (found["id"], found["severity"], found["services"]) == ("firewall", severity, ["echo"])
+    assert place + "/viscum.nft, which is not there" in found["found"]
+    package = "viscum-micro" if "micropython" in router.interpreter[0] else "viscum"
+    install = "install %s (opkg install, on OpenWrt 25.12 apk add); then /etc/init.d/firewall reload"
+    assert found["mend"] == install % package
+
+
+@pytest.mark.parametrize("datapath", [name for name in datapaths.here() if name.startswith("bpf")])
+def test_replies_of_ebpf_go_past_the_firewall_and_nothing_else(lab, datapath):
+    """What the doctor says of an eBPF service is what its clients see."""
+    serving(lab)
+    forgets = lambda: ip("-n", "viscum-echo", "neigh", "flush", "all")  # noqa: E731
+    firewall(lab, leave_out="chain-post/raw_prerouting")
+    forgets()
+    assert answers(lab) == ["edge", "edge"] and doctor(lab, 0) == []
+    firewall(lab, leave_out="chain-pre/input")
+    forgets()
+    assert answers(lab) == ["edge", ""]
+    assert [(each["id"], each["services"]) for each in doctor(lab, 1)] == [("firewall", ["echo"])]
+    firewall(lab)
+    lab.run(lab.router, "sysctl", "-qw", "net.ipv4.conf.vsc-echo.rp_filter=1")
+    forgets()
+    assert answers(lab) == ["", "edge"], "the service's ARP requests do not"
+    mend(lab, said(doctor(lab, 1), "rp-filter"))
+    lab.viscum("down")
+    lab.viscum("up")
+    lab.run(lab.router, "sysctl", "-qw", "net.ipv4.conf.vsc-echo.forwarding=0")
+    assert answers(lab) == ["", "edge"], "the programs ask the router's routes for the way"
+    mend(lab, said(doctor(lab, 1), "ip-forward"))
+    assert answers(lab) == ["edge", "edge"] and doctor(lab, 0) == []
+
+
+@pytest.mark.parametrize("datapath", [name for name in datapaths.here() if name.startswith("bpf")])
+def test_replies_of_ebpf_to_clients_at_the_port_of_a_bridge_need_the_includes(lab, datapath):
+    for words in (
+        "link add br-lan type bridge",
+        "link set br-lan up",
+        "addr flush dev lan0",
+        "link set lan0 master br-lan",
+        "addr add 192.168.77.1/24 dev br-lan",
+        "addr add 2001:db8:77::1/64 dev br-lan nodad",
+    ):
+        ip("-n", lab.router, *words.split())
+    serving(lab)
+    firewall(lab, leave_out="chain-pre/forward")
+    assert answers(lab) == ["", ""]
+    assert [(each["id"], each["services"]) for each in doctor(lab, 1)] == [("firewall", ["echo"])]
+
+
+def test_after_an_installation_there_is_nothing_to_mend(lab):
+    """The firewall was loaded before the package came, and reads its includes with the first enabled service."""
+    shipped = (ROOT / "files/etc/config/viscum").read_text()
+    (lab.confdir / "viscum").write_text(shipped)
+    (lab.tmp / "firewall.nft").write_text(re.sub(r"\{chain-.*\}", "", FIREWALL))
+    lab.run(lab.router, "nft", "-f", lab.tmp / "firewall.nft")
+    assert doctor(lab, 0) == []
 
 
 LOOK = """
@@ -239,6 +301,16 @@ def test_sqm_that_our_qdisc_keeps_out_is_found_and_mended(router):
     router.viscum("up")
     assert doctor(router, 0) == []
     assert "not shaped" in said(doctor(router, 0, "note"), "sqm")["means"]
+
+
+def test_what_ebpf_lacks_is_said(lab):
+    """Nothing to mount its file system on: /sys/fs is empty."""
+    lab.configure(ECHO)
+    run("mount", "-t", "tmpfs", "none", "/sys/fs")
+    try:
+        assert "lacks a BPF file system" in said(doctor(lab, 0, "note"), "kernel-bpf")["found"]
+    finally:
+        run("umount", "-l", "/sys/fs")
 
 
 def test_a_tunnel_named_as_interface_is_found(lab):

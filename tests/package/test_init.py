@@ -129,6 +129,16 @@ def test_a_reload_without_any_service_leaves_no_trace(router):
     assert router.init("reload") == ["set "] + TRIGGERS
 
 
+@pytest.mark.parametrize("committed, staged", [(ENABLED, SHIPPED), (SHIPPED, ENABLED)])
+def test_what_is_staged_and_not_committed_is_not_yet_configuration(router, committed, staged):
+    """So it is for the agent, and `reload` is also what a change of the network's configuration does."""
+    router.configure(committed)
+    router.stage(staged)
+    assert (told(router.init("start")) == ["procd: start"]) == (committed == ENABLED)
+    before = router.agent()
+    assert told(router.init("reload")) == [] and router.agent() == before
+
+
 @pytest.mark.parametrize("program, text", [("ubus", ENABLED), ("nft", ENABLED), ("viscum", SHIPPED)])
 def test_a_reload_returns_at_once(running, program, text):
     """procd runs the triggers of all packages one after the other."""

@@ -5,7 +5,6 @@ files/, package/viscum/INTERPRETER/ and package/luci-app-viscum/root/ are mirror
 from what a file is, not from the umask or the checkout that it comes from.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -41,8 +40,6 @@ def collect(root, name):
     else:
         compiled = source.compiled(root, _mpy_cross())
         entries += [Entry("%s/%s" % (LIBRARY, path), 0o644, data) for path, data in compiled]
-    # procd starts the agent anew when this file has changed (`procd_set_param file`), so after every upgrade.
-    entries.append(Entry(LIBRARY + "/sum", 0o644, _sum(sorted(entries))))
     return sorted(entries)
 
 
@@ -51,13 +48,6 @@ def _application(folder):
     for name, place in luci.PLACES.items():
         entries += [Entry(place + entry.path, entry.mode, entry.data) for entry in _mirror(folder / name)]
     return sorted(entries)
-
-
-def _sum(entries):
-    total = hashlib.sha256()
-    for entry in entries:
-        total.update(b"%s %d\0" % (entry.path.encode(), len(entry.data)) + entry.data)
-    return total.hexdigest().encode() + b"\n"
 
 
 def _mirror(folder):

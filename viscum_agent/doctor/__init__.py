@@ -49,7 +49,7 @@ def judge(machine, chosen, settings, observed, names, problems):
     found = _account(machine)
     found += kernel.findings(machine, chosen, settings) + kernel.back_end(machine, settings)
     found += program.findings(machine, chosen)
-    found += router.findings(machine, chosen)
+    found += router.findings(machine, chosen, settings)
     found += offload.findings(machine, chosen)
     found += neighbour.findings(machine, chosen, observed, names)
     found += resources.findings(machine) + [kernel.interpreter(machine)]

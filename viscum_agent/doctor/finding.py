@@ -33,6 +33,11 @@ def unread(identity, why, means=""):
     return note(identity, "could not be looked at: " + why, means)
 
 
+def configure(changes):
+    """The commands that change Viscum's configuration, each change in the words of `uci`."""
+    return "\n".join(["uci " + change for change in changes] + ["uci commit viscum && reload_config"])
+
+
 def trouble(findings):
     """Whether there is something to mend."""
     return any(finding.severity in (ERROR, WARNING) for finding in findings)

@@ -1,7 +1,7 @@
 """Findings about the running kernel: what it has, and which service needs what it has not."""
 
-from .finding import error, note, ok, unread, warning
-from .target import names, needs_nat
+from .finding import configure, error, note, ok, unread, warning
+from .target import by_bpf, names, needs_nat
 
 # A feature, what it is called there, and OpenWrt's package for it (netsupport.mk, netfilter.mk of openwrt/openwrt); ""
 # for what no package brings.
@@ -18,7 +18,7 @@ FEATURES = (
 )
 
 NEWER = "take OpenWrt 24.10 or newer (kernel 6.6), built with CONFIG_KERNEL_BPF_SYSCALL (it is by default)"
-OLDER = "; on an older one install kmod-sched-bpf"
+CLS_BPF = "kmod-sched-bpf"
 
 
 def install(machine, package):
@@ -62,7 +62,10 @@ def _veth(machine):
 def _missing(machine, targets, settings, feature, what, package):
     features = machine.features
     identity, found = "kernel-" + feature, "has no " + what
-    mend = install(machine, package) if package else NEWER + (OLDER if feature == "bpf" else "")
+    if feature == "bpf" and machine.lacks:
+        found += ": lacks " + machine.lacks
+        package = CLS_BPF if CLS_BPF in machine.lacks else ""
+    mend = install(machine, package) if package else NEWER
     if not features.bpf and (feature == "mirred" or feature == "u32" and not features.flower):
         return error(identity, found, "no service can run: nothing can be redirected", (), mend)
     touched = names([target for target in targets if _needs(target, feature, settings, features)])
@@ -93,7 +96,7 @@ def _needs(target, feature, settings, features):
         return datapath == feature
     if feature == "mirred":
         return datapath in ("u32", "flower")
-    if datapath == "bpf" or datapath == "auto" and features.bpf:
+    if by_bpf(target, settings, features):
         return feature == "nat" and needs_nat(target)  # bpf looks at nobody's MAC
     if feature == "skbmod":
         return service.rewrite in ("dst", "both")
@@ -107,7 +110,7 @@ def back_end(machine, settings):
     if settings.netlink != "pyroute2" or machine.library:
         return []
     means = "the agent does not start; 'native' needs nothing"
-    mend = "uci set viscum.globals.netlink='native' && uci commit viscum"
+    mend = configure(["set viscum.@globals[0].netlink='native'"])
     if machine.interpreter == "micropython":
         return [error("netlink", "option netlink 'pyroute2' under MicroPython", means, (), mend)]
     found = "option netlink 'pyroute2', and there is no pyroute2"

@@ -13,18 +13,20 @@ from ..errors import ConfigError, UnsupportedError
 from ..kernel import ethtool, netns, probe, ruleset
 from ..objects import device_name
 
-# `unread` maps the name of a field to why it is None. `features` are facts.Features, `veth` whether there are veth
-# pairs. `files` maps a path to its mode (None: not there), `accounts` maps (user, group) to what is wrong with them, ""
-# for nothing. `firewall` are the options of firewall's defaults section ({}: no such file), `ruleset` a kernel
-# ruleset.Ruleset, `tables` the legacy iptables' tables, `includes` maps our three files to whether they are there.
-# `wed` maps a driver to whether WED is on, `running` holds those of NEIGHBOURS that run, `gro_list` the devices with
-# rx-gro-list, `ports` maps a device to those below it. `sqm` and `qosify` are the devices and interfaces that they are
-# configured for. `sysctls` maps keys to text. `memory` is (all, available) and `disks` maps a path to (all, free), in
-# bytes. `manager` is the package manager, "opkg", "apk" or "". `library` is whether pyroute2 could be imported.
+# `unread` maps the name of a field to why it is None. `features` are facts.Features, `lacks` is what eBPF lacks, ""
+# for nothing, `veth` whether there are veth pairs. `files` maps a path to its mode (None: not there), `accounts` maps
+# (user, group) to what is wrong with them, "" for nothing. `firewall` are the options of firewall's defaults section
+# ({}: no such file), `ruleset` a kernel ruleset.Ruleset, `tables` the legacy iptables' tables, `includes` maps our
+# three files to whether they are there. `wed` maps a driver to whether WED is on, `running` holds those of NEIGHBOURS
+# that run, `gro_list` the devices with rx-gro-list, `ports` maps a device to those below it. `sqm` and `qosify` are
+# the devices and interfaces that they are configured for. `sysctls` maps keys to text. `memory` is (all, available)
+# and `disks` maps a path to (all, free), in bytes. `manager` is the package manager, "opkg", "apk" or "". `library` is
+# whether pyroute2 could be imported.
 FIELDS = (
     "unread",
     "root",
     "features",
+    "lacks",
     "veth",
     "files",
     "accounts",
@@ -81,10 +83,12 @@ def gather(targets, dump, confdir, root=""):
     look = _Look()
     at = look.at
     programs = [target.service.program for target in targets]
+    features, lacks = at("features", probe.ask) or (None, "")
     return Machine(
         look.unread,
         compat.geteuid() == 0,
-        at("features", probe.features),
+        features,
+        lacks,
         at("veth", probe.veth),
         _files(targets),
         {(program.user, program.group or ""): _account(program) for program in programs},

@@ -30,7 +30,7 @@ def _sqm(machine, device, touched, observed):
     if observed.hooks.get(device) == "clsact":
         found = "SQM is configured for %s, whose ingress hook is a clsact" % device
         means = "SQM can't shape what comes in there (it needs a plain ingress qdisc) until it starts before Viscum"
-        mend = "viscum down && /etc/init.d/sqm restart && viscum up   # with an agent: viscum stop, viscum start"
+        mend = "/etc/init.d/viscum stop && /etc/init.d/sqm restart && /etc/init.d/viscum start"
         return [warning("sqm", found, means, touched, mend)]
     found = "SQM shapes %s" % device
     means = UNSHAPED + "; a restart of SQM takes the redirect away, which the agent puts back"

@@ -98,5 +98,5 @@ def _gro(machine, targets):
         "packets come in tied together and are taken apart again in the service's namespace: correct, but slower; it "
         "is OpenWrt's default, and on again after a restart"
     )
-    mend = "\n".join(["ethtool -K %s rx-gro-list off" % device for device in machine.gro_list])
+    mend = "\n".join(["ethtool -K %s rx-gro-list off   # package ethtool" % device for device in machine.gro_list])
     return [note("rx-gro-list", "on: " + ", ".join(machine.gro_list), means, names(targets), mend)]

@@ -1,6 +1,6 @@
 """Findings about the programs of the services: whether they are there, may run, and have their account."""
 
-from .finding import error, ok
+from .finding import configure, error, ok
 from .target import names
 
 _TYPE, _REGULAR, _DIRECTORY, _EXECUTE = 0o170000, 0o100000, 0o040000, 0o111  # inode(7)
@@ -58,5 +58,5 @@ def _account_of(program):
 
 def _account(account, why, targets):
     touched = names([each for each in targets if _account_of(each.service.program) == account])
-    mend = "uci set viscum.%s.%s='nobody' && uci commit viscum" % (touched[0], why.split(":")[0])
-    return error("account", why, "does not start", touched, mend)
+    change = "set viscum.%s.user='nobody'" if why.startswith("user") else "delete viscum.%s.group"
+    return error("account", why, "does not start", touched, configure([change % name for name in touched]))

@@ -2,10 +2,10 @@
 
 from .. import uci
 from ..objects import device_name
-from .finding import error, note, ok, unread, warning
+from .finding import configure, error, note, ok, unread, warning
 from .kernel import install
 from .machine import INCLUDES
-from .target import has_family, names
+from .target import has_family, names, routed
 
 # Where each of our includes ends up: at which hook of netfilter, and what is lost without it.
 _PLACES = {
@@ -16,11 +16,13 @@ _PLACES = {
 RELOAD = "/etc/init.d/firewall reload"
 
 
-def findings(machine, targets):
-    return _forwarding(machine, targets) + _rp_filter(machine, targets) + _firewall(machine) + _devices(targets)
+def findings(machine, targets, settings):
+    found = _forwarding(machine, targets) + _rp_filter(machine, targets)
+    return found + _firewall(machine, targets, settings) + _devices(targets)
 
 
 def _forwarding(machine, targets):
+    """Also with eBPF: bpf_fib_lookup knows no way to a client where forwarding is off."""
     found = []
     ipv4 = [target for target in targets if has_family(target, 4)]
     ipv6 = [target for target in targets if has_family(target, 6)]
@@ -58,7 +60,10 @@ def _value(machine, pattern, target):
 
 
 def _rp_filter(machine, targets):
-    """The kernel takes the larger of conf/all and conf/DEV (ip-sysctl.rst): 1 is strict, 2 loose."""
+    """The kernel takes the larger of conf/all and conf/DEV (ip-sysctl.rst): 1 is strict, 2 loose.
+
+    Also with eBPF: the ARP requests by which the service finds the router have the cloud's address, too.
+    """
     everywhere = _number(machine, "net/ipv4/conf/all/rp_filter")
     if everywhere is None:
         return [unread("rp-filter", "there is no net.ipv4.conf.all.rp_filter")]
@@ -77,7 +82,7 @@ def _rp_filter(machine, targets):
     return [ok("rp-filter", "off on the way of the replies")]
 
 
-def _firewall(machine):
+def _firewall(machine, targets, settings):
     if machine.ruleset is None:
         return [unread("firewall", machine.unread["ruleset"], "whether replies pass it is not known")]
     fw4 = any(chain.table == "fw4" for chain in machine.ruleset.chains)
@@ -93,27 +98,32 @@ def _firewall(machine):
     missing = [hook for hook in ("prerouting", "forward", "input") if not machine.ruleset.ours.get(hook)]
     if not missing:
         return found + [ok("firewall", "has the rules of Viscum, in table " + ", ".join(filters))]
-    for hook in missing:
-        found.append(_lacks(machine, hook, fw4, filters))
-    return found
+    touched = {"input": names([target for target in targets if has_family(target, 6)])}
+    for hook in ("prerouting", "forward"):
+        touched[hook] = names([target for target in targets if routed(target, settings, machine.features)])
+    lacks = [_lacks(machine, hook, fw4, filters, touched[hook]) for hook in missing if touched[hook]]
+    if not lacks:
+        means = "firewall4 is made to read them when the first service is enabled"
+        lacks.append(note("firewall", "has not all rules of Viscum, and no enabled service needs the others", means))
+    return found + lacks
 
 
-def _lacks(machine, hook, fw4, filters):
+def _lacks(machine, hook, fw4, filters, touched):
     name, severity, means = _PLACES[hook]
     if not fw4:
         text = "table %s has no rules of Viscum at the hook %s" % (", ".join(filters), hook)
         if all(chain.accepts for chain in machine.ruleset.chains if chain.hook == "forward"):
-            return note("firewall", text, "harmless as long as it lets everything pass")
+            return note("firewall", text, "harmless as long as it lets everything pass", touched)
         mend = "put the rules of %s there (docs/operations.md)" % name
-        return warning("firewall", text, "if it does not let them pass, " + means, (), mend)
+        return warning("firewall", text, "if it does not let them pass, " + means, touched, mend)
     text = "firewall4 has not the rules of %s" % name
     if not machine.includes[name]:
         package = "viscum-micro" if machine.interpreter == "micropython" else "viscum"
-        return severity("firewall", text + ", which is not there", means, (), _again(machine, package))
+        return severity("firewall", text + ", which is not there", means, touched, _again(machine, package))
     if uci.as_bool((machine.firewall or {}).get("auto_includes", "1")) is False:
         mend = "uci set firewall.@defaults[0].auto_includes='1' && uci commit firewall && " + RELOAD
-        return severity("firewall", text + ": option auto_includes '0'", means, (), mend)
-    return severity("firewall", text + ": it was loaded before Viscum was installed", means, (), RELOAD)
+        return severity("firewall", text + ": option auto_includes '0'", means, touched, mend)
+    return severity("firewall", text + ": it was loaded before Viscum was installed", means, touched, RELOAD)
 
 
 def _again(machine, package):
@@ -133,8 +143,16 @@ def _devices(targets):
         text = "%s has no Ethernet header (PPPoE, WireGuard, modem with raw IP)" % name
         if stuck:
             means = "nothing can be redirected there: take the device that clients come in by"
-            mend = "\n".join(["viscum check", "uci set viscum.%s.interface='lan'" % stuck[0].service.name])
-            found.append(error("l3-device", text, means, names(stuck), mend))
+            found.append(error("l3-device", text, means, names(stuck), configure(_to_lan(stuck))))
         elif touched:
             found.append(note("l3-device", text, "traffic from there is not redirected", names(touched)))
     return found
+
+
+def _to_lan(stuck):
+    """The changes that have services take their traffic from the LAN and from nowhere else."""
+    changes = []
+    for name in names(stuck):
+        changes += ["-q delete viscum.%s.%s" % (name, option) for option in ("device", "interface")]
+        changes.append("add_list viscum.%s.interface='lan'" % name)
+    return changes

@@ -35,5 +35,16 @@ def has_family(target, family):
     return any(match.family == family for match in target.service.matches)
 
 
+def by_bpf(target, settings, features):
+    """Whether the datapath is `bpf`; without features nobody knows what `auto` will be."""
+    datapath = target.service.datapath or settings.datapath
+    return datapath == "bpf" or datapath == "auto" and bool(features and features.bpf)
+
+
+def routed(target, settings, features):
+    """Whether the firewall sees the replies: those of eBPF go past it, but not to clients at the port of a bridge."""
+    return not by_bpf(target, settings, features) or any(device.bridged for device in target.devices)
+
+
 def needs_nat(target):
     return bool(nat_rules(target.service, target.service.matches))

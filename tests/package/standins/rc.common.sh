@@ -112,19 +112,26 @@ numbers() {
 }
 
 # The configuration, as the tests' parser has read it: /tmp/config has a line `section TYPE NAME` or `value NAME OPTION
-# WORD` for each thing; no file is a configuration that can't be read.
+# WORD` for each thing; no file is a configuration that can't be read. Like libuci: a package by its name is with what
+# `uci set` has staged (/tmp/staged, where there is any), a file by its path without.
 config_load() {
-	[ -f "/tmp/config" ]
+	config=/tmp/config
+	case $1 in
+	viscum) [ ! -f /tmp/staged ] || config=/tmp/staged ;;
+	/etc/config/viscum) ;;
+	*) return 1 ;;
+	esac
+	[ -f "$config" ]
 }
 
 config_foreach() {
 	while read -r kind type name _; do
 		[ "$kind $type" != "section $2" ] || "$1" "$name"
-	done </tmp/config
+	done <"$config"
 }
 
 config_get_bool() {
-	word=$(sed -n "s/^value $2 $3 //p" /tmp/config)
+	word=$(sed -n "s/^value $2 $3 //p" "$config")
 	case $word in
 	1 | on | true | yes | enabled) eval "$1=1" ;;
 	0 | off | false | no | disabled) eval "$1=0" ;;

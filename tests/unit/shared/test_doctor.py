@@ -45,6 +45,7 @@ HEALTHY = {
     "unread": {},
     "root": True,
     "features": EVERYTHING,
+    "lacks": "",
     "veth": True,
     "files": {"/usr/bin/echo": 0o100755, "/": 0o040755},
     "accounts": {("nobody", ""): ""},
@@ -131,6 +132,10 @@ CASES = [
      [("kernel-nat", "error", "echo", "kmod-nft-nat", "")]),
     ("no eBPF", {"features": features("bpf")}, {}, None,
      [("kernel-bpf", "note", "", "24.10", "takes flower or u32")]),
+    ("no eBPF, for want of a module", {"features": features("bpf"), "lacks": "tcx and cls_bpf (kmod-sched-bpf)"}, {},
+     None, [("kernel-bpf", "note", "", "opkg update && opkg install kmod-sched-bpf", "hook: lacks tcx and cls_bpf")]),
+    ("no eBPF, for want of a file system", {"features": features("bpf"), "lacks": "a BPF file system (/x)"}, {},
+     None, [("kernel-bpf", "note", "", "24.10", "hook: lacks a BPF file system")]),
     ("no eBPF, and it is asked for", {"features": features("bpf")}, {"datapath": "bpf"}, None,
      [("kernel-bpf", "error", "echo", "24.10", "is skipped")]),
     ("no act_mirred, bpf needs none", {"features": features("mirred")}, {}, None,
@@ -160,7 +165,10 @@ CASES = [
      [("workdir", "error", "echo", "mkdir -p /data", "")]),
     ("no such account", {"accounts": {("ghost", ""): "user: there is no account 'ghost' in /etc/passwd"}},
      {"user": "ghost"}, None,
-     [("account", "error", "echo", "viscum.echo.user='nobody'", "ghost")]),
+     [("account", "error", "echo", "uci set viscum.echo.user='nobody'\nuci commit viscum && reload_config", "ghost")]),
+    ("no such group", {"accounts": {("nobody", "ghost"): "group: there is no group 'ghost' in /etc/group"}},
+     {"group": "ghost"}, None,
+     [("account", "error", "echo", "uci delete viscum.echo.group\nuci commit viscum && reload_config", "ghost")]),
     # Forwarding and rp_filter
     ("IPv4 is not forwarded", {"sysctls": sysctls(net__ipv4__ip_forward="0")}, {}, None,
      [("ip-forward", "note", "echo", "net.ipv4.ip_forward=1", "in a bypass")]),
@@ -186,29 +194,42 @@ CASES = [
      {"sysctls": sysctls(net__ipv4__conf__all__rp_filter="1", net__ipv4__conf__vsc_echo__rp_filter=None)}, {}, None,
      [("rp-filter", "note", "echo", "", "strict everywhere")]),
     # The firewall
-    ("the firewall was loaded before the package came", {"ruleset": rules(flow=False, prerouting=0, forward=0)}, {},
-     None, [("firewall", "error", "", "/etc/init.d/firewall reload", "it was loaded before"),
-            ("firewall", "error", "", "/etc/init.d/firewall reload", INCLUDES[1])]),
-    ("auto_includes is off", {"ruleset": rules(flow=False, forward=0), "firewall": {"auto_includes": "0"}}, {}, None,
-     [("firewall", "error", "", "auto_includes='1'", "auto_includes '0'")]),
+    ("the firewall was loaded before the package came", {"ruleset": rules(flow=False, prerouting=0, forward=0)},
+     {"datapath": "u32"}, None,
+     [("firewall", "error", "echo", "/etc/init.d/firewall reload", "it was loaded before"),
+      ("firewall", "error", "echo", "/etc/init.d/firewall reload", INCLUDES[1])]),
+    ("likewise, but replies of eBPF go past the firewall", {"ruleset": rules(flow=False, prerouting=0, forward=0)},
+     {"datapath": "bpf"}, None, [("firewall", "note", "", "", "no enabled service needs")]),
+    ("likewise, auto is bpf", {"ruleset": rules(flow=False, prerouting=0, forward=0)}, {}, None,
+     [("firewall", "note", "", "", "no enabled service needs")]),
+    ("likewise, auto is u32", {"ruleset": rules(flow=False, forward=0), "features": features("bpf", "flower")}, {},
+     None, [("firewall", "error", "echo", "firewall reload", INCLUDES[1]), ("kernel-bpf", "note", "", "24.10", ""),
+      ("kernel-flower", "note", "", "kmod-sched-flower", "")]),
+    ("likewise, but not to clients at the port of a bridge", {"ruleset": rules(flow=False, forward=0)},
+     {"interface": None, "device": ["phy0-ap0"]}, None,
+     [("firewall", "error", "echo", "firewall reload", INCLUDES[1]), ("neighbours", "ok", "", "", "")]),
+    ("auto_includes is off", {"ruleset": rules(flow=False, forward=0), "firewall": {"auto_includes": "0"}},
+     {"datapath": "u32"}, None, [("firewall", "error", "echo", "auto_includes='1'", "auto_includes '0'")]),
     ("auto_includes is off, and the rules are in by hand", {"firewall": {"auto_includes": "0"}}, {}, None, []),
     ("an include is gone", {"ruleset": rules(flow=False, forward=0),
-                            "includes": {name: name != INCLUDES[1] for name in INCLUDES}}, {}, None,
-     [("firewall", "error", "", "--force-reinstall viscum ", "which is not there")]),
+                            "includes": {name: name != INCLUDES[1] for name in INCLUDES}}, {"datapath": "u32"}, None,
+     [("firewall", "error", "echo", "--force-reinstall viscum ", "which is not there")]),
     ("an include is gone, MicroPython and 25.12",
      {"ruleset": rules(flow=False, forward=0), "includes": {name: name != INCLUDES[1] for name in INCLUDES},
-      "manager": "apk", "interpreter": "micropython", "version": (1, 23)}, {}, None,
-     [("firewall", "error", "", "apk fix viscum-micro", ""), ("interpreter", "ok", "", "", "MicroPython 1.23")]),
-    ("only the include for IPv6 neighbours is not loaded", {"ruleset": rules(flow=False, input=0)}, {}, None,
-     [("firewall", "warning", "", "firewall reload", "IPv6")]),
+      "manager": "apk", "interpreter": "micropython", "version": (1, 23)}, {"datapath": "flower"}, None,
+     [("firewall", "error", "echo", "apk fix viscum-micro", ""), ("interpreter", "ok", "", "", "MicroPython 1.23")]),
+    ("only the include for IPv6 neighbours is not loaded", {"ruleset": rules(flow=False, input=0)},
+     {"dest_ip": ["2001:db8::1"]}, None, [("firewall", "warning", "echo", "firewall reload", "IPv6")]),
+    ("likewise, and nobody takes over IPv6", {"ruleset": rules(flow=False, input=0)}, {"datapath": "u32"}, None,
+     [("firewall", "note", "", "", "no enabled service needs")]),
     ("no firewall at all", {"ruleset": Ruleset([], [], {})}, {}, None,
      [("firewall", "ok", "", "", "none is loaded")]),
     ("somebody else's firewall that lets everything pass",
-     {"ruleset": Ruleset([Chain("ip", "docker", "fwd", "forward", True)], [], {})}, {}, None,
-     [("firewall", "note", "", "", "docker")] * 3),
+     {"ruleset": Ruleset([Chain("ip", "docker", "fwd", "forward", True)], [], {})}, {"datapath": "u32"}, None,
+     [("firewall", "note", "echo", "", "docker")] * 2),
     ("somebody else's firewall that drops",
-     {"ruleset": Ruleset([Chain("ip", "mine", "fwd", "forward", False)], [], {})}, {}, None,
-     [("firewall", "warning", "", "put the rules of", "mine")] * 3),
+     {"ruleset": Ruleset([Chain("ip", "mine", "fwd", "forward", False)], [], {})}, {"datapath": "u32"}, None,
+     [("firewall", "warning", "echo", "put the rules of", "mine")] * 2),
     ("legacy iptables", {"ruleset": Ruleset([], [], {}), "tables": ["nat", "filter"]}, {}, None,
      [("firewall", "note", "", "", "legacy iptables")]),
     ("the firewall can't be read", unread("ruleset"), {}, None,
@@ -216,7 +237,10 @@ CASES = [
       ("flow-offloading", "note", "", "", "the flow tables could not be looked at: the reason")]),
     # Devices
     ("PPPoE", {}, {"interface": ["wan"]}, None,
-     [("l3-device", "error", "echo", "interface='lan'", "pppoe-wan")]),
+     [("l3-device", "error", "echo",
+       "delete viscum.echo.interface\nuci add_list viscum.echo.interface='lan'\nuci commit", "pppoe-wan")]),
+    ("PPPoE by its device", {}, {"interface": None, "device": ["pppoe-wan"]}, None,
+     [("l3-device", "error", "echo", "uci -q delete viscum.echo.device\n", "pppoe-wan")]),
     ("PPPoE beside the LAN", {}, {"interface": ["lan", "wan"]}, None,
      [("l3-device", "note", "echo", "", "pppoe-wan")]),
     # What goes past Viscum
@@ -249,14 +273,15 @@ CASES = [
      {"interface": None, "device": ["phy0-ap0"]}, None,
      [("bridger", "warning", "echo", "blacklist='phy0-ap0'", ""), ("neighbours", "ok", "", "", "phy0-ap0")]),
     ("rx-gro-list", {"gro_list": ["eth1"]}, {}, None,
-     [("rx-gro-list", "note", "echo", "ethtool -K eth1 rx-gro-list off", "")]),
+     [("rx-gro-list", "note", "echo", "ethtool -K eth1 rx-gro-list off   # package ethtool", "")]),
     ("rx-gro-list can't be read", unread("gro_list"), {}, None,
      [("rx-gro-list", "note", "", "", "could not be looked at")]),
     # Neighbours
     ("SQM shares the hook", {"sqm": ["br-lan"]}, {}, hook("br-lan", "ingress", prios=[10]),
      [("sqm", "note", "echo", "", "not shaped"), ("ingress", "note", "echo", "", "prio 10")]),
     ("SQM is kept out by our clsact", {"sqm": ["br-lan"]}, {}, hook("br-lan", "clsact", ours=True),
-     [("sqm", "warning", "echo", "/etc/init.d/sqm restart", "clsact")]),
+     [("sqm", "warning", "echo",
+       "/etc/init.d/viscum stop && /etc/init.d/sqm restart && /etc/init.d/viscum start", "clsact")]),
     ("SQM on another device", {"sqm": ["eth1"]}, {}, None, []),
     ("SQM's configuration can't be read", unread("sqm"), {}, None, [("sqm", "note", "", "", "the reason")]),
     ("qosify by its interface", {"qosify": ["lan"], "running": ["qosify"]}, {}, None,
@@ -275,7 +300,8 @@ CASES = [
     ("little memory left, enough for MicroPython",
      {"memory": (256 * MB, 12 * MB), "interpreter": "micropython", "version": (1, 23)}, {}, None,
      [("memory", "ok", "", "", "12 MB"), ("interpreter", "ok", "", "", "")]),
-    ("a small router", {"memory": (60 * MB, 30 * MB)}, {}, None, [("memory", "note", "", "", "viscum-micro")]),
+    ("a small router", {"memory": (60 * MB, 30 * MB)}, {}, None,
+     [("memory", "note", "", "", "viscum-micro does the same in a third")]),
     ("memory can't be read", unread("memory"), {}, None, [("memory", "note", "", "", "the reason")]),
     ("flash is full", {"disks": {"/overlay": (16 * MB, 0)}}, {}, None,
      [("flash", "warning", "", "du -ax /overlay", "0 kB")]),
@@ -379,9 +405,36 @@ def test_of_two_services_only_the_one_that_is_touched_is_named():
     ]
 
 
+def test_a_command_mends_it_for_every_service_that_is_touched():
+    options = {"user": "ghost", "interface": ["wan"]}
+    accounts = {("ghost", ""): "user: there is no account 'ghost' in /etc/passwd"}
+    read = configuration(options)
+    other = model.Service("other", *list(read.services[0])[1:])
+    both = model.Configuration(read.settings, [read.services[0], other], [], [])
+    chosen = target.targets(both, facts())
+    said = doctor.judge(machine({"accounts": accounts}), chosen, both.settings, Observed(), NAMES, [])
+    mends = {each.id: each.mend.split("\n") for each in said if each.severity == "error"}
+    assert mends["account"] == [
+        "uci set viscum.echo.user='nobody'",
+        "uci set viscum.other.user='nobody'",
+        "uci commit viscum && reload_config",
+    ]
+    for name in ("echo", "other"):
+        assert "uci add_list viscum.%s.interface='lan'" % name in mends["l3-device"]
+
+
 def test_without_an_enabled_service_that_is_said():
     said = [each for each in findings({}, {"enabled": "0"}) if each.id == "configuration"]
     assert [(each.severity, each.found) for each in said] == [("note", "no service is enabled")]
+
+
+def test_after_an_installation_there_is_nothing_to_mend():
+    """The firewall's includes are there, and firewall4 has not read them yet: no service is enabled."""
+    for ours in ({}, {"input": 1}):
+        for chains in (FW4, [Chain("ip", "mine", "fwd", "forward", False)]):
+            said = findings({"ruleset": Ruleset(chains, [], ours)}, {"enabled": "0"})
+            assert not finding.trouble(said), said
+            assert [each.severity for each in said if each.id == "firewall"] == ["note"]
 
 
 def test_a_service_that_is_not_enabled_has_no_findings():
@@ -429,6 +482,7 @@ def test_json_has_every_field():
 def test_pyroute2_that_is_not_there_is_an_error():
     said = [each for each in findings(settings=[("netlink", "pyroute2")]) if each.id == "netlink"][0]
     assert said.severity == "error" and "opkg install python3-pyroute2" in said.mend
+    assert said.mend.startswith("uci set viscum.@globals[0].netlink='native'\nuci commit viscum && reload_config\n")
     assert not [
         each for each in findings({"library": True}, settings=[("netlink", "pyroute2")]) if each.id == "netlink"
     ]

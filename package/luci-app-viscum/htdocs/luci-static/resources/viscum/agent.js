@@ -19,7 +19,7 @@ function declare(method, params) {
 }
 
 const calls = {
-	status: declare('status', [ 'after' ]),
+	status: declare('status', [ 'after', 'since' ]),
 	plan: declare('plan', [ 'from' ]),
 	check: declare('check', [ 'sections', 'from' ]),
 	logs: declare('logs', [ 'name' ]),
@@ -87,12 +87,28 @@ function pages(askOne, collect, left) {
 }
 
 return baseclass.extend({
-	/* { version, services: { NAME: row } } */
-	status: function() {
-		const services = {};
+	known: {},
 
-		return pages((after) => ask('status', after), (answer) => Object.assign(services, answer.services), MOST_PAGES)
-			.then((answer) => ({ version: answer.version, services: services }));
+	/* { version, services: { NAME: row } }. Of a service that is as it was in the answer before, the agent tells only what
+	 * moves: that is most of what a poll costs it. */
+	status: function() {
+		const services = {}, since = this.since;
+		let now;
+
+		return pages((after) => ask('status', after, since), (answer) => {
+			now = now || answer.now;
+			for (const name in answer.services)
+				services[name] = Object.assign({}, this.known[name], answer.services[name]);
+		}, MOST_PAGES).then((answer) => {
+			this.known = services;
+			this.since = now;
+			/* It was away and came back as it was. */
+			if (since != null && Object.values(services).some((row) => row.state == null)) {
+				this.since = undefined;
+				return this.status();
+			}
+			return { version: answer.version, services: services };
+		});
 	},
 
 	/* What to say while an answer is long in coming. */

@@ -153,6 +153,11 @@ function freeName(name) {
 	return '%s_%d'.format(stem, number);
 }
 
+/* A mistake in the form. */
+function complain(error) {
+	ui.addNotification(null, E('p', {}, [ error.message ]), 'danger');
+}
+
 const ServiceSection = form.GridSection.extend({
 	handleAdd: function(ev, name) {
 		if (name != null && name.length > options.longestName) {
@@ -164,28 +169,18 @@ const ServiceSection = form.GridSection.extend({
 		return this.super('handleAdd', [ ev, name ]);
 	},
 
-	renderRowActions: function(section) {
-		const cell = this.super('renderRowActions', [ section ]);
+	/* The copy is disabled: two services can't take over the same traffic. LuCI's own handler gives it no name. */
+	handleClone: function(section) {
+		return this.map.parse().then(() => {
+			const copy = uci.add('viscum', 'service', freeName(section));
+			const values = uci.get('viscum', section);
 
-		(cell.lastElementChild || cell).append(' ', E('button', {
-			'class': 'btn cbi-button cbi-button-neutral viscum-clone',
-			'title': _('Add a copy of this service, disabled'),
-			'click': ui.createHandlerFn(this, 'handleCopy', section),
-			'disabled': this.map.readonly || null
-		}, [ _('Clone') ]));
-		return cell;
-	},
-
-	/* The copy is disabled: two services can't take over the same traffic. */
-	handleCopy: function(section) {
-		const values = uci.get('viscum', section);
-		const copy = uci.add('viscum', 'service', freeName(section));
-
-		for (const name in values)
-			if (!name.startsWith('.'))
-				uci.set('viscum', copy, name, values[name]);
-		uci.set('viscum', copy, 'enabled', '0');
-		return this.map.save(null, true);
+			for (const name in values)
+				if (!name.startsWith('.'))
+					uci.set('viscum', copy, name, values[name]);
+			uci.set('viscum', copy, 'enabled', '0');
+			return this.map.save(null, true);
+		}).catch(complain);
 	}
 });
 
@@ -282,6 +277,7 @@ return view.extend({
 		const section = map.section(ServiceSection, 'service', _('Services'));
 
 		section.addremove = true;
+		section.cloneable = true;
 		section.anonymous = false;
 		section.nodescriptions = true;
 		section.modaltitle = (name) => _('Service') + ': ' + name;
@@ -314,15 +310,15 @@ return view.extend({
 		return E('p', {}, [ E('button', {
 			'class': 'btn cbi-button cbi-button-neutral viscum-preview',
 			'click': ui.createHandlerFn(this, function() {
-				return this.map.parse().then(() => showPlan(), function(error) {
-					ui.addNotification(null, E('p', {}, [ error.message ]), 'danger');
-				});
+				return this.map.parse().then(() => showPlan(), complain);
 			})
 		}, [ _('Show plan') ]) ]);
 	},
 
-	/* The agent says what would happen before it does. */
+	/* The agent says what would happen before anything is saved. What can't be saved LuCI itself says. */
 	handleSaveApply: function(ev, mode) {
-		return this.handleSave(ev).then(() => showPlan(() => ui.changes.apply(mode == '0')));
+		const apply = () => this.handleSave(ev).then(() => ui.changes.apply(mode == '0'), () => null);
+
+		return this.map.parse().then(() => showPlan(apply), complain);
 	}
 });

@@ -146,6 +146,9 @@ Row.prototype = {
 				return act().then(() => this.page.settle(this.name)).catch((error) => {
 					ui.addNotification(null, E('p', {}, [ '%s: %s: %s'.format(this.name, title, error.message) ]),
 						'danger');
+				}).then(() => {
+					/* Behind LuCI, which takes the spinner away and enables the button. */
+					window.setTimeout(() => this.offer(this.data));
 				});
 			})
 		}, [ title ]);
@@ -167,9 +170,10 @@ Row.prototype = {
 		set('devices', listed(data, 'from'));
 		set('datapath', data.datapath || '-');
 		set('uptime', data.pid ? duration(data.uptime) : '-');
-		set('restarts', data.restarts ? _('%d restarts').format(data.restarts) : '');
+		set('restarts', data.restarts
+			? N_(data.restarts, '%d restart', '%d restarts').format(data.restarts) : '');
 		set('bytes', volume(data.bytes));
-		set('packets', _('%d packets').format(data.packets));
+		set('packets', N_(data.packets, '%d packet', '%d packets').format(data.packets));
 		set('connections', data.connections);
 		set('rate', chart.rate(this.curve.add(data.bytes, now)));
 		this.offer(data);
@@ -296,8 +300,9 @@ return view.extend({
 			return;
 		this.table.classList.toggle('viscum-stale', error != null);
 		this.trouble.style.display = error ? '' : 'none';
-		if (error == null || this.trouble.textContent === error.message)
+		if (error == null || this.said === error.message)
 			return;
+		this.said = error.message;
 		this.trouble.dataset.kind = error.kind;
 		dom.content(this.trouble, [ error.message ]);
 		if (error.kind === 'expired' || error.kind === 'denied')
