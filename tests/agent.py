@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lab import ROOT, wait_for
 
+from viscum_agent.ubus.caller import Caller
+
 TAKES = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
 QUICK = ("option respawn_timeout 1", "option health_interval 1", "option health_timeout 1")
 
@@ -83,6 +85,10 @@ class Served(Agent):
 
     def viscum(self, *words, **options):
         return self.lab.viscum("-s", self.socket, *words, **options)
+
+    def call(self, method, **args):
+        with Caller(self.socket) as caller:
+            return caller.call("viscum", method, args)
 
     def state(self):
         return json.loads(self.viscum("status", "--json").stdout)[0]["state"]

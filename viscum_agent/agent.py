@@ -18,10 +18,12 @@ from .objects import REDIRECTS
 from .observe import observe
 from .plan import Plan, ServicePlan
 from .state import PACKAGE, State
-from .unit import BACKOFF, DISABLED, FAILED, STOPPING, Unit
+from .unit import BACKOFF, BYPASSED, DISABLED, FAILED, STOPPING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 RETRY = 30  # seconds until another look when something could not be done
+
+WITHHELD = (BYPASSED, BACKOFF, FAILED)  # states in which a program has no redirect, whatever was planned
 
 SIGHUP, SIGINT = 1, 2
 
@@ -209,6 +211,17 @@ class Agent:
         # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
         # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
         return ServicePlan(part.service, items, part.shared, part.datapath, part.devices, part.warnings)
+
+    def as_it_stands(self, plan):
+        """A plan less what is withheld on purpose: who was stopped, and the redirects of programs that can't answer."""
+        parts = []
+        for part in plan.services:
+            unit = self.units.get(part.service.name)
+            if unit is None or unit.state not in WITHHELD and not unit.held:
+                parts.append(part)
+            elif not unit.held:
+                parts.append(self._part(part))
+        return Plan(parts, plan.skipped, plan.problems)
 
     def _goes_on(self, unit):
         """Whether a program runs that this agent has not met yet: with its redirect, until a check says otherwise."""

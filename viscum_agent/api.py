@@ -49,7 +49,7 @@ class Bus:
         try:
             from .ubus.broker import Broker
         except ImportError:
-            raise UnsupportedError("-b: this package has no ubus of its own: start ubusd, or install viscum") from None
+            raise UnsupportedError("-b: this package has no ubus of its own: start ubusd, or install viscum")
         broker = Broker(path, READABLE)
         try:
             broker.open()
@@ -57,7 +57,7 @@ class Bus:
             self._agent.say(NOTICE, "%s: goes on with that" % error)
             return None
         except OSError as error:
-            raise ViscumError("can't serve ubus on %s: %s" % (path, compat.strerror(error.errno))) from error
+            raise ViscumError("can't serve ubus on %s: %s" % (path, compat.strerror(error.errno)))
         return broker
 
     def close(self):
@@ -184,7 +184,7 @@ class Bus:
 
     def _plan(self, _method, args, _request):
         state = self._agent.fresh()
-        steps = pending(state.plan, state.observed, state.keep())
+        steps = pending(self._agent.as_it_stands(state.plan), state.observed, state.keep())
         answer = _planned(state.problems(), steps, args)
         state.forget()
         return answer
@@ -196,14 +196,22 @@ class Bus:
         configuration = proposal.read(args.get("sections"), PACKAGE)
         state = self._agent.fresh()
         plan = state.plan_of(configuration)
-        steps = pending(plan, state.observed, configuration.bad + plan.skipped)
+        steps = pending(self._agent.as_it_stands(plan), state.observed, configuration.bad + plan.skipped)
         answer = _planned(configuration.problems + plan.problems, steps, args)
         answer["restarts"] = proposal.restarts(plan, self._agent.units)
         state.forget()
         return answer
 
+    def _enabled(self, args):
+        """As _units, without those that the configuration has disabled. Raises UbusStatus where such a one is named."""
+        found = [unit for unit in self._units(args) if unit.service is None or unit.service.enabled]
+        if "name" in args and not found:
+            text = "'%s' is disabled in the configuration" % args["name"]
+            raise code.UbusStatus(code.INVALID_ARGUMENT, text)
+        return found
+
     def _start(self, _method, args, _request):
-        for unit in self._units(args):
+        for unit in self._enabled(args):
             unit.held = False
             unit.retry()
         self._agent.look_soon("start")
@@ -214,7 +222,7 @@ class Bus:
         self._agent.look_soon("stop")
 
     def _restart(self, _method, args, _request):
-        for unit in self._units(args):
+        for unit in self._enabled(args):
             unit.held = False
             unit.restart("restart")
 
@@ -223,7 +231,7 @@ class Bus:
             self._agent.reload()
         except ViscumError as error:
             number = code.INVALID_ARGUMENT if error.kind == CONFIG else code.UNKNOWN_ERROR
-            raise code.UbusStatus(number, str(error)) from error
+            raise code.UbusStatus(number, str(error))
 
     def _check_devices(self, _method, _args, _request):
         """A nudge from a hotplug script: something about the router's interfaces is different."""

@@ -186,6 +186,7 @@ def _become(service, command, uid, gid, environment):
         compat.setsid()
         compat.umask(0o022)
         _redirect_output()
+        _close_others()
         enter(service.name)
         compat.chdir(service.program.workdir)
         compat.drop_privileges(uid, gid)
@@ -213,6 +214,16 @@ def enter(name):
         pass  # without /sys, as in a container: nothing there to show the wrong network
 
 
+def _close_others():
+    """The agent's own descriptors close on exec; what it was started with itself is nothing for a program either."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                compat.fd_close(int(name))
+            except OSError:
+                pass  # it was that of the list
+
+
 def _redirect_output():
     """stdin from nowhere, stdout and stderr to the system log: a write is a message, no process reads a pipe."""
     null = compat.fd_open("/dev/null", 2)  # O_RDWR
@@ -230,13 +241,13 @@ def _check_files(program, command):
     try:
         mode = os.stat(path)[0]
     except OSError:
-        raise ConfigError("command: there is no program %s: install it or correct the path" % path) from None
+        raise ConfigError("command: there is no program %s: install it or correct the path" % path)
     if mode & 0o170000 != 0o100000 or not mode & 0o111:
         raise ConfigError("command: %s is not an executable file" % path)
     try:
         os.stat(program.workdir)
     except OSError:
-        raise ConfigError("workdir: there is no directory %s" % program.workdir) from None
+        raise ConfigError("workdir: there is no directory %s" % program.workdir)
 
 
 def account(user, group):
@@ -376,7 +387,7 @@ def execute(name, command):
     try:
         enter(name)
     except OSError as error:
-        raise ViscumError("can't enter the namespace of '%s': %s" % (name, compat.strerror(error.errno))) from error
+        raise ViscumError("can't enter the namespace of '%s': %s" % (name, compat.strerror(error.errno)))
     path = find_program(command[0])
     environment = {"PATH": PATH, SERVICE: name}
     for variable in ("TERM", "HOME", "LANG", "PATH"):
@@ -386,7 +397,7 @@ def execute(name, command):
     try:
         compat.execve(path, command, environment)
     except OSError as error:
-        raise ConfigError("%s: %s" % (path, compat.strerror(error.errno))) from error
+        raise ConfigError("%s: %s" % (path, compat.strerror(error.errno)))
 
 
 def find_program(name):

@@ -61,6 +61,29 @@ def test_bypass_stop_start_and_restart(served):
     served.becomes("edge")
 
 
+def test_a_service_that_the_configuration_has_disabled_is_not_started_and_that_is_said(served):
+    served.reload(
+        CONFIG + service("off", "/bin/false", *TAKES[:2], "list dest_port 7001").replace("enabled 1", "enabled 0")
+    )
+    wait_for(lambda: "off" in served.viscum("list").stdout, 5)
+    for command in ("start", "restart"):
+        result = served.viscum(command, "off", check=False)
+        assert (result.returncode, "'off' is disabled in the configuration" in result.stderr) == (1, True)
+        served.viscum(command)
+        states = {row["name"]: row["state"] for row in json.loads(served.viscum("status", "--json").stdout)}
+        assert states["off"] == "disabled"
+
+
+def test_the_agents_plan_has_nothing_that_is_withheld_on_purpose(served):
+    assert served.call("plan")["commands"] == []
+    served.viscum("bypass", "echo")
+    served.becomes("cloud")
+    assert served.call("plan")["commands"] == []
+    served.viscum("stop", "echo")
+    wait_for(lambda: served.state() == "disabled", 10)
+    assert served.call("plan")["commands"] == []
+
+
 def test_reload_takes_a_new_configuration_and_refuses_a_broken_one_in_words(served):
     served.lab.configure(CONFIG.replace("serve edge", "serve other"))
     served.viscum("reload")

@@ -14,6 +14,7 @@ the agent is the Python that both share. A system call that fails raises OSError
     unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
     fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)
     watch_folder(path)                                                                inotify(7), -1 for no such folder
+    isatty()  flush()  forget_output()                                                stdout
     device_ioctl(fd, request, device, data)  has_library(name)                        netdevice(7)
     bpf(command, attribute)  address_of(buffer)                                       bpf(2), with bytearrays
 """

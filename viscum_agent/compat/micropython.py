@@ -491,5 +491,9 @@ def isatty():
     return _c_isatty(1) == 1
 
 
+def forget_output():
+    """Nor is anything left in one."""
+
+
 def flush():
     """Its stdout has no buffer."""
