@@ -262,7 +262,8 @@ class Agent:
                 continue
             if unit.held:
                 continue
-            if name in broken and unit.state not in (BACKOFF, FAILED) and name not in self._kept(state):
+            goes_on = unit.state != DISABLED and name in self._kept(state)
+            if name in broken and unit.state not in (BACKOFF, FAILED) and not goes_on:
                 unit.wait(broken[name])
             if name not in wanted or name in broken:
                 continue

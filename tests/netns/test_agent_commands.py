@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import QUICK, TAKES, Served, private_memory
+from agent import QUICK, TAKES, Guest, Served, private_memory
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
 from viscum_agent import compat, remote, uci
@@ -37,9 +37,13 @@ def served(lab):
 def test_status_list_and_stats(served):
     assert served.state() == "healthy"
     assert served.viscum("list").stdout == "echo\n"
-    before = json.loads(served.viscum("stats", "--json").stdout)["echo"]["packets"]
+    before = json.loads(served.viscum("stats", "--json").stdout)["echo"]
     served.who()
-    assert json.loads(served.viscum("stats", "--json").stdout)["echo"]["packets"] > before
+    after = json.loads(served.viscum("stats", "--json").stdout)["echo"]
+    packets = after["packets"] - before["packets"]
+    assert packets > 3, "a connection, a question, an end"
+    assert after["bytes"] - before["bytes"] >= 40 * packets, "IPv4 and TCP headers"
+    assert (after["drops"], after["overlimits"]) == (0, 0)
 
 
 def test_bypass_stop_start_and_restart(served):
@@ -276,8 +280,10 @@ def test_without_an_agent_the_commands_say_so(lab):
         assert "no agent answers on " in result.stderr and "Traceback" not in result.stderr
 
 
-def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(lab):
-    made = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, "option healthcheck none"))
+@pytest.mark.parametrize("kind", [Served, Guest])
+def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(lab, kind):
+    """Whether it serves ubus itself or is a client there."""
+    made = kind(lab, service("echo", echo_command("edge", 7000), *TAKES, "option healthcheck none"))
     wait_for(lambda: "healthy" in made.log.read_text() and "on ubus" in made.log.read_text(), 10)
     time.sleep(2)  # what its own changes caused
     words = ("timeout", "-s", "INT", "3", "strace", "-qq", "-p", str(made.process.pid))
