@@ -54,7 +54,7 @@ class Bus:
             self._agent.say(NOTICE, "%s: goes on with that" % error)
             return None
         except OSError as error:
-            raise ViscumError("can't serve ubus on %s: %s" % (path, compat.strerror(error.errno))) from error
+            raise ViscumError("can't serve ubus on %s: %s" % (path, compat.strerror(error.errno))) from None
         return broker
 
     def close(self):

@@ -488,3 +488,11 @@ def test_reloads_cost_no_memory(served):
     before = reload(40)
     assert reload(120) - before < 1024, "KiB"
     served.becomes("edge")
+
+
+def test_a_socket_that_can_not_be_served_is_named(lab):
+    lab.configure("config globals 'globals'\n")
+    words = (*lab.agent("viscum_agent.viscumd"), "-c", lab.confdir, "-s", "/proc/ubus.sock", "-b")
+    result = lab.run(lab.router, *words, cwd=ROOT, env=lab.env(), check=False, timeout=10)
+    assert result.returncode == 1
+    assert result.stderr.startswith("viscumd: can't serve ubus on /proc/ubus.sock: "), result.stderr
