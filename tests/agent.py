@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -92,3 +93,22 @@ class Served(Agent):
 
     def state(self):
         return json.loads(self.viscum("status", "--json").stdout)[0]["state"]
+
+
+class Guest(Agent):
+    """An agent on a lab's router, with the broker as a process beside it."""
+
+    def __init__(self, lab, config):
+        self.socket = str(lab.tmp / "ubus.sock")
+        self.broker = None
+        self.start_broker(lab)
+        super().__init__(lab, config)
+
+    def start_broker(self, lab):
+        self.broker = lab.start(lab.router, sys.executable, ROOT / "tests/ubus_peer.py", "broker", self.socket)
+
+    def words(self):
+        return (*super().words(), "-s", self.socket)
+
+    def viscum(self, *words, **options):
+        return self.lab.viscum("-s", self.socket, *words, **options)

@@ -24,8 +24,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from agent import QUICK, TAKES, Agent, private_memory  # noqa: E402
-from lab import CPYTHON, MICROPYTHON, ROOT, Lab, echo_command, isolate, namespaces, pids_in, service, wait_for  # noqa: E402
+from agent import QUICK, TAKES, Guest, private_memory  # noqa: E402
+from lab import CPYTHON, MICROPYTHON, Lab, echo_command, isolate, namespaces, pids_in, service, wait_for  # noqa: E402
 
 SETTINGS = ("option health_fall 2", "option respawn_retry 0", "option term_timeout 1")
 PATIENCE = 30  # seconds for the program to answer again: the back-off of a program and a fall of health are in it
@@ -52,25 +52,6 @@ while True:
 """
 
 
-class Router(Agent):
-    """An agent on a lab's router, with the broker as a process beside it."""
-
-    def __init__(self, lab, config):
-        self.socket = str(lab.tmp / "ubus.sock")
-        self.broker = None
-        self.start_broker(lab)
-        super().__init__(lab, config)
-
-    def start_broker(self, lab):
-        self.broker = lab.start(lab.router, sys.executable, ROOT / "tests/ubus_peer.py", "broker", self.socket)
-
-    def words(self):
-        return (*super().words(), "-s", self.socket)
-
-    def viscum(self, *words, **options):
-        return self.lab.viscum("-s", self.socket, *words, **options)
-
-
 class Chaos:
     """`run` for a while; `report` after it."""
 
@@ -80,7 +61,7 @@ class Chaos:
         self.done = []  # (fault, when it began, when the client had a link again)
         lab.serve_cloud(7000)
         self._variant = 0
-        self.router = Router(lab, self._config())
+        self.router = Guest(lab, self._config())
         self._answers = lab.tmp / "answers"
 
     def _config(self):

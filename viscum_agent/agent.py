@@ -137,13 +137,12 @@ class Agent:
         keep = [name for name in state.keep() if not self.unit(name).held]
         self._known = state.observed
         try:
+            self._withdraw_unwatched([name for name in state.observed.services if name not in wanted])
             stopping = self._stop_unwanted(state, wanted, keep)
-            keep = keep + stopping
-            self._withdraw_unwatched(keep)
         finally:
             self._known = None
         parts = [self._part(wanted[name]) for name in sorted(wanted) if name not in stopping]
-        result = Applier(state.border, None, PACKAGE).run(Plan(parts, [], []), state.dump, keep)
+        result = Applier(state.border, None, PACKAGE).run(Plan(parts, [], []), state.dump, keep + stopping)
         if result.done:
             self.say(INFO, "%s: %s" % (cause, ", ".join(result.done)))
         self._complain(state.problems() + result.problems)
@@ -258,24 +257,22 @@ class Agent:
         return [name for name in self.units if self.units[name].state == STOPPING]
 
     def _withdraw_unwatched(self, names):
-        """A service that stays as it is, or is on its way out, has its redirect only while its program is watched."""
+        """Services that stay as they are, or are to go: a redirect is in only while its program is watched."""
         for name in names:
             unit = self.unit(name)
             if not unit.redirected and self.is_redirected(name):
                 self._remove(lambda observed, name=name: redirects_of(observed.of(name)))
                 sockets.reset(process.pids(name, self.processes()))
-                if unit.state != STOPPING:
-                    self.say(WARNING, "%s: its redirect is out: nobody watches its program" % name)
+                self.say(WARNING, "%s: its redirect is out: nobody watches its program" % name)
 
     def _see_to_programs(self, wanted, stopping, result, state):
         broken = {problem.service: problem.message for problem in state.problems() + result.problems}
         for name in sorted(self.units):
             unit = self.units[name]
-            if name in stopping:
+            if name in stopping or unit.held:
                 continue
-            if unit.held:
-                continue
-            if name in broken and unit.state not in (BACKOFF, FAILED) and name not in self._kept(state):
+            goes_on = unit.state != DISABLED and name in self._kept(state)
+            if name in broken and unit.state not in (BACKOFF, FAILED) and not goes_on:
                 unit.wait(broken[name])
             if name not in wanted or name in broken:
                 continue

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import QUICK, TAKES, Served, private_memory
+from agent import QUICK, TAKES, Guest, Served, private_memory
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
 from viscum_agent import compat, remote, uci
@@ -38,9 +38,13 @@ def served(lab):
 def test_status_list_and_stats(served):
     assert served.state() == "healthy"
     assert served.viscum("list").stdout == "echo\n"
-    before = json.loads(served.viscum("stats", "--json").stdout)["echo"]["packets"]
+    before = json.loads(served.viscum("stats", "--json").stdout)["echo"]
     served.who()
-    assert json.loads(served.viscum("stats", "--json").stdout)["echo"]["packets"] > before
+    after = json.loads(served.viscum("stats", "--json").stdout)["echo"]
+    packets = after["packets"] - before["packets"]
+    assert packets > 3, "a connection, a question, an end"
+    assert after["bytes"] - before["bytes"] >= 40 * packets, "IPv4 and TCP headers"
+    assert (after["drops"], after["overlimits"]) == (0, 0)
 
 
 def test_bypass_stop_start_and_restart(served):
@@ -300,8 +304,10 @@ def test_without_an_agent_the_commands_say_so(lab):
         assert "no agent answers on " in result.stderr and "Traceback" not in result.stderr
 
 
-def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(lab):
-    made = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, "option healthcheck none"))
+@pytest.mark.parametrize("kind", [Served, Guest])
+def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(lab, kind):
+    """Whether it serves ubus itself or is a client there."""
+    made = kind(lab, service("echo", echo_command("edge", 7000), *TAKES, "option healthcheck none"))
     wait_for(lambda: "healthy" in made.log.read_text() and "on ubus" in made.log.read_text(), 10)
     time.sleep(2)  # what its own changes caused
     words = ("timeout", "-s", "INT", "3", "strace", "-qq", "-p", str(made.process.pid))
@@ -511,14 +517,17 @@ def test_reloads_cost_no_memory(served):
 def test_the_doctors_findings_are_kept_for_a_moment(served):
     """Who may only look may ask him, over and over, and while he looks the agent does nothing else."""
     strict = "sysctl", "-qw", RP_FILTER % 1
-    assert not examined(served)["trouble"]
+    assert not served.call("doctor")["trouble"]
     served.lab.run(served.lab.router, *strict)
     asked = time.monotonic()
-    assert not examined(served)["trouble"]
-    wait_for(lambda: examined(served)["trouble"], 10)
+    assert not served.call("doctor")["trouble"]
+    wait_for(lambda: served.call("doctor")["trouble"], 10)
     assert time.monotonic() - asked < 5
 
 
-def examined(served):
-    with Caller(served.socket) as caller:
-        return caller.call("viscum", "doctor", {})
+def test_a_socket_that_can_not_be_served_is_named(lab):
+    lab.configure("config globals 'globals'\n")
+    words = (*lab.agent("viscum_agent.viscumd"), "-c", lab.confdir, "-s", "/proc/ubus.sock", "-b")
+    result = lab.run(lab.router, *words, cwd=ROOT, env=lab.env(), check=False, timeout=10)
+    assert result.returncode == 1
+    assert result.stderr.startswith("viscumd: can't serve ubus on /proc/ubus.sock: "), result.stderr

@@ -62,6 +62,7 @@ def test_a_service_with_a_mistake_goes_on_while_it_is_watched_and_is_out_when_no
     agent.start()
     agent.redirects(5, there=False)
     says(agent, "echo: its redirect is out: nobody watches its program")
+    says(agent, "echo: waiting, '70000' is not a port")
     assert agent.who() == "cloud"
     agent.reload(CONFIG)
     agent.becomes("edge")

@@ -25,6 +25,10 @@ class State:
     def __init__(self, limit=0):
         self.border = self.configuration = self.settings = self
         self.bypass_load = limit
+        self.services = []
+
+    def reload(self):
+        pass
 
     def look(self):
         raise Refused("no")
@@ -72,6 +76,11 @@ def test_a_look_that_fails_is_tried_again():
     made = agent()
     raises(Refused, made.look, "a cause")
     assert timers(made) == 1
+
+
+def test_a_look_that_fails_after_a_signal_is_not_passed_over_in_silence():
+    """Only a mistake in the configuration is: the log has it already."""
+    raises(Refused, agent()._signal, agents.SIGHUP)
 
 
 def test_a_redirect_that_can_not_be_taken_out_now_is_seen_to_in_a_moment():
