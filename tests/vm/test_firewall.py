@@ -1,12 +1,30 @@
-"""Replies through firewall4 with flow offloading, which needs a kernel with flow tables."""
+"""Replies through firewall4 with flow offloading, which needs a kernel with flow tables: those that are routed by means
+of the package's includes, those of eBPF past all that."""
 
 import pytest
+from datapaths import has
 from firewall import connections, start_firewall
-from lab import ROOT, echo_command, service
+from lab import CPYTHON, ROOT, Lab, echo_command, service
 
 TAKES = ("list dest_ip 203.0.113.10", "list dest_ip 2001:db8:cafe::10", "list dest_port 7000")
 ECHO = service("echo", echo_command("edge", 7000), "list device lan0", *TAKES)
 CASES = [("tcp", "203.0.113.10"), ("udp", "203.0.113.10"), ("tcp", "2001:db8:cafe::10"), ("udp", "2001:db8:cafe::10")]
+
+
+@pytest.fixture(params=["u32", "flower", "bpf-tcx"])
+def datapath(request):
+    assert has(request.param), "the guest's kernel has them all"
+    return request.param
+
+
+@pytest.fixture
+def lab(tmp_path, datapath):
+    with Lab(tmp_path, CPYTHON, datapath=datapath) as made:
+        yield made
+
+
+def answers(lab):
+    return [lab.ask(protocol, address, 7000)[0] for protocol, address in CASES]
 
 
 def offloaded(lab):
@@ -20,9 +38,17 @@ def test_clients_of_a_service_are_answered_while_other_connections_are_offloaded
     assert offloaded(lab), "so the rule is at work"
     lab.configure(ECHO)
     lab.viscum("up")
-    assert [lab.ask(protocol, address, 7000)[0] for protocol, address in CASES] == ["edge"] * 4
+    assert answers(lab) == ["edge"] * 4
     lab.viscum("down")
-    assert [lab.ask(protocol, address, 7000)[0] for protocol, address in CASES] == ["cloud"] * 4
+    assert answers(lab) == ["cloud"] * 4
+
+
+@pytest.mark.parametrize("place", ["chain-post/raw_prerouting", "chain-pre/forward"])
+def test_replies_that_are_routed_need_each_include_and_those_of_ebpf_none(lab, datapath, place):
+    start_firewall(lab, "strict", leave_out=place, offload=True)
+    lab.configure(ECHO)
+    lab.viscum("up")
+    assert answers(lab) == ["edge" if datapath == "bpf-tcx" else ""] * 4
 
 
 @pytest.mark.parametrize("address", ["198.51.100.1", "2001:db8:100::1"])

@@ -80,6 +80,8 @@ def _database(package, files, installed_size, epoch):
     }
     conflicts = ["!" + name for name in package.conflicts]
     provides = ["%s=%s-r%s" % (name, package.version, package.release) for name in package.provides]
+    if package.priority:
+        info["provider-priority"] = writer.number(package.priority)
     info["depends"] = _dependencies(writer, package.depends + conflicts)
     info["provides"] = _dependencies(writer, provides)
     paths = [_folder(writer, folder, files[folder], epoch) for folder in files]

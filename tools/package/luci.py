@@ -32,7 +32,7 @@ def read(makefile):
         release=variables["PKG_RELEASE"],
         maintainer=variables["PKG_MAINTAINER"],
         license=variables["PKG_LICENSE"],
-        license_files=variables["PKG_LICENSE_FILES"],
+        license_files="",  # luci.mk copies no more than the folders below
         section="luci",
         title=variables["LUCI_TITLE"],
         description=variables["LUCI_DESCRIPTION"],
@@ -42,4 +42,5 @@ def read(makefile):
         conffiles=[],
         postinst=POSTINST,
         postrm="",
+        priority=0,
     )

@@ -8,11 +8,11 @@ import re
 from collections import namedtuple
 
 # One package. Lists are lists of names; `postinst` and `postrm` are shell scripts or empty; `release` is as in
-# VERSION-rRELEASE.
+# VERSION-rRELEASE; `priority` is apk's, among packages that provide the same name.
 Package = namedtuple(
     "Package",
     "name version release maintainer license license_files section title description depends conflicts provides"
-    " conffiles postinst postrm",
+    " conffiles postinst postrm priority",
 )
 
 _REFERENCE = re.compile(r"\$\((?:call )?([\w/.-]+)\)")
@@ -79,6 +79,7 @@ def _package(name, variables, makefile):
         part["conffiles"].split(),
         "",
         postrm.replace("$$", "$") + "\n",
+        100 if fields.get("DEFAULT_VARIANT") else 0,  # as package-pack.mk has it
     )
 
 
