@@ -1,14 +1,14 @@
 """What the packages make of a source for MicroPython's compiler: numbers become constants, and nothing else changes."""
 
-import importlib.util
 import subprocess
+import sys
+from pathlib import PurePosixPath as Path
 
 import pytest
 from lab import MICROPYTHON, ROOT
 
-SPEC = importlib.util.spec_from_file_location("package_source", ROOT / "tools/package/source.py")
-source = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(source)
+sys.path.append(str(ROOT / "tools/package"))
+from constants import with_constants  # noqa: E402
 
 OURS = """
 ALONE = 7
@@ -28,11 +28,12 @@ def answer(thing, value=FIRST):
 
 print(answer(Thing))
 """
-THEIRS = "from ours import SHARED\n"
+THEIRS = "from . import ours\nours.SHARED\n"
 
 
-def folded(*texts):
-    return source.with_constants(list(texts))[0]
+def folded(ours, theirs="", path="agent/ours.py"):
+    texts = {Path("agent/ours.py"): ours, Path("agent/theirs.py"): theirs}
+    return with_constants(texts)[Path(path)]
 
 
 def test_a_number_that_only_its_module_names_becomes_a_constant():
@@ -52,6 +53,23 @@ def test_a_number_that_only_its_module_names_becomes_a_constant():
 @pytest.mark.parametrize("theirs", ["from ours import ALONE", "import ours\nours.ALONE", "getattr(ours, 'ALONE')"])
 def test_a_number_that_another_module_names_stays_as_it_is(theirs):
     assert "ALONE = 7" in folded("ALONE = 7\n", theirs).split("\n")
+
+
+def test_a_number_that_is_imported_by_name_is_written_where_it_is_needed():
+    theirs = "from .ours import (\n    ALONE,\n    WORDS,\n)\n\nprint(ALONE, WORDS)\n"
+    found = folded("ALONE = 7\nWORDS = 'x'\n", theirs, "agent/theirs.py").split("\n")
+    assert found[0] == "from .ours import WORDS; _ALONE = const(7)"
+    assert found[-2] == "print(_ALONE, WORDS)"
+    assert folded("ALONE = 7\nWORDS = 'x'\n", theirs).split("\n")[0] == "_ALONE = const(7)"
+    inner = with_constants(
+        {Path("agent/ours.py"): "ALONE = 7", Path("agent/in/x.py"): "from ..ours import ALONE\nALONE"}
+    )
+    assert inner[Path("agent/in/x.py")] == "_ALONE = const(7)\n_ALONE"
+
+
+def test_a_number_that_depends_on_the_machine_is_imported_when_it_runs():
+    texts = {Path("agent/compat/__init__.py"): "SIGNAL = 7", Path("agent/x.py"): "from .compat import SIGNAL\nSIGNAL"}
+    assert with_constants(texts) == texts
 
 
 def test_what_is_no_number_stays_as_it_is():

@@ -1,0 +1,148 @@
+"""Numbers with a name become constants of MicroPython's compiler: smaller, and faster.
+
+`_NAME = const(1)` is a number wherever it is used: neither a name in the byte code nor an entry in the module. CPython
+knows no const, so the agent's sources are without, and get it here. A number that other modules import by name is
+written into each of them; one that they say in any other way (`module.NAME`) stays as it is.
+"""
+
+import ast
+import io
+import re
+import tokenize
+
+# What stands there is another number on some machines.
+NOT_FROM = ("compat",)
+
+
+def with_constants(texts):
+    """The sources ({path: text}) with constants."""
+    values = {path: _values(text) for path, text in texts.items()}
+    texts = {path: _without_imports(path, text, values) for path, text in texts.items()}
+    said = {path: _said(ast.parse(text)) for path, text in texts.items()}
+    found = {}
+    for path, text in texts.items():
+        found[path] = _fold(text, set().union(*[said[other] for other in texts if other != path]))
+    return found
+
+
+def _said(tree):
+    """The names that a source asks other modules for; words of its texts too, because getattr may be given one."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            found.update(each.name for each in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.update(re.findall(r"\w+", node.value))
+    return found
+
+
+def _values(text):
+    """{name: number} of a source's module."""
+    tree, found = ast.parse(text), {}
+    for node in tree.body:
+        for name, value in _numbers(node, found):
+            found[name] = eval(compile(ast.Expression(value), "", "eval"), {}, dict(found))
+    return {name: found[name] for name in found if name not in _bound_twice(tree)}
+
+
+def _without_imports(path, text, values):
+    """A source in which the numbers of other modules are its own."""
+    tree, lines = ast.parse(text), text.split("\n")
+    for node in tree.body:
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        numbers = values.get(_module(path, node, values), {})
+        taken = [each.name for each in node.names if each.name in numbers and not each.asname]
+        taken = [name for name in taken if name not in _bound_twice(tree)]
+        if not taken:
+            continue
+        left = [each.name + (" as " + each.asname if each.asname else "") for each in node.names]
+        left = [name for name in left if name not in taken]
+        words = ["%s = %d" % (name, numbers[name]) for name in taken]
+        if left:
+            words.insert(0, "from %s%s import %s" % ("." * node.level, node.module or "", ", ".join(left)))
+        lines[node.lineno - 1 : node.end_lineno] = ["; ".join(words)] + [""] * (node.end_lineno - node.lineno)
+    return "\n".join(lines)
+
+
+def _module(path, node, known):
+    """The path of the module that an import is from, None for none of ours."""
+    folder = path.parent
+    for _ in range(node.level - 1):
+        folder = folder.parent
+    name = (node.module or "").replace(".", "/")
+    if not node.level or name.split("/")[0] in NOT_FROM:
+        return None
+    for found in (folder / (name + ".py"), folder / name / "__init__.py"):
+        if found in known:
+            return found
+    return None
+
+
+def _fold(text, others):
+    """A source whose numbers are constants, but for those that other modules say."""
+    names, lines, tree = [], text.split("\n"), ast.parse(text)
+    taken = others | _bound_twice(tree)
+    for node in tree.body:
+        pairs = _numbers(node, names)
+        own = [name for name, _ in pairs if name not in taken and not re.search(r"\b_%s\b" % name, text)]
+        if not own:
+            continue
+        names += own
+        # More than one statement may be in a line by now.
+        lines[node.lineno - 1] = _assigned(lines[node.lineno - 1], node, pairs, own, text)
+        for line in range(node.lineno, node.end_lineno):
+            lines[line] = ""
+    return _renamed("\n".join(lines), {name for name in names if not name.startswith("_")})
+
+
+def _assigned(line, node, pairs, own, text):
+    words = []
+    for name, value in pairs:
+        form = "%s = const(%s)" if name in own else "%s = %s"
+        words.append(form % (name, ast.get_source_segment(text, value)))
+    before = ast.get_source_segment(text, node).split("\n")[0]
+    return line.replace(before, "; ".join(words), 1)
+
+
+def _bound_twice(tree):
+    """Names that mean more than one thing in a source: set again, attributes of a class, arguments."""
+    found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    found += 2 * [node.arg for node in ast.walk(tree) if isinstance(node, (ast.arg, ast.keyword))]
+    return {name for name in found if found.count(name) > 1}
+
+
+def _numbers(node, constants):
+    """[(name, value)] of an assignment of nothing but numbers, which may be made of constants; [] for any other."""
+    if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+        return []
+    target, value = node.targets[0], node.value
+    pairs = [(target, value)]
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        pairs = list(zip(target.elts, value.elts))
+    if not all(isinstance(name, ast.Name) and name.id.isupper() and _is_number(one, constants) for name, one in pairs):
+        return []
+    return [(name.id, one) for name, one in pairs]
+
+
+def _is_number(node, constants):
+    if isinstance(node, ast.Constant):
+        return type(node.value) is int
+    if isinstance(node, ast.Name):
+        return node.id in constants
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub, ast.BitOr, ast.LShift, ast.Mult)):
+        return _is_number(node.left, constants) and _is_number(node.right, constants)
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_number(node.operand, constants)
+
+
+def _renamed(text, names):
+    """A source in which these names begin with an underscore: the compiler forgets such constants."""
+    lines = text.split("\n")
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    for before, token in reversed(list(zip([""] + [token.string for token in tokens], tokens))):
+        if token.type == tokenize.NAME and token.string in names and before != ".":
+            (row, start) = token.start
+            lines[row - 1] = lines[row - 1][:start] + "_" + lines[row - 1][start:]
+    return "\n".join(lines)
