@@ -73,7 +73,7 @@ demo: ## a client, a router and a service in namespaces of this machine
 	$(PYTHON) demo/demo.py
 
 # BENCH_ARGS, for instance --quick or --json FILE, goes to what is run: for one of the three targets at a time.
-bench: bench-control bench-datapath bench-rules ## all benchmarks below, half an hour: on a machine that does nothing else
+bench: bench-control bench-datapath bench-rules ## the three benchmarks below, half an hour: on a machine that does nothing else
 
 bench-control: ## time the control path side by side with ip and tc
 	@$(SETUP) venv apt micropython

@@ -1,6 +1,6 @@
 """How much memory the agent holds, whether it grows, and whether it sleeps: measured, printed, never judged.
 
-    memory.py [INTERPRETER...]     (make memory; cpython and micropython are the default)
+    memory.py [INTERPRETER...]     (make bench-memory; cpython and micropython are the default)
 
 For each interpreter one agent with 1 service and one with 100, each with a program that listens and is checked. The
 proportional set size (PSS of /proc/PID/smaps_rollup: private pages and the process's share of the others) is read 60
@@ -102,6 +102,8 @@ def idle_calls(pid):
     words = ["timeout", "-s", "INT", str(IDLE), "strace", "-qq", "-p", str(pid)]
     result = subprocess.run(words, capture_output=True, text=True)
     # The call that it sleeps in is printed when strace comes or goes.
+    if "poll" not in result.stderr and "restart_syscall" not in result.stderr:
+        raise RuntimeError("strace does not work here: " + result.stderr)
     return len([line for line in result.stderr.splitlines() if "= " in line and "<detached" not in line])
 
 

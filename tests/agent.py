@@ -1,12 +1,23 @@
 """The agent on the router of a lab, as the tests and the chaos run need it."""
 
+import json
 import signal
+import sys
 import time
+from pathlib import Path
 
 from lab import ROOT, wait_for
 
+from viscum_agent.ubus.caller import Caller
+
 TAKES = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
 QUICK = ("option respawn_timeout 1", "option health_interval 1", "option health_timeout 1")
+
+
+def private_memory(pid):
+    """KiB that a process has for itself and has written to: what a leak would add to."""
+    text = Path("/proc/%d/smaps_rollup" % pid).read_text()
+    return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_Dirty:"))
 
 
 class Agent:
@@ -61,3 +72,43 @@ class Agent:
         while (device in self.filters()) != there:
             assert time.monotonic() - begin < seconds, self.log.read_text()
         return time.monotonic() - begin
+
+
+class Served(Agent):
+    """An agent that serves ubus on a socket of the lab."""
+
+    @property
+    def socket(self):
+        return str(self.lab.tmp / "ubus.sock")
+
+    def words(self):
+        return (*super().words(), "-s", self.socket, "-b")
+
+    def viscum(self, *words, **options):
+        return self.lab.viscum("-s", self.socket, *words, **options)
+
+    def call(self, method, **args):
+        with Caller(self.socket) as caller:
+            return caller.call("viscum", method, args)
+
+    def state(self):
+        return json.loads(self.viscum("status", "--json").stdout)[0]["state"]
+
+
+class Guest(Agent):
+    """An agent on a lab's router, with the broker as a process beside it."""
+
+    def __init__(self, lab, config):
+        self.socket = str(lab.tmp / "ubus.sock")
+        self.broker = None
+        self.start_broker(lab)
+        super().__init__(lab, config)
+
+    def start_broker(self, lab):
+        self.broker = lab.start(lab.router, sys.executable, ROOT / "tests/ubus_peer.py", "broker", self.socket)
+
+    def words(self):
+        return (*super().words(), "-s", self.socket)
+
+    def viscum(self, *words, **options):
+        return self.lab.viscum("-s", self.socket, *words, **options)

@@ -21,7 +21,7 @@ from datapaths import DATAPATHS
 
 from viscum_agent import compat
 from viscum_agent.kernel.bpf import BPFFS
-from viscum_agent.kernel.pinned import Pinned
+from viscum_agent.kernel.pinned import Pinned, folder
 
 ROOT = Path(__file__).resolve().parent.parent
 # For services: readable by everybody, unlike a developer's checkout perhaps. Each test run has its own.
@@ -128,7 +128,14 @@ class Lab:
             wait_for(lambda ns=ns: not pids_in(ns), 5)
             ip("netns", "del", ns)
         # Pins outlive a namespace, whose number the next one may get.
-        shutil.rmtree("%s/viscum-%d" % (BPFFS, os.stat("/run/netns/" + self.router).st_ino), ignore_errors=True)
+        shutil.rmtree(self._pinned(), ignore_errors=True)
+
+    def _pinned(self):
+        return Path(folder(os.stat("/run/netns/" + self.router).st_ino))
+
+    def pins(self):
+        """Paths of what the eBPF datapath has pinned for the router."""
+        return sorted(self._pinned().iterdir()) if self._pinned().exists() else []
 
     # Commands
 

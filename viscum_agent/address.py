@@ -26,7 +26,7 @@ def parse_address(text):
     try:
         return bytes(socket.inet_pton(AF_INET6 if ":" in text else AF_INET, text))
     except (OSError, ValueError):
-        raise ValueError("not an IP address") from None
+        raise ValueError("not an IP address")
 
 
 def format_address(packed):

@@ -5,22 +5,25 @@ kernel is read, the plan is made, and what differs is done. What may not wait fo
 is done at once.
 """
 
-from . import compat, lock, overload, process, traffic
+from . import compat, lock, overload, process, sockets, traffic
 from .api import Bus
 from .apply import Applier
 from .diff import kind, redirects_of, removal
-from .errors import ViscumError, problem_text
+from .errors import ConfigError, ViscumError, problem_text
 from .events import Events
+from .kernel import pinned
 from .log import ERROR, INFO, NOTICE, WARNING
 from .loop import Loop
 from .objects import REDIRECTS
 from .observe import observe
 from .plan import Plan, ServicePlan
 from .state import PACKAGE, State
-from .unit import BACKOFF, DISABLED, FAILED, STOPPING, Unit
+from .unit import BACKOFF, BYPASSED, DISABLED, FAILED, STOPPING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 RETRY = 30  # seconds until another look when something could not be done
+
+WITHHELD = (BYPASSED, BACKOFF, FAILED)  # states in which a program has no redirect, whatever was planned
 
 SIGHUP, SIGINT = 1, 2
 
@@ -43,6 +46,7 @@ class Agent:
         self._said = set()
         self._said_datapath = False
         self._table = (-1, {})
+        self._pins = -1
         self._known = None  # an Observed, while nothing has changed since it was read
         self._places = traffic.Places([], {}, {})
         self._load = overload.Load()
@@ -59,6 +63,7 @@ class Agent:
         signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
         self.loop.add(signals, lambda _: self._signal(compat.read_signal(signals)))
         self.loop.add(self._events.fd, lambda _: self._kernel_events())
+        self._take_configuration()
         self._first_look()
         self._watch_load()
         self.say(NOTICE, "runs")
@@ -71,25 +76,29 @@ class Agent:
             self._state.__exit__(None, None, None)
 
     def _first_look(self):
-        """After a `viscum down` that still runs has ended."""
+        """After a `viscum down` that still runs has ended. Another one judges the programs that this one has found."""
         held = lock.take()
         try:
             self.look("start")
         finally:
             compat.fd_close(held)
+        self.look_soon("start")
 
     def say(self, severity, text):
         self._log.say(severity, text)
 
     def _bug(self, error):
-        compat.print_error(error)
         self.say(ERROR, "a bug, please report it: %r" % (error,))
+        try:
+            compat.print_error(error)
+        except OSError:
+            pass  # nobody reads stderr any more
 
     def _signal(self, number):
         if number == SIGHUP:
             try:
                 self.reload()
-            except ViscumError:
+            except ConfigError:
                 pass  # the log has it, and nobody waits for an answer
         elif number in (compat.SIGTERM, SIGINT):
             self.say(NOTICE, "ends; services go on without a watch")
@@ -97,11 +106,11 @@ class Agent:
 
     def _kernel_events(self):
         for cause in self._events.causes():
+            self.look_soon(cause.text)
             if cause.urgent:
                 self._withdraw_orphans()
             if cause.device and self._bus:
                 self._bus.ask_netifd()
-            self.look_soon(cause.text)
 
     def take_names(self, names):
         """Which devices netifd's interfaces are now."""
@@ -120,25 +129,50 @@ class Agent:
         """Reads the kernel, plans, does what differs, and sees to the programs."""
         self.loop.cancel(self._look_timer)
         self._look_timer = None
+        self._retry_later()  # also when something raises here
         began = compat.monotonic()
         state = self._state
         state.look()
         wanted = self._wanted(state)
+        keep = [name for name in state.keep() if not self.unit(name).held]
         self._known = state.observed
-        stopping = self._stop_unwanted(state, wanted)
-        self._known = None
+        try:
+            self._withdraw_unwatched([name for name in state.observed.services if name not in wanted])
+            stopping = self._stop_unwanted(state, wanted, keep)
+        finally:
+            self._known = None
         parts = [self._part(wanted[name]) for name in sorted(wanted) if name not in stopping]
-        keep = state.keep() + stopping
-        result = Applier(state.border, None, PACKAGE).run(Plan(parts, [], []), state.dump, keep)
+        result = Applier(state.border, None, PACKAGE).run(Plan(parts, [], []), state.dump, keep + stopping)
         if result.done:
             self.say(INFO, "%s: %s" % (cause, ", ".join(result.done)))
         self._complain(state.problems() + result.problems)
         self._say_datapath(parts)
         self._see_to_programs(wanted, stopping, result, state)
+        if not result.problems:
+            self.loop.cancel(self._retry_timer)
         self._forget_units(state)
         self._places = traffic.places(state.dump if not result.done else state.border.dump_redirects())
         state.forget()
+        self._watch_pins()
         self._looked = compat.monotonic() - began
+
+    def _watch_pins(self):
+        """Where something is pinned (eBPF), nothing but its folder tells that somebody took it away."""
+        if self._pins < 0:
+            self._pins = compat.watch_folder(pinned.folder())
+        if self._pins >= 0:
+            self.loop.add(self._pins, lambda _: self._pin_went())
+
+    def _pin_went(self):
+        """What it was is seen at the look; the next one has another folder perhaps."""
+        self.loop.remove(self._pins)
+        compat.fd_close(self._pins)
+        self._pins = -1
+        self.look_soon("a pinned program went")
+
+    def _retry_later(self):
+        self.loop.cancel(self._retry_timer)
+        self._retry_timer = self.loop.after(RETRY, lambda: self.look_soon("another try"))
 
     def _forget_units(self, state):
         """Services that are in no configuration any more, and nowhere else."""
@@ -148,13 +182,13 @@ class Agent:
         for name in [name for name in self.units if name not in there and self.units[name].state == DISABLED]:
             del self.units[name]
 
+    def _take_configuration(self):
+        for service in self._state.configuration.services:
+            self.unit(service.name).configure(service)
+
     def _wanted(self, state):
-        """The planned parts by service, of those that nobody holds back; each has its unit."""
+        """The planned parts by service, of those that nobody holds back."""
         wanted = {}
-        for service in state.configuration.services:
-            unit = self.unit(service.name)
-            if not unit.pid:  # what runs is judged by what it was started from
-                unit.service = service
         for part in state.plan.services:
             unit = self.unit(part.service.name)
             if not unit.held:
@@ -164,54 +198,85 @@ class Agent:
     def unit(self, name):
         if name not in self.units:
             self.units[name] = Unit(name, self)
+            self.units[name].shed(self._overload.reason)
         return self.units[name]
 
     def _part(self, part):
         """The part with its redirect only while the service is healthy."""
         unit = self.units[part.service.name]
-        unit.service = part.service
-        # A program found running keeps its redirect until a check says otherwise (the agent was restarted).
-        if unit.redirected or (unit.state == DISABLED and self.is_redirected(unit.name)):
+        if unit.redirected or self._goes_on(unit):
             return part
         items = [item for item in part.items if kind(item) not in REDIRECTS]
         # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
         # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
         return ServicePlan(part.service, items, part.shared, part.datapath, part.devices, part.warnings)
 
+    def as_it_stands(self, plan):
+        """A plan less what is withheld on purpose: who was stopped, and the redirects of programs that can't answer."""
+        parts = []
+        for part in plan.services:
+            unit = self.units.get(part.service.name)
+            if unit is None or unit.state not in WITHHELD and not unit.held:
+                parts.append(part)
+            elif not unit.held:
+                parts.append(self._part(part))
+        return Plan(parts, plan.skipped, plan.problems)
+
+    def _goes_on(self, unit):
+        """Whether a program runs that this agent has not met yet: with its redirect, until a check says otherwise."""
+        return unit.state == DISABLED and self.is_redirected(unit.name) and self.runs(unit.name)
+
+    def runs(self, name):
+        """Whether any process of a service runs."""
+        return bool(process.pids(name, self.processes()))
+
     def is_redirected(self, name):
         """Whether the last look found a redirect of the service."""
         return bool(redirects_of(self._state.observed.of(name)))
 
-    def _stop_unwanted(self, state, wanted):
+    def _stop_unwanted(self, state, wanted, keep):
         """Programs end before their namespaces go: returns the names of services that are on their way out, or between
         two programs."""
-        for name in sorted(state.observed.services):
+        active = {name for name in self.units if self.units[name].state != DISABLED}
+        for name in sorted(active | set(state.observed.services)):
             unit = self.unit(name)
-            if name in wanted or name in state.keep() or unit.state == STOPPING:
+            if name in wanted or name in keep or unit.state == STOPPING:
                 continue
-            if unit.pid or process.pids(name, self.processes()):
+            if unit.pid or self.runs(name):
                 unit.stop(lambda: self.look_soon("a service ended"), unit.reason)
-            elif unit.state != DISABLED:
-                unit.become(DISABLED)
+            else:
+                unit.disable()
         for name in sorted(wanted):
             unit, service = self.units[name], wanted[name].service
-            if unit.pid and unit.state != STOPPING and process.is_stale(service.program, unit.pid):
+            if not unit.pid or unit.state == STOPPING:
+                continue
+            if process.is_stale(service.program, unit.pid):
                 unit.restart("its settings changed")
+            elif process.is_astray(name, unit.pid):
+                unit.restart("somebody took its namespace away")
         return [name for name in self.units if self.units[name].state == STOPPING]
+
+    def _withdraw_unwatched(self, names):
+        """Services that stay as they are, or are to go: a redirect is in only while its program is watched."""
+        for name in names:
+            unit = self.unit(name)
+            if not unit.redirected and self.is_redirected(name):
+                self._remove(lambda observed, name=name: redirects_of(observed.of(name)))
+                sockets.reset(process.pids(name, self.processes()))
+                self.say(WARNING, "%s: its redirect is out: nobody watches its program" % name)
 
     def _see_to_programs(self, wanted, stopping, result, state):
         broken = {problem.service: problem.message for problem in state.problems() + result.problems}
         for name in sorted(self.units):
             unit = self.units[name]
-            if name in stopping:
+            if name in stopping or unit.held:
                 continue
-            if name in broken and unit.state not in (BACKOFF, FAILED) and name not in self._kept(state):
+            goes_on = unit.state != DISABLED and name in self._kept(state)
+            if name in broken and unit.state not in (BACKOFF, FAILED) and not goes_on:
                 unit.wait(broken[name])
             if name not in wanted or name in broken:
                 continue
             unit.ensure()
-        self.loop.cancel(self._retry_timer)
-        self._retry_timer = self.loop.after(RETRY, lambda: self.look_soon("another try")) if result.problems else None
 
     def _kept(self, state):
         """Services that go on as they are, because their new configuration has a mistake."""
@@ -234,21 +299,19 @@ class Agent:
 
     def withdraw(self, unit):
         """Takes a service's redirect out now: no plan, no look into namespaces, only what takes packets."""
-        observed = self._known or self._redirects()
-        self._remove(redirects_of(observed.of(unit.name)))
         self.look_soon("%s is out" % unit.name)
+        self._remove(lambda observed: redirects_of(observed.of(unit.name)))
 
     def _withdraw_orphans(self):
         """Takes out what leads nowhere any more, because somebody deleted the pair."""
-        self._remove(self._redirects().orphans)
+        self._remove(lambda observed: observed.orphans)
 
-    def _redirects(self):
-        return observe(self._state.border.dump_redirects())
-
-    def _remove(self, found):
+    def _remove(self, find):
+        """Removes what `find` gives of an Observed."""
+        border = self._state.border
         try:
-            self._state.border.apply(removal(found))
-        except ViscumError as error:
+            border.apply(removal(find(self._known or observe(border.dump_redirects()))))
+        except (ViscumError, OSError) as error:
             self.say(ERROR, "a redirect can't be taken out: %s" % error)
 
     def processes(self):
@@ -285,18 +348,28 @@ class Agent:
         """Reads the configuration anew. Raises ConfigError, and goes on with the old one, when it can't be read."""
         try:
             self._state.reload()
-        except ViscumError as error:
+        except ConfigError as error:
             self.say(ERROR, "the configuration is not taken: %s" % error)
             raise
         for unit in self.units.values():
             unit.retry()
+        self._take_configuration()
         self.look("reload")
         self._watch_load()
 
     def _watch_load(self):
-        self.loop.cancel(self._load_timer)
-        limit = self._state.configuration.settings.bypass_load
-        reason = self._overload.judge(limit, self._load.share() if limit else 0)
+        """While there is a limit. A reload makes load itself, so that it judges nothing."""
+        if not self._state.configuration.settings.bypass_load:
+            self.loop.cancel(self._load_timer)
+            self._judge_load(0)
+        elif self._load_timer is None:
+            self._load.share()  # counts from now
+            self._load_timer = self.loop.after(overload.INTERVAL, lambda: self._judge_load(self._load.share()))
+
+    def _judge_load(self, share):
+        self._load_timer = None
+        reason = self._overload.judge(self._state.configuration.settings.bypass_load, share)
         for unit in self.units.values():
             unit.shed(reason)
-        self._load_timer = self.loop.after(overload.INTERVAL, self._watch_load) if limit else None
+        if self._state.configuration.settings.bypass_load:
+            self._watch_load()

@@ -49,13 +49,15 @@ class Bus:
         try:
             from .ubus.broker import Broker
         except ImportError:
-            raise UnsupportedError("-b: this package has no ubus of its own: start ubusd, or install viscum") from None
+            raise UnsupportedError("-b: this package has no ubus of its own: start ubusd, or install viscum")
         broker = Broker(path, READABLE)
         try:
             broker.open()
         except ForeignError as error:
             self._agent.say(NOTICE, "%s: goes on with that" % error)
             return None
+        except OSError as error:
+            raise ViscumError("can't serve ubus on %s: %s" % (path, compat.strerror(error.errno)))
         return broker
 
     def close(self):
@@ -85,8 +87,9 @@ class Bus:
                 self._loop.add(fd, callback, events)
                 self._watched[fd] = (events, callback)
         self._loop.cancel(self._timer)
-        due = self._client.next_timeout()
-        self._timer = None if due is None else self._loop.after(max(0, due - compat.monotonic()), self._tick)
+        dues = [self._client.next_timeout(), self._broker.next_timeout() if self._broker else None]
+        dues = [due for due in dues if due is not None]
+        self._timer = self._loop.after(max(0, min(dues) - compat.monotonic()), self._tick) if dues else None
 
     def _tick(self):
         self._client.tick(compat.monotonic())
@@ -181,7 +184,7 @@ class Bus:
 
     def _plan(self, _method, args, _request):
         state = self._agent.fresh()
-        steps = pending(state.plan, state.observed, state.keep())
+        steps = pending(self._agent.as_it_stands(state.plan), state.observed, state.keep())
         answer = _planned(state.problems(), steps, args)
         state.forget()
         return answer
@@ -193,14 +196,22 @@ class Bus:
         configuration = proposal.read(args.get("sections"), PACKAGE)
         state = self._agent.fresh()
         plan = state.plan_of(configuration)
-        steps = pending(plan, state.observed, configuration.bad + plan.skipped)
+        steps = pending(self._agent.as_it_stands(plan), state.observed, configuration.bad + plan.skipped)
         answer = _planned(configuration.problems + plan.problems, steps, args)
         answer["restarts"] = proposal.restarts(plan, self._agent.units)
         state.forget()
         return answer
 
+    def _enabled(self, args):
+        """As _units, without those that the configuration has disabled. Raises UbusStatus where such a one is named."""
+        found = [unit for unit in self._units(args) if unit.service is None or unit.service.enabled]
+        if "name" in args and not found:
+            text = "'%s' is disabled in the configuration" % args["name"]
+            raise code.UbusStatus(code.INVALID_ARGUMENT, text)
+        return found
+
     def _start(self, _method, args, _request):
-        for unit in self._units(args):
+        for unit in self._enabled(args):
             unit.held = False
             unit.retry()
         self._agent.look_soon("start")
@@ -211,7 +222,7 @@ class Bus:
         self._agent.look_soon("stop")
 
     def _restart(self, _method, args, _request):
-        for unit in self._units(args):
+        for unit in self._enabled(args):
             unit.held = False
             unit.restart("restart")
 
@@ -220,7 +231,7 @@ class Bus:
             self._agent.reload()
         except ViscumError as error:
             number = code.INVALID_ARGUMENT if error.kind == CONFIG else code.UNKNOWN_ERROR
-            raise code.UbusStatus(number, str(error)) from error
+            raise code.UbusStatus(number, str(error))
 
     def _check_devices(self, _method, _args, _request):
         """A nudge from a hotplug script: something about the router's interfaces is different."""
@@ -237,7 +248,7 @@ def _planned(problems, steps, args):
     lines = [line for _, operations in steps for line in script.lines(operations)]
     first = max(0, args.get("from", 0))
     answer = {
-        "problems": report.fitting([problem_text(problem) for problem in problems], 0) if not first else [],
+        "problems": report.shortened([problem_text(problem) for problem in problems]) if not first else [],
         "commands": report.fitting(lines, first),
     }
     if first + len(answer["commands"]) < len(lines):

@@ -10,6 +10,7 @@ import sys
 from . import __version__
 from .errors import ConfigError, ViscumError, problem_text
 
+EPIPE = 32  # asm-generic/errno-base.h; MicroPython's errno has no such name
 CONFDIR = "/etc/config"
 SOCKET = "/var/run/ubus/ubus.sock"
 
@@ -103,13 +104,20 @@ def main(words=None):
         if arguments.command not in COMMANDS:
             raise Usage("unknown command '%s'" % arguments.command)
         _compat().start()
-        return COMMANDS[arguments.command](arguments)
+        result = COMMANDS[arguments.command](arguments)
+        _compat().flush()
+        return result
     except Usage as error:
         sys.stderr.write("viscum: %s; see viscum --help\n" % error.args[0])
         return 2
     except ViscumError as error:
         sys.stderr.write("viscum: %s\n" % error)
         return 1
+    except OSError as error:
+        if error.errno != EPIPE:
+            raise
+        _compat().forget_output()
+        return 1  # who reads (head, say) has seen enough
 
 
 # What a command needs is imported when it runs: a router reads slowly, and most calls need little.

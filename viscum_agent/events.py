@@ -1,7 +1,8 @@
 """What the kernel says about links, addresses and filters of the router, reduced to causes to look again.
 
 An event is never acted upon by itself: it may be old, it may be our own. It only names a cause; what has to be done is
-seen by reading the kernel anew. So losing events (ENOBUFS) is a cause as well, and nothing worse.
+seen by reading the kernel anew. So losing events (ENOBUFS) is a cause as well, and nothing worse. Neighbours are no
+cause: nothing of a plan depends on them, and a router's come and go with every client.
 """
 
 from collections import namedtuple

@@ -12,6 +12,7 @@ it.
 
 from . import compat, process, sockets
 from .address import format_address
+from .errors import ViscumError
 from .kernel.netns import Visit
 from .loop import POLLIN, POLLOUT
 from .objects import ns_name
@@ -49,7 +50,8 @@ class Check:
         self._service = service
         self._done = done
         self._socket = None
-        self._pid = self._pidfd = 0
+        self._pid = 0
+        self._pidfd = -1
         self._timer = None
         getattr(self, "_" + kind_of(service))()
 
@@ -59,10 +61,12 @@ class Check:
             self._loop.remove(self._socket.fileno())
             self._socket.close()
             self._socket = None
-        if self._pid:
+        if self._pidfd >= 0:
             self._loop.remove(self._pidfd)
             compat.fd_close(self._pidfd)
-            compat.kill(self._pid, compat.SIGKILL)
+            self._pidfd = -1
+        if self._pid:
+            process.send([-self._pid, self._pid], compat.SIGKILL)  # its session, or only it while it has none yet
             compat.waitpid(self._pid, 0)
             self._pid = 0
 
@@ -118,18 +122,16 @@ class Check:
     def _exec(self):
         try:
             self._pid = process.spawn(self._service, self._service.health.command)
-        except process.ViscumError as error:
+            self._pidfd = compat.pidfd_open(self._pid)
+        except (ViscumError, OSError) as error:
             reason = str(error)
             self._timer = self._loop.after(0, lambda: self._finish(reason))
             return
-        self._pidfd = compat.pidfd_open(self._pid)
         self._loop.add(self._pidfd, lambda _: self._ended())
         patience = self._service.health.timeout
         self._timer = self._loop.after(patience, lambda: self._finish("the check does not end within %d s" % patience))
 
     def _ended(self):
         _, status = compat.waitpid(self._pid, 0)
-        self._loop.remove(self._pidfd)
-        compat.fd_close(self._pidfd)
         self._pid = 0
         self._finish("" if status == 0 else "the check ended with " + process.ending(status))

@@ -35,10 +35,16 @@ class Log:
         if self._fd < 0:
             self._connect()
         if self._fd < 0 or not self._piped:
-            self._stream.write("viscumd: %s\n" % text)
+            self._write("viscumd: %s\n" % text)
         if self._fd >= 0 and not compat.try_write(self._fd, message):
             compat.fd_close(self._fd)  # the log was restarted: the next message finds the new one
             self._fd = -1
+
+    def _write(self, line):
+        try:
+            self._stream.write(line)
+        except OSError:
+            pass  # nobody reads it any more
 
     def _connect(self):
         try:

@@ -75,6 +75,7 @@ class Follower:
         self._client = client
         self._on_names = on_names
         self._last = None
+        self._radios = {}
         self._asking = self._again = False
         client.listen("network.interface", lambda name, data: self.ask())
         client.listen("ubus.object.add", self._appeared)
@@ -101,7 +102,10 @@ class Follower:
         if error and error.code in (CONNECTION_FAILED, TIMEOUT):
             self._done(None)
             return
-        self._done(names(dump, {} if error else wireless))
+        self._asking = False  # whatever it is that they say
+        if not error:
+            self._radios = wireless
+        self._done(names(dump, self._radios))
 
     def _done(self, found):
         self._asking = False

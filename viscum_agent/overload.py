@@ -5,7 +5,7 @@ it: what made the load may have been the services themselves, and then it would 
 """
 
 INTERVAL = 2  # seconds between two looks
-HYSTERESIS = 20  # per cent of CPU below the limit
+HYSTERESIS = 20  # per cent of CPU below the limit, or half of one below 40
 CALM = 5  # looks
 
 
@@ -21,10 +21,11 @@ class Overload:
         if not limit:
             self.reason = ""
         elif share > limit:
-            self.reason = "the router's CPU is %d%% busy (bypass_load %d)" % (share, limit)
+            # The first one stays: else each look would be news of every service.
+            self.reason = self.reason or "the router's CPU is %d%% busy (bypass_load %d)" % (share, limit)
             self._calm = 0
         elif self.reason:
-            self._calm = self._calm + 1 if share < limit - HYSTERESIS else 0
+            self._calm = self._calm + 1 if share < limit - min(HYSTERESIS, limit // 2) else 0
             self.reason = "" if self._calm >= CALM else self.reason
         return self.reason
 

@@ -15,6 +15,7 @@ from .objects import name_hash, ns_name
 # What a program finds in its environment, beside its own `env`.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 TAG = "VISCUM_PROGRAM"
+SERVICE = "VISCUM_SERVICE"
 
 LOG_SOCKET = "/dev/log"
 CANNOT_EXECUTE = 127  # the exit code that a shell gives, too
@@ -40,12 +41,12 @@ def processes():
         if not is_number(name):
             continue
         try:
-            status = os.stat("/proc/%s/ns/net" % name)
+            identity = _network(name)
             if os.stat("/proc/%s/ns/mnt" % name)[1] == own:
                 continue
         except OSError:
             continue  # gone meanwhile, or a kernel thread
-        found.setdefault((status[2], status[1]), []).append(int(name))
+        found.setdefault(identity, []).append(int(name))
     return {key: sorted(found[key]) for key in found}
 
 
@@ -55,7 +56,7 @@ def pids(name, table=None):
         identity = netns.identity(ns_name(name))
     except OSError:
         return []
-    return [pid for pid in (table or processes()).get(identity, []) if alive(pid)]
+    return [pid for pid in (processes() if table is None else table).get(identity, []) if alive(pid)]
 
 
 def namespace_exists(name):
@@ -107,15 +108,45 @@ def tag(program):
 
 def is_stale(program, pid):
     """Whether the process was started from other settings. One that wrote over its environment counts as current."""
+    return _variable(pid, TAG) not in ("", tag(program))
+
+
+def is_visitor(pid):
+    """Whether a process in a service's namespace is not of its program, but of a check or of `viscum exec`: these know
+    the service, and have no tag."""
+    return bool(_variable(pid, SERVICE)) and not _variable(pid, TAG)
+
+
+def is_astray(name, pid):
+    """Whether a program is not in the service's namespace, because somebody took that away. One that has just been
+    forked is still in ours."""
+    try:
+        where = _network(pid)
+    except OSError:
+        return False  # gone
+    try:
+        return where not in (_network("self"), netns.identity(ns_name(name)))
+    except OSError:
+        return where != _network("self")
+
+
+def _network(pid):
+    """The identity (netns.identity) of the network namespace that a process is in."""
+    status = os.stat("/proc/%s/ns/net" % pid)
+    return status[2], status[1]
+
+
+def _variable(pid, name):
+    """A variable that a process was started with, "" without it."""
     try:
         with open("/proc/%d/environ" % pid, "rb") as file:
             variables = file.read().split(b"\0")
     except OSError:
-        return False
+        return ""
     for variable in variables:
-        if variable.startswith(TAG.encode() + b"="):
-            return variable[len(TAG) + 1 :].decode() != tag(program)
-    return False
+        if variable.startswith(name.encode() + b"="):
+            return variable[len(name) + 1 :].decode()
+    return ""
 
 
 # Starting
@@ -137,7 +168,7 @@ def spawn(service, command=()):
     program = service.program
     uid, gid = account(program.user, program.group)
     _check_files(program, command or program.command)
-    environment = {"PATH": PATH, "HOME": "/", "VISCUM_SERVICE": service.name, TAG: tag(program)}
+    environment = {"PATH": PATH, "HOME": "/", SERVICE: service.name, TAG: tag(program)}
     for variable in program.env:
         name, _, value = variable.partition("=")
         environment[name] = value
@@ -155,6 +186,7 @@ def _become(service, command, uid, gid, environment):
         compat.setsid()
         compat.umask(0o022)
         _redirect_output()
+        _close_others()
         enter(service.name)
         compat.chdir(service.program.workdir)
         compat.drop_privileges(uid, gid)
@@ -182,6 +214,16 @@ def enter(name):
         pass  # without /sys, as in a container: nothing there to show the wrong network
 
 
+def _close_others():
+    """The agent's own descriptors close on exec; what it was started with itself is nothing for a program either."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                compat.fd_close(int(name))
+            except OSError:
+                pass  # it was that of the list
+
+
 def _redirect_output():
     """stdin from nowhere, stdout and stderr to the system log: a write is a message, no process reads a pipe."""
     null = compat.fd_open("/dev/null", 2)  # O_RDWR
@@ -199,13 +241,13 @@ def _check_files(program, command):
     try:
         mode = os.stat(path)[0]
     except OSError:
-        raise ConfigError("command: there is no program %s: install it or correct the path" % path) from None
+        raise ConfigError("command: there is no program %s: install it or correct the path" % path)
     if mode & 0o170000 != 0o100000 or not mode & 0o111:
         raise ConfigError("command: %s is not an executable file" % path)
     try:
         os.stat(program.workdir)
     except OSError:
-        raise ConfigError("workdir: there is no directory %s" % program.workdir) from None
+        raise ConfigError("workdir: there is no directory %s" % program.workdir)
 
 
 def account(user, group):
@@ -315,7 +357,11 @@ def stop(name, term_timeout):
 
 def signal_all(name, signal, table=None):
     """Sends a signal to every process in a service's namespace; returns their pids."""
-    found = pids(name, table)
+    return send(pids(name, table), signal)
+
+
+def send(found, signal):
+    """Sends a signal to processes; returns their pids."""
     for pid in found:
         try:
             compat.kill(pid, signal)
@@ -341,9 +387,9 @@ def execute(name, command):
     try:
         enter(name)
     except OSError as error:
-        raise ViscumError("can't enter the namespace of '%s': %s" % (name, compat.strerror(error.errno))) from error
+        raise ViscumError("can't enter the namespace of '%s': %s" % (name, compat.strerror(error.errno)))
     path = find_program(command[0])
-    environment = {"PATH": PATH, "VISCUM_SERVICE": name}
+    environment = {"PATH": PATH, SERVICE: name}
     for variable in ("TERM", "HOME", "LANG", "PATH"):
         value = compat.getenv(variable)
         if value:
@@ -351,7 +397,7 @@ def execute(name, command):
     try:
         compat.execve(path, command, environment)
     except OSError as error:
-        raise ConfigError("%s: %s" % (path, compat.strerror(error.errno))) from error
+        raise ConfigError("%s: %s" % (path, compat.strerror(error.errno)))
 
 
 def find_program(name):

@@ -24,7 +24,7 @@ def ask(path, method, args=None):
     except UbusError as error:
         if error.code == CONNECTION_FAILED or (error.code == NOT_FOUND and not (args or {}).get("name")):
             text = "no agent answers on %s: start viscumd, or name its socket with -s"
-            raise NoAgent(text % path) from error
+            raise NoAgent(text % path)
         raise
 
 

@@ -7,7 +7,7 @@ most PAGE rows; `next` in it is what the following question gives as `after`.
 from . import sockets
 from .traffic import NONE
 
-PAGE = 500  # rows; one has at most about 1.5 KiB: two lists of 8, a reason and a name
+PAGE = 250  # rows; one has at most 4 KiB: three lists of 8, a reason and a name
 LISTED = 8  # items of a list, where all services are asked for
 WORDS = 300  # letters of a reason
 MOVING = ("uptime", "packets", "bytes", "drops", "overlimits", "connections")
@@ -84,10 +84,16 @@ def _counters(unit, traffic):
 def fitting(lines, first):
     """As many lines, from one on, as one answer has room for."""
     size, last = 0, first
-    while last < len(lines) and size + len(lines[last]) < TEXT:
-        size += len(lines[last]) + 8  # what blobmsg adds
+    while last < len(lines) and size < TEXT:
+        size += len(lines[last].encode()) + 8  # what blobmsg adds
         last += 1
     return lines[first:last]
+
+
+def shortened(lines):
+    """The first lines, as many as one answer has room for, and how many there are besides."""
+    found = fitting(lines, 0)
+    return found + ["and %d more" % (len(lines) - len(found))] if len(found) < len(lines) else found
 
 
 def page(units, after):

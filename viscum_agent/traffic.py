@@ -25,7 +25,9 @@ def places(dump):
     for link in dump.links:
         if link.ns == "" and link.name.startswith(DEV_PREFIX) and link.alias.startswith(ALIAS_PREFIX):
             pairs[link.index] = link.alias[len(ALIAS_PREFIX) :]
-    return Places(sorted([qdisc.index for qdisc in dump.qdiscs if qdisc.index in names]), names, pairs)
+    # On a pair there is only a program, and what it counts is in a map.
+    hooks = [qdisc.index for qdisc in dump.qdiscs if qdisc.index in names and qdisc.index not in pairs]
+    return Places(sorted(hooks), names, pairs)
 
 
 def read(border, where):

@@ -22,7 +22,7 @@ redirect to a program that can't answer is worse than none.
 
 from . import compat, process, respawn, sockets
 from .errors import ViscumError
-from .health import Check, kind_of
+from .health import Check, kind_of, target_of
 from .log import ERROR, NOTICE, WARNING
 from .plan import match_text
 
@@ -94,13 +94,35 @@ class Unit:
             self._agent.say(severity, "%s: %s%s" % (self.name, state, ", " + reason if reason else ""))
         self._agent.changed(self, before)
 
+    def configure(self, service):
+        """Takes the settings of now. A program that goes on is checked by them; where another port is asked, clients
+        come to it after that."""
+        before, self.service = self.service, service
+        if not self.pid or self.state in (WAITING, STOPPING) or not (before.matches and service.matches):
+            return
+        moved = target_of(before) != target_of(service)
+        if moved or before.health != service.health:
+            self._stop_waiting()
+            self._good = self._bad = 0
+            if moved:
+                self.become(STARTING, "its settings changed")
+            self._check_after(0)
+
+    def disable(self):
+        self._stop_waiting()
+        self.become(DISABLED)
+
     # The program
 
     def _pids(self):
         return process.pids(self.name, self._agent.processes())
 
     def _signal(self, number):
-        return process.signal_all(self.name, number, self._agent.processes())
+        """Signals all that runs; the program may be forked and not in its namespace yet, or astray."""
+        found = self._pids()
+        if self.pid and self.pid not in found and process.alive(self.pid):
+            found.append(self.pid)
+        return process.send(found, number)
 
     def ensure(self):
         """The service's objects stand: its program has to run."""
@@ -109,7 +131,7 @@ class Unit:
             self._check_after(0)
         if self.pid or self.state in (BACKOFF, FAILED, STOPPING):
             return
-        found = self._pids()
+        found = [pid for pid in self._pids() if not process.is_visitor(pid)]
         if found:
             self._adopt(process.main_pid(found))
         else:
@@ -132,21 +154,34 @@ class Unit:
 
     def start(self):
         self._stop_waiting()
+        pid = 0
         try:
             pid = process.spawn(self.service)
-        except (ViscumError, OSError) as error:
+            self._watch(pid)
+        except ViscumError as error:
             self.become(FAILED, str(error))
             return
-        self._watch(pid)
+        except OSError as error:  # no process or no descriptor to be had now
+            if pid:
+                process.send([pid], compat.SIGKILL)
+                compat.waitpid(pid, 0)
+            self._start_after(
+                max(1, self.service.respawn.timeout), "can't be started: %s" % compat.strerror(error.errno)
+            )
+            return
         self.starts += 1
         self.become(STARTING)
         self._check_after(EAGER)
 
+    def _start_after(self, seconds, reason):
+        self.become(BACKOFF, "%s; it is started again in %d s" % (reason, seconds))
+        self._timer = self._loop.after(seconds, self.start)
+
     def _watch(self, pid):
-        self.pid = pid
         self._started = compat.monotonic() - process.age(pid)
-        self._good = self._bad = 0
         self._pidfd = compat.pidfd_open(pid)
+        self.pid = pid
+        self._good = self._bad = 0
         self._loop.add(self._pidfd, lambda _: self._exited())
 
     def _forget(self):
@@ -181,15 +216,15 @@ class Unit:
         if wait < 0:
             self.become(FAILED, "the program ended %d times in a row, the last time with %s" % (self._crashes, words))
             return
-        self.become(BACKOFF, "the program ended with %s; it is started again in %d s" % (words, wait))
-        self._timer = self._loop.after(wait, self.start)
+        self._start_after(wait, "the program ended with " + words)
 
     def restart(self, reason):
         """Ends the program, to be started anew with what is configured now."""
         self._crashes = 0
         if not self.pid:
             self._stop_waiting()
-            self.become(WAITING, reason)
+            if self.state != DISABLED:
+                self.become(WAITING, reason)
             self._agent.look_soon(reason)
             return
         self.stop(lambda: self._agent.look_soon(reason), reason)
@@ -199,7 +234,7 @@ class Unit:
         self.become(STOPPING, reason)
         self._stop_waiting()
         self._then = then
-        if not self._signal(compat.SIGTERM):
+        if not self._signal(compat.SIGTERM) and not self.pid:
             self._ended()
             return
         patience = self.service.program.term_timeout if self.service else process.TERM_TIMEOUT
@@ -215,7 +250,7 @@ class Unit:
 
     def _poll_ended(self):
         """For processes that are not watched (left over from an agent that was killed)."""
-        if self.state == STOPPING and not self._pids():
+        if self.state == STOPPING and not self.pid and not self._pids():
             self._ended()
         elif self.state == STOPPING:
             self._loop.after(EAGER, self._poll_ended)
@@ -241,6 +276,14 @@ class Unit:
 
     def _checked(self, reason):
         self._check = None
+        try:
+            self._judge(reason)
+        finally:
+            # One that is not checked needs no timer.
+            if kind_of(self.service) != "none" or self._good < self.service.health.rise:
+                self._check_after(EAGER if self.state == STARTING else self.service.health.interval)
+
+    def _judge(self, reason):
         health = self.service.health
         self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
         if self.state == HEALTHY and self.bypass:
@@ -251,8 +294,6 @@ class Unit:
             self.become(BYPASSED, reason)
         elif self.state == STARTING and reason:
             self._still_starting(reason)
-        if kind_of(self.service) != "none" or self._good < health.rise:  # one that is not checked needs no timer
-            self._check_after(EAGER if self.state == STARTING else health.interval)
 
     def _still_starting(self, reason):
         if compat.monotonic() - self._started > self.service.program.start_timeout:

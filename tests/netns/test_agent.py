@@ -2,14 +2,11 @@
 
 import os
 import signal
-import sys
 import time
 
 import pytest
 from agent import QUICK, TAKES, Agent
 from lab import Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
-
-from viscum_agent.overload import Load
 
 pytestmark = pytest.mark.usefixtures("datapath")
 
@@ -33,7 +30,7 @@ def test_the_redirect_is_gone_at_once_when_the_program_ends_and_back_when_it_was
         agent.becomes("edge")
         assert pids_in("viscum-echo") != [pid]
     print("redirect gone after %s ms" % ", ".join(["%.0f" % (1000 * each) for each in times]))
-    assert min(times) < 0.1, "100 ms, by the issue; the best of three, whatever else this machine does"
+    assert sorted(times)[1] < 0.1, "100 ms, by the issue; two of three, whatever else this machine does"
 
 
 def test_a_program_that_hangs_is_bypassed_and_comes_back(agent):
@@ -57,6 +54,22 @@ def test_a_filter_or_qdisc_that_somebody_deleted_is_back_within_half_a_second(ag
     words = {"filter": ("ingress", "prio", prio), "qdisc": ("clsact",)}
     agent.lab.run(agent.lab.router, "tc", what, "del", "dev", "lan0", *words[what])
     assert agent.redirects(5) < 0.5
+    assert agent.who() == "edge"
+    assert pids_in("viscum-echo") == [pid]
+
+
+@pytest.mark.parametrize("what", ["of the redirect", "all"])
+def test_what_is_pinned_and_somebody_deleted_is_back_within_half_a_second(agent, what):
+    """A program goes with its link, and that with its file."""
+    pins = agent.lab.pins()
+    if not pins:
+        pytest.skip("nothing is pinned")
+    (pid,) = pids_in("viscum-echo")
+    for pin in pins if what == "all" else [pin for pin in pins if pin.name.split("_", 1)[1] == "lan0"]:
+        pin.unlink()
+    begin = time.monotonic()
+    wait_for(lambda: agent.lab.pins() == pins and "vsc-echo" in agent.filters(), 5)
+    assert time.monotonic() - begin < 0.5
     assert agent.who() == "edge"
     assert pids_in("viscum-echo") == [pid]
 
@@ -162,23 +175,6 @@ def test_a_check_by_command_decides(lab):
     made.becomes("edge")
     flag.unlink()
     made.becomes("cloud")
-
-
-def test_an_overloaded_router_sends_clients_to_the_cloud_until_it_is_calm(lab):
-    load = Load()
-    time.sleep(2)
-    if load.share() > 40:
-        pytest.skip("others keep the CPUs of this machine busy, so the router in it is never calm")
-    lab.serve_cloud(7000)
-    shed = "config globals 'globals'\n\toption bypass_load 70\n\n"
-    made = Agent(lab, shed + service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
-    made.becomes("edge", 60)
-    burners = [lab.start(lab.router, sys.executable, "-c", "while True: pass") for _ in range(os.cpu_count() + 1)]
-    made.becomes("cloud", 30)
-    wait_for(lambda: "echo: bypassed, the router's CPU is " in made.log.read_text(), 5)
-    for burner in burners:
-        burner.kill()
-    made.becomes("edge", 60)
 
 
 def test_left_over_objects_that_no_section_wants_are_removed_at_the_start(lab):

@@ -3,39 +3,26 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
-from agent import QUICK, TAKES, Agent
+from agent import QUICK, TAKES, Guest, Served, private_memory
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
-from viscum_agent import remote, uci
+from viscum_agent import compat, remote, uci
+from viscum_agent.loop import POLLIN, POLLOUT
 from viscum_agent.ubus import status, wire
 from viscum_agent.ubus.caller import Caller
+from viscum_agent.ubus.client import Client
 
 RP_FILTER = "net.ipv4.conf.vsc-echo.rp_filter=%d"
 CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
-
-
-class Served(Agent):
-    """An agent that serves ubus on a socket of the lab."""
-
-    @property
-    def socket(self):
-        return str(self.lab.tmp / "ubus.sock")
-
-    def words(self):
-        return (*super().words(), "-s", self.socket, "-b")
-
-    def viscum(self, *words, **options):
-        return self.lab.viscum("-s", self.socket, *words, **options)
-
-    def state(self):
-        return json.loads(self.viscum("status", "--json").stdout)[0]["state"]
 
 
 @pytest.fixture
@@ -51,9 +38,13 @@ def served(lab):
 def test_status_list_and_stats(served):
     assert served.state() == "healthy"
     assert served.viscum("list").stdout == "echo\n"
-    before = json.loads(served.viscum("stats", "--json").stdout)["echo"]["packets"]
+    before = json.loads(served.viscum("stats", "--json").stdout)["echo"]
     served.who()
-    assert json.loads(served.viscum("stats", "--json").stdout)["echo"]["packets"] > before
+    after = json.loads(served.viscum("stats", "--json").stdout)["echo"]
+    packets = after["packets"] - before["packets"]
+    assert packets > 3, "a connection, a question, an end"
+    assert after["bytes"] - before["bytes"] >= 40 * packets, "IPv4 and TCP headers"
+    assert (after["drops"], after["overlimits"]) == (0, 0)
 
 
 def test_bypass_stop_start_and_restart(served):
@@ -74,6 +65,29 @@ def test_bypass_stop_start_and_restart(served):
     served.becomes("edge")
 
 
+def test_a_service_that_the_configuration_has_disabled_is_not_started_and_that_is_said(served):
+    served.reload(
+        CONFIG + service("off", "/bin/false", *TAKES[:2], "list dest_port 7001").replace("enabled 1", "enabled 0")
+    )
+    wait_for(lambda: "off" in served.viscum("list").stdout, 5)
+    for command in ("start", "restart"):
+        result = served.viscum(command, "off", check=False)
+        assert (result.returncode, "'off' is disabled in the configuration" in result.stderr) == (1, True)
+        served.viscum(command)
+        states = {row["name"]: row["state"] for row in json.loads(served.viscum("status", "--json").stdout)}
+        assert states["off"] == "disabled"
+
+
+def test_the_agents_plan_has_nothing_that_is_withheld_on_purpose(served):
+    assert served.call("plan")["commands"] == []
+    served.viscum("bypass", "echo")
+    served.becomes("cloud")
+    assert served.call("plan")["commands"] == []
+    served.viscum("stop", "echo")
+    wait_for(lambda: served.state() == "disabled", 10)
+    assert served.call("plan")["commands"] == []
+
+
 def test_reload_takes_a_new_configuration_and_refuses_a_broken_one_in_words(served):
     served.lab.configure(CONFIG.replace("serve edge", "serve other"))
     served.viscum("reload")
@@ -91,17 +105,28 @@ def test_monitor_prints_every_change(served):
         served.lab.router, *words, cwd=ROOT, env=served.lab.env(), stdout=subprocess.PIPE, text=True
     )
     wait_for(lambda: served.viscum("list").returncode == 0, 5)
+    os.set_blocking(stream.stdout.fileno(), False)
     lines = []
+
+    def printed():
+        lines.extend((stream.stdout.read() or "").splitlines())
+        return lines
+
     for _ in range(20):  # until the monitor listens
         served.viscum("bypass", "echo")
         served.viscum("bypass", "echo", "--off")
-        if os.get_blocking(stream.stdout.fileno()):
-            os.set_blocking(stream.stdout.fileno(), False)
-        text = stream.stdout.read()
-        lines += text.splitlines() if text else []
-        if lines:
+        if printed():
             break
-    assert any(line.startswith("echo: healthy -> bypassed, asked for") for line in lines), lines
+    served.viscum("restart", "echo")
+    served.becomes("edge")
+    wait_for(lambda: printed()[-1] == "echo: starting -> healthy", 10)
+    changes = [line.split(": ")[1].split(" -> ") for line in lines]
+    assert lines[-6:-3] == [
+        "echo: healthy -> bypassed, asked for",
+        "echo: bypassed -> healthy",
+        "echo: healthy -> stopping, restart",
+    ]
+    assert all(one[1].split(",")[0] == other[0] for one, other in zip(changes, changes[1:], strict=False)), lines
 
 
 def test_logs_tell_what_happened_to_a_service(served):
@@ -231,7 +256,7 @@ def test_answers_about_many_services_come_in_pages(served):
     assert rows["s509"]["takes_count"] == 10 and len(rows["s509"]["takes"]) == 8
     whole = remote.ask(served.socket, "status", {"name": "s509"})["services"]
     assert len(whole["s509"]["takes"]) == 10
-    assert remote.ask(served.socket, "status", {"ubus_rpc_session": "0"})["next"] == "s498"
+    assert remote.ask(served.socket, "status", {"ubus_rpc_session": "0"})["next"] == "s248"
     assert len(remote.ask_all(served.socket, "stats")) == 511
 
 
@@ -273,32 +298,236 @@ def test_up_and_down_leave_it_to_the_agent(served):
 
 def test_without_an_agent_the_commands_say_so(lab):
     lab.configure(CONFIG)
-    for command in ("list", "start", "stop", "restart", "reload", "bypass", "stats", "monitor"):
+    for command in ("list", "start", "stop", "restart", "reload", "bypass", "stats", "logs", "top", "monitor"):
         result = lab.viscum("-s", str(lab.tmp / "nobody.sock"), command, check=False)
         assert result.returncode == 1
         assert "no agent answers on " in result.stderr and "Traceback" not in result.stderr
 
 
-def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(lab):
-    made = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, "option healthcheck none"))
+@pytest.mark.parametrize("kind", [Served, Guest])
+def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(lab, kind):
+    """Whether it serves ubus itself or is a client there."""
+    made = kind(lab, service("echo", echo_command("edge", 7000), *TAKES, "option healthcheck none"))
     wait_for(lambda: "healthy" in made.log.read_text() and "on ubus" in made.log.read_text(), 10)
     time.sleep(2)  # what its own changes caused
     words = ("timeout", "-s", "INT", "3", "strace", "-qq", "-p", str(made.process.pid))
     calls = lab.run(lab.router, *words, check=False).stderr.splitlines()
-    assert len(calls) == 1, "more than the call that it sleeps in:\n" + "\n".join(calls)
+    asleep = len(calls) == 1 and ("poll" in calls[0] or "restart_syscall" in calls[0])
+    assert asleep, "something else than the call that it sleeps in:\n" + "\n".join(calls)
+
+
+def test_a_stop_during_the_back_off_is_not_undone(lab):
+    made = Served(lab, service("echo", "/bin/false", *TAKES, "option respawn_timeout 2"))
+    wait_for(lambda: os.path.exists(made.socket) and made.state() == "backoff", 10)
+    made.viscum("stop")
+    wait_for(lambda: made.state() == "disabled", 5)
+    time.sleep(2.5)
+    assert made.state() == "disabled"
+    assert "viscum-echo" not in namespaces()
+
+
+def test_a_service_that_waited_and_is_in_no_configuration_any_more_is_forgotten(served):
+    other = service("other", echo_command("other", 7001), *TAKES).replace("lan0", "lan9").replace("7000", "7001")
+    served.reload(CONFIG + other)
+    wait_for(lambda: "other: waiting" in served.log.read_text(), 5)
+    served.reload(CONFIG + other.replace("enabled 1", "enabled 0"))
+    wait_for(lambda: remote.ask(served.socket, "status")["services"]["other"]["state"] == "disabled", 5)
+    served.reload(CONFIG + other)
+    wait_for(lambda: remote.ask(served.socket, "status")["services"]["other"]["state"] == "waiting", 5)
+    served.reload(CONFIG)
+    wait_for(lambda: served.viscum("list").stdout == "echo\n", 5)
+
+
+def test_a_restart_of_everything_leaves_what_is_disabled_alone(served):
+    off = service("off", echo_command("off", 7001), *TAKES).replace("enabled 1", "enabled 0")
+    served.reload(CONFIG + off)
+    wait_for(lambda: "off" in served.viscum("list").stdout, 5)
+    served.viscum("restart")
+    served.becomes("edge")
+    assert remote.ask(served.socket, "status")["services"]["off"]["state"] == "disabled"
+
+
+def test_a_service_with_a_mistake_can_be_stopped(served):
+    """It goes on as it was, but not against somebody's will; also after the agent was started anew."""
+    served.reload(CONFIG.replace("dest_port 7000", "dest_port 70000"))
+    wait_for(lambda: "'70000' is not a port" in served.log.read_text(), 5)
+    served.viscum("stop", "echo")
+    wait_for(lambda: "viscum-echo" not in namespaces(), 10)
+    assert (served.state(), served.who()) == ("disabled", "cloud")
+    served.reload(CONFIG)
+    served.viscum("start", "echo")
+    served.becomes("edge")
+
+
+def test_a_service_with_a_mistake_that_an_agent_found_can_be_stopped(served):
+    served.kill()
+    served.lab.configure(CONFIG.replace("dest_port 7000", "dest_port 70000"))
+    served.start()
+    wait_for(lambda: served.viscum("list", check=False).stdout == "echo\n", 10)
+    assert pids_in("viscum-echo")
+    served.viscum("stop", "echo")
+    wait_for(lambda: "viscum-echo" not in namespaces(), 15)
+
+
+def test_a_service_that_was_not_checked_is_checked_from_the_reload_on(lab):
+    lab.serve_cloud(7000)
+    served = Served(lab, CONFIG + "\toption healthcheck none\n")
+    served.becomes("edge")
+    wait_for(lambda: os.path.exists(served.socket), 5)
+    served.reload(CONFIG + "\toption health_fall 1\n")
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        served.becomes("cloud", 6)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    served.becomes("edge")
+    assert pids_in("viscum-echo") == [pid]
+
+
+def test_clients_come_to_another_port_only_when_a_check_was_good_there(served):
+    served.reload(CONFIG + "\toption target_port 7009\n\tlist proto tcp\n\toption start_timeout 1\n")
+    served.redirects(5, there=False)
+    wait_for(lambda: served.state() == "bypassed", 10)
+    assert served.who() == "cloud"
+    served.reload(CONFIG)
+    served.becomes("edge")
+
+
+def test_a_command_in_the_namespace_is_not_taken_for_the_program(lab):
+    """`viscum exec` in a service whose program failed, and what a check left behind."""
+    broken = service("echo", "/bin/false", *TAKES, "option respawn_timeout 0", "option respawn_retry 1")
+    made = Served(lab, broken)
+    wait_for(lambda: os.path.exists(made.socket) and made.state() == "failed", 10)
+    words = (*lab.agent("viscum_agent"), "-c", lab.confdir, "exec", "echo", "--", "/bin/sleep", "1000")
+    visitor = lab.start(lab.router, *words, cwd=ROOT, env=lab.env())
+    wait_for(lambda: pids_in("viscum-echo"), 10)
+    lab.configure(CONFIG)
+    lab.serve_cloud(7000)
+    made.viscum("reload")
+    made.becomes("edge")
+    visitor.kill()
+
+
+def test_a_check_that_takes_too_long_leaves_nothing_behind(lab):
+    lab.tmp.parent.chmod(0o755)
+    check = lab.tmp.parent / "check"
+    check.write_text("#!/bin/sh\nsleep 1000 &\nwait\n")
+    check.chmod(0o755)
+    lines = (*TAKES, *QUICK, "option healthcheck exec", "option user root", "option health_command %s" % check)
+    made = Served(lab, service("echo", echo_command("edge", 7000), *lines))
+    wait_for(lambda: any("sleep" in command(pid) for pid in pids_in("viscum-echo")), 10)
+    time.sleep(2.5)
+    lab.configure(service("echo", echo_command("edge", 7000), *TAKES, *QUICK, "option user root"))
+    made.viscum("reload")
+    made.becomes("edge")
+    wait_for(lambda: len(pids_in("viscum-echo")) == 1, 5)
+
+
+def command(pid):
+    try:
+        return Path("/proc/%d/cmdline" % pid).read_text()
+    except OSError:
+        return ""
+
+
+def test_a_program_that_dies_while_its_service_is_stopped_is_no_zombie(served):
+    for _ in range(5):
+        (pid,) = pids_in("viscum-echo")
+        served.viscum("stop", "echo")
+        time.sleep(0.04)  # the agent stops it 50 ms after it was told
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: served.state() == "disabled", 10)
+        children = Path("/proc/%d/task/%d/children" % (served.process.pid, served.process.pid)).read_text()
+        assert str(pid) not in children.split()
+        served.viscum("start", "echo")
+        served.becomes("edge")
+
+
+def test_who_subscribes_to_the_agent_is_told_of_every_change(served):
+    """Beside the event, a notification of the object (`ubus subscribe viscum`)."""
+    told = []
+    client = Client(served.socket)
+    subscription = client.subscribe(
+        "viscum", lambda kind, data: told.append((kind, data["name"], data["before"], data["state"]))
+    )
+
+    def serve(done, seconds):
+        end = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < end, told
+            if client.fd >= 0 and compat.wait_fd(client.fd, POLLIN | (POLLOUT if client.wants_write else 0), 20):
+                client.on_writable()
+                client.on_readable()
+            client.tick(compat.monotonic())
+
+    try:
+        serve(lambda: subscription.active, 5)
+        served.viscum("bypass", "echo")
+        serve(lambda: told, 5)
+        served.viscum("bypass", "echo", "--off")
+        serve(lambda: len(told) >= 2, 5)
+    finally:
+        client.close()
+    assert told[:2] == [("service", "echo", "healthy", "bypassed"), ("service", "echo", "bypassed", "healthy")]
+
+
+def test_who_came_while_the_agent_had_no_descriptors_left_is_answered_afterwards(lab):
+    """Nothing else happens that would wake it."""
+    made = Served(lab, "config globals 'globals'\n")
+    wait_for(lambda: "is on ubus" in made.log.read_text(), 10)
+    pid = made.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = max(int(name) for name in os.listdir("/proc/%d/fd" % pid)) + 1
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
+    words = (*lab.agent("viscum_agent"), "-s", made.socket, "list")
+    waiting = lab.start(lab.router, *words, cwd=ROOT, env=lab.env())
+    time.sleep(1)
+    assert waiting.poll() is None
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    assert waiting.wait(3) == 0
+
+
+def test_a_thousand_questions_are_answered_and_cost_no_memory(served):
+    with Caller(served.socket) as caller:
+        for _ in range(200):
+            caller.call("viscum", "status")
+        before = private_memory(served.process.pid)
+        for _ in range(1000):
+            assert caller.call("viscum", "status")["services"]["echo"]["state"] == "healthy"
+    assert private_memory(served.process.pid) - before < 512, "KiB: half a kilobyte that stays of each is as much"
+
+
+def test_reloads_cost_no_memory(served):
+    """Every other one changes what the service takes."""
+    configs = [CONFIG, CONFIG.replace("dest_port 7000", "dest_port 6999-7000")]
+
+    def reload(times):
+        with Caller(served.socket) as caller:
+            for number in range(times):
+                served.lab.configure(configs[number % 2])
+                caller.call("viscum", "reload")
+        return private_memory(served.process.pid)
+
+    before = reload(40)
+    assert reload(120) - before < 1024, "KiB"
+    served.becomes("edge")
 
 
 def test_the_doctors_findings_are_kept_for_a_moment(served):
     """Who may only look may ask him, over and over, and while he looks the agent does nothing else."""
     strict = "sysctl", "-qw", RP_FILTER % 1
-    assert not examined(served)["trouble"]
+    assert not served.call("doctor")["trouble"]
     served.lab.run(served.lab.router, *strict)
     asked = time.monotonic()
-    assert not examined(served)["trouble"]
-    wait_for(lambda: examined(served)["trouble"], 10)
+    assert not served.call("doctor")["trouble"]
+    wait_for(lambda: served.call("doctor")["trouble"], 10)
     assert time.monotonic() - asked < 5
 
 
-def examined(served):
-    with Caller(served.socket) as caller:
-        return caller.call("viscum", "doctor", {})
+def test_a_socket_that_can_not_be_served_is_named(lab):
+    lab.configure("config globals 'globals'\n")
+    words = (*lab.agent("viscum_agent.viscumd"), "-c", lab.confdir, "-s", "/proc/ubus.sock", "-b")
+    result = lab.run(lab.router, *words, cwd=ROOT, env=lab.env(), check=False, timeout=10)
+    assert result.returncode == 1
+    assert result.stderr.startswith("viscumd: can't serve ubus on /proc/ubus.sock: "), result.stderr

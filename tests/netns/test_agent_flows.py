@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
-from agent import QUICK, TAKES, Agent
-from lab import echo_command, pids_in, service, wait_for
+from agent import QUICK, TAKES, Agent, Served
+from lab import echo_command, pids_in, run, service, wait_for
 
 # A client that sends once and then only waits, as a browser does: it prints how its waiting ended.
 WAITS = """
@@ -69,6 +70,38 @@ class Flagged(Agent):
         super().__init__(lab, service("echo", "/usr/bin/python3 %s/program.py" % lab.tmp.parent, *lines, check))
 
 
+class Cpus:
+    """The router's CPUs, as /proc/stat tells of them: `busy` or not, whatever others do on this machine. Use as a
+    context manager."""
+
+    def __init__(self, file):
+        self._file = file
+        self.busy = False
+        self._ticks = {True: 0, False: 0}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._file.write_text(self._line())
+        run("mount", "--bind", self._file, "/proc/stat")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._thread.join()
+        run("umount", "/proc/stat")
+
+    def _line(self):
+        return "cpu %09d 0 0 %09d 0 0 0 0\n" % (self._ticks[True], self._ticks[False])
+
+    def _run(self):
+        with self._file.open("r+") as file:
+            while not self._ended.wait(0.05):
+                self._ticks[self.busy] += 5
+                os.pwrite(file.fileno(), self._line().encode(), 0)
+
+
 @pytest.fixture
 def agent(lab):
     lab.serve_cloud(7000)
@@ -91,6 +124,36 @@ def test_a_client_that_only_waits_for_a_hung_program_is_reset(agent):
         os.kill(pid, signal.SIGCONT)
     agent.becomes("edge")
     assert pids_in("viscum-echo") == [pid], "the program goes on: only its connections ended"
+
+
+@pytest.mark.usefixtures("datapath")
+@pytest.mark.parametrize("words", [("bypass", "echo"), ("stop", "echo")])
+def test_a_client_that_only_waits_is_reset_when_somebody_takes_the_service_away(lab, words):
+    lab.serve_cloud(7000)
+    agent = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
+    agent.becomes("edge")
+    wait_for(lambda: os.path.exists(agent.socket), 5)
+    client = waiting_client(agent)
+    assert client.stdout.readline() == "edge\n"
+    agent.viscum(*words)
+    assert client.communicate(timeout=5)[0] == "ConnectionResetError\n"
+    assert agent.who() == "cloud"
+
+
+def test_an_overloaded_router_sends_clients_to_the_cloud_until_it_is_calm(lab, tmp_path):
+    lab.serve_cloud(7000)
+    shed = "config globals 'globals'\n\toption bypass_load 70\n\n"
+    with Cpus(tmp_path / "stat") as cpus:
+        made = Agent(lab, shed + service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
+        made.becomes("edge")
+        client = waiting_client(made)
+        assert client.stdout.readline() == "edge\n"
+        cpus.busy = True
+        assert client.communicate(timeout=15)[0] == "ConnectionResetError\n"
+        assert made.who() == "cloud"
+        wait_for(lambda: "echo: bypassed, the router's CPU is " in made.log.read_text(), 5)
+        cpus.busy = False
+        assert made.becomes("edge", 30) > 7, "seconds: five calm looks in a row"
 
 
 def test_a_client_of_a_program_that_was_killed_does_not_wait(agent):

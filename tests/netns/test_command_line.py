@@ -2,7 +2,8 @@
 
 import json
 
-from lab import echo_command, service, snapshot
+import pytest
+from lab import ROOT, echo_command, service, snapshot
 
 GOOD = service(
     "good", echo_command("edge", 7000), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000"
@@ -87,6 +88,16 @@ def test_wrong_usage_is_exit_code_2_with_a_hint(lab):
         )
         assert result.returncode == 2, words
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("words", ["status", "status --json", "plan", "--help"])
+def test_who_has_seen_enough_is_not_told_of_it(lab, words):
+    """As in `viscum status | head -1`."""
+    named = GOOD.replace("'good'", "'good%d'").replace("dest_port 7000", "dest_port %d")
+    lab.configure("".join(named % (number, 7000 + number) for number in range(100)))
+    command = " ".join(map(str, (*lab.agent("viscum_agent"), "-c", lab.confdir, words)))
+    result = lab.run(lab.router, "sh", "-c", command + " | true", check=False, cwd=ROOT, env=lab.env())
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_version_is_exactly_one_line(lab):

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lab import PROGRAMS, echo_command, namespaces, pids_in, run, service, snapshot, wait_for
+from lab import PROGRAMS, ROOT, echo_command, namespaces, pids_in, run, service, snapshot, wait_for
 
 TAKES = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
 SHELL_SERVER = "/bin/sh -c '%s exec " + echo_command("edge", 7000) + "'"
@@ -32,6 +32,20 @@ def test_it_runs_as_nobody_in_its_namespace_with_nothing_to_gain_and_no_extra_pr
     assert os.getsid(pid) == pid
     assert os.readlink("/proc/%d/fd/0" % pid) == "/dev/null"
     assert run("nsenter", "-t", str(pid), "-m", "-n", "ls", "/sys/class/net").stdout.split() == ["eth0", "lo"]
+
+
+def test_it_inherits_nothing_that_the_command_was_started_with(lab):
+    """Who starts the agent may have files open without knowing, and `nobody` is not to read them."""
+    secret = lab.tmp / "secret"
+    secret.write_text("secret")
+    lab.configure(service("echo", echo_command("edge", 7000), *TAKES))
+    with secret.open() as file:
+        os.set_inheritable(file.fileno(), True)
+        words = (*lab.agent("viscum_agent"), "-c", lab.confdir, "up")
+        lab.run(lab.router, *words, cwd=ROOT, env=lab.env(), pass_fds=(file.fileno(),))
+    (pid,) = pids_in("viscum-echo")
+    opened = [os.readlink(path) for path in Path("/proc/%d/fd" % pid).iterdir()]
+    assert str(secret) not in opened
 
 
 def test_user_group_env_workdir_and_quoted_words_arrive(lab):

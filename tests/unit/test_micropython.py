@@ -34,3 +34,15 @@ def test_all_shared_tests_pass_under_micropython():
     assert result.returncode == 0, result.stdout[-5000:] + result.stderr[-5000:]
     passed, failed = re.fullmatch(r"(\d+) passed, (\d+) failed", result.stdout.splitlines()[-1]).groups()
     assert (int(passed), int(failed)) == (collected(), 0)
+
+
+def test_no_error_is_raised_from_another():
+    """MicroPython has no chain of exceptions, and prints a warning to whoever is there."""
+    own = {"compat/cpython.py", "kernel/pyroute2.py"}
+    for path in (ROOT / "viscum_agent").rglob("*.py"):
+        if path.relative_to(ROOT / "viscum_agent").as_posix() in own:
+            continue
+        found = [
+            node.lineno for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Raise) and node.cause
+        ]
+        assert not found, "%s, lines %s" % (path.name, found)

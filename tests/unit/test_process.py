@@ -127,6 +127,13 @@ def test_a_zombie_is_not_alive(sleeper):
     assert not process.alive(2**22 + 1)
 
 
+def test_who_knows_all_processes_is_believed_also_when_there_are_none(monkeypatch):
+    """Reading /proc once for each of a hundred services takes long."""
+    monkeypatch.setattr(process.netns, "identity", lambda _: (4, 4026531840))
+    monkeypatch.setattr(process, "processes", lambda: pytest.fail("reads /proc"))
+    assert process.pids("echo", {}) == []
+
+
 def test_a_name_with_brackets_and_blanks_is_no_field(tmp_path):
     """The name in /proc/PID/stat may be `a) Z 1 1`: that is no zombie."""
     path = tmp_path / "a) Z 1 1"

@@ -6,6 +6,7 @@ format has been the same since MicroPython 1.19, on every architecture. Sources 
 
 import ast
 import io
+import re
 import subprocess
 import tempfile
 import tokenize
@@ -44,10 +45,12 @@ def archive(root):
 def compiled(root, mpy_cross):
     """(path, bytes) of each of the agent's modules as MicroPython's byte code."""
     found = []
+    paths = modules(root, NOT_FOR_MICROPYTHON)
+    texts = with_constants([bare((root / path).read_text(encoding="utf-8")) for path in paths])
     with tempfile.TemporaryDirectory() as folder:
-        for path in modules(root, NOT_FOR_MICROPYTHON):
+        for path, text in zip(paths, texts):
             output, plain = Path(folder, "module.mpy"), Path(folder, "module.py")
-            plain.write_text(bare((root / path).read_text(encoding="utf-8")), encoding="utf-8")
+            plain.write_text(text, encoding="utf-8")
             # -O3 leaves line numbers out, a sixteenth of all: else it is more than the 200 kB that a router gives.
             command = [mpy_cross, "-O3", "-msmall-int-bits=%d" % SMALL_INT_BITS]
             command += ["-s", path.relative_to(PACKAGE).as_posix(), "-o", str(output), str(plain)]
@@ -91,6 +94,84 @@ def _help_cuts(text):
             words = node.args[4]
             cuts.append(((words.lineno, words.col_offset), (words.end_lineno, words.end_col_offset), '""'))
     return cuts
+
+
+def with_constants(texts):
+    """Sources in which the numbers that only their own module names are constants of MicroPython's compiler.
+
+    `_NAME = const(1)` is a number wherever it is used: neither a name in the byte code nor an entry in the module.
+    CPython knows no const, so the sources are without. A name that any other module says stays as it is.
+    """
+    said = [_words(text) for text in texts]
+    found = []
+    for place, text in enumerate(texts):
+        others = set().union(*said[:place], *said[place + 1 :])
+        found.append(_fold(text, others))
+    return found
+
+
+def _words(text):
+    """All names in a source, those in texts too: getattr may be given one."""
+    return set(re.findall(r"\w+", text))
+
+
+def _fold(text, others):
+    names, lines, tree = [], text.split("\n"), ast.parse(text)
+    taken = others | _bound_twice(tree)
+    for node in tree.body:
+        pairs = _numbers(node, names)
+        own = [name for name, _ in pairs if name not in taken and not re.search(r"\b_%s\b" % name, text)]
+        if not own:
+            continue
+        names += own
+        words = []
+        for name, value in pairs:
+            words.append(
+                "%s = %s" % (name, ("const(%s)" if name in own else "%s") % ast.get_source_segment(text, value))
+            )
+        lines[node.lineno - 1 : node.end_lineno] = ["; ".join(words)] + [""] * (node.end_lineno - node.lineno)
+    return _renamed("\n".join(lines), {name for name in names if not name.startswith("_")})
+
+
+def _bound_twice(tree):
+    """Names that mean more than one thing in a source: set again, attributes of a class, arguments."""
+    found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    found += 2 * [node.arg for node in ast.walk(tree) if isinstance(node, (ast.arg, ast.keyword))]
+    return {name for name in found if found.count(name) > 1}
+
+
+def _numbers(node, constants):
+    """[(name, value)] of an assignment of nothing but numbers, which may be made of constants; [] for any other."""
+    if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+        return []
+    target, value = node.targets[0], node.value
+    pairs = [(target, value)]
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        pairs = list(zip(target.elts, value.elts))
+    if not all(isinstance(name, ast.Name) and name.id.isupper() and _is_number(one, constants) for name, one in pairs):
+        return []
+    return [(name.id, one) for name, one in pairs]
+
+
+def _is_number(node, constants):
+    if isinstance(node, ast.Constant):
+        return type(node.value) is int
+    if isinstance(node, ast.Name):
+        return node.id in constants
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub, ast.BitOr, ast.LShift, ast.Mult)):
+        return _is_number(node.left, constants) and _is_number(node.right, constants)
+    return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_number(node.operand, constants)
+
+
+def _renamed(text, names):
+    """A source in which these names begin with an underscore: the compiler forgets such constants."""
+    lines = text.split("\n")
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    for before, token in reversed(list(zip(tokens, tokens[1:]))):
+        if token.type == tokenize.NAME and token.string in names and before.string != ".":
+            (row, start) = token.start
+            lines[row - 1] = lines[row - 1][:start] + "_" + lines[row - 1][start:]
+    return "\n".join(lines)
 
 
 _BEGINNINGS = (tokenize.ENCODING, tokenize.INDENT, tokenize.NEWLINE, tokenize.DEDENT)

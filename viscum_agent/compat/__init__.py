@@ -13,6 +13,8 @@ the agent is the Python that both share. A system call that fails raises OSError
     getpid()  geteuid()  strerror(errno)  monotonic()  netlink_socket(protocol)  receive(socket, size)
     unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
     fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)
+    watch_folder(path)                                                                inotify(7), -1 for no such folder
+    isatty()  flush()  forget_output()                                                stdout
     device_ioctl(fd, request, device, data)  has_library(name)                        netdevice(7)
     bpf(command, attribute)  address_of(buffer)                                       bpf(2), with bytearrays
 """
@@ -66,6 +68,23 @@ BPF_CALLS = {
     ("loongarch64", 8): 280,
     ("s390x", 8): 351,
 }
+
+
+def is_mips(machine):
+    """Whether numbers of mips are asked for, which differ from all others': by machine (uname -m)."""
+    return machine.startswith("mips")
+
+
+def syscall_base(machine, pointer):
+    """What is added to the numbers of system calls from 424 on, which are the same everywhere but on mips (o32, n64);
+    `pointer` is the bytes of one."""
+    return 0 if not is_mips(machine) else 5000 if pointer == 8 else 4000
+
+
+def sigmask_words(machine):
+    """SIG_BLOCK, SIG_SETMASK of sigprocmask(2) (asm/signal.h)."""
+    return (1, 3) if is_mips(machine) else (0, 2)
+
 
 MICROPYTHON = sys.implementation.name == "micropython"
 

@@ -10,6 +10,8 @@ import struct
 import sys
 import time
 
+from . import sigmask_words, syscall_base
+
 # The same names as in micropython.py; these need nothing.
 chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
     os.chdir,
@@ -31,9 +33,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP, errno.ECONNREFUSED
 O_CREATE = os.O_CREAT
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
+IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
-# System calls from 424 on have one number on all architectures, except that mips o32 adds 4000.
-_PIDFD_GETFD = 438 + (4000 if os.uname().machine == "mips" else 0)
+_PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
+_SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
 
 
 def _call(name, *arguments):
@@ -104,6 +107,19 @@ def shutdown(fd):
     _call("shutdown", fd, socket.SHUT_RDWR)
 
 
+def watch_folder(path):
+    """A descriptor that becomes readable when a file in the folder is removed."""
+    fd = -1
+    try:
+        fd = _call("inotify_init1", os.O_CLOEXEC)
+        _call("inotify_add_watch", fd, path.encode(), IN_DELETE)
+    except OSError:
+        if fd >= 0:
+            os.close(fd)
+        return -1
+    return fd
+
+
 def poll_fd(fd, milliseconds):
     """Whether the descriptor became readable within the time."""
     poll = select.poll()
@@ -127,7 +143,7 @@ def _sigset(signals):
 def signal_fd(signals):
     """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2))."""
     mask = _sigset(signals)
-    _call("sigprocmask", 0, mask, None)  # SIG_BLOCK
+    _call("sigprocmask", _SIG_BLOCK, mask, None)
     return _call("signalfd", -1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
 
 
@@ -141,7 +157,7 @@ def read_signal(fd):
 
 def unblock_signals():
     """Before exec: a child has the mask of its parent."""
-    _call("sigprocmask", 2, ctypes.create_string_buffer(128), None)  # SIG_SETMASK
+    _call("sigprocmask", _SIG_SETMASK, ctypes.create_string_buffer(128), None)
 
 
 def try_write(fd, data):
@@ -296,6 +312,11 @@ def expect(services):
 
 def flush():
     sys.stdout.flush()
+
+
+def forget_output():
+    """Nobody reads: what is left in the buffer would be an error when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def isatty():

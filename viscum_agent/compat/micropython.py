@@ -11,6 +11,8 @@ import time
 import ffi
 import uctypes
 
+from . import is_mips, sigmask_words, syscall_base
+
 
 def _open_libc():
     for name in ("libc.so.6", "libc.so"):  # glibc, musl
@@ -64,11 +66,14 @@ _c_isatty = _libc.func("i", "isatty", "i")
 _c_fcntl = _libc.func("i", "fcntl", "iil")
 _c_getsockopt = _libc.func("i", "getsockopt", "iiipp")
 _c_ioctl = _libc.func("i", "ioctl", "iLp")
+_c_inotify_init1 = _libc.func("i", "inotify_init1", "i")
+_c_inotify_add_watch = _libc.func("i", "inotify_add_watch", "isi")
 _c_uname = _libc.func("i", "uname", "p")
 getpid = _libc.func("i", "getpid", "")
 geteuid = _libc.func("i", "geteuid", "")
 
 LOCK_EX = 2
+IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 SOCK_CLOEXEC = 0o2000000
 
@@ -91,25 +96,20 @@ def _machine():
     return bytes(buffer[260:325]).split(b"\0")[0].decode()
 
 
-def _mips():
-    return _machine() == "mips"
-
-
-# System calls from 424 on have one number on all architectures, except that mips o32 adds 4000.
-_SYSCALL_BASE = 4000 if _mips() else 0
-
-
-EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _mips() else (99, 95, 111)
-EINPROGRESS = 150 if _mips() else 115
+_SYSCALL_BASE = syscall_base(_machine(), struct.calcsize("P"))
+_SIG_BLOCK, _SIG_SETMASK = sigmask_words(_machine())
+_MIPS = is_mips(_machine())
+EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _MIPS else (99, 95, 111)
+EINPROGRESS = 150 if _MIPS else 115
 # SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
-SOL_SOCKET, SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _mips() else (1, 4, 0o4000)
-SO_LINGER = 0x80 if _mips() else 13  # asm/socket.h
-SO_PEERCRED = 18 if _mips() else 17  # asm/socket.h
-SOCK_STREAM, SOCK_DGRAM = (2, 1) if _mips() else (1, 2)  # asm/socket.h: mips has them the other way round
-EINTR, EAGAIN, ECONNABORTED = 4, 11, 130 if _mips() else 103
+SOL_SOCKET, SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _MIPS else (1, 4, 0o4000)
+SO_LINGER = 0x80 if _MIPS else 13  # asm/socket.h
+SO_PEERCRED = 18 if _MIPS else 17  # asm/socket.h
+SOCK_STREAM, SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them the other way round
+EINTR, EAGAIN, ECONNABORTED = 4, 11, 130 if _MIPS else 103
 # O_CREAT, O_EXCL (asm-generic/fcntl.h; mips has its own).
-O_CREATE = 0o400 if _mips() else 0o100
-O_CREATE_EXCLUSIVE = 0o2400 if _mips() else 0o300
+O_CREATE = 0o400 if _MIPS else 0o100
+O_CREATE_EXCLUSIVE = 0o2400 if _MIPS else 0o300
 
 
 def setns(fd):
@@ -240,6 +240,14 @@ def readlink(path):
     return bytes(buffer[:size]).decode()
 
 
+def watch_folder(path):
+    """A descriptor that becomes readable when a file in the folder is removed."""
+    try:
+        return _or_closed(_check(_c_inotify_init1(SOCK_CLOEXEC)), _c_inotify_add_watch, path, IN_DELETE)
+    except OSError:
+        return -1
+
+
 def poll_fd(fd, milliseconds):
     """Whether the descriptor became readable within the time."""
     poll = select.poll()
@@ -280,8 +288,9 @@ def _sigset(signals):
 
 def signal_fd(signals):
     """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2))."""
+    _c_signal(13, 1)  # SIG_IGN for SIGPIPE, as CPython does: an agent whose stderr is closed goes on
     mask = _sigset(signals)
-    _check(_c_sigprocmask(0, mask, None))  # SIG_BLOCK
+    _check(_c_sigprocmask(_SIG_BLOCK, mask, None))
     return _check(_c_signalfd(-1, mask, O_NONBLOCK | SOCK_CLOEXEC))
 
 
@@ -293,7 +302,7 @@ def read_signal(fd):
 
 def unblock_signals():
     """Before exec: a child has the mask of its parent."""
-    _check(_c_sigprocmask(2, bytearray(128), None))  # SIG_SETMASK
+    _check(_c_sigprocmask(_SIG_SETMASK, bytearray(128), None))
 
 
 def try_write(fd, data):
@@ -304,7 +313,7 @@ def try_write(fd, data):
 def connecting(kind, address, port):
     """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
     info = socket.getaddrinfo(address, port)[0]
-    sock = socket.socket(info[0], SOCK_STREAM if kind == 1 else SOCK_DGRAM)
+    sock = socket.socket(info[0], (SOCK_STREAM if kind == 1 else SOCK_DGRAM) | SOCK_CLOEXEC)
     sock.setblocking(False)
     try:
         sock.connect(info[-1])
@@ -480,6 +489,10 @@ def expect(services):
 def isatty():
     """Whether a person looks at what is printed."""
     return _c_isatty(1) == 1
+
+
+def forget_output():
+    """Nor is anything left in one."""
 
 
 def flush():

@@ -132,7 +132,7 @@ class Border:
             self.carry(operation)
         except OSError as error:  # a namespace that is gone, no descriptor to be had
             self.flush()  # what waits came before it: now or never
-            raise KernelError(operation, error.errno, "") from error
+            raise KernelError(operation, error.errno, "")
 
     def _release(self):
         """Gives back the sockets and descriptors of the namespaces: a hundred services must not hold hundreds.
@@ -161,7 +161,7 @@ class Border:
             self._leave(operation.old.name)
             self.visit.delete(operation.old.name)
         except OSError as error:
-            raise KernelError(operation, error.errno, "") from error
+            raise KernelError(operation, error.errno, "")
 
     def _sysctl(self, operation):
         if operation.verb == "del":
@@ -171,7 +171,7 @@ class Border:
             self.visit.enter(item.ns)
             netns.write_sysctl(item.key, item.value)
         except OSError as error:
-            raise KernelError(operation, error.errno, "") from error
+            raise KernelError(operation, error.errno, "")
 
     def _nat(self, operation):
         item = operation.new or operation.old
@@ -204,14 +204,14 @@ class Border:
         except OSError as error:
             full = "a map of the eBPF datapath is full: fewer ranges of ports and prefixes, or another datapath"
             words = full if error.errno == compat.E2BIG else getattr(error, "words", "")
-            raise KernelError(operation, error.errno, words) from error
+            raise KernelError(operation, error.errno, words)
 
     def _tidy(self):
         if self._pinned:
             try:
                 self._pinned.tidy()
             except OSError as error:
-                raise PinError("can't tidy up %s: %s" % (BPFFS, compat.strerror(error.errno))) from error
+                raise PinError("can't tidy up %s: %s" % (BPFFS, compat.strerror(error.errno)))
 
     def _home_index(self, name, operation):
         if name not in self._home_indexes:
@@ -334,7 +334,7 @@ class Border:
         try:
             self.pinned().dump(dump)
         except OSError as error:
-            raise PinError("can't read %s: %s" % (BPFFS, compat.strerror(error.errno))) from error
+            raise PinError("can't read %s: %s" % (BPFFS, compat.strerror(error.errno)))
 
     def counters(self, indexes):
         """What our filters on the devices with these indexes count: a list of what tc.parse_counters gives, with that

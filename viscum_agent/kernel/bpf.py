@@ -137,7 +137,7 @@ def prog_load(code, name):
         return load(log)  # once more, with the verifier's reasons
     except OSError as error:
         words = bytes(log).split(b"\0")[0].decode()[-VERIFIER_WORDS:]
-        raise VerifierError(error.errno, words) from error
+        raise VerifierError(error.errno, words)
 
 
 def link_create(program, index):

@@ -104,7 +104,7 @@ class Native(Border):
         try:
             results = self._socket(self._ns).transact([request for _, request in waiting])
         except OSError as error:  # the namespace is gone
-            raise KernelError(waiting[0][0], error.errno, "") from error
+            raise KernelError(waiting[0][0], error.errno, "")
         for (operation, _), (code, words) in zip(waiting, results):
             if code and not (operation.verb == "del" and _gone(operation, code)):
                 raise KernelError(operation, code, words)

@@ -30,11 +30,16 @@ class PinError(ViscumError):
     """What is pinned can't be read or written."""
 
 
+def folder(inode=0):
+    """That of the network namespace that the caller is in, or of the one with an inode."""
+    return "%s/viscum-%d" % (call.BPFFS, inode or os.stat(SELF)[1])
+
+
 class Pinned:
     """Open while it is used; made in the router's namespace, or for that with an inode."""
 
     def __init__(self, inode=0):
-        self._folder = "%s/viscum-%d" % (call.BPFFS, inode or os.stat(SELF)[1])
+        self._folder = folder(inode)
         self._layout = layout.Layout(call.ORDER)
         self._maps = {}
         self._programs = {}  # name: descriptor

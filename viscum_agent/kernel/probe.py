@@ -32,7 +32,7 @@ def ask():
         lacks, tcx = _bpf_lacks()
     except OSError as error:
         text = "can't make a network namespace: %s (Viscum runs as root, on a kernel with CONFIG_NET_NS)"
-        raise UnsupportedError(text % compat.strerror(error.errno)) from error
+        raise UnsupportedError(text % compat.strerror(error.errno))
     finally:
         visit.close()
     try:

@@ -158,6 +158,10 @@ class Broker:
             found.append((fd, compat.POLLIN | (compat.POLLOUT if self._peers[fd].channel.queued else 0)))
         return found
 
+    def next_timeout(self):
+        """When to look at `fds` again whatever happens, in seconds of compat.monotonic(); None for never."""
+        return self._paused_until if self._paused_until > compat.monotonic() else None
+
     def on_event(self, fd, events):
         if fd == self._listener:
             self._accept()

@@ -38,3 +38,14 @@ def test_the_share_of_the_cpus_is_a_percentage():
     load = Load()
     for _ in range(3):
         assert 0 <= load.share() <= 100
+
+
+def test_a_low_limit_is_left_as_well():
+    """Nothing is 20 points below a limit of 20: then half of it is low enough."""
+    assert judged(20, [30] + [9] * CALM) == [True] * CALM + [False]
+    assert judged(1, [30] + [0] * CALM) == [True] * CALM + [False]
+
+
+def test_the_reason_stays_the_same_while_the_router_is_overloaded():
+    overload = Overload()
+    assert overload.judge(80, 97) == overload.judge(80, 91)

@@ -1,0 +1,140 @@
+"""What an agent does with what it finds: services that outlived the one before it, or that changed meanwhile."""
+
+import os
+import signal
+
+import pytest
+from agent import QUICK, TAKES, Agent
+from lab import ROOT, echo_command, namespaces, pids_in, service, snapshot, wait_for
+
+from viscum_agent import process
+
+CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
+MISTAKE = CONFIG.replace("dest_port 7000", "dest_port 70000")
+
+
+@pytest.fixture
+def agent(lab):
+    lab.serve_cloud(7000)
+    made = Agent(lab, CONFIG)
+    made.becomes("edge")
+    yield made
+    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+
+
+def says(agent, text, seconds=10):
+    wait_for(lambda: text in agent.log.read_text(), seconds)
+
+
+def test_a_redirect_whose_program_died_with_the_agent_is_out_before_another_program_answers(agent):
+    agent.kill()
+    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
+    agent.lab.configure(service("echo", "/bin/sleep 1000", *TAKES, *QUICK))
+    agent.start()
+    says(agent, "echo: starting")
+    assert agent.redirects(1, there=False) < 1
+    assert agent.who() == "cloud"
+
+
+def test_a_redirect_is_out_where_the_program_can_not_be_started_any_more(agent):
+    agent.kill()
+    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
+    agent.lab.configure(service("echo", "/nonexistent/program", *TAKES, *QUICK))
+    agent.start()
+    says(agent, "echo: failed, command: there is no program")
+    assert agent.redirects(1, there=False) < 1
+
+
+def test_a_program_of_old_settings_is_replaced(agent):
+    (pid,) = pids_in("viscum-echo")
+    agent.kill()
+    agent.lab.configure(CONFIG.replace("serve edge", "serve other"))
+    agent.start()
+    agent.becomes("other")
+    assert pids_in("viscum-echo") != [pid]
+
+
+def test_a_service_with_a_mistake_goes_on_while_it_is_watched_and_is_out_when_nobody_does(agent):
+    agent.reload(MISTAKE)
+    says(agent, "'70000' is not a port")
+    assert agent.who() == "edge"
+    agent.kill()
+    agent.start()
+    agent.redirects(5, there=False)
+    says(agent, "echo: its redirect is out: nobody watches its program")
+    says(agent, "echo: waiting, '70000' is not a port")
+    assert agent.who() == "cloud"
+    agent.reload(CONFIG)
+    agent.becomes("edge")
+
+
+def test_a_service_whose_interface_went_meanwhile_is_out_and_returns_with_it(agent):
+    (pid,) = pids_in("viscum-echo")
+    agent.kill()
+    agent.lab.configure(CONFIG.replace("list device lan0", "list device lan9"))
+    agent.start()
+    says(agent, "echo: waiting")
+    agent.redirects(5, there=False)
+    agent.reload(CONFIG)
+    agent.becomes("edge")
+    assert pids_in("viscum-echo") == [pid]
+
+
+def test_a_service_that_no_section_wants_is_taken_down_with_its_program_and_its_redirect_first(agent):
+    """Its program takes its time to end; clients don't wait for that."""
+    agent.kill()
+    agent.lab.configure("config globals 'globals'\n")
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGSTOP)  # takes no SIGTERM
+    agent.start()
+    agent.redirects(4, there=False)
+    assert pids_in("viscum-echo") == [pid], "it has 5 s to end"
+    assert agent.who() == "cloud"
+    wait_for(lambda: "viscum-echo" not in namespaces(), 15)
+    assert not process.alive(pid)
+
+
+def test_nothing_is_left_of_a_service_that_no_section_wants(lab):
+    before = snapshot(lab.router), namespaces()
+    lab.configure(service("old", echo_command("old", 7000), *TAKES))
+    lab.viscum("up")
+    assert pids_in("viscum-old")
+    made = Agent(lab, "config globals 'globals'\n")
+    wait_for(lambda: (snapshot(lab.router), namespaces()) == before, 15)
+    assert made.process.poll() is None
+
+
+def test_a_program_whose_namespace_somebody_took_away_is_started_anew(agent):
+    (pid,) = pids_in("viscum-echo")
+    agent.lab.run(agent.lab.router, "ip", "netns", "del", "viscum-echo")
+    agent.process.send_signal(signal.SIGHUP)
+    says(agent, "echo: stopping, somebody took its namespace away")
+    agent.becomes("edge")
+    assert pids_in("viscum-echo") != [pid]
+    assert not process.alive(pid)
+
+
+def test_an_agent_that_nobody_listens_to_goes_on(lab):
+    """Its stderr was closed, and there is no system log."""
+    lab.serve_cloud(7000)
+    reading, writing = os.pipe()
+    os.close(reading)
+    lab.configure(CONFIG)
+    with os.fdopen(writing, "w") as stderr:
+        made = Deaf(lab, stderr)
+    made.becomes("edge")
+    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
+    made.redirects(5, there=False)
+    made.becomes("edge")
+    assert made.process.poll() is None
+
+
+class Deaf(Agent):
+    def __init__(self, lab, stderr):
+        self._stderr = stderr
+        super().__init__(lab, CONFIG)
+        self.log.touch()
+
+    def start(self):
+        words = self.words()
+        self.process = self.lab.start(self.lab.router, *words, cwd=ROOT, env=self.lab.env(), stderr=self._stderr)

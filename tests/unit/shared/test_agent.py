@@ -1,0 +1,128 @@
+"""The agent goes on when something fails in the middle of its work."""
+
+from unit.shared.expect import raises
+
+from viscum_agent import agent as agents
+from viscum_agent import overload
+from viscum_agent.errors import ViscumError
+from viscum_agent.events import Cause
+
+
+class Refused(ViscumError):
+    """What the kernel says."""
+
+
+class Log:
+    def say(self, severity, text):
+        pass
+
+
+class State:
+    """A State whose kernel refuses everything."""
+
+    observed = None
+
+    def __init__(self, limit=0):
+        self.border = self.configuration = self.settings = self
+        self.bypass_load = limit
+        self.services = []
+
+    def reload(self):
+        pass
+
+    def look(self):
+        raise Refused("no")
+
+    def apply(self, operations):
+        raise Refused("no")
+
+    def dump_redirects(self):
+        raise OSError(24, "EMFILE")
+
+
+class Load:
+    """A router whose CPUs are always busy."""
+
+    def share(self):
+        return 100
+
+
+class Unit:
+    name = "echo"
+
+    def __init__(self):
+        self.shed_for = []
+
+    def shed(self, reason):
+        self.shed_for.append(bool(reason))
+
+
+def agent(limit=0):
+    made = agents.Agent("/nonexistent", Log())
+    made._state = State(limit)
+    made._load = Load()
+    return made
+
+
+def timers(made):
+    return len(made.loop._timers)
+
+
+def run_next(made):
+    made.loop._timers.pop(0)[2]()
+
+
+def test_a_look_that_fails_is_tried_again():
+    made = agent()
+    raises(Refused, made.look, "a cause")
+    assert timers(made) == 1
+
+
+def test_a_look_that_fails_after_a_signal_is_not_passed_over_in_silence():
+    """Only a mistake in the configuration is: the log has it already."""
+    raises(Refused, agent()._signal, agents.SIGHUP)
+
+
+def test_a_redirect_that_can_not_be_taken_out_now_is_seen_to_in_a_moment():
+    made = agent()
+    made.withdraw(Unit())
+    assert timers(made) == 1
+
+
+def test_no_cause_is_lost_when_orphans_can_not_be_taken_out():
+    made = agent()
+    made._events.causes = lambda: [Cause("device vsc-echo went", True, True), Cause("an address came", False, False)]
+    made._kernel_events()
+    assert timers(made) == 1
+
+
+def test_only_the_timer_judges_the_load_because_a_reload_makes_load_itself():
+    made = agent(limit=80)
+    made.units["echo"] = unit = Unit()
+    for _ in range(3):
+        made._watch_load()  # as a reload does
+    assert unit.shed_for == []
+    assert timers(made) == 1
+    run_next(made)
+    assert unit.shed_for == [True]
+    for _ in range(2 * overload.CALM):
+        made._watch_load()
+    assert unit.shed_for == [True], "nor is it a calm look"
+
+
+def test_without_a_limit_services_come_back_at_once():
+    made = agent(limit=80)
+    made.units["echo"] = unit = Unit()
+    made._watch_load()
+    run_next(made)
+    made._state.bypass_load = 0
+    made._watch_load()
+    assert unit.shed_for == [True, False]
+    assert timers(made) == 0
+
+
+def test_a_service_that_is_new_is_shed_with_the_others():
+    made = agent(limit=80)
+    made._watch_load()
+    run_next(made)
+    assert made.unit("new").bypass.startswith("the router's CPU is 100% busy")

@@ -1,0 +1,301 @@
+"""One service's life: its states, with programs that the test makes up, and time that it moves on."""
+
+from unit.shared.expect import raises
+
+from viscum_agent import model, process, uci, unit
+from viscum_agent.errors import ConfigError
+from viscum_agent.log import NOTICE
+
+PID = 4000000  # above every real one (proc(5), pid_max is at most 2^22)
+
+
+def service(*lines):
+    head = "config service 's'\noption enabled 1\noption command /bin/x\nlist interface lan\nlist dest_ip 203.0.113.1\n"
+    (found,) = model.read(uci.parse((head + "\n".join(lines) + "\n").encode(), "viscum"), "viscum").services
+    return found
+
+
+def no_descriptor(_pid):
+    raise OSError(24, "EMFILE")
+
+
+class Loop:
+    """Timers that run when the test says so."""
+
+    def __init__(self):
+        self.timers = []
+
+    def add(self, fd, callback):
+        pass
+
+    def remove(self, fd):
+        pass
+
+    def after(self, seconds, callback):
+        self.timers.append((seconds, callback))
+        return self.timers[-1]
+
+    def cancel(self, timer):
+        self.timers = [each for each in self.timers if each is not timer]
+
+    def run_next(self):
+        """Runs the timer that is due first; returns after how many seconds that is."""
+        timer = min(self.timers, key=lambda each: each[0])
+        self.cancel(timer)
+        timer[1]()
+        return timer[0]
+
+
+class Agent:
+    def __init__(self):
+        self.loop = Loop()
+        self.told = []  # what was done, in its order
+        self.redirect = False
+
+    def withdraw(self, _unit):
+        self.told.append("withdrawn")
+
+    def look_soon(self, cause):
+        self.told.append("look")
+
+    def changed(self, one, before):
+        self.told.append(one.state)
+
+    def say(self, severity, text):
+        assert severity <= NOTICE
+
+    def processes(self):
+        return {}
+
+    def is_redirected(self, name):
+        return self.redirect
+
+
+class Check:
+    """The checks that were begun, to be ended by the test."""
+
+    begun = []
+
+    def __init__(self, _loop, service, pid, done):
+        self.service, self.done, self.cancelled = service, done, False
+        Check.begun.append(self)
+
+    def cancel(self):
+        self.cancelled = True
+
+
+class Stage:
+    """Use as a context manager: a Unit whose programs and checks are made up."""
+
+    def __init__(self, *lines):
+        self.agent = Agent()
+        self.unit = unit.Unit("s", self.agent)
+        self.unit.configure(service(*lines))
+        self.alive = set()
+        self.trouble = None  # what a start raises
+        self.inside = []  # pids in the namespace
+        self.sent = []  # (pid, signal)
+        self.reaped = []
+
+    def __enter__(self):
+        self._plain = [(place, name, getattr(place, name)) for place, name in self._parts()]
+        Check.begun = []
+        fakes = [self._spawn, lambda pid: 0, self._alive, self._send, self._reap, self._pids, lambda pid: False]
+        fakes += [Check, lambda pid: -1]
+        for number, (place, name) in enumerate(self._parts()):
+            setattr(place, name, fakes[number])
+        return self
+
+    def __exit__(self, *_):
+        for place, name, value in self._plain:
+            setattr(place, name, value)
+
+    def _parts(self):
+        names = ("spawn", "age", "alive", "send", "reap", "pids", "is_visitor")
+        return [(process, name) for name in names] + [(unit, "Check"), (unit.compat, "pidfd_open")]
+
+    def _spawn(self, _service):
+        if self.trouble:
+            raise self.trouble
+        self.alive.add(PID)
+        return PID
+
+    def _alive(self, pid):
+        return pid in self.alive
+
+    def _send(self, found, number):
+        self.sent += [(pid, number) for pid in found]
+        return found
+
+    def _reap(self, pid):
+        self.reaped.append(pid)
+        return "exit code 1"
+
+    def _pids(self, name, table=None):
+        return self.inside
+
+    def check(self, reason=""):
+        """The next check, with its outcome."""
+        self.agent.loop.run_next()
+        Check.begun[-1].done(reason)
+
+    def ends(self):
+        """The program ends, and the agent is told."""
+        self.alive.clear()
+        self.unit._exited()
+
+    @property
+    def state(self):
+        return self.unit.state
+
+
+def healthy(*lines):
+    """A Stage whose service is healthy, to be used as a context manager."""
+    stage = Stage("list dest_port 80", *lines)
+    with stage:
+        stage.unit.ensure()
+        stage.check()
+    assert stage.state == "healthy"
+    stage.agent.told.clear()
+    return stage
+
+
+# Health
+
+
+def test_health_rise_good_checks_in_a_row_bring_the_redirect():
+    with Stage("list dest_port 80", "option health_rise 3") as stage:
+        stage.unit.ensure()
+        states = []
+        for outcome in ("", "", "refused", "", "", ""):
+            stage.check(outcome)
+            states.append(stage.state)
+        assert states == ["starting"] * 5 + ["healthy"]
+
+
+def test_health_fall_bad_checks_in_a_row_take_it_out_and_health_rise_good_ones_bring_it_back():
+    with Stage("list dest_port 80", "option health_rise 2", "option health_fall 2") as stage:
+        stage.unit.ensure()
+        states = []
+        for outcome in ("", "", "hangs", "", "hangs", "hangs", "", ""):
+            stage.check(outcome)
+            states.append(stage.state)
+        assert states == ["starting"] + ["healthy"] * 4 + ["bypassed"] * 2 + ["healthy"]
+
+
+def test_the_redirect_goes_before_anybody_hears_of_it():
+    with healthy() as stage:
+        stage.ends()
+        assert stage.agent.told[:2] == ["withdrawn", "backoff"]
+
+
+def test_checks_go_on_after_one_in_which_something_went_wrong_here():
+    with healthy("option health_fall 1") as stage:
+        stage.agent.withdraw = lambda _: 1 / 0
+        raises(ZeroDivisionError, stage.check, "hangs")
+        assert stage.agent.loop.timers, "another check"
+
+
+# Other settings, the same program
+
+
+def test_a_program_that_was_not_checked_is_checked_when_that_is_asked_for():
+    with healthy("option healthcheck none") as stage:
+        assert not stage.agent.loop.timers, "no check"
+        stage.unit.configure(service("list dest_port 80", "option health_fall 1"))
+        stage.check("hangs")
+        assert stage.state == "bypassed"
+
+
+def test_a_shorter_interval_does_not_wait_for_the_longer_one():
+    with healthy("option health_interval 3600") as stage:
+        stage.unit.configure(service("list dest_port 80", "option health_interval 5"))
+        assert stage.agent.loop.run_next() == 0
+        assert stage.state == "healthy", "that costs no client anything"
+
+
+def test_clients_come_to_another_port_after_its_first_good_check():
+    with healthy() as stage:
+        stage.unit.configure(service("list dest_port 80", "option target_port 8080"))
+        assert (stage.state, stage.agent.told[0]) == ("starting", "withdrawn")
+        stage.check("refused")
+        assert stage.state == "starting"
+        stage.check()
+        assert stage.state == "healthy"
+
+
+def test_a_check_that_was_begun_with_other_settings_does_not_count():
+    with healthy() as stage:
+        stage.agent.loop.run_next()
+        stage.unit.configure(service("list dest_port 80", "option target_port 8080"))
+        assert Check.begun[-1].cancelled
+
+
+def test_settings_that_no_check_depends_on_change_nothing():
+    with healthy() as stage:
+        stage.unit.configure(service("list dest_port 80", "list dest_port 443", "option mtu 1400"))
+        assert (stage.state, stage.agent.told) == ("healthy", [])
+
+
+# A program that ends
+
+
+def test_a_service_that_is_taken_down_is_not_started_again():
+    with healthy() as stage:
+        stage.ends()
+        stage.unit.disable()
+        assert (stage.state, stage.agent.loop.timers) == ("disabled", [])
+
+
+def test_what_the_router_lacks_for_a_moment_is_tried_again():
+    """fork(2) without memory, pidfd_open(2) without descriptors."""
+    with Stage("list dest_port 80", "option respawn_timeout 0") as stage:
+        stage.trouble = OSError(11, "EAGAIN")
+        stage.unit.ensure()
+        assert stage.state == "backoff"
+        stage.trouble = None
+        assert stage.agent.loop.run_next() == 1
+        assert (stage.state, stage.unit.pid) == ("starting", PID)
+
+
+def test_a_program_that_can_not_be_watched_does_not_run():
+    with Stage("list dest_port 80") as stage:
+        wait = unit.compat.waitpid
+        unit.compat.waitpid = lambda pid, flags: stage.reaped.append(pid)
+        unit.compat.pidfd_open = no_descriptor
+        try:
+            stage.unit.ensure()
+        finally:
+            unit.compat.waitpid = wait
+        assert (stage.state, stage.unit.pid) == ("backoff", 0)
+        assert (stage.sent, stage.reaped) == ([(PID, 9)], [PID])
+
+
+def test_a_program_that_is_not_there_is_left_alone():
+    with Stage("list dest_port 80") as stage:
+        stage.trouble = ConfigError("command: there is no program /bin/x")
+        stage.unit.ensure()
+        assert (stage.state, stage.agent.loop.timers) == ("failed", [])
+
+
+def test_a_program_that_just_died_is_waited_for_before_its_service_is_down():
+    """Whoever stops it may be told sooner than of its end: it must not stay a zombie."""
+    with healthy() as stage:
+        stage.alive.clear()
+        stage.unit.stop(lambda: None)
+        assert (stage.state, stage.reaped) == ("stopping", [])
+        stage.ends()
+        assert (stage.state, stage.reaped) == ("disabled", [PID])
+
+
+def test_a_program_that_is_not_in_its_namespace_yet_is_stopped_as_well():
+    with healthy() as stage:
+        assert stage.inside == []
+        stage.unit.stop(lambda: None)
+        assert (stage.state, stage.sent) == ("stopping", [(PID, 15)])
+
+
+def test_a_restart_of_what_is_disabled_says_nothing_of_waiting():
+    with Stage("list dest_port 80") as stage:
+        stage.unit.restart("restart")
+        assert (stage.state, stage.agent.told) == ("disabled", ["look"])
