@@ -24,7 +24,17 @@ INIT = "/etc/init.d/viscum"
 class RouterRoot:
     def __init__(self, path):
         self.path = Path(path)
-        for name in ("bin", "sbin", "dev", "tmp/answers", "tmp/hold", "tmp/procd", "var/run/netns", "etc/config"):
+        for name in (
+            "bin",
+            "sbin",
+            "dev",
+            "tmp/answers",
+            "tmp/hold",
+            "tmp/procd",
+            "var/run/netns",
+            "etc/config",
+            "etc/rc.d",
+        ):
             (self.path / name).mkdir(parents=True)
         os.mknod(self.path / "dev/null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
         shutil.copytree(ROOT / "files", self.path, dirs_exist_ok=True)

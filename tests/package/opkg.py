@@ -80,7 +80,7 @@ class StandIn:
     def install(self, ipk):
         control, data = read(ipk)
         name, version = fields(control)["Package"], fields(control)["Version"]
-        self._refuse_others(name, control)
+        self._refuse_others(name, control, {path[1:] for path, (_, content) in data.items() if content is not None})
         upgrade = self._info(name, "list").exists()
         if upgrade:
             for kind in ("prerm", "postrm"):
@@ -117,10 +117,10 @@ class StandIn:
     def _listed(self, name):
         return self._info(name, "list").read_text().split()
 
-    def _refuse_others(self, name, control):
+    def _refuse_others(self, name, control, files):
         others = [path.stem for path in self.router.path(INFO).glob("*.list") if path.stem != name]
         for other in others:
-            if other in fields(control).get("Conflicts", "") or "/usr/sbin/viscumd" in self._listed(other):
+            if other in fields(control).get("Conflicts", "") or files & set(self._listed(other)):
                 raise Refused("%s conflicts with %s, or has the same file" % (name, other))
 
     def _changed_settings(self, name, settings):

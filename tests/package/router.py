@@ -30,6 +30,8 @@ add_group_and_user() { :; }
 
 default_postinst() {
 	local name="$(_name "$1")" i
+	local own="$IPKG_INSTROOT/usr/lib/opkg/info/$name.postinst-pkg"
+	[ ! -f "$own" ] || ( . "$own" )
 	_uci_defaults "$name"
 	for i in $(_list "$name" /etc/init.d/); do
 		if [ -n "$IPKG_INSTROOT" ]; then

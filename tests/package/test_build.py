@@ -149,6 +149,24 @@ def test_control_says_what_the_makefile_says(ipks):
         assert int(fields["Installed-Size"]) == len(gzip.decompress(outer["./data.tar.gz"][1]))
 
 
+def test_the_packages_scripts_pass_shellcheck(ipks, apks, tmp_path):
+    for name in (*AGENTS, APPLICATION):
+        control, _ = opkg.read(ipks[name])
+        texts = {path[2:]: found[1].decode() for path, found in control.items() if found[0].mode == 0o755}
+        texts["postinst-pkg"] = control.get("./postinst-pkg", (None, b"#!/bin/sh\n"))[1].decode()
+        texts.update({"apk%d" % at: text.decode() for at, text in enumerate(adb.read(apks[name])[2]) if text})
+        assert {"postinst", "prerm", "apk2", "apk3"} <= set(texts)
+        for script, text in texts.items():
+            (tmp_path / script).write_text(text)
+            words = ["shellcheck", "-s", "dash", "-e", ",".join(OPENWRTS), tmp_path / script]
+            result = subprocess.run(words, capture_output=True, text=True)
+            assert result.returncode == 0, (name, script, result.stdout)
+
+
+# In OpenWrt's own lines (script.py): a library that is not here, arguments without quotes.
+OPENWRTS = ("SC1091", "SC2068", "SC2086")
+
+
 def test_only_the_configuration_is_kept(ipks, name):
     control, _ = opkg.read(ipks[name])
     assert control["./conffiles"][1] == b"/etc/config/viscum\n"

@@ -3,8 +3,10 @@
 import os
 import re
 
+import opkg
 import pytest
 from lab import ROOT, run, wait_for
+from router import FUNCTIONS
 from router_root import INIT, RouterRoot
 
 SHIPPED = (ROOT / "files/etc/config/viscum").read_text()
@@ -229,6 +231,45 @@ def test_a_shutdown_of_the_router_ends_the_programs(running):
 
 
 # Packages
+
+
+@pytest.fixture
+def package(router, ipks):
+    """Runs a script of the package, as opkg does it."""
+    control, _ = opkg.read(ipks["viscum"])
+    for name in ("postinst", "prerm"):
+        file = router.path / "usr/lib/opkg/info" / ("viscum." + name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(control["./" + name][1])
+        file.chmod(0o755)
+    (file.parent / "viscum.list").write_text(INIT + "\n")
+    (router.path / "lib").mkdir(exist_ok=True)
+    (router.path / "lib/functions.sh").write_text(FUNCTIONS)
+
+    def script(name, upgrade):
+        router.forget()
+        assert router.run("/usr/lib/opkg/info/viscum." + name, PKG_UPGRADE=upgrade).returncode == 0
+        router.settle()
+        return router.calls()
+
+    return script
+
+
+def links(router):
+    return sorted(link.name for link in (router.path / "etc/rc.d").iterdir())
+
+
+def test_the_packages_scripts_install_upgrade_and_remove_it(router, package):
+    assert package("postinst", "0") == ["set "] + TRIGGERS
+    assert links(router) == ["K10viscum", "S90viscum"]
+    router.configure(ENABLED)
+    router.init("reload")
+    router.service_is_up("iperf")
+    assert told(package("prerm", "1")) == ["procd: TERM"] and router.services_up() == ["viscum-iperf"]
+    assert told(package("postinst", "1"))[0] == "procd: start when the old one has ended"
+    assert links(router) == ["K10viscum", "S90viscum"] and router.services_up() == ["viscum-iperf"]
+    assert "viscum down" in package("prerm", "0")
+    assert (links(router), router.agent(), router.services_up()) == ([], "", [])
 
 
 def test_an_upgrade_by_opkg_loses_no_service(running):

@@ -123,6 +123,22 @@ def test_removal_keeps_configuration_that_was_changed(router, installer, ipks, n
     assert router.path(SHIPPED).read_text() == "config service 'mine'\n"
 
 
+def test_the_luci_application_comes_and_goes_beside_either(router, installer, ipks, name):
+    router.write("/etc/init.d/rpcd", "#!/bin/sh /etc/rc.common\n", 0o755)
+    installer.install(ipks[name])
+    before = router.files()
+    router.write("/tmp/luci-indexcache.x", "{}")
+    router.calls()
+    installer.install(ipks["luci-app-viscum"])
+    assert {path: found for path, found in added(before, router).items() if found[3] is not None} == {
+        path: found for path, found in of_package(ipks["luci-app-viscum"]).items() if found[3] is not None
+    }
+    assert router.calls() == ["rpcd reload"] and not router.path("/tmp/luci-indexcache.x").exists()
+    installer.remove("luci-app-viscum")
+    left = {path: found for path, found in router.files().items() if found[3] is not None}
+    assert left == {path: found for path, found in before.items() if found[3] is not None}
+
+
 @pytest.mark.parametrize("first, second", [("viscum", "viscum-micro"), ("viscum-micro", "viscum")])
 def test_the_two_packages_can_not_be_installed_together(router, installer, ipks, first, second):
     installer.install(ipks[first])

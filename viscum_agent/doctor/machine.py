@@ -18,10 +18,9 @@ from ..objects import device_name
 # (user, group) to what is wrong with them, "" for nothing. `firewall` are the options of firewall's defaults section
 # ({}: no such file), `ruleset` a kernel ruleset.Ruleset, `tables` the legacy iptables' tables, `includes` maps our
 # three files to whether they are there. `wed` maps a driver to whether WED is on, `running` holds those of NEIGHBOURS
-# that run, `gro_list` the devices with rx-gro-list, `ports` maps a device to those below it. `sqm` and `qosify` are
-# the devices and interfaces that they are configured for. `sysctls` maps keys to text. `memory` is (all, available)
-# and `disks` maps a path to (all, free), in bytes. `manager` is the package manager, "opkg", "apk" or "". `library` is
-# whether pyroute2 could be imported.
+# that run, `gro_list` the devices with rx-gro-list. `sqm` and `qosify` are the devices and interfaces that they are
+# configured for. `sysctls` maps keys to text. `memory` is (all, available) and `disks` maps a path to (all, free), in
+# bytes. `manager` is the package manager, "opkg", "apk" or "". `library` is whether pyroute2 could be imported.
 FIELDS = (
     "unread",
     "root",

@@ -111,6 +111,15 @@ numbers() {
 	echo "$START $STOP"
 }
 
+enable() {
+	ln -sf ../init.d/viscum "/etc/rc.d/S${START}viscum"
+	ln -sf ../init.d/viscum "/etc/rc.d/K${STOP}viscum"
+}
+
+disable() {
+	rm -f /etc/rc.d/S??viscum /etc/rc.d/K??viscum
+}
+
 # The configuration, as the tests' parser has read it: /tmp/config has a line `section TYPE NAME` or `value NAME OPTION
 # WORD` for each thing; no file is a configuration that can't be read. Like libuci: a package by its name is with what
 # `uci set` has staged (/tmp/staged, where there is any), a file by its path without.
