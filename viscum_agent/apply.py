@@ -30,9 +30,8 @@ class Applier:
         self._problems = []
         self._done = []
 
-    def run(self, plan, dump, keep=()):
-        """Applies a Plan, given the Dump that it was made from. Services in `keep` stay as they are."""
-        before = observe(dump)
+    def run(self, plan, before, keep=()):
+        """Applies a Plan, given the Observed that it was made from. Services in `keep` stay as they are."""
         wanted = {part.service.name: part for part in plan.services}
         if before.orphans:
             self._guard("", lambda: self._border.apply(removal(before.orphans)))

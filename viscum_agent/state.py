@@ -125,7 +125,7 @@ class State:
     def _apply(self, chosen, keep, programs):
         timeouts = {service.name: service.program.term_timeout for service in self.configuration.services}
         applier = Applier(self.border, Programs(timeouts) if programs else None, PACKAGE)
-        return applier.run(chosen, self.dump, keep)
+        return applier.run(chosen, self.observed, keep)
 
 
 def interfaces(confdir):
