@@ -102,7 +102,7 @@ def _service(service, settings, facts, subnets, package):
             raise _skip(service, package, "", text, UNSUPPORTED)
         items.append(Nat(ns_name(service.name), nat_rules(service, matches)))
     hook = "" if which != "bpf" else TCX if facts.features.tcx else CLS
-    if hook:
+    if hook and service.reply == "auto":
         items += _at_hook(device_name(service.name), hook, "reply")
     shared = []
     for device in devices:

@@ -150,6 +150,19 @@ def test_replies_of_another_port_of_the_service_go_the_normal_way(up):
     assert forwarded(up)[0] == before + 2, "the packet, and the client's answer that nobody is there"
 
 
+def test_who_wants_routed_replies_gets_them_and_the_firewall_sees_them(up):
+    up.configure(service("echo", EDGE, "list device lan0", *TAKES, "option reply routed"))
+    up.viscum("up")
+    assert up.viscum("plan").stdout == "# nothing to do\n"
+    before = forwarded(up)
+    for address in ADDRESSES:
+        assert up.ask("tcp", address, 7000)[0] == "edge"
+    assert all(now > then for now, then in zip(forwarded(up), before, strict=True))
+    drop = "table inet f { chain c { type filter hook forward priority 0; iifname vsc-echo drop; }; }"
+    up.run(up.router, "nft", drop)
+    assert up.ask("tcp", "203.0.113.10", 7000, timeout=0.5)[0] == ""
+
+
 # Where a client is
 
 

@@ -43,7 +43,8 @@ def by_bpf(target, settings, features):
 
 def routed(target, settings, features):
     """Whether the firewall sees the replies: those of eBPF go past it, but not to clients at the port of a bridge."""
-    return not by_bpf(target, settings, features) or any(device.bridged for device in target.devices)
+    asked = target.service.reply == "routed"
+    return asked or not by_bpf(target, settings, features) or any(device.bridged for device in target.devices)
 
 
 def needs_nat(target):

@@ -172,7 +172,7 @@ return baseclass.extend({
 			many: false,
 			fallback: 'auto',
 			title: _('Replies'),
-			help: _('How replies go back to the client: `routed` by the router.'),
+			help: _('How replies go back to the client: `auto` is past the router where the datapath can (`bpf`), `routed` by the router and its firewall.'),
 			expected: _('one of: auto, routed'),
 			words: [ 'auto', 'routed' ] },
 		{ name: 'mtu',

@@ -28,6 +28,7 @@ const STYLE = [
 	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
 	'.viscum-lines { white-space: pre-line; overflow-wrap: anywhere }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
+	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=restarts] { white-space: nowrap }',
 	'.viscum-log, .viscum-mend { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
 	'.viscum-panel > summary { cursor: pointer; font-size: 120%; margin: .5em 0 }',
 	'@media (max-width: 600px) { .viscum-curve { width: 100% } }'
@@ -166,8 +167,10 @@ Row.prototype = {
 		this.mood(state.mood);
 		set('reason', data.reason || '');
 		set('takes', matches(data));
-		set('interfaces', (data.interfaces || []).join(', '));
-		set('devices', listed(data, 'from'));
+		const interfaces = (data.interfaces || []).join(', '), devices = listed(data, 'from');
+
+		set('interfaces', interfaces);
+		set('devices', devices === interfaces ? '' : devices);
 		set('datapath', data.datapath || '-');
 		set('uptime', data.pid ? duration(data.uptime) : '-');
 		set('restarts', data.restarts
