@@ -10,7 +10,6 @@ from .traffic import NONE
 PAGE = 250  # rows; one has at most 4 KiB: three lists of 8, a reason and a name
 LISTED = 8  # items of a list, where all services are asked for
 WORDS = 300  # letters of a reason
-MOVING = ("uptime", "packets", "bytes", "drops", "overlimits", "connections")
 TEXT = 400 * 1024  # bytes of lines
 
 
@@ -20,26 +19,32 @@ def status(units, traffic, whole):
 
 
 class Changes:
-    """For who asks over and over, as an open page does: of a row that is as it was he is told only what moves. Most of
-    an answer's cost is its encoding."""
+    """For who asks over and over, as an open page does: he is told what changed. Most of an answer's cost is its
+    encoding."""
 
     def __init__(self):
-        self._rows = {}  # maps a name to (its row without what moves, when it was first like that)
+        self._rows = {}  # maps a name to {key: (value, the second in which it was first seen)}
 
     def since(self, rows, then, now):
-        """Rows for who has an answer of the second `then`."""
-        told = {}
+        """Rows for who has an answer of the second `then`; empty ones for services that are as they were."""
         if len(self._rows) > PAGE:
             self._rows.clear()
-        for name in rows:
-            row = rows[name]
-            told[name] = {key: row.pop(key) for key in MOVING}
-            known = self._rows.get(name)
-            if known is None or known[0] != row:
-                known = self._rows[name] = (row, now)
-            if not known[1] < then <= now:
-                told[name].update(row)
+        return {name: self._row(rows[name], self._rows.setdefault(name, {}), then, now) for name in rows}
+
+    def _row(self, row, known, then, now):
+        told = {}
+        for key in row:
+            # Of what goes by itself, the beginning counts; it is known to the second.
+            value, slack = (now - row[key], 1) if key == "uptime" else (row[key], 0)
+            if key not in known or not _same(known[key][0], value, slack):
+                known[key] = (value, now)
+            if not known[key][1] < then <= now:
+                told[key] = row[key]
         return told
+
+
+def _same(old, new, slack):
+    return abs(old - new) <= slack if slack else old == new
 
 
 def stats(units, traffic):
@@ -67,8 +72,7 @@ def _row(unit, traffic, whole):
 
 def _add_list(row, key, items, whole):
     row[key] = items if whole else items[:LISTED]
-    if len(items) > len(row[key]):
-        row[key + "_count"] = len(items)
+    row[key + "_count"] = len(items)
 
 
 def _counters(unit, traffic):

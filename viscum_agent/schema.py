@@ -302,8 +302,8 @@ SERVICE = (
             choice("auto", "routed"),
             False,
             "auto",
-            "How replies go back to the client: `auto` is past the router where the datapath can (`bpf`), `routed` by the "
-            "router and its firewall.",
+            "How replies go back to the client: `auto` is past the router where the datapath can (`bpf`), `routed` by "
+            "the router and its firewall.",
         ),
         Option(
             "mtu",

@@ -55,6 +55,9 @@ def _clients(listed):
     return [entry for entry in listed if entry.state in (ESTABLISHED, CLOSE_WAIT) and entry.port in ports]
 
 
+_place: list = []
+
+
 def connections(pid):
     """How many TCP connections there are now in the namespace of a process: one counter (CurrEstab of RFC 4022, in
     /proc/PID/net/snmp) instead of a walk through the kernel's table of all connections."""
@@ -63,8 +66,11 @@ def connections(pid):
             data = file.read()
     except OSError:
         return 0  # gone meanwhile
-    _, names, values = data.split(b"\nTcp: ", 2)
-    return int(values.split(b" ", 9)[names.split(b" ", 9).index(b"CurrEstab")])
+    names = data.find(b"\nTcp: ")
+    values = data.find(b"\nTcp: ", names + 1)
+    if not _place:  # where a kernel has it: in the same place every time
+        _place.append(data[names:values].split(b" ").index(b"CurrEstab"))
+    return int(data[values:].split(b" ", _place[0] + 1)[_place[0]])
 
 
 def reset(pids):

@@ -1,85 +1,12 @@
-"""Answers about services always fit into a ubus message, whatever the services are called and say."""
+"""Who asks for `status` again and again is told what changed since he was told last."""
 
 from viscum_agent import report
-from viscum_agent.kernel.dump import Counters
-from viscum_agent.traffic import Traffic
-from viscum_agent.ubus import blob, wire
 
-HUGE = 2**63 - 1
-
-
-class Service:
-    interfaces = tuple(["interface%02d" % number * 2 for number in range(20)])
-    devices = tuple(["phy%02d-access-pt" % number for number in range(20)])
-
-
-class Unit:
-    """One about which there is as much to say as can be."""
-
-    service = Service()
-    state, reason = "bypassed", "\u20ac" * 5000
-    pid, uptime, starts, bypass_asked = 0, HUGE, HUGE, True
-
-    def __init__(self, number):
-        self.name = "s" * 60 + "%04d" % number
-
-    def takes(self):
-        return ["udp [2001:db8:1234:5678:9abc:def0:1234:%04d]:10000-20000 from 2001:db8::/64" % n for n in range(256)]
-
-
-def pages(units, rows):
-    """The answers to the questions that one has to ask to hear of all."""
-    found, after = [], ""
-    while after is not None:
-        some, after = report.page(units, after)
-        found.append({"services": rows(some), "next": after or ""})
-    return found
-
-
-def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers_that_fit():
-    units = [Unit(number) for number in range(500)]
-    counted = Traffic(Service.devices, "bpf-cls", Counters(HUGE, HUGE, HUGE, HUGE))
-    traffic = {unit.name: counted for unit in units}
-    answers = pages(units, lambda some: report.status(some, traffic, False))
-    for answer in answers:
-        assert len(blob.encode(answer)) <= wire.MAX_DATA
-    assert sorted([name for answer in answers for name in answer["services"]]) == [unit.name for unit in units]
-
-
-def test_what_the_redirects_count_is_told():
-    unit = Unit(0)
-    row = report.stats([unit], {unit.name: Traffic(("lan0",), "u32", Counters(1, 2, 3, 4))})[unit.name]
-    assert row == {"packets": 1, "bytes": 2, "drops": 3, "overlimits": 4, "connections": 0}
-
-
-def test_lines_are_counted_in_bytes():
-    lines = ["\u20ac" * 1000] * 1000
-    assert len(blob.encode({"lines": report.fitting(lines, 0)})) < wire.MAX_DATA // 2
-
-
-def test_lines_that_do_not_fit_come_with_the_next_question():
-    lines = ["x" * 1000 + str(number) for number in range(1000)]
-    found = []
-    while len(found) < len(lines):
-        found += report.fitting(lines, len(found))
-    assert found == lines
-
-
-def test_what_is_left_out_is_counted():
-    assert report.shortened(["one", "two"]) == ["one", "two"]
-    found = report.shortened(["x" * 1000] * 1000)
-    assert found[-1] == "and %d more" % (1000 - len(found) + 1)
-
-
-# Who asks for `status` again and again is told what changed, and of the rest only what moves.
-
-STILL = {"state": "healthy", "reason": "", "pid": 7, "takes": ["tcp 203.0.113.10/32 port 80"]}
-MOVES = {"uptime": 1, "packets": 2, "bytes": 3, "drops": 0, "overlimits": 0, "connections": 1}
+ROW = {"state": "healthy", "takes": ["tcp 203.0.113.10/32 port 80"], "uptime": 100, "packets": 2, "connections": 1}
 
 
 def row(**changes):
-    whole = dict(STILL)
-    whole.update(MOVES)
+    whole = dict(ROW)
     whole.update(changes)
     return whole
 
@@ -88,34 +15,36 @@ def answers(changes, then, now, **rows):
     return changes.since(rows, then, now)
 
 
-def test_a_row_is_whole_until_it_has_been_told_and_then_only_what_moves():
+def test_a_row_is_whole_until_it_has_been_told_and_then_only_what_changed():
     changes = report.Changes()
     assert answers(changes, 10, 12, web=row()) == {"web": row()}
-    assert answers(changes, 12, 14, web=row()) == {"web": row()}, "it was first seen in the second of that answer"
-    assert answers(changes, 14, 16, web=row(bytes=9)) == {"web": dict(MOVES, bytes=9)}
+    found = answers(changes, 12, 14, web=row(uptime=102))
+    assert found == {"web": row(uptime=102)}, "it was first seen in the second of that answer"
+    assert answers(changes, 14, 16, web=row(uptime=104, packets=9)) == {"web": {"packets": 9}}
+    assert answers(changes, 17, 18, web=row(uptime=106, packets=9)) == {"web": {}}
 
 
-def test_a_row_that_changed_is_whole_and_the_others_are_not():
+def test_a_program_that_began_anew_is_told_by_its_uptime():
     changes = report.Changes()
-    answers(changes, 10, 12, one=row(), two=row())
-    found = answers(changes, 14, 16, one=row(), two=row(state="bypassed"))
-    assert found == {"one": MOVES, "two": row(state="bypassed")}
-    assert answers(changes, 18, 20, one=row(), two=row(state="bypassed")) == {"one": MOVES, "two": MOVES}
+    answers(changes, 10, 12, web=row())
+    assert answers(changes, 14, 16, web=row(uptime=105)) == {"web": {}}, "to the second"
+    assert answers(changes, 16, 18, web=row(uptime=0)) == {"web": {"uptime": 0}}
 
 
 def test_everybody_is_told_what_changed_since_his_own_answer():
     changes = report.Changes()
     answers(changes, 10, 12, web=row())
-    assert answers(changes, 14, 20, web=row(state="failed"))["web"] == row(state="failed")
-    assert answers(changes, 19, 21, web=row(state="failed"))["web"] == row(state="failed"), "another page"
-    assert answers(changes, 21, 22, web=row(state="failed"))["web"] == MOVES
+    assert answers(changes, 14, 20, web=row(uptime=108, state="failed")) == {"web": {"state": "failed"}}
+    found = answers(changes, 19, 21, web=row(uptime=109, state="failed"))
+    assert found == {"web": {"state": "failed"}}, "another page"
+    assert answers(changes, 21, 22, web=row(uptime=110, state="failed")) == {"web": {}}
 
 
 def test_after_a_restart_of_the_agent_or_the_router_rows_are_whole():
     assert answers(report.Changes(), 100, 102, web=row()) == {"web": row()}
     changes = report.Changes()
     answers(changes, 1, 3, web=row())
-    assert answers(changes, 100, 5, web=row()) == {"web": row()}, "the clock began anew"
+    assert answers(changes, 100, 5, web=row(uptime=0)) == {"web": row(uptime=0)}, "the clock began anew"
 
 
 def test_what_is_remembered_has_an_end():

@@ -9,7 +9,7 @@
  * message of the agent, which `reject` would replace by the name of a status code.
  */
 
-/* Of a status answer's pages; each has 500 services. */
+/* Of a status answer's pages; each has 250 services. */
 const MOST_PAGES = 20;
 /* Bytes of one request, of the 64 KiB that uhttpd takes (UH_UBUS_MAX_POST_SIZE); the rest is for its frame. */
 const LARGEST_REQUEST = 60000;
@@ -89,16 +89,22 @@ function pages(askOne, collect, left) {
 return baseclass.extend({
 	known: {},
 
-	/* { version, services: { NAME: row } }. Of a service that is as it was in the answer before, the agent tells only what
-	 * moves: that is most of what a poll costs it. */
+	/* { version, services: { NAME: row } }. The agent tells only what is not as it was in the answer before: that is most
+	 * of what a poll costs it. How long a program has run goes by itself. */
 	status: function() {
 		const services = {}, since = this.since;
 		let now;
 
 		return pages((after) => ask('status', after, since), (answer) => {
 			now = now || answer.now;
-			for (const name in answer.services)
-				services[name] = Object.assign({}, this.known[name], answer.services[name]);
+			for (const name in answer.services) {
+				const row = Object.assign({}, this.known[name], answer.services[name]);
+
+				if (answer.services[name].uptime != null)
+					row.began = answer.now - row.uptime;
+				row.uptime = answer.now - row.began;
+				services[name] = row;
+			}
 		}, MOST_PAGES).then((answer) => {
 			this.known = services;
 			this.since = now;

@@ -73,9 +73,9 @@ function volume(bytes) {
 
 /* The agent shortens long lists where all services are asked for, and says how many they hold. */
 function listed(row, key) {
-	const more = row[key + '_count'] ? [ '(%d)'.format(row[key + '_count']) ] : [];
+	const items = row[key] || [], count = row[key + '_count'];
 
-	return (row[key] || []).concat(more).join(', ');
+	return items.concat(count > items.length ? [ '(%d)'.format(count) ] : []).join(', ');
 }
 
 /* What a service takes over, as few lines: protocols that share the rest of a match are in one, and a single address
@@ -89,7 +89,9 @@ function matches(row) {
 	}
 	const lines = [ ...found ].map(([ rest, protos ]) => '%s %s'.format(protos.join('+'), rest));
 
-	return lines.concat(row.takes_count ? [ _('%d in all').format(row.takes_count) ] : []).join('\n');
+	const all = row.takes_count > (row.takes || []).length ? [ _('%d in all').format(row.takes_count) ] : [];
+
+	return lines.concat(all).join('\n');
 }
 
 /* One service: a row of the table that is made once. */

@@ -1,0 +1,71 @@
+"""Answers about services always fit into a ubus message, whatever the services are called and say."""
+
+from viscum_agent import report
+from viscum_agent.kernel.dump import Counters
+from viscum_agent.traffic import Traffic
+from viscum_agent.ubus import blob, wire
+
+HUGE = 2**63 - 1
+
+
+class Service:
+    interfaces = tuple(["interface%02d" % number * 2 for number in range(20)])
+    devices = tuple(["phy%02d-access-pt" % number for number in range(20)])
+
+
+class Unit:
+    """One about which there is as much to say as can be."""
+
+    service = Service()
+    state, reason = "bypassed", "\u20ac" * 5000
+    pid, uptime, starts, bypass_asked = 0, HUGE, HUGE, True
+
+    def __init__(self, number):
+        self.name = "s" * 60 + "%04d" % number
+
+    def takes(self):
+        return ["udp [2001:db8:1234:5678:9abc:def0:1234:%04d]:10000-20000 from 2001:db8::/64" % n for n in range(256)]
+
+
+def pages(units, rows):
+    """The answers to the questions that one has to ask to hear of all."""
+    found, after = [], ""
+    while after is not None:
+        some, after = report.page(units, after)
+        found.append({"services": rows(some), "next": after or ""})
+    return found
+
+
+def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers_that_fit():
+    units = [Unit(number) for number in range(500)]
+    counted = Traffic(Service.devices, "bpf-cls", Counters(HUGE, HUGE, HUGE, HUGE))
+    traffic = {unit.name: counted for unit in units}
+    answers = pages(units, lambda some: report.status(some, traffic, False))
+    for answer in answers:
+        assert len(blob.encode(answer)) <= wire.MAX_DATA
+    assert sorted([name for answer in answers for name in answer["services"]]) == [unit.name for unit in units]
+
+
+def test_what_the_redirects_count_is_told():
+    unit = Unit(0)
+    row = report.stats([unit], {unit.name: Traffic(("lan0",), "u32", Counters(1, 2, 3, 4))})[unit.name]
+    assert row == {"packets": 1, "bytes": 2, "drops": 3, "overlimits": 4, "connections": 0}
+
+
+def test_lines_are_counted_in_bytes():
+    lines = ["\u20ac" * 1000] * 1000
+    assert len(blob.encode({"lines": report.fitting(lines, 0)})) < wire.MAX_DATA // 2
+
+
+def test_lines_that_do_not_fit_come_with_the_next_question():
+    lines = ["x" * 1000 + str(number) for number in range(1000)]
+    found = []
+    while len(found) < len(lines):
+        found += report.fitting(lines, len(found))
+    assert found == lines
+
+
+def test_what_is_left_out_is_counted():
+    assert report.shortened(["one", "two"]) == ["one", "two"]
+    found = report.shortened(["x" * 1000] * 1000)
+    assert found[-1] == "and %d more" % (1000 - len(found) + 1)
