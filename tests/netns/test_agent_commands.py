@@ -100,17 +100,14 @@ def test_reload_takes_a_new_configuration_and_refuses_a_broken_one_in_words(serv
 
 
 def test_monitor_prints_every_change(served):
-    words = (*served.lab.interpreter, "-m", "viscum_agent", "-s", served.socket, "monitor")
-    stream = served.lab.start(
-        served.lab.router, *words, cwd=ROOT, env=served.lab.env(), stdout=subprocess.PIPE, text=True
-    )
+    words = (*served.lab.agent("viscum_agent"), "-s", served.socket, "monitor")
+    output = served.lab.tmp / "monitor"
+    with output.open("w") as stream:
+        served.lab.start(served.lab.router, *words, cwd=ROOT, env=served.lab.env(), stdout=stream)
     wait_for(lambda: served.viscum("list").returncode == 0, 5)
-    os.set_blocking(stream.stdout.fileno(), False)
-    lines = []
 
     def printed():
-        lines.extend((stream.stdout.read() or "").splitlines())
-        return lines
+        return output.read_text().splitlines()
 
     for _ in range(20):  # until the monitor listens
         served.viscum("bypass", "echo")
@@ -120,6 +117,7 @@ def test_monitor_prints_every_change(served):
     served.viscum("restart", "echo")
     served.becomes("edge")
     wait_for(lambda: printed()[-1] == "echo: starting -> healthy", 10)
+    lines = printed()
     changes = [line.split(": ")[1].split(" -> ") for line in lines]
     assert lines[-6:-3] == [
         "echo: healthy -> bypassed, asked for",
