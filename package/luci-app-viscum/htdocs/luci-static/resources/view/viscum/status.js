@@ -22,7 +22,7 @@ const SILENCE = 5; /* seconds until the page says that no answer comes */
 const SETTLES = 15; /* seconds that a button waits for what it began */
 
 const STYLE = [
-	'.viscum-curve { display: block; max-width: 100% }',
+	'.viscum-curve { display: block; min-width: 7em; max-width: 100% }',
 	'.viscum-stale { opacity: .5 }',
 	'.viscum-minor { opacity: .75; font-size: 90%; overflow-wrap: anywhere }',
 	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
