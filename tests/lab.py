@@ -107,6 +107,18 @@ class Lab:
         if self._ipv6:
             ip("-n", ns, "-6", "route", "add", "default", "via", net6 + "::1")
 
+    def bridge(self):
+        """Puts lan0 under a bridge br-lan that takes its addresses, as OpenWrt has it."""
+        for words in (
+            "link add br-lan type bridge",
+            "link set br-lan up",
+            "addr flush dev lan0",
+            "link set lan0 master br-lan",
+            "addr add 192.168.77.1/24 dev br-lan",
+            "addr add 2001:db8:77::1/64 dev br-lan nodad",
+        ):
+            ip("-n", self.router, *words.split())
+
     def close(self):
         shutil.rmtree(PROGRAMS, ignore_errors=True)
         for process in self._processes:

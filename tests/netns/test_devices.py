@@ -37,22 +37,9 @@ def test_one_device_lends_its_mac_to_the_service_where_the_kernel_has_no_skbmod(
     assert two.ask("udp", "203.0.113.10", 7000)[0] == "edge"
 
 
-def bridge(lab):
-    """Puts lan0 under a bridge br-lan that takes its addresses, as OpenWrt has it."""
-    for words in (
-        "link add br-lan type bridge",
-        "link set br-lan up",
-        "addr flush dev lan0",
-        "link set lan0 master br-lan",
-        "addr add 192.168.77.1/24 dev br-lan",
-        "addr add 2001:db8:77::1/64 dev br-lan nodad",
-    ):
-        lab.run(lab.router, "ip", *words.split())
-
-
 @pytest.mark.parametrize("device", ["br-lan", "lan0"], ids=["the bridge", "its port"])
 def test_a_bridge_and_the_port_of_a_bridge_work_as_sources(lab, device):
-    bridge(lab)
+    lab.bridge()
     lab.configure(service("echo", EDGE, "list device " + device, *TAKES))
     lab.viscum("up")
     for protocol in ("tcp", "udp"):
@@ -61,7 +48,7 @@ def test_a_bridge_and_the_port_of_a_bridge_work_as_sources(lab, device):
 
 
 def test_a_logical_interface_is_resolved_by_the_network_file(lab):
-    bridge(lab)
+    lab.bridge()
     lab.configure("config interface 'lan'\n\toption device 'br-lan'\n", "network")
     lab.configure(service("echo", EDGE, "list interface lan", *TAKES))
     lab.viscum("up")

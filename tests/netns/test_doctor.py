@@ -197,15 +197,7 @@ def test_replies_of_ebpf_go_past_the_firewall_and_nothing_else(lab, datapath):
 
 @pytest.mark.parametrize("datapath", [name for name in datapaths.here() if name.startswith("bpf")])
 def test_replies_of_ebpf_to_clients_at_the_port_of_a_bridge_need_the_includes(lab, datapath):
-    for words in (
-        "link add br-lan type bridge",
-        "link set br-lan up",
-        "addr flush dev lan0",
-        "link set lan0 master br-lan",
-        "addr add 192.168.77.1/24 dev br-lan",
-        "addr add 2001:db8:77::1/64 dev br-lan nodad",
-    ):
-        ip("-n", lab.router, *words.split())
+    lab.bridge()
     serving(lab)
     firewall(lab, leave_out="chain-pre/forward")
     assert answers(lab) == ["", ""]

@@ -95,9 +95,9 @@ class Pinned:
                 known[program] = _program_name(program, ours)
             dump.bpf_links.append(BpfLinkEntry(name, TCX, index, known[program]))
 
-    def _read(self, name, value_size=0):
+    def _read(self, name):
         one = MAPS[name]
-        return call.map_read(self._maps[name], one.key, value_size or one.value)
+        return call.map_read(self._maps[name], one.key, one.value)
 
     def entries(self):
         """All that is taken, as dump.BpfEntry."""
