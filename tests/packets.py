@@ -1,7 +1,8 @@
 """Crafted packets, and where each has to end up: the same table for every datapath.
 
-A packet is sent on its own and then looked for, by its IPv4 identification or IPv6 flow label, where packets can come
-in. Where a datapath can't do what is wanted, the row says so with the reason, and the test holds it to that as well.
+A packet is sent on its own and then looked for where packets can come in, by what no other has and nobody on its way
+changes (mark_in). Where a datapath can't do what is wanted, the row says so with the reason, and the test holds
+it to that as well.
 """
 
 import os
@@ -382,31 +383,32 @@ class Crossing:
         watchers = {place: watch(ns) for place, ns in self._watched.items()}
         try:
             senders = {}
-            for number, each in enumerate(self.rows):
-                self._send(each, number, senders)
+            marks = [self._send(each, number, senders) for number, each in enumerate(self.rows)]
             seen = {place: collect(sock) for place, sock in watchers.items()}
         finally:
             for sock in watchers.values():
                 sock.close()
             for sock in senders.values():
                 sock.close()
-        return [self._place(number, seen) for number in range(len(self.rows))]
+        return [self._place(mark, seen) for mark in marks]
 
     def _send(self, each, number, senders):
+        """Sends one packet; by its mark, which is returned, it is found again."""
         key = each.sender, each.packet.version if each.sender != "client" and each.packet.name != "ARP" else 0
         if key not in senders:
             senders[key] = sender(self._ns[each.sender], key[1])
         data = marked(each.packet, number)[: each.cut]
         if key[1]:
             senders[key].sendto(data, (each.packet.dst, 0))
-            return
+            return mark_in(bytes(12) + struct.pack(">H", ethertype(each.packet)) + data)
         tags = b"".join(struct.pack(">HH", *tag) for tag in each.tags)
         to = bytes.fromhex(self._macs.get(each.to, each.to))
-        senders[key].send(to + source_mac(number) + tags + struct.pack(">H", ethertype(each.packet)) + data)
+        frame = to + source_mac(number) + tags + struct.pack(">H", ethertype(each.packet)) + data
+        senders[key].send(frame)
+        return mark_in(frame)
 
-    def _place(self, number, seen):
-        marks = mark_of(number)
-        return "+".join([place for place in self._watched if any(marks & found for found in seen[place])]) or ROUTER
+    def _place(self, mark, seen):
+        return "+".join([place for place in self._watched if mark in seen[place]]) or ROUTER
 
 
 def check(lab, name, datapath):
@@ -453,22 +455,18 @@ def marked(packet, number):
     return bytes(packet)
 
 
-def mark_of(number):
-    """What marks_in finds in a frame that holds the packet."""
-    return {(4, 0x7000 | number), (6, 0x70000 | number), ("ARP", source_mac(number))}
-
-
-def marks_in(frame):
+def mark_in(frame):
+    """What tells the packet in a frame from all others, or as much of it as is there: identification or flow label,
+    protocol and destination. The first alone would not do: an error or a reset may have it by chance."""
     kind, offset = struct.unpack_from(">H", frame, 12)[0], 14
     while kind in (0x8100, 0x88A8):
         kind, offset = struct.unpack_from(">H", frame, offset + 2)[0], offset + 4
-    if kind == 0x0800 and len(frame) >= offset + 6:
-        return {(4, struct.unpack_from(">H", frame, offset + 4)[0])}
-    if kind == 0x86DD and len(frame) >= offset + 4:
-        return {(6, struct.unpack_from(">I", frame, offset)[0] & 0xFFFFF)}
-    if kind == 0x0806 and len(frame) >= offset + 14:
-        return {("ARP", frame[offset + 8 : offset + 14])}
-    return set()
+    data = frame[offset:]
+    if kind == 0x0800:
+        return 4, data[4:6], data[9:10], data[16:20]
+    if kind == 0x86DD:
+        return 6, struct.unpack_from(">I", data)[0] & 0xFFFFF, data[6:7], data[24:40]
+    return kind, data[8:14]  # of ARP: the sender's MAC
 
 
 def ethertype(packet):
@@ -498,7 +496,7 @@ def collect(sock):
         except TimeoutError:
             break
         if address[2] != PACKET_OUTGOING:
-            found.append(marks_in(frame))
+            found.append(mark_in(frame))
     return found
 
 

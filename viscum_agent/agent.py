@@ -21,6 +21,7 @@ from .state import PACKAGE, State
 from .unit import BACKOFF, BYPASSED, DISABLED, FAILED, STOPPING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
+PATIENCE = 0.5  # seconds in which a program that works accepts somebody
 RETRY = 30  # seconds until another look when something could not be done
 
 WITHHELD = (BYPASSED, BACKOFF, FAILED)  # states in which a program has no redirect, whatever was planned
@@ -265,7 +266,7 @@ class Agent:
             unit = self.unit(name)
             if not unit.redirected and self.is_redirected(name):
                 self._remove(lambda observed, name=name: redirects_of(observed.of(name)))
-                sockets.reset(process.pids(name, self.processes()))
+                self.end_connections(name)
                 self.say(WARNING, "%s: its redirect is out: nobody watches its program" % name)
 
     def _see_to_programs(self, wanted, stopping, result, state):
@@ -304,6 +305,18 @@ class Agent:
         """Takes a service's redirect out now: no plan, no look into namespaces, only what takes packets."""
         self.look_soon("%s is out" % unit.name)
         self._remove(lambda observed: redirects_of(observed.of(unit.name)))
+
+    def end_connections(self, name, before=None):
+        """Resets the clients of a service whose redirect is out. Those that it has not accepted yet are its own to
+        accept, while they become fewer; `before` is how many there were."""
+        if self.units[name].redirected:
+            return
+        pids = process.pids(name, self.processes())
+        waiting = sockets.reset(pids)
+        if before is not None and waiting >= before:
+            sockets.refuse(pids)  # it accepts nobody
+        elif waiting:
+            self.loop.after(PATIENCE, lambda: self.end_connections(name, waiting))
 
     def _withdraw_orphans(self):
         """Takes out what leads nowhere any more, because somebody deleted the pair."""

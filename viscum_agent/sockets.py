@@ -74,19 +74,27 @@ def connections(pid):
 
 
 def reset(pids):
-    """Resets the TCP connections that clients have to these processes of one namespace, accepted or not; those that
-    the program itself began go on."""
+    """Resets the TCP connections that clients have to these processes of one namespace; those that the program itself
+    began go on. Returns how many it has not accepted yet: they are still there."""
     listed = entries(pids[0], "tcp") if pids else []
-    connected = {entry.inode for entry in _clients(listed)}
-    crowded = {entry.inode for entry in listed if entry.state == OPEN["tcp"] and entry.waiting}
-    for pid in pids if connected or crowded else ():
-        for number, inode in _numbers(pid):
-            if inode in connected:
-                _with_copy(pid, number, _end)
-                connected.remove(inode)
-            elif inode in crowded:
-                _with_copy(pid, number, _refuse_waiting)
-                crowded.remove(inode)
+    _with_each(pids, {entry.inode for entry in _clients(listed)}, _end)
+    return sum([entry.waiting for entry in listed if entry.state == OPEN["tcp"]])
+
+
+def refuse(pids):
+    """Resets the connections that these processes have not accepted; for those that no longer accept any: another one's
+    accept(2) may fail in that moment."""
+    listed = entries(pids[0], "tcp") if pids else []
+    _with_each(pids, {entry.inode for entry in listed if entry.state == OPEN["tcp"] and entry.waiting}, _refuse_waiting)
+
+
+def _with_each(pids, inodes, step):
+    """Calls `step` once with a copy of each of these sockets."""
+    for pid in pids:
+        for number, inode in _numbers(pid) if inodes else ():
+            if inode in inodes:
+                _with_copy(pid, number, step)
+                inodes.remove(inode)
 
 
 def _numbers(pid):
@@ -133,8 +141,8 @@ def _end(fd):
 def _refuse_waiting(fd):
     """Connections that the program has not accepted are accepted here and reset.
 
-    The program shares the descriptor's flags: for this moment its own accept(2) would not wait. That is better than
-    waiting here, should it wake and take the last one.
+    The program shares the descriptor's flags: for this moment its own accept(2) would not wait, but fail with EAGAIN.
+    That is better than waiting here, should it wake and take the last one.
     """
     before = compat.get_blocking(fd)
     compat.set_blocking(fd, False)

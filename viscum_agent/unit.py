@@ -20,7 +20,7 @@ The redirect is in only while healthy. Leaving that state takes it out first, wh
 redirect to a program that can't answer is worse than none.
 """
 
-from . import compat, process, respawn, sockets
+from . import compat, process, respawn
 from .errors import ViscumError
 from .health import Check, kind_of, target_of
 from .log import ERROR, NOTICE, WARNING
@@ -33,8 +33,8 @@ EAGER = 0.1  # seconds between checks of a program that is starting
 
 
 class Unit:
-    """`agent` is asked for what concerns others: `withdraw(unit)`, `look_soon(cause)`, `changed(unit)`, `say(...)`,
-    `processes()`."""
+    """`agent` is asked for what concerns others: `withdraw(unit)`, `end_connections(name)`, `look_soon(cause)`,
+    `changed(unit)`, `say(...)`, `processes()`."""
 
     def __init__(self, name, agent):
         self.name = name
@@ -86,7 +86,7 @@ class Unit:
         before, self.state, self.reason = self.state, state, reason
         if before == HEALTHY:
             self._agent.withdraw(self)
-            sockets.reset(self._pids())  # now, so that a client that comes back at once reaches the cloud
+            self._agent.end_connections(self.name)  # now, so that a client that comes back at once reaches the cloud
         if state == HEALTHY:
             self._agent.look_soon("%s is healthy" % self.name)
         if before != state:

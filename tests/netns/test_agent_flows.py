@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from agent import QUICK, TAKES, Agent, Served
@@ -38,9 +39,31 @@ while True:
     try:
         peer.recv(100)
         peer.sendall(b'edge-with-' + answer + b' -')
-    except ConnectionResetError:
-        pass  # its redirect was taken out
+    except OSError:
+        pass  # its redirect was taken out: reset, a broken pipe or not connected, wherever the server was just then
     peer.close()
+"""
+
+
+# A server whose clients wait in a queue, which it takes from without a pause; an error of accept(2) ends it.
+ACCEPTS_ALL = """
+import socket, time
+server = socket.create_server(('', 7000), backlog=100)
+while True:
+    server.accept()[0].close()
+    time.sleep(0.002)
+"""
+
+# Clients that come one after the other, from several processes.
+STORM = """
+import os, socket, time
+for _ in range(5):
+    os.fork()
+while True:
+    try:
+        socket.create_connection(('203.0.113.10', 7000), 0.2).close()
+    except OSError:
+        time.sleep(0.01)
 """
 
 
@@ -176,6 +199,24 @@ def test_a_client_that_a_hung_program_never_accepted_is_reset(lab):
     assert agent.who() == "cloud"
 
 
+def test_a_busy_program_never_sees_that_its_clients_are_sent_away(lab):
+    """Those that it has not accepted yet are its own to accept: taking them from it makes its accept(2) fail."""
+    (lab.tmp / "program.py").write_text(ACCEPTS_ALL)
+    lines = (*TAKES, *QUICK, "list proto tcp", "option user root", "option healthcheck none")
+    agent = Served(lab, service("echo", "/usr/bin/python3 %s/program.py" % lab.tmp, *lines))
+    agent.redirects(15)
+    (pid,) = pids_in("viscum-echo")
+    lab.start(lab.client, sys.executable, "-c", STORM)
+    for _ in range(10):
+        time.sleep(0.3)
+        agent.call("bypass", name="echo", on=True)
+        agent.redirects(15, there=False)
+        time.sleep(0.3)
+        agent.call("bypass", name="echo", on=False)
+        agent.redirects(15)
+    assert pids_in("viscum-echo") == [pid], agent.log.read_text()
+
+
 def test_connections_that_the_program_began_itself_go_on(lab):
     lab.serve_cloud(7000, 7001)
     lab.run(lab.cloud, "ip", "route", "add", "10.0.0.0/8", "via", "198.51.100.1")  # to the service's own address
@@ -186,4 +227,4 @@ def test_connections_that_the_program_began_itself_go_on(lab):
     agent.becomes("cloud")
     agent.flag.touch()
     agent.becomes("edge-with-cloud")
-    assert pids_in("viscum-echo") == [pid]
+    assert pids_in("viscum-echo") == [pid], agent.log.read_text()

@@ -15,8 +15,9 @@ import pytest
 from agent import QUICK, Agent
 from lab import CLOUD, ROOT, Lab, echo_command, ip, run, service, snapshot, wait_for
 
+from viscum_agent import bpf, compat
 from viscum_agent.kernel import bpf as call
-from viscum_agent.kernel import probe
+from viscum_agent.kernel import netns, probe
 from viscum_agent.kernel.pinned import Pinned
 
 if os.geteuid() == 0:
@@ -24,6 +25,7 @@ if os.geteuid() == 0:
 
 EDGE = echo_command("edge", 7000)
 TAKES = ("list dest_ip 203.0.113.10", "list dest_ip 2001:db8:cafe::10", "list dest_port 7000")
+STRICT_ALIGNMENT = 1  # flag of PROG_LOAD (linux/bpf.h)
 ADDRESSES = ("203.0.113.10", "2001:db8:cafe::10")
 
 
@@ -302,7 +304,7 @@ def test_traffic_outlives_the_command_and_down_leaves_no_pin(lab):
     lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
     lab.viscum("up")
     names = sorted(pin.name.split("_")[0] for pin in folder(lab).iterdir())
-    assert names == sorted([kind(lab)] * 2 + ["map"] * 5 + ["program"] * 2)
+    assert names == sorted([kind(lab)] * 2 + ["map"] * 6 + ["program"] * 2)
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
     lab.viscum("down")
     assert snapshot(lab.router) == before
@@ -328,8 +330,6 @@ def test_a_program_of_another_version_is_replaced_and_no_packet_is_lost(up):
     pinned = Pinned(os.stat("/run/netns/" + up.router).st_ino)
     try:
         assert pinned._open_maps()
-        from viscum_agent import bpf
-
         for dev, which in (("lan0", "fwd"), ("vsc-echo", "reply")):
             fd = call.prog_load(bpf.assemble(which, call.ORDER, pinned._maps), which + "_old")
             if up.prio:
@@ -407,7 +407,69 @@ def test_the_narrower_match_wins_and_ranges_end_where_they_end(lab):
     assert [lab.ask("tcp", address, 7012)[0] for address in (CLOUD[0], CLOUD[1])] == ["any", "one"]
 
 
+def counted(lab):
+    """{pair: packets that came in by lan0 for it}"""
+    pinned = Pinned(os.stat("/run/netns/" + lab.router).st_ino)
+    try:
+        lan0 = index(lab.router, "lan0")
+        return {pair: found.packets for (source, pair), found in pinned.counters().items() if source == lan0}
+    finally:
+        pinned.close()
+
+
+def test_each_service_has_counters_of_its_own_and_they_begin_at_zero(lab):
+    """Three services, of which one goes and another takes its place in the array."""
+    lab.serve_cloud(7000)
+    names = ("a", "b", "c", "d")
+    sections = {
+        name: service(name, EDGE, "list device lan0", "list dest_ip " + address, "list dest_port 7000")
+        for name, address in zip(names, CLOUD, strict=True)
+    }
+
+    def ask(name, times):
+        for _ in range(times):
+            assert lab.ask("udp", CLOUD[names.index(name)], 7000)[0] == "edge"
+
+    lab.configure(sections["a"] + sections["b"] + sections["c"])
+    lab.viscum("up")
+    pairs = {name: index(lab.router, "vsc-" + name) for name in "abc"}
+    ask("a", 1)
+    ask("b", 2)
+    ask("c", 3)
+    assert counted(lab) == {pairs["a"]: 1, pairs["b"]: 2, pairs["c"]: 3}
+    lab.configure(sections["a"] + sections["c"] + sections["d"])
+    lab.viscum("up")
+    pairs["d"] = index(lab.router, "vsc-d")
+    assert counted(lab) == {pairs["a"]: 1, pairs["c"]: 3, pairs["d"]: 0}
+    ask("d", 1)
+    ask("a", 1)
+    assert counted(lab) == {pairs["a"]: 2, pairs["c"]: 3, pairs["d"]: 1}
+
+
 # A kernel that can't
+
+
+def test_the_programs_are_for_machines_that_must_read_where_a_word_begins_as_well():
+    """MIPS and old ARM: the verifier applies their rule everywhere when it is asked to."""
+    visit, fds, log = netns.Visit(), {}, bytearray(1 << 24)
+    visit.scratch()
+    try:
+        for one in bpf.MAPS:
+            fds[one.name] = call.map_create(one)
+        for which in bpf.PROGRAMS:
+            code, licence = bytearray(bpf.assemble(which, call.ORDER, fds)), bytearray(b"GPL\0")
+            where, size = compat.address_of(code), len(code) // 8
+            values = (call.PROG_TYPE_SCHED_CLS, size, where, compat.address_of(licence), 1, len(log))
+            try:
+                fds[which] = call._call(
+                    call.PROG_LOAD, "IIQQIIQII", *values, compat.address_of(log), 0, STRICT_ALIGNMENT
+                )
+            except OSError:
+                pytest.fail(bytes(log).split(b"\0")[0].decode()[-2000:])
+    finally:
+        visit.close()
+        for fd in fds.values():
+            os.close(fd)
 
 
 def test_without_a_bpf_file_system_the_next_datapath_is_taken_and_the_agent_says_why(lab):

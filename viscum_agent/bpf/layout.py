@@ -11,8 +11,9 @@ A kind is how many bits of each count. Each kind in use has an entry in `masks`,
 (datapath.level_of), and a packet is looked for once for each of them: the way that flower does it. A longest-prefix
 trie would know prefixes only; ranges of ports and clients' addresses it has no place for.
 
-The other maps: `counters` {interface, pair} with packets and bytes for each CPU, and `clients`, what the forward
-program has learned: {client address} with {interface, client's MAC, router's MAC}.
+The other maps: `counters`, packets and bytes for each CPU, in an array because looking up a hash takes longer than the
+counting; `slots`, which place there is that of an {interface, pair}, for the agent (entries hold it for the program);
+and `clients`, what the forward program has learned: {client address} with {interface, client's MAC, router's MAC}.
 """
 
 import struct
@@ -22,18 +23,21 @@ from .. import address
 from ..objects import PROTO_NUMBER, BpfMatch
 
 # Types of maps (linux/bpf.h).
-HASH, PERCPU_HASH, LRU_HASH = 1, 5, 9
+HASH, PERCPU_ARRAY, LRU_HASH = 1, 6, 9
 NO_PREALLOC = 1  # flag: an entry takes memory when it is made; only the agent makes them
+
+MASKS = 64  # the most kinds of wide match that can be in use
+SLOTS = 2048  # the most pairs of a source interface and a service; 32 KiB of memory for each CPU
 
 Map = namedtuple("Map", ("name", "type", "key", "value", "entries", "flags"))
 MAPS = (
-    Map("exact", HASH, 24, 12, 8192, NO_PREALLOC),
-    Map("wide", HASH, 44, 12, 4096, NO_PREALLOC),
-    Map("masks", HASH, 4, 40, 64, NO_PREALLOC),
-    Map("counters", PERCPU_HASH, 8, 16, 4096, NO_PREALLOC),
+    Map("exact", HASH, 24, 16, 8192, NO_PREALLOC),
+    Map("wide", HASH, 44, 16, 4096, NO_PREALLOC),
+    Map("masks", HASH, 4, 40, MASKS, NO_PREALLOC),
+    Map("slots", HASH, 8, 4, SLOTS, NO_PREALLOC),
+    Map("counters", PERCPU_ARRAY, 4, 16, SLOTS, 0),
     Map("clients", LRU_HASH, 16, 16, 2048, 0),
 )
-MASKS = 64  # the most kinds of wide match that can be in use
 
 V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
 V4_BITS = 96
@@ -64,10 +68,10 @@ class Layout:
         tail = struct.pack(">HBB", found.port, found.proto, 0)
         return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
 
-    def value(self, target, mac):
-        """`mac`, if not empty, is the only one that a frame may be addressed to."""
+    def value(self, target, mac, slot):
+        """`mac`, if not empty, is the only one that a frame may be addressed to; `slot` is the place in `counters`."""
         packed = address.parse_mac(mac) if mac else bytes(6)
-        return self._pack("IH", target, 1 if mac else 0) + packed
+        return self._pack("IH", target, 1 if mac else 0) + packed + self._pack("I", slot)
 
     def mask(self, kind):
         """The value in `masks`: the kind's word, and a mask for all that is behind the interface in the key."""
@@ -76,6 +80,9 @@ class Layout:
 
     def number(self, value):
         return self._pack("I", value)
+
+    def parse_number(self, data):
+        return self._unpack("I", data)[0]
 
     def pair(self, index, target):
         return self._pack("II", index, target)

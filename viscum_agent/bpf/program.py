@@ -13,7 +13,7 @@ port here, not even the first: a match with a port leaves all of them alone, so 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
-MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, SKB_STORE_BYTES, REDIRECT = 1, 2, 3, 9, 23
+MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, REDIRECT = 1, 2, 3, 23
 SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
 
 # struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's.
@@ -40,14 +40,14 @@ INDEX, SERVICE, PORT, PROTO = EXACT_KEY, EXACT_KEY + 4, EXACT_KEY + 20, EXACT_KE
 CLIENT = -40  # 16 bytes: also the key of `clients`
 WIDE_KEY = -84
 KIND, WIDE_INDEX, WIDE_SERVICE, WIDE_CLIENT, WIDE_PORT, WIDE_PROTO = (WIDE_KEY + at for at in (0, 4, 8, 24, 40, 42))
-PAIR_KEY = -96  # interface, pair
-MASK_KEY = -100
-PLACE = -120  # 16 bytes: the value in `clients`
-FIB = -184  # struct bpf_fib_lookup, 64 bytes
-PORT_WORDS = -188  # the two ports of a packet with IP options
+SLOT_KEY = -88
+MASK_KEY = -92
+PORT_WORDS = -96  # the two ports of a packet with IP options
+PLACE = -112  # 16 bytes: the value in `clients`
+FIB = -176  # struct bpf_fib_lookup, 64 bytes
 
 # Values (layout.py).
-VALUE_TARGET, VALUE_FIXED, VALUE_MAC = 0, 4, 6
+VALUE_TARGET, VALUE_FIXED, VALUE_MAC, VALUE_SLOT = 0, 4, 6, 12
 MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 4, 20, 36, 38
 PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER = 0, 4, 10
 COUNT_PACKETS, COUNT_BYTES = 0, 8
@@ -118,12 +118,9 @@ def reply(order, maps, kinds):
     asm.load(R1, R6, SKB_IFINDEX, 4)
     asm.jump_if_register(R0, "!=", R1, "pass")
     asm.jump_if(R8, "==", 0, "to neighbour")
-    asm.move(R1, R6)
-    asm.number(R2, MAC_TO)
-    asm.address(R3, R8, PLACE_CLIENT)
-    asm.number(R4, 12)  # both MACs, in the order of a frame
-    asm.number(R5, 0)
-    asm.call(SKB_STORE_BYTES)
+    for half in range(0, 12, 2):  # both MACs, in the order of a frame
+        asm.load(R0, R8, PLACE_CLIENT + half, 2)
+        asm.store(R9, MAC_TO + half, R0, 2)
     asm.load(R1, FP, INDEX, 4)
     asm.number(R2, 0)
     asm.call(REDIRECT)
@@ -291,11 +288,10 @@ def _masked(asm, place, source, mask, size):
 
 
 def _count(asm, maps):
-    """R8 is the pair. A large packet counts as the packets that it was received as, or will be sent as."""
-    asm.load(R0, FP, INDEX, 4)
-    asm.store(FP, PAIR_KEY, R0, 4)
-    asm.store(FP, PAIR_KEY + 4, R8, 4)
-    asm.address(R2, FP, PAIR_KEY)
+    """For the match whose value is R7. A large packet counts as those that it was received as, or will be sent as."""
+    asm.load(R0, R7, VALUE_SLOT, 4)
+    asm.store(FP, SLOT_KEY, R0, 4)
+    asm.address(R2, FP, SLOT_KEY)
     asm.map(R1, maps["counters"])
     asm.call(MAP_LOOKUP)
     asm.jump_if(R0, "==", 0, "counted")

@@ -202,7 +202,7 @@ class Border:
         try:
             step(self.pinned())
         except OSError as error:
-            full = "a map of the eBPF datapath is full: fewer ranges of ports and prefixes, or another datapath"
+            full = "a map of the eBPF datapath is full: fewer services, prefixes and port ranges, or another datapath"
             words = full if error.errno == compat.E2BIG else getattr(error, "words", "")
             raise KernelError(operation, error.errno, words)
 

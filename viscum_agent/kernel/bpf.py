@@ -15,7 +15,6 @@ PROG_BY_ID, INFO, MAP_LOOKUP_BATCH, LINK_CREATE, LINK_UPDATE, LINK_DETACH = 13, 
 PROG_TYPE_SCHED_CLS = 3
 TCX_INGRESS = 46
 LINK_TYPE_TCX = 11
-NOEXIST = 1  # flag of MAP_UPDATE: only where there is none
 
 BPFFS = "/sys/fs/bpf"  # where everybody mounts it (OpenWrt's init too)
 BATCH = 128  # entries read at once; more than a bucket of a map ever holds

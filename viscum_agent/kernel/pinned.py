@@ -43,12 +43,13 @@ class Pinned:
         self._layout = layout.Layout(call.ORDER)
         self._maps = {}
         self._programs = {}  # name: descriptor
+        self._slots = None  # {pair, as it is in the map: slot}, once it was read
+        self._free = []  # slots that are nobody's, the lowest last
         self._dirty = False
 
     def close(self):
-        for fds in (self._maps, self._programs):
-            for name in list(fds):
-                compat.fd_close(fds.pop(name))
+        _close(self._maps)
+        _close(self._programs)
 
     def _path(self, kind, name):
         return "%s/%s%s" % (self._folder, kind, name.replace(".", ":"))
@@ -113,45 +114,39 @@ class Pinned:
 
     def counters(self):
         """{(index of the source interface, of the pair): Counters}. Asked for every second: no other map is opened."""
-        found = {}
-        for key, value in self._read_counters():
-            packets, size = self._layout.parse_counters(value)
-            found[self._layout.parse_pair(key)] = Counters(packets, size, 0, 0)
-        return found
-
-    def _read_counters(self):
-        one, fd = MAPS["counters"], self._maps.get("counters", -1)
+        fds = self._maps or self._open(("slots", "counters"))
         try:
-            if fd < 0:
-                fd = call.pinned(self._path(MAP, one.name))
-        except OSError:
-            return []  # nothing here
-        try:
-            if not _is_as(call.map_info(fd), one):
-                return []
-            return call.map_read(fd, one.key, one.value * call.possible_cpus())
+            return self._counters(fds) if fds else {}
         finally:
             if not self._maps:
-                compat.fd_close(fd)
+                _close(fds)
+
+    def _counters(self, fds):
+        found, one, size = {}, MAPS["slots"], MAPS["counters"].value * call.possible_cpus()
+        for pair, slot in call.map_read(fds["slots"], one.key, one.value):
+            packets, count = self._layout.parse_counters(call.map_lookup(fds["counters"], slot, size))
+            found[self._layout.parse_pair(pair)] = Counters(packets, count, 0, 0)
+        return found
 
     # The maps
 
     def _open_maps(self):
         """Whether all maps are there, as this agent has them."""
-        if self._maps:
-            return True
-        found = {}
-        for name in MAPS:
+        self._maps = self._maps or self._open(MAPS)
+        return bool(self._maps)
+
+    def _open(self, names):
+        """{name: descriptor} of these maps; nothing when one is not there, or not as this agent has it."""
+        fds = {}
+        for name in names:
             try:
-                found[name] = call.pinned(self._path(MAP, name))
+                fds[name] = call.pinned(self._path(MAP, name))
             except OSError:
                 break
-        if len(found) == len(MAPS) and all(_is_as(call.map_info(found[name]), MAPS[name]) for name in MAPS):
-            self._maps = found
-            return True
-        for name in found:
-            compat.fd_close(found[name])
-        return False
+        if len(fds) == len(names) and all(_is_as(call.map_info(fds[name]), MAPS[name]) for name in names):
+            return fds
+        _close(fds)
+        return {}
 
     def _make_maps(self):
         if self._open_maps():
@@ -230,17 +225,11 @@ class Pinned:
         """Adds an entry, or lets it lead elsewhere."""
         self._make_maps()
         kind, parts = layout.of_match(item)
-        pair = self._layout.pair(index, target)
-        empty = bytes(MAPS["counters"].value * call.possible_cpus())
-        try:
-            call.map_update(self._maps["counters"], pair, empty, call.NOEXIST)
-        except OSError as error:
-            if error.errno != compat.EEXIST:
-                raise
+        slot = self._slot(self._layout.pair(index, target))
         if not layout.is_exact(kind):
             self._set_kinds(self._kinds() | {kind})
         name, key = self._key(kind, index, parts)
-        call.map_update(self._maps[name], key, self._layout.value(target, item.mac))
+        call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot))
 
     def del_match(self, item, index, target):
         """Deletes an entry, unless it leads to another pair by now; `target` is 0 for one that leads nowhere."""
@@ -253,6 +242,23 @@ class Pinned:
             return
         call.map_delete(self._maps[name], key)
         self._dirty = True
+
+    def _slot(self, pair):
+        """Where a pair is counted: the lowest place that no other has, from zero on, for a new one."""
+        if self._slots is None:
+            self._slots = {key: self._layout.parse_number(value) for key, value in self._read("slots")}
+            taken = set(self._slots.values())
+            self._free = [slot for slot in range(layout.SLOTS - 1, -1, -1) if slot not in taken]
+        if pair in self._slots:
+            return self._slots[pair]
+        if not self._free:
+            raise OSError(compat.E2BIG, "no place in map_counters")
+        slot = self._free.pop()
+        empty = bytes(MAPS["counters"].value * call.possible_cpus())
+        call.map_update(self._maps["counters"], self._layout.number(slot), empty)
+        call.map_update(self._maps["slots"], pair, self._layout.number(slot))
+        self._slots[pair] = slot
+        return slot
 
     def _key(self, kind, index, parts):
         if layout.is_exact(kind):
@@ -298,9 +304,15 @@ class Pinned:
         self._set_kinds({entry.kind for entry in entries if not layout.is_exact(entry.kind)})
         pairs = {(entry.index, entry.target) for entry in entries}
         for pair in [pair for pair in self.counters() if pair not in pairs]:
-            call.map_delete(self._maps["counters"], self._layout.pair(*pair))
+            call.map_delete(self._maps["slots"], self._layout.pair(*pair))
+        self._slots = None
         current = [bpf.name_of(which) for which in bpf.PROGRAMS]
         self._remove(PROGRAM, [name for name in self._names(PROGRAM) if name not in current])
+
+
+def _close(fds):
+    for name in list(fds):
+        compat.fd_close(fds.pop(name))
 
 
 def _is_as(info, one):

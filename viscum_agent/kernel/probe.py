@@ -102,7 +102,7 @@ def _bpf_lacks():
         for one in bpf.MAPS:
             maps[one.name] = call.map_create(one)
             fds.append(maps[one.name])
-        call.map_read(maps["exact"], 24, 12)
+        call.map_read(maps["exact"], 24, 16)
         step = "what its programs call"
         for which in bpf.PROGRAMS:
             fds.append(call.prog_load(bpf.assemble(which, call.ORDER, maps), bpf.name_of(which)))

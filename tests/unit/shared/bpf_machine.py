@@ -124,8 +124,6 @@ class Machine:
             self.maps[name][self.read(two, 16)] = bytearray(self.read(three, 16))
         elif number == 3:
             self.maps[name].pop(self.read(two, 16), None)
-        elif number == 9:
-            self.write(PACKET + two, self.read(three, four))
         elif number == 26:
             result = self._load_bytes(two, three, four)
         elif number == 32:

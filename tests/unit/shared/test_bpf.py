@@ -37,13 +37,13 @@ def machine(order, *wanted):
     for number, one in enumerate(wanted):
         for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
             kind, parts = layout.of_match(item)
-            value = bytearray(made.layout.value(PAIR + number, item.mac))
+            value = bytearray(made.layout.value(PAIR + number, item.mac, number))
             if layout.is_exact(kind):
                 made.maps["exact"][made.layout.exact_key(LAN, parts)] = value
             else:
                 kinds.add(kind)
                 made.maps["wide"][made.layout.wide_key(kind, LAN, parts)] = value
-        made.maps["counters"][made.layout.pair(LAN, PAIR + number)] = bytearray(16)
+        made.maps["counters"][made.layout.number(number)] = bytearray(16)
     for number, kind in enumerate(sorted(kinds)):
         made.maps["masks"][made.layout.number(number)] = bytearray(made.layout.mask(kind))
     return made
@@ -113,7 +113,7 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
                     index, kind, parts = made.parse_exact(made.exact_key(7, parts))
                 else:
                     index, kind, parts = made.parse_wide(made.wide_key(kind, 7, parts))
-                target, mac = made.parse_value(made.value(9, item.mac))
+                target, mac = made.parse_value(made.value(9, item.mac, 3))
                 assert (index, target) == (7, 9)
                 assert layout.to_match("lan0", kind, parts, mac, "vsc-s") == item
 
@@ -127,8 +127,8 @@ def test_the_sizes_of_the_maps_are_those_of_what_is_written():
     made = layout.Layout("little")
     sizes = {one.name: (one.key, one.value) for one in layout.MAPS}
     kind, parts = layout.of_match(entries(match("203.0.113.0/24"))[0])
-    assert sizes["exact"] == (len(made.exact_key(1, parts)), len(made.value(1, "")))
-    assert sizes["wide"] == (len(made.wide_key(kind, 1, parts)), len(made.value(1, "")))
+    assert sizes["exact"] == (len(made.exact_key(1, parts)), len(made.value(1, "", 0)))
+    assert sizes["wide"] == (len(made.wide_key(kind, 1, parts)), len(made.value(1, "", 0)))
     assert sizes["masks"] == (len(made.number(0)), len(made.mask(kind)))
     assert [one.entries for one in layout.MAPS if one.name == "masks"][0] == MASKS
 
@@ -219,7 +219,7 @@ def test_packets_and_bytes_are_counted():
         made.run("fwd", ipv4())
         made.run("fwd", ipv4(), gso=44)
         made.run("fwd", ipv4(port=81))
-        assert made.layout.parse_counters(bytes(made.maps["counters"][made.layout.pair(LAN, PAIR)])) == (45, 108)
+        assert made.layout.parse_counters(bytes(made.maps["counters"][made.layout.number(0)])) == (45, 108)
 
 
 # Where the client is, and its replies
