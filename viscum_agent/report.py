@@ -35,7 +35,7 @@ class Changes:
         told = {}
         for key in row:
             # Of what goes by itself, the beginning counts; it is known to the second.
-            value, slack = (now - row[key], 1) if key == "uptime" else (row[key], 0)
+            value, slack = (now - row[key], 1) if key == "uptime" and row["pid"] else (row[key], 0)
             if key not in known or not _same(known[key][0], value, slack):
                 known[key] = (value, now)
             if not known[key][1] < then <= now:

@@ -178,6 +178,28 @@ def test_what_check_refuses_the_form_refuses_for_the_same_reason(echo, router, p
     (router.lab.confdir / "viscum").write_bytes(before)
 
 
+def test_what_is_typed_into_a_list_and_not_added_is_not_lost(echo, router, page):
+    page.open(FORM)
+    page.click("#cbi-viscum-echo .cbi-button-edit")
+    page.order("type", "#modal_overlay [data-name=dest_port] .add-item input", "7001")
+    save_dialog(page)
+    save_and_apply(page)
+    wait_for(lambda: {"7000", "7001"} <= set(ports(router)), 15)
+
+
+def ports(router):
+    (found,) = (each for each in uci.load(str(router.lab.confdir), "viscum") if each.name == "echo")
+    return found.options["dest_port"]
+
+
+def test_the_name_of_another_service_is_refused(echo, router, page):
+    page.open(FORM)
+    page.order("type", ".cbi-section-create-name", "echo")
+    page.click(".cbi-section-create .cbi-button-add")
+    page.sees('There is a section "echo" already.')
+    assert not page.has("#modal_overlay .cbi-button-positive") and saved(router) == []
+
+
 def test_an_apply_that_nobody_confirms_is_taken_back(echo, router):
     """The gateway's own: what the form relies upon. rpcd does so when the browser has lost the router."""
     before = (router.lab.confdir / "viscum").read_bytes()

@@ -68,6 +68,10 @@ const FormMap = Element.extend({
 		return this.root;
 	},
 
+	findElement(attribute, value) {
+		return this.root.querySelector('[' + attribute + '="' + value + '"]');
+	},
+
 	parse() {
 		return Promise.all(this.children.map((child) => child.parse()));
 	},
@@ -358,6 +362,15 @@ const AbstractValue = Element.extend({
 
 	validate: () => true,
 
+	isValid(sid) {
+		return this.getValidationError(sid) === '';
+	},
+
+	getValidationError(sid) {
+		const found = this.judge(sid, this.formvalue(sid));
+		return found === true ? '' : found;
+	},
+
 	write(sid, value) {
 		uci.set(this.config, sid, this.option, value);
 	},
@@ -379,9 +392,9 @@ const AbstractValue = Element.extend({
 	async parse(sid) {
 		if (!this.nodes?.[sid])
 			return this.remove(sid);
-		const value = this.formvalue(sid), found = this.judge(sid, value);
-		if (found !== true)
-			throw new TypeError('Option "%s" contains an invalid input value. %s'.format(this.title || this.option, found));
+		if (!this.isValid(sid))
+			throw new TypeError('Option "%s" contains an invalid input value. %s'.format(this.title || this.option, this.getValidationError(sid)));
+		const value = this.formvalue(sid);
 		if (value == null || value === '' || value.length === 0)
 			return this.remove(sid);
 		if (JSON.stringify(value) != JSON.stringify(this.cfgvalue(sid)))
@@ -534,13 +547,9 @@ const DynamicList = AbstractValue.extend({
 		return Array.from(node.querySelectorAll('.item > input')).map((each) => each.value);
 	},
 
-	/* What is in the field and wrong keeps the dialog open. */
-	async parse(sid) {
-		const wrong = this.nodes?.[sid]?.querySelector('.cbi-input-invalid');
-		if (wrong)
-			throw new TypeError('Option "%s" contains an invalid input value. %s'.format(this.title || this.option, wrong.dataset.tooltip));
-		return this.super('parse', [sid]);
-	}
+	/* LuCI's own asks the list for a value, and the list has none: whatever is typed is fine. */
+	isValid: () => true,
+	getValidationError: () => ''
 });
 
 return baseclass.extend({ Map: FormMap, NamedSection, GridSection, Value, Flag, ListValue, DynamicList });

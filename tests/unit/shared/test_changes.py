@@ -2,7 +2,8 @@
 
 from viscum_agent import report
 
-ROW = {"state": "healthy", "takes": ["tcp 203.0.113.10/32 port 80"], "uptime": 100, "packets": 2, "connections": 1}
+TAKES = ["tcp 203.0.113.10/32 port 80"]
+ROW = {"state": "healthy", "takes": TAKES, "pid": 7, "uptime": 100, "packets": 2, "connections": 1}
 
 
 def row(**changes):
@@ -29,6 +30,12 @@ def test_a_program_that_began_anew_is_told_by_its_uptime():
     answers(changes, 10, 12, web=row())
     assert answers(changes, 14, 16, web=row(uptime=105)) == {"web": {}}, "to the second"
     assert answers(changes, 16, 18, web=row(uptime=0)) == {"web": {"uptime": 0}}
+
+
+def test_a_service_without_a_program_has_nothing_to_tell():
+    changes = report.Changes()
+    answers(changes, 10, 12, web=row(pid=0, uptime=0))
+    assert answers(changes, 14, 16, web=row(pid=0, uptime=0)) == {"web": {}}
 
 
 def test_everybody_is_told_what_changed_since_his_own_answer():

@@ -106,6 +106,32 @@ function dress(field, option, suggestions) {
 	};
 }
 
+/* LuCI drops what was typed into a list's field and not added to it, be it wrong or right. */
+function keepTyped(field, option) {
+	const own = form.DynamicList.prototype;
+
+	field.typed = function(section) {
+		const input = this.map.findElement('data-field', this.cbid(section))?.querySelector('.add-item > input');
+
+		return input ? input.value : '';
+	};
+	field.isValid = function(section) {
+		return this.getValidationError(section) === '';
+	};
+	field.getValidationError = function(section) {
+		const text = this.typed(section);
+		const verdict = text === '' || types.check(option, text);
+
+		return verdict === true ? own.isValid.call(this, section) ? '' : own.getValidationError.call(this, section) : verdict;
+	};
+	field.formvalue = function(section) {
+		const text = this.typed(section);
+		const items = own.formvalue.call(this, section);
+
+		return text === '' || !items || items.includes(text) ? items : items.concat([ text ]);
+	};
+}
+
 /* Puts the options of a section's type into it, in tabs where the table has any. */
 function fill(section, table, suggestions, tabs, columns) {
 	for (const [ name, title ] of tabs || [])
@@ -115,6 +141,8 @@ function fill(section, table, suggestions, tabs, columns) {
 		const field = tabs ? section.taboption(tabOf(option, tabs), ...words) : section.option(...words);
 
 		dress(field, option, suggestions);
+		if (option.many && option.type !== 'command')
+			keepTyped(field, option);
 		if (columns)
 			field.modalonly = columns.includes(option.name) ? null : true;
 		if (columns && option.name === 'enabled')
@@ -156,16 +184,16 @@ function freeName(name) {
 /* A mistake in the form. */
 function complain(error) {
 	ui.addNotification(null, E('p', {}, [ error.message ]), 'danger');
+	return Promise.resolve();
 }
 
 const ServiceSection = form.GridSection.extend({
 	handleAdd: function(ev, name) {
-		if (name != null && name.length > options.longestName) {
-			ui.addNotification(null, E('p', {}, [
-				_('A name has at most %d characters.').format(options.longestName)
-			]), 'danger');
-			return Promise.resolve();
-		}
+		if (name.length > options.longestName)
+			return complain(new Error(_('A name has at most %d characters.').format(options.longestName)));
+		/* LuCI would open an empty form, and what is filled in there overwrite what is there. */
+		if (uci.get('viscum', name) != null)
+			return complain(new Error(_('There is a section "%s" already.').format(name)));
 		return this.super('handleAdd', [ ev, name ]);
 	},
 

@@ -25,7 +25,8 @@ const STYLE = [
 	'.viscum-curve { display: block; min-width: 7em; max-width: 100% }',
 	'.viscum-stale { opacity: .5 }',
 	'.viscum-minor { opacity: .75; font-size: 90%; overflow-wrap: anywhere }',
-	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
+	'.viscum-actions { display: inline-grid; grid-template-columns: 1fr 1fr; gap: .25em }',
+	'.viscum-actions > .btn { margin: 0 }',
 	'.viscum-lines { white-space: pre-line; overflow-wrap: anywhere }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
 	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=restarts] { white-space: nowrap }',
@@ -134,9 +135,9 @@ Row.prototype = {
 			return [];
 		return [
 			this.button('start', _('Start'), 'positive', () => agent.order('start', this.name)),
+			this.button('stop', _('Stop'), 'negative', () => agent.order('stop', this.name)),
 			this.button('restart', _('Restart'), 'action', () => agent.order('restart', this.name)),
-			this.button('bypass', _('Bypass'), 'neutral', () => agent.bypass(this.name, !this.data.bypass)),
-			this.button('stop', _('Stop'), 'negative', () => agent.order('stop', this.name))
+			this.button('bypass', _('Bypass'), 'neutral', () => agent.bypass(this.name, !this.data.bypass))
 		];
 	},
 
