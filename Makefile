@@ -5,6 +5,8 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
+# Each worker has mounts of its own, and its labs names that no other has (tests/lab.py).
+SIDE_BY_SIDE := -n auto --dist worksteal
 MICROPYTHON := .cache/micropython/micropython
 SETUP := tools/setup.sh
 
@@ -32,7 +34,7 @@ test: lint test-cpython test-micropython test-pyroute2 test-browser test-vm ## e
 # The namespace tests start the agent under both interpreters.
 test-cpython: ## unit, golden and namespace tests, run by CPython
 	@$(SETUP) venv apt micropython python node
-	$(PYTEST)
+	$(PYTEST) $(SIDE_BY_SIDE)
 
 # First that each file of the agent is in the shared subset at all: it compiles and loads.
 # Then the tests that drive MicroPython themselves belong here, one line each.

@@ -55,6 +55,9 @@ class Agent:
     def withdraw(self, _unit):
         self.told.append("withdrawn")
 
+    def end_connections(self, _name):
+        self.told.append("reset")
+
     def look_soon(self, cause):
         self.told.append("look")
 
@@ -186,7 +189,7 @@ def test_health_fall_bad_checks_in_a_row_take_it_out_and_health_rise_good_ones_b
 def test_the_redirect_goes_before_anybody_hears_of_it():
     with healthy() as stage:
         stage.ends()
-        assert stage.agent.told[:2] == ["withdrawn", "backoff"]
+        assert stage.agent.told[:3] == ["withdrawn", "reset", "backoff"]
 
 
 def test_checks_go_on_after_one_in_which_something_went_wrong_here():
