@@ -211,7 +211,7 @@ def _datapath(service, settings, facts, package):
     if asked == "bpf":
         if features.bpf:
             return asked
-        text = "'bpf' needs eBPF with tcx (kernel 6.6) or cls_bpf (kmod-sched-bpf, kernel 5.10), and a BPF file system,"
+        text = "'bpf' needs eBPF with tcx (kernel 6.6) or cls_bpf (kmod-sched-bpf, kernel 5.13), and a BPF file system,"
         text += " which this kernel lacks: say 'auto'"
         raise _skip(service, package, "datapath", text, UNSUPPORTED)
     if not features.mirred:

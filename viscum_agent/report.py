@@ -4,7 +4,6 @@ A ubus message holds 1 MiB. So a row is bounded (long lists are cut and say how 
 most PAGE rows; `next` in it is what the following question gives as `after`.
 """
 
-from . import sockets
 from .traffic import NONE
 
 PAGE = 250  # rows; one has at most 4 KiB: three lists of 8, a reason and a name
@@ -81,7 +80,7 @@ def _counters(unit, traffic):
         "bytes": traffic.counters.bytes,
         "drops": traffic.counters.drops,
         "overlimits": traffic.counters.overlimits,
-        "connections": sockets.connections(unit.pid) if unit.pid else 0,
+        "connections": unit.connections(traffic.counters.packets),
     }
 
 

@@ -20,7 +20,7 @@ The redirect is in only while healthy. Leaving that state takes it out first, wh
 redirect to a program that can't answer is worse than none.
 """
 
-from . import compat, process, respawn
+from . import compat, process, respawn, sockets
 from .errors import ViscumError
 from .health import Check, kind_of, target_of
 from .log import ERROR, NOTICE, WARNING
@@ -30,6 +30,7 @@ DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healt
 BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
 
 EAGER = 0.1  # seconds between checks of a program that is starting
+COUNTED = 10  # seconds that a number of connections is good for, at most
 
 
 class Unit:
@@ -47,6 +48,7 @@ class Unit:
         self._asked = ""  # why the redirect stays out although the program is healthy: somebody wants it so,
         self._overload = ""  # or the router is overloaded
         self._takes = (None, [])
+        self._connections = (0, -1, 0.0, 0)  # what they were counted for, and when; how many
         self._agent = agent
         self._loop = agent.loop
         self._pidfd = -1
@@ -78,6 +80,19 @@ class Unit:
         if self._takes[0] is not self.service:
             self._takes = (self.service, sorted({match_text(match) for match in self.service.matches}))
         return self._takes[1]
+
+    def connections(self, packets):
+        """How many TCP connections the program has now, where `packets` have come in until now. While there are no new
+        ones its clients' are as they were, and the count is most of what an open page costs: so only those that it
+        began itself may be off for a while."""
+        if not self.pid:
+            return 0
+        pid, before, when, count = self._connections
+        now = compat.monotonic()
+        if (pid, before) != (self.pid, packets) or now - when > COUNTED:
+            count = sockets.connections(self.pid)
+            self._connections = (self.pid, packets, now, count)
+        return count
 
     def become(self, state, reason=""):
         """Changes the state; the redirect goes before anybody hears of it."""

@@ -73,16 +73,19 @@ def map_delete(fd, key):
     return True
 
 
-def map_read(fd, key_size, value_size):
-    """[(key, value)] of a hash map, read in batches (kernel 5.6)."""
-    keys, values = bytearray(key_size * BATCH), bytearray(value_size * BATCH)
+def map_read(fd, key_size, value_size, most=1 << 31):
+    """[(key, value)] of a map, read in batches (hash maps: kernel 5.6; an array for each CPU: 5.13, of which only the
+    first `most` are read)."""
+    size = min(BATCH, most)
+    keys, values = bytearray(key_size * size), bytearray(value_size * size)
     place, found, first = bytearray(max(4, key_size)), [], True
     while True:
+        size = min(size, most - len(found))
         where = compat.address_of(place)
         attribute = bytearray(
             struct.pack(
                 "QQQQIIQQ",
-                *(0 if first else where, where, compat.address_of(keys), compat.address_of(values), BATCH, fd, 0, 0),
+                *(0 if first else where, where, compat.address_of(keys), compat.address_of(values), size, fd, 0, 0),
             )
         )
         try:
@@ -96,13 +99,22 @@ def map_read(fd, key_size, value_size):
         for at in range(count):
             key = bytes(keys[at * key_size : (at + 1) * key_size])
             found.append((key, bytes(values[at * value_size : (at + 1) * value_size])))
-        if last:
+        if last or len(found) >= most:
             return found
         first = False
 
 
+_possible: list = []
+
+
 def possible_cpus():
-    """How many values an entry of a map for each CPU has."""
+    """How many values an entry of a map for each CPU has: the same number until the kernel ends."""
+    if not _possible:
+        _possible.append(_count_cpus())
+    return _possible[0]
+
+
+def _count_cpus():
     with open("/sys/devices/system/cpu/possible") as file:
         text = file.read().strip()
     count = 0

@@ -122,10 +122,16 @@ class Pinned:
                 _close(fds)
 
     def _counters(self, fds):
-        found, one, size = {}, MAPS["slots"], MAPS["counters"].value * call.possible_cpus()
-        for pair, slot in call.map_read(fds["slots"], one.key, one.value):
-            packets, count = self._layout.parse_counters(call.map_lookup(fds["counters"], slot, size))
-            found[self._layout.parse_pair(pair)] = Counters(packets, count, 0, 0)
+        slots, counters, parse = MAPS["slots"], MAPS["counters"], self._layout.parse_number
+        places = [(pair, parse(slot)) for pair, slot in call.map_read(fds["slots"], slots.key, slots.value)]
+        most = max([slot for _, slot in places] + [-1]) + 1
+        if not most:
+            return {}
+        values = call.map_read(fds["counters"], counters.key, counters.value * call.possible_cpus(), most)
+        found = {}
+        for pair, slot in places:
+            packets, size = self._layout.parse_counters(values[slot][1])
+            found[self._layout.parse_pair(pair)] = Counters(packets, size, 0, 0)
         return found
 
     # The maps
