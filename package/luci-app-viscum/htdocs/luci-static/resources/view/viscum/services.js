@@ -113,7 +113,7 @@ function keepTyped(field, option) {
 	field.typed = function(section) {
 		const input = this.map.findElement('data-field', this.cbid(section))?.querySelector('.add-item > input');
 
-		return input ? input.value : '';
+		return input ? input.value.trim() : '';
 	};
 	field.isValid = function(section) {
 		return this.getValidationError(section) === '';

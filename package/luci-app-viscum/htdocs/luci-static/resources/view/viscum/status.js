@@ -25,14 +25,18 @@ const STYLE = [
 	'.viscum-curve { display: block; min-width: 7em; max-width: 100% }',
 	'.viscum-stale { opacity: .5 }',
 	'.viscum-minor { opacity: .75; font-size: 90%; overflow-wrap: anywhere }',
-	'.viscum-actions { display: inline-grid; grid-template-columns: 1fr 1fr; gap: .25em }',
-	'.viscum-actions > .btn { margin: 0 }',
+	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
 	'.viscum-lines { white-space: pre-line; overflow-wrap: anywhere }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
 	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=restarts] { white-space: nowrap }',
 	'.viscum-log, .viscum-mend { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
 	'.viscum-panel > summary { cursor: pointer; font-size: 120%; margin: .5em 0 }',
-	'@media (max-width: 600px) { .viscum-curve { width: 100% } }'
+	'@media (max-width: 600px) { .viscum-curve { width: 100% } }',
+	/* Two by two where there is room: columns are as wide as their widest button. */
+	'@media (min-width: 1100px) {',
+	'.viscum-actions { display: grid; grid-template-columns: 1fr 1fr; max-width: 16em }',
+	'.viscum-actions > .btn { margin: 0; padding: 0 .5em }',
+	'}'
 ].join('\n');
 
 const SEVERITIES = {
