@@ -105,11 +105,11 @@ class Layout:
         target, fixed = self._unpack("IH", value[:6])
         return target, address.format_mac(value[6:12]) if fixed else ""
 
-    def parse_counters(self, value):
-        """(packets, bytes) of all CPUs together."""
-        numbers = self._unpack("Q" * (len(value) // 8), value)
+    def parse_counters(self, values, at, cpus):
+        """(packets, bytes) of all CPUs together, from one place on."""
+        numbers = struct.unpack_from(self._prefix + "Q" * (2 * cpus), values, at)
         packets = size = 0
-        for at in range(0, len(numbers), 2):
+        for at in range(0, 2 * cpus, 2):
             packets += numbers[at]
             size += numbers[at + 1]
         return packets, size

@@ -73,19 +73,16 @@ def map_delete(fd, key):
     return True
 
 
-def map_read(fd, key_size, value_size, most=1 << 31):
-    """[(key, value)] of a map, read in batches (hash maps: kernel 5.6; an array for each CPU: 5.13, of which only the
-    first `most` are read)."""
-    size = min(BATCH, most)
-    keys, values = bytearray(key_size * size), bytearray(value_size * size)
+def map_read(fd, key_size, value_size):
+    """[(key, value)] of a hash map, read in batches (kernel 5.6)."""
+    keys, values = bytearray(key_size * BATCH), bytearray(value_size * BATCH)
     place, found, first = bytearray(max(4, key_size)), [], True
     while True:
-        size = min(size, most - len(found))
         where = compat.address_of(place)
         attribute = bytearray(
             struct.pack(
                 "QQQQIIQQ",
-                *(0 if first else where, where, compat.address_of(keys), compat.address_of(values), size, fd, 0, 0),
+                *(0 if first else where, where, compat.address_of(keys), compat.address_of(values), BATCH, fd, 0, 0),
             )
         )
         try:
@@ -99,9 +96,21 @@ def map_read(fd, key_size, value_size, most=1 << 31):
         for at in range(count):
             key = bytes(keys[at * key_size : (at + 1) * key_size])
             found.append((key, bytes(values[at * value_size : (at + 1) * value_size])))
-        if last or len(found) >= most:
+        if last:
             return found
         first = False
+
+
+def array_read(fd, value_size, count):
+    """The values of the first elements of an array with values for each CPU, one behind the other (kernel 5.13)."""
+    keys, values, place = bytearray(4 * count), bytearray(value_size * count), bytearray(4)
+    where = [compat.address_of(each) for each in (place, keys, values)]
+    try:
+        _call(MAP_LOOKUP_BATCH, "QQQQIIQQ", 0, *where, count, fd, 0, 0)
+    except OSError as error:
+        if error.errno != compat.ENOENT:  # that was the last one
+            raise
+    return values
 
 
 _possible: list = []

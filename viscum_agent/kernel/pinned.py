@@ -122,16 +122,16 @@ class Pinned:
                 _close(fds)
 
     def _counters(self, fds):
-        slots, counters, parse = MAPS["slots"], MAPS["counters"], self._layout.parse_number
-        places = [(pair, parse(slot)) for pair, slot in call.map_read(fds["slots"], slots.key, slots.value)]
-        most = max([slot for _, slot in places] + [-1]) + 1
-        if not most:
+        made, slots, cpus = self._layout, MAPS["slots"], call.possible_cpus()
+        places = [(pair, made.parse_number(slot)) for pair, slot in call.map_read(fds["slots"], slots.key, slots.value)]
+        if not places:
             return {}
-        values = call.map_read(fds["counters"], counters.key, counters.value * call.possible_cpus(), most)
+        size = MAPS["counters"].value * cpus
+        values = call.array_read(fds["counters"], size, max([slot for _, slot in places]) + 1)
         found = {}
         for pair, slot in places:
-            packets, size = self._layout.parse_counters(values[slot][1])
-            found[self._layout.parse_pair(pair)] = Counters(packets, size, 0, 0)
+            packets, count = made.parse_counters(values, slot * size, cpus)
+            found[made.parse_pair(pair)] = Counters(packets, count, 0, 0)
         return found
 
     # The maps

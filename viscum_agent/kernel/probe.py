@@ -103,7 +103,7 @@ def _bpf_lacks():
             maps[one.name] = call.map_create(one)
             fds.append(maps[one.name])
         call.map_read(maps["exact"], 24, 16)
-        call.map_read(maps["counters"], 4, 16 * call.possible_cpus(), 1)  # kernel 5.13
+        call.array_read(maps["counters"], 16 * call.possible_cpus(), 1)  # kernel 5.13
         step = "what its programs call"
         for which in bpf.PROGRAMS:
             fds.append(call.prog_load(bpf.assemble(which, call.ORDER, maps), bpf.name_of(which)))
