@@ -32,18 +32,19 @@ class Changes:
 
     def _row(self, row, known, then, now):
         told = {}
-        for key in row:
-            # Of what goes by itself, the beginning counts; it is known to the second.
-            value, slack = (now - row[key], 1) if key == "uptime" and row["pid"] else (row[key], 0)
-            if key not in known or not _same(known[key][0], value, slack):
-                known[key] = (value, now)
-            if not known[key][1] < then <= now:
+        for key in row:  # often, so without a call of a function
+            value = row[key]
+            if key == "uptime" and row["pid"]:
+                # It goes by itself, so its beginning counts, which is known to the second.
+                value = now - value
+                if key in known and -1 <= known[key][0] - value <= 1:
+                    value = known[key][0]
+            seen = known.get(key)
+            if seen is None or seen[0] != value:
+                seen = known[key] = (value, now)
+            if not seen[1] < then <= now:
                 told[key] = row[key]
         return told
-
-
-def _same(old, new, slack):
-    return abs(old - new) <= slack if slack else old == new
 
 
 def stats(units, traffic):
@@ -52,7 +53,8 @@ def stats(units, traffic):
 
 
 def _row(unit, traffic, whole):
-    service = unit.service
+    service, takes = unit.service, unit.takes()
+    most = None if whole else LISTED
     row = {
         "state": unit.state,
         "reason": unit.reason[:WORDS],
@@ -62,16 +64,13 @@ def _row(unit, traffic, whole):
         "bypass": unit.bypass_asked,
         "datapath": traffic.kind,
         "interfaces": list(service.interfaces + service.devices)[:LISTED] if service else [],
+        "from": list(traffic.devices)[:most],
+        "from_count": len(traffic.devices),
+        "takes": takes[:most],
+        "takes_count": len(takes),
     }
-    _add_list(row, "from", list(traffic.devices), whole)
-    _add_list(row, "takes", unit.takes(), whole)
     row.update(_counters(unit, traffic))
     return row
-
-
-def _add_list(row, key, items, whole):
-    row[key] = items if whole else items[:LISTED]
-    row[key + "_count"] = len(items)
 
 
 def _counters(unit, traffic):

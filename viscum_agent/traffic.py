@@ -37,9 +37,14 @@ def read(border, where):
         name = where.pairs.get(target)
         if name is None or index not in where.names:
             continue
-        before = found.get(name, NONE)
         device = where.names[index]
-        devices = before.devices if device in before.devices else before.devices + (device,)
-        total = Counters(*[one + other for one, other in zip(before.counters, counters)])
-        found[name] = Traffic(devices, kind, total)
+        if name in found:
+            found[name] = _added(found[name], device, kind, counters)
+        else:
+            found[name] = Traffic((device,), kind, counters)
     return found
+
+
+def _added(before, device, kind, counters):
+    devices = before.devices if device in before.devices else before.devices + (device,)
+    return Traffic(devices, kind, Counters(*[one + other for one, other in zip(before.counters, counters)]))

@@ -45,7 +45,7 @@ EPERM, ENOENT, ESRCH, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 
 # bpf(2), which every architecture numbers in its own way (the kernel's arch/*/.../syscall*.tbl, scripts/syscall.tbl for
 # newer ones): by machine (uname -m) and bytes of a pointer, for a 32-bit program on a 64-bit kernel sees the kernel's
 # name.
-BPF_CALLS = {
+BPF_CALLS: dict = {
     ("x86_64", 8): 321,
     ("x86_64", 4): 357,
     ("i386", 4): 357,

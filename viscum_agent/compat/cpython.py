@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-from . import sigmask_words, syscall_base
+from . import BPF_CALLS, sigmask_words, syscall_base
 
 # The same names as in micropython.py; these need nothing.
 chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
@@ -37,6 +37,7 @@ IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
+_BPF = BPF_CALLS.get((os.uname().machine, ctypes.sizeof(ctypes.c_void_p)))
 
 
 def _call(name, *arguments):
@@ -282,13 +283,10 @@ def address_of(buffer):
 
 def bpf(command, attribute):
     """bpf(2); `attribute` is a bytearray that the kernel may write to."""
-    from . import BPF_CALLS
-
-    number = BPF_CALLS.get((os.uname().machine, ctypes.sizeof(ctypes.c_void_p)))
-    if number is None:
+    if _BPF is None:
         raise OSError(errno.ENOSYS, "the number of bpf(2) on %s is not known" % os.uname().machine)
     memory = (ctypes.c_char * len(attribute)).from_buffer(attribute)
-    return _call("syscall", ctypes.c_long(number), ctypes.c_long(command), memory, ctypes.c_long(len(attribute)))
+    return _call("syscall", ctypes.c_long(_BPF), ctypes.c_long(command), memory, ctypes.c_long(len(attribute)))
 
 
 def has_library(name):

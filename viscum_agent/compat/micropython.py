@@ -11,7 +11,7 @@ import time
 import ffi
 import uctypes
 
-from . import is_mips, sigmask_words, syscall_base
+from . import BPF_CALLS, is_mips, sigmask_words, syscall_base
 
 
 def _open_libc():
@@ -99,6 +99,7 @@ def _machine():
 _SYSCALL_BASE = syscall_base(_machine(), struct.calcsize("P"))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(_machine())
 _MIPS = is_mips(_machine())
+_BPF = BPF_CALLS.get((_machine(), struct.calcsize("P")))
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _MIPS else (99, 95, 111)
 EINPROGRESS = 150 if _MIPS else 115
 # SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
@@ -454,12 +455,9 @@ def address_of(buffer):
 
 def bpf(command, attribute):
     """bpf(2); `attribute` is a bytearray that the kernel may write to."""
-    from . import BPF_CALLS
-
-    number = BPF_CALLS.get((_machine(), struct.calcsize("P")))
-    if number is None:
+    if _BPF is None:
         raise OSError(38, "the number of bpf(2) on %s is not known" % _machine())  # ENOSYS
-    return _check(_c_bpf(number, command, attribute, len(attribute)))
+    return _check(_c_bpf(_BPF, command, attribute, len(attribute)))
 
 
 def has_library(_name):
