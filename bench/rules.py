@@ -1,10 +1,12 @@
 """What a thousand services on one interface cost a packet: that of one service, and one that is nobody's.
 
-    bench/rules.py [--quick] [--only u32] [--counts 1,10,100,1000] [--repeat 5] [--seconds 1] [--json FILE]
+    bench/rules.py [--quick] [--only u32] [--counts 1,10,100,1000] [--repeat 4] [--samples 3] [--seconds 1]
+                   [--json FILE]
 
 For each datapath of this kernel, services are added on one interface, real ones with their namespaces; in between, the
 same packets are measured as bench/datapath.py does it: to the first service, to the newest, and to the router itself,
-which no service takes. The datapaths take turns. Needs root, gcc and two cores.
+which no service takes. The datapaths take turns, and every other turn takes services away instead of adding them, so
+that what slowly changes on the machine is in all of it. Needs root, gcc and two cores.
 """
 
 import argparse
@@ -46,20 +48,21 @@ def path_to(lab, number):
     return Path_(lab, lab.client, "viscum-s%d" % number, "0.0.0.0", "eth0", address(number))
 
 
-def measure(names, counts, repeat, seconds, traffic, say):
+def measure(names, counts, options, traffic, say):
     """{datapath: {count: {packet: [us]}}}"""
     found = {name: {count: {packet: [] for packet in PACKETS} for count in counts} for name in names}
-    for turn in range(repeat):
-        for name in names if turn % 2 == 0 else reversed(names):
+    for turn in range(options.repeat):
+        way = 1 if turn % 2 == 0 else -1
+        for name in names[::way]:
             with tempfile.TemporaryDirectory() as folder, Lab(folder, CPYTHON, ipv6=False) as lab:
-                for count in counts:
-                    say("turn %d of %d: %s, %d" % (turn + 1, repeat, name, count))
+                for count in counts[::way]:
+                    say("turn %d of %d: %s, %d" % (turn + 1, options.repeat, name, count))
                     up(lab, name, configuration(name, count))
                     settle()
                     router = Path_(lab, lab.client, lab.router, "192.168.77.1", "lan0", "192.168.77.1")
                     paths = {"first": path_to(lab, 0), "newest": path_to(lab, count - 1), "none": router}
-                    for packet, path in paths.items():
-                        found[name][count][packet].append(traffic.cost_in(path, seconds)["us"])
+                    for packet, path in list(paths.items()) * options.samples:
+                        found[name][count][packet].append(traffic.cost_in(path, options.seconds)["us"])
                 down(lab, name)
     return found
 
@@ -83,7 +86,8 @@ def main():
     parser = argparse.ArgumentParser(description="Measures what many services cost; see the head of the file.")
     parser.add_argument("--only", default=",".join(datapaths.DATAPATHS), help="datapaths")
     parser.add_argument("--counts", default=",".join(map(str, COUNTS)), help="numbers of services")
-    parser.add_argument("--repeat", type=int, default=5, help="how many turns")
+    parser.add_argument("--repeat", type=int, default=4, help="how many turns")
+    parser.add_argument("--samples", type=int, default=3, help="how often each is measured in a turn")
     parser.add_argument("--seconds", type=float, default=1, help="of one measurement")
     parser.add_argument("--quick", action="store_true", help="to try it out: two short turns, up to 100 services")
     parser.add_argument("--json", help="a file for all that was measured")
@@ -92,6 +96,7 @@ def main():
         raise SystemExit("needs root")
     if options.quick:
         options.repeat, options.seconds, options.counts = 2, 0.3, "1,10,100"
+        options.samples = 1
     wanted, counts = options.only.split(","), sorted(map(int, options.counts.split(",")))
     if set(wanted) - set(datapaths.DATAPATHS):
         parser.error("the datapaths are " + ", ".join(datapaths.DATAPATHS))
@@ -102,9 +107,15 @@ def main():
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         say = (lambda text: print("\r%-60s" % text, end="", file=sys.stderr)) if sys.stderr.isatty() else lambda _: None
-        found = measure(names, counts, options.repeat, options.seconds, Traffic(folder), say)
+        found = measure(names, counts, options, Traffic(folder), say)
     say("")
-    about = dict(machine(), repeat=options.repeat, seconds=options.seconds, took=round(time.monotonic() - begin))
+    about = dict(
+        machine(),
+        repeat=options.repeat,
+        samples=options.samples,
+        seconds=options.seconds,
+        took=round(time.monotonic() - begin),
+    )
     print("\n%s" % ", ".join("%s: %s" % item for item in about.items()))
     for name in names:
         print("\n".join(table(name, found[name])))
