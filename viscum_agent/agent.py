@@ -44,6 +44,7 @@ class Agent:
         self._looked = 0.0  # seconds that the last look took
         self._retry_timer = None
         self._load_timer = None
+        self._endings = {}  # timers of end_connections, by service
         self._said = set()
         self._said_datapath = False
         self._table = (-1, {})
@@ -309,14 +310,15 @@ class Agent:
     def end_connections(self, name, before=None):
         """Resets the clients of a service whose redirect is out. Those that it has not accepted yet are its own to
         accept, while they become fewer; `before` is how many there were."""
-        if self.units[name].redirected:
+        self.loop.cancel(self._endings.pop(name, None))
+        if name not in self.units or self.units[name].redirected:
             return
         pids = process.pids(name, self.processes())
         waiting = sockets.reset(pids)
         if before is not None and waiting >= before:
             sockets.refuse(pids)  # it accepts nobody
         elif waiting:
-            self.loop.after(PATIENCE, lambda: self.end_connections(name, waiting))
+            self._endings[name] = self.loop.after(PATIENCE, lambda: self.end_connections(name, waiting))
 
     def _withdraw_orphans(self):
         """Takes out what leads nowhere any more, because somebody deleted the pair."""

@@ -9,7 +9,9 @@ import time
 
 import pytest
 from agent import QUICK, TAKES, Agent, Served
-from lab import echo_command, pids_in, run, service, wait_for
+from lab import echo_command, namespaces, pids_in, run, service, wait_for
+
+from viscum_agent.agent import PATIENCE
 
 # A client that sends once and then only waits, as a browser does: it prints how its waiting ended.
 WAITS = """
@@ -197,6 +199,19 @@ def test_a_client_that_a_hung_program_never_accepted_is_reset(lab):
     agent.redirects(15, there=False)
     assert client.communicate(timeout=5)[0] == "ConnectionResetError\n"
     assert agent.who() == "cloud"
+
+
+def test_a_service_that_is_removed_while_clients_wait_leaves_nothing_to_do(lab):
+    agent = Flagged(lab, ACCEPTS_NOBODY)
+    agent.redirects(15)
+    wait_for(lambda: pids_in("viscum-echo"), 5)
+    client = waiting_client(agent, "connected")
+    assert client.stdout.readline() == "connected\n"
+    agent.reload("")
+    wait_for(lambda: "viscum-echo" not in namespaces(), 5)
+    assert client.communicate(timeout=5)[0] in ("end\n", "ConnectionResetError\n")
+    time.sleep(2 * PATIENCE)
+    assert "bug" not in agent.log.read_text(), agent.log.read_text()
 
 
 def test_a_busy_program_never_sees_that_its_clients_are_sent_away(lab):
