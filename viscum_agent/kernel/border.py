@@ -339,6 +339,13 @@ class Border:
     def counters(self, indexes):
         """What our filters on the devices with these indexes count: a list of what tc.parse_counters gives, with that
         of the eBPF datapath, wherever it is."""
+        found = self._count_filters(indexes) if indexes else []
+        counted = self.pinned().counters()
+        self._release()
+        found.extend([("bpf", pair[0], pair[1], counted[pair]) for pair in sorted(counted)])
+        return found
+
+    def _count_filters(self, indexes):
         found = []
         socket = Socket(compat.NETLINK_ROUTE)
         try:
@@ -347,9 +354,6 @@ class Border:
                 found.extend([item for item in [tc.parse_counters(body) for body in bodies] if item])
         finally:
             socket.close()
-        counted = self.pinned().counters()
-        self._release()
-        found.extend([("bpf", pair[0], pair[1], counted[pair]) for pair in sorted(counted)])
         return found
 
     def _filters_of(self, socket, index):
