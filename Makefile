@@ -5,7 +5,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
-# Each worker has mounts of its own, and its labs names that no other has (tests/lab.py).
+# For tests that share nothing. Those in namespaces share the machine's processes and measure time: one by one.
 SIDE_BY_SIDE := -n auto --dist worksteal
 MICROPYTHON := .cache/micropython/micropython
 SETUP := tools/setup.sh
@@ -34,7 +34,8 @@ test: lint test-cpython test-micropython test-pyroute2 test-browser test-vm ## e
 # The namespace tests start the agent under both interpreters.
 test-cpython: ## unit, golden and namespace tests, run by CPython
 	@$(SETUP) venv apt micropython python node
-	$(PYTEST) $(SIDE_BY_SIDE)
+	$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/golden tests/package
+	$(PYTEST) tests/netns
 
 # First that each file of the agent is in the shared subset at all: it compiles and loads.
 # Then the tests that drive MicroPython themselves belong here, one line each.
