@@ -50,6 +50,7 @@ class Pinned:
     def close(self):
         _close(self._maps)
         _close(self._programs)
+        self._slots = None  # of the next maps it may be wrong
 
     def _path(self, kind, name):
         return "%s/%s%s" % (self._folder, kind, name.replace(".", ":"))
@@ -309,8 +310,9 @@ class Pinned:
         entries = self.entries()
         self._set_kinds({entry.kind for entry in entries if not layout.is_exact(entry.kind)})
         pairs = {(entry.index, entry.target) for entry in entries}
-        for pair in [pair for pair in self.counters() if pair not in pairs]:
-            call.map_delete(self._maps["slots"], self._layout.pair(*pair))
+        for pair, _ in self._read("slots"):
+            if self._layout.parse_pair(pair) not in pairs:
+                call.map_delete(self._maps["slots"], pair)
         self._slots = None
         current = [bpf.name_of(which) for which in bpf.PROGRAMS]
         self._remove(PROGRAM, [name for name in self._names(PROGRAM) if name not in current])

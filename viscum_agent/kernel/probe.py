@@ -12,6 +12,7 @@ from . import bpf as call
 from . import nftables, rtnl, tc
 from .netlink import Socket
 from .netns import O_RDONLY, SELF, Visit
+from .pinned import MAPS
 
 _LO = 1  # the index of lo in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 _MAC = "02:76:00:00:00:01"
@@ -102,8 +103,8 @@ def _bpf_lacks():
         for one in bpf.MAPS:
             maps[one.name] = call.map_create(one)
             fds.append(maps[one.name])
-        call.map_read(maps["exact"], 24, 16)
-        call.array_read(maps["counters"], 16 * call.possible_cpus(), 1)  # kernel 5.13
+        call.map_read(maps["exact"], MAPS["exact"].key, MAPS["exact"].value)
+        call.array_read(maps["counters"], MAPS["counters"].value * call.possible_cpus(), 1)  # kernel 5.13
         step = "what its programs call"
         for which in bpf.PROGRAMS:
             fds.append(call.prog_load(bpf.assemble(which, call.ORDER, maps), bpf.name_of(which)))

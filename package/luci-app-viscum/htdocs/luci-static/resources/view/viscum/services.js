@@ -122,7 +122,9 @@ function keepTyped(field, option) {
 		const text = this.typed(section);
 		const verdict = text === '' || types.check(option, text);
 
-		return verdict === true ? own.isValid.call(this, section) ? '' : own.getValidationError.call(this, section) : verdict;
+		if (verdict !== true)
+			return verdict;
+		return own.isValid.call(this, section) ? '' : own.getValidationError.call(this, section);
 	};
 	field.formvalue = function(section) {
 		const text = this.typed(section);
@@ -137,11 +139,12 @@ function fill(section, table, suggestions, tabs, columns) {
 	for (const [ name, title ] of tabs || [])
 		section.tab(name, title);
 	for (const option of inOrder(table, tabs)) {
-		const words = [ widgetOf(option), option.name, option.title, asHtml(option.help) ];
+		const widget = widgetOf(option);
+		const words = [ widget, option.name, option.title, asHtml(option.help) ];
 		const field = tabs ? section.taboption(tabOf(option, tabs), ...words) : section.option(...words);
 
 		dress(field, option, suggestions);
-		if (option.many && option.type !== 'command')
+		if (widget === form.DynamicList)
 			keepTyped(field, option);
 		if (columns)
 			field.modalonly = columns.includes(option.name) ? null : true;
