@@ -49,8 +49,7 @@ def test_the_form_can_be_saved_without_an_agent(router, page):
     page.click("#cbi-viscum-echo [data-name=enabled] input")
     page.click(".cbi-page-actions .cbi-button-apply")
     page.sees(GONE)
-    page.click(".viscum-apply")
-    page.sees("Configuration changes applied")
+    page.click_and_reload(".viscum-apply")
     assert "option enabled '1'" in (router.lab.confdir / "viscum").read_text()
 
 
