@@ -126,9 +126,10 @@ def test_down_ends_it_with_sigterm_and_a_stubborn_one_after_term_timeout(lab):
 def test_children_that_it_left_behind_end_too(lab):
     lab.configure(service("echo", SHELL_SERVER % "sleep 1000 & setsid sleep 1000 &", *TAKES))
     lab.viscum("up")
-    assert len(pids_in("viscum-echo")) == 3
+    pids = pids_in("viscum-echo")
+    assert len(pids) == 3
     lab.viscum("down")
-    wait_for(lambda: "sleep 1000" not in run("ps", "-eo", "args").stdout, 5)
+    wait_for(lambda: not any(Path("/proc/%d" % pid).exists() for pid in pids), 5)
 
 
 def test_another_command_restarts_it_and_another_match_does_not(lab):

@@ -6,6 +6,7 @@
 #   tests/vm/run.sh --run COMMAND [WORD...]  something else there, in this folder, in place of pytest
 #
 # Needs `tools/setup.sh venv kernel`. Results: .cache/vm/results/. VISCUM_VM_TIMEOUT: seconds until the guest is killed.
+# VISCUM_VM_QEMU: more options for qemu.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -44,7 +45,7 @@ printf '%s\n' "$@" >"$results/arguments"
 env PATH="$vm/virtiofsd:$root/.venv/bin:$PATH" HOME="$tmp" TMPDIR="$tmp" \
     setsid timeout --kill-after=10 "${VISCUM_VM_TIMEOUT:-1800}" \
     vng --disable-kvm --run "$vm/kernel/boot/vmlinuz-$version" --user root --cpus 2 --memory 2G \
-    --overlay-rwdir "$root" --rwdir "$results" --exec "$root/tests/vm/guest.sh $results" \
+    --qemu-opts="${VISCUM_VM_QEMU-}" --overlay-rwdir "$root" --rwdir "$results" --exec "$root/tests/vm/guest.sh $results" \
     </dev/null >"$results/console.txt" 2>&1 9>&- &
 guest=$!
 
