@@ -51,12 +51,24 @@ def processes():
 
 
 def pids(name, table=None):
-    """The pids of a service, those that are dead but not yet waited for left out."""
+    """The pids of a service, those that are dead but not yet waited for left out.
+
+    `table` is of a moment ago. Since then a namespace may have gone, with its inode given to this one, and who visited
+    it may live on somewhere else: so each pid is looked at again.
+    """
     try:
         identity = netns.identity(ns_name(name))
     except OSError:
         return []
-    return [pid for pid in (processes() if table is None else table).get(identity, []) if alive(pid)]
+    return [pid for pid in (processes() if table is None else table).get(identity, []) if _is_in(pid, identity)]
+
+
+def _is_in(pid, identity):
+    """Whether a process runs in a namespace. A zombie is in none any more."""
+    try:
+        return _network(pid) == identity
+    except OSError:
+        return False
 
 
 def namespace_exists(name):

@@ -134,6 +134,16 @@ def test_who_knows_all_processes_is_believed_also_when_there_are_none(monkeypatc
     assert process.pids("echo", {}) == []
 
 
+def test_who_left_a_namespace_is_not_taken_for_who_is_in_the_next_of_its_number(sleeper, monkeypatch):
+    """The kernel gives the inode of a namespace that is gone to the next one, and who only visited the first lives on.
+    To take it for the service's program would be to start none, and to kill a stranger at its end."""
+    pid = sleeper()
+    here = process._network(pid)
+    for number, expected in (here[1], [pid]), (here[1] + 1, []):
+        monkeypatch.setattr(process.netns, "identity", lambda _, number=number: (here[0], number))
+        assert process.pids("echo", {(here[0], number): [pid]}) == expected
+
+
 def test_a_name_with_brackets_and_blanks_is_no_field(tmp_path):
     """The name in /proc/PID/stat may be `a) Z 1 1`: that is no zombie."""
     path = tmp_path / "a) Z 1 1"
