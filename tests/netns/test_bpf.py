@@ -64,8 +64,8 @@ def clients(lab):
     try:
         assert pinned._open_maps()
         found = {}
-        for key, value in call.map_read(pinned._maps["clients"], 16, 16):
-            found[key] = (int.from_bytes(value[:4], sys.byteorder), value[4:10], value[10:16])
+        for key, value in call.map_read(pinned._maps["clients"], 16, 48):
+            found[key] = (int.from_bytes(value[32:36], sys.byteorder), value[36:42], value[42:48])
         return found
     finally:
         pinned.close()
@@ -304,10 +304,43 @@ def test_traffic_outlives_the_command_and_down_leaves_no_pin(lab):
     lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
     lab.viscum("up")
     names = sorted(pin.name.split("_")[0] for pin in folder(lab).iterdir())
-    assert names == sorted([kind(lab)] * 2 + ["map"] * 6 + ["program"] * 2)
+    assert names == sorted([kind(lab)] * 2 + ["map"] * 7 + ["program"] * 2)
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
     lab.viscum("down")
     assert snapshot(lab.router) == before
+
+
+def test_who_is_known_reaches_the_cloud_as_soon_as_the_service_is_down(lab):
+    """The programs remember which service a client asks, and must not go by that a packet longer than the match is."""
+    lab.serve_cloud(7000, 7001)
+    two = [("echo", 7000), ("other", 7001)]
+    takes = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_ip 2001:db8:cafe::10")
+    lab.configure("".join(service(n, echo_command("edge", p), *takes, "list dest_port %d" % p) for n, p in two))
+    lab.viscum("up")
+    asked = [(protocol, address, port) for protocol in ("tcp", "udp") for address in ADDRESSES for _, port in two]
+    for _ in range(2):
+        assert {lab.ask(*each)[0] for each in asked} == {"edge"}
+    lab.viscum("down", "echo")
+    for protocol, address, port in asked:
+        assert lab.ask(protocol, address, port)[0] == ("cloud" if port == 7000 else "edge")
+
+
+def test_who_was_killed_while_matches_changed_has_left_nothing_wrong(up):
+    """The generation is 0 then: all is looked up, nothing remembered, until somebody changes matches to the end."""
+    pinned = Pinned(os.stat("/run/netns/" + up.router).st_ino)
+    assert pinned._open_maps()
+    try:
+        generation, last, kinds = pinned._state()
+        assert generation == last > 0 and kinds == 0
+        pinned._set_state(0, last, kinds)
+        for _ in range(2):
+            assert up.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+        up.configure(service("echo", EDGE, "list device lan0", *TAKES, "list dest_ip 203.0.113.11"))
+        up.viscum("up")
+        assert pinned._state() == (last + 1, last + 1, 0)
+        assert up.ask("tcp", "203.0.113.11", 7000)[0] == "edge"
+    finally:
+        pinned.close()
 
 
 def test_a_second_up_loads_and_attaches_nothing(up):

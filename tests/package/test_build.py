@@ -27,7 +27,7 @@ APPLICATION = "luci-app-viscum"
 ONLY = {"viscum": "agent.zip start.py", "viscum-micro": "viscum.py viscumd.py"}
 LEFT_OUT = {
     "viscum": {"compat/micropython"},
-    "viscum-micro": {"compat/cpython", "kernel/pyroute2", "ubus/broker"},
+    "viscum-micro": {"compat/cpython", "kernel/pyroute2", "ubus/broker", "ubus/monitor"},
 }
 MODES = {
     "/etc/config/viscum": 0o600,

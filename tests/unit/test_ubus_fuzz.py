@@ -11,7 +11,7 @@ from unit.shared.test_ubus_talk import Silent
 from unit.shared.ubus_bench import Bench, Peer, add, step
 
 from viscum_agent import compat
-from viscum_agent.ubus import blob, wire
+from viscum_agent.ubus import blob, monitor, wire
 from viscum_agent.ubus.client import Client, Method
 from viscum_agent.ubus.status import UbusError
 
@@ -81,7 +81,7 @@ def test_a_changed_message_is_read_or_refused(data):
     stream = wire.Stream()
     stream.feed(data)
     message = stream.next()
-    for parse in (wire.parse, wire.parse_monitor):
+    for parse in (wire.parse, monitor.parse):
         try:
             attributes = parse(message.body)
             if parse is wire.parse and wire.A_DATA in attributes:

@@ -17,7 +17,8 @@ ADD, AND, SHIFT_LEFT, MOVE = 0x07, 0x57, 0x67, 0xB7  # 64 bits, with a number
 REGISTER = 0x08  # added: the other operand is a register
 JUMP, CALL, EXIT = 0x05, 0x85, 0x95
 JUMP_IF = {"==": 0x15, ">": 0x25, ">=": 0x35, "!=": 0x55, "<=": 0xB5}
-PSEUDO_MAP_FD = 1  # in the source register of LOAD_NUMBER_64: the number is a map's descriptor
+# In the source register of LOAD_NUMBER_64: the number is a map's descriptor, and stands for the map or for its value.
+PSEUDO_MAP_FD, PSEUDO_MAP_VALUE = 1, 2
 
 
 class Assembler:
@@ -109,6 +110,11 @@ class Assembler:
     def map(self, destination, descriptor):
         self._emit(LOAD_NUMBER_64, destination, PSEUDO_MAP_FD, 0, descriptor)
         self._emit(0)  # the upper half of the number
+
+    def map_value(self, destination, descriptor):
+        """Where the value of an array of one is (kernel 5.2)."""
+        self._emit(LOAD_NUMBER_64, destination, PSEUDO_MAP_VALUE, 0, descriptor)
+        self._emit(0)  # the offset in it
 
     def code(self):
         """The program's bytes."""

@@ -13,7 +13,10 @@ trie would know prefixes only; ranges of ports and clients' addresses it has no 
 
 The other maps: `counters`, packets and bytes for each CPU, in an array because looking up a hash takes longer than the
 counting; `slots`, which place there is that of an {interface, pair}, for the agent (entries hold it for the program);
-and `clients`, what the forward program has learned: {client address} with {interface, client's MAC, router's MAC}.
+`clients`, what the forward program has learned: {client address} with an exact match that the client asks for
+(service address, port, protocol, generation, pair, slot) and its place (interface, client's MAC, router's MAC); and
+`state`, three numbers: the generation of the matches, 0 while the agent changes them; the last generation; how many
+kinds are in `masks`.
 """
 
 import struct
@@ -23,7 +26,7 @@ from .. import address
 from ..objects import PROTO_NUMBER, BpfMatch
 
 # Types of maps (linux/bpf.h).
-HASH, PERCPU_ARRAY, LRU_HASH = 1, 6, 9
+HASH, ARRAY, PERCPU_ARRAY, LRU_HASH = 1, 2, 6, 9
 NO_PREALLOC = 1  # flag: an entry takes memory when it is made; only the agent makes them
 
 MASKS = 64  # the most kinds of wide match that can be in use
@@ -36,7 +39,8 @@ MAPS = (
     Map("masks", HASH, 4, 40, MASKS, NO_PREALLOC),
     Map("slots", HASH, 8, 4, SLOTS, NO_PREALLOC),
     Map("counters", PERCPU_ARRAY, 4, 16, SLOTS, 0),
-    Map("clients", LRU_HASH, 16, 16, 2048, 0),
+    Map("clients", LRU_HASH, 16, 48, 2048, 0),
+    Map("state", ARRAY, 4, 12, 1, 0),
 )
 
 V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
@@ -86,6 +90,12 @@ class Layout:
 
     def pair(self, index, target):
         return self._pack("II", index, target)
+
+    def state(self, generation, last, kinds):
+        return self._pack("III", generation, last, kinds)
+
+    def parse_state(self, value):
+        return self._unpack("III", value)
 
     def parse_pair(self, key):
         return self._unpack("II", key)

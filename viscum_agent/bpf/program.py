@@ -1,7 +1,7 @@
 """The two programs. What they keep in maps is in layout.py.
 
     forward   at the ingress of a source interface: what a service takes goes into its namespace, past netfilter, the
-              bridge and routing. Learns where the client is.
+              bridge and routing. Learns where the client is, and which service it asks.
     reply     at the ingress of a service's pair in the router, where its packets come out: replies go straight to a
               client whose place is known, else to the neighbour that the router's routes name. Everything else goes on
               as if there were no program.
@@ -13,7 +13,7 @@ port here, not even the first: a match with a port leaves all of them alone, so 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
-MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, REDIRECT = 1, 2, 3, 23
+MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, REDIRECT = 1, 2, 3, 7, 23
 SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
 
 # struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's.
@@ -34,23 +34,31 @@ IP_VERSION, IP_FRAGMENT, IP_PROTOCOL, IP_SRC, IP_DST, IP_END = 14, 20, 23, 26, 3
 IPV6_NEXT, IPV6_SRC, IPV6_DST, IPV6_END = 20, 22, 38, 54
 PORTS = 4  # source and destination port: the first bytes of TCP and UDP alike
 
-# The stack, from the frame pointer down: keys as in layout.py, each begins where a word does.
-EXACT_KEY = -24  # interface, service address, port, protocol
+# The stack, from the frame pointer down: keys as in layout.py, each begins where a word does, addresses where a double
+# word does.
+EXACT_KEY = -28  # interface, service address, port, protocol
 INDEX, SERVICE, PORT, PROTO = EXACT_KEY, EXACT_KEY + 4, EXACT_KEY + 20, EXACT_KEY + 22
-CLIENT = -40  # 16 bytes: also the key of `clients`
-WIDE_KEY = -84
+CLIENT = -48  # 16 bytes: also the key of `clients`
+WIDE_KEY = -92
 KIND, WIDE_INDEX, WIDE_SERVICE, WIDE_CLIENT, WIDE_PORT, WIDE_PROTO = (WIDE_KEY + at for at in (0, 4, 8, 24, 40, 42))
-SLOT_KEY = -88
-MASK_KEY = -92
-PORT_WORDS = -96  # the two ports of a packet with IP options
-PLACE = -112  # 16 bytes: the value in `clients`
-FIB = -176  # struct bpf_fib_lookup, 64 bytes
+SLOT_KEY = -96
+MASK_KEY = -100
+PORT_WORDS = -104  # the two ports of a packet with IP options
+KNOWN = -108  # what `clients` has of the client, see below
+PLACE = -160  # 48 bytes: the value in `clients`
+FIB = -224  # struct bpf_fib_lookup, 64 bytes
+
+NOTHING, OLD = 0, 1  # there is no entry, or one of another place or generation
+PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is remembered, or another one
+SELDOM = 15  # a mask: one in sixteen
 
 # Values (layout.py).
 VALUE_TARGET, VALUE_FIXED, VALUE_MAC, VALUE_SLOT = 0, 4, 6, 12
 MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 4, 20, 36, 38
-PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER = 0, 4, 10
+PLACE_SERVICE, PLACE_PORT, PLACE_GENERATION, PLACE_TARGET, PLACE_SLOT = 0, 16, 20, 24, 28
+PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER = 32, 36, 42
 COUNT_PACKETS, COUNT_BYTES = 0, 8
+STATE_GENERATION, STATE_KINDS = 0, 8
 
 # struct bpf_fib_lookup.
 FIB_FAMILY, FIB_PROTOCOL, FIB_INDEX, FIB_SRC, FIB_DST = 0, 1, 8, 16, 32
@@ -70,10 +78,17 @@ def forward(order, maps, kinds):
     _read(asm, IP_DST, IPV6_DST, IP_SRC, IPV6_SRC, 2)
     asm.load(R0, R6, SKB_IFINDEX, 4)
     asm.store(FP, INDEX, R0, 4)
+    # Before anything is looked up: what is learned then is no older than this says.
+    asm.map_value(R8, maps["state"])
+    asm.load(R8, R8, STATE_GENERATION, 4)
+    _recall(asm, maps)
+    asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
     _find(asm, maps, kinds, True)
     asm.load(R8, R7, VALUE_TARGET, 4)  # the map may change under us: one look, one answer
-    _count(asm, maps)
+    _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
     _learn(asm, maps)
+    asm.label("taken")
+    _count(asm, maps)
     asm.load(R0, R6, SKB_PKT_TYPE, 4)
     asm.jump_if(R0, "==", PACKET_HOST, "go")
     # A frame for the bridge that came in by a port: kernels before 6.15 do not see to it themselves.
@@ -94,6 +109,8 @@ def reply(order, maps, kinds):
     asm = Assembler(order)
     asm.move(R6, R1)
     _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0)
+    asm.map_value(R7, maps["state"])
+    asm.load(R7, R7, STATE_GENERATION, 4)
     asm.address(R2, FP, CLIENT)
     asm.map(R1, maps["clients"])
     asm.call(MAP_LOOKUP)
@@ -104,13 +121,16 @@ def reply(order, maps, kinds):
     asm.jump_if(R0, "==", 0, "routed")
     asm.jump_if(R0, "!=", NO_NEIGHBOUR, "pass")
     asm.label("routed")
-    asm.load(R0, FP, FIB + FIB_INDEX, 4)
-    asm.store(FP, INDEX, R0, 4)
+    _copy(asm, FP, INDEX, FP, FIB + FIB_INDEX, 4, 4)
     asm.number(R8, 0)
     asm.jump("whose")
     asm.label("known")
-    asm.load(R0, R8, PLACE_INDEX, 4)
-    asm.store(FP, INDEX, R0, 4)
+    _copy(asm, FP, INDEX, R8, PLACE_INDEX, 4, 4)
+    _same_generation(asm, R8, R7, "whose")
+    _same_service(asm, R8, "whose")
+    asm.load(R0, R8, PLACE_TARGET, 4)
+    asm.load(R1, R6, SKB_IFINDEX, 4)
+    asm.jump_if_register(R0, "==", R1, "straight")
     asm.label("whose")
     # Only what this very service takes on the client's interface goes that way.
     _find(asm, maps, kinds, False)
@@ -118,9 +138,8 @@ def reply(order, maps, kinds):
     asm.load(R1, R6, SKB_IFINDEX, 4)
     asm.jump_if_register(R0, "!=", R1, "pass")
     asm.jump_if(R8, "==", 0, "to neighbour")
-    for half in range(0, 12, 2):  # both MACs, in the order of a frame
-        asm.load(R0, R8, PLACE_CLIENT + half, 2)
-        asm.store(R9, MAC_TO + half, R0, 2)
+    asm.label("straight")
+    _copy(asm, R9, MAC_TO, R8, PLACE_CLIENT, 12, 2)  # both MACs, in the order of a frame
     asm.load(R1, FP, INDEX, 4)
     asm.number(R2, 0)
     asm.call(REDIRECT)
@@ -140,6 +159,21 @@ def _pass(asm):
     asm.label("pass")
     asm.number(R0, NEXT)
     asm.leave()
+
+
+def _copy(asm, base, offset, source, place, size, step):
+    """Copies bytes from one place to another, so many at once; R0 is lost."""
+    for at in range(0, size, step):
+        asm.load(R0, source, place + at, step)
+        asm.store(base, offset + at, R0, step)
+
+
+def _same(asm, base, offset, other, place, size, step, label):
+    """Goes on if the bytes are the same in both places, at the label if not; R1 and R2 are lost."""
+    for at in range(0, size, step):
+        asm.load(R1, base, offset + at, step)
+        asm.load(R2, other, place + at, step)
+        asm.jump_if_register(R1, "!=", R2, label)
 
 
 # What a packet says
@@ -164,8 +198,7 @@ def _read(asm, service4, service6, client4, client6, port):
         asm.store_number(FP, place, 0, 4)
         asm.store_number(FP, place + 4, 0, 4)
         asm.store_number(FP, place + 8, asm.network32(0xFFFF), 4)
-        asm.load(R0, R9, where, 4)
-        asm.store(FP, place + 12, R0, 4)
+        _copy(asm, FP, place + 12, R9, where, 4, 4)
     asm.load(R5, R9, IP_PROTOCOL, 1)
     asm.store(FP, PROTO, R5, 1)
     asm.store_number(FP, PROTO + 1, 0, 1)  # no byte of a key may be left to chance
@@ -192,9 +225,7 @@ def _read(asm, service4, service6, client4, client6, port):
     asm.label("ipv6")
     _open(asm, IPV6_END + PORTS)
     for place, where in ((SERVICE, service6), (CLIENT, client6)):
-        for word in range(0, 16, 4):
-            asm.load(R0, R9, where + word, 4)
-            asm.store(FP, place + word, R0, 4)
+        _copy(asm, FP, place, R9, where, 16, 4)
     asm.load(R5, R9, IPV6_NEXT, 1)
     asm.jump_if(R5, "==", IPPROTO_ICMPV6, "pass")
     asm.store(FP, PROTO, R5, 1)
@@ -236,15 +267,19 @@ def _open(asm, length):
 
 
 def _find(asm, maps, kinds, check_mac):
-    """R7 is the value of the narrowest match for the tuple; "pass" without one. R8 is kept."""
+    """R7 is the value of the narrowest match for the tuple; "pass" without one. R8 is kept; PLACE_GENERATION becomes 0
+    where it is no exact match."""
     asm.address(R2, FP, EXACT_KEY)
     asm.map(R1, maps["exact"])
     asm.call(MAP_LOOKUP)
     asm.move(R7, R0)
     asm.jump_if(R7, "!=", 0, "found")
-    asm.load(R0, FP, INDEX, 4)
-    asm.store(FP, WIDE_INDEX, R0, 4)
+    asm.map_value(R0, maps["state"])
+    asm.load(R0, R0, STATE_KINDS, 4)
+    asm.jump_if(R0, "==", 0, "pass")  # what most packets come to: a lookup less
+    _copy(asm, FP, WIDE_INDEX, FP, INDEX, 4, 4)
     asm.store_number(FP, WIDE_PROTO, 0, 2)
+    asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)  # it may depend on more than a client's entry holds
     asm.number(R7, 0)  # the place in `masks`
     asm.label("kind")
     asm.jump_if(R7, ">=", kinds, "pass")
@@ -268,13 +303,61 @@ def _find(asm, maps, kinds, check_mac):
     if check_mac:
         asm.load(R1, R0, VALUE_FIXED, 2)
         asm.jump_if(R1, "==", 0, "any mac")
-        for half in (0, 2, 4):
-            asm.load(R1, R0, VALUE_MAC + half, 2)
-            asm.load(R2, R9, MAC_TO + half, 2)
-            asm.jump_if_register(R1, "!=", R2, "kind")
+        _same(asm, R0, VALUE_MAC, R9, MAC_TO, 6, 2, "kind")
         asm.label("any mac")
     asm.move(R7, R0)
     asm.label("found")
+
+
+# What is remembered of a client: where it is, and the service that it asks
+
+
+def _recall(asm, maps):
+    """At "taken" if this is the service, R8 then the index of its pair and SLOT_KEY its slot. Goes on where it is not,
+    with R8 as it was and KNOWN written.
+
+    One lookup does for two then. What is remembered counts while nothing was changed: any change of the matches changes
+    the generation, which is 0 in the meantime.
+    """
+    asm.address(R2, FP, CLIENT)
+    asm.map(R1, maps["clients"])
+    asm.call(MAP_LOOKUP)
+    asm.move(R7, R0)
+    asm.jump_if(R7, "==", 0, "new")
+    _same(asm, R7, PLACE_INDEX, FP, INDEX, 4, 4, "moved")
+    _same(asm, R7, PLACE_CLIENT, R9, MAC_FROM, 6, 2, "moved")
+    _same_generation(asm, R7, R8, "old")
+    _same_service(asm, R7, "other")
+    asm.load(R8, R7, PLACE_TARGET, 4)
+    _copy(asm, FP, SLOT_KEY, R7, PLACE_SLOT, 4, 4)
+    asm.jump("taken")
+    asm.label("new")
+    asm.store_number(FP, KNOWN, NOTHING, 4)
+    asm.jump("whose")
+    asm.label("old")
+    asm.jump_if(R8, "==", 0, "other")
+    asm.store_number(FP, KNOWN, PLACE_ONLY, 4)
+    asm.load(R1, R7, PLACE_GENERATION, 4)
+    asm.jump_if(R1, "==", 0, "whose")
+    asm.label("moved")
+    asm.store_number(FP, KNOWN, OLD, 4)
+    asm.jump("whose")
+    asm.label("other")
+    asm.store_number(FP, KNOWN, CURRENT, 4)
+    asm.label("whose")
+
+
+def _same_generation(asm, entry, generation, label):
+    """Goes on if an entry of `clients` was made in this generation, and nothing is being changed."""
+    asm.jump_if(generation, "==", 0, label)
+    asm.load(R1, entry, PLACE_GENERATION, 4)
+    asm.jump_if_register(R1, "!=", generation, label)
+
+
+def _same_service(asm, entry, label):
+    """Goes on if the tuple is that of an entry of `clients`."""
+    _same(asm, entry, PLACE_SERVICE, FP, SERVICE, 16, 8, label)
+    _same(asm, entry, PLACE_PORT, FP, PORT, 4, 4, label)  # and the protocol
 
 
 def _masked(asm, place, source, mask, size):
@@ -288,9 +371,7 @@ def _masked(asm, place, source, mask, size):
 
 
 def _count(asm, maps):
-    """For the match whose value is R7. A large packet counts as those that it was received as, or will be sent as."""
-    asm.load(R0, R7, VALUE_SLOT, 4)
-    asm.store(FP, SLOT_KEY, R0, 4)
+    """At SLOT_KEY. A large packet counts as those that it was received as, or will be sent as."""
     asm.address(R2, FP, SLOT_KEY)
     asm.map(R1, maps["counters"])
     asm.call(MAP_LOOKUP)
@@ -320,67 +401,61 @@ def _learn(asm, maps):
     of the pair (R8), leads to this interface and this MAC. While they don't (a port of a bridge, a neighbour nobody
     knows yet, a client that moved) there is no entry, and replies go where the routes say.
     """
-    asm.address(R2, FP, CLIENT)
-    asm.map(R1, maps["clients"])
-    asm.call(MAP_LOOKUP)
-    asm.move(R7, R0)
-    asm.jump_if(R7, "==", 0, "ask")
-    asm.load(R1, R7, PLACE_INDEX, 4)
-    asm.load(R2, FP, INDEX, 4)
-    asm.jump_if_register(R1, "!=", R2, "ask")
-    for half in (0, 2, 4):
-        asm.load(R1, R7, PLACE_CLIENT + half, 2)
-        asm.load(R2, R9, MAC_FROM + half, 2)
-        asm.jump_if_register(R1, "!=", R2, "ask")
-    asm.jump("learned")
+    asm.load(R0, FP, KNOWN, 4)
+    asm.jump_if(R0, "<=", OLD, "ask")
+    asm.load(R1, FP, PLACE + PLACE_GENERATION, 4)
+    asm.jump_if(R1, "==", 0, "taken")
+    asm.jump_if(R0, "==", PLACE_ONLY, "ask")
+    # The service that is asked the most will be the one that is remembered, and two do not replace each other all the
+    # time.
+    asm.call(GET_PRANDOM)
+    asm.mask(R0, SELDOM)
+    asm.jump_if(R0, "!=", 0, "taken")
     asm.label("ask")
     _ask_route(asm)
     asm.jump_if(R0, "!=", 0, "forget")  # BPF_FIB_LKUP_RET_SUCCESS
-    asm.load(R1, FP, FIB + FIB_INDEX, 4)
-    asm.load(R2, FP, INDEX, 4)
-    asm.jump_if_register(R1, "!=", R2, "forget")
-    asm.store(FP, PLACE + PLACE_INDEX, R1, 4)
-    for half in (0, 2, 4):
-        asm.load(R1, FP, FIB + FIB_CLIENT + half, 2)
-        asm.load(R2, R9, MAC_FROM + half, 2)
-        asm.jump_if_register(R1, "!=", R2, "forget")
-        asm.store(FP, PLACE + PLACE_CLIENT + half, R1, 2)
-        asm.load(R1, FP, FIB + FIB_ROUTER + half, 2)
-        asm.store(FP, PLACE + PLACE_ROUTER + half, R1, 2)
+    _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "forget")
+    _same(asm, FP, FIB + FIB_CLIENT, R9, MAC_FROM, 6, 2, "forget")
+    asm.store(FP, PLACE + PLACE_TARGET, R8, 4)
+    for to, source, size, step in (
+        (PLACE_SERVICE, SERVICE, 16, 8),
+        (PLACE_PORT, PORT, 4, 4),  # and the protocol
+        (PLACE_SLOT, SLOT_KEY, 4, 4),
+        (PLACE_INDEX, INDEX, 4, 4),
+        (PLACE_CLIENT, FIB + FIB_CLIENT, 6, 2),
+        (PLACE_ROUTER, FIB + FIB_ROUTER, 6, 2),
+    ):
+        _copy(asm, FP, PLACE + to, FP, source, size, step)
     asm.address(R2, FP, CLIENT)
     asm.address(R3, FP, PLACE)
     asm.number(R4, 0)  # BPF_ANY
     asm.map(R1, maps["clients"])
     asm.call(MAP_UPDATE)
-    asm.jump("learned")
+    asm.jump("taken")
     asm.label("forget")
-    asm.jump_if(R7, "==", 0, "learned")
+    asm.load(R0, FP, KNOWN, 4)
+    asm.jump_if(R0, "==", NOTHING, "taken")
     asm.address(R2, FP, CLIENT)
     asm.map(R1, maps["clients"])
     asm.call(MAP_DELETE)
-    asm.label("learned")
 
 
 def _ask_route(asm):
     """R0 is 0 when FIB holds the way to the client."""
     for word in range(0, FIB_SIZE, 4):
         asm.store_number(FP, FIB + word, 0, 4)
-    asm.load(R0, FP, PROTO, 1)
-    asm.store(FP, FIB + FIB_PROTOCOL, R0, 1)
+    _copy(asm, FP, FIB + FIB_PROTOCOL, FP, PROTO, 1, 1)
     asm.store(FP, FIB + FIB_INDEX, R8, 4)
     asm.load(R0, R6, SKB_PROTOCOL, 4)
     asm.jump_if(R0, "==", asm.network16(ETH_IPV6), "ask ipv6")
     asm.store_number(FP, FIB + FIB_FAMILY, AF_INET, 1)
     for place, source in ((FIB_SRC, SERVICE), (FIB_DST, CLIENT)):
-        asm.load(R0, FP, source + 12, 4)
-        asm.store(FP, FIB + place, R0, 4)
+        _copy(asm, FP, FIB + place, FP, source + 12, 4, 4)
     asm.jump("ask now")
     asm.label("ask ipv6")
     asm.store_number(FP, FIB + FIB_FAMILY, AF_INET6, 1)
     for place, source in ((FIB_SRC, SERVICE), (FIB_DST, CLIENT)):
-        for word in range(0, 16, 4):
-            asm.load(R0, FP, source + word, 4)
-            asm.store(FP, FIB + place + word, R0, 4)
+        _copy(asm, FP, FIB + place, FP, source, 16, 4)
     asm.label("ask now")
     asm.move(R1, R6)
     asm.address(R2, FP, FIB)

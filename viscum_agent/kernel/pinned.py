@@ -46,8 +46,11 @@ class Pinned:
         self._slots = None  # {pair, as it is in the map: slot}, once it was read
         self._free = []  # slots that are nobody's, the lowest last
         self._dirty = False
+        self._changing = False  # the matches
 
     def close(self):
+        if self._changing:
+            self._changed()
         _close(self._maps)
         _close(self._programs)
         self._slots = None  # of the next maps it may be wrong
@@ -236,6 +239,7 @@ class Pinned:
         if not layout.is_exact(kind):
             self._set_kinds(self._kinds() | {kind})
         name, key = self._key(kind, index, parts)
+        self._change()
         call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot))
 
     def del_match(self, item, index, target):
@@ -247,8 +251,30 @@ class Pinned:
         value = call.map_lookup(self._maps[name], key, MAPS[name].value)
         if value is None or target not in (0, self._layout.parse_value(value)[0]):
             return
+        self._change()
         call.map_delete(self._maps[name], key)
         self._dirty = True
+
+    def _change(self):
+        """Before the first change of matches: what the programs remember of them does not count until `close`. Whoever
+        is killed in between leaves it so, which costs a packet a little and is right all the same."""
+        if not self._changing:
+            self._changing = True
+            _, last, kinds = self._state()
+            self._set_state(0, last, kinds)
+
+    def _changed(self):
+        self._changing = False
+        _, last, kinds = self._state()
+        new = last % 0xFFFFFFFF + 1  # 32 bits, and never 0
+        self._set_state(new, new, kinds)
+
+    def _state(self):
+        value = call.map_lookup(self._maps["state"], self._layout.number(0), MAPS["state"].value)
+        return self._layout.parse_state(value)
+
+    def _set_state(self, *numbers):
+        call.map_update(self._maps["state"], self._layout.number(0), self._layout.state(*numbers))
 
     def _slot(self, pair):
         """Where a pair is counted: the lowest place that no other has, from zero on, for a new one."""
@@ -280,15 +306,17 @@ class Pinned:
         wanted = [self._layout.mask(kind) for kind in sorted(kinds)]
         there = dict(self._read("masks"))
         place = self._layout.number
-        if [there.get(place(at)) for at in range(len(wanted) + 1)] == wanted + [None]:
-            return
-        last_first = list(range(len(wanted)))
-        if len(wanted) > len(there):
-            last_first.reverse()
-        for at in last_first:
-            call.map_update(self._maps["masks"], place(at), wanted[at])
-        for at in range(len(wanted), len(there)):
-            call.map_delete(self._maps["masks"], place(len(there) - 1 - (at - len(wanted))))
+        if [there.get(place(at)) for at in range(len(wanted) + 1)] != wanted + [None]:
+            last_first = list(range(len(wanted)))
+            if len(wanted) > len(there):
+                last_first.reverse()
+            for at in last_first:
+                call.map_update(self._maps["masks"], place(at), wanted[at])
+            for at in range(len(there) - 1, len(wanted) - 1, -1):
+                call.map_delete(self._maps["masks"], place(at))
+        generation, last, count = self._state()
+        if count != len(wanted):
+            self._set_state(generation, last, len(wanted))
 
     def tidy(self):
         """Takes away what nothing uses any more, after something was deleted."""

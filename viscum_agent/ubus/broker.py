@@ -14,7 +14,7 @@ import struct
 
 from .. import compat
 from ..errors import ForeignError
-from . import blob, wire
+from . import blob, monitor, wire
 from .channel import Channel
 from .status import (
     INVALID_ARGUMENT,
@@ -256,18 +256,18 @@ class Broker:
 
     def _copy(self, peer, kind, seq, number, body, sent):
         """For monitors, a copy of every message that came or went."""
-        for monitor in self._peers.values():
-            if not monitor.monitors:
+        for watcher in self._peers.values():
+            if not watcher.monitors:
                 continue
-            monitor.monitor_seq = (monitor.monitor_seq + 1) & 0xFFFF
-            attributes = [(wire.M_CLIENT, peer.id), (wire.M_PEER, number), (wire.M_SEQ, seq), (wire.M_TYPE, kind)]
-            attributes += [(wire.M_SEND, sent), (wire.M_DATA, body)]
+            watcher.monitor_seq = (watcher.monitor_seq + 1) & 0xFFFF
+            attributes = [(monitor.CLIENT, peer.id), (monitor.PEER, number), (monitor.SEQ, seq), (monitor.TYPE, kind)]
+            attributes += [(monitor.SEND, sent), (monitor.DATA, body)]
             try:
-                data = wire.pack_monitor(monitor.monitor_seq, attributes)
+                data = monitor.pack(watcher.monitor_seq, attributes)
             except UbusError:  # with this around it, too large
                 self.dropped += 1
                 continue
-            if not self._put(monitor, data, NOTIFY_LIMIT):
+            if not self._put(watcher, data, NOTIFY_LIMIT):
                 self.dropped += 1
 
     def _forward(self, peer, item, method, seq, data, optional, no_reply=False):

@@ -39,14 +39,6 @@ A_SUBSCRIBERS = 11
 A_USER = 12
 A_GROUP = 13
 
-# enum ubus_monitor_attr in ubusmsg.h: the attributes of a MONITOR message.
-M_CLIENT = 0
-M_PEER = 1
-M_SEND = 2
-M_SEQ = 3
-M_TYPE = 4
-M_DATA = 5
-
 # Objects of ubusd itself (UBUS_SYSTEM_OBJECT_* in ubusmsg.h); other ids are random and not below OBJECT_MAX.
 OBJECT_EVENT = 1
 OBJECT_MONITOR = 3
@@ -60,24 +52,22 @@ MAX_DATA = MAX_MESSAGE - 1024
 HEADER = 8  # bytes
 _HEAD = ">BBHII"  # with the blob's own header
 
-_NUMBER, _TEXT, _FLAG, _RAW = range(4)
+NUMBER, TEXT, FLAG, RAW = range(4)
 _KINDS = {
-    A_STATUS: _NUMBER,
-    A_OBJPATH: _TEXT,
-    A_OBJID: _NUMBER,
-    A_METHOD: _TEXT,
-    A_OBJTYPE: _NUMBER,
-    A_SIGNATURE: _RAW,
-    A_DATA: _RAW,
-    A_TARGET: _NUMBER,
-    A_ACTIVE: _FLAG,
-    A_NO_REPLY: _FLAG,
-    A_SUBSCRIBERS: _RAW,
-    A_USER: _TEXT,
-    A_GROUP: _TEXT,
+    A_STATUS: NUMBER,
+    A_OBJPATH: TEXT,
+    A_OBJID: NUMBER,
+    A_METHOD: TEXT,
+    A_OBJTYPE: NUMBER,
+    A_SIGNATURE: RAW,
+    A_DATA: RAW,
+    A_TARGET: NUMBER,
+    A_ACTIVE: FLAG,
+    A_NO_REPLY: FLAG,
+    A_SUBSCRIBERS: RAW,
+    A_USER: TEXT,
+    A_GROUP: TEXT,
 }
-_MONITOR_KINDS = {M_CLIENT: _NUMBER, M_PEER: _NUMBER, M_SEND: _FLAG, M_SEQ: _NUMBER, M_TYPE: _NUMBER, M_DATA: _RAW}
-
 # `body` are the attributes.
 Message = namedtuple("Message", ("kind", "seq", "peer", "body"))
 
@@ -85,16 +75,6 @@ Message = namedtuple("Message", ("kind", "seq", "peer", "body"))
 def pack(kind, seq, peer, attributes=()):
     """A message as bytes; `attributes` are (id, value). DATA and SIGNATURE take the bytes that blob.encode gives."""
     return pack_body(kind, seq, peer, pack_attributes(attributes))
-
-
-def pack_attributes(attributes):
-    """Only the attributes of a message."""
-    return _pack(_KINDS, attributes)
-
-
-def pack_monitor(seq, attributes):
-    """A MONITOR message."""
-    return pack_body(MONITOR, seq, 0, _pack(_MONITOR_KINDS, attributes))
 
 
 def pack_body(kind, seq, peer, body):
@@ -110,7 +90,8 @@ def pack_numbers(numbers):
     return b"".join([struct.pack(">II", blob.HEADER + 4, number) for number in numbers])
 
 
-def _pack(kinds, attributes):
+def pack_attributes(attributes, kinds=_KINDS):
+    """Only the attributes of a message."""
     parts = []
     for number, value in attributes:
         _pack_attribute(parts, kinds[number], number, value)
@@ -118,11 +99,11 @@ def _pack(kinds, attributes):
 
 
 def _pack_attribute(parts, kind, number, value):
-    if kind == _NUMBER:
+    if kind == NUMBER:
         payload = struct.pack(">I", value & 0xFFFFFFFF)
-    elif kind == _TEXT:
+    elif kind == TEXT:
         payload = blob.text_bytes(value) + b"\0"
-    elif kind == _FLAG:
+    elif kind == FLAG:
         payload = b"\1" if value else b"\0"
     else:
         payload = value
@@ -131,22 +112,13 @@ def _pack_attribute(parts, kind, number, value):
     parts.append(b"\0" * (-len(payload) & 3))
 
 
-def parse(body):
-    """{attribute: value} of a message; attributes that are not known are left out. Raises UbusError."""
-    return _parse(body, _KINDS)
-
-
-def parse_monitor(body):
-    """{attribute: value} of a MONITOR message."""
-    return _parse(body, _MONITOR_KINDS)
-
-
 def numbers(payload):
     """The numbers of an A_SUBSCRIBERS."""
-    return [_unpack(_NUMBER, payload, start, end) for _, _, start, end in blob.attributes(payload, 0, len(payload))]
+    return [_unpack(NUMBER, payload, start, end) for _, _, start, end in blob.attributes(payload, 0, len(payload))]
 
 
-def _parse(body, kinds):
+def parse(body, kinds=_KINDS):
+    """{attribute: value} of a message; attributes that are not known are left out. Raises UbusError."""
     found = {}
     for number, _, start, end in blob.attributes(body, 0, len(body)):
         if number in kinds:
@@ -155,13 +127,13 @@ def _parse(body, kinds):
 
 
 def _unpack(kind, body, start, end):
-    if kind == _RAW:
+    if kind == RAW:
         return body[start:end]
-    if kind == _NUMBER:
+    if kind == NUMBER:
         if end - start != 4:
             raise UbusError("a number of %d bytes" % (end - start))
         return struct.unpack_from(">I", body, start)[0]
-    if kind == _FLAG:
+    if kind == FLAG:
         if end - start < 1:
             raise UbusError("a flag of no bytes")
         return body[start] != 0

@@ -13,6 +13,7 @@ STACK, CONTEXT, PACKET, VALUES = 0x10000000, 0x20000000, 0x30000000, 0x40000000
 TOP = STACK + 512
 WIDTH = {0x10: 1, 0x08: 2, 0x00: 4, 0x18: 8}
 ALL = 0xFFFFFFFFFFFFFFFF
+SIZES = {one.name: one for one in MAPS}
 LAN, PAIR = 3, 9  # indexes of the source interface and of a pair
 
 
@@ -21,10 +22,15 @@ class Machine:
         self.order = order
         self.layout = Layout(order)
         self.maps = {one.name: {} for one in MAPS}
+        self.set_state(1)
         self.fds = {one.name: 100 + number for number, one in enumerate(MAPS)}
         self._names = {self.fds[name]: name for name in self.fds}
         self.neighbour = None  # (index, router's MAC, client's MAC) that the route of a reply leads to
         self.asked = b""  # what the route was asked for
+        self.random = 1
+
+    def set_state(self, generation, kinds=0):
+        self.maps["state"][bytes(4)] = bytearray(self.layout.state(generation, generation, kinds))
 
     def run(self, which, packet, index=LAN, protocol=None, pkt_type=0, vlan=0, gso=0):
         """(verdict, helper that gave it, its device): what a program does with a frame; `self.packet` is it then."""
@@ -90,7 +96,8 @@ class Machine:
             if opcode == 0x85:
                 self._call(number, registers)
             elif opcode == 0x18:
-                registers[to] = number
+                # A map, or where the value of its only element is.
+                registers[to] = number if source == 1 else self._value(self.maps[self._names[number]][bytes(4)])
                 place += 1
             elif kind == 1:
                 data = self.read(registers[source] + offset, WIDTH[opcode & 0x18])
@@ -117,13 +124,15 @@ class Machine:
         name = self._names.get(one, "")
         result = 0
         if number == 1:
-            size = [each.key for each in MAPS if each.name == name][0]
-            value = self.maps[name].get(self.read(two, size))
+            value = self.maps[name].get(self.read(two, SIZES[name].key))
             result = self._value(value) if value is not None else 0
         elif number == 2:
-            self.maps[name][self.read(two, 16)] = bytearray(self.read(three, 16))
+            key, value = self.read(two, SIZES[name].key), self.read(three, SIZES[name].value)
+            self.maps[name][key] = bytearray(value)
         elif number == 3:
-            self.maps[name].pop(self.read(two, 16), None)
+            self.maps[name].pop(self.read(two, SIZES[name].key), None)
+        elif number == 7:
+            result = self.random
         elif number == 26:
             result = self._load_bytes(two, three, four)
         elif number == 32:

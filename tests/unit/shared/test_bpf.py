@@ -46,6 +46,7 @@ def machine(order, *wanted):
         made.maps["counters"][made.layout.number(number)] = bytearray(16)
     for number, kind in enumerate(sorted(kinds)):
         made.maps["masks"][made.layout.number(number)] = bytearray(made.layout.mask(kind))
+    made.set_state(1, len(kinds))
     return made
 
 
@@ -238,7 +239,7 @@ def test_a_client_is_learned_only_where_the_router_would_send_to_it():
             assert made.maps["clients"] == {}, "another MAC"
             made.neighbour = (LAN, ROUTER, CLIENT)
             made.run("fwd", packet)
-            assert [bytes(value[4:]) for value in made.maps["clients"].values()] == [CLIENT + ROUTER]
+            assert [bytes(value[36:]) for value in made.maps["clients"].values()] == [CLIENT + ROUTER]
             made.neighbour = None
             made.run("fwd", packet)
             assert len(made.maps["clients"]) == 1, "nobody is asked again"
@@ -281,3 +282,115 @@ def test_a_reply_goes_straight_to_a_known_client_and_nothing_else_does():
             ipv4(dst="192.168.1.5", src=ADDRESS, port=40000, sport=80, fragment=0x2000),
         ):
             assert made.run("reply", other, index=PAIR) == PASSED
+
+
+# The service that is remembered with a client
+
+
+BACK = ipv4(dst="192.168.1.5", src=ADDRESS, port=40000, sport=80, to=CLIENT)
+
+
+def known(made, *packets):
+    """A machine that has seen these packets of a client whose place it could learn."""
+    made.neighbour = (LAN, ROUTER, CLIENT)
+    for packet in packets:
+        made.run("fwd", packet)
+    return made
+
+
+def test_a_client_that_is_known_is_taken_without_another_look_while_no_match_changes():
+    """The lookup that is saved is seen by taking the match away behind the programs' back."""
+    for made in each(match()):
+        known(made, ipv4())
+        made.maps["exact"].clear()
+        assert made.run("fwd", ipv4()) == TAKEN
+        assert made.run("reply", BACK, index=PAIR) == (7, "redirect", LAN)
+        made.set_state(2)
+        assert made.run("fwd", ipv4()) == PASSED, "the matches are others now"
+        assert made.run("reply", BACK, index=PAIR) == PASSED
+
+
+def test_while_matches_are_changed_nothing_is_remembered():
+    for made in each(match()):
+        known(made, ipv4())
+        made.set_state(0)
+        assert made.run("fwd", ipv4()) == TAKEN
+        assert made.run("reply", BACK, index=PAIR) == (7, "redirect", LAN)
+        made.maps["exact"].clear()
+        assert made.run("fwd", ipv4()) == PASSED and made.run("reply", BACK, index=PAIR) == PASSED
+    for made in each(match()):
+        made.set_state(0)
+        known(made, ipv4())
+        assert len(made.maps["clients"]) == 1, "its place is"
+        made.maps["exact"].clear()
+        for generation in (0, 1):
+            made.set_state(generation)
+            assert made.run("fwd", ipv4()) == PASSED
+
+
+def test_after_a_change_the_client_is_asked_for_once_more_and_remembered_again():
+    for made in each(match()):
+        known(made, ipv4())
+        for generation in (2, 3):
+            made.set_state(generation)
+            assert made.run("fwd", ipv4()) == TAKEN
+            made.neighbour, made.asked = None, b""
+            assert made.run("fwd", ipv4()) == TAKEN and made.asked == b""
+            made.neighbour = (LAN, ROUTER, CLIENT)
+
+
+def test_every_part_of_the_tuple_and_the_place_has_to_be_what_is_remembered():
+    others = (ipv4(dst="203.0.113.11"), ipv4(port=81), ipv4(proto=17), ipv4(src="192.168.1.6"))
+    for made in each(match()):
+        known(made, ipv4())
+        made.maps["exact"].clear()
+        for packet in others:
+            assert made.run("fwd", packet) == PASSED
+        assert made.run("fwd", ipv4(), index=LAN + 1) == PASSED
+        assert made.run("reply", BACK, index=PAIR + 1) == PASSED
+    for made in each(match(ADDRESS6)):
+        known(made, ipv6())
+        made.maps["exact"].clear()
+        assert made.run("fwd", ipv6()) == TAKEN
+        for packet in (ipv6(dst="2001:db8::2"), ipv6(dst="2001:db9::1"), ipv6(port=81), ipv6(src="fd00::6")):
+            assert made.run("fwd", packet) == PASSED
+
+
+def test_a_client_of_two_services_reaches_both_and_each_counts_its_own():
+    for made in each(match(), match("203.0.113.11", "tcp", (81, 81))):
+        second = ipv4(dst="203.0.113.11", port=81)
+        known(made, ipv4(), second, ipv4(), second, second)
+        assert made.run("fwd", second) == (7, "peer", PAIR + 1)
+        slots = [made.maps["counters"][made.layout.number(slot)] for slot in (0, 1)]
+        assert [made.layout.parse_counters(slot, 0, 1)[0] for slot in slots] == [2, 4]
+
+
+def test_the_service_that_is_remembered_becomes_the_other_one_now_and_then():
+    first, second = ipv4(), ipv4(dst="203.0.113.11", port=81)
+    for made in each(match(), match("203.0.113.11", "tcp", (81, 81)), match(None, "udp")):
+        known(made, first, second)
+        made.random = 0xFFF0
+        known(made, ipv4(proto=17))
+        everything = made.maps["exact"]
+        made.maps["exact"] = {}
+        assert made.run("fwd", first) == TAKEN, "one that is not exact does not take the place"
+        made.maps["exact"] = everything
+        known(made, second)
+        made.maps["exact"] = {}
+        assert made.run("fwd", second) == (7, "peer", PAIR + 1) and made.run("fwd", first) == PASSED
+
+
+def test_a_match_that_is_not_exact_is_never_remembered():
+    """Whether it holds may depend on the MAC that a frame is for, and on narrower ones."""
+    for made in each(match(None, "udp")):
+        known(made, ipv4(proto=17), ipv4(proto=17))
+        assert len(made.maps["clients"]) == 1
+        assert made.run("fwd", ipv4(proto=17, to=CLIENT)) == PASSED
+        made.asked = b""
+        made.run("fwd", ipv4(proto=17))
+        assert made.asked == b"", "its place is known"
+    for made in each(match(None, "udp"), match("203.0.113.12", "udp")):
+        exact = ipv4(dst="203.0.113.12", proto=17)
+        known(made, ipv4(proto=17), exact)
+        del made.maps["exact"][next(iter(made.maps["exact"]))]
+        assert made.run("fwd", exact) == (7, "peer", PAIR + 1), "remembered when the exact one came"

@@ -7,7 +7,7 @@ from unit.shared.ubus_bench import METHODS, Bench, add, step
 
 from viscum_agent import compat
 from viscum_agent.errors import ForeignError
-from viscum_agent.ubus import blob, status, wire
+from viscum_agent.ubus import blob, monitor, status, wire
 from viscum_agent.ubus.broker import MAX_OBJECTS, MAX_PEERS, MAX_RELATIONS, NOTIFY_LIMIT, QUEUE_LIMIT, Broker
 from viscum_agent.ubus.client import DEFERRED, HELLO_TIMEOUT, HIGH, RETRY_LAST, Client, Method
 from viscum_agent.ubus.status import TooLargeError
@@ -115,18 +115,18 @@ def test_an_answer_for_a_connection_that_is_gone_is_not_sent():
         bench.run(lambda: not server.connected)
         bench.start_broker()
         bench.run(lambda: server.connected and caller.connected)
-        monitor = bench.peer()
-        monitor.ask(wire.INVOKE, 3, [(wire.A_OBJID, 3), (wire.A_METHOD, "add"), (wire.A_DATA, b"")])
+        watcher = bench.peer()
+        watcher.ask(wire.INVOKE, 3, [(wire.A_OBJID, 3), (wire.A_METHOD, "add"), (wire.A_DATA, b"")])
         waiting[1].finish({"n": 1})
         bench.settle()
-        monitor.ask(wire.PING, 0, [], 77)
+        watcher.ask(wire.PING, 0, [], 77)
         senders = []
         while True:
-            message = monitor.get()
+            message = watcher.get()
             if message.seq == 77 and message.kind == wire.STATUS:
                 break
             if message.kind == wire.MONITOR:
-                senders.append(wire.parse_monitor(message.body)[wire.M_CLIENT])
+                senders.append(monitor.parse(message.body)[monitor.CLIENT])
         assert senders and server.client_id not in senders
 
 
@@ -535,21 +535,21 @@ def test_a_peer_can_not_publish_without_end():
 def test_monitors_see_what_passes():
     with Bench() as bench:
         _, caller = pair(bench)
-        monitor = bench.peer()
-        monitor.ask(wire.INVOKE, 3, [(wire.A_OBJID, 3), (wire.A_METHOD, "add"), (wire.A_DATA, b"")])
+        watcher = bench.peer()
+        watcher.ask(wire.INVOKE, 3, [(wire.A_OBJID, 3), (wire.A_METHOD, "add"), (wire.A_DATA, b"")])
         while True:
-            message = monitor.get()
+            message = watcher.get()
             if message.kind == wire.STATUS:
                 break
         bench.ask(caller, "bench", "add", {"a": 1})
         seen = []
         while len(seen) < 6:
-            message = monitor.get()
+            message = watcher.get()
             assert message.kind == wire.MONITOR
-            attributes = wire.parse_monitor(message.body)
-            if attributes[wire.M_CLIENT] == caller.client_id:
-                seen.append((attributes[wire.M_TYPE], attributes[wire.M_SEND]))
-                wire.parse(attributes[wire.M_DATA])
+            attributes = monitor.parse(message.body)
+            if attributes[monitor.CLIENT] == caller.client_id:
+                seen.append((attributes[monitor.TYPE], attributes[monitor.SEND]))
+                wire.parse(attributes[monitor.DATA])
         assert [kind for kind, _ in seen] == [wire.LOOKUP, wire.DATA, wire.STATUS, wire.INVOKE, wire.DATA, wire.STATUS]
         assert [sent for _, sent in seen] == [False, True, True] * 2
 

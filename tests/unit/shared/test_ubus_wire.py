@@ -3,7 +3,7 @@
 from unit.shared import ubus_bench
 from unit.shared.expect import raises
 
-from viscum_agent.ubus import blob, wire
+from viscum_agent.ubus import blob, monitor, wire
 from viscum_agent.ubus.status import TooLargeError, UbusError
 from viscum_agent.ubus.wire import Stream
 
@@ -29,7 +29,7 @@ def read(name, direction):
 def again(message):
     """A message written anew from what was read of it."""
     if message.kind == wire.MONITOR:
-        return wire.pack_monitor(message.seq, in_order(message.body, wire.parse_monitor))
+        return monitor.pack(message.seq, in_order(message.body, monitor.parse))
     return wire.pack(message.kind, message.seq, message.peer, in_order(message.body, wire.parse))
 
 

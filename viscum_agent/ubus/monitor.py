@@ -1,0 +1,18 @@
+"""What the broker tells who watches all messages (`ubus monitor`): each one, with who sent it to whom."""
+
+from .wire import FLAG, MONITOR, NUMBER, RAW, pack_attributes, pack_body
+from .wire import parse as parse_attributes
+
+# enum ubus_monitor_attr in ubusmsg.h: the attributes of a MONITOR message.
+CLIENT, PEER, SEND, SEQ, TYPE, DATA = range(6)
+_KINDS = {CLIENT: NUMBER, PEER: NUMBER, SEND: FLAG, SEQ: NUMBER, TYPE: NUMBER, DATA: RAW}
+
+
+def pack(seq, attributes):
+    """A MONITOR message as bytes; `attributes` are (id, value)."""
+    return pack_body(MONITOR, seq, 0, pack_attributes(attributes, _KINDS))
+
+
+def parse(body):
+    """{attribute: value} of a MONITOR message. Raises UbusError."""
+    return parse_attributes(body, _KINDS)
