@@ -309,6 +309,13 @@ def _find(asm, maps, kinds, check_mac):
     asm.label("found")
 
 
+def _masked(asm, place, source, mask, size):
+    asm.load(R1, FP, source, size)
+    asm.load(R2, R0, mask, size)
+    asm.both(R1, R2)
+    asm.store(FP, place, R1, size)
+
+
 # What is remembered of a client: where it is, and the service that it asks
 
 
@@ -358,13 +365,6 @@ def _same_service(asm, entry, label):
     """Goes on if the tuple is that of an entry of `clients`."""
     _same(asm, entry, PLACE_SERVICE, FP, SERVICE, 16, 8, label)
     _same(asm, entry, PLACE_PORT, FP, PORT, 4, 4, label)  # and the protocol
-
-
-def _masked(asm, place, source, mask, size):
-    asm.load(R1, FP, source, size)
-    asm.load(R2, R0, mask, size)
-    asm.both(R1, R2)
-    asm.store(FP, place, R1, size)
 
 
 # What is done with it
