@@ -199,7 +199,9 @@ class Chaos:
         wait_for(lambda: self.router.viscum("list", check=False).stdout == "echo\n", 30)
 
     def _footprint(self):
-        """What may grow in an agent that leaks, in a moment without a check."""
+        """What may grow in an agent that leaks, in a moment without a check and with ubus (the broker may just have
+        been restarted)."""
+        wait_for(lambda: self.router.viscum("list", check=False).returncode == 0, 30)
         pid = self.router.process.pid
         fds = []
         for _ in range(20):
