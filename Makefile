@@ -31,8 +31,7 @@ setup: ## install all that the targets below need
 
 # The guest takes a quarter of an hour for itself and shares nothing with the others: it runs beside them, and steps back
 # (nice) where they measure time. What it printed comes at the end.
-test: lint ## everything that must pass
-	@$(SETUP) venv apt micropython python node browser kernel
+test: setup lint ## everything that must pass
 	@nice $(MAKE) test-vm >.cache/vm/test.txt 2>&1 & guest=$$!; \
 	trap 'kill $$guest 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	$(MAKE) test-cpython test-micropython test-pyroute2 test-browser || exit; \

@@ -64,7 +64,7 @@ def clients(lab):
     try:
         assert pinned._open_maps()
         found = {}
-        for key, value in call.map_read(pinned._maps["clients"], 16, 48):
+        for key, value in pinned._read("clients"):
             found[key] = (int.from_bytes(value[32:36], sys.byteorder), value[36:42], value[42:48])
         return found
     finally:

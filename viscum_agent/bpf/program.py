@@ -79,8 +79,7 @@ def forward(order, maps, kinds):
     asm.load(R0, R6, SKB_IFINDEX, 4)
     asm.store(FP, INDEX, R0, 4)
     # Before anything is looked up: what is learned then is no older than this says.
-    asm.map_value(R8, maps["state"])
-    asm.load(R8, R8, STATE_GENERATION, 4)
+    _state(asm, maps, R8, STATE_GENERATION)
     _recall(asm, maps)
     asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
     _find(asm, maps, kinds, True)
@@ -109,11 +108,8 @@ def reply(order, maps, kinds):
     asm = Assembler(order)
     asm.move(R6, R1)
     _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0)
-    asm.map_value(R7, maps["state"])
-    asm.load(R7, R7, STATE_GENERATION, 4)
-    asm.address(R2, FP, CLIENT)
-    asm.map(R1, maps["clients"])
-    asm.call(MAP_LOOKUP)
+    _state(asm, maps, R7, STATE_GENERATION)
+    _look_up(asm, maps, "clients", CLIENT)
     asm.move(R8, R0)
     asm.jump_if(R8, "!=", 0, "known")
     asm.load(R8, R6, SKB_IFINDEX, 4)
@@ -174,6 +170,18 @@ def _same(asm, base, offset, other, place, size, step, label):
         asm.load(R1, base, offset + at, step)
         asm.load(R2, other, place + at, step)
         asm.jump_if_register(R1, "!=", R2, label)
+
+
+def _look_up(asm, maps, name, key):
+    """R0 is where the value is of the key at that place of the stack, 0 without one."""
+    asm.address(R2, FP, key)
+    asm.map(R1, maps[name])
+    asm.call(MAP_LOOKUP)
+
+
+def _state(asm, maps, register, field):
+    asm.map_value(register, maps["state"])
+    asm.load(register, register, field, 4)
 
 
 # What a packet says
@@ -269,13 +277,10 @@ def _open(asm, length):
 def _find(asm, maps, kinds, check_mac):
     """R7 is the value of the narrowest match for the tuple; "pass" without one. R8 is kept; PLACE_GENERATION becomes 0
     where it is no exact match."""
-    asm.address(R2, FP, EXACT_KEY)
-    asm.map(R1, maps["exact"])
-    asm.call(MAP_LOOKUP)
+    _look_up(asm, maps, "exact", EXACT_KEY)
     asm.move(R7, R0)
     asm.jump_if(R7, "!=", 0, "found")
-    asm.map_value(R0, maps["state"])
-    asm.load(R0, R0, STATE_KINDS, 4)
+    _state(asm, maps, R0, STATE_KINDS)
     asm.jump_if(R0, "==", 0, "pass")  # what most packets come to: a lookup less
     _copy(asm, FP, WIDE_INDEX, FP, INDEX, 4, 4)
     asm.store_number(FP, WIDE_PROTO, 0, 2)
@@ -285,9 +290,7 @@ def _find(asm, maps, kinds, check_mac):
     asm.jump_if(R7, ">=", kinds, "pass")
     asm.store(FP, MASK_KEY, R7, 4)
     asm.add_number(R7, 1)
-    asm.address(R2, FP, MASK_KEY)
-    asm.map(R1, maps["masks"])
-    asm.call(MAP_LOOKUP)
+    _look_up(asm, maps, "masks", MASK_KEY)
     asm.jump_if(R0, "==", 0, "pass")
     asm.load(R1, R0, MASK_KIND, 4)
     asm.store(FP, KIND, R1, 4)
@@ -296,9 +299,7 @@ def _find(asm, maps, kinds, check_mac):
             _masked(asm, place + word, source + word, mask + word, 4)
     _masked(asm, WIDE_PORT, PORT, MASK_PORT, 2)
     _masked(asm, WIDE_PROTO, PROTO, MASK_PROTO, 1)
-    asm.address(R2, FP, WIDE_KEY)
-    asm.map(R1, maps["wide"])
-    asm.call(MAP_LOOKUP)
+    _look_up(asm, maps, "wide", WIDE_KEY)
     asm.jump_if(R0, "==", 0, "kind")
     if check_mac:
         asm.load(R1, R0, VALUE_FIXED, 2)
@@ -326,9 +327,7 @@ def _recall(asm, maps):
     One lookup does for two then. What is remembered counts while nothing was changed: any change of the matches changes
     the generation, which is 0 in the meantime.
     """
-    asm.address(R2, FP, CLIENT)
-    asm.map(R1, maps["clients"])
-    asm.call(MAP_LOOKUP)
+    _look_up(asm, maps, "clients", CLIENT)
     asm.move(R7, R0)
     asm.jump_if(R7, "==", 0, "new")
     _same(asm, R7, PLACE_INDEX, FP, INDEX, 4, 4, "moved")
@@ -372,9 +371,7 @@ def _same_service(asm, entry, label):
 
 def _count(asm, maps):
     """At SLOT_KEY. A large packet counts as those that it was received as, or will be sent as."""
-    asm.address(R2, FP, SLOT_KEY)
-    asm.map(R1, maps["counters"])
-    asm.call(MAP_LOOKUP)
+    _look_up(asm, maps, "counters", SLOT_KEY)
     asm.jump_if(R0, "==", 0, "counted")
     asm.load(R1, R6, SKB_GSO_SEGS, 4)
     asm.jump_if(R1, "!=", 0, "segments")

@@ -68,6 +68,7 @@ _KINDS = {
     A_USER: TEXT,
     A_GROUP: TEXT,
 }
+
 # `body` are the attributes.
 Message = namedtuple("Message", ("kind", "seq", "peer", "body"))
 
