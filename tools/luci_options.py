@@ -34,6 +34,7 @@ TITLES = {
     "dest_ip": "Destination address",
     "dest_port": "Destination port",
     "device": "Device",
+    "dynamic_ports": "Dynamic ports",
     "enabled": "Enabled",
     "env": "Environment",
     "family": "Address family",

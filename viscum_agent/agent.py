@@ -5,13 +5,13 @@ kernel is read, the plan is made, and what differs is done. What may not wait fo
 is done at once.
 """
 
-from . import compat, lock, overload, process, sockets, traffic
-from .api import Bus
+from . import compat, health, lock, overload, process, sockets, traffic
 from .apply import Applier
 from .diff import kind, redirects_of, removal
 from .errors import ConfigError, ViscumError, problem_text
 from .events import Events
-from .kernel import pinned
+from .inside import Inside
+from .kernel import netns, pinned
 from .log import ERROR, INFO, NOTICE, WARNING
 from .loop import Loop
 from .objects import REDIRECTS
@@ -21,7 +21,9 @@ from .state import PACKAGE, State
 from .unit import BACKOFF, BYPASSED, DISABLED, FAILED, STOPPING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
-PATIENCE = 0.5  # seconds in which a program that works accepts somebody
+PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
+ENDINGS = 4  # services whose clients are reset at the same time: a child for each
+SLOW = 45  # seconds between looks when nothing seems to happen
 RETRY = 30  # seconds until another look when something could not be done
 
 WITHHELD = (BYPASSED, BACKOFF, FAILED)  # states in which a program has no redirect, whatever was planned
@@ -33,63 +35,83 @@ class Agent:
     """`run` returns when the agent is told to end; services go on then, but for `stop`, which takes them down."""
 
     def __init__(self, confdir, log):
-        self.loop = Loop(self._bug)
+        self.loop = Loop(self.bug)
         self.units = {}
         self.listeners = []  # called with (unit, state before) at every change
         self.confdir = confdir
         self._log = log
         self._state = None
-        self._events = Events()
+        self._events = self._inside = None
+        self._slow_timer = None
         self._look_timer = None
         self._looked = 0.0  # seconds that the last look took
         self._retry_timer = None
+        self._again = False  # whether something of a service has to be tried again
         self._load_timer = None
-        self._endings = {}  # timers of end_connections, by service
+        self._ending = {}  # sockets.Ending by service
+        self._to_end = []  # services that wait for theirs
         self._said = set()
         self._said_datapath = False
         self._table = (-1, {})
         self._pins = -1
         self._known = None  # an Observed, while nothing has changed since it was read
         self._places = traffic.Places([], {}, {})
+        self._tools = None
         self._load = overload.Load()
         self._overload = overload.Overload()
         self._bus = None
         self._on_bus = None  # nothing was said yet
 
     def run(self, bus=None):
-        """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without."""
+        """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without. Raises lock.Busy."""
         path, serve = bus or (None, False)
-        self._bus = Bus(self, path, serve) if path else None
-        self._state = State(self.confdir, path if self._bus and not self._bus.serves else None)
+        held = lock.Lock(lock.AGENT)
+        held.take(PATIENCE)
+        try:
+            self._bus = self._connect(path, serve) if path else None
+            self._open(path if self._bus and not self._bus.serves else None)
+            self.look("start")
+            self._watch_load()
+            self.say(NOTICE, "runs")
+            self.loop.run()
+        finally:
+            self._close()
+            held.release()
+
+    def _connect(self, path, serve):
+        from .api import Bus  # `viscum up` does without ubus
+
+        return Bus(self, path, serve)
+
+    def _open(self, path):
+        """All that a look, a check and the withdrawal of a redirect need is open from here on."""
+        self._state = State(self.confdir, path)
         self._state.__enter__()
+        self._state.opened = self._opened
+        self._events, self._inside = Events(), Inside()
+        self._tools = health.Tools(netns.Visit())
         signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
         self.loop.add(signals, lambda _: self._signal(compat.read_signal(signals)))
         self.loop.add(self._events.fd, lambda _: self._kernel_events())
+        for fd in self._inside.fds:
+            self.loop.add(fd, lambda _, fd=fd: self._inside_events(fd))
         self._take_configuration()
-        self._first_look()
-        self._watch_load()
-        self.say(NOTICE, "runs")
-        try:
-            self.loop.run()
-        finally:
-            if self._bus:
-                self._bus.close()
-            self._events.close()
-            self._state.__exit__(None, None, None)
 
-    def _first_look(self):
-        """After a `viscum down` that still runs has ended. Another one judges the programs that this one has found."""
-        held = lock.take()
-        try:
-            self.look("start")
-        finally:
-            compat.fd_close(held)
-        self.look_soon("start")
+    def _close(self):
+        for part in (self._bus, self._events, self._inside, self._tools):
+            if part:
+                part.close()
+        if self._state:
+            self._state.__exit__(None, None, None)
 
     def say(self, severity, text):
         self._log.say(severity, text)
 
-    def _bug(self, error):
+    def say_state(self, severity, text):
+        """What a service has become."""
+        self.say(severity, text)
+
+    def bug(self, error):
         self.say(ERROR, "a bug, please report it: %r" % (error,))
         try:
             compat.print_error(error)
@@ -114,6 +136,10 @@ class Agent:
             if cause.device and self._bus:
                 self._bus.ask_netifd()
 
+    def _inside_events(self, fd):
+        for name in self._inside.changed(fd):
+            self.look_soon("something changed in the namespace of %s" % name if name else "events were lost")
+
     def take_names(self, names):
         """Which devices netifd's interfaces are now."""
         self._state.names = names
@@ -132,34 +158,56 @@ class Agent:
         self.loop.cancel(self._look_timer)
         self._look_timer = None
         self._retry_later()  # also when something raises here
+        self._again = False
         began = compat.monotonic()
         state = self._state
         state.look()
-        wanted = self._wanted(state)
-        keep = [name for name in state.keep() if not self.unit(name).held]
+        wanted, keep = self._chosen(state)
         self._known = state.observed
         try:
             self._withdraw_unwatched([name for name in state.observed.services if name not in wanted])
             stopping = self._stop_unwanted(state, wanted, keep)
         finally:
             self._known = None
+        for name in wanted:
+            self.units[name].planned(wanted[name])
         parts = [self._part(wanted[name]) for name in sorted(wanted) if name not in stopping]
-        self._places = traffic.places(state.dump)
+        self._learn_places(state.dump)
         state.dump = None  # a fifth of all memory that is in use here, and all that it said is known
-        result = Applier(state.border, None, PACKAGE).run(Plan(parts, [], []), state.observed, keep + stopping)
+        result = Applier(state.border, PACKAGE).run(Plan(parts, [], []), state.observed, keep + stopping)
         if result.done:
             self.say(INFO, "%s: %s" % (cause, ", ".join(result.done)))
         self._complain(state.problems() + result.problems)
         self._say_datapath(parts)
+        if result.done:
+            self._learn_places(state.border.dump_redirects())
         self._see_to_programs(wanted, stopping, result, state)
-        if not result.problems:
+        if not result.problems and not self._again:
             self.loop.cancel(self._retry_timer)
         self._forget_units(state)
-        if result.done:
-            self._places = traffic.places(state.border.dump_redirects())
+        self._looked_at(state, wanted, result)
         state.forget()
+        self._look_later()
         self._watch_pins()
         self._looked = compat.monotonic() - began
+
+    def _chosen(self, state):
+        """(the planned parts by service of those that nobody holds back, names of those that stay as they are)"""
+        return self._wanted(state), [name for name in state.keep() if not self.unit(name).held]
+
+    def _looked_at(self, state, wanted, result):
+        """For who waits for something to be done."""
+
+    def _learn_places(self, dump):
+        self._places = traffic.places(dump)
+        self._inside.follow(dump, self._places.pairs)
+
+    def _look_later(self):
+        """While programs run: what no event tells of (a link that was detached, an entry that was deleted from a map)
+        is seen at the latest then."""
+        self.loop.cancel(self._slow_timer)
+        watched = any(self.units[name].pid for name in self.units)
+        self._slow_timer = self.loop.after(SLOW, lambda: self.look("a look now and then")) if watched else None
 
     def _watch_pins(self):
         """Where something is pinned (eBPF), nothing but its folder tells that somebody took it away."""
@@ -214,7 +262,9 @@ class Agent:
         items = [item for item in part.items if kind(item) not in REDIRECTS]
         # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
         # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
-        return ServicePlan(part.service, items, part.shared, part.datapath, part.devices, part.warnings)
+        values = list(part)
+        values[1] = items
+        return ServicePlan(*values)
 
     def as_it_stands(self, plan):
         """A plan less what is withheld on purpose: who was stopped, and the redirects of programs that can't answer."""
@@ -235,6 +285,14 @@ class Agent:
         """Whether any process of a service runs."""
         return bool(process.pids(name, self.processes()))
 
+    def output(self, name):
+        """A descriptor that gets what the programs in a service's namespace print. Raises OSError."""
+        return self._tools.output(name)
+
+    def said_by(self, name):
+        """A function that says what a service's program prints."""
+        return lambda text: self._log.program(name, text)
+
     def is_redirected(self, name):
         """Whether the last look found a redirect of the service."""
         return bool(redirects_of(self._state.observed.of(name)))
@@ -244,22 +302,35 @@ class Agent:
         two programs."""
         active = {name for name in self.units if self.units[name].state != DISABLED}
         for name in sorted(active | set(state.observed.services)):
-            unit = self.unit(name)
-            if name in wanted or name in keep or unit.state == STOPPING:
-                continue
-            if unit.pid or self.runs(name):
-                unit.stop(lambda: self.look_soon("a service ended"), unit.reason)
-            else:
-                unit.disable()
+            if name not in wanted and name not in keep and self.unit(name).state != STOPPING:
+                self._each(self.unit(name), self._stop)
         for name in sorted(wanted):
-            unit, service = self.units[name], wanted[name].service
-            if not unit.pid or unit.state == STOPPING:
-                continue
-            if process.is_stale(service.program, unit.pid):
-                unit.restart("its settings changed")
-            elif process.is_astray(name, unit.pid):
-                unit.restart("somebody took its namespace away")
+            if self.units[name].pid and self.units[name].state != STOPPING:
+                self._each(self.units[name], lambda unit: self._restart_if_other(unit, wanted[unit.name].service))
         return [name for name in self.units if self.units[name].state == STOPPING]
+
+    def _stop(self, unit):
+        if unit.pid or self.runs(unit.name):
+            unit.stop(lambda: self.look_soon("a service ended"), unit.reason)
+        else:
+            unit.disable()
+
+    def _restart_if_other(self, unit, service):
+        if process.is_stale(service, unit.pid):
+            unit.restart("its settings changed")
+        elif process.is_astray(unit.name, unit.pid):
+            unit.restart("it is not in its namespace any more")
+
+    def _each(self, unit, step):
+        """A step for one service. Whatever a service or its program does, the look goes on for the others."""
+        try:
+            step(unit)
+        except OSError as error:  # no process or no descriptor to be had now, a process that has gone
+            self.say(ERROR, "%s: %s; it is tried again in %d s" % (unit.name, compat.strerror(error.errno), RETRY))
+            self._again = True
+        except Exception as error:
+            self.bug(error)
+            self._again = True
 
     def _withdraw_unwatched(self, names):
         """Services that stay as they are, or are to go: a redirect is in only while its program is watched."""
@@ -281,7 +352,7 @@ class Agent:
                 unit.wait(broken[name])
             if name not in wanted or name in broken:
                 continue
-            unit.ensure()
+            self._each(unit, lambda unit: unit.ensure())
 
     def _kept(self, state):
         """Services that go on as they are, because their new configuration has a mistake."""
@@ -307,18 +378,51 @@ class Agent:
         self.look_soon("%s is out" % unit.name)
         self._remove(lambda observed: redirects_of(observed.of(unit.name)))
 
-    def end_connections(self, name, before=None):
-        """Resets the clients of a service whose redirect is out. Those that it has not accepted yet are its own to
-        accept, while they become fewer; `before` is how many there were."""
-        self.loop.cancel(self._endings.pop(name, None))
+    # Checks
+
+    def check(self, unit, turn, done):
+        """Begins a health.Check of a program."""
+        indexes = {self._places.pairs[index]: index for index in self._places.pairs}
+        return health.Check(self.loop, self._tools, unit.part, indexes.get(unit.name, 0), turn, done)
+
+    def connections(self, name):
+        """How many TCP connections clients have to a service's program."""
+        try:
+            return self._tools.connections(name)
+        except OSError:
+            return 0  # its namespace is gone
+
+    def _opened(self):
+        """What the checks know of the services' sockets (answers.Open)."""
+        found = {name: self.units[name].opened for name in self.units}
+        return {name: found[name] for name in found if found[name] is not None}
+
+    def end_connections(self, name):
+        """Resets the clients of a service whose redirect is out (sockets.Ending), of a few services at a time."""
+        if name not in self._ending and name not in self._to_end:
+            self._to_end.append(name)
+        self._end_next()
+
+    def _end_next(self):
+        while self._to_end and len(self._ending) < ENDINGS:
+            self._end_one(self._to_end.pop(0))
+
+    def _end_one(self, name):
         if name not in self.units or self.units[name].redirected:
             return
-        pids = process.pids(name, self.processes())
-        waiting = sockets.reset(pids)
-        if before is not None and waiting >= before:
-            sockets.refuse(pids)  # it accepts nobody
-        elif waiting:
-            self._endings[name] = self.loop.after(PATIENCE, lambda: self.end_connections(name, waiting))
+        try:
+            if not self._tools.has_clients(name):
+                return
+            pids = process.programs(name, self.processes())
+            if pids:
+                ending = sockets.Ending(self.loop, pids, lambda: process.enter_network(name), lambda: self._ended(name))
+                self._ending[name] = ending
+        except OSError as error:
+            self.say(WARNING, "%s: its clients can't be reset: %s" % (name, compat.strerror(error.errno)))
+
+    def _ended(self, name):
+        del self._ending[name]
+        self._end_next()
 
     def _withdraw_orphans(self):
         """Takes out what leads nowhere any more, because somebody deleted the pair."""

@@ -9,7 +9,7 @@ is an error too.
 from collections import namedtuple
 
 from . import bpf
-from .diff import diff, diff_shared, kind, redirects_of, removal, same_frame
+from .diff import diff, diff_shared, kind, redirects_of, removal
 from .errors import BUG, Problem, ViscumError
 from .kernel import script
 from .objects import CLS, REDIRECTS, TCX, BpfLink, HashTable, Qdisc
@@ -20,12 +20,10 @@ Result = namedtuple("Result", ("done", "problems"))
 
 
 class Applier:
-    """`border` is the back end; `programs` starts and stops what runs in the namespaces (program.Programs), None for
-    kernel objects only."""
+    """`border` is the back end. Programs are somebody else's business: they run while their namespace is there."""
 
-    def __init__(self, border, programs=None, package="viscum"):
+    def __init__(self, border, package="viscum"):
         self._border = border
-        self._programs = programs
         self._package = package
         self._problems = []
         self._done = []
@@ -55,10 +53,8 @@ class Applier:
         self._problems.append(Problem(kind_of_error, name, where, text))
 
     def _take_down(self, names, observed):
-        """Clients go to the cloud first, then the programs end, then the rest goes."""
+        """Clients go to the cloud first, then the rest goes."""
         names = self._remove(names, observed, redirects_of)
-        if self._programs:
-            names = [name for name in names if self._guard(name, lambda name=name: self._programs.stop(name))]
         self._done.extend(self._remove(names, observed, _others))
 
     def _remove(self, names, observed, part):
@@ -75,20 +71,12 @@ class Applier:
         return [name for name in names if self._guard(name, lambda name=name: one(name))]
 
     def _bring_up(self, part, before, shared):
-        """Whether a service is as planned now; if not it is as it was before, or down when its program can't answer."""
+        """Whether a service is as planned now; if not it is as it was before."""
         name = part.service.name
         found = before.of(name)
-        programs = self._programs
-        if programs and (programs.stale(part.service) or (found and not same_frame(part.items, found))):
-            if not self._guard(name, lambda: self._withdraw(name, found)):
-                return False
-            found = _others(found)
         first, redirect = _halves(part, found, before, shared)
         if not self._guard(name, lambda: self._border.apply(first)):
             self._restore(name, before.of(name), shared)
-            return False
-        if programs and not self._guard(name, lambda: programs.start(part.service)):
-            self._restore(name, [], shared)
             return False
         if not self._guard(name, lambda: self._border.apply(redirect)):
             self._restore(name, before.of(name), shared)
@@ -98,15 +86,8 @@ class Applier:
             self._done.append(name)
         return True
 
-    def _withdraw(self, name, found):
-        self._border.apply(removal(redirects_of(found)))
-        if self._programs:
-            self._programs.stop(name)
-
     def _restore(self, name, old, shared):
         """Back to what a service had (Found objects), none for down; `shared` becomes what is there now."""
-        if not old and self._programs:
-            self._programs.stop(name)
         now = observe(self._border.dump())
         shared[:] = [found.item for found in now.shared]
         operations = diff([found.item for found in old], now.of(name))

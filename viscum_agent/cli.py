@@ -13,6 +13,7 @@ from .errors import ConfigError, ViscumError, problem_text
 EPIPE = 32  # asm-generic/errno-base.h; MicroPython's errno has no such name
 CONFDIR = "/etc/config"
 SOCKET = "/var/run/ubus/ubus.sock"
+LOCK_PATIENCE = 30  # seconds that one waits for another
 
 USAGE = """usage: viscum [-c CONFDIR] [-s UBUS_SOCKET] COMMAND
 
@@ -141,23 +142,9 @@ def _print_json(value):
     print(dumps(value))
 
 
-def _known(arguments, state):
-    """The named services must be in the configuration or in the kernel."""
-    names = [service.name for service in state.configuration.services] + state.configuration.bad
-    for name in arguments.names:
-        if name not in names and name not in state.observed.services:
-            raise ConfigError("there is no service '%s'; there are: %s" % (name, ", ".join(sorted(names)) or "none"))
-
-
 def _root():
     if _compat().geteuid() != 0:
         raise ViscumError("this needs root: it changes network namespaces and traffic control")
-
-
-def _lock():
-    from . import lock
-
-    lock.take()
 
 
 def _say(problems):
@@ -215,40 +202,60 @@ def _remotely(arguments):
     return {"monitor": remote.monitor, "top": remote.top}.get(arguments.command, remote.command)(arguments)
 
 
-def _no_agent(arguments, instead):
-    """An agent would undo what `up` and `down` do behind its back."""
-    if _agent_states(arguments) is not None:
+def _do(arguments, up):
+    """`up` or `down`. An agent would undo what they do behind its back."""
+    from . import lock
+
+    _root()
+    word = "up" if up else "down"
+    try:
+        if arguments.programs:
+            return _with_programs(arguments, word)
+        return _objects_only(arguments, word)
+    except lock.Busy as busy:
+        if busy.who != lock.AGENT:
+            raise
+        instead = "`viscum reload` or `viscum start`" if up else "`viscum stop`"
         raise ViscumError("an agent runs, and it sees to that: use %s" % instead)
 
 
+def _with_programs(arguments, word):
+    from .once import Once
+
+    once = Once(arguments.confdir, arguments.names, word == "up")
+    return _finish(*once.run(arguments.socket), word)
+
+
+def _objects_only(arguments, word):
+    from . import lock
+
+    held = lock.Lock(word)
+    held.take(LOCK_PATIENCE)
+    try:
+        with State(arguments.confdir, arguments.socket) as state:
+            state.look()
+            state.require(arguments.names)
+            result = state.up(arguments.names) if word == "up" else state.down(arguments.names)
+            problems = state.problems() if word == "up" else []
+    finally:
+        held.release()
+    problems = [each for each in problems if not arguments.names or each.service in arguments.names]
+    return _finish(result.done, problems + result.problems, word)
+
+
 def up(arguments):
-    _root()
-    _no_agent(arguments, "`viscum reload` or `viscum start`")
-    _lock()
-    with State(arguments.confdir, arguments.socket) as state:
-        state.look()
-        _known(arguments, state)
-        result = state.up(arguments.names, arguments.programs)
-        wanted = [p for p in state.problems() if not arguments.names or p.service in arguments.names]
-    return _finish(result, wanted, "up")
+    return _do(arguments, True)
 
 
 def down(arguments):
-    _root()
-    _no_agent(arguments, "`viscum stop`")
-    _lock()
-    with State(arguments.confdir, arguments.socket) as state:
-        state.look()
-        _known(arguments, state)
-        result = state.down(arguments.names, arguments.programs)
-    return _finish(result, [], "down")
+    return _do(arguments, False)
 
 
-def _finish(result, problems, word):
-    _say(problems + result.problems)
-    for name in result.done:
+def _finish(done, problems, word):
+    _say(problems)
+    for name in done:
         print("%s: %s" % (name, word))
-    return 1 if problems or result.problems else 0
+    return 1 if problems else 0
 
 
 def show_status(arguments):
@@ -256,7 +263,7 @@ def show_status(arguments):
 
     with State(arguments.confdir, arguments.socket) as state:
         state.look()
-        _known(arguments, state)
+        state.require(arguments.names)
         agent = _agent_states(arguments)
         rows = [row for row in status.rows(state, agent) if not arguments.names or row["name"] in arguments.names]
     if arguments.json:

@@ -1,137 +1,415 @@
-"""Can the program answer? One check at a time, without waiting: a connection that is begun here and ends in the loop.
+"""Can the program answer? One check at a time, without waiting: what is begun here ends in the loop.
 
-The check is a client inside the service's namespace, so neither the redirect nor the router's firewall has a part in
-it.
+A check follows from how the service answers (answers.py). It looks which sockets are open in the namespace, and then
+asks at each way into the program as a client would, coming in by eth0 (kernel/handshake.py):
 
-    tcp    a connection is made and taken: the kernel makes it for a program that hangs as well, so it counts only when
-           the program has accepted what waits
-    udp    no "port unreachable" comes back for an empty datagram, and the program has read what waits
-    exec   a command, run like the program, ends with exit code 0
-    none   it runs, so it is healthy
+    tcp     a connection is made, and taken: the kernel makes it for a program that hangs as well, so it counts only
+            when the program has accepted what waits
+    udp     an empty datagram is answered or read, and no "port unreachable" comes back
+    listen  the port is open, and whoever waits there does not wait longer than a check may take
+    exec    a command, run like the program, ends with exit code 0
+    none    it runs, so it is healthy
 """
 
-from . import compat, process, sockets
-from .address import format_address
+from collections import namedtuple
+
+from . import answers, compat, output, process
+from .address import format_address, parse_mac
 from .errors import ViscumError
-from .kernel.netns import Visit
+from .kernel import handshake, listening
 from .loop import POLLIN, POLLOUT
 from .objects import ns_name
 
-STREAM, DATAGRAM = 1, 2  # SOCK_STREAM, SOCK_DGRAM; mips swaps them: compat knows
 POLL = 0.02  # seconds between two looks at what waits
 UDP_PATIENCE = 0.2  # seconds for an ICMP error to cross the namespace's loopback
+LINGER = 0.05  # seconds in which the program's kernel says its last words to a check
+MOST_ASKED = 16  # ways that one check asks at; the others have their turn in the next one
+NOTHING_LISTENS = "the program does not listen"
+
+# What a check has found: `reason` is "" for a program that answers at least at one way; `listeners` is facts.Listener
+# records, None where nobody looked; `mute` maps keys of ways that were asked (answers.way_key) to why they do not
+# answer, "" for those that do; `closed` is whether nothing is open at all: clients are refused then, which is no matter
+# of patience.
+Outcome = namedtuple("Outcome", ("reason", "listeners", "mute", "closed"))
 
 
-def kind_of(service):
-    """The kind of check: as configured, else by what the service takes over."""
+def kind_of(service, found):
+    """The kind of check: as configured, else by what the service takes over (answers.Answer)."""
     if service.health.kind != "auto":
         return service.health.kind
-    found = process.listening_ports(service)
-    return found[0][0] if found else "none"
+    return "ask" if any(answer.high for answer in found) else "none"
 
 
-def target_of(service):
-    """(address, port) that a check talks to: the taken-over address if it is local in the namespace, else loopback."""
-    found = process.listening_ports(service)
-    port = service.health.port or (found[0][1] if found else 0)
-    for match in service.matches:
-        if match.dst and match.dst.length == 8 * len(match.dst.packed) and not match.to_port:
-            return format_address(match.dst.packed), port
-    return ("127.0.0.1" if service.matches[0].family == 4 else "::1"), port
+class Tools:
+    """What checks share: how to get into namespaces and how packets get to the program. `visit` is a netns.Visit."""
+
+    def __init__(self, visit):
+        self.visit = visit
+        self.door = handshake.Door()
+
+    def close(self):
+        self.door.close()
+        self.visit.close()
+
+    def listeners(self, name):
+        return self._inside(name, listening.listeners)
+
+    def waiting(self, name, way):
+        return self._inside(name, lambda: listening.waiting(way.proto, way.version, way.bound, way.port))
+
+    def connections(self, name):
+        return self._inside(name, listening.connections)
+
+    def has_clients(self, name):
+        return any(self._inside(name, listening.clients))
+
+    def output(self, name):
+        return self._inside(name, output.open_for_reader)
+
+    def _inside(self, name, step):
+        self.visit.enter(ns_name(name))
+        try:
+            return step()
+        finally:
+            self.visit.home()
+            self.visit.forget(ns_name(name))  # somebody may have taken the name away since
 
 
 class Check:
-    """One check of one service: calls `done(reason)` once, with "" for healthy. `cancel` before that to forget it."""
+    """One check of one service: calls `done(Outcome)` once. `cancel` before that to forget it.
 
-    def __init__(self, loop, service, pid, done):
-        self._loop = loop
-        self._program = pid
-        self._give_up = compat.monotonic() + service.health.timeout
-        self._service = service
-        self._done = done
-        self._socket = None
+    `part` is the service's plan.ServicePlan, `index` that of the router's end of its pair, `turn` counts the checks.
+    """
+
+    def __init__(self, loop, tools, part, index, turn, done):
+        self._loop, self._tools, self._done = loop, tools, done
+        self._part, self._index, self._turn = part, index, turn
+        self._service = part.service
+        self._name = part.service.name
+        self._health = part.service.health
+        self._give_up = compat.monotonic() + self._health.timeout
+        self._questions = []
+        self._listeners = None
+        self._mute = {}
+        self._asked = []  # what those said that were asked
+        self._closed = False
         self._pid = 0
         self._pidfd = -1
         self._timer = None
-        getattr(self, "_" + kind_of(service))()
+        try:
+            getattr(self, "_" + kind_of(self._service, part.answers))()
+        except OSError as error:
+            self._end_soon(compat.strerror(error.errno))
 
     def cancel(self):
         self._loop.cancel(self._timer)
-        if self._socket:
-            self._loop.remove(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
+        for question in self._questions:
+            question.cancel()
+        self._questions = []
         if self._pidfd >= 0:
             self._loop.remove(self._pidfd)
             compat.fd_close(self._pidfd)
             self._pidfd = -1
         if self._pid:
-            process.send([-self._pid, self._pid], compat.SIGKILL)  # its session, or only it while it has none yet
-            compat.waitpid(self._pid, 0)
+            process.end_check(self._name, self._pid)
             self._pid = 0
 
     def _finish(self, reason):
         self.cancel()
-        self._done(reason)
+        self._done(Outcome(reason=reason, listeners=self._listeners, mute=self._mute, closed=self._closed))
+
+    def _end_soon(self, reason):
+        """Ends in the next turn of the loop: who began the check is not ready for the answer yet."""
+        self._timer = self._loop.after(0, lambda: self._finish(reason))
+
+    # By kind
 
     def _none(self):
-        self._timer = self._loop.after(0, lambda: self._finish(""))
+        self._end_soon("")
+
+    def _ask(self):
+        self._by_sockets(("tcp", "udp"))
 
     def _tcp(self):
-        self._connect("tcp", STREAM, POLLOUT, self._service.health.timeout)
+        self._by_sockets(("tcp",))
 
     def _udp(self):
-        self._connect("udp", DATAGRAM, POLLIN, UDP_PATIENCE)
+        self._by_sockets(("udp",))
 
-    def _connect(self, protocol, kind, events, patience):
-        address, port = target_of(self._service)
-        where = "%s port %d" % (protocol, port)
-        try:
-            with Visit() as visit:
-                visit.enter(ns_name(self._service.name))
-                self._socket = compat.connecting(kind, address, port)
-            if kind == DATAGRAM:
-                self._socket.send(b"")
-        except OSError as error:
-            reason = "%s: %s" % (where, compat.strerror(error.errno))
-            self._timer = self._loop.after(0, lambda: self._finish(reason))
+    def _listen(self):
+        self._by_sockets(())
+
+    def _by_sockets(self, asked):
+        """Asks at the ways of these protocols; the others only have to be open, with nobody left waiting."""
+        self._listeners = self._tools.listeners(self._name)
+        if self._health.port:
+            self._ask_port(asked or ("tcp",))
             return
-        self._loop.add(self._socket.fileno(), lambda _: self._connected(where, protocol, port), events)
-        silent = (lambda: self._finish("%s does not answer" % where)) if kind == STREAM else None
-        self._timer = self._loop.after(patience, silent or (lambda: self._taken(where, protocol, port)))
-
-    def _connected(self, where, protocol, port):
-        try:
-            compat.connected(self._socket)
-        except OSError as error:
-            self._finish("%s: %s" % (where, compat.strerror(error.errno)))
+        ways = answers.ways(self._part.answers, self._listeners)
+        if not ways and all(answer.high for answer in self._part.answers):
+            self._closed = True
+            self._end_soon(NOTHING_LISTENS + where(self._part.answers))
             return
-        self._loop.remove(self._socket.fileno())
-        self._loop.cancel(self._timer)
-        self._taken(where, protocol, port)
+        for way in self._chosen(ways):
+            kind = (Handshake if way.proto == "tcp" else Datagram) if way.proto in asked else Look
+            self._begin(kind(self, way))
+        if not self._questions:
+            self._end_soon("")
 
-    def _taken(self, where, protocol, port):
-        """Healthy when nothing waits for the program any more; looks again until the time is over."""
-        if not sockets.waiting(self._program).get((protocol, port)):
-            self._finish("")
-        elif compat.monotonic() >= self._give_up:
-            self._finish("%s: the program takes nothing in" % where)
-        else:
-            self._timer = self._loop.after(POLL, lambda: self._taken(where, protocol, port))
+    def _chosen(self, ways):
+        """Those that are asked this time: all, or the next ones round."""
+        if len(ways) <= MOST_ASKED:
+            return ways
+        first = self._turn * MOST_ASKED % len(ways)
+        return (ways[first:] + ways[:first])[:MOST_ASKED]
+
+    def _ask_port(self, asked):
+        """`health_port` is no way of the clients': it is asked inside the namespace, wherever it is open."""
+        port = self._health.port
+        open_ones = [one for one in self._listeners if one.port == port and one.proto in asked]
+        if not open_ones:
+            self._end_soon("%s on port %d (health_port)" % (NOTHING_LISTENS, port))
+            return
+        one = open_ones[0]
+        local = one.address or (bytes([127, 0, 0, 1]) if one.version == 4 else bytes(15) + b"\x01")
+        way = answers.Way(
+            proto=one.proto,
+            family=one.version,
+            port=port,
+            bound=one.address,
+            version=one.version,
+            client=local,
+            client_port=port,
+        )
+        self._begin(Inside(self, way))
+
+    def _begin(self, question):
+        self._questions.append(question)
+        question.begin()
+
+    # What questions ask for
+
+    @property
+    def loop(self):
+        return self._loop
+
+    @property
+    def late(self):
+        """Whether the time of the check is over."""
+        return compat.monotonic() >= self._give_up
+
+    @property
+    def patience(self):
+        return max(0, self._give_up - compat.monotonic())
+
+    def enter(self, step):
+        """Does something in the service's namespace."""
+        visit = self._tools.visit
+        visit.enter(ns_name(self._name))
+        try:
+            return step()
+        finally:
+            visit.home()
+            visit.forget(ns_name(self._name))
+
+    def open(self, way):
+        return handshake.open_in(self._tools.visit, self._name, way.proto, way, self._part.gate.own[way.family])
+
+    def send(self, way, packet):
+        self._tools.door.send(self._index, parse_mac(self._part.gate.mac), way.family, packet)
+
+    def waiting(self, way):
+        """What waits at the socket of a way, -1 where it is not open any more."""
+        return self._tools.waiting(self._name, way)
+
+    def answered(self, question, reason):
+        """A question is answered; the check ends with the last one."""
+        self._mute[answers.way_key(question.way)] = reason
+        if question.asks:
+            self._asked.append(reason)
+        self._questions.remove(question)
+        if not self._questions:
+            self._finish(self._verdict())
+
+    def _verdict(self):
+        """Who was asked and answered tells more than one whom nobody has asked anything."""
+        if self._asked:
+            return "" if "" in self._asked else self._asked[0]
+        return "".join([self._mute[key] for key in sorted(self._mute) if self._mute[key]][:1])
+
+    # A command
 
     def _exec(self):
         try:
-            self._pid = process.spawn(self._service, self._service.health.command)
+            self._pid = process.spawn(self._service, self._health.command)
             self._pidfd = compat.pidfd_open(self._pid)
-        except (ViscumError, OSError) as error:
-            reason = str(error)
-            self._timer = self._loop.after(0, lambda: self._finish(reason))
+        except ViscumError as error:
+            self._end_soon(str(error))
             return
         self._loop.add(self._pidfd, lambda _: self._ended())
-        patience = self._service.health.timeout
+        patience = self._health.timeout
         self._timer = self._loop.after(patience, lambda: self._finish("the check does not end within %d s" % patience))
 
     def _ended(self):
         _, status = compat.waitpid(self._pid, 0)
         self._pid = 0
+        if status == 0:
+            try:
+                self._listeners = self._tools.listeners(self._name)
+            except OSError as error:
+                self._finish(compat.strerror(error.errno))
+                return
         self._finish("" if status == 0 else "the check ended with " + process.ending(status))
+
+
+def where(found):
+    """` on tcp port 5201 ...`, for the first of these Answers that is for single ports."""
+    single = [answer for answer in found if answer.high and answer.low == answer.high]
+    return " on %s port %d" % (single[0].match.proto, single[0].low) if single else ""
+
+
+class Question:
+    """One way of one check. It is over when the program has taken in what waits for it, and begins with what waits
+    already."""
+
+    asks = True
+
+    def __init__(self, check, way):
+        self.way = way
+        self._check = check
+        self._timer = None
+        self._before = None  # what waited when we looked last
+
+    def begin(self):
+        self._look()
+
+    def cancel(self):
+        self._check.loop.cancel(self._timer)
+
+    def _over(self, reason):
+        self.cancel()
+        self._check.answered(self, "%s port %d: %s" % (self.way.proto, self.way.port, reason) if reason else "")
+
+    def _look(self):
+        """Good when nothing waits for the program any more, or less than before: so it takes in what comes."""
+        try:
+            waiting = self._check.waiting(self.way)
+        except OSError as error:
+            self._over(compat.strerror(error.errno))
+            return
+        if waiting < 0:
+            self._over("it is not open any more")
+        elif waiting == 0 or (self._before is not None and waiting < self._before):
+            self._over("")
+        elif self._check.late:
+            self._over("the program takes nothing in")
+        else:
+            self._before = waiting
+            self._timer = self._check.loop.after(POLL, self._look)
+
+
+class Look(Question):
+    """Nobody is asked: whoever waits there must not wait long."""
+
+    asks = False
+
+
+class Handshake(Question):
+    """A TCP connection as a client makes it."""
+
+    def begin(self):
+        self._client = None
+        try:
+            self._client = self._check.open(self.way)
+            self._check.loop.add(self._client.fd, lambda _: self._came())
+            self._client.begin(self._send)
+        except OSError as error:
+            self._fail(error)
+            return
+        self._timer = self._check.loop.after(self._check.patience, lambda: self._over("it does not answer"))
+
+    def _send(self, packet):
+        self._check.send(self.way, packet)
+
+    def _fail(self, error):
+        """Not at once: the check is just being put together."""
+        self._hang_up(False)
+        reason = compat.strerror(error.errno)
+        self._timer = self._check.loop.after(0, lambda: self._over(reason))
+
+    def _came(self):
+        try:
+            there = self._client.read(self._send)
+        except OSError as error:
+            self._over(compat.strerror(error.errno))
+            return
+        if there:
+            self._check.loop.remove(self._client.fd)
+            self._check.loop.cancel(self._timer)
+            self._look()
+
+    def _over(self, reason):
+        self._hang_up(not reason)
+        super()._over(reason)
+
+    def cancel(self):
+        super().cancel()
+        self._hang_up(False)
+
+    def _hang_up(self, politely):
+        client, self._client = self._client, None
+        if client is None:
+            return
+        self._check.loop.remove(client.fd)
+        try:
+            client.end(self._send, politely)
+        except OSError:
+            pass  # the pair is gone: nobody to say it to
+        self._check.loop.after(LINGER, client.close)
+
+
+class Datagram(Handshake):
+    """An empty datagram: answered, or read with nothing coming back."""
+
+    def begin(self):
+        super().begin()
+        if self._client is not None:
+            self._check.loop.cancel(self._timer)
+            self._timer = self._check.loop.after(UDP_PATIENCE, self._look)
+
+
+class Inside(Question):
+    """A connection or a datagram within the namespace, by the kernel's own means."""
+
+    def begin(self):
+        self._socket = None
+        kind, events = (1, POLLOUT) if self.way.proto == "tcp" else (2, POLLIN)
+        try:
+            place = format_address(self.way.client)
+            self._socket = self._check.enter(lambda: compat.connecting(kind, place, self.way.port))
+            if kind == 2:
+                self._socket.send(b"")
+        except OSError as error:
+            reason = compat.strerror(error.errno)
+            self._timer = self._check.loop.after(0, lambda: self._over(reason))
+            return
+        self._check.loop.add(self._socket.fileno(), lambda _: self._came(), events)
+        silent = (lambda: self._over("it does not answer")) if kind == 1 else self._look
+        self._timer = self._check.loop.after(self._check.patience if kind == 1 else UDP_PATIENCE, silent)
+
+    def _came(self):
+        try:
+            compat.connected(self._socket)
+        except OSError as error:
+            self._over(compat.strerror(error.errno))
+            return
+        self._check.loop.remove(self._socket.fileno())
+        self._check.loop.cancel(self._timer)
+        self._look()
+
+    def cancel(self):
+        super().cancel()
+        if self._socket:
+            self._check.loop.remove(self._socket.fileno())
+            self._socket.close()
+            self._socket = None

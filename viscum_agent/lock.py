@@ -1,13 +1,85 @@
-"""One change of the router at a time: `viscum up` and `down`, and an agent that starts, wait for each other."""
+"""Who changes services: one agent, `viscum up` or `viscum down` at a time for each network namespace of a router.
+
+An agent holds the lock as long as it runs. The file is there while somebody has it, or was killed; what counts is
+flock(2), which ends with the process. Its first line says who: a word and a process.
+"""
+
+import os
 
 from . import compat
+from .errors import ForeignError
+from .kernel.netns import SELF
 
-PATH = "/var/run/viscum.lock"
 O_RDWR = 2
+POLL = 0.1  # seconds between two tries
+AGENT = "agent"
 
 
-def take():
-    """Waits for the lock; a descriptor that holds it until it is closed, at the latest with the process."""
-    fd = compat.fd_open(PATH, O_RDWR | compat.O_CREATE, 0o600)
-    compat.flock(fd)
-    return fd
+class Busy(ForeignError):
+    """Somebody else has the lock: `who` is the word that it was taken with."""
+
+    def __init__(self, who, pid):
+        super().__init__("%s (process %s) is at work here" % (_NAMES.get(who, "viscum " + who), pid))
+        self.who = who
+
+
+_NAMES = {AGENT: "another agent", "": "another Viscum"}
+
+
+def path():
+    return "/var/run/viscum.%d.lock" % os.stat(SELF)[1]
+
+
+class Lock:
+    """`take` gets it, `release` gives it back."""
+
+    def __init__(self, who):
+        self._who = who
+        self._path = path()
+        self._fd = -1
+
+    def take(self, seconds):
+        """Waits so long for those that will soon be ready; an agent is not. Raises Busy."""
+        give_up = compat.monotonic() + seconds
+        while not self._try():
+            who, pid = self._holder()
+            if compat.monotonic() >= give_up or (who == AGENT and _is_there(pid)):
+                raise Busy(who, pid)
+            compat.sleep(POLL)
+
+    def release(self):
+        if self._fd >= 0:
+            os.remove(self._path)
+            compat.fd_close(self._fd)
+            self._fd = -1
+
+    def _try(self):
+        fd = compat.fd_open(self._path, O_RDWR | compat.O_CREATE, 0o600)
+        if compat.try_flock(fd) and self._is_the_file(fd):
+            self._fd = fd
+            compat.write_file(self._path, ("%s %d\n" % (self._who, compat.getpid())).encode())
+            return True
+        compat.fd_close(fd)
+        return False
+
+    def _is_the_file(self, fd):
+        """Whether nobody has removed it since it was opened."""
+        try:
+            return os.stat(self._path)[1] == os.stat("/proc/self/fd/%d" % fd)[1]
+        except OSError:
+            return False
+
+    def _holder(self):
+        try:
+            words = compat.read_file(self._path, 100).split()
+        except OSError:
+            words = []
+        return (words[0].decode(), words[1].decode()) if len(words) > 1 else ("", "?")
+
+
+def _is_there(pid):
+    try:
+        os.stat("/proc/" + pid)
+    except OSError:
+        return False
+    return True

@@ -31,14 +31,23 @@ class Log:
         self._kept.append({"time": int(time.time()), "severity": severity, "text": text[:LONGEST]})
         if len(self._kept) > KEPT:
             self._kept.pop(0)
-        message = ("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text)).encode()
+        self._send("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text), "viscumd: %s\n" % text)
+
+    def program(self, name, text):
+        """A line that a service's program has printed (output.py)."""
+        self._send("<%d>viscum-%s: %s" % (_DAEMON | INFO, name, text), "viscum-%s: %s\n" % (name, text))
+
+    def _send(self, message, line):
         if self._fd < 0:
             self._connect()
         if self._fd < 0 or not self._piped:
-            self._write("viscumd: %s\n" % text)
-        if self._fd >= 0 and not compat.try_write(self._fd, message):
-            compat.fd_close(self._fd)  # the log was restarted: the next message finds the new one
+            self._write(line)
+        if self._fd >= 0 and not compat.try_write(self._fd, message.encode()):
+            compat.fd_close(self._fd)  # the log was restarted: the new one may be there already
             self._fd = -1
+            self._connect()
+            if self._fd >= 0:
+                compat.try_write(self._fd, message.encode())
 
     def _write(self, line):
         try:

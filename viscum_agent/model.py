@@ -38,6 +38,7 @@ Service = namedtuple(
         "mtu",
         "health",
         "respawn",
+        "dynamic_ports",
     ),
 )
 
@@ -169,6 +170,7 @@ def _service(part, extra):
         values["mtu"] or 0,
         _health(part, bad),
         Respawn(values["respawn_threshold"], values["respawn_timeout"], values["respawn_retry"]),
+        values["dynamic_ports"],
     )
     return service, problems
 

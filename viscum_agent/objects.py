@@ -151,13 +151,15 @@ def mac_of(service, end):
 
 # What every service's namespace gets. A new namespace inherits the router's IPv4 settings (forwarding, arp_ignore=1 on
 # OpenWrt): inside, nothing is forwarded, every address answers, addresses are usable at once, and an unprivileged
-# program may listen on any port (ip_unprivileged_port_start, kernel 4.11). ip-sysctl.rst in the kernel's documentation.
+# program may listen on any port (ip_unprivileged_port_start, kernel 4.11). accept_local is for the agent's checks: they
+# come in by eth0 with the namespace's own address (kernel/handshake.py). ip-sysctl.rst in the kernel's documentation.
 NS_SYSCTLS = (
     ("net/ipv4/ip_forward", "0"),
     ("net/ipv4/conf/all/rp_filter", "0"),
     ("net/ipv4/conf/default/rp_filter", "0"),
     ("net/ipv4/conf/all/arp_ignore", "0"),
     ("net/ipv4/conf/default/arp_ignore", "0"),
+    ("net/ipv4/conf/all/accept_local", "1"),
     ("net/ipv4/ip_unprivileged_port_start", "0"),
     ("net/ipv6/conf/all/accept_ra", "0"),
     ("net/ipv6/conf/default/accept_ra", "0"),

@@ -8,6 +8,7 @@ the namespace or device that it is in. Everything else is somebody else's and on
 from collections import namedtuple
 
 from . import address
+from .answers import Open
 from .bpf.layout import to_match
 from .facts import Device, Facts
 from .kernel.dump import ARPHRD_ETHER, NOTHING, Counters
@@ -259,12 +260,14 @@ def _programs(observed, dump, names, owners):
 # Facts
 
 
-def facts(dump, features, interfaces):
-    """Facts from the same dump; `interfaces` maps logical interface names to lists of devices."""
+def facts(dump, features, interfaces, opened=None):
+    """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `opened` services to
+    what is known of their sockets better than from the dump, None for nothing."""
     owners = _owners(dump)
     home = [link for link in dump.links if link.ns == ""]
     by_index = {link.index: link for link in home}
-    devices = [_device(link, by_index) for link in home if ("dev", link.name) not in owners]
+    routed = {(entry.oif, entry.family) for entry in dump.routes if _leads_to_clients(entry)}
+    devices = [_device(link, by_index, routed) for link in home if ("dev", link.name) not in owners]
     taken = [link.name for link in home if link.name.startswith(DEV_PREFIX) and ("dev", link.name) not in owners]
     taken += [ns for ns in dump.namespaces if ("ns", ns) not in owners]
     networks = []
@@ -300,7 +303,20 @@ def facts(dump, features, interfaces):
         forwarding is not None,
         forwarding == "1",
         features,
+        _opened(dump, owners, opened or {}),
     )
+
+
+def _opened(dump, owners, known):
+    """What is open in the services' namespaces. Where nothing is open no program runs yet, or it is about to."""
+    found = {
+        owners[("ns", ns)]: Open(listeners=dump.listeners[ns], awake=None, mute={})
+        for ns in dump.listeners
+        if ("ns", ns) in owners
+    }
+    found = {name: found[name] for name in found if found[name].listeners}
+    found.update(known)
+    return {name: found[name] for name in found if found[name] is not None}
 
 
 def _counts(dst):
@@ -313,8 +329,22 @@ def _counts(dst):
     return int(dst.split("/")[1]) > DEFAULT_PIECE
 
 
-def _device(link, by_index):
+def _leads_to_clients(entry):
+    """Whether it is a route of the router's by which a reply may go: link-local ones are on every device."""
+    return entry.ns == "" and entry.type == RTN_UNICAST and not entry.dst.startswith(("fe80:", "ff00:"))
+
+
+def _device(link, by_index, routed):
     master = by_index.get(link.master)
     bridged = master is not None and master.kind == "bridge"
-    wears = master.mac if bridged else link.mac
-    return Device(link.name, link.up, link.mtu, link.mac, link.type == ARPHRD_ETHER, wears, bridged)
+    there = master if bridged else link
+    return Device(
+        name=link.name,
+        up=link.up,
+        mtu=link.mtu,
+        mac=link.mac,
+        ethernet=link.type == ARPHRD_ETHER,
+        wears=there.mac,
+        bridged=bridged,
+        families=tuple([family for family in (4, 6) if not there.up or (there.index, family) in routed]),
+    )

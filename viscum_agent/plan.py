@@ -5,7 +5,7 @@ A service that cannot be planned on this router is named with the reason and lef
 
 from collections import namedtuple
 
-from . import address, bpf, datapath
+from . import address, answers, bpf, datapath
 from .datapath import bpf as bpf_datapath
 from .datapath import flower, u32
 from .errors import CONFIG, FOREIGN, UNSUPPORTED, Problem
@@ -22,7 +22,6 @@ from .objects import (
     HashTable,
     Namespace,
     Nat,
-    NatRule,
     PktType,
     Qdisc,
     Route,
@@ -37,8 +36,17 @@ from .objects import (
 )
 from .schema import is_device, printable, shown
 
-# One service's part: its own objects, those it shares with others, and what was decided on the way.
-ServicePlan = namedtuple("ServicePlan", ("service", "items", "shared", "datapath", "devices", "warnings"))
+# One service's part: its own objects, those it shares with others, and what was decided on the way. `answers` are the
+# answers.Answer of all that it could take; `takes` the matches, or parts of them, that it takes, and `stays` pairs of
+# what stays with the cloud, in words: traffic, reason. `gate` is how a check comes in (Gate).
+ServicePlan = namedtuple(
+    "ServicePlan",
+    ("service", "items", "shared", "datapath", "devices", "warnings", "answers", "takes", "stays", "gate"),
+)
+
+# How a client's packets reach the namespace, for a check that goes the same way: by `dev`, the router's end of the
+# pair, in frames for `mac`; `own` maps a family to the namespace's own address (bytes).
+Gate = namedtuple("Gate", ("dev", "mac", "own"))
 
 # `services` are ServicePlans in file order; `skipped` are names of services with a problem.
 Plan = namedtuple("Plan", ("services", "skipped", "problems"))
@@ -85,10 +93,10 @@ def _service(service, settings, facts, subnets, package):
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
             raise _skip(service, package, "", text % (what, name), FOREIGN)
     devices, warnings = _devices(service, facts, package)
-    families = _families(service, facts, package)
+    families, lost = _families(service, devices, facts, package)
     matches = [match for match in service.matches if match.family in families]
     which = _datapath(service, settings, facts, package)
-    warnings += _forwarding(service, families, facts, package)
+    warnings += _family_warnings(service, families, lost, devices, package)
     mtu = _mtu(service, families, devices, package)
     frames = _frames(service, devices, which, facts, package)
     ends = {family: subnets.of(service, family, package) for family in families}
@@ -96,19 +104,49 @@ def _service(service, settings, facts, subnets, package):
     items += _host_sysctls(service, matches, facts)
     for family in families:
         items += _answers(service, family, [match for match in matches if match.family == family], ends[family])
-    if nat_rules(service, matches):
+    rules = answers.nat_rules(matches)
+    if rules:
         if not facts.features.nat:
             text = "needs nft redirect inside the namespace, which this kernel lacks: install kmod-nft-nat"
             raise _skip(service, package, "", text, UNSUPPORTED)
-        items.append(Nat(ns_name(service.name), nat_rules(service, matches)))
+        items.append(Nat(ns_name(service.name), rules))
     hook = "" if which != "bpf" else TCX if facts.features.tcx else CLS
     if hook and service.reply == "auto":
         items += _at_hook(device_name(service.name), hook, "reply")
+    gate = Gate(
+        dev=device_name(service.name),
+        mac=frames.inner_mac,
+        own={family: address.parse_address(ends[family][1]) for family in families},
+    )
+    found = answers.answers(matches, gate.own)
+    parts, stays = _what_it_takes(service, found, facts)
+    stays += [(match_text(match), lost[match.family]) for match in service.matches if match.family in lost]
     shared = []
     for device in devices:
         shared += _at_hook(device.name, hook, "fwd") if hook else [Qdisc(device.name)]
-        items += _filters(service, device, matches, which, frames, shared)
-    return ServicePlan(service, items, shared, which, [device.name for device in devices], warnings)
+        here = [(match, part) for match, part in parts if match.family in device.families]
+        items += _filters(service, device, here, which, frames, shared)
+    return ServicePlan(
+        service=service,
+        items=items,
+        shared=shared,
+        datapath=which,
+        devices=[device.name for device in devices],
+        warnings=warnings,
+        answers=found,
+        takes=[part for _, part in parts],
+        stays=stays,
+        gate=gate,
+    )
+
+
+def _what_it_takes(service, found, facts):
+    """([(match, part)], [(traffic, reason)]): what is taken, and what stays with the cloud."""
+    there = facts.opened.get(service.name)
+    kind = service.health.kind
+    whole = kind == "none" or (kind == "exec" and service.dynamic_ports)
+    parts = answers.taken(found, there, whole, service.dynamic_ports)
+    return parts, [(match_text(match), reason) for match, reason in answers.stays(found, there, parts)]
 
 
 # Where packets come from
@@ -184,20 +222,44 @@ def _mtu(service, families, devices, package):
     return mtu
 
 
-def _families(service, facts, package):
-    families = sorted({match.family for match in service.matches})
-    if 6 in families and not facts.ipv6:
-        families.remove(6)
-        if not families:
-            raise _skip(service, package, "family", "needs IPv6, which this kernel lacks", UNSUPPORTED)
-    return families
+def _families(service, devices, facts, package):
+    """(families that can be served, {family that can't be served: why}). Raises Skip when none can."""
+    wanted = sorted({match.family for match in service.matches})
+    lost = {family: _why_lost(family, devices, facts) for family in wanted}
+    lost = {family: lost[family] for family in lost if lost[family]}
+    if len(lost) == len(wanted):
+        raise _skip(service, package, "", lost[wanted[0]], CONFIG if facts.ipv6 else UNSUPPORTED)
+    return [family for family in wanted if family not in lost], lost
 
 
-def _forwarding(service, families, facts, package):
-    if 6 in families and not facts.ipv6_forwarding:
-        text = "replies over IPv6 are lost while the router does not forward it: set net.ipv6.conf.all.forwarding to 1"
-        return [Problem(CONFIG, "", "%s.%s" % (package, service.name), text)]
-    return []
+def _why_lost(family, devices, facts):
+    """Why clients of a family would get no reply, "" where they do."""
+    if family == 6 and not facts.ipv6:
+        return "IPv6 stays with the cloud: this kernel has none"
+    if family == 6 and not facts.ipv6_forwarding:
+        text = "IPv6 stays with the cloud, because the router does not forward the replies: "
+        return text + "set net.ipv6.conf.all.forwarding to 1"
+    deaf = _deaf(family, devices)
+    return _no_way_back(family, deaf) if len(deaf) == len(devices) else ""
+
+
+def _family_warnings(service, families, lost, devices, package):
+    """What of the families that somebody has named is not served. Any address means: whatever there is."""
+    named_ones = {match.family for match in service.matches if match.dst or match.src}
+    said = [lost[family] for family in sorted(lost)]
+    said += [_no_way_back(family, _deaf(family, devices)) for family in families if _deaf(family, devices)]
+    families = sorted(lost) + [family for family in families if _deaf(family, devices)]
+    where = "%s.%s" % (package, service.name)
+    return [Problem(CONFIG, "", where, text) for family, text in zip(families, said) if family in named_ones]
+
+
+def _deaf(family, devices):
+    return [device.name for device in devices if family not in device.families]
+
+
+def _no_way_back(family, names):
+    text = "IPv%d of clients at %s stays with the cloud, because replies have no way back: give the interface an IPv%d"
+    return (text + " address in their network") % (family, ", ".join(names), family)
 
 
 # How packets are taken
@@ -267,12 +329,13 @@ def _frames(service, devices, which, facts, package):
     raise _skip(service, package, "device", text, UNSUPPORTED)
 
 
-def _filters(service, device, matches, which, frames, shared):
-    """The filters of a device, each once: ranges of ports that overlap have parts in common."""
+def _filters(service, device, parts, which, frames, shared):
+    """The filters of a device, each once: ranges of ports that overlap have parts in common. A part of a match has the
+    prio of the whole, so that a narrower match of another service goes before it."""
     actions = frames.actions + (("mirred", device_name(service.name)),)
     found, seen = [], set()
-    for match in matches:
-        level = datapath.level_of(match)
+    for whole, match in parts:
+        level = datapath.level_of(whole)
         mac = device.wears if datapath.needs_mac(match) else ""
         for part in datapath.spread(match):
             for item in DATAPATHS[which].filters(device.name, part, level, mac, actions):
@@ -339,40 +402,13 @@ def _answers(service, family, matches, ends):
     length = SUBNET[family]
     items = [Address("", dev, "%s/%d" % (host, length)), Address(ns, INNER_DEV, "%s/%d" % (inner, length))]
     source = ""
-    if not _needs_nat(matches):
+    if not answers.needs_nat(matches):
         local = sorted({match.dst.packed for match in matches})
         items += [Address(ns, "lo", "%s/%d" % (address.format_address(packed), 8 * len(packed))) for packed in local]
         if any(match.proto != "tcp" for match in matches):
             source = address.format_address(local[0])
     items.append(Route(ns, family, "default", host, INNER_DEV, source))
     return items
-
-
-def _needs_nat(matches):
-    """Whether the matches (of one family) are more than one address, or one and TCP only, can stand for."""
-    addresses = {match.dst for match in matches}
-    if any(match.dst is None or match.dst.length != address.bits(match.family) or match.to_port for match in matches):
-        return True
-    return len(addresses) > 1 and any(match.proto != "tcp" for match in matches)
-
-
-def nat_rules(service, matches):
-    """The redirect rules inside the namespace, the narrower first."""
-    rules = set()
-    for family in (4, 6):
-        of_family = [match for match in matches if match.family == family]
-        if not of_family or not _needs_nat(of_family):
-            continue
-        for match in of_family:
-            daddr = address.format_prefix(match.dst) if match.dst else ("0.0.0.0/0" if family == 4 else "::/0")
-            rules.add(NatRule(daddr, match.proto, match.dport, match.to_port))
-    return tuple(sorted(rules, key=_rule_order))
-
-
-def _rule_order(rule):
-    length = int(rule.daddr.split("/")[1])
-    width = rule.dport[1] - rule.dport[0] if rule.dport else 65536
-    return (-length, width, rule.daddr, rule.proto, rule.dport or (0, 0), rule.to_port)
 
 
 # Who gets which subnet

@@ -1,15 +1,17 @@
-"""The program of a service: started in its namespace without an extra process, found again by it, and stopped.
+"""The program of a service: started in its namespace without an extra process, found again there, and stopped.
 
-The namespace is the record of what belongs to a service: every process in it is the service's, whoever started it and
-however often it forked. So nothing is written down, and a program outlives the agent that started it.
+A program outlives the agent that started it, so nothing is written down: its processes are those in the service's
+control groups (kernel/cgroup.py) and those in its namespace, whoever started them and however often they forked.
+Nothing that a process says of itself (its name, its environment) is believed where the kernel knows better, and
+whatever is read of it is read as bytes and up to a limit.
 """
 
 import os
 
-from . import compat, sockets
+from . import compat, output
 from .address import is_number
 from .errors import ConfigError, ViscumError
-from .kernel import netns
+from .kernel import cgroup, netns
 from .objects import name_hash, ns_name
 
 # What a program finds in its environment, beside its own `env`.
@@ -17,16 +19,10 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 TAG = "VISCUM_PROGRAM"
 SERVICE = "VISCUM_SERVICE"
 
-LOG_SOCKET = "/dev/log"
 CANNOT_EXECUTE = 127  # the exit code that a shell gives, too
 TERM_TIMEOUT = 5  # seconds, for a service that is in no configuration any more
-POLL = 0.02  # seconds between looks at a starting program
-
-
-class ProgramError(ViscumError):
-    """The program cannot answer: whose fault it is, the user's configuration or the program's, its output tells."""
-
-    kind = "config"
+MOST = 1 << 16  # bytes of a file of /proc or /etc
+NETNS_FILES = "/etc/netns"  # ip-netns(8): NAME/FILE there stands for /etc/FILE in the namespace NAME
 
 
 def processes():
@@ -51,16 +47,27 @@ def processes():
 
 
 def pids(name, table=None):
-    """The pids of a service, those that are dead but not yet waited for left out.
+    """The pids of a service, those that are dead but not yet waited for left out. `table` is of a moment ago."""
+    found = cgroup.pids(name)
+    return found + [pid for pid in _in_namespace(name, table) if pid not in found]
 
-    `table` is of a moment ago. Since then a namespace may have gone, with its inode given to this one, and who visited
-    it may live on somewhere else: so each pid is looked at again.
-    """
+
+def _in_namespace(name, table):
+    """Since the table was made a namespace may have gone, with its inode given to this one, and who visited it may live
+    on somewhere else: so each pid is looked at again."""
     try:
         identity = netns.identity(ns_name(name))
     except OSError:
         return []
     return [pid for pid in (processes() if table is None else table).get(identity, []) if _is_in(pid, identity)]
+
+
+def programs(name, table=None):
+    """The pids of a service's program: without visitors, which are a check's, or of `viscum exec`."""
+    found = cgroup.pids(name)
+    checks = cgroup.pids(name, cgroup.CHECK)
+    others = [pid for pid in _in_namespace(name, table) if pid not in found and pid not in checks]
+    return found + [pid for pid in others if not _is_visitor(pid)]
 
 
 def _is_in(pid, identity):
@@ -81,24 +88,28 @@ def namespace_exists(name):
 
 def alive(pid):
     """Whether a process runs: a zombie doesn't."""
-    return _stat(pid)[0] not in ("", "Z", "X")
+    return _stat(pid)[0] not in (b"", b"Z", b"X")
 
 
 def main_pid(found):
     """The process that the others come from: the oldest leader of a session, else the oldest."""
-    leaders = [pid for pid in found if _stat(pid)[1] == str(pid)]
+    leaders = [pid for pid in found if _stat(pid)[1] == str(pid).encode()]
     return min(leaders or found, key=_began) if found else 0
 
 
 def _stat(pid):
     """(state, session, start time in clock ticks) from /proc/PID/stat (proc(5)), empty when it is gone."""
+    text = _read("/proc/%d/stat" % pid)
+    fields = text[text.rfind(b")") + 2 :].split()  # the name before may hold anything, brackets as well
+    return (fields[0], fields[3], fields[19]) if len(fields) > 19 else (b"", b"", b"0")
+
+
+def _read(path):
+    """The bytes of a file, at most MOST of them; b"" where it is gone."""
     try:
-        with open("/proc/%d/stat" % pid) as file:
-            text = file.read()
-    except (OSError, UnicodeError):
-        return "", "", "0"
-    fields = text[text.rfind(")") + 2 :].split()  # the name before may hold anything, brackets as well
-    return fields[0], fields[3], fields[19]
+        return compat.read_file(path, MOST)
+    except OSError:
+        return b""
 
 
 def _began(pid):
@@ -107,8 +118,7 @@ def _began(pid):
 
 def age(pid):
     """Seconds since a process began: /proc counts them in 1/100 s (USER_HZ, the same on all architectures)."""
-    with open("/proc/uptime") as file:
-        now = float(file.read().split()[0])
+    now = float(_read("/proc/uptime").split()[0])
     return max(0, now - _began(pid) / 100)
 
 
@@ -118,20 +128,39 @@ def tag(program):
     return "%08x" % name_hash(words)
 
 
-def is_stale(program, pid):
-    """Whether the process was started from other settings. One that wrote over its environment counts as current."""
-    return _variable(pid, TAG) not in ("", tag(program))
+def is_stale(service, pid):
+    """Whether the program runs with other settings. Without control groups only its environment tells, which it may
+    have written over: then it counts as current."""
+    wanted = tag(service.program)
+    known = cgroup.tags(service.name)
+    if known:
+        return known != [wanted]
+    return _variable(pid, TAG) not in (b"", wanted.encode())
 
 
-def is_visitor(pid):
-    """Whether a process in a service's namespace is not of its program, but of a check or of `viscum exec`: these know
-    the service, and have no tag."""
+def adopt(service, pid):
+    """Puts the processes of a program that an agent without control groups has started into a group."""
+    if cgroup.tags(service.name):
+        return
+    known = _variable(pid, TAG)
+    wanted = tag(service.program)
+    path = cgroup.make(service.name, wanted if known in (b"", wanted.encode()) else "other")
+    for each in programs(service.name) if path else []:
+        try:
+            cgroup.join(path, each)
+        except OSError:
+            pass  # gone meanwhile
+
+
+def _is_visitor(pid):
+    """Whether a process in a service's namespace is not of its program: a check or a command of `viscum exec` knows the
+    service, and has no tag. For who has no control groups, and for commands at a shell."""
     return bool(_variable(pid, SERVICE)) and not _variable(pid, TAG)
 
 
 def is_astray(name, pid):
-    """Whether a program is not in the service's namespace, because somebody took that away. One that has just been
-    forked is still in ours."""
+    """Whether a program is not in the service's namespace: somebody took that away, or the program left it. One that
+    has just been forked is still in ours."""
     try:
         where = _network(pid)
     except OSError:
@@ -149,36 +178,22 @@ def _network(pid):
 
 
 def _variable(pid, name):
-    """A variable that a process was started with, "" without it."""
-    try:
-        with open("/proc/%d/environ" % pid, "rb") as file:
-            variables = file.read().split(b"\0")
-    except OSError:
-        return ""
-    for variable in variables:
-        if variable.startswith(name.encode() + b"="):
-            return variable[len(name) + 1 :].decode()
-    return ""
+    """A variable that a process was started with (bytes); b"" without it, or behind MOST bytes of others."""
+    start = name.encode() + b"="
+    for variable in _read("/proc/%d/environ" % pid).split(b"\0"):
+        if variable.startswith(start):
+            return variable[len(start) :]
+    return b""
 
 
 # Starting
 
 
-def start(service):
-    """Starts the program of a model.Service in its namespace, and waits until it listens. Returns its pid.
-
-    Raises ConfigError for what the configuration names and the router has not, ProgramError when the program ends or
-    does not listen.
-    """
-    pid = spawn(service)
-    _await(service, pid)
-    return pid
-
-
 def spawn(service, command=()):
-    """Starts the program of a service, or another command like it (a check), and returns its pid at once."""
+    """Starts the program of a service, or another command like it (a check), and returns its pid at once. Raises
+    ConfigError for what the configuration names and the router has not."""
     program = service.program
-    uid, gid = account(program.user, program.group)
+    uid, gid, groups = account(program.user, program.group)
     _check_files(program, command or program.command)
     environment = {"PATH": PATH, "HOME": "/", SERVICE: service.name, TAG: tag(program)}
     for variable in program.env:
@@ -186,22 +201,26 @@ def spawn(service, command=()):
         environment[name] = value
     if command:
         del environment[TAG]  # it is not the program
+    group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
+    share_mounts()
     pid = compat.fork()
     if pid == 0:
-        _become(service, command or program.command, uid, gid, environment)
+        _become(service, command or program.command, (uid, gid, groups), environment, group)
     return pid
 
 
-def _become(service, command, uid, gid, environment):
+def _become(service, command, ids, environment, group):
     """In the child: never returns."""
     try:
+        if group:
+            cgroup.join(group)
         compat.setsid()
         compat.umask(0o022)
-        _redirect_output()
         _close_others()
         enter(service.name)
+        _redirect_output()
         compat.chdir(service.program.workdir)
-        compat.drop_privileges(uid, gid)
+        compat.drop_privileges(*ids)
         compat.no_new_privs()
         compat.default_signals()
         compat.unblock_signals()
@@ -212,11 +231,23 @@ def _become(service, command, uid, gid, environment):
         compat.exit_now(CANNOT_EXECUTE)
 
 
+def share_mounts():
+    """Makes the router's mounts shared, so that what is mounted or unmounted there later is so for programs as well
+    (mount_namespaces(7)). A kernel begins with private ones, which OpenWrt leaves as they are; systemd does this."""
+    for line in _read("/proc/self/mountinfo").split(b"\n"):
+        fields = line.split(b" ")
+        if len(fields) > 6 and fields[4] == b"/" and not fields[6].startswith(b"shared:"):
+            try:
+                compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
+            except OSError:
+                pass  # programs then see what was mounted when they began
+            return
+
+
 def enter(name):
-    """Moves this process into a service's network namespace, and into mounts of its own whose /sys shows it."""
-    fd = compat.fd_open(netns.path(ns_name(name)), netns.O_RDONLY)
-    compat.setns(fd)
-    compat.fd_close(fd)
+    """Moves this process into a service's network namespace, and into mounts of its own: /sys shows that network, and
+    the files that ip-netns(8) knows for it stand for those of /etc."""
+    enter_network(name)
     compat.unshare(compat.CLONE_NEWNS)
     compat.mount("none", "/", "none", compat.MS_SLAVE | compat.MS_REC)
     try:
@@ -224,6 +255,26 @@ def enter(name):
         compat.mount("sysfs", "/sys", "sysfs", 0)
     except OSError:
         pass  # without /sys, as in a container: nothing there to show the wrong network
+    _bind_files("%s/%s" % (NETNS_FILES, ns_name(name)))
+
+
+def enter_network(name):
+    """Moves this process into a service's network namespace."""
+    fd = compat.fd_open(netns.path(ns_name(name)), netns.O_RDONLY)
+    compat.setns(fd)
+    compat.fd_close(fd)
+
+
+def _bind_files(folder):
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        try:
+            compat.mount("%s/%s" % (folder, name), "/etc/" + name, "none", compat.MS_BIND)
+        except OSError:
+            pass  # there is no such file in /etc to put it over
 
 
 def _close_others():
@@ -237,12 +288,12 @@ def _close_others():
 
 
 def _redirect_output():
-    """stdin from nowhere, stdout and stderr to the system log: a write is a message, no process reads a pipe."""
+    """stdin from nowhere, stdout and stderr to who listens in the namespace (output.py)."""
     null = compat.fd_open("/dev/null", 2)  # O_RDWR
     try:
-        out = compat.unix_datagram(LOG_SOCKET)
+        out = output.open_for_program()
     except OSError:
-        out = null  # no system log on this machine
+        out = null
     compat.dup2(null, 0)
     compat.dup2(out, 1)
     compat.dup2(out, 2)
@@ -263,7 +314,7 @@ def _check_files(program, command):
 
 
 def account(user, group):
-    """(uid, gid) of names in /etc/passwd and /etc/group, or of numbers. Raises ConfigError."""
+    """(uid, gid, all gids) of names in /etc/passwd and /etc/group, or of numbers. Raises ConfigError."""
     if is_number(user):
         uid, gid = int(user), int(user)
     else:
@@ -271,47 +322,43 @@ def account(user, group):
         if fields is None:
             raise ConfigError("user: there is no account '%s' in /etc/passwd" % user)
         uid, gid = int(fields[2]), int(fields[3])
-    if not group:
-        return uid, gid
+    if group:
+        gid = _group(group)
+    return uid, gid, [gid] + [each for each in _groups_of(user) if each != gid]
+
+
+def _group(group):
     if is_number(group):
-        return uid, int(group)
+        return int(group)
     fields = _entry("/etc/group", group)
     if fields is None:
         raise ConfigError("group: there is no group '%s' in /etc/group" % group)
-    return uid, int(fields[2])
+    return int(fields[2])
+
+
+def _groups_of(user):
+    """The groups that list an account as a member (group(5)), as initgroups(3) has them."""
+    rows = [row for row in _rows("/etc/group") if len(row) > 3 and is_number(row[2])]
+    return [int(row[2]) for row in rows if user in row[3].split(",")]
 
 
 def _entry(path, name):
-    try:
-        with open(path) as file:
-            for line in file:
-                fields = line.strip().split(":")
-                if fields[0] == name and len(fields) > 2:
-                    return fields
-    except OSError:
-        pass
-    return None
+    found = [row for row in _rows(path) if row[0] == name and len(row) > 2]
+    return found[0] if found else None
 
 
-def _await(service, pid):
-    """Returns when the program listens where its matches lead, or anywhere when they name no port. Raises ProgramError
-    when it ends or takes too long."""
-    wanted = listening_ports(service)
-    give_up = compat.monotonic() + service.program.start_timeout
-    while True:
-        ended, status = compat.waitpid(pid, compat.WNOHANG)
-        if ended:
-            raise ProgramError("the program ended at once (%s): %s" % (ending(status), _hint(service)))
-        open_ones = sockets.waiting(pid)
-        if any(one in open_ones for one in wanted) or (open_ones and not wanted):
-            return
-        if compat.monotonic() > give_up and not wanted:
-            return  # one that opens no socket at all may answer what is no TCP or UDP
-        if compat.monotonic() > give_up:
-            ports = ", ".join(["%s %d" % one for one in wanted])
-            text = "the program does not listen on %s after %d s (option start_timeout, or another target_port?)"
-            raise ProgramError(text % (ports, service.program.start_timeout))
-        compat.sleep(POLL)
+def _rows(path):
+    """The lines of a file of accounts, as lists of words."""
+    found = []
+    for line in _read(path).split(b"\n"):
+        try:
+            found.append(str(line.strip(), "utf-8").split(":"))
+        except UnicodeError:
+            pass  # a name that nobody can configure
+    return found
+
+
+# Ending
 
 
 def reap(pid):
@@ -329,46 +376,11 @@ def ending(status):
     return "exit code %d" % (status >> 8 & 0xFF)
 
 
-def _hint(service):
-    return "its output is in the system log; `viscum exec %s -- %s` shows it" % (
-        service.name,
-        " ".join(service.program.command),
-    )
-
-
-def listening_ports(service):
-    """(protocol, port) pairs of which one is enough; none when the matches name no single port.
-
-    TCP goes before UDP: many servers (iperf3) open their UDP port only for a client that has come over TCP.
-    """
-    found = {}
-    for match in service.matches:
-        single = match.dport and match.dport[0] == match.dport[1]
-        port = match.to_port or (match.dport[0] if single else 0)
-        if port and match.proto:
-            found.setdefault(match.proto, set()).add((match.proto, port))
-    return sorted(found.get("tcp") or found.get("udp") or [])
-
-
-# Stopping
-
-
-def stop(name, term_timeout):
-    """Ends every process in a service's namespace: SIGTERM, and SIGKILL for what is left after the time (seconds)."""
-    left = signal_all(name, compat.SIGTERM)
-    give_up = compat.monotonic() + term_timeout
-    while left and compat.monotonic() < give_up:
-        _wait(left[0], give_up)
-        left = pids(name)
-    while left:
-        left = signal_all(name, compat.SIGKILL)
-        if left:
-            _wait(left[0], compat.monotonic() + 1)
-            left = pids(name)
-
-
 def signal_all(name, signal, table=None):
-    """Sends a signal to every process in a service's namespace; returns their pids."""
+    """Sends a signal to every process of a service; returns their pids. A SIGKILL goes to all at once first: a program
+    can fork faster than it is listed."""
+    if signal == compat.SIGKILL:
+        cgroup.kill(name)
     return send(pids(name, table), signal)
 
 
@@ -382,16 +394,16 @@ def send(found, signal):
     return found
 
 
-def _wait(pid, until):
-    """Waits until a process ends or the time has come (compat.monotonic)."""
-    try:
-        fd = compat.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        compat.poll_fd(fd, max(0, int((until - compat.monotonic()) * 1000)))
-    finally:
-        compat.fd_close(fd)
+def clear(name):
+    """Takes away what was made for a service's processes, when they have ended."""
+    cgroup.remove(name)
+
+
+def end_check(name, pid):
+    """Kills a check by command, with all that it has started, and waits for it."""
+    cgroup.kill(name, cgroup.CHECK)
+    send([-pid, pid], compat.SIGKILL)  # its session, or only it while it has none yet
+    compat.waitpid(pid, 0)
 
 
 def execute(name, command):
@@ -424,25 +436,3 @@ def find_program(name):
         except OSError:
             continue
     raise ConfigError("there is no program '%s' in PATH" % name)
-
-
-class Programs:
-    """The programs as `apply` needs them: `timeouts` maps services to their term_timeout (seconds)."""
-
-    def __init__(self, timeouts):
-        self._timeouts = timeouts
-        self._table = processes()
-
-    def stale(self, service):
-        """Whether a program runs that was started from another configuration."""
-        found = pids(service.name, self._table)
-        return bool(found) and is_stale(service.program, main_pid(found))
-
-    def start(self, service):
-        """Starts the program unless it runs."""
-        if not pids(service.name, self._table):
-            start(service)
-
-    def stop(self, name):
-        stop(name, self._timeouts.get(name, TERM_TIMEOUT))
-        self._table = processes()

@@ -39,6 +39,6 @@ def restarts(plan, units):
     found = []
     for part in plan.services:
         unit = units.get(part.service.name)
-        if unit and unit.pid and process.is_stale(part.service.program, unit.pid):
+        if unit and unit.pid and process.is_stale(part.service, unit.pid):
             found.append(unit.name)
     return found

@@ -323,13 +323,24 @@ SERVICE = (
             "How long the program may take to end before it is killed.",
         ),
         Option(
+            "dynamic_ports",
+            BOOL,
+            False,
+            "0",
+            "What has a port is taken over where the program listens; the other ports stay with the cloud. 1 is for a "
+            "program that opens ports when a client has come by another one (iperf3 its UDP port, FTP): all are taken "
+            "while one of them answers.",
+        ),
+        Option(
             "healthcheck",
-            choice("auto", "tcp", "udp", "exec", "none"),
+            choice("auto", "tcp", "udp", "listen", "exec", "none"),
             False,
             "auto",
-            "How the agent asks whether the program can answer. `tcp` connects, `udp` listens for a refusal, `exec` "
-            "runs `health_command`, `none` is content with a program that runs. `auto` is `tcp` or `udp` on the "
-            "matched port, else `none`.",
+            "How the agent asks whether the program can answer; it comes in as a client does. `tcp` makes a connection "
+            "and waits until the program accepts it. `udp` sends an empty datagram and waits until it is read. "
+            "`listen` only looks whether the port is open and nobody waits there for long: for programs to which a "
+            "connection means something (iperf3). `exec` runs `health_command`. `none`: a running program counts as "
+            "healthy, and all of its traffic is taken. `auto` is `tcp` for the TCP ports and `udp` for the others.",
         ),
         Option("health_port", PORT, False, "", "The port that is asked, where it is not the matched one."),
         Option(

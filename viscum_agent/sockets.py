@@ -1,111 +1,105 @@
-"""The sockets of a service's program, as the kernel lists them: what is open for clients, what waits in it, who is
-connected; and how connections are ended when clients are to go to the cloud.
+"""Connections that are ended from outside of a service's program, when its clients are to go to the cloud.
 
 A client whose redirect was taken out reaches the cloud with its next packet, and the cloud resets a connection that it
 does not know. But a client that only waits sends nothing, and a program that hangs tells it nothing. So the connections
-are ended here, from outside of the program: connect(2) to no address (AF_UNSPEC) resets a connection, whoever shares
-the socket, and pidfd_getfd(2) (Linux 5.6) shares it. SOCK_DESTROY (`ss -K`) would do as well, but OpenWrt's kernels are
-built without INET_DIAG_DESTROY.
+are ended here: connect(2) to no address (AF_UNSPEC) resets a connection, whoever shares the socket, and pidfd_getfd(2)
+(Linux 5.6) shares it. SOCK_DESTROY (`ss -K`) would do as well, but OpenWrt's kernels are built without
+INET_DIAG_DESTROY.
+
+A program decides what its sockets do with whoever shares them: they may block, or linger when they are closed. So all
+of it is done by a child that lives for a moment; the agent never touches such a socket, and kills the child when it
+takes too long. What a client has not been accepted from is the program's own to accept while it accepts anybody: only
+where the queue stays as long as it is are they accepted and reset here.
 """
 
 import os
-from collections import namedtuple
 
 from . import compat
+from .kernel import listening
 
-# net/tcp_states.h; 07 is TCP_CLOSE, the state of an unconnected UDP socket.
-ESTABLISHED, CLOSE_WAIT = "01", "08"
-OPEN = {"tcp": "0A", "udp": "07"}
-
-# `waiting` is for an open TCP socket the connections that nobody has accepted, else bytes that nobody has read.
-Entry = namedtuple("Entry", ("port", "state", "waiting", "inode"))
+PATIENCE = 0.5  # seconds in which a program that works accepts somebody
+ENOUGH = 3  # seconds that the child may take
+MOST_FDS = 1 << 16  # descriptors of one process, and
+MOST_PIDS = 256  # processes that are looked through for sockets
 
 
-def entries(pid, protocol):
-    """The sockets of a protocol ("tcp", "udp") in the network namespace of a process (proc(5), /proc/net/tcp)."""
-    found = []
-    for version in ("", "6"):
+class Ending:
+    """A child that ends the connections to one service's program: `pids` are its processes, `enter` brings the child
+    into the namespace. `done()` is called when it has ended."""
+
+    def __init__(self, loop, pids, enter, done):
+        self._loop, self._done = loop, done
+        self._pid = compat.fork()
+        if self._pid == 0:
+            _work(pids, enter)
+        self._timer = None
         try:
-            with open("/proc/%d/net/%s%s" % (pid, protocol, version)) as file:
-                lines = file.read().split("\n")[1:]
+            self._pidfd = compat.pidfd_open(self._pid)
         except OSError:
-            continue  # gone meanwhile, or a kernel without IPv6
-        for line in lines:
-            fields = line.split()
-            if len(fields) > 9:
-                port, waiting = int(fields[1].split(":")[1], 16), int(fields[4].split(":")[1], 16)
-                found.append(Entry(port, fields[3], waiting, fields[9]))
-    return found
+            self.kill()
+            compat.waitpid(self._pid, 0)
+            raise
+        loop.add(self._pidfd, lambda _: self._ended())
+        self._timer = loop.after(ENOUGH, self.kill)
+
+    def kill(self):
+        compat.kill(self._pid, compat.SIGKILL)
+
+    def _ended(self):
+        self._loop.cancel(self._timer)
+        self._loop.remove(self._pidfd)
+        compat.fd_close(self._pidfd)
+        compat.waitpid(self._pid, 0)
+        self._done()
 
 
-def waiting(pid):
-    """Maps the (protocol, port) pairs that are open for clients to what waits in them."""
-    found = {}
-    for protocol in OPEN:
-        for entry in entries(pid, protocol):
-            if entry.state == OPEN[protocol]:
-                key = (protocol, entry.port)
-                found[key] = max(found.get(key, 0), entry.waiting)
-    return found
-
-
-def _clients(listed):
-    """Those TCP entries that are a client's connection: to a port that is open in the same namespace."""
-    ports = {entry.port for entry in listed if entry.state == OPEN["tcp"]}
-    return [entry for entry in listed if entry.state in (ESTABLISHED, CLOSE_WAIT) and entry.port in ports]
-
-
-_place: list = []
-
-
-def connections(pid):
-    """How many TCP connections there are now in the namespace of a process: one counter (CurrEstab of RFC 4022, in
-    /proc/PID/net/snmp) instead of a walk through the kernel's table of all connections."""
+def _work(pids, enter):
+    """In the child: never returns."""
     try:
-        with open("/proc/%d/net/snmp" % pid, "rb") as file:
-            data = file.read()
-    except OSError:
-        return 0  # gone meanwhile
-    names = data.find(b"\nTcp: ")
-    values = data.find(b"\nTcp: ", names + 1)
-    if not _place:  # where a kernel has it: in the same place every time
-        _place.append(data[names:values].split(b" ").index(b"CurrEstab"))
-    return int(data[values:].split(b" ", _place[0] + 1)[_place[0]])
+        enter()
+        end(pids)
+    except BaseException as error:  # noqa: B036 (nothing may get out of the child)
+        compat.print_error(error)
+    finally:
+        compat.exit_now(0)
 
 
-def reset(pids):
-    """Resets the TCP connections that clients have to these processes of one namespace; those that the program itself
-    began go on. Returns how many it has not accepted yet: they are still there."""
-    listed = entries(pids[0], "tcp") if pids else []
-    _with_each(pids, {entry.inode for entry in _clients(listed)}, _end)
-    return sum([entry.waiting for entry in listed if entry.state == OPEN["tcp"]])
-
-
-def refuse(pids):
-    """Resets the connections that these processes have not accepted; for those that no longer accept any: another one's
-    accept(2) may fail in that moment."""
-    listed = entries(pids[0], "tcp") if pids else []
-    _with_each(pids, {entry.inode for entry in listed if entry.state == OPEN["tcp"] and entry.waiting}, _refuse_waiting)
+def end(pids):
+    """Resets the TCP connections that clients have to these processes, in the namespace that the caller is in; those
+    that the program itself began go on."""
+    clients, waiting = listening.clients()
+    _with_each(pids, clients, _reset)
+    while waiting:
+        compat.sleep(PATIENCE)
+        before, (clients, waiting) = waiting, listening.clients()
+        _with_each(pids, clients, _reset)
+        stuck = {inode for inode in waiting if waiting[inode] >= before.get(inode, 0)}
+        if stuck:
+            _with_each(pids, stuck, _refuse_waiting)  # it accepts nobody
+            return
 
 
 def _with_each(pids, inodes, step):
     """Calls `step` once with a copy of each of these sockets."""
-    for pid in pids:
-        for number, inode in _numbers(pid) if inodes else ():
+    inodes = set(inodes)
+    for pid in pids[:MOST_PIDS]:
+        if not inodes:
+            return
+        for number, inode in _numbers(pid):
             if inode in inodes:
-                _with_copy(pid, number, step)
                 inodes.remove(inode)
+                _with_copy(pid, number, step)
 
 
 def _numbers(pid):
     """(descriptor, inode) of each socket that a process has."""
     found = []
     try:
-        for name in os.listdir("/proc/%d/fd" % pid):
+        for name in os.listdir("/proc/%d/fd" % pid)[:MOST_FDS]:
             target = compat.readlink("/proc/%d/fd/%s" % (pid, name))
             if target.startswith("socket:["):
-                found.append((int(name), target[8:-1]))
-    except OSError:
+                found.append((int(name), int(target[8:-1])))
+    except (OSError, UnicodeError):
         pass  # gone meanwhile: its sockets are closed
     return found
 
@@ -130,7 +124,7 @@ def _with_copy(pid, number, step):
         compat.fd_close(fd)
 
 
-def _end(fd):
+def _reset(fd):
     try:
         compat.disconnect(fd)
     except OSError:
@@ -139,18 +133,9 @@ def _end(fd):
 
 
 def _refuse_waiting(fd):
-    """Connections that the program has not accepted are accepted here and reset.
-
-    The program shares the descriptor's flags: for this moment its own accept(2) would not wait, but fail with EAGAIN.
-    That is better than waiting here, should it wake and take the last one.
-    """
-    before = compat.get_blocking(fd)
-    compat.set_blocking(fd, False)
-    try:
+    """Accepts who waits, and resets them. Where somebody else is faster accept(2) waits itself; the agent ends that."""
+    while compat.poll_fd(fd, 0):
         taken = compat.unix_accept(fd)
-        while taken is not None:
+        if taken is not None:
             compat.reset_on_close(taken)
             compat.fd_close(taken)
-            taken = compat.unix_accept(fd)
-    finally:
-        compat.set_blocking(fd, before)

@@ -4,13 +4,12 @@ import os
 
 from . import compat, uci
 from .apply import Applier, pending
-from .errors import UnsupportedError
+from .errors import ConfigError, UnsupportedError
 from .facts import EVERYTHING
 from .kernel import open_border, probe
 from .model import read
 from .observe import facts, observe
 from .plan import Plan, plan
-from .process import Programs
 
 PACKAGE = "viscum"
 
@@ -31,6 +30,7 @@ class State:
         self.features = None
         self.lacks = ""  # what the eBPF datapath lacks here
         self.names = None
+        self.opened = lambda: {}  # what somebody knows of services' sockets better than a dump (observe.facts)
         self._path = path
         self._plan = None
 
@@ -67,7 +67,11 @@ class State:
         """The plan for a configuration on this router as it is."""
         if self.features is None:
             self.features = self._features()
-        there = facts(self.dump, self.features, self.interfaces())
+        opened = dict(self.opened())
+        for service in configuration.services:
+            if service not in self.configuration.services:
+                opened[service.name] = None  # what a program that runs by other settings answers says nothing
+        there = facts(self.dump, self.features, self.interfaces(), opened)
         return plan(configuration.services, configuration.settings, there, PACKAGE)
 
     def interfaces(self):
@@ -103,29 +107,31 @@ class State:
         """Services that can't be judged, because their configuration has a problem: they stay as they are."""
         return self.configuration.bad + self.plan.skipped
 
+    def require(self, names):
+        """After a look. Raises ConfigError for a service that is neither in the configuration nor in the kernel."""
+        known = [service.name for service in self.configuration.services] + self.configuration.bad
+        for name in names:
+            if name not in known and name not in self.observed.services:
+                there = ", ".join(sorted(known)) or "none"
+                raise ConfigError("there is no service '%s'; there are: %s" % (name, there))
+
     def pending(self):
         """What `up` would do: [(heading, operations)]."""
         return pending(self.plan, self.observed, self.keep())
 
-    def up(self, names, programs=True):
-        """Brings the named services (all: none named) to the plan. Returns an apply.Result."""
+    def up(self, names):
+        """Makes the kernel objects of the named services (all: none named) as planned. Returns an apply.Result."""
         chosen = self.plan
         keep = self.keep()
         if names:
             chosen = type(chosen)([part for part in chosen.services if part.service.name in names], chosen.skipped, [])
             keep = keep + [name for name in self.observed.services if name not in names]
-        return self._apply(chosen, keep, programs)
+        return Applier(self.border, PACKAGE).run(chosen, self.observed, keep)
 
-    def down(self, names, programs=True):
-        """Takes the named services (all: none named) down."""
-        nothing = Plan([], [], [])
+    def down(self, names):
+        """Removes the kernel objects of the named services (all: none named)."""
         keep = [name for name in self.observed.services if names and name not in names]
-        return self._apply(nothing, keep, programs)
-
-    def _apply(self, chosen, keep, programs):
-        timeouts = {service.name: service.program.term_timeout for service in self.configuration.services}
-        applier = Applier(self.border, Programs(timeouts) if programs else None, PACKAGE)
-        return applier.run(chosen, self.observed, keep)
+        return Applier(self.border, PACKAGE).run(Plan([], [], []), self.observed, keep)
 
 
 def interfaces(confdir):

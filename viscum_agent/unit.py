@@ -20,22 +20,43 @@ The redirect is in only while healthy. Leaving that state takes it out first, wh
 redirect to a program that can't answer is worse than none.
 """
 
-from . import compat, process, respawn, sockets
+from . import answers, compat, process, respawn
 from .errors import ViscumError
-from .health import Check, kind_of, target_of
+from .health import Outcome, kind_of
+from .holdoff import HoldOff
 from .log import ERROR, NOTICE, WARNING
+from .output import Output
 from .plan import match_text
 
 DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healthy"
 BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
 
 EAGER = 0.1  # seconds between checks of a program that is starting
+SETTLE = 1  # seconds until a socket is looked at again that may be there for a moment only
+GRACE = 2  # seconds after which a check that has not ended never will
+FLAPS = "it answers again, and has failed shortly after that before: it has to stay well for a while"
 COUNTED = 10  # seconds that a number of connections is good for, at most
+
+
+class Way:
+    """What the checks have found at one way into the program: taken after `health_rise` good ones in a row, until
+    `health_fall` bad ones."""
+
+    def __init__(self):
+        self.taken = self.known = False
+        self.reason = ""
+        self._good = self._bad = 0
+
+    def judge(self, reason, health):
+        self.known = True
+        self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
+        self.reason = reason or self.reason
+        self.taken = self._bad < health.fall if self.taken else self._good >= health.rise
 
 
 class Unit:
     """`agent` is asked for what concerns others: `withdraw(unit)`, `end_connections(name)`, `look_soon(cause)`,
-    `changed(unit)`, `say(...)`, `processes()`."""
+    `changed(unit)`, `say(...)`, `processes()`, `check(unit, turn, done)`, `connections(name)`, `bug(error)`."""
 
     def __init__(self, name, agent):
         self.name = name
@@ -45,8 +66,10 @@ class Unit:
         self.pid = 0
         self.held = False  # somebody said stop
         self.starts = 0  # by this agent
+        self.ended = ""  # how the program ended, while it is not started again
         self._asked = ""  # why the redirect stays out although the program is healthy: somebody wants it so,
         self._overload = ""  # or the router is overloaded
+        self.part = None  # plan.ServicePlan, as it was last planned
         self._takes = (None, [])
         self._connections = (0, -1, 0.0, 0)  # what they were counted for, and when; how many
         self._agent = agent
@@ -56,10 +79,28 @@ class Unit:
         self._check = None
         self._good = self._bad = self._crashes = 0
         self._started = 0.0
+        self._seen = []  # what was open at the last look into the namespace
+        self._listeners = None  # what of it counts, None before the first look
+        self._ways = {}  # what the checks have found at each way: {answers.way_key: Way}
+        self._turn = 0  # counts the checks
+        self._holdoff = HoldOff()
+        self._output = None
 
     @property
     def redirected(self):
         return self.state == HEALTHY
+
+    @property
+    def was_checked(self):
+        """Whether a check of the program that runs was good."""
+        return self._good > 0
+
+    @property
+    def is_settled(self):
+        """Whether everything that is open was looked at as often as it takes to be counted."""
+        if self._listeners is None:
+            return True
+        return len(self._listeners) == len(self._seen) and all(way.known for way in self._ways.values())
 
     @property
     def bypass(self):
@@ -75,12 +116,6 @@ class Unit:
         """Seconds that the program has run."""
         return int(compat.monotonic() - self._started) if self.pid else 0
 
-    def takes(self):
-        """The matches of the service in words, sorted; worked out once for each configuration."""
-        if self._takes[0] is not self.service:
-            self._takes = (self.service, sorted({match_text(match) for match in self.service.matches}))
-        return self._takes[1]
-
     def connections(self, packets):
         """How many TCP connections the program has now, where `packets` have come in until now. While there are no new
         ones its clients' are as they were, and the count is most of what an open page costs: so only those that it
@@ -90,7 +125,7 @@ class Unit:
         pid, before, when, count = self._connections
         now = compat.monotonic()
         if (pid, before) != (self.pid, packets) or now - when > COUNTED:
-            count = sockets.connections(self.pid)
+            count = self._agent.connections(self.name)
             self._connections = (self.pid, packets, now, count)
         return count
 
@@ -104,24 +139,40 @@ class Unit:
             self._agent.end_connections(self.name)  # now, so that a client that comes back at once reaches the cloud
         if state == HEALTHY:
             self._agent.look_soon("%s is healthy" % self.name)
-        if before != state:
+        if before != state or state == BYPASSED:
             severity = WARNING if state in (BYPASSED, BACKOFF) else ERROR if state == FAILED else NOTICE
-            self._agent.say(severity, "%s: %s%s" % (self.name, state, ", " + reason if reason else ""))
+            self._agent.say_state(severity, "%s: %s%s" % (self.name, state, ", " + reason if reason else ""))
         self._agent.changed(self, before)
 
     def configure(self, service):
-        """Takes the settings of now. A program that goes on is checked by them; where another port is asked, clients
-        come to it after that."""
+        """Takes the settings of now. A program that goes on is checked by them."""
         before, self.service = self.service, service
-        if not self.pid or self.state in (WAITING, STOPPING) or not (before.matches and service.matches):
-            return
-        moved = target_of(before) != target_of(service)
-        if moved or before.health != service.health:
-            self._stop_waiting()
-            self._good = self._bad = 0
-            if moved:
-                self.become(STARTING, "its settings changed")
-            self._check_after(0)
+        if self.pid and before and before.health != service.health and self.state not in (WAITING, STOPPING):
+            self._check_soon()
+
+    def planned(self, part):
+        """Takes the plan of now. A way that is new in it is taken only when it was asked (opened)."""
+        before, self.part = self.part, part
+        if self.pid and before and before.answers != part.answers and self.state not in (WAITING, STOPPING):
+            self._check_soon()
+
+    def takes(self):
+        """What is taken over, in words, sorted: all that is configured, before anything is planned."""
+        if self._takes[0] is not (self.part or self.service):
+            matches = self.part.takes if self.part else self.service.matches if self.service else ()
+            self._takes = (self.part or self.service, sorted({match_text(match) for match in matches}))
+        return self._takes[1]
+
+    @property
+    def opened(self):
+        """What is known of the program's sockets, as the plan needs it (answers.Open); None before the first check. A
+        way that nobody has asked yet is not taken."""
+        if self._listeners is None:
+            return None
+        awake = {key for key in self._ways if self._ways[key].taken}
+        return answers.Open(
+            listeners=self._listeners, awake=awake, mute={key: self._ways[key].reason for key in self._ways}
+        )
 
     def disable(self):
         self._stop_waiting()
@@ -134,10 +185,10 @@ class Unit:
 
     def _signal(self, number):
         """Signals all that runs; the program may be forked and not in its namespace yet, or astray."""
-        found = self._pids()
+        found = process.signal_all(self.name, number, self._agent.processes())
         if self.pid and self.pid not in found and process.alive(self.pid):
-            found.append(self.pid)
-        return process.send(found, number)
+            found += process.send([self.pid], number)
+        return found
 
     def ensure(self):
         """The service's objects stand: its program has to run."""
@@ -146,7 +197,7 @@ class Unit:
             self._check_after(0)
         if self.pid or self.state in (BACKOFF, FAILED, STOPPING):
             return
-        found = [pid for pid in self._pids() if not process.is_visitor(pid)]
+        found = process.programs(self.name, self._agent.processes())
         if found:
             self._adopt(process.main_pid(found))
         else:
@@ -160,6 +211,8 @@ class Unit:
 
     def _adopt(self, pid):
         """A program from before this agent: it goes on, with its traffic where a redirect is in."""
+        process.adopt(self.service, pid)
+        self._listen_to_it()
         self._watch(pid)
         if self._agent.is_redirected(self.name):
             self.become(HEALTHY, "found running")
@@ -170,6 +223,8 @@ class Unit:
     def start(self):
         self._stop_waiting()
         pid = 0
+        self.ended = ""
+        self._listen_to_it()
         try:
             pid = process.spawn(self.service)
             self._watch(pid)
@@ -188,6 +243,19 @@ class Unit:
         self.become(STARTING)
         self._check_after(EAGER)
 
+    def _listen_to_it(self):
+        """To what the program prints. Without that it runs all the same."""
+        if self._output is None:
+            try:
+                self._output = Output(self._loop, self._agent.output(self.name), self._agent.said_by(self.name))
+            except OSError as error:
+                self._agent.say(WARNING, "%s: its output is not heard: %s" % (self.name, compat.strerror(error.errno)))
+
+    @property
+    def said(self):
+        """The last lines that the program printed."""
+        return self._output.kept if self._output else []
+
     def _start_after(self, seconds, reason):
         self.become(BACKOFF, "%s; it is started again in %d s" % (reason, seconds))
         self._timer = self._loop.after(seconds, self.start)
@@ -196,7 +264,7 @@ class Unit:
         self._started = compat.monotonic() - process.age(pid)
         self._pidfd = compat.pidfd_open(pid)
         self.pid = pid
-        self._good = self._bad = 0
+        self._forget_checks()
         self._loop.add(self._pidfd, lambda _: self._exited())
 
     def _forget(self):
@@ -226,12 +294,13 @@ class Unit:
             self._ended()
             return
         self._signal(compat.SIGKILL)  # what it left behind can't answer for it
+        self.ended = "the program ended with " + words
         ran = compat.monotonic() - self._started
         self._crashes, wait = respawn.after_exit(self.service.respawn, self._crashes, ran)
         if wait < 0:
             self.become(FAILED, "the program ended %d times in a row, the last time with %s" % (self._crashes, words))
             return
-        self._start_after(wait, "the program ended with " + words)
+        self._start_after(wait, self.ended)
 
     def restart(self, reason):
         """Ends the program, to be started anew with what is configured now."""
@@ -277,38 +346,105 @@ class Unit:
             self._loop.after(EAGER, self._poll_ended)
             return
         self._forget()
+        process.clear(self.name)
+        if self._output:
+            self._output.close()
+            self._output = None
         self.become(DISABLED)
         self._then()
 
     # Health
+
+    def _forget_checks(self):
+        self._good = self._bad = 0
+        self._seen = []
+        self._listeners = None
+        self._ways = {}
+
+    def _check_soon(self):
+        self._stop_waiting()
+        self._check_after(0)
 
     def _check_after(self, seconds):
         self._loop.cancel(self._timer)
         self._timer = self._loop.after(seconds, self._begin_check)
 
     def _begin_check(self):
-        self._check = Check(self._loop, self.service, self.pid, self._checked)
+        """A check that never ends, because of a bug, has failed: a program that is not checked stays as it is."""
+        self._turn += 1
+        self._timer = self._loop.after(self.service.health.timeout + GRACE, self._overdue)
+        self._check = self._agent.check(self, self._turn, self._checked)
 
-    def _checked(self, reason):
+    def _overdue(self):
+        if self._check:
+            self._check.cancel()
+        self._checked(Outcome(reason="the check did not end", listeners=None, mute={}, closed=False))
+
+    def _checked(self, outcome):
         self._check = None
-        try:
-            self._judge(reason)
-        finally:
-            # One that is not checked needs no timer.
-            if kind_of(self.service) != "none" or self._good < self.service.health.rise:
-                self._check_after(EAGER if self.state == STARTING else self.service.health.interval)
+        self._loop.cancel(self._timer)
+        self._timer = None
+        if self._is_checked_again():  # first of all, whatever comes of the rest
+            self._check_after(EAGER if self.state == STARTING else self.service.health.interval)
+        before = self._taken()
+        self._note(outcome)
+        self._judge(outcome)
+        if self.state == HEALTHY and before != self._taken():
+            self._agent.look_soon("what %s answers has changed" % self.name)
+        if self.state == HEALTHY and not self.is_settled:
+            self._check_after(SETTLE)
 
-    def _judge(self, reason):
+    def _is_checked_again(self):
+        """One that is not checked needs no timer."""
+        return kind_of(self.service, self.part.answers) != "none" or self._good + 1 < self.service.health.rise
+
+    def _taken(self):
+        """What of the program's sockets counts for the plan, to be compared."""
+        if self._listeners is None:
+            return None
+        keys = [key for key in self._ways if self._ways[key].taken]
+        return sorted([one[:4] for one in self._listeners]), sorted(keys)
+
+    def _note(self, outcome):
+        """Writes down what a check has found at each way."""
+        if outcome.listeners is None:
+            return
+        found = self.part.answers
+        self._listeners = answers.settled(found, self._seen, outcome.listeners)
+        self._seen = outcome.listeners
+        there = {answers.way_key(way) for way in answers.ways(found, outcome.listeners)}
         health = self.service.health
+        asked = kind_of(self.service, found) in ("ask", "tcp", "udp", "listen") and not health.port
+        for key in there:
+            way = self._ways.setdefault(key, Way())
+            if key in outcome.mute or not asked:
+                way.judge(outcome.mute.get(key, ""), health)
+        for key in [key for key in self._ways if key not in there]:
+            del self._ways[key]
+
+    def _judge(self, outcome):
+        health, reason = self.service.health, outcome.reason
         self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
         if self.state == HEALTHY and self.bypass:
             self.become(BYPASSED, self.bypass)
         elif self.state != HEALTHY and self._good >= health.rise:
-            self.become(*((BYPASSED, self.bypass) if self.bypass else (HEALTHY, "")))
-        elif self.state == HEALTHY and self._bad >= health.fall:
+            self._come_back()
+        elif self.state == HEALTHY and reason and (self._bad >= health.fall or outcome.closed):
+            self._holdoff.fell(compat.monotonic())
             self.become(BYPASSED, reason)
         elif self.state == STARTING and reason:
             self._still_starting(reason)
+
+    def _come_back(self):
+        """Checks are good: the redirect is due, unless somebody wants it out or the program has flapped."""
+        left = self._holdoff.left(compat.monotonic())
+        if self.bypass:
+            self.become(BYPASSED, self.bypass)
+        elif left:
+            self.become(BYPASSED, FLAPS)
+        else:
+            self._holdoff.came_back(compat.monotonic())
+            self.become(HEALTHY)
 
     def _still_starting(self, reason):
         if compat.monotonic() - self._started > self.service.program.start_timeout:
@@ -335,4 +471,4 @@ class Unit:
         if self.bypass and self.state == HEALTHY:
             self.become(BYPASSED, self.bypass)
         elif self.state == BYPASSED and self._good >= self.service.health.rise:
-            self.become(*((BYPASSED, self.bypass) if self.bypass else (HEALTHY, "")))
+            self._come_back()

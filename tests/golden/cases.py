@@ -8,6 +8,7 @@ A case file begins with a few sentences that say what it proves. Then come secti
     Neighbours        JSON; what somebody else has at our hooks: {"hooks": {"wan": "ingress"}, "strangers": ["wan"]}
     Show              words: of the commands only lines with one of them are held against the file
     Expect problems   what `viscum check` says, each line with its kind
+    Expect stays      what stays with the cloud, and why
     Expect commands   what `viscum plan` says
 
 A section that is not there is empty, so a case without "Expect problems" says that there are none.
@@ -17,10 +18,11 @@ Written for both interpreters: test_golden.py and tests/micropython/run.py run t
 
 import os
 
-from viscum_agent import uci
+from viscum_agent import address, uci
+from viscum_agent.answers import Open
 from viscum_agent.apply import pending
 from viscum_agent.errors import problem_text
-from viscum_agent.facts import EVERYTHING, Device, Facts, Features
+from viscum_agent.facts import EVERYTHING, Device, Facts, Features, Listener
 from viscum_agent.kernel import script
 from viscum_agent.kernel.tc import table_of
 from viscum_agent.model import read
@@ -28,7 +30,8 @@ from viscum_agent.observe import Found, Observed
 from viscum_agent.plan import plan
 from viscum_agent.ujson import loads
 
-SECTIONS = ("Config", "Facts", "Before", "Neighbours", "Show", "Expect problems", "Expect commands")
+EXPECTED = ("Expect problems", "Expect stays", "Expect commands")
+SECTIONS = ("Config", "Facts", "Before", "Neighbours", "Show") + EXPECTED
 FEATURES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx")
 
 # The usual router: a bridge with its Wi-Fi, a way to the cloud, a tunnel without Ethernet headers.
@@ -51,6 +54,7 @@ ROUTER = {
     "ipv6": True,
     "ipv6_forwarding": True,
     "features": {},
+    "opened": {},
 }
 
 
@@ -84,7 +88,7 @@ def load(path):
 
 
 def outcome(sections):
-    """(problems, commands) of a case as lists of lines; AssertionError when a second run would not find it done."""
+    """A list of lines for each of EXPECTED; AssertionError when a second run would not find it done."""
     facts = router_facts(sections.get("Facts", ""))
     before = observed(_planned(sections["Before"], facts)[1]) if "Before" in sections else Observed()
     _add_neighbours(before, sections.get("Neighbours", ""))
@@ -93,19 +97,20 @@ def outcome(sections):
     steps = pending(wanted, before, keep)
     _assert_done(sections.get("Config", ""), facts, wanted)
     problems = ["[%s] %s" % (each.kind, problem_text(each)) for each in configuration.problems + wanted.problems]
-    return problems, _shown(steps, sections.get("Show", "").split("\n"))
+    stays = ["%s: %s: %s" % ((part.service.name,) + pair) for part in wanted.services for pair in part.stays]
+    return [problems, stays, _shown(steps, sections.get("Show", "").split("\n"))]
 
 
 def expected(sections):
-    """(problems, commands) as the case file says."""
-    return [sections[name].split("\n") if sections.get(name) else [] for name in ("Expect problems", "Expect commands")]
+    """A list of lines for each of EXPECTED, as the case file says."""
+    return [sections[name].split("\n") if sections.get(name) else [] for name in EXPECTED]
 
 
-def rewritten(introduction, sections, problems, commands):
+def rewritten(introduction, sections, found):
     """The text of a case file with these expectations."""
     sections = dict(sections)
-    sections["Expect problems"] = "\n".join(problems)
-    sections["Expect commands"] = "\n".join(commands)
+    for name, lines in zip(EXPECTED, found):  # noqa: B905 (MicroPython)
+        sections[name] = "\n".join(lines)
     text = introduction + "\n"
     for name in SECTIONS:
         if sections.get(name):
@@ -159,6 +164,18 @@ def router_facts(text):
         values["ipv6"],
         values["ipv6_forwarding"],
         Features(*features),
+        {name: Open([_listener(text) for text in values["opened"][name]], None, {}) for name in values["opened"]},
+    )
+
+
+def _listener(text):
+    """A socket as `tcp 0.0.0.0:80` or `udp [::]:53`."""
+    proto, _, place = text.partition(" ")
+    at = place.rfind(":")
+    packed = address.parse_address(place[:at].strip("[]"))
+    version = 4 if len(packed) == 4 else 6
+    return Listener(
+        proto=proto, version=version, address=packed if any(packed) else b"", port=int(place[at + 1 :]), waiting=0
     )
 
 
@@ -173,6 +190,7 @@ def _device(given):
         ethernet,
         given.get("wears", mac),
         given.get("bridged", False),
+        tuple(given.get("families", (4, 6))),
     )
 
 

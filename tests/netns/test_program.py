@@ -84,7 +84,7 @@ def test_an_unprivileged_program_may_listen_on_a_low_port(lab):
         ({"lines": ("option user nemo",)}, ("viscum.echo", "user", "'nemo'", "/etc/passwd")),
         ({"lines": ("option group nemo",)}, ("viscum.echo", "group", "'nemo'", "/etc/group")),
         ({"lines": ("option workdir /not/there",)}, ("viscum.echo", "workdir", "/not/there")),
-        ({"command": "/bin/false"}, ("viscum.echo", "ended at once", "exit code 1")),
+        ({"command": "/bin/false"}, ("viscum.echo", "the program ended with exit code 1")),
         (
             {"command": "/bin/sleep 60", "lines": ("option start_timeout 1",)},
             ("viscum.echo", "does not listen", "7000", "start_timeout"),

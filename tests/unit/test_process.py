@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from viscum_agent import model, process, sockets, uci
+from viscum_agent import model, process, uci
 from viscum_agent.errors import ConfigError
+from viscum_agent.kernel import cgroup
 
 
 def service(*lines):
@@ -25,45 +25,9 @@ def program(**values):
     return made._replace(**values)
 
 
-# Which ports tell that a program is ready
-
-
-@pytest.mark.parametrize(
-    "lines, ports",
-    [
-        (["list dest_port 80", "list proto tcp"], [("tcp", 80)]),
-        (["list dest_port 80"], [("tcp", 80)]),
-        (["list dest_port 53", "list proto udp"], [("udp", 53)]),
-        (["option dest_port '80 443'", "list proto tcp"], [("tcp", 80), ("tcp", 443)]),
-        (["list dest_port 443", "option target_port 8443", "list proto tcp"], [("tcp", 8443)]),
-        (["list dest_ip 203.0.113.1", "option target_port 8443", "list proto tcp"], [("tcp", 8443)]),
-        (["list dest_port 5000-5010"], []),
-        (["list dest_ip 203.0.113.1"], []),
-        (["list dest_ip 203.0.113.1", "list proto any"], []),
-    ],
-)
-def test_a_program_is_ready_when_it_listens_where_its_matches_lead(lines, ports):
-    """TCP before UDP, and no port where the matches name no single one."""
-    assert process.listening_ports(service(*lines)) == ports
-
-
-def test_open_sockets_are_found_by_protocol_and_port():
-    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as udp:
-        udp.bind(("::1", 0))
-        ports = [tcp.getsockname()[1], udp.getsockname()[1]]
-        assert ("tcp", ports[0]) in sockets.waiting(os.getpid())
-        assert ("udp", ports[1]) in sockets.waiting(os.getpid())
-        assert ("udp", ports[0]) not in sockets.waiting(os.getpid())
-    assert ("tcp", ports[0]) not in sockets.waiting(os.getpid())
-
-
-def test_a_connection_does_not_listen():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        client = socket.create_connection(("127.0.0.1", port))
-        accepted, _ = server.accept()
-    with client, accepted:
-        assert ("tcp", port) not in sockets.waiting(os.getpid())
+def running(**values):
+    """A service whose program has these values."""
+    return service("list dest_port 1")._replace(program=program(**values))
 
 
 # Whether a program that runs is the configured one
@@ -81,6 +45,27 @@ def test_the_tag_changes_with_what_is_started_and_with_nothing_else():
         program(workdir="/tmp"),
     ]
     assert len({process.tag(one) for one in [first, *others]}) == 7
+
+
+def wait_for(condition):
+    give_up = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def group(monkeypatch):
+    """A folder for control groups of this test's own."""
+    top = cgroup._mount_point()
+    if not top or not os.access(top, os.W_OK):
+        pytest.skip("no control groups of version 2 that may be written to")
+    folder = "%s/viscum-test-%d" % (top, os.getpid())
+    monkeypatch.setattr(cgroup, "_folder", [folder])
+    yield folder
+    cgroup.kill("s")
+    cgroup.kill("s2")
+    wait_for(lambda: [cgroup.remove(name) for name in ("s", "s2")] and not os.path.exists(folder))
 
 
 @pytest.fixture
@@ -106,11 +91,94 @@ def sleeper():
 
 def test_a_process_with_another_tag_is_stale(sleeper):
     current, other, none = sleeper(**{process.TAG: process.tag(program())}), sleeper(**{process.TAG: "0"}), sleeper()
-    assert [process.is_stale(program(), pid) for pid in (current, other, none)] == [False, True, False]
+    assert [process.is_stale(running(), pid) for pid in (current, other, none)] == [False, True, False]
+
+
+def test_what_a_process_calls_itself_is_read_as_bytes_and_up_to_a_limit(sleeper):
+    """An environment that is no text, or a megabyte of it, is nobody's error but its own."""
+    words = {process.TAG: "\udcff"}
+    assert process.is_stale(running(), sleeper(**words))
+    large = {"A%d" % number: "x" * 100_000 for number in range(10)}
+    assert not process.is_stale(running(), sleeper(**large, **{process.TAG: "0"})), "behind the limit"
+
+
+def test_a_name_that_is_no_text_is_that_of_a_process_like_any_other():
+    code = "import ctypes; ctypes.CDLL(None).prctl(15, b'\\xff\\xfe) R 1', 0, 0, 0); print(flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        child.stdout.readline()
+        assert process.alive(child.pid)
+        assert process.main_pid([child.pid]) == child.pid
+        assert process.age(child.pid) < 60
+    finally:
+        child.communicate(b"\n", 10)
+
+
+def test_a_program_in_a_group_is_known_by_that_whatever_it_says_of_itself(sleeper, group):
+    tag = process.tag(program())
+    for name, said, stale in (("0", tag, True), (tag, "0", False), (tag, "", False)):
+        pid = sleeper(**{process.TAG: said})
+        cgroup.join(cgroup.make("s", name), pid)
+        assert process.is_stale(running(), pid) == stale
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda pid=pid: pid not in cgroup.pids("s"))
+        cgroup.remove("s")
+
+
+def test_a_program_of_an_older_agent_is_put_into_a_group(sleeper, group, monkeypatch):
+    pid = sleeper(**{process.TAG: process.tag(program())})
+    monkeypatch.setattr(process, "_in_namespace", lambda name, table=None: [pid])
+    process.adopt(running(), pid)
+    assert (cgroup.tags("s"), cgroup.pids("s")) == ([process.tag(program())], [pid])
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not cgroup.pids("s"))
+
+
+# Control groups
+
+
+def test_what_forks_faster_than_it_is_listed_is_ended(group):
+    """Each process forks and ends: whoever lists them finds none that is still there."""
+    program = (
+        "import os, time\nend = time.monotonic() + 60\nwhile time.monotonic() < end:\n    os.fork() and os._exit(0)"
+    )
+    path = cgroup.make("s", "0")
+    code = "import os; open(%r, 'w').write('0')\n%s" % (path + "/cgroup.procs", program)
+    child = subprocess.Popen([sys.executable, "-c", code])
+    wait_for(lambda: cgroup.tags("s") == ["0"])
+    child.wait(10)
+    cgroup.kill("s")
+    wait_for(lambda: "populated 0" in Path(path + "/cgroup.events").read_text())
+
+
+def test_a_kernel_without_cgroup_kill_ends_them_frozen(group, sleeper):
+    pid = sleeper()
+    path = cgroup.make("s", "0")
+    cgroup.join(path, pid)
+    cgroup._kill_frozen(path)
+    wait_for(lambda: not process.alive(pid))
+
+
+def test_groups_are_told_apart_by_service_and_a_check_is_no_program(group, sleeper):
+    pids = {name: sleeper() for name in ("s.0", "s.check", "s2.0")}
+    for name, pid in pids.items():
+        cgroup.join(cgroup.make(*name.split(".")), pid)
+    assert (cgroup.pids("s"), cgroup.pids("s", cgroup.CHECK)) == ([pids["s.0"]], [pids["s.check"]])
+    assert cgroup.tags("s") == ["0"]
+    cgroup.kill("s", cgroup.CHECK)
+    wait_for(lambda: not process.alive(pids["s.check"]))
+    assert process.alive(pids["s.0"]) and process.alive(pids["s2.0"])
+
+
+def test_without_groups_nothing_is_made_and_nothing_fails(monkeypatch):
+    monkeypatch.setattr(cgroup, "_folder", [""])
+    assert (cgroup.make("s", "0"), cgroup.tags("s"), cgroup.pids("s")) == ("", [], [])
+    cgroup.kill("s")
+    cgroup.remove("s")
 
 
 def test_a_process_that_is_gone_is_not_stale():
-    assert not process.is_stale(program(), 2**22 + 1)  # above pid_max (proc(5))
+    assert not process.is_stale(running(), 2**22 + 1)  # above pid_max (proc(5))
 
 
 # Processes
@@ -155,7 +223,7 @@ def test_a_name_with_brackets_and_blanks_is_no_field(tmp_path):
             assert time.monotonic() < give_up
             time.sleep(0.01)
         assert process.alive(child.pid)
-        assert process._stat(child.pid)[1] == str(child.pid)
+        assert process._stat(child.pid)[1] == str(child.pid).encode()
     finally:
         child.communicate(b"\n", 10)
 
@@ -178,11 +246,22 @@ def test_an_ending_in_words(status, words):
 # Accounts and programs
 
 
-def test_accounts_by_name_and_by_number():
-    assert process.account("root", None) == (0, 0)
-    assert process.account("65534", None) == (65534, 65534)
-    assert process.account("root", "65534") == (0, 65534)
-    assert process.account("root", "root") == (0, 0)
+def test_accounts_by_name_and_by_number(monkeypatch):
+    assert process.account("root", None)[:2] == (0, 0)
+    assert process.account("65534", None) == (65534, 65534, [65534])
+    assert process.account("root", "65534")[:2] == (0, 65534)
+    assert process.account("root", "root")[:2] == (0, 0)
+
+
+def test_an_account_has_all_groups_that_list_it(monkeypatch):
+    """As after a login (initgroups(3)): a program may need the group `dialout` for its serial line."""
+    files = {
+        "/etc/passwd": b"web:x:7:8::/:\n",
+        "/etc/group": b"\xff:x:1:web\nweb:x:8:\ntty:x:5:me,web\nbad\nup:x:9:webb\n",
+    }
+    monkeypatch.setattr(process, "_read", files.get)
+    assert process.account("web", None) == (7, 8, [8, 5])
+    assert process.account("web", "tty") == (7, 5, [5])
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from viscum_agent import address, schema, uci
+from viscum_agent.answers import Open
 from viscum_agent.apply import pending
 from viscum_agent.errors import BUG, CONFIG, FOREIGN, UNSUPPORTED, problem_text
-from viscum_agent.facts import Device, Facts, Features
+from viscum_agent.facts import Device, Facts, Features, Listener
 from viscum_agent.kernel import script
 from viscum_agent.model import read
 from viscum_agent.objects import PRIOS
@@ -184,12 +185,12 @@ FILES = st.builds(
     st.lists(OTHER_SECTIONS, max_size=3),
 )
 
-LAN = Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False)
-ETH0 = Device("eth0", False, 9000, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False)
-PORT = Device("eth0", True, 1492, "02:00:00:00:00:02", True, "02:00:00:00:00:01", True)
-WG0 = Device("wg0", True, 1280, "", False, "", False)
+LAN = Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False, (4, 6))
+ETH0 = Device("eth0", False, 9000, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False, (4, 6))
+PORT = Device("eth0", True, 1492, "02:00:00:00:00:02", True, "02:00:00:00:00:01", True, (4, 6))
+WG0 = Device("wg0", True, 1280, "", False, "", False, (4, 6))
 ODD_DEVICES = [
-    Device(name, True, 600, "02:00:00:00:00:03", True, "", False) for name in ("\u00e9\x1b", "a;reboot", "a'b")
+    Device(name, True, 600, "02:00:00:00:00:03", True, "", False, (4, 6)) for name in ("\u00e9\x1b", "a;reboot", "a'b")
 ]
 DEVICES = st.one_of(
     st.sampled_from([[LAN], [LAN, ETH0], [LAN, ETH0, WG0], [LAN, PORT]]),
@@ -200,6 +201,18 @@ NETWORKS = st.one_of(
     st.lists(st.sampled_from(NETWORK_TEXTS[:4]), max_size=2), st.lists(st.sampled_from(NETWORK_TEXTS), max_size=3)
 )
 ALL_FEATURES = Features(*[True] * 9)
+LISTENERS = st.builds(
+    Listener,
+    proto=st.sampled_from(["tcp", "udp"]),
+    version=st.sampled_from([4, 6]),
+    address=st.sampled_from([b"", b"", bytes([127, 0, 0, 1]), bytes([203, 0, 113, 10])]),
+    port=st.sampled_from([80, 85, 88, 443, 8080, 65535]),
+    waiting=st.just(0),
+)
+OPENED = st.one_of(
+    st.just({}),
+    st.dictionaries(st.sampled_from("ab"), st.builds(Open, st.lists(LISTENERS, max_size=5), st.none(), st.just({}))),
+)
 FACTS = st.builds(
     Facts,
     DEVICES,
@@ -212,6 +225,7 @@ FACTS = st.builds(
     st.sampled_from([True, True, False]),
     st.booleans(),
     st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * len(ALL_FEATURES))),
+    OPENED,
 )
 
 
@@ -260,7 +274,8 @@ def test_every_plan_is_safe(text, facts):
     datapaths = {}
     for part in found.services:
         filters = [item for item in part.items if type(item).__name__ in ("Filter", "BpfMatch")]
-        assert filters and len(filters) == len(set(filters)), "a redirect, and no part of it twice"
+        assert filters or part.service.name in facts.opened, "a redirect, or nothing that would answer"
+        assert len(filters) == len(set(filters)), "no part of it twice"
         for item in filters:
             if type(item).__name__ == "BpfMatch":
                 assert_leads_from_what_can_be_redirected(item, part)

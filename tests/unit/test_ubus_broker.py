@@ -173,7 +173,7 @@ def as_nobody(function):
     if child == 0:
         try:
             os.close(reading)
-            compat.drop_privileges(NOBODY, NOBODY)
+            compat.drop_privileges(NOBODY, NOBODY, [NOBODY])
             answer = repr(function())
         except BaseException as error:
             answer = "%s: %s" % (type(error).__name__, error)

@@ -4,13 +4,18 @@ The two files beside this one define the same functions over the C library (ctyp
 the agent is the Python that both share. A system call that fails raises OSError with its errno.
 
     setns(fd)  unshare(flags)  mount(source, target, fstype, flags)  umount(target)   namespaces(7), mount(2)
-    fd_open(path, flags, mode=0)  fd_close(fd)  flock(fd)                             open(2), flock(2)
+    fd_open(path, flags, mode=0)  fd_close(fd)  fd_read(fd, size)  try_flock(fd)      open(2), flock(2)
+    read_file(path, most)  write_file(path, data)                                     read(2), write(2)
     fork()  execve(path, argv, env)  exit_now(code)  waitpid(pid, flags)  dup2(a, b)  processes
-    setsid()  drop_privileges(uid, gid)  no_new_privs()  chdir(path)  umask(mask)     before exec, in the child
+    setsid()  drop_privileges(uid, gid, groups)  no_new_privs()  chdir(path)  umask(mask)     before exec, in the child
     pidfd_open(pid)  pidfd_getfd(pidfd, fd)  poll_fd(fd, milliseconds)                pidfd_open(2), poll(2)
+    socket_open(family, kind, protocol)  socket_bind(fd, address)  socket_connect    sockets as descriptors;
+    socket_listen  socket_name(fd)  set_option(fd, level, option, data)  send_to      an address: sockaddr
+    random32()                                                                        getrandom(2)
     disconnect(fd)  shutdown(fd)  reset_on_close(fd)                                  connect(2) AF_UNSPEC, SO_LINGER 0
     get_blocking(fd)  set_blocking(fd, blocking)                                      O_NONBLOCK
     getpid()  geteuid()  strerror(errno)  monotonic()  netlink_socket(protocol)  receive(socket, size)
+    receive_nsid(socket, size)                                                        netlink(7)
     unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
     fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)
     watch_folder(path)                                                                inotify(7), -1 for no such folder
@@ -27,6 +32,7 @@ CLONE_NEWNET = 0x40000000
 MS_BIND = 4096  # linux/mount.h
 MS_REC = 16384
 MS_SLAVE = 1 << 19
+MS_SHARED = 1 << 20
 MNT_DETACH = 2
 SIGTERM = 15
 SIGKILL = 9

@@ -68,13 +68,46 @@ def fd_open(path, flags, mode=0):
     return os.open(path, flags, mode)
 
 
-def flock(fd):
-    """Waits for the exclusive lock of an open file (flock(2)); it ends with the descriptor."""
-    fcntl.flock(fd, fcntl.LOCK_EX)
+def fd_read(fd, size):
+    """At most so many bytes of a file; b"" at its end."""
+    return os.read(fd, size)
 
 
-def drop_privileges(uid, gid):
-    os.setgroups([gid])
+def read_file(path, most):
+    """The bytes of a file, at most so many: for files whose size others decide about."""
+    fd, found, size = fd_open(path, 0), [], 0
+    try:
+        while size < most:
+            piece = fd_read(fd, min(4096, most - size))
+            if not piece:
+                break
+            found.append(piece)
+            size += len(piece)
+    finally:
+        fd_close(fd)
+    return b"".join(found)
+
+
+def write_file(path, data):
+    """Writes to a file that is there, in one call: for files that mean something to the kernel."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def try_flock(fd):
+    """Whether the exclusive lock of an open file is ours now (flock(2)); it ends with the descriptor."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def drop_privileges(uid, gid, groups):
+    os.setgroups(groups)
     os.setgid(gid)
     os.setuid(uid)
 
@@ -171,6 +204,49 @@ def try_write(fd, data):
     return True
 
 
+_SOCKET_KIND = {1: socket.SOCK_STREAM, 2: socket.SOCK_DGRAM, 3: socket.SOCK_RAW}
+SOL_SOCKET, SO_REUSEADDR = socket.SOL_SOCKET, socket.SO_REUSEADDR
+
+
+def socket_open(family, kind, protocol):
+    """A non-blocking socket (kind 1 stream, 2 datagram, 3 raw) as a plain descriptor."""
+    return _call("socket", family, _SOCKET_KIND[kind] | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+
+
+def socket_bind(fd, address):
+    """`address` is the bytes of a struct sockaddr, here and below."""
+    _call("bind", fd, address, len(address))
+
+
+def socket_connect(fd, address):
+    """For a socket that is connected at once."""
+    _call("connect", fd, address, len(address))
+
+
+def socket_listen(fd, backlog):
+    _call("listen", fd, backlog)
+
+
+def socket_name(fd):
+    """The address that a socket is bound to."""
+    buffer, size = ctypes.create_string_buffer(128), ctypes.c_uint(128)
+    _call("getsockname", fd, buffer, ctypes.byref(size))
+    return buffer.raw[: size.value]
+
+
+def set_option(fd, level, option, data):
+    _call("setsockopt", fd, level, option, data, len(data))
+
+
+def send_to(fd, data, address):
+    _call("sendto", fd, data, ctypes.c_size_t(len(data)), 0, address, len(address))
+
+
+def random32():
+    """A number of 32 bits that nobody can guess."""
+    return int.from_bytes(os.urandom(4), "big")
+
+
 def connecting(kind, address, port):
     """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
     kind = socket.SOCK_STREAM if kind == 1 else socket.SOCK_DGRAM  # mips has these numbers the other way round
@@ -195,6 +271,15 @@ def connected(sock):
 
 def receive(sock, size):
     return sock.recv(size)
+
+
+def receive_nsid(sock, size):
+    """Takes a netlink message and returns the number of the network namespace that it comes from, -1 for this one."""
+    _, ancillary, _, _ = sock.recvmsg(size, 64)
+    for level, kind, data in ancillary:
+        if (level, kind) == (270, 8):  # SOL_NETLINK, NETLINK_LISTEN_ALL_NSID
+            return struct.unpack("i", data[:4])[0]
+    return -1
 
 
 def _unix(kind, step):

@@ -51,6 +51,7 @@ _c_syscall = _libc.func("l", "syscall", "lllll")
 _c_bpf = _libc.func("l", "syscall", "llpl")
 _c_readlink = _libc.func("l", "readlink", "spL")
 _c_socket = _libc.func("i", "socket", "iii")
+_c_recvmsg = _libc.func("l", "recvmsg", "ipi")
 _c_recv = _libc.func("l", "recv", "ipLi")
 _c_connect = _libc.func("i", "connect", "ipi")
 _c_bind = _libc.func("i", "bind", "ipi")
@@ -59,7 +60,10 @@ _c_accept4 = _libc.func("i", "accept4", "ippi")
 _c_sigprocmask = _libc.func("i", "sigprocmask", "ipp")
 _c_signalfd = _libc.func("i", "signalfd", "ipi")
 _c_read = _libc.func("l", "read", "ipL")
+_c_write = _libc.func("l", "write", "ipL")
 _c_send = _libc.func("l", "send", "ipLi")
+_c_getsockname = _libc.func("i", "getsockname", "ipp")
+_c_sendto = _libc.func("l", "sendto", "ipLipi")
 _c_setsockopt = _libc.func("i", "setsockopt", "iiipi")
 _c_shutdown = _libc.func("i", "shutdown", "ii")
 _c_isatty = _libc.func("i", "isatty", "i")
@@ -72,7 +76,7 @@ _c_uname = _libc.func("i", "uname", "p")
 getpid = _libc.func("i", "getpid", "")
 geteuid = _libc.func("i", "geteuid", "")
 
-LOCK_EX = 2
+LOCK_EX, LOCK_NB = 2, 4  # sys/file.h
 IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 SOCK_CLOEXEC = 0o2000000
@@ -104,6 +108,7 @@ EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _MIPS else (99, 95,
 EINPROGRESS = 150 if _MIPS else 115
 # SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
 SOL_SOCKET, SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _MIPS else (1, 4, 0o4000)
+SO_REUSEADDR = 4 if _MIPS else 2  # asm/socket.h
 SO_LINGER = 0x80 if _MIPS else 13  # asm/socket.h
 SO_PEERCRED = 18 if _MIPS else 17  # asm/socket.h
 SOCK_STREAM, SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them the other way round
@@ -137,8 +142,39 @@ def fd_close(fd):
     _check(_c_close(fd))
 
 
-def flock(fd):
-    _check(_c_flock(fd, LOCK_EX))
+def fd_read(fd, size):
+    """At most so many bytes of a file; b"" at its end."""
+    buffer = _room(size)
+    return bytes(memoryview(buffer)[: _check(_c_read(fd, buffer, size))])
+
+
+def read_file(path, most):
+    """The bytes of a file, at most so many: for files whose size others decide about."""
+    fd, found, size = fd_open(path, 0), [], 0
+    try:
+        while size < most:
+            piece = fd_read(fd, min(4096, most - size))
+            if not piece:
+                break
+            found.append(piece)
+            size += len(piece)
+    finally:
+        fd_close(fd)
+    return b"".join(found)
+
+
+def write_file(path, data):
+    """Writes to a file that is there, in one call: for files that mean something to the kernel."""
+    fd = fd_open(path, 1)  # O_WRONLY
+    try:
+        _check(_c_write(fd, data, len(data)))
+    finally:
+        fd_close(fd)
+
+
+def try_flock(fd):
+    """Whether the exclusive lock of an open file is ours now (flock(2)); it ends with the descriptor."""
+    return _c_flock(fd, LOCK_EX | LOCK_NB) == 0
 
 
 def fork():
@@ -179,8 +215,8 @@ def setsid():
     _check(_c_setsid())
 
 
-def drop_privileges(uid, gid):
-    _check(_c_setgroups(1, bytearray(struct.pack("I", gid))))
+def drop_privileges(uid, gid, groups):
+    _check(_c_setgroups(len(groups), bytearray(struct.pack("I" * len(groups), *groups))))
     _check(_c_setgid(gid))
     _check(_c_setuid(uid))
 
@@ -311,6 +347,48 @@ def try_write(fd, data):
     return _c_send(fd, data, len(data), 0x40) == len(data)  # MSG_DONTWAIT
 
 
+_SOCKET_KIND = {1: SOCK_STREAM, 2: SOCK_DGRAM, 3: 3}
+
+
+def socket_open(family, kind, protocol):
+    """A non-blocking socket (kind 1 stream, 2 datagram, 3 raw) as a plain descriptor."""
+    return _check(_c_socket(family, _SOCKET_KIND[kind] | O_NONBLOCK | SOCK_CLOEXEC, protocol))
+
+
+def socket_bind(fd, address):
+    """`address` is the bytes of a struct sockaddr, here and below."""
+    _check(_c_bind(fd, bytearray(address), len(address)))
+
+
+def socket_connect(fd, address):
+    """For a socket that is connected at once."""
+    _check(_c_connect(fd, bytearray(address), len(address)))
+
+
+def socket_listen(fd, backlog):
+    _check(_c_listen(fd, backlog))
+
+
+def socket_name(fd):
+    """The address that a socket is bound to."""
+    buffer, size = bytearray(128), bytearray(struct.pack("I", 128))
+    _check(_c_getsockname(fd, buffer, size))
+    return bytes(buffer[: struct.unpack("I", size)[0]])
+
+
+def set_option(fd, level, option, data):
+    _check(_c_setsockopt(fd, level, option, bytearray(data), len(data)))
+
+
+def send_to(fd, data, address):
+    _check(_c_sendto(fd, bytearray(data), len(data), 0, bytearray(address), len(address)))
+
+
+def random32():
+    """A number of 32 bits that nobody can guess."""
+    return int.from_bytes(os.urandom(4), "big")
+
+
 def connecting(kind, address, port):
     """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
     info = socket.getaddrinfo(address, port)[0]
@@ -337,14 +415,33 @@ def connected(sock):
 _buffer = bytearray(1)
 
 
-def receive(sock, size):
-    """recv() into one buffer for all: `sock.recv` would take `size` bytes of the heap each time, and a collection every
-    other time."""
+def _room(size):
+    """One buffer for all that is read: else each read would take `size` bytes of the heap, and a collection every other
+    time."""
     global _buffer
     if len(_buffer) < size:
         _buffer = bytearray(size)
-    count = _check(_c_recv(sock.fileno(), _buffer, size, 0))
-    return bytes(memoryview(_buffer)[:count])
+    return _buffer
+
+
+def receive(sock, size):
+    buffer = _room(size)
+    return bytes(memoryview(buffer)[: _check(_c_recv(sock.fileno(), buffer, size, 0))])
+
+
+def receive_nsid(sock, size):
+    """Takes a netlink message and returns the number of the network namespace that it comes from, -1 for this one."""
+    data, control = _room(size), bytearray(64)
+    vector = bytearray(struct.pack("PL", uctypes.addressof(data), size))  # struct iovec
+    # struct msghdr (recvmsg(2)): no address, one vector, ancillary data.
+    message = bytearray(
+        struct.pack("PIPLPLi", 0, 0, uctypes.addressof(vector), 1, uctypes.addressof(control), len(control), 0)
+    )
+    _check(_c_recvmsg(sock.fileno(), message, 0))
+    # struct cmsghdr (cmsg(3)): length, level, type, then the data.
+    at = struct.calcsize("L")
+    level, kind, nsid = struct.unpack_from("iii", control, at)
+    return nsid if (level, kind) == (270, 8) else -1  # SOL_NETLINK, NETLINK_LISTEN_ALL_NSID
 
 
 def _unix(kind):
@@ -407,12 +504,10 @@ def unix_peer(fd):
 
 def fd_receive(fd, size):
     """What a non-blocking socket has: None for nothing yet, b"" for its end. Descriptors that come along are closed."""
-    global _buffer
-    if len(_buffer) < size:
-        _buffer = bytearray(size)
-    count = _c_recv(fd, _buffer, size, 0)
+    buffer = _room(size)
+    count = _c_recv(fd, buffer, size, 0)
     if count >= 0:
-        return bytes(memoryview(_buffer)[:count])
+        return bytes(memoryview(buffer)[:count])
     return _unless_again(None)
 
 

@@ -2,7 +2,8 @@
 
 from collections import namedtuple
 
-from ..plan import named, nat_rules
+from ..answers import nat_rules
+from ..plan import named
 
 # `service` is a model.Service, `devices` the facts.Device that its options name, those without an Ethernet header, too.
 Target = namedtuple("Target", ("service", "devices"))
@@ -48,4 +49,4 @@ def routed(target, settings, features):
 
 
 def needs_nat(target):
-    return bool(nat_rules(target.service, target.service.matches))
+    return bool(nat_rules(target.service.matches))

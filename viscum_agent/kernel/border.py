@@ -8,7 +8,7 @@ undoing what was done is `apply`'s business, which looks at the kernel again and
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..objects import CLS, DEV_PREFIX, HOST_SYSCTLS, NS_SYSCTLS, alias_of
-from . import netns, nftables, rtnl, script, tc
+from . import listening, netns, nftables, rtnl, script, tc
 from .bpf import BPFFS
 from .dump import Dump
 from .netlink import Socket
@@ -385,6 +385,8 @@ class Border:
         self.dump_links(dump, ns)
         self.dump_network(dump, ns)
         dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)
+        self.visit.enter(ns)
+        dump.listeners[ns] = listening.listeners()
         self._leave(ns)
 
     def _read_sysctl(self, dump, ns, key):

@@ -12,7 +12,6 @@ from ..objects import NS_PREFIX
 DIRECTORY = "/var/run/netns"
 SELF = "/proc/thread-self/ns/net"
 O_RDONLY = 0
-MS_SHARED = 1 << 20  # linux/mount.h
 
 
 def path(name):
@@ -45,12 +44,12 @@ def prepare():
             if error.errno != compat.EEXIST:
                 raise
     try:
-        compat.mount("none", DIRECTORY, "none", MS_SHARED | compat.MS_REC)
+        compat.mount("none", DIRECTORY, "none", compat.MS_SHARED | compat.MS_REC)
     except OSError as error:
         if error.errno != compat.EINVAL:  # not a mount point yet
             raise
         compat.mount(DIRECTORY, DIRECTORY, "none", compat.MS_BIND | compat.MS_REC)
-        compat.mount("none", DIRECTORY, "none", MS_SHARED | compat.MS_REC)
+        compat.mount("none", DIRECTORY, "none", compat.MS_SHARED | compat.MS_REC)
 
 
 def _make_file(name):

@@ -413,7 +413,12 @@ def _link(ns, message):
         message["ifi_type"],
         message.get_attr("IFLA_MASTER") or 0,
         message.get_attr("IFLA_IFALIAS") or "",
+        _number_or(message.get_attr("IFLA_LINK_NETNSID"), rtnl.LINK_NETNSID_NONE),
     )
+
+
+def _number_or(value, other):
+    return other if value is None else value
 
 
 def _address(ns, message):

@@ -40,6 +40,11 @@ class State:
         raise OSError(24, "EMFILE")
 
 
+class Events:
+    def __init__(self, causes):
+        self.causes = lambda: causes
+
+
 class Load:
     """A router whose CPUs are always busy."""
 
@@ -91,7 +96,7 @@ def test_a_redirect_that_can_not_be_taken_out_now_is_seen_to_in_a_moment():
 
 def test_no_cause_is_lost_when_orphans_can_not_be_taken_out():
     made = agent()
-    made._events.causes = lambda: [Cause("device vsc-echo went", True, True), Cause("an address came", False, False)]
+    made._events = Events([Cause("device vsc-echo went", True, True), Cause("an address came", False, False)])
     made._kernel_events()
     assert timers(made) == 1
 

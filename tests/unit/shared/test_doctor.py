@@ -22,10 +22,10 @@ ECHO = {
     "dest_port": ["7000"],
 }
 DEVICES = [
-    Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False),
-    Device("eth1", True, 1500, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False),
-    Device("phy0-ap0", True, 1500, "02:00:00:00:00:03", True, "02:00:00:00:00:01", True),
-    Device("pppoe-wan", True, 1492, "", False, "", False),
+    Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False, (4, 6)),
+    Device("eth1", True, 1500, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False, (4, 6)),
+    Device("phy0-ap0", True, 1500, "02:00:00:00:00:03", True, "02:00:00:00:00:01", True, (4, 6)),
+    Device("pppoe-wan", True, 1492, "", False, "", False, (4, 6)),
 ]
 NAMES = {"lan": ["br-lan"], "wan": ["pppoe-wan"]}
 HEALTHY_SYSCTLS = {
@@ -327,7 +327,7 @@ def configuration(changes, settings=()):
 
 
 def facts():
-    return Facts(DEVICES, [], [], NAMES, {}, [], 0, True, True, EVERYTHING)
+    return Facts(DEVICES, [], [], NAMES, {}, [], 0, True, True, EVERYTHING, {})
 
 
 def findings(changes=(), service=(), observed=None, settings=(), problems=()):

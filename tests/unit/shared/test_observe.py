@@ -41,6 +41,7 @@ def link(ns, index, name, **more):
         arphrd,
         master,
         get("alias", ""),
+        get("peer_nsid", -1),
     )
 
 
@@ -112,7 +113,7 @@ def running():
     return dump
 
 
-LINK = ("ns", "index", "name", "up", "mtu", "mac", "kind", "type", "master", "alias")
+LINK = ("ns", "index", "name", "up", "mtu", "mac", "kind", "type", "master", "alias", "peer_nsid")
 
 
 def replace(links, place, **values):

@@ -1,18 +1,28 @@
 """One service's life: its states, with programs that the test makes up, and time that it moves on."""
 
+from golden.cases import router_facts
 from unit.shared.expect import raises
 
 from viscum_agent import model, process, uci, unit
 from viscum_agent.errors import ConfigError
+from viscum_agent.facts import Listener
+from viscum_agent.health import Outcome
 from viscum_agent.log import NOTICE
+from viscum_agent.plan import plan
 
 PID = 4000000  # above every real one (proc(5), pid_max is at most 2^22)
 
 
-def service(*lines):
+def planned(*lines):
+    """The plan.ServicePlan of a service."""
     head = "config service 's'\noption enabled 1\noption command /bin/x\nlist interface lan\nlist dest_ip 203.0.113.1\n"
-    (found,) = model.read(uci.parse((head + "\n".join(lines) + "\n").encode(), "viscum"), "viscum").services
-    return found
+    found = model.read(uci.parse((head + "\n".join(lines) + "\n").encode(), "viscum"), "viscum")
+    (part,) = plan(found.services, found.settings, router_facts("")).services
+    return part
+
+
+def listener(port, proto="tcp"):
+    return Listener(proto=proto, version=4, address=b"", port=port, waiting=0)
 
 
 def no_descriptor(_pid):
@@ -67,6 +77,14 @@ class Agent:
     def say(self, severity, text):
         assert severity <= NOTICE
 
+    say_state = say
+
+    def output(self, name):
+        raise OSError(2, "ENOENT")
+
+    def check(self, unit, turn, done):
+        return Check(unit, done)
+
     def processes(self):
         return {}
 
@@ -79,12 +97,24 @@ class Check:
 
     begun = []
 
-    def __init__(self, _loop, service, pid, done):
-        self.service, self.done, self.cancelled = service, done, False
+    def __init__(self, asked, done):
+        self.part, self.done, self.cancelled = asked.part, done, False
         Check.begun.append(self)
 
     def cancel(self):
         self.cancelled = True
+
+
+class Clock:
+    """Use as a context manager: the time that the unit sees, as the test moves it."""
+
+    def __enter__(self):
+        self._plain, self.now = unit.compat.monotonic, 1000
+        unit.compat.monotonic = lambda: self.now
+        return self
+
+    def __exit__(self, *_):
+        unit.compat.monotonic = self._plain
 
 
 class Stage:
@@ -93,7 +123,7 @@ class Stage:
     def __init__(self, *lines):
         self.agent = Agent()
         self.unit = unit.Unit("s", self.agent)
-        self.unit.configure(service(*lines))
+        self.plan(*lines)
         self.alive = set()
         self.trouble = None  # what a start raises
         self.inside = []  # pids in the namespace
@@ -103,8 +133,8 @@ class Stage:
     def __enter__(self):
         self._plain = [(place, name, getattr(place, name)) for place, name in self._parts()]
         Check.begun = []
-        fakes = [self._spawn, lambda pid: 0, self._alive, self._send, self._reap, self._pids, lambda pid: False]
-        fakes += [Check, lambda pid: -1]
+        fakes = [self._spawn, lambda pid: 0, self._alive, self._send, self._reap, self._pids, self._pids]
+        fakes += [self._signal_all, lambda name: None, lambda pid: -1]
         for number, (place, name) in enumerate(self._parts()):
             setattr(place, name, fakes[number])
         return self
@@ -114,8 +144,15 @@ class Stage:
             setattr(place, name, value)
 
     def _parts(self):
-        names = ("spawn", "age", "alive", "send", "reap", "pids", "is_visitor")
-        return [(process, name) for name in names] + [(unit, "Check"), (unit.compat, "pidfd_open")]
+        names = ("spawn", "age", "alive", "send", "reap", "pids", "programs", "signal_all", "clear")
+        return [(process, name) for name in names] + [(unit.compat, "pidfd_open")]
+
+    def plan(self, *lines):
+        """The settings and the plan of now."""
+        part = planned(*lines)
+        self._settings = model.read([], "viscum").settings
+        self.unit.configure(part.service)
+        self.unit.planned(part)
 
     def _spawn(self, _service):
         if self.trouble:
@@ -137,10 +174,28 @@ class Stage:
     def _pids(self, name, table=None):
         return self.inside
 
-    def check(self, reason=""):
-        """The next check, with its outcome."""
+    def _signal_all(self, name, number, table=None):
+        return self._send(list(self.inside), number)
+
+    def check(self, reason="", *open_ones, closed=False, mute=None):
+        """The next check, with its outcome: of what is open (Listeners), by default TCP port 80."""
         self.agent.loop.run_next()
-        Check.begun[-1].done(reason)
+        open_ones = list(open_ones) or [listener(80)]
+        if mute is None:
+            mute = {(one.proto, 4, one.port, b""): reason for one in open_ones}
+        Check.begun[-1].done(Outcome(reason=reason, listeners=open_ones, mute=mute, closed=closed))
+
+    def takes(self):
+        """The ports that a plan of now takes, as the agent would make it."""
+        facts = router_facts("")
+        facts.opened["s"] = self.unit.opened
+        self._now = plan([self.unit.service], self._settings, facts).services[0]
+        return sorted({match.dport[0] for match in self._now.takes})
+
+    def stays(self):
+        """Why the rest stays with the cloud; after `takes`."""
+        self.takes()
+        return [reason for _, reason in self._now.stays]
 
     def ends(self):
         """The program ends, and the agent is told."""
@@ -199,44 +254,97 @@ def test_checks_go_on_after_one_in_which_something_went_wrong_here():
         assert stage.agent.loop.timers, "another check"
 
 
+def test_a_check_that_never_ends_has_failed_and_another_one_follows():
+    """A bug of ours, or something that no check foresaw: nobody would look after the program any more."""
+    with healthy("option health_fall 1") as stage:
+        stage.agent.loop.run_next()
+        assert stage.agent.loop.run_next() == 2 + unit.GRACE, "seconds: health_timeout and a while"
+        assert (stage.state, stage.unit.reason) == ("bypassed", "the check did not end")
+        assert Check.begun[-1].cancelled and stage.agent.loop.timers
+
+
+def test_clients_that_are_refused_do_not_wait_for_health_fall():
+    with healthy("option health_fall 100") as stage:
+        stage.check("the program does not listen", closed=True, mute={})
+        assert stage.state == "bypassed"
+
+
+def test_one_port_that_hangs_stays_with_the_cloud_and_the_other_goes_on():
+    lines = ("list dest_port 80", "list dest_port 81", "list proto tcp", "option health_fall 2")
+    with Stage(*lines) as stage:
+        stage.unit.ensure()
+        stage.check("", listener(80), listener(81))
+        assert stage.takes() == [80, 81]
+        for _ in range(2):
+            stage.check("", listener(80), listener(81), mute={("tcp", 4, 80, b""): "", ("tcp", 4, 81, b""): "hangs"})
+        assert (stage.state, stage.takes()) == ("healthy", [80])
+        assert stage.stays() == ["hangs"]
+
+
+def test_a_socket_that_may_be_there_for_a_moment_only_is_looked_at_twice():
+    """A program that asks a name server has a UDP socket for that, which no client is meant to find."""
+    with Stage("list dest_port 1000-2000", "list proto udp") as stage:
+        stage.unit.ensure()
+        stage.check("", listener(1500, "udp"), listener(1000, "udp"))
+        assert (stage.state, stage.takes()) == ("healthy", [])
+        assert stage.agent.loop.timers[-1][0] == unit.SETTLE
+        stage.check("", listener(1501, "udp"), listener(1000, "udp"))
+        assert stage.takes() == [1000]
+
+
+def test_a_program_that_falls_again_and_again_is_left_alone_for_longer_and_longer():
+    with healthy("option health_fall 1") as stage, Clock() as clock:
+        lengths = []
+        for _ in range(4):
+            stage.check("hangs")
+            fell = clock.now
+            while stage.state != "healthy":
+                clock.now += 1
+                stage.check()
+            lengths.append(clock.now - fell)
+        assert lengths == [1, 10, 20, 40]
+
+
 # Other settings, the same program
 
 
 def test_a_program_that_was_not_checked_is_checked_when_that_is_asked_for():
-    with healthy("option healthcheck none") as stage:
+    with Stage("list dest_port 80", "option healthcheck none") as stage:
+        stage.unit.ensure()
+        stage.check(mute={})
         assert not stage.agent.loop.timers, "no check"
-        stage.unit.configure(service("list dest_port 80", "option health_fall 1"))
+        stage.plan("list dest_port 80", "option health_fall 1")
         stage.check("hangs")
         assert stage.state == "bypassed"
 
 
 def test_a_shorter_interval_does_not_wait_for_the_longer_one():
     with healthy("option health_interval 3600") as stage:
-        stage.unit.configure(service("list dest_port 80", "option health_interval 5"))
+        stage.plan("list dest_port 80", "option health_interval 5")
         assert stage.agent.loop.run_next() == 0
         assert stage.state == "healthy", "that costs no client anything"
 
 
 def test_clients_come_to_another_port_after_its_first_good_check():
     with healthy() as stage:
-        stage.unit.configure(service("list dest_port 80", "option target_port 8080"))
-        assert (stage.state, stage.agent.told[0]) == ("starting", "withdrawn")
-        stage.check("refused")
-        assert stage.state == "starting"
-        stage.check()
-        assert stage.state == "healthy"
+        stage.plan("list dest_port 80", "option target_port 8080", "list proto tcp")
+        assert (stage.takes(), stage.stays()) == ([], ["the program does not listen there"])
+        stage.check("refused", listener(8080))
+        assert (stage.takes(), stage.stays()) == ([], ["refused"])
+        stage.check("", listener(8080))
+        assert stage.takes() == [80]
 
 
 def test_a_check_that_was_begun_with_other_settings_does_not_count():
     with healthy() as stage:
         stage.agent.loop.run_next()
-        stage.unit.configure(service("list dest_port 80", "option target_port 8080"))
+        stage.plan("list dest_port 80", "option target_port 8080")
         assert Check.begun[-1].cancelled
 
 
 def test_settings_that_no_check_depends_on_change_nothing():
     with healthy() as stage:
-        stage.unit.configure(service("list dest_port 80", "list dest_port 443", "option mtu 1400"))
+        stage.plan("list dest_port 80", "option mtu 1400")
         assert (stage.state, stage.agent.told) == ("healthy", [])
 
 

@@ -24,7 +24,7 @@ const TABS = [
 	[ 'general', _('General'),
 		[ 'enabled', 'command', 'interface', 'device', 'proto', 'dest_ip', 'dest_port' ] ],
 	[ 'match', _('Match'),
-		[ 'family', 'src_ip', 'target_port' ] ],
+		[ 'family', 'src_ip', 'target_port', 'dynamic_ports' ] ],
 	[ 'program', _('Program'),
 		[ 'user', 'group', 'workdir', 'env', 'start_timeout', 'term_timeout',
 			'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],

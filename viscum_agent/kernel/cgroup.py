@@ -1,0 +1,132 @@
+"""A control group for each service (cgroups(7), version 2): what its program forks is in there, whatever else it does.
+
+    MOUNT/viscum-NETNS/NAME.TAG     the processes of service NAME, started with the settings that TAG stands for
+                       NAME.check   those of a check by command
+
+NETNS is the inode of the router's network namespace: there may be several agents on one machine. Only root can write
+there, so the name says for sure which settings a program was started with, also to an agent that comes later. The group
+ends with its last process. No controller is enabled, so it needs none, and where no version 2 is mounted services do
+without: their processes are then found by their network namespace only.
+"""
+
+import os
+
+from .. import compat
+from .netns import SELF
+
+CHECK = "check"
+MOUNTS = "/proc/self/mounts"
+MOST = 1 << 18  # bytes of a list: some 40,000 processes
+
+
+_folder: list = []
+
+
+def folder():
+    """The folder of the router's services, "" where there are no groups; the same as long as this process runs. First
+    asked for in the router's namespace."""
+    if not _folder:
+        top = _mount_point()
+        _folder.append("%s/viscum-%d" % (top, os.stat(SELF)[1]) if top else "")
+    return _folder[0]
+
+
+def _mount_point():
+    """Where version 2 is mounted, "" where it is not."""
+    for line in _read(MOUNTS).split(b"\n"):
+        fields = line.split(b" ")
+        if len(fields) > 3 and fields[2] == b"cgroup2" and b"\\" not in fields[1]:
+            return fields[1].decode()
+    return ""
+
+
+def _read(path):
+    """The bytes of a file, at most MOST of them; b"" where it is not there."""
+    try:
+        return compat.read_file(path, MOST)
+    except OSError:
+        return b""
+
+
+def _groups(name):
+    """Paths of a service's groups."""
+    top = folder()
+    try:
+        names = os.listdir(top) if top else []
+    except OSError:
+        names = []
+    return ["%s/%s" % (top, each) for each in sorted(names) if each.rsplit(".", 1)[0] == name]
+
+
+def tags(name):
+    """The settings that a service's processes were started with: the tags of the groups with a process in them."""
+    found = [path.rsplit(".", 1)[1] for path in _groups(name) if _read(path + "/cgroup.procs")]
+    return [tag for tag in found if tag != CHECK]
+
+
+def pids(name, tag=""):
+    """The processes of a service's program, or with the tag CHECK of its checks, without those that are dead and not
+    yet waited for."""
+    found = []
+    for path in _groups(name):
+        if (path.rsplit(".", 1)[1] == CHECK) == (tag == CHECK):
+            found.extend([int(line) for line in _read(path + "/cgroup.procs").split()])
+    return found
+
+
+def make(name, tag):
+    """Makes a group and returns its path, "" where there can be none."""
+    top = folder()
+    if not top:
+        return ""
+    for path in (top, "%s/%s.%s" % (top, name, tag)):
+        try:
+            os.mkdir(path)
+        except OSError as error:
+            if error.errno != compat.EEXIST:
+                return ""  # mounted for reading only, or not ours to write to
+    return path
+
+
+def join(path, pid=0):
+    """Moves a process (0: the caller, with all its threads) into a group. Raises OSError."""
+    compat.write_file(path + "/cgroup.procs", ("%d" % pid).encode())
+
+
+def kill(name, tag=""):
+    """Kills what is in a service's groups, however fast it forks: cgroup.kill (kernel 5.14), else frozen
+    (cgroup.freeze, 5.2) and one by one."""
+    for path in _groups(name):
+        if tag and not path.endswith("." + tag):
+            continue
+        try:
+            compat.write_file(path + "/cgroup.kill", b"1")
+        except OSError:
+            _kill_frozen(path)
+
+
+def _kill_frozen(path):
+    _try(path + "/cgroup.freeze", b"1")
+    for line in _read(path + "/cgroup.procs").split():
+        try:
+            compat.kill(int(line), compat.SIGKILL)
+        except OSError:
+            pass  # gone meanwhile
+    _try(path + "/cgroup.freeze", b"0")
+
+
+def _try(path, data):
+    try:
+        compat.write_file(path, data)
+    except OSError:
+        pass  # an older kernel, or the group is gone
+
+
+def remove(name):
+    """Removes the groups of a service that nothing is in any more, and the folder with the last of them."""
+    paths = _groups(name)
+    for path in paths + [folder()] if paths else []:
+        try:
+            os.rmdir(path)
+        except OSError:
+            pass  # somebody is in there, or another service's group

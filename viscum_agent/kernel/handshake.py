@@ -1,0 +1,202 @@
+"""A client that comes in by a service's eth0: how a check goes the way that a client's packets go.
+
+A socket of the kernel's in the namespace would reach the program by the loopback device, past everything that may be in
+a client's way there (eth0 that is down, an nft rule that is gone, one that drops). So the packets are made here and
+sent out of the router's end of the pair, as the redirect does it with a client's. Their source is the namespace's own
+address, so the answers stay in there: no packet of a check ever leaves it, and no firewall of the router's sees one.
+
+For TCP there are two sockets in the namespace. One reads what comes back (raw(7); it begins with the IP header for IPv4
+and without one for IPv6). The other is bound to the port that the answers go to, and takes nothing (a socket filter):
+without it the kernel would reset what it knows nothing of. For UDP one socket does for both.
+
+It needs accept_local on eth0 (ip-sysctl.rst), which every namespace of ours has.
+"""
+
+import struct
+
+from .. import compat
+from ..objects import ns_name
+
+AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
+AF_PACKET, ETHERTYPE = 17, {4: 0x0800, 6: 0x86DD}  # linux/socket.h, linux/if_ether.h
+IPPROTO_TCP, IPPROTO_UDP = 6, 17
+STREAM, DATAGRAM, RAW = 1, 2, 3  # SOCK_*; compat knows those of mips
+SO_ATTACH_FILTER = 26  # asm/socket.h, on mips as well
+TAKE_NOTHING = struct.pack("HBBI", 6, 0, 0, 0)  # struct sock_filter: BPF_RET | BPF_K, 0 bytes
+
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10  # RFC 9293, 3.1
+WINDOW = 1024  # bytes; nothing that comes is read
+HOPS = 64
+SOURCE_MAC = b"\x02\x76\x00\x00\x00\x02"  # locally administered; nobody answers to it
+MOST = 64  # packets read at once: a program may send as many as it likes
+PACKET = 256  # bytes of one; the headers are what counts
+
+
+class Door:
+    """The router's end of the pairs: sends frames out of them. One socket for all, open as long as the agent runs: the
+    kernel takes a grace period of RCU to close one (packet_release in net/packet/af_packet.c)."""
+
+    def __init__(self):
+        self._fd = compat.socket_open(AF_PACKET, RAW, 0)  # protocol 0: it receives nothing
+
+    def close(self):
+        compat.fd_close(self._fd)
+
+    def send(self, index, mac, family, packet):
+        """Sends an IP packet, in a frame for a MAC (bytes), out of the device with that index. Raises OSError."""
+        kind = ETHERTYPE[family]
+        frame = mac + SOURCE_MAC + struct.pack(">H", kind) + packet
+        place = struct.pack("H", AF_PACKET) + struct.pack(">H", kind) + struct.pack("iHBB8s", index, 0, 0, 6, mac)
+        compat.send_to(self._fd, frame, place)
+
+
+def open_in(visit, name, kind, way, own):
+    """A Handshake ("tcp") or a Datagram ("udp") with a service's program, by an answers.Way; `own` is the namespace's
+    address of that family (bytes). `visit` is a netns.Visit. Raises OSError; nothing is sent yet."""
+    visit.enter(ns_name(name))
+    try:
+        return (Handshake if kind == "tcp" else Datagram)(way.family, own, way.client, way.client_port)
+    finally:
+        visit.home()
+
+
+class Handshake:
+    """`fd` becomes readable when something has come back; `read` says what. `send` is a function of a packet."""
+
+    def __init__(self, family, own, client, port):
+        self._family, self._own, self._client, self._port = family, own, client, port
+        self._begin = compat.random32()
+        self._next = 0  # what the program's side sends next
+        self.open = False
+        self._catch = compat.socket_open(AF[family], STREAM, 0)
+        self.fd = -1
+        try:
+            code = bytearray(TAKE_NOTHING)
+            program = struct.pack("HP", 1, compat.address_of(code))
+            compat.set_option(self._catch, compat.SOL_SOCKET, SO_ATTACH_FILTER, program)
+            compat.socket_bind(self._catch, socket_address(own, 0))
+            compat.socket_listen(self._catch, 1)
+            self._at = port_of(compat.socket_name(self._catch))
+            self.fd = compat.socket_open(AF[family], RAW, IPPROTO_TCP)
+            compat.socket_bind(self.fd, socket_address(own, 0))
+            compat.socket_connect(self.fd, socket_address(client, 0))  # only what comes from there
+        except OSError:
+            self.close()
+            raise
+
+    def begin(self, send):
+        send(self._segment(self._begin, 0, SYN))
+
+    def read(self, send):
+        """Whether the connection is made. Raises OSError (ECONNREFUSED) when it is refused."""
+        for _ in range(MOST):
+            packet = compat.fd_receive(self.fd, PACKET)
+            if packet is None:
+                break
+            flags = self._flags(packet)
+            if flags & RST:
+                raise OSError(compat.ECONNREFUSED, compat.strerror(compat.ECONNREFUSED))
+            if flags & (SYN | ACK) == SYN | ACK and not self.open:
+                self.open = True
+                send(self._segment(self._begin + 1, self._next, ACK))
+        return self.open
+
+    def _flags(self, packet):
+        """The flags of a segment of this connection, 0 for another one."""
+        at = (packet[0] & 0x0F) * 4 if self._family == 4 else 0
+        if len(packet) < at + 14:
+            return 0
+        source, target, number, answered = struct.unpack_from(">HHII", packet, at)
+        if (source, target) != (self._port, self._at) or answered != (self._begin + 1) & 0xFFFFFFFF:
+            return 0
+        flags = packet[at + 13]
+        if flags & SYN:
+            self._next = number + 1
+        return flags
+
+    def end(self, send, politely):
+        """Ends the connection as a client does, or resets it. `close` comes a little later: what the program's side
+        says to that has to find its socket."""
+        if self.open:
+            send(self._segment(self._begin + 1, self._next, FIN | ACK if politely else RST))
+
+    def close(self):
+        for fd in (self.fd, self._catch):
+            if fd >= 0:
+                compat.fd_close(fd)
+        self.fd = self._catch = -1
+
+    def _segment(self, number, answered, flags):
+        """A TCP segment without options or data (RFC 9293, 3.1)."""
+        head = struct.pack(">HHII", self._at, self._port, number & 0xFFFFFFFF, answered & 0xFFFFFFFF)
+        tail = struct.pack(">H", 0)  # urgent pointer
+        head += struct.pack(">BBH", 5 << 4, flags, WINDOW)
+        return ip_packet(self._own, self._client, IPPROTO_TCP, head, tail)
+
+
+class Datagram:
+    """`fd` becomes readable when the program has answered, or was not there to be asked."""
+
+    def __init__(self, family, own, client, port):
+        self._own, self._client, self._port = own, client, port
+        self.fd = compat.socket_open(AF[family], DATAGRAM, 0)
+        try:
+            compat.socket_bind(self.fd, socket_address(own, 0))
+            compat.socket_connect(self.fd, socket_address(client, port))
+            self._at = port_of(compat.socket_name(self.fd))
+        except OSError:
+            self.close()
+            raise
+
+    def begin(self, send):
+        """Sends an empty datagram (RFC 768)."""
+        head = struct.pack(">HHH", self._at, self._port, 8)
+        send(ip_packet(self._own, self._client, IPPROTO_UDP, head, b""))
+
+    def read(self, _send):
+        """Whether the program has answered. Raises OSError (ECONNREFUSED) when nobody is there."""
+        return compat.fd_receive(self.fd, PACKET) is not None
+
+    def end(self, _send, _politely):
+        pass
+
+    def close(self):
+        if self.fd >= 0:
+            compat.fd_close(self.fd)
+        self.fd = -1
+
+
+def socket_address(packed, port):
+    """struct sockaddr_in or sockaddr_in6 (ip(7), ipv6(7))."""
+    if len(packed) == 4:
+        return struct.pack("H", AF[4]) + struct.pack(">H", port) + packed + bytes(8)
+    return struct.pack("H", AF[6]) + struct.pack(">HI", port, 0) + packed + bytes(4)
+
+
+def port_of(name):
+    """The port of such a structure."""
+    return struct.unpack_from(">H", name, 2)[0]
+
+
+def ip_packet(source, target, protocol, head, tail):
+    """An IP packet (RFC 791, RFC 8200) with a checksum between `head` and `tail` of what it carries."""
+    size = len(head) + 2 + len(tail)
+    ends = source + target
+    if len(source) == 4:
+        pseudo = ends + struct.pack(">BBH", 0, protocol, size)
+        begin = struct.pack(">BBHHHBB", 0x45, 0, 20 + size, 0, 0x4000, HOPS, protocol)  # don't fragment
+        begin += struct.pack(">H", checksum(begin + ends)) + ends
+    else:
+        pseudo = ends + struct.pack(">II", size, protocol)
+        begin = struct.pack(">IHBB", 6 << 28, size, protocol, HOPS) + ends
+    return begin + head + struct.pack(">H", checksum(pseudo + head + tail) or 0xFFFF) + tail
+
+
+def checksum(data):
+    """RFC 1071."""
+    total = 0
+    for word in struct.unpack(">%dH" % (len(data) // 2), data):
+        total += word
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF

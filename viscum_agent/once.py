@@ -1,0 +1,153 @@
+"""`viscum up` and `viscum down`: the agent's own work, done until it is finished, and then nobody watches any more.
+
+What a service is, when it answers and how it ends is judged by the same code as in an agent that stays. A service whose
+program ends, or does not answer within `start_timeout`, is taken down again: it is up whole, or not at all.
+"""
+
+import sys
+
+from . import compat, lock
+from .agent import SIGINT, Agent
+from .errors import CONFIG, Problem
+from .log import ERROR
+from .schema import printable
+from .unit import BACKOFF, BYPASSED, FAILED, STARTING
+
+PATIENCE = 30  # seconds that one waits for another
+POLL = 0.02  # seconds between looks at what is finished
+SAID = 5  # lines of a program's output that are shown when it fails
+
+
+class Words:
+    """The log of a command: what went wrong on the way."""
+
+    def say(self, severity, text):
+        if severity <= ERROR:
+            sys.stderr.write(printable(text) + "\n")
+
+    def program(self, name, text):
+        """What a program prints is shown when it fails (Once)."""
+
+
+class Once(Agent):
+    """`run` returns (names of services that were changed, problems). `names` are the services that are meant, all when
+    there are none; `up` is whether they are to be up."""
+
+    def __init__(self, confdir, names, up):
+        super().__init__(confdir, Words())
+        self._names = names
+        self._up = up
+        self._interrupted = False
+        self._changed = set()
+        self._problems = []  # of the configuration
+        self._trouble = {}  # Problems that came up on the way, by service
+        self._pending = set()  # services that are not as they should be, as far as the last look tells
+        self.listeners.append(self._became)
+
+    def run(self, path=None):
+        """`path` is that of ubus, to ask netifd. Raises lock.Busy."""
+        held = lock.Lock("up" if self._up else "down")
+        held.take(PATIENCE)
+        try:
+            self._open(path)
+            if self._names:
+                self._state.look()
+                self._state.require(self._names)
+            self.look("up" if self._up else "down")
+            self._finish()
+            self.loop.run()
+        finally:
+            self._close()
+            held.release()
+        return sorted(self._changed.difference(self._trouble)), self._problems + [
+            self._trouble[name] for name in sorted(self._trouble)
+        ]
+
+    def _means(self, name):
+        return not self._names or name in self._names
+
+    # What is different from an agent that stays
+
+    def say_state(self, severity, text):
+        """Progress, for a person at a terminal; what failed is said at the end."""
+        if compat.isatty():
+            sys.stderr.write(printable(text) + "\n")
+
+    def _signal(self, number):
+        """Interrupted: what is not finished is taken back; the second time it is left as it is."""
+        if number not in (compat.SIGTERM, SIGINT):
+            return
+        if self._interrupted or not self._up:
+            self.loop.stop()
+        self._interrupted = True
+        for name in self._pending:
+            self._give_up(self.units[name], "interrupted")
+
+    def _chosen(self, state):
+        wanted, keep = super()._chosen(state)
+        others = [name for name in state.observed.services if not self._means(name)]
+        if not self._up:
+            return {}, others
+        mine = {name: wanted[name] for name in wanted if self._means(name)}
+        return mine, keep + [name for name in others if name not in keep]
+
+    def _withdraw_unwatched(self, names):
+        """Services that are not meant stay as somebody left them."""
+
+    def _looked_at(self, state, wanted, result):
+        self._changed.update([name for name in result.done if self._means(name)])
+        there = [name for name in state.observed.services if self._means(name) and name not in result.done]
+        if not self._up:
+            broken = [problem.service for problem in self._note(result.problems)]
+            self._pending = {name for name in there if name not in broken}
+            return
+        self._problems = [each for each in state.problems() if not each.service or self._means(each.service)]
+        for problem in self._note(result.problems):
+            if problem.service in wanted:
+                self._take_back(self.units[problem.service])
+        self._pending = {name for name in wanted if not self.units[name].redirected or self.units[name].held}
+        self._pending.update([name for name in there if name not in wanted and name not in state.keep()])
+        self._pending.update([name for name in there if self.unit(name).held])
+
+    def _note(self, problems):
+        """Keeps those that are about services that are meant, or about none, and returns them."""
+        meant = [each for each in problems if not each.service or self._means(each.service)]
+        for problem in meant:
+            self._trouble.setdefault(problem.service, problem)
+        return meant
+
+    # When it is finished
+
+    def _became(self, unit, before):
+        """A service has changed its state."""
+        if not self._up or not self._means(unit.name):
+            return
+        if unit.state == STARTING and before != STARTING:
+            self._changed.add(unit.name)
+        if unit.state in (BACKOFF, FAILED, BYPASSED):
+            self.loop.after(0, lambda: self._give_up(unit, unit.ended or unit.reason))
+
+    def _give_up(self, unit, reason):
+        if unit.held:
+            return
+        if unit.state == BYPASSED:
+            reason += " (for %d s: option start_timeout)" % unit.service.program.start_timeout
+        said = "".join(["\n    " + printable(line) for line in unit.said[-SAID:]])
+        self._trouble.setdefault(unit.name, Problem(CONFIG, unit.name, "viscum." + unit.name, reason + said))
+        self._take_back(unit)
+
+    def _take_back(self, unit):
+        unit.held = True
+        self._pending.add(unit.name)
+        self.look_soon("%s is taken back" % unit.name)
+
+    def _finish(self):
+        """Ends the loop when everything is as it should be."""
+        if self._look_timer is None and not self._pending and all(map(self._is_sure, self.units.values())):
+            self.loop.stop()
+            return
+        self.loop.after(POLL, self._finish)
+
+    def _is_sure(self, unit):
+        """One that was found running has to pass a check, like any other."""
+        return not unit.redirected or (unit.was_checked and unit.is_settled)

@@ -1,0 +1,152 @@
+"""What a program prints: lines of the system log with the service's name, whoever reads them or not.
+
+A program must not wait for its log, and must not end because of it. A pipe fills while the agent is stopped, and breaks
+when it ends; a socket of the system log is dead when that restarts. So stdout and stderr of a program are a datagram
+socket that sends to a multicast group on its namespace's own loopback device, with a TTL of 0: a write never waits and
+never fails, and is lost when nobody has joined the group. An agent joins, and so may the one that follows it.
+
+(A single write of more than 64 KiB fails, as it does with every datagram.)
+"""
+
+import struct
+
+from . import compat
+from .kernel.handshake import DATAGRAM, socket_address
+
+AF_INET = 2
+# Link-local multicast (RFC 5771), the last byte "v" for Viscum: it never leaves the namespace. Port 514 is syslog's.
+GROUP, PORT = bytes([224, 0, 0, 118]), 514
+LOOPBACK = bytes([127, 0, 0, 1])
+SOL_IP, IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_ADD_MEMBERSHIP = 0, 32, 33, 35  # linux/in.h
+
+LONGEST = 400  # bytes of a line; the rest of it is the next one
+BURST, RATE = 200, 50  # lines that a program may print at once, and each second after that
+SIZE = 1 << 16  # bytes of a datagram
+MOST = 32  # datagrams that are read at once
+PAUSE = 0.2  # seconds that a program is not read which prints more than that
+KEPT = 20  # lines of each service, for who asks the agent
+
+
+def open_for_program():
+    """A socket that takes what a program prints, for the namespace that the caller is in. Raises OSError."""
+    fd = compat.socket_open(AF_INET, DATAGRAM, 0)
+    compat.set_option(fd, SOL_IP, IP_MULTICAST_IF, LOOPBACK)
+    compat.set_option(fd, SOL_IP, IP_MULTICAST_TTL, struct.pack("i", 0))
+    compat.socket_connect(fd, socket_address(GROUP, PORT))
+    compat.set_blocking(fd, True)  # it never waits all the same
+    return fd
+
+
+def open_for_reader():
+    """A socket that gets what programs print in the namespace that the caller is in. Raises OSError."""
+    fd = compat.socket_open(AF_INET, DATAGRAM, 0)
+    try:
+        compat.set_option(fd, compat.SOL_SOCKET, compat.SO_REUSEADDR, struct.pack("i", 1))
+        compat.socket_bind(fd, socket_address(GROUP, PORT))
+        compat.set_option(fd, SOL_IP, IP_ADD_MEMBERSHIP, GROUP + LOOPBACK)
+    except OSError:
+        compat.fd_close(fd)
+        raise
+    return fd
+
+
+class Lines:
+    """What comes, made into lines: bounded, printable, and no more than a program may print. Pure but for the clock
+    that it is told."""
+
+    def __init__(self, now):
+        self._rest = b""
+        self._left = BURST
+        self._when = now
+        self.missing = 0  # lines that were left out since the last that was not
+
+    def take(self, data, now):
+        """The lines that are complete with some more bytes, as text."""
+        pieces = (self._rest + data).split(b"\n")
+        self._rest = pieces.pop()
+        while len(self._rest) >= LONGEST:
+            pieces.append(self._rest[:LONGEST])
+            self._rest = self._rest[LONGEST:]
+        self._left = min(BURST, self._left + (now - self._when) * RATE)
+        self._when = now
+        found = []
+        for piece in pieces:
+            for at in range(0, max(1, len(piece)), LONGEST):
+                self._add(found, piece[at : at + LONGEST])
+        return found
+
+    def flush(self, now):
+        """What is left without an end of line, when nothing came for a while."""
+        return self.take(b"\n", now) if self._rest else []
+
+    @property
+    def has_rest(self):
+        return bool(self._rest)
+
+    def _add(self, found, piece):
+        if not piece.strip():
+            return
+        if self._left < 1:
+            self.missing += 1
+            return
+        self._left -= 1
+        if self.missing:
+            found.append("(%d lines left out)" % self.missing)
+            self.missing = 0
+        found.append(printable(piece))
+
+
+def printable(data):
+    """Bytes as text that is safe in a log and on a terminal: what is not printable ASCII as \\xNN, UTF-8 as it is."""
+    try:
+        text = str(data, "utf-8")
+    except UnicodeError:
+        text = "".join([chr(byte) if 32 <= byte < 127 else "\\x%02x" % byte for byte in data])
+    return "".join([c if c >= " " and c != "\x7f" and not "\x80" <= c < "\xa0" else "\\x%02x" % ord(c) for c in text])
+
+
+class Output:
+    """What one service's program prints: read by the loop, said by `say(text)`, and the last lines kept."""
+
+    def __init__(self, loop, fd, say):
+        self._loop, self._fd, self._say = loop, fd, say
+        self._lines = Lines(compat.monotonic())
+        self._timer = None
+        self.kept = []
+        self._listen()
+
+    def close(self):
+        self._loop.cancel(self._timer)
+        self._loop.remove(self._fd)
+        compat.fd_close(self._fd)
+
+    def _listen(self):
+        self._timer = None
+        self._loop.add(self._fd, lambda _: self._came())
+
+    def _came(self):
+        for _ in range(MOST):
+            data = compat.fd_receive(self._fd, SIZE)
+            if data is None:
+                self._wait_for_rest()
+                return
+            self._print(self._lines.take(data, compat.monotonic()))
+        # It prints faster than it is read: what the socket has no room for is lost, and nobody else waits for us.
+        self._loop.remove(self._fd)
+        self._loop.cancel(self._timer)
+        self._timer = self._loop.after(PAUSE, self._listen)
+
+    def _wait_for_rest(self):
+        self._loop.cancel(self._timer)
+        self._timer = self._loop.after(PAUSE, self._flush) if self._lines.has_rest else None
+
+    def _flush(self):
+        self._timer = None
+        self._print(self._lines.flush(compat.monotonic()))
+
+    def _print(self, lines):
+        for line in lines:
+            self.kept.append(line)
+            if len(self.kept) > KEPT:
+                self.kept.pop(0)
+            self._say(line)
