@@ -12,17 +12,18 @@ from .errors import ConfigError, ViscumError, problem_text
 from .events import Events
 from .inside import Inside
 from .kernel import netns, pinned
-from .log import ERROR, INFO, NOTICE, WARNING
+from .log import ERROR, NOTICE, WARNING
 from .loop import Loop
 from .objects import REDIRECTS
 from .observe import observe
 from .plan import Plan, ServicePlan
 from .state import PACKAGE, State
-from .unit import BACKOFF, BYPASSED, DISABLED, FAILED, STOPPING, Unit
+from .unit import BACKOFF, BYPASSED, FAILED, HEALTHY, OFF, STOPPING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
 ENDINGS = 4  # services whose clients are reset at the same time: a child for each
+FIREWALL = 1  # seconds until changes of the firewall are looked at, all together
 SLOW = 45  # seconds between looks when nothing seems to happen
 RETRY = 30  # seconds until another look when something could not be done
 
@@ -43,9 +44,11 @@ class Agent:
         self._state = None
         self._events = self._inside = None
         self._slow_timer = None
+        self._firewall_timer = None
         self._look_timer = None
         self._looked = 0.0  # seconds that the last look took
         self._retry_timer = None
+        self._expected = set()  # services of which the next look has something to change
         self._again = False  # whether something of a service has to be tried again
         self._load_timer = None
         self._ending = {}  # sockets.Ending by service
@@ -56,6 +59,7 @@ class Agent:
         self._pins = -1
         self._known = None  # an Observed, while nothing has changed since it was read
         self._places = traffic.Places([], {}, {})
+        self._totals = traffic.Totals()
         self._tools = None
         self._load = overload.Load()
         self._overload = overload.Overload()
@@ -125,7 +129,7 @@ class Agent:
             except ConfigError:
                 pass  # the log has it, and nobody waits for an answer
         elif number in (compat.SIGTERM, SIGINT):
-            self.say(NOTICE, "ends; services go on without a watch")
+            self.say(NOTICE, "ends; services go on until they are taken down, or the next agent finds them")
             self.loop.stop()
 
     def _kernel_events(self):
@@ -139,6 +143,18 @@ class Agent:
     def _inside_events(self, fd):
         for name in self._inside.changed(fd):
             self.look_soon("something changed in the namespace of %s" % name if name else "events were lost")
+        if self._inside.firewall:
+            self._inside.firewall = False
+            self._firewall_changed()
+
+    def _firewall_changed(self):
+        """Read a while after its last change: firewall4 loads all its rules anew, and half of them are no reason."""
+        self.loop.cancel(self._firewall_timer)
+        self._firewall_timer = self.loop.after(FIREWALL, self._read_firewall)
+
+    def _read_firewall(self):
+        self._state.forget_firewall()
+        self.look_soon("the firewall changed")
 
     def take_names(self, names):
         """Which devices netifd's interfaces are now."""
@@ -175,8 +191,7 @@ class Agent:
         self._learn_places(state.dump)
         state.dump = None  # a fifth of all memory that is in use here, and all that it said is known
         result = Applier(state.border, PACKAGE).run(Plan(parts, [], []), state.observed, keep + stopping)
-        if result.done:
-            self.say(INFO, "%s: %s" % (cause, ", ".join(result.done)))
+        self._say_repaired(result.done)
         self._complain(state.problems() + result.problems)
         self._say_datapath(parts)
         if result.done:
@@ -232,8 +247,9 @@ class Agent:
         there = {service.name for service in state.configuration.services}
         there.update(state.observed.services)
         there.update(state.keep())
-        for name in [name for name in self.units if name not in there and self.units[name].state == DISABLED]:
+        for name in [name for name in self.units if name not in there and self.units[name].state in OFF]:
             del self.units[name]
+            self._totals.forget(name)
 
     def _take_configuration(self):
         for service in self._state.configuration.services:
@@ -279,7 +295,7 @@ class Agent:
 
     def _goes_on(self, unit):
         """Whether a program runs that this agent has not met yet: with its redirect, until a check says otherwise."""
-        return unit.state == DISABLED and self.is_redirected(unit.name) and self.runs(unit.name)
+        return unit.state in OFF and self.is_redirected(unit.name) and self.runs(unit.name)
 
     def runs(self, name):
         """Whether any process of a service runs."""
@@ -300,7 +316,7 @@ class Agent:
     def _stop_unwanted(self, state, wanted, keep):
         """Programs end before their namespaces go: returns the names of services that are on their way out, or between
         two programs."""
-        active = {name for name in self.units if self.units[name].state != DISABLED}
+        active = {name for name in self.units if self.units[name].state not in OFF}
         for name in sorted(active | set(state.observed.services)):
             if name not in wanted and name not in keep and self.unit(name).state != STOPPING:
                 self._each(self.unit(name), self._stop)
@@ -347,12 +363,20 @@ class Agent:
             unit = self.units[name]
             if name in stopping or unit.held:
                 continue
-            goes_on = unit.state != DISABLED and name in self._kept(state)
+            goes_on = unit.state not in OFF and name in self._kept(state)
             if name in broken and unit.state not in (BACKOFF, FAILED) and not goes_on:
                 unit.wait(broken[name])
             if name not in wanted or name in broken:
                 continue
             self._each(unit, lambda unit: unit.ensure())
+
+    def _say_repaired(self, names):
+        """What somebody else has changed. Of what this agent has changed itself its states tell."""
+        for name in names:
+            unit = self.units.get(name)
+            if unit and unit.state == HEALTHY and name not in self._expected:
+                self.say(NOTICE, "%s: put back what somebody had taken away or changed" % name)
+        self._expected = set()
 
     def _kept(self, state):
         """Services that go on as they are, because their new configuration has a mistake."""
@@ -376,7 +400,14 @@ class Agent:
     def withdraw(self, unit):
         """Takes a service's redirect out now: no plan, no look into namespaces, only what takes packets."""
         self.look_soon("%s is out" % unit.name)
-        self._remove(lambda observed: redirects_of(observed.of(unit.name)))
+        self._remove(lambda observed: self._counted_out(observed, unit.name))
+
+    def _counted_out(self, observed, name):
+        """A service's redirect, which is to go with what it has counted."""
+        if name in observed.counters:
+            self._totals.count(name, observed.counters[name])
+        self._totals.out(name)
+        return redirects_of(observed.of(name))
 
     # Checks
 
@@ -442,15 +473,26 @@ class Agent:
             self._table = (self.loop.turn, process.processes())
         return self._table[1]
 
+    def expects(self, unit):
+        """What a service answers has changed, so its redirect has to."""
+        self._expected.add(unit.name)
+        self.look_soon("what %s answers has changed" % unit.name)
+
     def changed(self, unit, before):
+        self._expected.add(unit.name)
         for listener in self.listeners:
             listener(unit, before)
 
     # What people ask for
 
     def traffic(self):
-        """What the redirects carry (traffic.read)."""
-        return traffic.read(self._state.border, self._places)
+        """What the services' redirects have carried (traffic.Traffic), also of those that are out now."""
+        found = traffic.read(self._state.border, self._places)
+        for name in self.units:
+            now = found.get(name, traffic.NONE)
+            counters = self._totals.count(name, now.counters) if name in found else self._totals.of(name)
+            found[name] = traffic.Traffic(now.devices, now.kind, counters)
+        return found
 
     def lines(self, name):
         """The last log lines about a service, or all (Log.lines)."""
@@ -468,6 +510,7 @@ class Agent:
 
     def reload(self):
         """Reads the configuration anew. Raises ConfigError, and goes on with the old one, when it can't be read."""
+        self._state.forget_firewall()
         try:
             self._state.reload()
         except ConfigError as error:
@@ -475,6 +518,7 @@ class Agent:
             raise
         for unit in self.units.values():
             unit.retry()
+        self._expected = set(self.units)
         self._take_configuration()
         self.look("reload")
         self._watch_load()

@@ -3,7 +3,8 @@
 A program with rights, or somebody at a shell, may take an address, a route, eth0 or an nft table away in there, and
 nobody would be answered. Two sockets in the router's namespace hear of it for all services: a netlink socket with
 NETLINK_LISTEN_ALL_NSID (kernel 4.2) also gets what namespaces say that have a number here (nsid, ip-netns(8)). The
-kernel gives one to the other end of each veth pair. Messages of other namespaces, and the router's own, are left out.
+kernel gives one to the other end of each veth pair. Messages of other namespaces are left out, and of the router's own
+only that its firewall has changed is worth knowing.
 """
 
 from . import compat
@@ -12,6 +13,7 @@ from .kernel.rtnl import LINK_NETNSID_NONE
 # RTMGRP_* of linux/rtnetlink.h: links, addresses and routes of both families; nftables is group 7 of nfnetlink.
 NETWORK = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 NFTABLES = 1 << 6
+HERE = -1  # the router's own namespace
 NETLINK_LISTEN_ALL_NSID = 8  # linux/netlink.h
 SIZE = 4096  # bytes of a message: only whose it is counts
 MOST = 64  # messages at once: a program may make as many as it likes
@@ -23,6 +25,8 @@ class Inside:
     def __init__(self):
         self._sockets = {}
         self._names = {}  # service by nsid
+        self._nft = -1
+        self.firewall = False  # whether the router's own rules have changed since somebody set this to False
         for protocol, groups in ((compat.NETLINK_ROUTE, NETWORK), (compat.NETLINK_NETFILTER, NFTABLES)):
             try:
                 self._open(protocol, groups)
@@ -34,6 +38,7 @@ class Inside:
         socket.setsockopt(compat.SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1)
         socket.setblocking(False)
         self._sockets[socket.fileno()] = socket
+        self._nft = socket.fileno()
 
     @property
     def fds(self):
@@ -63,4 +68,6 @@ class Inside:
                 continue
             if nsid in self._names:
                 found.add(self._names[nsid])
+            elif nsid == HERE and fd == self._nft:
+                self.firewall = True
         return sorted(found)

@@ -260,7 +260,7 @@ def _programs(observed, dump, names, owners):
 # Facts
 
 
-def facts(dump, features, interfaces, opened=None):
+def facts(dump, features, interfaces, opened=None, firewall=None):
     """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `opened` services to
     what is known of their sockets better than from the dump, None for nothing."""
     owners = _owners(dump)
@@ -304,6 +304,7 @@ def facts(dump, features, interfaces, opened=None):
         forwarding == "1",
         features,
         _opened(dump, owners, opened or {}),
+        firewall or {},
     )
 
 

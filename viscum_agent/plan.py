@@ -93,9 +93,9 @@ def _service(service, settings, facts, subnets, package):
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
             raise _skip(service, package, "", text % (what, name), FOREIGN)
     devices, warnings = _devices(service, facts, package)
-    families, lost = _families(service, devices, facts, package)
-    matches = [match for match in service.matches if match.family in families]
     which = _datapath(service, settings, facts, package)
+    families, lost = _families(service, devices, which, facts, package)
+    matches = [match for match in service.matches if match.family in families]
     warnings += _family_warnings(service, families, lost, devices, package)
     mtu = _mtu(service, families, devices, package)
     frames = _frames(service, devices, which, facts, package)
@@ -222,23 +222,26 @@ def _mtu(service, families, devices, package):
     return mtu
 
 
-def _families(service, devices, facts, package):
+def _families(service, devices, which, facts, package):
     """(families that can be served, {family that can't be served: why}). Raises Skip when none can."""
     wanted = sorted({match.family for match in service.matches})
-    lost = {family: _why_lost(family, devices, facts) for family in wanted}
+    routed = which != "bpf" or service.reply == "routed" or all(device.bridged for device in devices)
+    lost = {family: _why_lost(family, devices, routed, facts) for family in wanted}
     lost = {family: lost[family] for family in lost if lost[family]}
     if len(lost) == len(wanted):
         raise _skip(service, package, "", lost[wanted[0]], CONFIG if facts.ipv6 else UNSUPPORTED)
     return [family for family in wanted if family not in lost], lost
 
 
-def _why_lost(family, devices, facts):
+def _why_lost(family, devices, routed, facts):
     """Why clients of a family would get no reply, "" where they do."""
     if family == 6 and not facts.ipv6:
         return "IPv6 stays with the cloud: this kernel has none"
     if family == 6 and not facts.ipv6_forwarding:
         text = "IPv6 stays with the cloud, because the router does not forward the replies: "
         return text + "set net.ipv6.conf.all.forwarding to 1"
+    if routed and family in facts.firewall:
+        return "IPv%d stays with the cloud, because %s" % (family, facts.firewall[family])
     deaf = _deaf(family, devices)
     return _no_way_back(family, deaf) if len(deaf) == len(devices) else ""
 

@@ -6,7 +6,7 @@ from . import compat, uci
 from .apply import Applier, pending
 from .errors import ConfigError, UnsupportedError
 from .facts import EVERYTHING
-from .kernel import open_border, probe
+from .kernel import open_border, probe, ruleset
 from .model import read
 from .observe import facts, observe
 from .plan import Plan, plan
@@ -32,6 +32,7 @@ class State:
         self.names = None
         self.opened = lambda: {}  # what somebody knows of services' sockets better than a dump (observe.facts)
         self._path = path
+        self._rules = None
         self._plan = None
 
     def __enter__(self):
@@ -71,7 +72,7 @@ class State:
         for service in configuration.services:
             if service not in self.configuration.services:
                 opened[service.name] = None  # what a program that runs by other settings answers says nothing
-        there = facts(self.dump, self.features, self.interfaces(), opened)
+        there = facts(self.dump, self.features, self.interfaces(), opened, self._firewall())
         return plan(configuration.services, configuration.settings, there, PACKAGE)
 
     def interfaces(self):
@@ -81,6 +82,19 @@ class State:
         found = interfaces(self._confdir)
         found.update(self.names)
         return found
+
+    def forget_firewall(self):
+        """It has changed."""
+        self._rules = None
+
+    def _firewall(self):
+        """Why replies that the router routes are rejected, by family; as of the last time that the firewall changed."""
+        if self._rules is None:
+            try:
+                self._rules = ruleset.rejects(ruleset.read())
+            except OSError:
+                self._rules = {}  # no nf_tables in this kernel, or no rights
+        return self._rules
 
     def _ask_netifd(self):
         if not self._path or not any(service.interfaces for service in self.configuration.services):

@@ -58,7 +58,7 @@ def _row(name, service, part, state, pending, table):
 
 def _state(service, found, filters, pids, pending, reasons):
     """One word: disabled and down have nothing in the kernel; up is all as configured; changed is there but not as
-    configured; stopped is up without a program; bypassed is there without its redirect; invalid has a problem."""
+    configured; broken is up without a program; bypassed is there without its redirect; invalid has a problem."""
     if reasons and not found:
         return "invalid"
     if not found:
@@ -66,7 +66,7 @@ def _state(service, found, filters, pids, pending, reasons):
     if not filters:
         return "bypassed"
     if not pids:
-        return "stopped"
+        return "broken"
     return "changed" if pending or reasons else "up"
 
 

@@ -48,3 +48,34 @@ def read(border, where):
 def _added(before, device, kind, counters):
     devices = before.devices if device in before.devices else before.devices + (device,)
     return Traffic(devices, kind, Counters(*[one + other for one, other in zip(before.counters, counters)]))
+
+
+class Totals:
+    """What each service has counted since the agent began: filters and maps begin at zero each time a redirect is put
+    in."""
+
+    def __init__(self):
+        self._before = {}  # what was counted by redirects that are out
+        self._last = {}  # what the one that is in has counted
+
+    def count(self, name, counters):
+        """Takes what a redirect counts now, and returns the service's Counters of all time."""
+        last = self._last.get(name, NOTHING)
+        if counters.packets < last.packets:
+            self.out(name)
+        self._last[name] = counters
+        return self.of(name)
+
+    def out(self, name):
+        """The redirect is out: the next one begins at zero."""
+        if name in self._last:
+            self._before[name] = self.of(name)
+            del self._last[name]
+
+    def of(self, name):
+        pairs = zip(self._before.get(name, NOTHING), self._last.get(name, NOTHING))
+        return Counters(*[one + other for one, other in pairs])
+
+    def forget(self, name):
+        self._before.pop(name, None)
+        self._last.pop(name, None)

@@ -1,6 +1,7 @@
 """One service's life in the agent.
 
-    disabled    nothing of it is wanted
+    disabled    nothing of it is wanted: its section is disabled, or there is none any more
+    stopped     somebody said `stop`, and nobody `start` since
     waiting     it is wanted and can't be: its interface is not there, its configuration has a problem, or an object of
                 somebody else is in the way. Every look at the kernel and every reload tries again.
     starting    its namespace stands and its program runs, and no check has found it healthy yet
@@ -14,7 +15,7 @@
     disabled -> waiting -> starting -> healthy <-> bypassed
                               ^           |           |
                               |           v           v
-                              +------- backoff -> failed         any -> stopping -> disabled
+                              +------- backoff -> failed         any -> stopping -> disabled or stopped
 
 The redirect is in only while healthy. Leaving that state takes it out first, whatever else there is to do, since a
 redirect to a program that can't answer is worse than none.
@@ -30,6 +31,8 @@ from .plan import match_text
 
 DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healthy"
 BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
+STOPPED = "stopped"
+OFF = (DISABLED, STOPPED)
 
 EAGER = 0.1  # seconds between checks of a program that is starting
 SETTLE = 1  # seconds until a socket is looked at again that may be there for a moment only
@@ -176,7 +179,12 @@ class Unit:
 
     def disable(self):
         self._stop_waiting()
-        self.become(DISABLED)
+        self.become(self._off)
+
+    @property
+    def _off(self):
+        by_hand = self.held and self.service is not None and self.service.enabled
+        return STOPPED if by_hand else DISABLED
 
     # The program
 
@@ -307,7 +315,7 @@ class Unit:
         self._crashes = 0
         if not self.pid:
             self._stop_waiting()
-            if self.state != DISABLED:
+            if self.state not in OFF:
                 self.become(WAITING, reason)
             self._agent.look_soon(reason)
             return
@@ -350,7 +358,7 @@ class Unit:
         if self._output:
             self._output.close()
             self._output = None
-        self.become(DISABLED)
+        self.become(self._off)
         self._then()
 
     # Health
@@ -390,7 +398,7 @@ class Unit:
         self._note(outcome)
         self._judge(outcome)
         if self.state == HEALTHY and before != self._taken():
-            self._agent.look_soon("what %s answers has changed" % self.name)
+            self._agent.expects(self)
         if self.state == HEALTHY and not self.is_settled:
             self._check_after(SETTLE)
 

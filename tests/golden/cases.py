@@ -55,6 +55,7 @@ ROUTER = {
     "ipv6_forwarding": True,
     "features": {},
     "opened": {},
+    "firewall": {},
 }
 
 
@@ -165,6 +166,7 @@ def router_facts(text):
         values["ipv6_forwarding"],
         Features(*features),
         {name: Open([_listener(text) for text in values["opened"][name]], None, {}) for name in values["opened"]},
+        {int(family): values["firewall"][family] for family in values["firewall"]},
     )
 
 

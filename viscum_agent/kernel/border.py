@@ -8,7 +8,7 @@ undoing what was done is `apply`'s business, which looks at the kernel again and
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..objects import CLS, DEV_PREFIX, HOST_SYSCTLS, NS_SYSCTLS, alias_of
-from . import listening, netns, nftables, rtnl, script, tc
+from . import conntrack, listening, netns, nftables, rtnl, script, tc
 from .bpf import BPFFS
 from .dump import Dump
 from .netlink import Socket
@@ -179,6 +179,9 @@ class Border:
             self._nft_batch(operation, item.ns, lambda seq: nftables.delete_batch(nftables.INET, seq), nftables.INET)
         else:
             self._nft_batch(operation, item.ns, lambda seq: nftables.nat_batch(item.rules, seq), nftables.INET)
+            if operation.verb == "change":
+                self.visit.enter(item.ns)
+                conntrack.forget_others(self._nft_socket(item.ns), item.rules)
 
     def _pkttype(self, operation):
         item = operation.new or operation.old

@@ -52,6 +52,20 @@ def read():
         socket.close()
 
 
+def rejects(found):
+    """Why firewall4 rejects replies of services that the router routes, by family, from a Ruleset. Of other firewalls
+    nobody knows; nor does it matter while no chain of firewall4 is at the hook."""
+    forward = [chain for chain in found.chains if chain.table == "fw4" and chain.hook == "forward"]
+    if all(chain.accepts for chain in forward):
+        return {}
+    if not found.ours.get("prerouting") or not found.ours.get("forward"):
+        text = "firewall4 has not loaded the rules that let replies pass: see `viscum doctor`, or take datapath 'bpf'"
+        return {4: text, 6: text}
+    if not found.ours.get("input"):
+        return {6: "firewall4 has not loaded the rule for neighbour discovery: see `viscum doctor`"}
+    return {}
+
+
 def _dump(socket, kind, family=0, wanted=b""):
     head = bytes([family, 0, 0, 0])
     return socket.dump(lambda seq: message(_SUBSYSTEM | kind, NLM_F_DUMP, head + wanted, seq))

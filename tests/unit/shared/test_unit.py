@@ -71,6 +71,9 @@ class Agent:
     def look_soon(self, cause):
         self.told.append("look")
 
+    def expects(self, one):
+        self.told.append("answers")
+
     def changed(self, one, before):
         self.told.append(one.state)
 

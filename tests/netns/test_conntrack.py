@@ -1,0 +1,62 @@
+"""Rules of a namespace that change while clients go on: who keeps a socket is answered by the rules of now."""
+
+import subprocess
+import sys
+
+from agent import QUICK, Agent
+from lab import PROGRAMS, service, wait_for
+
+# Asks by one UDP socket and one TCP connection as long as it lives, and prints who answered, line by line.
+KEEPS = """
+import socket, sys, time
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.connect(('203.0.113.10', 7000)); udp.settimeout(0.3)
+tcp = socket.create_connection(('203.0.113.10', 7001), 3); tcp.settimeout(1)
+while True:
+    said = []
+    for sock in (udp, tcp):
+        try:
+            sock.send(b'x')
+            said.append(sock.recv(100).split()[0].decode())
+        except OSError as error:
+            said.append(type(error).__name__)
+    print(*said, flush=True)
+    time.sleep(0.05)
+"""
+
+
+# Answers on UDP with the port that it was asked at, and on TCP port 7001.
+SAYS_ITS_PORT = """
+import select, socket
+socks = []
+for port in (7100, 7200):
+    socks.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    socks[-1].bind(('', port))
+server = socket.create_server(('', 7001))
+while True:
+    for sock in select.select(socks + [server], [], [])[0]:
+        if sock is server:
+            socks.append(server.accept()[0])
+        elif sock.type == socket.SOCK_DGRAM:
+            sock.sendto(b'%d' % sock.getsockname()[1], sock.recvfrom(100)[1])
+        else:
+            data = sock.recv(100)
+            sock.sendall(b'edge') if data else socks.remove(sock)
+"""
+
+
+def test_a_client_that_keeps_its_udp_socket_is_answered_by_the_new_rule_and_tcp_goes_on(lab):
+    lab.serve_cloud(7000, 7001)
+    (PROGRAMS / "ports.py").write_text(SAYS_ITS_PORT)
+    section = service("echo", "/usr/bin/python3 %s/ports.py" % PROGRAMS, "list device lan0")
+    more = "config redirect\n\toption service echo\n\tlist proto %s\n\tlist dest_ip 203.0.113.10\n\tlist dest_port %d\n"
+    config = section.replace("\n\n", "\n\t%s\n\n" % "\n\t".join(QUICK)) + more % ("tcp", 7001) + more % ("udp", 7000)
+    agent = Agent(lab, config + "\toption target_port 7100\n")
+    wait_for(lambda: lab.ask("udp", "203.0.113.10", 7000)[0] == "7100", 20)
+    client = lab.start(lab.client, sys.executable, "-c", KEEPS, stdout=subprocess.PIPE, text=True)
+    assert [client.stdout.readline() for _ in range(3)][-1] == "7100 edge\n"
+    agent.reload(config + "\toption target_port 7200\n")
+    wait_for(lambda: ":7200" in lab.run("viscum-echo", "nft", "list ruleset").stdout, 10)
+    lines = [client.stdout.readline() for _ in range(60)]
+    assert lines[-10:] == ["7200 edge\n"] * 10, lines
+    assert all(line.split()[1] == "edge" for line in lines), lines

@@ -1,0 +1,95 @@
+"""What connection tracking remembers in a service's namespace (linux/netfilter/nfnetlink_conntrack.h).
+
+An entry keeps the translation that the rules gave it at first. When the rules change, a client that keeps its UDP
+socket would be answered from the wrong address, or not at all, as long as it goes on. So entries that the rules of now
+would not have made are taken out; the others, and the connections in them, stay.
+
+OpenWrt has ctnetlink in a package of its own (kmod-nf-conntrack-netlink). Without it there is only its kernels' own
+way to forget all at once (hack-*/600-netfilter_conntrack_flush.patch: an `f` written to /proc/net/nf_conntrack).
+"""
+
+import struct
+
+from .. import address, compat
+from ..objects import PROTO_NUMBER
+from .rtnl import AF, NLM_F_ACK, NLM_F_DUMP, attribute, attributes, message
+
+IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1 << 8 | 1, 1 << 8 | 2  # subsystem 1 of nfnetlink
+CTA_TUPLE_ORIG, CTA_TUPLE_REPLY = 1, 2
+CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
+CTA_IP_V4_SRC, CTA_IP_V4_DST, CTA_IP_V6_SRC, CTA_IP_V6_DST = 1, 2, 3, 4
+CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
+NLA_F_NESTED = 0x8000
+PROC = "/proc/thread-self/net/nf_conntrack"
+
+
+def forget_others(socket, rules):
+    """Takes out the entries that these rules (objects.NatRule) would not have made; `socket` is a netlink.Socket of
+    netfilter's in the namespace that the caller is in."""
+    try:
+        bodies = []
+        for family in (4, 6):
+            bodies += [(family, body) for body in socket.dump(lambda seq, family=family: _get(family, seq))]
+    except OSError:
+        _forget_all()
+        return
+    wrong = [(family, body) for family, body in bodies if is_other(body, rules)]
+    socket.transact([lambda seq, each=each: _delete(*each, seq) for each in wrong])
+
+
+def _forget_all():
+    try:
+        compat.write_file(PROC, b"f\n")
+    except OSError:
+        pass  # not OpenWrt: entries end by themselves, when their clients are silent for a while
+
+
+def _fixed(family):
+    """struct nfgenmsg: family, version, resource."""
+    return struct.pack(">BBH", AF[family], 0, 0)
+
+
+def _get(family, seq):
+    return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, _fixed(family), seq)
+
+
+def _delete(family, body, seq):
+    original = attributes(body, 4)[CTA_TUPLE_ORIG]
+    data = _fixed(family) + attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, original)
+    return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, data, seq)
+
+
+def is_other(body, rules):
+    """Whether an entry has another translation than the rules would give it."""
+    found = attributes(body, 4)
+    if CTA_TUPLE_ORIG not in found or CTA_TUPLE_REPLY not in found:
+        return False
+    asked, answers = _place(found[CTA_TUPLE_ORIG], True), _place(found[CTA_TUPLE_REPLY], False)
+    if asked is None or answers is None:
+        return False
+    for rule in rules:
+        if _matches(rule, asked):
+            return answers[2] != (rule.to_port or asked[2]) or answers[1] == asked[1]
+    return answers != asked
+
+
+def _place(data, to):
+    """(protocol, address, port) that a tuple is to, or from; None for what has no ports."""
+    parts = attributes(data)
+    ends, proto = attributes(parts.get(CTA_TUPLE_IP, b"")), attributes(parts.get(CTA_TUPLE_PROTO, b""))
+    which = (CTA_IP_V4_DST, CTA_IP_V6_DST) if to else (CTA_IP_V4_SRC, CTA_IP_V6_SRC)
+    packed = ends.get(which[0]) or ends.get(which[1])
+    port = proto.get(CTA_PROTO_DST_PORT if to else CTA_PROTO_SRC_PORT)
+    if packed is None or port is None or CTA_PROTO_NUM not in proto:
+        return None
+    return proto[CTA_PROTO_NUM][0], bytes(packed), struct.unpack(">H", port)[0]
+
+
+def _matches(rule, place):
+    number, packed, port = place
+    prefix = address.parse_prefix(rule.daddr)
+    if len(prefix.packed) != len(packed) or (rule.proto and PROTO_NUMBER[rule.proto] != number):
+        return False
+    if rule.dport and not rule.dport[0] <= port <= rule.dport[1]:
+        return False
+    return address.masked(packed, prefix.length) == prefix.packed
