@@ -1,0 +1,34 @@
+"""What a program prints: whatever it is, the log gets lines that are bounded, printable and not too many."""
+
+from viscum_agent import output
+
+
+def lines(*pieces):
+    made = output.Lines(0)
+    return [line for piece in pieces for line in made.take(piece, 0)] + made.flush(0)
+
+
+def test_lines_are_put_together_from_what_comes():
+    assert lines(b"one\ntw", b"o\nthree\n\n  \nfour") == ["one", "two", "three", "four"]
+
+
+def test_what_has_no_end_is_cut():
+    found = lines(b"x" * 1000, b"y\nz\n")
+    assert [len(line) for line in found] == [400, 400, 201, 1]
+
+
+def test_a_line_can_not_forge_another_nor_get_at_a_terminal():
+    assert lines(b"a\x1b[2J\r\x07b\x7f\n") == ["a\\x1b[2J\\x0d\\x07b\\x7f"]
+    assert lines(b"\xff\xfe\n") == ["\\xff\\xfe"]
+    assert lines("caf\u00e9 \u009b31m\n".encode()) == ["caf\u00e9 \\x9b31m"]
+    assert lines(b"<5>viscumd[1]: x\n") == ["<5>viscumd[1]: x"], "the log has its own head before it"
+
+
+def test_a_flood_is_counted_and_not_written():
+    made = output.Lines(0)
+    found = made.take(b"x\n" * 1000, 0)
+    assert len(found) == output.BURST and made.missing == 1000 - output.BURST
+    assert made.take(b"y\n", 0.001) == []
+    later = made.take(b"z\n", 10)
+    assert later == ["(%d lines left out)" % (1001 - output.BURST), "z"]
+    assert len(made.take(b"x\n" * 1000, 20)) <= output.BURST + 1

@@ -1,0 +1,21 @@
+"""What is counted goes on when a redirect goes and comes back."""
+
+from viscum_agent.kernel.dump import Counters
+from viscum_agent.traffic import Totals
+
+
+def packets(totals, name, count):
+    return totals.count(name, Counters(count, 100 * count, 0, 0)).packets
+
+
+def test_counters_never_fall():
+    totals = Totals()
+    assert [packets(totals, "a", count) for count in (5, 7)] == [5, 7]
+    totals.out("a")
+    assert totals.of("a").packets == 7
+    assert [packets(totals, "a", count) for count in (3, 9)] == [10, 16]
+    assert packets(totals, "a", 1) == 17, "it went and came while nobody looked"
+    assert totals.of("a").bytes == 1700
+    assert packets(totals, "b", 1) == 1
+    totals.forget("a")
+    assert totals.of("a").packets == 0
