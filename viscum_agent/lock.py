@@ -1,14 +1,15 @@
-"""Who changes services: one agent, `viscum up` or `viscum down` at a time for each network namespace of a router.
+"""Who changes services: one agent, `viscum up` or `viscum down` at a time.
 
 An agent holds the lock as long as it runs. The file is there while somebody has it, or was killed; what counts is
-flock(2), which ends with the process. Its first line says who: a word and a process.
+flock(2), which ends with the process. Its first line says who: a word and a process. What two would take from each
+other are the namespaces in /var/run/netns, so the lock is one for each such folder (containers have their own).
 """
 
 import os
 
 from . import compat
 from .errors import ForeignError
-from .kernel.netns import SELF
+from .kernel import netns
 
 O_RDWR = 2
 POLL = 0.1  # seconds between two tries
@@ -27,7 +28,9 @@ _NAMES = {AGENT: "another agent", "": "another Viscum"}
 
 
 def path():
-    return "/var/run/viscum.%d.lock" % os.stat(SELF)[1]
+    netns.make_directory()
+    status = os.stat(netns.DIRECTORY)
+    return "/var/run/viscum.%d-%d.lock" % (status[2], status[1])
 
 
 class Lock:

@@ -67,8 +67,7 @@ class Lines:
         while len(self._rest) >= LONGEST:
             pieces.append(self._rest[:LONGEST])
             self._rest = self._rest[LONGEST:]
-        self._left = min(BURST, self._left + (now - self._when) * RATE)
-        self._when = now
+        self._pass_time(now)
         found = []
         for piece in pieces:
             for at in range(0, max(1, len(piece)), LONGEST):
@@ -76,23 +75,36 @@ class Lines:
         return found
 
     def flush(self, now):
-        """What is left without an end of line, when nothing came for a while."""
-        return self.take(b"\n", now) if self._rest else []
+        """What is left without an end of line, and what there is to say of lines that were left out: when nothing came
+        for a while."""
+        found = self.take(b"\n", now) if self._rest else []
+        self._pass_time(now)
+        self._say_missing(found)
+        return found
 
     @property
-    def has_rest(self):
-        return bool(self._rest)
+    def waits(self):
+        """Whether `flush` would have something to say, now or later."""
+        return bool(self._rest or self.missing)
+
+    def _pass_time(self, now):
+        self._left = min(BURST, self._left + (now - self._when) * RATE)
+        self._when = now
+
+    def _say_missing(self, found):
+        if self.missing and self._left >= 1:
+            self._left -= 1
+            found.append("(%d lines left out)" % self.missing)
+            self.missing = 0
 
     def _add(self, found, piece):
         if not piece.strip():
             return
+        self._say_missing(found)
         if self._left < 1:
             self.missing += 1
             return
         self._left -= 1
-        if self.missing:
-            found.append("(%d lines left out)" % self.missing)
-            self.missing = 0
         found.append(printable(piece))
 
 
@@ -138,11 +150,11 @@ class Output:
 
     def _wait_for_rest(self):
         self._loop.cancel(self._timer)
-        self._timer = self._loop.after(PAUSE, self._flush) if self._lines.has_rest else None
+        self._timer = self._loop.after(PAUSE, self._flush) if self._lines.waits else None
 
     def _flush(self):
-        self._timer = None
         self._print(self._lines.flush(compat.monotonic()))
+        self._wait_for_rest()
 
     def _print(self, lines):
         for line in lines:

@@ -35,14 +35,18 @@ def is_mounted(name):
         return False
 
 
-def prepare():
-    """Makes the directory a shared mount, as ip-netns does, so that namespaces show in every mount namespace."""
+def make_directory():
     for folder in ("/var/run", DIRECTORY):
         try:
             os.mkdir(folder)
         except OSError as error:
             if error.errno != compat.EEXIST:
                 raise
+
+
+def prepare():
+    """Makes the directory a shared mount, as ip-netns does, so that namespaces show in every mount namespace."""
+    make_directory()
     try:
         compat.mount("none", DIRECTORY, "none", compat.MS_SHARED | compat.MS_REC)
     except OSError as error:
