@@ -52,7 +52,8 @@ class Agent:
         self._again = False  # whether something of a service has to be tried again
         self._load_timer = None
         self._ending = {}  # sockets.Ending by service
-        self._to_end = []  # services that wait for theirs
+        self._to_end = {}  # services that wait for theirs, and whether they are ended patiently
+        self._after_ending = {}  # what comes next, by service
         self._said = set()
         self._said_datapath = False
         self._table = (-1, {})
@@ -428,31 +429,41 @@ class Agent:
         found = {name: self.units[name].opened for name in self.units}
         return {name: found[name] for name in found if found[name] is not None}
 
-    def end_connections(self, name):
+    def end_connections(self, name, patiently=True):
         """Resets the clients of a service whose redirect is out (sockets.Ending), of a few services at a time."""
         if name not in self._ending and name not in self._to_end:
-            self._to_end.append(name)
+            self._to_end[name] = patiently
         self._end_next()
+
+    def when_connections_ended(self, name, step):
+        """Does a step at once, or when the clients of a service have been reset."""
+        if name in self._ending or name in self._to_end:
+            self._after_ending[name] = step
+        else:
+            step()
 
     def _end_next(self):
         while self._to_end and len(self._ending) < ENDINGS:
-            self._end_one(self._to_end.pop(0))
+            name = next(iter(self._to_end))
+            if not self._end_one(name, self._to_end.pop(name)):
+                self._after_ending.pop(name, _nothing)()
 
-    def _end_one(self, name):
+    def _end_one(self, name, patiently):
+        """Whether a child is at work."""
         if name not in self.units or self.units[name].redirected:
-            return
+            return False
         try:
-            if not self._tools.has_clients(name):
-                return
-            pids = process.programs(name, self.processes())
+            pids = process.programs(name, self.processes()) if self._tools.has_clients(name) else []
             if pids:
-                ending = sockets.Ending(self.loop, pids, lambda: process.enter_network(name), lambda: self._ended(name))
-                self._ending[name] = ending
+                enter, done = lambda: process.enter_network(name), lambda: self._ended(name)
+                self._ending[name] = sockets.Ending(self.loop, pids, enter, patiently, done)
         except OSError as error:
             self.say(WARNING, "%s: its clients can't be reset: %s" % (name, compat.strerror(error.errno)))
+        return name in self._ending
 
     def _ended(self, name):
         del self._ending[name]
+        self._after_ending.pop(name, _nothing)()
         self._end_next()
 
     def _withdraw_orphans(self):
@@ -539,3 +550,7 @@ class Agent:
             unit.shed(reason)
         if self._state.configuration.settings.bypass_load:
             self._watch_load()
+
+
+def _nothing():
+    """The step of whom nobody waits for."""

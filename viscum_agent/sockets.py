@@ -25,13 +25,14 @@ MOST_PIDS = 256  # processes that are looked through for sockets
 
 class Ending:
     """A child that ends the connections to one service's program: `pids` are its processes, `enter` brings the child
-    into the namespace. `done()` is called when it has ended."""
+    into the namespace; with `patiently` it also waits for who was not accepted yet. `done()` is called when it has
+    ended."""
 
-    def __init__(self, loop, pids, enter, done):
+    def __init__(self, loop, pids, enter, patiently, done):
         self._loop, self._done = loop, done
         self._pid = compat.fork()
         if self._pid == 0:
-            _work(pids, enter)
+            _work(pids, enter, patiently)
         self._timer = None
         try:
             self._pidfd = compat.pidfd_open(self._pid)
@@ -53,23 +54,23 @@ class Ending:
         self._done()
 
 
-def _work(pids, enter):
+def _work(pids, enter, patiently):
     """In the child: never returns."""
     try:
         enter()
-        end(pids)
+        end(pids, patiently)
     except BaseException as error:  # noqa: B036 (nothing may get out of the child)
         compat.print_error(error)
     finally:
         compat.exit_now(0)
 
 
-def end(pids):
+def end(pids, patiently):
     """Resets the TCP connections that clients have to these processes, in the namespace that the caller is in; those
-    that the program itself began go on."""
+    that the program itself began go on. A program that is to end takes those with it that it has not accepted."""
     clients, waiting = listening.clients()
     _with_each(pids, clients, _reset)
-    while waiting:
+    while waiting and patiently:
         compat.sleep(PATIENCE)
         before, (clients, waiting) = waiting, listening.clients()
         _with_each(pids, clients, _reset)

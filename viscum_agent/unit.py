@@ -35,7 +35,7 @@ STOPPED = "stopped"
 OFF = (DISABLED, STOPPED)
 
 EAGER = 0.1  # seconds between checks of a program that is starting
-SETTLE = 1  # seconds until a socket is looked at again that may be there for a moment only
+SETTLE = 1  # seconds until a program is looked at again that may not have opened all, or something for a moment only
 GRACE = 2  # seconds after which a check that has not ended never will
 FLAPS = "it answers again, and has failed shortly after that before: it has to stay well for a while"
 COUNTED = 10  # seconds that a number of connections is good for, at most
@@ -139,7 +139,8 @@ class Unit:
         before, self.state, self.reason = self.state, state, reason
         if before == HEALTHY:
             self._agent.withdraw(self)
-            self._agent.end_connections(self.name)  # now, so that a client that comes back at once reaches the cloud
+            # Now, so that a client that comes back at once reaches the cloud.
+            self._agent.end_connections(self.name, patiently=state != STOPPING)
         if state == HEALTHY:
             self._agent.look_soon("%s is healthy" % self.name)
         if before != state or state == BYPASSED:
@@ -326,6 +327,11 @@ class Unit:
         self.become(STOPPING, reason)
         self._stop_waiting()
         self._then = then
+        self._agent.when_connections_ended(self.name, self._ask_to_end)
+
+    def _ask_to_end(self):
+        if self.state != STOPPING:
+            return
         if not self._signal(compat.SIGTERM) and not self.pid:
             self._ended()
             return
@@ -399,19 +405,17 @@ class Unit:
         self._judge(outcome)
         if self.state == HEALTHY and before != self._taken():
             self._agent.expects(self)
-        if self.state == HEALTHY and not self.is_settled:
-            self._check_after(SETTLE)
+        first = before is None and self._listeners is not None
+        if self.state == HEALTHY and (first or not self.is_settled):
+            self._check_after(min(SETTLE, self.service.health.interval))  # programs open one socket after the other
 
     def _is_checked_again(self):
         """One that is not checked needs no timer."""
         return kind_of(self.service, self.part.answers) != "none" or self._good + 1 < self.service.health.rise
 
     def _taken(self):
-        """What of the program's sockets counts for the plan, to be compared."""
-        if self._listeners is None:
-            return None
-        keys = [key for key in self._ways if self._ways[key].taken]
-        return sorted([one[:4] for one in self._listeners]), sorted(keys)
+        """The ways that are taken, None before anybody has looked."""
+        return None if self._listeners is None else sorted([key for key in self._ways if self._ways[key].taken])
 
     def _note(self, outcome):
         """Writes down what a check has found at each way."""

@@ -108,7 +108,7 @@ def test_a_program_whose_namespace_somebody_took_away_is_started_anew(agent):
     (pid,) = pids_in("viscum-echo")
     agent.lab.run(agent.lab.router, "ip", "netns", "del", "viscum-echo")
     agent.process.send_signal(signal.SIGHUP)
-    says(agent, "echo: stopping, somebody took its namespace away")
+    says(agent, "echo: stopping, it is not in its namespace any more")
     agent.becomes("edge")
     assert pids_in("viscum-echo") != [pid]
     assert not process.alive(pid)

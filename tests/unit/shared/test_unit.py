@@ -65,8 +65,11 @@ class Agent:
     def withdraw(self, _unit):
         self.told.append("withdrawn")
 
-    def end_connections(self, _name):
+    def end_connections(self, _name, patiently=True):
         self.told.append("reset")
+
+    def when_connections_ended(self, _name, step):
+        step()
 
     def look_soon(self, cause):
         self.told.append("look")
