@@ -183,13 +183,13 @@ def up(lab, netlink, text):
     with agent(lab, netlink, text) as state:
         state.look()
         assert state.problems() == []
-        assert state.up([], programs=False).problems == []
+        assert state.up([]).problems == []
 
 
 def down(lab, netlink):
     with agent(lab, netlink, "") as state:
         state.look()
-        assert state.down([], programs=False).problems == []
+        assert state.down([]).problems == []
 
 
 def read(netlink):
