@@ -10,7 +10,7 @@ EVERYTHING = Features(*[True] * 9)
 
 # A device of the router. `mac` is "" where there is none; `ethernet` says whether frames on it begin with an Ethernet
 # header; `wears` is the MAC that clients send to: the bridge's on the port of a bridge; `bridged` whether it is such a
-# port; `families` are those (4, 6) in which the router has a route to what is behind it, all while it is down.
+# port; `families` are those (4, 6) in which the router has an address there, all while it is down.
 Device = namedtuple("Device", ("name", "up", "mtu", "mac", "ethernet", "wears", "bridged", "families"))
 
 # A socket that is open for clients in a service's namespace: `proto` "tcp" or "udp"; `version` is the socket's, 4 or 6,

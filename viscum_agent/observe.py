@@ -266,7 +266,7 @@ def facts(dump, features, interfaces, opened=None, firewall=None):
     owners = _owners(dump)
     home = [link for link in dump.links if link.ns == ""]
     by_index = {link.index: link for link in home}
-    routed = {(entry.oif, entry.family) for entry in dump.routes if _leads_to_clients(entry)}
+    routed = {(entry.index, 6 if ":" in entry.address else 4) for entry in dump.addresses if _has_clients(entry)}
     devices = [_device(link, by_index, routed) for link in home if ("dev", link.name) not in owners]
     taken = [link.name for link in home if link.name.startswith(DEV_PREFIX) and ("dev", link.name) not in owners]
     taken += [ns for ns in dump.namespaces if ("ns", ns) not in owners]
@@ -330,9 +330,9 @@ def _counts(dst):
     return int(dst.split("/")[1]) > DEFAULT_PIECE
 
 
-def _leads_to_clients(entry):
-    """Whether it is a route of the router's by which a reply may go: link-local ones are on every device."""
-    return entry.ns == "" and entry.type == RTN_UNICAST and not entry.dst.startswith(("fe80:", "ff00:"))
+def _has_clients(entry):
+    """Whether an address of the router is one by which replies find clients: link-local ones are on every device."""
+    return entry.ns == "" and not entry.address.startswith("fe80:")
 
 
 def _device(link, by_index, routed):

@@ -1,6 +1,7 @@
 """From a dump to what is ours and what is somebody else's: every mark, and every way in which one can be missing."""
 
-from viscum_agent.facts import EVERYTHING
+from viscum_agent.answers import Open
+from viscum_agent.facts import EVERYTHING, Listener
 from viscum_agent.kernel.dump import NOTHING, Addr, Counters, Dump, FilterEntry, Link, QdiscEntry, RouteEntry, RuleEntry
 from viscum_agent.objects import (
     CLASSID,
@@ -307,3 +308,26 @@ def test_sysctls_of_the_router():
     dump.sysctls = {}
     found = facts(dump, EVERYTHING, {})
     assert (found.rp_filter, found.ipv6, found.ipv6_forwarding) == (0, False, False)
+
+
+def test_a_device_serves_the_families_in_which_the_router_has_an_address_there():
+    """On the port of a bridge it is the bridge's; while it is down nobody knows."""
+    dump = running()
+    found = {device.name: device.families for device in facts(dump, EVERYTHING, {}).devices}
+    assert (found["br-lan"], found["lan1"], found["wg0"]) == ((4,), (4,), ()), "link-local is no way back"
+    dump.addresses.append(Addr("", 2, "2001:db8::1/64"))
+    replace(dump.links, 3, up=False)
+    found = {device.name: device.families for device in facts(dump, EVERYTHING, {}).devices}
+    assert (found["br-lan"], found["lan1"], found["wg0"]) == ((4, 6), (4, 6), (4, 6))
+
+
+def test_what_is_open_in_a_namespace_is_known_where_nobody_knows_better():
+    dump = running()
+    one = Listener("tcp", 4, b"", 80, 0)
+    dump.listeners = {"viscum-a": [one], "viscum-b": [one]}
+    assert facts(dump, EVERYTHING, {}).opened == {"a": Open(listeners=[one], awake=None, mute={})}
+    better = Open(listeners=[], awake=set(), mute={})
+    assert facts(dump, EVERYTHING, {}, {"a": better}).opened == {"a": better}
+    assert facts(dump, EVERYTHING, {}, {"a": None}).opened == {}
+    dump.listeners = {"viscum-a": []}
+    assert facts(dump, EVERYTHING, {}).opened == {}, "the program is about to open something, or there is none"
