@@ -22,7 +22,7 @@ Listener = namedtuple("Listener", ("proto", "version", "address", "port", "waiti
 # of the router that is not ours; `addresses` are its own addresses (text, without length); `interfaces` maps a logical
 # interface to its devices; `subnets` maps a service to the addresses that its host end has; `taken` are names of
 # devices and namespaces that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it;
-# `firewall` maps a family to why the firewall lets no replies of it pass that the router routes;
+# `firewall` maps a family to (why the firewall lets no replies of it pass, whether only those that the router routes);
 # `opened` maps a service to what is known of its program's sockets (answers.Open), without those of which nothing is.
 Facts = namedtuple(
     "Facts",

@@ -365,7 +365,14 @@ class Handshake(Question):
             client.end(self._send, politely)
         except OSError:
             pass  # the pair is gone: nobody to say it to
-        self._check.loop.after(LINGER, client.close)
+        self._check.loop.after(LINGER, lambda: _close(client, self._send))
+
+
+def _close(client, send):
+    try:
+        client.hang_up(send)
+    except OSError:
+        pass  # the pair is gone
 
 
 class Datagram(Handshake):

@@ -8,7 +8,7 @@ import sys
 
 from . import compat, lock
 from .agent import SIGINT, Agent
-from .errors import CONFIG, Problem
+from .errors import CONFIG, Problem, ViscumError
 from .log import ERROR
 from .schema import printable
 from .unit import BACKOFF, BYPASSED, FAILED, STARTING
@@ -38,6 +38,7 @@ class Once(Agent):
         self._names = names
         self._up = up
         self._interrupted = False
+        self._error = None  # what made a look impossible
         self._changed = set()
         self._problems = []  # of the configuration
         self._trouble = {}  # Problems that came up on the way, by service
@@ -53,9 +54,11 @@ class Once(Agent):
             if self._names:
                 self._state.look()
                 self._state.require(self._names)
-            self.look("up" if self._up else "down")
-            self._finish()
+            super().look("up" if self._up else "down")
+            self.loop.after(0, self._finish)
             self.loop.run()
+            if self._error:
+                raise self._error
         finally:
             self._close()
             held.release()
@@ -82,6 +85,14 @@ class Once(Agent):
         self._interrupted = True
         for name in self._pending:
             self._give_up(self.units[name], "interrupted")
+
+    def look(self, cause):
+        """One that can't be made is the end: nobody waits for better times here."""
+        try:
+            super().look(cause)
+        except (ViscumError, OSError) as error:
+            self._error = error
+            self.loop.stop()
 
     def _chosen(self, state):
         wanted, keep = super()._chosen(state)

@@ -120,7 +120,7 @@ def _service(service, settings, facts, subnets, package):
     )
     found = answers.answers(matches, gate.own)
     parts, stays = _what_it_takes(service, found, facts)
-    stays += [(match_text(match), lost[match.family]) for match in service.matches if match.family in lost]
+    stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
     shared = []
     for device in devices:
         shared += _at_hook(device.name, hook, "fwd") if hook else [Qdisc(device.name)]
@@ -223,37 +223,39 @@ def _mtu(service, families, devices, package):
 
 
 def _families(service, devices, which, facts, package):
-    """(families that can be served, {family that can't be served: why}). Raises Skip when none can."""
+    """(families that can be served, {family that can't be: (kind of error, why)}). Raises Skip when none can."""
     wanted = sorted({match.family for match in service.matches})
     routed = which != "bpf" or service.reply == "routed" or all(device.bridged for device in devices)
     lost = {family: _why_lost(family, devices, routed, facts) for family in wanted}
     lost = {family: lost[family] for family in lost if lost[family]}
     if len(lost) == len(wanted):
-        raise _skip(service, package, "", lost[wanted[0]], CONFIG if facts.ipv6 else UNSUPPORTED)
+        raise _skip(service, package, "", lost[wanted[0]][1], lost[wanted[0]][0])
     return [family for family in wanted if family not in lost], lost
 
 
 def _why_lost(family, devices, routed, facts):
-    """Why clients of a family would get no reply, "" where they do."""
+    """(kind of error, why clients of a family would get no reply), None where they do."""
     if family == 6 and not facts.ipv6:
-        return "IPv6 stays with the cloud: this kernel has none"
+        return UNSUPPORTED, "IPv6 stays with the cloud: this kernel has none"
     if family == 6 and not facts.ipv6_forwarding:
         text = "IPv6 stays with the cloud, because the router does not forward the replies: "
-        return text + "set net.ipv6.conf.all.forwarding to 1"
-    if routed and family in facts.firewall:
-        return "IPv%d stays with the cloud, because %s" % (family, facts.firewall[family])
+        return UNSUPPORTED, text + "set net.ipv6.conf.all.forwarding to 1"
+    why, only_routed = facts.firewall.get(family, ("", True))
+    if why and (routed or not only_routed):
+        return UNSUPPORTED, "IPv%d stays with the cloud, because %s" % (family, why)
     deaf = _deaf(family, devices)
-    return _no_way_back(family, deaf) if len(deaf) == len(devices) else ""
+    return (CONFIG, _no_way_back(family, deaf)) if len(deaf) == len(devices) else None
 
 
 def _family_warnings(service, families, lost, devices, package):
     """What of the families that somebody has named is not served. Any address means: whatever there is."""
     named_ones = {match.family for match in service.matches if match.dst or match.src}
-    said = [lost[family] for family in sorted(lost)]
-    said += [_no_way_back(family, _deaf(family, devices)) for family in families if _deaf(family, devices)]
-    families = sorted(lost) + [family for family in families if _deaf(family, devices)]
+    said = [(family, lost[family]) for family in sorted(lost)]
+    for family in families:
+        deaf = _deaf(family, devices)
+        said += [(family, (CONFIG, _no_way_back(family, deaf)))] if deaf else []
     where = "%s.%s" % (package, service.name)
-    return [Problem(CONFIG, "", where, text) for family, text in zip(families, said) if family in named_ones]
+    return [Problem(kind, "", where, text) for family, (kind, text) in said if family in named_ones]
 
 
 def _deaf(family, devices):

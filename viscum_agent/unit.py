@@ -424,7 +424,7 @@ class Unit:
         found = self.part.answers
         self._listeners = answers.settled(found, self._seen, outcome.listeners)
         self._seen = outcome.listeners
-        there = {answers.way_key(way) for way in answers.ways(found, outcome.listeners)}
+        there = {answers.way_key(way) for way in answers.ways(found, self._listeners)}
         health = self.service.health
         asked = kind_of(self.service, found) in ("ask", "tcp", "udp", "listen") and not health.port
         for key in there:

@@ -315,8 +315,7 @@ def test_a_tunnel_named_as_interface_is_found(lab):
 
 
 def test_rx_gro_list_is_found_on_the_port_of_a_bridge_and_mended(lab):
-    for words in ("link add br-lan type bridge", "link set lan0 master br-lan", "link set br-lan up"):
-        ip("-n", lab.router, *words.split())
+    lab.bridge()
     lab.configure(ECHO.replace("lan0", "br-lan"))
     lab.run(lab.router, "ethtool", "-K", "lan0", "gro", "on", "rx-gro-list", "on")
     found = said(doctor(lab, 0, "note"), "rx-gro-list")

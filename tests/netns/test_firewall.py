@@ -2,8 +2,9 @@
 else is let through or taken out of connection tracking."""
 
 import pytest
+from agent import Agent
 from firewall import INCLUDES, connections, places, start_firewall
-from lab import ROOT, echo_command, service
+from lab import ROOT, echo_command, service, wait_for
 
 CASES = [("tcp", "203.0.113.10"), ("udp", "203.0.113.10"), ("tcp", "2001:db8:cafe::10"), ("udp", "2001:db8:cafe::10")]
 ECHO = service(
@@ -75,6 +76,23 @@ def test_a_reload_of_the_firewall_harms_no_service(lab):
 @pytest.mark.parametrize(
     "place, answered",
     [
+        ("chain-post/raw_prerouting", ["cloud", "cloud", "cloud", "cloud"]),
+        ("chain-pre/forward", ["cloud", "cloud", "cloud", "cloud"]),
+        ("chain-pre/input", ["edge", "edge", "cloud", "cloud"]),
+    ],
+    ids=["notrack", "forward", "input"],
+)
+def test_what_would_not_be_answered_without_an_include_stays_with_the_cloud(lab, place, answered):
+    start_firewall(lab, "strict", leave_out=place)
+    lab.configure(ECHO)
+    result = lab.viscum("up", check=False)
+    assert (result.returncode, "firewall4 has not loaded the rule" in result.stderr) == (1, True)
+    assert answers(lab) == answered
+
+
+@pytest.mark.parametrize(
+    "place, answered",
+    [
         ("chain-post/raw_prerouting", ["", "", "", ""]),
         ("chain-pre/forward", ["", "", "", ""]),
         ("chain-pre/input", ["edge", "edge", "", ""]),
@@ -82,10 +100,23 @@ def test_a_reload_of_the_firewall_harms_no_service(lab):
     ids=["notrack", "forward", "input"],
 )
 def test_each_include_is_needed(lab, place, answered):
-    start_firewall(lab, "strict", leave_out=place)
+    """Nobody looks after the service here, when the firewall becomes another one."""
     lab.configure(ECHO)
     lab.viscum("up")
+    start_firewall(lab, "strict", leave_out=place)
+    lab.run("viscum-echo", "ip", "neigh", "flush", "all")
     assert answers(lab, timeout=0.3) == answered
+
+
+def test_an_agent_sees_what_the_firewall_lets_pass_and_follows_it(lab):
+    start_firewall(lab, "strict")
+    agent = Agent(lab, ECHO)
+    wait_for(lambda: answers(lab) == ["edge"] * 4, 20)
+    start_firewall(lab, "strict", leave_out="chain-pre/forward")
+    wait_for(lambda: answers(lab, timeout=0.3) == ["cloud"] * 4, 20)
+    assert "firewall4 has not loaded the rules that let replies pass" in agent.log.read_text()
+    start_firewall(lab, "strict")
+    wait_for(lambda: answers(lab, timeout=0.3) == ["edge"] * 4, 20)
 
 
 @rulesets

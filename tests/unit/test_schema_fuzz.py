@@ -226,7 +226,7 @@ FACTS = st.builds(
     st.booleans(),
     st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * len(ALL_FEATURES))),
     OPENED,
-    st.sampled_from([{}, {}, {4: "no", 6: "no"}, {6: "no"}]),
+    st.sampled_from([{}, {}, {4: ("no", True), 6: ("no", True)}, {6: ("no", False)}]),
 )
 
 

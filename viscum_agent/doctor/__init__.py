@@ -72,7 +72,7 @@ def _configuration(settings, chosen, problems, found):
         said.append(note("configuration", "no service is enabled"))
     known = {name for each in found for name in each.services if each.severity == "error"}
     for problem in problems:
-        if problem.kind not in (CONFIG, FOREIGN) and problem.service in known:
+        if problem.kind not in (CONFIG, FOREIGN) and (problem.service in known or not problem.service):
             continue
         means = "is skipped" if problem.service else "the other services go on"
         kind = error if problem.service else warning

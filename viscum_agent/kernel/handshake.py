@@ -107,7 +107,7 @@ class Handshake:
         if len(packet) < at + 14:
             return 0
         source, target, number, answered = struct.unpack_from(">HHII", packet, at)
-        if (source, target) != (self._port, self._at) or answered != (self._begin + 1) & 0xFFFFFFFF:
+        if (source, target) != (self._port, self._at) or (answered - self._begin) & 0xFFFFFFFF not in (1, 2):
             return 0
         flags = packet[at + 13]
         if flags & SYN:
@@ -115,10 +115,23 @@ class Handshake:
         return flags
 
     def end(self, send, politely):
-        """Ends the connection as a client does, or resets it. `close` comes a little later: what the program's side
+        """Ends the connection as a client does, or resets it. `hang_up` comes a little later: what the program's side
         says to that has to find its socket."""
         if self.open:
             send(self._segment(self._begin + 1, self._next, FIN | ACK if politely else RST))
+
+    def hang_up(self, send):
+        """After `end`: the program's side is told that nobody is there any more, if it has said something since."""
+        try:
+            for _ in range(MOST):
+                packet = compat.fd_receive(self.fd, PACKET)
+                if packet is None:
+                    break
+                if self._flags(packet) & FIN:
+                    send(self._segment(self._begin + 2, self._next, RST))
+                    break
+        finally:
+            self.close()
 
     def close(self):
         for fd in (self.fd, self._catch):
@@ -159,6 +172,9 @@ class Datagram:
 
     def end(self, _send, _politely):
         pass
+
+    def hang_up(self, _send):
+        self.close()
 
     def close(self):
         if self.fd >= 0:

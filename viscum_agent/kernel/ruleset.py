@@ -53,17 +53,18 @@ def read():
 
 
 def rejects(found):
-    """Why firewall4 rejects replies of services that the router routes, by family, from a Ruleset. Of other firewalls
-    nobody knows; nor does it matter while no chain of firewall4 is at the hook."""
+    """{family: (why firewall4 rejects replies of services, whether only those that the router routes)} from a Ruleset.
+    Of other firewalls nobody knows; nor does it matter where firewall4 lets everything pass."""
     forward = [chain for chain in found.chains if chain.table == "fw4" and chain.hook == "forward"]
     if all(chain.accepts for chain in forward):
         return {}
+    reasons = {}
     if not found.ours.get("prerouting") or not found.ours.get("forward"):
         text = "firewall4 has not loaded the rules that let replies pass: see `viscum doctor`, or take datapath 'bpf'"
-        return {4: text, 6: text}
+        reasons = {4: (text, True), 6: (text, True)}
     if not found.ours.get("input"):
-        return {6: "firewall4 has not loaded the rule for neighbour discovery: see `viscum doctor`"}
-    return {}
+        reasons[6] = ("firewall4 has not loaded the rule for neighbour discovery: see `viscum doctor`", False)
+    return reasons
 
 
 def _dump(socket, kind, family=0, wanted=b""):
