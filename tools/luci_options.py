@@ -66,7 +66,11 @@ TITLES = {
 _TEXT = r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*"""
 TRANSLATED = re.compile(r"\b(?:_\(|N_\([^,]+,%s,)%s\)" % (_TEXT, _TEXT))
 COMMANDS = ("command", "health_command")  # of type text, and one line in the form
-NEVER = {"destination": [list(row) for row in schema.NEVER], "pool": list(schema.NO_POOL)}
+NEVER = {
+    "destination": [list(row) for row in schema.NEVER],
+    "clients": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
+    "pool": list(schema.NO_POOL),
+}
 
 
 def options():
