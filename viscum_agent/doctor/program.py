@@ -1,12 +1,17 @@
 """Findings about the programs of the services: whether they are there, may run, and have their account."""
 
+from ..errors import UNSUPPORTED
 from .finding import configure, error, ok
 from .target import names
 
 _TYPE, _REGULAR, _DIRECTORY, _EXECUTE = 0o170000, 0o100000, 0o040000, 0o111  # inode(7)
 
 
-def findings(machine, targets):
+_OPTIONS = ("command", "health_command", "user", "group", "workdir")
+
+
+def findings(machine, targets, problems):
+    """`problems` are those of `viscum check`, which looks closer (process.lacks)."""
     found = []
     for path, users in _users(targets, lambda service: [service.program.command, service.health.command]):
         found += _program(machine, path, users)
@@ -17,7 +22,8 @@ def findings(machine, targets):
     for account in sorted(machine.accounts):
         if machine.accounts[account]:
             found.append(_account(account, machine.accounts[account], targets))
-    if targets and not found:
+    lacking = any(problem.kind == UNSUPPORTED and problem.where.split(".")[-1] in _OPTIONS for problem in problems)
+    if targets and not found and not lacking:
         found.append(ok("programs", "every enabled service has its program and its account"))
     return found
 
