@@ -16,7 +16,8 @@ Device = namedtuple("Device", ("name", "up", "mtu", "mac", "ethernet", "wears", 
 # `devices` sorted by name, without our own; `networks` are (prefix text, what it belongs to) of every address and route
 # of the router that is not ours; `addresses` are its own addresses (text, without length); `interfaces` maps a logical
 # interface to its devices; `subnets` maps a service to the addresses that its host end has; `taken` are names of
-# devices and namespaces that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it.
+# devices and namespaces that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it;
+# `why` maps ("interface" or "device", name) to a sentence about a name that has no device (network.py).
 Facts = namedtuple(
     "Facts",
     (
@@ -30,5 +31,6 @@ Facts = namedtuple(
         "ipv6",
         "ipv6_forwarding",
         "features",
+        "why",
     ),
 )

@@ -259,8 +259,8 @@ def _programs(observed, dump, names, owners):
 # Facts
 
 
-def facts(dump, features, interfaces):
-    """Facts from the same dump; `interfaces` maps logical interface names to lists of devices."""
+def facts(dump, features, interfaces, why=None):
+    """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `why` as in Facts."""
     owners = _owners(dump)
     home = [link for link in dump.links if link.ns == ""]
     by_index = {link.index: link for link in home}
@@ -300,6 +300,7 @@ def facts(dump, features, interfaces):
         forwarding is not None,
         forwarding == "1",
         features,
+        why or {},
     )
 
 

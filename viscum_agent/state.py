@@ -2,7 +2,7 @@
 
 import os
 
-from . import compat, uci
+from . import compat, network, uci
 from .apply import Applier, pending
 from .errors import UnsupportedError
 from .facts import EVERYTHING
@@ -33,6 +33,7 @@ class State:
         self.names = None
         self._path = path
         self._plan = None
+        self._why = {}  # what network.interfaces says of those without a device
 
     def __enter__(self):
         self.border = open_border(self.configuration.settings.netlink)
@@ -67,15 +68,17 @@ class State:
         """The plan for a configuration on this router as it is."""
         if self.features is None:
             self.features = self._features()
-        there = facts(self.dump, self.features, self.interfaces())
+        names = self.interfaces()
+        why = network.other_names(configuration.services, names, self.dump.links)
+        why.update(self._why)
+        there = facts(self.dump, self.features, names, why)
         return plan(configuration.services, configuration.settings, there, PACKAGE)
 
     def interfaces(self):
         """Logical interfaces with their devices: as netifd has them, else as /etc/config/network says."""
         if self.names is None:
             self.names = self._ask_netifd()
-        found = interfaces(self._confdir)
-        found.update(self.names)
+        found, self._why = network.interfaces(self._confdir, self.names)
         return found
 
     def _ask_netifd(self):
@@ -126,22 +129,3 @@ class State:
         timeouts = {service.name: service.program.term_timeout for service in self.configuration.services}
         applier = Applier(self.border, Programs(timeouts) if programs else None, PACKAGE)
         return applier.run(chosen, self.observed, keep)
-
-
-def interfaces(confdir):
-    """Logical interfaces and their devices, as /etc/config/network names them; {} where there is no such file."""
-    try:
-        sections = uci.load(confdir, "network")
-    except uci.ConfigError:
-        return {}
-    found = {}
-    for section in sections:
-        if section.type != "interface":
-            continue
-        names = section.options.get("device") or section.options.get("ifname") or ""
-        names = names.split() if isinstance(names, str) else names
-        if section.options.get("type") == "bridge":
-            names = ["br-" + section.name]  # before 21.02: the interface is the bridge
-        if names:
-            found[section.name] = names
-    return found

@@ -51,6 +51,7 @@ ROUTER = {
     "ipv6": True,
     "ipv6_forwarding": True,
     "features": {},
+    "why": {},
 }
 
 
@@ -159,6 +160,7 @@ def router_facts(text):
         values["ipv6"],
         values["ipv6_forwarding"],
         Features(*features),
+        {tuple(key.split(" ")): values["why"][key] for key in values["why"]},
     )
 
 

@@ -212,6 +212,7 @@ FACTS = st.builds(
     st.sampled_from([True, True, False]),
     st.booleans(),
     st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * len(ALL_FEATURES))),
+    st.sampled_from([{}, {("interface", ""): "/tmp/\u00e9/network \x1b", ("interface", "guest"): "\x1b"}]),
 )
 
 
