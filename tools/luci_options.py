@@ -104,7 +104,7 @@ def _limits(kind):
         assert all(kind.parse(word) for word in words)
         return {"words": _js(words)}
     if kind.name == "number":
-        low, high = map(int, re.fullmatch(r"a number of .+ from (\d+) to (\d+)", kind.expected).groups())
+        low, high = map(int, re.fullmatch(r"a .+ from (\d+) to (\d+)", kind.expected).groups())
         return {"low": _js(low), "high": _js(high)}
     return {"never": _js(NEVER[kind.name])} if kind.name in NEVER else {}
 

@@ -230,10 +230,11 @@ def choice(*words):
 
 
 def number(low, high, unit):
-    return Type("number", lambda text: _integer(text, low, high), "a number of %s from %d to %d" % (unit, low, high))
+    what = "a percentage" if unit == "per cent" else "a number of " + unit
+    return Type("number", lambda text: _integer(text, low, high), "%s from %d to %d" % (what, low, high))
 
 
-BOOL = Type("bool", _bool, "a yes or no (1, on, true, yes, enabled; 0, off, false, no, disabled)")
+BOOL = Type("bool", _bool, "a boolean (1, on, true, yes, enabled; 0, off, false, no, disabled)")
 TEXT = Type("text", _text, "a text")
 PORT = Type("port", _port, "a port (1-65535)")
 PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
@@ -280,7 +281,7 @@ GLOBALS = (
         False,
         "0",
         "While the router's CPU is busier than this, every redirect is out and clients reach the cloud; they come back "
-        "20 per cent below. 0 is never.",
+        "20 points below. 0 is never.",
     ),
 )
 
@@ -346,8 +347,9 @@ SERVICE = (
             "auto",
             "What the redirect does to a frame on its way in. `dst`: the destination MAC becomes the service's. "
             "`both`: the source MAC becomes the router's end of the pair too, and the packet counts as addressed to "
-            "this host. `none`: nothing; the service wears the source interface's MAC. `auto` is `dst` where the "
-            "kernel has act_skbmod, else `none`. Datapath `bpf` leaves frames as they are, whatever this says.",
+            "this host. `none`: nothing; the service's interface takes the source interface's MAC. `auto` is `dst` "
+            "where the kernel has act_skbmod, else `none`. Datapath `bpf` leaves frames as they are, whatever this "
+            "says.",
         ),
         Option(
             "reply",
@@ -380,7 +382,7 @@ SERVICE = (
             False,
             "auto",
             "How the agent asks whether the program can answer. `tcp` connects, `udp` listens for a refusal, `exec` "
-            "runs `health_command`, `none` is content with a program that runs. `auto` is `tcp` or `udp` on the "
+            "runs `health_command`; with `none` a running program counts as healthy. `auto` is `tcp` or `udp` on the "
             "matched port, else `none`.",
         ),
         Option("health_port", PORT, False, "", "The port that is asked, where it is not the matched one."),
@@ -398,7 +400,13 @@ SERVICE = (
             "3600",
             "A program that ran for less than this counts as crashed when it ends.",
         ),
-        Option("respawn_timeout", number(0, 3600, "seconds"), False, "5", "How long the agent waits with the restart."),
+        Option(
+            "respawn_timeout",
+            number(0, 3600, "seconds"),
+            False,
+            "5",
+            "How long the agent waits before it restarts a program.",
+        ),
         Option(
             "respawn_retry",
             number(0, 1000, "crashes"),

@@ -136,7 +136,7 @@ def test_a_pool_has_room_and_private_addresses():
 
 def test_booleans_are_those_of_openwrt():
     assert value("enabled", "on") is True and value("enabled", "disabled") is False
-    assert "'TRUE' is not a yes or no" in complaint("enabled", "TRUE")
+    assert "'TRUE' is not a boolean" in complaint("enabled", "TRUE")
 
 
 def test_ipv4_addresses_in_the_notation_of_ipv6_are_refused_with_the_address_to_write():
