@@ -112,8 +112,10 @@ def _lock():
 
 
 def _say(problems):
+    from .schema import printable
+
     for problem in problems:
-        sys.stderr.write(problem_text(problem) + "\n")
+        sys.stderr.write(printable(problem_text(problem)) + "\n")
 
 
 def _problems(state):
@@ -191,7 +193,11 @@ def _remotely(arguments):
 
 def _no_agent(arguments, instead):
     """An agent would undo what `up` and `down` do behind its back."""
-    if _agent_states(arguments) is not None:
+    try:
+        states = _agent_states(arguments)
+    except ViscumError as error:
+        raise ViscumError("an agent may run, but does not answer (%s): end it, or use %s" % (error, instead))
+    if states is not None:
         raise ViscumError("an agent runs, and it sees to that: use %s" % instead)
 
 
@@ -229,7 +235,11 @@ def _finish(result, problems, word):
 def show_status(arguments):
     from . import status
 
-    agent = _agent_states(arguments)
+    try:
+        agent = _agent_states(arguments)
+    except ViscumError as error:
+        _complain("the agent does not answer (%s): below is what the kernel has" % error)
+        agent = None
     try:
         state = State(arguments.confdir, arguments.socket)
     except ConfigError as error:

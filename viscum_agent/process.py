@@ -11,7 +11,7 @@ from .address import is_number
 from .errors import UNSUPPORTED, ConfigError, Problem, ViscumError
 from .kernel import netns
 from .objects import name_hash, ns_name
-from .schema import NO_ID, shown
+from .schema import NO_ID, printable, shown
 
 # What a program finds in its environment, beside its own `env`.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -278,9 +278,9 @@ def lacks(service):
     for option, command in (("command", program.command), ("health_command", service.health.command)):
         text = _why_not_run(command[0], uid, program.user) if command else ""
         if text:
-            found.append((option, text))
+            found.append((option, printable(text)))
     if _mode(program.workdir) & _TYPE != _DIRECTORY:
-        found.append(("workdir", "there is no directory %s: make it or name another one" % program.workdir))
+        found.append(("workdir", printable("there is no directory %s: make it or name another one" % program.workdir)))
     return found
 
 

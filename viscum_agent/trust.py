@@ -52,13 +52,13 @@ def _refuse(path, what, place, status, user, safe=0):
     """Judges the file or a directory; `safe` are bits of its mode that are no danger."""
     if status[4] not in (0, user):
         text = "%s is refused: %s belongs to account %d, which could change what root runs: chown root %s"
-        raise ConfigError(text % (path, what, status[4], _word(place)))
+        raise ConfigError(text % (path, what, status[4], word(place)))
     if status[0] & (_GROUP | _OTHERS) & ~safe:
         text = "%s is refused: %s can be written by others than root (mode %o): chmod go-w %s"
-        raise ConfigError(text % (path, what, status[0] & 0o7777, _word(place)))
+        raise ConfigError(text % (path, what, status[0] & 0o7777, word(place)))
 
 
-def _word(path):
+def word(path):
     """A path as a shell takes it."""
     plain = all(c in "/._-" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z" for c in path)
     return path if plain else quote(path)

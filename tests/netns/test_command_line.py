@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -223,6 +224,16 @@ def test_a_number_of_an_account_is_what_the_kernel_makes_of_it(lab):
     assert "\nUid:" + "\t4294967294" * 4 in text and "\nGid:" + "\t2147483648" * 4 in text
 
 
+def test_nothing_of_a_configuration_gets_at_the_terminal(lab):
+    escape = "\x1b[2J"
+    for command, lines in (("/bin/" + escape, ()), ("/bin/false " + escape, ()), ("/bin/true", ["workdir /" + escape])):
+        lines = ["option " + line for line in lines]
+        lab.configure(service("good", command, "list device lan0", "list dest_port 7000", *lines))
+        for words in ("check", "plan", "up", "status", "doctor"):
+            result = lab.viscum(*words.split(), check=False)
+            assert "\x1b" not in result.stdout + result.stderr, (words, result)
+
+
 # Names of interfaces
 
 
@@ -329,6 +340,23 @@ def test_status_of_an_agent_needs_no_configuration_here(lab):
     assert table[1].split()[:2] == ["good", "healthy"]
     result = lab.run(lab.router, *command, "god", check=False, cwd=ROOT, env=lab.env())
     assert (result.returncode, "there is no service 'god'; there are: good" in result.stderr) == (1, True)
+
+
+def test_an_agent_that_does_not_answer_is_not_taken_for_none(lab):
+    """Else `up` and `down` would work against it when it goes on."""
+    made = Served(lab, GOOD)
+    made.becomes("edge")
+    wait_for(lambda: os.path.exists(made.socket), 5)
+    made.process.send_signal(signal.SIGSTOP)
+    try:
+        for command in ("up", "down"):
+            result = made.viscum(command, check=False)
+            assert result.returncode == 1 and "an agent may run, but does not answer" in result.stderr, result.stderr
+        result = made.viscum("status", "--json")
+        assert json.loads(result.stdout)[0]["state"] == "up" and "below is what the kernel has" in result.stderr
+    finally:
+        made.process.send_signal(signal.SIGCONT)
+    assert made.who() == "edge"
 
 
 def test_an_agents_service_that_waits_is_in_the_table_of_another_configuration(lab):

@@ -1,12 +1,11 @@
 """Findings about the programs of the services: whether they are there, may run, and have their account."""
 
 from ..errors import UNSUPPORTED
+from ..trust import word
 from .finding import configure, error, ok
 from .target import names
 
 _TYPE, _REGULAR, _DIRECTORY, _EXECUTE = 0o170000, 0o100000, 0o040000, 0o111  # inode(7)
-
-
 _OPTIONS = ("command", "health_command", "user", "group", "workdir")
 
 
@@ -18,7 +17,7 @@ def findings(machine, targets, problems):
     for path, users in _users(targets, lambda service: [(service.program.workdir,)]):
         if (machine.files[path] or 0) & _TYPE != _DIRECTORY:
             text = "there is no directory %s" % path
-            found.append(error("workdir", text, "does not start", users, "mkdir -p %s" % path))
+            found.append(error("workdir", text, "does not start", users, "mkdir -p %s" % word(path)))
     for account in sorted(machine.accounts):
         if machine.accounts[account]:
             found.append(_account(account, machine.accounts[account], targets))
@@ -44,7 +43,7 @@ def _program(machine, path, users):
     if mode & _TYPE != _REGULAR:
         return [error("program", "%s is not a file" % path, "does not start: correct option command", users)]
     if not mode & _EXECUTE:
-        return [error("program", "%s is not executable" % path, "does not start", users, "chmod +x %s" % path)]
+        return [error("program", "%s is not executable" % path, "does not start", users, "chmod +x %s" % word(path))]
     return []
 
 
@@ -52,9 +51,9 @@ def _search(machine, path):
     """How to find the package: the name of the program is the best guess."""
     name = path.split("/")[-1]
     if machine.manager == "apk":
-        return "apk update && apk search %s   # then: apk add PACKAGE" % name
+        return "apk update && apk search %s   # then: apk add PACKAGE" % word(name)
     if machine.manager == "opkg":
-        return "opkg update && opkg list '*%s*'   # then: opkg install PACKAGE" % name
+        return "opkg update && opkg list %s   # then: opkg install PACKAGE" % word("*%s*" % name)
     return "install the package that has it, or correct option command"
 
 
