@@ -35,7 +35,7 @@ class Served(Agent):
         super().__init__(lab, config)
 
     def words(self):
-        return (*super().words(), "-s", self.socket, "-b")
+        return (*super().words(), "-b")
 
     def start(self):
         folder = self.lab.tmp / "bytecode"

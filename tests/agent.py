@@ -34,14 +34,10 @@ class Agent:
         with self.log.open("a") as stream:
             self.process = self.lab.start(self.lab.router, *self.words(), cwd=ROOT, env=self.lab.env(), stderr=stream)
 
+    socket = "/nonexistent/ubus.sock"
+
     def words(self):
-        return (
-            *self.lab.agent("viscum_agent.viscumd"),
-            "-c",
-            self.lab.confdir,
-            "-s",
-            "/nonexistent/ubus.sock",
-        )
+        return (*self.lab.agent("viscum_agent.viscumd"), "-c", self.lab.confdir, "-s", self.socket)
 
     def kill(self):
         self.process.kill()
@@ -82,7 +78,7 @@ class Served(Agent):
         return str(self.lab.tmp / "ubus.sock")
 
     def words(self):
-        return (*super().words(), "-s", self.socket, "-b")
+        return (*super().words(), "-b")
 
     def viscum(self, *words, **options):
         return self.lab.viscum("-s", self.socket, *words, **options)
@@ -106,9 +102,6 @@ class Guest(Agent):
 
     def start_broker(self, lab):
         self.broker = lab.start(lab.router, sys.executable, ROOT / "tests/ubus_peer.py", "broker", self.socket)
-
-    def words(self):
-        return (*super().words(), "-s", self.socket)
 
     def viscum(self, *words, **options):
         return self.lab.viscum("-s", self.socket, *words, **options)

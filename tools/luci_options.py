@@ -67,7 +67,11 @@ TITLES = {
 _TEXT = r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*"""
 TRANSLATED = re.compile(r"\b(?:_\(|N_\([^,]+,%s,)%s\)" % (_TEXT, _TEXT))
 COMMANDS = ("command", "health_command")  # of type text, and one line in the form
-NEVER = {"destination": [list(row) for row in schema.NEVER], "pool": list(schema.NO_POOL)}
+NEVER = {
+    "destination": [list(row) for row in schema.NEVER],
+    "clients": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
+    "pool": list(schema.NO_POOL),
+}
 
 
 def options():
@@ -101,7 +105,7 @@ def _limits(kind):
         assert all(kind.parse(word) for word in words)
         return {"words": _js(words)}
     if kind.name == "number":
-        low, high = map(int, re.fullmatch(r"a number of .+ from (\d+) to (\d+)", kind.expected).groups())
+        low, high = map(int, re.fullmatch(r"a .+ from (\d+) to (\d+)", kind.expected).groups())
         return {"low": _js(low), "high": _js(high)}
     return {"never": _js(NEVER[kind.name])} if kind.name in NEVER else {}
 

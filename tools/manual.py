@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from viscum_agent import cli, model, schema  # noqa: E402
+from viscum_agent import model, schema, words  # noqa: E402
 
 TEMPLATE, MANUAL = ROOT / "docs/manual.template.md", ROOT / "docs/manual.md"
 NOTE = "<!-- Made by tools/manual.py from docs/manual.template.md and viscum_agent/schema.py: change those. -->\n\n"
@@ -21,7 +21,7 @@ def manual():
     """The text of docs/manual.md. KeyError when the template asks for what there isn't."""
     parts = {"options " + name: options(table) for name, table in schema.SECTIONS.items()}
     parts["never"] = "\n".join("- %s (%s)" % row for row in schema.NEVER)
-    parts["usage"] = "\n".join(("    " + line).rstrip() for line in cli.USAGE.rstrip().split("\n"))
+    parts["usage"] = "\n".join(("    " + line).rstrip() for line in words.usage().rstrip().split("\n"))
     parts["max_name"] = str(model.MAX_NAME)
     parts["max_matches"] = str(model.MAX_MATCHES)
     unused = set(parts)

@@ -4,7 +4,7 @@ Every state change is told twice: as a notification to those who subscribed to t
 `viscum.service` for `ubus listen`. Where nobody serves ubus, the agent can do it itself (ubus/broker.py).
 """
 
-from . import __version__, compat, report
+from . import __version__, compat, process, report
 from .apply import pending
 from .errors import CONFIG, ForeignError, UnsupportedError, ViscumError, problem_text
 from .kernel import script
@@ -185,7 +185,7 @@ class Bus:
     def _plan(self, _method, args, _request):
         state = self._agent.fresh()
         steps = pending(self._agent.as_it_stands(state.plan), state.observed, state.keep())
-        answer = _planned(state.problems(), steps, args)
+        answer = _planned(state.problems() + process.problems(state.configuration, PACKAGE), steps, args)
         state.forget()
         return answer
 
@@ -197,7 +197,8 @@ class Bus:
         state = self._agent.fresh()
         plan = state.plan_of(configuration)
         steps = pending(self._agent.as_it_stands(plan), state.observed, configuration.bad + plan.skipped)
-        answer = _planned(configuration.problems + plan.problems, steps, args)
+        problems = configuration.problems + plan.problems + process.problems(configuration, PACKAGE)
+        answer = _planned(problems, steps, args)
         answer["restarts"] = proposal.restarts(plan, self._agent.units)
         state.forget()
         return answer

@@ -1,124 +1,50 @@
 """`viscum`: what a person or a script types. Words in, text or JSON out, and an exit code; the work is done elsewhere.
 
-Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage. `argparse` is not used: it costs CPython on a router 5
-MB and is another one under MicroPython.
+Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage (words.py).
 """
 
 import os
 import sys
 
-from . import __version__
+from . import __version__, words
 from .errors import ConfigError, ViscumError, problem_text
 
 EPIPE = 32  # asm-generic/errno-base.h; MicroPython's errno has no such name
-CONFDIR = "/etc/config"
-SOCKET = "/var/run/ubus/ubus.sock"
 LOCK_PATIENCE = 30  # seconds that one waits for another
 
-USAGE = """usage: viscum [-c CONFDIR] [-s UBUS_SOCKET] COMMAND
 
-  check               every problem of the configuration; exit code 1 when there is one
-  plan                what `up` would do, as the commands that a person would type
-  up [NAME...]        bring the enabled services (or the named ones) up
-  down [NAME...]      take all services (or the named ones) down
-  status [NAME...]    a table of the services
-  exec NAME -- CMD    run a command in a service's namespace
-  doctor              what on this router helps or hinders which service, and the command that mends it
-
-of a running agent (viscumd):
-  list                the services that it knows
-  start [NAME...]     start services that were stopped or have failed
-  stop [NAME...]      take services down until they are started
-  restart [NAME...]   end programs and start them anew
-  reload              read the configuration again
-  bypass [NAME...]    keep redirects out, so that clients reach the cloud; with --off let them in again
-  stats               packets, bytes and connections of each service
-  logs [NAME...]      what the agent last said; the output of programs is in the system log
-  top                 what each service carries now, every 2 seconds
-  monitor             print every change of a service's state
-
-options:
-  -c CONFDIR          read the configuration from there (%s)
-  -s UBUS_SOCKET      find the agent there (%s)
-  --json              check, plan, status, doctor, list, stats, logs, monitor: print JSON
-  --no-program        up, down: kernel objects only; programs are neither started nor stopped
-  --version           print the version
-""" % (CONFDIR, SOCKET)
-
-
-class Usage(Exception):
-    """The command line is wrong; the argument says how."""
-
-
-class Arguments:
-    """A parsed command line."""
-
-    def __init__(self, words):
-        self.confdir = CONFDIR
-        self.command = ""
-        self.names = []
-        self.rest = []
-        self.socket = SOCKET
-        self.json = False
-        self.off = False
-        self.programs = True
-        words = list(words)
-        while words:
-            self._take(words.pop(0), words)
-
-    def _take(self, word, words):
-        if word == "--" and self.command == "exec":
-            self.rest = words[:]
-            del words[:]
-        elif word == "-c":
-            if not words:
-                raise Usage("-c needs a directory")
-            self.confdir = words.pop(0)
-        elif word == "-s":
-            if not words:
-                raise Usage("-s needs a socket")
-            self.socket = words.pop(0)
-        elif word == "--off":
-            self.off = True
-        elif word == "--json":
-            self.json = True
-        elif word == "--no-program":
-            self.programs = False
-        elif word.startswith("-") and word not in ("--version", "--help", "-h", "-V"):
-            raise Usage("unknown option '%s'" % word)
-        elif not self.command:
-            self.command = word
-        else:
-            self.names.append(word)
-
-
-def main(words=None):
+def main(typed=None):
     """Runs one command and returns its exit code."""
     try:
-        arguments = Arguments(sys.argv[1:] if words is None else words)
-        if arguments.command in ("--version", "-V"):
+        arguments = words.parse(sys.argv[1:] if typed is None else typed)
+        if arguments.version:
             print("viscum " + __version__)
             return 0
-        if arguments.command in ("", "--help", "-h", "help"):
-            print(USAGE, end="")
-            return 0 if arguments.command else 2
-        if arguments.command not in COMMANDS:
-            raise Usage("unknown command '%s'" % arguments.command)
+        if arguments.help:
+            print(words.help_of(arguments.command) if arguments.command else words.usage(), end="")
+            return 0
         _compat().start()
-        result = COMMANDS[arguments.command](arguments)
+        result = RUN.get(arguments.command, _remotely)(arguments)
         _compat().flush()
         return result
-    except Usage as error:
-        sys.stderr.write("viscum: %s; see viscum --help\n" % error.args[0])
+    except words.Usage as error:
+        name = " " + error.command if words.command(error.command) else ""
+        sys.stderr.write("viscum: %s; see viscum%s --help\n" % (error.args[0], name))
         return 2
     except ViscumError as error:
-        sys.stderr.write("viscum: %s\n" % error)
+        _complain(str(error))
         return 1
     except OSError as error:
         if error.errno != EPIPE:
             raise
         _compat().forget_output()
         return 1  # who reads (head, say) has seen enough
+
+
+def _complain(text):
+    from .schema import printable
+
+    sys.stderr.write("viscum: %s\n" % printable(text))
 
 
 # What a command needs is imported when it runs: a router reads slowly, and most calls need little.
@@ -142,20 +68,40 @@ def _print_json(value):
     print(dumps(value))
 
 
+def _refuse_unknown(arguments, names):
+    """Who names a service means one that is there."""
+    from .schema import shown
+
+    for name in arguments.names:
+        if name not in names:
+            there = ", ".join(sorted(names)) or "none"
+            raise ConfigError("there is no service %s; there are: %s" % (shown(name), there))
+
+
 def _root():
     if _compat().geteuid() != 0:
         raise ViscumError("this needs root: it changes network namespaces and traffic control")
 
 
 def _say(problems):
+    from .schema import printable
+
     for problem in problems:
-        sys.stderr.write(problem_text(problem) + "\n")
+        sys.stderr.write(printable(problem_text(problem)) + "\n")
+
+
+def _problems(state):
+    """All that keeps services from running here."""
+    from . import process
+    from .state import PACKAGE
+
+    return state.problems() + process.problems(state.configuration, PACKAGE)
 
 
 def check(arguments):
     with State(arguments.confdir, arguments.socket) as state:
         state.look()
-        found = state.problems()
+        found = _problems(state)
         if arguments.json:
             _print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
         else:
@@ -169,17 +115,34 @@ def plan(arguments):
 
     with State(arguments.confdir, arguments.socket) as state:
         state.look()
-        _say(state.problems())
-        steps = state.pending()
+        problems = _problems(state)
+        _say(problems)
+        steps = [(name, script.lines(operations)) for name, operations in state.pending()]
         if arguments.json:
-            _print_json([{"service": name, "commands": script.lines(operations)} for name, operations in steps])
-        elif not steps:
-            print("# nothing to do")
+            _print_json([{"service": name, "commands": lines} for name, lines in steps])
         else:
-            for name, operations in steps:
-                print("# " + name)
-                print("\n".join(script.lines(operations)))
-    return 1 if state.problems() else 0
+            print("\n".join(_text_of(steps)))
+    return 1 if problems else 0
+
+
+def _text_of(steps):
+    """A plan as lines that a shell takes."""
+    if not steps:
+        return ["# nothing to do"]
+    found = []
+    if any(line.startswith("#") for _, lines in steps for line in lines):
+        found.append("# No command does what the comments below a service's name say (eBPF): `viscum up` does.")
+    for name, lines in steps:
+        found += ["# " + name] + lines
+    return found
+
+
+def _is_there(path):
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
 
 
 def _agent_states(arguments):
@@ -187,9 +150,7 @@ def _agent_states(arguments):
 
     `remote` is loaded only where there is a socket: ubus costs a router memory and time that `up` does not need.
     """
-    try:
-        os.stat(arguments.socket)
-    except OSError:
+    if not _is_there(arguments.socket):
         return None
     from . import remote
 
@@ -234,7 +195,7 @@ def _objects_only(arguments, word):
     try:
         with State(arguments.confdir, arguments.socket) as state:
             state.look()
-            state.require(arguments.names)
+            state.require(arguments.names, word == "up")
             result = state.up(arguments.names) if word == "up" else state.down(arguments.names)
             problems = state.problems() if word == "up" else []
     finally:
@@ -261,11 +222,25 @@ def _finish(done, problems, word):
 def show_status(arguments):
     from . import status
 
-    with State(arguments.confdir, arguments.socket) as state:
-        state.look()
-        state.require(arguments.names)
+    try:
         agent = _agent_states(arguments)
-        rows = [row for row in status.rows(state, agent) if not arguments.names or row["name"] in arguments.names]
+    except ViscumError as error:
+        _complain("the agent does not answer (%s): below is what the kernel has" % error)
+        agent = None
+    try:
+        state = State(arguments.confdir, arguments.socket)
+    except ConfigError as error:
+        if agent is None:
+            raise
+        if "-c" in arguments.places or _is_there(words.CONFDIR + "/viscum"):
+            _complain("%s (below is what the agent says)" % error)
+        rows = status.of_agent(agent)
+    else:
+        with state:
+            state.look()
+            rows = status.rows(state, agent)
+    _refuse_unknown(arguments, [row["name"] for row in rows])
+    rows = [row for row in rows if not arguments.names or row["name"] in arguments.names]
     if arguments.json:
         _print_json(rows)
     else:
@@ -274,8 +249,6 @@ def show_status(arguments):
 
 
 def execute(arguments):
-    if len(arguments.names) != 1 or not arguments.rest:
-        raise Usage("exec takes a service's name, --, and a command")
     from . import process
     from .objects import ns_name
 
@@ -298,7 +271,8 @@ def examine(arguments):
     return 1 if doctor.trouble(findings) else 0
 
 
-COMMANDS = {
+# The other commands are for an agent.
+RUN = {
     "check": check,
     "plan": plan,
     "up": up,
@@ -307,5 +281,3 @@ COMMANDS = {
     "exec": execute,
     "doctor": examine,
 }
-for _name in ("list", "start", "stop", "restart", "reload", "bypass", "stats", "logs", "top", "monitor"):
-    COMMANDS[_name] = _remotely

@@ -1,6 +1,6 @@
 """The kinds of error, told apart once.
 
-Whoever reads a message has one question: is it mine to mend? The kind answers it, so that no caller has to look
+Whoever reads a message has one question: is it mine to fix? The kind answers it, so that no caller has to look
 into the text. `Config`: the user's configuration. `Unsupported`: this kernel, interpreter or account can't.
 `Foreign`: somebody else's object is in the way. `Bug`: none of these, so it is ours.
 """

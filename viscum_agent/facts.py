@@ -24,6 +24,7 @@ Listener = namedtuple("Listener", ("proto", "version", "address", "port", "waiti
 # devices and namespaces that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it;
 # `firewall` maps a family to (why the firewall lets no replies of it pass, whether only those that the router routes);
 # `opened` maps a service to what is known of its program's sockets (answers.Open), without those of which nothing is.
+# `why` maps ("interface" or "device", name) to a sentence about a name that has no device (network.py).
 Facts = namedtuple(
     "Facts",
     (
@@ -39,5 +40,6 @@ Facts = namedtuple(
         "features",
         "opened",
         "firewall",
+        "why",
     ),
 )

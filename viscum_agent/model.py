@@ -146,7 +146,10 @@ def _service(part, extra):
     command = _command(part, bad)
     if not (values["interface"] or values["device"] or _broken(part, "interface", "device")):
         bad("interface", "is missing: name at least one interface (lan) or device (br-lan) that the clients are behind")
+    _refuse_doubled_variables(values["env"], bad)
     own = values["dest_ip"] or values["dest_port"] or values["src_ip"] or _broken(part, "dest_ip", "dest_port")
+    if extra and not own:
+        _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
     matches = _all_matches(([part] if own or not extra else []) + extra, bad)
     program = Program(
         command,
@@ -168,19 +171,34 @@ def _service(part, extra):
         values["rewrite"],
         values["reply"],
         values["mtu"] or 0,
-        _health(part, bad),
+        _health(part, matches, bad),
         Respawn(values["respawn_threshold"], values["respawn_timeout"], values["respawn_retry"]),
         values["dynamic_ports"],
     )
     return service, problems
 
 
-def _health(part, bad):
+def _refuse_doubled_variables(env, bad):
+    names = [variable.split("=")[0] for variable in env]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        bad("env", "%s is set more than once: leave one" % schema.shown(name))
+
+
+def _refuse_unused(part, options, why, bad):
+    """Names options that are set and change nothing: who wrote them expects that they do."""
+    for name in options:
+        if name in part.section.options and not _broken(part, name):
+            bad(name, "is not used, because %s: take it out" % why)
+
+
+def _health(part, matches, bad):
     values = part.values
     kind = values["healthcheck"]
     command = _words(part, "health_command", bad)
     if kind == "exec" and not command and not _broken(part, "health_command"):
         bad("health_command", "is missing: name the command that checks, with its whole path, or another healthcheck")
+    if not _broken(part, "healthcheck"):
+        _refuse_check(part, kind, matches, bad)
     return Health(
         kind,
         values["health_port"] or 0,
@@ -190,6 +208,21 @@ def _health(part, bad):
         values["health_rise"],
         values["health_fall"],
     )
+
+
+def _refuse_check(part, kind, matches, bad):
+    """A check that can never be made, and words that the kind of check has no use for."""
+    if kind != "exec":
+        _refuse_unused(part, ("health_command",), "only healthcheck 'exec' runs it", bad)
+    if kind in ("exec", "none"):
+        _refuse_unused(part, ("health_port",), "healthcheck '%s' asks no port" % kind, bad)
+        return
+    if kind == "auto" or part.values["health_port"] or _broken(part, "health_port"):
+        return
+    asked = ("tcp", "udp", "") if kind == "listen" else (kind, "")
+    if matches and not any(match.proto in asked for match in matches):
+        text = "'%s' has no port to ask, because the service takes no %s (proto): name a health_port, or say 'auto'"
+        bad("healthcheck", text % (kind, "TCP or UDP" if kind == "listen" else kind.upper()))
 
 
 def _all_matches(parts, bad):

@@ -5,11 +5,11 @@ for @wifi, every access point. Where netifd doesn't run, /etc/config/network say
 """
 
 from .errors import ViscumError
+from .schema import EVERY_AP
 from .ubus.status import CONNECTION_FAILED, TIMEOUT
 
 INTERFACES = ("network.interface", "dump")
 WIRELESS = ("network.wireless", "status")
-EVERY_AP = "@wifi"
 PATIENCE = 2.0  # seconds; netifd answers from what it knows
 
 

@@ -260,9 +260,9 @@ def _programs(observed, dump, names, owners):
 # Facts
 
 
-def facts(dump, features, interfaces, opened=None, firewall=None):
+def facts(dump, features, interfaces, opened=None, firewall=None, why=None):
     """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `opened` services to
-    what is known of their sockets better than from the dump, None for nothing."""
+    what is known of their sockets better than from the dump, None for nothing; `firewall` and `why` as in Facts."""
     owners = _owners(dump)
     home = [link for link in dump.links if link.ns == ""]
     by_index = {link.index: link for link in home}
@@ -305,6 +305,7 @@ def facts(dump, features, interfaces, opened=None, firewall=None):
         features,
         _opened(dump, owners, opened or {}),
         firewall or {},
+        why or {},
     )
 
 

@@ -53,7 +53,7 @@ class Once(Agent):
             self._open(path)
             if self._names:
                 self._state.look()
-                self._state.require(self._names)
+                self._state.require(self._names, self._up)
             super().look("up" if self._up else "down")
             self.loop.after(0, self._finish)
             self.loop.run()

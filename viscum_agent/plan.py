@@ -186,12 +186,18 @@ def named(service, known, facts):
 
 
 def _missing(option, value, names, known, facts):
+    why = facts.why.get((option, value)) or facts.why.get(("device", value))
+    if why:
+        return "%s %s" % (shown(value), printable(why))
     if option == "interface" and value in facts.interfaces and not names:
         return "%s has no device now" % shown(value)
     if option == "interface" and value in facts.interfaces:
-        return "%s has no device now: %s is not there" % (shown(value), ", ".join([shown(name) for name in names]))
+        reasons = ["%s %s" % (shown(name), facts.why.get(("device", name), "is not there")) for name in names]
+        return "%s has no device now: %s" % (shown(value), printable("; ".join(reasons)))
     there = sorted((facts.interfaces if option == "interface" else None) or known)
-    return "%s is not there; there are: %s" % (shown(value), ", ".join(there) or "none")
+    text = "%s is not there; there are: %s" % (shown(value), ", ".join(there) or "none")
+    unknown = facts.why.get(("interface", "")) if option == "interface" else ""
+    return text + ("; interfaces are not known: %s" % printable(unknown) if unknown else "")
 
 
 def _is_pattern(text):

@@ -8,11 +8,12 @@ whatever is read of it is read as bytes and up to a limit.
 
 import os
 
-from . import compat, output
+from . import compat, output, trust
 from .address import is_number
-from .errors import ConfigError, ViscumError
+from .errors import UNSUPPORTED, ConfigError, Problem, ViscumError
 from .kernel import cgroup, netns
 from .objects import name_hash, ns_name
+from .schema import NO_ID, printable, shown
 
 # What a program finds in its environment, beside its own `env`.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -193,8 +194,9 @@ def spawn(service, command=()):
     """Starts the program of a service, or another command like it (a check), and returns its pid at once. Raises
     ConfigError for what the configuration names and the router has not."""
     program = service.program
+    for option, text in lacks(service):
+        raise ConfigError("%s: %s" % (option, text))
     uid, gid, groups = account(program.user, program.group)
-    _check_files(program, command or program.command)
     environment = {"PATH": PATH, "HOME": "/", SERVICE: service.name, TAG: tag(program)}
     for variable in program.env:
         name, _, value = variable.partition("=")
@@ -299,29 +301,102 @@ def _redirect_output():
     compat.dup2(out, 2)
 
 
-def _check_files(program, command):
-    path = command[0]
+# What a service names, and whether this router has it
+
+
+def problems(configuration, package):
+    """A Problem for each thing that an enabled service names and this router does not have."""
+    if not configuration.settings.enabled:
+        return []
+    found = []
+    for service in configuration.services:
+        for option, text in lacks(service) if service.enabled else ():
+            where = "%s.%s.%s" % (package, service.name, option)
+            found.append(Problem(UNSUPPORTED, service.name, where, text))
+    return found
+
+
+def lacks(service):
+    """(option, sentence) for each thing that keeps the program of a service from being started here."""
+    program = service.program
+    uid = 0
+    found = []
     try:
-        mode = os.stat(path)[0]
-    except OSError:
-        raise ConfigError("command: there is no program %s: install it or correct the path" % path)
-    if mode & 0o170000 != 0o100000 or not mode & 0o111:
-        raise ConfigError("command: %s is not an executable file" % path)
+        uid = account(program.user, program.group)[0]
+    except ConfigError as error:
+        option, _, text = str(error).partition(": ")
+        found.append((option, text))
+    for option, command in (("command", program.command), ("health_command", service.health.command)):
+        text = _why_not_run(command[0], uid, program.user) if command else ""
+        if text:
+            found.append((option, printable(text)))
+    if _mode(program.workdir) & _TYPE != _DIRECTORY:
+        found.append(("workdir", printable("there is no directory %s: make it or name another one" % program.workdir)))
+    return found
+
+
+_TYPE, _REGULAR, _DIRECTORY = 0o170000, 0o100000, 0o040000  # inode(7)
+
+
+def _mode(path):
+    """The mode of a file, 0 where there is none."""
     try:
-        os.stat(program.workdir)
+        return os.stat(path)[0]
     except OSError:
-        raise ConfigError("workdir: there is no directory %s" % program.workdir)
+        return 0
+
+
+def _why_not_run(path, uid, user):
+    """Why an account can't run a program, "" when it can."""
+    mode = _mode(path)
+    if not mode:
+        words = " (in a list each word of a command is an entry of its own)" if " " in path else ""
+        return "there is no program %s: install it or correct the path%s" % (path, words)
+    if mode & _TYPE != _REGULAR or not mode & 0o111:
+        return "%s is not an executable file: chmod +x it, or name another one" % path
+    if not _may_execute(path, uid):
+        return "account '%s' may not run %s (mode %o): chmod o+x it, or name another user" % (user, path, mode & 0o7777)
+    folder = path[: path.rfind("/")]
+    while folder:
+        if not _may_execute(folder, uid):
+            text = "account '%s' may not enter %s (mode %o), where %s is: move it, or name another user"
+            return text % (user, folder, _mode(folder) & 0o7777, path)
+        folder = folder[: folder.rfind("/")]
+    interpreter = _interpreter(path)
+    if interpreter and not _mode(interpreter):
+        return "%s is a script for %s, which is not there: install that" % (path, shown(interpreter))
+    return ""
+
+
+def _may_execute(path, uid):
+    """Whether an account may run a file or enter a directory (path_resolution(7)). Of groups that it might be in the
+    doubt is in its favour."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return True  # gone meanwhile
+    return uid == 0 or bool(status[0] & (0o100 if status[4] == uid else 0o011))
+
+
+def _interpreter(path):
+    """What a script names behind #!, "" for anything else; the kernel reads 256 bytes (BINPRM_BUF_SIZE)."""
+    try:
+        line = trust.read(path, 256).split(b"\n")[0]
+        if not line.startswith(b"#!"):
+            return ""
+        name = str(line[2:].strip(b" \t").replace(b"\t", b" ").split(b" ")[0], "utf-8")
+    except (OSError, ConfigError, UnicodeError):
+        return ""  # only root may read it, or it is no text
+    return name if name.startswith("/") else ""
 
 
 def account(user, group):
     """(uid, gid, all gids) of names in /etc/passwd and /etc/group, or of numbers. Raises ConfigError."""
     if is_number(user):
-        uid, gid = int(user), int(user)
+        uid = gid = _number("user", user.encode(), user)
     else:
-        fields = _entry("/etc/passwd", user)
-        if fields is None:
-            raise ConfigError("user: there is no account '%s' in /etc/passwd" % user)
-        uid, gid = int(fields[2]), int(fields[3])
+        fields = _entry("user", PASSWD, user)
+        uid, gid = _number("user", fields[2], user), _number("user", fields[3], user)
     if group:
         gid = _group(group)
     return uid, gid, [gid] + [each for each in _groups_of(user) if each != gid]
@@ -329,33 +404,50 @@ def account(user, group):
 
 def _group(group):
     if is_number(group):
-        return int(group)
-    fields = _entry("/etc/group", group)
-    if fields is None:
-        raise ConfigError("group: there is no group '%s' in /etc/group" % group)
-    return int(fields[2])
+        return _number("group", group.encode(), group)
+    return _number("group", _entry("group", GROUP, group)[2], group)
+
+
+PASSWD, GROUP = "/etc/passwd", "/etc/group"
+LARGEST = 256 * 1024  # bytes of them: a router has 1 KB
+
+
+def _number(option, text, name):
+    """A number of an account from bytes. The kernel has 32 bits for it, of which the last value is none."""
+    if not _is_number(text):
+        raise ConfigError("%s: '%s' has no number from 0 to %d" % (option, name, NO_ID - 1))
+    return int(str(text, "ascii"))
+
+
+def _is_number(text):
+    return bool(text) and len(text) <= 10 and all(48 <= byte <= 57 for byte in text) and int(str(text, "ascii")) < NO_ID
 
 
 def _groups_of(user):
     """The groups that list an account as a member (group(5)), as initgroups(3) has them."""
-    rows = [row for row in _rows("/etc/group") if len(row) > 3 and is_number(row[2])]
-    return [int(row[2]) for row in rows if user in row[3].split(",")]
+    try:
+        rows = [line.strip().split(b":") for line in trust.read(GROUP, LARGEST).split(b"\n")]
+    except (OSError, ConfigError):
+        return []
+    return [int(row[2]) for row in rows if len(row) > 3 and _is_number(row[2]) and user.encode() in row[3].split(b",")]
 
 
-def _entry(path, name):
-    found = [row for row in _rows(path) if row[0] == name and len(row) > 2]
-    return found[0] if found else None
-
-
-def _rows(path):
-    """The lines of a file of accounts, as lists of words."""
-    found = []
-    for line in _read(path).split(b"\n"):
-        try:
-            found.append(str(line.strip(), "utf-8").split(":"))
-        except UnicodeError:
-            pass  # a name that nobody can configure
-    return found
+def _entry(option, path, name):
+    """The fields of a line of /etc/passwd or /etc/group (bytes: comments in there are in any encoding)."""
+    what, least = ("account", 4) if option == "user" else ("group", 3)
+    try:
+        data = b"\n" + trust.read(path, LARGEST) + b"\n"
+    except OSError:
+        data = b""
+    except ConfigError as error:
+        raise ConfigError("%s: %s" % (option, error))
+    start = data.find(b"\n" + name.encode() + b":") + 1
+    if not start:
+        raise ConfigError("%s: there is no %s '%s' in %s" % (option, what, name, path))
+    fields = data[start : data.find(b"\n", start)].strip().split(b":")
+    if len(fields) < least:
+        raise ConfigError("%s: the line of '%s' in %s is not whole" % (option, name, path))
+    return fields
 
 
 # Ending

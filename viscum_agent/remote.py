@@ -5,9 +5,13 @@ import time
 from . import compat
 from .errors import ViscumError
 from .names import EVENT, OBJECT
+from .schema import printable
 from .ubus.caller import Caller
 from .ubus.status import CONNECTION_FAILED, NOT_FOUND, UbusError
 from .ujson import dumps
+
+# Seconds until somebody says hello: fewer than the client waits (HELLO_TIMEOUT), which then takes it for nobody.
+PATIENCE = 4.0
 
 
 class NoAgent(ViscumError):
@@ -19,7 +23,7 @@ class NoAgent(ViscumError):
 def ask(path, method, args=None):
     """The agent's answer to a call. Raises NoAgent, or UbusError with the agent's words."""
     try:
-        with Caller(path) as caller:
+        with Caller(path, PATIENCE) as caller:
             return caller.call(OBJECT, method, args or {})
     except UbusError as error:
         if error.code == CONNECTION_FAILED or (error.code == NOT_FOUND and not (args or {}).get("name")):
@@ -47,10 +51,11 @@ def ask_all(path, method, args=None):
 
 
 def state_of(path):
-    """{service: row} as the agent has it (report.status), None where none runs."""
+    """{service: row} as the agent has it (report.status), None where none runs. Raises UbusError for one that runs and
+    does not say: who took that for none would work against it."""
     try:
         return ask_all(path, "status")
-    except ViscumError:
+    except NoAgent:
         return None
 
 
@@ -86,7 +91,7 @@ def _logs(arguments):
         print(dumps(lines))
         return 0
     for line in lines:
-        print("%s %s" % (clock(line["time"]), line["text"]))
+        print("%s %s" % (clock(line["time"]), printable(line["text"])))
     return 0
 
 
@@ -129,7 +134,7 @@ def _top_row(name, now, before, seconds):
     row, old = now[name], before.get(name, now[name])
     packets = max(0, row["packets"] - old["packets"]) / seconds
     bits = 8 * max(0, row["bytes"] - old["bytes"]) / seconds / 1e6
-    state = row["state"] + (" (%s)" % row["reason"] if row["reason"] and row["state"] != "healthy" else "")
+    state = row["state"] + (" (%s)" % printable(row["reason"]) if row["reason"] and row["state"] != "healthy" else "")
     return (
         name,
         state,
@@ -149,7 +154,7 @@ def monitor(arguments):
         if arguments.json:
             print(dumps(data))
         else:
-            reason = ", " + data["reason"] if data.get("reason") else ""
+            reason = ", " + printable(data["reason"]) if data.get("reason") else ""
             print("%s: %s -> %s%s" % (data["name"], data["before"], data["state"], reason))
         compat.flush()
 

@@ -14,21 +14,37 @@ from .uci import as_bool
 Type = namedtuple("Type", ("name", "parse", "expected"))
 Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
 
+LINK_LOCAL = "link-local"
+
 # Destinations that are never redirected, with the reason: they don't leave the link, so no cloud service has one.
 NEVER = (
     ("0.0.0.0/8", "no destination"),
     ("127.0.0.0/8", "loopback"),
-    ("169.254.0.0/16", "link-local"),
+    ("169.254.0.0/16", LINK_LOCAL),
     ("224.0.0.0/3", "multicast, reserved or broadcast"),
     ("::/127", "unspecified or loopback"),
-    ("fe80::/10", "link-local"),
+    ("fe80::/10", LINK_LOCAL),
     ("ff00::/8", "multicast"),
 )
 
 
-# What no pool can be in, beside those: addresses that are not one device's.
+# What no pool can be in: addresses that are not one device's.
 NO_POOL = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/8", "fe80::/10", "ff00::/8")
 
+
+# IPv4 addresses in the notation of IPv6: how a socket shows them, and what RFC 4291, section 2.5.5.1 has given up. No
+# packet has either. (64:ff9b::/96, NAT64, and 2002::/16, 6to4, are addresses that packets do have.)
+IN_IPV6 = (
+    (address.parse_prefix("::ffff:0:0/96"), "a socket's way to show an IPv4 address"),
+    (address.parse_prefix("::/96"), "an IPv4-compatible address, which nobody uses any more"),
+)
+NOBODY = address.parse_prefix("::/127")  # unspecified and loopback
+
+RESERVED = "VISCUM_"  # how the names begin of variables that say which service a process belongs to
+
+NO_ID = 0xFFFFFFFF  # no account: (uid_t) -1 means "leave it" to setresuid(2) and chown(2)
+
+EVERY_AP = "@wifi"  # every access point (netifd.py)
 
 # What the name of a device is made of, beside letters, digits and underscores (br-lan, eth0.10, wan@eth0).
 DEVICE_SIGNS = "-.@+,=%#"
@@ -98,17 +114,37 @@ def _destination(text):
 def _prefix(text):
     """A prefix; one with bits set past its length is refused, since one of its two numbers is a mistake."""
     body, slash, length = text.partition("/")
+    if "%" in body and ":" in body:
+        raise Refused("has a zone (%), which only link-local addresses need: name the device with option device")
     packed = address.parse_address(body)
     whole = 8 * len(packed)
     if not slash:
-        return address.parse_prefix(text)
+        return _on_the_wire(address.parse_prefix(text), "")
     if not address.is_number(length) or len(length) > 3 or int(length) > whole:
         raise Refused("has a wrong prefix length; it goes from 0 to %d" % whole)
     network = address.masked(packed, int(length))
     if network != packed:
         found = (address.format_address(network), length, body)
         raise Refused("has bits set past its length; the network is %s/%s, the address alone %s" % found)
-    return address.parse_prefix(text)
+    return _on_the_wire(address.parse_prefix(text), slash)
+
+
+def _on_the_wire(prefix, slash):
+    """The prefix, if packets can have its addresses."""
+    for network, what in IN_IPV6:
+        if address.contains(network, prefix) and not address.contains(NOBODY, prefix):
+            text = address.format_address(prefix.packed[12:])
+            text += "/%d" % (prefix.length - 96) if slash else ""
+            raise Refused("is %s, and no packet has it: write %s" % (what, text))
+    return prefix
+
+
+def _clients(text):
+    prefix = _prefix(text)
+    for never, reason in NEVER:
+        if reason != LINK_LOCAL and address.contains(address.parse_prefix(never), prefix):
+            raise Refused("can't be a client's: %s is %s" % (never, reason))
+    return prefix
 
 
 def _pool(text):
@@ -130,6 +166,8 @@ def _variable(text):
     name, equals, _ = text.partition("=")
     if not equals or name == "" or "0" <= name[0] <= "9" or not all(_is_name(c) for c in name):
         raise ValueError()
+    if name.startswith(RESERVED):
+        raise Refused("is a variable that Viscum sets itself: take a name without %s" % RESERVED)
     return text
 
 
@@ -138,6 +176,10 @@ def _is_name(c):
 
 
 def _account(text):
+    if address.is_number(text):
+        if len(text) > 10 or int(text) >= NO_ID:
+            raise Refused("is no number of an account; they go from 0 to %d" % (NO_ID - 1))
+        return text
     if text == "" or not all("!" <= c <= "~" and c not in ":/" for c in text) or text[0] == "-":
         raise ValueError()
     return text
@@ -163,6 +205,8 @@ def is_device(name):
 def _interface(text):
     if not 0 < len(text) <= 15 or not all(_is_name(c) or c in "-.@" for c in text):
         raise ValueError()
+    if text[0] == "@" and text != EVERY_AP:
+        raise Refused("is how a device section of netifd names an interface: write %s" % shown(text[1:]))
     return text
 
 
@@ -186,20 +230,21 @@ def choice(*words):
 
 
 def number(low, high, unit):
-    return Type("number", lambda text: _integer(text, low, high), "a number of %s from %d to %d" % (unit, low, high))
+    what = "a percentage" if unit == "per cent" else "a number of " + unit
+    return Type("number", lambda text: _integer(text, low, high), "%s from %d to %d" % (what, low, high))
 
 
-BOOL = Type("bool", _bool, "a yes or no (1, on, true, yes, enabled; 0, off, false, no, disabled)")
+BOOL = Type("bool", _bool, "a boolean (1, on, true, yes, enabled; 0, off, false, no, disabled)")
 TEXT = Type("text", _text, "a text")
 PORT = Type("port", _port, "a port (1-65535)")
 PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
 DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
-PREFIX = Type("prefix", _prefix, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
+CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
 POOL = Type(
     "pool", _pool, "a private prefix with room for a small subnet for each service (10.213.0.0/16, fd76:7363::/64)"
 )
 VARIABLE = Type("variable", _variable, "a variable with its value (NAME=value)")
-ACCOUNT = Type("account", _account, "the name of an account (nobody)")
+ACCOUNT = Type("account", _account, "the name or number of an account (nobody, 65534)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
@@ -236,7 +281,7 @@ GLOBALS = (
         False,
         "0",
         "While the router's CPU is busier than this, every redirect is out and clients reach the cloud; they come back "
-        "20 per cent below. 0 is never.",
+        "20 points below. 0 is never.",
     ),
 )
 
@@ -254,7 +299,7 @@ MATCH = (
     ),
     Option("dest_ip", DESTINATION, True, (), "The cloud's addresses or prefixes. None means any address."),
     Option("dest_port", PORTS, True, (), "The destination ports or ranges. None means any port."),
-    Option("src_ip", PREFIX, True, (), "Only clients with these addresses."),
+    Option("src_ip", CLIENTS, True, (), "Only clients with these addresses."),
     Option(
         "target_port", PORT, False, "", "The port that the program listens on, where it is not the one the client uses."
     ),
@@ -271,8 +316,16 @@ SERVICE = (
             "The program and its arguments: one text, split at blanks (quotes keep words together), or a list with a "
             "word each. It runs without a shell and must stay in the foreground.",
         ),
-        Option("env", VARIABLE, True, (), "Environment variables of the program."),
-        Option("user", ACCOUNT, False, "nobody", "The account that the program runs as."),
+        Option(
+            "env",
+            VARIABLE,
+            True,
+            (),
+            "Environment variables of the program. A value with blanks needs a `list` entry of its own.",
+        ),
+        Option(
+            "user", ACCOUNT, False, "nobody", "The account that the program runs as; a word of digits is its number."
+        ),
         Option("group", ACCOUNT, False, "", "Its group, where it is not the account's own."),
         Option("workdir", PATH, False, "/", "The directory that the program starts in."),
         Option(
@@ -294,8 +347,9 @@ SERVICE = (
             "auto",
             "What the redirect does to a frame on its way in. `dst`: the destination MAC becomes the service's. "
             "`both`: the source MAC becomes the router's end of the pair too, and the packet counts as addressed to "
-            "this host. `none`: nothing; the service wears the source interface's MAC. `auto` is `dst` where the "
-            "kernel has act_skbmod, else `none`. Datapath `bpf` leaves frames as they are, whatever this says.",
+            "this host. `none`: nothing; the service's interface takes the source interface's MAC. `auto` is `dst` "
+            "where the kernel has act_skbmod, else `none`. Datapath `bpf` leaves frames as they are, whatever this "
+            "says.",
         ),
         Option(
             "reply",
@@ -357,7 +411,13 @@ SERVICE = (
             "3600",
             "A program that ran for less than this counts as crashed when it ends.",
         ),
-        Option("respawn_timeout", number(0, 3600, "seconds"), False, "5", "How long the agent waits with the restart."),
+        Option(
+            "respawn_timeout",
+            number(0, 3600, "seconds"),
+            False,
+            "5",
+            "How long the agent waits before it restarts a program.",
+        ),
         Option(
             "respawn_retry",
             number(0, 1000, "crashes"),
@@ -410,7 +470,16 @@ def check(section, package="viscum"):
         problems.extend([Problem(CONFIG, service, where, text) for text in wrong])
         if not wrong:
             values[name] = value
+    for name, line in section.repeated:
+        text = "is set more than once, and only the value in line %d would count: %s"
+        where = "%s.%s.%s" % (package, section.name, name)
+        problems.append(Problem(CONFIG, service, where, text % (line, _instead(section.type, name))))
     return values, problems
+
+
+def _instead(section_type, name):
+    option = option_named(section_type, name)
+    return "write `list %s` for each of them" % name if option and option.many else "leave one"
 
 
 def _value(option, raw):
@@ -420,9 +489,9 @@ def _value(option, raw):
             return None, ["is a list; it takes one value: %s" % option.type.expected]
         raw = [raw]
     elif isinstance(raw, str):
-        # One text for a list of blank-free values is common in UCI files (`option dest_port '80 443'`). A command is
-        # split by `model`.
-        raw = [raw] if option.type in (TEXT, VARIABLE) else words_of(raw)
+        text, raw = raw, _split(option, raw)
+        if option.type is VARIABLE and _is_ambiguous(raw):
+            return None, ["%s is split at blanks: write `list env` for each variable" % shown(text)]
     if not raw:
         return None, ["is empty; it takes %s" % option.type.expected]
     values, wrong = [], []
@@ -434,6 +503,18 @@ def _value(option, raw):
         except ValueError:
             wrong.append("%s is not %s" % (shown(text), option.type.expected))
     return values if option.many or wrong else values[0], wrong
+
+
+def _split(option, text):
+    """The values in one text, as is common in UCI files (`option dest_port '80 443'`). libuci's own conversion does the
+    same (uci_array_to_blob in its blob.c). A command is split by `model`."""
+    return [text] if option.type is TEXT else words_of(text)
+
+
+def _is_ambiguous(words):
+    """Whether variables in one text may be meant to have blanks in their values."""
+    quoted = any("'" in word or '"' in word for word in words)
+    return len(words) > 1 and (quoted or not all("=" in word for word in words))
 
 
 def unknown_type(name):
@@ -448,6 +529,9 @@ def _unknown(section_type, name):
     near = [word for word in known if _distance(word, name) <= 2 or (len(name) > 2 and name in word)]
     if near:
         return "is not an option; did you mean %s?" % " or ".join(["'%s'" % word for word in near])
+    others = [kind for kind in sorted(SECTIONS) if option_named(kind, name)]
+    if others:
+        return "is not an option of a %s section, but of config %s" % (section_type, " and config ".join(others))
     return "is not an option of a %s section; there are: %s" % (section_type, ", ".join(known))
 
 

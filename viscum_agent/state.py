@@ -2,7 +2,7 @@
 
 import os
 
-from . import compat, uci
+from . import compat, network, uci
 from .apply import Applier, pending
 from .errors import ConfigError, UnsupportedError
 from .facts import EVERYTHING
@@ -10,8 +10,10 @@ from .kernel import open_border, probe, ruleset
 from .model import read
 from .observe import facts, observe
 from .plan import Plan, plan
+from .schema import shown
 
 PACKAGE = "viscum"
+CONFDIR = "/etc/config"
 
 
 class State:
@@ -34,6 +36,7 @@ class State:
         self._path = path
         self._rules = None
         self._plan = None
+        self._why = {}  # what network.interfaces says of those without a device
 
     def __enter__(self):
         self.border = open_border(self.configuration.settings.netlink)
@@ -72,15 +75,17 @@ class State:
         for service in configuration.services:
             if service not in self.configuration.services:
                 opened[service.name] = None  # what a program that runs by other settings answers says nothing
-        there = facts(self.dump, self.features, self.interfaces(), opened, self._firewall())
+        names = self.interfaces()
+        why = network.other_names(configuration.services, names, self.dump.links)
+        why.update(self._why)
+        there = facts(self.dump, self.features, names, opened, self._firewall(), why)
         return plan(configuration.services, configuration.settings, there, PACKAGE)
 
     def interfaces(self):
         """Logical interfaces with their devices: as netifd has them, else as /etc/config/network says."""
         if self.names is None:
             self.names = self._ask_netifd()
-        found = interfaces(self._confdir)
-        found.update(self.names)
+        found, self._why = network.interfaces(self._confdir, self.names)
         return found
 
     def forget_firewall(self):
@@ -121,13 +126,28 @@ class State:
         """Services that can't be judged, because their configuration has a problem: they stay as they are."""
         return self.configuration.bad + self.plan.skipped
 
-    def require(self, names):
-        """After a look. Raises ConfigError for a service that is neither in the configuration nor in the kernel."""
+    def require(self, names, to_run=False):
+        """After a look. Raises ConfigError for a service that is neither in the configuration nor in the kernel; and
+        with `to_run` for one that is not enabled: `up` would take down what it is asked to bring up."""
         known = [service.name for service in self.configuration.services] + self.configuration.bad
         for name in names:
             if name not in known and name not in self.observed.services:
                 there = ", ".join(sorted(known)) or "none"
-                raise ConfigError("there is no service '%s'; there are: %s" % (name, there))
+                raise ConfigError("there is no service %s; there are: %s" % (shown(name), there))
+            if to_run and name not in self.configuration.bad:  # whose problems say more
+                self._require_enabled(name)
+
+    def _require_enabled(self, name):
+        command = "uci" if self._confdir == CONFDIR else "uci -c " + self._confdir
+        remedy = "%s set viscum.%%s.enabled='1' && %s commit viscum" % (command, command)
+        enabled = {service.name: service.enabled for service in self.configuration.services}
+        if name not in enabled:
+            raise ConfigError("'%s' is in no configuration any more: `viscum down %s` takes it down" % (name, name))
+        if not enabled[name]:
+            raise ConfigError("'%s' is disabled (option enabled '0'): %s" % (name, remedy % name))
+        if not self.configuration.settings.enabled:
+            text = "all services are disabled (option enabled '0' in config globals): %s"
+            raise ConfigError(text % (remedy % "@globals[0]"))
 
     def pending(self):
         """What `up` would do: [(heading, operations)]."""
@@ -146,22 +166,3 @@ class State:
         """Removes the kernel objects of the named services (all: none named)."""
         keep = [name for name in self.observed.services if names and name not in names]
         return Applier(self.border, PACKAGE).run(Plan([], [], []), self.observed, keep)
-
-
-def interfaces(confdir):
-    """Logical interfaces and their devices, as /etc/config/network names them; {} where there is no such file."""
-    try:
-        sections = uci.load(confdir, "network")
-    except uci.ConfigError:
-        return {}
-    found = {}
-    for section in sections:
-        if section.type != "interface":
-            continue
-        names = section.options.get("device") or section.options.get("ifname") or ""
-        names = names.split() if isinstance(names, str) else names
-        if section.options.get("type") == "bridge":
-            names = ["br-" + section.name]  # before 21.02: the interface is the bridge
-        if names:
-            found[section.name] = names
-    return found

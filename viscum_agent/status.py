@@ -5,6 +5,7 @@ from .diff import redirects_of
 from .kernel.dump import NOTHING
 from .objects import datapath_of, ns_name
 from .plan import match_text
+from .schema import printable
 
 COLUMNS = (
     ("SERVICE", "name"),
@@ -29,7 +30,21 @@ def rows(state, agent=None):
             known = agent[row["name"]]
             for key in ("state", "reason", "uptime", "restarts", "connections"):
                 row[key] = known[key]
-    return found
+    others = of_agent({name: agent[name] for name in agent or () if name not in names})
+    return sorted(found + others, key=lambda row: row["name"])
+
+
+def of_agent(agent):
+    """Rows for services of which only the agent knows: its configuration is not the one that was read, or none was."""
+    return [_agent_row(name, agent[name]) for name in sorted(agent)]
+
+
+def _agent_row(name, known):
+    keys = ("state", "reason", "pid", "datapath", "from", "takes", "packets", "bytes", "drops", "overlimits")
+    row = {key: known[key] for key in keys + ("uptime", "restarts", "connections")}
+    row.update({"name": name, "enabled": None, "pids": [known["pid"]] if known["pid"] else []})
+    row["namespace"] = ns_name(name)
+    return row
 
 
 def _row(name, service, part, state, pending, table):
@@ -75,7 +90,8 @@ def table(found):
     lines = [[title for title, _ in COLUMNS] + ["PACKETS"]]
     for row in found:
         lines.append([_cell(value) for value in [row[key] for _, key in COLUMNS] + [row["packets"]]])
-    return "\n".join([columns(lines)] + ["%s: %s" % (row["name"], row["reason"]) for row in found if row["reason"]])
+    reasons = ["%s: %s" % (row["name"], printable(row["reason"])) for row in found if row["reason"]]
+    return "\n".join([columns(lines)] + reasons)
 
 
 def columns(lines):

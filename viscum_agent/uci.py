@@ -8,21 +8,26 @@ strict mode; the surprising ones have a comment here and a test in tests/unit/te
 - A NUL byte is an error; libuci silently drops the rest of that line.
 - A quote that is never closed is reported where it opens, not where the file ends.
 - load() reads committed configuration only: neither staged changes (`uci set` without `uci commit`) nor an override
-  directory (`uci -C`), and no file above MAX_SIZE.
+  directory (`uci -C`), no file above MAX_SIZE, and none that others than root may write (trust.py).
 
 The work grows with the size of the input and with nothing else.
 """
 
-import errno
-import os
 from collections import namedtuple
 
 from viscum_agent.errors import ConfigError, UciError
 from viscum_agent.utf8 import is_strict
 
 # `name` is never empty: an anonymous section has the name that libuci generates. `options` maps a name to a string, or
-# to a list of strings for what was written with `list`. `line` is where the section was opened first.
-Section = namedtuple("Section", ("type", "name", "anonymous", "options", "line"))
+# to a list of strings for what was written with `list`. `line` is where the section was opened first. `repeated` are
+# (name, line) of each `option` that took the place of another value: uci says nothing of it.
+_Section = namedtuple("_Section", ("type", "name", "anonymous", "options", "line", "repeated"))
+
+
+def Section(kind, name, anonymous, options, line):  # noqa: N802 (it stands for the record)
+    """A section in which no option is repeated yet."""
+    return _Section(kind, name, anonymous, options, line, [])
+
 
 # Bytes. 1,000 services are 125 kB and take 1 MB as parsed values in MicroPython, half of its usual heap, and only with
 # gc.threshold() set: without it the heap is full of holes at a quarter of that. 1,000 addresses are 30 kB.
@@ -52,8 +57,10 @@ _DOUBLE, _HASH, _SINGLE, _SEMICOLON, _BACKSLASH = 34, 35, 39, 59, 92
 def load(confdir, package):
     """The sections of `package` in `confdir`; ConfigError if there is no such file or it can't be read."""
     path = "%s/%s" % (confdir, package)
+    from . import trust  # who only parses text needs no C library
+
     try:
-        data = _read(path)
+        data = trust.read(path, MAX_SIZE + 1, True)
     except OSError as error:
         raise ConfigError(_why_unreadable(path, error.args[0]))
     if len(data) > MAX_SIZE:
@@ -91,17 +98,13 @@ def quote(text):
     return "'%s'" % text.replace("'", "'\\''")
 
 
-def _read(path):
-    if os.stat(path)[0] & 0o170000 != 0o100000:  # S_IFMT, S_IFREG (inode(7)): a FIFO would block the agent for ever
-        raise ConfigError("%s is not a regular file: put a UCI file in its place" % path)
-    with open(path, "rb") as file:
-        return file.read(MAX_SIZE + 1)
-
-
 def _why_unreadable(path, code):
-    if code == errno.ENOENT:
+    from . import compat
+
+    if code == compat.ENOENT:
         return "%s does not exist: create it (it may be empty), or name another directory with -c" % path
-    return "%s cannot be read (errno %d): make it readable to the agent's user" % (path, code)
+    remedy = "run this as root" if code == compat.EACCES else "put a UCI file in its place"
+    return "%s cannot be read (%s): %s" % (path, compat.strerror(code), remedy)
 
 
 class _Package:
@@ -175,6 +178,8 @@ class _Package:
             _append(options, name, text)
         elif text:
             # An empty value is the same as no statement: it neither sets the option nor removes what was set before.
+            if options.get(name, text) != text:
+                self._current.repeated.append((name, line))
             options[name] = text
 
 

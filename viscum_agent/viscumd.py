@@ -6,46 +6,58 @@ from . import __version__, compat
 from .agent import Agent
 from .errors import ViscumError
 from .log import Log
-from .ubus.client import SOCKET
+from .schema import printable, shown
+from .words import COMMON, CONFDIR, SOCKET, Usage, take_place
 
-CONFDIR = "/etc/config"
 USAGE = """usage: viscumd [-c CONFDIR] [-s UBUS_SOCKET] [-b]
 
   -c CONFDIR       read the configuration from there (%s)
   -s UBUS_SOCKET   speak ubus there (%s)
   -b               serve ubus on that socket, for a machine without ubusd
+  --help           this text
   --version        print the version
 
 SIGHUP reads the configuration again. SIGTERM ends the agent; the services go on.
 """ % (CONFDIR, SOCKET)
+ALONE = {"--help": USAGE, "-h": USAGE, "--version": "viscum %s\n" % __version__}
 
 
-def main(words=None):
+def main(typed=None):
     """Runs until told to end; returns an exit code."""
     compat.start()
-    words = list(sys.argv[1:] if words is None else words)
-    values = {"-c": CONFDIR, "-s": SOCKET}
-    serve = False
-    while words:
-        word = words.pop(0)
-        if word == "--version":
-            print("viscum " + __version__)
-            return 0
-        if word == "-b":
-            serve = True
-        elif word in values and words:
-            values[word] = words.pop(0)
-        else:
-            sys.stderr.write(USAGE)
-            return 0 if word in ("-h", "--help") else 2
+    typed = list(sys.argv[1:] if typed is None else typed)
+    if len(typed) == 1 and typed[0] in ALONE:
+        print(ALONE[typed[0]], end="")
+        return 0
+    try:
+        places, serve = _parse(typed)
+    except Usage as error:
+        sys.stderr.write("viscumd: %s; see viscumd --help\n" % error.args[0])
+        return 2
     try:
         if compat.geteuid() != 0:
             raise ViscumError("this needs root: it changes network namespaces and traffic control")
-        Agent(values["-c"], Log()).run((values["-s"], serve))
+        Agent(places.get("-c", CONFDIR), Log()).run((places.get("-s", SOCKET), serve))
     except ViscumError as error:
-        sys.stderr.write("viscumd: %s\n" % error)
+        sys.stderr.write("viscumd: %s\n" % printable(str(error)))
         return 1
     return 0
+
+
+def _parse(typed):
+    """(values of -c and -s, whether -b is there). Raises Usage for any other word and for one that comes twice."""
+    places, serve = {}, False
+    while typed:
+        word = typed.pop(0)
+        if word in COMMON:
+            take_place(places, word, typed)
+        elif word != "-b":
+            raise Usage("%s is no option here, or stands alone" % shown(word))
+        elif serve:
+            raise Usage("-b is given twice")
+        else:
+            serve = True
+    return places, serve
 
 
 if __name__ == "__main__":

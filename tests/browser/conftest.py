@@ -104,9 +104,6 @@ class Served(Agent):
         self.socket = socket
         super().__init__(lab, config)
 
-    def words(self):
-        return (*super().words(), "-s", self.socket)
-
 
 @pytest.fixture(autouse=True)
 def nothing_left(browser):

@@ -56,6 +56,7 @@ ROUTER = {
     "features": {},
     "opened": {},
     "firewall": {},
+    "why": {},
 }
 
 
@@ -167,6 +168,7 @@ def router_facts(text):
         Features(*features),
         {name: Open([_listener(text) for text in values["opened"][name]], None, {}) for name in values["opened"]},
         {int(family): values["firewall"][family] for family in values["firewall"]},
+        {tuple(key.split(" ")): values["why"][key] for key in values["why"]},
     )
 
 

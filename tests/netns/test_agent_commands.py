@@ -296,8 +296,8 @@ def test_up_and_down_leave_it_to_the_agent(served):
 
 def test_without_an_agent_the_commands_say_so(lab):
     lab.configure(CONFIG)
-    for command in ("list", "start", "stop", "restart", "reload", "bypass", "stats", "logs", "top", "monitor"):
-        result = lab.viscum("-s", str(lab.tmp / "nobody.sock"), command, check=False)
+    for command in ("list", "start", "stop", "restart", "reload", "bypass --all", "stats", "logs", "top", "monitor"):
+        result = lab.viscum("-s", str(lab.tmp / "nobody.sock"), *command.split(), check=False)
         assert result.returncode == 1
         assert "no agent answers on " in result.stderr and "Traceback" not in result.stderr
 

@@ -41,9 +41,6 @@ class Router(Agent):
     def _peer(self, lab, *words):
         return lab.start(lab.router, sys.executable, ROOT / "tests/ubus_peer.py", *words)
 
-    def words(self):
-        return (*super().words(), "-s", self.socket)
-
     def answer(self, answers):
         self._answers.write_text(json.dumps(answers))
         self.netifd.send_signal(signal.SIGHUP)

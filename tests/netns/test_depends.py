@@ -12,10 +12,10 @@ from agent import QUICK, TAKES, Agent
 from depends import INTERPRETERS, guarded, refused
 from lab import Lab, echo_command, service, wait_for
 
-from viscum_agent.cli import COMMANDS
+from viscum_agent.words import COMMANDS
 
 ECHO = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
-WORDS = {"exec": ("exec", "echo", "--", "/bin/true")}
+WORDS = {"exec": ("exec", "echo", "--", "/bin/true"), "bypass": ("bypass", "--all")}
 ENDLESS = ("monitor", "top")
 
 
@@ -39,8 +39,12 @@ def lab(tmp_path, interpreter):
 class Served(Agent):
     """An agent that serves ubus on a socket of the lab."""
 
+    @property
+    def socket(self):
+        return str(self.lab.tmp / "ubus.sock")
+
     def words(self):
-        return (*super().words(), "-s", str(self.lab.tmp / "ubus.sock"), "-b")
+        return (*super().words(), "-b")
 
 
 def works(lab, *words):
@@ -71,11 +75,11 @@ def test_the_agent_at_work_and_every_command_that_asks_it(lab):
     agent = Served(lab, ECHO)
     agent.becomes("edge")
     wait_for((lab.tmp / "ubus.sock").exists, 5)
-    for command in sorted(COMMANDS):
+    for command in sorted(row.name for row in COMMANDS):
         if command not in ("up", "down"):  # an agent sees to that
             works(lab, "-s", lab.tmp / "ubus.sock", *WORDS.get(command, (command,)))
     works(lab, "-s", lab.tmp / "ubus.sock", "start")
-    works(lab, "-s", lab.tmp / "ubus.sock", "bypass", "--off")
+    works(lab, "-s", lab.tmp / "ubus.sock", "bypass", "--all", "--off")
     agent.becomes("edge")
     lab.run(lab.router, "kill", "-9", json.loads(lab.viscum("status", "--json").stdout)[0]["pid"])
     agent.becomes("cloud")

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -253,17 +254,6 @@ def test_accounts_by_name_and_by_number(monkeypatch):
     assert process.account("root", "root")[:2] == (0, 0)
 
 
-def test_an_account_has_all_groups_that_list_it(monkeypatch):
-    """As after a login (initgroups(3)): a program may need the group `dialout` for its serial line."""
-    files = {
-        "/etc/passwd": b"web:x:7:8::/:\n",
-        "/etc/group": b"\xff:x:1:web\nweb:x:8:\ntty:x:5:me,web\nbad\nup:x:9:webb\n",
-    }
-    monkeypatch.setattr(process, "_read", files.get)
-    assert process.account("web", None) == (7, 8, [8, 5])
-    assert process.account("web", "tty") == (7, 5, [5])
-
-
 @pytest.mark.parametrize(
     "user, group, said", [("nosuch", None, "no account 'nosuch'"), ("root", "nosuch", "no group 'nosuch'")]
 )
@@ -282,13 +272,159 @@ def test_a_program_is_looked_up_in_the_path(monkeypatch, tmp_path):
     assert process.find_program("./tool") == "./tool"
 
 
-def test_a_program_that_can_not_be_started_is_named_before_it_is_tried(tmp_path):
-    plain = tmp_path / "plain"
-    plain.write_text("")
-    for command, said in ((str(tmp_path / "none"), "there is no program"), (str(plain), "is not an executable file")):
-        with pytest.raises(ConfigError, match=said):
-            process._check_files(program(), (command,))
-    with pytest.raises(ConfigError, match="is not an executable file"):
-        process._check_files(program(), (str(tmp_path),))
-    with pytest.raises(ConfigError, match="workdir: there is no directory"):
-        process._check_files(program(workdir=str(tmp_path / "none")), (sys.executable,))
+@pytest.mark.parametrize("number", ["4294967295", "4294967296", "18446744073709551616", "99999999999999999999"])
+def test_a_number_that_the_kernel_would_cut_is_no_account(number):
+    """2**32 is root's 0 after the cut."""
+    for user, group in (number, None), ("0", number):
+        with pytest.raises(ConfigError, match="has no number from 0 to 4294967294"):
+            process.account(user, group)
+
+
+@pytest.fixture
+def files(monkeypatch, tmp_path):
+    """Files in the place of /etc/passwd and /etc/group."""
+    for name in ("PASSWD", "GROUP"):
+        monkeypatch.setattr(process, name, str(tmp_path / name))
+    (tmp_path / "PASSWD").write_bytes(b"web:x:7:8::/:/bin/false\n")
+    (tmp_path / "GROUP").write_bytes(b"www:x:9:\n")
+    return tmp_path
+
+
+def test_comments_in_any_encoding_hide_nobody(files):
+    (files / "PASSWD").write_bytes(b"j\xfcrgen:x:1:1:J\xfcrgen:/:\nweb:x:7:8:W\xe9b:/:\n")
+    (files / "GROUP").write_bytes(b"\xff\xff:x:1:\nwww:x:9:\xff\n")
+    assert process.account("web", "www") == (7, 9, [9])
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        (b"web:x:a:b::/:", "'web' has no number"),
+        (b"web:x::8::/:", "'web' has no number"),
+        (b"web:x:-1:8::/:", "'web' has no number"),
+        (b"web:x:7:4294967295::/:", "'web' has no number"),
+        (b"web:x:4294967296:8::/:", "'web' has no number"),
+        (b"web:x:\xb2:8::/:", "'web' has no number"),
+        (b"web:x:7", "the line of 'web' in .* is not whole"),
+        (b"web:", "the line of 'web' in .* is not whole"),
+        (b"+web:x:7:8::/:", "no account 'web'"),
+        (b"webb:x:7:8::/:\n#web:x:7:8::/:\nx:web:7:8", "no account 'web'"),
+    ],
+)
+def test_a_line_that_says_no_number_is_named_and_nothing_breaks(files, line, said):
+    (files / "PASSWD").write_bytes(b"other:x:1:1::/:\n" + line)
+    with pytest.raises(ConfigError, match="^user: .*" + said):
+        process.account("web", None)
+
+
+def test_the_first_of_two_lines_counts_as_for_the_c_library(files):
+    (files / "PASSWD").write_bytes(b"web:x:7:8::/:\nweb:x:0:0::/:\n")
+    assert process.account("web", None) == (7, 8, [8])
+
+
+def test_an_account_has_all_groups_that_list_it(files):
+    """As after a login (initgroups(3)): a program may need the group `dialout` for its serial line."""
+    (files / "GROUP").write_bytes(b"\xff:x:1:web\nweb:x:8:\ntty:x:5:me,web\nbad\nup:x:9:webb\n")
+    assert process.account("web", None) == (7, 8, [8, 1, 5])
+    assert process.account("web", "tty") == (7, 5, [5, 1])
+
+
+@pytest.mark.timeout(20)
+def test_accounts_are_read_within_bounds(files):
+    (files / "PASSWD").write_bytes(b"x" * process.LARGEST + b"\nweb:x:7:8::/:\n")
+    with pytest.raises(ConfigError, match="no account 'web'"):
+        process.account("web", None)
+    (files / "PASSWD").unlink()
+    os.mkfifo(files / "PASSWD")
+    with pytest.raises(ConfigError, match="^user: .*is not a regular file"):
+        process.account("web", None)
+
+
+def missing(command=sys.executable, user="nobody", *lines):
+    """What a service with these settings names and this machine has not, as {option: sentence}."""
+    lines = ("list dest_port 1", "option user %s" % user, *lines)
+    made = service(*lines)
+    return dict(process.lacks(made._replace(program=made.program._replace(command=(str(command),)))))
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path):
+    assert missing(tmp_path / "none")["command"] == (
+        "there is no program %s/none: install it or correct the path" % tmp_path
+    )
+    assert "in a list each word" in missing("/bin/true -x")["command"]
+
+
+def test_what_is_no_program_is_named(tmp_path):
+    (tmp_path / "plain").write_text("")
+    os.mkfifo(tmp_path / "fifo", 0o755)
+    for name in ("plain", "fifo", ""):
+        assert "is not an executable file" in missing(tmp_path / name, "root")["command"]
+
+
+def test_a_program_that_the_account_may_not_run_is_named():
+    """As /root/server is, or one that was copied with the mode of a secret."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "server")
+        program.write_bytes(b"\x7fELF")
+        program.chmod(0o700)
+        assert missing(program, "root") == {}
+        assert "account 'nobody' may not run %s (mode 700)" % program in missing(program)["command"]
+        program.chmod(0o755)
+        assert "account 'nobody' may not enter %s (mode 700), where" % folder in missing(program)["command"]
+        Path(folder).chmod(0o711)
+        assert missing(program) == {}
+        os.chown(program, 65534, 65534)
+        program.chmod(0o077)
+        assert "may not run" in missing(program)["command"], "its owner has less than others"
+        program.chmod(0o010)
+        assert missing(program, "daemon") == {}, "it may be in that group"
+
+
+@pytest.mark.parametrize(
+    "head, named",
+    [
+        (b"#!/bin/nosuch\nexit\n", "/bin/nosuch"),
+        (b"#! \t/bin/nosuch -x\n", "/bin/nosuch"),
+        (b"#!/bin/sh\r\nexit\r\n", "/bin/sh\\u000d"),
+        (b"#!/bin/sh\n", None),
+        (b"#!/bin/sh", None),
+        (b"#!\n", None),
+        (b"#!\xff\xff\n", None),
+        (b"#!" + b"/x" * 400, "/x/x"),
+        (b"", None),
+        (b"exit\n#!/bin/nosuch\n", None),
+    ],
+)
+def test_a_script_whose_interpreter_is_not_there_is_named(tmp_path, head, named):
+    """execve(2) then says that the script is not there, which misleads everybody."""
+    (tmp_path / "script").write_bytes(head)
+    (tmp_path / "script").chmod(0o755)
+    said = missing(tmp_path / "script", "root").get("command", "")
+    assert ("is a script for '%s" % named in said) if named else said == ""
+
+
+def test_the_check_the_account_and_the_directory_are_looked_at_as_well(tmp_path):
+    found = missing(
+        sys.executable,
+        "nosuch",
+        "option healthcheck exec",
+        "option health_command /bin/nosuch",
+        "option workdir /bin/sh",
+        "option group nosuch",
+    )
+    assert list(found) == ["user", "health_command", "workdir"]
+    assert found["user"] == "there is no account 'nosuch' in /etc/passwd"
+    assert found["workdir"] == "there is no directory /bin/sh: make it or name another one"
+    assert missing(sys.executable, "root", "option group nosuch") == {
+        "group": "there is no group 'nosuch' in /etc/group"
+    }
+
+
+def test_only_services_that_are_to_run_have_such_problems():
+    text = "config service '%s'\noption enabled %d\noption command /bin/nosuch\nlist interface l\nlist dest_port %d\n"
+    configuration = model.read(uci.parse((text % ("a", 1, 1) + text % ("b", 0, 2)).encode(), "viscum"))
+    assert [(each.kind, each.where) for each in process.problems(configuration, "viscum")] == [
+        ("unsupported", "viscum.a.command")
+    ]
+    off = "config globals g\noption enabled 0\n" + text % ("a", 1, 1)
+    assert process.problems(model.read(uci.parse(off.encode(), "viscum")), "viscum") == []

@@ -29,9 +29,9 @@ BOUNDED = settings(max_examples=120, deadline=None)
 # Values that mean something somewhere, and some that come near.
 NUMBERS = ("0", "1", "80", "443", "65535", "65536", "-1", "80-90", "85-95", "90-80", "1-65535", "1400", "1279")
 IPV4 = ("203.0.113.10", "203.0.113.0/24", "203.0.113.1/24", "10.0.0.0/8", "192.168.1.1", "10.213.0.0/28")
-IPV6 = ("2001:db8::1", "2001:db8::/32", "2000::/3", "::ffff:1.2.3.4", "64:ff9b::/96")
+IPV6 = ("2001:db8::1", "2001:db8::/32", "2000::/3", "2002:102:304::1", "64:ff9b::/96")
 REFUSED4 = ("0.0.0.0/0", "128.0.0.0/1", "224.0.0.1", "239.0.0.0/8", "255.255.255.255", "127.0.0.1", "169.254.0.0/16")
-REFUSED6 = ("::/0", "fe80::1", "ff02::1", "8000::/1", "fe00::/7", "1::/1")
+REFUSED6 = ("::/0", "fe80::1", "ff02::1", "8000::/1", "fe00::/7", "1::/1", "::ffff:1.2.3.4", "::1.2.3.4")
 CHOICES = (
     "tcp",
     "udp",
@@ -227,6 +227,7 @@ FACTS = st.builds(
     st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * len(ALL_FEATURES))),
     OPENED,
     st.sampled_from([{}, {}, {4: ("no", True), 6: ("no", True)}, {6: ("no", False)}]),
+    st.sampled_from([{}, {("interface", ""): "/tmp/\u00e9/network \x1b", ("interface", "guest"): "\x1b"}]),
 )
 
 

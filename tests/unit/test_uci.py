@@ -356,6 +356,15 @@ def test_the_work_grows_with_the_input_only(shape):
     assert time.process_time() - begin < 5
 
 
+def test_an_option_that_takes_the_place_of_another_value_is_remembered():
+    (section,) = parse("config a s\noption x 1\noption x 1\noption x ''\noption x 2\nlist y 1\noption y 2\n")
+    assert (section.options, section.repeated) == ({"x": "2", "y": "2"}, [("x", 5), ("y", 7)])
+    (section,) = parse("config a s\noption x 1\nlist x 2\nconfig a s\nlist x 3\noption y 1\n")
+    assert (section.options, section.repeated) == ({"x": ["1", "2", "3"], "y": "1"}, [])
+    (section,) = parse("config a s\noption x 1\n\nconfig a s\noption x 2\n")
+    assert section.repeated == [("x", 5)], "a section that is opened again under the name of another one"
+
+
 # Files
 
 

@@ -32,6 +32,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP, errno.ECONNREFUSED
 O_CREATE = os.O_CREAT
+O_NONBLOCK = os.O_NONBLOCK
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h

@@ -4,7 +4,7 @@ Two steps: `machine` reads everything and judges nothing; the other files are pu
 findings. Loaded only when somebody asks: nothing else imports it.
 """
 
-from .. import model, observe, uci
+from .. import model, observe, process, uci
 from ..errors import CONFIG, FOREIGN, ConfigError, problem_text
 from ..facts import EVERYTHING
 from ..kernel.native import Native
@@ -41,14 +41,15 @@ def examine(state, confdir):
     facts = observe.facts(state.dump, EVERYTHING, names)
     chosen = targets(state.configuration, facts)
     machine = gather(chosen, state.dump, confdir)
-    return judge(machine, chosen, state.configuration.settings, state.observed, names, state.problems())
+    problems = state.problems() + process.problems(state.configuration, PACKAGE)
+    return judge(machine, chosen, state.configuration.settings, state.observed, names, problems)
 
 
 def judge(machine, chosen, settings, observed, names, problems):
     """The findings from plain data."""
     found = _account(machine)
     found += kernel.findings(machine, chosen, settings) + kernel.back_end(machine, settings)
-    found += program.findings(machine, chosen)
+    found += program.findings(machine, chosen, problems)
     found += router.findings(machine, chosen, settings)
     found += offload.findings(machine, chosen)
     found += neighbour.findings(machine, chosen, observed, names)

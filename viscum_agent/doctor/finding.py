@@ -2,6 +2,8 @@
 
 from collections import namedtuple
 
+from ..schema import printable
+
 # `id` is a word for scripts, `found` what is there, `means` what that does to whom, `services` the names of those that
 # it touches (none: it is about all or nobody), `mend` the commands that mend it, "" where nothing has to be mended.
 # What could not be read is a note that says so, never ok.
@@ -71,7 +73,7 @@ def text(findings):
             who = ", ".join(each.services) + ": " if each.services else ""
             lines += _wrapped(who + each.means)
         lines += [INDENT + "do: " + line for line in each.mend.split("\n") if line]
-    return "\n".join(lines + [_count(findings)])
+    return "\n".join([printable(line) for line in lines] + [_count(findings)])
 
 
 def _count(findings):

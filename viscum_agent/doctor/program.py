@@ -1,23 +1,28 @@
 """Findings about the programs of the services: whether they are there, may run, and have their account."""
 
+from ..errors import UNSUPPORTED
+from ..trust import word
 from .finding import configure, error, ok
 from .target import names
 
 _TYPE, _REGULAR, _DIRECTORY, _EXECUTE = 0o170000, 0o100000, 0o040000, 0o111  # inode(7)
+_OPTIONS = ("command", "health_command", "user", "group", "workdir")
 
 
-def findings(machine, targets):
+def findings(machine, targets, problems):
+    """`problems` are those of `viscum check`, which looks closer (process.lacks)."""
     found = []
     for path, users in _users(targets, lambda service: [service.program.command, service.health.command]):
         found += _program(machine, path, users)
     for path, users in _users(targets, lambda service: [(service.program.workdir,)]):
         if (machine.files[path] or 0) & _TYPE != _DIRECTORY:
             text = "there is no directory %s" % path
-            found.append(error("workdir", text, "does not start", users, "mkdir -p %s" % path))
+            found.append(error("workdir", text, "does not start", users, "mkdir -p %s" % word(path)))
     for account in sorted(machine.accounts):
         if machine.accounts[account]:
             found.append(_account(account, machine.accounts[account], targets))
-    if targets and not found:
+    lacking = any(problem.kind == UNSUPPORTED and problem.where.split(".")[-1] in _OPTIONS for problem in problems)
+    if targets and not found and not lacking:
         found.append(ok("programs", "every enabled service has its program and its account"))
     return found
 
@@ -38,7 +43,7 @@ def _program(machine, path, users):
     if mode & _TYPE != _REGULAR:
         return [error("program", "%s is not a file" % path, "does not start: correct option command", users)]
     if not mode & _EXECUTE:
-        return [error("program", "%s is not executable" % path, "does not start", users, "chmod +x %s" % path)]
+        return [error("program", "%s is not executable" % path, "does not start", users, "chmod +x %s" % word(path))]
     return []
 
 
@@ -46,9 +51,9 @@ def _search(machine, path):
     """How to find the package: the name of the program is the best guess."""
     name = path.split("/")[-1]
     if machine.manager == "apk":
-        return "apk update && apk search %s   # then: apk add PACKAGE" % name
+        return "apk update && apk search %s   # then: apk add PACKAGE" % word(name)
     if machine.manager == "opkg":
-        return "opkg update && opkg list '*%s*'   # then: opkg install PACKAGE" % name
+        return "opkg update && opkg list %s   # then: opkg install PACKAGE" % word("*%s*" % name)
     return "install the package that has it, or correct option command"
 
 

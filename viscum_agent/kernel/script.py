@@ -1,7 +1,7 @@
 """Operations as the commands that a person would type: what `viscum plan` prints, and how errors name what failed.
 
-Run by `sh -e` in order, the lines make the same kernel state as the back ends do. The syntax is that of ip(8), tc(8),
-nft(8) and sysctl(8).
+Run by `sh -e` in order, the lines make the same kernel state as the back ends do, but for eBPF: no command writes our
+programs and maps, so these are comments. The syntax is that of ip(8), tc(8), nft(8) and sysctl(8).
 """
 
 from .. import address

@@ -109,6 +109,47 @@ def test_a_list_that_multiplies_beyond_reason_is_refused_before_it_is_made():
     ]
 
 
+# Checks, and words that nothing is done with
+
+PORTS = HEAD + "option dest_port '5000-5010'\n"
+
+
+def test_a_check_that_can_never_be_made_is_refused():
+    for kind, other in (("tcp", "udp"), ("udp", "tcp")):
+        text = PORTS + "option healthcheck %s\n" % kind
+        assert problems(text) == [] and problems(text + "list proto any\nlist dest_ip 203.0.113.1\n")[:1] != []
+        (said,) = problems(text + "list proto %s\n" % other)
+        assert said.startswith("viscum.s.healthcheck: '%s' has no port to ask, because the service takes no" % kind)
+        assert problems(text + "list proto %s\noption health_port 80\n" % other) == []
+
+
+def test_every_protocol_holds_the_one_that_is_checked():
+    text = HEAD + "list dest_ip 203.0.113.1\nlist proto any\noption healthcheck "
+    assert problems(text + "tcp\n") == problems(text + "udp\n") == []
+
+
+def test_words_that_the_check_has_no_use_for_are_refused():
+    for kind in ("exec", "none"):
+        text = PORTS + "option healthcheck %s\noption health_port 80\n" % kind
+        text += "option health_command /bin/x\n" if kind == "exec" else ""
+        assert problems(text) == [
+            "viscum.s.health_port: is not used, because healthcheck '%s' asks no port: take it out" % kind
+        ]
+    for kind in ("auto", "tcp", "none"):
+        assert problems(PORTS + "option healthcheck %s\noption health_command /bin/x\n" % kind) == [
+            "viscum.s.health_command: is not used, because only healthcheck 'exec' runs it: take it out"
+        ]
+
+
+def test_a_check_that_can_not_be_read_is_one_mistake():
+    assert len(problems(PORTS + "option healthcheck http\noption health_port 80\n")) == 1
+
+
+def test_a_variable_that_is_set_twice_is_named():
+    text = PORTS + "list env A=1\nlist env B=1\nlist env A=2\n"
+    assert problems(text) == ["viscum.s.env: 'A' is set more than once: leave one"]
+
+
 # Redirect sections
 
 MORE = "config redirect 'more'\noption service s\nlist proto tcp\n"
@@ -121,6 +162,14 @@ def test_a_redirect_section_adds_matches():
 
 def test_a_service_may_have_its_matches_in_redirect_sections_only():
     assert len(read(HEAD + MORE + "list dest_ip 203.0.113.1\n").services[0].matches) == 1
+
+
+def test_what_a_service_says_of_traffic_that_only_its_redirect_sections_name_is_refused():
+    text = HEAD + "option target_port 80\nlist proto udp\noption family ipv4\n" + MORE + "list dest_ip 203.0.113.1\n"
+    assert problems(text) == [
+        "viscum.s.%s: is not used, because its redirect sections have their own: take it out" % name
+        for name in ("family", "proto", "target_port")
+    ]
 
 
 def test_a_mistake_in_a_redirect_section_is_named_there_and_skips_the_service():

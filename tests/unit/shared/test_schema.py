@@ -1,7 +1,7 @@
 """Every option's type: what it takes, and what it says of what it doesn't."""
 
 from viscum_agent import schema
-from viscum_agent.uci import Section
+from viscum_agent.uci import Section, parse
 
 
 def check(kind="service", **options):
@@ -46,9 +46,20 @@ def test_blanks_that_only_look_like_some_do_not_split():
         assert "is not a port" in complaint("dest_port", "80%s443" % blank)
 
 
-def test_a_command_and_a_variable_are_not_split():
+def test_a_command_is_not_split_here():
     assert value("command", "/bin/sh -c 'exit 1'") == ["/bin/sh -c 'exit 1'"]
-    assert value("env", "A=b c") == ["A=b c"]
+
+
+def test_variables_in_one_text_are_split_as_netifd_and_procd_split_them():
+    assert value("env", "A=1 B=2") == ["A=1", "B=2"]
+    assert value("env", ["A=1 B=2", "C=it's"]) == ["A=1 B=2", "C=it's"]
+    assert value("env", "A='1'") == ["A='1'"]
+
+
+def test_a_text_that_may_be_one_variable_or_several_is_refused_with_what_to_write():
+    for text in ("A=dark blue", "A='dark blue'", 'A="b c=d"', "A=1 B='x'", "A 1"):
+        said = complaint("env", text)
+        assert said == "%s is split at blanks: write `list env` for each variable" % schema.shown(text), said
 
 
 def test_a_list_for_one_value_is_refused():
@@ -125,7 +136,72 @@ def test_a_pool_has_room_and_private_addresses():
 
 def test_booleans_are_those_of_openwrt():
     assert value("enabled", "on") is True and value("enabled", "disabled") is False
-    assert "'TRUE' is not a yes or no" in complaint("enabled", "TRUE")
+    assert "'TRUE' is not a boolean" in complaint("enabled", "TRUE")
+
+
+def test_ipv4_addresses_in_the_notation_of_ipv6_are_refused_with_the_address_to_write():
+    """No packet has them (RFC 4291, 2.5.5): a service that waits for one would wait for ever."""
+    for name, kind in (("dest_ip", "service"), ("src_ip", "service"), ("dest_ip", "redirect")):
+        for text, right in (
+            ("::ffff:203.0.113.10", "203.0.113.10"),
+            ("::ffff:cb00:710a/128", "203.0.113.10/32"),
+            ("::ffff:203.0.113.0/120", "203.0.113.0/24"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::203.0.113.10", "203.0.113.10"),
+            ("::203.0.113.0/120", "203.0.113.0/24"),
+        ):
+            assert complaint(name, [text], kind).endswith(", and no packet has it: write " + right), text
+    for text in ("::ffff:10.0.0.0/104", "::10.0.0.0/104"):
+        assert "no packet has it: write 10.0.0.0/8" in complaint("pool", [text], "globals")
+
+
+def test_addresses_of_translators_are_addresses_that_packets_have():
+    """NAT64 (RFC 6052) and 6to4 (RFC 3056): clients do send there."""
+    for text in ("64:ff9b::203.0.113.10", "64:ff9b:1::/48", "2002:cb00:710a::1"):
+        assert len(value("dest_ip", text)) == len(value("src_ip", text)) == 1
+
+
+def test_a_zone_is_refused_with_the_option_that_names_a_device():
+    for name in ("dest_ip", "src_ip"):
+        for text in ("fe80::1%br-lan", "2001:db8::1%1", "fe80::%lan/64"):
+            assert "has a zone (%), " in complaint(name, text) and "option device" in complaint(name, text)
+
+
+def test_clients_have_addresses_that_a_host_can_have():
+    for text in ("127.0.0.1", "224.0.0.0/4", "0.0.0.0", "255.255.255.255", "::1", "::", "ff02::1"):
+        assert "can't be a client's: " in complaint("src_ip", text), text
+    for text in ("0.0.0.0/0", "::/0", "169.254.1.1", "fe80::/10", "192.168.1.0/24", "128.0.0.0/1"):
+        assert len(value("src_ip", text)) == 1, text
+
+
+def test_an_interface_is_named_without_netifds_sign_for_one():
+    assert value("interface", ["@wifi", "wan@eth0"]) == ["@wifi", "wan@eth0"]
+    assert complaint("interface", "@wan") == "'@wan' is how a device section of netifd names an interface: write 'wan'"
+
+
+def test_variables_of_viscums_own_are_refused():
+    for text in ("VISCUM_PROGRAM=x", "VISCUM_SERVICE=other", "VISCUM_=", "VISCUM_X=1"):
+        assert "is a variable that Viscum sets itself" in complaint("env", [text])
+    assert value("env", ["VISCUM=1", "PATH=/bin"]) == ["VISCUM=1", "PATH=/bin"]
+
+
+def test_an_option_that_is_set_twice_is_named_with_the_line_that_would_count():
+    data = b"config service s\noption mtu 1400\noption dest_port 80\noption dest_port 443\noption mtu 1300\n"
+    _, problems = schema.check(parse(data, "viscum")[0])
+    assert [(problem.where, problem.message) for problem in problems] == [
+        (
+            "viscum.s.dest_port",
+            "is set more than once, and only the value in line 4 would count: write `list dest_port` for each of them",
+        ),
+        ("viscum.s.mtu", "is set more than once, and only the value in line 5 would count: leave one"),
+    ]
+
+
+def test_an_option_of_another_section_type_is_sent_there():
+    assert complaint("command", "/bin/x", "redirect") == "is not an option of a redirect section, but of config service"
+    assert complaint("dest_ip", "1.2.3.4", "globals") == (
+        "is not an option of a globals section, but of config redirect and config service"
+    )
 
 
 def test_variables():
@@ -136,8 +212,17 @@ def test_variables():
 
 def test_accounts():
     assert value("user", "www-data") == "www-data" and value("user", "65534") == "65534"
-    for text in ("-u", "a b", "a:b", "a/b", "a\nb", "\x1b[2J", "j\u00fcrgen"):
-        assert "is not the name of an account" in complaint("user", text), text
+    for text in ("-u", "-1", "a b", "a:b", "a/b", "a\nb", "\x1b[2J", "j\u00fcrgen"):
+        assert "is not the name or number of an account" in complaint("user", text), text
+
+
+def test_numbers_of_accounts_end_where_the_kernels_do():
+    """2**32 is 0 to setuid(2), which takes 32 bits, and 2**32 - 1 means "leave it as it is"."""
+    for name in ("user", "group"):
+        assert value(name, "4294967294") == "4294967294" and value(name, "0") == "0"
+        for text in ("4294967295", "4294967296", "8589934592", "18446744073709551616", "00000000000"):
+            said = complaint(name, text)
+            assert said == "'%s' is no number of an account; they go from 0 to 4294967294" % text
 
 
 def test_paths_are_absolute():

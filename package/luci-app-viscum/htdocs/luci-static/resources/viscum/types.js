@@ -102,7 +102,17 @@ function prefixOf(text) {
 	if (network !== addressOf(bytes))
 		refuse(_('has bits set past its length; the network is %s/%d, the address alone %s')
 			.format(network, length, addressOf(bytes)));
+	refuseIPv4In6(bytes, length);
 	return { bytes: bytes, length: length };
+}
+
+/* ::ffff:203.0.113.10 and ::203.0.113.10 are on no wire. */
+function refuseIPv4In6(bytes, length) {
+	const head = addressOf(masked(bytes, 96));
+	const nobody = length >= 127 && addressOf(masked(bytes, 127)) === '::';
+
+	if (bytes.length === 16 && length >= 96 && !nobody && [ '::', '::ffff:0:0' ].includes(head))
+		refuse(_('is an address that no packet has: write %s').format(addressOf(bytes.slice(12))));
 }
 
 function overlaps(one, other) {
@@ -137,7 +147,13 @@ const types = {
 		if (at >= 0 && integer(text.slice(at + 1), 1, 65535) < low)
 			refuse(_('runs backwards'));
 	},
-	prefix: prefixOf,
+	clients: function(text, option) {
+		const prefix = prefixOf(text);
+
+		for (const [ never, reason ] of option.never)
+			if (prefix.length >= prefixOf(never).length && overlaps(prefixOf(never), prefix))
+				refuse(_('can not be a client\'s: %s is %s').format(never, reason));
+	},
 	destination: function(text, option) {
 		const prefix = prefixOf(text);
 
@@ -157,11 +173,19 @@ const types = {
 			if (overlaps(prefixOf(never), prefix))
 				refuse(_('can not be a pool: no device has addresses of %s; take a private prefix').format(never));
 	},
-	variable: match(/^[A-Za-z_][A-Za-z0-9_]*=/),
-	account: match(/^(?!-)(?:(?![:/])[!-~])+$/),
+	variable: function(text) {
+		match(/^[A-Za-z_][A-Za-z0-9_]*=/)(text);
+		if (/^VISCUM_/.test(text))
+			refuse(_('is a variable that Viscum sets itself'));
+	},
+	account: function(text) {
+		match(/^(?!-)(?:(?![:/])[!-~])+$/)(text);
+		if (/^[0-9]+$/.test(text) && (text.length > 10 || +text > 4294967294))
+			refuse(_('is no number of an account; they go from 0 to %d').format(4294967294));
+	},
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
-	interface: match(/^[A-Za-z0-9_.@-]{1,15}$/),
+	interface: match(/^(@wifi|[A-Za-z0-9_.-][A-Za-z0-9_.@-]{0,14})$/),
 	section: match(/^[A-Za-z0-9_]+$/)
 };
 

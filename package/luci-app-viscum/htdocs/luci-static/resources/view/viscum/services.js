@@ -54,7 +54,7 @@ function shown(option, raw) {
 	if (option.type === 'command')
 		return Array.isArray(raw) ? types.joined(raw) : raw;
 	if (option.many && !Array.isArray(raw))
-		return option.type === 'variable' ? [ raw ] : L.toArray(raw);
+		return L.toArray(raw);
 	return raw;
 }
 

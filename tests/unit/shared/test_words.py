@@ -1,0 +1,119 @@
+"""What `viscum` takes of what is typed."""
+
+from unit.shared.expect import raises
+
+from viscum_agent import words
+from viscum_agent.words import COMMANDS, EACH, NONE, ONE, OPTIONS, SOME, Usage
+
+ALL = [option for option, _ in OPTIONS if " " not in option and option not in ("--help", "--version")]
+# Words with which each command is right.
+LEAST = {NONE: [], SOME: [], EACH: ["web"], ONE: ["web", "--", "ls"]}
+
+
+def refusal(*typed):
+    return raises(Usage, words.parse, list(typed))
+
+
+def test_every_command_takes_its_own_options_and_no_others():
+    for row in COMMANDS:
+        for option in ALL:
+            typed = [row.name, option] + LEAST[row.names]
+            if option == "--all" and option in row.options:
+                typed = [row.name, option]
+            if option in row.options:
+                assert words.parse(typed).options == [option]
+            else:
+                assert refusal(*typed) == "%s does not take %s" % (row.name, option)
+
+
+def test_every_command_takes_names_or_none():
+    for row in COMMANDS:
+        if row.names == NONE:
+            assert refusal(row.name, "web") == "%s takes no names, and 'web' is one" % row.name
+        elif row.names == SOME:
+            assert words.parse([row.name, "web", "db"]).names == ["web", "db"]
+            assert words.parse([row.name]).names == []
+
+
+def test_all_is_said_where_nobody_is_named():
+    assert words.parse(["bypass", "--all", "--off"]).names == []
+    assert words.parse(["bypass", "web", "--off"]).names == ["web"]
+    for typed in (["bypass"], ["bypass", "--off"], ["bypass", "--all", "web"]):
+        assert refusal(*typed) == "bypass takes names of services, or --all"
+
+
+def test_what_follows_two_dashes_is_the_commands_own():
+    found = words.parse(["-s", "x", "exec", "web", "--", "ls", "--help", "-c", "", "--"])
+    assert (found.names, found.rest, found.help, found.socket) == (
+        ["web"],
+        ["ls", "--help", "-c", "", "--"],
+        False,
+        "x",
+    )
+    for typed in (["exec"], ["exec", "web"], ["exec", "web", "ls"], ["exec", "web", "--"], ["exec", "--", "ls"]):
+        assert refusal(*typed) == "exec takes a service's name, --, and a command"
+    assert refusal("exec", "web", "db", "--", "ls").startswith("exec takes")
+    assert refusal("up", "--", "web") == "unknown option '--'"
+
+
+def test_where_viscum_is_goes_with_every_command_and_anywhere():
+    for typed in (["-c", "a", "-s", "b", "list"], ["list", "-s", "b", "-c", "a"]):
+        found = words.parse(typed)
+        assert (found.confdir, found.socket) == ("a", "b")
+    found = words.parse(["list"])
+    assert (found.confdir, found.socket, found.places) == ("/etc/config", "/var/run/ubus/ubus.sock", {})
+
+
+def test_nothing_is_said_twice():
+    assert refusal("-c", "a", "check", "-c", "a") == "-c is given twice"
+    assert refusal("-s", "a", "-s", "b", "check") == "-s is given twice"
+    assert refusal("check", "--json", "--json") == "--json is given twice"
+    assert refusal("up", "web", "db", "web") == "'web' is named twice"
+
+
+def test_a_place_is_no_option_and_not_empty():
+    for typed in (["check", "-c"], ["-c", "", "check"], ["-c", "-s", "check"], ["check", "-c", "--json"]):
+        assert refusal(*typed) == "-c needs a directory"
+    assert refusal("check", "-s") == "-s needs a socket"
+
+
+def test_a_word_is_not_empty():
+    for typed in ([""], ["up", ""], ["up", "web", ""], ["", "up"]):
+        assert refusal(*typed) == "one of the words is empty"
+
+
+def test_a_word_is_shown_as_messages_show_it():
+    assert refusal("\x1b[2J") == "unknown command '\\u001b[2J'"
+    assert refusal("--\x1b[2J") == "unknown option '--\\u001b[2J'"
+    assert refusal("check", "x" * 100) == "check takes no names, and '%s...' is one" % ("x" * 60)
+
+
+def test_help_and_version_are_no_options_of_others():
+    for typed in (["help"], ["--help"], ["-h"], ["-c", "x", "-h"]):
+        assert words.parse(typed).help and words.parse(typed).command == ""
+    for typed in (["help", "up"], ["up", "--help"], ["-h", "up"], ["up", "web", "-h"], ["bypass", "-h"]):
+        assert words.parse(typed).help and words.parse(typed).command in ("up", "bypass")
+    assert refusal("help", "fly") == refusal("fly", "--help") == "unknown command 'fly'"
+    assert refusal("help", "up", "down") == "help is for one command"
+    for typed in (["--version"], ["-V"], ["-c", "x", "-V"]):
+        assert words.parse(typed).version
+    for typed in (["--version", "up"], ["up", "-V"], ["-V", "--json"], ["-V", "-h"]):
+        assert refusal(*typed) == "--version stands alone"
+
+
+def test_a_command_is_needed():
+    assert refusal() == refusal("-c", "x") == refusal("--json") == "a command is missing"
+
+
+def test_the_help_has_every_command_and_every_option_and_fits_a_terminal():
+    text = words.usage()
+    for row in COMMANDS:
+        assert "\n  %s" % row.name in text
+        own = words.help_of(row.name)
+        assert own.startswith("usage: viscum %s" % row.name) and row.more in own
+        for option in ALL:
+            assert (option in own.split("\n\n")[-1]) == (option in row.options), (row.name, option)
+    for option, _ in OPTIONS:
+        assert "\n  %s " % option in text
+    for line in text.split("\n"):
+        assert len(line) < 120 and all(" " <= c <= "~" for c in line), line
