@@ -314,7 +314,7 @@ def test_a_reload_takes_the_other_back_end(router):
 
 
 def test_a_reload_with_a_back_end_that_can_not_be_had_changes_nothing(tmp_path):
-    text = service("a", SERVER, "list device lan9")
+    text = service("a", SERVER, "list device lan9", "list dest_port 7000")
     with Lab(tmp_path, MICROPYTHON) as lab:
         made = Agent(lab, text)
         wait_for(lambda: "waiting" in made.log.read_text())
