@@ -17,10 +17,12 @@ import sys
 import time
 from pathlib import Path
 
+import echo
 from datapaths import DATAPATHS
 
 from viscum_agent import compat
 from viscum_agent.kernel.bpf import BPFFS
+from viscum_agent.kernel.netns import Visit
 from viscum_agent.kernel.pinned import Pinned, folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -245,9 +247,12 @@ class Lab:
         return process
 
     def ask(self, protocol, address, port, ns=None, timeout=2):
-        """Who answers a client there: (name, the server's view of its own address), or ("", reason)."""
-        words = (sys.executable, ROOT / "tests/echo.py", "ask", protocol, address, port, timeout)
-        return tuple(json.loads(self.run(ns or self.client, *words).stdout))
+        """Who answers a client there: (name, the server's view of its own address), or ("", reason). The client is this
+        process, with a socket of that namespace: another Python would take longer to start than all the rest."""
+        with Visit() as visit:
+            visit.enter(ns or self.client)
+            sock = echo.client(protocol, address)
+        return echo.ask(sock, address, int(port), timeout)
 
 
 def echo_command(who, *ports):
@@ -262,11 +267,13 @@ def service(name, command, *lines):
 
 
 def isolate():
-    """Gives this process mounts of its own with an empty /run/netns and BPF file system: nobody else's services are in
-    the way or in danger, and whatever happens, the names of namespaces and pinned programs end with this process."""
+    """Gives this process mounts of its own with an empty /run and BPF file system: nobody else's services are in the way
+    or in danger, nobody else's agent has the lock, and whatever happens, the names of namespaces and pinned programs
+    end with this process."""
     compat.unshare(compat.CLONE_NEWNS)
     run("mount", "--make-rprivate", "/")
-    Path("/run/netns").mkdir(exist_ok=True)
+    run("mount", "-t", "tmpfs", "none", "/run")
+    Path("/run/netns").mkdir()
     run("mount", "-t", "tmpfs", "none", "/run/netns")
     if Path(BPFFS).exists():
         run("mount", "-t", "bpf", "none", BPFFS, check=False)  # not every kernel has it
