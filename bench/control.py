@@ -128,7 +128,7 @@ class Bench:
             ip("netns", "add", ns)
             ip("-n", router, *("link add settle type veth peer name eth0 netns " + ns).split())
             ip("netns", "del", ns)
-            wait_for(lambda: "settle" not in ip("-n", router, "-o", "link"), 60)
+            wait_for(lambda: "settle" not in ip("-n", router, "-o", "link"))
 
 
 def site_packages():

@@ -72,8 +72,8 @@ def measure(interpreter, count):
     """Prints one line of figures."""
     with tempfile.TemporaryDirectory() as tmp, Lab(tmp, INTERPRETERS[interpreter]) as lab:
         agent = Served(lab, config(count))
-        wait_for(lambda: Path(agent.socket).exists(), 30)
-        wait_for(lambda: agent.healthy() == count, 120)
+        wait_for(lambda: Path(agent.socket).exists())
+        wait_for(lambda: agent.healthy() == count)
         time.sleep(REST)
         at_rest = agent.pss()
         begin = time.monotonic()

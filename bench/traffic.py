@@ -75,7 +75,7 @@ class Traffic:
         """Gbit/s of TCP, and CPU seconds of both ends for a GB."""
         lab = path.lab
         server = lab.start(path.server, "taskset", "-c", RECEIVER, "iperf3", "-s", "-1", "-p", PORT)
-        wait_for(lambda: listens(path.server, PORT), 5)
+        wait_for(lambda: listens(path.server, PORT))
         words = ["taskset", "-c", str(SENDER), "iperf3", "-c", path.address, "-p", PORT, "-C", "cubic", "-J"]
         words += ["-t", max(1, round(seconds)), "-P", streams] + ["-R"] * back
         busy = softirqd()
@@ -118,7 +118,7 @@ class Server:
 
     def __init__(self, traffic, path, verb, *words, core=RECEIVER):
         self._process = traffic._start(path, path.server, path.bind, core, verb, *words)
-        wait_for(lambda: self._process.poll() is not None or listens(path.server, PORT), 5)
+        wait_for(lambda: self._process.poll() is not None or listens(path.server, PORT))
 
     def __enter__(self):
         return self

@@ -71,7 +71,7 @@ class Demo:
             lab.start(lab.cloud, "iperf3", "-s", "--forceflush", stdout=log)
         lab.start(lab.cloud, "/usr/bin/python3", "-m", "http.server", "80", "--directory", PROGRAMS / "cloud")
         for port in (5201, 80):
-            wait_for(lambda port=port: listens(lab.cloud, port), 20)
+            wait_for(lambda port=port: listens(lab.cloud, port))
         shipped = (ROOT / "files/etc/config/viscum").read_text()
         (lab.tmp / "shipped").write_text(shipped)
         # The first of the shipped examples; the program of the other one is not here.

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import ROOT, wait_for
+from lab import HANG, ROOT, wait_for
 
 from viscum_agent.ubus.caller import Caller
 
@@ -41,7 +41,7 @@ class Agent:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(5)
+        self.process.wait(HANG)
 
     def reload(self, config):
         self.lab.configure(config)
@@ -50,7 +50,7 @@ class Agent:
     def who(self, port=7000):
         return self.lab.ask("tcp", "203.0.113.10", port)[0]
 
-    def becomes(self, who, seconds=15, port=7000):
+    def becomes(self, who, seconds=HANG, port=7000):
         """Waits until a client is answered by somebody; returns how long that took."""
         begin = time.monotonic()
         try:

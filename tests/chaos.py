@@ -87,7 +87,7 @@ class Chaos:
                 self._disturb([fault for fault in FAULTS if middle is None or fault != "kill the agent"])
             self._settle()
             client.kill()
-            client.wait(5)
+            client.wait()
         return self._report(middle or self._footprint())
 
     def _disturb(self, names):
@@ -180,7 +180,7 @@ class Chaos:
 
     def restart_broker(self):
         self.router.broker.kill()
-        self.router.broker.wait(5)
+        self.router.broker.wait()
         time.sleep(self.random.uniform(0, 0.3))
         self.router.start_broker(self.lab)
 
@@ -195,13 +195,13 @@ class Chaos:
         self.lab.configure(service("echo", echo_command("edge", 7000), *TAKES, *QUICK, *SETTINGS))
         self.router.process.send_signal(signal.SIGHUP)
         self.router.becomes("edge", 60)
-        wait_for(lambda: "viscum-other" not in namespaces(), 30)
-        wait_for(lambda: self.router.viscum("list", check=False).stdout == "echo\n", 30)
+        wait_for(lambda: "viscum-other" not in namespaces())
+        wait_for(lambda: self.router.viscum("list", check=False).stdout == "echo\n")
 
     def _footprint(self):
         """What may grow in an agent that leaks, in a moment without a check and with ubus (the broker may just have
         been restarted)."""
-        wait_for(lambda: self.router.viscum("list", check=False).returncode == 0, 30)
+        wait_for(lambda: self.router.viscum("list", check=False).returncode == 0)
         pid = self.router.process.pid
         fds = []
         for _ in range(20):

@@ -59,26 +59,27 @@ def _answer(who, sock, connections):
     sock.close()
 
 
-def connect(proto, address, port, timeout):
+def client(proto, address):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
-    sock.settimeout(timeout)
-    sock.connect((address, port))
-    return sock
+    return socket.socket(family, socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
 
 
-def ask(proto, address, port, timeout):
+def ask(sock, address, port, timeout):
+    """(who answers there, the server's view of its own address), or ("", reason)."""
     try:
-        with connect(proto, address, int(port), float(timeout)) as sock:
+        with sock:
+            sock.settimeout(timeout)
+            sock.connect((address, port))
             sock.sendall(b"hello")
-            words = sock.recv(2048).decode().split()
-            print(json.dumps(words[:2]))
+            return tuple(sock.recv(2048).decode().split()[:2])
     except OSError as error:
-        print(json.dumps(["", str(error)]))
+        return "", str(error)
 
 
 def loop(proto, address, port, rate, seconds):
-    sock = connect(proto, address, int(port), 1.0)
+    sock = client(proto, address)
+    sock.settimeout(1.0)
+    sock.connect((address, int(port)))
     sent = answered = 0
     slowest = 0.0
     who = {}
@@ -108,6 +109,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(sys.argv[2], sys.argv[3:])
     elif sys.argv[1] == "ask":
-        ask(*sys.argv[2:])
+        proto, address, port, timeout = sys.argv[2:]
+        print(json.dumps(ask(client(proto, address), address, int(port), float(timeout))))
     else:
         loop(*sys.argv[2:])

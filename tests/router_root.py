@@ -111,7 +111,7 @@ class RouterRoot:
     # Doing and seeing
 
     def run(self, *words, **environment):
-        return run(*self._command(words), check=False, timeout=10, env=self._environment(environment))
+        return run(*self._command(words), check=False, env=self._environment(environment))
 
     def begin(self, *words, **environment):
         """Starts a command without waiting for it."""
@@ -140,7 +140,7 @@ class RouterRoot:
 
     def settle(self):
         """Waits until no process of the root is left."""
-        wait_for(lambda: not self.processes(), 10)
+        wait_for(lambda: not self.processes())
 
     def processes(self):
         found = []

@@ -8,7 +8,7 @@
 #   python       .cache/python/: a CPython newer than any that OpenWrt has, likewise
 #   node         node_modules/: what checks the LuCI application and drives the browser, from npm
 #   browser      Debian's Chromium
-#   kernel       .cache/vm/: a full Debian kernel, and what boots it in software emulation (about 300 MB in all)
+#   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
 #
 # Each part leaves a stamp in .cache/ and is skipped while the stamp fits its inputs and the things are really there.
 # Needs root where packages are missing.
@@ -35,7 +35,11 @@ NODE_APT_PACKAGES="nodejs npm"
 # version of a kernel.
 KERNEL_APT_PACKAGES="qemu-system-x86 kmod udev busybox-static file iproute2 nftables
     procps iputils-ping iperf3 iw hostapd"
-KERNEL_PATTERN='^linux-image-6\.12\.[0-9]+[^-]*-amd64$' # the series of OpenWrt 25.12
+# 6.12 is the series of OpenWrt 25.12, which has all that Viscum can use. Debian bookworm's own 6.1 has no tcx: what
+# OpenWrt 23.05 (5.15) and many a distribution still run.
+KERNELS="6.12 6.1"
+# linux-image-6.12.117+deb12-amd64, linux-image-6.1.0-56-amd64: no -cloud, -rt, -dbg or -unsigned.
+KERNEL_PATTERN='^linux-image-%s\.[0-9]+[^-]*(-[0-9]+)?-amd64$'
 VIRTME="virtme-ng==1.42"
 # Shares the machine's files with the guest, four times as fast as what qemu has built in; not in Debian before trixie.
 VIRTIOFSD_PACKAGES="virtiofsd libc6 libgcc-s1 libcap-ng0 libseccomp2"
@@ -231,13 +235,14 @@ setup_kernel() {
     # shellcheck disable=SC2086 # a list of words
     install_packages $KERNEL_APT_PACKAGES
     [ -x "$VENV/bin/vng" ] || "$VENV/bin/python" -m pip install -qq --disable-pip-version-check "$VIRTME"
-    want=$(stamp kernel 2 "$KERNEL_PATTERN" "$VIRTIOFSD_PACKAGES")
-    version=$(cat "$CACHE/vm/version" 2>/dev/null || true)
-    if stamped kernel "$want" && [ -f "$CACHE/vm/kernel/boot/vmlinuz-$version" ] &&
-        "$CACHE/vm/virtiofsd/virtiofsd" --version >/dev/null 2>&1; then
+    want=$(stamp kernel 3 "$KERNELS" "$KERNEL_PATTERN" "$VIRTIOFSD_PACKAGES")
+    if stamped kernel "$want" && have_kernels && "$CACHE/vm/virtiofsd/virtiofsd" --version >/dev/null 2>&1; then
         return
     fi
-    fetch_kernel
+    rm -rf "$CACHE/vm"
+    for series in $KERNELS; do
+        fetch_kernel "$series"
+    done
     say "fetching virtiofsd"
     # shellcheck disable=SC2086 # a list of words
     unpack_trixie "$CACHE/vm/virtiofsd" usr/libexec/virtiofsd virtiofsd $VIRTIOFSD_PACKAGES
@@ -245,22 +250,30 @@ setup_kernel() {
     printf '%s\n' "$want" >"$CACHE/kernel.stamp"
 }
 
-# Unpacks the newest kernel of the series into .cache/vm/kernel. It is not installed: no boot loader, no hooks, and the
-# machine keeps its own; virtme-ng finds the modules beside the image.
+have_kernels() {
+    for series in $KERNELS; do
+        [ -f "$CACHE/vm/kernel-$series/vmlinuz" ] || return 1
+    done
+}
+
+# fetch_kernel SERIES: unpacks its newest kernel into .cache/vm/kernel-SERIES, where `vmlinuz` leads to the image. It is
+# not installed: no boot loader, no hooks, and the machine keeps its own; virtme-ng finds the modules beside the image.
 fetch_kernel() {
+    folder=$CACHE/vm/kernel-$1
+    # shellcheck disable=SC2059 # a pattern with a place in it
+    pattern=$(printf "$KERNEL_PATTERN" "$(printf '%s' "$1" | sed 's/\./\\./')")
     # A package that the lists name may be gone from the mirror, where security updates replace kernels.
     update_once
-    image=$(apt-cache pkgnames linux-image-6.12. | grep -E "$KERNEL_PATTERN" | sort -V | tail -n 1)
-    [ -n "$image" ] || die "no package like $KERNEL_PATTERN among the machine's apt sources"
+    image=$(apt-cache pkgnames "linux-image-$1." | grep -E "$pattern" | sort -V | tail -n 1)
+    [ -n "$image" ] || die "no package like $pattern among the machine's apt sources"
     say "fetching $image"
-    rm -rf "$CACHE/vm/kernel" "$CACHE/vm/download"
-    mkdir -p "$CACHE/vm/kernel" "$CACHE/vm/download"
+    mkdir -p "$folder" "$CACHE/vm/download"
     (cd "$CACHE/vm/download" && apt_get -o APT::Sandbox::User=root download "$image")
-    dpkg -x "$CACHE/vm/download/"*.deb "$CACHE/vm/kernel"
+    dpkg -x "$CACHE/vm/download/"*.deb "$folder"
     rm -rf "$CACHE/vm/download"
     version=${image#linux-image-}
-    depmod -b "$CACHE/vm/kernel" "$version"
-    printf '%s\n' "$version" >"$CACHE/vm/version"
+    depmod -b "$folder" "$version"
+    ln -s "boot/vmlinuz-$version" "$folder/vmlinuz"
 }
 
 [ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|compiler|micropython|python|node|browser|kernel ..."

@@ -55,7 +55,7 @@ class Agent:
         self._to_end = {}  # services that wait for theirs, and whether they are ended patiently
         self._after_ending = {}  # what comes next, by service
         self._said = set()
-        self._said_datapath = False
+        self._said_datapath = ""
         self._table = (-1, {})
         self._pins = -1
         self._known = None  # an Observed, while nothing has changed since it was read
@@ -228,7 +228,7 @@ class Agent:
     def _watch_pins(self):
         """Where something is pinned (eBPF), nothing but its folder tells that somebody took it away."""
         if self._pins < 0:
-            self._pins = compat.watch_folder(pinned.folder())
+            self._pins = pinned.watch()
         if self._pins >= 0:
             self.loop.add(self._pins, lambda _: self._pin_went())
 
@@ -384,12 +384,13 @@ class Agent:
         return [name for name in state.configuration.bad if name in state.observed.services]
 
     def _say_datapath(self, parts):
-        """Once, why the cheapest datapath is not the one that `auto` took."""
+        """Once for each reason, why the cheapest datapath is not the one that `auto` took."""
         others = sorted({part.datapath for part in parts if part.datapath != "bpf"})
-        if self._state.lacks and others and not self._said_datapath:
-            self._said_datapath = True
-            text = "datapath '%s' instead of 'bpf', for which this kernel lacks %s"
-            self.say(NOTICE, text % ("', '".join(others), self._state.lacks))
+        lacks = self._state.features.lacks
+        if others and lacks and lacks != self._said_datapath:
+            self._said_datapath = lacks
+            text = "datapath '%s' instead of 'bpf', for which this router lacks %s"
+            self.say(NOTICE, text % ("', '".join(others), lacks))
 
     def _complain(self, problems):
         """Says each problem once, and again only after it was gone."""
@@ -520,7 +521,7 @@ class Agent:
         self._on_bus = connected
 
     def reload(self):
-        """Reads the configuration anew. Raises ConfigError, and goes on with the old one, when it can't be read."""
+        """Reads the configuration anew. Raises ConfigError, and goes on with the old one, when it can't be taken."""
         self._state.forget_firewall()
         try:
             self._state.reload()

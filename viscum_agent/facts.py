@@ -3,10 +3,13 @@
 from collections import namedtuple
 
 # What the running kernel has (kernel/probe.py asks it). `nat` is nft redirect, `netdev` nft's ingress hook for a
-# device, `bpf` all that the datapath of that name needs, `tcx` whether it can do without a qdisc (kernel 6.6).
-Features = namedtuple("Features", ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx"))
+# device, `bpf` all that the datapath of that name needs, `tcx` whether it can do without a qdisc (kernel 6.6), `lacks`
+# what is missing for `bpf`, in words, "" for nothing.
+Features = namedtuple(
+    "Features", ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx", "lacks")
+)
 
-EVERYTHING = Features(*[True] * 9)
+EVERYTHING = Features(*([True] * 9 + [""]))
 
 # A device of the router. `mac` is "" where there is none; `ethernet` says whether frames on it begin with an Ethernet
 # header; `wears` is the MAC that clients send to: the bridge's on the port of a bridge; `bridged` whether it is such a

@@ -284,9 +284,8 @@ def _datapath(service, settings, facts, package):
     if asked == "bpf":
         if features.bpf:
             return asked
-        text = "'bpf' needs eBPF with tcx (kernel 6.6) or cls_bpf (kmod-sched-bpf, kernel 5.13), and a BPF file system,"
-        text += " which this kernel lacks: say 'auto'"
-        raise _skip(service, package, "datapath", text, UNSUPPORTED)
+        text = "'bpf' can't be had, this router lacks %s; or say 'auto'"
+        raise _skip(service, package, "datapath", text % features.lacks, UNSUPPORTED)
     if not features.mirred:
         text = "this kernel can't redirect (no act_mirred): install kmod-sched-core"
         raise _skip(service, package, "datapath", text, UNSUPPORTED)

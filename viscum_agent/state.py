@@ -29,8 +29,8 @@ class State:
         self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
         compat.expect(len(self.configuration.services))
         self.border = None
-        self.features = None
-        self.lacks = ""  # what the eBPF datapath lacks here
+        self.features = EVERYTHING
+        self._asked = False  # what the kernel has, since the configuration was read
         self.names = None
         self.opened = lambda: {}  # what somebody knows of services' sockets better than a dump (observe.facts)
         self._path = path
@@ -47,9 +47,22 @@ class State:
             self.border.close()
 
     def reload(self):
-        """Reads the configuration anew; keeps the old one, and raises ConfigError, when that is not possible."""
-        self.configuration = read(uci.load(self._confdir, PACKAGE), PACKAGE)
-        compat.expect(len(self.configuration.services))
+        """Reads the configuration again, and the next plan asks the kernel again what it has. Keeps the old one, and
+        raises ConfigError, when that is not possible or when its back end can't be had."""
+        new = read(uci.load(self._confdir, PACKAGE), PACKAGE)
+        if new.settings.netlink != self.border.name:
+            self._change_border(new.settings.netlink)
+        self.configuration = new
+        self._asked = False
+        compat.expect(len(new.services))
+
+    def _change_border(self, netlink):
+        try:
+            border = open_border(netlink)
+        except UnsupportedError as error:
+            raise ConfigError(str(error))
+        self.border.close()
+        self.border = border
 
     def look(self):
         """Reads the kernel."""
@@ -69,8 +82,7 @@ class State:
 
     def plan_of(self, configuration):
         """The plan for a configuration on this router as it is."""
-        if self.features is None:
-            self.features = self._features()
+        self._ask_kernel()
         opened = dict(self.opened())
         for service in configuration.services:
             if service not in self.configuration.services:
@@ -112,12 +124,15 @@ class State:
 
         return netifd.ask(self._path)
 
-    def _features(self):
+    def _ask_kernel(self):
+        """What it has, once for each reading of the configuration: modules and file systems come and go."""
+        if self._asked:
+            return
         try:
-            found, self.lacks = probe.ask()
-            return found
+            self.features = probe.features()
+            self._asked = True
         except UnsupportedError:
-            return EVERYTHING  # not root: nothing can be tried, and nothing will be done either
+            pass  # not root, and nothing will be done either; or no descriptor is left, and what was known counts
 
     def problems(self):
         return self.configuration.problems + self.plan.problems

@@ -48,10 +48,10 @@ class Browser:
         try:
             with contextlib.suppress(BrokenPipeError):  # a driver that failed: Chromium may be left all the same
                 self._driver.stdin.close()
-            self._driver.wait(10)
+            self._driver.wait()
         finally:
             kill(self._driver)
-            wait_for(self._cleared, 10)
+            wait_for(self._cleared)
             ip("netns", "del", self.ns)
             shutil.rmtree(self._profile, ignore_errors=True)
 
@@ -168,7 +168,7 @@ class Page:
         self.until_hidden(False)
 
     def until_hidden(self, hidden):
-        wait_for(lambda: self.run("() => document.hidden") == hidden, 10)
+        wait_for(lambda: self.run("() => document.hidden") == hidden)
 
     def noise(self):
         """What went wrong in the page's code, and dialogs that it opened."""

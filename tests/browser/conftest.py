@@ -61,7 +61,7 @@ class Router:
     def runs(self, config=ECHO):
         """Starts the agent; waits until it answers."""
         self.agent = Served(self.lab, config, self.socket)
-        wait_for(self.answers, 30)
+        wait_for(self.answers)
         return self.agent
 
     def answers(self):

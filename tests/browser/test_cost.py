@@ -25,14 +25,14 @@ def crowd(router, request):
         slow = [line for line in QUICK if "health" not in line] + ["option health_interval 600"]
         parts.append(service("s%02d" % number, echo_command("edge", port), *lines, *slow))
     agent = router.runs("".join(parts))
-    wait_for(lambda: all(row["state"] == "healthy" for row in router.ask("status")["services"].values()), 90)
+    wait_for(lambda: all(row["state"] == "healthy" for row in router.ask("status")["services"].values()))
     return agent
 
 
 def test_a_poll_costs_the_agent_little(router, page, crowd, request, capsys):
     page.open(STATUS)
     page.until("() => document.querySelectorAll('tr[data-service]').length == %d" % SERVICES)
-    wait_for(lambda: crowd.who(7100) == "edge", 15)
+    wait_for(lambda: crowd.who(7100) == "edge")
     page.run(POLL, 3)
     idle, began = cpu(crowd), len(router.calls("status"))
     page.run(POLL, POLLS)
@@ -68,7 +68,7 @@ def test_a_hidden_page_asks_nothing_and_goes_on_when_it_is_seen(router, page):
     router.polls(0.5)
     assert len(router.gateway.calls) and router.polls(6, None) == 0
     page.show()
-    wait_for(lambda: router.polls(1) > 0, 10)
+    wait_for(lambda: router.polls(1) > 0)
 
 
 def test_a_closed_page_asks_nothing(router, page):
@@ -86,7 +86,7 @@ def test_the_log_is_asked_for_only_while_it_is_open(router, page):
     page.sees("healthy")
     assert router.polls(5, "logs") == 0 and router.polls(0, "doctor") == 0
     page.click("summary:has-text('Log')")
-    wait_for(lambda: router.calls("logs"), 10)
+    wait_for(lambda: router.calls("logs"))
     page.click("summary:has-text('Log')")
     router.polls(0.5)
     assert router.polls(5, "logs") == 0

@@ -75,7 +75,7 @@ def test_restart_starts_the_program_anew(echo, router, page):
     shows(page, "healthy")
     pid = router.ask("status")["services"]["echo"]["pid"]
     press(page, "restart")
-    wait_for(lambda: router.ask("status")["services"]["echo"]["pid"] not in (0, pid), 15)
+    wait_for(lambda: router.ask("status")["services"]["echo"]["pid"] not in (0, pid))
     echo.becomes("edge")
     shows(page, "healthy")
 
@@ -184,7 +184,7 @@ def test_what_is_typed_into_a_list_and_not_added_is_not_lost(echo, router, page)
     page.order("type", "#modal_overlay [data-name=dest_port] .add-item input", "7001")
     save_dialog(page)
     save_and_apply(page)
-    wait_for(lambda: {"7000", "7001"} <= set(ports(router)), 15)
+    wait_for(lambda: {"7000", "7001"} <= set(ports(router)))
 
 
 def ports(router):

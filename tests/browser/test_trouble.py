@@ -82,7 +82,7 @@ def test_two_hundred_services_are_all_there_and_the_page_stays_quick(router, pag
     page.until("() => document.querySelectorAll('tr[data-service]').length == 200")
     kept = page.run("() => { window.kept = document.querySelector('tr[data-service=s150]'); return true; }")
     before = len(router.calls("status"))
-    wait_for(lambda: len(router.calls("status")) > before + 1, 15)
+    wait_for(lambda: len(router.calls("status")) > before + 1)
     assert kept and page.run("() => window.kept === document.querySelector('tr[data-service=s150]')"), "no flicker"
     page.open(FORM)
     page.until(

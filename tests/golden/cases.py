@@ -32,7 +32,8 @@ from viscum_agent.ujson import loads
 
 EXPECTED = ("Expect problems", "Expect stays", "Expect commands")
 SECTIONS = ("Config", "Facts", "Before", "Neighbours", "Show") + EXPECTED
-FEATURES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx")
+FEATURES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx", "lacks")
+DEFAULTS = {"bpf": False, "lacks": ""}  # the others are there
 
 # The usual router: a bridge with its Wi-Fi, a way to the cloud, a tunnel without Ethernet headers.
 ROUTER = {
@@ -153,7 +154,7 @@ def router_facts(text):
         if name not in values:
             raise ValueError("there is no fact '%s'" % name)
     values.update(given)
-    features = [values["features"].get(name, name != "bpf") for name in FEATURES]
+    features = [values["features"].get(name, DEFAULTS.get(name, True)) for name in FEATURES]
     assert len(features) == len(EVERYTHING)
     return Facts(
         sorted([_device(given) for given in values["devices"]]),

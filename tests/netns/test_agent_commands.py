@@ -29,7 +29,7 @@ def served(lab):
     lab.serve_cloud(7000)
     made = Served(lab, CONFIG)
     made.becomes("edge")
-    wait_for(lambda: os.path.exists(made.socket), 5)
+    wait_for(lambda: os.path.exists(made.socket))
     yield made
     assert "Traceback" not in made.log.read_text(), made.log.read_text()
 
@@ -54,13 +54,13 @@ def test_bypass_stop_start_and_restart(served):
     served.becomes("edge")
     served.viscum("stop", "echo")
     served.becomes("cloud")
-    wait_for(lambda: "viscum-echo" not in namespaces(), 10)
+    wait_for(lambda: "viscum-echo" not in namespaces())
     assert served.state() == "stopped"
     served.viscum("start", "echo")
     served.becomes("edge")
     pid = json.loads(served.viscum("status", "--json").stdout)[0]["pid"]
     served.viscum("restart", "echo")
-    wait_for(lambda: json.loads(served.viscum("status", "--json").stdout)[0]["pid"] not in (0, pid), 10)
+    wait_for(lambda: json.loads(served.viscum("status", "--json").stdout)[0]["pid"] not in (0, pid))
     served.becomes("edge")
 
 
@@ -68,7 +68,7 @@ def test_a_service_that_the_configuration_has_disabled_is_not_started_and_that_i
     served.reload(
         CONFIG + service("off", "/bin/false", *TAKES[:2], "list dest_port 7001").replace("enabled 1", "enabled 0")
     )
-    wait_for(lambda: "off" in served.viscum("list").stdout, 5)
+    wait_for(lambda: "off" in served.viscum("list").stdout)
     for command in ("start", "restart"):
         result = served.viscum(command, "off", check=False)
         assert (result.returncode, "'off' is disabled in the configuration" in result.stderr) == (1, True)
@@ -83,7 +83,7 @@ def test_the_agents_plan_has_nothing_that_is_withheld_on_purpose(served):
     served.becomes("cloud")
     assert served.call("plan")["commands"] == []
     served.viscum("stop", "echo")
-    wait_for(lambda: served.state() == "stopped", 10)
+    wait_for(lambda: served.state() == "stopped")
     assert served.call("plan")["commands"] == []
 
 
@@ -103,7 +103,7 @@ def test_monitor_prints_every_change(served):
     output = served.lab.tmp / "monitor"
     with output.open("w") as stream:
         served.lab.start(served.lab.router, *words, cwd=ROOT, env=served.lab.env(), stdout=stream)
-    wait_for(lambda: served.viscum("list").returncode == 0, 5)
+    wait_for(lambda: served.viscum("list").returncode == 0)
 
     def printed():
         return output.read_text().splitlines()
@@ -115,7 +115,7 @@ def test_monitor_prints_every_change(served):
             break
     served.viscum("restart", "echo")
     served.becomes("edge")
-    wait_for(lambda: printed()[-1] == "echo: starting -> healthy", 10)
+    wait_for(lambda: printed()[-1] == "echo: starting -> healthy")
     lines = printed()
     changes = [line.split(": ")[1].split(" -> ") for line in lines]
     assert lines[-6:-3] == [
@@ -140,7 +140,7 @@ def test_top_shows_what_a_service_carries(served):
     words = ("loop", "udp", "203.0.113.10", "7000", "200", "5")
     client = served.lab.start(served.lab.client, sys.executable, ROOT / "tests/echo.py", *words)
     title, row = [line.split() for line in served.viscum("top").stdout.splitlines()]
-    client.wait(10)
+    client.wait()
     assert title == ["SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME", "RESTARTS"]
     assert row[:2] == ["echo", "healthy"]
     assert 50 < float(row[3]) < 300, "the client sends 200 packets a second"
@@ -152,15 +152,15 @@ def test_connections_are_counted(served):
 
     talk = "import socket, time; s = socket.create_connection(('203.0.113.10', 7000)); time.sleep(60)"
     client = served.lab.start(served.lab.client, sys.executable, "-c", talk)
-    wait_for(lambda: connections() == 1, 5)
+    wait_for(lambda: connections() == 1)
     client.kill()
-    wait_for(lambda: connections() == 0, 5)
+    wait_for(lambda: connections() == 0)
 
 
 def test_a_bypass_that_was_asked_for_outlasts_a_restart_of_the_program_and_ends_only_when_asked(served):
     served.viscum("bypass", "echo")
     served.viscum("restart", "echo")
-    wait_for(lambda: served.state() == "bypassed", 15)
+    wait_for(lambda: served.state() == "bypassed")
     assert served.who() == "cloud"
     served.viscum("bypass", "echo", "--off")
     served.becomes("edge")
@@ -192,7 +192,7 @@ def test_check_finds_what_the_agent_would_find_in_the_file(served):
     (problem,) = check(served, rows)["problems"]
     assert problem == "viscum.echo.dest_port: '70000' is not a port or a range of ports (1-65535, 5000-5010)"
     served.reload(CONFIG.replace("dest_port 7000", "dest_port 70000"))
-    wait_for(lambda: problem in remote.ask(served.socket, "plan")["problems"], 5)
+    wait_for(lambda: problem in remote.ask(served.socket, "plan")["problems"])
     assert served.who() == "edge", "a service with a mistake goes on as it was"
 
 
@@ -229,13 +229,13 @@ def test_status_says_whether_a_bypass_was_asked_for_in_every_state(served):
     served.viscum("bypass", "echo")
     assert asked() == ("bypassed", True)
     served.viscum("stop", "echo")
-    wait_for(lambda: asked() == ("stopped", True), 10)
+    wait_for(lambda: asked() == ("stopped", True))
 
 
 def test_stop_without_a_name_takes_everything_down(served):
     served.viscum("stop")
     served.becomes("cloud")
-    wait_for(lambda: "viscum-echo" not in namespaces(), 10)
+    wait_for(lambda: "viscum-echo" not in namespaces())
     assert "qdisc clsact" not in served.lab.run(served.lab.router, "tc", "qdisc", "show").stdout
     assert served.process.poll() is None, "the agent waits for a start"
     served.viscum("start")
@@ -247,7 +247,7 @@ def test_answers_about_many_services_come_in_pages(served):
     lines = ["list device lan0", "list dest_ip 203.0.113.10", *ports]
     many = [service("s%03d" % number, "/bin/true", *lines) for number in range(510)]
     served.reload(CONFIG + "".join(many).replace("enabled 1", "enabled 0"))
-    wait_for(lambda: len(served.viscum("list").stdout.split()) == 511, 60)
+    wait_for(lambda: len(served.viscum("list").stdout.split()) == 511)
     rows = remote.ask_all(served.socket, "status")
     assert len(rows) == 511 and rows["echo"]["state"] == "healthy"
     assert rows["s509"]["takes_count"] == 10 and len(rows["s509"]["takes"]) == 8
@@ -280,10 +280,10 @@ def test_an_agent_that_would_serve_ubus_where_somebody_does_goes_on_with_that(la
     """`-b` serves ubus only where nobody does."""
     socket = str(lab.tmp / "ubus.sock")
     lab.start(lab.router, sys.executable, ROOT / "tests/ubus_peer.py", "broker", socket)
-    wait_for(lambda: os.path.exists(socket), 10)
+    wait_for(lambda: os.path.exists(socket))
     served = Served(lab, "config globals 'globals'\n\toption enabled 0\n")
-    wait_for(lambda: "somebody serves ubus on %s already: goes on with that" % socket in served.log.read_text(), 10)
-    wait_for(lambda: served.viscum("list", check=False).returncode == 0, 10)
+    wait_for(lambda: "somebody serves ubus on %s already: goes on with that" % socket in served.log.read_text())
+    wait_for(lambda: served.viscum("list", check=False).returncode == 0)
 
 
 def test_up_and_down_leave_it_to_the_agent(served):
@@ -306,7 +306,7 @@ def test_without_an_agent_the_commands_say_so(lab):
 def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(lab, kind):
     """Whether it serves ubus itself or is a client there."""
     made = kind(lab, service("echo", echo_command("edge", 7000), *TAKES, "option healthcheck none"))
-    wait_for(lambda: "healthy" in made.log.read_text() and "on ubus" in made.log.read_text(), 10)
+    wait_for(lambda: "healthy" in made.log.read_text() and "on ubus" in made.log.read_text())
     time.sleep(2)  # what its own changes caused
     words = ("timeout", "-s", "INT", "3", "strace", "-qq", "-p", str(made.process.pid))
     calls = lab.run(lab.router, *words, check=False).stderr.splitlines()
@@ -316,9 +316,9 @@ def test_an_agent_whose_services_are_not_checked_sleeps_while_nothing_happens(la
 
 def test_a_stop_during_the_back_off_is_not_undone(lab):
     made = Served(lab, service("echo", "/bin/false", *TAKES, "option respawn_timeout 2"))
-    wait_for(lambda: os.path.exists(made.socket) and made.state() == "backoff", 10)
+    wait_for(lambda: os.path.exists(made.socket) and made.state() == "backoff")
     made.viscum("stop")
-    wait_for(lambda: made.state() == "stopped", 5)
+    wait_for(lambda: made.state() == "stopped")
     time.sleep(2.5)
     assert made.state() == "stopped"
     assert "viscum-echo" not in namespaces()
@@ -327,19 +327,19 @@ def test_a_stop_during_the_back_off_is_not_undone(lab):
 def test_a_service_that_waited_and_is_in_no_configuration_any_more_is_forgotten(served):
     other = service("other", echo_command("other", 7001), *TAKES).replace("lan0", "lan9").replace("7000", "7001")
     served.reload(CONFIG + other)
-    wait_for(lambda: "other: waiting" in served.log.read_text(), 5)
+    wait_for(lambda: "other: waiting" in served.log.read_text())
     served.reload(CONFIG + other.replace("enabled 1", "enabled 0"))
-    wait_for(lambda: remote.ask(served.socket, "status")["services"]["other"]["state"] == "disabled", 5)
+    wait_for(lambda: remote.ask(served.socket, "status")["services"]["other"]["state"] == "disabled")
     served.reload(CONFIG + other)
-    wait_for(lambda: remote.ask(served.socket, "status")["services"]["other"]["state"] == "waiting", 5)
+    wait_for(lambda: remote.ask(served.socket, "status")["services"]["other"]["state"] == "waiting")
     served.reload(CONFIG)
-    wait_for(lambda: served.viscum("list").stdout == "echo\n", 5)
+    wait_for(lambda: served.viscum("list").stdout == "echo\n")
 
 
 def test_a_restart_of_everything_leaves_what_is_disabled_alone(served):
     off = service("off", echo_command("off", 7001), *TAKES).replace("enabled 1", "enabled 0")
     served.reload(CONFIG + off)
-    wait_for(lambda: "off" in served.viscum("list").stdout, 5)
+    wait_for(lambda: "off" in served.viscum("list").stdout)
     served.viscum("restart")
     served.becomes("edge")
     assert remote.ask(served.socket, "status")["services"]["off"]["state"] == "disabled"
@@ -348,9 +348,9 @@ def test_a_restart_of_everything_leaves_what_is_disabled_alone(served):
 def test_a_service_with_a_mistake_can_be_stopped(served):
     """It goes on as it was, but not against somebody's will; also after the agent was started anew."""
     served.reload(CONFIG.replace("dest_port 7000", "dest_port 70000"))
-    wait_for(lambda: "'70000' is not a port" in served.log.read_text(), 5)
+    wait_for(lambda: "'70000' is not a port" in served.log.read_text())
     served.viscum("stop", "echo")
-    wait_for(lambda: "viscum-echo" not in namespaces(), 10)
+    wait_for(lambda: "viscum-echo" not in namespaces())
     assert (served.state(), served.who()) == ("stopped", "cloud")
     served.reload(CONFIG)
     served.viscum("start", "echo")
@@ -361,17 +361,17 @@ def test_a_service_with_a_mistake_that_an_agent_found_can_be_stopped(served):
     served.kill()
     served.lab.configure(CONFIG.replace("dest_port 7000", "dest_port 70000"))
     served.start()
-    wait_for(lambda: served.viscum("list", check=False).stdout == "echo\n", 10)
+    wait_for(lambda: served.viscum("list", check=False).stdout == "echo\n")
     assert pids_in("viscum-echo")
     served.viscum("stop", "echo")
-    wait_for(lambda: "viscum-echo" not in namespaces(), 15)
+    wait_for(lambda: "viscum-echo" not in namespaces())
 
 
 def test_a_service_that_was_not_checked_is_checked_from_the_reload_on(lab):
     lab.serve_cloud(7000)
     served = Served(lab, CONFIG + "\toption healthcheck none\n")
     served.becomes("edge")
-    wait_for(lambda: os.path.exists(served.socket), 5)
+    wait_for(lambda: os.path.exists(served.socket))
     served.reload(CONFIG + "\toption health_fall 1\n")
     (pid,) = pids_in("viscum-echo")
     os.kill(pid, signal.SIGSTOP)
@@ -386,7 +386,7 @@ def test_a_service_that_was_not_checked_is_checked_from_the_reload_on(lab):
 def test_clients_come_to_another_port_only_when_a_check_was_good_there(served):
     served.reload(CONFIG + "\toption target_port 7009\n\tlist proto tcp\n\toption start_timeout 1\n")
     served.redirects(5, there=False)
-    wait_for(lambda: served.state() == "bypassed", 10)
+    wait_for(lambda: served.state() == "bypassed")
     assert served.who() == "cloud"
     served.reload(CONFIG)
     served.becomes("edge")
@@ -396,10 +396,10 @@ def test_a_command_in_the_namespace_is_not_taken_for_the_program(lab):
     """`viscum exec` in a service whose program failed, and what a check left behind."""
     broken = service("echo", "/bin/false", *TAKES, "option respawn_timeout 0", "option respawn_retry 1")
     made = Served(lab, broken)
-    wait_for(lambda: os.path.exists(made.socket) and made.state() == "failed", 10)
+    wait_for(lambda: os.path.exists(made.socket) and made.state() == "failed")
     words = (*lab.agent("viscum_agent"), "-c", lab.confdir, "exec", "echo", "--", "/bin/sleep", "1000")
     visitor = lab.start(lab.router, *words, cwd=ROOT, env=lab.env())
-    wait_for(lambda: pids_in("viscum-echo"), 10)
+    wait_for(lambda: pids_in("viscum-echo"))
     lab.configure(CONFIG)
     lab.serve_cloud(7000)
     made.viscum("reload")
@@ -414,12 +414,12 @@ def test_a_check_that_takes_too_long_leaves_nothing_behind(lab):
     check.chmod(0o755)
     lines = (*TAKES, *QUICK, "option healthcheck exec", "option user root", "option health_command %s" % check)
     made = Served(lab, service("echo", echo_command("edge", 7000), *lines))
-    wait_for(lambda: any("sleep" in command(pid) for pid in pids_in("viscum-echo")), 10)
+    wait_for(lambda: any("sleep" in command(pid) for pid in pids_in("viscum-echo")))
     time.sleep(2.5)
     lab.configure(service("echo", echo_command("edge", 7000), *TAKES, *QUICK, "option user root"))
     made.viscum("reload")
     made.becomes("edge")
-    wait_for(lambda: len(pids_in("viscum-echo")) == 1, 5)
+    wait_for(lambda: len(pids_in("viscum-echo")) == 1)
 
 
 def command(pid):
@@ -435,7 +435,7 @@ def test_a_program_that_dies_while_its_service_is_stopped_is_no_zombie(served):
         served.viscum("stop", "echo")
         time.sleep(0.04)  # the agent stops it 50 ms after it was told
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: served.state() == "stopped", 10)
+        wait_for(lambda: served.state() == "stopped")
         children = Path("/proc/%d/task/%d/children" % (served.process.pid, served.process.pid)).read_text()
         assert str(pid) not in children.split()
         served.viscum("start", "echo")
@@ -473,7 +473,7 @@ def test_who_subscribes_to_the_agent_is_told_of_every_change(served):
 def test_who_came_while_the_agent_had_no_descriptors_left_is_answered_afterwards(lab):
     """Nothing else happens that would wake it."""
     made = Served(lab, "config globals 'globals'\n")
-    wait_for(lambda: "is on ubus" in made.log.read_text(), 10)
+    wait_for(lambda: "is on ubus" in made.log.read_text())
     pid = made.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     used = max(int(name) for name in os.listdir("/proc/%d/fd" % pid)) + 1
@@ -483,7 +483,7 @@ def test_who_came_while_the_agent_had_no_descriptors_left_is_answered_afterwards
     time.sleep(1)
     assert waiting.poll() is None
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-    assert waiting.wait(3) == 0
+    assert waiting.wait() == 0
 
 
 def test_a_thousand_questions_are_answered_and_cost_no_memory(served):
@@ -520,7 +520,7 @@ def test_the_doctors_findings_are_kept_for_a_moment(served):
     served.lab.run(served.lab.router, *strict)
     asked = time.monotonic()
     assert not served.call("doctor")["trouble"]
-    wait_for(lambda: served.call("doctor")["trouble"], 10)
+    wait_for(lambda: served.call("doctor")["trouble"])
     assert time.monotonic() - asked < 5
 
 

@@ -143,7 +143,7 @@ def test_a_client_that_only_waits_for_a_hung_program_is_reset(agent):
     os.kill(pid, signal.SIGSTOP)
     try:
         agent.redirects(15, there=False)
-        assert client.communicate(timeout=5)[0] == "ConnectionResetError\n"
+        assert client.communicate()[0] == "ConnectionResetError\n"
         assert agent.who() == "cloud"
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -157,11 +157,11 @@ def test_a_client_that_only_waits_is_reset_when_somebody_takes_the_service_away(
     lab.serve_cloud(7000)
     agent = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
     agent.becomes("edge")
-    wait_for(lambda: os.path.exists(agent.socket), 5)
+    wait_for(lambda: os.path.exists(agent.socket))
     client = waiting_client(agent)
     assert client.stdout.readline() == "edge\n"
     agent.viscum(*words)
-    assert client.communicate(timeout=5)[0] == "ConnectionResetError\n"
+    assert client.communicate()[0] == "ConnectionResetError\n"
     assert agent.who() == "cloud"
 
 
@@ -174,9 +174,9 @@ def test_an_overloaded_router_sends_clients_to_the_cloud_until_it_is_calm(lab, t
         client = waiting_client(made)
         assert client.stdout.readline() == "edge\n"
         cpus.busy = True
-        assert client.communicate(timeout=15)[0] == "ConnectionResetError\n"
+        assert client.communicate()[0] == "ConnectionResetError\n"
         assert made.who() == "cloud"
-        wait_for(lambda: "echo: bypassed, the router's CPU is " in made.log.read_text(), 5)
+        wait_for(lambda: "echo: bypassed, the router's CPU is " in made.log.read_text())
         cpus.busy = False
         assert made.becomes("edge", 30) > 7, "seconds: five calm looks in a row"
 
@@ -185,31 +185,31 @@ def test_a_client_of_a_program_that_was_killed_does_not_wait(agent):
     client = waiting_client(agent)
     assert client.stdout.readline() == "edge\n"
     os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
-    assert client.communicate(timeout=5)[0] in ("end\n", "ConnectionResetError\n")
+    assert client.communicate()[0] in ("end\n", "ConnectionResetError\n")
 
 
 def test_a_client_that_a_hung_program_never_accepted_is_reset(lab):
     lab.serve_cloud(7000)
     agent = Flagged(lab, ACCEPTS_NOBODY)
     agent.redirects(15)
-    wait_for(lambda: pids_in("viscum-echo"), 5)
+    wait_for(lambda: pids_in("viscum-echo"))
     client = waiting_client(agent, "connected")
     assert client.stdout.readline() == "connected\n"
     agent.flag.unlink()
     agent.redirects(15, there=False)
-    assert client.communicate(timeout=5)[0] == "ConnectionResetError\n"
+    assert client.communicate()[0] == "ConnectionResetError\n"
     assert agent.who() == "cloud"
 
 
 def test_a_service_that_is_removed_while_clients_wait_leaves_nothing_to_do(lab):
     agent = Flagged(lab, ACCEPTS_NOBODY)
     agent.redirects(15)
-    wait_for(lambda: pids_in("viscum-echo"), 5)
+    wait_for(lambda: pids_in("viscum-echo"))
     client = waiting_client(agent, "connected")
     assert client.stdout.readline() == "connected\n"
     agent.reload("")
-    wait_for(lambda: "viscum-echo" not in namespaces(), 5)
-    assert client.communicate(timeout=5)[0] in ("end\n", "ConnectionResetError\n")
+    wait_for(lambda: "viscum-echo" not in namespaces())
+    assert client.communicate()[0] in ("end\n", "ConnectionResetError\n")
     time.sleep(2 * PATIENCE)
     assert "bug" not in agent.log.read_text(), agent.log.read_text()
 

@@ -34,7 +34,7 @@ class Router(Agent):
         self._answers = lab.tmp / "netifd.json"
         self._answers.write_text(json.dumps(answers))
         self._peer(lab, "broker", self.socket)
-        wait_for(lambda: os.path.exists(self.socket), 10)
+        wait_for(lambda: os.path.exists(self.socket))
         self.netifd = self._peer(lab, "netifd", self.socket, self._answers)
         super().__init__(lab, config)
 
@@ -86,10 +86,10 @@ def test_what_is_known_stays_known_while_netifd_is_away(lab):
     router.redirects(15)
     before = router.filters("lan0"), router.filters("lan1")
     router.netifd.kill()
-    router.netifd.wait(5)
+    router.netifd.wait()
     lab.run(lab.router, "ip", "link", "set", "wan0", "alias", "something else to look at")
     router.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: lab.viscum("-s", router.socket, "list").stdout == "echo\n", 5)
+    wait_for(lambda: lab.viscum("-s", router.socket, "list").stdout == "echo\n")
     assert (router.filters("lan0"), router.filters("lan1")) == before
 
 

@@ -90,7 +90,7 @@ def test_a_service_that_no_section_wants_is_taken_down_with_its_program_and_its_
     agent.redirects(4, there=False)
     assert pids_in("viscum-echo") == [pid], "it has 5 s to end"
     assert agent.who() == "cloud"
-    wait_for(lambda: "viscum-echo" not in namespaces(), 15)
+    wait_for(lambda: "viscum-echo" not in namespaces())
     assert not process.alive(pid)
 
 
@@ -100,7 +100,7 @@ def test_nothing_is_left_of_a_service_that_no_section_wants(lab):
     lab.viscum("up")
     assert pids_in("viscum-old")
     made = Agent(lab, "config globals 'globals'\n")
-    wait_for(lambda: (snapshot(lab.router), namespaces()) == before, 15)
+    wait_for(lambda: (snapshot(lab.router), namespaces()) == before)
     assert made.process.poll() is None
 
 

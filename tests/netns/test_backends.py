@@ -15,12 +15,13 @@ import time
 from pathlib import Path
 
 import pytest
-from lab import CPYTHON, MICROPYTHON, ROOT, Lab, run, service
+from agent import Agent
+from lab import CPYTHON, MICROPYTHON, ROOT, Lab, run, service, wait_for
 
 from viscum_agent import compat
 from viscum_agent.errors import UnsupportedError
-from viscum_agent.kernel import open_border, probe, script
-from viscum_agent.kernel.border import KernelError
+from viscum_agent.kernel import bpf, open_border, probe, script
+from viscum_agent.kernel.border import Border, KernelError
 from viscum_agent.objects import (
     Address,
     Filter,
@@ -257,6 +258,71 @@ def test_what_one_has_written_the_other_changes(router, writer):
 def has(*names):
     features = probe.features()
     return all(getattr(features, one) for one in names)
+
+
+def no_links(program, index):
+    """link_create of a kernel before 6.6, as in tests/without_tcx.py."""
+    raise OSError(compat.EINVAL, compat.strerror(compat.EINVAL))
+
+
+@each_writer
+@pytest.mark.parametrize("attachment", ["cls_bpf", "tcx"])
+def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, writer, attachment):
+    if attachment == "cls_bpf":
+        monkeypatch.setattr(bpf, "link_create", no_links)
+    else:
+        need("tcx")
+    text = configuration("bpf")
+    empty = quiet(lambda: records(read(writer)))
+    up(router, writer, text)
+    assert router.redirects().count("vsc-a") == 4, "TCP and UDP of two addresses"
+    assert ("direct-action" in router.redirects()) == (attachment == "cls_bpf")
+    up(router, writer, text.replace("7000", "7001"))
+    for netlink in NETLINK:
+        with agent(router, netlink, text.replace("7000", "7001")) as state:
+            state.look()
+            assert state.pending() == []
+            assert state.plan.services[0].datapath == "bpf"
+    for one in ("a", "b"):
+        with agent(router, writer, text.replace("7000", "7001")) as state:
+            state.look()
+            assert state.down([one], programs=False).problems == []
+    for netlink in NETLINK:
+        assert quiet(lambda netlink=netlink: records(read(netlink))) == empty
+
+
+@each_writer
+def test_a_back_end_changes_nothing_that_all_share(writer):
+    """Of what border.Border has, back ends bring their own of what it leaves to them, and no more."""
+    theirs = {"__init__", "close", "leave", "flush", "carry", "dump_links", "dump_network", "dump_tc"}
+    with open_border(writer) as border:
+        own = {name for name in vars(type(border)) if callable(vars(type(border))[name])}
+        added = set(vars(border)) - set(vars(Border()))
+    assert (own | added) & set(dir(Border)) == theirs & own | {"__init__"}
+
+
+def test_a_reload_takes_the_other_back_end(router):
+    with agent(router, "native", u32("a", "list device lan0", "list dest_port 7000")) as state:
+        for netlink in ("pyroute2", "native"):
+            router.configure(globals_section(netlink) + u32("a", "list device lan0", "list dest_port 7000"))
+            state.reload()
+            assert state.border.name == netlink
+            state.look()
+            assert state.up([], programs=False).problems == []
+            state.look()
+            assert state.pending() == []
+
+
+def test_a_reload_with_a_back_end_that_can_not_be_had_changes_nothing(tmp_path):
+    text = service("a", SERVER, "list device lan9", "list dest_port 7000")
+    with Lab(tmp_path, MICROPYTHON) as lab:
+        made = Agent(lab, text)
+        wait_for(lambda: "waiting" in made.log.read_text())
+        made.reload(globals_section("pyroute2") + text)
+        why = "the configuration is not taken: the netlink back end 'pyroute2' needs CPython"
+        wait_for(lambda: why in made.log.read_text())
+        made.reload(text.replace("lan9", "lan8"))
+        wait_for(lambda: "lan8" in made.log.read_text())
 
 
 # Every operation by itself

@@ -42,7 +42,7 @@ def test_a_client_with_1000_requests_a_second_loses_none_while_20_other_services
             lab.configure(STEADY + text)
             lab.viscum("up", "--no-program")
             changes += 1
-    found = json.loads(client.communicate(timeout=30)[0])
+    found = json.loads(client.communicate()[0])
     print(found, "changes:", changes)
     assert changes >= 4, "every kind of change happened while the client asked"
     assert found["sent"] >= 10000

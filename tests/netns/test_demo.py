@@ -48,6 +48,6 @@ def test_ctrl_c_in_the_middle_leaves_nothing_behind():
         # The status table's last line: both services are up.
         assert any(line.startswith("web ") for line in demo.stdout)
         os.killpg(demo.pid, signal.SIGINT)  # as a terminal does it
-        _, words = demo.communicate(timeout=30)
+        _, words = demo.communicate()
     assert demo.returncode == 130
     assert "Traceback" not in words

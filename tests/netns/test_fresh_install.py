@@ -72,5 +72,5 @@ def test_the_same_look_sees_a_service_that_is_enabled(lab, router):
         SHIPPED.replace("option enabled '0'", "option enabled '1'").replace("list interface 'lan'", "list device lan0")
     )
     router.do("start")
-    wait_for(lambda: "viscum-iperf" in run("ip", "netns", "list").stdout, 15)
+    wait_for(lambda: "viscum-iperf" in run("ip", "netns", "list").stdout)
     assert "vsc-iperf" in "".join(difference(before, everything(lab)))

@@ -129,7 +129,7 @@ def test_children_that_it_left_behind_end_too(lab):
     pids = pids_in("viscum-echo")
     assert len(pids) == 3
     lab.viscum("down")
-    wait_for(lambda: not any(Path("/proc/%d" % pid).exists() for pid in pids), 5)
+    wait_for(lambda: not any(Path("/proc/%d" % pid).exists() for pid in pids))
 
 
 def test_another_command_restarts_it_and_another_match_does_not(lab):
@@ -144,7 +144,7 @@ def test_another_command_restarts_it_and_another_match_does_not(lab):
     lab.viscum("up")
     assert lab.status("echo")["pid"] != first
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "two"
-    wait_for(lambda: not os.path.exists("/proc/%d" % first), 5)  # init has to wait for it
+    wait_for(lambda: not os.path.exists("/proc/%d" % first))  # init has to wait for it
 
 
 def test_a_program_that_died_is_started_again_by_up(lab):

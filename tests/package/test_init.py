@@ -159,7 +159,7 @@ def test_a_start_waits_until_the_services_are_down(running):
     running.configure(SHIPPED)
     running.hold("viscum")
     assert running.run(INIT, "reload").returncode == 0
-    wait_for(lambda: "viscum down" in running.calls(), 5)
+    wait_for(lambda: "viscum down" in running.calls())
     running.configure(ENABLED)
     running.forget()
     process = running.begin(INIT, "reload")
@@ -167,7 +167,7 @@ def test_a_start_waits_until_the_services_are_down(running):
         process.wait(0.5)
     assert running.calls() == []
     running.release("viscum")
-    assert process.wait(5) == 0
+    assert process.wait() == 0
     running.settle()
     assert running.services_up() == [] and told(running.calls()) == ["procd: start"]
 

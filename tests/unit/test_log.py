@@ -27,7 +27,7 @@ def say(request, tmp_path):
     def run(stderr):
         words = [INTERPRETERS[request.param], "-c", SAYS % str(tmp_path / "log")]
         env = dict(os.environ, MICROPYPATH=".:.frozen", PYTHONPATH=".")
-        return subprocess.run(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=20)
+        return subprocess.run(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
     return run
 

@@ -49,7 +49,7 @@ class Browser:
 
     def close(self):
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait()
         self._process.stdout.close()
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from lab import wait_for
 
 from viscum_agent import model, process, uci
 from viscum_agent.errors import ConfigError
@@ -48,13 +49,6 @@ def test_the_tag_changes_with_what_is_started_and_with_nothing_else():
     assert len({process.tag(one) for one in [first, *others]}) == 7
 
 
-def wait_for(condition):
-    give_up = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
-
-
 @pytest.fixture
 def group(monkeypatch):
     """A folder for control groups of this test's own."""
@@ -78,16 +72,14 @@ def sleeper():
         words = ["/bin/sleep", "60"]
         started.append(subprocess.Popen(words, env=environment, start_new_session=session))
         time.sleep(0.02)  # two clock ticks, in which a process's age is counted
-        give_up = time.monotonic() + 10
-        while os.readlink("/proc/%d/exe" % started[-1].pid) != os.path.realpath(words[0]):
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
-        return started[-1].pid
+        pid = started[-1].pid
+        wait_for(lambda: os.readlink("/proc/%d/exe" % pid) == os.path.realpath(words[0]))
+        return pid
 
     yield start
     for one in started:
         one.kill()
-        one.wait(10)
+        one.wait()
 
 
 def test_a_process_with_another_tag_is_stale(sleeper):
@@ -189,9 +181,7 @@ def test_a_zombie_is_not_alive(sleeper):
     pid = sleeper()
     assert process.alive(pid)
     os.kill(pid, signal.SIGKILL)
-    give_up = time.monotonic() + 10
-    while process.alive(pid):
-        assert time.monotonic() < give_up
+    wait_for(lambda: not process.alive(pid))
     os.kill(pid, 0)  # still there, until its parent waits for it
     assert not process.alive(2**22 + 1)
 
@@ -219,14 +209,11 @@ def test_a_name_with_brackets_and_blanks_is_no_field(tmp_path):
     path.symlink_to(sys.executable)
     child = subprocess.Popen([str(path), "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
     try:
-        give_up = time.monotonic() + 10
-        while b"(a) Z 1 1)" not in Path("/proc/%d/stat" % child.pid).read_bytes():
-            assert time.monotonic() < give_up
-            time.sleep(0.01)
+        wait_for(lambda: b"(a) Z 1 1)" in Path("/proc/%d/stat" % child.pid).read_bytes())
         assert process.alive(child.pid)
         assert process._stat(child.pid)[1] == str(child.pid).encode()
     finally:
-        child.communicate(b"\n", 10)
+        child.communicate(b"\n")
 
 
 def test_the_main_process_leads_a_session_and_is_the_oldest_that_does(sleeper):

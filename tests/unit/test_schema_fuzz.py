@@ -17,7 +17,7 @@ from viscum_agent import address, schema, uci
 from viscum_agent.answers import Open
 from viscum_agent.apply import pending
 from viscum_agent.errors import BUG, CONFIG, FOREIGN, UNSUPPORTED, problem_text
-from viscum_agent.facts import Device, Facts, Features, Listener
+from viscum_agent.facts import EVERYTHING, Device, Facts, Features, Listener
 from viscum_agent.kernel import script
 from viscum_agent.model import read
 from viscum_agent.objects import PRIOS
@@ -200,7 +200,7 @@ NETWORK_TEXTS = ("10.213.0.0/17", "10.213.0.4/30", "192.168.1.0/24", "10.9.0.0/1
 NETWORKS = st.one_of(
     st.lists(st.sampled_from(NETWORK_TEXTS[:4]), max_size=2), st.lists(st.sampled_from(NETWORK_TEXTS), max_size=3)
 )
-ALL_FEATURES = Features(*[True] * 9)
+SOME_FEATURES = st.builds(Features, *[st.booleans()] * (len(EVERYTHING) - 1), st.just("cls_bpf"))
 LISTENERS = st.builds(
     Listener,
     proto=st.sampled_from(["tcp", "udp"]),
@@ -224,7 +224,7 @@ FACTS = st.builds(
     st.integers(0, 2),
     st.sampled_from([True, True, False]),
     st.booleans(),
-    st.one_of(st.just(ALL_FEATURES), st.just(ALL_FEATURES), st.builds(Features, *[st.booleans()] * len(ALL_FEATURES))),
+    st.one_of(st.just(EVERYTHING), st.just(EVERYTHING), SOME_FEATURES),
     OPENED,
     st.sampled_from([{}, {}, {4: ("no", True), 6: ("no", True)}, {6: ("no", False)}]),
     st.sampled_from([{}, {("interface", ""): "/tmp/\u00e9/network \x1b", ("interface", "guest"): "\x1b"}]),
@@ -370,13 +370,12 @@ def files():
     return found
 
 
-@pytest.mark.timeout(600)  # half a second each; several when the kernel is busy with others' namespaces
 def test_check_ends_with_0_or_1_and_never_with_a_traceback(files, tmp_path):
     codes = set()
     for text in files:
         (tmp_path / "viscum").write_text(text)
         words = [sys.executable, "-m", "viscum_agent", "-c", str(tmp_path), "check"]
-        result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
         assert result.returncode in (0, 1), text + result.stderr
         assert "Traceback" not in result.stdout + result.stderr, text
         assert bool(result.returncode) == bool(result.stdout), "1 for a finding, and only then"

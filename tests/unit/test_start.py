@@ -83,6 +83,6 @@ def _fastest(words, environment):
     times = []
     for _ in range(RUNS):
         begin = time.perf_counter()
-        subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, timeout=60)
+        subprocess.run(words, cwd=ROOT, env=environment, capture_output=True)
         times.append(time.perf_counter() - begin)
     return 1000 * min(times)

@@ -322,7 +322,7 @@ def served(request):
         assert server.stdout.readline() == "ready\n"
         yield path
         server.stdin.close()
-        assert server.wait(10) == 0
+        assert server.wait() == 0
     finally:
         server.kill()
         server.wait()

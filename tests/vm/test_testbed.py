@@ -64,5 +64,5 @@ def test_a_station_reaches_the_cloud_through_the_labs_router(lab, bridged_wifi):
 def test_without_the_access_point_the_station_is_alone(tmp_path):
     with Wifi(tmp_path) as wifi:
         wifi._hostapd.terminate()
-        wait_for(lambda: "Connected to" not in wifi.link(), 20)
+        wait_for(lambda: "Connected to" not in wifi.link())
         assert wifi.on_client("ping", "-c", 1, "-W", 2, NET4 + ".1", check=False).returncode

@@ -74,7 +74,7 @@ class Wifi:
                 os.kill(pid, signal.SIGKILL)
             ip("netns", "del", self.client)
         # The radios go with their module, wherever their devices are by now.
-        wait_for(lambda: run("modprobe", "-r", "mac80211_hwsim", check=False).returncode == 0, 20)
+        wait_for(lambda: run("modprobe", "-r", "mac80211_hwsim", check=False).returncode == 0)
 
     # Commands
 
@@ -97,7 +97,7 @@ class Wifi:
             raise AssertionError("mac80211_hwsim is loaded already: only one Wifi at a time")
         run("modprobe", "mac80211_hwsim", "radios=2")
         radios = Path("/sys/class/ieee80211")
-        wait_for(lambda: len(_devices(radios)) == 2, 20)
+        wait_for(lambda: len(_devices(radios)) == 2)
         (ap_phy, self.ap), (sta_phy, self.sta) = _devices(radios)
         ip("netns", "add", self.client)
         ip("-n", self.client, "link", "set", "lo", "up")
@@ -124,7 +124,7 @@ class Wifi:
                 [*prefix, "hostapd", str(config)], stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
         try:
-            wait_for(lambda: b"AP-ENABLED" in log.read_bytes(), 30)
+            wait_for(lambda: b"AP-ENABLED" in log.read_bytes())
         except AssertionError:
             raise AssertionError("hostapd did not start:\n" + log.read_text()) from None
 
@@ -137,7 +137,7 @@ class Wifi:
             # Fails while an earlier attempt is under way, and an attempt ends without a word if its scan found nothing.
             self.on_client("iw", "dev", self.sta, "connect", SSID, check=False)
             try:
-                wait_for(lambda: "Connected to" in self.link(), 10)
+                wait_for(lambda: "Connected to" in self.link())
             except AssertionError:
                 self.on_client("iw", "dev", self.sta, "disconnect", check=False)
 

@@ -47,6 +47,7 @@ NETLINK_EXT_ACK = 11
 # MicroPython's errno module has only some. These are the same everywhere (asm-generic/errno-base.h), and EADDRNOTAVAIL,
 # which mips numbers in its own way, is in the two files.
 EPERM, ENOENT, ESRCH, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 3, 7, 11, 13, 16, 17, 19, 22
+ENFILE, EMFILE = 23, 24
 
 # bpf(2), which every architecture numbers in its own way (the kernel's arch/*/.../syscall*.tbl, scripts/syscall.tbl for
 # newer ones): by machine (uname -m) and bytes of a pointer, for a 32-bit program on a 64-bit kernel sees the kernel's

@@ -1,5 +1,6 @@
 """Findings about the running kernel: what it has, and which service needs what it has not."""
 
+from ..kernel.bpf import BPFFS
 from .finding import configure, error, note, ok, unread, warning
 from .target import by_bpf, names, needs_nat
 
@@ -19,6 +20,7 @@ FEATURES = (
 
 NEWER = "take OpenWrt 24.10 or newer (kernel 6.6), built with CONFIG_KERNEL_BPF_SYSCALL (it is by default)"
 CLS_BPF = "kmod-sched-bpf"
+RELOAD = "/etc/init.d/viscum reload"
 
 
 def install(machine, package):
@@ -62,16 +64,28 @@ def _veth(machine):
 def _missing(machine, targets, settings, feature, what, package):
     features = machine.features
     identity, found = "kernel-" + feature, "has no " + what
+    mend = install(machine, package) if package else NEWER
     if feature == "bpf" and machine.lacks:
         found += ": lacks " + machine.lacks
-        package = CLS_BPF if CLS_BPF in machine.lacks else ""
-    mend = install(machine, package) if package else NEWER
+        mend = _mend_bpf(machine)
     if not features.bpf and (feature == "mirred" or feature == "u32" and not features.flower):
         return error(identity, found, "no service can run: nothing can be redirected", (), mend)
     touched = names([target for target in targets if _needs(target, feature, settings, features)])
     if touched:
         return error(identity, found, "needs it and is skipped", touched, mend)
     return note(identity, found, WITHOUT[feature], (), mend)
+
+
+def _mend_bpf(machine):
+    """What is lacking names the package, or what is wrong with the BPF file system."""
+    if CLS_BPF in machine.lacks:
+        return install(machine, CLS_BPF)
+    for word in machine.lacks.split():
+        if word.startswith(BPFFS + "/"):
+            return "rm -r %s && %s" % (word, RELOAD)
+        if word.startswith("(%s:" % BPFFS):
+            return "mount -o remount,rw %s && %s" % (BPFFS, RELOAD)
+    return NEWER
 
 
 # What the other services do without a feature.

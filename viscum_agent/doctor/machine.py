@@ -82,12 +82,12 @@ def gather(targets, dump, confdir, root=""):
     look = _Look()
     at = look.at
     programs = [target.service.program for target in targets]
-    features, lacks = at("features", probe.ask) or (None, "")
+    features = at("features", probe.features)
     return Machine(
         look.unread,
         compat.geteuid() == 0,
         features,
-        lacks,
+        features.lacks if features else "",
         at("veth", probe.veth),
         _files(targets),
         {(program.user, program.group or ""): _account(program) for program in programs},

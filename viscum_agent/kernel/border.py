@@ -246,7 +246,7 @@ class Border:
         if operation.verb == "del":
             try:
                 index = self._home_index(item.dev, operation)
-                self._route(operation, lambda seq: tc.program_del(index, seq), (compat.ENOENT, compat.EINVAL))
+                self._at_home(operation, lambda seq: tc.program_del(index, seq), (compat.ENOENT, compat.EINVAL))
             except KernelError as error:
                 if error.errno != compat.ENODEV:
                     raise
@@ -255,9 +255,9 @@ class Border:
         index = self._home_index(item.dev, operation)
         self._bpf(operation, lambda pinned: pinned.note_filter(item))
         program = self.pinned().program(item.program)
-        self._route(operation, lambda seq: tc.program_set(index, program, item.program, seq))
+        self._at_home(operation, lambda seq: tc.program_set(index, program, item.program, seq))
 
-    def _route(self, operation, request, fine=()):
+    def _at_home(self, operation, request, fine=()):
         """One rtnetlink request in the router's namespace; `fine` are errors that are none."""
         socket = Socket(compat.NETLINK_ROUTE)
         try:

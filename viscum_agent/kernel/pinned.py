@@ -24,15 +24,69 @@ from .netns import SELF
 MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
 PIN = {TCX: LINK, CLS: FILTER}
 MAPS = {one.name: one for one in layout.MAPS}
+S_IFMT, S_IFDIR = 0o170000, 0o040000  # inode(7)
 
 
 class PinError(ViscumError):
     """What is pinned can't be read or written."""
 
 
+class FolderError(OSError):
+    """The folder is not Viscum's; `words` say so."""
+
+    def __init__(self, path):
+        self.words = NOT_OURS % path
+        super().__init__(compat.EEXIST, self.words)
+
+
+NOT_OURS = "%s is not Viscum's: remove it"
+
+
 def folder(inode=0):
     """That of the network namespace that the caller is in, or of the one with an inode."""
     return "%s/viscum-%d" % (call.BPFFS, inode or os.stat(SELF)[1])
+
+
+NOBODYS, OURS, FOREIGN = range(3)
+
+
+def whose(path):
+    """Whose the folder is. Everybody may make something in a BPF file system, and who owns the folder may put other
+    pins in the places of ours: only a real folder of the agent's own user is read and written."""
+    try:
+        compat.readlink(path)
+        return FOREIGN  # it leads elsewhere
+    except OSError:
+        pass  # no link
+    try:
+        status = os.stat(path)
+    except OSError:
+        return NOBODYS
+    own = status[0] & S_IFMT == S_IFDIR and status[4] == compat.geteuid()
+    return OURS if own else FOREIGN
+
+
+def lacks(path, fd):
+    """What is in the way of pins in a folder, "" for nothing. `fd` is any map's: it is pinned beside the folder,
+    because the agent watches what goes in it."""
+    if not call.is_mounted():
+        return ""  # it will be, and then it is empty
+    if whose(path) == FOREIGN:
+        return "a folder for its maps: " + NOT_OURS % path
+    trial = "%s_%d" % (path, compat.getpid())
+    try:
+        call.pin(fd, trial)
+        os.remove(trial)
+    except OSError as error:
+        if error.errno != compat.EEXIST:  # left by one that was killed here: that could write, too
+            return "a BPF file system that it can write to (%s: %s)" % (call.BPFFS, compat.strerror(error.errno))
+    return ""
+
+
+def watch():
+    """A descriptor that becomes readable when something in the folder is removed; -1 where there is none of ours."""
+    path = folder()
+    return compat.watch_folder(path) if whose(path) == OURS else -1
 
 
 class Pinned:
@@ -60,7 +114,7 @@ class Pinned:
 
     def _names(self, kind):
         try:
-            names = os.listdir(self._folder)
+            names = os.listdir(self._folder) if whose(self._folder) == OURS else []
         except OSError:
             return []  # nothing here, or nothing that we may see
         return sorted([name[len(kind) :].replace(":", ".") for name in names if name.startswith(kind)])
@@ -147,6 +201,8 @@ class Pinned:
 
     def _open(self, names):
         """{name: descriptor} of these maps; nothing when one is not there, or not as this agent has it."""
+        if whose(self._folder) != OURS:
+            return {}
         fds = {}
         for name in names:
             try:
@@ -167,9 +223,8 @@ class Pinned:
         except OSError as error:
             if error.errno != compat.EEXIST:
                 raise
-        if os.stat(self._folder)[4] != compat.geteuid():
-            # Everybody may make a folder there, and who owns it may put other pins in our places.
-            raise OSError(compat.EPERM, "%s belongs to somebody else" % self._folder)
+        if whose(self._folder) != OURS:
+            raise FolderError(self._folder)
         self._remove(MAP, self._names(MAP))  # half of them, or another agent's
         self._remove(PROGRAM, self._names(PROGRAM))  # they use those
         for name in MAPS:

@@ -9,7 +9,7 @@ from ..errors import UnsupportedError
 from ..facts import Features
 from ..objects import Filter, Veth
 from . import bpf as call
-from . import nftables, rtnl, tc
+from . import nftables, pinned, rtnl, tc
 from .netlink import Socket
 from .netns import O_RDONLY, SELF, Visit
 from .pinned import MAPS
@@ -19,46 +19,49 @@ _MAC = "02:76:00:00:00:01"
 
 
 def features():
-    """Features of this kernel. Raises UnsupportedError where namespaces can't be made."""
-    return ask()[0]
-
-
-def ask():
-    """(Features, what the eBPF datapath lacks), likewise."""
-    visit = Visit()
+    """Features of this kernel, for the network namespace that the caller is in: what eBPF pins has a folder for each.
+    Raises UnsupportedError where namespaces can't be made, or no descriptor is left."""
     try:
-        visit.scratch()
-        route = Socket(compat.NETLINK_ROUTE)
-        nft = _nft_socket()
-        lacks, tcx = _bpf_lacks()
+        return _features()
     except OSError as error:
-        text = "can't make a network namespace: %s (Viscum runs as root, on a kernel with CONFIG_NET_NS)"
+        text = "can't try what the kernel has: %s (Viscum runs as root, on a kernel with CONFIG_NET_NS)"
         raise UnsupportedError(text % compat.strerror(error.errno))
+
+
+def _features():
+    visit, sockets = Visit(), []
+    try:
+        folder = pinned.folder()
+        visit.scratch()
+        lacks, tcx = _bpf_lacks(folder)
+        # Another one: what was tried for eBPF, a qdisc perhaps, must not be in the way of what is tried next.
+        visit.scratch()
+        sockets.append(Socket(compat.NETLINK_ROUTE))
+        sockets.append(_nft_socket())
+        return _ask(sockets[0], sockets[1], lacks, tcx)
     finally:
         visit.close()
-    try:
-        return _ask(route, nft, lacks, tcx), lacks
-    finally:
-        route.close()
-        if nft:
-            nft.close()
+        for socket in sockets:
+            if socket:
+                socket.close()
 
 
 def veth():
     """Whether this kernel has veth pairs. Raises OSError where that can't be tried."""
-    visit = Visit()
+    visit, route = Visit(), None
     try:
         visit.scratch()
-        fd = compat.fd_open(SELF, O_RDONLY)
         route = Socket(compat.NETLINK_ROUTE)
+        pair = Veth("probe0", "", "probe1", 1500, _MAC, _MAC, "")
+        there = compat.fd_open(SELF, O_RDONLY)
+        try:
+            code, _ = route.transact([lambda seq: rtnl.veth_add(pair, there, seq)])[0]
+        finally:
+            compat.fd_close(there)
     finally:
         visit.close()
-    try:
-        pair = Veth("probe0", "", "probe1", 1500, _MAC, _MAC, "")
-        code, _ = route.transact([lambda seq: rtnl.veth_add(pair, fd, seq)])[0]
-    finally:
-        route.close()
-        compat.fd_close(fd)
+        if route:
+            route.close()
     if code not in (0, compat.EOPNOTSUPP):
         raise OSError(code, compat.strerror(code))
     return code == 0
@@ -67,7 +70,8 @@ def veth():
 def _nft_socket():
     try:
         return Socket(compat.NETLINK_NETFILTER)
-    except OSError:
+    except OSError as error:
+        _unless_spent(error)
         return None  # a kernel without nfnetlink
 
 
@@ -89,12 +93,12 @@ def _ask(route, nft, lacks, tcx):
         rules = (nftables.NatRule("", "tcp", (1, 1), 2),)
         nat = _try(nft, lambda seq: nftables.nat_batch(rules, seq))
         netdev = _try(nft, lambda seq: nftables.pkttype_batch(seq, "lo"))
-    return Features(clsact and u32, clsact and flower, redirects, modifies, edits, nat, netdev, not lacks, tcx)
+    return Features(clsact and u32, clsact and flower, redirects, modifies, edits, nat, netdev, not lacks, tcx, lacks)
 
 
-def _bpf_lacks():
+def _bpf_lacks(folder):
     """(what the eBPF datapath lacks, "" for nothing; whether there is tcx): in a scratch namespace both programs, with
-    maps of their own, and a link on lo, else a filter."""
+    maps of their own, and a link on lo, else a filter. `folder` is where they are to be pinned."""
     if not call.can_mount():
         return "a BPF file system (%s)" % call.BPFFS, False
     fds, maps = [], {}
@@ -105,19 +109,30 @@ def _bpf_lacks():
             fds.append(maps[one.name])
         call.map_read(maps["exact"], MAPS["exact"].key, MAPS["exact"].value)
         call.array_read(maps["counters"], MAPS["counters"].value * call.possible_cpus(), 1)  # kernel 5.13
+        lacks = pinned.lacks(folder, maps["state"])
+        if lacks:
+            return lacks, False
         step = "what its programs call"
         for which in bpf.PROGRAMS:
             fds.append(call.prog_load(bpf.assemble(which, call.ORDER, maps), bpf.name_of(which)))
         try:
             fds.append(call.link_create(fds[-1], _LO))
             return "", True
-        except OSError:  # a kernel before 6.6
+        except OSError as error:  # a kernel before 6.6
+            _unless_spent(error)
             return ("" if _cls_bpf(fds[-1]) else "tcx (kernel 6.6) and cls_bpf (kmod-sched-bpf)"), False
     except OSError as error:
+        _unless_spent(error)
         return "%s: %s" % (step, compat.strerror(error.errno)), False
     finally:
         for fd in fds:
             compat.fd_close(fd)
+
+
+def _unless_spent(error):
+    """Raises the error of one who has no descriptor left: that says nothing about the kernel."""
+    if error.errno in (compat.EMFILE, compat.ENFILE):
+        raise error
 
 
 def _cls_bpf(program):

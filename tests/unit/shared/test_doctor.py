@@ -68,8 +68,12 @@ HEALTHY = {
 }
 
 
+FOLDER = "a folder for its maps: /sys/fs/bpf/viscum-5 is not Viscum's: remove it"
+READ_ONLY = "a BPF file system that it can write to (/sys/fs/bpf: Read-only file system)"
+
+
 def features(*missing):
-    return Features(*[name not in missing for name in FEATURE_NAMES])
+    return Features(*[name not in missing for name in FEATURE_NAMES], "")
 
 
 FEATURE_NAMES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx")
@@ -136,6 +140,10 @@ CASES = [
      None, [("kernel-bpf", "note", "", "opkg update && opkg install kmod-sched-bpf", "hook: lacks tcx and cls_bpf")]),
     ("no eBPF, for want of a file system", {"features": features("bpf"), "lacks": "a BPF file system (/x)"}, {},
      None, [("kernel-bpf", "note", "", "24.10", "hook: lacks a BPF file system")]),
+    ("no eBPF, for somebody else's folder is in the way", {"features": features("bpf"), "lacks": FOLDER}, {},
+     None, [("kernel-bpf", "note", "", "rm -r /sys/fs/bpf/viscum-5 && /etc/init.d/viscum reload", "not Viscum's")]),
+    ("no eBPF, for its file system is read-only", {"features": features("bpf"), "lacks": READ_ONLY}, {},
+     None, [("kernel-bpf", "note", "", "mount -o remount,rw /sys/fs/bpf &&", "it can write to")]),
     ("no eBPF, and it is asked for", {"features": features("bpf")}, {"datapath": "bpf"}, None,
      [("kernel-bpf", "error", "echo", "24.10", "is skipped")]),
     ("no act_mirred, bpf needs none", {"features": features("mirred")}, {}, None,

@@ -295,7 +295,7 @@ def test_after_a_restart_of_the_broker_everything_is_there_again():
             assert item.id == 0 and not item.has_subscribers and not subscription.active
             assert not item.notify("lost", {}) and not server.send_event("bench.lost", {})
             bench.start_broker()
-            bench.run(lambda: subscription.active and item.has_subscribers, 10)
+            bench.run(lambda: subscription.active and item.has_subscribers)
             assert item.notify("state", {}) and server.send_event("bench.tick", {})
             bench.run(lambda: events and notified)
             assert (events, notified) == (["bench.tick"], ["state"])

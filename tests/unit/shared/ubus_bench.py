@@ -18,6 +18,7 @@ from viscum_agent.ubus.broker import Broker
 from viscum_agent.ubus.client import DEFERRED, Client, Method
 from viscum_agent.ubus.status import NOT_FOUND, UbusStatus
 
+HANG = 120.0  # seconds, as in tests/lab.py
 RECORDINGS = __file__.rsplit("/", 3)[0] + "/data/ubus"
 
 
@@ -107,7 +108,7 @@ class Bench:
         self.run(lambda: item.id)
         return item
 
-    def run(self, done, seconds=5.0):
+    def run(self, done, seconds=HANG):
         """Serves everybody until done() is true, which has to be within the time."""
         end = compat.monotonic() + seconds
         while not done():
@@ -129,11 +130,11 @@ class Bench:
         for client in self.clients:
             step(client)
 
-    def ask(self, client, path, method, args=None, timeout=5.0):
+    def ask(self, client, path, method, args=None, timeout=HANG):
         """(error, reply) of a call."""
         answers = []
         client.invoke(path, method, args, lambda error, reply: answers.append((error, reply)), timeout)
-        self.run(lambda: answers, timeout + 2)
+        self.run(lambda: answers)
         return answers[0]
 
     def find(self, client, pattern):
