@@ -38,12 +38,13 @@ def main(words=None):
         else:
             sys.stderr.write(USAGE)
             return 0 if word in ("-h", "--help") else 2
+    log = Log()
     try:
         if compat.geteuid() != 0:
             raise ViscumError("this needs root: it changes network namespaces and traffic control")
-        Agent(values["-c"], Log()).run((values["-s"], serve))
+        Agent(values["-c"], log).run((values["-s"], serve))
     except ViscumError as error:
-        sys.stderr.write("viscumd: %s\n" % error)
+        log.end(error)
         return 1
     return 0
 
