@@ -12,11 +12,13 @@ from .diff import kind, redirects_of, removal
 from .errors import ConfigError, ViscumError, problem_text
 from .events import Events
 from .kernel import pinned
+from .kernel.netlink import Interrupted
 from .log import ERROR, INFO, NOTICE, WARNING
-from .loop import Loop
+from .loop import Loop, Paced
 from .objects import REDIRECTS
 from .observe import observe
 from .plan import Plan, ServicePlan
+from .reserve import Reserve
 from .state import PACKAGE, State
 from .unit import BACKOFF, BYPASSED, DISABLED, FAILED, STOPPING, Unit
 
@@ -40,6 +42,8 @@ class Agent:
         self._log = log
         self._state = None
         self._events = Events()
+        self._orphans = Paced(self.loop, self._withdraw_orphans)
+        self._reserve = Reserve(8)  # for a look at processes and their sockets
         self._look_timer = None
         self._looked = 0.0  # seconds that the last look took
         self._retry_timer = None
@@ -58,11 +62,11 @@ class Agent:
 
     def run(self, bus=None):
         """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without."""
+        signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))  # first: one that comes now ends nothing
         path, serve = bus or (None, False)
         self._bus = Bus(self, path, serve) if path else None
         self._state = State(self.confdir, path if self._bus and not self._bus.serves else None)
         self._state.__enter__()
-        signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
         self.loop.add(signals, lambda _: self._signal(compat.read_signal(signals)))
         self.loop.add(self._events.fd, lambda _: self._kernel_events())
         self._take_configuration()
@@ -91,10 +95,7 @@ class Agent:
 
     def _bug(self, error):
         self.say(ERROR, "a bug, please report it: %r" % (error,))
-        try:
-            compat.print_error(error)
-        except OSError:
-            pass  # nobody reads stderr any more
+        self._log.trace(error)
 
     def _signal(self, number):
         if number == SIGHUP:
@@ -107,12 +108,13 @@ class Agent:
             self.loop.stop()
 
     def _kernel_events(self):
-        for cause in self._events.causes():
+        causes = self._events.causes()
+        for cause in causes:
             self.look_soon(cause.text)
-            if cause.urgent:
-                self._withdraw_orphans()
-            if cause.device and self._bus:
-                self._bus.ask_netifd()
+        if any(cause.urgent for cause in causes):
+            self._orphans.ask()
+        if self._bus and any(cause.device for cause in causes):
+            self._bus.ask_netifd()
 
     def take_names(self, names):
         """Which devices netifd's interfaces are now."""
@@ -134,7 +136,12 @@ class Agent:
         self._retry_later()  # also when something raises here
         began = compat.monotonic()
         state = self._state
-        state.look()
+        try:
+            state.look()
+        except Interrupted:
+            self._looked = compat.monotonic() - began
+            self.look_soon(cause)
+            return
         wanted = self._wanted(state)
         keep = [name for name in state.keep() if not self.unit(name).held]
         self._known = state.observed
@@ -313,11 +320,12 @@ class Agent:
         self.loop.cancel(self._endings.pop(name, None))
         if name not in self.units or self.units[name].redirected:
             return
-        pids = process.pids(name, self.processes())
-        waiting = sockets.reset(pids)
-        if before is not None and waiting >= before:
-            sockets.refuse(pids)  # it accepts nobody
-        elif waiting:
+        with self._reserve:
+            pids = process.pids(name, self.processes())
+            waiting = sockets.reset(pids)
+            if before is not None and waiting >= before:
+                sockets.refuse(pids)  # it accepts nobody
+        if waiting and (before is None or waiting < before):
             self._endings[name] = self.loop.after(PATIENCE, lambda: self.end_connections(name, waiting))
 
     def _withdraw_orphans(self):
@@ -335,7 +343,8 @@ class Agent:
     def processes(self):
         """process.processes() as of this turn of the loop: reading /proc for each of many services takes long."""
         if self._table[0] != self.loop.turn:
-            self._table = (self.loop.turn, process.processes())
+            with self._reserve:
+                self._table = (self.loop.turn, process.processes())
         return self._table[1]
 
     def changed(self, unit, before):
@@ -352,9 +361,9 @@ class Agent:
         """The last log lines about a service, or all (Log.lines)."""
         return self._log.lines(name)
 
-    def fresh(self):
-        """The State after another look, which does nothing."""
-        self._state.look()
+    def fresh(self, pools=()):
+        """The State after another look, which does nothing (State.look)."""
+        self._state.look(pools)
         return self._state
 
     def bus_state(self, connected, reason):

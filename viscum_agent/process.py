@@ -288,8 +288,9 @@ def _entry(path, name):
                 fields = line.strip().split(":")
                 if fields[0] == name and len(fields) > 2:
                     return fields
-    except OSError:
-        pass
+    except OSError as error:
+        if error.errno != compat.ENOENT:
+            raise  # it can't be read now, which says nothing of what is in it
     return None
 
 

@@ -254,17 +254,21 @@ def route_del(route, index, seq):
     return message(RTM_DELROUTE, NLM_F_ACK, _route(route, index), seq)
 
 
-def route_dump(seq):
-    return message(RTM_GETROUTE, NLM_F_DUMP, pack("BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0), seq)
+def route_dump(seq, family=0):
+    """All routes, or those of a family (4, 6)."""
+    return message(RTM_GETROUTE, NLM_F_DUMP, pack("BBBBBBBBI", AF.get(family, 0), 0, 0, 0, 0, 0, 0, 0, 0), seq)
 
 
-def parse_route(ns, body):
-    """A RouteEntry of IPv4 or IPv6, or None for what leads nowhere else: local addresses, broadcast, a cached one."""
+def parse_route(ns, body, near=None):
+    """A RouteEntry of IPv4 or IPv6, or None for what leads nowhere else (local addresses, broadcast, a cached one) and
+    for what has no address in common with a Near."""
     family, length, _, _, table, _, _, kind, flags = struct.unpack_from("BBBBBBBBI", body, 0)
     if kind != RTN_UNICAST or family not in FAMILY or flags & RTM_F_CLONED:
         return None
     found = attributes(body, 12)
     dst = found.get(RTA_DST)
+    if near and not near.has(FAMILY[family], dst, length):
+        return None
     return RouteEntry(
         ns,
         FAMILY[family],
@@ -275,6 +279,54 @@ def parse_route(ns, body):
         u32_of(found[RTA_TABLE]) if RTA_TABLE in found else table,
         kind,
     )
+
+
+# The head of a message about a route, as the kernel lays it out: length, type, flags; after the numbers, struct rtmsg
+# and RTA_TABLE (8 bytes) comes RTA_DST: its own head as one word, and the first 2 bytes of the address.
+_ROUTE_HEAD = "IHH28xIH"
+_ROUTE_HEAD_SIZE = struct.calcsize(_ROUTE_HEAD)
+_DST_HEADS = {4: u32_of(pack("HH", 8, RTA_DST)), 6: u32_of(pack("HH", 20, RTA_DST))}
+
+
+class Near:
+    """The routes that have an address in common with some prefixes (address.Prefix): a handful, of a table that may
+    have a million. So `sieve` leaves out the others before anything is made of their bytes; `has` is exact."""
+
+    def __init__(self, prefixes):
+        self._prefixes = list(prefixes)
+        self.families = sorted({prefix.family for prefix in prefixes})
+        self._tops = {head: set() for head in _DST_HEADS.values()}
+        for prefix in prefixes:
+            self._tops[_DST_HEADS[prefix.family]].update(_tops(prefix))
+
+    def has(self, family, dst, length):
+        """Whether it is one of them; a default route, which has everything in common, is none."""
+        route = address.Prefix(family, dst, length)
+        return bool(dst) and any(address.overlaps(route, prefix) for prefix in self._prefixes)
+
+    def sieve(self, data):
+        """What recv() gave, without messages about routes that are surely none of them."""
+        unpack, tops = struct.unpack_from, self._tops
+        start, end = 0, len(data) - _ROUTE_HEAD_SIZE
+        kept = []
+        while start <= end:
+            size, kind, flags, head, top = unpack(_ROUTE_HEAD, data, start)
+            if size < 16:
+                break
+            known = tops.get(head)
+            if known is None or top in known or kind != RTM_NEWROUTE or flags & NLM_F_DUMP_INTR:
+                kept.append(data[start : start + (size + 3 & ~3)])
+            start += size + 3 & ~3
+        return b"".join(kept) + data[start:]
+
+
+def _tops(prefix):
+    """What the first 2 bytes of a network may be that has an address in common with a prefix, as struct reads them."""
+    found = [address.masked(prefix.packed, length)[:2] for length in range(min(prefix.length, 16))]
+    first = prefix.packed[0] << 8 | prefix.packed[1]
+    for number_of_top in range(first, first + (1 << max(0, 16 - prefix.length))):
+        found.append(bytes([number_of_top >> 8, number_of_top & 0xFF]))
+    return [struct.unpack("H", top)[0] for top in found]
 
 
 # Rules

@@ -54,7 +54,7 @@ def read():
 
 def _dump(socket, kind, family=0, wanted=b""):
     head = bytes([family, 0, 0, 0])
-    return socket.dump(lambda seq: message(_SUBSYSTEM | kind, NLM_F_DUMP, head + wanted, seq))
+    return socket.dump(lambda seq: message(_SUBSYSTEM | kind, NLM_F_DUMP, head + wanted, seq), hurried=True)
 
 
 def _chain(body):
