@@ -1,16 +1,14 @@
 """What must not stop the agent from watching: signals that are not for it, a log that nobody reads, no descriptor left,
 a caller without rights who asks and asks."""
 
-import fcntl
 import os
-import resource
 import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from agent import QUICK, TAKES, Agent, Served
+from agent import QUICK, TAKES, Agent, NoDescriptors, Served, Unread
 from lab import ROOT, echo_command, pids_in, service, wait_for
 
 from viscum_agent.ubus.caller import Caller
@@ -68,23 +66,6 @@ def test_a_program_has_no_signal_blocked_or_ignored(agent):
 # A log that nobody reads
 
 
-class Unread(Agent):
-    """Its stderr is a pipe that is full."""
-
-    def start(self):
-        self.reading, writing = os.pipe()
-        flags = fcntl.fcntl(writing, fcntl.F_GETFL)
-        fcntl.fcntl(writing, fcntl.F_SETFL, flags | os.O_NONBLOCK)
-        try:
-            while os.write(writing, bytes(4096)):
-                pass
-        except BlockingIOError:
-            fcntl.fcntl(writing, fcntl.F_SETFL, flags)
-        options = {"cwd": ROOT, "env": self.lab.env(), "stderr": writing}
-        self.process = self.lab.start(self.lab.router, *self.words(), **options)
-        os.close(writing)
-
-
 def test_a_log_that_nobody_reads_is_not_waited_for(lab):
     lab.serve_cloud(7000)
     made = Unread(lab, CONFIG)
@@ -100,22 +81,6 @@ def test_a_log_that_nobody_reads_is_not_waited_for(lab):
 
 
 # No descriptor left
-
-
-class NoDescriptors:
-    """As a context manager: a process gets none any more."""
-
-    def __init__(self, pid):
-        self.pid = pid
-        self.before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-
-    def __enter__(self):
-        taken = {int(name) for name in os.listdir("/proc/%d/fd" % self.pid)}
-        free = min(set(range(len(taken) + 1)) - taken)
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (free, self.before[1]))
-
-    def __exit__(self, *_):
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.before)
 
 
 @pytest.mark.usefixtures("datapath")
@@ -145,33 +110,6 @@ def test_without_a_descriptor_left_a_pair_that_goes_takes_its_filters_with_it(ag
 # A caller without rights
 
 
-FLOOD = """
-import socket, struct, sys, time
-sys.path[:0] = [sys.argv[1]]
-from viscum_agent import compat
-from viscum_agent.ubus import blob, wire
-from viscum_agent.ubus.caller import Caller
-compat.drop_privileges(65534, 65534)
-with Caller(sys.argv[2]) as caller:
-    number = caller.lookup("viscum")[0].id
-body = [(wire.A_OBJID, number), (wire.A_METHOD, "plan"), (wire.A_DATA, b"")]
-piece = b"".join([wire.pack(wire.INVOKE, seq, number, body) for seq in range(1000)])
-peers = [socket.socket(socket.AF_UNIX) for _ in range(4)]
-for peer in peers:
-    peer.connect(sys.argv[2])
-    peer.setblocking(False)
-print("floods", flush=True)
-while True:
-    for peer in peers:
-        try:
-            peer.send(piece)
-            peer.recv(1 << 20)
-        except OSError:
-            pass
-    time.sleep(0.001)
-"""
-
-
 @pytest.fixture
 def flooded(lab):
     lab.serve_cloud(7000)
@@ -182,7 +120,7 @@ def flooded(lab):
         folder.chmod(0o755)  # the other account has to find the socket
     said = lab.tmp / "flood"
     with said.open("w") as stream:
-        words = (sys.executable, "-c", FLOOD, ROOT, made.socket)
+        words = (sys.executable, ROOT / "tests/flood.py", made.socket)
         lab.start(lab.router, *words, stdout=stream, stderr=stream)
     wait_for(lambda: "floods" in said.read_text(), 10)
     yield made

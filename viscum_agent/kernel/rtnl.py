@@ -281,11 +281,12 @@ def parse_route(ns, body, near=None):
     )
 
 
-# The head of a message about a route, as the kernel lays it out: length, type, flags; after the numbers, struct rtmsg
-# and RTA_TABLE (8 bytes) comes RTA_DST: its own head as one word, and the first 2 bytes of the address.
-_ROUTE_HEAD = "IHH28xIH"
-_ROUTE_HEAD_SIZE = struct.calcsize(_ROUTE_HEAD)
-_DST_HEADS = {4: u32_of(pack("HH", 8, RTA_DST)), 6: u32_of(pack("HH", 20, RTA_DST))}
+# A message about a route, as the kernel lays it out: nlmsghdr (16 bytes: length, type, flags), rtmsg (12), RTA_TABLE
+# (8), RTA_DST, whose own head is length and type. Where the low byte of each of these numbers is, all of them small:
+_LOW = 0 if pack("H", 1)[0] else 1
+_LENGTH, _LENGTH_HIGH = (0, 1) if pack("H", 1)[0] else (3, 2)
+_TYPE, _FLAGS, _DST_LENGTH, _DST_TYPE, _DST = 4 + _LOW, 6 + _LOW, 36 + _LOW, 38 + _LOW, 40
+_DST_LENGTHS = {4: 8, 6: 20}
 
 
 class Near:
@@ -295,9 +296,9 @@ class Near:
     def __init__(self, prefixes):
         self._prefixes = list(prefixes)
         self.families = sorted({prefix.family for prefix in prefixes})
-        self._tops = {head: set() for head in _DST_HEADS.values()}
+        self._tops = {length: set() for length in _DST_LENGTHS.values()}
         for prefix in prefixes:
-            self._tops[_DST_HEADS[prefix.family]].update(_tops(prefix))
+            self._tops[_DST_LENGTHS[prefix.family]].update(_tops(prefix))
 
     def has(self, family, dst, length):
         """Whether it is one of them; a default route, which has everything in common, is none."""
@@ -305,28 +306,33 @@ class Near:
         return bool(dst) and any(address.overlaps(route, prefix) for prefix in self._prefixes)
 
     def sieve(self, data):
-        """What recv() gave, without messages about routes that are surely none of them."""
-        unpack, tops = struct.unpack_from, self._tops
-        start, end = 0, len(data) - _ROUTE_HEAD_SIZE
+        """What recv() gave, without messages about routes that are surely none of them. Byte by byte, for struct would
+        make objects: with 30,000 routes that is 20 ms instead of 100 on MicroPython."""
+        tops = self._tops
+        start, end = 0, len(data) - _DST - 2
         kept = []
         while start <= end:
-            size, kind, flags, head, top = unpack(_ROUTE_HEAD, data, start)
+            size = data[start + _LENGTH] | data[start + _LENGTH_HIGH] << 8
             if size < 16:
                 break
-            known = tops.get(head)
-            if known is None or top in known or kind != RTM_NEWROUTE or flags & NLM_F_DUMP_INTR:
+            known = tops.get(data[start + _DST_LENGTH])
+            if (
+                known is None
+                or data[start + _DST_TYPE] != RTA_DST
+                or data[start + _DST] << 8 | data[start + _DST + 1] in known
+                or data[start + _TYPE] != RTM_NEWROUTE
+                or data[start + _FLAGS] & NLM_F_DUMP_INTR
+            ):
                 kept.append(data[start : start + (size + 3 & ~3)])
             start += size + 3 & ~3
         return b"".join(kept) + data[start:]
 
 
 def _tops(prefix):
-    """What the first 2 bytes of a network may be that has an address in common with a prefix, as struct reads them."""
-    found = [address.masked(prefix.packed, length)[:2] for length in range(min(prefix.length, 16))]
+    """What the first 2 bytes of a network may be that has an address in common with a prefix, as one number."""
     first = prefix.packed[0] << 8 | prefix.packed[1]
-    for number_of_top in range(first, first + (1 << max(0, 16 - prefix.length))):
-        found.append(bytes([number_of_top >> 8, number_of_top & 0xFF]))
-    return [struct.unpack("H", top)[0] for top in found]
+    around = [first & 0xFFFF << 16 - length for length in range(min(prefix.length, 16))]
+    return around + list(range(first, first + (1 << max(0, 16 - prefix.length))))
 
 
 # Rules
