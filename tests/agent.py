@@ -1,6 +1,9 @@
 """The agent on the router of a lab, as the tests and the chaos run need it."""
 
+import fcntl
 import json
+import os
+import resource
 import signal
 import sys
 import time
@@ -105,3 +108,41 @@ class Guest(Agent):
 
     def viscum(self, *words, **options):
         return self.lab.viscum("-s", self.socket, *words, **options)
+
+
+class Unread(Agent):
+    """Its stderr is a pipe that is full."""
+
+    def start(self):
+        self.reading, writing = os.pipe()
+        flags = fcntl.fcntl(writing, fcntl.F_GETFL)
+        fcntl.fcntl(writing, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+        try:
+            while os.write(writing, bytes(4096)):
+                pass
+        except BlockingIOError:
+            fcntl.fcntl(writing, fcntl.F_SETFL, flags)
+        options = {"cwd": ROOT, "env": self.lab.env(), "stderr": writing}
+        self.process = self.lab.start(self.lab.router, *self.words(), **options)
+        os.close(writing)
+
+
+class NoDescriptors:
+    """As a context manager: a process gets none any more."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+    def __enter__(self):
+        # As it rests: in the middle of its work it has some more, or has those that it holds in reserve in use.
+        looks = []
+        for _ in range(20):
+            looks.append({int(name) for name in os.listdir("/proc/%d/fd" % self.pid)})
+            time.sleep(0.005)
+        taken = max(looks, key=lambda look: (looks.count(look), len(look)))
+        free = min(set(range(len(taken) + 1)) - taken)
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (free, self.before[1]))
+
+    def __exit__(self, *_):
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.before)

@@ -22,7 +22,7 @@ from viscum_agent.ubus.client import Client, Method  # noqa: E402
 def serve(path):
     broker = Broker(path)
     broker.open()
-    loop, watched = Loop(), []
+    loop, watched, timers = Loop(), [], [None]
 
     def watch():
         for fd in [fd for fd in watched if fd not in dict(broker.fds())]:
@@ -31,6 +31,9 @@ def serve(path):
         for fd, events in broker.fds():
             loop.add(fd, lambda ready, fd=fd: broker.on_event(fd, ready), events)
             watched.append(fd)
+        loop.cancel(timers.pop())
+        due = broker.next_timeout()
+        timers.append(None if due is None else loop.after(max(0, due - compat.monotonic()), broker.tick))
 
     loop.prepare.append(watch)
     loop.run()

@@ -12,11 +12,13 @@ from .errors import ConfigError, ViscumError, problem_text
 from .events import Events
 from .inside import Inside
 from .kernel import netns, pinned
-from .log import ERROR, NOTICE, WARNING
-from .loop import Loop
+from .kernel.netlink import Interrupted
+from .log import ERROR, INFO, NOTICE, WARNING, line
+from .loop import Loop, Paced
 from .objects import REDIRECTS
 from .observe import observe
 from .plan import Plan, ServicePlan
+from .reserve import Reserve
 from .state import PACKAGE, State
 from .unit import BACKOFF, BYPASSED, FAILED, HEALTHY, OFF, STOPPING, Unit
 
@@ -42,9 +44,12 @@ class Agent:
         self.confdir = confdir
         self._log = log
         self._state = None
+        self._signals = -1
         self._events = self._inside = None
         self._slow_timer = None
         self._firewall_timer = None
+        self._orphans = Paced(self.loop, self._withdraw_orphans)
+        self._reserve = Reserve(8)  # for a look at processes and their sockets
         self._look_timer = None
         self._looked = 0.0  # seconds that the last look took
         self._retry_timer = None
@@ -69,9 +74,10 @@ class Agent:
 
     def run(self, bus=None):
         """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without. Raises lock.Busy."""
+        self._signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))  # first: one that comes now ends nothing
         path, serve = bus or (None, False)
         held = lock.Lock(lock.AGENT)
-        held.take(PATIENCE)
+        held.take(PATIENCE, self._told_to_end)
         try:
             self._bus = self._connect(path, serve) if path else None
             self._open(path if self._bus and not self._bus.serves else None)
@@ -82,6 +88,10 @@ class Agent:
         finally:
             self._close()
             held.release()
+
+    def _told_to_end(self, seconds):
+        """Waits a moment; whether somebody wants the agent to end meanwhile."""
+        return compat.poll_fd(self._signals, int(seconds * 1000)) and compat.read_signal(self._signals) != SIGHUP
 
     def _connect(self, path, serve):
         from .api import Bus  # `viscum up` does without ubus
@@ -95,8 +105,7 @@ class Agent:
         self._state.opened = self._opened
         self._events, self._inside = Events(), Inside()
         self._tools = health.Tools(netns.Visit())
-        signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
-        self.loop.add(signals, lambda _: self._signal(compat.read_signal(signals)))
+        self.loop.add(self._signals, lambda _: self._signal(compat.read_signal(self._signals)))
         self.loop.add(self._events.fd, lambda _: self._kernel_events())
         for fd in self._inside.fds:
             self.loop.add(fd, lambda _, fd=fd: self._inside_events(fd))
@@ -109,19 +118,17 @@ class Agent:
         if self._state:
             self._state.__exit__(None, None, None)
 
-    def say(self, severity, text):
-        self._log.say(severity, text)
+    def say(self, severity, text, service=""):
+        """`service` is whom it is about."""
+        self._log.say(severity, text, service)
 
-    def say_state(self, severity, text):
+    def say_state(self, severity, text, service):
         """What a service has become."""
-        self.say(severity, text)
+        self.say(severity, text, service)
 
     def bug(self, error):
         self.say(ERROR, "a bug, please report it: %r" % (error,))
-        try:
-            compat.print_error(error)
-        except OSError:
-            pass  # nobody reads stderr any more
+        self._log.trace(error)
 
     def _signal(self, number):
         if number == SIGHUP:
@@ -134,12 +141,13 @@ class Agent:
             self.loop.stop()
 
     def _kernel_events(self):
-        for cause in self._events.causes():
+        causes = self._events.causes()
+        for cause in causes:
             self.look_soon(cause.text)
-            if cause.urgent:
-                self._withdraw_orphans()
-            if cause.device and self._bus:
-                self._bus.ask_netifd()
+        if any(cause.urgent for cause in causes):
+            self._orphans.ask()
+        if self._bus and any(cause.device for cause in causes):
+            self._bus.ask_netifd()
 
     def _inside_events(self, fd):
         for name in self._inside.changed(fd):
@@ -178,7 +186,12 @@ class Agent:
         self._again = False
         began = compat.monotonic()
         state = self._state
-        state.look()
+        try:
+            state.look()
+        except Interrupted:
+            self._looked = compat.monotonic() - began
+            self.look_soon(cause)
+            return
         wanted, keep = self._chosen(state)
         self._known = state.observed
         try:
@@ -343,7 +356,7 @@ class Agent:
         try:
             step(unit)
         except OSError as error:  # no process or no descriptor to be had now, a process that has gone
-            self.say(ERROR, "%s: %s; it is tried again in %d s" % (unit.name, compat.strerror(error.errno), RETRY))
+            self.say(ERROR, "%s; it is tried again in %d s" % (compat.strerror(error.errno), RETRY), unit.name)
             self._again = True
         except Exception as error:
             self.bug(error)
@@ -356,7 +369,7 @@ class Agent:
             if not unit.redirected and self.is_redirected(name):
                 self._remove(lambda observed, name=name: redirects_of(observed.of(name)))
                 self.end_connections(name)
-                self.say(WARNING, "%s: its redirect is out: nobody watches its program" % name)
+                self.say(WARNING, "its redirect is out: nobody watches its program", name)
 
     def _see_to_programs(self, wanted, stopping, result, state):
         broken = {problem.service: problem.message for problem in state.problems() + result.problems}
@@ -376,7 +389,7 @@ class Agent:
         for name in names:
             unit = self.units.get(name)
             if unit and unit.state == HEALTHY and name not in self._expected:
-                self.say(NOTICE, "%s: put back what somebody had taken away or changed" % name)
+                self.say(NOTICE, "put back what somebody had taken away or changed", name)
         self._expected = set()
 
     def _kept(self, state):
@@ -459,7 +472,7 @@ class Agent:
                 enter, done = lambda: process.enter_network(name), lambda: self._ended(name)
                 self._ending[name] = sockets.Ending(self.loop, pids, enter, patiently, done)
         except OSError as error:
-            self.say(WARNING, "%s: its clients can't be reset: %s" % (name, compat.strerror(error.errno)))
+            self.say(WARNING, "its clients can't be reset: %s" % compat.strerror(error.errno), name)
         return name in self._ending
 
     def _ended(self, name):
@@ -482,7 +495,8 @@ class Agent:
     def processes(self):
         """process.processes() as of this turn of the loop: reading /proc for each of many services takes long."""
         if self._table[0] != self.loop.turn:
-            self._table = (self.loop.turn, process.processes())
+            with self._reserve:
+                self._table = (self.loop.turn, process.processes())
         return self._table[1]
 
     def expects(self, unit):
@@ -507,12 +521,16 @@ class Agent:
         return found
 
     def lines(self, name):
-        """The last log lines about a service, or all (Log.lines)."""
-        return self._log.lines(name)
+        """The last log lines about a service, with what its program printed; or all of the agent (Log.lines)."""
+        lines = self._log.lines(name)
+        if name in self.units:
+            lines += [line(INFO, "viscum-%s: %s" % (name, text), when) for when, text in self.units[name].said]
+            lines.sort(key=lambda each: each["time"])
+        return lines
 
-    def fresh(self):
-        """The State after another look, which does nothing."""
-        self._state.look()
+    def fresh(self, pools=()):
+        """The State after another look, which does nothing (State.look)."""
+        self._state.look(pools)
         return self._state
 
     def bus_state(self, connected, reason):

@@ -7,6 +7,7 @@ Every state change is told twice: as a notification to those who subscribed to t
 from . import __version__, compat, process, report
 from .apply import pending
 from .errors import CONFIG, ForeignError, UnsupportedError, ViscumError, problem_text
+from .kept import Kept
 from .kernel import script
 from .log import NOTICE
 from .loop import POLLIN, POLLOUT
@@ -15,11 +16,14 @@ from .netifd import Follower
 from .state import PACKAGE
 from .ubus import blob
 from .ubus import status as code
+from .ubus.account import name_of
+from .ubus.budget import Budget
 from .ubus.client import Client, Method
 
 NAME = (("name", blob.STRING),)
 PAGED = NAME + (("after", blob.STRING),)
-KEPT = 3  # seconds that the doctor's findings are
+# Seconds of the agent's time that an account without rights may take up in each second, and at once.
+SHARE = (0.1, 1.0)
 READABLE = {OBJECT: ("status", "list", "stats", "plan")}  # for accounts without rights, at our own broker
 
 
@@ -31,10 +35,11 @@ class Bus:
         self._loop = agent.loop
         self._watched = {}
         self._timer = None
-        self._findings, self._stale = None, 0
+        self._rights = ("root", name_of(compat.geteuid()))
+        self._findings, self._plans, self._checks = Kept(self._loop), Kept(self._loop), Kept(self._loop)
         self._changes = report.Changes()
         self._broker = self._serve(path) if serve else None
-        self._client = Client(path, on_state=self._told)
+        self._client = Client(path, self._told, self._loop.on_error, budget=Budget(*SHARE), free=self._rights)
         self._object = self._client.add_object(OBJECT, self._methods())
         self._follower = Follower(self._client, agent.take_names)
         agent.listeners.append(self._changed)
@@ -84,15 +89,22 @@ class Bus:
             events, callback = wanted[fd]
             before = self._watched.get(fd)
             if before is None or before[0] != events or not self._loop.waits(fd, before[1]):
-                self._loop.add(fd, callback, events)
+                self._loop.add(fd, callback, events, patient=True)
                 self._watched[fd] = (events, callback)
         self._loop.cancel(self._timer)
+        self._timer = None
         dues = [self._client.next_timeout(), self._broker.next_timeout() if self._broker else None]
         dues = [due for due in dues if due is not None]
-        self._timer = self._loop.after(max(0, min(dues) - compat.monotonic()), self._tick) if dues else None
+        left = min(dues) - compat.monotonic() if dues else None
+        if left is not None and left <= 0:
+            self._loop.after_all(self._tick)
+        elif left is not None:
+            self._timer = self._loop.after(left, self._tick)
 
     def _tick(self):
         self._client.tick(compat.monotonic())
+        if self._broker:
+            self._broker.tick()
 
     def _client_event(self, ready):
         if ready & POLLOUT:
@@ -149,14 +161,15 @@ class Bus:
         return answer
 
     def _status(self, _method, args, _request):
-        traffic = self._agent.traffic()
-        answer = {"version": __version__, "now": int(compat.monotonic())}
+        traffic, now = self._agent.traffic(), int(compat.monotonic())
+        self._changes.forget(self._agent.units)
 
         def rows(units):
-            found = report.status(units, traffic, "name" in args)
-            return self._changes.since(found, args["since"], answer["now"]) if "since" in args else found
+            return self._changes.since(report.status(units, traffic, "name" in args), args.get("since"), now)
 
-        return self._page(args, answer, rows)
+        answer = self._page(args, {"version": __version__, "now": now}, rows)
+        answer["serial"] = self._changes.serial
+        return answer
 
     def _list(self, _method, args, _request):
         return self._page(args, {}, lambda units: [unit.name for unit in units])
@@ -169,39 +182,47 @@ class Bus:
         return {"lines": self._agent.lines(args.get("name", ""))}
 
     def _doctor(self, _method, _args, _request):
-        """Takes 40 ms, in which nothing else is done, and is loaded only when asked for. Who may only look may ask, so
-        the findings are kept for a moment."""
+        """Is loaded only when asked for."""
+        return self._findings.get(self._examined)
+
+    def _examined(self):
         from . import doctor
 
-        now = compat.monotonic()
-        if now >= self._stale:
-            state = self._agent.fresh()
-            findings = doctor.examine(state, self._agent.confdir)
-            state.forget()
-            self._findings = {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
-            self._stale = now + KEPT
-        return self._findings
+        state = self._agent.fresh()
+        findings = doctor.examine(state, self._agent.confdir)
+        state.forget()
+        return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
 
-    def _plan(self, _method, args, _request):
+    def _plan(self, _method, args, request):
+        # All pages of a plan are of one look. Who may only look gets that of a moment ago, if there is one.
+        anew = args.get("from", 0) <= 0 and request.user in self._rights
+        return _page(self._plans.get(self._planned, anew=anew), args)
+
+    def _planned(self):
         state = self._agent.fresh()
         steps = pending(self._agent.as_it_stands(state.plan), state.observed, state.keep())
-        answer = _planned(state.problems() + process.problems(state.configuration, PACKAGE), steps, args)
+        problems = state.problems() + process.problems(state.configuration, PACKAGE)
+        found = {"problems": _texts(problems), "commands": _commands(steps)}
         state.forget()
-        return answer
+        return found
 
     def _check(self, _method, args, _request):
         """The plan for the sections that the call brings, as if they were the configuration. Does nothing."""
+        sections = args.get("sections")
+        return _page(self._checks.get(lambda: self._checked(sections), sections, args.get("from", 0) <= 0), args)
+
+    def _checked(self, sections):
         from . import proposal  # only who has the form open asks that
 
-        configuration = proposal.read(args.get("sections"), PACKAGE)
-        state = self._agent.fresh()
+        configuration = proposal.read(sections, PACKAGE)
+        state = self._agent.fresh(configuration.settings.pool)
         plan = state.plan_of(configuration)
         steps = pending(self._agent.as_it_stands(plan), state.observed, configuration.bad + plan.skipped)
         problems = configuration.problems + plan.problems + process.problems(configuration, PACKAGE)
-        answer = _planned(problems, steps, args)
-        answer["restarts"] = proposal.restarts(plan, self._agent.units)
+        found = {"problems": _texts(problems), "commands": _commands(steps)}
+        found["restarts"] = proposal.restarts(plan, self._agent.units)
         state.forget()
-        return answer
+        return found
 
     def _enabled(self, args):
         """As _units, without those that the configuration has disabled. Raises UbusStatus where such a one is named."""
@@ -244,14 +265,21 @@ class Bus:
             unit.ask_bypass(args.get("on", True))
 
 
-def _planned(problems, steps, args):
+def _texts(problems):
+    return report.shortened([problem_text(problem) for problem in problems])
+
+
+def _commands(steps):
+    return [line for _, operations in steps for line in script.lines(operations)]
+
+
+def _page(found, args):
     """The commands from one number on: a plan that nothing was done of yet may be longer than a message."""
-    lines = [line for _, operations in steps for line in script.lines(operations)]
-    first = max(0, args.get("from", 0))
-    answer = {
-        "problems": report.shortened([problem_text(problem) for problem in problems]) if not first else [],
-        "commands": report.fitting(lines, first),
-    }
+    lines, first = found["commands"], max(0, args.get("from", 0))
+    answer = dict(found)
+    if first:
+        answer["problems"] = []
+    answer["commands"] = report.fitting(lines, first)
     if first + len(answer["commands"]) < len(lines):
         answer["next"] = first + len(answer["commands"])
     return answer

@@ -1,10 +1,13 @@
 """What the kernel says about links, addresses and filters of the router, reduced to causes to look again.
 
 An event is never acted upon by itself: it may be old, it may be our own. It only names a cause; what has to be done is
-seen by reading the kernel anew. So losing events (ENOBUFS) is a cause as well, and nothing worse. Neighbours are no
-cause: nothing of a plan depends on them, and a router's come and go with every client.
+seen by reading the kernel anew. So losing events (ENOBUFS) is a cause as well, and nothing worse. What nothing of a
+plan depends on is no cause, since others make a lot of it: neighbours, which come and go with every client; an address
+whose lifetime is renewed, as with each router advertisement; a qdisc or filter that shapes, which SQM with autorate
+changes several times in a second.
 """
 
+import struct
 from collections import namedtuple
 
 from . import compat
@@ -27,6 +30,9 @@ CAUSES = {
     tc.RTM_NEWTFILTER: "a filter came",
 }
 
+READS = 256  # messages in one turn: what is left wakes the loop again
+SHARED_BLOCK = -1  # TCM_IFINDEX_MAGIC_BLOCK: filters for several devices
+
 
 class Events:
     """`fd` is for a loop; `causes()` after it became readable."""
@@ -35,31 +41,68 @@ class Events:
         self._socket = compat.netlink_socket(compat.NETLINK_ROUTE, GROUPS)
         self._socket.setblocking(False)
         self.fd = self._socket.fileno()
+        self._forget()
+
+    def _forget(self):
+        """What is known of the router, so that repetitions are none: links by index, and sets of their addresses."""
         self._links = {}
+        self._addresses = {}
+        self._lost = False
+
+    def _all_read(self):
+        """What came before events were lost is read after the news of the loss, and may be true no more."""
+        if self._lost:
+            self._forget()
 
     def close(self):
         self._socket.close()
 
     def causes(self):
-        """The Causes in all that has come, without repetition."""
-        found = []
-        while True:
+        """The Causes in what has come, without repetition."""
+        found = {}
+        for _ in range(READS):
             try:
                 data = compat.receive(self._socket, 32768)
             except OSError as error:
                 if error.errno == compat.EAGAIN:
-                    return found
+                    self._all_read()
+                    break
                 data = b""
-                found.append(Cause("events were lost", True, True))
+                self._lost = True
+                found["events were lost"] = Cause("events were lost", True, True)
             for kind, _, _, body in rtnl.messages(data):
                 cause = self._cause(kind, body)
-                if cause and cause not in found:
-                    found.append(cause)
+                if cause:
+                    found[cause.text] = cause
+        return list(found.values())
 
     def _cause(self, kind, body):
         if kind in (rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK):
             return self._link_cause(kind, body)
-        return Cause(CAUSES[kind], False, False) if kind in CAUSES else None
+        if kind not in CAUSES or not self._matters(kind, body):
+            return None
+        return Cause(CAUSES[kind], False, False)
+
+    def _matters(self, kind, body):
+        if kind in (rtnl.RTM_NEWADDR, rtnl.RTM_DELADDR):
+            return self._address_matters(kind, body)
+        if kind in (tc.RTM_NEWQDISC, tc.RTM_DELQDISC):
+            return tc.parse_qdisc(body) is not None
+        index, _, parent = struct.unpack_from("iII", body, 4)
+        return index == SHARED_BLOCK or parent | 0xFFFF == tc.INGRESS | 0xFFFF
+
+    def _address_matters(self, kind, body):
+        found = rtnl.parse_address("", body)
+        if found is None:
+            return False
+        known = self._addresses.setdefault(found.index, set())
+        if kind == rtnl.RTM_DELADDR:
+            known.discard(found.address)
+            return True
+        if found.address in known:
+            return False
+        known.add(found.address)
+        return True
 
     def _link_cause(self, kind, body):
         """Wireless drivers repeat a link for each scan: only what the plan can see counts."""
@@ -68,6 +111,7 @@ class Events:
         link = rtnl.parse_link("", body)
         if kind == rtnl.RTM_DELLINK:
             self._links.pop(link.index, None)
+            self._addresses.pop(link.index, None)
             return Cause("device %s went" % link.name, True, link.name.startswith(DEV_PREFIX))
         if self._links.get(link.index) == link:
             return None

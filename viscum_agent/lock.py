@@ -41,14 +41,16 @@ class Lock:
         self._path = path()
         self._fd = -1
 
-    def take(self, seconds):
-        """Waits so long for those that will soon be ready; an agent is not. Raises Busy."""
+    def take(self, seconds, pause=compat.sleep):
+        """Waits so long for those that will soon be ready; an agent is not. `pause(seconds)` may end that: it returns
+        True then. Raises Busy."""
         give_up = compat.monotonic() + seconds
         while not self._try():
             who, pid = self._holder()
             if compat.monotonic() >= give_up or (who == AGENT and _is_there(pid)):
                 raise Busy(who, pid)
-            compat.sleep(POLL)
+            if pause(POLL):
+                raise Busy(who, pid)
 
     def release(self):
         if self._fd >= 0:

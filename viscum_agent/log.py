@@ -1,6 +1,10 @@
-"""What the agent says: to the system log, and to stderr for a person. `logging` costs too much memory."""
+"""What the agent says: to the system log, and to stderr for a person. `logging` costs too much memory.
 
-import sys
+Neither is ever waited for. Whoever reads there may be stopped (logd, procd, a terminal after Ctrl-S, `viscumd 2>&1 |
+more`), and an agent that waits for him watches nobody. What is not taken at once is lost there; `viscum logs` has it.
+"""
+
+import os
 import time
 
 from . import compat
@@ -11,49 +15,63 @@ _DAEMON = 3 << 3
 LOG_SOCKET = "/dev/log"
 KEPT = 100  # lines, for who asks the agent
 LONGEST = 400  # letters of one of them
+LINE = 1000  # letters of one that is written: a pipe takes 4096 bytes (PIPE_BUF) whole or not at all
+TRACE = 3000  # of where an error came from, the end
+
+
+def line(severity, text, when):
+    """A row of the answer to `logs`; `when` in seconds since 1970."""
+    return {"time": int(when), "severity": severity, "text": text}
 
 
 class Log:
-    """`say(severity, text)`; a text begins with the service's name where it is about one."""
+    """`say(severity, text, service)`, with the name of the service that it is about, "" for none."""
 
-    def __init__(self, stream=None):
-        self._stream = stream or sys.stderr
+    def __init__(self):
+        self._stderr = _Stderr()
         self._fd = -1
         self._kept = []
-        self._piped = _is_pipe()
 
     def lines(self, name=""):
-        """The last lines, about one service or all, the oldest first: dicts with time (seconds since 1970), severity
-        and text."""
-        return [line for line in self._kept if not name or line["text"].startswith(name + ":")]
+        """The last lines, about one service or all, the oldest first, as `line` makes them."""
+        return [kept for service, kept in self._kept if not name or service == name]
 
-    def say(self, severity, text):
-        self._kept.append({"time": int(time.time()), "severity": severity, "text": text[:LONGEST]})
+    def say(self, severity, text, service=""):
+        if service:
+            text = service + ": " + text
+        self._kept.append((service, line(severity, text[:LONGEST], time.time())))
         if len(self._kept) > KEPT:
             self._kept.pop(0)
-        self._send("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text), "viscumd: %s\n" % text)
+        text = text[:LINE]
+        self._send("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text), "viscumd: " + text)
 
     def program(self, name, text):
         """A line that a service's program has printed (output.py)."""
-        self._send("<%d>viscum-%s: %s" % (_DAEMON | INFO, name, text), "viscum-%s: %s\n" % (name, text))
+        self._send("<%d>viscum-%s: %s" % (_DAEMON | INFO, name, text), "viscum-%s: %s" % (name, text))
 
-    def _send(self, message, line):
+    def _send(self, message, plain):
         if self._fd < 0:
             self._connect()
-        if self._fd < 0 or not self._piped:
-            self._write(line)
-        if self._fd >= 0 and not compat.try_write(self._fd, message.encode()):
-            compat.fd_close(self._fd)  # the log was restarted: the new one may be there already
+        if self._fd < 0 or not self._stderr.is_pipe:
+            self._stderr.write(plain + "\n")
+        if self._fd >= 0 and not compat.try_send(self._fd, _bytes(message)):
+            compat.fd_close(self._fd)  # the log was restarted, and the new one may be there already; or it is behind
             self._fd = -1
             self._connect()
             if self._fd >= 0:
-                compat.try_write(self._fd, message.encode())
+                compat.try_send(self._fd, _bytes(message))
 
-    def _write(self, line):
+    def trace(self, error):
+        """Where an error of ours came from, for whoever looks at stderr."""
         try:
-            self._stream.write(line)
+            text = compat.error_text(error)
         except OSError:
-            pass  # nobody reads it any more
+            return  # no descriptor left to load the module that makes it
+        self._stderr.write(text[-TRACE:])
+
+    def end(self, error):
+        """The last words of an agent that can't start or go on."""
+        self._stderr.write("viscumd: %s\n" % error)
 
     def _connect(self):
         try:
@@ -62,9 +80,48 @@ class Log:
             self._fd = -1  # no system log here
 
 
-def _is_pipe():
-    """Whether stderr is one: procd reads it and puts it into the system log too, and once is enough."""
+def _bytes(text):
+    """UTF-8; CPython can't say in it what a file's name holds that is none."""
     try:
-        return compat.readlink("/proc/self/fd/2").startswith("pipe:")
-    except OSError:
-        return False
+        return text.encode()
+    except UnicodeError:
+        return "".join([c if ord(c) < 128 else "?" for c in text]).encode()
+
+
+STDERR = "/proc/self/fd/2"
+# stat.h: the kinds of files that have a reader, for whom a write may wait.
+S_IFMT, S_IFIFO, S_IFCHR, S_IFSOCK = 0o170000, 0o010000, 0o020000, 0o140000
+O_WRONLY = 1
+
+
+class _Stderr:
+    """Standard error. A pipe or terminal is opened once more, so as to have a flag of its own that a write does not
+    wait: others write there as well, and the flag of a descriptor is that of all who share it."""
+
+    def __init__(self):
+        try:
+            self._kind = os.stat(STDERR)[0] & S_IFMT
+        except OSError:
+            self._kind = 0  # closed, and the number may be anything's later
+        self._fd = self._open() if self._kind in (S_IFIFO, S_IFCHR) else 2
+        # Of a pipe procd is at the other end, and puts it into the system log, too: once is enough.
+        self.is_pipe = self._kind == S_IFIFO
+
+    def _open(self):
+        try:
+            return compat.fd_open(STDERR, O_WRONLY | compat.O_NONBLOCK | compat.O_NOCTTY)
+        except OSError:
+            return 2  # another's terminal
+
+    def write(self, text):
+        data = _bytes(text)
+        if self._kind == S_IFSOCK:
+            compat.try_send(2, data)
+        elif self._kind and compat.wait_fd(self._fd, compat.POLLOUT, 0) & compat.POLLOUT:
+            self._write(data)
+
+    def _write(self, data):
+        try:
+            compat.fd_write(self._fd, data)
+        except OSError:
+            pass  # nobody reads it any more

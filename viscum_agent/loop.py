@@ -1,5 +1,9 @@
 """One loop over file descriptors and timers: all that the agent waits for, in one poll(2), on both interpreters.
 
+Each turn runs the timers that are due, then what is ready and urgent (programs that ended, the kernel's news, checks),
+and only then what may wait: whoever asks for something over ubus. So however much is asked, clients wait for no more
+than one turn.
+
 Callbacks are short and never wait. A callback that raises is a bug of ours: it is logged and the loop goes on, because
 clients depend on what else the agent looks after.
 """
@@ -14,16 +18,20 @@ POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
 class Loop:
     def __init__(self, on_error=compat.print_error):
         self._poll = select.poll()
-        self._callbacks = {}
+        self._callbacks = {}  # by descriptor
+        self._patient = set()  # the descriptors that may wait
+        self._after_all = []
         self._timers = []  # (due, number, callback), the next first
         self._number = 0
-        self._on_error = on_error
+        self.on_error = on_error
         self._running = False
         self.turn = 0  # counts the steps: what was read in this one may be taken for what is
         self.prepare = []  # called before each wait: for what has to say anew what it waits for
 
-    def add(self, fd, callback, events=POLLIN):
-        """Calls `callback(events)` whenever the descriptor is ready; also to change what is waited for."""
+    def add(self, fd, callback, events=POLLIN, patient=False):
+        """Calls `callback(events)` whenever the descriptor is ready; also to change what is waited for. A patient one
+        is called after all that is urgent."""
+        (self._patient.add if patient else self._patient.discard)(fd)
         if fd in self._callbacks:
             self._poll.modify(fd, events)
         else:
@@ -37,6 +45,7 @@ class Loop:
             return
         if self._callbacks.pop(fd, None):
             self._poll.unregister(fd)
+            self._patient.discard(fd)
 
     def waits(self, fd, callback):
         """Whether it is this callback that is called for a descriptor."""
@@ -66,27 +75,75 @@ class Loop:
         while self._running:
             self.step()
 
+    def after_all(self, callback):
+        """Calls `callback()` once, at the end of this turn: for what is left to do and may wait."""
+        self._after_all.append(callback)
+
     def step(self):
         """Waits for the next thing to happen and deals with it."""
         self.turn += 1
         for prepare in self.prepare:
             self._call(prepare)
         ready = [(each[0], each[1], self._callbacks.get(each[0])) for each in self._poll.poll(self._patience())]
+        self._run_timers()
+        self._run([one for one in ready if one[0] not in self._patient])
+        self._run([one for one in ready if one[0] in self._patient])
+        last, self._after_all = self._after_all, []
+        for callback in last:
+            self._call(callback)
+
+    def _run(self, ready):
         for fd, events, callback in ready:
             # An earlier callback may have closed it, and the number may be somebody else's by now.
             if callback and self.waits(fd, callback):
                 self._call(callback, events)
-        while self._timers and self._timers[0][0] <= compat.monotonic():
+
+    def _run_timers(self):
+        """Those that are due; one that is set meanwhile waits for the next turn, else it could keep the others out."""
+        now, last = compat.monotonic(), self._number
+        while self._timers and self._timers[0][0] <= now and self._timers[0][1] <= last:
             self._call(self._timers.pop(0)[2])
 
     def _patience(self):
         """Milliseconds until the next timer, rounded up; -1 for as long as it takes."""
+        if self._after_all:
+            return 0
         if not self._timers:
             return -1
-        return max(0, int((self._timers[0][0] - compat.monotonic()) * 1000) + 1)
+        left = self._timers[0][0] - compat.monotonic()
+        return int(left * 1000) + 1 if left > 0 else 0
 
     def _call(self, callback, *arguments):
         try:
             callback(*arguments)
         except Exception as error:
-            self._on_error(error)
+            self.on_error(error)
+
+
+class Paced:
+    """Does something as soon as it is asked for, and then not again before as long a rest as that took: asked for a
+    thousand times, it takes half of the time, and all that came meanwhile is done once."""
+
+    def __init__(self, loop, step):
+        self._loop = loop
+        self._step = step
+        self._timer = None
+        self._rested = 0.0  # when it may begin again
+
+    def ask(self):
+        if self._timer:
+            return
+        left = self._rested - compat.monotonic()
+        if left <= 0:
+            self._do()
+        else:
+            self._timer = self._loop.after(left, self._do)
+
+    def _do(self):
+        self._timer = None
+        began = compat.monotonic()
+        try:
+            self._step()
+        finally:
+            now = compat.monotonic()
+            self._rested = now + (now - began)

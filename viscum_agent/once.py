@@ -71,10 +71,10 @@ class Once(Agent):
 
     # What is different from an agent that stays
 
-    def say_state(self, severity, text):
+    def say_state(self, severity, text, service):
         """Progress, for a person at a terminal; what failed is said at the end."""
         if compat.isatty():
-            sys.stderr.write(printable(text) + "\n")
+            sys.stderr.write("%s: %s\n" % (service, printable(text)))
 
     def _signal(self, number):
         """Interrupted: what is not finished is taken back; the second time it is left as it is."""
@@ -143,7 +143,7 @@ class Once(Agent):
             return
         if unit.state == BYPASSED:
             reason += " (for %d s: option start_timeout)" % unit.service.program.start_timeout
-        said = "".join(["\n    " + printable(line) for line in unit.said[-SAID:]])
+        said = "".join(["\n    " + printable(line) for _, line in unit.said[-SAID:]])
         self._trouble.setdefault(unit.name, Problem(CONFIG, unit.name, "viscum." + unit.name, reason + said))
         self._take_back(unit)
 

@@ -9,6 +9,7 @@ never fails, and is lost when nobody has joined the group. An agent joins, and s
 """
 
 import struct
+import time
 
 from . import compat
 from .kernel.handshake import DATAGRAM, socket_address
@@ -124,7 +125,7 @@ class Output:
         self._loop, self._fd, self._say = loop, fd, say
         self._lines = Lines(compat.monotonic())
         self._timer = None
-        self.kept = []
+        self.kept = []  # (seconds since 1970, text)
         self._listen()
 
     def close(self):
@@ -158,7 +159,7 @@ class Output:
 
     def _print(self, lines):
         for line in lines:
-            self.kept.append(line)
+            self.kept.append((int(time.time()), line))
             if len(self.kept) > KEPT:
                 self.kept.pop(0)
             self._say(line)

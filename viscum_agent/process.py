@@ -437,7 +437,9 @@ def _entry(option, path, name):
     what, least = ("account", 4) if option == "user" else ("group", 3)
     try:
         data = b"\n" + trust.read(path, LARGEST) + b"\n"
-    except OSError:
+    except OSError as error:
+        if error.errno != compat.ENOENT:
+            raise  # it can't be read now, which says nothing of what is in it
         data = b""
     except ConfigError as error:
         raise ConfigError("%s: %s" % (option, error))

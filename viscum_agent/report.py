@@ -4,11 +4,15 @@ A ubus message holds 1 MiB. So a row is bounded (long lists are cut and say how 
 most PAGE rows; `next` in it is what the following question gives as `after`.
 """
 
+import os
+import struct
+
 from .traffic import NONE
 
 PAGE = 250  # rows; one has at most 4 KiB: three lists of 8, a reason and a name
 LISTED = 8  # items of a list, where all services are asked for
 WORDS = 300  # letters of a reason
+FIRST_SERIALS = 1 << 30  # of the 2^31 that ubus has an int32 for
 TEXT = 400 * 1024  # bytes of lines
 
 
@@ -18,19 +22,31 @@ def status(units, traffic, whole):
 
 
 class Changes:
-    """For who asks over and over, as an open page does: he is told what changed. Most of an answer's cost is its
-    encoding."""
+    """For pollers, as an open page is: only what changed is told. Most of an answer's cost is its encoding.
+
+    `serial` counts the answers in which something was not as in the one before. A value is remembered with the serial
+    of the answer that had it first, whoever was answered: so one with a higher serial than a poller's last answer, and
+    no other, is new to it. The count begins anywhere: a poller that knew an earlier agent is told all.
+    """
 
     def __init__(self):
-        self._rows = {}  # maps a name to {key: (value, the second in which it was first seen)}
+        self.serial = struct.unpack("I", os.urandom(4))[0] % FIRST_SERIALS + 1
+        self._first = self.serial
+        self._rows = {}  # maps a name to {key: (value, serial)}
 
     def since(self, rows, then, now):
-        """Rows for who has an answer of the second `then`; empty ones for services that are as they were."""
-        if len(self._rows) > PAGE:
-            self._rows.clear()
-        return {name: self._row(rows[name], self._rows.setdefault(name, {}), then, now) for name in rows}
+        """Takes note of rows at the second `now`. Returns what of them changed after the answer with the serial `then`
+        (None for one who had none): empty rows for services that are as they were."""
+        knows = then is not None and self._first <= then <= self.serial
+        serial = self.serial + 1
+        found = {}
+        for name in rows:
+            if name not in self._rows:
+                self._rows[name] = {}
+            found[name] = self._changed(rows[name], self._rows[name], then if knows else serial, now, serial)
+        return found if knows else rows
 
-    def _row(self, row, known, then, now):
+    def _changed(self, row, known, then, now, serial):
         told = {}
         for key in row:  # often, so without a call of a function
             value = row[key]
@@ -41,10 +57,16 @@ class Changes:
                     value = known[key][0]
             seen = known.get(key)
             if seen is None or seen[0] != value:
-                seen = known[key] = (value, now)
-            if not seen[1] < then <= now:
+                seen = known[key] = (value, serial)
+                self.serial = serial
+            if seen[1] > then:
                 told[key] = row[key]
         return told
+
+    def forget(self, names):
+        """Remembers nothing of services that are not among these any more."""
+        for name in [name for name in self._rows if name not in names]:
+            del self._rows[name]
 
 
 def stats(units, traffic):

@@ -64,9 +64,9 @@ class State:
         self.border.close()
         self.border = border
 
-    def look(self):
-        """Reads the kernel."""
-        self.dump = self.border.dump()
+    def look(self, pools=()):
+        """Reads the kernel; of the router's routes those that matter to the configuration's pools, and to these."""
+        self.dump = self.border.dump(self.configuration.settings.pool + pools)
         self.observed = observe(self.dump)
         self._plan = None
 

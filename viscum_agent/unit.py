@@ -145,7 +145,7 @@ class Unit:
             self._agent.look_soon("%s is healthy" % self.name)
         if before != state or state == BYPASSED:
             severity = WARNING if state in (BYPASSED, BACKOFF) else ERROR if state == FAILED else NOTICE
-            self._agent.say_state(severity, "%s: %s%s" % (self.name, state, ", " + reason if reason else ""))
+            self._agent.say_state(severity, state + (", " + reason if reason else ""), self.name)
         self._agent.changed(self, before)
 
     def configure(self, service):
@@ -258,11 +258,11 @@ class Unit:
             try:
                 self._output = Output(self._loop, self._agent.output(self.name), self._agent.said_by(self.name))
             except OSError as error:
-                self._agent.say(WARNING, "%s: its output is not heard: %s" % (self.name, compat.strerror(error.errno)))
+                self._agent.say(WARNING, "its output is not heard: %s" % compat.strerror(error.errno), self.name)
 
     @property
     def said(self):
-        """The last lines that the program printed."""
+        """The last lines that the program printed: (seconds since 1970, text)."""
         return self._output.kept if self._output else []
 
     def _start_after(self, seconds, reason):

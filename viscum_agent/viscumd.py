@@ -34,12 +34,13 @@ def main(typed=None):
     except Usage as error:
         sys.stderr.write("viscumd: %s; see viscumd --help\n" % error.args[0])
         return 2
+    log = Log()
     try:
         if compat.geteuid() != 0:
             raise ViscumError("this needs root: it changes network namespaces and traffic control")
-        Agent(places.get("-c", CONFDIR), Log()).run((places.get("-s", SOCKET), serve))
+        Agent(places.get("-c", CONFDIR), log).run((places.get("-s", SOCKET), serve))
     except ViscumError as error:
-        sys.stderr.write("viscumd: %s\n" % printable(str(error)))
+        log.end(printable(str(error)))
         return 1
     return 0
 

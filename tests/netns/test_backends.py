@@ -195,7 +195,7 @@ def down(lab, netlink):
 
 def read(netlink):
     with open_border(netlink) as border:
-        return border.dump()
+        return border.dump(None)
 
 
 def records(dump):

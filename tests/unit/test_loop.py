@@ -1,8 +1,9 @@
 """The loop calls whom a descriptor belongs to, also when numbers of closed ones are taken anew."""
 
 import os
+import time
 
-from viscum_agent.loop import POLLIN, Loop
+from viscum_agent.loop import POLLIN, Loop, Paced
 
 
 def readable():
@@ -59,3 +60,85 @@ def test_a_descriptor_can_be_told_to_wait_for_something_else():
     assert called == ["nothing", "read"]
     os.close(fd)
     os.close(writing)
+
+
+def test_timers_go_first_then_what_is_urgent_then_what_may_wait():
+    loop, called = Loop(), []
+    fds = [readable() for _ in range(4)]
+    for number, fd in enumerate(fds):
+        patient = number % 2 == 0
+        name = "patient" if patient else "urgent"
+        loop.add(fd, lambda _, fd=fd, name=name: (called.append(name), loop.remove(fd)), patient=patient)
+    loop.after_all(lambda: called.append("last"))
+    loop.after(0, lambda: called.append("timer"))
+    loop.step()
+    assert called == ["timer", "urgent", "urgent", "patient", "patient", "last"]
+    for fd in fds:
+        os.close(fd)
+
+
+def test_what_is_left_for_later_does_not_wait_for_anything_to_happen():
+    loop, called = Loop(), []
+
+    def again():
+        called.append(loop.turn)
+        if len(called) < 3:
+            loop.after_all(again)
+
+    loop.after_all(again)
+    loop.after(60, lambda: called.append("too late"))
+    for _ in range(3):
+        loop.step()
+    assert called == [1, 2, 3]
+
+
+def test_a_timer_that_sets_itself_again_and_again_keeps_nobody_out():
+    loop, called = Loop(), []
+
+    def again():
+        called.append("timer")
+        loop.after(0, again)
+
+    fd = readable()
+    loop.add(fd, lambda _: called.append("descriptor"))
+    loop.after(0, again)
+    for _ in range(3):
+        loop.step()
+    assert called == ["timer", "descriptor"] * 3
+    os.close(fd)
+
+
+def test_a_descriptor_that_becomes_urgent_is_so():
+    loop, called = Loop(), []
+    first, second = readable(), readable()
+    loop.add(first, lambda _: called.append("was patient"), patient=True)
+    loop.add(second, lambda _: called.append("patient"), patient=True)
+    loop.add(first, lambda _: called.append("urgent"))
+    loop.step()
+    assert called == ["urgent", "patient"]
+    os.close(first)
+    os.close(second)
+
+
+def test_what_is_asked_for_a_thousand_times_takes_half_of_the_time():
+    loop, done = Loop(), []
+
+    def work():
+        done.append(time.monotonic())
+        time.sleep(0.02)
+
+    paced = Paced(loop, work)
+    paced.ask()
+    assert len(done) == 1, "at once"
+    began = time.monotonic()
+    while time.monotonic() - began < 0.5:
+        paced.ask()
+        loop.after(0.001, lambda: None)
+        loop.step()
+    assert 2 < len(done) <= 13
+    assert all(later - earlier >= 0.04 for earlier, later in zip(done, done[1:], strict=False))
+    paced.ask()
+    asked = time.monotonic()
+    while done[-1] < asked:  # the last is not forgotten
+        loop.after(0.001, lambda: None)
+        loop.step()

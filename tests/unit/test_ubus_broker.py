@@ -13,7 +13,8 @@ from unit.shared.ubus_bench import METHODS, Bench
 
 from viscum_agent import compat
 from viscum_agent.ubus import blob, status, wire
-from viscum_agent.ubus.broker import GUEST_MESSAGE, MAX_GUESTS, TOTAL_LIMIT
+from viscum_agent.ubus.broker import GUEST_LIMIT, GUEST_MESSAGE, GUEST_MESSAGES, MAX_OF_GUEST, TOTAL_LIMIT
+from viscum_agent.ubus.budget import Budget
 from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.client import Method
 from viscum_agent.ubus.status import UbusError, UbusStatus
@@ -21,7 +22,7 @@ from viscum_agent.ubus.status import UbusError, UbusStatus
 ROOT = Path(__file__).resolve().parents[2]
 MICROPYTHON = ROOT / ".cache/micropython/micropython"
 SERVER = "tests/unit/shared/ubus_bench.py"
-NOBODY = 65534
+NOBODY, SOMEBODY = 65534, 65533
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="takes other accounts: run as root")
 
@@ -166,14 +167,14 @@ def test_without_descriptors_for_new_connections_the_old_ones_are_served_and_the
 # Other accounts.
 
 
-def as_nobody(function):
+def as_nobody(function, uid=NOBODY):
     """Runs it in a child that has given up root; returns what it returned, or the text of its error."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reading)
-            compat.drop_privileges(NOBODY, NOBODY, [NOBODY])
+            compat.drop_privileges(uid, uid, [uid])
             answer = repr(function())
         except BaseException as error:
             answer = "%s: %s" % (type(error).__name__, error)
@@ -183,8 +184,8 @@ def as_nobody(function):
     return child, reading
 
 
-def outcome(bench, function):
-    child, reading = as_nobody(function)
+def outcome(bench, function, uid=NOBODY):
+    child, reading = as_nobody(function, uid)
     try:
         bench.run(lambda: compat.poll_fd(reading, 0), 20)
         return os.read(reading, 65536).decode()
@@ -290,16 +291,182 @@ def test_another_account_can_not_fill_the_broker():
         def visit():
             callers = []
             try:
-                for _ in range(MAX_GUESTS + 1):
+                for _ in range(MAX_OF_GUEST + 1):
                     callers.append(Caller(bench.path))
             except UbusStatus as error:
                 refused = error.code
             callers[0].call("bench", "add", {"a": 1})
             return len(callers), refused, code_of(lambda: callers[1].call("bench", "add", {"x": "y" * GUEST_MESSAGE}))
 
-        assert outcome(bench, visit) == repr((MAX_GUESTS, status.CONNECTION_FAILED, status.CONNECTION_FAILED))
+        assert outcome(bench, visit) == repr((MAX_OF_GUEST, status.CONNECTION_FAILED, status.CONNECTION_FAILED))
         assert any("refused" in note for note in bench.notes)
         assert bench.ask(bench.client(), "bench", "add", {"a": 1}) == (None, {"sum": 1})
+
+
+class Held:
+    """What another account does and then keeps as it is. Use as a context manager."""
+
+    def __init__(self, bench, function, uid=NOBODY):
+        self.go_on, self.wait = os.pipe()
+
+        def hold():
+            kept = function()
+            os.write(self.said, b"done")
+            os.read(self.go_on, 1)
+            return kept
+
+        heard, self.said = os.pipe()
+        self.child, self.result = as_nobody(hold, uid)
+        bench.run(lambda: compat.poll_fd(heard, 0) or compat.poll_fd(self.result, 0), 20)
+        assert compat.poll_fd(heard, 0), os.read(self.result, 65536).decode()
+        os.close(heard)
+        os.close(self.said)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.write(self.wait, b"x")
+        os.waitpid(self.child, 0)
+        for fd in (self.go_on, self.wait, self.result):
+            os.close(fd)
+
+
+def connections(bench, account_bytes):
+    """As many connections as an account gets, each of which has sent these bytes; the descriptors."""
+    found = []
+    while True:
+        fd = compat.unix_connect(bench.path)
+        compat.wait_fd(fd, compat.POLLIN, 5000)
+        if not compat.fd_receive(fd, 100):
+            return found
+        compat.fd_send(fd, account_bytes)
+        found.append(fd)
+
+
+def call(number, method="add", args=(), seq=1):
+    body = [(wire.A_OBJID, number), (wire.A_METHOD, method), (wire.A_DATA, blob.encode(dict(args)))]
+    return wire.pack(wire.INVOKE, seq, number, body)
+
+
+def visit_and_add(bench):
+    """A visitor who calls once."""
+
+    def visit():
+        with Caller(bench.path) as caller:
+            return caller.call("bench", "add", {"a": 1})
+
+    return visit
+
+
+@needs_root
+def test_connections_of_one_account_with_half_a_message_for_ever_keep_no_other_account_out():
+    with Bench(readable={"bench": ("add",)}) as bench:
+        item = bench.publish(bench.client(), "bench", METHODS)
+        half = call(item.id)[:20]
+        with Held(bench, lambda: len(connections(bench, half))):
+            assert outcome(bench, visit_and_add(bench), SOMEBODY) == "{'sum': 1}"
+            assert bench.ask(bench.client(), "bench", "add", {"a": 1}) == (None, {"sum": 1})
+            assert outcome(bench, visit_and_add(bench)) != "{'sum': 1}"
+        bench.run(lambda: outcome(bench, visit_and_add(bench)) == "{'sum': 1}")
+
+
+@needs_root
+def test_a_flood_of_one_account_is_dealt_with_at_the_pace_of_its_budget():
+    with Bench(readable={"bench": ("add",)}) as bench:
+        handled = []
+        rate, most = GUEST_MESSAGES
+
+        def add(_method, args, request):
+            handled.append((request.user, compat.monotonic()))
+            return {"sum": 1}
+
+        item = bench.publish(bench.client(), "bench", [("add", Method(add, []))])
+        flood = call(item.id) * 2 * most
+
+        def visit():
+            fds = [compat.unix_connect(bench.path) for _ in range(3)]
+            for fd in fds:
+                os.set_blocking(fd, True)
+                compat.fd_send(fd, flood)  # as much as a socket takes
+            return fds
+
+        with Held(bench, visit):
+            began = compat.monotonic()
+            bench.settle(1)
+            assert bench.ask(bench.client(), "bench", "add") == (None, {"sum": 1})
+            assert outcome(bench, visit_and_add(bench), SOMEBODY) == "{'sum': 1}"
+            passed = compat.monotonic() - began
+            by_nobody = len([each for each in handled if each[0] == "nobody"])
+            assert most // 2 < by_nobody <= most + rate * (passed + 1)
+            bench.run(lambda: len(bench.broker.fds()) <= 3)  # who has used up what it has is not even polled
+            bench.run(lambda: 0 < bench.broker.next_timeout() - compat.monotonic() < 1)
+
+
+@needs_root
+def test_who_connects_again_and_again_uses_up_the_budget_too():
+    with Bench(readable={"bench": ("add",)}) as bench:
+        bench.publish(bench.client(), "bench", METHODS)
+
+        def visit():
+            welcome = 0
+            for _ in range(GUEST_MESSAGES[1]):
+                fd = compat.unix_connect(bench.path)
+                compat.wait_fd(fd, compat.POLLIN, 5000)
+                welcome += bool(compat.fd_receive(fd, 100))
+                compat.fd_close(fd)
+            return welcome
+
+        assert GUEST_MESSAGES[1] // 4 < int(outcome(bench, visit)) < GUEST_MESSAGES[1] * 3 // 4
+        assert outcome(bench, visit_and_add(bench), SOMEBODY) == "{'sum': 1}"
+
+
+@needs_root
+def test_an_account_that_does_not_read_its_answers_takes_little_memory_and_nobody_elses_place():
+    with Bench(readable={"bench": ("large",)}) as bench:
+        item = bench.publish(bench.client(), "bench", METHODS)
+        question = call(item.id, "large", {"size": 500000})
+        trusted = bench.peer()
+        with Held(bench, lambda: len(connections(bench, question))):
+            bench.settle(0.5)
+            queued = [each.channel.queued for each in bench.broker._peers.values() if not each.trusted]
+            assert 0 < sum(queued) <= GUEST_LIMIT
+            for seq in range(3):  # it reads, but later
+                trusted.put(call(item.id, "large", {"size": 900000}, seq))
+            bench.settle(0.2)
+            for seq in range(3):
+                assert trusted.get().seq == seq and trusted.get().kind == wire.STATUS
+
+
+def test_a_budget_is_one_for_each_account_and_comes_back():
+    budget = Budget(1000, 10)
+    assert budget.wait("a") == 0
+    budget.spend("a", 30)
+    assert 0.015 < budget.wait("a") <= 0.02 and budget.wait("b") == 0
+    compat.sleep(0.05)
+    assert budget.wait("a") == 0
+    for number in range(1000):
+        budget.spend(number, 1)
+    assert len(budget._used) < 200, "accounts that owe nothing are forgotten"
+
+
+def test_a_caller_waits_while_too_many_others_connect():
+    path = ubus_bench.socket_path()
+    listener = compat.unix_listen(path, 0)
+    waiting = []
+    try:
+        with pytest.raises(BlockingIOError):
+            while len(waiting) < 10:
+                waiting.append(compat.unix_connect(path))
+        began = compat.monotonic()
+        with pytest.raises(UbusStatus) as caught:
+            Caller(path, 0.3)
+        assert caught.value.code == status.TIMEOUT and compat.monotonic() - began >= 0.3
+    finally:
+        for fd in [*waiting, listener]:
+            compat.fd_close(fd)
+        os.unlink(path)
+        os.rmdir(os.path.dirname(path))
 
 
 # Callers that wait, against a broker in a process of its own.

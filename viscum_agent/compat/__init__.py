@@ -18,6 +18,7 @@ the agent is the Python that both share. A system call that fails raises OSError
     receive_nsid(socket, size)                                                        netlink(7)
     unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
     fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)
+    fd_write(fd, data)                                                                the same for what is no socket
     watch_folder(path)                                                                inotify(7), -1 for no such folder
     isatty()  flush()  forget_output()                                                stdout
     device_ioctl(fd, request, device, data)  has_library(name)                        netdevice(7)
@@ -43,6 +44,7 @@ NETLINK_NETFILTER = 12
 SOL_NETLINK = 270  # linux/socket.h
 NETLINK_CAP_ACK = 10
 NETLINK_EXT_ACK = 11
+NETLINK_GET_STRICT_CHK = 12
 
 # MicroPython's errno module has only some. These are the same everywhere (asm-generic/errno-base.h), and EADDRNOTAVAIL,
 # which mips numbers in its own way, is in the two files.
@@ -91,6 +93,14 @@ def syscall_base(machine, pointer):
 def sigmask_words(machine):
     """SIG_BLOCK, SIG_SETMASK of sigprocmask(2) (asm/signal.h)."""
     return (1, 3) if is_mips(machine) else (0, 2)
+
+
+def unwanted_signals(machine):
+    """Those that mean nothing to the agent, and whose default is to end or to stop it: USR1, USR2, ALRM, VTALRM, PROF,
+    IO, and a terminal's TSTP, TTIN, TTOU (signal(7), asm/signal.h)."""
+    if is_mips(machine):
+        return (16, 17, 14, 28, 29, 22, 24, 26, 27)
+    return (10, 12, 14, 26, 27, 29, 20, 21, 22)
 
 
 MICROPYTHON = sys.implementation.name == "micropython"

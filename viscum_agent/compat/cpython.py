@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-from . import BPF_CALLS, sigmask_words, syscall_base
+from . import BPF_CALLS, sigmask_words, syscall_base, unwanted_signals
 
 # The same names as in micropython.py; these need nothing.
 chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
@@ -31,13 +31,13 @@ monotonic, sleep = time.monotonic, time.sleep
 _libc = ctypes.CDLL(None, use_errno=True)
 
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP, errno.ECONNREFUSED
-O_CREATE = os.O_CREAT
-O_NONBLOCK = os.O_NONBLOCK
+O_CREATE, O_NONBLOCK, O_NOCTTY = os.O_CREAT, os.O_NONBLOCK, os.O_NOCTTY
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
+_UNWANTED = unwanted_signals(os.uname().machine)
 _BPF = BPF_CALLS.get((os.uname().machine, ctypes.sizeof(ctypes.c_void_p)))
 
 
@@ -176,8 +176,9 @@ def _sigset(signals):
 
 
 def signal_fd(signals):
-    """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2))."""
-    mask = _sigset(signals)
+    """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2)). So do
+    unwanted_signals; a program that is started gets none of that (unblock_signals)."""
+    mask = _sigset(signals + _UNWANTED)
     _call("sigprocmask", _SIG_BLOCK, mask, None)
     return _call("signalfd", -1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -195,14 +196,15 @@ def unblock_signals():
     _call("sigprocmask", _SIG_SETMASK, ctypes.create_string_buffer(128), None)
 
 
-def try_write(fd, data):
-    """Whether the data could be written; never waits for a socket."""
+def try_send(fd, data):
+    """Whether a socket took the data; never waits, whatever its flags are."""
+    sock = socket.socket(fileno=fd)
     try:
-        os.set_blocking(fd, False)
-        os.write(fd, data)
+        return sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(data)
     except OSError:
         return False
-    return True
+    finally:
+        sock.detach()
 
 
 _SOCKET_KIND = {1: socket.SOCK_STREAM, 2: socket.SOCK_DGRAM, 3: socket.SOCK_RAW}
@@ -347,6 +349,9 @@ def fd_send(fd, data):
         return 0
 
 
+fd_write = fd_send
+
+
 def wait_fd(fd, events, milliseconds):
     """Which of the events (and POLLERR, POLLHUP) came within the time (-1: however long it takes), 0 for none."""
     poll = select.poll()
@@ -380,10 +385,15 @@ def has_library(name):
     return any(finder.find_spec(name, None) for finder in sys.meta_path)
 
 
-def print_error(error):
+def error_text(error):
+    """Where an error came from, as an interpreter prints it."""
     import traceback
 
-    traceback.print_exception(error)
+    return "".join(traceback.format_exception(error))
+
+
+def print_error(error):
+    sys.stderr.write(error_text(error))
 
 
 def start():

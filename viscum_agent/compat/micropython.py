@@ -1,6 +1,7 @@
 """The C library under MicroPython (unix port with ffi, as OpenWrt and Debian build it)."""
 
 import gc
+import io
 import os
 import select
 import socket
@@ -11,7 +12,7 @@ import time
 import ffi
 import uctypes
 
-from . import BPF_CALLS, is_mips, sigmask_words, syscall_base
+from . import BPF_CALLS, is_mips, sigmask_words, syscall_base, unwanted_signals
 
 
 def _open_libc():
@@ -102,6 +103,7 @@ def _machine():
 
 _SYSCALL_BASE = syscall_base(_machine(), struct.calcsize("P"))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(_machine())
+_UNWANTED = unwanted_signals(_machine())
 _MIPS = is_mips(_machine())
 _BPF = BPF_CALLS.get((_machine(), struct.calcsize("P")))
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _MIPS else (99, 95, 111)
@@ -113,6 +115,7 @@ SO_LINGER = 0x80 if _MIPS else 13  # asm/socket.h
 SO_PEERCRED = 18 if _MIPS else 17  # asm/socket.h
 SOCK_STREAM, SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them the other way round
 EINTR, EAGAIN, ECONNABORTED = 4, 11, 130 if _MIPS else 103
+O_NOCTTY = 0o4000 if _MIPS else 0o400  # asm-generic/fcntl.h; mips has its own
 # O_CREAT, O_EXCL (asm-generic/fcntl.h; mips has its own).
 O_CREATE = 0o400 if _MIPS else 0o100
 O_CREATE_EXCLUSIVE = 0o2400 if _MIPS else 0o300
@@ -324,9 +327,10 @@ def _sigset(signals):
 
 
 def signal_fd(signals):
-    """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2))."""
+    """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2)). So do
+    unwanted_signals; a program that is started gets none of that (unblock_signals)."""
     _c_signal(13, 1)  # SIG_IGN for SIGPIPE, as CPython does: an agent whose stderr is closed goes on
-    mask = _sigset(signals)
+    mask = _sigset(signals + _UNWANTED)
     _check(_c_sigprocmask(_SIG_BLOCK, mask, None))
     return _check(_c_signalfd(-1, mask, O_NONBLOCK | SOCK_CLOEXEC))
 
@@ -342,9 +346,9 @@ def unblock_signals():
     _check(_c_sigprocmask(_SIG_SETMASK, bytearray(128), None))
 
 
-def try_write(fd, data):
-    """Whether the data could be written; never waits for a socket."""
-    return _c_send(fd, data, len(data), 0x40) == len(data)  # MSG_DONTWAIT
+def try_send(fd, data):
+    """Whether a socket took the data; never waits, whatever its flags are."""
+    return _c_send(fd, data, len(data), 0x4040) == len(data)  # MSG_DONTWAIT, MSG_NOSIGNAL
 
 
 _SOCKET_KIND = {1: SOCK_STREAM, 2: SOCK_DGRAM, 3: 3}
@@ -517,6 +521,12 @@ def fd_send(fd, data):
     return count if count >= 0 else _unless_again(0)
 
 
+def fd_write(fd, data):
+    """As fd_send, for what is no socket."""
+    count = _c_write(fd, data, len(data))
+    return count if count >= 0 else _unless_again(0)
+
+
 def _unless_again(value):
     """The value if the call that just failed only has to be made again later, else its error."""
     try:
@@ -560,8 +570,15 @@ def has_library(_name):
     return False
 
 
+def error_text(error):
+    """Where an error came from, as an interpreter prints it."""
+    text = io.StringIO()
+    sys.print_exception(error, text)
+    return text.getvalue()
+
+
 def print_error(error):
-    sys.print_exception(error, sys.stderr)
+    sys.stderr.write(error_text(error))
 
 
 def getenv(name):

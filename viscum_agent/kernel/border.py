@@ -8,6 +8,7 @@ undoing what was done is `apply`'s business, which looks at the kernel again and
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..objects import CLS, DEV_PREFIX, HOST_SYSCTLS, NS_SYSCTLS, alias_of
+from ..reserve import Reserve
 from . import conntrack, listening, netns, nftables, rtnl, script, tc
 from .bpf import BPFFS
 from .dump import Dump
@@ -16,6 +17,15 @@ from .pinned import PinError, Pinned
 
 # Keys of the router's own namespace that the plan depends on.
 ROUTER_SYSCTLS = ("net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
+
+# Of the links, addresses and routes inside of a service's namespace, and of its nftables (buffers of 32 KiB), no more
+# are read: a program with the rights for it may make a million. Ours are among the first.
+MOST_INSIDE = 1000
+MOST_BUFFERS = 32
+
+# Descriptors that a dump or an apply opens at most at once: the eBPF datapath's maps, a link and a program; a
+# namespace, a netlink socket of each protocol there and one at home. (pyroute2 has four for each of its sockets.)
+NEEDED = 24
 
 _KINDS = {
     compat.EEXIST: FOREIGN,
@@ -69,6 +79,8 @@ class Border:
         self._nft = {}
         self._pinned = None
         self._home_indexes = {}
+        self._reserve = Reserve(NEEDED)
+        self.hurried = False  # what can't be read as it is at one moment is read as well as can be
 
     def __enter__(self):
         return self
@@ -79,6 +91,7 @@ class Border:
     def close(self):
         self.forget_all()
         self.visit.close()
+        self._reserve.close()
 
     def forget_all(self):
         for ns in list(self._nft):
@@ -91,7 +104,11 @@ class Border:
         raise NotImplementedError
 
     def dump_network(self, dump, ns):
-        """Adds the addresses, routes and rules of a namespace to a Dump."""
+        """Adds the addresses and rules of a namespace to a Dump."""
+        raise NotImplementedError
+
+    def dump_routes(self, dump, ns):
+        """Adds the routes of a namespace to a Dump."""
         raise NotImplementedError
 
     def dump_tc(self, dump):
@@ -112,6 +129,10 @@ class Border:
 
     def apply(self, operations):
         """Works through operations in order. Raises KernelError for the first that failed; later ones may be done."""
+        with self._reserve:
+            self._apply(operations)
+
+    def _apply(self, operations):
         try:
             for operation in operations:
                 shared = self._SHARED.get(type(operation.new or operation.old).__name__)
@@ -306,12 +327,22 @@ class Border:
 
     # Reading
 
-    def dump(self):
-        """A Dump of the router's namespace and of those named viscum-*."""
+    def dump(self, pools=()):
+        """A Dump of the router's namespace and of those named viscum-*. Of the router's own routes it has those that
+        have an address in common with one of these prefixes; all where `pools` is None."""
         dump = Dump()
+        with self._reserve:
+            self._dump(dump, pools)
+        return dump
+
+    def _dump(self, dump, pools):
         try:
             self.dump_links(dump, "")
             self.dump_network(dump, "")
+            if pools is None:
+                self.dump_routes(dump, "")
+            else:
+                self._dump_near(dump, rtnl.Near(pools))
             self.dump_tc(dump)
             self._dump_bpf(dump)
             self._dump_sysctls(dump)
@@ -320,18 +351,38 @@ class Border:
         finally:
             self.visit.home()
             self._release()
-        return dump
 
     def dump_redirects(self):
-        """A Dump of no more than what redirects are made of, and what they count: links and filters of the router."""
+        """A Dump of no more than what redirects are made of, and what they count: links and filters of the router.
+        While these change all the time it has what was seen last: a redirect that has to go can't wait."""
         dump = Dump()
+        with self._reserve:
+            self._dump_redirects(dump)
+        return dump
+
+    def _dump_redirects(self, dump):
+        self.hurried = True
         try:
             self.dump_links(dump, "")
             self.dump_tc(dump)
             self._dump_bpf(dump)
         finally:
+            self.hurried = False
             self._release()
-        return dump
+
+    def _dump_near(self, dump, near):
+        """Routes of the router, of which there may be very many: the same for all back ends."""
+        if not near.families:
+            return
+        self.visit.home()
+        socket = Socket(compat.NETLINK_ROUTE, strict=True)
+        try:
+            for family in near.families:
+                bodies = socket.dump(lambda seq, family=family: rtnl.route_dump(seq, family), sieve=near.sieve)
+                found = [rtnl.parse_route("", body, near) for body in bodies]
+                dump.routes.extend([item for item in found if item])
+        finally:
+            socket.close()
 
     def _dump_bpf(self, dump):
         try:
@@ -342,9 +393,10 @@ class Border:
     def counters(self, indexes):
         """What our filters on the devices with these indexes count: a list of what tc.parse_counters gives, with that
         of the eBPF datapath, wherever it is."""
-        found = self._count_filters(indexes) if indexes else []
-        counted = self.pinned().counters()
-        self._release()
+        with self._reserve:
+            found = self._count_filters(indexes) if indexes else []
+            counted = self.pinned().counters()
+            self._release()
         found.extend([("bpf", pair[0], pair[1], counted[pair]) for pair in sorted(counted)])
         return found
 
@@ -361,7 +413,7 @@ class Border:
 
     def _filters_of(self, socket, index):
         try:
-            return socket.dump(lambda seq: tc.filter_dump(index, seq))
+            return socket.dump(lambda seq: tc.filter_dump(index, seq), hurried=True)
         except OSError:
             return []  # the device is gone, or its hook
 
@@ -387,6 +439,7 @@ class Border:
             self._read_sysctl(dump, ns, key)
         self.dump_links(dump, ns)
         self.dump_network(dump, ns)
+        self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)
         self.visit.enter(ns)
         dump.listeners[ns] = listening.listeners()
@@ -405,9 +458,11 @@ class Border:
             return None, False  # a kernel without nf_tables
         seq = socket.seq()
         requests = nftables.dump_requests(seq)
-        buffers = socket.answers(requests[0], seq)
+        buffers = socket.answers(requests[0], seq, MOST_BUFFERS)
         if not any(nftables.TABLE.encode() + b"\0" in buffer for buffer in buffers):
             return None, False  # no table of ours: the usual case, and two dumps less
         for request in requests[1:]:
-            buffers.extend(socket.answers(request, seq))
+            if socket.spent:
+                return None, False  # too many tables of others: nothing can be said of ours
+            buffers.extend(socket.answers(request, seq, MOST_BUFFERS))
         return nftables.decode(buffers)

@@ -3,7 +3,7 @@
 from .. import compat
 from ..objects import alias_of
 from . import rtnl, tc
-from .border import Border, KernelError
+from .border import MOST_INSIDE, Border, KernelError
 from .netlink import PIPELINE, Socket
 
 # What a deletion may say about an object that is gone already.
@@ -46,6 +46,8 @@ class Native(Border):
             del self._indexes[key]
 
     def _socket(self, ns):
+        if ns in self._sockets and self._sockets[ns].spent:
+            self._sockets.pop(ns).close()
         if ns not in self._sockets:
             self.visit.enter(ns)
             self._sockets[ns] = Socket(compat.NETLINK_ROUTE)
@@ -53,29 +55,31 @@ class Native(Border):
 
     # Reading
 
+    def _bodies(self, ns, request):
+        return self._socket(ns).dump(request, self.hurried or ns != "", MOST_INSIDE if ns else 0)
+
     def dump_links(self, dump, ns):
-        dump.links.extend([rtnl.parse_link(ns, body) for body in self._socket(ns).dump(rtnl.link_dump)])
+        dump.links.extend([rtnl.parse_link(ns, body) for body in self._bodies(ns, rtnl.link_dump)])
 
     def dump_network(self, dump, ns):
-        socket = self._socket(ns)
-        for request, parse, found in (
-            (rtnl.address_dump, rtnl.parse_address, dump.addresses),
-            (rtnl.route_dump, rtnl.parse_route, dump.routes),
-        ):
-            found.extend([item for item in [parse(ns, body) for body in socket.dump(request)] if item])
+        found = [rtnl.parse_address(ns, body) for body in self._bodies(ns, rtnl.address_dump)]
+        dump.addresses.extend([item for item in found if item])
         if ns == "":
-            found = [rtnl.parse_rule(ns, body) for body in socket.dump(rtnl.rule_dump)]
+            found = [rtnl.parse_rule(ns, body) for body in self._bodies(ns, rtnl.rule_dump)]
             dump.rules.extend([item for item in found if item])
 
+    def dump_routes(self, dump, ns):
+        found = [rtnl.parse_route(ns, body) for body in self._bodies(ns, rtnl.route_dump)]
+        dump.routes.extend([item for item in found if item])
+
     def dump_tc(self, dump):
-        socket = self._socket("")
-        found = [tc.parse_qdisc(body) for body in socket.dump(tc.qdisc_dump)]
+        found = [tc.parse_qdisc(body) for body in self._bodies("", tc.qdisc_dump)]
         dump.qdiscs.extend([item for item in found if item])
         for qdisc in dump.qdiscs:
-            bodies = socket.dump(lambda seq, index=qdisc.index: tc.filter_dump(index, seq))
+            bodies = self._bodies("", lambda seq, index=qdisc.index: tc.filter_dump(index, seq))
             dump.filters.extend([item for item in [tc.parse_filter(body) for body in bodies] if item])
-            if qdisc.kind == "clsact" and socket.dump(
-                lambda seq, index=qdisc.index: tc.filter_dump(index, seq, tc.EGRESS)
+            if qdisc.kind == "clsact" and self._bodies(
+                "", lambda seq, index=qdisc.index: tc.filter_dump(index, seq, tc.EGRESS)
             ):
                 dump.egress.append(qdisc.index)
 

@@ -5,6 +5,7 @@ a few system calls, not a few for each object.
 """
 
 from .. import compat
+from ..errors import FOREIGN, ViscumError
 from .rtnl import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, error, messages
 
 # Of 208 KiB of receive buffer (net.core.rmem_default) an acknowledgement takes up to 1 KiB, an error with words 2 KiB.
@@ -13,14 +14,26 @@ BUFFER = 32768  # bytes; the kernel fills a dump's answers up to this size (netl
 RETRIES = 5  # of a dump that changed while it was read
 
 
+class Interrupted(ViscumError):
+    """A dump that changed each time that it was read. What was read says neither what is nor what was."""
+
+    kind = FOREIGN
+
+    def __init__(self):
+        super().__init__("the router's devices, addresses or rules change faster than they can be read: try again")
+
+
 class Socket:
     """One socket of one protocol, in the namespace that it was opened in for ever."""
 
-    def __init__(self, protocol):
+    def __init__(self, protocol, strict=False):
         self._socket = compat.netlink_socket(protocol)
         self._seq = 0
-        # An acknowledgement without a copy of the request (4.2), errors with the kernel's words (4.12).
-        for option in (compat.NETLINK_CAP_ACK, compat.NETLINK_EXT_ACK):
+        self.spent = False  # it has a dump that nobody reads to its end, and is good for nothing else
+        # An acknowledgement without a copy of the request (4.2), errors with the kernel's words (4.12); a dump of
+        # routes without those that are remembered for one client (exceptions, which clients can make many of: 4.20).
+        options = (compat.NETLINK_CAP_ACK, compat.NETLINK_EXT_ACK)
+        for option in options + ((compat.NETLINK_GET_STRICT_CHK,) if strict else ()):
             try:
                 self._socket.setsockopt(compat.SOL_NETLINK, option, 1)
             except OSError:
@@ -84,21 +97,28 @@ class Socket:
                     return None
                 raise OSError(code, words or compat.strerror(code))
 
-    def dump(self, request):
-        """The bodies of a dump; read again when the kernel says that it changed meanwhile. Raises OSError."""
-        for _ in range(RETRIES):
-            bodies, whole = self._dump(request)
-            if whole:
-                break
-        return bodies
+    def dump(self, request, hurried=False, most=0, sieve=None):
+        """The bodies of a dump; read again when the kernel says that it changed meanwhile. Raises OSError, and
+        Interrupted when it changes all the time: in a hurry, what was read at last is good enough.
 
-    def _dump(self, request):
+        No more than the first `most` (0 for all) are read. `sieve` makes of what recv() gave what is to be looked at.
+        """
+        for _ in range(RETRIES):
+            bodies, whole = self._dump(request, most, sieve)
+            if whole:
+                return bodies
+        if hurried:
+            return bodies
+        raise Interrupted()
+
+    def _dump(self, request, most, sieve):
         seq = self.seq()
         self._socket.send(request(seq))
         bodies = []
         whole = True
         while True:
-            for kind, flags, answered, body in messages(self._receive()):
+            data = self._receive()
+            for kind, flags, answered, body in messages(sieve(data) if sieve else data):
                 if answered != seq:
                     continue
                 whole = whole and not flags & NLM_F_DUMP_INTR
@@ -108,13 +128,19 @@ class Socket:
                     code, words = error(flags, body)
                     raise OSError(code, words or compat.strerror(code))
                 bodies.append(body)
+            if most and len(bodies) >= most:
+                self.spent = True
+                return bodies[:most], True
 
-    def answers(self, request, seq):
-        """The raw buffers that answer a dump request with that number, up to its end."""
+    def answers(self, request, seq, most):
+        """The raw buffers that answer a dump request with that number, up to its end, or the first `most` of them."""
         self._socket.send(request)
         buffers = []
         while True:
             buffers.append(self._receive())
+            if len(buffers) >= most:
+                self.spent = True
+                return buffers
             for kind, _, answered, _ in messages(buffers[-1]):
                 if answered == seq and kind in (NLMSG_DONE, NLMSG_ERROR):
                     return buffers

@@ -15,10 +15,10 @@ from .. import address, compat
 from ..errors import UnsupportedError
 from ..objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS, Prio, alias_of
 from . import rtnl, tc
-from .border import Border, KernelError
+from .border import MOST_INSIDE, Border, KernelError
 from .dump import Addr, Link, QdiscEntry, RouteEntry, RuleEntry
 from .native import GONE
-from .netlink import RETRIES
+from .netlink import RETRIES, Interrupted
 
 REMEDY = (
     "the netlink back end 'pyroute2' needs %s; or leave the option netlink out: 'native' works everywhere"
@@ -80,32 +80,42 @@ class Pyroute2(Border):
 
     # Reading
 
+    def _messages(self, ns, call):
+        return _read(call, self.hurried or ns != "", MOST_INSIDE if ns else 0)
+
     def dump_links(self, dump, ns):
-        dump.links.extend([_link(ns, message) for message in _read(self._route(ns).get_links)])
+        dump.links.extend([_link(ns, message) for message in self._messages(ns, self._route(ns).get_links)])
 
     def dump_network(self, dump, ns):
         route = self._route(ns)
-        addresses = _read(lambda: route.get_addr(family=0))
+        addresses = self._messages(ns, lambda: route.get_addr(family=0))
         dump.addresses.extend([item for item in [_address(ns, message) for message in addresses] if item])
-        routes = _read(lambda: route.get_routes(family=0))
-        dump.routes.extend([item for item in [_route_entry(ns, message) for message in routes] if item])
         if ns == "":
-            rules = _read(lambda: route.get_rules(family=0))
+            rules = self._messages(ns, lambda: route.get_rules(family=0))
             dump.rules.extend([item for item in [_rule_entry(ns, message) for message in rules] if item])
+
+    def dump_routes(self, dump, ns):
+        route = self._route(ns)
+        routes = self._messages(ns, lambda: route.get_routes(family=0))
+        dump.routes.extend([item for item in [_route_entry(ns, message) for message in routes] if item])
 
     def dump_tc(self, dump):
         route = self._route("")
-        for message in _read(route.get_qdiscs):
+        for message in self._messages("", route.get_qdiscs):
             kind = message.get_attr("TCA_KIND")
             if kind in ("clsact", "ingress"):
                 dump.qdiscs.append(QdiscEntry(message["index"], kind))
         for qdisc in dump.qdiscs:
-            for message in _filters(route, qdisc.index, tc.INGRESS):
+            for message in self._filters(qdisc.index, tc.INGRESS):
                 entry = parse_filter(message)
                 if entry:
                     dump.filters.append(entry)
-            if qdisc.kind == "clsact" and _filters(route, qdisc.index, tc.EGRESS):
+            if qdisc.kind == "clsact" and self._filters(qdisc.index, tc.EGRESS):
                 dump.egress.append(qdisc.index)
+
+    def _filters(self, index, parent):
+        route = self._route("")
+        return self._messages("", lambda: route.get_filters(index=index, parent=parent))
 
     # Writing
 
@@ -252,7 +262,7 @@ class Pyroute2(Border):
 
     def _empty_table(self, operation, item, index):
         """As in native: a table that was there and in no dump comes back with its filters."""
-        for entry in [parse_filter(message) for message in _filters(self._route(""), index, tc.INGRESS)]:
+        for entry in [parse_filter(message) for message in self._filters(index, tc.INGRESS)]:
             if entry and entry.handle >> 20 == tc.table_of(item.prio) and entry.handle & 0xFFFFF:
                 self._delete_filters(operation, item, entry.handle)
 
@@ -375,24 +385,25 @@ def _action(action, index_of):
 # From pyroute2's messages to the records of dump
 
 
-def _read(call):
-    """The messages of a dump, read again when it changed meanwhile. Raises OSError, as the native back end does."""
+def _read(call, hurried, most):
+    """The messages of a dump, as netlink.Socket.dump gives bodies. Raises OSError, and Interrupted."""
+    found = []
     for _ in range(RETRIES):
         found = []
         try:
             for message in call():
                 found.append(message)
+                if len(found) == most:
+                    return found
         except NetlinkDumpInterrupted:
             continue  # 0.7.9 says so, when all has been read
         except NetlinkError as error:
             raise OSError(error.code, str(error.args[1])) from error
         if not any(message["header"]["flags"] & rtnl.NLM_F_DUMP_INTR for message in found):  # 0.9 leaves it to us
-            break
-    return found
-
-
-def _filters(route, index, parent):
-    return _read(lambda: route.get_filters(index=index, parent=parent))
+            return found
+    if hurried:
+        return found
+    raise Interrupted()
 
 
 def _answer(messages):

@@ -256,17 +256,21 @@ def route_del(route, index, seq):
     return message(RTM_DELROUTE, NLM_F_ACK, _route(route, index), seq)
 
 
-def route_dump(seq):
-    return message(RTM_GETROUTE, NLM_F_DUMP, pack("BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0), seq)
+def route_dump(seq, family=0):
+    """All routes, or those of a family (4, 6)."""
+    return message(RTM_GETROUTE, NLM_F_DUMP, pack("BBBBBBBBI", AF.get(family, 0), 0, 0, 0, 0, 0, 0, 0, 0), seq)
 
 
-def parse_route(ns, body):
-    """A RouteEntry of IPv4 or IPv6, or None for what leads nowhere else: local addresses, broadcast, a cached one."""
+def parse_route(ns, body, near=None):
+    """A RouteEntry of IPv4 or IPv6, or None for what leads nowhere else (local addresses, broadcast, a cached one) and
+    for what has no address in common with a Near."""
     family, length, _, _, table, _, _, kind, flags = struct.unpack_from("BBBBBBBBI", body, 0)
     if kind != RTN_UNICAST or family not in FAMILY or flags & RTM_F_CLONED:
         return None
     found = attributes(body, 12)
     dst = found.get(RTA_DST)
+    if near and not near.has(FAMILY[family], dst, length):
+        return None
     return RouteEntry(
         ns,
         FAMILY[family],
@@ -277,6 +281,60 @@ def parse_route(ns, body):
         u32_of(found[RTA_TABLE]) if RTA_TABLE in found else table,
         kind,
     )
+
+
+# A message about a route, as the kernel lays it out: nlmsghdr (16 bytes: length, type, flags), rtmsg (12), RTA_TABLE
+# (8), RTA_DST, whose own head is length and type. Where the low byte of each of these numbers is, all of them small:
+_LOW = 0 if pack("H", 1)[0] else 1
+_LENGTH, _LENGTH_HIGH = (0, 1) if pack("H", 1)[0] else (3, 2)
+_TYPE, _FLAGS, _DST_LENGTH, _DST_TYPE, _DST = 4 + _LOW, 6 + _LOW, 36 + _LOW, 38 + _LOW, 40
+_DST_LENGTHS = {4: 8, 6: 20}
+
+
+class Near:
+    """The routes that have an address in common with some prefixes (address.Prefix): a handful, of a table that may
+    have a million. So `sieve` leaves out the others before anything is made of their bytes; `has` is exact."""
+
+    def __init__(self, prefixes):
+        self._prefixes = list(prefixes)
+        self.families = sorted({prefix.family for prefix in prefixes})
+        self._tops = {length: set() for length in _DST_LENGTHS.values()}
+        for prefix in prefixes:
+            self._tops[_DST_LENGTHS[prefix.family]].update(_tops(prefix))
+
+    def has(self, family, dst, length):
+        """Whether it is one of them; a default route, which has everything in common, is none."""
+        route = address.Prefix(family, dst, length)
+        return bool(dst) and any(address.overlaps(route, prefix) for prefix in self._prefixes)
+
+    def sieve(self, data):
+        """What recv() gave, without messages about routes that are surely none of them. Byte by byte, for struct would
+        make objects: with 30,000 routes that is 20 ms instead of 100 on MicroPython."""
+        tops = self._tops
+        start, end = 0, len(data) - _DST - 2
+        kept = []
+        while start <= end:
+            size = data[start + _LENGTH] | data[start + _LENGTH_HIGH] << 8
+            if size < 16:
+                break
+            known = tops.get(data[start + _DST_LENGTH])
+            if (
+                known is None
+                or data[start + _DST_TYPE] != RTA_DST
+                or data[start + _DST] << 8 | data[start + _DST + 1] in known
+                or data[start + _TYPE] != RTM_NEWROUTE
+                or data[start + _FLAGS] & NLM_F_DUMP_INTR
+            ):
+                kept.append(data[start : start + (size + 3 & ~3)])
+            start += size + 3 & ~3
+        return b"".join(kept) + data[start:]
+
+
+def _tops(prefix):
+    """What the first 2 bytes of a network may be that has an address in common with a prefix, as one number."""
+    first = prefix.packed[0] << 8 | prefix.packed[1]
+    around = [first & 0xFFFF << 16 - length for length in range(min(prefix.length, 16))]
+    return around + list(range(first, first + (1 << max(0, 16 - prefix.length))))
 
 
 # Rules

@@ -69,7 +69,7 @@ def rejects(found):
 
 def _dump(socket, kind, family=0, wanted=b""):
     head = bytes([family, 0, 0, 0])
-    return socket.dump(lambda seq: message(_SUBSYSTEM | kind, NLM_F_DUMP, head + wanted, seq))
+    return socket.dump(lambda seq: message(_SUBSYSTEM | kind, NLM_F_DUMP, head + wanted, seq), hurried=True)
 
 
 def _chain(body):

@@ -7,5 +7,7 @@ descriptor or reconnect.
     client   the agent's client, which never waits
     caller   the command line's client, which does
     broker   what stands in for ubusd where none runs
+    budget   what an account may use up
+    account  names of accounts
     status   status codes and errors
 """

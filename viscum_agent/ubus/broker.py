@@ -1,10 +1,14 @@
 """What stands in for ubusd where none runs: the same protocol on a socket of our own.
 
-It lives in the agent's loop: poll what `fds()` gives, call `on_event(fd, events)`. Written from ubusd_proto.c,
-ubusd_obj.c, ubusd_event.c and ubusd_monitor.c of ubus, so that the `ubus` command can't tell the difference, except:
+It lives in the agent's loop: poll what `fds()` gives, call `on_event(fd, events)`, and `tick()` when `next_timeout()`
+has come. Each call deals with a few messages of each peer at most; what is left has its turn after everything else that
+the loop looks after. Written from ubusd_proto.c, ubusd_obj.c, ubusd_event.c and ubusd_monitor.c of ubus, so that the
+`ubus` command can't tell the difference, except:
 
 - Rights go by account: root and the agent's own may do everything, others look up and call what `readable` lists.
   (ubusd reads /usr/share/acl.d.)
+- An account without rights has a budget of connections, messages and bytes, whatever it has asked for and however many
+  connections it has. Over that it is not refused: nothing is read from it until there is something to spend again.
 - ubusd drops silently what does not fit into a queue of 1 MiB. Here notifications, events and copies for monitors are
   left out, a caller is told if the called does not read, and whoever does not read answers loses the connection.
 """
@@ -15,6 +19,8 @@ import struct
 from .. import compat
 from ..errors import ForeignError
 from . import blob, monitor, wire
+from .account import name_of
+from .budget import Budget
 from .channel import Channel
 from .status import (
     INVALID_ARGUMENT,
@@ -27,16 +33,27 @@ from .status import (
     UbusError,
 )
 
-BACKLOG = 16
+BACKLOG = 128
 MAX_PEERS = 64
-MAX_GUESTS = 16  # of them of accounts without rights
-GUEST_MESSAGE = 65536  # bytes; arguments of a read method are short
+AT_ONCE = 8  # connections that are accepted, and messages of one peer that are dealt with, in a turn
+# Of accounts without rights: connections of all of them, of one; bytes of a message, since arguments of a read method
+# are short; messages and bytes that one may send in a second, and at once. A connection counts as much as GREETING
+# messages, because accounts are looked up for it. `viscum status` takes four.
+MAX_GUESTS = 32
+MAX_OF_GUEST = 8
+GUEST_MESSAGE = 8192
+GUEST_MESSAGES = (50, 200)
+GUEST_BYTES = (32 * 1024, 128 * 1024)
+GREETING = 2
 MAX_OBJECTS = 256  # of one peer
 MAX_RELATIONS = 256  # patterns of one object, or subscriptions
-# Bytes that wait for one peer: for what may be left out, for an answer, and for all peers together.
+# Bytes that wait for one peer: for what may be left out, for an answer, and for all peers together. Of accounts without
+# rights for one of them and for all, apart from the others': who does not read may not be in the way of who does.
 NOTIFY_LIMIT = 256 * 1024
 QUEUE_LIMIT = 4 * wire.MAX_MESSAGE
 TOTAL_LIMIT = 16 * wire.MAX_MESSAGE
+GUEST_LIMIT = wire.MAX_MESSAGE + 64 * 1024
+GUESTS_LIMIT = 4 * wire.MAX_MESSAGE
 ACCEPT_PAUSE = 1.0  # seconds without new connections when there is no descriptor for one
 
 # Instead of a status: the answer comes from somewhere else, or none is due.
@@ -49,9 +66,10 @@ class _Peer:
     def __init__(self, channel, number, uid, gid, trusted):
         self.channel = channel
         self.id = number
+        self.uid = uid
         self.trusted = trusted
-        self.user = _account("/etc/passwd", uid)
-        self.group = _account("/etc/group", gid)
+        self.user = name_of(uid)
+        self.group = name_of(gid, "/etc/group")
         self.objects = []
         self.monitors = False
         self.monitor_seq = 0
@@ -95,6 +113,8 @@ class Broker:
         self._paths = {}
         self._types = {}
         self._event_seq = 0
+        self._messages = Budget(*GUEST_MESSAGES)
+        self._bytes = Budget(*GUEST_BYTES)
         self._handlers = {
             wire.STATUS: self._response,
             wire.DATA: self._response,
@@ -154,13 +174,39 @@ class Broker:
         if self._listener >= 0 and compat.monotonic() >= self._paused_until:
             found.append((self._listener, compat.POLLIN))
         for fd in self._peers:
-            # Always read: a peer that waits for us to read, before it reads, would wait for ever.
-            found.append((fd, compat.POLLIN | (compat.POLLOUT if self._peers[fd].channel.queued else 0)))
+            # Read even while something waits to be sent: a peer that waits for us to read, before it reads, would wait
+            # for ever. What is not polled for at all can't wake the loop by its end either.
+            channel = self._peers[fd].channel
+            wanted = (compat.POLLIN if self._reads(self._peers[fd]) else 0) | (compat.POLLOUT if channel.queued else 0)
+            if wanted:
+                found.append((fd, wanted))
         return found
 
+    def _reads(self, peer):
+        """Whether more is read from a peer: not while a message of it has its turn to come."""
+        return not peer.channel.ended and not peer.channel.waiting and not self._rest(peer)
+
+    def _rest(self, peer):
+        """Seconds until it is a peer's turn again, because its account has used up what it has; 0 for now."""
+        return 0 if peer.trusted else max(self._messages.wait(peer.uid), self._bytes.wait(peer.uid))
+
     def next_timeout(self):
-        """When to look at `fds` again whatever happens, in seconds of compat.monotonic(); None for never."""
-        return self._paused_until if self._paused_until > compat.monotonic() else None
+        """When to call `tick`, and to look at `fds` again, whatever happens: in seconds of compat.monotonic(); None for
+        never."""
+        now = compat.monotonic()
+        dues = [self._paused_until] if self._paused_until > now else []
+        for peer in self._peers.values():
+            rest = self._rest(peer)
+            if rest or peer.channel.waiting:
+                dues.append(now + rest)
+        return min(dues) if dues else None
+
+    def tick(self):
+        """Deals with what was received and had not its turn yet."""
+        for peer in list(self._peers.values()):
+            if peer.channel.waiting:
+                self._take(peer)
+        self._bury()
 
     def on_event(self, fd, events):
         if fd == self._listener:
@@ -169,45 +215,73 @@ class Broker:
         peer = self._peers.get(fd)
         if peer is None:
             return
-        if events & compat.POLLOUT:
+        if events & ~compat.POLLIN:
             peer.channel.flush()
-        if events & ~compat.POLLOUT:
-            peer.channel.receive()
+        if self._reads(peer):
+            self._receive(peer)
             self._take(peer)
         self._bury()
+
+    def _receive(self, peer):
+        count = peer.channel.receive()
+        if not peer.trusted:
+            self._bytes.spend(peer.uid, count)
 
     # Connections.
 
     def _accept(self):
-        try:
-            fd = compat.unix_accept(self._listener)
-        except OSError as error:
-            self._paused_until = compat.monotonic() + ACCEPT_PAUSE
-            self._note("no further connections for now: %s" % compat.strerror(error.errno))
-            return
-        if fd is None:
-            return
+        for _ in range(AT_ONCE):
+            try:
+                fd = compat.unix_accept(self._listener)
+            except OSError as error:
+                self._paused_until = compat.monotonic() + ACCEPT_PAUSE
+                self._note("no further connections for now: %s" % compat.strerror(error.errno))
+                return
+            if fd is None:
+                return
+            self._welcome(fd)
+
+    def _welcome(self, fd):
         _, uid, gid = compat.unix_peer(fd)
         trusted = uid in (0, compat.geteuid())
-        guests = len([True for other in self._peers.values() if not other.trusted])
-        if len(self._peers) >= MAX_PEERS or (not trusted and guests >= MAX_GUESTS):
+        refusal = self._refusal(uid, trusted)
+        if refusal:
             compat.fd_close(fd)
-            self._note("a connection of account %d was refused: there are %d already" % (uid, len(self._peers)))
+            self._note("a connection of account %d was refused: %s" % (uid, refusal))
             return
+        if not trusted:
+            self._messages.spend(uid, GREETING)
         peer = _Peer(Channel(fd, None if trusted else GUEST_MESSAGE), _new_id(self._peers_by_id), uid, gid, trusted)
         self._peers[fd] = peer
         self._peers_by_id[peer.id] = peer
         self._send(peer, wire.HELLO, 0, peer.id, b"")
+
+    def _refusal(self, uid, trusted):
+        """Why somebody may not connect now, "" if he may."""
+        if len(self._peers) >= MAX_PEERS:
+            return "there are %d already" % len(self._peers)
+        if trusted:
+            return ""
+        guests = [peer.uid for peer in self._peers.values() if not peer.trusted]
+        if len(guests) >= MAX_GUESTS:
+            return "there are %d of accounts without rights already" % len(guests)
+        if guests.count(uid) >= MAX_OF_GUEST:
+            return "it has %d already" % MAX_OF_GUEST
+        if self._messages.wait(uid):
+            return "too many in too short a time"
+        return ""
 
     def _note(self, text):
         if self._log:
             self._log(text)
 
     def _take(self, peer):
-        while True:
-            message = peer.channel.next()
+        for _ in range(AT_ONCE if peer.trusted else 1):
+            message = None if self._rest(peer) else peer.channel.next()
             if message is None:
                 return
+            if not peer.trusted:
+                self._messages.spend(peer.uid, 1)
             self._copy(peer, message.kind, message.seq, message.peer, message.body, False)
             self._dispatch(peer, message)
 
@@ -224,7 +298,7 @@ class Broker:
     def _bury(self):
         """Removes peers whose connection ended. That sends messages, by which others may end."""
         while True:
-            dead = [peer for peer in self._peers.values() if peer.channel.ended]
+            dead = [peer for peer in self._peers.values() if peer.channel.ended and not self._goes_on(peer)]
             if not dead:
                 return
             for peer in dead:
@@ -233,6 +307,11 @@ class Broker:
                 peer.channel.close()
                 for item in list(peer.objects):
                     self._free(item)
+
+    def _goes_on(self, peer):
+        """Whether there is something of a peer that left which still counts, as an event. Who may only ask does not
+        wait for the answer any more."""
+        return peer.trusted and peer.channel.waiting
 
     # Sending.
 
@@ -250,9 +329,21 @@ class Broker:
         return False
 
     def _put(self, peer, data, limit):
-        if peer.channel.queued and sum([each.channel.queued for each in self._peers.values()]) > TOTAL_LIMIT:
+        if not peer.trusted:
+            return self._put_guest(peer, data, limit)
+        if peer.channel.queued and self._queued(lambda each: each.trusted) > TOTAL_LIMIT:
             return False
         return peer.channel.send(data, limit)
+
+    def _put_guest(self, peer, data, limit):
+        mine = self._queued(lambda each: each.uid == peer.uid)
+        if mine and (mine + len(data) > GUEST_LIMIT or self._queued(lambda each: not each.trusted) > GUESTS_LIMIT):
+            return False
+        return peer.channel.send(data, limit)
+
+    def _queued(self, counts):
+        """Bytes that wait for those peers that count."""
+        return sum([each.channel.queued for each in self._peers.values() if counts(each)])
 
     def _copy(self, peer, kind, seq, number, body, sent):
         """For monitors, a copy of every message that came or went."""
@@ -552,19 +643,6 @@ def _new_id(taken):
         number = struct.unpack("I", os.urandom(4))[0]
         if number >= wire.OBJECT_MAX and number not in taken:
             return number
-
-
-def _account(path, number):
-    """The name of an account or group, or its number where it has none."""
-    try:
-        with open(path) as file:
-            for line in file:
-                fields = line.split(":")
-                if len(fields) > 2 and fields[2] == str(number):
-                    return fields[0]
-    except (OSError, UnicodeError):
-        pass
-    return str(number)
 
 
 def _make_directory(path):

@@ -111,14 +111,18 @@ class Caller:
             now = compat.monotonic()
             if end is not None and now >= end:
                 raise UbusStatus(TIMEOUT)
-            if self.client.fd < 0:
+            if self.client.fd < 0 and self.client.next_timeout() is None:
                 raise UbusStatus(CONNECTION_FAILED, self._reason)
             self._step(now, end)
 
     def _step(self, now, end):
         times = [time for time in (end, self.client.next_timeout()) if time is not None]
         milliseconds = max(0, int((min(times) - now) * 1000) + 1) if times else -1
-        wanted = compat.POLLIN | (compat.POLLOUT if self.client.wants_write else 0)
+        if self.client.fd < 0:  # there was no room for another connection: once more
+            compat.sleep(milliseconds / 1000)
+            self.client.tick(compat.monotonic())
+            return
+        wanted = (compat.POLLIN if self.client.wants_read else 0) | (compat.POLLOUT if self.client.wants_write else 0)
         events = compat.wait_fd(self.client.fd, wanted, milliseconds)
         if events & compat.POLLOUT:
             self.client.on_writable()

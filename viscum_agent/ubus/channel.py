@@ -78,20 +78,26 @@ class Channel:
                 self._sent = 0
 
     def receive(self):
-        """Reads once."""
+        """Reads once; returns how many bytes."""
         if self.ended:
-            return
+            return 0
         try:
             data = compat.fd_receive(self.fd, READ)
         except OSError as error:
             self.end(compat.strerror(error.errno))
-            return
+            return 0
         if data is None:
-            return
+            return 0
         if not data:
             self.end("the other side closed the connection")
-            return
+            return 0
         self._stream.feed(data)
+        return len(data)
+
+    @property
+    def waiting(self):
+        """Whether a message was received that `next` has not given yet: no poll(2) wakes for it."""
+        return self._stream.waiting
 
     def next(self):
         """The next message that was received, or None. What came before the end of the connection still counts."""

@@ -5,6 +5,9 @@ Whoever owns the loop polls `fd` for POLLIN while `wants_read` and POLLOUT while
 compat.monotonic, None for never). It connects by itself, again and again, and after each connection publishes its
 objects, listens and subscribes again: ubusd forgets all of it when it restarts.
 
+Each call deals with a few messages at most, and with one call of a method, which may take long: for what is left
+`next_timeout()` has come at once, so that whoever owns the loop decides what goes before it.
+
 Errors of peers come as the first argument of a callback: None, or a UbusError whose `code` is a status. A callback may
 be called before the function that it was given to returns. What can't be sent at all raises UbusError at once.
 """
@@ -46,6 +49,8 @@ QUEUE_LIMIT = HIGH + 2 * wire.MAX_MESSAGE
 STATUS_ROOM = 65536  # over that, so that an answer that did not fit can be called one
 PENDING_LIMIT = 1024  # requests that wait for an answer
 REPLY_LIMIT = 4 * wire.MAX_MESSAGE  # bytes of all parts of one answer
+AT_ONCE = 16  # messages, of which one may call a method
+BUSY_PAUSE = 0.05  # seconds until another try where too many others want to connect
 
 # A handler that returns this answers later, with Request.finish or Request.fail.
 DEFERRED = object()
@@ -204,9 +209,12 @@ class Subscription(Object):
 
 
 class Client:
-    """`on_state(connected, reason)` is told about the connection, `on_error(error)` about a fault in a callback."""
+    """`on_state(connected, reason)` is told about the connection, `on_error(error)` about a fault in a callback.
+    `budget` (budget.Budget) is of the seconds that callers may take up by name of their account, but for `free`."""
 
-    def __init__(self, path=SOCKET, on_state=None, on_error=compat.print_error, reconnect=True):
+    def __init__(
+        self, path=SOCKET, on_state=None, on_error=compat.print_error, reconnect=True, budget=None, free=("root",)
+    ):
         self.path = path
         self.connection = 0  # counts them
         self.client_id = 0  # 0: not connected, or ubusd said no hello yet
@@ -214,6 +222,8 @@ class Client:
         self._on_state = on_state
         self._on_error = on_error
         self._reconnect = reconnect
+        self._budget = budget
+        self._free = free
         self._channel = None
         self._seq = 0
         self._pending = {}
@@ -237,7 +247,8 @@ class Client:
 
     @property
     def wants_read(self):
-        return self._channel is not None and self._channel.queued <= HIGH
+        """Not while something that came has its turn to come."""
+        return self._channel is not None and self._channel.queued <= HIGH and not self._channel.waiting
 
     @property
     def wants_write(self):
@@ -246,7 +257,7 @@ class Client:
     def next_timeout(self):
         if self._channel is None:
             return self._next_attempt
-        if self._channel.ended:
+        if self._channel.ended or self._has_turn():
             return 0.0
         times = [self._pending[seq].deadline for seq in self._pending]
         times.extend([item.retry_at for item in self._objects if item.retry_at is not None])
@@ -259,9 +270,10 @@ class Client:
             if self._next_attempt is not None and now >= self._next_attempt:
                 self._connect(now)
             return
-        if self._channel.ended:
-            self._lost(self._channel.ended)
-            return
+        if self._channel.ended or self._has_turn():
+            self._take()
+            if self._channel is None:
+                return
         if not self.client_id and now >= self._hello_deadline:
             self._lost("no hello came")
             return
@@ -270,10 +282,15 @@ class Client:
         for item in [item for item in self._objects if item.retry_at is not None and item.retry_at <= now]:
             self._register(item)
 
+    def _has_turn(self):
+        """Whether there is something to deal with that came already."""
+        return self._channel.queued <= HIGH and self._channel.waiting
+
     def on_readable(self):
         if self._channel is None:
             return
-        self._channel.receive()
+        if self.wants_read:
+            self._channel.receive()
         self._take()
 
     def on_writable(self):
@@ -295,6 +312,9 @@ class Client:
         try:
             fd = compat.unix_connect(self.path)
         except OSError as error:
+            if error.errno == compat.EAGAIN:  # who serves there has more of them than it takes at once
+                self._next_attempt = now + BUSY_PAUSE
+                return
             self._again(now)
             self._tell(False, "%s: %s" % (self.path, compat.strerror(error.errno)))
             return
@@ -341,16 +361,18 @@ class Client:
                 self._register(item)
 
     def _take(self):
-        """Handles what came, while what goes out has room."""
+        """Handles a part of what came, while what goes out has room."""
         connection = self.connection
-        while self._channel.queued <= HIGH:
-            message = self._channel.next()
+        for _ in range(AT_ONCE):
+            message = self._channel.next() if self._channel.queued <= HIGH else None
             if message is None:
                 break
-            self._dispatch(message)
+            called = self._dispatch(message)
             if connection != self.connection:
                 return
-        if self._channel.ended:
+            if called:
+                break
+        if self._channel.ended and not self._channel.waiting:
             self._lost(self._channel.ended)
 
     # Sending.
@@ -402,26 +424,29 @@ class Client:
     # Receiving.
 
     def _dispatch(self, message):
+        """Whether it called a method."""
         if message.kind == wire.HELLO:
             self._hello(message)
-            return
+            return False
         try:
             attributes = wire.parse(message.body)
         except UbusError:
             # One bad message from another program is no reason to leave; whoever waits for it learns of it.
             if self._waits_for(message):
                 self._answer(message.seq, PARSE_ERROR)
-            return
+            return False
         if message.kind == wire.STATUS or message.kind == wire.DATA:
             self._response(message, attributes)
-            return
+            return False
         item = self._by_id.get(attributes.get(wire.A_OBJID, 0))
         if message.kind == wire.INVOKE:
             self._invoked(item, message, attributes)
-        elif message.kind == wire.NOTIFY and item:
+            return item is not None and item.path is not None
+        if message.kind == wire.NOTIFY and item:
             self._subscribers(item, attributes.get(wire.A_ACTIVE, False))
         elif message.kind == wire.UNSUBSCRIBE and isinstance(item, Subscription):
             self._guard(item.changed, False)
+        return False
 
     def _subscribers(self, item, active):
         if item.has_subscribers == active:
@@ -453,7 +478,9 @@ class Client:
         if item is None or name is None:
             request.fail(NOT_FOUND if item is None else INVALID_ARGUMENT)
             return
+        began = compat.monotonic()
         try:
+            self._check_budget(item, request.user)
             result = self._handle(item, name, attributes.get(wire.A_DATA, b""), request)
             if result is not DEFERRED and not request.done:
                 request.finish(result)
@@ -468,6 +495,17 @@ class Client:
         except Exception as error:
             request.fail(UNKNOWN_ERROR)
             self._on_error(error)
+        if self._counts(item, request.user):
+            self._budget.spend(request.user, compat.monotonic() - began)
+
+    def _counts(self, item, user):
+        return self._budget is not None and item.path is not None and user not in self._free
+
+    def _check_budget(self, item, user):
+        wait = self._budget.wait(user) if self._counts(item, user) else 0
+        if wait:
+            text = "account '%s' has asked for more than its share of the agent's time: ask again in %d s"
+            raise UbusStatus(TIMEOUT, text % (user, int(wait) + 1))
 
     def _handle(self, item, name, data, request):
         if item.path is None:

@@ -169,10 +169,19 @@ class Stream:
             self._start = 0
         self._buffer += data
 
-    def next(self):
-        """The next message, None until it is complete."""
+    @property
+    def waiting(self):
+        """Whether `next` has something to give, or to complain about."""
         left = len(self._buffer) - self._start
         if left < HEADER + blob.HEADER:
+            return False
+        version, _, _, _, word = struct.unpack_from(_HEAD, self._buffer, self._start)
+        size = word & blob.LENGTH_MASK
+        return version != 0 or size < blob.HEADER or size > self._limit or left >= HEADER + size
+
+    def next(self):
+        """The next message, None until it is complete."""
+        if not self.waiting:
             return None
         version, kind, seq, peer, word = struct.unpack_from(_HEAD, self._buffer, self._start)
         size = word & blob.LENGTH_MASK
@@ -180,8 +189,6 @@ class Stream:
             raise UbusError("version %d of the protocol, which is not known" % version)
         if size < blob.HEADER or size > self._limit:
             raise UbusError("a message of %d bytes; %d is the most" % (size, self._limit))
-        if left < HEADER + size:
-            return None
         first = self._start + HEADER + blob.HEADER
         self._start += HEADER + size
         body = bytes(memoryview(self._buffer)[first : self._start])

@@ -3,9 +3,11 @@
 from unit.shared.expect import raises
 
 from viscum_agent import agent as agents
-from viscum_agent import overload
+from viscum_agent import compat, overload
 from viscum_agent.errors import ViscumError
 from viscum_agent.events import Cause
+from viscum_agent.kernel.dump import Dump
+from viscum_agent.kernel.netlink import Interrupted
 
 
 class Refused(ViscumError):
@@ -13,7 +15,10 @@ class Refused(ViscumError):
 
 
 class Log:
-    def say(self, severity, text):
+    def say(self, severity, text, service=""):
+        pass
+
+    def trace(self, error):
         pass
 
 
@@ -33,7 +38,7 @@ class State:
     def forget_firewall(self):
         pass
 
-    def look(self):
+    def look(self, pools=()):
         raise Refused("no")
 
     def apply(self, operations):
@@ -102,6 +107,32 @@ def test_no_cause_is_lost_when_orphans_can_not_be_taken_out():
     made._events = Events([Cause("device vsc-echo went", True, True), Cause("an address came", False, False)])
     made._kernel_events()
     assert timers(made) == 1
+
+
+def test_a_hundred_urgent_causes_are_one_look_at_the_redirects():
+    made = agent()
+    looks = []
+    made._state.dump_redirects = lambda: looks.append(1) or Dump()
+    made._state.apply = lambda _: None
+    made._events = Events([Cause("device vsc-%d went" % number, True, True) for number in range(100)])
+    made._kernel_events()
+    assert len(looks) == 1
+    made._kernel_events()
+    while len(looks) < 2:
+        made.loop.after(0.001, lambda: None)
+        made.loop.step()
+    assert len(looks) == 2, "what went meanwhile"
+
+
+def test_a_look_into_a_kernel_that_changes_all_the_time_is_made_again_soon():
+    made = agent()
+
+    def look(*_):
+        raise Interrupted()
+
+    made._state.look = look
+    made.look("a cause")
+    assert [timer[0] - compat.monotonic() < 1 for timer in made.loop._timers] == [True, False], "and once in any case"
 
 
 def test_only_the_timer_judges_the_load_because_a_reload_makes_load_itself():

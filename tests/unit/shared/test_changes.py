@@ -1,4 +1,4 @@
-"""Who asks for `status` again and again is told what changed since he was told last."""
+"""Who asks for `status` again and again is told what changed since the answer that he had."""
 
 from viscum_agent import report
 
@@ -12,50 +12,111 @@ def row(**changes):
     return whole
 
 
-def answers(changes, then, now, **rows):
-    return changes.since(rows, then, now)
+class Poller:
+    """Keeps what it was told, as LuCI's page does."""
+
+    def __init__(self, changes):
+        self.changes = changes
+        self.since = None
+        self.known = {}
+
+    def ask(self, now, **rows):
+        """The answer."""
+        found = self.changes.since(rows, self.since, now)
+        self.since = self.changes.serial
+        for name in found:
+            self.known.setdefault(name, {}).update(found[name])
+        return found
+
+    def knows(self, now, **rows):
+        """Asks; whether it then knows how things are. (How long a program has run goes by itself.)"""
+        self.ask(now, **rows)
+        return all(self.known[name][key] == rows[name][key] for name in rows for key in rows[name] if key != "uptime")
 
 
-def test_a_row_is_whole_until_it_has_been_told_and_then_only_what_changed():
-    changes = report.Changes()
-    assert answers(changes, 10, 12, web=row()) == {"web": row()}
-    found = answers(changes, 12, 14, web=row(uptime=102))
-    assert found == {"web": row(uptime=102)}, "it was first seen in the second of that answer"
-    assert answers(changes, 14, 16, web=row(uptime=104, packets=9)) == {"web": {"packets": 9}}
-    assert answers(changes, 17, 18, web=row(uptime=106, packets=9)) == {"web": {}}
+def test_the_first_answer_is_whole_and_then_only_what_changed():
+    page = Poller(report.Changes())
+    assert page.ask(12, web=row()) == {"web": row()}
+    assert page.ask(14, web=row(uptime=102)) == {"web": {}}
+    assert page.ask(16, web=row(uptime=104, packets=9)) == {"web": {"packets": 9}}
+    assert page.ask(18, web=row(uptime=106, packets=9)) == {"web": {}}
 
 
 def test_a_program_that_began_anew_is_told_by_its_uptime():
-    changes = report.Changes()
-    answers(changes, 10, 12, web=row())
-    assert answers(changes, 14, 16, web=row(uptime=105)) == {"web": {}}, "to the second"
-    assert answers(changes, 16, 18, web=row(uptime=0)) == {"web": {"uptime": 0}}
+    page = Poller(report.Changes())
+    page.ask(12, web=row())
+    assert page.ask(16, web=row(uptime=105)) == {"web": {}}, "to the second"
+    assert page.ask(18, web=row(uptime=0)) == {"web": {"uptime": 0}}
 
 
 def test_a_service_without_a_program_has_nothing_to_tell():
-    changes = report.Changes()
-    answers(changes, 10, 12, web=row(pid=0, uptime=0))
-    assert answers(changes, 14, 16, web=row(pid=0, uptime=0)) == {"web": {}}
+    page = Poller(report.Changes())
+    page.ask(12, web=row(pid=0, uptime=0))
+    assert page.ask(16, web=row(pid=0, uptime=0)) == {"web": {}}
 
 
 def test_everybody_is_told_what_changed_since_his_own_answer():
     changes = report.Changes()
-    answers(changes, 10, 12, web=row())
-    assert answers(changes, 14, 20, web=row(uptime=108, state="failed")) == {"web": {"state": "failed"}}
-    found = answers(changes, 19, 21, web=row(uptime=109, state="failed"))
-    assert found == {"web": {"state": "failed"}}, "another page"
-    assert answers(changes, 21, 22, web=row(uptime=110, state="failed")) == {"web": {}}
+    one, other = Poller(changes), Poller(changes)
+    one.ask(12, web=row())
+    other.ask(12, web=row())
+    assert one.ask(20, web=row(uptime=108, state="failed")) == {"web": {"state": "failed"}}
+    assert other.ask(21, web=row(uptime=109, state="failed")) == {"web": {"state": "failed"}}
+    assert one.ask(22, web=row(uptime=110, state="failed")) == {"web": {}}
 
 
-def test_after_a_restart_of_the_agent_or_the_router_rows_are_whole():
-    assert answers(report.Changes(), 100, 102, web=row()) == {"web": row()}
+def test_what_an_answer_without_since_said_is_not_told_by_an_older_equal_value():
+    """A page that was open before knew 0 connections; this one begins with 1, and they go."""
     changes = report.Changes()
-    answers(changes, 1, 3, web=row())
-    assert answers(changes, 100, 5, web=row(uptime=0)) == {"web": row(uptime=0)}, "the clock began anew"
+    Poller(changes).ask(12, web=row(connections=0))
+    page = Poller(changes)
+    page.ask(20, web=row(connections=1))
+    assert page.ask(22, web=row(uptime=102, connections=0)) == {"web": {"connections": 0}}
 
 
-def test_what_is_remembered_has_an_end():
+def test_stop_start_stop_with_others_asking_in_between():
+    for asks in range(1 << 6):  # which of the two pages asks after which change
+        changes = report.Changes()
+        pages = [Poller(changes), Poller(changes)]
+        for number, state in enumerate(("stopping", "healthy", "stopping")):
+            for which, page in enumerate(pages):
+                if asks >> (2 * number + which) & 1:
+                    assert page.knows(10, web=row(state=state))
+        for page in pages:
+            assert page.knows(10, web=row(state="stopping")), "within one second, too"
+
+
+def test_after_a_restart_of_the_agent_rows_are_whole():
+    page = Poller(report.Changes())
+    page.ask(12, web=row())
+    page.changes = report.Changes()
+    assert page.ask(14, web=row()) == {"web": row()}
+    assert report.Changes().serial != report.Changes().serial, "or it would be a guess"
+
+
+def test_a_serial_that_was_never_given_is_as_none():
     changes = report.Changes()
-    many = {"s%d" % number: row() for number in range(report.PAGE + 1)}
-    changes.since(many, 10, 12)
-    assert answers(changes, 20, 22, s1=row()) == {"s1": row()}
+    changes.since({"web": row()}, None, 12)
+    for then in (-(1 << 31), -1, 0, changes.serial - 2, changes.serial + 1, (1 << 31) - 1):
+        assert changes.since({"web": row()}, then, 12) == {"web": row()}
+
+
+def test_a_serial_fits_into_an_int32_for_a_long_time():
+    for _ in range(50):
+        assert 0 < report.Changes().serial <= 1 << 30
+
+
+def test_services_that_are_gone_are_forgotten_and_whole_when_they_are_back():
+    changes = report.Changes()
+    page = Poller(changes)
+    page.ask(12, web=row(), iperf=row())
+    changes.forget(["iperf"])
+    assert page.ask(14, iperf=row(uptime=102)) == {"iperf": {}}
+    assert page.ask(16, web=row(), iperf=row(uptime=104)) == {"web": row(), "iperf": {}}
+
+
+def test_three_hundred_services_are_told_as_little_as_three():
+    page = Poller(report.Changes())
+    many = {"s%03d" % number: row(pid=0) for number in range(300)}
+    page.ask(12, **many)
+    assert not any(page.ask(13, **many).values())

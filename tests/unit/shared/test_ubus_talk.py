@@ -9,6 +9,7 @@ from viscum_agent import compat
 from viscum_agent.errors import ForeignError
 from viscum_agent.ubus import blob, monitor, status, wire
 from viscum_agent.ubus.broker import MAX_OBJECTS, MAX_PEERS, MAX_RELATIONS, NOTIFY_LIMIT, QUEUE_LIMIT, Broker
+from viscum_agent.ubus.budget import Budget
 from viscum_agent.ubus.client import DEFERRED, HELLO_TIMEOUT, HIGH, RETRY_LAST, Client, Method
 from viscum_agent.ubus.status import TooLargeError
 
@@ -672,3 +673,52 @@ def test_the_socket_of_a_successor_is_not_removed():
 
 def test_a_path_that_is_too_long_is_an_error():
     raises(OSError, compat.unix_connect, "/tmp/" + "x" * 200)
+
+
+def test_a_thousand_calls_in_one_piece_leave_the_others_their_turn():
+    with Bench() as bench:
+        handled = []
+        server = bench.client()
+        bench.publish(server, "bench", [("add", Method(lambda *_: handled.append(1), []))])
+        flood, caller = bench.peer(), bench.client()
+        number = bench.find(caller, "bench")[1][0].id
+        body = [(wire.A_OBJID, number), (wire.A_METHOD, "add")]
+        compat.fd_send(flood.fd, b"".join([wire.pack(wire.INVOKE, seq, number, body) for seq in range(1000)]))
+        for _ in range(20):
+            bench.step()
+        assert 10 <= len(handled) <= 22, "one call in a turn of the loop"
+        assert bench.ask(caller, number, "add")[0] is None
+        assert len(handled) < 500
+        bench.run(lambda: len(handled) == 1001)
+
+
+def test_what_came_before_the_end_of_a_connection_is_dealt_with_turn_by_turn():
+    with Bench() as bench:
+        heard = []
+        bench.client().listen("many.*", lambda name, _: heard.append(name))
+        bench.settle()
+        flood = bench.peer()
+        body = [(wire.A_OBJID, wire.OBJECT_EVENT), (wire.A_METHOD, "send")]
+        event = wire.pack_attributes(body + [(wire.A_DATA, blob.encode([("id", "many.one"), ("data", {})]))])
+        compat.fd_send(flood.fd, b"".join([wire.pack_body(wire.INVOKE, seq, 1, event) for seq in range(100)]))
+        flood.close()
+        bench.run(lambda: len(heard) == 100)
+        assert len(bench.broker._peers) == 1
+
+
+def test_an_account_has_no_more_than_its_share_of_the_time():
+    with Bench() as bench:
+        budget = Budget(0.05, 0.1)  # seconds
+        server = bench.client(budget=budget, free=("admin",))
+        bench.publish(server, "bench", [("slow", Method(lambda *_: compat.sleep(0.06), []))])
+        caller = bench.client()
+        answers = [bench.ask(caller, "bench", "slow")[0] for _ in range(3)]
+        assert answers[:2] == [None, None]
+        assert answers[2].code == status.TIMEOUT and "'root'" in answers[2].message, answers[2].message
+        bench.settle(0.5)
+        assert bench.ask(caller, "bench", "slow")[0] is None, "some of it is back"
+        server.close()
+        bench.clients.remove(server)
+        free = bench.client(budget=Budget(0.05, 0.1), free=("root",))
+        bench.publish(free, "free", [("slow", Method(lambda *_: compat.sleep(0.06), []))])
+        assert [bench.ask(caller, "free", "slow")[0] for _ in range(4)] == [None] * 4

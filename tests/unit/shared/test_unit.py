@@ -80,7 +80,7 @@ class Agent:
     def changed(self, one, before):
         self.told.append(one.state)
 
-    def say(self, severity, text):
+    def say(self, severity, text, service=""):
         assert severity <= NOTICE
 
     say_state = say

@@ -127,6 +127,7 @@ class Bench:
                 found = compat.wait_fd(fd, events, 0)
                 if found:
                     self.broker.on_event(fd, found)
+            self.broker.tick()
         for client in self.clients:
             step(client)
 
@@ -264,6 +265,7 @@ def serve(path):
                 broker.close()
                 return
             broker.on_event(fd, events)
+        broker.tick()
         step(client)
         if compat.monotonic() < tick:
             continue

@@ -93,10 +93,10 @@ return baseclass.extend({
 	 * of what a poll costs it. How long a program has run goes by itself. */
 	status: function() {
 		const services = {}, since = this.since;
-		let now;
+		let serial;
 
 		return pages((after) => ask('status', after, since), (answer) => {
-			now = now || answer.now;
+			serial = serial || answer.serial;
 			for (const name in answer.services) {
 				const row = Object.assign({}, this.known[name], answer.services[name]);
 
@@ -107,7 +107,7 @@ return baseclass.extend({
 			}
 		}, MOST_PAGES).then((answer) => {
 			this.known = services;
-			this.since = now;
+			this.since = serial;
 			/* It was away and came back as it was. */
 			if (since != null && Object.values(services).some((row) => row.state == null)) {
 				this.since = undefined;

@@ -1,0 +1,276 @@
+"""How long a client is without an answer when a program ends, with and without trouble: measured, never judged.
+
+    bench/trouble.py [--only flood,routes] [--interpreters cpython,micropython] [--datapath bpf-tcx] [--repeat 10]
+
+A client of a lab asks a service's address without a pause. The service's program is killed again and again, every other
+time right after the agent was told to reload, so that the death may find it at work. What counts is the time until the
+cloud has answered the client: in turns without the trouble and with it, by one agent where that can be.
+
+    flood        an account without rights asks the agent's own broker for the plan, a thousand times in one piece, on
+                 as many connections as it gets, and never stops
+    routes       30,000 more routes on the router
+    events       a thousand pairs with names like ours go at the very moment
+    descriptors  the agent has no descriptor left (EMFILE)
+    log          the agent's stderr is a pipe that nobody reads, and is full; there is no other log
+
+Needs root and changes nothing outside of namespaces that it makes. The last line of the output is a JSON object.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from agent import TAKES, NoDescriptors, Served, Unread  # noqa: E402
+from chaos import CLIENT  # noqa: E402
+from lab import CPYTHON, MICROPYTHON, Lab, echo_command, ip, isolate, kill, pids_in, service, wait_for  # noqa: E402
+
+INTERPRETERS = {"cpython": CPYTHON, "micropython": MICROPYTHON}
+SETTINGS = ("option respawn_timeout 1", "option respawn_retry 0", "option health_interval 1")
+ROUTES = 30000
+PAIRS = 1000
+PATIENCE = 180  # seconds for the program to answer again: an agent of before took 94 s with so many routes
+
+
+class Scene:
+    """A lab with an agent, and a client that asks on. Use as a context manager."""
+
+    kind = Served
+
+    def __init__(self, folder, interpreter, datapath):
+        self.lab = Lab(folder, INTERPRETERS[interpreter], datapath=datapath)
+        self.answers = Path(folder) / "answers"
+        self.figures = {}
+
+    def __enter__(self):
+        self.lab.__enter__()
+        for path in (self.lab.tmp, self.lab.tmp.parent):
+            path.chmod(0o755)  # for another account, which has to find the socket
+        self.lab.serve_cloud(7000)
+        self.begin()
+        with self.answers.open("w") as stream:
+            self.lab.start(self.lab.client, sys.executable, "-c", CLIENT, stdout=stream)
+        self.wait()
+        return self
+
+    def __exit__(self, *_):
+        self.lab.close()
+
+    def begin(self):
+        """Starts an agent of the kind; how long a client then waited for the program is one of the figures."""
+        self.agent = self.kind(self.lab, service("echo", echo_command("edge", 7000), *TAKES, *SETTINGS))
+
+    def tail(self):
+        """(when, who) of the last answers; nobody is ""."""
+        with self.answers.open() as file:
+            file.seek(max(0, self.answers.stat().st_size - 65536))
+            lines = [line.split(" ") for line in file.read().split("\n")[1:-1]]
+        return [(float(when), who) for when, who in lines]
+
+    def wait(self):
+        wait_for(lambda: [who for _, who in self.tail()[-3:]] == ["edge"] * 3, PATIENCE)
+
+    def unanswered(self, reload):
+        """Milliseconds from the death of the program until the cloud has answered."""
+        self.wait()
+        time.sleep(random.uniform(0.2, 0.7))
+        if reload:
+            self.agent.process.send_signal(signal.SIGHUP)
+            time.sleep(random.uniform(0, 0.01))
+        self.prepare()
+        (pid,) = pids_in("viscum-echo")
+        began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: self.by_cloud(began), PATIENCE)
+        self.recover()
+        return 1000 * (self.by_cloud(began)[0] - began)
+
+    def by_cloud(self, began):
+        return [when for when, who in self.tail() if when > began and who == "cloud"]
+
+    # The trouble: begins and ends around some deaths, or comes with each of them
+
+    def start(self):
+        pass
+
+    def stop(self):
+        pass
+
+    def prepare(self):
+        """Right before a death."""
+
+    def recover(self):
+        """When the cloud has answered."""
+
+
+class Flood(Scene):
+    def start(self):
+        said = self.lab.tmp / "flood"
+        with said.open("w") as stream:
+            words = (sys.executable, ROOT / "tests/flood.py", self.agent.socket)
+            self.process = self.lab.start(self.lab.router, *words, stdout=stream, stderr=stream)
+        wait_for(lambda: "floods" in said.read_text(), 60)
+        time.sleep(1)
+
+    def stop(self):
+        kill(self.process)
+
+
+class Routes(Scene):
+    def batch(self, verb):
+        lines = ["route %s 20.%d.%d.0/24 dev wan0" % (verb, number >> 8, number & 255) for number in range(ROUTES)]
+        (self.lab.tmp / "batch").write_text("\n".join(lines) + "\n")
+        ip("-n", self.lab.router, "-batch", self.lab.tmp / "batch")
+
+    def __enter__(self):
+        super().__enter__()
+        self.check("without")
+        return self
+
+    def check(self, which):
+        began = time.monotonic()
+        self.lab.run(self.lab.router, *self.lab.agent("viscum_agent"), "-c", self.lab.confdir, "check", check=False,
+                     timeout=PATIENCE, cwd=ROOT, env=self.lab.env())  # fmt: skip
+        self.figures["`viscum check` %s, s" % which] = round(time.monotonic() - began, 2)
+
+    def start(self):
+        self.batch("add")
+        if len(self.figures) == 1:
+            self.check("with")
+
+    def stop(self):
+        self.batch("del")
+
+
+class Events(Scene):
+    troubled = False
+
+    def start(self):
+        self.troubled = True
+
+    def stop(self):
+        self.troubled = False
+
+    def prepare(self):
+        if not self.troubled:
+            return
+        lines = ["link add vsc-t%d type veth peer name vsc-u%d" % (number, number) for number in range(PAIRS // 2)]
+        lines += ["link set vsc-t%d group 7" % number for number in range(PAIRS // 2)]
+        (self.lab.tmp / "batch").write_text("\n".join(lines) + "\n")
+        ip("-n", self.lab.router, "-batch", self.lab.tmp / "batch")
+        self.wait()
+        self.lab.start(self.lab.router, "ip", "link", "del", "group", "7")
+
+
+class Descriptors(Scene):
+    troubled = False
+    limit = None
+
+    def start(self):
+        self.troubled = True
+
+    def stop(self):
+        self.troubled = False
+
+    def prepare(self):
+        if self.troubled:
+            self.limit = NoDescriptors(self.agent.process.pid)
+            self.limit.__enter__()
+
+    def recover(self):
+        if self.limit:
+            self.limit.__exit__()
+            self.limit = None
+
+
+class Log(Scene):
+    """One agent without, another one with the trouble: what an agent's stderr is, is given to it at its start."""
+
+    def start(self):
+        self.change(Unread)
+
+    def stop(self):
+        os.close(self.agent.reading)
+        self.change(Served)
+
+    def change(self, kind):
+        self.agent.kill()
+        self.kind = kind
+        self.begin()
+
+
+TROUBLES = {"flood": Flood, "routes": Routes, "events": Events, "descriptors": Descriptors, "log": Log}
+
+
+def measure(name, interpreter, options):
+    """{"without": [ms], "with": [ms]} and other figures; None in a list where the cloud has not answered in time."""
+    found = {"without": [], "with": []}
+    with tempfile.TemporaryDirectory() as folder, TROUBLES[name](folder, interpreter, options.datapath) as scene:
+        for turn in range(2):
+            found["without"] += deaths(scene, options.repeat // 2)
+            scene.start()
+            found["with"] += deaths(scene, options.repeat // 2)
+            if turn == 0 or name != "routes":
+                scene.stop()
+        return found, scene.figures
+
+
+def deaths(scene, count):
+    return [death(scene, number % 2 == 1) for number in range(count)]
+
+
+def death(scene, reload):
+    try:
+        return round(scene.unanswered(reload), 1)
+    except AssertionError:
+        scene.recover()
+        return None
+
+
+def row(name, interpreter, found):
+    cells = [name, interpreter]
+    for which in ("without", "with"):
+        values = [value for value in found[which] if value is not None]
+        never = len(found[which]) - len(values)
+        text = "%.0f (%.0f)" % (statistics.median(values), max(values)) if values else "-"
+        cells.append(text + (", %d times not within %d s" % (never, PATIENCE) if never else ""))
+    return "| %s |" % " | ".join(cells)
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--only", default=",".join(TROUBLES), help="some of them")
+    parser.add_argument("--interpreters", default=",".join(INTERPRETERS))
+    parser.add_argument("--datapath", default="bpf-tcx", help="tests/datapaths.py has their names")
+    parser.add_argument("--repeat", type=int, default=20, help="deaths without, and with each trouble")
+    parser.add_argument("--json", help="a file for all that was measured")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        raise SystemExit("needs root")
+    isolate()
+    results = {}
+    print("Until the cloud answers, in ms: median (worst) of %d deaths" % options.repeat)
+    print("| trouble | agent | without | with |\n|---|---|--:|--:|", flush=True)
+    for name in options.only.split(","):
+        for interpreter in options.interpreters.split(","):
+            found, figures = measure(name, interpreter, options)
+            results["%s %s" % (name, interpreter)] = dict(found, **figures)
+            print(row(name, interpreter, found), flush=True)
+            for text in sorted(figures):
+                print("| %s | %s | %s | |" % (name, text, figures[text]), flush=True)
+    print(json.dumps(results))
+    if options.json:
+        Path(options.json).write_text(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

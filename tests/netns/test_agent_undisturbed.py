@@ -1,0 +1,141 @@
+"""What must not stop the agent from watching: signals that are not for it, a log that nobody reads, no descriptor left,
+a caller without rights who asks and asks."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from agent import QUICK, TAKES, Agent, NoDescriptors, Served, Unread
+from lab import ROOT, echo_command, pids_in, service, wait_for
+
+from viscum_agent.ubus.caller import Caller
+
+CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
+# signal(7): what a terminal, a timer or a script may send.
+UNWANTED = ("USR1", "USR2", "PIPE", "ALRM", "VTALRM", "PROF", "IO", "TSTP", "TTIN", "TTOU")
+
+
+@pytest.fixture
+def agent(lab):
+    lab.serve_cloud(7000)
+    made = Agent(lab, CONFIG)
+    made.becomes("edge")
+    yield made
+    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+
+
+def status_of(pid):
+    """The lines of /proc/PID/status (proc(5))."""
+    return dict(
+        line.split(":\t", 1) for line in Path("/proc/%d/status" % pid).read_text().splitlines() if ":\t" in line
+    )
+
+
+def test_signals_that_are_not_for_the_agent_neither_end_nor_stop_it(agent):
+    for name in UNWANTED:
+        agent.process.send_signal(getattr(signal, "SIG" + name))
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGKILL)
+    agent.becomes("cloud", 5)
+    agent.becomes("edge")
+    assert agent.process.poll() is None
+    assert status_of(agent.process.pid)["State"][0] in "SR"
+
+
+def test_a_signal_in_its_first_moments_does_not_end_it_either(lab):
+    """From when it takes signals on: what the interpreter needs before that is not ours to change."""
+    lab.serve_cloud(7000)
+    made = Agent(lab, CONFIG)
+    wait_for(lambda: int(status_of(made.process.pid)["SigBlk"], 16), 20)
+    for name in (*UNWANTED, "HUP"):
+        made.process.send_signal(getattr(signal, "SIG" + name))
+    made.becomes("edge")
+
+
+def test_a_program_has_no_signal_blocked_or_ignored(agent):
+    (pid,) = pids_in("viscum-echo")
+    status = status_of(pid)
+    assert int(status["SigBlk"], 16) == 0
+    # CPython, which the program is, ignores SIGPIPE and SIGXFSZ by itself.
+    assert int(status["SigIgn"], 16) & ~(1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
+
+
+# A log that nobody reads
+
+
+def test_a_log_that_nobody_reads_is_not_waited_for(lab):
+    lab.serve_cloud(7000)
+    made = Unread(lab, CONFIG)
+    try:
+        wait_for(lambda: made.who() == "edge", 30)
+        for _ in range(2):
+            (pid,) = pids_in("viscum-echo")
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: made.who() == "cloud", 5)
+            wait_for(lambda: made.who() == "edge", 30)
+    finally:
+        os.close(made.reading)
+
+
+# No descriptor left
+
+
+@pytest.mark.usefixtures("datapath")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["ends", "hangs"])
+def test_without_a_descriptor_left_a_program_that_does_not_answer_is_bypassed(agent, how):
+    (pid,) = pids_in("viscum-echo")
+    with NoDescriptors(agent.process.pid):
+        time.sleep(0.2)
+        os.kill(pid, how)
+        agent.redirects(10, there=False)
+        assert agent.who() == "cloud"
+        time.sleep(3)
+        assert agent.who() == "cloud", "it stays so for as long as it lasts"
+        assert agent.process.poll() is None
+    if how == signal.SIGSTOP:
+        os.kill(pid, signal.SIGCONT)
+    agent.becomes("edge", 60)
+
+
+@pytest.mark.usefixtures("datapath")
+def test_without_a_descriptor_left_a_pair_that_goes_takes_its_filters_with_it(agent):
+    with NoDescriptors(agent.process.pid):
+        agent.lab.run(agent.lab.router, "ip", "link", "del", "vsc-echo")
+        wait_for(lambda: agent.who() == "cloud", 10)
+
+
+# A caller without rights
+
+
+@pytest.fixture
+def flooded(lab):
+    lab.serve_cloud(7000)
+    made = Served(lab, CONFIG)
+    made.becomes("edge")
+    wait_for(lambda: os.path.exists(made.socket), 5)
+    for folder in (lab.tmp, lab.tmp.parent, lab.tmp.parent.parent):
+        folder.chmod(0o755)  # the other account has to find the socket
+    said = lab.tmp / "flood"
+    with said.open("w") as stream:
+        words = (sys.executable, ROOT / "tests/flood.py", made.socket)
+        lab.start(lab.router, *words, stdout=stream, stderr=stream)
+    wait_for(lambda: "floods" in said.read_text(), 10)
+    yield made
+    assert said.read_text() == "floods\n"
+
+
+def test_an_account_that_asks_for_the_plan_all_the_time_keeps_neither_clients_nor_root_waiting(flooded):
+    time.sleep(1)
+    for _ in range(3):
+        (pid,) = pids_in("viscum-echo")
+        os.kill(pid, signal.SIGKILL)
+        assert flooded.redirects(10, there=False) < 5, "a hang is meant: bench/trouble.py has the figure"
+        flooded.becomes("edge")
+    with Caller(flooded.socket) as caller:
+        began = time.monotonic()
+        for _ in range(20):
+            caller.call("viscum", "status", {"name": "echo"})
+        assert time.monotonic() - began < 10

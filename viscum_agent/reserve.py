@@ -1,0 +1,34 @@
+"""Descriptors that are held for the moment when there are no others left: taking a redirect out needs some, and it may
+not fail because something took all (RLIMIT_NOFILE, EMFILE; the limit for the whole system does not bind root).
+
+Use as a context manager around what has to be possible. What is opened inside has to be closed inside.
+"""
+
+from . import compat
+
+O_RDONLY = 0
+
+
+class Reserve:
+    def __init__(self, count):
+        self._count = count
+        self._fds = []
+        self._fill()
+
+    def _fill(self):
+        try:
+            while len(self._fds) < self._count:
+                self._fds.append(compat.fd_open("/dev/null", O_RDONLY))
+        except OSError:
+            pass  # none left now: what there is has to do
+
+    def __enter__(self):
+        while self._fds:
+            compat.fd_close(self._fds.pop())
+        return self
+
+    def __exit__(self, *_):
+        self._fill()
+
+    def close(self):
+        self.__enter__()
