@@ -277,12 +277,15 @@ class Unit:
         self._loop.add(self._pidfd, lambda _: self._exited())
 
     def _forget(self):
+        self._unwatch()
+        self._stop_waiting()
+
+    def _unwatch(self):
         if self._pidfd >= 0:
             self._loop.remove(self._pidfd)
             compat.fd_close(self._pidfd)
         self._pidfd = -1
         self.pid = 0
-        self._stop_waiting()
 
     def _stop_waiting(self):
         self._loop.cancel(self._timer)
@@ -294,14 +297,14 @@ class Unit:
     def _exited(self):
         """The program ended: clients go to the cloud first of all."""
         pid = self.pid
-        stopping = self.state == STOPPING
-        if not stopping:
-            self.become(BACKOFF, "the program ended")
-        self._forget()
-        words = process.reap(pid)
-        if stopping:
+        if self.state == STOPPING:
+            self._unwatch()  # what it left behind has as long as it had to end: the timer goes on
+            process.reap(pid)
             self._ended()
             return
+        self.become(BACKOFF, "the program ended")
+        self._forget()
+        words = process.reap(pid)
         self._signal(compat.SIGKILL)  # what it left behind can't answer for it
         self.ended = "the program ended with " + words
         ran = compat.monotonic() - self._started

@@ -417,3 +417,20 @@ def test_a_restart_of_what_is_disabled_says_nothing_of_waiting():
     with Stage("list dest_port 80") as stage:
         stage.unit.restart("restart")
         assert (stage.state, stage.agent.told) == ("disabled", ["look"])
+
+
+def test_what_a_program_leaves_behind_when_it_is_stopped_is_killed_when_its_time_is_over():
+    """A child that ignores SIGTERM, while the main process ends at once."""
+    with healthy("option term_timeout 7") as stage:
+        stage.inside = [PID, PID + 1]
+        stage.unit.stop(lambda: None)
+        stage.inside = [PID + 1]
+        stage.ends()
+        assert stage.state == "stopping"
+        assert sorted(seconds for seconds, _ in stage.agent.loop.timers) == [unit.EAGER, 7]
+        stage.agent.loop.timers = [each for each in stage.agent.loop.timers if each[0] == 7]
+        assert stage.agent.loop.run_next() == 7
+        assert stage.sent[-1] == (PID + 1, 9)
+        stage.inside = []
+        stage.agent.loop.run_next()
+        assert stage.state == "disabled"
