@@ -24,6 +24,7 @@ the agent is the Python that both share. A system call that fails raises OSError
     bpf(command, attribute)  address_of(buffer)                                       bpf(2), with bytearrays
 """
 
+import os
 import sys
 
 # From the kernel's uapi headers, the same on every architecture that OpenWrt has (mips differs in none of these).
@@ -90,6 +91,13 @@ def syscall_base(machine, pointer):
 def sigmask_words(machine):
     """SIG_BLOCK, SIG_SETMASK of sigprocmask(2) (asm/signal.h)."""
     return (1, 3) if is_mips(machine) else (0, 2)
+
+
+def list_names(path):
+    """The names in a folder that are visible ASCII: a name of Viscum's is, others need not be text at all, and
+    MicroPython raises for those. Raises OSError."""
+    names = os.listdir(path.encode())
+    return [name.decode() for name in names if min(name) > 32 and max(name) < 127]
 
 
 MICROPYTHON = sys.implementation.name == "micropython"
