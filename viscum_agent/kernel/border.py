@@ -306,8 +306,9 @@ class Border:
 
     # Reading
 
-    def dump(self):
-        """A Dump of the router's namespace and of those named viscum-*."""
+    def dump(self, ports=None):
+        """A Dump of the router's namespace and of those named viscum-*. `ports` maps those of which somebody wants to
+        know what is open to what listening.listeners takes."""
         dump = Dump()
         try:
             self.dump_links(dump, "")
@@ -316,7 +317,7 @@ class Border:
             self._dump_bpf(dump)
             self._dump_sysctls(dump)
             for ns in netns.ours():
-                self._dump_namespace(dump, ns)
+                self._dump_namespace(dump, ns, (ports or {}).get(ns))
         finally:
             self.visit.home()
             self._release()
@@ -374,7 +375,7 @@ class Border:
         for key in keys:
             self._read_sysctl(dump, "", key)
 
-    def _dump_namespace(self, dump, ns):
+    def _dump_namespace(self, dump, ns, ports):
         try:
             self.visit.enter(ns)
         except OSError:
@@ -388,8 +389,9 @@ class Border:
         self.dump_links(dump, ns)
         self.dump_network(dump, ns)
         dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)
-        self.visit.enter(ns)
-        dump.listeners[ns] = listening.listeners()
+        if ports:
+            self.visit.enter(ns)
+            dump.listeners[ns] = listening.listeners(ports)
         self._leave(ns)
 
     def _read_sysctl(self, dump, ns, key):

@@ -53,8 +53,8 @@ class Dump:
 
     `sysctls` maps (ns, key) to text; `nats` maps a namespace to its NAT rules (None without the table), `pkttypes` to
     whether the netdev table is there. `egress` are the indexes of devices with filters at the egress hook of a clsact.
-    `listeners` maps a namespace to its facts.Listener records. `bpf_counters` maps (index of the source interface, of
-    the pair) to Counters.
+    `listeners` maps a namespace that somebody asked about to its facts.Listener records. `bpf_counters` maps (index of
+    the source interface, of the pair) to Counters.
     """
 
     def __init__(self):
