@@ -25,6 +25,7 @@ from .unit import BACKOFF, BYPASSED, FAILED, HEALTHY, OFF, STOPPING, Unit
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
 ENDINGS = 4  # services whose clients are reset at the same time: a child for each
+INSIDE = 1  # seconds between looks at what changes inside of namespaces
 FIREWALL = 1  # seconds until changes of the firewall are looked at, all together
 SLOW = 45  # seconds between looks when nothing seems to happen
 RETRY = 30  # seconds until another look when something could not be done
@@ -54,6 +55,9 @@ class Agent:
         self._looked = 0.0  # seconds that the last look took
         self._retry_timer = None
         self._expected = set()  # services of which the next look has something to change
+        self._meddled = set()  # services in whose namespaces something has changed since the last look
+        self._inside_timer = None
+        self._inside_due = 0.0  # when the next look may come of that
         self._again = False  # whether something of a service has to be tried again
         self._load_timer = None
         self._ending = {}  # sockets.Ending by service
@@ -151,10 +155,25 @@ class Agent:
 
     def _inside_events(self, fd):
         for name in self._inside.changed(fd):
-            self.look_soon("something changed in the namespace of %s" % name if name else "events were lost")
+            self._meddled.add(name)
+            self._look_inside("something changed in the namespace of %s" % name if name else "events were lost")
         if self._inside.firewall:
             self._inside.firewall = False
             self._firewall_changed()
+
+    def _look_inside(self, cause):
+        """At once, and then once a second: a program that changes its network all the time is its own trouble, and a
+        look is one at everybody's."""
+        left = self._inside_due - compat.monotonic()
+        if left <= 0:
+            self._inside_due = compat.monotonic() + INSIDE
+            self.look_soon(cause)
+        elif self._inside_timer is None:
+            self._inside_timer = self.loop.after(left, lambda: self._look_inside_now(cause))
+
+    def _look_inside_now(self, cause):
+        self._inside_timer = None
+        self._look_inside(cause)
 
     def _firewall_changed(self):
         """Read a while after its last change: firewall4 loads all its rules anew, and half of them are no reason."""
@@ -334,6 +353,9 @@ class Agent:
         for name in sorted(active | set(state.observed.services)):
             if name not in wanted and name not in keep and self.unit(name).state != STOPPING:
                 self._each(self.unit(name), self._stop)
+        for name in self.units:
+            if self.units[name].state in OFF and name not in wanted and name not in keep:
+                self.units[name].disable()  # stopped by hand, or not wanted: it may be the other one now
         for name in sorted(wanted):
             if self.units[name].pid and self.units[name].state != STOPPING:
                 self._each(self.units[name], lambda unit: self._restart_if_other(unit, wanted[unit.name].service))
@@ -349,7 +371,7 @@ class Agent:
         if process.is_stale(service, unit.pid):
             unit.restart("its settings changed")
         elif process.is_astray(unit.name, unit.pid):
-            unit.restart("it is not in its namespace any more")
+            unit.astray()
 
     def _each(self, unit, step):
         """A step for one service. Whatever a service or its program does, the look goes on for the others."""
@@ -390,7 +412,9 @@ class Agent:
             unit = self.units.get(name)
             if unit and unit.state == HEALTHY and name not in self._expected:
                 self.say(NOTICE, "put back what somebody had taken away or changed", name)
-        self._expected = set()
+                if name in self._meddled:
+                    unit.repaired()
+        self._expected, self._meddled = set(), set()
 
     def _kept(self, state):
         """Services that go on as they are, because their new configuration has a mistake."""

@@ -11,6 +11,7 @@ Pure functions. A way is a socket as clients of one family reach it: what has to
 from collections import namedtuple
 
 from . import address
+from .kernel.listening import Ports
 from .objects import NatRule
 
 # Where the packets of a match arrive: `address` (bytes) in the namespace, ports from `low` to `high` there, 0 for a
@@ -67,15 +68,32 @@ def answers(matches, own):
         nat = needs_nat(of_family)
         for match in of_family:
             client = _client(match)
-            low, high = (match.to_port, match.to_port) if match.to_port else match.dport or ANY_PORT
-            if not match.proto:
-                low = high = 0
+            low, high = _inside(match)
             port = (match.dport or ANY_PORT)[0] if match.to_port else 0
             found.append(
                 Answer(
                     match=match, address=own[family] if nat else client, low=low, high=high, client=client, port=port
                 )
             )
+    return found
+
+
+def _inside(match):
+    """The first and the last port where the packets of a match arrive, 0 for a match of every protocol."""
+    if not match.proto:
+        return 0, 0
+    return (match.to_port, match.to_port) if match.to_port else match.dport or ANY_PORT
+
+
+def asked_ports(matches, *more):
+    """Where the program of these matches is asked, and at `more` ports: {protocol: listening.Ports}."""
+    found = {proto: Ports(set(more), []) for proto in ("tcp", "udp")}
+    for match in matches:
+        low, high = _inside(match)
+        if match.proto and low == high:
+            found[match.proto].single.add(low)
+        elif match.proto and (low, high) not in found[match.proto].ranges:
+            found[match.proto].ranges.append((low, high))
     return found
 
 
@@ -113,15 +131,12 @@ def ways(found, listeners):
 def settled(found, before, now):
     """The listeners that count: a UDP socket that only a match of several ports takes has to be there at two looks in a
     row. Where a program asks somebody (DNS, NTP), it opens one like that for a moment."""
+    known = {one[:4] for one in before}
     return [
         one
         for one in now
-        if one.proto == "tcp" or any(_takes(one, each) and each.low == each.high for each in found) or _has(before, one)
+        if one.proto == "tcp" or any(_takes(one, each) and each.low == each.high for each in found) or one[:4] in known
     ]
-
-
-def _has(listeners, one):
-    return any(each[:4] == one[:4] for each in listeners)
 
 
 def _width(answer):

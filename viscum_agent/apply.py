@@ -90,7 +90,7 @@ class Applier:
         """Back to what a service had (Found objects), none for down; `shared` becomes what is there now."""
         now = observe(self._border.dump())
         shared[:] = [found.item for found in now.shared]
-        operations = diff([found.item for found in old], now.of(name))
+        operations = diff(_what_was_whole(old), now.of(name))
         self._guard(name, lambda: self._border.apply(operations))
 
     def _settle(self, wanted, failed, before, keep):
@@ -117,6 +117,29 @@ class Applier:
             if left:
                 self._report(BUG, name, "the kernel did not take it as planned: " + "; ".join(script.lines(left)[:3]))
                 self._restore(name, before.of(name), [])
+
+
+def _what_was_whole(found):
+    """What a service can be brought back to. What somebody had broken before can't be made like that: half a pair, an
+    end that was down, a filter that we did not write. Without its pair it keeps its namespace, where its program is."""
+    items = [each.item for each in found if _can_be_made(each.item)]
+    if any(kind(each.item) == "Veth" and each.item not in items for each in found):
+        return [item for item in items if kind(item) in ("Namespace", "Up", "Nat") or _is_inner_sysctl(item)]
+    return items
+
+
+def _is_inner_sysctl(item):
+    return kind(item) == "Sysctl" and item.ns != ""
+
+
+def _can_be_made(item):
+    if kind(item) == "Veth":
+        return bool(item.ns and item.mtu and item.mac and item.peer_mac)
+    if kind(item) == "PktType":
+        return item.dev != ""
+    if kind(item) == "Filter":
+        return item.keys is not None
+    return kind(item) != "BpfLink" or item.program != ""
 
 
 def _others(found):

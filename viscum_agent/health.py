@@ -51,8 +51,8 @@ class Tools:
         self.door.close()
         self.visit.close()
 
-    def listeners(self, name):
-        return self._inside(name, listening.listeners)
+    def listeners(self, name, ports):
+        return self._inside(name, lambda: listening.listeners(ports))
 
     def waiting(self, name, way):
         return self._inside(name, lambda: listening.waiting(way.proto, way.version, way.bound, way.port))
@@ -61,7 +61,7 @@ class Tools:
         return self._inside(name, listening.connections)
 
     def has_clients(self, name):
-        return any(self._inside(name, listening.clients))
+        return self._inside(name, listening.has_clients)
 
     def output(self, name):
         return self._inside(name, output.open_for_reader)
@@ -141,7 +141,7 @@ class Check:
 
     def _by_sockets(self, asked):
         """Asks at the ways of these protocols; the others only have to be open, with nobody left waiting."""
-        self._listeners = self._tools.listeners(self._name)
+        self._listeners = self._look()
         if self._health.port:
             self._ask_port(asked or ("tcp",))
             return
@@ -155,6 +155,12 @@ class Check:
             self._begin(kind(self, way))
         if not self._questions:
             self._end_soon("")
+
+    def _look(self):
+        """What is open, at the ports that count."""
+        more = [self._health.port] if self._health.port else []
+        ports = answers.asked_ports([answer.match for answer in self._part.answers], *more)
+        return self._tools.listeners(self._name, ports)
 
     def _chosen(self, ways):
         """Those that are asked this time: all, or the next ones round."""
@@ -255,7 +261,7 @@ class Check:
         self._pid = 0
         if status == 0:
             try:
-                self._listeners = self._tools.listeners(self._name)
+                self._listeners = self._look()
             except OSError as error:
                 self._finish(compat.strerror(error.errno))
                 return

@@ -1,8 +1,8 @@
 """From a kernel dump to our own objects and to the facts about the router: a pure function.
 
 An object is ours by a mark that lives and dies with it: a veth pair by its alias, a namespace by the alias of its
-loopback, a filter by its classid, a qdisc by the filter in it that says so, an address, route, sysctl or nft table by
-the namespace or device that it is in. Everything else is somebody else's and only a fact.
+loopback or by the pair that leads there, a filter by its classid, a qdisc by the filter in it that says so, an address,
+route, sysctl or nft table by the namespace or device that it is in. Everything else is somebody else's and only a fact.
 """
 
 from collections import namedtuple
@@ -38,6 +38,7 @@ from .objects import (
     Sysctl,
     Up,
     Veth,
+    alias_of,
 )
 
 RT_TABLE_MAIN, RTN_UNICAST = 254, 1  # linux/rtnetlink.h
@@ -87,16 +88,25 @@ def observe(dump):
 
 
 def _owners(dump):
-    """Who has what: maps ("ns", name) and ("dev", name) to the service."""
+    """Who has what: maps ("ns", name) and ("dev", name) to the service.
+
+    A namespace of ours is marked inside, where a program with rights can take the mark away. The router's end of its
+    pair is out of that program's reach, so where the pair leads to is ours as well.
+    """
     owners = {}
+    ends = {}
     for link in dump.links:
         if not link.alias.startswith(ALIAS_PREFIX):
             continue
         service = link.alias[len(ALIAS_PREFIX) :]
         if link.ns == "" and link.kind == "veth" and link.name.startswith(DEV_PREFIX):
             owners[("dev", link.name)] = service
+            ends[(NS_PREFIX + service, link.peer)] = link.index
         elif link.ns == NS_PREFIX + service and link.name == "lo":
             owners[("ns", link.ns)] = service
+    for link in dump.links:
+        if link.kind == "veth" and link.peer and ends.get((link.ns, link.index)) == link.peer:
+            owners[("ns", link.ns)] = link.ns[len(NS_PREFIX) :]
     return owners
 
 
@@ -121,17 +131,17 @@ def _pairs(observed, dump, owners):
 def _inside(observed, dump, names, owners):
     for link in dump.links:
         service = owners.get(("ns", link.ns))
-        if service and link.name == "lo" and link.up:
+        if service and link.name == "lo" and link.up and link.alias == alias_of(link.ns):
             observed._add(service, Up(link.ns, "lo"))
     for entry in dump.addresses:
         service = owners.get(("ns", entry.ns))
         dev = names.get((entry.ns, entry.index), "")
-        if service and not _own_loopback(entry.address):
+        if service and dev and not _own_loopback(entry.address):
             observed._add(service, Address(entry.ns, dev, entry.address))
     for entry in dump.routes:
         service = owners.get(("ns", entry.ns))
-        if service and entry.table == RT_TABLE_MAIN and entry.type == RTN_UNICAST and entry.via:
-            dev = names.get((entry.ns, entry.oif), "")
+        dev = names.get((entry.ns, entry.oif), "")  # of very many devices not all are read
+        if service and dev and entry.table == RT_TABLE_MAIN and entry.type == RTN_UNICAST and entry.via:
             observed._add(service, Route(entry.ns, entry.family, entry.dst, entry.via, dev, entry.src))
     for ns, key in dump.sysctls:
         if ("ns", ns) in owners:

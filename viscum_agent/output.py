@@ -62,26 +62,42 @@ class Lines:
         self.missing = 0  # lines that were left out since the last that was not
 
     def take(self, data, now):
-        """The lines that are complete with some more bytes, as text."""
-        pieces = (self._rest + data).split(b"\n")
-        self._rest = pieces.pop()
-        while len(self._rest) >= LONGEST:
-            pieces.append(self._rest[:LONGEST])
-            self._rest = self._rest[LONGEST:]
+        """The lines that are complete with some more bytes, as text. What a program may not print any more is only
+        counted: it costs no time, however much it is."""
         self._pass_time(now)
+        data = self._rest + data if self._rest else data
         found = []
-        for piece in pieces:
-            for at in range(0, max(1, len(piece)), LONGEST):
-                self._add(found, piece[at : at + LONGEST])
-        return found
+        at = 0
+        while self._left >= 1:
+            self._say_missing(found)
+            end = data.find(b"\n", at, at + LONGEST)
+            if end < 0 and len(data) - at < LONGEST:
+                break
+            self._left -= 1
+            if end < 0:
+                found.append(data[at : at + LONGEST])
+                at += LONGEST
+            else:
+                found.append(data[at:end])
+                at = end + 1
+        self._rest = data[at:] if self._left >= 1 else self._left_out(data, at)
+        return [printable(piece) for piece in found if piece.strip()]
+
+    def _left_out(self, data, at):
+        """Counts the lines of `data` from a place on, and returns what there is of one without an end."""
+        self.missing += data.count(b"\n", at)
+        at = max(at, data.rfind(b"\n") + 1)
+        self.missing += (len(data) - at) // LONGEST
+        return data[at + (len(data) - at) // LONGEST * LONGEST :]
 
     def flush(self, now):
         """What is left without an end of line, and what there is to say of lines that were left out: when nothing came
         for a while."""
         found = self.take(b"\n", now) if self._rest else []
         self._pass_time(now)
-        self._say_missing(found)
-        return found
+        missing = []
+        self._say_missing(missing)
+        return found + [printable(piece) for piece in missing]
 
     @property
     def waits(self):
@@ -95,22 +111,14 @@ class Lines:
     def _say_missing(self, found):
         if self.missing and self._left >= 1:
             self._left -= 1
-            found.append("(%d lines left out)" % self.missing)
+            found.append(b"(%d lines left out)" % self.missing)
             self.missing = 0
-
-    def _add(self, found, piece):
-        if not piece.strip():
-            return
-        self._say_missing(found)
-        if self._left < 1:
-            self.missing += 1
-            return
-        self._left -= 1
-        found.append(printable(piece))
 
 
 def printable(data):
     """Bytes as text that is safe in a log and on a terminal: what is not printable ASCII as \\xNN, UTF-8 as it is."""
+    if data and min(data) >= 32 and max(data) < 127:
+        return data.decode()  # nearly always, and a letter at a time costs MicroPython a hundred times as much
     try:
         text = str(data, "utf-8")
     except UnicodeError:

@@ -269,7 +269,7 @@ def enter_network(name):
 
 def _bind_files(folder):
     try:
-        names = os.listdir(folder)
+        names = compat.list_names(folder)
     except OSError:
         return
     for name in names:

@@ -96,12 +96,16 @@ def _numbers(pid):
     """(descriptor, inode) of each socket that a process has."""
     found = []
     try:
-        for name in os.listdir("/proc/%d/fd" % pid)[:MOST_FDS]:
+        names = os.listdir("/proc/%d/fd" % pid)[:MOST_FDS]
+    except OSError:
+        return found  # gone meanwhile: its sockets are closed
+    for name in names:
+        try:
             target = compat.readlink("/proc/%d/fd/%s" % (pid, name))
-            if target.startswith("socket:["):
-                found.append((int(name), int(target[8:-1])))
-    except (OSError, UnicodeError):
-        pass  # gone meanwhile: its sockets are closed
+        except (OSError, UnicodeError):
+            continue  # closed meanwhile, or a file whose name is no text
+        if target.startswith("socket:["):
+            found.append((int(name), int(target[8:-1])))
     return found
 
 

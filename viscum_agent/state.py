@@ -3,11 +3,13 @@
 import os
 
 from . import compat, network, uci
+from .answers import asked_ports
 from .apply import Applier, pending
 from .errors import ConfigError, UnsupportedError
 from .facts import EVERYTHING
 from .kernel import open_border, probe, ruleset
 from .model import read
+from .objects import ns_name
 from .observe import facts, observe
 from .plan import Plan, plan
 from .schema import shown
@@ -66,7 +68,10 @@ class State:
 
     def look(self, pools=()):
         """Reads the kernel; of the router's routes those that matter to the configuration's pools, and to these."""
-        self.dump = self.border.dump(self.configuration.settings.pool + pools)
+        known = self.opened()
+        services = [service for service in self.configuration.services if service.name not in known]
+        ports = {ns_name(each.name): asked_ports(each.matches) for each in services}
+        self.dump = self.border.dump(self.configuration.settings.pool + pools, ports)
         self.observed = observe(self.dump)
         self._plan = None
 

@@ -34,9 +34,11 @@ BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping
 STOPPED = "stopped"
 OFF = (DISABLED, STOPPED)
 
+REPAIRED, LATELY = 5, 60  # so many times in so many seconds something may have to be put back in a namespace
 EAGER = 0.1  # seconds between checks of a program that is starting
 SETTLE = 1  # seconds until a program is looked at again that may not have opened all, or something for a moment only
 GRACE = 2  # seconds after which a check that has not ended never will
+MEDDLED = "what its clients need in its namespace is taken away or changed again and again"
 FLAPS = "it answers again, and has failed shortly after that before: it has to stay well for a while"
 COUNTED = 10  # seconds that a number of connections is good for, at most
 
@@ -88,6 +90,8 @@ class Unit:
         self._turn = 0  # counts the checks
         self._holdoff = HoldOff()
         self._output = None
+        self._then, self._again = None, False  # what comes after a stop, and whether that is another start
+        self._repairs = []  # when something was put back in its namespace, lately
 
     @property
     def redirected(self):
@@ -277,12 +281,15 @@ class Unit:
         self._loop.add(self._pidfd, lambda _: self._exited())
 
     def _forget(self):
+        self._unwatch()
+        self._stop_waiting()
+
+    def _unwatch(self):
         if self._pidfd >= 0:
             self._loop.remove(self._pidfd)
             compat.fd_close(self._pidfd)
         self._pidfd = -1
         self.pid = 0
-        self._stop_waiting()
 
     def _stop_waiting(self):
         self._loop.cancel(self._timer)
@@ -294,20 +301,24 @@ class Unit:
     def _exited(self):
         """The program ended: clients go to the cloud first of all."""
         pid = self.pid
-        stopping = self.state == STOPPING
-        if not stopping:
-            self.become(BACKOFF, "the program ended")
-        self._forget()
-        words = process.reap(pid)
-        if stopping:
+        if self.state == STOPPING:
+            self._unwatch()  # what it left behind has as long as it had to end: the timer goes on
+            process.reap(pid)
             self._ended()
             return
+        self.become(BACKOFF, "the program ended")
+        self._forget()
+        words = process.reap(pid)
         self._signal(compat.SIGKILL)  # what it left behind can't answer for it
-        self.ended = "the program ended with " + words
+        self._crashed("ended with " + words)
+
+    def _crashed(self, words):
+        """Starts the program again after its back-off, or leaves it alone."""
+        self.ended = "the program " + words
         ran = compat.monotonic() - self._started
         self._crashes, wait = respawn.after_exit(self.service.respawn, self._crashes, ran)
         if wait < 0:
-            self.become(FAILED, "the program ended %d times in a row, the last time with %s" % (self._crashes, words))
+            self.become(FAILED, "%s, %d times in a row" % (self.ended, self._crashes))
             return
         self._start_after(wait, self.ended)
 
@@ -320,13 +331,24 @@ class Unit:
                 self.become(WAITING, reason)
             self._agent.look_soon(reason)
             return
-        self.stop(lambda: self._agent.look_soon(reason), reason)
+        self.stop(lambda: self._agent.look_soon(reason), reason, again=True)
 
-    def stop(self, then, reason=""):
-        """Takes the redirect out, ends the program, and calls `then()` when nothing of it runs any more."""
+    def astray(self):
+        """The program is not where its clients come: ended, and started again like one that has crashed. A program that
+        takes its namespace's name away, or leaves it, would do so each time."""
+        self.stop(self._after_astray, "it is not in its namespace any more", again=True)
+
+    def _after_astray(self):
+        if self.state == WAITING:
+            self._crashed("was ended: it was not in its namespace any more")
+        self._agent.look_soon("a namespace is missing")
+
+    def stop(self, then, reason="", again=False):
+        """Takes the redirect out, ends the program, and calls `then()` when nothing of it runs any more. `again` is
+        whether it is to be started after that."""
         self.become(STOPPING, reason)
         self._stop_waiting()
-        self._then = then
+        self._then, self._again = then, again
         self._agent.when_connections_ended(self.name, self._ask_to_end)
 
     def _ask_to_end(self):
@@ -364,7 +386,10 @@ class Unit:
         if self._output:
             self._output.close()
             self._output = None
-        self.become(self._off)
+        if self._again and self._off == DISABLED and self.service and self.service.enabled:
+            self.become(WAITING, self.reason)
+        else:
+            self.become(self._off)
         self._then()
 
     # Health
@@ -395,6 +420,8 @@ class Unit:
         self._checked(Outcome(reason="the check did not end", listeners=None, mute={}, closed=False))
 
     def _checked(self, outcome):
+        if self._pidfd >= 0 and compat.poll_fd(self._pidfd, 0):
+            return  # the program has ended meanwhile, which is no flap: _exited is next
         self._check = None
         self._loop.cancel(self._timer)
         self._timer = None
@@ -446,6 +473,15 @@ class Unit:
             self.become(BYPASSED, reason)
         elif self.state == STARTING and reason:
             self._still_starting(reason)
+
+    def repaired(self):
+        """Something was put back in its namespace. Who has to do that all the time keeps clients in the air."""
+        now = compat.monotonic()
+        self._repairs = [when for when in self._repairs if now - when < LATELY] + [now]
+        if self.state == HEALTHY and len(self._repairs) > REPAIRED:
+            self._repairs = []
+            self._holdoff.fell(now)
+            self.become(BYPASSED, MEDDLED)
 
     def _come_back(self):
         """Checks are good: the redirect is due, unless somebody wants it out or the program has flapped."""

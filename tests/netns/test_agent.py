@@ -141,7 +141,7 @@ def test_a_program_that_ends_too_often_is_left_alone_until_a_reload(lab):
     lab.serve_cloud(7000)
     broken = service("echo", "/bin/false", *TAKES, "option respawn_timeout 0", "option respawn_retry 2")
     made = Agent(lab, broken)
-    wait_for(lambda: "failed, the program ended 3 times in a row" in made.log.read_text())
+    wait_for(lambda: "failed, the program ended with exit code 1, 3 times in a row" in made.log.read_text())
     assert made.who() == "cloud"
     made.reload(service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
     made.becomes("edge")

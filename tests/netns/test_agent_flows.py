@@ -26,8 +26,14 @@ except OSError as error:
     print(type(error).__name__)
 """
 
-# A server that accepts nobody: clients are connected by the kernel and wait for it.
-ACCEPTS_NOBODY = "import socket, time; server = socket.create_server(('', 7000)); time.sleep(1000)"
+# A server that accepts nobody: clients are connected by the kernel and wait for it. It has a file open whose name is no
+# text.
+ACCEPTS_NOBODY = """
+import os, socket, time
+file = os.memfd_create(b'\\xff\\xfe')
+server = socket.create_server(('', 7000))
+time.sleep(1000)
+"""
 
 # A server that asks the cloud, by one connection of its own for all clients.
 ASKS_THE_CLOUD = """

@@ -118,6 +118,22 @@ def test_a_service_that_fails_leaves_no_trace_and_the_others_run(tmp_path, inter
                 ip("netns", "del", "viscum-b")
 
 
+def test_a_pair_that_was_broken_and_can_not_be_made_is_said_and_the_others_run(lab):
+    """What a service was like before a step failed is not always something that can be made again."""
+    lab.configure(three_services())
+    lab.serve_cloud(7002)
+    lab.viscum("up")
+    lab.run("viscum-b", "ip", "link", "set", "eth0", "down")
+    lab.run("viscum-b", "ip", "link", "set", "eth0", "name", "elsewhere")
+    lab.run("viscum-b", "ip", "link", "add", "eth0", "type", "bridge")
+    result = lab.viscum("up", check=False)
+    assert result.returncode == 1
+    assert "viscum.b" in result.stderr and "Traceback" not in result.stderr, result.stderr
+    assert answers(lab) == ["edge-a", "cloud", "edge-c"]
+    lab.viscum("up")
+    assert answers(lab) == ["edge-a", "edge-b", "edge-c"]
+
+
 def test_an_address_of_the_pool_that_is_taken_is_left_out(lab):
     lab.configure(three_services())
     taken = occupy_address(lab)

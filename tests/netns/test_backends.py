@@ -750,7 +750,7 @@ def named(dump):
     names = {(link.ns, link.index): link.name for link in dump.links}
     plain = {name: value for name, value in records(dump).items() if not isinstance(value, list)}
     plain["links"] = sorted(
-        link[:1] + link[2:8] + (names.get((link.ns, link.master)),) + link[9:] for link in dump.links
+        link[:1] + link[2:8] + (names.get((link.ns, link.master)), link.alias, link.peer_nsid) for link in dump.links
     )
     plain["addresses"] = sorted((each.ns, names[(each.ns, each.index)], each.address) for each in dump.addresses)
     plain["routes"] = sorted(each[:4] + (names.get((each.ns, each.oif), ""),) + each[5:] for each in dump.routes)

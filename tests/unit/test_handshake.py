@@ -1,5 +1,6 @@
 """The packets of a check, held against scapy's and the kernel's own view."""
 
+import contextlib
 import socket
 import struct
 from types import SimpleNamespace
@@ -100,7 +101,7 @@ def test_of_tcp_only_what_listens_is_read(monkeypatch):
     monkeypatch.setattr(listening.compat, "fd_read", lambda fd, size: read.append(plain(fd, size)) or read[-1])
     with socket.create_server(("127.0.0.1", 0), backlog=500) as server:
         clients = [socket.create_connection(server.getsockname()) for _ in range(300)]
-        listening._open_sockets("tcp", 4, "tcp")
+        listening._open_sockets("tcp", 4, "tcp", listening.ALL["tcp"])
         for each in clients:
             each.close()
     assert sum(map(len, read)) <= 2 * listening.PIECE
@@ -109,4 +110,19 @@ def test_of_tcp_only_what_listens_is_read(monkeypatch):
 def test_a_file_without_an_end_is_read_up_to_a_limit(monkeypatch):
     line = b"  1: 0100007F:1F90 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2 0\n"
     monkeypatch.setattr(listening.compat, "fd_read", lambda fd, size: line * 20)
-    assert len(listening._open_sockets("udp", 4, "udp")) <= listening.MOST // len(line) + 20
+    assert len(listening._open_sockets("udp", 4, "udp", listening.ALL["udp"])) <= listening.MOST_FOUND
+
+
+def test_of_many_sockets_those_at_the_ports_that_count_are_seen(monkeypatch):
+    """A program may open thousands: their number costs it what it answers nowhere else."""
+    monkeypatch.setattr(listening, "MOST_FOUND", 20)
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(60)]
+        ports = [each.getsockname()[1] for each in opened]
+        wanted = {
+            "tcp": listening.Ports(set(ports[-3:-1]), [(ports[-1], ports[-1])]),
+            "udp": listening.Ports(set(), []),
+        }
+        found = [one.port for one in listening.listeners(wanted) if one.proto == "tcp"]
+        assert set(ports[-3:]) <= set(found)
+        assert len(found) <= 3 + 2 * listening.FEW

@@ -25,6 +25,7 @@ the agent is the Python that both share. A system call that fails raises OSError
     bpf(command, attribute)  address_of(buffer)                                       bpf(2), with bytearrays
 """
 
+import os
 import sys
 
 # From the kernel's uapi headers, the same on every architecture that OpenWrt has (mips differs in none of these).
@@ -101,6 +102,13 @@ def unwanted_signals(machine):
     if is_mips(machine):
         return (16, 17, 14, 28, 29, 22, 24, 26, 27)
     return (10, 12, 14, 26, 27, 29, 20, 21, 22)
+
+
+def list_names(path):
+    """The names in a folder that are visible ASCII: a name of Viscum's is, others need not be text at all, and
+    MicroPython raises for those. Raises OSError."""
+    names = os.listdir(path.encode())
+    return [name.decode() for name in names if min(name) > 32 and max(name) < 127]
 
 
 MICROPYTHON = sys.implementation.name == "micropython"

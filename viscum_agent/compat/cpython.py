@@ -276,6 +276,11 @@ def receive(sock, size):
     return sock.recv(size)
 
 
+def next_size(sock):
+    """The bytes of the next message of a netlink or datagram socket; waits for one."""
+    return sock.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
+
+
 def receive_nsid(sock, size):
     """Takes a netlink message and returns the number of the network namespace that it comes from, -1 for this one."""
     _, ancillary, _, _ = sock.recvmsg(size, 64)

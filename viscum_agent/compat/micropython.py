@@ -77,6 +77,7 @@ _c_uname = _libc.func("i", "uname", "p")
 getpid = _libc.func("i", "getpid", "")
 geteuid = _libc.func("i", "geteuid", "")
 
+MSG_PEEK, MSG_TRUNC = 2, 0x20  # linux/socket.h
 LOCK_EX, LOCK_NB = 2, 4  # sys/file.h
 IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
@@ -426,6 +427,11 @@ def _room(size):
     if len(_buffer) < size:
         _buffer = bytearray(size)
     return _buffer
+
+
+def next_size(sock):
+    """The bytes of the next message of a netlink or datagram socket; waits for one."""
+    return _check(_c_recv(sock.fileno(), _room(1), 1, MSG_PEEK | MSG_TRUNC))
 
 
 def receive(sock, size):

@@ -216,7 +216,7 @@ def _below(targets, dump, root):
 def _lower(root, name):
     """What sysfs has below a device (a bridge, a VLAN, a port of a DSA switch)."""
     try:
-        entries = os.listdir("%s/sys/class/net/%s" % (root, name))
+        entries = compat.list_names("%s/sys/class/net/%s" % (root, name))
     except OSError:
         return []
     return [entry[len("lower_") :] for entry in entries if entry.startswith("lower_")]

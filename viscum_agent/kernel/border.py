@@ -327,15 +327,16 @@ class Border:
 
     # Reading
 
-    def dump(self, pools=()):
+    def dump(self, pools=(), ports=None):
         """A Dump of the router's namespace and of those named viscum-*. Of the router's own routes it has those that
-        have an address in common with one of these prefixes; all where `pools` is None."""
+        have an address in common with one of these prefixes; all where `pools` is None. `ports` maps those namespaces
+        of which somebody wants to know what is open to what listening.listeners takes."""
         dump = Dump()
         with self._reserve:
-            self._dump(dump, pools)
+            self._dump(dump, pools, ports or {})
         return dump
 
-    def _dump(self, dump, pools):
+    def _dump(self, dump, pools, ports):
         try:
             self.dump_links(dump, "")
             self.dump_network(dump, "")
@@ -347,7 +348,7 @@ class Border:
             self._dump_bpf(dump)
             self._dump_sysctls(dump)
             for ns in netns.ours():
-                self._dump_namespace(dump, ns)
+                self._dump_namespace(dump, ns, ports.get(ns))
         finally:
             self.visit.home()
             self._release()
@@ -426,7 +427,7 @@ class Border:
         for key in keys:
             self._read_sysctl(dump, "", key)
 
-    def _dump_namespace(self, dump, ns):
+    def _dump_namespace(self, dump, ns, ports):
         try:
             self.visit.enter(ns)
         except OSError:
@@ -441,8 +442,9 @@ class Border:
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)
-        self.visit.enter(ns)
-        dump.listeners[ns] = listening.listeners()
+        if ports:
+            self.visit.enter(ns)
+            dump.listeners[ns] = listening.listeners(ports)
         self._leave(ns)
 
     def _read_sysctl(self, dump, ns, key):

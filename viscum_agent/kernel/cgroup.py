@@ -52,7 +52,7 @@ def _groups(name):
     """Paths of a service's groups."""
     top = folder()
     try:
-        names = os.listdir(top) if top else []
+        names = compat.list_names(top) if top else []
     except OSError:
         names = []
     return ["%s/%s" % (top, each) for each in sorted(names) if each.rsplit(".", 1)[0] == name]

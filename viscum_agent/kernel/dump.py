@@ -7,8 +7,11 @@ The records are the kernel's own view: devices by index, everybody's objects. `o
 from collections import namedtuple
 
 # `kind` is IFLA_INFO_KIND ("veth", "bridge", "" for hardware), `type` ARPHRD_* of linux/if_arp.h, `master` an index or
-# 0; `peer_nsid` the number that the namespace of a pair's other end has here, -1 without one.
-Link = namedtuple("Link", ("ns", "index", "name", "up", "mtu", "mac", "kind", "type", "master", "alias", "peer_nsid"))
+# 0; `peer` is the index of a pair's other end, 0 without one, `peer_nsid` the number that its namespace has here, -1
+# without one.
+Link = namedtuple(
+    "Link", ("ns", "index", "name", "up", "mtu", "mac", "kind", "type", "master", "alias", "peer", "peer_nsid")
+)
 Addr = namedtuple("Addr", ("ns", "index", "address"))
 RouteEntry = namedtuple("RouteEntry", ("ns", "family", "dst", "via", "oif", "src", "table", "type"))
 RuleEntry = namedtuple("RuleEntry", ("ns", "family", "priority", "iif", "table"))
@@ -53,8 +56,8 @@ class Dump:
 
     `sysctls` maps (ns, key) to text; `nats` maps a namespace to its NAT rules (None without the table), `pkttypes` to
     whether the netdev table is there. `egress` are the indexes of devices with filters at the egress hook of a clsact.
-    `listeners` maps a namespace to its facts.Listener records. `bpf_counters` maps (index of the source interface, of
-    the pair) to Counters.
+    `listeners` maps a namespace that somebody asked about to its facts.Listener records. `bpf_counters` maps (index of
+    the source interface, of the pair) to Counters.
     """
 
     def __init__(self):

@@ -2,7 +2,7 @@
 
 /proc, because OpenWrt builds its kernels without sock_diag (target/linux/generic/hack-*/901-debloat_sock_diag.patch),
 and without the counters of /proc/net/snmp (902-debloat_proc.patch). A program can open as many sockets as it likes, so
-everything is read in pieces and up to a limit:
+everything is read in pieces and up to a limit, and of a line no more is looked at than tells whether it counts:
 
 - TCP: the kernel lists open sockets before connections (tcp_get_idx in net/ipv4/tcp_ipv4.c), so reading ends at the
   first connection, however many there are.
@@ -10,12 +10,15 @@ everything is read in pieces and up to a limit:
 """
 
 import sys
+from collections import namedtuple
 
 from .. import compat
 from ..facts import Listener
 
 PIECE = 4096  # bytes read at once; a line of TCP has 150, of TCP over IPv6 up to 178
 MOST = 1 << 20  # bytes of a file: some 7,000 sockets
+MOST_FOUND = 256  # sockets of a file that are at a port which counts, and
+FEW = 16  # others: so many are enough to say that the program listens elsewhere
 O_RDONLY = 0
 
 # net/tcp_states.h, in the file's words; an unconnected UDP socket is in the state TCP_CLOSE.
@@ -23,24 +26,29 @@ _OPEN = {"tcp": b"0A", "udp": b"07"}
 _CONNECTED = (b"01", b"08")  # ESTABLISHED, CLOSE_WAIT
 _NOBODY = (b"00000000:0000", b"00000000000000000000000000000000:0000")
 _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291, 2.5.5.2
-_HEX = {ord(c): value for value, c in enumerate("0123456789ABCDEF")}
+_WIDTH = {4: 8, 6: 32}  # digits of an address
+
+# Which ports of a protocol count: `single` ones (a set) and `ranges` of them.
+Ports = namedtuple("Ports", ("single", "ranges"))
+ALL = {"tcp": Ports(set(), [(1, 65535)]), "udp": Ports(set(), [(1, 65535)])}
 
 
-def listeners():
-    """facts.Listener of each open socket of TCP and UDP in the namespace that the caller is in."""
-    return _open_ones("tcp") + _open_ones("udp")
+def listeners(ports=None):
+    """facts.Listener of each open socket of TCP and UDP in the namespace that the caller is in. `ports` maps a protocol
+    to the Ports that count; None for all."""
+    ports = ports or ALL
+    return _open_ones("tcp", ports["tcp"]) + _open_ones("udp", ports["udp"])
 
 
-def _open_ones(proto):
-    return _open_sockets(proto, 4, proto) + _open_sockets(proto, 6, proto + "6")
+def _open_ones(proto, ports, few=FEW):
+    return _open_sockets(proto, 4, proto, ports, few) + _open_sockets(proto, 6, proto + "6", ports, few)
 
 
 def waiting(proto, version, address, port):
     """What waits for the program at a socket: connections that it has not accepted, or bytes that it has not read. -1
     where it is not open any more. Several programs may share a place (SO_REUSEPORT): the most of any."""
-    found = [
-        one.waiting for one in _open_ones(proto) if (one.version, one.address, one.port) == (version, address, port)
-    ]
+    open_ones = _open_ones(proto, Ports({port}, []), 0)
+    found = [one.waiting for one in open_ones if (one.version, one.address, one.port) == (version, address, port)]
     return max(found) if found else -1
 
 
@@ -55,6 +63,14 @@ def connections():
     return count[0]
 
 
+def has_clients():
+    """Whether any client has a TCP connection in the namespace that the caller is in."""
+    found = []
+    waiting = {}
+    _connections(found.append, waiting, lambda: bool(found))
+    return bool(found) or any(waiting.values())
+
+
 def clients():
     """(inodes of the sockets of clients' TCP connections, {inode of an open socket: how many wait there}) in the
     namespace that the caller is in. One that nobody has accepted has no inode yet."""
@@ -63,49 +79,70 @@ def clients():
     return [inode for inode in found if inode], {inode: waiting[inode] for inode in waiting if waiting[inode]}
 
 
-def _connections(client, waiting):
-    """Calls `client(inode)` for each TCP connection to a port that is open; `waiting` gets what waits at those."""
+def _connections(client, waiting, enough=bool):
+    """Calls `client(inode)` for each TCP connection to a port that is open, until `enough()`; `waiting` gets what waits
+    at those."""
     ports = set()
+    for name, width in (("tcp", _WIDTH[4]), ("tcp6", _WIDTH[6])):
+        _read(name, lambda line, width=width: _connection(line, width, ports, client, waiting) and not enough())
 
-    def step(fields):
-        if fields[3] == _OPEN["tcp"]:
-            ports.add(_port(fields[1]))
-            waiting[int(fields[9])] = _number(fields[4].split(b":")[1])
-        elif fields[3] in _CONNECTED and _port(fields[1]) in ports:
-            client(int(fields[9]))
+
+def _connection(line, width, ports, client, waiting):
+    local, state = _places(line, width)
+    if line[state : state + 2] == _OPEN["tcp"]:
+        fields = line.split(None, 10)
+        ports.add(_port(line, local, width))
+        waiting[int(fields[9])] = int(fields[4].split(b":")[1], 16)
+    elif line[state : state + 2] in _CONNECTED and _port(line, local, width) in ports:
+        client(int(line.split(None, 10)[9]))
+    return True
+
+
+def _open_sockets(proto, version, name, ports, few=0):
+    found, others = [], []
+    width = _WIDTH[version]
+    nobody = _NOBODY[version == 6]
+
+    def step(line):
+        local, state = _places(line, width)
+        if line[state : state + 2] != _OPEN[proto]:
+            return proto == "udp"  # of TCP it is the first connection
+        port = _port(line, local, width)
+        if port in ports.single or any([low <= port <= high for low, high in ports.ranges]):
+            kept = found if len(found) < MOST_FOUND else None
+        else:
+            kept = others if len(others) < few else None
+        if kept is not None and line[local + width + 6 : state - 1] == nobody:
+            kept.append(_listener(proto, version, port, line.split(None, 5)))
         return True
 
-    for name in ("tcp", "tcp6"):
-        _read(name, step)
-
-
-def _open_sockets(proto, version, name):
-    found = []
-
-    def step(fields):
-        if fields[3] == _OPEN[proto] and fields[2] in _NOBODY:
-            found.append(_listener(proto, version, fields))
-            return True
-        return proto == "udp"  # of TCP it is the first connection
-
     _read(name, step)
-    return found
+    return found + others
 
 
-def _listener(proto, version, fields):
+def _places(line, width):
+    """Where the local address and the state are in a line `NUMBER: ADDRESS:PORT ADDRESS:PORT STATE ...`."""
+    local = line.find(b":") + 2
+    return local, local + 2 * (width + 6)
+
+
+def _port(line, local, width):
+    return int(line[local + width + 1 : local + width + 5], 16)
+
+
+def _listener(proto, version, port, fields):
     address = _address(fields[1].split(b":")[0])
     if version == 6 and address[:12] == _MAPPED:
         version, address = 4, address[12:]  # open for IPv4 only
     if not any(address):
         address = b""
-    return Listener(
-        proto=proto, version=version, address=address, port=_port(fields[1]), waiting=_number(fields[4].split(b":")[1])
-    )
+    waits = int(fields[4].split(b":")[1], 16)
+    return Listener(proto=proto, version=version, address=address, port=port, waiting=waits)
 
 
 def _read(name, step):
-    """Calls `step` with the fields of each line of /proc/net/NAME until it returns False. The kernel has no such file
-    without IPv6."""
+    """Calls `step` with each line of /proc/net/NAME until it returns False. The kernel has no such file without
+    IPv6."""
     try:
         fd = compat.fd_open("/proc/thread-self/net/" + name, O_RDONLY)
     except OSError:
@@ -117,31 +154,21 @@ def _read(name, step):
 
 
 def _read_lines(fd, step):
-    size, rest = 0, b""
+    size, rest = 0, None  # the first line is a heading
     while size < MOST:
         piece = compat.fd_read(fd, PIECE)
         if not piece:
             return
         size += len(piece)
-        lines = (rest + piece).split(b"\n")
+        lines = ((rest or b"") + piece).split(b"\n")
+        if rest is None:
+            lines.pop(0)
         rest = lines.pop()
         for line in lines:
-            fields = line.split(None, 10)
-            if len(fields) > 9 and fields[0] != b"sl" and not step(fields):
+            if not step(line):
                 return
-
-
-def _number(text):
-    value = 0
-    for byte in text:
-        value = value << 4 | _HEX[byte]
-    return value
-
-
-def _port(place):
-    return _number(place[place.find(b":") + 1 :])
 
 
 def _address(text):
     """The bytes of an address, which is written as 32-bit numbers of this machine."""
-    return b"".join([_number(text[at : at + 8]).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8)])
+    return b"".join([int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8)])

@@ -47,7 +47,8 @@ class Socket:
         return self._seq
 
     def _receive(self):
-        return compat.receive(self._socket, BUFFER)
+        """One message may be larger: that of a device with hundreds of other names (altname)."""
+        return compat.receive(self._socket, max(BUFFER, compat.next_size(self._socket)))
 
     def transact(self, requests):
         """Sends requests (functions of a sequence number that give a message asking for an acknowledgement).

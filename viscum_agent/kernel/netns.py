@@ -21,7 +21,7 @@ def path(name):
 def ours():
     """The names that begin like ours; whether they are ours is for `observe` to say."""
     try:
-        names = os.listdir(DIRECTORY)
+        names = compat.list_names(DIRECTORY)
     except OSError:
         return []
     return sorted([name for name in names if name.startswith(NS_PREFIX) and is_mounted(name)])

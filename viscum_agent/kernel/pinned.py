@@ -114,7 +114,7 @@ class Pinned:
 
     def _names(self, kind):
         try:
-            names = os.listdir(self._folder) if whose(self._folder) == OURS else []
+            names = compat.list_names(self._folder) if whose(self._folder) == OURS else []
         except OSError:
             return []  # nothing here, or nothing that we may see
         return sorted([name[len(kind) :].replace(":", ".") for name in names if name.startswith(kind)])

@@ -424,6 +424,7 @@ def _link(ns, message):
         message["ifi_type"],
         message.get_attr("IFLA_MASTER") or 0,
         message.get_attr("IFLA_IFALIAS") or "",
+        message.get_attr("IFLA_LINK") or 0,
         _number_or(message.get_attr("IFLA_LINK_NETNSID"), rtnl.LINK_NETNSID_NONE),
     )
 

@@ -42,6 +42,7 @@ def link(ns, index, name, **more):
         arphrd,
         master,
         get("alias", ""),
+        get("peer", 0),
         get("peer_nsid", -1),
     )
 
@@ -114,7 +115,7 @@ def running():
     return dump
 
 
-LINK = ("ns", "index", "name", "up", "mtu", "mac", "kind", "type", "master", "alias", "peer_nsid")
+LINK = ("ns", "index", "name", "up", "mtu", "mac", "kind", "type", "master", "alias", "peer", "peer_nsid")
 
 
 def replace(links, place, **values):
@@ -173,6 +174,27 @@ def test_a_namespace_without_the_alias_on_its_loopback_is_not_ours():
     assert not [item for item in items(observed) if type(item).__name__ in ("Namespace", "Up", "Nat")]
     assert facts(dump, EVERYTHING, {}).taken == ["viscum-a"]
     assert veth(dump).ns == "", "and so the pair does not lead where it should"
+
+
+def test_a_namespace_that_our_pair_leads_to_is_ours_whatever_its_program_did_to_the_mark():
+    dump = running()
+    replace(dump.links, 5, alias="viscum b")
+    replace(dump.links, 4, peer=2)
+    replace(dump.links, 6, peer=10)
+    kinds = [type(item).__name__ for item in items(observe(dump))]
+    assert "Namespace" in kinds and "Up" not in kinds, "the mark has to be put back"
+    assert facts(dump, EVERYTHING, {}).taken == []
+    replace(dump.links, 6, peer=11)
+    assert "Namespace" not in [type(item).__name__ for item in items(observe(dump))], "another pair's end"
+
+
+def test_addresses_of_a_device_that_was_not_read_are_nobodys():
+    """Of a namespace with very many devices not all are."""
+    dump = running()
+    before = items(observe(dump))
+    dump.addresses.append(Addr("viscum-a", 77, "10.1.1.1/32"))
+    dump.routes.append(RouteEntry("viscum-a", 4, "10.2.0.0/24", "10.1.1.2", 77, "", MAIN, UNICAST))
+    assert items(observe(dump)) == before
 
 
 def test_a_namespace_with_another_ones_alias_is_not_ours():

@@ -32,3 +32,17 @@ def test_a_flood_is_counted_and_not_written():
     assert not made.waits
     assert made.take(b"z\n", 10) == ["z"]
     assert len(made.take(b"x\n" * 1000, 20)) <= output.BURST
+
+
+def test_what_is_left_out_is_counted_without_a_look_at_each_line():
+    """A program that prints 64 KiB at a time, without an end of line or nothing but ends, must not cost seconds."""
+    made = output.Lines(0)
+    made.take(b"x\n" * output.BURST, 0)
+    plain, output.printable = output.printable, None
+    try:
+        assert made.take(b"\n" * 60000, 0) == []
+        assert made.take(b"x" * 60000 + b"\nrest", 0) == []
+        assert made.take(b"y" * output.LONGEST, 0) == []
+    finally:
+        output.printable = plain
+    assert made.flush(10) == ["(60002 lines left out)", "yyyy"]

@@ -417,3 +417,93 @@ def test_a_restart_of_what_is_disabled_says_nothing_of_waiting():
     with Stage("list dest_port 80") as stage:
         stage.unit.restart("restart")
         assert (stage.state, stage.agent.told) == ("disabled", ["look"])
+
+
+def test_what_a_program_leaves_behind_when_it_is_stopped_is_killed_when_its_time_is_over():
+    """A child that ignores SIGTERM, while the main process ends at once."""
+    with healthy("option term_timeout 7") as stage:
+        stage.inside = [PID, PID + 1]
+        stage.unit.stop(lambda: None)
+        stage.inside = [PID + 1]
+        stage.ends()
+        assert stage.state == "stopping"
+        assert sorted(seconds for seconds, _ in stage.agent.loop.timers) == [unit.EAGER, 7]
+        stage.agent.loop.timers = [each for each in stage.agent.loop.timers if each[0] == 7]
+        assert stage.agent.loop.run_next() == 7
+        assert stage.sent[-1] == (PID + 1, 9)
+        stage.inside = []
+        stage.agent.loop.run_next()
+        assert stage.state == "disabled"
+
+
+def test_a_restart_does_not_call_the_service_disabled_on_its_way():
+    with healthy() as stage:
+        stage.inside = [PID]
+        stage.unit.restart("its settings changed")
+        stage.inside = []
+        stage.ends()
+        assert stage.agent.told == ["withdrawn", "reset", "stopping", "waiting", "look"]
+        assert stage.unit.reason == "its settings changed"
+
+
+def test_a_service_that_is_stopped_while_it_restarts_is_stopped():
+    with healthy() as stage:
+        stage.inside = [PID]
+        stage.unit.restart("its settings changed")
+        stage.unit.held = True
+        stage.inside = []
+        stage.ends()
+        assert stage.state == "stopped"
+
+
+def test_a_program_that_leaves_its_namespace_each_time_is_started_again_like_one_that_crashes():
+    with healthy("option respawn_timeout 7", "option respawn_retry 1") as stage, Clock():
+        for state in ("backoff", "failed"):
+            stage.inside = [PID]
+            stage.unit.astray()
+            stage.inside = []
+            stage.ends()
+            assert stage.state == state
+            assert "it was not in its namespace any more" in stage.unit.reason
+            if state == "backoff":
+                assert stage.agent.loop.run_next() == 7
+                assert stage.state == "starting"
+
+
+def test_a_service_whose_namespace_has_to_be_mended_again_and_again_is_left_to_the_cloud_for_longer_and_longer():
+    with Clock() as clock, healthy() as stage:
+        waits = []
+        for _ in range(3):
+            for _ in range(unit.REPAIRED):
+                clock.now += 1
+                stage.unit.repaired()
+                assert stage.state == "healthy"
+            stage.unit.repaired()
+            assert (stage.state, stage.unit.reason) == ("bypassed", unit.MEDDLED)
+            begin = clock.now
+            stage.check()
+            while stage.state != "healthy":
+                clock.now += 1
+                stage.check()
+            waits.append(clock.now - begin)
+        assert waits == [0, 10, 20]
+
+
+def test_a_few_repairs_a_minute_are_no_reason():
+    with Clock() as clock, healthy() as stage:
+        for _ in range(50):
+            clock.now += 1 + unit.LATELY / unit.REPAIRED
+            stage.unit.repaired()
+            assert stage.state == "healthy"
+
+
+def test_a_check_that_fails_because_the_program_has_just_ended_is_no_flap():
+    """The loop may come to the check first: the program would be kept out for a while as one that flaps."""
+    with healthy() as stage:
+        stage.agent.loop.run_next()
+        check = Check.begun[-1]
+        stage.unit._pidfd = unit.compat.fd_open("/dev/null", 0)  # readable, like the pidfd of a process that has ended
+        check.done(Outcome(reason="the program does not listen", listeners=[], mute={}, closed=True))
+        assert (stage.state, stage.agent.told) == ("healthy", [])
+        unit.compat.fd_close(stage.unit._pidfd)
+        stage.unit._pidfd = -1

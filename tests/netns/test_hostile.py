@@ -1,0 +1,278 @@
+"""Hostile programs (tests/hostile), each beside a witness that is killed meanwhile: whatever one service's program
+does, the others' clients have the cloud within a second, and the program again after its back-off; the agent says
+nothing of bugs; and after `stop` nothing of the hostile service runs any more."""
+
+import glob
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import namedtuple
+
+import pytest
+from agent import Served
+from lab import CPYTHON, MICROPYTHON, PROGRAMS, ROOT, Lab, echo_command, namespaces, service, wait_for
+
+from viscum_agent.ubus.caller import Caller
+
+WITHIN = 1  # seconds from the witness's death until its clients have the cloud
+HANG = 40  # seconds after which something is not slow but stuck
+SETTLED = 1.2  # seconds that an attack goes on before the witness is killed: a check of the program is among them
+
+LINES = ("list device lan0", "list proto tcp", "option health_interval 1", "option health_timeout 1")
+LINES = (*LINES, "option health_fall 2", "option respawn_timeout 1", "option respawn_retry 0", "option term_timeout 1")
+WITNESS = ("list dest_ip 203.0.113.11", "list dest_port 7100")
+HOSTILE = ("list dest_ip 203.0.113.10", "list dest_port 7000")
+ROOT_USER = ("option user root",)
+BUGS = ("a bug, please report it", "Traceback")
+
+# `lines` are further ones of its section; `answered` who may answer its own clients in the end.
+Attack = namedtuple("Attack", ("name", "lines", "answered"), defaults=((), ("hostile", "cloud")))
+ATTACKS = [
+    Attack("environment_bytes"),
+    Attack("environment_huge"),
+    Attack("environment_none"),
+    Attack("name_bytes"),
+    Attack("arguments_huge"),
+    Attack("leaver_child"),
+    Attack("leaver_main"),
+    Attack("leaver_nested"),
+    Attack("group_climber"),
+    Attack("daemons"),
+    Attack("deaf"),
+    Attack("breeder"),
+    Attack("hopper"),
+    Attack("crowd"),
+    Attack("spinners"),
+    Attack("headless"),
+    Attack("tracer"),
+    Attack("stopper", answered=("cloud",)),
+    Attack("zombies"),
+    Attack("vanisher"),
+    Attack("accept_race", answered=("cloud",)),
+    Attack("toggler"),
+    Attack("lingerer", answered=("cloud",)),
+    Attack("backlog_full", answered=("cloud",)),
+    Attack("mirror"),
+    Attack("listeners"),
+    Attack("datagrams"),
+    Attack("flicker"),
+    Attack("one_family", ("list dest_ip 2001:db8:cafe::10",)),
+    Attack("liar", answered=("", "cloud")),
+    Attack("serial"),
+    Attack("descriptors", answered=("cloud",)),
+    Attack("log_flood"),
+    Attack("log_chunks"),
+    Attack("log_forged"),
+    Attack("log_crowd"),
+    Attack("log_closed"),
+    Attack("log_taken"),
+    Attack("root_link_down", ROOT_USER),
+    Attack("root_flush", ROOT_USER),
+    Attack("root_firewall", (*ROOT_USER, "option target_port 7000")),
+    Attack("root_storm", ROOT_USER),
+    Attack("root_many", ROOT_USER),
+    Attack("root_words", ROOT_USER),
+    Attack("root_strange", (*ROOT_USER, "option target_port 7000")),
+    Attack("root_disowned", ROOT_USER),
+    Attack("root_rename", ROOT_USER),
+    Attack("root_pair_gone", ROOT_USER),
+    Attack("root_name_gone", ROOT_USER),
+    Attack("root_conntrack", (*ROOT_USER, "option target_port 7000")),
+    Attack("root_packets", ROOT_USER),
+    Attack("root_names", ROOT_USER),
+]
+
+
+class Yard:
+    """A lab with an agent and the witness, for one hostile service after the other."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.name = "none"
+        lab.serve_cloud(7000, 7100)
+        lab.serve(lab.cloud, "control@198.51.100.2", 7001)
+        self._programs = PROGRAMS / "hostile"
+        self._programs.mkdir()
+        for file in (ROOT / "tests/hostile").glob("*.py"):
+            (self._programs / file.name).write_text(file.read_text())
+        self.agent = Served(lab, self._config())
+        self._answers = lab.tmp / "answers"
+        self._from = 0
+        with self._answers.open("w") as stream:
+            words = (sys.executable, ROOT / "tests/asker.py", "203.0.113.11", 7100, "198.51.100.2", 7001)
+            lab.start(lab.client, *words, stdout=stream)
+        self.witnessed("edge")
+
+    def _config(self, extra=""):
+        return service("witness", echo_command("edge", 7100), *WITNESS, *LINES) + extra
+
+    # What the witness's clients get
+
+    def _heard(self, since):
+        """(when, who, how long the machine took) of each answer after a moment."""
+        lines = [line.split() for line in self._answers.read_text().split("\n")[:-1]]
+        return [(float(when), who, float(took)) for when, who, took in lines if float(when) > since]
+
+    def witnessed(self, who, since=None):
+        """Waits until the witness's clients are answered by somebody: (when, the machine's worst until then)."""
+        since = since or time.monotonic()
+        found = []
+
+        def there():
+            found[:] = self._heard(since)
+            return any(each[1] == who for each in found)
+
+        self.happens(there, "the witness's clients are answered by '%s'" % who)
+        first = next(each for each in found if each[1] == who)
+        return first[0], max(each[2] for each in found if each[0] <= first[0])
+
+    def happens(self, condition, words):
+        try:
+            wait_for(condition, HANG)
+        except AssertionError:
+            raise AssertionError("%s: never: %s\n%s" % (self.name, words, self.said())) from None
+
+    def said(self):
+        """What the agent has said since the last attack began."""
+        return self.agent.log.read_text(errors="replace")[self._from :]
+
+    def row(self, name):
+        rows = json.loads(self.agent.viscum("status", "--json").stdout)
+        return next((row for row in rows if row["name"] == name), {})
+
+    # One attack
+
+    def begin(self, attack, lines=()):
+        self.name = attack.name
+        self._from = len(self.agent.log.read_text(errors="replace"))
+        self.folder = PROGRAMS / ("run-" + attack.name)
+        self.folder.mkdir()
+        self.folder.chmod(0o777)
+        for name in ("born", "held"):
+            (self.folder / name).touch()
+            (self.folder / name).chmod(0o666)
+        command = "/usr/bin/python3 %s/%s.py %s" % (self._programs, attack.name, self.folder)
+        self.agent.reload(self._config(service(attack.name, command, *HOSTILE, *LINES, *attack.lines, *lines)))
+        self.happens(lambda: "viscumd: %s: healthy" % attack.name in self.said(), "healthy")
+        (self.folder / "go").touch()
+        self.happens((self.folder / "begun").exists, "the attack begins")
+
+    def kill_witness(self):
+        """Returns how long its clients had neither the cloud nor the program, or would have had if the agent had been
+        where it was when it took longest to answer a call; without what was the machine's fault."""
+        pid = self.row("witness")["pid"]
+        begin = time.monotonic()
+        with Pulse(self.agent.socket) as pulse:
+            time.sleep(SETTLED)
+            killed = time.monotonic()
+            os.kill(pid, signal.SIGKILL)
+            when, _ = self.witnessed("cloud", killed)
+            back, _ = self.witnessed("edge", when)
+        slow = max(took for at, _, took in self._heard(begin) if at <= back)
+        words = (self.name, when - killed, back - killed, pulse.worst, slow)
+        print("%s: cloud after %.2f s, program after %.2f s, pulse %.2f s, machine %.2f s" % words)
+        return max(when - killed, pulse.worst) - slow
+
+    def held(self):
+        """The processes of the hostile program, whatever they did: they have a file open as number 9."""
+        mark = os.stat(self.folder / "held")
+        return [pid for pid in os.listdir("/proc") if pid.isdigit() and _holds(pid, mark)]
+
+    def stop(self):
+        self.happens(self.held, "the test finds its processes")
+        begin = time.monotonic()
+        self.agent.viscum("stop", self.name)
+        self.happens(lambda: not self.held(), "nothing of it runs: %s" % self.held()[:10])
+        self.happens(lambda: self.row(self.name)["state"] == "stopped", "it is stopped")
+        print("%s: stopped after %.2f s" % (self.name, time.monotonic() - begin))
+
+    def leave(self):
+        """The hostile service goes out of the configuration."""
+        for file in glob.glob("/run/netns/viscum-*"):
+            if os.path.getsize(file) == 0 and not os.path.ismount(file):
+                os.unlink(file)
+        self.agent.reload(self._config())
+        self.happens(lambda: namespaces().count("viscum-" + self.name) == 0, "its namespace goes")
+
+    def recover(self):
+        """After a test that failed: what is left of it must not fail the next."""
+        self.agent.kill()
+        for pid in self.held():
+            os.kill(int(pid), signal.SIGKILL)
+        self.lab.clear()
+        self.lab.configure(self._config())
+        self.agent.start()
+        self.witnessed("edge")
+
+
+class Pulse(threading.Thread):
+    """Calls the agent again and again: how long the slowest answer took is how long it looked after nobody."""
+
+    def __init__(self, socket):
+        super().__init__(daemon=True)
+        self.worst = 0
+        self._socket = socket
+        self._ended = threading.Event()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self.join(HANG)
+
+    def run(self):
+        with Caller(self._socket) as caller:
+            while not self._ended.wait(0.02):
+                begin = time.monotonic()
+                caller.call("viscum", "list", {}, HANG)
+                self.worst = max(self.worst, time.monotonic() - begin)
+
+
+def _holds(pid, mark):
+    """Whether a process has a file open as number 9. Its first thread may have ended, and has none then."""
+    try:
+        tasks = os.listdir("/proc/%s/task" % pid)
+    except OSError:
+        return False
+    for task in tasks[:2] + tasks[-1:]:
+        try:
+            found = os.stat("/proc/%s/task/%s/fd/9" % (pid, task))
+        except OSError:
+            continue
+        if (found.st_dev, found.st_ino) == (mark.st_dev, mark.st_ino):
+            return True
+    return False
+
+
+@pytest.fixture(scope="module", params=["cpython", "micropython"])
+def yard(request, tmp_path_factory):
+    interpreter = {"cpython": CPYTHON, "micropython": MICROPYTHON}[request.param]
+    with Lab(tmp_path_factory.mktemp("hostile"), interpreter) as lab:
+        yield Yard(lab)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
+def test_others_do_not_notice_what_a_program_does(yard, attack):
+    try:
+        yard.begin(attack)
+        assert yard.kill_witness() < WITHIN
+        answers = []
+        yard.happens(lambda: _asked(yard, answers) in attack.answered, "its own clients get %s" % (attack.answered,))
+        yard.stop()
+        own = "\n".join([line for line in yard.said().split("\n") if not line.startswith("viscum-")])
+        for word in BUGS:
+            assert word not in own, own
+        yard.leave()
+    except BaseException:
+        yard.recover()
+        raise
+
+
+def _asked(yard, answers):
+    answers.append(yard.lab.ask("tcp", "203.0.113.10", 7000)[0])
+    return answers[-1]
