@@ -73,7 +73,8 @@ class Lab:
     def _build(self):
         self.confdir.mkdir(parents=True, exist_ok=True)
         PROGRAMS.mkdir(mode=0o755, exist_ok=True)
-        shutil.copy(ROOT / "tests/echo.py", PROGRAMS)
+        for name in ("echo.py", "listens.py"):
+            shutil.copy(ROOT / "tests" / name, PROGRAMS)
         for ns in [self.router, self.cloud] + self.clients:
             ip("netns", "add", ns)
             ip("-n", ns, "link", "set", "lo", "up")

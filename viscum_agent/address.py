@@ -89,6 +89,11 @@ def overlaps(one, other):
     return contains(one, other) or contains(other, one)
 
 
+def meet(one, other):
+    """The same for prefixes where None is any address."""
+    return one is None or other is None or overlaps(one, other)
+
+
 def add(packed, offset):
     """The address `offset` further on."""
     return (int.from_bytes(packed, "big") + offset).to_bytes(len(packed), "big")

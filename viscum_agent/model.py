@@ -7,7 +7,7 @@ left out, the others go on. Nothing here knows about this router: devices, addre
 
 from collections import namedtuple
 
-from . import schema
+from . import address, schema
 from .errors import CONFIG, Problem
 from .respawn import Respawn
 
@@ -225,22 +225,39 @@ def _refuse_check(part, kind, matches, bad):
         bad("healthcheck", text % (kind, "TCP or UDP" if kind == "listen" else kind.upper()))
 
 
+_TWO_PORTS = "the same traffic can't go to two ports (%s and %s)"
+_WHOEVER = ", whoever asks: for clients of its own (src_ip) make a service of its own"
+
+
 def _all_matches(parts, bad):
     """The matches of a service's sections in their order, each once."""
-    matches, ports = [], {}
+    matches, known = [], set()
     for part in parts:
         for match in _matches(part, bad):
-            traffic = tuple(match)[:-1]
-            if traffic not in ports:
-                ports[traffic] = match.to_port
-                matches.append(match)
-            elif ports[traffic] != match.to_port:
-                both = tuple([port or "the client's" for port in (ports[traffic], match.to_port)])
-                bad("target_port", "the same traffic can't go to two ports (%s and %s)" % both, part.where)
+            if tuple(match) in known:
+                continue
+            other = next(iter([one for one in matches if _goes_elsewhere(match, one)]), None)
+            if other:
+                both = tuple([one.to_port or "the client's" for one in (other, match)])
+                bad("target_port", _TWO_PORTS % both + (_WHOEVER if match.src != other.src else ""), part.where)
                 return ()
+            known.add(tuple(match))
+            matches.append(match)
     if len(matches) > MAX_MATCHES:
         bad("dest_ip", _too_many(len(matches)))
     return tuple(matches)
+
+
+def _goes_elsewhere(one, other):
+    """Whether two matches have packets in common, but for who sends them, that they lead to different ports. What is
+    for every protocol has no ports."""
+    if one.to_port == other.to_port or (one.family, one.proto) != (other.family, other.proto):
+        return False
+    low = max([match.dport[0] if match.dport else 1 for match in (one, other)])
+    high = min([match.dport[1] if match.dport else 65535 for match in (one, other)])
+    if low > high or not address.meet(one.dst, other.dst):
+        return False
+    return low < high or (one.to_port or low) != (other.to_port or low)
 
 
 def _too_many(count):

@@ -545,11 +545,7 @@ def _overlap(one, other):
         return False
     if one.dport and other.dport and (one.dport[1] < other.dport[0] or other.dport[1] < one.dport[0]):
         return False
-    return _prefixes_overlap(one.dst, other.dst) and _prefixes_overlap(one.src, other.src)
-
-
-def _prefixes_overlap(one, other):
-    return one is None or other is None or address.overlaps(one, other)
+    return address.meet(one.dst, other.dst) and address.meet(one.src, other.src)
 
 
 def match_text(match):

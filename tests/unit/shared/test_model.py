@@ -183,6 +183,33 @@ def test_the_same_traffic_can_not_go_to_two_ports():
     assert problems(text) == ["viscum.more.target_port: the same traffic can't go to two ports (8080 and the client's)"]
 
 
+def test_nor_can_a_part_of_it_whoever_asks():
+    """In the namespace a rule would lead all of it to the port of the narrower one, where perhaps nobody listens."""
+    wide = HEAD + "list proto tcp\nlist dest_ip 203.0.113.0/24\nlist dest_port 80-90\noption target_port 8080\n"
+    own = ", whoever asks: for clients of its own (src_ip) make a service of its own"
+    for lines, more in (
+        ("list dest_port 85\noption target_port 8081\n", ""),
+        ("list dest_ip 203.0.113.10\nlist dest_port 80-90\noption target_port 8081\n", ""),
+        ("list dest_port 90-99\noption target_port 8081\n", ""),
+        ("list dest_port 80-90\nlist src_ip 192.168.1.3\noption target_port 8081\n", own),
+    ):
+        text = "viscum.more.target_port: the same traffic can't go to two ports (8080 and 8081)"
+        assert problems(wide + MORE + lines) == [text + more], lines
+    for lines in (
+        "list dest_port 85\noption target_port 8080\n",
+        "list dest_port 91\noption target_port 8081\n",
+        "list dest_ip 198.51.100.1\nlist dest_port 85\noption target_port 8081\n",
+        "list dest_ip 2001:db8::1\nlist dest_port 85\noption target_port 8081\n",
+    ):
+        assert problems(wide + MORE + lines) == [], lines
+
+
+def test_a_target_port_that_is_the_clients_own_is_no_other_one():
+    text = HEAD + "list dest_port 80-90\nlist proto tcp\n" + MORE + "list dest_port 85\noption target_port 85\n"
+    assert problems(text) == []
+    assert problems(text.replace("80-90", "80-90\noption target_port 80")) != []
+
+
 # Sections
 
 
