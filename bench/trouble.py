@@ -12,6 +12,10 @@ cloud has answered the client: in turns without the trouble and with it, by one 
     events       a thousand pairs with names like ours go at the very moment
     descriptors  the agent has no descriptor left (EMFILE)
     log          the agent's stderr is a pipe that nobody reads, and is full; there is no other log
+    agents       a second agent for the same configuration is started at the very moment
+    connections  64,000 connections are open in the service's namespace
+    services     300 services, of which 200 others die at the very moment; how long it takes until all those are healthy
+                 again is a figure
 
 Needs root and changes nothing outside of namespaces that it makes. The last line of the output is a JSON object.
 """
@@ -22,6 +26,7 @@ import os
 import random
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,6 +43,8 @@ INTERPRETERS = {"cpython": CPYTHON, "micropython": MICROPYTHON}
 SETTINGS = ("option respawn_timeout 1", "option respawn_retry 0", "option health_interval 1")
 ROUTES = 30000
 PAIRS = 1000
+CONNECTIONS = 64000
+SERVICES, DYING = 300, 200
 PATIENCE = 180  # seconds for the program to answer again: an agent of before took 94 s with so many routes
 
 
@@ -91,8 +98,9 @@ class Scene:
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: self.by_cloud(began), PATIENCE)
+        answered = self.by_cloud(began)[0]
         self.recover()
-        return 1000 * (self.by_cloud(began)[0] - began)
+        return 1000 * (answered - began)
 
     def by_cloud(self, began):
         return [when for when, who in self.tail() if when > began and who == "cloud"]
@@ -208,7 +216,104 @@ class Log(Scene):
         self.begin()
 
 
+class Agents(Scene):
+    """A second one, as often as somebody's script starts it."""
+
+    troubled = False
+
+    def start(self):
+        self.troubled = True
+
+    def stop(self):
+        self.troubled = False
+
+    def prepare(self):
+        if self.troubled:
+            self.lab.start(self.lab.router, *self.agent.words(), cwd=ROOT, env=self.lab.env())
+
+
+class Connections(Scene):
+    """Held by another process in the namespace, which ends with the program's."""
+
+    troubled = False
+
+    def start(self):
+        self.troubled = True
+
+    def stop(self):
+        self.troubled = False
+
+    def prepare(self):
+        if not self.troubled:
+            return
+        said = self.lab.tmp / "crowd"
+        with said.open("w") as stream:
+            self.lab.start("viscum-echo", sys.executable, "-c", CROWD, str(CONNECTIONS // 2), stdout=stream)
+        wait_for(lambda: "open" in said.read_text(), PATIENCE)
+        time.sleep(3)  # checks meet them
+        self.wait()
+
+
+# Both ends of each connection, from many addresses: one has 28,000 ports.
+CROWD = """
+import resource, socket, sys, time
+count = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (2 * count + 100,) * 2)
+listening = socket.create_server(("203.0.113.10", 7099))
+held = []
+for number in range(count):
+    one = socket.socket()
+    one.bind(("127.1.%d.%d" % (number % 5, 1 + number // 20000), 0))
+    one.connect(("203.0.113.10", 7099))
+    held += [one, listening.accept()[0]]
+print("open", flush=True)
+time.sleep(3600)
+"""
+
+
+class Services(Scene):
+    troubled = False
+
+    def begin(self):
+        self.others = ["s%d" % number for number in range(SERVICES - 1)]
+        config = service("echo", echo_command("edge", 7000), *TAKES, *SETTINGS)
+        for number, name in enumerate(self.others):
+            takes = (TAKES[0], "list dest_ip 198.18.%d.%d" % (number >> 8, number & 255), TAKES[2])
+            config += service(name, echo_command("edge", 7000), *takes, *SETTINGS)
+        self.agent = self.kind(self.lab, config)
+        began = time.monotonic()
+        wait_for(lambda: self.healthy() == SERVICES, PATIENCE)
+        self.figures["all are healthy after the start, s"] = round(time.monotonic() - began, 1)
+
+    def healthy(self):
+        try:
+            states = json.loads(self.agent.viscum("status", "--json").stdout)
+        except (OSError, ValueError, AssertionError, subprocess.SubprocessError):
+            return 0
+        time.sleep(0.5)
+        return [one["state"] for one in states].count("healthy")
+
+    def start(self):
+        self.troubled = True
+
+    def stop(self):
+        self.troubled = False
+
+    def prepare(self):
+        if self.troubled:
+            for name in self.others[:DYING]:
+                for pid in pids_in("viscum-" + name):
+                    os.kill(pid, signal.SIGKILL)
+
+    def recover(self):
+        began = time.monotonic()
+        wait_for(lambda: self.healthy() == SERVICES, PATIENCE)
+        if self.troubled:
+            self.figures.setdefault("all are healthy again, s", []).append(round(time.monotonic() - began, 1))
+
+
 TROUBLES = {"flood": Flood, "routes": Routes, "events": Events, "descriptors": Descriptors, "log": Log}
+TROUBLES.update({"agents": Agents, "connections": Connections, "services": Services})
 
 
 def measure(name, interpreter, options):

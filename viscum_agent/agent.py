@@ -78,7 +78,7 @@ class Agent:
 
     def run(self, bus=None):
         """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without. Raises lock.Busy."""
-        self._signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))  # first: one that comes now ends nothing
+        self._take_signals()
         path, serve = bus or (None, False)
         held = lock.Lock(lock.AGENT)
         held.take(PATIENCE, self._told_to_end)
@@ -92,6 +92,10 @@ class Agent:
         finally:
             self._close()
             held.release()
+
+    def _take_signals(self):
+        """First of all: one that comes from now on ends nothing half done."""
+        self._signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
 
     def _told_to_end(self, seconds):
         """Waits a moment; whether somebody wants the agent to end meanwhile."""

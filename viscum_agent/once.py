@@ -21,9 +21,9 @@ SAID = 5  # lines of a program's output that are shown when it fails
 class Words:
     """The log of a command: what went wrong on the way."""
 
-    def say(self, severity, text):
+    def say(self, severity, text, service=""):
         if severity <= ERROR:
-            sys.stderr.write(printable(text) + "\n")
+            sys.stderr.write(printable("%s: %s" % (service, text) if service else text) + "\n")
 
     def program(self, name, text):
         """What a program prints is shown when it fails (Once)."""
@@ -47,8 +47,9 @@ class Once(Agent):
 
     def run(self, path=None):
         """`path` is that of ubus, to ask netifd. Raises lock.Busy."""
+        self._take_signals()
         held = lock.Lock("up" if self._up else "down")
-        held.take(PATIENCE)
+        held.take(PATIENCE, self._told_to_end)
         try:
             self._open(path)
             if self._names:
