@@ -20,11 +20,13 @@ from .observe import observe
 from .plan import Plan, ServicePlan
 from .reserve import Reserve
 from .state import PACKAGE, State
-from .unit import BACKOFF, BYPASSED, FAILED, HEALTHY, OFF, STOPPING, Unit
+from .unit import BACKOFF, BYPASSED, EAGER, FAILED, HEALTHY, OFF, STARTING, STOPPING, Unit
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
 ENDINGS = 4  # services whose clients are reset at the same time: a child for each
+BREATH = 0.05  # seconds that a look goes on before programs that have ended meanwhile are seen to
+TORN = 3  # looks in a row that are begun anew because of those: the next one goes on to its end
 INSIDE = 1  # seconds between looks at what changes inside of namespaces
 FIREWALL = 1  # seconds until changes of the firewall are looked at, all together
 SLOW = 45  # seconds between looks when nothing seems to happen
@@ -54,6 +56,10 @@ class Agent:
         self._look_timer = None
         self._looked = 0.0  # seconds that the last look took
         self._retry_timer = None
+        self._out = set()  # services whose redirect went together with another's
+        self._gone = set()  # services whose redirect went while a look was underway
+        self._torn = 0  # looks in a row that were begun anew because of that
+        self._breath = 0.0  # when a look is to be left for a moment
         self._expected = set()  # services of which the next look has something to change
         self._meddled = set()  # services in whose namespaces something has changed since the last look
         self._inside_timer = None
@@ -209,9 +215,7 @@ class Agent:
         self._again = False
         began = compat.monotonic()
         state = self._state
-        try:
-            state.look()
-        except Interrupted:
+        if not self._read():
             self._looked = compat.monotonic() - began
             self.look_soon(cause)
             return
@@ -227,7 +231,9 @@ class Agent:
         parts = [self._part(wanted[name]) for name in sorted(wanted) if name not in stopping]
         self._learn_places(state.dump)
         state.dump = None  # a fifth of all memory that is in use here, and all that it said is known
-        result = Applier(state.border, PACKAGE).run(Plan(parts, [], []), state.observed, keep + stopping)
+        result = Applier(state.border, PACKAGE, self._breathe, self._gone).run(
+            Plan(parts, [], []), state.observed, keep + stopping
+        )
         self._say_repaired(result.done)
         self._complain(state.problems() + result.problems)
         self._say_datapath(parts)
@@ -242,6 +248,28 @@ class Agent:
         self._look_later()
         self._watch_pins()
         self._looked = compat.monotonic() - began
+
+    def _read(self):
+        """Reads the kernel. Whether that is a picture of one moment: else it is to be read again."""
+        self._breath = 0
+        self._breathe()
+        self._gone.clear()
+        try:
+            self._state.look(breathe=self._breathe if self._torn < TORN else None)
+        except Interrupted:
+            return False
+        self._torn = self._torn + 1 if self._gone else 0
+        return not self._gone
+
+    def _breathe(self):
+        """What can't wait for the end of a look: programs that have ended."""
+        now = compat.monotonic()
+        if now < self._breath:
+            return
+        self._breath = now + BREATH
+        self._out.clear()
+        for unit in self._ended_now():
+            self._each(unit, lambda unit: unit.exited())
 
     def _chosen(self, state):
         """(the planned parts by service of those that nobody holds back, names of those that stay as they are)"""
@@ -379,6 +407,7 @@ class Agent:
 
     def _each(self, unit, step):
         """A step for one service. Whatever a service or its program does, the look goes on for the others."""
+        self._breathe()
         try:
             step(unit)
         except OSError as error:  # no process or no descriptor to be had now, a process that has gone
@@ -441,9 +470,23 @@ class Agent:
         self._said = now
 
     def withdraw(self, unit):
-        """Takes a service's redirect out now: no plan, no look into namespaces, only what takes packets."""
+        """Takes a service's redirect out now: no plan, no look into namespaces, only what takes packets. Those of
+        programs that have ended at the same moment go with it, so hundreds keep each other's clients no longer."""
         self.look_soon("%s is out" % unit.name)
-        self._remove(lambda observed: self._counted_out(observed, unit.name))
+        if unit.name in self._out:
+            self._out.remove(unit.name)
+            return
+        others = [each.name for each in self._ended_now() if each is not unit]
+        self._out.update(others)
+        self._gone.update([unit.name] + others)
+        self._remove(
+            lambda observed: [found for name in [unit.name] + others for found in self._counted_out(observed, name)]
+        )
+
+    def _ended_now(self):
+        """Units whose program has ended, which they have not been told of yet."""
+        ready = self.loop.ready()
+        return [unit for unit in self.units.values() if unit.redirected and unit.ends_by(ready)]
 
     def _counted_out(self, observed, name):
         """A service's redirect, which is to go with what it has counted."""
@@ -526,6 +569,11 @@ class Agent:
             with self._reserve:
                 self._table = (self.loop.turn, process.processes())
         return self._table[1]
+
+    def eager(self):
+        """Seconds between checks of a program that is starting: ten of them are asked as often as one alone."""
+        starting = len([name for name in self.units if self.units[name].state == STARTING])
+        return EAGER * max(1, starting / 10)
 
     def expects(self, unit):
         """What a service answers has changed, so its redirect has to."""

@@ -22,8 +22,11 @@ Result = namedtuple("Result", ("done", "problems"))
 class Applier:
     """`border` is the back end. Programs are somebody else's business: they run while their namespace is there."""
 
-    def __init__(self, border, package="viscum"):
+    def __init__(self, border, package="viscum", breathe=None, gone=()):
+        """`breathe()` is called between two services. Those whose names are in `gone` by then are left out."""
         self._border = border
+        self._breathe = breathe
+        self._gone = gone
         self._package = package
         self._problems = []
         self._done = []
@@ -35,9 +38,14 @@ class Applier:
             self._guard("", lambda: self._border.apply(removal(before.orphans)))
         self._take_down([name for name in sorted(before.services) if name not in wanted and name not in keep], before)
         shared = [found.item for found in before.shared]
-        failed = [part.service.name for part in plan.services if not self._bring_up(part, before, shared)]
+        failed = [part.service.name for part in plan.services if not self._see_to(part, before, shared)]
         self._settle(wanted, failed, before, keep)
         return Result(self._done, self._problems)
+
+    def _see_to(self, part, before, shared):
+        if self._breathe:
+            self._breathe()
+        return part.service.name not in self._gone and self._bring_up(part, before, shared)
 
     def _guard(self, name, step):
         """Whether a step went well; if not, its reason is kept."""
@@ -99,6 +107,7 @@ class Applier:
         Somebody else may have changed something while we worked. What is still not there after that, the kernel has
         silently not done.
         """
+        failed = failed + [name for name in wanted if name in self._gone and name not in failed]
         good = [wanted[name] for name in wanted if name not in failed]
         touched = self._done or self._problems or before.orphans
         now = observe(self._border.dump()) if touched else before

@@ -13,6 +13,7 @@ import select
 from . import compat
 
 POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
+SLICE = 0.05  # seconds that timers take at once, where many are due, until what is ready has its turn
 
 
 class Loop:
@@ -46,6 +47,10 @@ class Loop:
         if self._callbacks.pop(fd, None):
             self._poll.unregister(fd)
             self._patient.discard(fd)
+
+    def ready(self):
+        """The descriptors that are ready by now, also those that this turn knows nothing of yet."""
+        return [each[0] for each in self._poll.poll(0)]
 
     def waits(self, fd, callback):
         """Whether it is this callback that is called for a descriptor."""
@@ -103,6 +108,8 @@ class Loop:
         now, last = compat.monotonic(), self._number
         while self._timers and self._timers[0][0] <= now and self._timers[0][1] <= last:
             self._call(self._timers.pop(0)[2])
+            if compat.monotonic() - now > SLICE:
+                return
 
     def _patience(self):
         """Milliseconds until the next timer, rounded up; -1 for as long as it takes."""

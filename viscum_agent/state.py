@@ -66,12 +66,13 @@ class State:
         self.border.close()
         self.border = border
 
-    def look(self, pools=()):
-        """Reads the kernel; of the router's routes those that matter to the configuration's pools, and to these."""
+    def look(self, pools=(), breathe=None):
+        """Reads the kernel; of the router's routes those that matter to the configuration's pools, and to these.
+        `breathe` is called now and then meanwhile."""
         known = self.opened()
         services = [service for service in self.configuration.services if service.name not in known]
         ports = {ns_name(each.name): asked_ports(each.matches) for each in services}
-        self.dump = self.border.dump(self.configuration.settings.pool + pools, ports)
+        self.dump = self.border.dump(self.configuration.settings.pool + pools, ports, breathe)
         self.observed = observe(self.dump)
         self._plan = None
 

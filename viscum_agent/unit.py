@@ -254,7 +254,7 @@ class Unit:
             return
         self.starts += 1
         self.become(STARTING)
-        self._check_after(EAGER)
+        self._check_after(self._agent.eager())
 
     def _listen_to_it(self):
         """To what the program prints. Without that it runs all the same."""
@@ -278,7 +278,7 @@ class Unit:
         self._pidfd = compat.pidfd_open(pid)
         self.pid = pid
         self._forget_checks()
-        self._loop.add(self._pidfd, lambda _: self._exited())
+        self._loop.add(self._pidfd, lambda _: self.exited())
 
     def _forget(self):
         self._unwatch()
@@ -298,7 +298,11 @@ class Unit:
             self._check.cancel()
             self._check = None
 
-    def _exited(self):
+    def ends_by(self, ready):
+        """Whether the program has ended, by the descriptors that are ready."""
+        return self._pidfd in ready
+
+    def exited(self):
         """The program ended: clients go to the cloud first of all."""
         pid = self.pid
         if self.state == STOPPING:
@@ -421,12 +425,12 @@ class Unit:
 
     def _checked(self, outcome):
         if self._pidfd >= 0 and compat.poll_fd(self._pidfd, 0):
-            return  # the program has ended meanwhile, which is no flap: _exited is next
+            return  # the program has ended meanwhile, which is no flap: exited is next
         self._check = None
         self._loop.cancel(self._timer)
         self._timer = None
         if self._is_checked_again():  # first of all, whatever comes of the rest
-            self._check_after(EAGER if self.state == STARTING else self.service.health.interval)
+            self._check_after(self._agent.eager() if self.state == STARTING else self.service.health.interval)
         before = self._taken()
         self._note(outcome)
         self._judge(outcome)

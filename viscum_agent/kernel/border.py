@@ -327,16 +327,17 @@ class Border:
 
     # Reading
 
-    def dump(self, pools=(), ports=None):
+    def dump(self, pools=(), ports=None, breathe=None):
         """A Dump of the router's namespace and of those named viscum-*. Of the router's own routes it has those that
         have an address in common with one of these prefixes; all where `pools` is None. `ports` maps those namespaces
-        of which somebody wants to know what is open to what listening.listeners takes."""
+        of which somebody wants to know what is open to what listening.listeners takes. `breathe()` is called between
+        two namespaces, and may use this border."""
         dump = Dump()
         with self._reserve:
-            self._dump(dump, pools, ports or {})
+            self._dump(dump, pools, ports or {}, breathe)
         return dump
 
-    def _dump(self, dump, pools, ports):
+    def _dump(self, dump, pools, ports, breathe):
         try:
             self.dump_links(dump, "")
             self.dump_network(dump, "")
@@ -348,6 +349,8 @@ class Border:
             self._dump_bpf(dump)
             self._dump_sysctls(dump)
             for ns in netns.ours():
+                if breathe:
+                    breathe()
                 self._dump_namespace(dump, ns, ports.get(ns))
         finally:
             self.visit.home()

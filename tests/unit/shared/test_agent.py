@@ -38,7 +38,7 @@ class State:
     def forget_firewall(self):
         pass
 
-    def look(self, pools=()):
+    def look(self, pools=(), breathe=None):
         raise Refused("no")
 
     def apply(self, operations):
@@ -127,7 +127,7 @@ def test_a_hundred_urgent_causes_are_one_look_at_the_redirects():
 def test_a_look_into_a_kernel_that_changes_all_the_time_is_made_again_soon():
     made = agent()
 
-    def look(*_):
+    def look(*_, **__):
         raise Interrupted()
 
     made._state.look = look

@@ -74,6 +74,9 @@ class Agent:
     def look_soon(self, cause):
         self.told.append("look")
 
+    def eager(self):
+        return unit.EAGER
+
     def expects(self, one):
         self.told.append("answers")
 
@@ -206,7 +209,7 @@ class Stage:
     def ends(self):
         """The program ends, and the agent is told."""
         self.alive.clear()
-        self.unit._exited()
+        self.unit.exited()
 
     @property
     def state(self):
