@@ -263,13 +263,13 @@ class Agent:
 
     def _breathe(self):
         """What can't wait for the end of a look: programs that have ended."""
-        now = compat.monotonic()
-        if now < self._breath:
+        if compat.monotonic() < self._breath:
             return
-        self._breath = now + BREATH
+        self._breath = float("inf")  # one step at a time
         self._out.clear()
         for unit in self._ended_now():
             self._each(unit, lambda unit: unit.exited())
+        self._breath = compat.monotonic() + BREATH
 
     def _chosen(self, state):
         """(the planned parts by service of those that nobody holds back, names of those that stay as they are)"""
