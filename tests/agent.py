@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import HANG, ROOT, wait_for
+from lab import HANG, PROGRAMS, ROOT, wait_for
 
 from viscum_agent.ubus.caller import Caller
 
@@ -92,6 +92,14 @@ class Served(Agent):
 
     def state(self):
         return json.loads(self.viscum("status", "--json").stdout)[0]["state"]
+
+
+class Public(Served):
+    """Other accounts find its socket, too."""
+
+    @property
+    def socket(self):
+        return str(PROGRAMS / "ubus.sock")
 
 
 class Guest(Agent):

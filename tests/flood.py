@@ -19,7 +19,7 @@ NOBODY = 65534
 
 
 def main(path):
-    compat.drop_privileges(NOBODY, NOBODY)
+    compat.drop_privileges(NOBODY, NOBODY, [NOBODY])
     with Caller(path) as caller:
         number = caller.lookup("viscum")[0].id
     body = [(wire.A_OBJID, number), (wire.A_METHOD, "plan"), (wire.A_DATA, b"")]

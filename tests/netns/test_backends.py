@@ -286,7 +286,7 @@ def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, w
     for one in ("a", "b"):
         with agent(router, writer, text.replace("7000", "7001")) as state:
             state.look()
-            assert state.down([one], programs=False).problems == []
+            assert state.down([one]).problems == []
     for netlink in NETLINK:
         assert quiet(lambda netlink=netlink: records(read(netlink))) == empty
 
@@ -294,7 +294,7 @@ def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, w
 @each_writer
 def test_a_back_end_changes_nothing_that_all_share(writer):
     """Of what border.Border has, back ends bring their own of what it leaves to them, and no more."""
-    theirs = {"__init__", "close", "leave", "flush", "carry", "dump_links", "dump_network", "dump_tc"}
+    theirs = {"__init__", "close", "leave", "flush", "carry", "dump_links", "dump_network", "dump_routes", "dump_tc"}
     with open_border(writer) as border:
         own = {name for name in vars(type(border)) if callable(vars(type(border))[name])}
         added = set(vars(border)) - set(vars(Border()))
@@ -308,7 +308,7 @@ def test_a_reload_takes_the_other_back_end(router):
             state.reload()
             assert state.border.name == netlink
             state.look()
-            assert state.up([], programs=False).problems == []
+            assert state.up([]).problems == []
             state.look()
             assert state.pending() == []
 

@@ -83,6 +83,7 @@ def test_a_reload_of_the_firewall_harms_no_service(lab):
     ids=["notrack", "forward", "input"],
 )
 def test_what_would_not_be_answered_without_an_include_stays_with_the_cloud(lab, place, answered):
+    lab.serve_cloud(7000)
     start_firewall(lab, "strict", leave_out=place)
     lab.configure(ECHO)
     result = lab.viscum("up", check=False)
@@ -109,6 +110,7 @@ def test_each_include_is_needed(lab, place, answered):
 
 
 def test_an_agent_sees_what_the_firewall_lets_pass_and_follows_it(lab):
+    lab.serve_cloud(7000)
     start_firewall(lab, "strict")
     agent = Agent(lab, ECHO)
     wait_for(lambda: answers(lab) == ["edge"] * 4, 20)
