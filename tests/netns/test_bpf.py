@@ -581,8 +581,8 @@ def test_where_nothing_can_be_pinned_the_next_datapath_is_taken_and_a_reload_loo
     agent.reload(service("echo", EDGE, "list device lan0", *TAKES, *QUICK))
     wait_for(lambda: lab.status("echo")["datapath"] == "bpf")
     agent.becomes("edge")
-    lab.viscum("down")
     agent.kill()
+    lab.viscum("down")
 
 
 def test_where_nothing_can_be_pinned_and_bpf_is_asked_for_the_reason_is_said(lab, in_the_way):
