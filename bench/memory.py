@@ -52,7 +52,7 @@ class Served(Agent):
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 
     def healthy(self):
-        services = remote.state_of(self.socket) or {}
+        services = (remote.state_of(self.socket) or {"services": {}})["services"]
         return len([name for name in services if services[name]["state"] == "healthy"])
 
 

@@ -90,12 +90,18 @@ def _row(option):
         "type": _js("command" if option.name in COMMANDS else option.type.name),
         "many": _js(option.many),
         "fallback": _js(list(option.default) if option.many else option.default),
-        "title": "_(%s)" % _js(TITLES[option.name]),
+        "title": "_(%s)" % _js(TITLES[option.name] + _unit(option.type)),
         "help": "_(%s)" % _js(option.help),
         "expected": "_(%s)" % _js(option.type.expected),
     }
     fields.update(_limits(option.type))
     return "{ %s }" % ",\n\t\t\t".join("%s: %s" % field for field in fields.items())
+
+
+def _unit(kind):
+    """What a number counts, for its title; checks and crashes are in it already."""
+    units = (("a number of seconds", " (seconds)"), ("a number of bytes", " (bytes)"), ("a percentage", " (%)"))
+    return "".join([unit for words, unit in units if kind.expected.startswith(words)])
 
 
 def _limits(kind):

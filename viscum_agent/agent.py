@@ -601,9 +601,9 @@ class Agent:
         lines = self._log.lines(name)
         if name in self.units:
             lines += [line(INFO, "viscum-%s: %s" % (name, text), when) for when, text in self.units[name].said]
-            # MicroPython's sort does not keep the order of what is equal.
-            order = sorted([(lines[number]["time"], number) for number in range(len(lines))])
-            lines = [lines[number] for _, number in order]
+            # MicroPython's sort does not keep the order of what is equal, as lines of the same second are.
+            order = sorted([(each["time"], place) for place, each in enumerate(lines)])
+            lines = [lines[place] for _, place in order]
         return lines
 
     def fresh(self, pools=()):

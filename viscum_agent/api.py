@@ -38,6 +38,7 @@ class Bus:
         self._rights = ("root", name_of(compat.geteuid()))
         self._findings, self._plans, self._checks = Kept(self._loop), Kept(self._loop), Kept(self._loop)
         self._changes = report.Changes()
+        self._began = compat.monotonic()
         self._broker = self._serve(path) if serve else None
         self._client = Client(path, self._told, self._loop.on_error, budget=Budget(*SHARE), free=self._rights)
         self._object = self._client.add_object(OBJECT, self._methods())
@@ -167,7 +168,8 @@ class Bus:
         def rows(units):
             return self._changes.since(report.status(units, traffic, "name" in args), args.get("since"), now)
 
-        answer = self._page(args, {"version": __version__, "now": now}, rows)
+        head = {"version": __version__, "now": now, "uptime": int(now - self._began)}
+        answer = self._page(args, head, rows)
         answer["serial"] = self._changes.serial
         return answer
 

@@ -227,24 +227,27 @@ def show_status(arguments):
     except ViscumError as error:
         _complain("the agent does not answer (%s): below is what the kernel has" % error)
         agent = None
+    services = agent and agent["services"]
     try:
         state = State(arguments.confdir, arguments.socket)
     except ConfigError as error:
-        if agent is None:
+        if services is None:
             raise
         if "-c" in arguments.places or _is_there(words.CONFDIR + "/viscum"):
             _complain("%s (below is what the agent says)" % error)
-        rows = status.of_agent(agent)
+        rows = status.of_agent(services)
     else:
         with state:
             state.look()
-            rows = status.rows(state, agent)
+            rows = status.rows(state, services)
     _refuse_unknown(arguments, [row["name"] for row in rows])
     rows = [row for row in rows if not arguments.names or row["name"] in arguments.names]
     if arguments.json:
         _print_json(rows)
     else:
         print(status.table(rows))
+        if agent:
+            print("viscumd %s has run for %d s" % (agent["version"], agent["uptime"]))
     return 0
 
 

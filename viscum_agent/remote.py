@@ -34,27 +34,37 @@ def ask(path, method, args=None):
 
 def ask_all(path, method, args=None):
     """All services of an answer that comes in pages: a dict, or a list."""
+    return _whole(path, method, args)["services"]
+
+
+def _whole(path, method, args=None):
+    """An answer that comes in pages, as one."""
     args = dict(args or {})
     found = None
     while True:
         answer = ask(path, method, args)
         part = answer["services"]
         if found is None:
-            found = part
+            found = answer
         elif isinstance(part, dict):
-            found.update(part)
+            found["services"].update(part)
         else:
-            found.extend(part)
+            found["services"].extend(part)
         if "next" not in answer:
             return found
         args["after"] = answer["next"]
 
 
 def state_of(path):
-    """{service: row} as the agent has it (report.status), None where none runs. Raises UbusError for one that runs and
-    does not say: who took that for none would work against it."""
+    """The agent's `status`, each service in full; None where no agent runs. Raises UbusError for one that runs
+    and does not say: who took that for none would work against it."""
     try:
-        return ask_all(path, "status")
+        found = _whole(path, "status")
+        rows = found["services"]
+        for name in rows:
+            if any(rows[name][key + "_count"] > len(rows[name][key]) for key in ("from", "takes", "stays")):
+                rows[name] = ask(path, "status", {"name": name})["services"][name]
+        return found
     except NoAgent:
         return None
 

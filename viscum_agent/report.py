@@ -9,8 +9,9 @@ import struct
 
 from .traffic import NONE
 
-PAGE = 250  # rows; one has at most 4 KiB: three lists of 8, a reason and a name
+PAGE = 200  # rows; one has at most 5 KiB: three lists of 8, one of 4, a reason and a name
 LISTED = 8  # items of a list, where all services are asked for
+LEFT, LEFT_WORDS = 4, 150  # items of what stays with the cloud, and letters of one of them, there
 WORDS = 300  # letters of a reason
 FIRST_SERIALS = 1 << 30  # of the 2^31 that ubus has an int32 for
 TEXT = 400 * 1024  # bytes of lines
@@ -75,7 +76,7 @@ def stats(units, traffic):
 
 
 def _row(unit, traffic, whole):
-    service, takes = unit.service, unit.takes()
+    service, takes, stays = unit.service, unit.takes(), unit.stays()
     most = None if whole else LISTED
     row = {
         "state": unit.state,
@@ -90,6 +91,8 @@ def _row(unit, traffic, whole):
         "from_count": len(traffic.devices),
         "takes": takes[:most],
         "takes_count": len(takes),
+        "stays": stays if whole else [text[:LEFT_WORDS] for text in stays[:LEFT]],
+        "stays_count": len(stays),
     }
     row.update(_counters(unit, traffic))
     return row

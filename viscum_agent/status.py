@@ -28,7 +28,7 @@ def rows(state, agent=None):
     for row in found:
         if agent and row["name"] in agent:  # it knows more
             known = agent[row["name"]]
-            for key in ("state", "reason", "uptime", "restarts", "connections"):
+            for key in ("state", "reason", "uptime", "restarts", "connections", "takes", "stays"):
                 row[key] = known[key]
     others = of_agent({name: agent[name] for name in agent or () if name not in names})
     return sorted(found + others, key=lambda row: row["name"])
@@ -40,7 +40,7 @@ def of_agent(agent):
 
 
 def _agent_row(name, known):
-    keys = ("state", "reason", "pid", "datapath", "from", "takes", "packets", "bytes", "drops", "overlimits")
+    keys = ("state", "reason", "pid", "datapath", "from", "takes", "stays", "packets", "bytes", "drops", "overlimits")
     row = {key: known[key] for key in keys + ("uptime", "restarts", "connections")}
     row.update({"name": name, "enabled": None, "pids": [known["pid"]] if known["pid"] else []})
     row["namespace"] = ns_name(name)
@@ -91,7 +91,12 @@ def table(found):
     for row in found:
         lines.append([_cell(value) for value in [row[key] for _, key in COLUMNS] + [row["packets"]]])
     reasons = ["%s: %s" % (row["name"], printable(row["reason"])) for row in found if row["reason"]]
-    return "\n".join([columns(lines)] + reasons)
+    return "\n".join([columns(lines)] + reasons + [line for row in found for line in _stays(row)])
+
+
+def _stays(row):
+    """What of a service's traffic the cloud answers as before, and why: an agent knows."""
+    return ["%s: not taken: %s" % (row["name"], printable(text)) for text in row.get("stays", ())]
 
 
 def columns(lines):

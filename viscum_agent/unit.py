@@ -75,7 +75,7 @@ class Unit:
         self._asked = ""  # why the redirect stays out although the program is healthy: somebody wants it so,
         self._overload = ""  # or the router is overloaded
         self.part = None  # plan.ServicePlan, as it was last planned
-        self._takes = (None, [])
+        self._takes = (None, [], [])
         self._connections = (0, -1, 0.0, 0)  # what they were counted for, and when; how many
         self._agent = agent
         self._loop = agent.loop
@@ -165,11 +165,27 @@ class Unit:
             self._check_soon()
 
     def takes(self):
-        """What is taken over, in words, sorted: all that is configured, before anything is planned."""
-        if self._takes[0] is not (self.part or self.service):
-            matches = self.part.takes if self.part else self.service.matches if self.service else ()
-            self._takes = (self.part or self.service, sorted({match_text(match) for match in matches}))
-        return self._takes[1]
+        """What is taken over, in words, sorted: all that is configured, while no program runs."""
+        return self._in_words()[1]
+
+    def stays(self):
+        """What of it stays with the cloud while the program runs, and why, in words, sorted. While none runs, all does,
+        and the state says why."""
+        return self._in_words()[2] if self.pid else []
+
+    def _in_words(self):
+        """(what they were made from, what is taken, what stays): pollers ask again and again."""
+        # A plan of other settings is one from before a stop: nothing was planned since.
+        part = self.part if self.pid and self.part and self.part.service is self.service else None
+        if self._takes[0] is not (part or self.service):
+            matches = part.takes if part else self.service.matches if self.service else ()
+            stays = part.stays if part else ()
+            self._takes = (
+                part or self.service,
+                sorted({match_text(match) for match in matches}),
+                sorted({"%s: %s" % each for each in stays}),
+            )
+        return self._takes
 
     @property
     def opened(self):

@@ -4,7 +4,7 @@ import pytest
 from conftest import ECHO, FORM, OVERVIEW, STATUS
 from lab import echo_command, wait_for
 
-from viscum_agent import uci
+from viscum_agent import __version__, uci
 
 ROW = "tr[data-service=echo] "
 CLONE = "#cbi-viscum-echo .cbi-button-neutral"
@@ -32,7 +32,7 @@ def test_stop_sends_clients_to_the_cloud_and_start_brings_the_edge_back(echo, pa
     shows(page, "healthy")
     press(page, "stop")
     echo.becomes("cloud")
-    shows(page, "disabled")
+    shows(page, "stopped")
     press(page, "start")
     echo.becomes("edge")
     shows(page, "healthy")
@@ -212,9 +212,33 @@ def test_an_apply_that_nobody_confirms_is_taken_back(echo, router):
     echo.becomes("edge")
 
 
-def test_the_overview_counts_services_by_state(echo, page):
+def test_a_service_that_is_disabled_has_a_way_to_the_form_and_no_button_that_can_only_fail(echo, page):
+    echo.reload(ECHO.replace("enabled 1", "enabled 0"))
+    page.open(STATUS)
+    shows(page, "disabled")
+    assert page.run("(row) => document.querySelectorAll(row + 'button:not([hidden])').length", ROW) == 0
+    page.click(ROW + "[data-action=enable]")
+    page.until("() => document.querySelector('#cbi-viscum-echo')")
+
+
+def test_what_is_not_taken_and_which_agent_that_is_are_on_the_page(echo, page):
+    echo.reload(ECHO.replace("list dest_port 7000", "list dest_port 7000-7001"))
+    page.open(STATUS)
+    page.sees("Not taken: tcp 203.0.113.10/32 ports 7000-7001: only where the program listens")
+    page.sees("Viscum %s, the agent has run for " % __version__)
+
+
+def test_the_curve_begins_at_the_left(echo, page):
+    page.open(STATUS)
+    page.until("() => document.querySelector('.viscum-curve polyline')?.getAttribute('points')?.startsWith('0.0,')")
+
+
+def test_the_overview_counts_services_by_state_and_names_those_that_are_not_well(echo, router, page):
     page.open(OVERVIEW)
     page.sees("1 healthy")
+    assert "echo" not in page.text("#view")
+    router.ask("bypass", name="echo", on=True)
+    page.sees("1 bypassed: echo")
 
 
 def test_the_log_and_the_doctor_are_on_the_page(echo, page):

@@ -35,7 +35,7 @@ def test_an_agent_that_dies_is_missed_and_found_again(router, page):
     page.until("() => getComputedStyle(document.querySelector('.alert-message[role=status]')).display == 'none'")
     healthy(page)
     page.click(ROW + " [data-action=stop]")
-    page.until("(row) => document.querySelector(row).innerText.includes('disabled')", ROW)
+    page.until("(row) => document.querySelector(row).innerText.includes('stopped')", ROW)
 
 
 def test_the_overview_lives_without_an_agent(router, page):

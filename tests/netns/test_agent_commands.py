@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -14,7 +15,7 @@ import pytest
 from agent import QUICK, TAKES, Guest, Served, private_memory
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
-from viscum_agent import compat, remote, uci
+from viscum_agent import __version__, compat, remote, uci
 from viscum_agent.loop import POLLIN, POLLOUT
 from viscum_agent.ubus import status, wire
 from viscum_agent.ubus.caller import Caller
@@ -44,6 +45,43 @@ def test_status_list_and_stats(served):
     assert packets > 3, "a connection, a question, an end"
     assert after["bytes"] - before["bytes"] >= 40 * packets, "IPv4 and TCP headers"
     assert (after["drops"], after["overlimits"]) == (0, 0)
+
+
+def test_status_says_what_is_not_taken_and_why(served):
+    """Only what the program listens on is taken; the rest, and everything once it is stopped, is as configured."""
+    served.lab.serve_cloud(7001)
+    served.reload(CONFIG.replace("list dest_port 7000", "list dest_port 7000-7001"))
+    taken, left = "tcp 203.0.113.10/32 port 7000", "tcp 203.0.113.10/32 ports 7000-7001"
+    wait_for(lambda: row(served)["takes"] == [taken, taken.replace("tcp", "udp")])
+    why = ": only where the program listens"
+    assert row(served)["stays"] == [left + why, left.replace("tcp", "udp") + why]
+    assert (served.who(7000), served.who(7001)) == ("edge", "cloud")
+    assert "echo: not taken: %s%s\n" % (left, why) in served.viscum("status").stdout
+    served.viscum("stop")
+    wait_for(lambda: served.state() == "stopped")
+    assert (row(served)["takes"], row(served)["stays"]) == ([left, left.replace("tcp", "udp")], [])
+
+
+def row(served):
+    (found,) = json.loads(served.viscum("status", "--json").stdout)
+    return found
+
+
+def test_status_says_of_a_service_all_that_does_not_fit_into_an_answer_about_all(served):
+    ports = ["7000"] + ["%d" % port for port in range(7100, 7120)]
+    served.reload(CONFIG.replace("list dest_port 7000", "\n\t".join("list dest_port " + port for port in ports)))
+    wait_for(lambda: len(row(served)["stays"]) == 40)
+    told = remote.ask(served.socket, "status")["services"]["echo"]
+    assert (len(told["stays"]), told["stays_count"]) == (4, 40)
+
+
+def test_status_says_which_agent_that_is_and_since_when(served):
+    answer = served.call("status")
+    assert answer["version"] == __version__ and 0 <= answer["uptime"] <= answer["now"]
+    time.sleep(1.1)
+    assert served.call("status")["uptime"] > answer["uptime"]
+    last = served.viscum("status").stdout.splitlines()[-1]
+    assert re.fullmatch(r"viscumd %s has run for \d+ s" % re.escape(__version__), last)
 
 
 def test_bypass_stop_start_and_restart(served):
@@ -253,7 +291,7 @@ def test_answers_about_many_services_come_in_pages(served):
     assert rows["s509"]["takes_count"] == 10 and len(rows["s509"]["takes"]) == 8
     whole = remote.ask(served.socket, "status", {"name": "s509"})["services"]
     assert len(whole["s509"]["takes"]) == 10
-    assert remote.ask(served.socket, "status", {"ubus_rpc_session": "0"})["next"] == "s248"
+    assert remote.ask(served.socket, "status", {"ubus_rpc_session": "0"})["next"] == "s198"
     assert len(remote.ask_all(served.socket, "stats")) == 511
 
 

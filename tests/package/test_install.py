@@ -135,7 +135,9 @@ def test_the_luci_application_comes_and_goes_beside_either(router, installer, ip
     }
     assert router.calls() == ["rpcd reload"] and not router.path("/tmp/luci-indexcache.x").exists()
     installer.remove("luci-app-viscum")
-    left = {path: found for path, found in router.files().items() if found[3] is not None}
+    found = router.files()
+    assert not [path for path in found if path.startswith("/www") and "viscum" in path], "no empty folder, either"
+    left = {path: each for path, each in found.items() if each[3] is not None}
     assert left == {path: found for path, found in before.items() if found[3] is not None}
 
 

@@ -131,6 +131,13 @@ def verdict(option, text):
         return False
 
 
+def test_a_number_of_something_says_in_its_title_of_what(tables):
+    assert tables["service"]["health_interval"]["title"] == "Check interval (seconds)"
+    for table in tables.values():
+        for row in table.values():
+            assert "number of seconds" not in row["expected"] or row["title"].endswith(" (seconds)")
+
+
 @pytest.mark.parametrize("section", sorted(schema.SECTIONS))
 def test_a_value_passes_in_the_form_if_and_only_if_the_agent_takes_it(browser, tables, section):
     for option in schema.SECTIONS[section]:

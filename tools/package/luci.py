@@ -41,6 +41,6 @@ def read(makefile):
         provides=[],
         conffiles=[],
         postinst=POSTINST,
-        postrm="",
+        postrm=variables["Package/%s/postrm" % Path(makefile).resolve().parent.name].replace("$$", "$") + "\n",
         priority=0,
     )

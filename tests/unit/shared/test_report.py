@@ -26,6 +26,9 @@ class Unit:
     def takes(self):
         return ["udp [2001:db8:1234:5678:9abc:def0:1234:%04d]:10000-20000 from 2001:db8::/64" % n for n in range(256)]
 
+    def stays(self):
+        return [each + ": " + "\u20ac" * 500 for each in self.takes()]
+
     def connections(self, _packets):
         return 0
 

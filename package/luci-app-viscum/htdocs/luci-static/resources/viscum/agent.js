@@ -9,7 +9,7 @@
  * message of the agent, which `reject` would replace by the name of a status code.
  */
 
-/* Of a status answer's pages; each has 250 services. */
+/* Of a status answer's pages; each has 200 services. */
 const MOST_PAGES = 20;
 /* Bytes of one request, of the 64 KiB that uhttpd takes (UH_UBUS_MAX_POST_SIZE); the rest is for its frame. */
 const LARGEST_REQUEST = 60000;
@@ -56,7 +56,7 @@ function translated(error) {
 	if (error.name === 'SessionError')
 		return failure('expired', _('The session has expired: log in again.'));
 	if (/-32000|Object not found/.test(text))
-		return failure('gone', _('The agent does not run. It is started with the first enabled service, and again when it ends.'));
+		return failure('gone', _('The agent does not run: no service is enabled, or Viscum is stopped (`service viscum start` starts it).'));
 	if (/-3200[12]|Access denied|Session not found/.test(text))
 		return failure('denied', _('Access denied: the session has expired, or this account may not do that.'));
 	return failure('network', _('The router did not answer: %s').format(text));
@@ -89,7 +89,7 @@ function pages(askOne, collect, left) {
 return baseclass.extend({
 	known: {},
 
-	/* { version, services: { NAME: row } }. The agent tells only what is not as it was in the answer before: that is most
+	/* { version, uptime, services: { NAME: row } }. The agent tells only what is not as it was in the answer before: that is most
 	 * of what a poll costs it. How long a program has run goes by itself. */
 	status: function() {
 		const services = {}, since = this.since;
@@ -113,7 +113,7 @@ return baseclass.extend({
 				this.since = undefined;
 				return this.status();
 			}
-			return { version: answer.version, services: services };
+			return { version: answer.version, uptime: answer.uptime, services: services };
 		});
 	},
 
@@ -163,6 +163,7 @@ return baseclass.extend({
 		waiting: { word: _('waiting'), mood: 'fair' },
 		backoff: { word: _('restarts soon'), mood: 'fair' },
 		failed: { word: _('failed'), mood: 'bad' },
+		stopped: { word: _('stopped'), mood: 'off' },
 		disabled: { word: _('disabled'), mood: 'off' }
 	},
 

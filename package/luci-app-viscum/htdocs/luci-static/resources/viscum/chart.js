@@ -56,9 +56,8 @@ Curve.prototype.add = function(bytes, now) {
 Curve.prototype.draw = function() {
 	const highest = Math.max(...this.rates);
 	const step = WIDTH / (SAMPLES - 1);
-	const left = WIDTH - step * (this.rates.length - 1);
 	const points = this.rates.map((bits, i) => '%s,%s'.format(
-		(left + i * step).toFixed(1),
+		(i * step).toFixed(1),
 		(HEIGHT - 1 - (HEIGHT - 2) * (highest ? bits / highest : 0)).toFixed(1)
 	)).join(' ');
 
@@ -67,7 +66,7 @@ Curve.prototype.draw = function() {
 	this.points = points;
 	this.highest = highest;
 	this.line.setAttribute('points', points);
-	this.area.setAttribute('points', '%s,%d %s %d,%d'.format(left.toFixed(1), HEIGHT, points, WIDTH, HEIGHT));
+	this.area.setAttribute('points', '0,%d %s %s,%d'.format(HEIGHT, points, ((this.rates.length - 1) * step).toFixed(1), HEIGHT));
 	this.title.textContent = _('The last %d minutes, at most %s').format(3, rate(highest));
 };
 

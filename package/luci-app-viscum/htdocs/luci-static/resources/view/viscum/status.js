@@ -26,7 +26,9 @@ const STYLE = [
 	'.viscum-stale { opacity: .5 }',
 	'.viscum-minor { opacity: .75; font-size: 90%; overflow-wrap: anywhere }',
 	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
-	'.viscum-lines { white-space: pre-line; overflow-wrap: anywhere }',
+	/* Themes give buttons a display of their own, which would win over `hidden`. */
+	'.viscum-actions > [hidden] { display: none }',
+	'.viscum-lines { white-space: pre-line; overflow-wrap: break-word }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
 	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=restarts] { white-space: nowrap }',
 	'.viscum-log, .viscum-mend { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
@@ -99,6 +101,11 @@ function matches(row) {
 	return lines.concat(all).join('\n');
 }
 
+/* What stays with the cloud although it is configured, and why. */
+function left(row) {
+	return (row.stays || []).length ? _('Not taken: %s').format(listed(row, 'stays')) : '';
+}
+
 /* One service: a row of the table that is made once. */
 function Row(name, page) {
 	this.name = name;
@@ -106,10 +113,11 @@ function Row(name, page) {
 	this.curve = chart.curve();
 	this.texts = {};
 	this.buttons = {};
+	this.toForm = E('a', { 'href': L.url('admin/services/viscum'), 'data-action': 'enable' }, [ _('Enable in the configuration') ]);
 	this.node = E('tr', { 'class': 'tr', 'data-service': name }, [
 		this.cell(_('Service'), [ E('strong', {}, [ name ]) ]),
 		this.cell(_('State'), [ this.text('state', 'viscum-state'), this.minor('reason') ]),
-		this.cell(_('Takes over'), [ this.text('takes', 'viscum-lines') ]),
+		this.cell(_('Takes over'), [ this.text('takes', 'viscum-lines'), this.minor('stays') ]),
 		this.cell(_('From'), [ this.text('interfaces'), this.minor('devices') ]),
 		this.cell(_('Datapath'), [ this.text('datapath') ]),
 		this.cell(_('Program'), [ this.text('uptime', 'viscum-number'), this.minor('restarts') ]),
@@ -141,7 +149,8 @@ Row.prototype = {
 			this.button('start', _('Start'), 'positive', () => agent.order('start', this.name)),
 			this.button('stop', _('Stop'), 'negative', () => agent.order('stop', this.name)),
 			this.button('restart', _('Restart'), 'action', () => agent.order('restart', this.name)),
-			this.button('bypass', _('Bypass'), 'neutral', () => agent.bypass(this.name, !this.data.bypass))
+			this.button('bypass', _('Bypass'), 'neutral', () => agent.bypass(this.name, !this.data.bypass)),
+			this.toForm
 		];
 	},
 
@@ -174,6 +183,7 @@ Row.prototype = {
 		this.mood(state.mood);
 		set('reason', data.reason || '');
 		set('takes', matches(data));
+		set('stays', left(data));
 		const interfaces = (data.interfaces || []).join(', '), devices = listed(data, 'from');
 
 		set('interfaces', interfaces);
@@ -198,11 +208,15 @@ Row.prototype = {
 
 	/* Only what can be done now can be pressed; a button that is at work stays with its spinner. */
 	offer: function(data) {
-		const off = [ 'disabled', 'failed', 'backoff' ].includes(data.state);
+		const off = [ 'stopped', 'failed', 'backoff' ].includes(data.state);
 
+		/* Who is disabled in the configuration can be enabled only there. */
+		for (const verb in this.buttons)
+			this.buttons[verb].hidden = data.state === 'disabled';
+		this.toForm.hidden = data.state !== 'disabled';
 		this.enable('start', off);
 		this.enable('restart', data.pid > 0);
-		this.enable('stop', data.state !== 'disabled' && data.state !== 'stopping');
+		this.enable('stop', data.state !== 'stopped' && data.state !== 'stopping');
 		this.enable('bypass', data.bypass || data.pid > 0);
 		if (this.buttons.bypass && !this.buttons.bypass.classList.contains('spinning'))
 			this.buttons.bypass.textContent = data.bypass ? _('End bypass') : _('Bypass');
@@ -244,7 +258,8 @@ return view.extend({
 			this.trouble,
 			E('div', { 'class': 'cbi-section' }, [ this.table ]),
 			this.renderLog(),
-			this.renderDoctor()
+			this.renderDoctor(),
+			this.renderAgent()
 		]);
 		this.show(answer);
 		/* It may be called at once. */
@@ -275,6 +290,7 @@ return view.extend({
 		this.say(failed ? answer : null);
 		if (failed)
 			return;
+		this.agent.textContent = _('Viscum %s, the agent has run for %s.').format(answer.version, duration(answer.uptime || 0));
 		const now = Date.now() / 1000;
 		for (const name of [ ...this.rows.keys() ].filter((known) => !(known in answer.services)))
 			this.remove(name);
@@ -347,6 +363,13 @@ return view.extend({
 			if (this.lines.textContent !== text)
 				this.lines.textContent = text;
 		});
+	},
+
+	renderAgent: function() {
+		this.agent = E('span', { 'data-name': 'agent' }, [ '' ]);
+		return E('p', { 'class': 'viscum-minor' }, [
+			this.agent, ' ', E('a', { 'href': L.url('admin/services/viscum') }, [ _('Configure services') ])
+		]);
 	},
 
 	renderDoctor: function() {

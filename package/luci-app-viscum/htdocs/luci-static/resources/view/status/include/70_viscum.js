@@ -2,7 +2,10 @@
 'require baseclass';
 'require viscum.agent as agent';
 
-/* On the overview page: how many services are in which state. */
+/* On the overview page: how many services are in which state, and the names of those that are not well. */
+
+const NAMED = 5; /* of one state */
+const SICK = [ 'fair', 'bad' ];
 
 return baseclass.extend({
 	title: _('Viscum'),
@@ -18,15 +21,21 @@ return baseclass.extend({
 			return null;
 		if (answer instanceof Error)
 			return E('em', {}, [ answer.message ]);
-		const found = Object.values(answer.services).map((service) => service.state);
-		const there = Object.keys(agent.states).filter((state) => found.includes(state));
+		const names = (state) => Object.keys(answer.services).filter((name) => answer.services[name].state === state).sort();
+		const there = Object.keys(agent.states).filter((state) => names(state).length);
 
 		if (!there.length)
 			return E('em', {}, [ _('There are no services.') ]);
 		return E('div', { 'class': 'viscum-overview' }, [ E('style', {}, [ agent.style ]) ].concat(there.map((state) =>
 			E('span', { 'class': 'viscum-state viscum-' + agent.states[state].mood, 'style': 'margin-right: 1.5em' }, [
-				'%d %s'.format(found.filter((each) => each === state).length, agent.states[state].word)
+				'%d %s'.format(names(state).length, agent.states[state].word) + this.sick(state, names(state))
 			])
 		)));
+	},
+
+	sick: function(state, names) {
+		if (!SICK.includes(agent.states[state].mood))
+			return '';
+		return ': ' + names.slice(0, NAMED).join(', ') + (names.length > NAMED ? ', …' : '');
 	}
 });
