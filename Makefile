@@ -61,6 +61,7 @@ test-browser: ## the LuCI application in Chromium, in front of the real agent
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 	@$(SETUP) venv kernel
 	tests/vm/run.sh
+	tests/vm/run.sh --kernel 6.1
 
 vm: test-vm ## the same as test-vm
 

@@ -136,7 +136,7 @@ def down(lab, datapath):
 
 
 def agent(lab, datapath, *words):
-    words = (*lab.interpreter, *datapaths.DATAPATHS[datapath].start, "viscum_agent", "-c", lab.confdir, *words)
+    words = (*lab.interpreter, *datapaths.start(datapath), "viscum_agent", "-c", lab.confdir, *words)
     return lab.run(lab.router, *words, cwd=ROOT, env=lab.env(), timeout=600)
 
 

@@ -65,7 +65,7 @@ class Agent:
     def filters(self, dev="lan0"):
         return self.lab.redirects(dev)
 
-    def redirects(self, seconds, there=True, device="vsc-echo"):
+    def redirects(self, there=True, device="vsc-echo", seconds=HANG):
         """Waits until a redirect is there (or gone), without a pause; returns how long that took."""
         begin = time.monotonic()
         while (device in self.filters()) != there:

@@ -17,14 +17,13 @@ from pathlib import Path
 
 import generated
 from agent import Agent
-from lab import CPYTHON, MICROPYTHON, PROGRAMS, ROOT, Lab, isolate, pids_in, service, wait_for
+from lab import CPYTHON, HANG, MICROPYTHON, PROGRAMS, ROOT, Lab, isolate, pids_in, service, wait_for
 
 INTERPRETERS = {"cpython": CPYTHON, "micropython": MICROPYTHON}
 CHECK = 1 + 1  # seconds that a check takes at most, and until the next one
 SLACK = 8  # seconds, for a machine that is busy with others
 STAYS = 1.3  # seconds in which another check comes
 ANSWERED = 2  # seconds that a client waits
-PATIENCE = 30  # seconds: a hang
 
 OPTIONS = ("list device lan0", "option health_interval 1", "option health_timeout 1", "option start_timeout 2")
 
@@ -46,7 +45,7 @@ class Combination:
 
     def close(self):
         self._clients.stdin.close()
-        self._clients.wait(10)
+        self._clients.wait(HANG)
 
     def answers(self):
         """Who answers each client now."""
@@ -82,9 +81,9 @@ class Combination:
 
     def _becomes(self, wanted, is_healthy):
         """What is wrong when everything should be as wanted, and stay so."""
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + HANG
         if not is_healthy:
-            wait_for(lambda: pids_in("viscum-" + self.name), PATIENCE)
+            wait_for(lambda: pids_in("viscum-" + self.name))
         while self._differ(wanted):
             if time.monotonic() > give_up:
                 return self._differ(wanted)

@@ -1,7 +1,7 @@
 """The datapaths that the running kernel has, by the names that tests and benchmarks use, and how each is configured.
 
-The agent attaches `bpf` with tcx where the kernel has it. So that cls_bpf is seen as well, the agent is then started by
-tests/without_tcx.py, in which the kernel refuses links as one before 6.6 does.
+The agent attaches `bpf` with tcx where the kernel has it. So that cls_bpf is seen there as well, the agent is then
+started by tests/without_tcx.py, in which the kernel refuses links as one before 6.6 does. Such a kernel needs no help.
 """
 
 from collections import namedtuple
@@ -12,18 +12,17 @@ from viscum_agent.errors import UnsupportedError
 from viscum_agent.kernel import probe
 from viscum_agent.objects import BPF_PRIO
 
-# `option` is the configuration's name for it, `there` says of Features whether it is, `start` are the words between an
-# interpreter and the name of a module that is to be run; `prio` is that of a filter for one address and port, 0 where
-# there are no filters.
-Datapath = namedtuple("Datapath", ("option", "there", "start", "prio"))
+# `option` is the configuration's name for it, `there` says of Features whether it is; `prio` is that of a filter for
+# one address and port, 0 where there are no filters.
+Datapath = namedtuple("Datapath", ("option", "there", "prio"))
 
 _WITHOUT_TCX = str(Path(__file__).with_name("without_tcx.py"))
 # A kernel with tcx may lack cls_bpf, but none is known that does.
 DATAPATHS = {
-    "u32": Datapath("u32", lambda found: found.u32 and found.mirred, ("-m",), 1),
-    "flower": Datapath("flower", lambda found: found.flower and found.mirred, ("-m",), 1),
-    "bpf-cls": Datapath("bpf", lambda found: found.bpf, (_WITHOUT_TCX,), BPF_PRIO),
-    "bpf-tcx": Datapath("bpf", lambda found: found.bpf and found.tcx, ("-m",), 0),
+    "u32": Datapath("u32", lambda found: found.u32 and found.mirred, 1),
+    "flower": Datapath("flower", lambda found: found.flower and found.mirred, 1),
+    "bpf-cls": Datapath("bpf", lambda found: found.bpf, BPF_PRIO),
+    "bpf-tcx": Datapath("bpf", lambda found: found.bpf and found.tcx, 0),
 }
 
 
@@ -47,3 +46,8 @@ def here():
 def option(name):
     """A line of a service's section."""
     return "option datapath " + DATAPATHS[name].option
+
+
+def start(name):
+    """The words between an interpreter and the name of a module that is to be run, so that it takes this datapath."""
+    return (_WITHOUT_TCX,) if name == "bpf-cls" and has("bpf-tcx") else ("-m",)

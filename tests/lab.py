@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import echo
-from datapaths import DATAPATHS
+from datapaths import DATAPATHS, start
 
 from viscum_agent import compat
 from viscum_agent.kernel.bpf import BPFFS
@@ -49,7 +49,7 @@ class Lab:
         self.interpreter = interpreter
         self.datapath = DATAPATHS[datapath].option if datapath else None
         self.prio = DATAPATHS[datapath].prio if datapath else 0
-        self._start = DATAPATHS[datapath].start if datapath else ("-m",)
+        self._start = start(datapath)
         self._clients = clients
         self._ipv6 = ipv6
         self._distance = distance

@@ -341,7 +341,7 @@ class Crossing:
         bridged = "bridge" in name
         self._prepare(bridged)
         lab.configure(service(self.NAME, "/bin/true", "list device " + self.device, *takes, datapaths.option(datapath)))
-        self._viscum = [*lab.interpreter, *datapaths.DATAPATHS[datapath].start, "viscum_agent", "-c", lab.confdir]
+        self._viscum = [*lab.interpreter, *datapaths.start(datapath), "viscum_agent", "-c", lab.confdir]
         self._run("up", "--no-program")
         assert self._run("plan").stdout == "# nothing to do\n"
         inside = "viscum-" + self.NAME

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from lab import ROOT, ip, kill, pids_in, wait_for
+from lab import HANG, ROOT, ip, kill, pids_in, wait_for
 
 from viscum_agent import compat
 
@@ -113,18 +113,18 @@ class Page:
         self.order("fill", "[name=luci_password]", password)
         self.order("click", "text=Log in")
 
-    def sees(self, text, seconds=15):
+    def sees(self, text):
         """Waits until the page shows a text."""
-        self.until("(text) => document.body?.innerText.includes(text)", text, seconds)
+        self.until("(text) => document.body?.innerText.includes(text)", text)
 
-    def misses(self, text, seconds=15):
+    def misses(self, text):
         """Waits until the page does not show a text."""
-        self.until("(text) => document.body && !document.body.innerText.includes(text)", text, seconds)
+        self.until("(text) => document.body && !document.body.innerText.includes(text)", text)
 
-    def until(self, function, argument=None, seconds=15):
+    def until(self, function, argument=None):
         """Waits for what a function in the page says; fails with what the page shows."""
         try:
-            self.order("waitForFunction", {"function": function}, argument, {"timeout": 1000 * seconds, "polling": 50})
+            self.order("waitForFunction", {"function": function}, argument, {"timeout": 1000 * HANG, "polling": 50})
         except Failed as error:
             raise Failed("%s\n%s\nThe page:\n%s" % (error, self.order("noise"), self.text("body"))) from None
 

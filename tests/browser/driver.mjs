@@ -13,6 +13,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 
 const [, , executable, profile] = process.argv;
+/* Milliseconds after which something is taken to hang, as in tests/lab.py. */
+const HANG = 120000;
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
 	'--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
 
@@ -26,7 +28,7 @@ let page, other, noise;
 
 /* Chromium makes the file first and writes its port into it then. */
 async function address() {
-	for (let left = 600; left; left--) {
+	for (let left = HANG / 50; left; left--) {
 		const [, port] = /^(\d+)\n/.exec(await readFile(profile + '/DevToolsActivePort', 'utf8').catch(() => '')) ?? [];
 		if (port)
 			return 'http://127.0.0.1:' + port;
@@ -40,7 +42,7 @@ const orders = {
 		await context.clearCookies();
 		page = await context.newPage();
 		await page.setViewportSize(size);
-		page.setDefaultTimeout(15000);
+		page.setDefaultTimeout(HANG);
 		noise = [];
 		page.on('pageerror', (error) => noise.push(String(error)));
 		page.on('dialog', (dialog) => {

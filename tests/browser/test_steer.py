@@ -58,13 +58,13 @@ def test_a_button_offers_the_opposite_as_soon_as_it_is_done(echo, page):
     page.run("() => L.Poll.stop()")
     press(page, "bypass")
     echo.becomes("cloud")
-    page.until(LABEL, "End bypass", seconds=5)
+    page.until(LABEL, "End bypass")
     press(page, "bypass")
     echo.becomes("edge")
-    page.until(LABEL, "Bypass", seconds=5)
+    page.until(LABEL, "Bypass")
     press(page, "stop")
     page.until("() => !document.querySelector('.spinning')")
-    page.until("() => document.querySelector('[data-action=stop]').disabled", seconds=5)
+    page.until("() => document.querySelector('[data-action=stop]').disabled")
 
 
 LABEL = "(label) => document.querySelector('[data-action=bypass]:not(.spinning)')?.textContent === label"
@@ -208,7 +208,7 @@ def test_an_apply_that_nobody_confirms_is_taken_back(echo, router):
     call("set", {"ubus_rpc_session": sid, "config": "viscum", "section": "echo", "values": {"enabled": "0"}})
     assert (router.lab.confdir / "viscum").read_bytes() == before, "staged and no more"
     call("apply", {"ubus_rpc_session": sid, "rollback": True, "timeout": 1})
-    echo.becomes("cloud", 5)
+    echo.becomes("cloud")
     echo.becomes("edge")
 
 

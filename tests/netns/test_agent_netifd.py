@@ -59,31 +59,31 @@ def config(*interfaces):
 
 def test_a_logical_interface_is_the_device_that_netifd_says(lab):
     router = Router(lab, state("lan0", "lan1"), config("lan"))
-    router.redirects(15)
+    router.redirects()
     assert "vsc-echo" not in router.filters("lan1")
     assert router.who() == "edge"
     router.answer(state("lan1", "lan1"))
-    router.redirects(5, there=False)
+    router.redirects(there=False)
     assert "vsc-echo" in router.filters("lan1")
 
 
 def test_wifi_means_every_access_point_and_no_station(lab):
     router = Router(lab, state("lo", "lan0"), config("@wifi"))
-    router.redirects(15)
+    router.redirects()
     assert "vsc-echo" not in router.filters("wan0"), "the station's device"
     router.answer(state("lo", "lan1"))
-    router.redirects(5, there=False)
+    router.redirects(there=False)
     assert "vsc-echo" in router.filters("lan1")
 
 
 def test_a_wifi_network_has_the_name_of_its_section(lab):
     router = Router(lab, state("lo", "lan0"), config("default_radio0"))
-    router.redirects(15)
+    router.redirects()
 
 
 def test_what_is_known_stays_known_while_netifd_is_away(lab):
     router = Router(lab, state("lan0", "lan1"), config("lan", "@wifi"))
-    router.redirects(15)
+    router.redirects()
     before = router.filters("lan0"), router.filters("lan1")
     router.netifd.kill()
     router.netifd.wait()
@@ -95,7 +95,7 @@ def test_what_is_known_stays_known_while_netifd_is_away(lab):
 
 def test_commands_ask_netifd_too(lab):
     router = Router(lab, state("lan0", "lan1"), config("lan"))
-    router.redirects(15)
+    router.redirects()
     assert lab.viscum("-s", router.socket, "plan").stdout == "# nothing to do\n"
     result = lab.viscum("plan", check=False)
     assert "viscum.echo.interface: 'lan' is not there" in result.stderr, "nobody knows it without netifd"

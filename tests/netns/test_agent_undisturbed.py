@@ -39,7 +39,7 @@ def test_signals_that_are_not_for_the_agent_neither_end_nor_stop_it(agent):
         agent.process.send_signal(getattr(signal, "SIG" + name))
     (pid,) = pids_in("viscum-echo")
     os.kill(pid, signal.SIGKILL)
-    agent.becomes("cloud", 5)
+    agent.becomes("cloud")
     agent.becomes("edge")
     assert agent.process.poll() is None
     assert status_of(agent.process.pid)["State"][0] in "SR"
@@ -49,7 +49,7 @@ def test_a_signal_in_its_first_moments_does_not_end_it_either(lab):
     """From when it takes signals on: what the interpreter needs before that is not ours to change."""
     lab.serve_cloud(7000)
     made = Agent(lab, CONFIG)
-    wait_for(lambda: int(status_of(made.process.pid)["SigBlk"], 16), 20)
+    wait_for(lambda: int(status_of(made.process.pid)["SigBlk"], 16))
     for name in (*UNWANTED, "HUP"):
         made.process.send_signal(getattr(signal, "SIG" + name))
     made.becomes("edge")
@@ -70,12 +70,12 @@ def test_a_log_that_nobody_reads_is_not_waited_for(lab):
     lab.serve_cloud(7000)
     made = Unread(lab, CONFIG)
     try:
-        wait_for(lambda: made.who() == "edge", 30)
+        wait_for(lambda: made.who() == "edge")
         for _ in range(2):
             (pid,) = pids_in("viscum-echo")
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda: made.who() == "cloud", 5)
-            wait_for(lambda: made.who() == "edge", 30)
+            wait_for(lambda: made.who() == "cloud")
+            wait_for(lambda: made.who() == "edge")
     finally:
         os.close(made.reading)
 
@@ -90,21 +90,21 @@ def test_without_a_descriptor_left_a_program_that_does_not_answer_is_bypassed(ag
     with NoDescriptors(agent.process.pid):
         time.sleep(0.2)
         os.kill(pid, how)
-        agent.redirects(10, there=False)
+        agent.redirects(there=False)
         assert agent.who() == "cloud"
         time.sleep(3)
         assert agent.who() == "cloud", "it stays so for as long as it lasts"
         assert agent.process.poll() is None
     if how == signal.SIGSTOP:
         os.kill(pid, signal.SIGCONT)
-    agent.becomes("edge", 60)
+    agent.becomes("edge")
 
 
 @pytest.mark.usefixtures("datapath")
 def test_without_a_descriptor_left_a_pair_that_goes_takes_its_filters_with_it(agent):
     with NoDescriptors(agent.process.pid):
         agent.lab.run(agent.lab.router, "ip", "link", "del", "vsc-echo")
-        wait_for(lambda: agent.who() == "cloud", 10)
+        wait_for(lambda: agent.who() == "cloud")
 
 
 # A caller without rights
@@ -130,7 +130,7 @@ def test_an_account_that_asks_for_the_plan_all_the_time_keeps_neither_clients_no
     for _ in range(3):
         (pid,) = pids_in("viscum-echo")
         os.kill(pid, signal.SIGKILL)
-        assert flooded.redirects(10, there=False) < 5, "a hang is meant: bench/trouble.py has the figure"
+        assert flooded.redirects(there=False) < 5, "a hang is meant: bench/trouble.py has the figure"
         flooded.becomes("edge")
     with Caller(flooded.socket) as caller:
         began = time.monotonic()

@@ -206,7 +206,7 @@ def test_check_up_and_the_agent_say_the_same_of_what_the_router_does_not_have(la
     result = lab.viscum("up", check=False)
     assert (result.returncode, result.stderr) == (1, "viscum.good: %s: %s\n" % (option, sentence))
     made = Agent(lab, text)
-    wait_for(lambda: "good: failed, %s: %s\n" % (option, sentence) in made.log.read_text(), 15)
+    wait_for(lambda: "good: failed, %s: %s\n" % (option, sentence) in made.log.read_text())
     assert not [name for name in made.filters().splitlines() if "vsc-good" in name]
 
 
@@ -313,7 +313,7 @@ def test_the_agent_goes_on_with_what_it_has_when_others_may_write_the_file(lab):
     made.becomes("edge")
     (lab.confdir / "viscum").chmod(0o666)
     made.reload(GOOD.replace("edge 7000", "evil 7000"))
-    wait_for(lambda: "the configuration is not taken: " in made.log.read_text(), 10)
+    wait_for(lambda: "the configuration is not taken: " in made.log.read_text())
     assert made.who() == "edge"
 
 
@@ -323,7 +323,7 @@ def test_the_agent_goes_on_with_what_it_has_when_others_may_write_the_file(lab):
 def test_status_of_an_agent_needs_no_configuration_here(lab):
     made = Served(lab, GOOD)
     made.becomes("edge")
-    wait_for(lambda: os.path.exists(made.socket), 5)
+    wait_for(lambda: os.path.exists(made.socket))
     empty = lab.tmp / "empty"
     empty.mkdir()
     for words in ((), ("-c", lab.tmp / "nowhere"), ("-c", empty)):
@@ -346,7 +346,7 @@ def test_an_agent_that_does_not_answer_is_not_taken_for_none(lab):
     """Else `up` and `down` would work against it when it goes on."""
     made = Served(lab, GOOD)
     made.becomes("edge")
-    wait_for(lambda: os.path.exists(made.socket), 5)
+    wait_for(lambda: os.path.exists(made.socket))
     made.process.send_signal(signal.SIGSTOP)
     try:
         for command in ("up", "down"):

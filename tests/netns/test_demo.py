@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab import PROGRAMS, ROOT
+from lab import HANG, PROGRAMS, ROOT
 
 COMMAND = (sys.executable, ROOT / "demo/demo.py")
 
@@ -32,7 +32,7 @@ def traces():
 
 
 def test_the_cloud_answers_then_the_edge_then_the_cloud_again():
-    result = subprocess.run(COMMAND, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(COMMAND, capture_output=True, text=True, timeout=HANG)
     assert result.returncode == 0, result.stdout + result.stderr
     found = re.findall(
         r"=> page from the (\w+), ([\d.]+) ms away; speed test by the (\w+), (\d+) Mbit/s", result.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from agent import QUICK, TAKES, Agent
 from depends import INTERPRETERS, guarded, refused
-from lab import Lab, echo_command, service, wait_for
+from lab import HANG, Lab, echo_command, service, wait_for
 
 from viscum_agent.words import COMMANDS
 
@@ -52,7 +52,7 @@ def works(lab, *words):
     command = [*lab.interpreter, "-m", "viscum_agent", "-c", lab.confdir, *words]
     process = lab.start(lab.router, *command, env=lab.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        out, err = process.communicate(timeout=4 if words[-1] in ENDLESS else 30)
+        out, err = process.communicate(timeout=4 if words[-1] in ENDLESS else HANG)
     except subprocess.TimeoutExpired:
         assert words[-1] in ENDLESS, words
         process.terminate()

@@ -14,7 +14,7 @@ import datapaths
 import generated
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
-from lab import ROOT
+from lab import HANG, ROOT
 
 # How a program is attached makes no difference to what is taken.
 PATHS = [name for name in datapaths.here() if name != "bpf-cls" or not datapaths.has("bpf-tcx")]
@@ -59,7 +59,7 @@ class Combinations:
         for process in self._processes.values():
             process.stdin.close()
         for process in self._processes.values():
-            process.wait(60)
+            process.wait(HANG)
 
     def check(self, how, case):
         """Fails where something is wrong. What has failed is not tried again, and a while after the first failure
@@ -83,7 +83,7 @@ class Combinations:
         found = {name: self._processes[name].stdout.readline() for name in self._processes}
         wrong = []
         for name, line in found.items():
-            sentences = json.loads(line) if line else ["it ended with %s" % self._processes[name].wait(60)]
+            sentences = json.loads(line) if line else ["it ended with %s" % self._processes[name].wait(HANG)]
             wrong += ["%s: %s" % (name, sentence) for sentence in sentences]
         return wrong
 

@@ -113,12 +113,12 @@ def test_an_agent_sees_what_the_firewall_lets_pass_and_follows_it(lab):
     lab.serve_cloud(7000)
     start_firewall(lab, "strict")
     agent = Agent(lab, ECHO)
-    wait_for(lambda: answers(lab) == ["edge"] * 4, 20)
+    wait_for(lambda: answers(lab) == ["edge"] * 4)
     start_firewall(lab, "strict", leave_out="chain-pre/forward")
-    wait_for(lambda: answers(lab, timeout=0.3) == ["cloud"] * 4, 20)
+    wait_for(lambda: answers(lab, timeout=0.3) == ["cloud"] * 4)
     assert "firewall4 has not loaded the rules that let replies pass" in agent.log.read_text()
     start_firewall(lab, "strict")
-    wait_for(lambda: answers(lab, timeout=0.3) == ["edge"] * 4, 20)
+    wait_for(lambda: answers(lab, timeout=0.3) == ["edge"] * 4)
 
 
 @rulesets

@@ -10,9 +10,10 @@ import pytest
 from agent import QUICK, Agent
 from lab import CLOUD, CLOUD6, PROGRAMS, echo_command, pids_in, service, wait_for
 
-# Two bad checks, each of at most a second and a second apart: no longer than this.
+# Two bad checks, each of at most a second and a second apart: no longer than this, and what a busy machine adds.
 FAST = (*QUICK, "option health_fall 2")
-NOTICED = 2 * (1 + 1) + 2
+SLACK = 8
+NOTICED = 2 * (1 + 1) + SLACK
 
 TWO = ("list dest_ip 203.0.113.10", "list dest_ip 203.0.113.11")
 BOTH = ("list dest_ip 203.0.113.10", "list dest_ip 2001:db8:cafe::10")
@@ -65,7 +66,7 @@ def run(lab):
         (PROGRAMS / "server.py").write_text(SERVER)
         command = "/usr/bin/python3 %s/server.py %s" % (PROGRAMS, arguments)
         made.append(Agent(lab, service("echo", command, *LAN, *lines, *FAST)))
-        wait_for(lambda: "echo: healthy" in made[0].log.read_text(), 20)
+        wait_for(lambda: "echo: healthy" in made[0].log.read_text())
         return made[0]
 
     yield start
@@ -76,9 +77,9 @@ def who(agent, address=CLOUD[0], port=7000, proto="tcp"):
     return agent.lab.ask(proto, address, port, timeout=1)[0]
 
 
-def becomes(agent, wanted, *words, seconds=10):
+def becomes(agent, wanted, *words):
     try:
-        wait_for(lambda: who(agent, *words) == wanted, seconds)
+        wait_for(lambda: who(agent, *words) == wanted)
     except AssertionError:
         raise AssertionError("%s, not %s\n%s" % (who(agent, *words), wanted, agent.log.read_text())) from None
 
@@ -117,7 +118,7 @@ def test_a_program_that_hangs_leaves_its_clients_to_the_cloud_although_nobody_as
             assert who(agent, address, port, proto) == "cloud"
     for pid in pids_in("viscum-echo"):
         os.kill(pid, signal.SIGCONT)
-    becomes(agent, "edge", addresses[0], ports[0], proto, seconds=20)
+    becomes(agent, "edge", addresses[0], ports[0], proto)
 
 
 def test_what_the_program_does_not_answer_stays_with_the_cloud_one_by_one(run):
@@ -163,7 +164,7 @@ def test_a_port_that_is_closed_goes_to_the_cloud_at_the_next_check_and_comes_bac
     agent = Agent(lab, service("echo", "/usr/bin/python3 %s" % program, *lines))
     becomes(agent, "edge")
     flag.unlink()
-    becomes(agent, "cloud", seconds=5)
+    becomes(agent, "cloud")
     assert "echo: bypassed, the program does not listen on tcp port 7000" in agent.log.read_text()
     flag.touch()
     becomes(agent, "edge")
@@ -202,7 +203,7 @@ def test_a_rule_that_drops_what_comes_in_is_noticed_although_nobody_asks(run):
     wait_for(lambda: "echo: bypassed" in agent.log.read_text(), NOTICED)
     assert who(agent) == "cloud"
     agent.lab.run("viscum-echo", "nft", "delete table inet other")
-    becomes(agent, "edge", seconds=20)
+    becomes(agent, "edge")
 
 
 def test_a_check_sends_nothing_out_of_the_namespace_and_leaves_nothing_behind(run):
@@ -216,7 +217,7 @@ def test_a_check_sends_nothing_out_of_the_namespace_and_leaves_nothing_behind(ru
     counted = lab.run(lab.router, "nft", "list table netdev seen").stdout
     lab.run(lab.router, "nft", "delete table netdev seen")
     assert "packets 0" in counted
-    wait_for(lambda: lab.run("viscum-echo", "ss", "-Htan", "state", "connected").stdout == "", 5)
+    wait_for(lambda: lab.run("viscum-echo", "ss", "-Htan", "state", "connected").stdout == "")
 
 
 def test_a_program_that_flaps_is_left_to_the_cloud_for_a_while(run):
@@ -228,10 +229,10 @@ def test_a_program_that_flaps_is_left_to_the_cloud_for_a_while(run):
         hang(agent)
         agent.log.write_text("")
         os.kill(pid, signal.SIGCONT)
-        wait_for(lambda: "it answers again" in agent.log.read_text() or "healthy" in agent.log.read_text(), 10)
+        wait_for(lambda: "it answers again" in agent.log.read_text() or "healthy" in agent.log.read_text())
     assert "it has to stay well for a while" in agent.log.read_text()
     assert who(agent) == "cloud"
-    becomes(agent, "edge", seconds=20)
+    becomes(agent, "edge")
 
 
 def test_a_program_to_which_a_connection_means_something_is_only_looked_at(lab):

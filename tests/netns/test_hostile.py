@@ -13,12 +13,11 @@ from collections import namedtuple
 
 import pytest
 from agent import Served
-from lab import CPYTHON, MICROPYTHON, PROGRAMS, ROOT, Lab, echo_command, namespaces, service, wait_for
+from lab import CPYTHON, HANG, MICROPYTHON, PROGRAMS, ROOT, Lab, echo_command, namespaces, service, wait_for
 
 from viscum_agent.ubus.caller import Caller
 
 WITHIN = 1  # seconds from the witness's death until its clients have the cloud
-HANG = 40  # seconds after which something is not slow but stuck
 SETTLED = 1.2  # seconds that an attack goes on before the witness is killed: a check of the program is among them
 
 LINES = ("list device lan0", "list proto tcp", "option health_interval 1", "option health_timeout 1")
@@ -131,7 +130,7 @@ class Yard:
 
     def happens(self, condition, words):
         try:
-            wait_for(condition, HANG)
+            wait_for(condition)
         except AssertionError:
             raise AssertionError("%s: never: %s\n%s" % (self.name, words, self.said())) from None
 

@@ -17,9 +17,9 @@ import socket
 import struct
 import subprocess
 import threading
-import time
 
 import pytest
+from lab import HANG, wait_for
 
 from viscum_agent.kernel import nftables
 from viscum_agent.kernel.nftables import INET, NETDEV, NatRule
@@ -54,6 +54,8 @@ EVERY_KIND = (
 
 SOME = EVERY_KIND[:3]
 
+SILENCE = 0.5  # seconds without an answer, where there is to be none
+
 # Namespaces and sockets
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,12 +63,12 @@ _numbers = itertools.count()
 
 
 def ip(*words):
-    subprocess.run(["ip", *words], check=True, timeout=20)
+    subprocess.run(["ip", *words], check=True, timeout=HANG)
 
 
 def nft(ns, *words):
     command = ["ip", "netns", "exec", ns, "nft", *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=HANG).stdout
 
 
 def type_in(ns, lines):
@@ -93,7 +95,7 @@ def namespaces():
         yield make
     finally:
         for name in made:
-            subprocess.run(["ip", "netns", "del", name], check=False, timeout=20)
+            subprocess.run(["ip", "netns", "del", name], check=False, timeout=HANG)
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def socket_in(ns, *arguments):
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    found[0].settimeout(5)
+    found[0].settimeout(HANG)
     return found[0]
 
 
@@ -429,7 +431,7 @@ class Lab:
         ip("-n", self.client, "-6", "route", "add", "default", "via", "2001:db8:2::1")
         self.netfilter = Netfilter(self.service)
 
-    def ask(self, proto, address, port, timeout=0.5):
+    def ask(self, proto, address, port, timeout=HANG):
         """The port that the program was reached on, None if nobody answered.
 
         The sockets are connected, so an answer from another address than the one that was asked would not be seen.
@@ -448,10 +450,8 @@ class Lab:
 
     def wait(self):
         """The kernel takes a moment to see that a new link is up, and IPv6 waits for that."""
-        deadline = time.monotonic() + 10
         for address in ("192.0.2.1", "2001:db8:2::1"):
-            while not self.ask("udp", address, KEPT_PORT, timeout=0.1):
-                assert time.monotonic() < deadline, "the two namespaces never reached each other"
+            wait_for(lambda address=address: self.ask("udp", address, KEPT_PORT, timeout=0.1))
 
     def clean(self):
         nft(self.service, "flush", "ruleset")
@@ -503,11 +503,11 @@ REDIRECTS = (
 def test_what_a_rule_names_reaches_the_program_and_its_answer_comes_from_the_address_asked(
     lab, proto, address, port, reached
 ):
-    assert lab.ask(proto, address, port) is None
+    assert lab.ask(proto, address, port, SILENCE) is None
     assert lab.netfilter.send(nftables.nat_batch, REDIRECTS) == 0
     assert lab.ask(proto, address, port) == reached
     assert lab.netfilter.send(nftables.delete_batch, INET) == 0
-    assert lab.ask(proto, address, port) is None
+    assert lab.ask(proto, address, port, SILENCE) is None
 
 
 @pytest.mark.parametrize(
@@ -522,7 +522,7 @@ def test_what_a_rule_names_reaches_the_program_and_its_answer_comes_from_the_add
 )
 def test_what_no_rule_names_reaches_nobody(lab, proto, address, port):
     assert lab.netfilter.send(nftables.nat_batch, REDIRECTS) == 0
-    assert lab.ask(proto, address, port) is None
+    assert lab.ask(proto, address, port, SILENCE) is None
 
 
 @pytest.mark.parametrize(
@@ -538,7 +538,7 @@ def test_a_rule_without_an_address_takes_what_its_family_and_protocol_say(lab, r
     assert lab.netfilter.send(nftables.nat_batch, (rule,)) == 0
     addresses = {"4": "198.51.100.1", "6": "2001:db8:77::1"}
     answers = {
-        proto + family: lab.ask(proto, address, KEPT_PORT)
+        proto + family: lab.ask(proto, address, KEPT_PORT, 4 * SILENCE)
         for proto in ("tcp", "udp")
         for family, address in addresses.items()
     }
@@ -575,11 +575,11 @@ def test_no_packet_meets_a_moment_without_rules_while_they_are_replaced(lab):
 def test_frames_for_another_mac_are_accepted_with_the_packet_type_and_dropped_without(lab, proto, address):
     assert lab.ask(proto, address, KEPT_PORT) == KEPT_PORT
     lab.foreign_mac()
-    assert lab.ask(proto, address, KEPT_PORT) is None
+    assert lab.ask(proto, address, KEPT_PORT, SILENCE) is None
     assert lab.netfilter.send(nftables.pkttype_batch) == 0
     assert lab.ask(proto, address, KEPT_PORT) == KEPT_PORT
     assert lab.netfilter.send(nftables.delete_batch, NETDEV) == 0
-    assert lab.ask(proto, address, KEPT_PORT) is None
+    assert lab.ask(proto, address, KEPT_PORT, SILENCE) is None
 
 
 def test_packet_type_and_redirects_work_together(lab):

@@ -32,7 +32,7 @@ while True:
 def agent(lab):
     (PROGRAMS / "does.py").write_text(DOES)
     made = Agent(lab, service("echo", "/usr/bin/python3 %s/does.py" % PROGRAMS, *TAKES, *QUICK, "list proto tcp"))
-    made.redirects(20)
+    made.redirects()
     return made
 
 
@@ -53,7 +53,7 @@ def test_files_of_etc_netns_stand_for_those_of_etc(lab):
         (PROGRAMS / "does.py").write_text(DOES)
         lines = (*TAKES, *QUICK, "list proto tcp")
         agent = Agent(lab, service("echo", "/usr/bin/python3 %s/does.py" % PROGRAMS, *lines))
-        agent.redirects(20)
+        agent.redirects()
         assert do(agent, "open('/etc/resolv.conf').read()") == "nameserver 203.0.113.99"
         assert "203.0.113.99" not in Path("/etc/resolv.conf").read_text()
     finally:
@@ -73,7 +73,7 @@ def test_a_program_has_the_groups_of_its_account(lab):
         (PROGRAMS / "does.py").write_text(DOES)
         lines = (*TAKES, *QUICK, "list proto tcp", "option user daemon")
         agent = Agent(lab, service("echo", "/usr/bin/python3 %s/does.py" % PROGRAMS, *lines))
-        agent.redirects(20)
+        agent.redirects()
         assert do(agent, "(os.getuid(), os.getgid(), sorted(os.getgroups()))") == "(1, 1, [1, 54321])"
     finally:
         run("umount", "/etc/group")
@@ -159,7 +159,7 @@ def test_what_a_program_prints_has_its_name_and_survives_the_log_and_the_agent(l
     """The program is asked all the time: neither restart may stop it, nor lose what it prints afterwards."""
     (PROGRAMS / "does.py").write_text(DOES)
     agent = Served(lab, service("echo", "/usr/bin/python3 -u %s/does.py" % PROGRAMS, *TAKES, *QUICK, "list proto tcp"))
-    agent.redirects(20)
+    agent.redirects()
     (pid,) = pids_in("viscum-echo")
 
     def says(word):

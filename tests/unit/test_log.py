@@ -6,11 +6,10 @@ import socket
 import subprocess
 import sys
 import termios
-from pathlib import Path
 
 import pytest
+from lab import HANG, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 INTERPRETERS = {"cpython": sys.executable, "micropython": str(ROOT / ".cache/micropython/micropython")}
 SAYS = """
 from viscum_agent import log
@@ -56,7 +55,7 @@ def say(interpreter):
 
     def run(stderr, text=SAYS):
         words, options = interpreter(text)
-        return subprocess.run(words, **options, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=60)
+        return subprocess.run(words, **options, stdout=subprocess.PIPE, stderr=stderr, text=True, timeout=HANG)
 
     return run
 
@@ -65,7 +64,7 @@ def say(interpreter):
 def system_log(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "log"))
-        sock.settimeout(5)
+        sock.settimeout(HANG)
         yield sock
 
 
@@ -149,7 +148,7 @@ made.trace(ValueError())
 def test_a_stderr_that_is_closed_is_not_written_to_when_its_number_is_another_file_s(interpreter, tmp_path):
     words, options = interpreter(NEXT_FILE)
     shell = ["sh", "-c", 'exec 2>&-; exec "$@"', "sh", *words]
-    result = subprocess.run(shell, **options, stdout=subprocess.PIPE, text=True, timeout=60)
+    result = subprocess.run(shell, **options, stdout=subprocess.PIPE, text=True, timeout=HANG)
     assert result.stdout == "2\n"
     assert (tmp_path / "log.next").read_text() == ""
 
@@ -168,12 +167,12 @@ made.say(log.NOTICE, 'a file \\udcff')
 def test_without_a_descriptor_left_an_error_is_still_survived():
     """The interpreter loads the module that prints an error when it is wanted."""
     words = [sys.executable, "-c", NO_DESCRIPTOR % "x"]
-    result = subprocess.run(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=60)
+    result = subprocess.run(words, cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=HANG)
     assert (result.returncode, result.stderr) == (0, "viscumd: a file ?\n")
 
 
 def test_a_line_has_an_end(interpreter):
     text = "from viscum_agent import log\nlog.LOG_SOCKET = %r\nlog.Log().say(log.NOTICE, '\u20ac' * 100000)"
     words, options = interpreter(text)
-    result = subprocess.run(words, **options, stderr=subprocess.PIPE, timeout=60)
+    result = subprocess.run(words, **options, stderr=subprocess.PIPE, timeout=HANG)
     assert len(result.stderr) < 4096 and result.stderr.endswith(b"\n")

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from lab import wait_for
+from lab import HANG, wait_for
 
 from viscum_agent import model, process, uci
 from viscum_agent.errors import ConfigError
@@ -139,7 +139,7 @@ def test_what_forks_faster_than_it_is_listed_is_ended(group):
     code = "import os; open(%r, 'w').write('0')\n%s" % (path + "/cgroup.procs", program)
     child = subprocess.Popen([sys.executable, "-c", code])
     wait_for(lambda: cgroup.tags("s") == ["0"])
-    child.wait(10)
+    child.wait(HANG)
     cgroup.kill("s")
     wait_for(lambda: "populated 0" in Path(path + "/cgroup.events").read_text())
 
@@ -316,7 +316,7 @@ def test_an_account_has_all_groups_that_list_it(files):
     assert process.account("web", "tty") == (7, 5, [5, 1])
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(HANG)
 def test_accounts_are_read_within_bounds(files):
     (files / "PASSWD").write_bytes(b"x" * process.LARGEST + b"\nweb:x:7:8::/:\n")
     with pytest.raises(ConfigError, match="no account 'web'"):

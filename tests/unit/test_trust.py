@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from lab import ROOT
+from lab import HANG, ROOT
 
 from viscum_agent import trust, uci
 from viscum_agent.errors import ConfigError
@@ -131,7 +131,7 @@ def test_a_path_that_a_shell_would_act_upon_is_quoted(folder):
     assert refusal(odd).endswith("chmod go-w '%s'" % (odd / "viscum"))
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(HANG)
 def test_what_becomes_a_fifo_between_two_looks_blocks_nobody(folder):
     """No look at the path is believed: what was opened is judged."""
     (folder / "viscum").unlink()
