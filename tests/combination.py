@@ -17,7 +17,7 @@ from pathlib import Path
 
 import generated
 from agent import Agent
-from lab import CPYTHON, MICROPYTHON, PROGRAMS, ROOT, Lab, isolate, pids_in, service, wait_for
+from lab import CPYTHON, MICROPYTHON, PROGRAMS, ROOT, Lab, isolate, namespaces, pids_in, service, wait_for
 
 INTERPRETERS = {"cpython": CPYTHON, "micropython": MICROPYTHON}
 CHECK = 1 + 1  # seconds that a check takes at most, and until the next one
@@ -126,6 +126,9 @@ class Combination:
             plan = self.lab.viscum("plan").stdout
             wrong = [] if plan == "# nothing to do\n" else ["after `up` something is left to do:\n" + plan]
         self.lab.viscum("down")
+        left = [name for name in namespaces() if name.startswith("viscum-")]
+        if left:
+            wrong.append("after `down` there is " + " ".join(left))
         return wrong + ([result.stdout + result.stderr] if wrong else [])
 
 
