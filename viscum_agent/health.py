@@ -20,6 +20,7 @@ from .kernel import handshake, listening
 from .loop import POLLIN, POLLOUT
 from .objects import ns_name
 
+GRACE = 2  # seconds beyond its time after which a check that has not ended never will
 POLL = 0.02  # seconds between two looks at what waits
 UDP_PATIENCE = 0.2  # seconds for an ICMP error to cross the namespace's loopback
 LINGER = 0.05  # seconds in which the program's kernel says its last words to a check
@@ -38,6 +39,11 @@ def kind_of(service, found):
     if service.health.kind != "auto":
         return service.health.kind
     return "ask" if any(answer.high for answer in found) else "none"
+
+
+def asks_ways(part):
+    """Whether the checks of a plan.ServicePlan say of each way into the program whether it answers."""
+    return kind_of(part.service, part.answers) in ("ask", "tcp", "udp", "listen") and not part.service.health.port
 
 
 class Tools:
