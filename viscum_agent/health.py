@@ -260,7 +260,14 @@ class Check:
             return
         self._loop.add(self._pidfd, lambda _: self._ended())
         patience = self._health.timeout
-        self._timer = self._loop.after(patience, lambda: self._finish("the check does not end within %d s" % patience))
+        self._timer = self._loop.after(patience, self._lasts)
+
+    def _lasts(self):
+        """The time is over, but where we got no time to see it, it has ended."""
+        if self._pidfd in self._loop.ready():
+            self._ended()
+        else:
+            self._finish("the check does not end within %d s" % self._health.timeout)
 
     def _ended(self):
         _, status = compat.waitpid(self._pid, 0)
@@ -338,7 +345,12 @@ class Handshake(Question):
         except OSError as error:
             self._fail(error)
             return
-        self._timer = self._check.loop.after(self._check.patience, lambda: self._over("it does not answer"))
+        self._timer = self._check.loop.after(self._check.patience, self._silent)
+
+    def _silent(self):
+        """The time is over. What came meanwhile counts, where a busy router gave us no time to see it."""
+        if not self._came():
+            self._over("it does not answer")
 
     def _send(self, packet):
         self._check.send(self.way, packet)
@@ -350,15 +362,17 @@ class Handshake(Question):
         self._timer = self._check.loop.after(0, lambda: self._over(reason))
 
     def _came(self):
+        """Whether that settles it."""
         try:
             there = self._client.read(self._send)
         except OSError as error:
             self._over(compat.strerror(error.errno))
-            return
+            return True
         if there:
             self._check.loop.remove(self._client.fd)
             self._check.loop.cancel(self._timer)
             self._look()
+        return there
 
     def _over(self, reason):
         self._hang_up(not reason)
@@ -394,7 +408,11 @@ class Datagram(Handshake):
         super().begin()
         if self._client is not None:
             self._check.loop.cancel(self._timer)
-            self._timer = self._check.loop.after(UDP_PATIENCE, self._look)
+            self._timer = self._check.loop.after(UDP_PATIENCE, self._silent)
+
+    def _silent(self):
+        if not self._came():
+            self._look()
 
 
 class Inside(Question):
@@ -413,8 +431,15 @@ class Inside(Question):
             self._timer = self._check.loop.after(0, lambda: self._over(reason))
             return
         self._check.loop.add(self._socket.fileno(), lambda _: self._came(), events)
-        silent = (lambda: self._over("it does not answer")) if kind == 1 else self._look
-        self._timer = self._check.loop.after(self._check.patience if kind == 1 else UDP_PATIENCE, silent)
+        self._timer = self._check.loop.after(self._check.patience if kind == 1 else UDP_PATIENCE, self._silent)
+
+    def _silent(self):
+        if self._socket.fileno() in self._check.loop.ready():
+            self._came()
+        elif self.way.proto == "tcp":
+            self._over("it does not answer")
+        else:
+            self._look()
 
     def _came(self):
         try:
