@@ -20,6 +20,7 @@ from .kernel import handshake, listening
 from .loop import POLLIN, POLLOUT
 from .objects import ns_name
 
+GRACE = 2  # seconds beyond its time after which a check that has not ended never will
 POLL = 0.02  # seconds between two looks at what waits
 UDP_PATIENCE = 0.2  # seconds for an ICMP error to cross the namespace's loopback
 LINGER = 0.05  # seconds in which the program's kernel says its last words to a check
@@ -38,6 +39,11 @@ def kind_of(service, found):
     if service.health.kind != "auto":
         return service.health.kind
     return "ask" if any(answer.high for answer in found) else "none"
+
+
+def asks_ways(part):
+    """Whether the checks of a plan.ServicePlan say of each way into the program whether it answers."""
+    return kind_of(part.service, part.answers) in ("ask", "tcp", "udp", "listen") and not part.service.health.port
 
 
 class Tools:
@@ -254,7 +260,14 @@ class Check:
             return
         self._loop.add(self._pidfd, lambda _: self._ended())
         patience = self._health.timeout
-        self._timer = self._loop.after(patience, lambda: self._finish("the check does not end within %d s" % patience))
+        self._timer = self._loop.after(patience, self._lasts)
+
+    def _lasts(self):
+        """The time is over, but where we got no time to see it, it has ended."""
+        if self._pidfd in self._loop.ready():
+            self._ended()
+        else:
+            self._finish("the check does not end within %d s" % self._health.timeout)
 
     def _ended(self):
         _, status = compat.waitpid(self._pid, 0)
@@ -332,7 +345,12 @@ class Handshake(Question):
         except OSError as error:
             self._fail(error)
             return
-        self._timer = self._check.loop.after(self._check.patience, lambda: self._over("it does not answer"))
+        self._timer = self._check.loop.after(self._check.patience, self._silent)
+
+    def _silent(self):
+        """The time is over. What came meanwhile counts, where a busy router gave us no time to see it."""
+        if not self._came():
+            self._over("it does not answer")
 
     def _send(self, packet):
         self._check.send(self.way, packet)
@@ -344,15 +362,17 @@ class Handshake(Question):
         self._timer = self._check.loop.after(0, lambda: self._over(reason))
 
     def _came(self):
+        """Whether that settles it."""
         try:
             there = self._client.read(self._send)
         except OSError as error:
             self._over(compat.strerror(error.errno))
-            return
+            return True
         if there:
             self._check.loop.remove(self._client.fd)
             self._check.loop.cancel(self._timer)
             self._look()
+        return there
 
     def _over(self, reason):
         self._hang_up(not reason)
@@ -388,7 +408,11 @@ class Datagram(Handshake):
         super().begin()
         if self._client is not None:
             self._check.loop.cancel(self._timer)
-            self._timer = self._check.loop.after(UDP_PATIENCE, self._look)
+            self._timer = self._check.loop.after(UDP_PATIENCE, self._silent)
+
+    def _silent(self):
+        if not self._came():
+            self._look()
 
 
 class Inside(Question):
@@ -407,8 +431,15 @@ class Inside(Question):
             self._timer = self._check.loop.after(0, lambda: self._over(reason))
             return
         self._check.loop.add(self._socket.fileno(), lambda _: self._came(), events)
-        silent = (lambda: self._over("it does not answer")) if kind == 1 else self._look
-        self._timer = self._check.loop.after(self._check.patience if kind == 1 else UDP_PATIENCE, silent)
+        self._timer = self._check.loop.after(self._check.patience if kind == 1 else UDP_PATIENCE, self._silent)
+
+    def _silent(self):
+        if self._socket.fileno() in self._check.loop.ready():
+            self._came()
+        elif self.way.proto == "tcp":
+            self._over("it does not answer")
+        else:
+            self._look()
 
     def _came(self):
         try:

@@ -170,8 +170,19 @@ class State:
             text = "all services are disabled (option enabled '0' in config globals): %s"
             raise ConfigError(text % (remedy % "@globals[0]"))
 
-    def pending(self):
-        """What `up` would do: [(heading, operations)]."""
+    def pending(self, may_ask=True):
+        """What `up` would do: [(heading, operations)]. Where a redirect is to be changed, the program is asked what it
+        answers, if it may be (and we are root)."""
+        found = pending(self.plan, self.observed, self.keep())
+        if not (found and may_ask) or compat.geteuid() != 0:
+            return found
+        from . import asked  # hardly ever needed
+
+        known = asked.opened(self, found)
+        if not known:
+            return found
+        self.opened = lambda: known
+        self._plan = None
         return pending(self.plan, self.observed, self.keep())
 
     def up(self, names):

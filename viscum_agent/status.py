@@ -22,7 +22,7 @@ def rows(state, agent=None):
     table = process.processes()
     services = {service.name: service for service in state.configuration.services}
     parts = {part.service.name: part for part in state.plan.services}
-    pending = {name for name, _ in state.pending()}
+    pending = {name for name, _ in state.pending(may_ask=agent is None)}
     names = sorted(set(list(services) + list(state.observed.services) + state.configuration.bad))
     found = [_row(name, services.get(name), parts.get(name), state, pending, table) for name in names]
     for row in found:

@@ -23,7 +23,7 @@ redirect to a program that can't answer is worse than none.
 
 from . import answers, compat, process, respawn
 from .errors import ViscumError
-from .health import Outcome, kind_of
+from .health import GRACE, Outcome, asks_ways, kind_of
 from .holdoff import HoldOff
 from .log import ERROR, NOTICE, WARNING
 from .output import Output
@@ -37,7 +37,6 @@ OFF = (DISABLED, STOPPED)
 REPAIRED, LATELY = 5, 60  # so many times in so many seconds something may have to be put back in a namespace
 EAGER = 0.1  # seconds between checks of a program that is starting
 SETTLE = 1  # seconds until a program is looked at again that may not have opened all, or something for a moment only
-GRACE = 2  # seconds after which a check that has not ended never will
 MEDDLED = "what its clients need in its namespace is taken away or changed again and again"
 FLAPS = "it answers again, and has failed shortly after that before: it has to stay well for a while"
 COUNTED = 10  # seconds that a number of connections is good for, at most
@@ -473,7 +472,7 @@ class Unit:
         self._seen = outcome.listeners
         there = {answers.way_key(way) for way in answers.ways(found, self._listeners)}
         health = self.service.health
-        asked = kind_of(self.service, found) in ("ask", "tcp", "udp", "listen") and not health.port
+        asked = asks_ways(self.part)
         for key in there:
             way = self._ways.setdefault(key, Way())
             if key in outcome.mute or not asked:

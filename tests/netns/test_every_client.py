@@ -1,5 +1,6 @@
 """For generated services: every client that is redirected gets the program's answer, every other one the cloud's, and
-all of them the cloud's when the program hangs and nobody asks. Both interpreters and all datapaths at once.
+all of them the cloud's when the program hangs and nobody asks; and `viscum up` agrees with the agent. Both
+interpreters and all datapaths at once.
 
 CI tries the same examples each time. VISCUM_EXAMPLES=500 tries more, VISCUM_SEED=7 others.
 """
@@ -88,9 +89,10 @@ class Combinations:
         return wrong
 
 
-@pytest.fixture(scope="module")
-def combinations(tmp_path_factory):
-    made = Combinations(tmp_path_factory.mktemp("labs"))
+@pytest.fixture
+def combinations(tmp_path):
+    """The same labs for all examples of a test."""
+    made = Combinations(tmp_path)
     yield made
     made.close()
 
@@ -100,3 +102,10 @@ def combinations(tmp_path_factory):
 @given(generated.cases())
 def test_every_client_is_answered_by_who_should(combinations, case):
     combinations.check("agent", case)
+
+
+@pytest.mark.timeout(3600)
+@bounded(EXAMPLES)
+@given(generated.cases())
+def test_up_agrees_with_the_agent(combinations, case):
+    combinations.check("up", case)

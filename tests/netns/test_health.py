@@ -10,6 +10,11 @@ import pytest
 from agent import QUICK, Agent
 from lab import CLOUD, CLOUD6, PROGRAMS, echo_command, pids_in, service, wait_for
 
+from viscum_agent.health import Check, Tools
+from viscum_agent.kernel.netns import Visit
+from viscum_agent.loop import Loop
+from viscum_agent.state import State
+
 # Two bad checks, each of at most a second and a second apart: no longer than this, and what a busy machine adds.
 FAST = (*QUICK, "option health_fall 2")
 SLACK = 8
@@ -253,3 +258,27 @@ def test_a_program_to_which_a_connection_means_something_is_only_looked_at(lab):
     wait_for(lambda: "the program takes nothing in" in agent.log.read_text(), 2 * NOTICED)
     assert who(agent) == "cloud"
     os.kill(pid, signal.SIGCONT)
+
+
+def test_what_came_back_while_the_agent_got_no_time_counts(lab):
+    """A busy router: the time of a check is over before anybody has looked at what the program said."""
+    sockets = "tcp/0.0.0.0/7000 udp/0.0.0.0/7001 udp/::/7000"
+    command = "/usr/bin/python3 -S -I %s/listens.py %s" % (PROGRAMS, sockets)
+    ports = ("list dest_port 7000", "list dest_port 7001", "option health_timeout 1")
+    lab.configure(service("echo", command, *LAN, "list dest_ip 203.0.113.10", *ports))
+    lab.viscum("up")
+    found = []
+    with Visit() as visit:
+        visit.enter(lab.router)
+        with State(str(lab.confdir)) as state:
+            state.look()
+            index = next(link.index for link in state.dump.links if link.name == "vsc-echo")
+            loop, tools = Loop(), Tools(Visit())
+            Check(loop, tools, state.plan.services[0], index, 0, found.append)
+            time.sleep(1.5)
+            while not found:
+                loop.step()
+            tools.close()
+    said = {(key[0], key[2]): reason for key, reason in found[0].mute.items()}
+    assert said[("tcp", 7000)] == said[("udp", 7001)] == "", said
+    assert said[("udp", 7000)], "its socket is of IPv6 only"

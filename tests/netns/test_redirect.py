@@ -1,7 +1,7 @@
 """A client that talks to the cloud's address is answered on the router, and by the cloud when the service is down."""
 
 import pytest
-from lab import echo_command, service
+from lab import PROGRAMS, echo_command, service
 
 pytestmark = pytest.mark.usefixtures("datapath")
 
@@ -69,3 +69,14 @@ def test_a_server_on_the_wildcard_address_answers_from_the_address_that_the_clie
     lab.viscum("down")
     for protocol in ("tcp", "udp"):
         assert lab.ask(protocol, *asked)[0] == "cloud", protocol
+
+
+def test_what_is_open_and_does_not_answer_is_no_work_left_after_up(lab):
+    """Whether a socket of IPv6 is for IPv4 as well, and whether somebody is behind one, only asking tells."""
+    sockets = "tcp/::/7000 udp/::/7000 tcp/0.0.0.0/7001/deaf"
+    command = "/usr/bin/python3 -S -I %s/listens.py %s" % (PROGRAMS, sockets)
+    ports = ("list dest_port 7000", "list dest_port 7001", "option health_timeout 1")
+    lab.configure(service("echo", command, "list device lan0", *ports))
+    lab.viscum("up")
+    assert lab.viscum("plan").stdout == "# nothing to do\n"
+    assert lab.status("echo")["state"] == "up"
