@@ -25,6 +25,7 @@ LINES = ("list device lan0", "list proto tcp", "option health_interval 1", "opti
 LINES = (*LINES, "option health_fall 2", "option respawn_timeout 1", "option respawn_retry 0", "option term_timeout 1")
 WITNESS = ("list dest_ip 203.0.113.11", "list dest_port 7100")
 HOSTILE = ("list dest_ip 203.0.113.10", "list dest_port 7000")
+CHECKED = ("option healthcheck exec", 'option health_command "/bin/sleep 0.3"')
 ROOT_USER = ("option user root",)
 BUGS = ("a bug, please report it", "Traceback")
 
@@ -48,6 +49,7 @@ ATTACKS = [
     Attack("spinners"),
     Attack("headless"),
     Attack("tracer"),
+    Attack("check_tracer", CHECKED),
     Attack("stopper", answered=("cloud",)),
     Attack("zombies"),
     Attack("vanisher"),
@@ -165,15 +167,15 @@ class Yard:
         where it was when it took longest to answer a call; without what was the machine's fault."""
         pid = self.row("witness")["pid"]
         begin = time.monotonic()
-        with Pulse(self.agent.socket) as pulse:
+        with Pulse(self.agent) as pulse:
             time.sleep(SETTLED)
             killed = time.monotonic()
             os.kill(pid, signal.SIGKILL)
             when, _ = self.witnessed("cloud", killed)
             back, _ = self.witnessed("edge", when)
         slow = max(took for at, _, took in self._heard(begin) if at <= back)
-        words = (self.name, when - killed, back - killed, pulse.worst, slow)
-        print("%s: cloud after %.2f s, program after %.2f s, pulse %.2f s, machine %.2f s" % words)
+        words = (self.name, when - killed, back - killed, pulse.worst, pulse.queued, slow)
+        print("%s: cloud after %.2f s, program after %.2f s, pulse %.2f s (queued %.2f s), machine %.2f s" % words)
         return max(when - killed, pulse.worst) - slow
 
     def held(self):
@@ -209,12 +211,13 @@ class Yard:
 
 
 class Pulse(threading.Thread):
-    """Calls the agent again and again: how long the slowest answer took is how long it looked after nobody."""
+    """Calls the agent again and again: how long the slowest answer took is how long it looked after nobody. What it and
+    the agent waited for a processor meanwhile is the machine's part: it is taken off, as `queued`."""
 
-    def __init__(self, socket):
+    def __init__(self, agent):
         super().__init__(daemon=True)
-        self.worst = 0
-        self._socket = socket
+        self.worst = self.queued = 0.0
+        self._agent = agent
         self._ended = threading.Event()
 
     def __enter__(self):
@@ -226,11 +229,22 @@ class Pulse(threading.Thread):
         self.join(HANG)
 
     def run(self):
-        with Caller(self._socket) as caller:
+        with Caller(self._agent.socket) as caller:
             while not self._ended.wait(0.02):
-                begin = time.monotonic()
+                waited, begin = self._waited(), time.monotonic()
                 caller.call("viscum", "list", {}, HANG)
-                self.worst = max(self.worst, time.monotonic() - begin)
+                took, waited = time.monotonic() - begin, self._waited() - waited
+                if took - waited > self.worst:
+                    self.worst, self.queued = took - waited, waited
+
+    def _waited(self):
+        return queued("%d" % self._agent.process.pid) + queued("thread-self")
+
+
+def queued(process):
+    """Seconds that a process of /proc was ready to run and did not (sched-stats.rst)."""
+    with open("/proc/%s/schedstat" % process) as file:
+        return int(file.read().split()[1]) / 1e9
 
 
 def _holds(pid, mark):

@@ -173,7 +173,7 @@ class Stage:
         self.sent += [(pid, number) for pid in found]
         return found
 
-    def _reap(self, pid):
+    def _reap(self, pid, name):
         self.reaped.append(pid)
         return "exit code 1"
 
