@@ -114,11 +114,12 @@ class Check:
         self._questions = []
         if self._pidfd >= 0:
             self._loop.remove(self._pidfd)
+        if self._pid:
+            process.end_check(self._name, self._pid, self._pidfd)
+            self._pid = 0
+        if self._pidfd >= 0:
             compat.fd_close(self._pidfd)
             self._pidfd = -1
-        if self._pid:
-            process.end_check(self._name, self._pid)
-            self._pid = 0
 
     def _finish(self, reason):
         self.cancel()
@@ -270,8 +271,11 @@ class Check:
             self._finish("the check does not end within %d s" % self._health.timeout)
 
     def _ended(self):
-        _, status = compat.waitpid(self._pid, 0)
+        status = process.result(self._pid, self._name)
         self._pid = 0
+        if status is None:
+            self._finish(process.KEPT)
+            return
         if status == 0:
             try:
                 self._listeners = self._look()

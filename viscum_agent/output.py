@@ -13,6 +13,7 @@ import time
 
 from . import compat
 from .kernel.handshake import DATAGRAM, socket_address
+from .utf8 import is_strict
 
 AF_INET = 2
 # Link-local multicast (RFC 5771), the last byte "v" for Viscum: it never leaves the namespace. Port 514 is syslog's.
@@ -26,6 +27,31 @@ SIZE = 1 << 16  # bytes of a datagram
 MOST = 32  # datagrams that are read at once
 PAUSE = 0.2  # seconds that a program is not read which prints more than that
 KEPT = 20  # lines of each service, for who asks the agent
+
+# What a log does not show as it is: controls (C1), ends of lines and paragraphs (Zl, Zp), what changes the direction of
+# the letters (UAX #9) and what is not seen (Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 15.1).
+HIDDEN = (
+    (0x7F, 0x9F),
+    (0xAD, 0xAD),
+    (0x34F, 0x34F),
+    (0x61C, 0x61C),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x2028, 0x202E),
+    (0x2060, 0x206F),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFFB),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+)
+# Most letters are on none of these: the rest need not be looked at, which counts in a flood.
+_PAGES = {page for first, last in HIDDEN for page in range(first >> 8, (last >> 8) + 1)}
 
 
 def open_for_program():
@@ -116,14 +142,24 @@ class Lines:
 
 
 def printable(data):
-    """Bytes as text that is safe in a log and on a terminal: what is not printable ASCII as \\xNN, UTF-8 as it is."""
+    """Bytes as text that is safe in a log and on a terminal: UTF-8 as it is, but for what is no letter or changes how
+    others are seen: that as \\uNNNN, and other bytes as \\xNN."""
     if data and min(data) >= 32 and max(data) < 127:
         return data.decode()  # nearly always, and a letter at a time costs MicroPython a hundred times as much
     try:
         text = str(data, "utf-8")
     except UnicodeError:
-        text = "".join([chr(byte) if 32 <= byte < 127 else "\\x%02x" % byte for byte in data])
-    return "".join([c if c >= " " and c != "\x7f" and not "\x80" <= c < "\xa0" else "\\x%02x" % ord(c) for c in text])
+        text = None
+    if text is None or not is_strict(data):
+        return "".join([chr(byte) if 32 <= byte < 127 else "\\x%02x" % byte for byte in data])
+    return "".join([c if " " <= c <= "~" else _shown(ord(c)) for c in text])
+
+
+def _shown(number):
+    if number < 32 or number == 127:
+        return "\\x%02x" % number
+    hidden = number >> 8 in _PAGES and any([first <= number <= last for first, last in HIDDEN])
+    return "\\u%04x" % number if hidden else chr(number)
 
 
 class Output:

@@ -22,6 +22,8 @@ SERVICE = "VISCUM_SERVICE"
 
 CANNOT_EXECUTE = 127  # the exit code that a shell gives, too
 TERM_TIMEOUT = 5  # seconds, for a service that is in no configuration any more
+KEPT = "the check has ended, and a process that traces it keeps it: end that one"
+AT_ONCE = 100  # milliseconds in which a process that was killed is dead, unless the kernel holds it
 MOST = 1 << 16  # bytes of a file of /proc or /etc
 NETNS_FILES = "/etc/netns"  # ip-netns(8): NAME/FILE there stands for /etc/FILE in the namespace NAME
 
@@ -192,10 +194,13 @@ def _variable(pid, name):
 
 def spawn(service, command=()):
     """Starts the program of a service, or another command like it (a check), and returns its pid at once. Raises
-    ConfigError for what the configuration names and the router has not."""
+    ConfigError for what the configuration names and the router has not, and ViscumError where a check is kept."""
     program = service.program
     for option, text in lacks(service):
         raise ConfigError("%s: %s" % (option, text))
+    _look_at_kept()
+    if command and service.name in _kept.values():
+        raise ViscumError(KEPT)
     uid, gid, groups = account(program.user, program.group)
     environment = {"PATH": PATH, "HOME": "/", SERVICE: service.name, TAG: tag(program)}
     for variable in program.env:
@@ -455,12 +460,35 @@ def _entry(option, path, name):
 # Ending
 
 
-def reap(pid):
-    """How a child that ended did, in words; it is no zombie after this. "" for one that was somebody else's child."""
-    try:
-        return ending(compat.waitpid(pid, compat.WNOHANG)[1])
-    except OSError:
-        return "an unknown result"
+# Children that are dead and not waited for yet, and whose they are. A process that traces one keeps it, as long as it
+# likes (ptrace(2)), and a program may trace the checks that run with its account: so nobody waits for them.
+_kept: dict = {}
+
+
+def result(pid, name):
+    """The wait status of a service's child that is dead: it is no zombie after this. None for one that somebody keeps,
+    who is looked at again with the next one, or that was somebody else's child."""
+    _kept[pid] = name
+    return _look_at_kept().get(pid)
+
+
+def _look_at_kept():
+    found = {}
+    for pid in list(_kept):
+        try:
+            ended, status = compat.waitpid(pid, compat.WNOHANG)
+        except OSError:
+            ended, status = pid, None  # no child of ours
+        if ended:
+            del _kept[pid]
+            found[pid] = status
+    return found
+
+
+def reap(pid, name):
+    """How a service's program that ended did, in words; it is no zombie after this, but where `result` says so."""
+    status = result(pid, name)
+    return "an unknown result" if status is None else ending(status)
 
 
 def ending(status):
@@ -490,14 +518,17 @@ def send(found, signal):
 
 def clear(name):
     """Takes away what was made for a service's processes, when they have ended."""
+    _look_at_kept()
     cgroup.remove(name)
 
 
-def end_check(name, pid):
-    """Kills a check by command, with all that it has started, and waits for it."""
+def end_check(name, pid, pidfd):
+    """Kills a check by command, with all that it has started; `pidfd` is -1 where there is none."""
     cgroup.kill(name, cgroup.CHECK)
     send([-pid, pid], compat.SIGKILL)  # its session, or only it while it has none yet
-    compat.waitpid(pid, 0)
+    if pidfd >= 0:
+        compat.poll_fd(pidfd, AT_ONCE)
+    result(pid, name)
 
 
 def execute(name, command):

@@ -262,7 +262,7 @@ class Unit:
         except OSError as error:  # no process or no descriptor to be had now
             if pid:
                 process.send([pid], compat.SIGKILL)
-                compat.waitpid(pid, 0)
+                process.result(pid, self.name)
             self._start_after(
                 max(1, self.service.respawn.timeout), "can't be started: %s" % compat.strerror(error.errno)
             )
@@ -322,12 +322,12 @@ class Unit:
         pid = self.pid
         if self.state == STOPPING:
             self._unwatch()  # what it left behind has as long as it had to end: the timer goes on
-            process.reap(pid)
+            process.reap(pid, self.name)
             self._ended()
             return
         self.become(BACKOFF, "the program ended")
         self._forget()
-        words = process.reap(pid)
+        words = process.reap(pid, self.name)
         self._signal(compat.SIGKILL)  # what it left behind can't answer for it
         self._crashed("ended with " + words)
 

@@ -17,7 +17,7 @@ import threading
 import time
 
 PORT = 7000
-LIFE = 100  # seconds
+LIFE = 300  # seconds
 MOST = 4000  # processes: an account's limit (RLIMIT_NPROC), should a program be worse than it was meant
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x20000, 0x10000000, 0x20000000, 0x40000000  # linux/sched.h
 

@@ -40,6 +40,9 @@ for at in range(0, len(words), 4):
     if address.startswith('dev:'):
         one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, address[4:].encode())
         address = ''
+    if address == 'deferred':
+        one.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 10)
+        address = ''
     one.bind((address, int(port)))
     if proto == 'tcp':
         one.listen(16)
@@ -108,8 +111,20 @@ def hang(agent):
         ("tcp AF_INET 0.0.0.0 7000", ("list dest_ip 203.0.113.0/24", "list dest_port 7000"), [CLOUD[:1], [7000]]),
         ("tcp AF_INET 0.0.0.0 7000", (TWO[0],), [CLOUD[:1], [7000]]),
         ("tcp AF_INET dev:eth0 7000", (TWO[0], "list dest_port 7000"), [CLOUD[:1], [7000]]),
+        ("tcp AF_INET deferred 7000", (TWO[0], "list dest_port 7000"), [CLOUD[:1], [7000]]),
     ],
-    ids=["nat", "nat-udp", "dual-stack", "target_port", "range", "any-address", "prefix", "any-port", "bound-to-eth0"],
+    ids=[
+        "nat",
+        "nat-udp",
+        "dual-stack",
+        "target_port",
+        "range",
+        "any-address",
+        "prefix",
+        "any-port",
+        "bound-to-eth0",
+        "deferred",
+    ],
 )
 def test_a_program_that_hangs_leaves_its_clients_to_the_cloud_although_nobody_asks(run, arguments, lines, asked):
     agent = run(arguments, *lines)

@@ -20,8 +20,24 @@ def test_what_has_no_end_is_cut():
 def test_a_line_can_not_forge_another_nor_get_at_a_terminal():
     assert lines(b"a\x1b[2J\r\x07b\x7f\n") == ["a\\x1b[2J\\x0d\\x07b\\x7f"]
     assert lines(b"\xff\xfe\n") == ["\\xff\\xfe"]
-    assert lines("caf\u00e9 \u009b31m\n".encode()) == ["caf\u00e9 \\x9b31m"]
+    assert lines("caf\u00e9 \u009b31m\n".encode()) == ["caf\u00e9 \\u009b31m"]
     assert lines(b"<5>viscumd[1]: x\n") == ["<5>viscumd[1]: x"], "the log has its own head before it"
+
+
+def test_what_changes_the_order_of_letters_or_is_not_seen_is_shown_as_its_number():
+    for number in (0xAD, 0x061C, 0x200B, 0x200F, 0x2028, 0x2029, 0x202A, 0x202E, 0x2060, 0x2066, 0x2069, 0xFEFF):
+        assert lines(("a%sb\n" % chr(number)).encode()) == ["a\\u%04xb" % number]
+    assert lines("x\U000e0041\ufffb\n".encode()) == ["x\\ue0041\\ufffb"]
+    for text in ("\u65e5\u672c\u8a9e", "\u05d0\u05d1 \u0627", "na\u00efve \u2013 \u20ac 5 \U0001f600"):
+        assert lines((text + "\n").encode()) == [text]
+
+
+def test_bytes_that_only_some_take_for_utf_8_are_shown_as_numbers():
+    """MicroPython decodes overlong forms, and a terminal may: of an escape, for one (RFC 3629, section 10)."""
+    assert lines(b"\xc0\x9b2J\n") == ["\\xc0\\x9b2J"]
+    assert lines(b"\xe0\x80\x9b\n") == ["\\xe0\\x80\\x9b"]
+    assert lines(b"\xed\xa0\x80\n") == ["\\xed\\xa0\\x80"]
+    assert lines(b"\xf7\xbf\xbf\xbf\n") == ["\\xf7\\xbf\\xbf\\xbf"]
 
 
 def test_a_flood_is_counted_and_not_written():

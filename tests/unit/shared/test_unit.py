@@ -176,7 +176,7 @@ class Stage:
         self.sent += [(pid, number) for pid in found]
         return found
 
-    def _reap(self, pid):
+    def _reap(self, pid, name):
         self.reaped.append(pid)
         return "exit code 1"
 
@@ -381,13 +381,13 @@ def test_what_the_router_lacks_for_a_moment_is_tried_again():
 
 def test_a_program_that_can_not_be_watched_does_not_run():
     with Stage("list dest_port 80") as stage:
-        wait = unit.compat.waitpid
-        unit.compat.waitpid = lambda pid, flags: stage.reaped.append(pid)
+        wait = unit.process.result
+        unit.process.result = lambda pid, name: stage.reaped.append(pid)
         unit.compat.pidfd_open = no_descriptor
         try:
             stage.unit.ensure()
         finally:
-            unit.compat.waitpid = wait
+            unit.process.result = wait
         assert (stage.state, stage.unit.pid) == ("backoff", 0)
         assert (stage.sent, stage.reaped) == ([(PID, 9)], [PID])
 
