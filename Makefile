@@ -5,7 +5,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
-# For tests that share nothing. Those in namespaces share the machine's processes and measure time: one by one.
+# Each test has names, folders and namespaces of its own; those in namespaces wait most of their time.
 SIDE_BY_SIDE := -n auto --dist worksteal
 MICROPYTHON := .cache/micropython/micropython
 SETUP := tools/setup.sh
@@ -41,7 +41,7 @@ test: setup lint ## everything that must pass
 test-cpython: ## unit, golden and namespace tests, run by CPython
 	@$(SETUP) venv apt micropython python node
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/golden tests/package
-	$(PYTEST) tests/netns
+	$(PYTEST) $(SIDE_BY_SIDE) tests/netns
 
 # First that each file of the agent is in the shared subset at all: it compiles and loads.
 # Then the tests that drive MicroPython themselves belong here, one line each.
