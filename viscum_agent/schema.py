@@ -367,7 +367,11 @@ SERVICE = (
             "The MTU of the veth pair; else the smallest of the source interfaces.",
         ),
         Option(
-            "start_timeout", number(1, 600, "seconds"), False, "10", "How long the program may take until it listens."
+            "start_timeout",
+            number(1, 600, "seconds"),
+            False,
+            "10",
+            "How long the program may take until a check is good.",
         ),
         Option(
             "term_timeout",

@@ -190,7 +190,7 @@ return baseclass.extend({
 			many: false,
 			fallback: '10',
 			title: _('Start timeout (seconds)'),
-			help: _('How long the program may take until it listens.'),
+			help: _('How long the program may take until a check is good.'),
 			expected: _('a number of seconds from 1 to 600'),
 			low: 1,
 			high: 600 },
