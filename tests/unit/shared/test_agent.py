@@ -8,6 +8,7 @@ from viscum_agent.errors import ViscumError
 from viscum_agent.events import Cause
 from viscum_agent.kernel.dump import Dump
 from viscum_agent.kernel.netlink import Interrupted
+from viscum_agent.loop import Loop
 
 
 class Refused(ViscumError):
@@ -165,3 +166,70 @@ def test_a_service_that_is_new_is_shed_with_the_others():
     made._watch_load()
     run_next(made)
     assert made.unit("new").bypass.startswith("the router's CPU is 100% busy")
+
+
+class Dying:
+    """A service whose program has just ended: the descriptor of its process is readable (pidfd_open(2))."""
+
+    def __init__(self, name, made):
+        self.name, self._agent = name, made
+        self.redirected = True
+        self._fd = compat.fd_open("/dev/null", 0)
+        made.loop.add(self._fd, lambda _: self.exited())
+        made.units[name] = self
+
+    def ends_by(self, ready):
+        return self._fd in ready
+
+    def exited(self):
+        self._agent.withdraw(self)
+        self.redirected = False
+        self._agent.loop.remove(self._fd)
+        compat.fd_close(self._fd)
+
+
+def dying(count):
+    """An agent with so many, and the list that the looks at its redirects are in."""
+    made, looks = agent(), []
+    made._state.dump_redirects = lambda: looks.append(1) or Dump()
+    made._state.apply = lambda _: None
+    for number in range(count):
+        Dying("s%d" % number, made)
+    return made, looks
+
+
+def test_the_redirects_of_programs_that_ended_at_once_go_at_once():
+    made, looks = dying(20)
+    made.loop.step()
+    assert [made.units[name].redirected for name in made.units] == [False] * 20
+    assert looks == [1]
+
+
+def test_a_look_begins_with_programs_that_have_ended_and_is_left_for_those_that_end_meanwhile():
+    made, looks = dying(1)
+    later = []
+
+    def look(breathe=None):
+        assert not made.units["s0"].redirected
+        later.append(Dying("s%d" % (len(later) + 1), made))
+        made._breath = 0  # as if it had taken a while
+        if breathe:
+            breathe()
+
+    made._state.look = look
+    for _ in range(agents.TORN):
+        assert not made._read(), "what was read has a redirect that is none any more"
+        assert not any(unit.redirected for unit in later)
+    assert made._read(), "whoever makes programs end all the time keeps nobody else from being looked at"
+    assert later[-1].redirected, "nor is it looked again"
+
+
+def test_what_is_ready_waits_for_a_slice_of_the_timers_that_are_due_and_not_for_all():
+    loop, order = Loop(), []
+    for _ in range(10):
+        loop.after(0, lambda: order.append("timer") or compat.sleep(0.04))
+    fd = compat.fd_open("/dev/null", 0)
+    loop.add(fd, lambda _: order.append("ready"))
+    loop.step()
+    compat.fd_close(fd)
+    assert "ready" in order and order.count("timer") < 5, order
