@@ -120,6 +120,23 @@ def test_a_disabled_service_goes_and_its_copy_is_disabled_too(echo, router, page
     assert found["echo"]["enabled"] == "0"
 
 
+def test_the_plan_says_in_a_sentence_what_starts_and_stops_and_who_notices(echo, page):
+    page.open(FORM)
+    page.click(".viscum-preview")
+    page.sees("No program starts, stops or restarts, and no client notices anything.")
+    page.click("#modal_overlay button:has-text('Dismiss')")
+    add_service(page, "second", echo_command("second", 7001))
+    page.add("device", "lan0")
+    page.add("dest_ip", "203.0.113.10")
+    page.add("dest_port", "7001")
+    save_dialog(page)
+    page.click("#cbi-viscum-echo [data-name=enabled] input")
+    page.click(".viscum-preview")
+    page.sees("second starts, and answers its clients once it is healthy. echo stops: its clients reach the cloud.")
+    page.sees("Nobody else notices anything.")
+    assert echo.who() == "edge"
+
+
 def test_who_thinks_better_of_it_has_saved_nothing(echo, router, page):
     page.open(FORM)
     page.click("#cbi-viscum-echo [data-name=enabled] input")

@@ -122,7 +122,8 @@ return baseclass.extend({
 		return failure('network', _('No answer comes; waiting for it.'));
 	},
 
-	/* What the sections would do if they were the configuration: { problems, restarts, commands }. */
+	/* What the sections would do if they were the configuration: { problems, commands }, and names of services in
+	 * starts, stops, restarts and changes. */
 	check: function(sections) {
 		const commands = [];
 		let first;
@@ -134,7 +135,8 @@ return baseclass.extend({
 			(from) => ask('check', sections, from),
 			(answer) => { first = first || answer; commands.push(...(answer.commands || [])); },
 			MOST_PAGES
-		).then(() => ({ problems: first.problems || [], restarts: first.restarts || [], commands: commands }));
+		).then(() => Object.assign({ problems: [], starts: [], stops: [], restarts: [], changes: [] }, first,
+			{ commands: commands }));
 	},
 
 	logs: function(name) {
