@@ -55,7 +55,13 @@ COMMANDS = (
         "It holds while the agent runs. With --off it ends.",
     ),
     Command("stats", NONE, JSON, "show packets, bytes and connections of each service", ""),
-    Command("logs", SOME, JSON, "show what the agent last said", "The output of programs is in the system log."),
+    Command(
+        "logs",
+        SOME,
+        JSON,
+        "show what the agent last said",
+        "With a name also the last lines that its program printed; all of them are in the system log.",
+    ),
     Command("top", NONE, (), "show what each service carries now, every 2 seconds", "Once, where no terminal is."),
     Command("monitor", NONE, JSON, "print every change of a service's state", "Until it is interrupted."),
 )

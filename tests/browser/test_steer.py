@@ -267,6 +267,28 @@ def test_the_log_and_the_doctor_are_on_the_page(echo, page):
     page.until("() => document.querySelectorAll('.viscum-finding').length")
 
 
+def test_the_log_of_one_service_has_what_its_program_printed(echo, page):
+    command = echo_command("edge", 7000)
+    echo.reload(ECHO.replace(command, "/bin/sh -c 'echo The pump is primed.; exec %s'" % command))
+    page.open(STATUS)
+    page.click("summary:has-text('Log')")
+    page.sees("echo: healthy")
+    assert "The pump is primed." not in page.text("#viscum-log")
+    page.order("selectOption", "#viscum-whose", "echo")
+    page.sees("viscum-echo: The pump is primed.")
+    page.order("selectOption", "#viscum-whose", "")
+    page.misses("The pump is primed.")
+
+
+def test_who_was_chosen_for_the_log_stays_chosen(echo, router, page):
+    page.open(STATUS)
+    page.click("summary:has-text('Log')")
+    page.order("selectOption", "#viscum-whose", "echo")
+    echo.reload(ECHO.replace("'echo'", "'other'"))
+    page.until("() => [ ...document.querySelector('#viscum-whose').options ].some((each) => each.value === 'other')")
+    assert page.run("() => document.querySelector('#viscum-whose').value") == "echo"
+
+
 def add_service(page, name, command):
     page.fill("#cbi-viscum-service .cbi-section-create-name", name)
     page.click("#cbi-viscum-service .cbi-button-add")

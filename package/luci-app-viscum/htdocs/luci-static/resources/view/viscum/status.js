@@ -291,6 +291,7 @@ return view.extend({
 		if (failed)
 			return;
 		this.agent.textContent = _('Viscum %s, the agent has run for %s.').format(answer.version, duration(answer.uptime || 0));
+		this.offerLogs(Object.keys(answer.services));
 		const now = Date.now() / 1000;
 		for (const name of [ ...this.rows.keys() ].filter((known) => !(known in answer.services)))
 			this.remove(name);
@@ -349,18 +350,45 @@ return view.extend({
 
 	renderLog: function() {
 		this.lines = E('pre', { 'class': 'viscum-log', 'id': 'viscum-log' }, [ '' ]);
+		this.whose = E('select', {
+			'class': 'cbi-input-select',
+			'id': 'viscum-whose',
+			'aria-label': _('Whose log'),
+			'change': () => this.refreshLog()
+		}, [ E('option', { 'value': '' }, [ _('All of Viscum') ]) ]);
 		this.log = E('details', {
 			'class': 'cbi-section viscum-panel',
 			'toggle': () => this.log.open ? this.refreshLog() : null
-		}, [ E('summary', {}, [ _('Log') ]), this.lines ]);
+		}, [
+			E('summary', {}, [ _('Log') ]),
+			E('p', {}, [
+				this.whose, ' ', _('With one service come the last lines that its program printed.')
+			]),
+			this.lines
+		]);
 		return this.log;
 	},
 
+	/* Has the services to choose from; who was chosen stays chosen, even when it is gone. */
+	offerLogs: function(names) {
+		const chosen = this.whose.value;
+		const wanted = [ '', ...new Set(names.concat(chosen || [])) ].sort();
+
+		if (wanted.join(' ') === [ ...this.whose.options ].map((each) => each.value).join(' '))
+			return;
+		this.whose.replaceChildren(this.whose.options[0], ...wanted.slice(1).map((name) =>
+			E('option', { 'value': name }, [ name ])));
+		this.whose.value = chosen;
+	},
+
 	refreshLog: function() {
-		return agent.logs().then((lines) => lines.map((line) => '%s  %s'.format(
+		const whose = this.whose.value;
+
+		return agent.logs(whose).then((lines) => lines.map((line) => '%s  %s'.format(
 			new Date(1000 * line.time).toLocaleString(), line.text)).reverse().join('\n') || _('Nothing was said yet.')
 		).catch((error) => error.message).then((text) => {
-			if (this.lines.textContent !== text)
+			/* Another one may have been chosen meanwhile, and its answer be there. */
+			if (whose === this.whose.value && this.lines.textContent !== text)
 				this.lines.textContent = text;
 		});
 	},
