@@ -287,6 +287,8 @@ def test_who_may_only_look_can_change_nothing(ipks):
     assert not change & set(rights["read"]["ubus"]["viscum"])
     assert change <= set(rights["write"]["ubus"]["viscum"])
     assert rights["write"]["uci"] == ["viscum"]
+    assert rights["read"]["ubus"]["file"] == ["read"], "and run nothing"
+    assert sorted(rights["write"]["file"]) == ["/etc/init.d/viscum start", "/etc/init.d/viscum stop"]
 
 
 def test_the_application_needs_luci_and_one_of_the_agents_packages(ipks, apks):

@@ -27,7 +27,7 @@ const STYLE = [
 	'.viscum-minor { opacity: .75; font-size: 90%; overflow-wrap: anywhere }',
 	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
 	/* Themes give buttons a display of their own, which would win over `hidden`. */
-	'.viscum-actions > [hidden] { display: none }',
+	'.viscum-actions > [hidden], [data-init][hidden] { display: none }',
 	'.viscum-lines { white-space: pre-line; overflow-wrap: break-word }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
 	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=restarts] { white-space: nowrap }',
@@ -57,6 +57,10 @@ Text.prototype.set = function(text) {
 	if (this.node.textContent !== String(text))
 		this.node.textContent = text;
 };
+
+function toForm(title) {
+	return E('a', { 'href': L.url('admin/services/viscum') }, [ title ]);
+}
 
 function duration(seconds) {
 	const days = Math.floor(seconds / 86400), hours = Math.floor(seconds / 3600) % 24;
@@ -113,7 +117,8 @@ function Row(name, page) {
 	this.curve = chart.curve();
 	this.texts = {};
 	this.buttons = {};
-	this.toForm = E('a', { 'href': L.url('admin/services/viscum'), 'data-action': 'enable' }, [ _('Enable in the configuration') ]);
+	this.toForm = toForm(_('Enable in the configuration'));
+	this.toForm.dataset.action = 'enable';
 	this.node = E('tr', { 'class': 'tr', 'data-service': name }, [
 		this.cell(_('Service'), [ E('strong', {}, [ name ]) ]),
 		this.cell(_('State'), [ this.text('state', 'viscum-state'), this.minor('reason') ]),
@@ -240,7 +245,8 @@ return view.extend({
 	ask: function() {
 		const slow = window.setTimeout(() => this.say(agent.silence()), 1000 * SILENCE);
 
-		return agent.status().catch((error) => error).finally(() => window.clearTimeout(slow));
+		return agent.status().catch((error) => error.kind === 'gone' && L.hasViewPermission() !== false
+			? agent.absence(error) : error).finally(() => window.clearTimeout(slow));
 	},
 
 	render: function(answer) {
@@ -288,6 +294,7 @@ return view.extend({
 		const failed = answer instanceof Error;
 
 		this.say(failed ? answer : null);
+		this.halt.hidden = failed || !this.mayAct;
 		if (failed)
 			return;
 		this.agent.textContent = _('Viscum %s, the agent has run for %s.').format(answer.version, duration(answer.uptime || 0));
@@ -335,6 +342,23 @@ return view.extend({
 		if (error.kind === 'expired' || error.kind === 'denied')
 			this.trouble.append(' ', E('button', { 'class': 'btn', 'click': () => window.location.reload() },
 				[ _('Log in…') ]));
+		if (error.kind === 'stopped')
+			this.trouble.append(' ', this.renderInit('start', _('Start'), 'positive'));
+		if (error.kind === 'idle')
+			this.trouble.append(' ', toForm(_('Enable in the configuration')));
+	},
+
+	/* A button that starts or stops Viscum as a whole. */
+	renderInit: function(verb, title, kind) {
+		return E('button', {
+			'class': 'btn cbi-button cbi-button-' + kind,
+			'data-init': verb,
+			'click': ui.createHandlerFn(this, function() {
+				return agent.init(verb).catch((error) => {
+					ui.addNotification(null, E('p', {}, [ '%s: %s'.format(title, error.message) ]), 'danger');
+				}).then(() => this.refresh());
+			})
+		}, [ title ]);
 	},
 
 	/* Looks until a service has left the states in between, so that the button that began it shows it is at work. */
@@ -395,8 +419,9 @@ return view.extend({
 
 	renderAgent: function() {
 		this.agent = E('span', { 'data-name': 'agent' }, [ '' ]);
+		this.halt = this.renderInit('stop', _('Stop Viscum'), 'negative');
 		return E('p', { 'class': 'viscum-minor' }, [
-			this.agent, ' ', E('a', { 'href': L.url('admin/services/viscum') }, [ _('Configure services') ])
+			this.agent, ' ', toForm(_('Configure services')), ' ', this.halt
 		]);
 	},
 
