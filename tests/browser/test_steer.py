@@ -238,6 +238,14 @@ def test_a_service_that_is_disabled_has_a_way_to_the_form_and_no_button_that_can
     page.until("() => document.querySelector('#cbi-viscum-echo')")
 
 
+def test_each_page_leads_to_the_other(echo, page):
+    page.open(STATUS)
+    page.click("text=Configure services")
+    page.until("() => document.querySelector('#cbi-viscum-echo')")
+    page.click("text=What the services do now")
+    shows(page, "healthy")
+
+
 def test_what_is_not_taken_and_which_agent_that_is_are_on_the_page(echo, page):
     echo.reload(ECHO.replace("list dest_port 7000", "list dest_port 7000-7001"))
     page.open(STATUS)

@@ -320,7 +320,10 @@ return view.extend({
 		this.addServices(map, suggestions);
 		this.addRedirects(map, suggestions);
 		this.addGlobals(map, suggestions);
-		return map.render().then((nodes) => E([], [ nodes, this.renderPreview() ]));
+		return map.render().then((nodes) => E([], [
+			nodes, this.renderPreview(),
+			E('p', {}, [ E('a', { 'href': L.url('admin/status/viscum') }, [ _('What the services do now') ]) ])
+		]));
 	},
 
 	addServices: function(map, suggestions) {
