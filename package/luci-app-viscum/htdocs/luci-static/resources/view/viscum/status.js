@@ -33,7 +33,11 @@ const STYLE = [
 	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=restarts] { white-space: nowrap }',
 	'.viscum-log, .viscum-mend { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
 	'.viscum-panel > summary { cursor: pointer; font-size: 120%; margin: .5em 0 }',
-	'@media (max-width: 600px) { .viscum-curve { width: 100% } }',
+	'@media (max-width: 600px) {',
+	'.viscum-curve { width: 100% }',
+	/* Half of a card is as wide as three buttons, to the pixel: a row of their own. */
+	'#viscum-services .viscum-buttons { flex-basis: 100% }',
+	'}',
 	/* Two by two where there is room: columns are as wide as their widest button. */
 	'@media (min-width: 1100px) {',
 	'.viscum-actions { display: grid; grid-template-columns: 1fr 1fr; max-width: 16em }',
@@ -129,7 +133,7 @@ function Row(name, page) {
 		this.cell(_('Traffic'), [ this.text('bytes', 'viscum-number'), this.minor('packets') ]),
 		this.cell(_('Connections'), [ this.text('connections', 'viscum-number') ]),
 		this.cell(_('Throughput'), [ this.text('rate', 'viscum-number'), this.curve.node ]),
-		this.cell('', [ E('div', { 'class': 'viscum-actions' }, this.actions()) ])
+		E('td', { 'class': 'td viscum-buttons' }, [ E('div', { 'class': 'viscum-actions' }, this.actions()) ])
 	]);
 }
 
