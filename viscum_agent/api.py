@@ -219,10 +219,11 @@ class Bus:
         configuration = proposal.read(sections, PACKAGE)
         state = self._agent.fresh(configuration.settings.pool)
         plan = state.plan_of(configuration)
-        steps = pending(self._agent.as_it_stands(plan), state.observed, configuration.bad + plan.skipped)
+        keep = configuration.bad + plan.skipped
+        steps = pending(self._agent.as_it_stands(plan), state.observed, keep)
         problems = configuration.problems + plan.problems + process.problems(configuration, PACKAGE)
         found = {"problems": _texts(problems), "commands": _commands(steps)}
-        found["restarts"] = proposal.restarts(plan, self._agent.units)
+        found.update(proposal.fates(plan, keep, self._agent.units))
         state.forget()
         return found
 

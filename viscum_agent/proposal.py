@@ -5,8 +5,10 @@ texts and lists of texts: what `uci get` gives over ubus.
 """
 
 from . import model, process, uci
+from .plan import match_text
 from .schema import is_section_name
 from .ubus.status import INVALID_ARGUMENT, UbusStatus
+from .unit import STOPPING
 
 TAKES = "sections: a list of tables with .type, .name (letters, digits and _) and options (texts and lists of texts)"
 
@@ -34,11 +36,34 @@ def _section(row):
     return uci.Section(row[".type"], row[".name"], False, options, 0)
 
 
-def restarts(plan, units):
-    """Names of services whose programs would be started anew, because they run with other settings."""
-    found = []
+def fates(plan, keep, units):
+    """What becomes of programs and their clients, as names of services: `starts`, `stops`, `restarts` (they run with
+    other settings), and `changes` (they go on, and take over other traffic). `keep` are those that are left alone."""
+    found = {"starts": [], "stops": [], "restarts": [], "changes": []}
     for part in plan.services:
-        unit = units.get(part.service.name)
-        if unit and unit.pid and process.is_stale(part.service, unit.pid):
-            found.append(unit.name)
-    return found
+        fate = _fate(part, units.get(part.service.name))
+        if fate:
+            found[fate].append(part.service.name)
+    wanted = [part.service.name for part in plan.services] + list(keep)
+    found["stops"] = [unit.name for unit in units.values() if _runs(unit) and unit.name not in wanted]
+    return {key: sorted(found[key]) for key in found}
+
+
+def _runs(unit):
+    return bool(unit.pid) and unit.state != STOPPING
+
+
+def _fate(part, unit):
+    if unit is None:
+        return "starts"
+    if unit.held:
+        return None  # somebody said `stop`, which a configuration does not take back
+    if not _runs(unit):
+        return "starts"
+    if process.is_stale(part.service, unit.pid):
+        return "restarts"
+    return "changes" if unit.part and _taken(unit.part) != _taken(part) else None
+
+
+def _taken(part):
+    return sorted(part.devices), sorted([match_text(match) for match in part.takes])

@@ -281,7 +281,7 @@ GLOBALS = (
         False,
         "0",
         "While the router's CPU is busier than this, every redirect is out and clients reach the cloud; they come back "
-        "20 points below. 0 is never.",
+        "20 percentage points below. 0 is never.",
     ),
 )
 

@@ -120,6 +120,23 @@ def test_a_disabled_service_goes_and_its_copy_is_disabled_too(echo, router, page
     assert found["echo"]["enabled"] == "0"
 
 
+def test_the_plan_says_in_a_sentence_what_starts_and_stops_and_who_notices(echo, page):
+    page.open(FORM)
+    page.click(".viscum-preview")
+    page.sees("No program starts, stops or restarts, and no client notices anything.")
+    page.click("#modal_overlay button:has-text('Dismiss')")
+    add_service(page, "second", echo_command("second", 7001))
+    page.add("device", "lan0")
+    page.add("dest_ip", "203.0.113.10")
+    page.add("dest_port", "7001")
+    save_dialog(page)
+    page.click("#cbi-viscum-echo [data-name=enabled] input")
+    page.click(".viscum-preview")
+    page.sees("second starts, and answers its clients once it is healthy. echo stops: its clients reach the cloud.")
+    page.sees("Nobody else notices anything.")
+    assert echo.who() == "edge"
+
+
 def test_who_thinks_better_of_it_has_saved_nothing(echo, router, page):
     page.open(FORM)
     page.click("#cbi-viscum-echo [data-name=enabled] input")
@@ -221,6 +238,14 @@ def test_a_service_that_is_disabled_has_a_way_to_the_form_and_no_button_that_can
     page.until("() => document.querySelector('#cbi-viscum-echo')")
 
 
+def test_each_page_leads_to_the_other(echo, page):
+    page.open(STATUS)
+    page.click("text=Configure services")
+    page.until("() => document.querySelector('#cbi-viscum-echo')")
+    page.click("text=What the services do now")
+    shows(page, "healthy")
+
+
 def test_what_is_not_taken_and_which_agent_that_is_are_on_the_page(echo, page):
     echo.reload(ECHO.replace("list dest_port 7000", "list dest_port 7000-7001"))
     page.open(STATUS)
@@ -248,6 +273,28 @@ def test_the_log_and_the_doctor_are_on_the_page(echo, page):
     page.click("summary:has-text('Doctor')")
     page.click("[data-action=doctor]")
     page.until("() => document.querySelectorAll('.viscum-finding').length")
+
+
+def test_the_log_of_one_service_has_what_its_program_printed(echo, page):
+    command = echo_command("edge", 7000)
+    echo.reload(ECHO.replace(command, "/bin/sh -c 'echo The pump is primed.; exec %s'" % command))
+    page.open(STATUS)
+    page.click("summary:has-text('Log')")
+    page.sees("echo: healthy")
+    assert "The pump is primed." not in page.text("#viscum-log")
+    page.order("selectOption", "#viscum-whose", "echo")
+    page.sees("viscum-echo: The pump is primed.")
+    page.order("selectOption", "#viscum-whose", "")
+    page.misses("The pump is primed.")
+
+
+def test_who_was_chosen_for_the_log_stays_chosen(echo, router, page):
+    page.open(STATUS)
+    page.click("summary:has-text('Log')")
+    page.order("selectOption", "#viscum-whose", "echo")
+    echo.reload(ECHO.replace("'echo'", "'other'"))
+    page.until("() => [ ...document.querySelector('#viscum-whose').options ].some((each) => each.value === 'other')")
+    assert page.run("() => document.querySelector('#viscum-whose').value") == "echo"
 
 
 def add_service(page, name, command):

@@ -38,6 +38,79 @@ def test_an_agent_that_dies_is_missed_and_found_again(router, page):
     page.until("(row) => document.querySelector(row).innerText.includes('stopped')", ROW)
 
 
+class Procd:
+    """procd and rpcd's `exec`, as far as they concern Viscum: what `service list` has of it, and its init script."""
+
+    def __init__(self, router):
+        self.router, self.known, self.stderr = router, {}, ""
+        router.gateway.objects["service", "list"] = lambda args: {args["name"]: self.known} if self.known else {}
+        router.gateway.objects["file", "exec"] = self.execute
+
+    def execute(self, args):
+        words = " ".join([args["command"], *args["params"]])
+        # rpc_file_exec_run in rpcd's file.c: the whole line has to be granted.
+        if not self.router.gateway.sessions.allows(args["ubus_rpc_session"], "file", words, "exec"):
+            raise Status(code.PERMISSION_DENIED)
+        if self.stderr:
+            return {"code": 1, "stderr": self.stderr}
+        if words == "/etc/init.d/viscum start":
+            self.known = {"instances": {"agent": {"running": True}}}
+            self.router.agent.start()
+        elif words == "/etc/init.d/viscum stop":
+            self.known = {}
+            self.router.agent.kill()
+            self.router.lab.viscum("down")
+        return {"code": 0}
+
+
+def test_viscum_is_stopped_and_started_on_the_page(router, page):
+    router.lab.serve_cloud(7000)
+    procd, agent = Procd(router), router.runs()
+    procd.known = {"instances": {"agent": {"running": True}}}
+    page.open(STATUS)
+    healthy(page)
+    page.click("[data-init=stop]")
+    page.sees("Viscum is stopped: clients reach the cloud.")
+    agent.becomes("cloud")
+    assert page.run("() => document.querySelector('[data-init=stop]').hidden")
+    page.click("[data-init=start]")
+    agent.becomes("edge")
+    page.misses("Viscum is stopped")
+    page.until("() => !document.querySelector('[data-init=stop]').hidden")
+
+
+def test_an_init_script_that_fails_is_heard(router, page):
+    procd = Procd(router)
+    procd.stderr = "no space left on device"
+    page.open(STATUS)
+    page.click("[data-init=start]")
+    page.sees("Start: no space left on device")
+
+
+def test_without_an_enabled_service_the_page_leads_to_the_form_and_offers_no_start(router, page):
+    Procd(router).known = {"triggers": []}
+    router.lab.configure(ECHO.replace("enabled 1", "enabled 0"))
+    page.open(STATUS)
+    page.sees("The agent does not run, because no service is enabled.")
+    assert not page.has("[data-init=start]")
+    page.click("text=Enable in the configuration")
+    page.until("() => document.querySelector('#cbi-viscum-echo')")
+
+
+def test_who_may_only_look_can_not_start_or_stop_viscum_and_nobody_runs_anything_else(router, page):
+    Procd(router)
+    router.runs()
+    page.open(STATUS, "viewer")
+    healthy(page)
+    assert page.run("() => document.querySelector('[data-init=stop]').hidden")
+    stop = {"command": "/etc/init.d/viscum", "params": ["stop"]}
+    assert "-32002" in page.run(TRY, ["file", "exec", stop])
+    page.order("goto", "about:blank")
+    owner = router.gateway.sessions.login("root", "password")["ubus_rpc_session"]
+    for line in ("/etc/init.d/viscum disable", "/etc/init.d/firewall stop", "/etc/init.d/viscum", "/bin/sh -c reboot"):
+        assert not router.gateway.sessions.allows(owner, "file", line, "exec")
+
+
 def test_the_overview_lives_without_an_agent(router, page):
     page.open(OVERVIEW)
     page.sees(GONE)

@@ -210,13 +210,16 @@ def sections(config):
     return [{".type": each.type, ".name": each.name, ".anonymous": False, **each.options} for each in found]
 
 
+FATES = {"starts": [], "stops": [], "restarts": [], "changes": []}
+
+
 def check(served, rows):
     return remote.ask(served.socket, "check", {"sections": rows, "ubus_rpc_session": "0"})
 
 
 def test_check_tells_what_a_configuration_would_do_and_does_nothing(served):
     before = served.filters()
-    assert check(served, sections(CONFIG)) == {"problems": [], "commands": [], "restarts": []}
+    assert check(served, sections(CONFIG)) == {"problems": [], "commands": [], **FATES}
     other = sections(CONFIG.replace("dest_port 7000", "dest_port 7001"))
     commands = check(served, other)["commands"]
     assert any("lan0" in line and ("1b59" in line or "7001" in line) for line in commands), commands
@@ -234,9 +237,24 @@ def test_check_finds_what_the_agent_would_find_in_the_file(served):
     assert served.who() == "edge", "a service with a mistake goes on as it was"
 
 
-def test_check_names_the_programs_that_would_be_started_anew(served):
-    assert check(served, sections(CONFIG + "\toption env 'A=b'\n"))["restarts"] == ["echo"]
-    assert check(served, sections(CONFIG + "\toption health_interval 9\n"))["restarts"] == []
+def fates(served, config):
+    answer = check(served, sections(config))
+    return {key: answer[key] for key in FATES if answer[key]}
+
+
+def test_check_names_what_would_start_stop_restart_or_take_over_other_traffic(served):
+    second = CONFIG.replace("'echo'", "'second'").replace("dest_port 7000", "dest_port 7001")
+    off = CONFIG.replace("enabled 1", "enabled 0")
+    assert fates(served, CONFIG + "\toption env 'A=b'\n") == {"restarts": ["echo"]}
+    assert fates(served, CONFIG + "\toption health_interval 9\n") == {}
+    assert fates(served, CONFIG + "\n" + second) == {"starts": ["second"]}
+    assert fates(served, off) == fates(served, "") == {"stops": ["echo"]}
+    assert fates(served, off + "\n" + second) == {"starts": ["second"], "stops": ["echo"]}
+    assert fates(served, CONFIG.replace("203.0.113.10", "203.0.113.11")) == {"changes": ["echo"]}
+    assert fates(served, CONFIG.replace("dest_port 7000", "dest_port 70000")) == {}, "a mistake changes nothing"
+    remote.ask(served.socket, "stop", {"name": "echo"})
+    wait_for(lambda: remote.ask(served.socket, "status")["services"]["echo"]["state"] == "stopped")
+    assert fates(served, CONFIG) == {}, "it stays stopped"
 
 
 @pytest.mark.parametrize(

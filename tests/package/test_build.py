@@ -140,7 +140,7 @@ def test_control_says_what_the_makefile_says(ipks):
     cpython, micro = both["viscum"], both["viscum-micro"]
     assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
     assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl"
-    assert (cpython["Conflicts"], micro["Provides"]) == ("viscum-micro", "viscum")
+    assert (micro["Conflicts"], cpython["Provides"]) == ("viscum", "viscum-micro")
     for name, fields in both.items():
         assert (fields["Package"], fields["Architecture"], fields["License"]) == (name, "all", "Apache-2.0")
         assert fields["SourceDateEpoch"] == EPOCH
@@ -287,14 +287,16 @@ def test_who_may_only_look_can_change_nothing(ipks):
     assert not change & set(rights["read"]["ubus"]["viscum"])
     assert change <= set(rights["write"]["ubus"]["viscum"])
     assert rights["write"]["uci"] == ["viscum"]
+    assert rights["read"]["ubus"]["file"] == ["read"], "and run nothing"
+    assert sorted(rights["write"]["file"]) == ["/etc/init.d/viscum start", "/etc/init.d/viscum stop"]
 
 
 def test_the_application_needs_luci_and_one_of_the_agents_packages(ipks, apks):
     control, _ = opkg.read(ipks[APPLICATION])
     fields = opkg.fields(control)
-    assert (fields["Depends"], fields["Section"], fields["Architecture"]) == ("luci-base, viscum", "luci", "all")
+    assert (fields["Depends"], fields["Section"], fields["Architecture"]) == ("luci-base, viscum-micro", "luci", "all")
     assert fields["Version"].startswith(viscum_agent.__version__ + "-r"), "released together"
-    assert [row[0] for row in adb.read(apks[APPLICATION])[0][14]] == [b"luci-base", b"viscum"]
+    assert [row[0] for row in adb.read(apks[APPLICATION])[0][14]] == [b"luci-base", b"viscum-micro"]
 
 
 def test_after_its_installation_the_menu_is_read_anew_and_rpcd_has_the_rights(ipks, apks):
@@ -333,12 +335,11 @@ def test_an_apk_says_what_the_makefile_says(apks):
         b"kmod-veth",
         b"python3-ctypes",
         b"python3-light",
-        b"viscum-micro",
     ]
-    assert info[14][-1] == [b"viscum-micro", None, 7 | 16]  # a conflict: any version, and not
     micro, _, _, _ = adb.read(apks["viscum-micro"])
-    assert micro[15] == [[b"viscum", version]]
-    assert (info[13], micro[13]) == (100, None), "`apk add viscum` is that package and not who provides its name"
+    assert micro[14][-1] == [b"viscum", None, 7 | 16]  # a conflict: any version, and not
+    assert info[15] == [[b"viscum-micro", version]]
+    assert (info[13], micro[13]) == (None, 100), "`apk add viscum-micro` is that package and not who provides its name"
 
 
 def test_an_apks_identity_is_the_sum_of_what_it_says(apks, name):

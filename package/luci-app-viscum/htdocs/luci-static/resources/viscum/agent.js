@@ -27,8 +27,12 @@ const calls = {
 	start: declare('start', [ 'name' ]),
 	stop: declare('stop', [ 'name' ]),
 	restart: declare('restart', [ 'name' ]),
-	bypass: declare('bypass', [ 'name', 'on' ])
+	bypass: declare('bypass', [ 'name', 'on' ]),
+	/* Viscum as a whole is procd's: its agent can't be asked to start. */
+	service: rpc.declare({ object: 'service', method: 'list', params: [ 'name' ] }),
+	exec: rpc.declare({ object: 'file', method: 'exec', params: [ 'command', 'params' ] })
 };
+const INIT = '/etc/init.d/viscum';
 
 /* In the order of rpc.getStatusText, for statuses that the agent can answer with and that need other words. */
 const STATUSES = {
@@ -122,7 +126,8 @@ return baseclass.extend({
 		return failure('network', _('No answer comes; waiting for it.'));
 	},
 
-	/* What the sections would do if they were the configuration: { problems, restarts, commands }. */
+	/* What the sections would do if they were the configuration: { problems, commands }, and names of services in
+	 * starts, stops, restarts and changes. */
 	check: function(sections) {
 		const commands = [];
 		let first;
@@ -134,7 +139,8 @@ return baseclass.extend({
 			(from) => ask('check', sections, from),
 			(answer) => { first = first || answer; commands.push(...(answer.commands || [])); },
 			MOST_PAGES
-		).then(() => ({ problems: first.problems || [], restarts: first.restarts || [], commands: commands }));
+		).then(() => Object.assign({ problems: [], starts: [], stops: [], restarts: [], changes: [] }, first,
+			{ commands: commands }));
 	},
 
 	logs: function(name) {
@@ -143,6 +149,25 @@ return baseclass.extend({
 
 	doctor: function() {
 		return ask('doctor').then((answer) => answer.findings || []);
+	},
+
+	/* Why there is no agent, as a failure in place of `error`, which says that there is none. */
+	absence: function(error) {
+		return ask('service', 'viscum').then(function({ viscum }) {
+			if (!viscum)
+				return failure('stopped', _('Viscum is stopped: clients reach the cloud.'));
+			if (!Object.keys(viscum.instances || {}).length)
+				return failure('idle', _('The agent does not run, because no service is enabled.'));
+			return failure('gone', _('The agent does not answer: it is starting or ending.'));
+		}).catch(() => error);
+	},
+
+	/* Starts or stops Viscum as a whole; verb: start, stop */
+	init: function(verb) {
+		return ask('exec', INIT, [ verb ]).then(function(answer) {
+			if (answer.code)
+				throw failure('refused', answer.stderr || answer.stdout || _('%s failed.').format(INIT + ' ' + verb));
+		});
 	},
 
 	/* verb: start, stop, restart */

@@ -43,7 +43,7 @@ return baseclass.extend({
 			many: false,
 			fallback: '0',
 			title: _('Bypass under load (%)'),
-			help: _('While the router\'s CPU is busier than this, every redirect is out and clients reach the cloud; they come back 20 points below. 0 is never.'),
+			help: _('While the router\'s CPU is busier than this, every redirect is out and clients reach the cloud; they come back 20 percentage points below. 0 is never.'),
 			expected: _('a percentage from 0 to 100'),
 			low: 0,
 			high: 100 }

@@ -235,11 +235,30 @@ function paragraphs(title, texts) {
 	return texts.length ? [ E('h5', {}, [ title ]), E('ul', {}, texts.map((text) => E('li', {}, [ text ]))) ] : [];
 }
 
+/* What becomes of programs, and whose clients notice. */
+function fates(answer) {
+	const sentences = [
+		[ answer.starts, N_(answer.starts.length, '%s starts, and answers its clients once it is healthy.',
+			'%s start, and answer their clients once they are healthy.') ],
+		[ answer.stops, N_(answer.stops.length, '%s stops: its clients reach the cloud.',
+			'%s stop: their clients reach the cloud.') ],
+		[ answer.restarts, N_(answer.restarts.length,
+			'%s restarts: its clients reach the cloud until it is healthy again.',
+			'%s restart: their clients reach the cloud until they are healthy again.') ],
+		[ answer.changes, N_(answer.changes.length, '%s goes on, and takes over other traffic than before.',
+			'%s go on, and take over other traffic than before.') ]
+	].filter(([ names ]) => names.length).map(([ names, text ]) => text.format(names.join(', ')));
+
+	if (!sentences.length)
+		return _('No program starts, stops or restarts, and no client notices anything.');
+	return sentences.concat([ _('Nobody else notices anything.') ]).join(' ');
+}
+
 /* What an answer of `check` says, as nodes. */
 function planned(answer) {
 	const nodes = [
-		...paragraphs(_('Problems: a service with one is not changed, or does not start'), answer.problems),
-		...paragraphs(_('Programs that are started anew, because their settings change'), answer.restarts)
+		E('p', { 'class': 'viscum-fates' }, [ fates(answer) ]),
+		...paragraphs(_('Problems: a service with one is not changed, or does not start'), answer.problems)
 	];
 
 	if (answer.commands.length)
@@ -301,7 +320,10 @@ return view.extend({
 		this.addServices(map, suggestions);
 		this.addRedirects(map, suggestions);
 		this.addGlobals(map, suggestions);
-		return map.render().then((nodes) => E([], [ nodes, this.renderPreview() ]));
+		return map.render().then((nodes) => E([], [
+			nodes, this.renderPreview(),
+			E('p', {}, [ E('a', { 'href': L.url('admin/status/viscum') }, [ _('What the services do now') ]) ])
+		]));
 	},
 
 	addServices: function(map, suggestions) {

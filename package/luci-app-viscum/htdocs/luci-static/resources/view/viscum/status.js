@@ -27,13 +27,17 @@ const STYLE = [
 	'.viscum-minor { opacity: .75; font-size: 90%; overflow-wrap: anywhere }',
 	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
 	/* Themes give buttons a display of their own, which would win over `hidden`. */
-	'.viscum-actions > [hidden] { display: none }',
+	'.viscum-actions > [hidden], [data-init][hidden] { display: none }',
 	'.viscum-lines { white-space: pre-line; overflow-wrap: break-word }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
 	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=restarts] { white-space: nowrap }',
 	'.viscum-log, .viscum-mend { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
 	'.viscum-panel > summary { cursor: pointer; font-size: 120%; margin: .5em 0 }',
-	'@media (max-width: 600px) { .viscum-curve { width: 100% } }',
+	'@media (max-width: 600px) {',
+	'.viscum-curve { width: 100% }',
+	/* Half of a card is as wide as three buttons, to the pixel: a row of their own. */
+	'#viscum-services .viscum-buttons { flex-basis: 100% }',
+	'}',
 	/* Two by two where there is room: columns are as wide as their widest button. */
 	'@media (min-width: 1100px) {',
 	'.viscum-actions { display: grid; grid-template-columns: 1fr 1fr; max-width: 16em }',
@@ -57,6 +61,10 @@ Text.prototype.set = function(text) {
 	if (this.node.textContent !== String(text))
 		this.node.textContent = text;
 };
+
+function toForm(title) {
+	return E('a', { 'href': L.url('admin/services/viscum') }, [ title ]);
+}
 
 function duration(seconds) {
 	const days = Math.floor(seconds / 86400), hours = Math.floor(seconds / 3600) % 24;
@@ -113,7 +121,8 @@ function Row(name, page) {
 	this.curve = chart.curve();
 	this.texts = {};
 	this.buttons = {};
-	this.toForm = E('a', { 'href': L.url('admin/services/viscum'), 'data-action': 'enable' }, [ _('Enable in the configuration') ]);
+	this.toForm = toForm(_('Enable in the configuration'));
+	this.toForm.dataset.action = 'enable';
 	this.node = E('tr', { 'class': 'tr', 'data-service': name }, [
 		this.cell(_('Service'), [ E('strong', {}, [ name ]) ]),
 		this.cell(_('State'), [ this.text('state', 'viscum-state'), this.minor('reason') ]),
@@ -124,7 +133,7 @@ function Row(name, page) {
 		this.cell(_('Traffic'), [ this.text('bytes', 'viscum-number'), this.minor('packets') ]),
 		this.cell(_('Connections'), [ this.text('connections', 'viscum-number') ]),
 		this.cell(_('Throughput'), [ this.text('rate', 'viscum-number'), this.curve.node ]),
-		this.cell('', [ E('div', { 'class': 'viscum-actions' }, this.actions()) ])
+		E('td', { 'class': 'td viscum-buttons' }, [ E('div', { 'class': 'viscum-actions' }, this.actions()) ])
 	]);
 }
 
@@ -240,7 +249,8 @@ return view.extend({
 	ask: function() {
 		const slow = window.setTimeout(() => this.say(agent.silence()), 1000 * SILENCE);
 
-		return agent.status().catch((error) => error).finally(() => window.clearTimeout(slow));
+		return agent.status().catch((error) => error.kind === 'gone' && L.hasViewPermission() !== false
+			? agent.absence(error) : error).finally(() => window.clearTimeout(slow));
 	},
 
 	render: function(answer) {
@@ -288,9 +298,11 @@ return view.extend({
 		const failed = answer instanceof Error;
 
 		this.say(failed ? answer : null);
+		this.halt.hidden = failed || !this.mayAct;
 		if (failed)
 			return;
 		this.agent.textContent = _('Viscum %s, the agent has run for %s.').format(answer.version, duration(answer.uptime || 0));
+		this.offerLogs(Object.keys(answer.services));
 		const now = Date.now() / 1000;
 		for (const name of [ ...this.rows.keys() ].filter((known) => !(known in answer.services)))
 			this.remove(name);
@@ -334,6 +346,23 @@ return view.extend({
 		if (error.kind === 'expired' || error.kind === 'denied')
 			this.trouble.append(' ', E('button', { 'class': 'btn', 'click': () => window.location.reload() },
 				[ _('Log in…') ]));
+		if (error.kind === 'stopped')
+			this.trouble.append(' ', this.renderInit('start', _('Start'), 'positive'));
+		if (error.kind === 'idle')
+			this.trouble.append(' ', toForm(_('Enable in the configuration')));
+	},
+
+	/* A button that starts or stops Viscum as a whole. */
+	renderInit: function(verb, title, kind) {
+		return E('button', {
+			'class': 'btn cbi-button cbi-button-' + kind,
+			'data-init': verb,
+			'click': ui.createHandlerFn(this, function() {
+				return agent.init(verb).catch((error) => {
+					ui.addNotification(null, E('p', {}, [ '%s: %s'.format(title, error.message) ]), 'danger');
+				}).then(() => this.refresh());
+			})
+		}, [ title ]);
 	},
 
 	/* Looks until a service has left the states in between, so that the button that began it shows it is at work. */
@@ -349,26 +378,54 @@ return view.extend({
 
 	renderLog: function() {
 		this.lines = E('pre', { 'class': 'viscum-log', 'id': 'viscum-log' }, [ '' ]);
+		this.whose = E('select', {
+			'class': 'cbi-input-select',
+			'id': 'viscum-whose',
+			'aria-label': _('Whose log'),
+			'change': () => this.refreshLog()
+		}, [ E('option', { 'value': '' }, [ _('All of Viscum') ]) ]);
 		this.log = E('details', {
 			'class': 'cbi-section viscum-panel',
 			'toggle': () => this.log.open ? this.refreshLog() : null
-		}, [ E('summary', {}, [ _('Log') ]), this.lines ]);
+		}, [
+			E('summary', {}, [ _('Log') ]),
+			E('p', {}, [
+				this.whose, ' ', _('With one service come the last lines that its program printed.')
+			]),
+			this.lines
+		]);
 		return this.log;
 	},
 
+	/* Has the services to choose from; who was chosen stays chosen, even when it is gone. */
+	offerLogs: function(names) {
+		const chosen = this.whose.value;
+		const wanted = [ '', ...new Set(names.concat(chosen || [])) ].sort();
+
+		if (wanted.join(' ') === [ ...this.whose.options ].map((each) => each.value).join(' '))
+			return;
+		this.whose.replaceChildren(this.whose.options[0], ...wanted.slice(1).map((name) =>
+			E('option', { 'value': name }, [ name ])));
+		this.whose.value = chosen;
+	},
+
 	refreshLog: function() {
-		return agent.logs().then((lines) => lines.map((line) => '%s  %s'.format(
+		const whose = this.whose.value;
+
+		return agent.logs(whose).then((lines) => lines.map((line) => '%s  %s'.format(
 			new Date(1000 * line.time).toLocaleString(), line.text)).reverse().join('\n') || _('Nothing was said yet.')
 		).catch((error) => error.message).then((text) => {
-			if (this.lines.textContent !== text)
+			/* Another one may have been chosen meanwhile, and its answer be there. */
+			if (whose === this.whose.value && this.lines.textContent !== text)
 				this.lines.textContent = text;
 		});
 	},
 
 	renderAgent: function() {
 		this.agent = E('span', { 'data-name': 'agent' }, [ '' ]);
+		this.halt = this.renderInit('stop', _('Stop Viscum'), 'negative');
 		return E('p', { 'class': 'viscum-minor' }, [
-			this.agent, ' ', E('a', { 'href': L.url('admin/services/viscum') }, [ _('Configure services') ])
+			this.agent, ' ', toForm(_('Configure services')), ' ', this.halt
 		]);
 	},
 
