@@ -92,7 +92,7 @@ class Scene:
             self.agent.process.send_signal(signal.SIGHUP)
             time.sleep(random.uniform(0, 0.01))
         self.prepare()
-        (pid,) = pids_in("viscum-echo")
+        (pid,) = [pid for pid in pids_in("viscum-echo") if b"echo.py" in Path("/proc/%d/cmdline" % pid).read_bytes()]
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: self.by_cloud(began), PATIENCE)

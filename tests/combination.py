@@ -82,8 +82,9 @@ class Combination:
     def _becomes(self, wanted, is_healthy):
         """What is wrong when everything should be as wanted, and stay so."""
         give_up = time.monotonic() + HANG
-        if not is_healthy:
-            wait_for(lambda: pids_in("viscum-" + self.name))
+        # Not the service before this one, which may be for the same clients and answer them just so.
+        news = ["%s: starting" % self.name] + (["s%d: disabled" % (self._count - 1)] if self._count > 1 else [])
+        wait_for(lambda: all(text in self._agent.log.read_text() for text in news))
         while self._differ(wanted):
             if time.monotonic() > give_up:
                 return self._differ(wanted)

