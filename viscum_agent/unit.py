@@ -52,10 +52,10 @@ class Way:
         self._good = self._bad = 0
 
     def judge(self, reason, health):
-        self.known = True
         self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
         self.reason = reason or self.reason
         self.taken = self._bad < health.fall if self.taken else self._good >= health.rise
+        self.known = self.taken or self._bad > 1  # a busy router is late with an answer once
 
 
 class Unit:

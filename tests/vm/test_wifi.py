@@ -5,7 +5,8 @@ import json
 import pytest
 from lab import service
 
-IPERF = ("list dest_ip 203.0.113.10", "list dest_port 5201")
+# It opens UDP when a client has come by TCP, and takes each connection for a client.
+IPERF = ("list dest_ip 203.0.113.10", "list dest_port 5201", "option healthcheck listen", "option dynamic_ports 1")
 
 
 def iperf(wifi, *words):

@@ -510,3 +510,16 @@ def test_a_check_that_fails_because_the_program_has_just_ended_is_no_flap():
         assert (stage.state, stage.agent.told) == ("healthy", [])
         unit.compat.fd_close(stage.unit._pidfd)
         stage.unit._pidfd = -1
+
+
+def test_a_port_that_did_not_answer_once_is_asked_again_before_that_is_its_last_word():
+    """Nobody asks it any more after `viscum up`, and a busy router is late now and then."""
+    both = listener(80), listener(81)
+    late = {("tcp", 4, 80, b""): "", ("tcp", 4, 81, b""): "it does not answer"}
+    good = {key: "" for key in late}
+    with Stage("list dest_port 80", "list dest_port 81", "list proto tcp") as stage:
+        stage.unit.ensure()
+        stage.check("", *both, mute=late)
+        assert (stage.state, stage.takes(), stage.unit.is_settled) == ("healthy", [80], False)
+        stage.check("", *both, mute=good)
+        assert (stage.takes(), stage.unit.is_settled) == ([80, 81], True)
