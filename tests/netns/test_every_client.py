@@ -20,7 +20,7 @@ from lab import HANG, ROOT
 # How a program is attached makes no difference to what is taken.
 PATHS = [name for name in datapaths.here() if name != "bpf-cls" or not datapaths.has("bpf-tcx")]
 COMBINATIONS = [(interpreter, path) for interpreter in ("cpython", "micropython") for path in PATHS]
-EXAMPLES = int(os.environ.get("VISCUM_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("VISCUM_EXAMPLES", "8"))
 SEED = os.environ.get("VISCUM_SEED")
 SHRINK = 120  # seconds after the first failure in which a smaller one is looked for
 
