@@ -22,6 +22,7 @@ from .objects import ns_name
 
 GRACE = 2  # seconds beyond its time after which a check that has not ended never will
 POLL = 0.02  # seconds between two looks at what waits
+MOMENT = 0.2  # seconds that a program has at least to take in what came, however late that was seen
 UDP_PATIENCE = 0.2  # seconds for an ICMP error to cross the namespace's loopback
 LINGER = 0.05  # seconds in which the program's kernel says its last words to a check
 MOST_ASKED = 16  # ways that one check asks at; the others have their turn in the next one
@@ -302,6 +303,7 @@ class Question:
         self._check = check
         self._timer = None
         self._before = None  # what waited when we looked last
+        self._since = 0.0  # when we looked first
 
     def begin(self):
         self._look()
@@ -324,9 +326,11 @@ class Question:
             self._over("it is not open any more")
         elif waiting == 0 or (self._before is not None and waiting < self._before):
             self._over("")
-        elif self._check.late:
+        elif self._check.late and self._before is not None and compat.monotonic() - self._since > MOMENT:
             self._over("the program takes nothing in")
         else:
+            if self._before is None:
+                self._since = compat.monotonic()
             self._before = waiting
             self._timer = self._check.loop.after(POLL, self._look)
 
