@@ -157,7 +157,9 @@ class Routes(Scene):
         self.batch("del")
 
 
-class Events(Scene):
+class Momentary(Scene):
+    """Trouble that comes with each death, while `troubled`."""
+
     troubled = False
 
     def start(self):
@@ -166,6 +168,8 @@ class Events(Scene):
     def stop(self):
         self.troubled = False
 
+
+class Events(Momentary):
     def prepare(self):
         if not self.troubled:
             return
@@ -177,15 +181,8 @@ class Events(Scene):
         self.lab.start(self.lab.router, "ip", "link", "del", "group", "7")
 
 
-class Descriptors(Scene):
-    troubled = False
+class Descriptors(Momentary):
     limit = None
-
-    def start(self):
-        self.troubled = True
-
-    def stop(self):
-        self.troubled = False
 
     def prepare(self):
         if self.troubled:
@@ -214,32 +211,16 @@ class Log(Scene):
         self.begin()
 
 
-class Agents(Scene):
+class Agents(Momentary):
     """A second one, as often as somebody's script starts it."""
-
-    troubled = False
-
-    def start(self):
-        self.troubled = True
-
-    def stop(self):
-        self.troubled = False
 
     def prepare(self):
         if self.troubled:
             self.lab.start(self.lab.router, *self.agent.words(), cwd=ROOT, env=self.lab.env())
 
 
-class Connections(Scene):
+class Connections(Momentary):
     """Held by another process in the namespace, which ends with the program's."""
-
-    troubled = False
-
-    def start(self):
-        self.troubled = True
-
-    def stop(self):
-        self.troubled = False
 
     def prepare(self):
         if not self.troubled:
@@ -270,9 +251,7 @@ time.sleep(3600)
 """
 
 
-class Services(Scene):
-    troubled = False
-
+class Services(Momentary):
     def begin(self):
         self.others = ["s%d" % number for number in range(SERVICES - 1)]
         config = service("echo", echo_command("edge", 7000), *TAKES, *SETTINGS)
@@ -291,12 +270,6 @@ class Services(Scene):
             return 0
         time.sleep(0.5)
         return [one["state"] for one in states].count("healthy")
-
-    def start(self):
-        self.troubled = True
-
-    def stop(self):
-        self.troubled = False
 
     def prepare(self):
         if self.troubled:

@@ -9,12 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-from lab import HANG, PROGRAMS, ROOT, wait_for
+from lab import HANG, PROGRAMS, ROOT, echo_command, service, wait_for
 
 from viscum_agent.ubus.caller import Caller
 
 TAKES = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
 QUICK = ("option respawn_timeout 1", "option health_interval 1", "option health_timeout 1")
+CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 
 
 def private_memory(pid):

@@ -6,6 +6,7 @@ does what its first comment says, and creates `begun` when that is under way.
 Every process has `held` open, whatever it does, so that the test finds it. It ends by itself LIFE seconds after `born`.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -91,6 +92,19 @@ def listening(port=PORT, family=socket.AF_INET, backlog=128, kind=socket.SOCK_ST
     if kind == socket.SOCK_STREAM:
         sock.listen(backlog)
     return sock
+
+
+def open_many(ports, **options):
+    """The whole attack of who does no more than that (`listening` has the options)."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    serve_beside()
+    wait_for_go()
+    held = []
+    for port in ports:
+        with contextlib.suppress(OSError):
+            held.append(listening(port, **options))
+    begun()
+    sleep()
 
 
 def answer(sock):

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import QUICK, TAKES, Guest, Served, private_memory
+from agent import CONFIG, QUICK, TAKES, Guest, Served, private_memory
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
 from viscum_agent import __version__, compat, remote, uci
@@ -22,7 +22,6 @@ from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.client import Client
 
 RP_FILTER = "net.ipv4.conf.vsc-echo.rp_filter=%d"
-CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 
 
 @pytest.fixture

@@ -3,23 +3,12 @@
 import os
 import signal
 
-import pytest
-from agent import QUICK, TAKES, Agent
+from agent import CONFIG, QUICK, TAKES, Agent
 from lab import ROOT, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
 from viscum_agent import process
 
-CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 MISTAKE = CONFIG.replace("dest_port 7000", "dest_port 70000")
-
-
-@pytest.fixture
-def agent(lab):
-    lab.serve_cloud(7000)
-    made = Agent(lab, CONFIG)
-    made.becomes("edge")
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
 
 
 def says(agent, text):

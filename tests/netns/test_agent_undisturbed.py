@@ -8,23 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import QUICK, TAKES, Agent, NoDescriptors, Public, Unread
-from lab import ROOT, echo_command, pids_in, service, wait_for
+from agent import CONFIG, Agent, NoDescriptors, Public, Unread
+from lab import ROOT, pids_in, wait_for
 
 from viscum_agent.ubus.caller import Caller
 
-CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 # signal(7): what a terminal, a timer or a script may send.
 UNWANTED = ("USR1", "USR2", "PIPE", "ALRM", "VTALRM", "PROF", "IO", "TSTP", "TTIN", "TTOU")
-
-
-@pytest.fixture
-def agent(lab):
-    lab.serve_cloud(7000)
-    made = Agent(lab, CONFIG)
-    made.becomes("edge")
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
 
 
 def status_of(pid):

@@ -4,18 +4,8 @@ import subprocess
 import time
 
 import pytest
-from agent import QUICK, TAKES, Agent
+from agent import CONFIG, QUICK, TAKES, Agent
 from lab import HANG, echo_command, pids_in, service, wait_for
-
-ONE = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
-
-
-@pytest.fixture
-def agent(lab):
-    lab.serve_cloud(7000)
-    made = Agent(lab, ONE)
-    made.becomes("edge")
-    return made
 
 
 def test_a_second_agent_says_so_and_ends_and_the_first_goes_on(agent):
@@ -57,7 +47,7 @@ def test_an_agent_waits_for_an_up_that_still_runs_and_goes_on_with_what_it_made(
 
 
 def test_two_that_come_at_the_same_time_come_one_after_the_other(lab):
-    lab.configure(ONE)
+    lab.configure(CONFIG)
     words = (*lab.agent("viscum_agent"), "-c", lab.confdir, "up")
     both = [
         lab.start(lab.router, *words, cwd=str(lab.tmp), env=lab.env(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
