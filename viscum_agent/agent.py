@@ -52,6 +52,8 @@ class Agent:
         self._slow_timer = None
         self._firewall_timer = None
         self._orphans = Paced(self.loop, self._withdraw_orphans)
+        # A program that changes its network all the time is its own trouble, and a look is one at everybody's.
+        self._look_inside = Paced(self.loop, lambda: self.look_soon("something changed in a namespace"), INSIDE)
         self._reserve = Reserve(8)  # for a look at processes and their sockets
         self._look_timer = None
         self._looked = 0.0  # seconds that the last look took
@@ -62,8 +64,6 @@ class Agent:
         self._breath = 0.0  # when a look is to be left for a moment
         self._expected = set()  # services of which the next look has something to change
         self._meddled = set()  # services in whose namespaces something has changed since the last look
-        self._inside_timer = None
-        self._inside_due = 0.0  # when the next look may come of that
         self._again = False  # whether something of a service has to be tried again
         self._load_timer = None
         self._ending = {}  # sockets.Ending by service
@@ -166,24 +166,10 @@ class Agent:
     def _inside_events(self, fd):
         for name in self._inside.changed(fd):
             self._meddled.add(name)
-            self._look_inside("something changed in the namespace of %s" % name if name else "events were lost")
+            self._look_inside.ask()
         if self._inside.firewall:
             self._inside.firewall = False
             self._firewall_changed()
-
-    def _look_inside(self, cause):
-        """At once, and then once a second: a program that changes its network all the time is its own trouble, and a
-        look is one at everybody's."""
-        left = self._inside_due - compat.monotonic()
-        if left <= 0:
-            self._inside_due = compat.monotonic() + INSIDE
-            self.look_soon(cause)
-        elif self._inside_timer is None:
-            self._inside_timer = self.loop.after(left, lambda: self._look_inside_now(cause))
-
-    def _look_inside_now(self, cause):
-        self._inside_timer = None
-        self._look_inside(cause)
 
     def _firewall_changed(self):
         """Read a while after its last change: firewall4 loads all its rules anew, and half of them are no reason."""

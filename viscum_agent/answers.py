@@ -11,7 +11,7 @@ Pure functions. A way is a socket as clients of one family reach it: what has to
 from collections import namedtuple
 
 from . import address
-from .kernel.listening import Ports
+from .facts import Ports
 from .objects import NatRule
 
 # Where the packets of a match arrive: `address` (bytes) in the namespace, ports from `low` to `high` there, 0 for a
@@ -86,7 +86,7 @@ def _inside(match):
 
 
 def asked_ports(matches, *more):
-    """Where the program of these matches is asked, and at `more` ports: {protocol: listening.Ports}."""
+    """Where the program of these matches is asked, and at `more` ports: {protocol: facts.Ports}."""
     found = {proto: Ports(set(more), []) for proto in ("tcp", "udp")}
     for match in matches:
         low, high = _inside(match)

@@ -3,7 +3,6 @@
 Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage (words.py).
 """
 
-import os
 import sys
 
 from . import __version__, words
@@ -137,20 +136,12 @@ def _text_of(steps):
     return found
 
 
-def _is_there(path):
-    try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True
-
-
 def _agent_states(arguments):
     """What a running agent says of its services (remote.state_of), None without one.
 
     `remote` is loaded only where there is a socket: ubus costs a router memory and time that `up` does not need.
     """
-    if not _is_there(arguments.socket):
+    if not _compat().exists(arguments.socket):
         return None
     from . import remote
 
@@ -233,7 +224,7 @@ def show_status(arguments):
     except ConfigError as error:
         if services is None:
             raise
-        if "-c" in arguments.places or _is_there(words.CONFDIR + "/viscum"):
+        if "-c" in arguments.places or _compat().exists(words.CONFDIR + "/viscum"):
             _complain("%s (below is what the agent says)" % error)
         rows = status.of_agent(services)
     else:

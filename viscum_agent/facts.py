@@ -21,6 +21,9 @@ Device = namedtuple("Device", ("name", "up", "mtu", "mac", "ethernet", "wears", 
 # outside); `address` its bytes, b"" for any; `waiting` connections that nobody has accepted, or bytes not read yet.
 Listener = namedtuple("Listener", ("proto", "version", "address", "port", "waiting"))
 
+# Which ports of a protocol count: `single` ones (a set) and `ranges` of them.
+Ports = namedtuple("Ports", ("single", "ranges"))
+
 # `devices` sorted by name, without our own; `networks` are (prefix text, what it belongs to) of every address and route
 # of the router that is not ours; `addresses` are its own addresses (text, without length); `interfaces` maps a logical
 # interface to its devices; `subnets` maps a service to the addresses that its host end has; `taken` are names of

@@ -47,7 +47,7 @@ class Lock:
         give_up = compat.monotonic() + seconds
         while not self._try():
             who, pid = self._holder()
-            if compat.monotonic() >= give_up or (who == AGENT and _is_there(pid)):
+            if compat.monotonic() >= give_up or (who == AGENT and compat.exists("/proc/" + pid)):
                 raise Busy(who, pid)
             if pause(POLL):
                 raise Busy(who, pid)
@@ -80,11 +80,3 @@ class Lock:
         except OSError:
             words = []
         return (words[0].decode(), words[1].decode()) if len(words) > 1 else ("", "?")
-
-
-def _is_there(pid):
-    try:
-        os.stat("/proc/" + pid)
-    except OSError:
-        return False
-    return True

@@ -89,8 +89,6 @@ def _bytes(text):
 
 
 STDERR = "/proc/self/fd/2"
-# stat.h: the kinds of files that have a reader, for whom a write may wait.
-S_IFMT, S_IFIFO, S_IFCHR, S_IFSOCK = 0o170000, 0o010000, 0o020000, 0o140000
 O_WRONLY = 1
 
 
@@ -100,12 +98,12 @@ class _Stderr:
 
     def __init__(self):
         try:
-            self._kind = os.stat(STDERR)[0] & S_IFMT
+            self._kind = os.stat(STDERR)[0] & compat.S_IFMT
         except OSError:
             self._kind = 0  # closed, and the number may be anything's later
-        self._fd = self._open() if self._kind in (S_IFIFO, S_IFCHR) else 2
+        self._fd = self._open() if self._kind in (compat.S_IFIFO, compat.S_IFCHR) else 2
         # Of a pipe procd is at the other end, and puts it into the system log, too: once is enough.
-        self.is_pipe = self._kind == S_IFIFO
+        self.is_pipe = self._kind == compat.S_IFIFO
 
     def _open(self):
         try:
@@ -115,7 +113,7 @@ class _Stderr:
 
     def write(self, text):
         data = _bytes(text)
-        if self._kind == S_IFSOCK:
+        if self._kind == compat.S_IFSOCK:
             compat.try_send(2, data)
         elif self._kind and compat.wait_fd(self._fd, compat.POLLOUT, 0) & compat.POLLOUT:
             self._write(data)

@@ -50,7 +50,7 @@ class Loop:
 
     def ready(self):
         """The descriptors that are ready by now, also those that this turn knows nothing of yet."""
-        return [each[0] for each in self._poll.poll(0)]
+        return {each[0] for each in self._poll.poll(0)}
 
     def waits(self, fd, callback):
         """Whether it is this callback that is called for a descriptor."""
@@ -128,12 +128,13 @@ class Loop:
 
 
 class Paced:
-    """Does something as soon as it is asked for, and then not again before as long a rest as that took: asked for a
-    thousand times, it takes half of the time, and all that came meanwhile is done once."""
+    """Does something as soon as it is asked for, and then not again before as long a rest as that took, `least` seconds
+    in any case: asked for a thousand times, it takes half of the time, and all that came meanwhile is done once."""
 
-    def __init__(self, loop, step):
+    def __init__(self, loop, step, least=0):
         self._loop = loop
         self._step = step
+        self._least = least
         self._timer = None
         self._rested = 0.0  # when it may begin again
 
@@ -153,4 +154,4 @@ class Paced:
             self._step()
         finally:
             now = compat.monotonic()
-            self._rested = now + (now - began)
+            self._rested = now + max(self._least, now - began)

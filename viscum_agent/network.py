@@ -4,8 +4,6 @@ An interface may name another one in the place of a device: `@wan` (device.c of 
 `alias`.
 """
 
-import os
-
 from . import compat, uci
 from .errors import ConfigError
 from .kernel import rtnl
@@ -41,16 +39,8 @@ def _sections(confdir, path, why):
     try:
         return uci.load(confdir, PACKAGE)
     except ConfigError as error:
-        why[(INTERFACE, "")] = str(error) if _is_there(path) else "there is no %s" % path
+        why[(INTERFACE, "")] = str(error) if compat.exists(path) else "there is no %s" % path
     return []
-
-
-def _is_there(path):
-    try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True
 
 
 def _named(section):

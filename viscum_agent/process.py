@@ -335,12 +335,9 @@ def lacks(service):
         text = _why_not_run(command[0], uid, program.user) if command else ""
         if text:
             found.append((option, printable(text)))
-    if _mode(program.workdir) & _TYPE != _DIRECTORY:
+    if _mode(program.workdir) & compat.S_IFMT != compat.S_IFDIR:
         found.append(("workdir", printable("there is no directory %s: make it or name another one" % program.workdir)))
     return found
-
-
-_TYPE, _REGULAR, _DIRECTORY = 0o170000, 0o100000, 0o040000  # inode(7)
 
 
 def _mode(path):
@@ -357,7 +354,7 @@ def _why_not_run(path, uid, user):
     if not mode:
         words = " (in a list each word of a command is an entry of its own)" if " " in path else ""
         return "there is no program %s: install it or correct the path%s" % (path, words)
-    if mode & _TYPE != _REGULAR or not mode & 0o111:
+    if mode & compat.S_IFMT != compat.S_IFREG or not mode & 0o111:
         return "%s is not an executable file: chmod +x it, or name another one" % path
     if not _may_execute(path, uid):
         return "account '%s' may not run %s (mode %o): chmod o+x it, or name another user" % (user, path, mode & 0o7777)

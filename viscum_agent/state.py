@@ -1,7 +1,5 @@
 """The whole road as one object: configuration in, facts, plan, border. What the commands work on."""
 
-import os
-
 from . import compat, network, uci
 from .answers import asked_ports
 from .apply import Applier, pending
@@ -122,9 +120,7 @@ class State:
     def _ask_netifd(self):
         if not self._path or not any(service.interfaces for service in self.configuration.services):
             return {}
-        try:
-            os.stat(self._path)
-        except OSError:
+        if not compat.exists(self._path):
             return {}  # no ubus here
         from . import netifd  # ubus costs time and memory: only for who needs it
 

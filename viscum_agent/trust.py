@@ -10,7 +10,6 @@ from . import compat
 from .errors import ConfigError
 from .uci import quote
 
-_TYPE, _REGULAR = 0o170000, 0o100000  # inode(7)
 _STICKY = 0o1000  # in such a directory (/tmp) nobody removes or renames what belongs to others
 _GROUP, _OTHERS = 0o020, 0o002
 
@@ -22,7 +21,7 @@ def read(path, most, trusted=False):
     try:
         opened = "/proc/self/fd/%d" % fd  # what is open stays what it is; a path may lead somewhere else meanwhile
         status = os.stat(opened)
-        if status[0] & _TYPE != _REGULAR:
+        if status[0] & compat.S_IFMT != compat.S_IFREG:
             raise ConfigError("%s is not a regular file: put one in its place" % path)
         if trusted:
             _refuse_others(path, compat.readlink(opened), status)

@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 
 from viscum_agent.address import parse_address
-from viscum_agent.facts import Listener
+from viscum_agent.facts import Listener, Ports
 from viscum_agent.kernel import handshake, listening
 
 ENDS = {4: ("10.213.0.2", "203.0.113.10"), 6: ("fd76::2", "2001:db8::10")}
@@ -120,8 +120,8 @@ def test_of_many_sockets_those_at_the_ports_that_count_are_seen(monkeypatch):
         opened = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(60)]
         ports = [each.getsockname()[1] for each in opened]
         wanted = {
-            "tcp": listening.Ports(set(ports[-3:-1]), [(ports[-1], ports[-1])]),
-            "udp": listening.Ports(set(), []),
+            "tcp": Ports(set(ports[-3:-1]), [(ports[-1], ports[-1])]),
+            "udp": Ports(set(), []),
         }
         found = [one.port for one in listening.listeners(wanted) if one.proto == "tcp"]
         assert set(ports[-3:]) <= set(found)

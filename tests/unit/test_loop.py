@@ -142,3 +142,13 @@ def test_what_is_asked_for_a_thousand_times_takes_half_of_the_time():
     while done[-1] < asked:  # the last is not forgotten
         loop.after(0.001, lambda: None)
         loop.step()
+
+
+def test_what_is_quick_rests_for_the_least_time_and_is_done_once_for_all_that_came_meanwhile():
+    loop, done = Loop(), []
+    paced = Paced(loop, lambda: done.append(time.monotonic()), 0.2)
+    for _ in range(10):
+        paced.ask()
+    assert len(done) == 1
+    loop.step()
+    assert len(done) == 2 and done[1] - done[0] >= 0.2

@@ -104,12 +104,24 @@ def unwanted_signals(machine):
     return (10, 12, 14, 26, 27, 29, 20, 21, 22)
 
 
+def exists(path):
+    """Whether there is a file, also one that a symbolic link leads to."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 def list_names(path):
     """The names in a folder that are visible ASCII: a name of Viscum's is, others need not be text at all, and
     MicroPython raises for those. Raises OSError."""
     names = os.listdir(path.encode())
     return [name.decode() for name in names if min(name) > 32 and max(name) < 127]
 
+
+# The kinds of files (inode(7)): the part of a mode that says so, and what it is for each.
+S_IFMT, S_IFREG, S_IFDIR, S_IFIFO, S_IFCHR, S_IFSOCK = 0o170000, 0o100000, 0o040000, 0o010000, 0o020000, 0o140000
 
 MICROPYTHON = sys.implementation.name == "micropython"
 

@@ -94,7 +94,7 @@ def gather(targets, dump, confdir, root=""):
         at("firewall", _options, confdir, "firewall", "defaults"),
         at("ruleset", ruleset.read),
         at("tables", _words, root + "/proc/net/ip_tables_names"),
-        {name: _exists(root + INCLUDE_FOLDER + name) for name in INCLUDES},
+        {name: compat.exists(root + INCLUDE_FOLDER + name) for name in INCLUDES},
         {driver: value for driver, value in [(each, _wed(root, each)) for each in WED_DRIVERS] if value is not None},
         at("running", _running),
         at("gro_list", _gro_list, _below(targets, dump, root)),
@@ -108,10 +108,6 @@ def gather(targets, dump, confdir, root=""):
         tuple(sys.version_info[:2]) if not compat.MICROPYTHON else tuple(sys.implementation.version[:2]),
         compat.has_library("pyroute2"),
     )
-
-
-def _exists(path):
-    return _mode(path) is not None
 
 
 def _mode(path):
@@ -143,7 +139,7 @@ def _account(program):
 
 def _sections(confdir, package):
     """The sections of a file of UCI, [] where it is not there. Raises ConfigError for one that can't be read."""
-    return uci.load(confdir, package) if _exists("%s/%s" % (confdir, package)) else []
+    return uci.load(confdir, package) if compat.exists("%s/%s" % (confdir, package)) else []
 
 
 def _options(confdir, package, kind):
@@ -172,7 +168,7 @@ def _qosify(confdir):
 
 
 def _words(path):
-    if not _exists(path):
+    if not compat.exists(path):
         return []
     with open(path) as file:
         return file.read().split()
@@ -261,7 +257,7 @@ def _memory():
 def _disks():
     """(all, free) bytes for the place of configuration and packages (/overlay on a router) and for /tmp."""
     found = {}
-    for path in ("/overlay" if _exists("/overlay") else "/", "/tmp"):
+    for path in ("/overlay" if compat.exists("/overlay") else "/", "/tmp"):
         try:
             status = os.statvfs(path)  # f_bsize, f_frsize, f_blocks, f_bfree, f_bavail (statvfs(3))
         except OSError:
@@ -272,6 +268,6 @@ def _disks():
 
 def _manager(root):
     for name, path in MANAGERS:
-        if _exists(root + path):
+        if compat.exists(root + path):
             return name
     return ""

@@ -1,11 +1,12 @@
 """Findings about the programs of the services: whether they are there, may run, and have their account."""
 
+from .. import compat
 from ..errors import UNSUPPORTED
 from ..trust import word
 from .finding import configure, error, ok
 from .target import names
 
-_TYPE, _REGULAR, _DIRECTORY, _EXECUTE = 0o170000, 0o100000, 0o040000, 0o111  # inode(7)
+_EXECUTE = 0o111  # inode(7)
 _OPTIONS = ("command", "health_command", "user", "group", "workdir")
 
 
@@ -15,7 +16,7 @@ def findings(machine, targets, problems):
     for path, users in _users(targets, lambda service: [service.program.command, service.health.command]):
         found += _program(machine, path, users)
     for path, users in _users(targets, lambda service: [(service.program.workdir,)]):
-        if (machine.files[path] or 0) & _TYPE != _DIRECTORY:
+        if (machine.files[path] or 0) & compat.S_IFMT != compat.S_IFDIR:
             text = "there is no directory %s" % path
             found.append(error("workdir", text, "does not start", users, "mkdir -p %s" % word(path)))
     for account in sorted(machine.accounts):
@@ -40,7 +41,7 @@ def _program(machine, path, users):
     mode = machine.files[path]
     if mode is None:
         return [error("program", "there is no program %s" % path, "does not start", users, _search(machine, path))]
-    if mode & _TYPE != _REGULAR:
+    if mode & compat.S_IFMT != compat.S_IFREG:
         return [error("program", "%s is not a file" % path, "does not start: correct option command", users)]
     if not mode & _EXECUTE:
         return [error("program", "%s is not executable" % path, "does not start", users, "chmod +x %s" % word(path))]

@@ -10,10 +10,9 @@ everything is read in pieces and up to a limit, and of a line no more is looked 
 """
 
 import sys
-from collections import namedtuple
 
 from .. import compat
-from ..facts import Listener
+from ..facts import Listener, Ports
 
 PIECE = 4096  # bytes read at once; a line of TCP has 150, of TCP over IPv6 up to 178
 MOST = 1 << 20  # bytes of a file: some 7,000 sockets
@@ -28,8 +27,6 @@ _NOBODY = (b"00000000:0000", b"00000000000000000000000000000000:0000")
 _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291, 2.5.5.2
 _WIDTH = {4: 8, 6: 32}  # digits of an address
 
-# Which ports of a protocol count: `single` ones (a set) and `ranges` of them.
-Ports = namedtuple("Ports", ("single", "ranges"))
 ALL = {"tcp": Ports(set(), [(1, 65535)]), "udp": Ports(set(), [(1, 65535)])}
 
 

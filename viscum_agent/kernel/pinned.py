@@ -24,7 +24,6 @@ from .netns import SELF
 MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
 PIN = {TCX: LINK, CLS: FILTER}
 MAPS = {one.name: one for one in layout.MAPS}
-S_IFMT, S_IFDIR = 0o170000, 0o040000  # inode(7)
 
 
 class PinError(ViscumError):
@@ -62,7 +61,7 @@ def whose(path):
         status = os.stat(path)
     except OSError:
         return NOBODYS
-    own = status[0] & S_IFMT == S_IFDIR and status[4] == compat.geteuid()
+    own = status[0] & compat.S_IFMT == compat.S_IFDIR and status[4] == compat.geteuid()
     return OURS if own else FOREIGN
 
 
