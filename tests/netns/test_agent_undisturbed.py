@@ -49,8 +49,10 @@ def test_a_program_has_no_signal_blocked_or_ignored(agent):
     (pid,) = pids_in("viscum-echo")
     status = status_of(pid)
     assert int(status["SigBlk"], 16) == 0
-    # CPython, which the program is, ignores SIGPIPE and SIGXFSZ by itself.
-    assert int(status["SigIgn"], 16) & ~(1 << signal.SIGPIPE - 1 | 1 << signal.SIGXFSZ - 1) == 0
+    # CPython, which the program is, ignores SIGPIPE and SIGXFSZ by itself. The C libraries keep 32 to 34 for themselves
+    # and let nobody say what they do (signal(7)): what the tests were started with is what everyone has.
+    others = [number for number in range(1, 65) if number not in (signal.SIGPIPE, signal.SIGXFSZ, 32, 33, 34)]
+    assert [number for number in others if int(status["SigIgn"], 16) >> number - 1 & 1] == []
 
 
 # A log that nobody reads

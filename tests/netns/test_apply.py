@@ -24,7 +24,7 @@ def three_services():
 
 
 def answers(lab):
-    return [lab.ask("tcp", "203.0.113.10", port)[0] for _, port in sorted(PORTS.items())]
+    return lab.who([("tcp", "203.0.113.10", port) for _, port in sorted(PORTS.items())])
 
 
 def processes():

@@ -18,12 +18,13 @@ ECHO = service(
     "list dest_ip 2001:db8:cafe::10",
     "list dest_port 7000",
 )
-# The places of firewall4's ruleset that matter here.
+# The places of firewall4's ruleset that matter here; what comes from lan is accepted, also neighbor discovery.
 FIREWALL = """
 table inet fw4 {
     chain input {
         type filter hook input priority filter; policy drop;
         {chain-pre/input}
+        iifname lan0 accept
     }
     chain forward {
         type filter hook forward priority filter; policy drop;
@@ -54,7 +55,7 @@ def serving(lab):
 
 def answers(lab):
     """Who answers over IPv4 and over IPv6."""
-    return [lab.ask("tcp", address, 7000, timeout=1)[0] for address in ("203.0.113.10", "2001:db8:cafe::10")]
+    return lab.who([("tcp", address, 7000) for address in ("203.0.113.10", "2001:db8:cafe::10")])
 
 
 def doctor(lab, code, *severities):

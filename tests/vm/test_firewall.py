@@ -24,7 +24,7 @@ def lab(tmp_path, datapath):
 
 
 def answers(lab):
-    return [lab.ask(protocol, address, 7000)[0] for protocol, address in CASES]
+    return lab.who([(*case, 7000) for case in CASES])
 
 
 def offloaded(lab):
@@ -60,7 +60,7 @@ def test_a_client_behind_wan_is_answered(lab, address):
     takes = ("list device wan0", "list dest_ip " + address, "list dest_port 7000")
     lab.configure(service("echo", echo_command("edge", 7000), *takes))
     lab.viscum("up")
-    assert [lab.ask(protocol, address, 7000, ns=lab.cloud)[0] for protocol in ("tcp", "udp")] == ["edge"] * 2
+    assert lab.who([(protocol, address, 7000) for protocol in ("tcp", "udp")], ns=lab.cloud) == ["edge"] * 2
     assert connections(lab) == []
 
 
