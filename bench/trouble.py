@@ -13,7 +13,7 @@ cloud has answered the client: in turns without the trouble and with it, by one 
     descriptors  the agent has no descriptor left (EMFILE)
     log          the agent's stderr is a pipe that nobody reads, and is full; there is no other log
     agents       a second agent for the same configuration is started at the very moment
-    connections  64,000 connections are open in the service's namespace
+    connections  64,000 connections are open in the service's namespace, and end with its program
     services     300 services, of which 200 others die at the very moment; how long it takes until all those are healthy
                  again is a figure
 
@@ -37,7 +37,19 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from agent import TAKES, NoDescriptors, Public, Unread  # noqa: E402
 from chaos import CLIENT  # noqa: E402
-from lab import CPYTHON, MICROPYTHON, Lab, echo_command, ip, isolate, kill, pids_in, service, wait_for  # noqa: E402
+from lab import (  # noqa: E402
+    CPYTHON,
+    MICROPYTHON,
+    PROGRAMS,
+    Lab,
+    echo_command,
+    ip,
+    isolate,
+    kill,
+    pids_in,
+    service,
+    wait_for,
+)
 
 INTERPRETERS = {"cpython": CPYTHON, "micropython": MICROPYTHON}
 SETTINGS = ("option respawn_timeout 1", "option respawn_retry 0", "option health_interval 1")
@@ -46,6 +58,11 @@ PAIRS = 1000
 CONNECTIONS = 64000
 SERVICES, DYING = 300, 200
 PATIENCE = 180  # seconds for the program to answer again: an agent of before took 94 s with so many routes
+
+
+def argument(pid):
+    """The first one of a process: what a Python runs."""
+    return (Path("/proc/%d/cmdline" % pid).read_bytes().split(b"\0") + [b""])[1]
 
 
 class Scene:
@@ -92,7 +109,7 @@ class Scene:
             self.agent.process.send_signal(signal.SIGHUP)
             time.sleep(random.uniform(0, 0.01))
         self.prepare()
-        (pid,) = [pid for pid in pids_in("viscum-echo") if b"echo.py" in Path("/proc/%d/cmdline" % pid).read_bytes()]
+        (pid,) = [pid for pid in pids_in("viscum-echo") if b"/echo.py" in argument(pid)]
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: self.by_cloud(began), PATIENCE)
@@ -219,35 +236,55 @@ class Agents(Momentary):
             self.lab.start(self.lab.router, *self.agent.words(), cwd=ROOT, env=self.lab.env())
 
 
-class Connections(Momentary):
-    """Held by another process in the namespace, which ends with the program's."""
+class Connections(Scene):
+    """One agent without, another one whose program has the connections too: they end and begin with it."""
 
-    def prepare(self):
-        if not self.troubled:
-            return
-        said = self.lab.tmp / "crowd"
-        with said.open("w") as stream:
-            self.lab.start("viscum-echo", sys.executable, "-c", CROWD, str(CONNECTIONS // 2), stdout=stream)
-        wait_for(lambda: said.read_text().count("open") == 16, PATIENCE)
-        time.sleep(3)  # checks meet them
-        self.wait()
+    command = echo_command("edge", 7000)
+
+    def begin(self):
+        self.agent = self.kind(self.lab, service("echo", self.command, *TAKES, *SETTINGS))
+
+    def start(self):
+        crowd = PROGRAMS / "crowd.py"
+        crowd.write_text(CROWD)
+        self.change("/usr/bin/python3 %s %d %s" % (crowd, CONNECTIONS // 2, Connections.command))
+
+    def stop(self):
+        self.change(Connections.command)
+
+    def change(self, command):
+        self.agent.kill()
+        self.command = command
+        self.begin()
+
+    def wait(self):
+        super().wait()
+        if self.command != Connections.command:
+            wait_for(lambda: self.open() >= CONNECTIONS, PATIENCE)
+            time.sleep(3)  # checks meet them
+
+    def open(self):
+        """How many TCP sockets are in use in the service's namespace."""
+        text = self.lab.run("viscum-echo", "cat", "/proc/net/sockstat").stdout
+        return int(text.split("TCP: inuse ")[1].split()[0])
 
 
-# Both ends of each connection, by processes that have few enough each for the limit of descriptors.
+# Both ends of each connection, by processes that have few enough each for the limit of descriptors; then the service's
+# own program in place of this one.
 CROWD = """
 import os, resource, socket, sys, time
 count, processes = int(sys.argv[1]), 16
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-number = 0
-while number < processes - 1 and os.fork():
-    number += 1
-listening = socket.create_server(("203.0.113.10", 7100 + number))
-held = []
-for _ in range(count // processes):
-    one = socket.create_connection(("203.0.113.10", 7100 + number))
-    held += [one, listening.accept()[0]]
-print("open", flush=True)
-time.sleep(3600)
+for number in range(processes):
+    if os.fork():
+        continue
+    listening = socket.create_server(("127.0.0.1", 7100 + number))
+    held = []
+    for _ in range(count // processes):
+        one = socket.create_connection(("127.0.0.1", 7100 + number))
+        held += [one, listening.accept()[0]]
+    time.sleep(3600)
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
