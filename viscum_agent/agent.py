@@ -76,6 +76,7 @@ class Agent:
         self._known = None  # an Observed, while nothing has changed since it was read
         self._places = traffic.Places([], {}, {})
         self._totals = traffic.Totals()
+        self._sent, self._sent_totals = traffic.Sent(), traffic.Totals()
         self._tools = None
         self._load = overload.Load()
         self._overload = overload.Overload()
@@ -301,6 +302,7 @@ class Agent:
         for name in [name for name in self.units if name not in there and self.units[name].state in OFF]:
             del self.units[name]
             self._totals.forget(name)
+            self._sent_totals.forget(name)
 
     def _take_configuration(self):
         for service in self._state.configuration.services:
@@ -574,12 +576,14 @@ class Agent:
     # What people ask for
 
     def traffic(self):
-        """What the services' redirects have carried (traffic.Traffic), also of those that are out now."""
-        found = traffic.read(self._state.border, self._places)
+        """What the services' redirects have carried and what their programs have sent (traffic.Traffic), also of those
+        that are out now."""
+        found, sent = traffic.read(self._state.border, self._places), self._sent.read(self._places)
         for name in self.units:
             now = found.get(name, traffic.NONE)
-            counters = self._totals.count(name, now.counters) if name in found else self._totals.of(name)
-            found[name] = traffic.Traffic(now.devices, now.kind, counters)
+            counters = self._totals.count(name, now.counters if name in found else None)
+            out = self._sent_totals.count(name, sent.get(name))
+            found[name] = traffic.Traffic(now.devices, now.kind, counters, out)
         return found
 
     def lines(self, name):

@@ -104,6 +104,8 @@ def _counters(unit, traffic):
         "bytes": traffic.counters.bytes,
         "drops": traffic.counters.drops,
         "overlimits": traffic.counters.overlimits,
+        "sent_packets": traffic.sent.packets,
+        "sent_bytes": traffic.sent.bytes,
         "connections": unit.connections(traffic.counters.packets),
     }
 

@@ -13,9 +13,12 @@ from .objects import ALIAS_PREFIX, DEV_PREFIX
 # of our pairs to their services.
 Places = namedtuple("Places", ("hooks", "names", "pairs"))
 
-# The traffic of a service: names of `devices` that it comes from, the `kind` of its filters, Counters.
-Traffic = namedtuple("Traffic", ("devices", "kind", "counters"))
-NONE = Traffic((), "", NOTHING)
+# The traffic of a service: names of `devices` that it comes from, the `kind` of its filters, Counters of them and of
+# what its program has `sent`.
+Traffic = namedtuple("Traffic", ("devices", "kind", "counters", "sent"))
+NONE = Traffic((), "", NOTHING, NOTHING)
+
+DEVICES = "/proc/net/dev"  # read without a lock that others may hold for long, unlike the same by netlink
 
 
 def places(dump):
@@ -30,8 +33,33 @@ def places(dump):
     return Places(sorted(hooks), names, pairs)
 
 
+class Sent:
+    """What came from the services' programs: what their pairs have received on the router's side (proc_pid_net(5)),
+    which is replies and what the programs begin themselves."""
+
+    def __init__(self):
+        self._lines = {}  # maps lines to (device, Counters): most are as they were, and need not be taken apart again
+
+    def read(self, where):
+        """Maps services to Counters now."""
+        with open(DEVICES) as file:
+            lines = file.read().split("\n")  # MicroPython reads a line letter by letter
+        known, self._lines = self._lines, {}
+        for line in lines:
+            if DEV_PREFIX in line:
+                self._lines[line] = known.get(line) or _counted(line)
+        services = {where.names[index]: where.pairs[index] for index in where.pairs}
+        found = [each for each in self._lines.values() if each[0] in services]
+        return {services[device]: counters for device, counters in found}
+
+
+def _counted(line):
+    device, size, packets, _, drops = line.split(None, 5)[:5]
+    return device[:-1], Counters(int(packets), int(size), int(drops), 0)
+
+
 def read(border, where):
-    """Maps services to their Traffic now; one without a redirect is missing."""
+    """Maps services to their Traffic now, without what they sent; one without a redirect is missing."""
     found = {}
     for kind, index, target, counters in border.counters(where.hooks):
         name = where.pairs.get(target)
@@ -41,25 +69,27 @@ def read(border, where):
         if name in found:
             found[name] = _added(found[name], device, kind, counters)
         else:
-            found[name] = Traffic((device,), kind, counters)
+            found[name] = Traffic((device,), kind, counters, NOTHING)
     return found
 
 
 def _added(before, device, kind, counters):
     devices = before.devices if device in before.devices else before.devices + (device,)
-    return Traffic(devices, kind, Counters(*[one + other for one, other in zip(before.counters, counters)]))
+    return Traffic(devices, kind, Counters(*[one + other for one, other in zip(before.counters, counters)]), NOTHING)
 
 
 class Totals:
     """What each service has counted since the agent began: filters and maps begin at zero each time a redirect is put
-    in."""
+    in, devices each time one is made."""
 
     def __init__(self):
         self._before = {}  # what was counted by redirects that are out
         self._last = {}  # what the one that is in has counted
 
     def count(self, name, counters):
-        """Takes what a redirect counts now, and returns the service's Counters of all time."""
+        """Takes what counts now (None: nothing is there that does), and returns the service's Counters of all time."""
+        if counters is None:
+            return self.of(name)
         last = self._last.get(name, NOTHING)
         if counters.packets < last.packets:
             self.out(name)

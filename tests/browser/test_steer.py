@@ -70,6 +70,18 @@ def test_a_button_offers_the_opposite_as_soon_as_it_is_done(echo, page):
 LABEL = "(label) => document.querySelector('[data-action=bypass]:not(.spinning)')?.textContent === label"
 
 
+def test_traffic_of_both_directions_is_shown(echo, page):
+    page.open(STATUS)
+    shows(page, "healthy")
+    assert echo.who() == "edge"
+    for name, words in (("bytes", "in"), ("sent", "out")):
+        page.until(COUNTED, [ROW + "[data-name=%s]" % name, words])
+
+
+COUNTED = """([element, direction]) =>
+    new RegExp(`^[1-9].* ${direction}$`).test(document.querySelector(element).innerText)"""
+
+
 def test_restart_starts_the_program_anew(echo, router, page):
     page.open(STATUS)
     shows(page, "healthy")

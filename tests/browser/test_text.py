@@ -22,6 +22,8 @@ ROW = {
     "takes": [],
     "packets": 0,
     "bytes": 0,
+    "sent_packets": 0,
+    "sent_bytes": 0,
     "drops": 0,
     "overlimits": 0,
     "connections": 0,

@@ -190,6 +190,8 @@ ROW_OF_STATUS = {
     "takes": ["tcp 203.0.113.10/32 port 7000", "udp 203.0.113.10/32 port 7000"],
     "drops": 0,
     "overlimits": 0,
+    "sent_packets": 5,
+    "sent_bytes": 2048,
     "connections": 3,
 }
 

@@ -44,6 +44,12 @@ def test_status_list_and_stats(served):
     assert packets > 3, "a connection, a question, an end"
     assert after["bytes"] - before["bytes"] >= 40 * packets, "IPv4 and TCP headers"
     assert (after["drops"], after["overlimits"]) == (0, 0)
+    sent = after["sent_packets"] - before["sent_packets"]
+    assert sent > 2, "a handshake, an answer, an end"
+    assert after["sent_bytes"] - before["sent_bytes"] >= 54 * sent, "Ethernet, IPv4 and TCP headers"
+    served.viscum("stop")
+    wait_for(lambda: served.state() == "stopped")
+    assert json.loads(served.viscum("stats", "--json").stdout)["echo"]["sent_packets"] >= after["sent_packets"]
 
 
 def test_status_says_what_is_not_taken_and_why(served):

@@ -19,3 +19,9 @@ def test_counters_never_fall():
     assert packets(totals, "b", 1) == 1
     totals.forget("a")
     assert totals.of("a").packets == 0
+
+
+def test_while_nothing_counts_it_is_what_it_was():
+    totals = Totals()
+    assert packets(totals, "a", 5) == 5
+    assert (totals.count("a", None).packets, totals.count("b", None).packets) == (5, 0)

@@ -30,7 +30,8 @@ const STYLE = [
 	'.viscum-actions > [hidden], [data-init][hidden] { display: none }',
 	'.viscum-lines { white-space: pre-line; overflow-wrap: break-word }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
-	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=restarts] { white-space: nowrap }',
+	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=sent],',
+	'.viscum-minor [data-name=restarts] { white-space: nowrap }',
 	'.viscum-log, .viscum-mend { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
 	'.viscum-panel > summary { cursor: pointer; font-size: 120%; margin: .5em 0 }',
 	'@media (max-width: 600px) {',
@@ -130,7 +131,7 @@ function Row(name, page) {
 		this.cell(_('From'), [ this.text('interfaces'), this.minor('devices') ]),
 		this.cell(_('Datapath'), [ this.text('datapath') ]),
 		this.cell(_('Program'), [ this.text('uptime', 'viscum-number'), this.minor('restarts') ]),
-		this.cell(_('Traffic'), [ this.text('bytes', 'viscum-number'), this.minor('packets') ]),
+		this.cell(_('Traffic'), [ this.text('bytes', 'viscum-number'), this.minor('packets'), this.minor('sent') ]),
 		this.cell(_('Connections'), [ this.text('connections', 'viscum-number') ]),
 		this.cell(_('Throughput'), [ this.text('rate', 'viscum-number'), this.curve.node ]),
 		E('td', { 'class': 'td viscum-buttons' }, [ E('div', { 'class': 'viscum-actions' }, this.actions()) ])
@@ -201,7 +202,8 @@ Row.prototype = {
 		set('uptime', data.pid ? duration(data.uptime) : '-');
 		set('restarts', data.restarts
 			? N_(data.restarts, '%d restart', '%d restarts').format(data.restarts) : '');
-		set('bytes', volume(data.bytes));
+		set('bytes', _('%s in').format(volume(data.bytes)));
+		set('sent', _('%s out').format(volume(data.sent_bytes || 0)));
 		set('packets', N_(data.packets, '%d packet', '%d packets').format(data.packets));
 		set('connections', data.connections);
 		set('rate', chart.rate(this.curve.add(data.bytes, now)));
