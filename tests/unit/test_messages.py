@@ -198,6 +198,12 @@ def test_a_message_says_its_length_and_asks_for_an_answer_by_its_number():
     assert flags == rtnl.NLM_F_REQUEST
 
 
+def test_a_link_is_asked_for_by_its_name_or_its_index():
+    by_name, by_index = rtnl.link_get("eth0", 1), rtnl.link_get(7, 1)
+    assert (struct.unpack_from("i", by_name, 20)[0], b"eth0" in by_name) == (0, True)
+    assert (struct.unpack_from("i", by_index, 20)[0], len(by_index)) == (7, len(by_name) - 12)
+
+
 def test_attributes_are_padded_to_four_bytes_but_their_length_is_not():
     assert rtnl.attribute(7, b"abcde") == struct.pack("HH", 9, 7) + b"abcde\0\0\0"
     assert rtnl.attributes(rtnl.attribute(7, b"abcde") + rtnl.attribute(8, b"")) == {7: b"abcde", 8: b""}

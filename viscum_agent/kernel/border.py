@@ -7,7 +7,7 @@ undoing what was done is `apply`'s business, which looks at the kernel again and
 
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
-from ..objects import CLS, DEV_PREFIX, HOST_SYSCTLS, NS_SYSCTLS, alias_of
+from ..objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, alias_of
 from ..reserve import Reserve
 from . import conntrack, listening, netns, nftables, rtnl, script, tc
 from .bpf import BPFFS
@@ -18,8 +18,8 @@ from .pinned import PinError, Pinned
 # Keys of the router's own namespace that the plan depends on.
 ROUTER_SYSCTLS = ("net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
 
-# Of the links, addresses and routes inside of a service's namespace, and of its nftables (buffers of 32 KiB), no more
-# are read: a program with the rights for it may make a million. Ours are among the first.
+# Of the addresses and routes inside of a service's namespace, and of its nftables (buffers of 32 KiB), no more are
+# read: a program with the rights for it may make a million. Ours are among the first. Of links only ours are asked for.
 MOST_INSIDE = 1000
 MOST_BUFFERS = 32
 
@@ -58,6 +58,11 @@ def _kind(code, words):
     if "not found" in words or "load" in words:  # "TC classifier not found", "Failed to load TC action module"
         return UNSUPPORTED
     return _KINDS.get(code, BUG)
+
+
+def _inner_ends(dump, ns):
+    """The index, in a service's namespace, of its pair's other end, which is ours by any other name."""
+    return [link.peer for link in dump.links if link.ns == "" and link.peer and link.alias == alias_of(ns)]
 
 
 def _mark(name):
@@ -99,8 +104,12 @@ class Border:
 
     # What a back end has to bring
 
-    def dump_links(self, dump, ns):
-        """Adds the links of a namespace to a Dump."""
+    def dump_links(self, dump):
+        """Adds the links of the router's namespace to a Dump."""
+        raise NotImplementedError
+
+    def dump_ends(self, dump, ns, ends):
+        """Adds those links of a service's namespace to a Dump that have one of these names or indexes, each once."""
         raise NotImplementedError
 
     def dump_network(self, dump, ns):
@@ -339,7 +348,7 @@ class Border:
 
     def _dump(self, dump, pools, ports, breathe):
         try:
-            self.dump_links(dump, "")
+            self.dump_links(dump)
             self.dump_network(dump, "")
             if pools is None:
                 self.dump_routes(dump, "")
@@ -367,7 +376,7 @@ class Border:
     def _dump_redirects(self, dump):
         self.hurried = True
         try:
-            self.dump_links(dump, "")
+            self.dump_links(dump)
             self.dump_tc(dump)
             self._dump_bpf(dump)
         finally:
@@ -441,7 +450,7 @@ class Border:
         dump.namespaces.append(ns)
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
-        self.dump_links(dump, ns)
+        self.dump_ends(dump, ns, ["lo", INNER_DEV] + _inner_ends(dump, ns))
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)

@@ -58,8 +58,13 @@ class Native(Border):
     def _bodies(self, ns, request):
         return self._socket(ns).dump(request, self.hurried or ns != "", MOST_INSIDE if ns else 0)
 
-    def dump_links(self, dump, ns):
-        dump.links.extend([rtnl.parse_link(ns, body) for body in self._bodies(ns, rtnl.link_dump)])
+    def dump_links(self, dump):
+        dump.links.extend([rtnl.parse_link("", body) for body in self._bodies("", rtnl.link_dump)])
+
+    def dump_ends(self, dump, ns, ends):
+        found = [self._socket(ns).ask(lambda seq, end=end: rtnl.link_get(end, seq)) for end in ends]
+        links = {link.index: link for link in [rtnl.parse_link(ns, body) for body in found if body is not None]}
+        dump.links.extend(links.values())
 
     def dump_network(self, dump, ns):
         found = [rtnl.parse_address(ns, body) for body in self._bodies(ns, rtnl.address_dump)]

@@ -83,8 +83,21 @@ class Pyroute2(Border):
     def _messages(self, ns, call):
         return _read(call, self.hurried or ns != "", MOST_INSIDE if ns else 0)
 
-    def dump_links(self, dump, ns):
-        dump.links.extend([_link(ns, message) for message in self._messages(ns, self._route(ns).get_links)])
+    def dump_links(self, dump):
+        dump.links.extend([_link("", message) for message in self._messages("", self._route("").get_links)])
+
+    def dump_ends(self, dump, ns, ends):
+        found = [message for end in ends for message in self._one_link(ns, end)]
+        dump.links.extend({link.index: link for link in [_link(ns, message) for message in found]}.values())
+
+    def _one_link(self, ns, which):
+        """The messages that answer for a link, by name or index: one, or none."""
+        try:
+            return _answer(self._route(ns).link("get", **{"ifname" if isinstance(which, str) else "index": which}))
+        except NetlinkError as error:
+            if error.code != compat.ENODEV:
+                raise
+            return []
 
     def dump_network(self, dump, ns):
         route = self._route(ns)
@@ -129,12 +142,9 @@ class Pyroute2(Border):
 
     def _index(self, ns, name, operation):
         if (ns, name) not in self._indexes:
-            try:
-                found = _answer(self._route(ns).link("get", ifname=name))
-            except NetlinkError as error:
-                if error.code != compat.ENODEV:
-                    raise
-                raise KernelError(operation, compat.ENODEV, "there is no device %s" % name) from error
+            found = self._one_link(ns, name)
+            if not found:
+                raise KernelError(operation, compat.ENODEV, "there is no device %s" % name)
             self._indexes[(ns, name)] = found[0]["index"]
         return self._indexes[(ns, name)]
 

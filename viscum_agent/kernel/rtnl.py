@@ -127,10 +127,12 @@ def _ifinfo(index=0, flags=0, change=0):
     return pack("BBHiII", 0, 0, 0, index, flags, change)
 
 
-def link_get(name, seq):
-    return message(
-        RTM_GETLINK, 0, _ifinfo() + number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS) + text(IFLA_IFNAME, name), seq
-    )
+def link_get(which, seq):
+    """One link, by its name or its index."""
+    mask = number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    if isinstance(which, int):
+        return message(RTM_GETLINK, 0, _ifinfo(which) + mask, seq)
+    return message(RTM_GETLINK, 0, _ifinfo() + mask + text(IFLA_IFNAME, which), seq)
 
 
 def link_dump(seq):
