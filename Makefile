@@ -5,8 +5,10 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
-# Each test has names, folders and namespaces of its own; those in namespaces wait most of their time.
-SIDE_BY_SIDE := -n auto --dist worksteal
+# Each test has names, folders and namespaces of its own. Those in namespaces wait most of their time: two for each
+# processor.
+SIDE_BY_SIDE := --dist worksteal -n auto
+WAITING := --dist worksteal -n $(shell expr 2 \* "$$(nproc)")
 MICROPYTHON := .cache/micropython/micropython
 SETUP := tools/setup.sh
 
@@ -41,7 +43,7 @@ test: setup lint ## everything that must pass
 test-cpython: ## unit, golden and namespace tests, run by CPython
 	@$(SETUP) venv apt micropython python node
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/golden tests/package
-	$(PYTEST) $(SIDE_BY_SIDE) tests/netns
+	$(PYTEST) $(WAITING) tests/netns
 
 # First that each file of the agent is in the shared subset at all: it compiles and loads.
 # Then the tests that drive MicroPython themselves belong here, one line each.
