@@ -11,9 +11,9 @@ from .objects import ns_name
 from .observe import facts, observe
 from .plan import Plan, plan
 from .schema import shown
+from .words import CONFDIR
 
 PACKAGE = "viscum"
-CONFDIR = "/etc/config"
 
 
 class State:
