@@ -35,6 +35,8 @@ CLOUD6 = ("2001:db8:cafe::10", "2001:db8:cafe::11")
 # Every wait of the tests ends with it, and a test as a whole with `timeout` in pyproject.toml. A test of a time that
 # Viscum promises measures it.
 HANG = 120
+# Seconds after which nobody is taken to answer: a client's second SYN comes after 1 s (RFC 6298).
+SILENCE = 2.5
 CPYTHON = (sys.executable,)
 MICROPYTHON = (str(ROOT / ".cache/micropython/micropython"), "-X", "heapsize=16M")
 
@@ -256,9 +258,9 @@ class Lab:
             sock = echo.client(protocol, address)
         return echo.ask(sock, address, int(port), timeout)
 
-    def who(self, questions, ns=None, timeout=2.5):
-        """The names of who answers each (protocol, address, port), asked side by side, or "". The timeout is past the
-        second SYN of a client, which comes after 1 s (RFC 6298)."""
+    def who(self, questions, ns=None, timeout=HANG):
+        """The names of who answers each (protocol, address, port), asked side by side, or "" after the timeout: where
+        nobody is to answer, SILENCE is long enough."""
         with Visit() as visit:
             visit.enter(ns or self.client)
             asked = [(echo.client(*question[:2]), *question[1:]) for question in questions]

@@ -7,7 +7,7 @@ import subprocess
 
 import datapaths
 import pytest
-from lab import PROGRAMS, ROOT, echo_command, ip, run, service, snapshot
+from lab import PROGRAMS, ROOT, SILENCE, echo_command, ip, run, service, snapshot
 
 INCLUDES = ROOT / "files/usr/share/nftables.d"
 ECHO = service(
@@ -55,7 +55,7 @@ def serving(lab):
 
 def answers(lab):
     """Who answers over IPv4 and over IPv6."""
-    return lab.who([("tcp", address, 7000) for address in ("203.0.113.10", "2001:db8:cafe::10")])
+    return lab.who([("tcp", address, 7000) for address in ("203.0.113.10", "2001:db8:cafe::10")], timeout=SILENCE)
 
 
 def doctor(lab, code, *severities):

@@ -4,7 +4,7 @@ else is let through or taken out of connection tracking."""
 import pytest
 from agent import Agent
 from firewall import INCLUDES, connections, places, start_firewall
-from lab import ROOT, echo_command, service, wait_for
+from lab import HANG, ROOT, SILENCE, echo_command, service, wait_for
 
 CASES = [("tcp", "203.0.113.10"), ("udp", "203.0.113.10"), ("tcp", "2001:db8:cafe::10"), ("udp", "2001:db8:cafe::10")]
 ECHO = service(
@@ -38,8 +38,8 @@ table ip6 seen {
 """
 
 
-def answers(lab):
-    return lab.who([(*case, 7000) for case in CASES])
+def answers(lab, timeout=HANG):
+    return lab.who([(*case, 7000) for case in CASES], timeout=timeout)
 
 
 @pytest.mark.parametrize("ruleset", ["default", "strict", "zone"])
@@ -106,19 +106,19 @@ def test_each_include_is_needed(lab, place, answered):
     lab.viscum("up")
     start_firewall(lab, "strict", leave_out=place)
     lab.run("viscum-echo", "ip", "neigh", "flush", "all")
-    assert answers(lab) == answered
+    assert answers(lab, SILENCE) == answered
 
 
 def test_an_agent_sees_what_the_firewall_lets_pass_and_follows_it(lab):
     lab.serve_cloud(7000)
     start_firewall(lab, "strict")
     agent = Agent(lab, ECHO)
-    wait_for(lambda: answers(lab) == ["edge"] * 4)
+    wait_for(lambda: answers(lab, SILENCE) == ["edge"] * 4)
     start_firewall(lab, "strict", leave_out="chain-pre/forward")
-    wait_for(lambda: answers(lab) == ["cloud"] * 4)
+    wait_for(lambda: answers(lab, SILENCE) == ["cloud"] * 4)
     assert "firewall4 has not loaded the rules that let replies pass" in agent.log.read_text()
     start_firewall(lab, "strict")
-    wait_for(lambda: answers(lab) == ["edge"] * 4)
+    wait_for(lambda: answers(lab, SILENCE) == ["edge"] * 4)
 
 
 @rulesets
@@ -162,4 +162,4 @@ def test_no_connection_of_a_service_leaves_with_the_clouds_address(lab):
     seen = lab.run(lab.cloud, "nft", "list", "chain", "ip", "seen", "prerouting").stdout
     seen += lab.run(lab.cloud, "nft", "list", "chain", "ip6", "seen", "prerouting").stdout
     assert seen.count("packets 0 ") == 2, seen
-    assert answers(lab)[::2] == ["edge"] * 2, "while clients are answered"
+    assert answers(lab, SILENCE)[::2] == ["edge"] * 2, "while clients are answered"
