@@ -20,8 +20,8 @@ ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc
 SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-cpython test-micropython test-pyroute2 test-browser test-vm vm lint format demo chaos \
-	bench bench-control bench-datapath bench-rules bench-memory bench-vm manual picture \
+.PHONY: help setup check test test-cpython test-micropython test-pyroute2 test-browser test-vm vm lint format demo \
+	chaos bench bench-control bench-datapath bench-rules bench-memory bench-vm manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
@@ -30,6 +30,10 @@ help: ## this list
 
 setup: ## install all that the targets below need
 	@$(SETUP) venv apt micropython python node browser kernel
+
+check: lint ## lint, unit and golden tests, for while you work
+	@$(SETUP) venv apt micropython node
+	$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/golden
 
 # The guest takes a quarter of an hour for itself and shares nothing with the others: it runs beside them, and steps back
 # (nice) where they measure time. What it printed comes at the end.
