@@ -1,5 +1,5 @@
-"""The packets of tests/packets.py through the datapath that only the guest's kernel has. Those that a CI machine's own
-kernel has are tests/netns/test_packets.py's, which runs here when it is asked for: run.sh tests/netns/test_packets.py."""
+"""The packets of tests/packets.py through the datapath that only the guest's kernel has. All others are in
+tests/netns/test_packets.py, which runs here when it is asked for: run.sh tests/netns/test_packets.py."""
 
 import pytest
 from lab import CPYTHON, Lab
