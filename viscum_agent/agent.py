@@ -25,6 +25,7 @@ from .unit import BACKOFF, BYPASSED, EAGER, FAILED, HEALTHY, OFF, STARTING, STOP
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
 ENDINGS = 4  # services whose clients are reset at the same time: a child for each
+SETTLE = 1  # seconds until the next look at a program's sockets: it opens one after the other
 BREATH = 0.05  # seconds that a look goes on before programs that have ended meanwhile are seen to
 TORN = 3  # looks in a row that are begun anew because of those: the next one goes on to its end
 INSIDE = 1  # seconds between looks at what changes inside of namespaces
@@ -562,6 +563,10 @@ class Agent:
         """Seconds between checks of a program that is starting: ten of them are asked as often as one alone."""
         starting = len([name for name in self.units if self.units[name].state == STARTING])
         return EAGER * max(1, starting / 10)
+
+    def settle(self):
+        """Seconds until a program is looked at again that may not have opened all, or something for a moment only."""
+        return SETTLE
 
     def expects(self, unit):
         """What a service answers has changed, so its redirect has to."""

@@ -15,6 +15,7 @@ from .unit import BACKOFF, BYPASSED, FAILED, STARTING
 
 PATIENCE = 30  # seconds that one waits for another
 POLL = 0.02  # seconds between looks at what is finished
+SETTLE = 0.3  # as that of an agent, but here somebody waits
 SAID = 5  # lines of a program's output that are shown when it fails
 
 
@@ -86,6 +87,9 @@ class Once(Agent):
         self._interrupted = True
         for name in self._pending:
             self._give_up(self.units[name], "interrupted")
+
+    def settle(self):
+        return SETTLE
 
     def look(self, cause):
         """One that can't be made is the end: nobody waits for better times here."""
@@ -161,5 +165,8 @@ class Once(Agent):
         self.loop.after(POLL, self._finish)
 
     def _is_sure(self, unit):
-        """One that was found running has to pass a check, like any other."""
-        return not unit.redirected or (unit.was_checked and unit.is_settled)
+        """One that was found running has to pass a check, like any other; one that opens other sockets all the time is
+        not waited for longer than for one that starts."""
+        if not unit.redirected:
+            return True
+        return unit.was_checked and (unit.is_settled or unit.uptime > unit.service.program.start_timeout)

@@ -36,7 +36,6 @@ OFF = (DISABLED, STOPPED)
 
 REPAIRED, LATELY = 5, 60  # so many times in so many seconds something may have to be put back in a namespace
 EAGER = 0.1  # seconds between checks of a program that is starting
-SETTLE = 1  # seconds until a program is looked at again that may not have opened all, or something for a moment only
 MEDDLED = "what its clients need in its namespace is taken away or changed again and again"
 FLAPS = "it answers again, and has failed shortly after that before: it has to stay well for a while"
 COUNTED = 10  # seconds that a number of connections is good for, at most
@@ -60,7 +59,8 @@ class Way:
 
 class Unit:
     """`agent` is asked for what concerns others: `withdraw(unit)`, `end_connections(name)`, `look_soon(cause)`,
-    `changed(unit)`, `say(...)`, `processes()`, `check(unit, turn, done)`, `connections(name)`, `bug(error)`."""
+    `changed(unit)`, `say(...)`, `processes()`, `check(unit, turn, done)`, `connections(name)`, `bug(error)`,
+    `eager()`, `settle()`."""
 
     def __init__(self, name, agent):
         self.name = name
@@ -84,6 +84,7 @@ class Unit:
         self._good = self._bad = self._crashes = 0
         self._started = 0.0
         self._seen = []  # what was open at the last look into the namespace
+        self._steady = False  # whether that was the same as at the look before
         self._listeners = None  # what of it counts, None before the first look
         self._ways = {}  # what the checks have found at each way: {answers.way_key: Way}
         self._turn = 0  # counts the checks
@@ -103,10 +104,11 @@ class Unit:
 
     @property
     def is_settled(self):
-        """Whether everything that is open was looked at as often as it takes to be counted."""
+        """Whether everything that is open was looked at as often as it takes to be counted, and nothing has come."""
         if self._listeners is None:
             return True
-        return len(self._listeners) == len(self._seen) and all(way.known for way in self._ways.values())
+        counted = len(self._listeners) == len(self._seen)
+        return counted and self._steady and all(way.known for way in self._ways.values())
 
     @property
     def bypass(self):
@@ -416,6 +418,7 @@ class Unit:
     def _forget_checks(self):
         self._good = self._bad = 0
         self._seen = []
+        self._steady = False
         self._listeners = None
         self._ways = {}
 
@@ -451,9 +454,8 @@ class Unit:
         self._judge(outcome)
         if self.state == HEALTHY and before != self._taken():
             self._agent.expects(self)
-        first = before is None and self._listeners is not None
-        if self.state == HEALTHY and (first or not self.is_settled):
-            self._check_after(min(SETTLE, self.service.health.interval))  # programs open one socket after the other
+        if self.state == HEALTHY and not self.is_settled:
+            self._check_after(min(self._agent.settle(), self.service.health.interval))
 
     def _is_checked_again(self):
         """One that is not checked needs no timer."""
@@ -469,6 +471,7 @@ class Unit:
             return
         found = self.part.answers
         self._listeners = answers.settled(found, self._seen, outcome.listeners)
+        self._steady = {one[:4] for one in outcome.listeners} == {one[:4] for one in self._seen}
         self._seen = outcome.listeners
         there = {answers.way_key(way) for way in answers.ways(found, self._listeners)}
         health = self.service.health

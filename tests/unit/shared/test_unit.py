@@ -77,6 +77,9 @@ class Agent:
     def eager(self):
         return unit.EAGER
 
+    def settle(self):
+        return 1
+
     def expects(self, one):
         self.told.append("answers")
 
@@ -296,7 +299,7 @@ def test_a_socket_that_may_be_there_for_a_moment_only_is_looked_at_twice():
         stage.unit.ensure()
         stage.check("", listener(1500, "udp"), listener(1000, "udp"))
         assert (stage.state, stage.takes()) == ("healthy", [])
-        assert stage.agent.loop.timers[-1][0] == unit.SETTLE
+        assert stage.agent.loop.timers[-1][0] == stage.agent.settle()
         stage.check("", listener(1501, "udp"), listener(1000, "udp"))
         assert stage.takes() == [1000]
 
@@ -522,4 +525,17 @@ def test_a_port_that_did_not_answer_once_is_asked_again_before_that_is_its_last_
         stage.check("", *both, mute=late)
         assert (stage.state, stage.takes(), stage.unit.is_settled) == ("healthy", [80], False)
         stage.check("", *both, mute=good)
+        assert (stage.takes(), stage.unit.is_settled) == ([80, 81], True)
+
+
+def test_a_program_that_has_opened_one_socket_may_open_another():
+    """`viscum up` looks at it until two looks in a row have found the same."""
+    with Stage("list dest_port 80", "list dest_port 81", "list proto tcp") as stage:
+        stage.unit.ensure()
+        stage.check("", listener(80), mute={("tcp", 4, 80, b""): ""})
+        assert (stage.state, stage.takes(), stage.unit.is_settled) == ("healthy", [80], False)
+        both = {("tcp", 4, 80, b""): "", ("tcp", 4, 81, b""): ""}
+        stage.check("", listener(81), listener(80), mute=both)
+        assert (stage.takes(), stage.unit.is_settled) == ([80, 81], False)
+        stage.check("", listener(80), listener(81), mute=both)
         assert (stage.takes(), stage.unit.is_settled) == ([80, 81], True)
