@@ -36,6 +36,7 @@ OFF = (DISABLED, STOPPED)
 
 REPAIRED, LATELY = 5, 60  # so many times in so many seconds something may have to be put back in a namespace
 EAGER = 0.1  # seconds between checks of a program that is starting
+SURE = 4  # bad checks after which a way that has never answered is taken to be mute: a busy router is late now and then
 MEDDLED = "what its clients need in its namespace is taken away or changed again and again"
 FLAPS = "it answers again, and has failed shortly after that before: it has to stay well for a while"
 COUNTED = 10  # seconds that a number of connections is good for, at most
@@ -54,7 +55,7 @@ class Way:
         self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
         self.reason = reason or self.reason
         self.taken = self._bad < health.fall if self.taken else self._good >= health.rise
-        self.known = self.taken or self._bad > 1  # a busy router is late with an answer once
+        self.known = self.taken or self._bad >= SURE
 
 
 class Unit:
