@@ -327,7 +327,7 @@ def test_a_client_that_never_reads_does_not_stall_the_agent(served):
                 sent += greedy.send(lookups)
                 begin = time.monotonic()
                 assert served.viscum("list").stdout == "echo\n"
-                assert time.monotonic() - begin < 5
+                assert time.monotonic() - begin < 30
         (pid,) = pids_in("viscum-echo")
         os.kill(pid, signal.SIGKILL)
         assert served.redirects(there=False) < 1

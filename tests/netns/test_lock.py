@@ -29,7 +29,7 @@ def test_an_agent_that_was_killed_leaves_nobody_waiting(agent):
     begin = time.monotonic()
     agent.start()
     wait_for(lambda: "found running" in agent.log.read_text())
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 15
 
 
 def test_an_agent_waits_for_an_up_that_still_runs_and_goes_on_with_what_it_made(lab):

@@ -116,10 +116,10 @@ def test_down_ends_it_with_sigterm_and_a_stubborn_one_after_term_timeout(lab):
     lab.viscum("up")
     begin = time.monotonic()
     lab.viscum("down", "polite")
-    assert time.monotonic() - begin < 5, "it did not wait for the time, only for the end"
+    assert time.monotonic() - begin < 15, "it did not wait for the time, only for the end"
     begin = time.monotonic()
     lab.viscum("down", "stubborn")
-    assert 1 <= time.monotonic() - begin < 6
+    assert 1 <= time.monotonic() - begin < 30
     assert [name for name in namespaces() if name.startswith("viscum-")] == []
 
 
