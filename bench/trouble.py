@@ -69,6 +69,7 @@ class Scene:
     """A lab with an agent, and a client that asks on. Use as a context manager."""
 
     kind = Public
+    command = echo_command("edge", 7000)
 
     def __init__(self, folder, interpreter, datapath):
         self.lab = Lab(folder, INTERPRETERS[interpreter], datapath=datapath)
@@ -89,7 +90,13 @@ class Scene:
 
     def begin(self):
         """Starts an agent of the kind; how long a client then waited for the program is one of the figures."""
-        self.agent = self.kind(self.lab, service("echo", echo_command("edge", 7000), *TAKES, *SETTINGS))
+        self.agent = self.kind(self.lab, service("echo", self.command, *TAKES, *SETTINGS))
+
+    def change(self, **what):
+        """Another agent, with another `kind` or `command`."""
+        self.agent.kill()
+        vars(self).update(what)
+        self.begin()
 
     def tail(self):
         """(when, who) of the last answers; nobody is ""."""
@@ -216,16 +223,11 @@ class Log(Scene):
     """One agent without, another one with the trouble: what an agent's stderr is, is given to it at its start."""
 
     def start(self):
-        self.change(Unread)
+        self.change(kind=Unread)
 
     def stop(self):
         os.close(self.agent.reading)
-        self.change(Public)
-
-    def change(self, kind):
-        self.agent.kill()
-        self.kind = kind
-        self.begin()
+        self.change(kind=Public)
 
 
 class Agents(Momentary):
@@ -239,27 +241,17 @@ class Agents(Momentary):
 class Connections(Scene):
     """One agent without, another one whose program has the connections too: they end and begin with it."""
 
-    command = echo_command("edge", 7000)
-
-    def begin(self):
-        self.agent = self.kind(self.lab, service("echo", self.command, *TAKES, *SETTINGS))
-
     def start(self):
         crowd = PROGRAMS / "crowd.py"
         crowd.write_text(CROWD)
-        self.change("/usr/bin/python3 %s %d %s" % (crowd, CONNECTIONS // 2, Connections.command))
+        self.change(command="/usr/bin/python3 %s %d %s" % (crowd, CONNECTIONS // 2, Scene.command))
 
     def stop(self):
-        self.change(Connections.command)
-
-    def change(self, command):
-        self.agent.kill()
-        self.command = command
-        self.begin()
+        self.change(command=Scene.command)
 
     def wait(self):
         super().wait()
-        if self.command != Connections.command:
+        if self.command != Scene.command:
             wait_for(lambda: self.open() >= CONNECTIONS, PATIENCE)
             time.sleep(3)  # checks meet them
 
@@ -291,7 +283,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 class Services(Momentary):
     def begin(self):
         self.others = ["s%d" % number for number in range(SERVICES - 1)]
-        config = service("echo", echo_command("edge", 7000), *TAKES, *SETTINGS)
+        config = service("echo", self.command, *TAKES, *SETTINGS)
         for number, name in enumerate(self.others):
             takes = (TAKES[0], "list dest_ip 198.18.%d.%d" % (number >> 8, number & 255), TAKES[2])
             config += service(name, echo_command("edge", 7000), *takes, *SETTINGS)

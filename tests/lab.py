@@ -15,9 +15,9 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import clients
 import echo
 from datapaths import DATAPATHS, start
 
@@ -261,11 +261,10 @@ class Lab:
     def who(self, questions, ns=None, timeout=HANG):
         """The names of who answers each (protocol, address, port), asked side by side, or "" after the timeout: where
         nobody is to answer, SILENCE is long enough."""
+        asked = [("::" if ":" in address else "0.0.0.0", proto, address, port) for proto, address, port in questions]
         with Visit() as visit:
             visit.enter(ns or self.client)
-            asked = [(echo.client(*question[:2]), *question[1:]) for question in questions]
-        with ThreadPoolExecutor(len(asked)) as pool:
-            return [answer[0] for answer in pool.map(lambda each: echo.ask(*each, timeout), asked)]
+            return ["" if answer.startswith("(") else answer for answer in clients.ask(timeout, asked)]
 
 
 def echo_command(who, *ports):

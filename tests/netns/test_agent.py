@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from agent import QUICK, TAKES, Agent
+from agent import CONFIG, QUICK, TAKES, Agent
 from lab import Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
 pytestmark = pytest.mark.usefixtures("datapath")
@@ -13,14 +13,14 @@ pytestmark = pytest.mark.usefixtures("datapath")
 # Seconds in which something is seen that an event tells of, be the machine ever so busy: without the event nothing
 # would be until the next check or look (60 and 45 s here). How long it takes is in docs/benchmarks.md.
 AT_ONCE = 10
-SELDOM = ("option respawn_timeout 1", "option health_interval 60")
+SELDOM = CONFIG.replace("health_interval 1", "health_interval 60")
 
 
 @pytest.fixture
 def agent(lab, request):
     """With a service that is checked each second, or as seldom as a test says: `@seldom`."""
     lab.serve_cloud(7000, 7001)
-    made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *getattr(request, "param", QUICK)))
+    made = Agent(lab, getattr(request, "param", CONFIG))
     made.becomes("edge")
     yield made
     assert "Traceback" not in made.log.read_text(), made.log.read_text()

@@ -60,9 +60,14 @@ def _kind(code, words):
     return _KINDS.get(code, BUG)
 
 
-def _inner_ends(dump, ns):
-    """The index, in a service's namespace, of its pair's other end, which is ours by any other name."""
-    return [link.peer for link in dump.links if link.ns == "" and link.peer and link.alias == alias_of(ns)]
+def _inner_ends(dump):
+    """Maps the aliases of pairs to the indexes that their other ends have in their namespaces, from the router's links:
+    those ends are ours by any other name."""
+    found = {}
+    for link in dump.links:
+        if link.peer:
+            found.setdefault(link.alias, []).append(link.peer)
+    return found
 
 
 def _mark(name):
@@ -357,10 +362,11 @@ class Border:
             self.dump_tc(dump)
             self._dump_bpf(dump)
             self._dump_sysctls(dump)
+            ends = _inner_ends(dump)
             for ns in netns.ours():
                 if breathe:
                     breathe()
-                self._dump_namespace(dump, ns, ports.get(ns))
+                self._dump_namespace(dump, ns, ends.get(alias_of(ns), []), ports.get(ns))
         finally:
             self.visit.home()
             self._release()
@@ -439,7 +445,7 @@ class Border:
         for key in keys:
             self._read_sysctl(dump, "", key)
 
-    def _dump_namespace(self, dump, ns, ports):
+    def _dump_namespace(self, dump, ns, ends, ports):
         try:
             self.visit.enter(ns)
         except OSError:
@@ -450,7 +456,7 @@ class Border:
         dump.namespaces.append(ns)
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
-        self.dump_ends(dump, ns, ["lo", INNER_DEV] + _inner_ends(dump, ns))
+        self.dump_ends(dump, ns, ["lo", INNER_DEV] + ends)
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)
