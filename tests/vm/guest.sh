@@ -45,8 +45,8 @@ if [ "${1-}" = --run ]; then
 else
     # shellcheck disable=SC2086 # a list of words
     [ -n "$named" ] || set -- $suite "$@"
-    # A test may take longer than elsewhere: work is some ten times slower here.
-    set -- pytest -p pytest_timeout -p no:cacheprovider --timeout 1200 --durations 10 "$@"
+    # A test may take longer than elsewhere: work is some ten times slower here, and slower still on a busy machine.
+    set -- pytest -p pytest_timeout -p no:cacheprovider --timeout 2400 --durations 10 "$@"
 fi
 "$@"
 status=$?

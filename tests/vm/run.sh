@@ -62,7 +62,7 @@ boot() {
     # setsid and no input: vng wants a terminal of its own or none. KVM is off because where these tests run it is either
     # not there or, worse, there and not working; so time in the guest is the same everywhere.
     env PATH="$vm/virtiofsd:$root/.venv/bin:$PATH" HOME="$tmp" TMPDIR="$tmp" VISCUM_VM_RESULTS="$results" \
-        setsid timeout --kill-after=10 "${VISCUM_VM_TIMEOUT:-3600}" \
+        setsid timeout --kill-after=10 "${VISCUM_VM_TIMEOUT:-7200}" \
         vng --verbose --disable-kvm --qemu "$root/tests/vm/qemu.sh" --run "$image" --user root --cpus 2 --memory 2G \
         --append "$kernel_options" --qemu-opts="${VISCUM_VM_QEMU-}" --overlay-rwdir "$root" --rwdir "$results" \
         --exec "$root/tests/vm/guest.sh $results" </dev/null >"$tmp/words" 2>&1 9>&- &
