@@ -14,6 +14,10 @@ from . import address
 from .facts import Ports
 from .objects import NatRule
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .facts import Listener
+
 # Where the packets of a match arrive: `address` (bytes) in the namespace, ports from `low` to `high` there, 0 for a
 # match of every protocol. `client` (bytes) and `port` are what a client may ask for, `port` 0 for one of those ports.
 Answer = namedtuple("Answer", ("match", "address", "low", "high", "client", "port"))
@@ -110,7 +114,7 @@ def _client(match):
 
 def ways(found, listeners):
     """The Ways into a program with these Answers, each once, those of a single port first."""
-    ways_by_key = {}
+    ways_by_key: dict[tuple, Way] = {}
     for answer in sorted(found, key=_width):
         open_ones = _open_at(answer, listeners)
         for port in sorted(open_ones):
@@ -149,7 +153,7 @@ def way_key(way):
 
 def _open_at(answer, listeners):
     """{port: Listener} of the sockets that get what arrives for an Answer, for the first MOST_PORTS ports."""
-    found = {}
+    found: dict[int, Listener] = {}
     for one in listeners:
         if _takes(one, answer) and (one.port not in found or _rank(one, answer) < _rank(found[one.port], answer)):
             found[one.port] = one
@@ -211,7 +215,7 @@ def _parts(answer, ports):
         return []
     if match.to_port or len(ports) == answer.high - answer.low + 1:
         return [match]
-    runs = []
+    runs: list[list[int]] = []
     for port in ports:
         if runs and runs[-1][1] == port - 1:
             runs[-1][1] = port

@@ -194,7 +194,7 @@ def _surplus(parts, others, observed):
 
 def shared_of(found):
     """The shared objects that observed redirects rest on."""
-    needed = set()
+    needed: set = set()
     for each in redirects_of(found):
         needed.add(Qdisc(each.item.dev))
         if kind(each.item) == "BpfMatch":

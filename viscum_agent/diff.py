@@ -126,7 +126,7 @@ def _in_place(wanted, found):
 
 def _ordered(items):
     """In the order of making, and within a kind as planned (MicroPython's sort would not keep that)."""
-    places = [[] for _ in ORDER]
+    places: list[list] = [[] for _ in ORDER]
     for item in items:
         places[rank(item)].append(item)
     return [item for place in places for item in place]

@@ -231,7 +231,8 @@ _WHOEVER = ", whoever asks: for clients of its own (src_ip) make a service of it
 
 def _all_matches(parts, bad):
     """The matches of a service's sections in their order, each once."""
-    matches, known = [], set()
+    matches: list[Match] = []
+    known = set()
     for part in parts:
         for match in _matches(part, bad):
             if tuple(match) in known:
@@ -291,7 +292,8 @@ def split_words(text):
     """Splits a command at blanks; quotes of either kind keep blanks, and a backslash outside of '' takes the next
     letter as it is. No variables, no globs: nothing here is a shell. Raises ValueError for a quote that is not
     closed."""
-    words, word, quote = [], None, ""
+    words, word, quote = [], "", ""
+    begun = False  # a word, which may be empty: ''
     letters = iter(text)
     for c in letters:
         if quote:
@@ -302,11 +304,11 @@ def split_words(text):
             else:
                 word += c
         elif c in " \t\n":
-            if word is not None:
+            if begun:
                 words.append(word)
-            word = None
+            word, begun = "", False
         else:
-            word = word or ""
+            begun = True
             if c in "'\"":
                 quote = c
             elif c == "\\":
@@ -315,7 +317,7 @@ def split_words(text):
                 word += c
     if quote:
         raise ValueError("%s has a quote (%s) that is not closed" % (schema.shown(text), quote))
-    if word is not None:
+    if begun:
         words.append(word)
     return words
 
@@ -364,7 +366,7 @@ def _families(values):
     for name in ("dest_ip", "src_ip"):
         if values[name]:
             there = [prefix.family for prefix in values[name]]
-            wanted = [family for family in wanted if family in there]
+            wanted = tuple([family for family in wanted if family in there])
     return wanted
 
 

@@ -282,7 +282,7 @@ def facts(dump, features, interfaces, opened=None, firewall=None, why=None):
     taken += [ns for ns in dump.namespaces if ("ns", ns) not in owners]
     networks = []
     own = []
-    subnets = {}
+    subnets: dict[str, list[str]] = {}
     for entry in dump.addresses:
         dev = by_index[entry.index].name if entry.ns == "" and entry.index in by_index else ""
         service = owners.get(("dev", dev))

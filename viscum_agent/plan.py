@@ -121,7 +121,7 @@ def _service(service, settings, facts, subnets, package):
     found = answers.answers(matches, gate.own)
     parts, stays = _what_it_takes(service, found, facts)
     stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
-    shared = []
+    shared: list = []
     for device in devices:
         shared += _at_hook(device.name, hook, "fwd") if hook else [Qdisc(device.name)]
         here = [(match, part) for match, part in parts if match.family in device.families]
@@ -365,7 +365,7 @@ def _filters(service, device, parts, which, frames, shared):
 
 def _frame(service, frames, mtu):
     ns = ns_name(service.name)
-    items = [Namespace(ns)]
+    items: list = [Namespace(ns)]
     items.append(
         Veth(
             device_name(service.name),
@@ -410,7 +410,7 @@ def _answers(service, family, matches, ends):
     ns, dev = ns_name(service.name), device_name(service.name)
     host, inner = ends
     length = SUBNET[family]
-    items = [Address("", dev, "%s/%d" % (host, length)), Address(ns, INNER_DEV, "%s/%d" % (inner, length))]
+    items: list = [Address("", dev, "%s/%d" % (host, length)), Address(ns, INNER_DEV, "%s/%d" % (inner, length))]
     source = ""
     if not answers.needs_nat(matches):
         local = sorted({match.dst.packed for match in matches})
@@ -428,11 +428,11 @@ class Subnets:
     """A point-to-point subnet for each service: the one it has, else the first free one from where its name says."""
 
     def __init__(self, services, pool, facts):
-        self._pools = {}
+        self._pools: dict[int, list[address.Prefix]] = {}
         for prefix in pool:
             self._pools.setdefault(prefix.family, []).append(prefix)
         self._networks = [(address.parse_prefix(text), owner) for text, owner in facts.networks]
-        self._given = {}
+        self._given: dict[tuple, address.Prefix] = {}
         self._used = set()
         for service in services:
             for text in facts.subnets.get(service.name, []):

@@ -60,7 +60,7 @@ def _counted(line):
 
 def read(border, where):
     """Maps services to their Traffic now, without what they sent; one without a redirect is missing."""
-    found = {}
+    found: dict[str, Traffic] = {}
     for kind, index, target, counters in border.counters(where.hooks):
         name = where.pairs.get(target)
         if name is None or index not in where.names:

@@ -18,6 +18,10 @@ from collections import namedtuple
 from viscum_agent.errors import ConfigError, UciError
 from viscum_agent.utf8 import is_strict
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 # `name` is never empty: an anonymous section has the name that libuci generates. `options` maps a name to a string, or
 # to a list of strings for what was written with `list`. `line` is where the section was opened first. `repeated` are
 # (name, line) of each `option` that took the place of another value: uci says nothing of it.
@@ -112,7 +116,7 @@ class _Package:
 
     def __init__(self, reader):
         self.sections = []
-        self._reader = reader
+        self._reader: _Reader = reader
         self._by_name = {}
         self._current = None
 
@@ -209,7 +213,7 @@ class _Reader:
         self._end = 0
         self._next = 0
 
-    def fail(self, reason):
+    def fail(self, reason: str) -> "NoReturn":
         raise UciError(self.file, self.line, reason)
 
     def next_line(self):

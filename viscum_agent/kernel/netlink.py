@@ -68,7 +68,7 @@ class Socket:
             sent.append(self.seq())
             data += request(sent[-1])
         self._socket.send(data)
-        results = {}
+        results: dict[int, tuple] = {}
         while len(results) < len(sent):
             for kind, flags, seq, body in messages(self._receive()):
                 if kind == NLMSG_ERROR and seq in sent:
@@ -115,7 +115,7 @@ class Socket:
     def _dump(self, request, most, sieve):
         seq = self.seq()
         self._socket.send(request(seq))
-        bodies = []
+        bodies: list[bytes] = []
         whole = True
         while True:
             data = self._receive()

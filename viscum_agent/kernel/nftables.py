@@ -511,7 +511,7 @@ def _decode_rule(attributes):
 
 def _guess(expressions):
     """The NatRule that these expressions may mean: it takes what it knows and leaves the proof to `_decode_rule`."""
-    compared = {}
+    compared: dict = {}
     mask = None
     to_port = 0
     loaded = None

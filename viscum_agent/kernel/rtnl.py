@@ -310,7 +310,7 @@ class Near:
     def __init__(self, prefixes):
         self._prefixes = list(prefixes)
         self.families = sorted({prefix.family for prefix in prefixes})
-        self._tops = {length: set() for length in _DST_LENGTHS.values()}
+        self._tops: dict[int, set] = {length: set() for length in _DST_LENGTHS.values()}
         for prefix in prefixes:
             self._tops[_DST_LENGTHS[prefix.family]].update(_tops(prefix))
 
