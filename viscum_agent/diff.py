@@ -84,12 +84,12 @@ def diff(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]":
 
 def removal(found: "Sequence[Found]") -> "list[Operation]":
     """Takes a whole service down. What is in its namespace or on its devices goes with them."""
-    operations = []
-    for name in REDIRECTS + ("Rule", "BpfLink", "Veth", "Namespace"):
-        for each in found:
-            if kind(each.item) == name:
-                operations.append(Operation("del", None, each.item, each.handle))
-    return operations
+    return [
+        Operation("del", None, each.item, each.handle)
+        for name in REDIRECTS + ("Rule", "BpfLink", "Veth", "Namespace")
+        for each in found
+        if kind(each.item) == name
+    ]
 
 
 def _is_half(item: "Any") -> bool:
@@ -151,13 +151,11 @@ def diff_shared(wanted: "Iterable", observed: "Observed") -> "tuple[list[Operati
     unless somebody else has a filter in that prio.
     """
     there = [each.item for each in observed.shared]
-    adds, dels = [], []
+    adds = []
     gone = set()
     programs = {identity(item): item for item in there if kind(item) == "BpfLink"}
     needed = {identity(item) for item in wanted}
-    for key in sorted(programs):
-        if key not in needed:
-            dels.append(Operation("del", None, programs[key], 0))
+    dels = [Operation("del", None, programs[key], 0) for key in sorted(programs) if key not in needed]
     for item in there:
         if kind(item) != "Qdisc" or item in wanted:
             continue

@@ -303,25 +303,17 @@ def split_words(text: str) -> "list[str]":
     begun = False  # a word, which may be empty: ''
     letters = iter(text)
     for c in letters:
-        if quote:
-            if c == quote:
-                quote = ""
-            elif c == "\\" and quote == '"':
-                word += next(letters, "")
-            else:
-                word += c
-        elif c in " \t\n":
-            if begun:
-                words.append(word)
+        if c == "\\" and quote != "'":
+            word, begun = word + next(letters, ""), True
+        elif c == quote:
+            quote = ""
+        elif quote or c not in " \t\n'\"":
+            word, begun = word + c, True
+        elif c in "'\"":
+            quote, begun = c, True
+        elif begun:
+            words.append(word)
             word, begun = "", False
-        else:
-            begun = True
-            if c in "'\"":
-                quote = c
-            elif c == "\\":
-                word += next(letters, "")
-            else:
-                word += c
     if quote:
         raise ValueError("%s has a quote (%s) that is not closed" % (schema.shown(text), quote))
     if begun:
@@ -349,7 +341,8 @@ def _matches(part: "Part", bad: "Callable") -> "list[Match]":
     families = _families(values)
     if not families:
         return wrong("family", "dest_ip, src_ip and family have no address family in common, so nothing would match")
-    found = []
+    to_port = values["target_port"] or 0
+    found: list[Match] = []
     for family in families:
         lists = (
             _of_family(values["dest_ip"], family),
@@ -360,11 +353,15 @@ def _matches(part: "Part", bad: "Callable") -> "list[Match]":
         count = len(lists[0]) * len(lists[1]) * len(lists[2]) * len(lists[3])
         if count > MAX_MATCHES:
             return wrong("dest_ip", _too_many(count))
-        for dst in lists[0]:
-            for src in lists[1]:
-                for proto in lists[2]:
-                    for dport in lists[3]:
-                        found.append(Match(family, proto, dst, dport, src, values["target_port"] or 0))
+        found.extend(
+            [
+                Match(family, proto, dst, dport, src, to_port)
+                for dst in lists[0]
+                for src in lists[1]
+                for proto in lists[2]
+                for dport in lists[3]
+            ]
+        )
     return found
 
 

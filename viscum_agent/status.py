@@ -100,8 +100,7 @@ def _state(
 def table(found: "list[dict]") -> str:
     """The rows as text in columns."""
     lines = [[title for title, _ in COLUMNS] + ["PACKETS"]]
-    for row in found:
-        lines.append([_cell(value) for value in [row[key] for _, key in COLUMNS] + [row["packets"]]])
+    lines += [[_cell(value) for value in [row[key] for _, key in COLUMNS] + [row["packets"]]] for row in found]
     reasons = ["%s: %s" % (row["name"], printable(row["reason"])) for row in found if row["reason"]]
     return "\n".join([columns(lines)] + reasons + [line for row in found for line in _stays(row)])
 

@@ -476,7 +476,8 @@ def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":
     for name, table in (("src_ip", TCA_FLOWER_IP_SRC), ("dst_ip", TCA_FLOWER_IP_DST)):
         for family in (4, 6):
             if table[family] in left:
-                keys.append((name, _prefix(left.pop(table[family]), left.pop(table[family] + 1))))
+                packed, bits = left.pop(table[family]), left.pop(table[family] + 1)
+                keys.append((name, _prefix(packed, bits)))
     if TCA_FLOWER_PORT_DST_MIN in left:
         low = struct.unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MIN))[0]
         keys.append(("dst_port", "%d-%d" % (low, struct.unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MAX))[0])))
