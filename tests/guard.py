@@ -33,9 +33,9 @@ class Finder:
         top = name.split(".")[0]
         if top in ALLOWED or top == "viscum_agent":
             note(name)
-            return None
+            return
         if top not in sys.stdlib_module_names:
-            return None  # nobody has it: there are no site-packages
+            return  # nobody has it: there are no site-packages
         note("!" + name)
         raise ModuleNotFoundError("no module named '%s' here" % name, name=name)
 

@@ -14,12 +14,12 @@ AF_INET6 = 10
 Prefix = namedtuple("Prefix", ("family", "packed", "length"))
 
 
-def bits(family):
+def bits(family: int) -> int:
     """The length of an address of a family (4 or 6), in bits."""
     return 32 if family == 4 else 128
 
 
-def parse_address(text):
+def parse_address(text: str) -> bytes:
     """The bytes of an IPv4 or IPv6 address. Raises ValueError for anything else."""
     if "%" in text or "\0" in text:
         raise ValueError("not an IP address")
@@ -29,12 +29,12 @@ def parse_address(text):
         raise ValueError("not an IP address")
 
 
-def format_address(packed):
+def format_address(packed: bytes) -> str:
     """The usual text of 4 or 16 bytes (RFC 5952 for IPv6)."""
     return socket.inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)
 
 
-def parse_prefix(text):
+def parse_prefix(text: str) -> "Prefix":
     """`ADDRESS` or `ADDRESS/LENGTH` as a Prefix. Raises ValueError, with the reason, for anything else.
 
     Bits past the length are an error: they are nearly always a mistake in one of the two numbers.
@@ -52,54 +52,54 @@ def parse_prefix(text):
     return Prefix(family, packed, int(length))
 
 
-def format_prefix(prefix):
+def format_prefix(prefix: "Prefix") -> str:
     """`ADDRESS/LENGTH`, always with the length."""
     return "%s/%d" % (format_address(prefix.packed), prefix.length)
 
 
-def network(text):
+def network(text: str) -> "Prefix":
     """`ADDRESS/LENGTH` of the network that an interface's address (`192.168.1.1/24`) lies in, as a Prefix."""
     body, _, length = text.partition("/")
     packed = parse_address(body)
     family = 4 if len(packed) == 4 else 6
-    length = int(length) if length else bits(family)
-    return Prefix(family, masked(packed, length), length)
+    count = int(length) if length else bits(family)
+    return Prefix(family, masked(packed, count), count)
 
 
-def mask(length, size):
+def mask(length: int, size: int) -> bytes:
     """A mask of `size` bytes with the first `length` bits set."""
     whole = size * 8
     return (((1 << whole) - 1) ^ ((1 << (whole - length)) - 1)).to_bytes(size, "big")
 
 
-def masked(packed, length):
+def masked(packed: bytes, length: int) -> bytes:
     """The address with every bit past `length` cleared."""
     return bytes([a & b for a, b in zip(packed, mask(length, len(packed)))])
 
 
-def contains(outer, inner):
+def contains(outer: "Prefix", inner: "Prefix") -> bool:
     """Whether prefix `outer` holds all of prefix `inner`."""
     if outer.family != inner.family or outer.length > inner.length:
         return False
     return masked(inner.packed, outer.length) == outer.packed
 
 
-def overlaps(one, other):
+def overlaps(one: "Prefix", other: "Prefix") -> bool:
     """Whether two prefixes have an address in common."""
     return contains(one, other) or contains(other, one)
 
 
-def meet(one, other):
+def meet(one: "Prefix | None", other: "Prefix | None") -> bool:
     """The same for prefixes where None is any address."""
     return one is None or other is None or overlaps(one, other)
 
 
-def add(packed, offset):
+def add(packed: bytes, offset: int) -> bytes:
     """The address `offset` further on."""
     return (int.from_bytes(packed, "big") + offset).to_bytes(len(packed), "big")
 
 
-def parse_mac(text):
+def parse_mac(text: str) -> bytes:
     """The 6 bytes of `02:00:5e:00:53:01`. Raises ValueError for anything else."""
     words = text.split(":")
     if len(words) != 6 or not all(len(word) == 2 and is_hex(word) for word in words):
@@ -107,14 +107,14 @@ def parse_mac(text):
     return bytes([int(word, 16) for word in words])
 
 
-def format_mac(packed):
+def format_mac(packed: bytes) -> str:
     return ":".join(["%02x" % byte for byte in packed])
 
 
-def is_number(text):
+def is_number(text: str) -> bool:
     """Whether the text is decimal digits only (int() would take signs, spaces and underscores as well)."""
     return text != "" and all("0" <= c <= "9" for c in text)
 
 
-def is_hex(text):
+def is_hex(text: str) -> bool:
     return all(c in "0123456789abcdefABCDEF" for c in text)

@@ -47,9 +47,10 @@ class Agent:
         self.listeners = []  # called with (unit, state before) at every change
         self.confdir = confdir
         self._log = log
-        self._state = None
+        self._state: State = compat.LATER
         self._signals = -1
-        self._events = self._inside = None
+        self._events: Events = compat.LATER
+        self._inside: Inside = compat.LATER
         self._slow_timer = None
         self._firewall_timer = None
         self._orphans = Paced(self.loop, self._withdraw_orphans)
@@ -72,13 +73,13 @@ class Agent:
         self._after_ending = {}  # what comes next, by service
         self._said = set()
         self._said_datapath = ""
-        self._table = (-1, {})
+        self._table: tuple[int, dict] = (-1, {})
         self._pins = -1
         self._known = None  # an Observed, while nothing has changed since it was read
         self._places = traffic.Places([], {}, {})
         self._totals = traffic.Totals()
         self._sent, self._sent_totals = traffic.Sent(), traffic.Totals()
-        self._tools = None
+        self._tools: health.Tools = compat.LATER
         self._load = overload.Load()
         self._overload = overload.Overload()
         self._bus = None

@@ -14,6 +14,13 @@ from . import address
 from .facts import Ports
 from .objects import NatRule
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .facts import Listener
+    from .model import Match
+
 # Where the packets of a match arrive: `address` (bytes) in the namespace, ports from `low` to `high` there, 0 for a
 # match of every protocol. `client` (bytes) and `port` are what a client may ask for, `port` 0 for one of those ports.
 Answer = namedtuple("Answer", ("match", "address", "low", "high", "client", "port"))
@@ -33,7 +40,7 @@ MOST_PORTS = 64  # that one match is taken for one by one: a program can open al
 ANY_PORT = (1, 65535)
 
 
-def needs_nat(matches):
+def needs_nat(matches: "Sequence[Match]") -> bool:
     """Whether the matches (of one family) are more than one address, or one and TCP only, can stand for."""
     addresses = {match.dst for match in matches}
     if any(match.dst is None or match.dst.length != address.bits(match.family) or match.to_port for match in matches):
@@ -41,7 +48,7 @@ def needs_nat(matches):
     return len(addresses) > 1 and any(match.proto != "tcp" for match in matches)
 
 
-def nat_rules(matches):
+def nat_rules(matches: "Sequence[Match]") -> "tuple[NatRule, ...]":
     """The redirect rules inside the namespace, the narrower first."""
     rules = set()
     for family in (4, 6):
@@ -54,13 +61,13 @@ def nat_rules(matches):
     return tuple(sorted(rules, key=_rule_order))
 
 
-def _rule_order(rule):
+def _rule_order(rule: "NatRule") -> tuple:
     length = int(rule.daddr.split("/")[1])
     width = rule.dport[1] - rule.dport[0] if rule.dport else 65536
     return (-length, width, rule.daddr, rule.proto, rule.dport or (0, 0), rule.to_port)
 
 
-def answers(matches, own):
+def answers(matches: "Sequence[Match]", own: "dict[int, bytes]") -> "list[Answer]":
     """An Answer for each match; `own` maps a family to the namespace's own address (bytes)."""
     found = []
     for family in (4, 6):
@@ -78,14 +85,14 @@ def answers(matches, own):
     return found
 
 
-def _inside(match):
+def _inside(match: "Match") -> "tuple[int, int]":
     """The first and the last port where the packets of a match arrive, 0 for a match of every protocol."""
     if not match.proto:
         return 0, 0
     return (match.to_port, match.to_port) if match.to_port else match.dport or ANY_PORT
 
 
-def asked_ports(matches, *more):
+def asked_ports(matches: "Iterable[Match]", *more: int) -> "dict[str, Ports]":
     """Where the program of these matches is asked, and at `more` ports: {protocol: facts.Ports}."""
     found = {proto: Ports(set(more), []) for proto in ("tcp", "udp")}
     for match in matches:
@@ -97,7 +104,7 @@ def asked_ports(matches, *more):
     return found
 
 
-def _client(match):
+def _client(match: "Match") -> bytes:
     """An address that the match takes: of a network the first one behind its own."""
     if match.dst is None:
         return NOBODY[match.family]
@@ -108,9 +115,9 @@ def _client(match):
 # What the open sockets mean
 
 
-def ways(found, listeners):
+def ways(found: "Sequence[Answer]", listeners: "Iterable[Listener]") -> "list[Way]":
     """The Ways into a program with these Answers, each once, those of a single port first."""
-    ways_by_key = {}
+    ways_by_key: dict[tuple, Way] = {}
     for answer in sorted(found, key=_width):
         open_ones = _open_at(answer, listeners)
         for port in sorted(open_ones):
@@ -128,7 +135,7 @@ def ways(found, listeners):
     return list(ways_by_key.values())
 
 
-def settled(found, before, now):
+def settled(found: "Sequence[Answer]", before: "Sequence[Listener]", now: "Sequence[Listener]") -> "list[Listener]":
     """The listeners that count: a UDP socket that only a match of several ports takes has to be there at two looks in a
     row. Where a program asks somebody (DNS, NTP), it opens one like that for a moment."""
     known = {one[:4] for one in before}
@@ -139,17 +146,17 @@ def settled(found, before, now):
     ]
 
 
-def _width(answer):
+def _width(answer: "Answer") -> int:
     return answer.high - answer.low
 
 
-def way_key(way):
+def way_key(way: "Way") -> tuple:
     return way[:4]
 
 
-def _open_at(answer, listeners):
+def _open_at(answer: "Answer", listeners: "Iterable[Listener]") -> "dict[int, Listener]":
     """{port: Listener} of the sockets that get what arrives for an Answer, for the first MOST_PORTS ports."""
-    found = {}
+    found: dict[int, Listener] = {}
     for one in listeners:
         if _takes(one, answer) and (one.port not in found or _rank(one, answer) < _rank(found[one.port], answer)):
             found[one.port] = one
@@ -158,7 +165,7 @@ def _open_at(answer, listeners):
     return found
 
 
-def _takes(one, answer):
+def _takes(one: "Listener", answer: "Answer") -> bool:
     match = answer.match
     if one.proto != match.proto or not answer.low <= one.port <= answer.high:
         return False
@@ -167,12 +174,14 @@ def _takes(one, answer):
     return one.version == 6 and not one.address  # IPv4 by a socket of IPv6, perhaps: asking it tells
 
 
-def _rank(one, answer):
+def _rank(one: "Listener", answer: "Answer") -> "tuple[bool, bool]":
     """The kernel's preference: a socket of the family before another, one of the address before one of any."""
     return one.version != answer.match.family, one.address == b""
 
 
-def taken(found, there, whole=False, dynamic=False):
+def taken(
+    found: "Sequence[Answer]", there: "Open | None", whole: bool = False, dynamic: bool = False
+) -> "list[tuple[Match, Match]]":
     """The parts of matches that are taken, as [(match, part)]: each match of the Answers with what of it is answered.
 
     `there` is Open, None where nobody knows: then all counts as answered, and so it does with `whole`. With `dynamic`
@@ -196,22 +205,22 @@ def taken(found, there, whole=False, dynamic=False):
     return parts
 
 
-def _is_awake(there, key):
+def _is_awake(there: "Open", key: tuple) -> bool:
     return there.awake is None or key in there.awake
 
 
-def _key(answer, one):
+def _key(answer: "Answer", one: "Listener") -> tuple:
     return one.proto, answer.match.family, one.port, one.address
 
 
-def _parts(answer, ports):
+def _parts(answer: "Answer", ports: "list[int]") -> "list[Match]":
     """The parts of a match that these ports inside are: the whole of it where they are all."""
     match = answer.match
     if not ports:
         return []
     if match.to_port or len(ports) == answer.high - answer.low + 1:
         return [match]
-    runs = []
+    runs: list[list[int]] = []
     for port in ports:
         if runs and runs[-1][1] == port - 1:
             runs[-1][1] = port
@@ -223,7 +232,9 @@ def _parts(answer, ports):
     ]
 
 
-def stays(found, there, parts):
+def stays(
+    found: "Sequence[Answer]", there: "Open | None", parts: "list[tuple[Match, Match]]"
+) -> "list[tuple[Match, str]]":
     """[(match, reason)] of what the cloud answers as before; `parts` is what `taken` gave."""
     if there is None:
         return []
@@ -240,7 +251,7 @@ def stays(found, there, parts):
     return left
 
 
-def _why(answer, there):
+def _why(answer: "Answer", there: "Open") -> str:
     """Why nothing of a match is taken."""
     open_ones = _open_at(answer, there.listeners)
     if open_ones:

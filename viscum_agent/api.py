@@ -20,6 +20,10 @@ from .ubus.account import name_of
 from .ubus.budget import Budget
 from .ubus.client import Client, Method
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .ubus.broker import Broker
+
 NAME = (("name", blob.STRING),)
 PAGED = NAME + (("after", blob.STRING),)
 # Seconds of the agent's time that an account without rights may take up in each second, and at once.
@@ -39,7 +43,7 @@ class Bus:
         self._findings, self._plans, self._checks = Kept(self._loop), Kept(self._loop), Kept(self._loop)
         self._changes = report.Changes()
         self._began = compat.monotonic()
-        self._broker = self._serve(path) if serve else None
+        self._broker: Broker = self._serve(path) if serve else compat.LATER
         self._client = Client(path, self._told, self._loop.on_error, budget=Budget(*SHARE), free=self._rights)
         self._object = self._client.add_object(OBJECT, self._methods())
         self._follower = Follower(self._client, agent.take_names)
@@ -78,7 +82,7 @@ class Bus:
 
     def _watch(self):
         """Before each wait: has the loop wait for what client and broker want now."""
-        wanted = {}
+        wanted: dict[int, tuple] = {}
         if self._client.fd >= 0:
             events = (POLLIN if self._client.wants_read else 0) | (POLLOUT if self._client.wants_write else 0)
             wanted[self._client.fd] = (events, self._client_event)

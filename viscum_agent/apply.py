@@ -194,7 +194,7 @@ def _surplus(parts, others, observed):
 
 def shared_of(found):
     """The shared objects that observed redirects rest on."""
-    needed = set()
+    needed: set = set()
     for each in redirects_of(found):
         needed.add(Qdisc(each.item.dev))
         if kind(each.item) == "BpfMatch":
@@ -208,9 +208,8 @@ def pending(plan, observed, keep=()):
     """What `run` would do, as [(heading, operations)] in the order of doing: what `viscum plan` prints."""
     wanted = {part.service.name: part for part in plan.services}
     parts = [("left over", removal(observed.orphans))]
-    for name in sorted(observed.services):
-        if name not in wanted and name not in keep:
-            parts.append((name, removal(observed.of(name))))
+    left = [name for name in sorted(observed.services) if name not in wanted and name not in keep]
+    parts += [(name, removal(observed.of(name))) for name in left]
     shared = [found.item for found in observed.shared]
     for part in plan.services:
         first, redirect = _halves(part, observed.of(part.service.name), observed, shared)

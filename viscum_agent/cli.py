@@ -175,7 +175,8 @@ def _with_programs(arguments, word):
     from .once import Once
 
     once = Once(arguments.confdir, arguments.names, word == "up")
-    return _finish(*once.run(arguments.socket), word)
+    done, problems = once.run(arguments.socket)
+    return _finish(done, problems, word)
 
 
 def _objects_only(arguments, word):

@@ -7,6 +7,13 @@ what it should be is all of the service taken down and made again.
 
 from .objects import REDIRECTS, Mark, Operation, Prio
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from .observe import Found, Observed
+
 # The order in which a service is made; it is taken down the other way round. A namespace gets its sysctls before it
 # gets devices, which take them over; the router's end of the pair gets its own when it is there.
 ORDER = (
@@ -32,7 +39,7 @@ RANK = {name: rank for rank, name in enumerate(ORDER)}
 FRAME = ("Namespace", "Veth")
 
 
-def rank(item):
+def rank(item: "Any") -> int:
     name = type(item).__name__
     return RANK["Host Sysctl" if name == "Sysctl" and item.ns == "" else name]
 
@@ -50,22 +57,22 @@ KEYS = {
 }
 
 
-def kind(item):
+def kind(item: "Any") -> str:
     return type(item).__name__
 
 
-def identity(item):
+def identity(item: "Any") -> tuple:
     """What makes a wanted and an observed object the same one, perhaps with other values."""
     key = KEYS.get(kind(item))
     return (kind(item), key(item) if key else item)
 
 
-def redirects_of(found):
+def redirects_of(found: "Sequence[Found]") -> "list[Found]":
     """The redirect among the Found objects of a service."""
     return [each for each in found if kind(each.item) in REDIRECTS]
 
 
-def diff(wanted, found):
+def diff(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]":
     """The operations from the Found objects of a service (observe) to the wanted ones (objects)."""
     if not wanted:
         return removal(found)
@@ -75,22 +82,22 @@ def diff(wanted, found):
     return removal(half) + _in_place(wanted, [each for each in found if each not in half])
 
 
-def removal(found):
+def removal(found: "Sequence[Found]") -> "list[Operation]":
     """Takes a whole service down. What is in its namespace or on its devices goes with them."""
-    operations = []
-    for name in REDIRECTS + ("Rule", "BpfLink", "Veth", "Namespace"):
-        for each in found:
-            if kind(each.item) == name:
-                operations.append(Operation("del", None, each.item, each.handle))
-    return operations
+    return [
+        Operation("del", None, each.item, each.handle)
+        for name in REDIRECTS + ("Rule", "BpfLink", "Veth", "Namespace")
+        for each in found
+        if kind(each.item) == name
+    ]
 
 
-def _is_half(item):
+def _is_half(item: "Any") -> bool:
     """Whether it is a pair without its inner end: it is being deleted, or somebody took that end elsewhere."""
     return kind(item) == "Veth" and not item.ns
 
 
-def same_frame(wanted, found):
+def same_frame(wanted: "Sequence", found: "Sequence[Found]") -> bool:
     """Whether the namespace and the pair are there as wanted, but for values that can be changed.
 
     A pair that is gone, or half gone, is made again in the namespace where the program goes on.
@@ -103,8 +110,8 @@ def same_frame(wanted, found):
     return True
 
 
-def _in_place(wanted, found):
-    there = {}
+def _in_place(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]":
+    there: dict = {}
     surplus = []
     for each in found:
         key = identity(each.item)
@@ -124,19 +131,19 @@ def _in_place(wanted, found):
     return makes + drops
 
 
-def _ordered(items):
+def _ordered(items: "Iterable") -> list:
     """In the order of making, and within a kind as planned (MicroPython's sort would not keep that)."""
-    places = [[] for _ in ORDER]
+    places: list[list] = [[] for _ in ORDER]
     for item in items:
         places[rank(item)].append(item)
     return [item for place in places for item in place]
 
 
-def _down_key(found):
+def _down_key(found: "Found") -> "tuple[int, str]":
     return (-rank(found.item), str(found.item))
 
 
-def diff_shared(wanted, observed):
+def diff_shared(wanted: "Iterable", observed: "Observed") -> "tuple[list[Operation], list[Operation]]":
     """(additions, removals) of what services share: programs, qdiscs and hash tables.
 
     A qdisc is added only where there is no ingress hook at all. One that we made is removed only when nobody else's
@@ -144,13 +151,11 @@ def diff_shared(wanted, observed):
     unless somebody else has a filter in that prio.
     """
     there = [each.item for each in observed.shared]
-    adds, dels = [], []
+    adds = []
     gone = set()
     programs = {identity(item): item for item in there if kind(item) == "BpfLink"}
     needed = {identity(item) for item in wanted}
-    for key in sorted(programs):
-        if key not in needed:
-            dels.append(Operation("del", None, programs[key], 0))
+    dels = [Operation("del", None, programs[key], 0) for key in sorted(programs) if key not in needed]
     for item in there:
         if kind(item) != "Qdisc" or item in wanted:
             continue

@@ -38,13 +38,13 @@ class ForeignError(ViscumError):
 class UciError(ConfigError):
     """A file that is not UCI syntax. `file` and `line` (from 1) say where; `reason` says what."""
 
-    def __init__(self, file, line, reason):
+    def __init__(self, file: str, line: int, reason: str) -> None:
         super().__init__("%s:%d: %s" % (file, line, reason))
         self.file = file
         self.line = line
         self.reason = reason
 
 
-def problem_text(problem):
+def problem_text(problem: "Problem") -> str:
     """One line for people: `where: message`."""
     return "%s: %s" % (problem.where, problem.message)

@@ -20,6 +20,10 @@ from .kernel import handshake, listening
 from .loop import POLLIN, POLLOUT
 from .objects import ns_name
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import socket
+
 GRACE = 2  # seconds beyond its time after which a check that has not ended never will
 POLL = 0.02  # seconds between two looks at what waits
 MOMENT = 0.2  # seconds that a program has at least to take in what came, however late that was seen
@@ -96,7 +100,7 @@ class Check:
         self._health = part.service.health
         self._give_up = compat.monotonic() + self._health.timeout
         self._questions = []
-        self._listeners = None
+        self._listeners: list = compat.LATER
         self._mute = {}
         self._asked = []  # what those said that were asked
         self._closed = False
@@ -345,7 +349,7 @@ class Handshake(Question):
     """A TCP connection as a client makes it."""
 
     def begin(self):
-        self._client = None
+        self._client: handshake.Handshake = compat.LATER
         try:
             self._client = self._check.open(self.way)
             self._check.loop.add(self._client.fd, lambda _: self._came())
@@ -391,7 +395,7 @@ class Handshake(Question):
         self._hang_up(False)
 
     def _hang_up(self, politely):
-        client, self._client = self._client, None
+        client, self._client = self._client, compat.LATER
         if client is None:
             return
         self._check.loop.remove(client.fd)
@@ -427,7 +431,7 @@ class Inside(Question):
     """A connection or a datagram within the namespace, by the kernel's own means."""
 
     def begin(self):
-        self._socket = None
+        self._socket: socket = compat.LATER
         kind, events = (1, POLLOUT) if self.way.proto == "tcp" else (2, POLLIN)
         try:
             place = format_address(self.way.client)
@@ -464,4 +468,4 @@ class Inside(Question):
         if self._socket:
             self._check.loop.remove(self._socket.fileno())
             self._socket.close()
-            self._socket = None
+            self._socket = compat.LATER

@@ -16,17 +16,19 @@ class Kept:
 
     def get(self, make, question=None, anew=False):
         """The answer to this question; `anew` whatever was kept."""
-        if anew or self._found is None or self._found[0] != question:
-            self._find(make, question)
-        return self._found[1]
+        found = self._found
+        if anew or found is None or found[0] != question:
+            found = self._find(make, question)
+        return found[1]
 
     def _find(self, make, question):
         self.forget()
         began = compat.monotonic()
-        self._found = (question, make())
+        self._found = found = (question, make())
         now = compat.monotonic()
         # From the loop, so that what nobody asks for takes no memory.
         self._timer = self._loop.after(max(KEPT, DEARER * (now - began)), self.forget)
+        return found
 
     def forget(self):
         self._loop.cancel(self._timer)

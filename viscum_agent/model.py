@@ -11,6 +11,13 @@ from . import address, schema
 from .errors import CONFIG, Problem
 from .respawn import Respawn
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .address import Prefix
+    from .uci import _Section as Section
+
 Settings = namedtuple("Settings", ("enabled", "datapath", "pool", "netlink", "bypass_load"))
 
 # What runs: `command` a list of words, `env` a list of NAME=value, times in seconds, `group` may be None.
@@ -50,7 +57,7 @@ MAX_NAME = 64  # with the prefix a file name in /var/run/netns; nobody types lon
 MAX_MATCHES = 256  # filters of one service on one device; more is a mistake in a list
 
 
-def read(sections, package="viscum"):
+def read(sections: "Iterable[Section]", package: str = "viscum") -> "Configuration":
     """A Configuration from the sections of a file (uci.Section), with every problem found."""
     problems = []
     settings = None
@@ -92,17 +99,17 @@ def read(sections, package="viscum"):
 Part = namedtuple("Part", ("section", "values", "broken", "where"))
 
 
-def _broken(part, *names):
+def _broken(part: "Part", *names: str) -> bool:
     """Whether one of these options could not be read: then what follows from its absence is no mistake of its own."""
     return any("%s.%s" % (part.where, name) in part.broken for name in names)
 
 
-def _is_off(part, settings):
+def _is_off(part: "Part", settings: "Settings") -> bool:
     """Whether a service is not to run, which goes for one with mistakes as well."""
     return not settings.enabled or not (part.values["enabled"] or _broken(part, "enabled"))
 
 
-def _refuse_same_names(services, problems):
+def _refuse_same_names(services: "list[Part]", problems: "list[Problem]") -> None:
     """An anonymous section may have a name that another one was given (uci.py)."""
     names = set()
     for part in services:
@@ -113,12 +120,12 @@ def _refuse_same_names(services, problems):
         names.add(name)
 
 
-def _settings(values):
+def _settings(values: dict) -> "Settings":
     pool = tuple(values["pool"])
     return Settings(values["enabled"], values["datapath"], pool, values["netlink"], values["bypass_load"])
 
 
-def _assign_redirects(redirects, services, problems, package):
+def _assign_redirects(redirects: "list[Part]", services: "list[Part]", problems: "list[Problem]", package: str) -> None:
     """A redirect section without its service is a problem of its own; a bad one is a problem of its service."""
     names = [part.section.name for part in services]
     for part in redirects:
@@ -133,12 +140,12 @@ def _assign_redirects(redirects, services, problems, package):
             problems.append(Problem(CONFIG, "", part.where + ".service", text + there))
 
 
-def _service(part, extra):
+def _service(part: "Part", extra: "list[Part]") -> "tuple[Service, list[Problem]]":
     """(Service, problems) from a section and the redirect sections that belong to it."""
     section, values = part.section, part.values
     problems = []
 
-    def bad(option, text, where=part.where):
+    def bad(option: str, text: str, where: str = part.where) -> None:
         problems.append(Problem(CONFIG, section.name, "%s.%s" % (where, option) if option else where, text))
 
     if len(section.name) > MAX_NAME:
@@ -178,20 +185,20 @@ def _service(part, extra):
     return service, problems
 
 
-def _refuse_doubled_variables(env, bad):
+def _refuse_doubled_variables(env: "list[str]", bad: "Callable") -> None:
     names = [variable.split("=")[0] for variable in env]
     for name in sorted({name for name in names if names.count(name) > 1}):
         bad("env", "%s is set more than once: leave one" % schema.shown(name))
 
 
-def _refuse_unused(part, options, why, bad):
+def _refuse_unused(part: "Part", options: "tuple[str, ...]", why: str, bad: "Callable") -> None:
     """Names options that are set and change nothing: who wrote them expects that they do."""
     for name in options:
         if name in part.section.options and not _broken(part, name):
             bad(name, "is not used, because %s: take it out" % why)
 
 
-def _health(part, matches, bad):
+def _health(part: "Part", matches: "tuple[Match, ...]", bad: "Callable") -> "Health":
     values = part.values
     kind = values["healthcheck"]
     command = _words(part, "health_command", bad)
@@ -210,7 +217,7 @@ def _health(part, matches, bad):
     )
 
 
-def _refuse_check(part, kind, matches, bad):
+def _refuse_check(part: "Part", kind: str, matches: "tuple[Match, ...]", bad: "Callable") -> None:
     """A check that can never be made, and words that the kind of check has no use for."""
     if kind != "exec":
         _refuse_unused(part, ("health_command",), "only healthcheck 'exec' runs it", bad)
@@ -229,9 +236,10 @@ _TWO_PORTS = "the same traffic can't go to two ports (%s and %s)"
 _WHOEVER = ", whoever asks: for clients of its own (src_ip) make a service of its own"
 
 
-def _all_matches(parts, bad):
+def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[Match, ...]":
     """The matches of a service's sections in their order, each once."""
-    matches, known = [], set()
+    matches: list[Match] = []
+    known = set()
     for part in parts:
         for match in _matches(part, bad):
             if tuple(match) in known:
@@ -248,7 +256,7 @@ def _all_matches(parts, bad):
     return tuple(matches)
 
 
-def _goes_elsewhere(one, other):
+def _goes_elsewhere(one: "Match", other: "Match") -> bool:
     """Whether two matches have packets in common, but for who sends them, that they lead to different ports. What is
     for every protocol has no ports."""
     if one.to_port == other.to_port or (one.family, one.proto) != (other.family, other.proto):
@@ -260,17 +268,17 @@ def _goes_elsewhere(one, other):
     return low < high or (one.to_port or low) != (other.to_port or low)
 
 
-def _too_many(count):
+def _too_many(count: int) -> str:
     return "the lists make %d matches, and at most %d fit a service: use prefixes or ranges" % (count, MAX_MATCHES)
 
 
-def _command(part, bad):
+def _command(part: "Part", bad: "Callable") -> "tuple[str, ...]":
     if not part.values["command"] and not _broken(part, "command"):
         bad("command", "is missing: name the program to run, with its whole path")
     return _words(part, "command", bad)
 
 
-def _words(part, option, bad):
+def _words(part: "Part", option: str, bad: "Callable") -> "tuple[str, ...]":
     """A command as a tuple of words; () for none, and for one with a mistake."""
     words = part.values[option]
     if not words or _broken(part, option):
@@ -287,46 +295,39 @@ def _words(part, option, bad):
     return tuple(words)
 
 
-def split_words(text):
+def split_words(text: str) -> "list[str]":
     """Splits a command at blanks; quotes of either kind keep blanks, and a backslash outside of '' takes the next
     letter as it is. No variables, no globs: nothing here is a shell. Raises ValueError for a quote that is not
     closed."""
-    words, word, quote = [], None, ""
+    words, word, quote = [], "", ""
+    begun = False  # a word, which may be empty: ''
     letters = iter(text)
     for c in letters:
-        if quote:
-            if c == quote:
-                quote = ""
-            elif c == "\\" and quote == '"':
-                word += next(letters, "")
-            else:
-                word += c
-        elif c in " \t\n":
-            if word is not None:
-                words.append(word)
-            word = None
-        else:
-            word = word or ""
-            if c in "'\"":
-                quote = c
-            elif c == "\\":
-                word += next(letters, "")
-            else:
-                word += c
+        if c == "\\" and quote != "'":
+            word, begun = word + next(letters, ""), True
+        elif c == quote:
+            quote = ""
+        elif quote or c not in " \t\n'\"":
+            word, begun = word + c, True
+        elif c in "'\"":
+            quote, begun = c, True
+        elif begun:
+            words.append(word)
+            word, begun = "", False
     if quote:
         raise ValueError("%s has a quote (%s) that is not closed" % (schema.shown(text), quote))
-    if word is not None:
+    if begun:
         words.append(word)
     return words
 
 
-def _matches(part, bad):
+def _matches(part: "Part", bad: "Callable") -> "list[Match]":
     """The matches that one section's lists multiply to."""
     values = part.values
     if _broken(part, "family", "proto", "dest_ip", "dest_port", "src_ip", "target_port"):
         return []
 
-    def wrong(option, text):
+    def wrong(option: str, text: str) -> "list[Match]":
         bad(option, text, part.where)
         return []
 
@@ -340,7 +341,8 @@ def _matches(part, bad):
     families = _families(values)
     if not families:
         return wrong("family", "dest_ip, src_ip and family have no address family in common, so nothing would match")
-    found = []
+    to_port = values["target_port"] or 0
+    found: list[Match] = []
     for family in families:
         lists = (
             _of_family(values["dest_ip"], family),
@@ -351,28 +353,32 @@ def _matches(part, bad):
         count = len(lists[0]) * len(lists[1]) * len(lists[2]) * len(lists[3])
         if count > MAX_MATCHES:
             return wrong("dest_ip", _too_many(count))
-        for dst in lists[0]:
-            for src in lists[1]:
-                for proto in lists[2]:
-                    for dport in lists[3]:
-                        found.append(Match(family, proto, dst, dport, src, values["target_port"] or 0))
+        found.extend(
+            [
+                Match(family, proto, dst, dport, src, to_port)
+                for dst in lists[0]
+                for src in lists[1]
+                for proto in lists[2]
+                for dport in lists[3]
+            ]
+        )
     return found
 
 
-def _families(values):
+def _families(values: dict) -> "tuple[int, ...]":
     wanted = {"any": (4, 6), "ipv4": (4,), "ipv6": (6,)}[values["family"]]
     for name in ("dest_ip", "src_ip"):
         if values[name]:
             there = [prefix.family for prefix in values[name]]
-            wanted = [family for family in wanted if family in there]
+            wanted = tuple([family for family in wanted if family in there])
     return wanted
 
 
-def _of_family(prefixes, family):
+def _of_family(prefixes: "list[Prefix]", family: int) -> "list[Prefix | None]":
     return [prefix for prefix in prefixes if prefix.family == family] or [None]
 
 
-def _protocols(protocols, family):
+def _protocols(protocols: "list[str]", family: int) -> "list[str]":
     if protocols == ["any"]:
         return [""] if family == 4 else ["tcp", "udp"]  # never ICMPv6: neighbours would not find each other
     return protocols

@@ -18,7 +18,8 @@ def interfaces(confdir, names):
     """(devices, why): the devices of each interface, and sentences by (INTERFACE, name) about those that have none; the
     name "" is for all that are in neither. `names` is what netifd says (netifd.names), which counts more."""
     path = "%s/%s" % (confdir, PACKAGE)
-    devices, why = {}, {}
+    devices: dict[str, list] = {}
+    why: dict[tuple, str] = {}
     for section in _sections(confdir, path, why):
         if section.type not in ("interface", "alias") or section.name in names:
             continue

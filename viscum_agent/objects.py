@@ -108,17 +108,17 @@ PROTOCOLS = {"ip": 0x0800, "ipv6": 0x86DD}  # linux/if_ether.h
 PROTO_NUMBER = {"tcp": 6, "udp": 17}  # IANA protocol numbers
 
 
-def datapath_of(redirect):
+def datapath_of(redirect: "Filter | BpfMatch") -> str:
     """Which datapath a Filter or BpfMatch belongs to."""
     return redirect.kind if isinstance(redirect, Filter) else "bpf"
 
 
-def prio_of(level, family):
+def prio_of(level: int, family: int) -> int:
     """IPv4 has the odd prios, IPv6 the even ones."""
     return level + (family == 6)
 
 
-def name_hash(text):
+def name_hash(text: str) -> int:
     """32-bit FNV-1a: the same on every machine and interpreter, which hash() is not."""
     value = 0x811C9DC5
     for byte in text.encode():
@@ -126,7 +126,7 @@ def name_hash(text):
     return value
 
 
-def device_name(service):
+def device_name(service: str) -> str:
     """`vsc-NAME`, at most 15 characters (IFNAMSIZ in linux/if.h, less its NUL): a longer name ends in a hash."""
     name = DEV_PREFIX + service
     if len(name) <= 15:
@@ -134,16 +134,16 @@ def device_name(service):
     return "%s-%04x" % (name[:10], name_hash(service) & 0xFFFF)
 
 
-def ns_name(service):
+def ns_name(service: str) -> str:
     return NS_PREFIX + service
 
 
-def alias_of(ns):
+def alias_of(ns: str) -> str:
     """The ifalias that marks what belongs to the service of a namespace."""
     return ALIAS_PREFIX + ns[len(NS_PREFIX) :]
 
 
-def mac_of(service, end):
+def mac_of(service: str, end: str) -> str:
     """A locally administered MAC address for an end ("host", "inner") of a service's veth pair: the same every time."""
     value = name_hash(service + "/" + end)
     return "02:76:%02x:%02x:%02x:%02x" % (value >> 24, (value >> 16) & 255, (value >> 8) & 255, value & 255)

@@ -81,6 +81,7 @@ def observe(dump):
     owners = _owners(dump)
     _pairs(observed, dump, owners)
     _inside(observed, dump, names, owners)
+    _settings(observed, dump, owners)
     _outside(observed, dump, names, owners)
     _hooks(observed, dump, names, owners)
     _programs(observed, dump, names, owners)
@@ -143,6 +144,10 @@ def _inside(observed, dump, names, owners):
         dev = names.get((entry.ns, entry.oif), "")  # of very many devices not all are read
         if service and dev and entry.table == RT_TABLE_MAIN and entry.type == RTN_UNICAST and entry.via:
             observed._add(service, Route(entry.ns, entry.family, entry.dst, entry.via, dev, entry.src))
+
+
+def _settings(observed, dump, owners):
+    """What is set inside a namespace, and its nft tables."""
     for ns, key in dump.sysctls:
         if ("ns", ns) in owners:
             observed._add(owners[("ns", ns)], Sysctl(ns, key, dump.sysctls[(ns, key)]))
@@ -179,35 +184,7 @@ def _outside(observed, dump, names, owners):
 
 
 def _hooks(observed, dump, names, owners):
-    marked = set()
-    tables, links = set(), {}
-    for entry in dump.filters:
-        dev = names.get(("", entry.index), "")
-        if entry.prio == MARK_PRIO and entry.protocol == MARK_PROTOCOL:
-            if entry.classid == CLASSID:
-                marked.add(dev)
-            continue
-        if entry.prio in PRIOS and entry.kind in ("u32", "flower"):
-            if entry.kind == "u32" and entry.divisor:
-                if entry.handle == table_of(entry.prio) << 20:
-                    tables.add((dev, entry.prio))
-                continue  # else the root table of a prio, which is nobody's
-            if entry.link and entry.link == table_of(entry.prio) << 20:
-                links[(dev, entry.prio)] = entry.handle
-                continue
-            if entry.classid == CLASSID:
-                _our_filter(observed, entry, dev, names, owners)
-                continue
-        if entry.kind == "u32" and entry.divisor:
-            continue
-        if entry.kind == "bpf" and entry.prio == BPF_PRIO and entry.classid == CLASSID:
-            continue  # _programs
-        observed.strangers.add(dev)
-        observed.foreign_prios.add((dev, entry.prio))
-    observed.strangers.update([names.get(("", index), "") for index in dump.egress])
-    for dev, prio in sorted(tables):
-        if (dev, prio) in links:
-            observed.shared.append(Found(HashTable(dev, prio, "ip" if prio % 2 else "ipv6"), links[(dev, prio)]))
+    marked = _filters(observed, dump, names, owners)
     for entry in dump.qdiscs:
         dev = names.get(("", entry.index), "")
         observed.hooks[dev] = entry.kind
@@ -216,6 +193,47 @@ def _hooks(observed, dump, names, owners):
             observed._add(service, Qdisc(dev))
         elif dev in marked:
             observed.shared.append(Found(Qdisc(dev), 0))
+
+
+def _filters(observed, dump, names, owners):
+    """Filters and hash tables; returns the devices that have our mark."""
+    marked, tables, links = set(), set(), {}
+    for entry in dump.filters:
+        dev = names.get(("", entry.index), "")
+        role = _role(entry)
+        if role == "mark":
+            marked.add(dev)
+        elif role == "table":
+            tables.add((dev, entry.prio))
+        elif role == "link":
+            links[(dev, entry.prio)] = entry.handle
+        elif role == "filter":
+            _our_filter(observed, entry, dev, names, owners)
+        elif role == "stranger":
+            observed.strangers.add(dev)
+            observed.foreign_prios.add((dev, entry.prio))
+    observed.strangers.update([names.get(("", index), "") for index in dump.egress])
+    for dev, prio in sorted(tables):
+        if (dev, prio) in links:
+            observed.shared.append(Found(HashTable(dev, prio, "ip" if prio % 2 else "ipv6"), links[(dev, prio)]))
+    return marked
+
+
+def _role(entry):
+    """What an entry of a device's filters is: a "mark", "table", "link" or "filter" of ours, a "stranger", or "" for
+    what counts for nothing here."""
+    ours = entry.classid == CLASSID
+    if entry.prio == MARK_PRIO and entry.protocol == MARK_PROTOCOL:
+        return "mark" if ours else ""
+    table = table_of(entry.prio) << 20 if entry.prio in PRIOS else -1
+    if entry.kind == "u32" and entry.divisor:
+        return "table" if entry.handle == table else ""  # else the root table of a prio, which is nobody's
+    if table >= 0 and entry.kind in ("u32", "flower"):
+        if entry.link == table:
+            return "link"
+        if ours:
+            return "filter"
+    return "" if entry.kind == "bpf" and entry.prio == BPF_PRIO and ours else "stranger"  # "": _programs sees to it
 
 
 def _our_filter(observed, entry, dev, names, owners):
@@ -282,7 +300,7 @@ def facts(dump, features, interfaces, opened=None, firewall=None, why=None):
     taken += [ns for ns in dump.namespaces if ("ns", ns) not in owners]
     networks = []
     own = []
-    subnets = {}
+    subnets: dict[str, list[str]] = {}
     for entry in dump.addresses:
         dev = by_index[entry.index].name if entry.ns == "" and entry.index in by_index else ""
         service = owners.get(("dev", dev))

@@ -92,7 +92,7 @@ class Lines:
         counted: it costs no time, however much it is."""
         self._pass_time(now)
         data = self._rest + data if self._rest else data
-        found = []
+        found: list[bytes] = []
         at = 0
         while self._left >= 1:
             self._say_missing(found)
@@ -121,7 +121,7 @@ class Lines:
         for a while."""
         found = self.take(b"\n", now) if self._rest else []
         self._pass_time(now)
-        missing = []
+        missing: list[bytes] = []
         self._say_missing(missing)
         return found + [printable(piece) for piece in missing]
 

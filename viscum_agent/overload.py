@@ -12,11 +12,11 @@ CALM = 5  # looks
 class Overload:
     """`judge` after each look; `reason` says why redirects are out, "" while they are not."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.reason = ""
         self._calm = 0
 
-    def judge(self, limit, share):
+    def judge(self, limit: int, share: int) -> str:
         """`limit` in per cent, 0 for none; `share` is how busy the CPUs were, in per cent."""
         if not limit:
             self.reason = ""
@@ -33,15 +33,15 @@ class Overload:
 class Load:
     """The share of its CPUs that the router was busy with since the last question, in per cent (proc(5), stat)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._last = self._read()
 
-    def _read(self):
+    def _read(self) -> "tuple[int, int]":
         with open("/proc/stat") as file:
             numbers = [int(word) for word in file.readline().split()[1:9]]
         return sum(numbers), numbers[3] + numbers[4]  # all, idle and iowait
 
-    def share(self):
+    def share(self) -> int:
         total, idle = self._read()
         before_total, before_idle = self._last
         self._last = (total, idle)

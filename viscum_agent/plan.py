@@ -36,6 +36,14 @@ from .objects import (
 )
 from .schema import is_device, printable, shown
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .answers import Answer
+    from .facts import Device, Facts
+    from .model import Match, Service, Settings
+
 # One service's part: its own objects, those it shares with others, and what was decided on the way. `answers` are the
 # answers.Answer of all that it could take; `takes` the matches, or parts of them, that it takes, and `stays` pairs of
 # what stays with the cloud, in words: traffic, reason. `gate` is how a check comes in (Gate).
@@ -62,7 +70,7 @@ class Skip(Exception):
     """This service can't be planned: its argument is the Problem."""
 
 
-def plan(services, settings, facts, package="viscum"):
+def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", package: str = "viscum") -> "Plan":
     """A Plan for the enabled services among `services` (model.Service)."""
     enabled = [service for service in services if service.enabled] if settings.enabled else []
     subnets = Subnets(enabled, settings.pool, facts)
@@ -82,12 +90,14 @@ def plan(services, settings, facts, package="viscum"):
     return Plan(planned, skipped, problems)
 
 
-def _skip(service, package, option, text, kind=CONFIG):
+def _skip(service: "Service", package: str, option: str, text: str, kind: str = CONFIG) -> "Skip":
     where = "%s.%s%s" % (package, service.name, "." + option if option else "")
     return Skip(Problem(kind, service.name, where, text))
 
 
-def _service(service, settings, facts, subnets, package):
+def _service(
+    service: "Service", settings: "Settings", facts: "Facts", subnets: "Subnets", package: str
+) -> "ServicePlan":
     for what, name in (("device", device_name(service.name)), ("network namespace", ns_name(service.name))):
         if name in facts.taken:
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
@@ -121,7 +131,7 @@ def _service(service, settings, facts, subnets, package):
     found = answers.answers(matches, gate.own)
     parts, stays = _what_it_takes(service, found, facts)
     stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
-    shared = []
+    shared: list = []
     for device in devices:
         shared += _at_hook(device.name, hook, "fwd") if hook else [Qdisc(device.name)]
         here = [(match, part) for match, part in parts if match.family in device.families]
@@ -140,7 +150,9 @@ def _service(service, settings, facts, subnets, package):
     )
 
 
-def _what_it_takes(service, found, facts):
+def _what_it_takes(
+    service: "Service", found: "list[Answer]", facts: "Facts"
+) -> "tuple[list[tuple[Match, Match]], list[tuple[str, str]]]":
     """([(match, part)], [(traffic, reason)]): what is taken, and what stays with the cloud."""
     there = facts.opened.get(service.name)
     kind = service.health.kind
@@ -152,7 +164,7 @@ def _what_it_takes(service, found, facts):
 # Where packets come from
 
 
-def _devices(service, facts, package):
+def _devices(service: "Service", facts: "Facts", package: str) -> "tuple[list[Device], list[Problem]]":
     """The source devices, sorted, and a warning for each that is not there (yet)."""
     known = {device.name: device for device in facts.devices if is_device(device.name)}
     found, missing = set(), []
@@ -176,7 +188,7 @@ def _devices(service, facts, package):
     return [known[name] for name in sorted(found)], warnings
 
 
-def named(service, known, facts):
+def named(service: "Service", known: "dict[str, Device]", facts: "Facts") -> "list[tuple[str, str, list[str]]]":
     """(option, value, names of devices) for each value that names source devices."""
     found = [("interface", value, facts.interfaces.get(value, [value])) for value in service.interfaces]
     for value in service.devices:
@@ -185,7 +197,7 @@ def named(service, known, facts):
     return found
 
 
-def _missing(option, value, names, known, facts):
+def _missing(option: str, value: str, names: "list[str]", known: "dict[str, Device]", facts: "Facts") -> str:
     why = facts.why.get((option, value)) or facts.why.get(("device", value))
     if why:
         return "%s %s" % (shown(value), printable(why))
@@ -200,11 +212,11 @@ def _missing(option, value, names, known, facts):
     return text + ("; interfaces are not known: %s" % printable(unknown) if unknown else "")
 
 
-def _is_pattern(text):
+def _is_pattern(text: str) -> bool:
     return "*" in text or "?" in text
 
 
-def matches_glob(name, pattern):
+def matches_glob(name: str, pattern: str) -> bool:
     """Whether a name matches a pattern with * and ? (no classes: a device name may hold brackets)."""
     places = {0}  # how much of the name the pattern so far can have matched
     for c in pattern:
@@ -217,7 +229,7 @@ def matches_glob(name, pattern):
     return len(name) in places
 
 
-def _mtu(service, families, devices, package):
+def _mtu(service: "Service", families: "list[int]", devices: "list[Device]", package: str) -> int:
     """The MTU of the pair."""
     least, name = min([(device.mtu, device.name) for device in devices])
     mtu = service.mtu or least
@@ -228,18 +240,20 @@ def _mtu(service, families, devices, package):
     return mtu
 
 
-def _families(service, devices, which, facts, package):
+def _families(
+    service: "Service", devices: "list[Device]", which: str, facts: "Facts", package: str
+) -> "tuple[list[int], dict[int, tuple[str, str]]]":
     """(families that can be served, {family that can't be: (kind of error, why)}). Raises Skip when none can."""
     wanted = sorted({match.family for match in service.matches})
     routed = which != "bpf" or service.reply == "routed" or all(device.bridged for device in devices)
-    lost = {family: _why_lost(family, devices, routed, facts) for family in wanted}
-    lost = {family: lost[family] for family in lost if lost[family]}
+    reasons = [(family, _why_lost(family, devices, routed, facts)) for family in wanted]
+    lost = {family: why for family, why in reasons if why}
     if len(lost) == len(wanted):
         raise _skip(service, package, "", lost[wanted[0]][1], lost[wanted[0]][0])
     return [family for family in wanted if family not in lost], lost
 
 
-def _why_lost(family, devices, routed, facts):
+def _why_lost(family: int, devices: "list[Device]", routed: bool, facts: "Facts") -> "tuple[str, str] | None":
     """(kind of error, why clients of a family would get no reply), None where they do."""
     if family == 6 and not facts.ipv6:
         return UNSUPPORTED, "IPv6 stays with the cloud: this kernel has none"
@@ -253,7 +267,9 @@ def _why_lost(family, devices, routed, facts):
     return (CONFIG, _no_way_back(family, deaf)) if len(deaf) == len(devices) else None
 
 
-def _family_warnings(service, families, lost, devices, package):
+def _family_warnings(
+    service: "Service", families: "list[int]", lost: "dict[int, tuple[str, str]]", devices: "list[Device]", package: str
+) -> "list[Problem]":
     """What of the families that somebody has named is not served. Any address means: whatever there is."""
     named_ones = {match.family for match in service.matches if match.dst or match.src}
     said = [(family, lost[family]) for family in sorted(lost)]
@@ -264,11 +280,11 @@ def _family_warnings(service, families, lost, devices, package):
     return [Problem(kind, "", where, text) for family, (kind, text) in said if family in named_ones]
 
 
-def _deaf(family, devices):
+def _deaf(family: int, devices: "list[Device]") -> "list[str]":
     return [device.name for device in devices if family not in device.families]
 
 
-def _no_way_back(family, names):
+def _no_way_back(family: int, names: "list[str]") -> str:
     text = "IPv%d of clients at %s stays with the cloud, because replies have no way back: give the interface an IPv%d"
     return (text + " address in their network") % (family, ", ".join(names), family)
 
@@ -276,7 +292,7 @@ def _no_way_back(family, names):
 # How packets are taken
 
 
-def _datapath(service, settings, facts, package):
+def _datapath(service: "Service", settings: "Settings", facts: "Facts", package: str) -> str:
     features = facts.features
     asked = service.datapath or settings.datapath
     if asked == "auto" and features.bpf:
@@ -298,7 +314,7 @@ def _datapath(service, settings, facts, package):
     return asked
 
 
-def _at_hook(dev, hook, which):
+def _at_hook(dev: str, hook: str, which: str) -> list:
     """A program at a device, and the qdisc that it needs as a filter."""
     link = BpfLink(dev, hook, bpf.name_of(which))
     return [link] if hook == TCX else [Qdisc(dev), link]
@@ -308,7 +324,7 @@ def _at_hook(dev, hook, which):
 Frames = namedtuple("Frames", ("actions", "inner_mac", "any_mac"))
 
 
-def _frames(service, devices, which, facts, package):
+def _frames(service: "Service", devices: "list[Device]", which: str, facts: "Facts", package: str) -> "Frames":
     host, inner = mac_of(service.name, "host"), mac_of(service.name, "inner")
     if which == "bpf":  # what goes from device to device by bpf_redirect_peer, nobody asks for its MAC
         return Frames((), inner, False)
@@ -339,7 +355,9 @@ def _frames(service, devices, which, facts, package):
     raise _skip(service, package, "device", text, UNSUPPORTED)
 
 
-def _filters(service, device, parts, which, frames, shared):
+def _filters(
+    service: "Service", device: "Device", parts: "list[tuple[Match, Match]]", which: str, frames: "Frames", shared: list
+) -> list:
     """The filters of a device, each once: ranges of ports that overlap have parts in common. A part of a match has the
     prio of the whole, so that a narrower match of another service goes before it."""
     actions = frames.actions + (("mirred", device_name(service.name)),)
@@ -363,9 +381,9 @@ def _filters(service, device, parts, which, frames, shared):
 # The namespace and how it answers
 
 
-def _frame(service, frames, mtu):
+def _frame(service: "Service", frames: "Frames", mtu: int) -> list:
     ns = ns_name(service.name)
-    items = [Namespace(ns)]
+    items: list = [Namespace(ns)]
     items.append(
         Veth(
             device_name(service.name),
@@ -383,7 +401,7 @@ def _frame(service, frames, mtu):
     return items
 
 
-def _host_sysctls(service, matches, facts):
+def _host_sysctls(service: "Service", matches: "list[Match]", facts: "Facts") -> list:
     """The router's end: replies have a source that is routed elsewhere, or one of the router's own addresses."""
     ns = ns_name(service.name)
     items = [Sysctl(ns, key, value) for key, value in NS_SYSCTLS if facts.ipv6 or "ipv6" not in key]
@@ -400,7 +418,7 @@ def _host_sysctls(service, matches, facts):
     return items + [Sysctl("", key % dev, value) for key, value in zip(HOST_SYSCTLS, values)]
 
 
-def _answers(service, family, matches, ends):
+def _answers(service: "Service", family: int, matches: "list[Match]", ends: "tuple[str, str]") -> list:
     """Addresses and routes for one family. Without NAT, the taken-over addresses are local in the namespace.
 
     UDP answers from the address that its route prefers, so a service with UDP gets the one taken-over address as
@@ -410,7 +428,7 @@ def _answers(service, family, matches, ends):
     ns, dev = ns_name(service.name), device_name(service.name)
     host, inner = ends
     length = SUBNET[family]
-    items = [Address("", dev, "%s/%d" % (host, length)), Address(ns, INNER_DEV, "%s/%d" % (inner, length))]
+    items: list = [Address("", dev, "%s/%d" % (host, length)), Address(ns, INNER_DEV, "%s/%d" % (inner, length))]
     source = ""
     if not answers.needs_nat(matches):
         local = sorted({match.dst.packed for match in matches})
@@ -427,12 +445,12 @@ def _answers(service, family, matches, ends):
 class Subnets:
     """A point-to-point subnet for each service: the one it has, else the first free one from where its name says."""
 
-    def __init__(self, services, pool, facts):
-        self._pools = {}
+    def __init__(self, services: "list[Service]", pool: "Iterable[address.Prefix]", facts: "Facts") -> None:
+        self._pools: dict[int, list[address.Prefix]] = {}
         for prefix in pool:
             self._pools.setdefault(prefix.family, []).append(prefix)
         self._networks = [(address.parse_prefix(text), owner) for text, owner in facts.networks]
-        self._given = {}
+        self._given: dict[tuple, address.Prefix] = {}
         self._used = set()
         for service in services:
             for text in facts.subnets.get(service.name, []):
@@ -441,26 +459,27 @@ class Subnets:
                     self._given[(service.name, subnet.family)] = subnet
                     self._used.add(subnet)
 
-    def _usable(self, subnet):
+    def _usable(self, subnet: "address.Prefix") -> bool:
         if subnet.length != SUBNET[subnet.family] or subnet in self._used or self._in_the_way(subnet) is not None:
             return False
         return any(address.contains(pool, subnet) for pool in self._pools.get(subnet.family, []))
 
-    def _in_the_way(self, subnet):
+    def _in_the_way(self, subnet: "address.Prefix") -> "address.Prefix | None":
         """The widest network of the router that overlaps a subnet, or None."""
         found = [network for network, _ in self._networks if address.overlaps(network, subnet)]
         return min(found, key=lambda network: network.length) if found else None
 
-    def of(self, service, family, package):
+    def of(self, service: "Service", family: int, package: str) -> "tuple[str, str]":
         """(address of the router's end, address of the inner end) as text; raises Skip."""
         key = (service.name, family)
         if key not in self._given:
             self._given[key] = self._find(service, family, package)
             self._used.add(self._given[key])
         subnet = self._given[key]
-        return tuple([address.format_address(address.add(subnet.packed, offset)) for offset in (1, 2)])
+        host, inner = [address.format_address(address.add(subnet.packed, offset)) for offset in (1, 2)]
+        return host, inner
 
-    def _find(self, service, family, package):
+    def _find(self, service: "Service", family: int, package: str) -> "address.Prefix":
         reasons = []
         for pool in self._pools.get(family, []):
             owner = next(iter([owner for network, owner in self._networks if address.contains(network, pool)]), "")
@@ -474,7 +493,7 @@ class Subnets:
         reason = "; ".join(reasons) or "there is no IPv%d prefix" % family
         raise Skip(Problem(CONFIG, service.name, where, text % (service.name, reason)))
 
-    def _first_free(self, pool, start):
+    def _first_free(self, pool: "address.Prefix", start: int) -> "address.Prefix | None":
         """The first free subnet of a pool from a place on, and round; None when there is none (within TRIES)."""
         length = SUBNET[pool.family]
         count = 1 << (length - pool.length)
@@ -503,12 +522,12 @@ class Claims:
     datapath.
     """
 
-    def __init__(self):
-        self._names = {}
-        self._traffic = {}
-        self._datapaths = {}
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._traffic: dict[tuple, list[tuple[Match, str]]] = {}
+        self._datapaths: dict[str, tuple[str, str]] = {}
 
-    def take_name(self, service, package):
+    def take_name(self, service: "Service", package: str) -> None:
         """Claims the name of the service's device; raises Skip when a longer name was shortened to the same."""
         name = device_name(service.name)
         other = self._names.setdefault(name, service.name)
@@ -516,7 +535,7 @@ class Claims:
             text = "its device would be called %s, like that of '%s': rename the section" % (name, other)
             raise _skip(service, package, "", text)
 
-    def take(self, part, package):
+    def take(self, part: "ServicePlan", package: str) -> None:
         """Claims all of a ServicePlan; raises Skip, claiming nothing, when an earlier service has a part of it."""
         service = part.service
         for dev in part.devices:
@@ -535,12 +554,12 @@ class Claims:
         for dev in part.devices:
             self._datapaths[dev] = (part.datapath, service.name)
 
-    def _key(self, dev, match):
+    def _key(self, dev: str, match: "Match") -> tuple:
         level = datapath.level_of(match)
         return (dev, match.family, level, (match.dst.packed, match.dport) if level == PRIO_EXACT else "")
 
 
-def _overlap(one, other):
+def _overlap(one: "Match", other: "Match") -> bool:
     if one.proto and other.proto and one.proto != other.proto:
         return False
     if one.dport and other.dport and (one.dport[1] < other.dport[0] or other.dport[1] < one.dport[0]):
@@ -548,7 +567,7 @@ def _overlap(one, other):
     return address.meet(one.dst, other.dst) and address.meet(one.src, other.src)
 
 
-def match_text(match):
+def match_text(match: "Match") -> str:
     """A match in a few words: `tcp 203.0.113.10/32 port 5201`."""
     words = [
         match.proto or "any protocol",

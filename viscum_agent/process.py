@@ -35,7 +35,7 @@ def processes():
     have mounts of their own (enter).
     """
     own = os.stat("/proc/self/ns/mnt")[1]
-    found = {}
+    found: dict[tuple, list[int]] = {}
     for name in os.listdir("/proc"):
         if not is_number(name):
             continue

@@ -39,7 +39,7 @@ def _section(row):
 def fates(plan, keep, units):
     """What becomes of programs and their clients, as names of services: `starts`, `stops`, `restarts` (they run with
     other settings), and `changes` (they go on, and take over other traffic). `keep` are those that are left alone."""
-    found = {"starts": [], "stops": [], "restarts": [], "changes": []}
+    found: dict[str, list[str]] = {"starts": [], "stops": [], "restarts": [], "changes": []}
     for part in plan.services:
         fate = _fate(part, units.get(part.service.name))
         if fate:

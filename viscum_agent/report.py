@@ -9,6 +9,13 @@ import struct
 
 from .traffic import NONE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .traffic import Traffic
+    from .unit import Unit
+
 PAGE = 200  # rows; one has at most 5 KiB: three lists of 8, one of 4, a reason and a name
 LISTED = 8  # items of a list, where all services are asked for
 LEFT, LEFT_WORDS = 4, 150  # items of what stays with the cloud, and letters of one of them, there
@@ -17,7 +24,7 @@ FIRST_SERIALS = 1 << 30  # of the 2^31 that ubus has an int32 for
 TEXT = 400 * 1024  # bytes of lines
 
 
-def status(units, traffic, whole):
+def status(units: "Iterable[Unit]", traffic: "dict[str, Traffic]", whole: bool) -> "dict[str, dict]":
     """Maps names to rows. `traffic` is of traffic.read; `whole` is whether lists are given in full."""
     return {unit.name: _row(unit, traffic.get(unit.name, NONE), whole) for unit in units}
 
@@ -30,24 +37,24 @@ class Changes:
     no other, is new to it. The count begins anywhere: a poller that knew an earlier agent is told all.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.serial = struct.unpack("I", os.urandom(4))[0] % FIRST_SERIALS + 1
         self._first = self.serial
-        self._rows = {}  # maps a name to {key: (value, serial)}
+        self._rows: dict[str, dict] = {}  # maps a name to {key: (value, serial)}
 
-    def since(self, rows, then, now):
+    def since(self, rows: "dict[str, dict]", then: "int | None", now: int) -> "dict[str, dict]":
         """Takes note of rows at the second `now`. Returns what of them changed after the answer with the serial `then`
         (None for one who had none): empty rows for services that are as they were."""
-        knows = then is not None and self._first <= then <= self.serial
+        known = then if then is not None and self._first <= then <= self.serial else None
         serial = self.serial + 1
         found = {}
         for name in rows:
             if name not in self._rows:
                 self._rows[name] = {}
-            found[name] = self._changed(rows[name], self._rows[name], then if knows else serial, now, serial)
-        return found if knows else rows
+            found[name] = self._changed(rows[name], self._rows[name], serial if known is None else known, now, serial)
+        return rows if known is None else found
 
-    def _changed(self, row, known, then, now, serial):
+    def _changed(self, row: dict, known: dict, then: int, now: int, serial: int) -> dict:
         told = {}
         for key in row:  # often, so without a call of a function
             value = row[key]
@@ -64,18 +71,18 @@ class Changes:
                 told[key] = row[key]
         return told
 
-    def forget(self, names):
+    def forget(self, names: "Iterable[str]") -> None:
         """Remembers nothing of services that are not among these any more."""
         for name in [name for name in self._rows if name not in names]:
             del self._rows[name]
 
 
-def stats(units, traffic):
+def stats(units: "Iterable[Unit]", traffic: "dict[str, Traffic]") -> "dict[str, dict]":
     """Maps names to what their redirects count, and their TCP connections now."""
     return {unit.name: _counters(unit, traffic.get(unit.name, NONE)) for unit in units}
 
 
-def _row(unit, traffic, whole):
+def _row(unit: "Unit", traffic: "Traffic", whole: bool) -> dict:
     service, takes, stays = unit.service, unit.takes(), unit.stays()
     most = None if whole else LISTED
     row = {
@@ -98,7 +105,7 @@ def _row(unit, traffic, whole):
     return row
 
 
-def _counters(unit, traffic):
+def _counters(unit: "Unit", traffic: "Traffic") -> dict:
     return {
         "packets": traffic.counters.packets,
         "bytes": traffic.counters.bytes,
@@ -110,7 +117,7 @@ def _counters(unit, traffic):
     }
 
 
-def fitting(lines, first):
+def fitting(lines: "list[str]", first: int) -> "list[str]":
     """As many lines, from one on, as one answer has room for."""
     size, last = 0, first
     while last < len(lines) and size < TEXT:
@@ -119,13 +126,13 @@ def fitting(lines, first):
     return lines[first:last]
 
 
-def shortened(lines):
+def shortened(lines: "list[str]") -> "list[str]":
     """The first lines, as many as one answer has room for, and how many there are besides."""
     found = fitting(lines, 0)
     return found + ["and %d more" % (len(lines) - len(found))] if len(found) < len(lines) else found
 
 
-def page(units, after):
+def page(units: "list[Unit]", after: str) -> "tuple[list[Unit], str | None]":
     """(units of one page, `next` or None); `after` is the name that the last page ended with, "" at first."""
     left = [unit for unit in units if unit.name > after]
     return left[:PAGE], left[PAGE - 1].name if len(left) > PAGE else None

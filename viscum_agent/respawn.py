@@ -10,7 +10,7 @@ from collections import namedtuple
 Respawn = namedtuple("Respawn", ("threshold", "timeout", "retry"))
 
 
-def after_exit(policy, crashes, ran):
+def after_exit(policy: "Respawn", crashes: int, ran: float) -> "tuple[int, int]":
     """(crashes in a row with this one, seconds until the next start or -1 for never); `ran` is how long it ran (s)."""
     crashes = crashes + 1 if ran < policy.threshold else 0
     if policy.retry > 0 and crashes > policy.retry:

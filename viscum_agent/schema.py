@@ -11,6 +11,10 @@ from . import address
 from .errors import CONFIG, Problem
 from .uci import as_bool
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .uci import _Section as Section
+
 Type = namedtuple("Type", ("name", "parse", "expected"))
 Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
 
@@ -54,46 +58,46 @@ class Refused(ValueError):
     """A value of the right type that is refused; the argument, behind the value, says why and what would be right."""
 
 
-def shown(text):
+def shown(text: str) -> str:
     """The text as a message shows it: in quotes, on one line, not endless."""
     return "'%s%s'" % (printable(text[:60]), "..." if len(text) > 60 else "")
 
 
-def printable(text):
+def printable(text: str) -> str:
     """The text with numbers for what is not printable ASCII: a copied space that is none can be seen, and nothing gets
     at the terminal."""
     return "".join([c if " " <= c <= "~" else "\\u%04x" % ord(c) for c in text])
 
 
-def words_of(text):
+def words_of(text: str) -> "list[str]":
     """The text split at blanks; str.split() would take other blanks as well, and not the same on both interpreters."""
     return [word for word in text.replace("\t", " ").replace("\n", " ").split(" ") if word]
 
 
-def _text(text):
+def _text(text: str) -> str:
     if text == "":
         raise Refused("is empty")
     return text
 
 
-def _bool(text):
+def _bool(text: str) -> bool:
     value = as_bool(text)
     if value is None:
         raise ValueError()
     return value
 
 
-def _integer(text, low, high):
+def _integer(text: str, low: int, high: int) -> int:
     if not address.is_number(text) or len(text) > 10 or not low <= int(text) <= high:
         raise ValueError()
     return int(text)
 
 
-def _port(text):
+def _port(text: str) -> int:
     return _integer(text, 1, 65535)
 
 
-def _port_range(text):
+def _port_range(text: str) -> "tuple[int, int]":
     low, dash, high = text.partition("-")
     pair = (_port(low), _port(high) if dash else _port(low))
     if pair[0] > pair[1]:
@@ -101,7 +105,7 @@ def _port_range(text):
     return pair
 
 
-def _destination(text):
+def _destination(text: str) -> "address.Prefix":
     prefix = _prefix(text)
     if prefix.length == 0:
         raise Refused("is any address: leave the option out for that, and name ports (dest_port)")
@@ -111,7 +115,7 @@ def _destination(text):
     return prefix
 
 
-def _prefix(text):
+def _prefix(text: str) -> "address.Prefix":
     """A prefix; one with bits set past its length is refused, since one of its two numbers is a mistake."""
     body, slash, length = text.partition("/")
     if "%" in body and ":" in body:
@@ -129,7 +133,7 @@ def _prefix(text):
     return _on_the_wire(address.parse_prefix(text), slash)
 
 
-def _on_the_wire(prefix, slash):
+def _on_the_wire(prefix: "address.Prefix", slash: str) -> "address.Prefix":
     """The prefix, if packets can have its addresses."""
     for network, what in IN_IPV6:
         if address.contains(network, prefix) and not address.contains(NOBODY, prefix):
@@ -139,7 +143,7 @@ def _on_the_wire(prefix, slash):
     return prefix
 
 
-def _clients(text):
+def _clients(text: str) -> "address.Prefix":
     prefix = _prefix(text)
     for never, reason in NEVER:
         if reason != LINK_LOCAL and address.contains(address.parse_prefix(never), prefix):
@@ -147,7 +151,7 @@ def _clients(text):
     return prefix
 
 
-def _pool(text):
+def _pool(text: str) -> "address.Prefix":
     prefix = _prefix(text)
     shortest, longest = (14, 28) if prefix.family == 4 else (16, 110)
     if not shortest <= prefix.length <= longest:
@@ -158,11 +162,11 @@ def _pool(text):
     return prefix
 
 
-def _size(prefix, shortest):
+def _size(prefix: "address.Prefix", shortest: int) -> str:
     return "large" if prefix.length < shortest else "small"
 
 
-def _variable(text):
+def _variable(text: str) -> str:
     name, equals, _ = text.partition("=")
     if not equals or name == "" or "0" <= name[0] <= "9" or not all(_is_name(c) for c in name):
         raise ValueError()
@@ -171,11 +175,11 @@ def _variable(text):
     return text
 
 
-def _is_name(c):
+def _is_name(c: str) -> bool:
     return c == "_" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z"
 
 
-def _account(text):
+def _account(text: str) -> str:
     if address.is_number(text):
         if len(text) > 10 or int(text) >= NO_ID:
             raise Refused("is no number of an account; they go from 0 to %d" % (NO_ID - 1))
@@ -185,24 +189,24 @@ def _account(text):
     return text
 
 
-def _path(text):
+def _path(text: str) -> str:
     if not text.startswith("/") or any(c < " " or c == "\x7f" for c in text):
         raise ValueError()
     return text
 
 
-def _device(text):
+def _device(text: str) -> str:
     if not 0 < len(text) <= 15 or not is_device(text.replace("*", "").replace("?", "")):
         raise ValueError()
     return text
 
 
-def is_device(name):
+def is_device(name: str) -> bool:
     """Whether a device's name is one that an option can hold. The kernel also takes what a shell would act upon."""
     return name not in (".", "..") and all(_is_name(c) or c in DEVICE_SIGNS for c in name)
 
 
-def _interface(text):
+def _interface(text: str) -> str:
     if not 0 < len(text) <= 15 or not all(_is_name(c) or c in "-.@" for c in text):
         raise ValueError()
     if text[0] == "@" and text != EVERY_AP:
@@ -210,18 +214,18 @@ def _interface(text):
     return text
 
 
-def _section(text):
+def _section(text: str) -> str:
     if not is_section_name(text):
         raise ValueError()
     return text
 
 
-def is_section_name(text):
+def is_section_name(text: str) -> bool:
     return text != "" and all(_is_name(c) for c in text)
 
 
-def choice(*words):
-    def parse(text):
+def choice(*words: str) -> "Type":
+    def parse(text: str) -> str:
         if text not in words:
             raise ValueError()
         return text
@@ -229,7 +233,7 @@ def choice(*words):
     return Type("choice", parse, "one of: " + ", ".join(words))
 
 
-def number(low, high, unit):
+def number(low: int, high: int, unit: str) -> "Type":
     what = "a percentage" if unit == "per cent" else "a number of " + unit
     return Type("number", lambda text: _integer(text, low, high), "%s from %d to %d" % (what, low, high))
 
@@ -437,25 +441,25 @@ REDIRECT = (Option("service", SECTION, False, "", "The service that this further
 SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT}
 
 
-def option_named(section_type, name):
+def option_named(section_type: str, name: str) -> "Option | None":
     for option in SECTIONS[section_type]:
         if option.name == name:
             return option
     return None
 
 
-def defaults(section_type):
+def defaults(section_type: str) -> dict:
     """The values of a section that sets nothing."""
     return {option.name: _default(option) for option in SECTIONS[section_type]}
 
 
-def _default(option):
+def _default(option: "Option") -> object:
     if option.many:
         return [option.type.parse(text) for text in option.default]
     return option.type.parse(option.default) if option.default != "" else None
 
 
-def check(section, package="viscum"):
+def check(section: "Section", package: str = "viscum") -> "tuple[dict, list[Problem]]":
     """Checks one section (uci.Section) of a known type.
 
     Returns (values, problems): `values` has every option of the type, parsed, a list where the option is one and None
@@ -481,12 +485,12 @@ def check(section, package="viscum"):
     return values, problems
 
 
-def _instead(section_type, name):
+def _instead(section_type: str, name: str) -> str:
     option = option_named(section_type, name)
     return "write `list %s` for each of them" % name if option and option.many else "leave one"
 
 
-def _value(option, raw):
+def _value(option: "Option", raw: "str | list[str]") -> "tuple[object, list[str]]":
     """(the parsed value of an option, a sentence for each text in it that is not one)."""
     if not option.many:
         if not isinstance(raw, str):
@@ -509,26 +513,26 @@ def _value(option, raw):
     return values if option.many or wrong else values[0], wrong
 
 
-def _split(option, text):
+def _split(option: "Option", text: str) -> "list[str]":
     """The values in one text, as is common in UCI files (`option dest_port '80 443'`). libuci's own conversion does the
     same (uci_array_to_blob in its blob.c). A command is split by `model`."""
     return [text] if option.type is TEXT else words_of(text)
 
 
-def _is_ambiguous(words):
+def _is_ambiguous(words: "list[str]") -> bool:
     """Whether variables in one text may be meant to have blanks in their values."""
     quoted = any("'" in word or '"' in word for word in words)
     return len(words) > 1 and (quoted or not all("=" in word for word in words))
 
 
-def unknown_type(name):
+def unknown_type(name: str) -> str:
     """What to say of a section type that there is not."""
     near = [word for word in sorted(SECTIONS) if _distance(word, name) <= 2]
     hint = "did you mean '%s'?" % near[0] if near else "there are: " + ", ".join(sorted(SECTIONS))
     return "%s is not a section type; %s" % (shown(name), hint)
 
 
-def _unknown(section_type, name):
+def _unknown(section_type: str, name: str) -> str:
     known = [option.name for option in SECTIONS[section_type]]
     near = [word for word in known if _distance(word, name) <= 2 or (len(name) > 2 and name in word)]
     if near:
@@ -539,7 +543,7 @@ def _unknown(section_type, name):
     return "is not an option of a %s section; there are: %s" % (section_type, ", ".join(known))
 
 
-def _distance(one, other):
+def _distance(one: str, other: str) -> int:
     """How many letters have to change to make one word the other (Levenshtein); 3 or more is just "far"."""
     if abs(len(one) - len(other)) > 2:
         return 3

@@ -94,7 +94,7 @@ def _with_each(pids, inodes, step):
 
 def _numbers(pid):
     """(descriptor, inode) of each socket that a process has."""
-    found = []
+    found: list[tuple[int, int]] = []
     try:
         names = os.listdir("/proc/%d/fd" % pid)[:MOST_FDS]
     except OSError:

@@ -13,6 +13,12 @@ from .plan import Plan, plan
 from .schema import shown
 from .words import CONFDIR
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .kernel.border import Border
+
 PACKAGE = "viscum"
 
 
@@ -28,11 +34,13 @@ class State:
         self._confdir = confdir
         self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
         compat.expect(len(self.configuration.services))
-        self.border = None
+        self.border: Border = compat.LATER
         self.features = EVERYTHING
         self._asked = False  # what the kernel has, since the configuration was read
         self.names = None
-        self.opened = lambda: {}  # what somebody knows of services' sockets better than a dump (observe.facts)
+        self.opened: Callable[[], dict] = (
+            lambda: {}
+        )  # what somebody knows of services' sockets better than a dump (observe.facts)
         self._path = path
         self._rules = None
         self._plan = None

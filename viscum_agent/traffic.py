@@ -9,6 +9,11 @@ from collections import namedtuple
 from .kernel.dump import NOTHING, Counters
 from .objects import ALIAS_PREFIX, DEV_PREFIX
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .kernel.border import Border
+    from .kernel.dump import Dump
+
 # `hooks` are the indexes of devices with an ingress hook, `names` maps indexes of devices to their names, `pairs` those
 # of our pairs to their services.
 Places = namedtuple("Places", ("hooks", "names", "pairs"))
@@ -21,7 +26,7 @@ NONE = Traffic((), "", NOTHING, NOTHING)
 DEVICES = "/proc/net/dev"  # read without a lock that others may hold for long, unlike the same by netlink
 
 
-def places(dump):
+def places(dump: "Dump") -> "Places":
     """Places from a Dump."""
     names = {link.index: link.name for link in dump.links if link.ns == ""}
     pairs = {}
@@ -37,10 +42,12 @@ class Sent:
     """What came from the services' programs: what their pairs have received on the router's side (proc_pid_net(5)),
     which is replies and what the programs begin themselves."""
 
-    def __init__(self):
-        self._lines = {}  # maps lines to (device, Counters): most are as they were, and need not be taken apart again
+    def __init__(self) -> None:
+        self._lines: dict[
+            str, tuple[str, Counters]
+        ] = {}  # maps lines to (device, Counters): most are as they were, and need not be taken apart again
 
-    def read(self, where):
+    def read(self, where: "Places") -> "dict[str, Counters]":
         """Maps services to Counters now."""
         with open(DEVICES) as file:
             lines = file.read().split("\n")  # MicroPython reads a line letter by letter
@@ -53,14 +60,14 @@ class Sent:
         return {services[device]: counters for device, counters in found}
 
 
-def _counted(line):
+def _counted(line: str) -> "tuple[str, Counters]":
     device, size, packets, _, drops = line.split(None, 5)[:5]
     return device[:-1], Counters(int(packets), int(size), int(drops), 0)
 
 
-def read(border, where):
+def read(border: "Border", where: "Places") -> "dict[str, Traffic]":
     """Maps services to their Traffic now, without what they sent; one without a redirect is missing."""
-    found = {}
+    found: dict[str, Traffic] = {}
     for kind, index, target, counters in border.counters(where.hooks):
         name = where.pairs.get(target)
         if name is None or index not in where.names:
@@ -73,7 +80,7 @@ def read(border, where):
     return found
 
 
-def _added(before, device, kind, counters):
+def _added(before: "Traffic", device: str, kind: str, counters: "Counters") -> "Traffic":
     devices = before.devices if device in before.devices else before.devices + (device,)
     return Traffic(devices, kind, Counters(*[one + other for one, other in zip(before.counters, counters)]), NOTHING)
 
@@ -82,11 +89,11 @@ class Totals:
     """What each service has counted since the agent began: filters and maps begin at zero each time a redirect is put
     in, devices each time one is made."""
 
-    def __init__(self):
-        self._before = {}  # what was counted by redirects that are out
-        self._last = {}  # what the one that is in has counted
+    def __init__(self) -> None:
+        self._before: dict[str, Counters] = {}  # what was counted by redirects that are out
+        self._last: dict[str, Counters] = {}  # what the one that is in has counted
 
-    def count(self, name, counters):
+    def count(self, name: str, counters: "Counters | None") -> "Counters":
         """Takes what counts now (None: nothing is there that does), and returns the service's Counters of all time."""
         if counters is None:
             return self.of(name)
@@ -96,16 +103,16 @@ class Totals:
         self._last[name] = counters
         return self.of(name)
 
-    def out(self, name):
+    def out(self, name: str) -> None:
         """The redirect is out: the next one begins at zero."""
         if name in self._last:
             self._before[name] = self.of(name)
             del self._last[name]
 
-    def of(self, name):
+    def of(self, name: str) -> "Counters":
         pairs = zip(self._before.get(name, NOTHING), self._last.get(name, NOTHING))
         return Counters(*[one + other for one, other in pairs])
 
-    def forget(self, name):
+    def forget(self, name: str) -> None:
         self._before.pop(name, None)
         self._last.pop(name, None)

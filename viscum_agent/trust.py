@@ -14,7 +14,7 @@ _STICKY = 0o1000  # in such a directory (/tmp) nobody removes or renames what be
 _GROUP, _OTHERS = 0o020, 0o002
 
 
-def read(path, most, trusted=False):
+def read(path: str, most: int, trusted: bool = False) -> bytes:
     """At most `most` bytes of a regular file; `trusted` refuses one that others may change. Raises OSError, and
     ConfigError for what is refused."""
     fd = compat.fd_open(path, compat.O_NONBLOCK)  # a FIFO would block the agent for ever
@@ -31,7 +31,7 @@ def read(path, most, trusted=False):
         compat.fd_close(fd)
 
 
-def _refuse_others(path, real, status):
+def _refuse_others(path: str, real: str, status: tuple) -> None:
     """`real` is the path without symbolic links."""
     user = compat.geteuid()
     if user and status[4] == user:
@@ -47,7 +47,7 @@ def _refuse_others(path, real, status):
         _refuse(path, folder + ", which leads to it,", folder, status, user, safe)
 
 
-def _refuse(path, what, place, status, user, safe=0):
+def _refuse(path: str, what: str, place: str, status: tuple, user: int, safe: int = 0) -> None:
     """Judges the file or a directory; `safe` are bits of its mode that are no danger."""
     if status[4] not in (0, user):
         text = "%s is refused: %s belongs to account %d, which could change what root runs: chown root %s"
@@ -57,7 +57,7 @@ def _refuse(path, what, place, status, user, safe=0):
         raise ConfigError(text % (path, what, status[0] & 0o7777, word(place)))
 
 
-def word(path):
+def word(path: str) -> str:
     """A path as a shell takes it."""
     plain = all(c in "/._-" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z" for c in path)
     return path if plain else quote(path)

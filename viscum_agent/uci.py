@@ -18,13 +18,17 @@ from collections import namedtuple
 from viscum_agent.errors import ConfigError, UciError
 from viscum_agent.utf8 import is_strict
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 # `name` is never empty: an anonymous section has the name that libuci generates. `options` maps a name to a string, or
 # to a list of strings for what was written with `list`. `line` is where the section was opened first. `repeated` are
 # (name, line) of each `option` that took the place of another value: uci says nothing of it.
 _Section = namedtuple("_Section", ("type", "name", "anonymous", "options", "line", "repeated"))
 
 
-def Section(kind, name, anonymous, options, line):  # noqa: N802 (it stands for the record)
+def Section(kind: str, name: str, anonymous: bool, options: dict, line: int) -> "_Section":  # noqa: N802 (it stands for the record)
     """A section in which no option is repeated yet."""
     return _Section(kind, name, anonymous, options, line, [])
 
@@ -54,7 +58,7 @@ _TAB, _NEWLINE, _RETURN, _SPACE = 9, 10, 13, 32
 _DOUBLE, _HASH, _SINGLE, _SEMICOLON, _BACKSLASH = 34, 35, 39, 59, 92
 
 
-def load(confdir, package):
+def load(confdir: str, package: str) -> "list[_Section]":
     """The sections of `package` in `confdir`; ConfigError if there is no such file or it can't be read."""
     path = "%s/%s" % (confdir, package)
     from . import trust  # who only parses text needs no C library
@@ -68,7 +72,7 @@ def load(confdir, package):
     return parse(data, path)
 
 
-def parse(data, file):
+def parse(data: bytes, file: str) -> "list[_Section]":
     """The sections in `data` (bytes) in file order; UciError names `file` and the line."""
     nul = data.find(b"\0")
     if nul >= 0:
@@ -84,7 +88,7 @@ def parse(data, file):
     return package.sections
 
 
-def as_bool(text):
+def as_bool(text: str) -> "bool | None":
     """True or False for the words that OpenWrt's scripts take for a boolean, None for any other text."""
     if text in _TRUE:
         return True
@@ -93,12 +97,12 @@ def as_bool(text):
     return None
 
 
-def quote(text):
+def quote(text: str) -> str:
     """`text` in single quotes as `uci export` writes it; a quote inside closes, escapes itself and opens again."""
     return "'%s'" % text.replace("'", "'\\''")
 
 
-def _why_unreadable(path, code):
+def _why_unreadable(path: str, code: int) -> str:
     from . import compat
 
     if code == compat.ENOENT:
@@ -110,13 +114,13 @@ def _why_unreadable(path, code):
 class _Package:
     """The sections so far, and what each statement does to them."""
 
-    def __init__(self, reader):
-        self.sections = []
-        self._reader = reader
-        self._by_name = {}
-        self._current = None
+    def __init__(self, reader: "_Reader") -> None:
+        self.sections: list[_Section] = []
+        self._reader: _Reader = reader
+        self._by_name: dict[str, _Section] = {}
+        self._current: _Section | None = None
 
-    def statement(self, command):
+    def statement(self, command: bytes) -> None:
         if command == b"config":
             self._config()
         elif command == b"package":
@@ -126,24 +130,24 @@ class _Package:
         else:
             self._option(command == b"list")
 
-    def _config(self):
+    def _config(self) -> None:
         reader = self._reader
         line = reader.line
-        kind = reader.required("section type")
-        for byte in kind:
+        word = reader.required("section type")
+        for byte in word:
             if not 33 <= byte <= 126:
-                reader.fail("'%s' is no section type: only printable ASCII without blanks" % _shown(kind))
+                reader.fail("'%s' is no section type: only printable ASCII without blanks" % _shown(word))
         name = reader.word()
         if name:
             reader.check_name(name, "section", b"")
         reader.end_of_statement()
-        kind = str(kind, "ascii")
+        kind = str(word, "ascii")
         if name:
             self._open(kind, str(name, "ascii"), line)
         else:
             self._add(kind, _anonymous_name(kind, len(self.sections) + 1), True, line)
 
-    def _open(self, kind, name, line):
+    def _open(self, kind: str, name: str, line: int) -> None:
         """Go on with the section of that name; it may be an anonymous one that is called by its generated name."""
         known = self._by_name.get(name)
         if known is None:
@@ -156,13 +160,13 @@ class _Package:
             )
         self._current = known
 
-    def _add(self, kind, name, anonymous, line):
+    def _add(self, kind: str, name: str, anonymous: bool, line: int) -> None:
         self._current = Section(kind, name, anonymous, {}, line)
         self.sections.append(self._current)
         # A generated name may be taken already; then there are two, and the name goes on meaning the first.
         self._by_name.setdefault(name, self._current)
 
-    def _option(self, is_list):
+    def _option(self, is_list: bool) -> None:
         reader = self._reader
         line = reader.line
         if self._current is None:
@@ -183,7 +187,7 @@ class _Package:
             options[name] = text
 
 
-def _append(options, name, text):
+def _append(options: dict, name: str, text: str) -> None:
     """A list after an option begins with the option's value; an option after a list (elsewhere) replaces it."""
     known = options.get(name)
     if known is None:
@@ -201,7 +205,7 @@ class _Reader:
     line's beginning is kept apart, in `_next`.
     """
 
-    def __init__(self, data, file):
+    def __init__(self, data: bytes, file: str) -> None:
         self.file = file
         self.line = 0
         self._data = data
@@ -209,10 +213,10 @@ class _Reader:
         self._end = 0
         self._next = 0
 
-    def fail(self, reason):
+    def fail(self, reason: str) -> "NoReturn":
         raise UciError(self.file, self.line, reason)
 
-    def next_line(self):
+    def next_line(self) -> bool:
         """Go to the beginning of the next line; False at the end of the file."""
         self._pos = self._next
         self._end = self._next
@@ -224,11 +228,11 @@ class _Reader:
         self.line += 1
         return True
 
-    def skip_space(self):
+    def skip_space(self) -> None:
         while _is_space(self._peek()):
             self._pos += 1
 
-    def command(self):
+    def command(self) -> "bytes | None":
         """The command that a statement begins with, in full; None if the line has no more statements.
 
         Only space and tab end a command. So a line may not end with `;`: uci takes the newline behind it for a command.
@@ -249,30 +253,30 @@ class _Reader:
         self._pos += 1
         return command
 
-    def required(self, what):
+    def required(self, what: str) -> bytes:
         word = self.word()
         if not word:
             self.fail("the %s is missing" % what)
         return word
 
-    def name(self, what, extra):
+    def name(self, what: str, extra: bytes) -> bytes:
         """A word that must be there and be a name; `extra` is what it may contain besides letters, digits and `_`."""
         word = self.required("%s name" % what)
         self.check_name(word, what, extra)
         return word
 
-    def check_name(self, word, what, extra):
+    def check_name(self, word: bytes, what: str, extra: bytes) -> None:
         for byte in word:
             if not (_is_alphanumeric(byte) or byte == 95 or byte in extra):  # 95: underscore
                 self.fail("'%s' is no %s name: only ASCII letters, digits and _" % (_shown(word), what))
 
-    def end_of_statement(self):
+    def end_of_statement(self) -> None:
         """Nothing but white space, a comment or one `;` may follow."""
         word = self.word()
         if word:
             self.fail("'%s' is one word too many: put a value with blanks in quotes" % _shown(word))
 
-    def word(self):
+    def word(self) -> bytes:
         """The next word without its quotes and backslashes; empty if there is none. A `;` in its place is consumed."""
         self.skip_space()
         if self._peek() == _SEMICOLON:
@@ -306,7 +310,7 @@ class _Reader:
             self._pos += 1
         return b"".join(pieces)
 
-    def _quoted(self, mark, pieces):
+    def _quoted(self, mark: int, pieces: "list[bytes]") -> None:
         """Append what is between two quotes, over as many lines as it takes. Only "double" quotes know a backslash."""
         opened = self.line
         self._pos += 1
@@ -326,7 +330,7 @@ class _Reader:
             else:
                 self._pos += 1
 
-    def _escaped(self):
+    def _escaped(self) -> int:
         """Skip a backslash and the byte that it makes ordinary, or join the next line; where the text goes on."""
         self._pos += 1
         begin = self._pos
@@ -337,11 +341,11 @@ class _Reader:
         self._pos += 1
         return begin
 
-    def _peek(self):
+    def _peek(self) -> int:
         return self._data[self._pos] if self._pos < self._end else _END
 
 
-def _why_no_command(word):
+def _why_no_command(word: bytes) -> str:
     if not word:
         return "nothing behind the last ';' of the line: take it away"
     if word in _COMMANDS:
@@ -349,7 +353,7 @@ def _why_no_command(word):
     return "'%s' is no command: use config, option, list or package" % _shown(word)
 
 
-def _anonymous_name(kind, number):
+def _anonymous_name(kind: str, number: int) -> str:
     """libuci's name for the `number`th section (from 1) of a file: `cfg`, the number and a hash of the type, in hex.
 
     The hash is djb2 (5381, times 33). libuci keeps 31 bits and prints 16; 16 are enough to get the same.
@@ -360,7 +364,7 @@ def _anonymous_name(kind, number):
     return "cfg%02x%04x" % (number, value)
 
 
-def _decode(raw):
+def _decode(raw: bytes) -> "str | None":
     """`raw` as text, None if it is not UTF-8."""
     try:
         text = str(raw, "utf-8")
@@ -371,16 +375,16 @@ def _decode(raw):
     return text if is_strict(raw) else None
 
 
-def _is_space(byte):
+def _is_space(byte: int) -> bool:
     """isspace() in the C locale: space, and tab, newline, VT, FF, CR."""
     return byte == _SPACE or _TAB <= byte <= _RETURN
 
 
-def _is_alphanumeric(byte):
+def _is_alphanumeric(byte: int) -> bool:
     """isalnum() in the C locale."""
     return 48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122
 
 
-def _shown(word):
+def _shown(word: bytes) -> str:
     """A word of the file for a message: its first 40 bytes, with ? for what a terminal or log might stumble over."""
     return "".join([chr(byte) if 32 <= byte <= 126 else "?" for byte in word[:40]])

@@ -29,6 +29,11 @@ from .log import ERROR, NOTICE, WARNING
 from .output import Output
 from .plan import match_text
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .model import Service
+    from .plan import ServicePlan
+
 DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healthy"
 BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
 STOPPED = "stopped"
@@ -65,7 +70,7 @@ class Unit:
 
     def __init__(self, name, agent):
         self.name = name
-        self.service = None  # model.Service, as it was last configured
+        self.service: Service = compat.LATER  # model.Service, as it was last configured
         self.state = DISABLED
         self.reason = ""
         self.pid = 0
@@ -74,8 +79,8 @@ class Unit:
         self.ended = ""  # how the program ended, while it is not started again
         self._asked = ""  # why the redirect stays out although the program is healthy: somebody wants it so,
         self._overload = ""  # or the router is overloaded
-        self.part = None  # plan.ServicePlan, as it was last planned
-        self._takes = (None, [], [])
+        self.part: ServicePlan = compat.LATER  # plan.ServicePlan, as it was last planned
+        self._takes: tuple = (None, [], [])
         self._connections = (0, -1, 0.0, 0)  # what they were counted for, and when; how many
         self._agent = agent
         self._loop = agent.loop
@@ -91,7 +96,7 @@ class Unit:
         self._turn = 0  # counts the checks
         self._holdoff = HoldOff()
         self._output = None
-        self._then, self._again = None, False  # what comes after a stop, and whether that is another start
+        self._then, self._again = compat.LATER, False  # what comes after a stop, and whether that is another start
         self._repairs = []  # when something was put back in its namespace, lately
 
     @property

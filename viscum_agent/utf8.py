@@ -1,7 +1,7 @@
 """The part of UTF-8 that MicroPython's decoder forgets to check."""
 
 
-def is_strict(raw):
+def is_strict(raw: bytes) -> bool:
     """Whether bytes that decode are UTF-8 as RFC 3629, section 4 has it: no overlong forms, no surrogates, nothing
     above U+10FFFF."""
     for i, byte in enumerate(raw):

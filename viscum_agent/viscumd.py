@@ -47,7 +47,8 @@ def main(typed=None):
 
 def _parse(typed):
     """(values of -c and -s, whether -b is there). Raises Usage for any other word and for one that comes twice."""
-    places, serve = {}, False
+    places: dict[str, str] = {}
+    serve = False
     while typed:
         word = typed.pop(0)
         if word in COMMON:

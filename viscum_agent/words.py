@@ -93,7 +93,7 @@ class Arguments:
 
     def __init__(self, words):
         self.command = ""
-        self.names = []
+        self.names: list[str] = []
         self.options = []
         self.rest = []
         self.places = {}  # of -c and -s

@@ -178,7 +178,7 @@ def saved(router):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "says"),
+    "option, value, says",
     [
         ("dest_port", "70000", "a port or a range of ports (1-65535, 5000-5010)"),
         ("dest_ip", "127.0.0.1", "loopback"),

@@ -74,7 +74,7 @@ def test_a_qdisc_or_filter_that_shapes_is_no_cause_and_one_at_the_ingress_is(rou
     assert "a qdisc went" in router.causes()
 
 
-@pytest.mark.parametrize(("address", "family"), [("192.0.2.7/24", "-4"), ("2001:db8:7::1/64", "-6")])
+@pytest.mark.parametrize("address, family", [("192.0.2.7/24", "-4"), ("2001:db8:7::1/64", "-6")])
 def test_an_address_that_is_renewed_is_no_cause(router, address, family):
     """As with each router advertisement, or lease."""
     renew = family + " addr replace " + address + " dev lan0 valid_lft 100 preferred_lft %d"

@@ -100,7 +100,7 @@ def hang(agent):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "lines", "asked"),
+    "arguments, lines, asked",
     [
         ("tcp AF_INET 0.0.0.0 7000 udp AF_INET 0.0.0.0 7000", (*TWO, "list dest_port 7000"), [CLOUD[:2], [7000]]),
         ("udp AF_INET 0.0.0.0 7000", (*TWO, "list dest_port 7000", "list proto udp"), [CLOUD[:2], [7000], "udp"]),

@@ -491,7 +491,7 @@ REDIRECTS = (
 
 
 @pytest.mark.parametrize(
-    ("proto", "address", "port", "reached"),
+    "proto, address, port, reached",
     [
         ("tcp", "203.0.113.10", 443, PROGRAM_PORT),
         ("udp", "203.0.113.77", KEPT_PORT, KEPT_PORT),
@@ -511,7 +511,7 @@ def test_what_a_rule_names_reaches_the_program_and_its_answer_comes_from_the_add
 
 
 @pytest.mark.parametrize(
-    ("proto", "address", "port"),
+    "proto, address, port",
     [
         ("tcp", "203.0.113.11", 443),
         ("tcp", "203.0.113.10", PROGRAM_PORT),
@@ -526,7 +526,7 @@ def test_what_no_rule_names_reaches_nobody(lab, proto, address, port):
 
 
 @pytest.mark.parametrize(
-    ("rule", "reached"),
+    "rule, reached",
     [
         (NatRule("", "", None, 0), ["tcp4", "udp4", "tcp6", "udp6"]),
         (NatRule("", "tcp", None, 0), ["tcp4", "tcp6"]),

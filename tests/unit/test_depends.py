@@ -14,6 +14,9 @@ import pytest
 from depends import INTERPRETERS, LIGHT, NAMED, NOSSL, OTHERS, allowed, guarded, modules_of, refused
 from lab import ROOT
 
+sys.path.append(str(ROOT / "tools/package"))
+from source import bare  # noqa: E402
+
 AGENT = ROOT / "viscum_agent"
 RECIPE = ROOT / "package/viscum/Makefile"
 
@@ -27,12 +30,13 @@ TRIED = {"ujson": "cpython"}
 
 
 def imported(*without):
-    """The top-level modules that the agent's files name, wherever they do: those that are imported late, too."""
+    """The top-level modules that the agent's files name, wherever they do: those that are imported late, too, but not
+    what is only for mypy."""
     found = set()
     for path in sorted(AGENT.rglob("*.py")):
         if str(path.relative_to(AGENT)) in without:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(bare(path.read_text()))):
             if isinstance(node, ast.Import):
                 found.update(alias.name.split(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.level == 0:

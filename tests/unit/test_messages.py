@@ -133,7 +133,7 @@ def branch(data, start, name):
     return found
 
 
-def alike(one):
+def alike(one):  # noqa: C901 (a list of exceptions, none of which leads to another)
     """A tree without what means nothing to the kernel; each with its reason."""
     kind, flags, fixed = one["head"]
     if kind == tc.RTM_NEWTFILTER and not flags & rtnl.NLM_F_EXCL:

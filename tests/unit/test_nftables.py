@@ -161,7 +161,7 @@ def test_tables_of_other_names_are_not_ours():
 
 @little_endian
 @pytest.mark.parametrize(
-    ("what", "old", "new", "count"),
+    "what, old, new, count",
     [
         ("another port", struct.pack(">H", 8443), struct.pack(">H", 8444), 1),
         ("another address", bytes([203, 0, 113]), bytes([203, 0, 114]), 1),
@@ -225,7 +225,7 @@ def error_about(kind, code):
     ids=["NLMSG_ERROR", "NLMSG_DONE"],
 )
 def test_an_error_of_a_dump_is_raised(message):
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="nf_tables dump") as caught:
         nftables.decode([message])
     assert caught.value.errno == errno.EPERM
 
@@ -246,7 +246,7 @@ def test_an_answer_that_is_cut_short_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("batch", "rules"),
+    "batch, rules",
     [
         (nftables.nat_batch((), 9), 0),
         (nftables.nat_batch(RULES, 9), 3),
@@ -276,7 +276,7 @@ def test_dumps_are_asked_for_one_by_one():
 
 
 @pytest.mark.parametrize(
-    ("rule", "text"),
+    "rule, text",
     [
         (RULES[0], 'iifname "eth0" ip daddr 203.0.113.0/24 tcp dport 443 redirect to :8443'),
         (RULES[1], 'iifname "eth0" ip6 daddr 2001:db8::/61 udp dport 5000-5010 redirect'),

@@ -11,7 +11,7 @@ PROGRAMS = {"fwd": forward, "reply": reply}
 _names: dict = {}
 
 
-def name_of(which):
+def name_of(which: str) -> str:
     """The name of a program ("fwd", "reply") in the kernel: at most 15 letters, others when the instructions are."""
     if which not in _names:
         code = assemble(which, "little", {one.name: 0 for one in MAPS})
@@ -19,6 +19,6 @@ def name_of(which):
     return _names[which]
 
 
-def assemble(which, order, maps):
+def assemble(which: str, order: str, maps: "dict[str, int]") -> bytes:
     """The bytes of a program; `maps` maps the names of layout.MAPS to descriptors."""
     return PROGRAMS[which](order, maps, MASKS)

@@ -22,28 +22,30 @@ PSEUDO_MAP_FD, PSEUDO_MAP_VALUE = 1, 2
 
 
 class Assembler:
-    def __init__(self, order):
+    def __init__(self, order: str) -> None:
         self._order = order
-        self._instructions = []  # [opcode, destination, source, offset or label, number]
-        self._labels = {}
+        self._instructions: list[tuple] = []  # [opcode, destination, source, offset or label, number]
+        self._labels: dict[str, int] = {}
         self._fresh = 0
 
-    def _emit(self, opcode, destination=0, source=0, offset=0, value=0):
+    def _emit(
+        self, opcode: int, destination: int = 0, source: int = 0, offset: "int | str" = 0, value: int = 0
+    ) -> None:
         self._instructions.append((opcode, destination, source, offset, value))
 
-    def network16(self, value):
+    def network16(self, value: int) -> int:
         """A 16-bit number of a packet as a load of 2 bytes gives it on this machine."""
         return value if self._order == "big" else (value >> 8 | value << 8) & 0xFFFF
 
-    def network32(self, value):
+    def network32(self, value: int) -> int:
         low = self.network16(value & 0xFFFF), self.network16(value >> 16)
         return value if self._order == "big" else low[0] << 16 | low[1]
 
-    def label(self, name):
+    def label(self, name: str) -> None:
         assert name not in self._labels, name
         self._labels[name] = len(self._instructions)
 
-    def new_label(self, name):
+    def new_label(self, name: str) -> str:
         """A name that no other place has, for code that is used twice."""
         self._fresh += 1
         return "%s %d" % (name, self._fresh)
@@ -51,76 +53,76 @@ class Assembler:
     # Memory. The verifier wants an access of n bytes at a multiple of n (from the frame pointer, or in a packet from
     # two bytes before it: NET_IP_ALIGN), where the machine wants it.
 
-    def load(self, destination, base, offset, size):
+    def load(self, destination: int, base: int, offset: int, size: int) -> None:
         self._emit(LOAD | SIZE[size], destination, base, offset)
 
-    def store(self, base, offset, source, size):
+    def store(self, base: int, offset: int, source: int, size: int) -> None:
         self._emit(STORE | SIZE[size], base, source, offset)
 
-    def store_number(self, base, offset, value, size):
+    def store_number(self, base: int, offset: int, value: int, size: int) -> None:
         self._emit(STORE_NUMBER | SIZE[size], base, 0, offset, value)
 
     # Arithmetic
 
-    def move(self, destination, source):
+    def move(self, destination: int, source: int) -> None:
         self._emit(MOVE | REGISTER, destination, source)
 
-    def number(self, destination, value):
+    def number(self, destination: int, value: int) -> None:
         self._emit(MOVE, destination, 0, 0, value)
 
-    def address(self, destination, base, offset):
+    def address(self, destination: int, base: int, offset: int) -> None:
         """Where `base` and an offset lead to."""
         self.move(destination, base)
         self._emit(ADD, destination, 0, 0, offset)
 
-    def add(self, destination, source):
+    def add(self, destination: int, source: int) -> None:
         self._emit(ADD | REGISTER, destination, source)
 
-    def add_number(self, destination, value):
+    def add_number(self, destination: int, value: int) -> None:
         self._emit(ADD, destination, 0, 0, value)
 
-    def both(self, destination, source):
+    def both(self, destination: int, source: int) -> None:
         """The bits that both have."""
         self._emit(AND | REGISTER, destination, source)
 
-    def mask(self, destination, value):
+    def mask(self, destination: int, value: int) -> None:
         self._emit(AND, destination, 0, 0, value)
 
-    def shift_left(self, destination, bits):
+    def shift_left(self, destination: int, bits: int) -> None:
         self._emit(SHIFT_LEFT, destination, 0, 0, bits)
 
     # The way through
 
-    def jump(self, label):
+    def jump(self, label: str) -> None:
         self._emit(JUMP, 0, 0, label)
 
-    def jump_if(self, register, comparison, value, label):
+    def jump_if(self, register: int, comparison: str, value: int, label: str) -> None:
         self._emit(JUMP_IF[comparison], register, 0, label, value)
 
-    def jump_if_register(self, register, comparison, other, label):
+    def jump_if_register(self, register: int, comparison: str, other: int, label: str) -> None:
         self._emit(JUMP_IF[comparison] | REGISTER, register, other, label)
 
-    def call(self, helper):
+    def call(self, helper: int) -> None:
         """Calls a helper: R1 to R5 are its arguments and lost, R0 is its answer."""
         self._emit(CALL, 0, 0, 0, helper)
 
-    def leave(self):
+    def leave(self) -> None:
         self._emit(EXIT)
 
-    def map(self, destination, descriptor):
+    def map(self, destination: int, descriptor: int) -> None:
         self._emit(LOAD_NUMBER_64, destination, PSEUDO_MAP_FD, 0, descriptor)
         self._emit(0)  # the upper half of the number
 
-    def map_value(self, destination, descriptor):
+    def map_value(self, destination: int, descriptor: int) -> None:
         """Where the value of an array of one is (kernel 5.2)."""
         self._emit(LOAD_NUMBER_64, destination, PSEUDO_MAP_VALUE, 0, descriptor)
         self._emit(0)  # the offset in it
 
-    def code(self):
+    def code(self) -> bytes:
         """The program's bytes."""
         return b"".join([self._encode(place) for place in range(len(self._instructions))])
 
-    def _encode(self, place):
+    def _encode(self, place: int) -> bytes:
         opcode, destination, source, offset, value = self._instructions[place]
         if isinstance(offset, str):
             offset = self._labels[offset] - place - 1
@@ -129,5 +131,5 @@ class Assembler:
         return struct.pack("<BBhi", opcode, source << 4 | destination, offset, _signed(value))
 
 
-def _signed(value):
+def _signed(value: int) -> int:
     return value - (1 << 32) if value >= 1 << 31 else value

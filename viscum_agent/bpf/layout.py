@@ -25,6 +25,10 @@ from collections import namedtuple
 from .. import address
 from ..objects import PROTO_NUMBER, BpfMatch
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # Types of maps (linux/bpf.h).
 HASH, ARRAY, PERCPU_ARRAY, LRU_HASH = 1, 2, 6, 9
 NO_PREALLOC = 1  # flag: an entry takes memory when it is made; only the agent makes them
@@ -56,66 +60,66 @@ EXACT = Kind(1, 128, 0, 16, 8)
 class Layout:
     """The records of one byte order."""
 
-    def __init__(self, order):
+    def __init__(self, order: str) -> None:
         self._prefix = ">" if order == "big" else "<"
 
-    def _pack(self, form, *values):
+    def _pack(self, form: str, *values: "Any") -> bytes:
         return struct.pack(self._prefix + form, *values)
 
-    def _unpack(self, form, data):
+    def _unpack(self, form: str, data: bytes) -> tuple:
         return struct.unpack(self._prefix + form, data)
 
-    def exact_key(self, index, found):
+    def exact_key(self, index: int, found: "Tuple") -> bytes:
         return self._pack("I", index) + found.service + struct.pack(">HBB", found.port, found.proto, 0)
 
-    def wide_key(self, kind, index, found):
+    def wide_key(self, kind: "Kind", index: int, found: "Tuple") -> bytes:
         tail = struct.pack(">HBB", found.port, found.proto, 0)
         return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
 
-    def value(self, target, mac, slot):
+    def value(self, target: int, mac: str, slot: int) -> bytes:
         """`mac`, if not empty, is the only one that a frame may be addressed to; `slot` is the place in `counters`."""
         packed = address.parse_mac(mac) if mac else bytes(6)
         return self._pack("IH", target, 1 if mac else 0) + packed + self._pack("I", slot)
 
-    def mask(self, kind):
+    def mask(self, kind: "Kind") -> bytes:
         """The value in `masks`: the kind's word, and a mask for all that is behind the interface in the key."""
         data = address.mask(kind.service, 16) + address.mask(kind.client, 16) + address.mask(kind.port, 2)
         return self._pack("I", kind_word(kind)) + data + bytes([0xFF if kind.proto else 0, kind.level])
 
-    def number(self, value):
+    def number(self, value: int) -> bytes:
         return self._pack("I", value)
 
-    def parse_number(self, data):
+    def parse_number(self, data: bytes) -> int:
         return self._unpack("I", data)[0]
 
-    def pair(self, index, target):
+    def pair(self, index: int, target: int) -> bytes:
         return self._pack("II", index, target)
 
-    def state(self, generation, last, kinds):
+    def state(self, generation: int, last: int, kinds: int) -> bytes:
         return self._pack("III", generation, last, kinds)
 
-    def parse_state(self, value):
+    def parse_state(self, value: bytes) -> "tuple[int, int, int]":
         return self._unpack("III", value)
 
-    def parse_pair(self, key):
+    def parse_pair(self, key: bytes) -> "tuple[int, int]":
         return self._unpack("II", key)
 
-    def parse_exact(self, key):
+    def parse_exact(self, key: bytes) -> "tuple[int, Kind, Tuple]":
         """(index, Kind, Tuple)"""
         port, proto = struct.unpack(">HB", key[20:23])
         return self._unpack("I", key[:4])[0], EXACT, Tuple(key[4:20], bytes(16), port, proto)
 
-    def parse_wide(self, key):
+    def parse_wide(self, key: bytes) -> "tuple[int, Kind, Tuple]":
         word, index = self._unpack("II", key[:8])
         port, proto = struct.unpack(">HB", key[40:43])
         return index, parse_kind(word), Tuple(key[8:24], key[24:40], port, proto)
 
-    def parse_value(self, value):
+    def parse_value(self, value: bytes) -> "tuple[int, str]":
         """(index of the pair, MAC or "")"""
         target, fixed = self._unpack("IH", value[:6])
         return target, address.format_mac(value[6:12]) if fixed else ""
 
-    def parse_counters(self, values, at, cpus):
+    def parse_counters(self, values: bytes, at: int, cpus: int) -> "tuple[int, int]":
         """(packets, bytes) of all CPUs together, from one place on."""
         numbers = struct.unpack_from(self._prefix + "Q" * (2 * cpus), values, at)
         packets = size = 0
@@ -125,16 +129,16 @@ class Layout:
         return packets, size
 
 
-def kind_word(kind):
+def kind_word(kind: "Kind") -> int:
     """A kind in 32 bits, never 0: lengths of the service's and client's prefix, bits of the port, level, protocol."""
     return kind.service << 24 | kind.client << 16 | kind.port << 8 | kind.level << 4 | (2 if kind.proto else 0) | 1
 
 
-def parse_kind(word):
+def parse_kind(word: int) -> "Kind":
     return Kind(word >> 4 & 0xF, word >> 24 & 0xFF, word >> 16 & 0xFF, word >> 8 & 0xFF, 8 if word & 2 else 0)
 
 
-def of_match(match):
+def of_match(match: "BpfMatch") -> "tuple[Kind, Tuple]":
     """(Kind, Tuple) of an objects.BpfMatch."""
     service, service_bits = _prefix(match.dst)
     client, client_bits = _prefix(match.src) if match.src else (bytes(16), 0)
@@ -142,7 +146,7 @@ def of_match(match):
     return kind, Tuple(service, client, match.port, PROTO_NUMBER[match.proto] if match.proto else 0)
 
 
-def to_match(dev, kind, found, mac, target):
+def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str) -> "BpfMatch":
     """The objects.BpfMatch of an entry."""
     src = _prefix_text(found.client, kind.client) if kind.client else ""
     proto = {number: name for name, number in PROTO_NUMBER.items()}.get(found.proto, "") if kind.proto else ""
@@ -150,18 +154,18 @@ def to_match(dev, kind, found, mac, target):
     return BpfMatch(dev, kind.level, proto, dst, src, found.port, kind.port, mac, target)
 
 
-def is_exact(kind):
+def is_exact(kind: "Kind") -> bool:
     return kind == EXACT
 
 
-def _prefix(text):
+def _prefix(text: str) -> "tuple[bytes, int]":
     prefix = address.parse_prefix(text)
     if prefix.family == 4:
         return V4 + prefix.packed, V4_BITS + prefix.length
     return prefix.packed, prefix.length
 
 
-def _prefix_text(packed, length):
+def _prefix_text(packed: bytes, length: int) -> str:
     if packed[:12] == V4 and length >= V4_BITS:
         return address.format_prefix(address.Prefix(4, packed[12:], length - V4_BITS))
     return address.format_prefix(address.Prefix(6, packed, length))

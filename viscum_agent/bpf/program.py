@@ -67,7 +67,7 @@ NO_NEIGHBOUR = 7  # BPF_FIB_LKUP_RET_NO_NEIGH: the route is known, the MAC is no
 AF_INET, AF_INET6 = 2, 10
 
 
-def forward(order, maps, kinds):
+def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     """The bytes of the forward program; `maps` maps names to descriptors, `kinds` is how many `masks` can hold."""
     asm = Assembler(order)
     asm.move(R6, R1)
@@ -103,7 +103,7 @@ def forward(order, maps, kinds):
     return asm.code()
 
 
-def reply(order, maps, kinds):
+def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     """The bytes of the reply program."""
     asm = Assembler(order)
     asm.move(R6, R1)
@@ -151,20 +151,20 @@ def reply(order, maps, kinds):
     return asm.code()
 
 
-def _pass(asm):
+def _pass(asm: "Assembler") -> None:
     asm.label("pass")
     asm.number(R0, NEXT)
     asm.leave()
 
 
-def _copy(asm, base, offset, source, place, size, step):
+def _copy(asm: "Assembler", base: int, offset: int, source: int, place: int, size: int, step: int) -> None:
     """Copies bytes from one place to another, so many at once; R0 is lost."""
     for at in range(0, size, step):
         asm.load(R0, source, place + at, step)
         asm.store(base, offset + at, R0, step)
 
 
-def _same(asm, base, offset, other, place, size, step, label):
+def _same(asm: "Assembler", base: int, offset: int, other: int, place: int, size: int, step: int, label: str) -> None:
     """Goes on if the bytes are the same in both places, at the label if not; R1 and R2 are lost."""
     for at in range(0, size, step):
         asm.load(R1, base, offset + at, step)
@@ -172,14 +172,14 @@ def _same(asm, base, offset, other, place, size, step, label):
         asm.jump_if_register(R1, "!=", R2, label)
 
 
-def _look_up(asm, maps, name, key):
+def _look_up(asm: "Assembler", maps: "dict[str, int]", name: str, key: int) -> None:
     """R0 is where the value is of the key at that place of the stack, 0 without one."""
     asm.address(R2, FP, key)
     asm.map(R1, maps[name])
     asm.call(MAP_LOOKUP)
 
 
-def _state(asm, maps, register, field):
+def _state(asm: "Assembler", maps: "dict[str, int]", register: int, field: int) -> None:
     asm.map_value(register, maps["state"])
     asm.load(register, register, field, 4)
 
@@ -187,7 +187,7 @@ def _state(asm, maps, register, field):
 # What a packet says
 
 
-def _read(asm, service4, service6, client4, client6, port):
+def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6: int, port: int) -> None:
     """Writes SERVICE, CLIENT, PORT and PROTO; R9 is then the frame, R7 lost. The arguments say where in the frame (in
     the ports) the service's half is."""
     asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
@@ -248,13 +248,13 @@ def _read(asm, service4, service6, client4, client6, port):
     asm.store(FP, PORT, R0, 2)
 
 
-def _with_ports(asm, label):
+def _with_ports(asm: "Assembler", label: str) -> None:
     """Goes on at the label for a protocol (R5) with ports, at "no port" for another."""
     asm.jump_if(R5, "==", IPPROTO_TCP, label)
     asm.jump_if(R5, "!=", IPPROTO_UDP, "no port")
 
 
-def _open(asm, length):
+def _open(asm: "Assembler", length: int) -> None:
     """R9 is the frame, of which so many bytes can be read; "pass" if there are not as many."""
     ready = asm.new_label("ready")
     for attempt in (1, 2):
@@ -274,7 +274,7 @@ def _open(asm, length):
 # Whose it is
 
 
-def _find(asm, maps, kinds, check_mac):
+def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool) -> None:
     """R7 is the value of the narrowest match for the tuple; "pass" without one. R8 is kept; PLACE_GENERATION becomes 0
     where it is no exact match."""
     _look_up(asm, maps, "exact", EXACT_KEY)
@@ -310,7 +310,7 @@ def _find(asm, maps, kinds, check_mac):
     asm.label("found")
 
 
-def _masked(asm, place, source, mask, size):
+def _masked(asm: "Assembler", place: int, source: int, mask: int, size: int) -> None:
     asm.load(R1, FP, source, size)
     asm.load(R2, R0, mask, size)
     asm.both(R1, R2)
@@ -320,7 +320,7 @@ def _masked(asm, place, source, mask, size):
 # What is remembered of a client: where it is, and the service that it asks
 
 
-def _recall(asm, maps):
+def _recall(asm: "Assembler", maps: "dict[str, int]") -> None:
     """At "taken" if this is the service, R8 then the index of its pair and SLOT_KEY its slot. Goes on where it is not,
     with R8 as it was and KNOWN written.
 
@@ -353,14 +353,14 @@ def _recall(asm, maps):
     asm.label("whose")
 
 
-def _same_generation(asm, entry, generation, label):
+def _same_generation(asm: "Assembler", entry: int, generation: int, label: str) -> None:
     """Goes on if an entry of `clients` was made in this generation, and nothing is being changed."""
     asm.jump_if(generation, "==", 0, label)
     asm.load(R1, entry, PLACE_GENERATION, 4)
     asm.jump_if_register(R1, "!=", generation, label)
 
 
-def _same_service(asm, entry, label):
+def _same_service(asm: "Assembler", entry: int, label: str) -> None:
     """Goes on if the tuple is that of an entry of `clients`."""
     _same(asm, entry, PLACE_SERVICE, FP, SERVICE, 16, 8, label)
     _same(asm, entry, PLACE_PORT, FP, PORT, 4, 4, label)  # and the protocol
@@ -369,7 +369,7 @@ def _same_service(asm, entry, label):
 # What is done with it
 
 
-def _count(asm, maps):
+def _count(asm: "Assembler", maps: "dict[str, int]") -> None:
     """At SLOT_KEY. A large packet counts as those that it was received as, or will be sent as."""
     _look_up(asm, maps, "counters", SLOT_KEY)
     asm.jump_if(R0, "==", 0, "counted")
@@ -383,14 +383,14 @@ def _count(asm, maps):
     asm.label("counted")
 
 
-def _increase(asm, offset):
+def _increase(asm: "Assembler", offset: int) -> None:
     """No atomic instruction: the value is this CPU's own."""
     asm.load(R2, R0, offset, 8)
     asm.add(R2, R1)
     asm.store(R0, offset, R2, 8)
 
 
-def _learn(asm, maps):
+def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     """Learns where the client is: the interface, its MAC there and the router's, as replies need them.
 
     What a packet says of itself is worth nothing: whoever sends with somebody else's address would draw that one's
@@ -437,7 +437,7 @@ def _learn(asm, maps):
     asm.call(MAP_DELETE)
 
 
-def _ask_route(asm):
+def _ask_route(asm: "Assembler") -> None:
     """R0 is 0 when FIB holds the way to the client."""
     for word in range(0, FIB_SIZE, 4):
         asm.store_number(FP, FIB + word, 0, 4)

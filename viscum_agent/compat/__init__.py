@@ -28,6 +28,15 @@ the agent is the Python that both share. A system call that fails raises OSError
 import os
 import sys
 
+# mypy takes this for true, here and elsewhere. The packages have none of it (tools/package/source.py).
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# None, for an attribute that gets its value later. For mypy it has the type that the attribute is annotated with, so
+# nobody has to ask for None before each use.
+LATER: "Any" = None
+
 # From the kernel's uapi headers, the same on every architecture that OpenWrt has (mips differs in none of these).
 CLONE_NEWNS = 0x00020000  # linux/sched.h
 CLONE_NEWNET = 0x40000000

@@ -24,7 +24,7 @@ chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
     os.waitpid,
 )
 exit_now, fd_close, geteuid, getenv, getpid = os._exit, os.close, os.geteuid, os.getenv, os.getpid
-pidfd_open, readlink, strerror = os.pidfd_open, os.readlink, os.strerror
+pidfd_open, readlink = os.pidfd_open, os.readlink
 get_blocking, set_blocking = os.get_blocking, os.set_blocking
 monotonic, sleep = time.monotonic, time.sleep
 
@@ -47,6 +47,10 @@ def _call(name, *arguments):
         code = ctypes.get_errno()
         raise OSError(code, strerror(code))
     return result
+
+
+def strerror(code):
+    return os.strerror(code)
 
 
 def setns(fd):

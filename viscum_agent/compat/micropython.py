@@ -12,7 +12,7 @@ import time
 import ffi
 import uctypes
 
-from . import BPF_CALLS, is_mips, sigmask_words, syscall_base, unwanted_signals
+from . import BPF_CALLS, EAGAIN, is_mips, sigmask_words, syscall_base, unwanted_signals
 
 
 def _open_libc():
@@ -77,11 +77,11 @@ _c_uname = _libc.func("i", "uname", "p")
 getpid = _libc.func("i", "getpid", "")
 geteuid = _libc.func("i", "geteuid", "")
 
-MSG_PEEK, MSG_TRUNC = 2, 0x20  # linux/socket.h
-LOCK_EX, LOCK_NB = 2, 4  # sys/file.h
+_MSG_PEEK, _MSG_TRUNC = 2, 0x20  # linux/socket.h
+_LOCK_EX, _LOCK_NB = 2, 4  # sys/file.h
 IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
-SOCK_CLOEXEC = 0o2000000
+_SOCK_CLOEXEC = 0o2000000
 
 
 def strerror(code):
@@ -108,14 +108,14 @@ _UNWANTED = unwanted_signals(_machine())
 _MIPS = is_mips(_machine())
 _BPF = BPF_CALLS.get((_machine(), struct.calcsize("P")))
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _MIPS else (99, 95, 111)
-EINPROGRESS = 150 if _MIPS else 115
+_EINPROGRESS = 150 if _MIPS else 115
 # SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
-SOL_SOCKET, SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _MIPS else (1, 4, 0o4000)
+SOL_SOCKET, _SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _MIPS else (1, 4, 0o4000)
 SO_REUSEADDR = 4 if _MIPS else 2  # asm/socket.h
-SO_LINGER = 0x80 if _MIPS else 13  # asm/socket.h
-SO_PEERCRED = 18 if _MIPS else 17  # asm/socket.h
-SOCK_STREAM, SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them the other way round
-EINTR, EAGAIN, ECONNABORTED = 4, 11, 130 if _MIPS else 103
+_SO_LINGER = 0x80 if _MIPS else 13  # asm/socket.h
+_SO_PEERCRED = 18 if _MIPS else 17  # asm/socket.h
+_SOCK_STREAM, _SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them the other way round
+_EINTR, _ECONNABORTED = 4, 130 if _MIPS else 103
 O_NOCTTY = 0o4000 if _MIPS else 0o400  # asm-generic/fcntl.h; mips has its own
 # O_CREAT, O_EXCL (asm-generic/fcntl.h; mips has its own).
 O_CREATE = 0o400 if _MIPS else 0o100
@@ -139,7 +139,7 @@ def umount(target):
 
 
 def fd_open(path, flags, mode=0):
-    return _check(_c_open(path, flags | SOCK_CLOEXEC, mode))  # O_CLOEXEC, as CPython does
+    return _check(_c_open(path, flags | _SOCK_CLOEXEC, mode))  # O_CLOEXEC, as CPython does
 
 
 def fd_close(fd):
@@ -178,7 +178,7 @@ def write_file(path, data):
 
 def try_flock(fd):
     """Whether the exclusive lock of an open file is ours now (flock(2)); it ends with the descriptor."""
-    return _c_flock(fd, LOCK_EX | LOCK_NB) == 0
+    return _c_flock(fd, _LOCK_EX | _LOCK_NB) == 0
 
 
 def fork():
@@ -259,7 +259,7 @@ def disconnect(fd):
 
 
 def reset_on_close(fd):
-    _check(_c_setsockopt(fd, SOL_SOCKET, SO_LINGER, bytearray(struct.pack("ii", 1, 0)), 8))
+    _check(_c_setsockopt(fd, SOL_SOCKET, _SO_LINGER, bytearray(struct.pack("ii", 1, 0)), 8))
 
 
 def shutdown(fd):
@@ -284,7 +284,7 @@ def readlink(path):
 def watch_folder(path):
     """A descriptor that becomes readable when a file in the folder is removed."""
     try:
-        return _or_closed(_check(_c_inotify_init1(SOCK_CLOEXEC)), _c_inotify_add_watch, path, IN_DELETE)
+        return _or_closed(_check(_c_inotify_init1(_SOCK_CLOEXEC)), _c_inotify_add_watch, path, IN_DELETE)
     except OSError:
         return -1
 
@@ -312,7 +312,7 @@ def sleep(seconds):
 
 
 def netlink_socket(protocol, groups=0):
-    sock = socket.socket(16, 3 | SOCK_CLOEXEC, protocol)  # AF_NETLINK, SOCK_RAW
+    sock = socket.socket(16, 3 | _SOCK_CLOEXEC, protocol)  # AF_NETLINK, SOCK_RAW
     sock.bind(struct.pack("HHII", 16, 0, 0, groups))
     return sock
 
@@ -333,7 +333,7 @@ def signal_fd(signals):
     _c_signal(13, 1)  # SIG_IGN for SIGPIPE, as CPython does: an agent whose stderr is closed goes on
     mask = _sigset(signals + _UNWANTED)
     _check(_c_sigprocmask(_SIG_BLOCK, mask, None))
-    return _check(_c_signalfd(-1, mask, O_NONBLOCK | SOCK_CLOEXEC))
+    return _check(_c_signalfd(-1, mask, O_NONBLOCK | _SOCK_CLOEXEC))
 
 
 def read_signal(fd):
@@ -352,12 +352,12 @@ def try_send(fd, data):
     return _c_send(fd, data, len(data), 0x4040) == len(data)  # MSG_DONTWAIT, MSG_NOSIGNAL
 
 
-_SOCKET_KIND = {1: SOCK_STREAM, 2: SOCK_DGRAM, 3: 3}
+_SOCKET_KIND = {1: _SOCK_STREAM, 2: _SOCK_DGRAM, 3: 3}
 
 
 def socket_open(family, kind, protocol):
     """A non-blocking socket (kind 1 stream, 2 datagram, 3 raw) as a plain descriptor."""
-    return _check(_c_socket(family, _SOCKET_KIND[kind] | O_NONBLOCK | SOCK_CLOEXEC, protocol))
+    return _check(_c_socket(family, _SOCKET_KIND[kind] | O_NONBLOCK | _SOCK_CLOEXEC, protocol))
 
 
 def socket_bind(fd, address):
@@ -397,12 +397,12 @@ def random32():
 def connecting(kind, address, port):
     """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
     info = socket.getaddrinfo(address, port)[0]
-    sock = socket.socket(info[0], (SOCK_STREAM if kind == 1 else SOCK_DGRAM) | SOCK_CLOEXEC)
+    sock = socket.socket(info[0], (_SOCK_STREAM if kind == 1 else _SOCK_DGRAM) | _SOCK_CLOEXEC)
     sock.setblocking(False)
     try:
         sock.connect(info[-1])
     except OSError as error:
-        if error.errno != EINPROGRESS:
+        if error.errno != _EINPROGRESS:
             sock.close()
             raise
     return sock
@@ -411,7 +411,7 @@ def connecting(kind, address, port):
 def connected(sock):
     """Raises the OSError that a connection ended in."""
     buffer, size = bytearray(4), bytearray(struct.pack("I", 4))
-    _check(_c_getsockopt(sock.fileno(), SOL_SOCKET, SO_ERROR, buffer, size))
+    _check(_c_getsockopt(sock.fileno(), SOL_SOCKET, _SO_ERROR, buffer, size))
     code = struct.unpack("i", buffer)[0]
     if code:
         raise OSError(code, _strerror(code))
@@ -431,7 +431,7 @@ def _room(size):
 
 def next_size(sock):
     """The bytes of the next message of a netlink or datagram socket; waits for one."""
-    return _check(_c_recv(sock.fileno(), _room(1), 1, MSG_PEEK | MSG_TRUNC))
+    return _check(_c_recv(sock.fileno(), _room(1), 1, _MSG_PEEK | _MSG_TRUNC))
 
 
 def receive(sock, size):
@@ -455,7 +455,7 @@ def receive_nsid(sock, size):
 
 
 def _unix(kind):
-    return _check(_c_socket(1, kind | SOCK_CLOEXEC, 0))  # AF_UNIX
+    return _check(_c_socket(1, kind | _SOCK_CLOEXEC, 0))  # AF_UNIX
 
 
 def _unix_address(path):
@@ -479,28 +479,28 @@ def _or_closed(fd, call, *arguments):
 def unix_datagram(path):
     """A datagram socket connected to a path, as a plain descriptor that a program can inherit."""
     address = _unix_address(path)
-    return _or_closed(_unix(SOCK_DGRAM), _c_connect, address, len(address))
+    return _or_closed(_unix(_SOCK_DGRAM), _c_connect, address, len(address))
 
 
 def unix_connect(path):
     """A non-blocking stream socket connected to a path, as a plain descriptor."""
     address = _unix_address(path)
-    return _or_closed(_unix(SOCK_STREAM | O_NONBLOCK), _c_connect, address, len(address))
+    return _or_closed(_unix(_SOCK_STREAM | O_NONBLOCK), _c_connect, address, len(address))
 
 
 def unix_listen(path, backlog):
     """A non-blocking stream socket that listens on a path, as a plain descriptor."""
     address = _unix_address(path)
-    fd = _or_closed(_unix(SOCK_STREAM | O_NONBLOCK), _c_bind, address, len(address))
+    fd = _or_closed(_unix(_SOCK_STREAM | O_NONBLOCK), _c_bind, address, len(address))
     return _or_closed(fd, _c_listen, backlog)
 
 
 def unix_accept(fd):
     """The next connection as a non-blocking descriptor, None while there is none."""
     try:
-        return _check(_c_accept4(fd, None, None, O_NONBLOCK | SOCK_CLOEXEC))
+        return _check(_c_accept4(fd, None, None, O_NONBLOCK | _SOCK_CLOEXEC))
     except OSError as error:
-        if error.errno in (EINTR, EAGAIN, ECONNABORTED):
+        if error.errno in (_EINTR, EAGAIN, _ECONNABORTED):
             return None
         raise
 
@@ -508,7 +508,7 @@ def unix_accept(fd):
 def unix_peer(fd):
     """(pid, uid, gid) of who connected (SO_PEERCRED, unix(7))."""
     buffer, size = bytearray(12), bytearray(struct.pack("I", 12))
-    _check(_c_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, buffer, size))
+    _check(_c_getsockopt(fd, SOL_SOCKET, _SO_PEERCRED, buffer, size))
     return struct.unpack("iII", buffer)
 
 
@@ -538,7 +538,7 @@ def _unless_again(value):
     try:
         _check(-1)
     except OSError as error:
-        if error.errno not in (EINTR, EAGAIN):
+        if error.errno not in (_EINTR, EAGAIN):
             raise
     return value
 
@@ -571,7 +571,7 @@ def bpf(command, attribute):
     return _check(_c_bpf(_BPF, command, attribute, len(attribute)))
 
 
-def has_library(_name):
+def has_library(name):
     """Whether a module of CPython's could be imported: none can."""
     return False
 

@@ -7,12 +7,16 @@ match for any address has to leave alone.
 from .. import address
 from ..objects import PRIO_ANY, PRIO_EXACT, PRIO_WIDE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model import Match
+
 # What "any address" means for IPv6: global unicast, unique local and NAT64, so neither link-local nor multicast.
 # IANA IPv6 address space; RFC 4193; RFC 6052.
 ANY_IPV6 = ("2000::/3", "fc00::/7", "64:ff9b::/96")
 
 
-def level_of(match):
+def level_of(match: "Match") -> int:
     """The narrower the match, the lower the prio: one service may take a port of an address in another one's prefix."""
     if match.dst is None:
         return PRIO_ANY
@@ -21,7 +25,7 @@ def level_of(match):
     return PRIO_WIDE
 
 
-def spread(match):
+def spread(match: "Match") -> "list[Match]":
     """The matches that filters are made for: any IPv6 address is spelled out."""
     if match.dst is not None or match.family == 4:
         return [match]
@@ -29,7 +33,7 @@ def spread(match):
     return [type(match)(match.family, match.proto, part, match.dport, match.src, match.to_port) for part in parts]
 
 
-def needs_mac(match):
+def needs_mac(match: "Match") -> bool:
     """UDP to any IPv4 address would take broadcast and multicast as well: only frames to the router's own MAC count.
 
     TCP has neither, IPv6 is spelled out.

@@ -4,8 +4,12 @@ from ..address import format_prefix
 from ..objects import PRIO_ANY, BpfMatch
 from .u32 import blocks
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model import Match
 
-def filters(dev, match, level, mac, actions):
+
+def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[BpfMatch]":
     """The entries of one match on one device, as objects.BpfMatch; a range of ports may take several."""
     dst = format_prefix(match.dst) if match.dst is not None else "0.0.0.0/0"  # any IPv6 address is spelled out
     src = format_prefix(match.src) if match.src is not None else ""

@@ -3,10 +3,14 @@
 from .. import address
 from ..objects import PRIO_ANY, Filter, prio_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model import Match
+
 KIND = "flower"
 
 
-def filters(dev, match, level, mac, actions):
+def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[Filter]":
     """The filter of one match on one device, as a list with one objects.Filter."""
     keys = []
     if mac and level == PRIO_ANY:

@@ -10,10 +10,14 @@ from .. import address
 from ..kernel.tc import PROTO_NUMBER, bucket_of
 from ..objects import PRIO_ANY, PRIO_EXACT, Filter, prio_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..model import Match
+
 KIND = "u32"
 
 
-def filters(dev, match, level, mac, actions):
+def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[Filter]":
     """The filters of one match on one device, as objects.Filter; a range of ports may take several."""
     protocol = "ip" if match.family == 4 else "ipv6"
     prio = prio_of(level, match.family)
@@ -34,7 +38,7 @@ def filters(dev, match, level, mac, actions):
     return found
 
 
-def _add_header(keys, match, ports):
+def _add_header(keys: "Keys", match: "Match", ports: bool) -> None:
     if match.proto:
         keys.add_number(PROTO_NUMBER[match.proto], 0xFF, 9 if match.family == 4 else 6, 1)
     if ports and match.family == 4:
@@ -42,7 +46,7 @@ def _add_header(keys, match, ports):
         keys.add_number(0, 0x3FFF, 6, 2)  # neither "more fragments" nor an offset: the whole packet
 
 
-def blocks(dport):
+def blocks(dport: "tuple[int, int] | None") -> "list[tuple[int, int]] | list[None]":
     """(value, mask) pairs that together match a range of ports and no other."""
     if dport is None:
         return [None]
@@ -60,21 +64,21 @@ def blocks(dport):
 class Keys:
     """Collects keys; what lies in the same word becomes one key, as tc(8) does it."""
 
-    def __init__(self):
-        self._words = []  # [value, mask, offset]
+    def __init__(self) -> None:
+        self._words: list[list[int]] = []  # [value, mask, offset]
 
-    def add_bytes(self, value, mask, offset):
+    def add_bytes(self, value: bytes, mask: bytes, offset: int) -> None:
         for position, (byte, bits) in enumerate(zip(value, mask)):
             if bits:
                 self._add_byte(byte & bits, bits, offset + position)
 
-    def add_number(self, value, mask, offset, size):
+    def add_number(self, value: int, mask: int, offset: int, size: int) -> None:
         self.add_bytes(value.to_bytes(size, "big"), mask.to_bytes(size, "big"), offset)
 
-    def add_prefix(self, prefix, offset):
+    def add_prefix(self, prefix: "address.Prefix", offset: int) -> None:
         self.add_bytes(prefix.packed, address.mask(prefix.length, len(prefix.packed)), offset)
 
-    def _add_byte(self, value, mask, offset):
+    def _add_byte(self, value: int, mask: int, offset: int) -> None:
         word = offset & ~3  # also right for the negative offsets of the Ethernet header
         shift = 8 * (3 - (offset - word))
         for known in self._words:
@@ -84,5 +88,5 @@ class Keys:
                 return
         self._words.append([value << shift, mask << shift, word])
 
-    def keys(self):
+    def keys(self) -> "tuple[tuple, ...]":
         return tuple([tuple(word) for word in self._words])

@@ -30,7 +30,7 @@ def findings(machine, targets, problems):
 
 def _users(targets, commands):
     """(path, names of the services) for the first word of each command, sorted by path."""
-    users = {}
+    users: dict[str, list[str]] = {}
     for target in targets:
         for path in {command[0] for command in commands(target.service) if command}:
             users.setdefault(path, []).append(target.service.name)

@@ -84,6 +84,8 @@ def _mark(name):
 class Border:
     """Use as a context manager; it gives every descriptor back and never leaves the process in another namespace."""
 
+    name: str  # as the option `netlink` has it
+
     def __init__(self):
         self.visit = netns.Visit()
         self._nft = {}

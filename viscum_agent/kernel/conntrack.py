@@ -34,7 +34,7 @@ def forget_others(socket, rules):
         _forget_all()
         return
     wrong = [(family, body) for family, body in bodies if is_other(body, rules)]
-    socket.transact([lambda seq, each=each: _delete(*each, seq) for each in wrong])
+    socket.transact([lambda seq, each=each: _delete(each[0], each[1], seq) for each in wrong])
 
 
 def _forget_all():

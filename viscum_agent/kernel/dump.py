@@ -60,19 +60,19 @@ class Dump:
     the source interface, of the pair) to Counters.
     """
 
-    def __init__(self):
-        self.namespaces = []
-        self.links = []
-        self.addresses = []
-        self.routes = []
-        self.rules = []
-        self.qdiscs = []
-        self.filters = []
-        self.egress = []
-        self.sysctls = {}
-        self.nats = {}
-        self.pkttypes = {}
-        self.listeners = {}
-        self.bpf_links = []
-        self.bpf_entries = []
-        self.bpf_counters = {}
+    def __init__(self) -> None:
+        self.namespaces: list[str] = []
+        self.links: list[Link] = []
+        self.addresses: list[Addr] = []
+        self.routes: list[RouteEntry] = []
+        self.rules: list[RuleEntry] = []
+        self.qdiscs: list[QdiscEntry] = []
+        self.filters: list[FilterEntry] = []
+        self.egress: list[int] = []
+        self.sysctls: dict[tuple[str, str], str] = {}
+        self.nats: dict[str, tuple | None] = {}
+        self.pkttypes: dict[str, object] = {}
+        self.listeners: dict[str, list] = {}
+        self.bpf_links: list[BpfLinkEntry] = []
+        self.bpf_entries: list[BpfEntry] = []
+        self.bpf_counters: dict[tuple[int, int], Counters] = {}

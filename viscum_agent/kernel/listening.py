@@ -62,8 +62,8 @@ def connections():
 
 def has_clients():
     """Whether any client has a TCP connection in the namespace that the caller is in."""
-    found = []
-    waiting = {}
+    found: list[int] = []
+    waiting: dict[int, int] = {}
     _connections(found.append, waiting, lambda: bool(found))
     return bool(found) or any(waiting.values())
 
@@ -71,7 +71,8 @@ def has_clients():
 def clients():
     """(inodes of the sockets of clients' TCP connections, {inode of an open socket: how many wait there}) in the
     namespace that the caller is in. One that nobody has accepted has no inode yet."""
-    found, waiting = [], {}
+    found: list[int] = []
+    waiting: dict[int, int] = {}
     _connections(found.append, waiting)
     return [inode for inode in found if inode], {inode: waiting[inode] for inode in waiting if waiting[inode]}
 
@@ -79,7 +80,7 @@ def clients():
 def _connections(client, waiting, enough=bool):
     """Calls `client(inode)` for each TCP connection to a port that is open, until `enough()`; `waiting` gets what waits
     at those."""
-    ports = set()
+    ports: set[int] = set()
     for name, width in (("tcp", _WIDTH[4]), ("tcp6", _WIDTH[6])):
         _read(name, lambda line, width=width: _connection(line, width, ports, client, waiting) and not enough())
 
@@ -96,7 +97,8 @@ def _connection(line, width, ports, client, waiting):
 
 
 def _open_sockets(proto, version, name, ports, few=0):
-    found, others = [], []
+    found: list[Listener] = []
+    others: list[Listener] = []
     width = _WIDTH[version]
     nobody = _NOBODY[version == 6]
 

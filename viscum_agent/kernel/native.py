@@ -70,8 +70,8 @@ class Native(Border):
         found = [rtnl.parse_address(ns, body) for body in self._bodies(ns, rtnl.address_dump)]
         dump.addresses.extend([item for item in found if item])
         if ns == "":
-            found = [rtnl.parse_rule(ns, body) for body in self._bodies(ns, rtnl.rule_dump)]
-            dump.rules.extend([item for item in found if item])
+            rules = [rtnl.parse_rule(ns, body) for body in self._bodies(ns, rtnl.rule_dump)]
+            dump.rules.extend([item for item in rules if item])
 
     def dump_routes(self, dump, ns):
         found = [rtnl.parse_route(ns, body) for body in self._bodies(ns, rtnl.route_dump)]

@@ -8,6 +8,10 @@ from .. import compat
 from ..errors import FOREIGN, ViscumError
 from .rtnl import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, error, messages
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
 # Of 208 KiB of receive buffer (net.core.rmem_default) an acknowledgement takes up to 1 KiB, an error with words 2 KiB.
 PIPELINE = 64
 BUFFER = 32768  # bytes; the kernel fills a dump's answers up to this size (netlink_dump in af_netlink.c)
@@ -19,14 +23,14 @@ class Interrupted(ViscumError):
 
     kind = FOREIGN
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__("the router's devices, addresses or rules change faster than they can be read: try again")
 
 
 class Socket:
     """One socket of one protocol, in the namespace that it was opened in for ever."""
 
-    def __init__(self, protocol, strict=False):
+    def __init__(self, protocol: int, strict: bool = False) -> None:
         self._socket = compat.netlink_socket(protocol)
         self._seq = 0
         self.spent = False  # it has a dump that nobody reads to its end, and is good for nothing else
@@ -39,18 +43,18 @@ class Socket:
             except OSError:
                 pass  # an older kernel: errors are numbers only
 
-    def close(self):
+    def close(self) -> None:
         self._socket.close()
 
-    def seq(self):
+    def seq(self) -> int:
         self._seq += 1
         return self._seq
 
-    def _receive(self):
+    def _receive(self) -> bytes:
         """One message may be larger: that of a device with hundreds of other names (altname)."""
         return compat.receive(self._socket, max(BUFFER, compat.next_size(self._socket)))
 
-    def transact(self, requests):
+    def transact(self, requests: "Sequence[Callable[..., bytes]]") -> "list[tuple[int, str]]":
         """Sends requests (functions of a sequence number that give a message asking for an acknowledgement).
 
         Returns a list with (errno, words) for each, errno 0 for done. The kernel goes on after an error, so must the
@@ -61,21 +65,21 @@ class Socket:
             results.extend(self._pipeline(requests[start : start + PIPELINE]))
         return results
 
-    def _pipeline(self, requests):
+    def _pipeline(self, requests: "Sequence[Callable[..., bytes]]") -> "list[tuple[int, str]]":
         sent = []
         data = b""
         for request in requests:
             sent.append(self.seq())
             data += request(sent[-1])
         self._socket.send(data)
-        results = {}
+        results: dict[int, tuple] = {}
         while len(results) < len(sent):
             for kind, flags, seq, body in messages(self._receive()):
                 if kind == NLMSG_ERROR and seq in sent:
                     results[seq] = error(flags, body)
         return [results[seq] for seq in sent]
 
-    def batch(self, data, seq):
+    def batch(self, data: bytes, seq: int) -> "tuple[int, str]":
         """Sends an nf_tables batch and returns (errno, words): the first answer with its number decides."""
         self._socket.send(data)
         while True:
@@ -83,7 +87,7 @@ class Socket:
                 if kind == NLMSG_ERROR and answered == seq:
                     return error(flags, body)
 
-    def ask(self, request):
+    def ask(self, request: "Callable[..., bytes]") -> "bytes | None":
         """Sends a request for one object: the body of its answer, or None when there is none. Raises OSError."""
         seq = self.seq()
         self._socket.send(request(seq))
@@ -98,7 +102,13 @@ class Socket:
                     return None
                 raise OSError(code, words or compat.strerror(code))
 
-    def dump(self, request, hurried=False, most=0, sieve=None):
+    def dump(
+        self,
+        request: "Callable[..., bytes]",
+        hurried: bool = False,
+        most: int = 0,
+        sieve: "Callable[[bytes], bytes] | None" = None,
+    ) -> "list[bytes]":
         """The bodies of a dump; read again when the kernel says that it changed meanwhile. Raises OSError, and
         Interrupted when it changes all the time: in a hurry, what was read at last is good enough.
 
@@ -112,10 +122,12 @@ class Socket:
             return bodies
         raise Interrupted()
 
-    def _dump(self, request, most, sieve):
+    def _dump(
+        self, request: "Callable[..., bytes]", most: int, sieve: "Callable[[bytes], bytes] | None"
+    ) -> "tuple[list[bytes], bool]":
         seq = self.seq()
         self._socket.send(request(seq))
-        bodies = []
+        bodies: list[bytes] = []
         whole = True
         while True:
             data = self._receive()
@@ -133,7 +145,7 @@ class Socket:
                 self.spent = True
                 return bodies[:most], True
 
-    def answers(self, request, seq, most):
+    def answers(self, request: bytes, seq: int, most: int) -> "list[bytes]":
         """The raw buffers that answer a dump request with that number, up to its end, or the first `most` of them."""
         self._socket.send(request)
         buffers = []

@@ -72,7 +72,7 @@ class Visit:
     def __init__(self):
         self._home = compat.fd_open(SELF, O_RDONLY)
         self._fds = {}
-        self._here = ""
+        self._here: str | None = ""
         self._prepared = False
 
     def __enter__(self):

@@ -29,6 +29,11 @@ from collections import namedtuple
 from .. import address
 from ..errors import ViscumError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
 # One rule of `inet viscum`. `daddr` is a prefix in its usual text with its length ("203.0.113.10/32"), "0.0.0.0/0" or
 # "::/0" for every address of one family, "" for every address of both. `proto` is "tcp", "udp" or "" (any; then without
 # ports). `dport` is (low, high) or None. `to_port` is the program's port, 0 keeps the packet's.
@@ -106,18 +111,18 @@ _DADDR_OFFSET = {4: 16, 6: 24}  # RFC 791, RFC 8200
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
 
 
-def _nat_chain():
+def _nat_chain() -> "_Chain":
     return _Chain(INET, "prerouting", "nat", 0, -100, "")
 
 
-def _pkttype_chain(device):
+def _pkttype_chain(device: str) -> "_Chain":
     return _Chain(NETDEV, "ingress", "filter", 0, 0, device)
 
 
 # What a person would type
 
 
-def nat_text(rules):
+def nat_text(rules: "Iterable[NatRule]") -> "list[str]":
     """The commands that make `inet viscum` where there is none. After `delete_text` they replace it, if not at once."""
     lines = [
         "nft add table inet viscum",
@@ -126,7 +131,7 @@ def nat_text(rules):
     return lines + ["nft add rule inet viscum prerouting '%s'" % rule_text(rule) for rule in rules]
 
 
-def pkttype_text(dev=DEVICE):
+def pkttype_text(dev: str = DEVICE) -> "list[str]":
     """The commands that make `netdev viscum` where there is none."""
     hook = 'type filter hook ingress device "%s" priority 0; policy accept;' % dev
     return [
@@ -136,11 +141,11 @@ def pkttype_text(dev=DEVICE):
     ]
 
 
-def delete_text(family):
+def delete_text(family: int) -> "list[str]":
     return ["nft delete table %s viscum" % ("inet" if family == INET else "netdev")]
 
 
-def rule_text(rule):
+def rule_text(rule: "NatRule") -> str:
     """A rule as `nft list ruleset` shows it."""
     _check(rule)
     words = ['iifname "%s"' % DEVICE]
@@ -155,7 +160,7 @@ def rule_text(rule):
     return " ".join(words)
 
 
-def _daddr_text(prefix):
+def _daddr_text(prefix: "address.Prefix") -> str:
     if prefix.length == 0:
         return "meta nfproto ipv%d" % prefix.family
     return "%s daddr %s" % ("ip" if prefix.family == 4 else "ip6", address.format_prefix(prefix))
@@ -164,22 +169,22 @@ def _daddr_text(prefix):
 # Messages to the kernel
 
 
-def nat_batch(rules, seq):
+def nat_batch(rules: "Iterable[NatRule]", seq: int) -> bytes:
     """Makes `inet viscum` with these rules, or replaces it."""
     return _replace(_nat_chain(), [_rule_expressions(rule) for rule in rules], seq)
 
 
-def pkttype_batch(seq, dev=DEVICE):
+def pkttype_batch(seq: int, dev: str = DEVICE) -> bytes:
     """Makes `netdev viscum`, or replaces it. Make the device first: older kernels refuse a chain without it."""
     return _replace(_pkttype_chain(dev), [_pkttype_expressions()], seq)
 
 
-def delete_batch(family, seq):
+def delete_batch(family: int, seq: int) -> bytes:
     """Deletes our table of a family (INET, NETDEV). That there is none is no error."""
     return _batch(_without_table(family), seq)
 
 
-def dump_requests(seq):
+def dump_requests(seq: int) -> "list[bytes]":
     """The requests that `decode` needs the answers of: send one, read up to its NLMSG_DONE, send the next.
 
     A netlink socket does one dump at a time (EBUSY). All tables of the namespace are answered, because the kernel's own
@@ -188,7 +193,7 @@ def dump_requests(seq):
     return [_message(kind, 0, _DUMP, b"", seq) for kind in (_GETTABLE, _GETCHAIN, _GETRULE)]
 
 
-def _replace(chain, rules, seq):
+def _replace(chain: "_Chain", rules: "list[bytes]", seq: int) -> bytes:
     # Creating the table first lets the deletion succeed where there was none.
     commands = _without_table(chain.family)
     commands.append((_NEWTABLE, chain.family, _CREATE, _text(_TABLE_NAME, TABLE)))
@@ -199,12 +204,12 @@ def _replace(chain, rules, seq):
     return _batch(commands, seq)
 
 
-def _without_table(family):
+def _without_table(family: int) -> "list[tuple[int, int, int, bytes]]":
     name = _text(_TABLE_NAME, TABLE)
     return [(_NEWTABLE, family, _CREATE, name), (_DELTABLE, family, 0, name)]
 
 
-def _batch(commands, seq):
+def _batch(commands: "list[tuple[int, int, int, bytes]]", seq: int) -> bytes:
     messages = [_batch_edge(_BATCH_BEGIN, seq)]
     last = len(commands) - 1
     for index, (kind, family, flags, attributes) in enumerate(commands):
@@ -214,21 +219,21 @@ def _batch(commands, seq):
     return b"".join(messages)
 
 
-def _batch_edge(kind, seq):
+def _batch_edge(kind: int, seq: int) -> bytes:
     # struct nfgenmsg: family, version (NFNETLINK_V0), resource id in network order: here the subsystem.
     return _packed(kind, _REQUEST, seq, struct.pack(">BBH", 0, 0, _SUBSYSTEM))
 
 
-def _message(kind, family, flags, attributes, seq):
+def _message(kind: int, family: int, flags: int, attributes: bytes, seq: int) -> bytes:
     return _packed(_SUBSYSTEM << 8 | kind, _REQUEST | flags, seq, struct.pack(">BBH", family, 0, 0) + attributes)
 
 
-def _packed(kind, flags, seq, body):
+def _packed(kind: int, flags: int, seq: int, body: bytes) -> bytes:
     # struct nlmsghdr; port 0: the kernel knows who asks. Bodies are multiples of 4 bytes already.
     return struct.pack(_NATIVE + "IHHII", 16 + len(body), kind, flags, seq, 0) + body
 
 
-def _chain_attributes(chain):
+def _chain_attributes(chain: "_Chain") -> bytes:
     hook = _number(_HOOK_NUM, chain.hook) + _number(_HOOK_PRIORITY, chain.priority)
     if chain.dev:
         hook += _text(_HOOK_DEV, chain.dev)
@@ -236,7 +241,7 @@ def _chain_attributes(chain):
     return names + _nest(_CHAIN_HOOK, hook) + _number(_CHAIN_POLICY, _ACCEPT) + _text(_CHAIN_TYPE, chain.type)
 
 
-def _rule_expressions(rule):
+def _rule_expressions(rule: "NatRule") -> bytes:
     _check(rule)
     parts = [_load_meta(_IIFNAME), _compare(_EQ, _device_bytes(DEVICE))]
     if rule.daddr:
@@ -249,7 +254,7 @@ def _rule_expressions(rule):
     return b"".join(parts)
 
 
-def _daddr_expressions(prefix):
+def _daddr_expressions(prefix: "address.Prefix") -> bytes:
     """As nft has it: whole bytes are loaded as they are, a length that is no multiple of 8 needs a mask."""
     parts = _load_meta(_NFPROTO) + _compare(_EQ, bytes([_NFPROTO_OF[prefix.family]]))
     offset = _DADDR_OFFSET[prefix.family]
@@ -263,14 +268,14 @@ def _daddr_expressions(prefix):
     return parts + _load_payload(_NETWORK, offset, size) + _and(mask) + _compare(_EQ, prefix.packed)
 
 
-def _dport_expressions(low, high):
+def _dport_expressions(low: int, high: int) -> bytes:
     load = _load_payload(_TRANSPORT, _DPORT_OFFSET, 2)
     if low == high:
         return load + _compare(_EQ, _port_bytes(low))
     return load + _compare(_GTE, _port_bytes(low)) + _compare(_LTE, _port_bytes(high))
 
 
-def _redirect(port):
+def _redirect(port: int) -> bytes:
     if not port:
         return _expression("redir", b"")
     load = _number(_IMMEDIATE_DREG, _REG) + _value(_IMMEDIATE_DATA, _port_bytes(port))
@@ -278,46 +283,46 @@ def _redirect(port):
     return _expression("immediate", load) + _expression("redir", ports)
 
 
-def _pkttype_expressions():
+def _pkttype_expressions() -> bytes:
     host = bytes([0])  # PACKET_HOST, linux/if_packet.h; a byte, because skb->pkt_type has 3 bits
     load = _number(_IMMEDIATE_DREG, _REG) + _value(_IMMEDIATE_DATA, host)
     store = _number(_META_KEY, _PKTTYPE) + _number(_META_SREG, _REG)
     return _expression("immediate", load) + _expression("meta", store)
 
 
-def _load_meta(key):
+def _load_meta(key: int) -> bytes:
     return _expression("meta", _number(_META_KEY, key) + _number(_META_DREG, _REG))
 
 
-def _load_payload(base, offset, size):
+def _load_payload(base: int, offset: int, size: int) -> bytes:
     place = _number(_PAYLOAD_BASE, base) + _number(_PAYLOAD_OFFSET, offset) + _number(_PAYLOAD_LEN, size)
     return _expression("payload", _number(_PAYLOAD_DREG, _REG) + place)
 
 
-def _compare(operator, value):
+def _compare(operator: int, value: bytes) -> bytes:
     return _expression("cmp", _number(_CMP_SREG, _REG) + _number(_CMP_OP, operator) + _value(_CMP_DATA, value))
 
 
-def _and(mask):
+def _and(mask: bytes) -> bytes:
     """register = (register & mask) ^ 0"""
     registers = _number(_BIT_SREG, _REG) + _number(_BIT_DREG, _REG)
     operation = _number(_BIT_OP, _BOOL) + _number(_BIT_LEN, len(mask))
     return _expression("bitwise", registers + operation + _value(_BIT_MASK, mask) + _value(_BIT_XOR, bytes(len(mask))))
 
 
-def _expression(name, data):
+def _expression(name: str, data: bytes) -> bytes:
     return _nest(_LIST_ELEM, _text(_EXPR_NAME, name) + _nest(_EXPR_DATA, data))
 
 
-def _device_bytes(name):
+def _device_bytes(name: str) -> bytes:
     return name.encode() + bytes(_IFNAMSIZ - len(name))
 
 
-def _port_bytes(port):
+def _port_bytes(port: int) -> bytes:
     return struct.pack(">H", port)
 
 
-def _check(rule):
+def _check(rule: "NatRule") -> None:
     """The plan makes rules in one form only; another one would never compare equal to what the kernel shows."""
     if rule.daddr and address.format_prefix(address.parse_prefix(rule.daddr)) != rule.daddr:
         raise ViscumError("'%s' is not the usual form of a prefix" % rule.daddr)
@@ -334,28 +339,28 @@ def _check(rule):
 # Attributes
 
 
-def _attribute(kind, payload):
+def _attribute(kind: int, payload: bytes) -> bytes:
     # struct nlattr: length with this header, without the padding to 4 bytes.
     return struct.pack(_NATIVE + "HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
 
 
-def _number(kind, value):
+def _number(kind: int, value: int) -> bytes:
     return _attribute(kind, struct.pack(">I", value & 0xFFFFFFFF))
 
 
-def _text(kind, value):
+def _text(kind: int, value: str) -> bytes:
     return _attribute(kind, value.encode() + b"\0")
 
 
-def _nest(kind, payload):
+def _nest(kind: int, payload: bytes) -> bytes:
     return _attribute(kind | _NESTED, payload)
 
 
-def _value(kind, data):
+def _value(kind: int, data: bytes) -> bytes:
     return _nest(kind, _attribute(_DATA_VALUE, data))
 
 
-def _attributes(data):
+def _attributes(data: bytes) -> "list[tuple[int, bytes]]":
     """The (type, payload) pairs of a run of attributes."""
     pairs = []
     offset = 0
@@ -368,18 +373,18 @@ def _attributes(data):
     return pairs
 
 
-def _to_number(payload):
+def _to_number(payload: bytes) -> int:
     return struct.unpack(">I", payload)[0]
 
 
-def _to_text(payload):
+def _to_text(payload: bytes) -> str:
     return payload[:-1].decode() if payload[-1:] == b"\0" else payload.decode()
 
 
 # Answers of the kernel
 
 
-def decode(messages, dev=DEVICE):
+def decode(messages: "Iterable[bytes]", dev: str = DEVICE) -> tuple:
     """What our tables hold, from the answers to `dump_requests`: (rules, pkttype).
 
     `messages` are the buffers that were read, each with one or more whole messages. `rules` is a tuple of NatRule, None
@@ -408,19 +413,19 @@ def decode(messages, dev=DEVICE):
 class _Dump:
     """The objects of our tables: lists of (family, attributes as a dict)."""
 
-    def __init__(self):
-        self.tables = []
-        self.chains = []
-        self.rules = []
+    def __init__(self) -> None:
+        self.tables: list[tuple[int, dict]] = []
+        self.chains: list[tuple[int, dict]] = []
+        self.rules: list[tuple[int, dict]] = []
         self.interrupted = False
 
-    def has_table(self, family):
+    def has_table(self, family: int) -> bool:
         return any(each == family for each, _ in self.tables)
 
-    def rules_of(self, family):
+    def rules_of(self, family: int) -> "list[dict]":
         return [rule for each, rule in self.rules if each == family]
 
-    def oddities(self, wanted):
+    def oddities(self, wanted: "_Chain") -> "list[Unknown]":
         """What the table and its chain have that `wanted` has not, as a list of Unknown."""
         where = "%s viscum" % ("inet" if wanted.family == INET else "netdev")
         table = [each for family, each in self.tables if family == wanted.family][0]
@@ -438,7 +443,7 @@ class _Dump:
         return [Unknown(where, reason) for reason in reasons]
 
 
-def _read(messages):
+def _read(messages: "Iterable[bytes]") -> "_Dump":
     dump = _Dump()
     lists = {_NEWTABLE: dump.tables, _NEWCHAIN: dump.chains, _NEWRULE: dump.rules}
     for buffer in messages:
@@ -454,7 +459,7 @@ def _read(messages):
     return dump
 
 
-def _split(buffer):
+def _split(buffer: bytes) -> "Iterator[tuple[int, int, bytes]]":
     """The (type, flags, body) of each netlink message in a buffer."""
     offset = 0
     while offset + 16 <= len(buffer):
@@ -465,21 +470,21 @@ def _split(buffer):
         offset += (size + 3) & ~3
 
 
-def _answers_a_dump(body):
+def _answers_a_dump(body: bytes) -> bool:
     """Whether an NLMSG_ERROR is about a request of ours to read: a refused batch may have left others in the socket."""
     # struct nlmsgerr: the error number, then the header of the message that it answers.
     kind = struct.unpack_from(_NATIVE + "H", body, 8)[0]
     return kind in [_SUBSYSTEM << 8 | request for request in (_GETTABLE, _GETCHAIN, _GETRULE)]
 
 
-def _raise_error(body):
+def _raise_error(body: bytes) -> None:
     # Both NLMSG_ERROR and NLMSG_DONE begin with a negative error number or 0.
     code = struct.unpack_from(_NATIVE + "i", body, 0)[0]
     if code:
         raise OSError(-code, "nf_tables dump")
 
 
-def _chain_of(family, attributes):
+def _chain_of(family: int, attributes: dict) -> "_Chain | None":
     """The _Chain that an answer describes, None for one that we could not have made."""
     if _CHAIN_HOOK not in attributes:
         return None  # a chain that is only jumped to
@@ -497,7 +502,7 @@ def _chain_of(family, attributes):
     return _Chain(family, name, kind, number, priority, devices[0] if devices else "")
 
 
-def _decode_rule(attributes):
+def _decode_rule(attributes: dict) -> "NatRule | Unknown":
     """A NatRule only if encoding it gives exactly the expressions that were read."""
     expressions = _canonical(attributes)
     rule = _guess(expressions)
@@ -509,9 +514,9 @@ def _decode_rule(attributes):
     return Unknown("inet viscum", "a rule of " + ", ".join([name for name, _ in expressions]))
 
 
-def _guess(expressions):
+def _guess(expressions: "list[tuple[str, dict]]") -> "NatRule":
     """The NatRule that these expressions may mean: it takes what it knows and leaves the proof to `_decode_rule`."""
-    compared = {}
+    compared: dict = {}
     mask = None
     to_port = 0
     loaded = None
@@ -536,7 +541,7 @@ def _guess(expressions):
     return NatRule(daddr, proto, dport, to_port)
 
 
-def _guess_daddr(nfproto, value, mask):
+def _guess_daddr(nfproto: bytes, value: bytes, mask: "bytes | None") -> str:
     family = 6 if nfproto == bytes([_NFPROTO_OF[6]]) else 4
     if not value:
         return _ANY[family]
@@ -546,15 +551,15 @@ def _guess_daddr(nfproto, value, mask):
     return address.format_prefix(address.Prefix(family, packed, length))
 
 
-def _key(kind, number):
+def _key(kind: str, number: int) -> "tuple[str, bytes]":
     return (kind, struct.pack(">I", number))
 
 
-def _data_of(attributes, kind):
+def _data_of(attributes: dict, kind: int) -> bytes:
     return attributes.get(kind, {}).get(_DATA_VALUE, b"")
 
 
-def _canonical(rule):
+def _canonical(rule: dict) -> "list[tuple[str, dict]]":
     """A rule's expressions; a `range`, which newer nft writes, becomes the two comparisons that it stands for."""
     expressions = []
     for name, attributes in _parse(rule.get(_RULE_EXPRESSIONS, b"")):
@@ -568,13 +573,13 @@ def _canonical(rule):
     return expressions
 
 
-def _parse(data):
+def _parse(data: bytes) -> "list[tuple[str, dict]]":
     """A list of expressions as (name, attributes as a dict), the same for what we wrote and what the kernel answers."""
     expressions = []
     for _, element in _attributes(data):
         parts = dict(_attributes(element))
         name = _to_text(parts[_EXPR_NAME])
-        attributes = dict(_attributes(parts.get(_EXPR_DATA, b"")))
+        attributes: dict = dict(_attributes(parts.get(_EXPR_DATA, b"")))
         for kind in _DATA.get(name, ()):
             if kind in attributes:
                 attributes[kind] = dict(_attributes(attributes[kind]))
@@ -585,7 +590,7 @@ def _parse(data):
 # Errors
 
 
-def error_text(code, family):
+def error_text(code: int, family: int) -> str:
     """What a refused batch for a table means where the error number alone would mislead; "" if it speaks for itself.
 
     The kernel says ENOENT both for a chain type or expression whose module is missing and for a missing device. The

@@ -114,7 +114,8 @@ def _bpf_lacks(folder):
             return lacks, False
         step = "what its programs call"
         for which in bpf.PROGRAMS:
-            fds.append(call.prog_load(bpf.assemble(which, call.ORDER, maps), bpf.name_of(which)))
+            one = call.prog_load(bpf.assemble(which, call.ORDER, maps), bpf.name_of(which))
+            fds.append(one)  # noqa: PERF401 (those before one that fails have to be closed)
         try:
             fds.append(call.link_create(fds[-1], _LO))
             return "", True

@@ -397,7 +397,7 @@ def _action(action, index_of):
 
 def _read(call, hurried, most):
     """The messages of a dump, as netlink.Socket.dump gives bodies. Raises OSError, and Interrupted."""
-    found = []
+    found: list = []
     for _ in range(RETRIES):
         found = []
         try:

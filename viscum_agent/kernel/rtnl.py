@@ -10,6 +10,12 @@ import struct
 from .. import address
 from .dump import Addr, Link, RouteEntry, RuleEntry
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..objects import Route, Rule, Veth
+
 pack = struct.pack
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
@@ -52,25 +58,25 @@ AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
 FAMILY = {2: 4, 10: 6}
 
 
-def attribute(kind, data):
+def attribute(kind: int, data: bytes) -> bytes:
     """One attribute: length and type in host order, padded to 4 bytes."""
     return pack("HH", 4 + len(data), kind) + data + b"\0" * (-len(data) & 3)
 
 
-def text(kind, value):
+def text(kind: int, value: str) -> bytes:
     return attribute(kind, value.encode() + b"\0")
 
 
-def number(kind, value):
+def number(kind: int, value: int) -> bytes:
     return attribute(kind, pack("I", value))
 
 
-def message(kind, flags, body, seq):
+def message(kind: int, flags: int, body: bytes, seq: int) -> bytes:
     """A whole message that asks for an answer by its sequence number."""
     return pack("IHHII", 16 + len(body), kind, NLM_F_REQUEST | flags, seq, 0) + body
 
 
-def attributes(data, start=0, wanted=None):
+def attributes(data: bytes, start: int = 0, wanted: "Sequence[int] | None" = None) -> "dict[int, bytes]":
     """The attributes of a message as {type: bytes}, all or the wanted types; of a repeated type the last one. Broken
     lengths end the walk."""
     found = {}
@@ -86,7 +92,7 @@ def attributes(data, start=0, wanted=None):
     return found
 
 
-def messages(data):
+def messages(data: bytes) -> "Iterator[tuple[int, int, int, bytes]]":
     """(type, flags, seq, body) of each message in what one recv() gave."""
     start = 0
     while start + 16 <= len(data):
@@ -97,7 +103,7 @@ def messages(data):
         start += (size + 3) & ~3
 
 
-def error(flags, body):
+def error(flags: int, body: bytes) -> "tuple[int, str]":
     """(errno, the kernel's own words or "") of an NLMSG_ERROR; errno 0 is an acknowledgement."""
     code = -struct.unpack_from("i", body, 0)[0]
     if not flags & NLM_F_ACK_TLVS:
@@ -108,7 +114,7 @@ def error(flags, body):
     return code, text_of(words)
 
 
-def text_of(data):
+def text_of(data: bytes) -> str:
     """Text up to its NUL. The kernel takes any bytes in a name or alias; what is not UTF-8 is nobody's we know."""
     try:
         return bytes(data).split(b"\0", 1)[0].decode()
@@ -116,18 +122,18 @@ def text_of(data):
         return "?"
 
 
-def u32_of(data):
+def u32_of(data: bytes) -> int:
     return struct.unpack("I", data)[0]
 
 
 # Links
 
 
-def _ifinfo(index=0, flags=0, change=0):
+def _ifinfo(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
     return pack("BBHiII", 0, 0, 0, index, flags, change)
 
 
-def link_get(which, seq):
+def link_get(which: "int | str", seq: int) -> bytes:
     """One link, by its name or its index."""
     mask = number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
     if isinstance(which, int):
@@ -135,11 +141,11 @@ def link_get(which, seq):
     return message(RTM_GETLINK, 0, _ifinfo() + mask + text(IFLA_IFNAME, which), seq)
 
 
-def link_dump(seq):
+def link_dump(seq: int) -> bytes:
     return message(RTM_GETLINK, NLM_F_DUMP, _ifinfo() + number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS), seq)
 
 
-def veth_add(veth, ns_fd, seq):
+def veth_add(veth: "Veth", ns_fd: int, seq: int) -> bytes:
     """A veth pair whose peer is born in the namespace of `ns_fd`. The router's end is up. The peer can't be yet
     (veth_open in drivers/net/veth.c: ENOTCONN), and the alias takes a message of its own: both are for link_set."""
     peer = _ifinfo() + text(IFLA_IFNAME, veth.peer) + number(IFLA_MTU, veth.mtu)
@@ -150,7 +156,7 @@ def veth_add(veth, ns_fd, seq):
     return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, body, seq)
 
 
-def link_set(name, seq, up=True, mtu=0, mac="", alias=""):
+def link_set(name: str, seq: int, up: bool = True, mtu: int = 0, mac: str = "", alias: str = "") -> bytes:
     """Changes a device, found by its name; what is 0 or "" stays as it is."""
     body = _ifinfo(0, IFF_UP if up else 0, IFF_UP) + text(IFLA_IFNAME, name)
     if mtu:
@@ -162,22 +168,22 @@ def link_set(name, seq, up=True, mtu=0, mac="", alias=""):
     return message(RTM_NEWLINK, NLM_F_ACK, body, seq)
 
 
-def link_group(name, group, seq):
+def link_group(name: str, group: int, seq: int) -> bytes:
     """Puts a device into a group (`ip link set NAME group NUMBER`)."""
     return message(RTM_NEWLINK, NLM_F_ACK, _ifinfo() + text(IFLA_IFNAME, name) + number(IFLA_GROUP, group), seq)
 
 
-def group_del(group, seq):
+def group_del(group: int, seq: int) -> bytes:
     """Deletes all devices of a group at once (`ip link del group NUMBER`)."""
     return message(RTM_DELLINK, NLM_F_ACK, _ifinfo() + number(IFLA_GROUP, group), seq)
 
 
-def index_of(body):
+def index_of(body: bytes) -> int:
     """The index in a link message."""
     return struct.unpack_from("i", body, 4)[0]
 
 
-def parse_link(ns, body):
+def parse_link(ns: str, body: bytes) -> "Link":
     _, _, arphrd, index, flags, _ = struct.unpack_from("BBHiII", body, 0)
     found = attributes(body, 16, LINK_ATTRIBUTES)
     info = attributes(found.get(IFLA_LINKINFO, b""))
@@ -201,7 +207,7 @@ def parse_link(ns, body):
 # Addresses
 
 
-def _address(index, text_address):
+def _address(index: int, text_address: str) -> bytes:
     body, _, length = text_address.partition("/")
     packed = address.parse_address(body)
     family = 2 if len(packed) == 4 else 10
@@ -214,19 +220,19 @@ def _address(index, text_address):
     )
 
 
-def address_add(index, text_address, seq):
+def address_add(index: int, text_address: str, seq: int) -> bytes:
     return message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _address(index, text_address), seq)
 
 
-def address_del(index, text_address, seq):
+def address_del(index: int, text_address: str, seq: int) -> bytes:
     return message(RTM_DELADDR, NLM_F_ACK, _address(index, text_address), seq)
 
 
-def address_dump(seq):
+def address_dump(seq: int) -> bytes:
     return message(RTM_GETADDR, NLM_F_DUMP, pack("BBBBI", 0, 0, 0, 0, 0), seq)
 
 
-def parse_address(ns, body):
+def parse_address(ns: str, body: bytes) -> "Addr | None":
     """An Addr, or None for a family that is not IP."""
     family, length, _, _, index = struct.unpack_from("BBBBI", body, 0)
     found = attributes(body, 8)
@@ -239,7 +245,7 @@ def parse_address(ns, body):
 # Routes
 
 
-def _route(route, index):
+def _route(route: "Route", index: int) -> bytes:
     body = b""
     length = 0
     if route.dst != "default":
@@ -256,24 +262,24 @@ def _route(route, index):
     return fixed + body
 
 
-def route_add(route, index, seq):
+def route_add(route: "Route", index: int, seq: int) -> bytes:
     return message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _route(route, index), seq)
 
 
-def route_replace(route, index, seq):
+def route_replace(route: "Route", index: int, seq: int) -> bytes:
     return message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, _route(route, index), seq)
 
 
-def route_del(route, index, seq):
+def route_del(route: "Route", index: int, seq: int) -> bytes:
     return message(RTM_DELROUTE, NLM_F_ACK, _route(route, index), seq)
 
 
-def route_dump(seq, family=0):
+def route_dump(seq: int, family: int = 0) -> bytes:
     """All routes, or those of a family (4, 6)."""
     return message(RTM_GETROUTE, NLM_F_DUMP, pack("BBBBBBBBI", AF.get(family, 0), 0, 0, 0, 0, 0, 0, 0, 0), seq)
 
 
-def parse_route(ns, body, near=None):
+def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry | None":
     """A RouteEntry of IPv4 or IPv6, or None for what leads nowhere else (local addresses, broadcast, a cached one) and
     for what has no address in common with a Near."""
     family, length, _, _, table, _, _, kind, flags = struct.unpack_from("BBBBBBBBI", body, 0)
@@ -307,19 +313,19 @@ class Near:
     """The routes that have an address in common with some prefixes (address.Prefix): a handful, of a table that may
     have a million. So `sieve` leaves out the others before anything is made of their bytes; `has` is exact."""
 
-    def __init__(self, prefixes):
+    def __init__(self, prefixes: "Sequence[address.Prefix]") -> None:
         self._prefixes = list(prefixes)
         self.families = sorted({prefix.family for prefix in prefixes})
-        self._tops = {length: set() for length in _DST_LENGTHS.values()}
+        self._tops: dict[int, set] = {length: set() for length in _DST_LENGTHS.values()}
         for prefix in prefixes:
             self._tops[_DST_LENGTHS[prefix.family]].update(_tops(prefix))
 
-    def has(self, family, dst, length):
+    def has(self, family: int, dst: "bytes | None", length: int) -> bool:
         """Whether it is one of them; a default route, which has everything in common, is none."""
         route = address.Prefix(family, dst, length)
         return bool(dst) and any(address.overlaps(route, prefix) for prefix in self._prefixes)
 
-    def sieve(self, data):
+    def sieve(self, data: bytes) -> bytes:
         """What recv() gave, without messages about routes that are surely none of them. Byte by byte, for struct would
         make objects: with 30,000 routes that is 20 ms instead of 100 on MicroPython."""
         tops = self._tops
@@ -342,7 +348,7 @@ class Near:
         return b"".join(kept) + data[start:]
 
 
-def _tops(prefix):
+def _tops(prefix: "address.Prefix") -> "list[int]":
     """What the first 2 bytes of a network may be that has an address in common with a prefix, as one number."""
     first = prefix.packed[0] << 8 | prefix.packed[1]
     around = [first & 0xFFFF << 16 - length for length in range(min(prefix.length, 16))]
@@ -352,25 +358,25 @@ def _tops(prefix):
 # Rules
 
 
-def _rule(rule):
+def _rule(rule: "Rule") -> bytes:
     body = pack("BBBBBBBBI", AF[rule.family], 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0)
     body += number(FRA_PRIORITY, rule.priority) + number(FRA_TABLE, rule.table)
     return body + text(FRA_IIFNAME, rule.iif)
 
 
-def rule_add(rule, seq):
+def rule_add(rule: "Rule", seq: int) -> bytes:
     return message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _rule(rule), seq)
 
 
-def rule_del(rule, seq):
+def rule_del(rule: "Rule", seq: int) -> bytes:
     return message(RTM_DELRULE, NLM_F_ACK, _rule(rule), seq)
 
 
-def rule_dump(seq):
+def rule_dump(seq: int) -> bytes:
     return message(RTM_GETRULE, NLM_F_DUMP, pack("BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0), seq)
 
 
-def parse_rule(ns, body):
+def parse_rule(ns: str, body: bytes) -> "RuleEntry | None":
     """A RuleEntry of IPv4 or IPv6, or None."""
     family, _, _, _, table, _, _, _, _ = struct.unpack_from("BBBBBBBBI", body, 0)
     if family not in FAMILY:

@@ -43,7 +43,7 @@ def read():
     try:
         chains = [chain for chain in [_chain(body) for body in _dump(socket, _GETCHAIN)] if chain]
         flowtables = [_flowtable(body) for body in _dump(socket, _GETFLOWTABLE)]
-        ours = {}
+        ours: dict[str, int] = {}
         for chain in chains:
             if chain.hook in ("prerouting", "input", "forward"):
                 ours[chain.hook] = ours.get(chain.hook, 0) + _count_ours(socket, chain)

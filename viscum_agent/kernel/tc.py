@@ -35,6 +35,13 @@ from .rtnl import (
     u32_of,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..objects import Filter, HashTable, Prio
+
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
 
@@ -75,20 +82,20 @@ DST_LAST_WORD = {"ip": 16, "ipv6": 36}  # offset of the last 32 bits of the dest
 HASH_MASK = b"\0\0\0\xff"
 
 
-def table_of(prio):
+def table_of(prio: int) -> int:
     return HASH_TABLE + prio
 
 
-def bucket_of(dst):
+def bucket_of(dst: bytes) -> int:
     """The bucket that a destination address (bytes) falls in."""
     return dst[-1]
 
 
-def _tcmsg(index, handle, parent, info):
+def _tcmsg(index: int, handle: int, parent: int, info: int) -> bytes:
     return pack("BBHiIII", 0, 0, 0, index, handle, parent, info)
 
 
-def prio_and_protocol(prio, protocol):
+def prio_and_protocol(prio: int, protocol: int) -> int:
     """Prio and Ethernet type (network order) in one word; a prio of 0 stands for any."""
     return prio << 16 | struct.unpack("H", pack(">H", protocol))[0]
 
@@ -96,21 +103,21 @@ def prio_and_protocol(prio, protocol):
 # Qdiscs
 
 
-def clsact_add(index, seq):
+def clsact_add(index: int, seq: int) -> bytes:
     body = _tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0) + text(TCA_KIND, "clsact")
     return message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, body, seq)
 
 
-def clsact_del(index, seq):
+def clsact_del(index: int, seq: int) -> bytes:
     body = _tcmsg(index, CLSACT_HANDLE, TC_H_CLSACT, 0) + text(TCA_KIND, "clsact")
     return message(RTM_DELQDISC, NLM_F_ACK, body, seq)
 
 
-def qdisc_dump(seq):
+def qdisc_dump(seq: int) -> bytes:
     return message(RTM_GETQDISC, NLM_F_DUMP, _tcmsg(0, 0, 0, 0), seq)
 
 
-def parse_qdisc(body):
+def parse_qdisc(body: bytes) -> "QdiscEntry | None":
     """A QdiscEntry of an ingress hook, or None for a qdisc that shapes."""
     index = struct.unpack_from("i", body, 4)[0]
     kind = text_of(attributes(body, 20)[TCA_KIND])
@@ -120,7 +127,17 @@ def parse_qdisc(body):
 # Filters
 
 
-def filter_message(kind, flags, index, prio, protocol, handle, filter_kind, options, seq):
+def filter_message(
+    kind: int,
+    flags: int,
+    index: int,
+    prio: int,
+    protocol: int,
+    handle: int,
+    filter_kind: str,
+    options: "bytes | None",
+    seq: int,
+) -> bytes:
     """A filter message at the ingress hook; `protocol` is an Ethernet type."""
     body = _tcmsg(index, handle, INGRESS, prio_and_protocol(prio, protocol)) + text(TCA_KIND, filter_kind)
     if options is not None:
@@ -128,14 +145,14 @@ def filter_message(kind, flags, index, prio, protocol, handle, filter_kind, opti
     return message(kind, flags | NLM_F_ACK, body, seq)
 
 
-def filter_add(item, index, index_of, seq):
+def filter_add(item: "Filter", index: int, index_of: "Callable[[str], int]", seq: int) -> bytes:
     """Adds an objects.Filter on the device with that index; `index_of` gives the index of a device's name."""
     flags = NLM_F_CREATE | NLM_F_EXCL
     options = filter_options(item, index_of)
     return filter_message(RTM_NEWTFILTER, flags, index, item.prio, PROTOCOLS[item.protocol], 0, item.kind, options, seq)
 
 
-def filter_replace(item, handle, index, index_of, seq):
+def filter_replace(item: "Filter", handle: int, index: int, index_of: "Callable[[str], int]", seq: int) -> bytes:
     """Gives an existing filter with the same keys other actions, at once: no packet sees it gone."""
     options = filter_options(item, index_of)
     protocol = PROTOCOLS[item.protocol]
@@ -143,35 +160,35 @@ def filter_replace(item, handle, index, index_of, seq):
     return filter_message(RTM_NEWTFILTER, flags, index, item.prio, protocol, handle, item.kind, options, seq)
 
 
-def filter_del(item, handle, index, seq, kind=""):
+def filter_del(item: "Any", handle: int, index: int, seq: int, kind: str = "") -> bytes:
     """Deletes the filter with that handle; `item` says where (`kind` what, if it is not a Filter)."""
     protocol = PROTOCOLS[item.protocol]
     return filter_message(RTM_DELTFILTER, 0, index, item.prio, protocol, handle, kind or item.kind, None, seq)
 
 
-def prio_del(item, index, seq):
+def prio_del(item: "Prio", index: int, seq: int) -> bytes:
     """Deletes a whole prio with whatever is in it, but for hash tables (native.Native._empty_table)."""
     body = _tcmsg(index, 0, INGRESS, prio_and_protocol(item.prio, PROTOCOLS[item.protocol]))
     return message(RTM_DELTFILTER, NLM_F_ACK, body, seq)
 
 
-def filter_dump(index, seq, parent=INGRESS):
+def filter_dump(index: int, seq: int, parent: int = INGRESS) -> bytes:
     return message(RTM_GETTFILTER, NLM_F_DUMP, _tcmsg(index, 0, parent, 0), seq)
 
 
-def mark_add(index, seq):
+def mark_add(index: int, seq: int) -> bytes:
     """The filter that says who made the qdisc (objects.MARK_PRIO): a u32 that nothing ever reaches."""
     options = number(TCA_U32_CLASSID, CLASSID) + attribute(TCA_U32_SEL, _selector(((0, 0, 0),), TC_U32_TERMINAL))
     flags = NLM_F_CREATE | NLM_F_EXCL
     return filter_message(RTM_NEWTFILTER, flags, index, MARK_PRIO, MARK_PROTOCOL, 0, "u32", options, seq)
 
 
-def mark_del(index, seq):
+def mark_del(index: int, seq: int) -> bytes:
     body = _tcmsg(index, 0, INGRESS, prio_and_protocol(MARK_PRIO, MARK_PROTOCOL))
     return message(RTM_DELTFILTER, NLM_F_ACK, body, seq)
 
 
-def hash_table_add(item, index, seq):
+def hash_table_add(item: "HashTable", index: int, seq: int) -> bytes:
     """A u32 hash table of 256 buckets (objects.HashTable)."""
     handle = table_of(item.prio) << 20
     flags = NLM_F_CREATE | NLM_F_EXCL
@@ -181,33 +198,33 @@ def hash_table_add(item, index, seq):
     )
 
 
-def hash_table_options(item):
+def hash_table_options(item: "HashTable") -> bytes:
     return number(TCA_U32_DIVISOR, 256)
 
 
-def hash_link_add(item, index, seq):
+def hash_link_add(item: "HashTable", index: int, seq: int) -> bytes:
     """The key in the prio's root that matches everything and looks on in the bucket of the destination's last byte."""
     options = hash_link_options(item)
     flags = NLM_F_CREATE | NLM_F_EXCL
     return filter_message(RTM_NEWTFILTER, flags, index, item.prio, PROTOCOLS[item.protocol], 0, "u32", options, seq)
 
 
-def hash_link_options(item):
+def hash_link_options(item: "HashTable") -> bytes:
     word = DST_LAST_WORD[item.protocol]
     selector = _selector(((0, 0, word),), 0, word, HASH_MASK)
     return number(TCA_U32_LINK, table_of(item.prio) << 20) + attribute(TCA_U32_SEL, selector)
 
 
-def hash_link_del(item, handle, index, seq):
+def hash_link_del(item: "HashTable", handle: int, index: int, seq: int) -> bytes:
     return filter_del(item, handle, index, seq, "u32")
 
 
-def hash_table_del(item, index, seq):
+def hash_table_del(item: "HashTable", index: int, seq: int) -> bytes:
     """Deletes the table alone; its link has to be gone."""
     return filter_del(item, table_of(item.prio) << 20, index, seq, "u32")
 
 
-def program_set(index, program, name, seq):
+def program_set(index: int, program: int, name: str, seq: int) -> bytes:
     """The filter that holds an eBPF program (a descriptor), made, or given another program from one packet to the
     next."""
     # Direct action: what the program returns is done. -1 (TC_ACT_UNSPEC) lets the next filter decide.
@@ -217,17 +234,17 @@ def program_set(index, program, name, seq):
     return filter_message(RTM_NEWTFILTER, flags, index, BPF_PRIO, BPF_PROTOCOL, BPF_HANDLE, "bpf", options, seq)
 
 
-def program_del(index, seq):
+def program_del(index: int, seq: int) -> bytes:
     return filter_message(RTM_DELTFILTER, 0, index, BPF_PRIO, BPF_PROTOCOL, BPF_HANDLE, "bpf", None, seq)
 
 
-def filter_options(item, index_of):
+def filter_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
     if item.kind == "u32":
         return u32_options(item, index_of)
     return flower_options(item, index_of)
 
 
-def u32_options(item, index_of):
+def u32_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
     options = number(TCA_U32_CLASSID, CLASSID)
     if item.bucket >= 0:
         options += number(TCA_U32_HASH, table_of(item.prio) << 20 | item.bucket << 12)
@@ -235,7 +252,9 @@ def u32_options(item, index_of):
     return options + attribute(TCA_U32_ACT, action_list(item.actions, index_of))
 
 
-def _selector(keys, flags, hash_offset=0, hash_mask=b"\0\0\0\0"):
+def _selector(
+    keys: "tuple[tuple[int, int, int], ...]", flags: int, hash_offset: int = 0, hash_mask: bytes = b"\0\0\0\0"
+) -> bytes:
     """struct tc_u32_sel with its keys: values, masks in network order, offsets from the network header in bytes."""
     data = pack("BBBBHHhh", flags, 0, len(keys), 0, 0, 0, 0, hash_offset) + hash_mask
     for value, mask, offset in keys:
@@ -243,7 +262,7 @@ def _selector(keys, flags, hash_offset=0, hash_mask=b"\0\0\0\0"):
     return data
 
 
-def flower_options(item, index_of):
+def flower_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
     options = number(TCA_FLOWER_CLASSID, CLASSID) + attribute(TCA_FLOWER_ACT, action_list(item.actions, index_of))
     options += attribute(TCA_FLOWER_ETH_TYPE, pack(">H", PROTOCOLS[item.protocol]))
     proto = ""
@@ -254,7 +273,7 @@ def flower_options(item, index_of):
     return options
 
 
-def _flower_key(name, value, proto):
+def _flower_key(name: str, value: str, proto: str) -> bytes:
     if name == "dst_mac":
         mac = address.parse_mac(value)
         return attribute(TCA_FLOWER_ETH_DST, mac) + attribute(TCA_FLOWER_ETH_DST_MASK, b"\xff" * 6)
@@ -275,7 +294,7 @@ def _flower_key(name, value, proto):
 # Actions
 
 
-def action_list(actions, index_of):
+def action_list(actions: "tuple[tuple, ...]", index_of: "Callable[[str], int]") -> bytes:
     """The actions of a filter in their order, counted from 1."""
     data = b""
     for order, action in enumerate(actions):
@@ -284,7 +303,7 @@ def action_list(actions, index_of):
     return data
 
 
-def _action(action, index_of):
+def _action(action: tuple, index_of: "Callable[[str], int]") -> "tuple[str, bytes]":
     kind = action[0]
     if kind == "mirred":
         # tc_gen (index, capab, action, refcnt, bindcnt), then eaction and ifindex: struct tc_mirred
@@ -297,7 +316,7 @@ def _action(action, index_of):
     return kind, skbmod_options(action[1], action[2])
 
 
-def skbmod_options(dmac, smac):
+def skbmod_options(dmac: str, smac: str) -> bytes:
     """skbmod that writes a destination MAC, a source MAC or both ("" leaves one alone)."""
     flags = (SKBMOD_F_DMAC if dmac else 0) | (SKBMOD_F_SMAC if smac else 0)
     # struct tc_skbmod ends in a 64-bit number, aligned as the machine does: native alignment ("@", the default) is
@@ -310,7 +329,7 @@ def skbmod_options(dmac, smac):
     return options
 
 
-def parse_actions(data):
+def parse_actions(data: bytes) -> "tuple[tuple | None, Counters]":
     """(actions, Counters); mirred with the device's index. None for actions when one is not understood."""
     found = attributes(data)
     actions = []
@@ -323,7 +342,7 @@ def parse_actions(data):
     return (None if None in actions else tuple(actions)), counters
 
 
-def parse_action(kind, options):
+def parse_action(kind: str, options: "dict[int, bytes]") -> "tuple | None":
     if TCA_PARMS not in options:
         return None
     parms = options[TCA_PARMS]
@@ -345,7 +364,7 @@ def parse_action(kind, options):
 _COUNTED = {"u32": (TCA_U32_CLASSID, TCA_U32_ACT), "flower": (TCA_FLOWER_CLASSID, TCA_FLOWER_ACT)}
 
 
-def parse_counters(body):
+def parse_counters(body: bytes) -> "tuple[str, int, int, Counters] | None":
     """(kind, index of the device, index that mirred leads to, Counters) of a filter of ours, None for any other. Much
     less work than parse_filter: this is asked for every second."""
     found = attributes(body, 20)
@@ -365,7 +384,7 @@ def parse_counters(body):
     return kind, index, target, _statistics(last.get(TCA_ACT_STATS, b""))
 
 
-def _statistics(data):
+def _statistics(data: bytes) -> "Counters":
     """Counters from struct gnet_stats_basic and gnet_stats_queue (linux/gen_stats.h)."""
     found = attributes(data)
     if TCA_STATS_BASIC not in found:
@@ -382,7 +401,7 @@ def _statistics(data):
 # Reading filters back
 
 
-def parse_filter(body):
+def parse_filter(body: bytes) -> "FilterEntry | None":
     """A FilterEntry of whatever is at the ingress hook, or None for the head of a prio without content."""
     index, handle, _, info = struct.unpack_from("iIII", body, 4)
     found = attributes(body, 20)
@@ -398,7 +417,7 @@ def parse_filter(body):
     return parse(index, prio, protocol, handle, options)
 
 
-def _parse_u32(index, prio, protocol, handle, options):
+def _parse_u32(index: int, prio: int, protocol: int, handle: int, options: "dict[int, bytes]") -> "FilterEntry":
     classid = u32_of(options[TCA_U32_CLASSID]) if TCA_U32_CLASSID in options else 0
     divisor = u32_of(options[TCA_U32_DIVISOR]) if TCA_U32_DIVISOR in options else 0
     link = u32_of(options[TCA_U32_LINK]) if TCA_U32_LINK in options else 0
@@ -407,7 +426,7 @@ def _parse_u32(index, prio, protocol, handle, options):
     return FilterEntry(index, prio, protocol, "u32", handle, classid, divisor, link, keys, actions, counters)
 
 
-def parse_selector(data):
+def parse_selector(data: bytes) -> "tuple | None":
     """The keys of a struct tc_u32_sel, None when one has a variable offset."""
     count = data[2]
     keys = []
@@ -421,21 +440,21 @@ def parse_selector(data):
     return tuple(keys)
 
 
-def _parse_bpf(index, prio, protocol, handle, options):
+def _parse_bpf(index: int, prio: int, protocol: int, handle: int, options: "dict[int, bytes]") -> "FilterEntry":
     """The number of the program (kernel 4.13) instead of keys."""
     classid = u32_of(options[TCA_BPF_CLASSID]) if TCA_BPF_CLASSID in options else 0
     program = u32_of(options[TCA_BPF_ID]) if TCA_BPF_ID in options else 0
     return FilterEntry(index, prio, protocol, "bpf", handle, classid, 0, 0, program, None, NOTHING)
 
 
-def _parse_flower(index, prio, protocol, handle, options):
+def _parse_flower(index: int, prio: int, protocol: int, handle: int, options: "dict[int, bytes]") -> "FilterEntry":
     classid = u32_of(options[TCA_FLOWER_CLASSID]) if TCA_FLOWER_CLASSID in options else 0
     actions, counters = parse_actions(options.get(TCA_FLOWER_ACT, b""))
     keys = _flower_keys(options)
     return FilterEntry(index, prio, protocol, "flower", handle, classid, 0, 0, keys, actions, counters)
 
 
-def _flower_keys(options):
+def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":
     """The keys in the one order that they are written in, or None when there is one that we never write."""
     left = dict(options)
     for known in (
@@ -457,7 +476,8 @@ def _flower_keys(options):
     for name, table in (("src_ip", TCA_FLOWER_IP_SRC), ("dst_ip", TCA_FLOWER_IP_DST)):
         for family in (4, 6):
             if table[family] in left:
-                keys.append((name, _prefix(left.pop(table[family]), left.pop(table[family] + 1))))
+                packed, bits = left.pop(table[family]), left.pop(table[family] + 1)
+                keys.append((name, _prefix(packed, bits)))
     if TCA_FLOWER_PORT_DST_MIN in left:
         low = struct.unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MIN))[0]
         keys.append(("dst_port", "%d-%d" % (low, struct.unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MAX))[0])))
@@ -468,6 +488,6 @@ def _flower_keys(options):
     return None if left else tuple(keys)
 
 
-def _prefix(packed, mask):
+def _prefix(packed: bytes, mask: bytes) -> str:
     length = sum([bin(byte).count("1") for byte in mask])
     return "%s/%d" % (address.format_address(packed), length)

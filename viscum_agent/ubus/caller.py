@@ -50,7 +50,7 @@ class Caller:
 
     def listen(self, callback, pattern="*", timeout=None):
         """Calls `callback(name, data)` for each event, until it returns True or `timeout` seconds passed."""
-        finished = []
+        finished: list[bool] = []
 
         def event(name, data):
             if not finished and callback(name, data):
@@ -67,7 +67,7 @@ class Caller:
 
     def subscribe(self, path, callback, timeout=None):
         """Calls `callback(kind, data)` for each notification, until it returns True or `timeout` seconds passed."""
-        finished = []
+        finished: list[bool] = []
 
         def notified(kind, data):
             if not finished and callback(kind, data):

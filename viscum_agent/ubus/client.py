@@ -189,7 +189,7 @@ class Subscription(Object):
         super().__init__(client, None, [])
         self.target_path = path
         self.active = False
-        self.listener = None  # that waits for the object
+        self.listener: Listener = compat.LATER  # that waits for the object
         self.callback = callback  # (kind, data)
         self.on_change = on_change  # (active, error)
 
@@ -224,13 +224,13 @@ class Client:
         self._reconnect = reconnect
         self._budget = budget
         self._free = free
-        self._channel = None
+        self._channel: Channel = compat.LATER  # whenever there is a connection
         self._seq = 0
         self._pending = {}
         self._objects = []
         self._by_id = {}
-        self._events = None
-        self._next_attempt = 0.0
+        self._events: _Events = compat.LATER
+        self._next_attempt: float | None = 0.0
         self._backoff = RETRY_FIRST
         self._hello_deadline = 0.0
 
@@ -331,7 +331,7 @@ class Client:
 
     def _lost(self, reason):
         self._channel.close()
-        self._channel = None
+        self._channel = compat.LATER
         self.client_id = 0
         self.connection += 1
         self._by_id = {}

@@ -93,7 +93,7 @@ def pack_numbers(numbers):
 
 def pack_attributes(attributes, kinds=_KINDS):
     """Only the attributes of a message."""
-    parts = []
+    parts: list[bytes] = []
     for number, value in attributes:
         _pack_attribute(parts, kinds[number], number, value)
     return b"".join(parts)

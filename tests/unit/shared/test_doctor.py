@@ -6,7 +6,7 @@ he does not say of the healthy one: (id, severity, services, a piece of the comm
 
 from viscum_agent import doctor, model, uci
 from viscum_agent.doctor import finding, target
-from viscum_agent.doctor.machine import FIELDS, INCLUDES, Machine
+from viscum_agent.doctor.machine import INCLUDES, Machine
 from viscum_agent.errors import CONFIG, UNSUPPORTED, Problem
 from viscum_agent.facts import EVERYTHING, Device, Facts, Features
 from viscum_agent.kernel.ruleset import Chain, Flowtable, Ruleset
@@ -322,7 +322,7 @@ CASES = [
 def machine(changes):
     values = dict(HEALTHY)
     values.update(changes)
-    return Machine(*[values[name] for name in FIELDS])
+    return Machine(**values)
 
 
 def configuration(changes, settings=()):
