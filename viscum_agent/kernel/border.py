@@ -63,7 +63,7 @@ def _kind(code, words):
 def _inner_ends(dump):
     """Maps the aliases of pairs to the indexes that their other ends have in their namespaces, from the router's links:
     those ends are ours by any other name."""
-    found = {}
+    found: dict = {}
     for link in dump.links:
         if link.peer:
             found.setdefault(link.alias, []).append(link.peer)
