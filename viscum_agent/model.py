@@ -9,7 +9,6 @@ from collections import namedtuple
 
 from . import address, schema
 from .errors import CONFIG, Problem
-from .respawn import Respawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +28,9 @@ Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port"
 
 # How the agent asks for health: times in seconds, `command` words, `port` 0 for the matched one.
 Health = namedtuple("Health", ("kind", "port", "command", "interval", "timeout", "rise", "fall"))
+
+# When a program that ended is started again, in procd's words (respawn.py): seconds, seconds, times in a row.
+Respawn = namedtuple("Respawn", ("threshold", "timeout", "retry"))
 
 Service = namedtuple(
     "Service",

@@ -6,8 +6,6 @@ An interface may name another one in the place of a device: `@wan` (device.c of 
 
 from . import compat, uci
 from .errors import ConfigError
-from .kernel import rtnl
-from .kernel.netlink import Socket
 from .schema import EVERY_AP, is_device, shown
 
 PACKAGE = "network"
@@ -70,9 +68,8 @@ def _resolved(name, devices, why):
     return found
 
 
-def other_names(services, interfaces, links):
-    """Why devices are not there under the names that services and interfaces have for them, by (DEVICE, name): an
-    alternative name (altname in ip-link(8)) is none to Viscum."""
+def missing(services, interfaces, links):
+    """Names of devices that services and interfaces have, and that no device of the router has, sorted."""
     names = set()
     for service in services:
         if service.enabled:
@@ -80,27 +77,10 @@ def other_names(services, interfaces, links):
             for name in service.interfaces:
                 names.update(interfaces.get(name, [name]))
     there = {link.name for link in links if not link.ns}
-    missing = [name for name in sorted(names) if name not in there and is_device(name)]
-    return _other_names(missing) if missing else {}
+    return [name for name in sorted(names) if name not in there and is_device(name)]
 
 
-def _other_names(names):
-    why = {}
-    socket = Socket(compat.NETLINK_ROUTE)
-    try:
-        for name in names:
-            own = _own_name(socket, name)
-            if own:
-                why[(DEVICE, name)] = "is another name (altname) of %s: write that" % shown(own)
-    finally:
-        socket.close()
-    return why
-
-
-def _own_name(socket, name):
-    """What a device is called that the kernel finds by any of its names, "" for none."""
-    try:
-        body = socket.ask(lambda seq: rtnl.link_get(name, seq))
-    except OSError:
-        return ""  # longer than a name can be
-    return rtnl.parse_link("", body).name if body else ""
+def other_names(own):
+    """Why devices are not there under the names that something has for them, by (DEVICE, name): an alternative name
+    (altname in ip-link(8)) is none to Viscum. `own` maps such names to the devices' own (kernel.altnames)."""
+    return {(DEVICE, name): "is another name (altname) of %s: write that" % shown(own[name]) for name in own}

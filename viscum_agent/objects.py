@@ -10,8 +10,6 @@ with its device.
 
 from collections import namedtuple
 
-from .kernel.nftables import NatRule  # noqa: F401  (a record of the plan; its bytes are nftables' business)
-
 # A named network namespace (ip-netns(8)).
 Namespace = namedtuple("Namespace", ("name",))
 
@@ -32,6 +30,11 @@ Route = namedtuple("Route", ("ns", "family", "dst", "via", "dev", "src"))
 
 # A policy rule (ip-rule(8)): packets that come in on `iif` look up `table`.
 Rule = namedtuple("Rule", ("ns", "family", "priority", "iif", "table"))
+
+# One rule of a Nat. `daddr` is a prefix in its usual text with its length ("203.0.113.10/32"), "0.0.0.0/0" or "::/0"
+# for every address of one family, "" for every address of both. `proto` is "tcp", "udp" or "" (any; then without
+# ports). `dport` is (low, high) or None. `to_port` is the program's port, 0 keeps the packet's.
+NatRule = namedtuple("NatRule", ("daddr", "proto", "dport", "to_port"))
 
 # The nft table `inet viscum` of a namespace: redirects what arrives for any address to the program there.
 Nat = namedtuple("Nat", ("ns", "rules"))
@@ -106,6 +109,21 @@ PRIO_ANY = 5  # any address
 PRIOS = (1, 2, 3, 4, 5, 6)
 PROTOCOLS = {"ip": 0x0800, "ipv6": 0x86DD}  # linux/if_ether.h
 PROTO_NUMBER = {"tcp": 6, "udp": 17}  # IANA protocol numbers
+
+
+# Hash tables of u32 are numbered for the whole qdisc, not for a prio: ours are 0x761 to 0x766, far from the kernel's
+# own (0x800 and up) and from what people count from 1.
+HASH_TABLE = 0x760
+
+
+def table_of(prio: int) -> int:
+    """The number of a prio's hash table."""
+    return HASH_TABLE + prio
+
+
+def bucket_of(dst: bytes) -> int:
+    """The bucket that a destination address (bytes) falls in."""
+    return dst[-1]
 
 
 def datapath_of(redirect: "Filter | BpfMatch") -> str:

@@ -12,7 +12,6 @@ from .answers import Open
 from .bpf.layout import to_match
 from .facts import Device, Facts
 from .kernel.dump import ARPHRD_ETHER, NOTHING, Counters
-from .kernel.tc import table_of
 from .objects import (
     ALIAS_PREFIX,
     BPF_PRIO,
@@ -39,6 +38,7 @@ from .objects import (
     Up,
     Veth,
     alias_of,
+    table_of,
 )
 
 RT_TABLE_MAIN, RTN_UNICAST = 254, 1  # linux/rtnetlink.h

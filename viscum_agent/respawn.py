@@ -5,9 +5,9 @@ after more than `retry` crashes in a row it is left alone, until somebody starts
 ever. One that ran longer begins anew. (procd: service/instance.c, instance_exit.)
 """
 
-from collections import namedtuple
-
-Respawn = namedtuple("Respawn", ("threshold", "timeout", "retry"))
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .model import Respawn
 
 
 def after_exit(policy: "Respawn", crashes: int, ran: float) -> "tuple[int, int]":

@@ -3,15 +3,15 @@
 from . import compat, network, uci
 from .answers import asked_ports
 from .apply import Applier, pending
+from .config import CONFDIR
 from .errors import ConfigError, UnsupportedError
 from .facts import EVERYTHING
-from .kernel import open_border, probe, ruleset
+from .kernel import altnames, open_border, probe, ruleset
 from .model import read
 from .objects import ns_name
 from .observe import facts, observe
 from .plan import Plan, plan
 from .schema import shown
-from .words import CONFDIR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class State:
             if service not in self.configuration.services:
                 opened[service.name] = None  # what a program that runs by other settings answers says nothing
         names = self.interfaces()
-        why = network.other_names(configuration.services, names, self.dump.links)
+        missing = network.missing(configuration.services, names, self.dump.links)
+        why = network.other_names(altnames.own_names(missing))
         why.update(self._why)
         there = facts(self.dump, self.features, names, opened, self._firewall(), why)
         return plan(configuration.services, configuration.settings, there, PACKAGE)

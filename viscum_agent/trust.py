@@ -8,7 +8,7 @@ import os
 
 from . import compat
 from .errors import ConfigError
-from .uci import quote
+from .shell import word
 
 _STICKY = 0o1000  # in such a directory (/tmp) nobody removes or renames what belongs to others
 _GROUP, _OTHERS = 0o020, 0o002
@@ -55,9 +55,3 @@ def _refuse(path: str, what: str, place: str, status: tuple, user: int, safe: in
     if status[0] & (_GROUP | _OTHERS) & ~safe:
         text = "%s is refused: %s can be written by others than root (mode %o): chmod go-w %s"
         raise ConfigError(text % (path, what, status[0] & 0o7777, word(place)))
-
-
-def word(path: str) -> str:
-    """A path as a shell takes it."""
-    plain = all(c in "/._-" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z" for c in path)
-    return path if plain else quote(path)

@@ -97,11 +97,6 @@ def as_bool(text: str) -> "bool | None":
     return None
 
 
-def quote(text: str) -> str:
-    """`text` in single quotes as `uci export` writes it; a quote inside closes, escapes itself and opens again."""
-    return "'%s'" % text.replace("'", "'\\''")
-
-
 def _why_unreadable(path: str, code: int) -> str:
     from . import compat
 

@@ -4,10 +4,12 @@ import sys
 
 from . import __version__, compat
 from .agent import Agent
+from .config import CONFDIR
 from .errors import ViscumError
 from .log import Log
 from .schema import printable, shown
-from .words import COMMON, CONFDIR, SOCKET, Usage, take_place
+from .ubus import SOCKET
+from .words import COMMON, Usage, take_place
 
 USAGE = """usage: viscumd [-c CONFDIR] [-s UBUS_SOCKET] [-b]
 

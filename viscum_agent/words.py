@@ -7,8 +7,8 @@ MB and is another one under MicroPython.
 
 from collections import namedtuple
 
-CONFDIR = "/etc/config"
-SOCKET = "/var/run/ubus/ubus.sock"
+from .config import CONFDIR
+from .ubus import SOCKET
 
 # How a command is followed by names of services.
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lab import ROOT
 
+from viscum_agent import shell
 from viscum_agent import uci as syntax
 from viscum_agent.ubus import status as code
 
@@ -281,11 +282,11 @@ def text_of(sections):
     """The file as `uci commit` writes it."""
     lines = []
     for section in sections:
-        lines.append("config %s%s" % (section.type, "" if section.anonymous else " " + syntax.quote(section.name)))
+        lines.append("config %s%s" % (section.type, "" if section.anonymous else " " + shell.quote(section.name)))
         for name, value in section.options.items():
             if isinstance(value, list):
-                lines.extend("\tlist %s %s" % (name, syntax.quote(each)) for each in value)
+                lines.extend("\tlist %s %s" % (name, shell.quote(each)) for each in value)
             else:
-                lines.append("\toption %s %s" % (name, syntax.quote(value)))
+                lines.append("\toption %s %s" % (name, shell.quote(value)))
         lines.append("")
     return "\n".join(lines) + "\n"

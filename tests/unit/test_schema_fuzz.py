@@ -13,7 +13,7 @@ from golden.cases import facts_with, observed, router_facts
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from viscum_agent import address, schema, uci
+from viscum_agent import address, schema, shell, uci
 from viscum_agent.answers import Open
 from viscum_agent.apply import pending
 from viscum_agent.errors import BUG, CONFIG, FOREIGN, UNSUPPORTED, problem_text
@@ -166,9 +166,9 @@ def write(sections):
         lines.append("config %s %s" % (kind, name or ""))
         for key in options:
             if isinstance(options[key], str):
-                lines.append("\toption %s %s" % (key, uci.quote(options[key])))
+                lines.append("\toption %s %s" % (key, shell.quote(options[key])))
             else:
-                lines += ["\tlist %s %s" % (key, uci.quote(text)) for text in options[key]]
+                lines += ["\tlist %s %s" % (key, shell.quote(text)) for text in options[key]]
     return "\n".join(lines) + "\n"
 
 

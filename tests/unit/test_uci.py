@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from viscum_agent import uci
+from viscum_agent import shell, uci
 from viscum_agent.errors import ConfigError, UciError
 from viscum_agent.utf8 import is_strict
 
@@ -231,7 +231,7 @@ def test_of_two_sections_with_a_generated_name_the_first_is_meant():
 
 @pytest.mark.parametrize("kind", ["wifi-iface", "a.b", "!", "service'", "@x[0]"])
 def test_a_type_may_be_any_printable_word(kind):
-    assert parse("config %s s\n" % uci.quote(kind))[0].type == kind
+    assert parse("config %s s\n" % shell.quote(kind))[0].type == kind
 
 
 # What is refused, and where
@@ -433,4 +433,4 @@ def test_neither_true_nor_false(text):
 
 @pytest.mark.parametrize("text, quoted", [("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ('"\\', "'\"\\'")])
 def test_quoted_as_uci_export_does(text, quoted):
-    assert uci.quote(text) == quoted
+    assert shell.quote(text) == quoted

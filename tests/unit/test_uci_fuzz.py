@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viscum_agent import uci
+from viscum_agent import shell, uci
 from viscum_agent.errors import UciError
 
 BOUNDED = settings(max_examples=300, deadline=None)
@@ -105,7 +105,7 @@ def test_any_pieces_of_syntax(pieces):
 @BOUNDED
 @given(SECTIONS, st.integers(0, 400), st.integers(0, 3), st.sampled_from(PIECES))
 def test_a_file_that_was_damaged(sections, place, removed, piece):
-    data = write(sections, uci.quote)
+    data = write(sections, shell.quote)
     place = min(place, len(data))
     outcome(data[:place] + piece + data[place + removed :])
 
@@ -113,7 +113,7 @@ def test_a_file_that_was_damaged(sections, place, removed, piece):
 @BOUNDED
 @given(SECTIONS, st.integers(0, 400))
 def test_a_file_that_was_cut_off(sections, length):
-    outcome(write(sections, uci.quote)[:length])
+    outcome(write(sections, shell.quote)[:length])
 
 
 @BOUNDED
@@ -128,7 +128,7 @@ def test_a_value_is_read_back_however_it_was_quoted(text, data):
 @BOUNDED
 @given(SECTIONS.map(unambiguous))
 def test_sections_are_read_back(sections):
-    assert as_written(uci.parse(write(sections, uci.quote), "fuzz")) == sections
+    assert as_written(uci.parse(write(sections, shell.quote), "fuzz")) == sections
 
 
 @BOUNDED
@@ -137,5 +137,5 @@ def test_what_was_read_can_be_written_and_read_again(pieces):
     first = outcome(b"".join(pieces))
     if isinstance(first, UciError):
         return
-    again = uci.parse(write(as_written(first), uci.quote), "fuzz")
+    again = uci.parse(write(as_written(first), shell.quote), "fuzz")
     assert as_written(again) == as_written(first)

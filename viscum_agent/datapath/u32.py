@@ -7,8 +7,7 @@ them it is of use to nobody, so it goes with them, to the cloud.
 """
 
 from .. import address
-from ..kernel.tc import PROTO_NUMBER, bucket_of
-from ..objects import PRIO_ANY, PRIO_EXACT, Filter, prio_of
+from ..objects import PRIO_ANY, PRIO_EXACT, PROTO_NUMBER, Filter, bucket_of, prio_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

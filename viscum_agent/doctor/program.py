@@ -2,7 +2,7 @@
 
 from .. import compat
 from ..errors import UNSUPPORTED
-from ..trust import word
+from ..shell import word
 from .finding import configure, error, ok
 from .target import names
 

@@ -28,16 +28,12 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import ViscumError
+from ..objects import NatRule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-
-# One rule of `inet viscum`. `daddr` is a prefix in its usual text with its length ("203.0.113.10/32"), "0.0.0.0/0" or
-# "::/0" for every address of one family, "" for every address of both. `proto` is "tcp", "udp" or "" (any; then without
-# ports). `dport` is (low, high) or None. `to_port` is the program's port, 0 keeps the packet's.
-NatRule = namedtuple("NatRule", ("daddr", "proto", "dport", "to_port"))
 
 # Something in one of our tables that we would not have written: equal to no NatRule and to neither True nor False.
 Unknown = namedtuple("Unknown", ("where", "what"))

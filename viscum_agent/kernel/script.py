@@ -5,10 +5,10 @@ programs and maps, so these are comments. The syntax is that of ip(8), tc(8), nf
 """
 
 from .. import address
-from ..objects import BPF_HANDLE, BPF_PRIO, CLASSID, CLS, MARK_PRIO, MARK_PROTOCOL, alias_of
+from ..objects import BPF_HANDLE, BPF_PRIO, CLASSID, CLS, MARK_PRIO, MARK_PROTOCOL, alias_of, table_of
 from . import nftables
 from .bpf import BPFFS
-from .tc import DST_LAST_WORD, table_of
+from .tc import DST_LAST_WORD
 
 
 def lines(operations):

@@ -17,6 +17,7 @@ from ..objects import (
     MARK_PROTOCOL,
     PROTO_NUMBER,
     PROTOCOLS,
+    table_of,
 )
 from .dump import NOTHING, Counters, FilterEntry, QdiscEntry
 from .rtnl import (
@@ -73,22 +74,10 @@ TCA_SKBEDIT_PTYPE, PACKET_HOST = 7, 0
 
 PROTO_NAME = {PROTO_NUMBER[name]: name for name in PROTO_NUMBER}
 
-# Hash tables of u32 are numbered for the whole qdisc, not for a prio: ours are 0x761 to 0x766, far from the kernel's
-# own (0x800 and up) and from what people count from 1.
-HASH_TABLE = 0x760
 DST_LAST_WORD = {"ip": 16, "ipv6": 36}  # offset of the last 32 bits of the destination address (RFC 791, RFC 8200)
 
 # Offsets of the destination address in the IPv4 and IPv6 headers give the bucket; 256 of them, over its last byte.
 HASH_MASK = b"\0\0\0\xff"
-
-
-def table_of(prio: int) -> int:
-    return HASH_TABLE + prio
-
-
-def bucket_of(dst: bytes) -> int:
-    """The bucket that a destination address (bytes) falls in."""
-    return dst[-1]
 
 
 def _tcmsg(index: int, handle: int, parent: int, info: int) -> bytes:

@@ -15,7 +15,7 @@ be called before the function that it was given to returns. What can't be sent a
 from collections import namedtuple
 
 from .. import compat
-from . import blob, wire
+from . import SOCKET, blob, wire
 from .channel import Channel
 from .status import (
     CONNECTION_FAILED,
@@ -32,8 +32,6 @@ from .status import (
     UbusStatus,
     text,
 )
-
-SOCKET = "/var/run/ubus/ubus.sock"  # UBUS_UNIX_SOCKET in CMakeLists.txt of ubus
 
 # Seconds. libubus tries again every second; here a socket that is back is taken sooner, one that stays away costs less.
 RETRY_FIRST = 0.2

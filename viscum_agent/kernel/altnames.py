@@ -1,0 +1,26 @@
+"""Alternative names of devices (altname in ip-link(8)): the kernel finds a device by any of its names."""
+
+from .. import compat
+from . import rtnl
+from .netlink import Socket
+
+
+def own_names(names):
+    """Which of these names are alternative ones, and what their devices are called: {name: own name}."""
+    if not names:
+        return {}
+    socket = Socket(compat.NETLINK_ROUTE)
+    try:
+        found = {name: _own_name(socket, name) for name in names}
+    finally:
+        socket.close()
+    return {name: found[name] for name in found if found[name]}
+
+
+def _own_name(socket, name):
+    """What a device is called that the kernel finds by any of its names, "" for none."""
+    try:
+        body = socket.ask(lambda seq: rtnl.link_get(name, seq))
+    except OSError:
+        return ""  # longer than a name can be
+    return rtnl.parse_link("", body).name if body else ""
