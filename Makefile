@@ -14,7 +14,7 @@ SETUP := tools/setup.sh
 
 # The agent's files that are not to be imported by MicroPython: the other interpreter's half, what needs a library of
 # CPython's, and the one that would start the program.
-NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2.py viscum_agent/__main__.py
+NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2_backend.py viscum_agent/__main__.py
 # What runs on the router names its shell itself: busybox ash is next to dash.
 ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc/uci-defaults/* package/viscum/micropython/usr/*bin/*)
 SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)

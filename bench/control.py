@@ -56,7 +56,7 @@ Sample = namedtuple("Sample", ("wall", "cpu", "peak"))
 WRAPPER = """import sys
 sys.path[:0] = [%r]
 sys.path.append(%r)
-from viscum_agent.cli import main
+from viscum_agent.cli.verbs import main
 sys.exit(main())
 """
 
@@ -86,7 +86,7 @@ class Bench:
         return [sys.executable, "-I", "-S", str(self.wrapper), "-c", str(self.lab.confdir), *words]
 
     def micropython(self, *words):
-        start = "import sys; sys.path[:0] = [%r]; from viscum_agent.cli import main; sys.exit(main(sys.argv[1:]))"
+        start = "import sys; sys.path[:0] = [%r]; from viscum_agent.cli.verbs import main; sys.exit(main(sys.argv[1:]))"
         program = self.folder / "viscum_micropython.py"
         program.write_text(start % str(self.folder / "agent"))
         return [*MICROPYTHON, str(program), "-c", str(self.lab.confdir), *words]
@@ -306,7 +306,7 @@ def as_json(results):
 def usable(names):
     """The contestants that can run here; says why one can't."""
     if "pyroute2" in names:
-        words = [sys.executable, "-c", "import viscum_agent.kernel.pyroute2"]
+        words = [sys.executable, "-c", "import viscum_agent.kernel.pyroute2_backend"]
         missing = run(*words, check=False, cwd=ROOT).stderr.strip().splitlines()
         if missing:
             print("pyroute2 is left out: %s" % missing[-1])

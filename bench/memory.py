@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent / part) for part in (
 from agent import Agent  # noqa: E402
 from lab import CPYTHON, MICROPYTHON, ROOT, Lab, echo_command, isolate, service, wait_for  # noqa: E402
 
-from viscum_agent import remote  # noqa: E402
+from viscum_agent.cli.verbs import agent_calls  # noqa: E402
 from viscum_agent.ubus.caller import Caller  # noqa: E402
 
 INTERPRETERS = {"cpython": (*CPYTHON, "-S"), "micropython": MICROPYTHON}  # -S: as the package starts it
@@ -52,7 +52,7 @@ class Served(Agent):
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 
     def healthy(self):
-        services = (remote.state_of(self.socket) or {"services": {}})["services"]
+        services = (agent_calls.state_of(self.socket) or {"services": {}})["services"]
         return len([name for name in services if services[name]["state"] == "healthy"])
 
 

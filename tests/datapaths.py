@@ -10,7 +10,7 @@ from pathlib import Path
 
 from viscum_agent.errors import UnsupportedError
 from viscum_agent.kernel import probe
-from viscum_agent.objects import BPF_PRIO
+from viscum_agent.records.objects import BPF_PRIO
 
 # `option` is the configuration's name for it, `there` says of Features whether it is; `prio` is that of a filter for
 # one address and port, 0 where there are no filters.

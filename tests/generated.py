@@ -1,6 +1,6 @@
 """Generated services: what is configured, what the program opens, and from these alone who has to answer each client.
 
-This is an oracle for viscum_agent/answers.py: it is made from the manual ("What the program sees") and from what a
+This is an oracle for viscum_agent/plan/answers.py: it is made from the manual ("What the program sees") and from what a
 kernel does with a packet (ip(7), socket(7)), and shares no code with it. Where answers.py works out which parts of
 which matches to take, this asks of one client after the other where his packets end.
 """

@@ -16,7 +16,7 @@ LOG gets the modules that it has at the end, those that are built in left out.
 import sys
 
 ROOT = __file__.rsplit("/tests/", 1)[0]
-MAINS = {"viscum_agent": "viscum_agent.cli", "viscum_agent.viscumd": "viscum_agent.viscumd"}
+MAINS = {"viscum_agent": "viscum_agent.cli.verbs", "viscum_agent.viscumd": "viscum_agent.viscumd"}
 LOG, ALLOWED, MODE = sys.argv[1], sys.argv[2].split(","), sys.argv[3]
 
 

@@ -22,9 +22,9 @@ import echo
 from datapaths import DATAPATHS, start
 
 from viscum_agent import compat
-from viscum_agent.kernel.bpf import BPFFS
+from viscum_agent.kernel.bpf_pins import Pinned, folder
+from viscum_agent.kernel.bpf_syscall import BPFFS
 from viscum_agent.kernel.netns import Visit
-from viscum_agent.kernel.pinned import Pinned, folder
 
 ROOT = Path(__file__).resolve().parent.parent
 # For services: readable by everybody, unlike a developer's checkout perhaps. Each test run has its own.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab import ROOT, run, wait_for
 
-from viscum_agent import uci
+from viscum_agent.config import uci
 
 STANDINS = ROOT / "tests/package/standins"
 BUSYBOX = "/bin/busybox"

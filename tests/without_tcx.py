@@ -8,17 +8,17 @@ For both interpreters. Everything else is the real kernel's.
 import sys
 
 from viscum_agent import compat
-from viscum_agent.kernel import bpf
+from viscum_agent.kernel import bpf_syscall
 
 
 def refused(program, index):
     raise OSError(compat.EINVAL, compat.strerror(compat.EINVAL))
 
 
-bpf.link_create = refused
+bpf_syscall.link_create = refused
 del sys.argv[0]
 if sys.argv[0] == "viscum_agent.viscumd":
     from viscum_agent.viscumd import main
 else:
-    from viscum_agent.cli import main
+    from viscum_agent.cli.verbs import main
 sys.exit(main())

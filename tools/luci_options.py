@@ -1,4 +1,5 @@
-"""Makes the LuCI form's table of options from the agent's own (viscum_agent/schema.py), so that they can't drift apart.
+"""Makes the LuCI form's table of options from the agent's own (viscum_agent/config/schema.py), so that they
+can't drift apart.
 
 tools/luci_options.py            writes viscum/options.js and po/templates/viscum.pot of package/luci-app-viscum
 tools/luci_options.py --check    only says whether they are what would be written; exit code 1 when they are not
@@ -12,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from viscum_agent import model, schema  # noqa: E402
+from viscum_agent.config import schema, service  # noqa: E402
 
 APPLICATION = ROOT / "package/luci-app-viscum"
 RESOURCES = APPLICATION / "htdocs/luci-static/resources"
@@ -22,7 +23,7 @@ TEMPLATE = APPLICATION / "po/templates/viscum.pot"
 HEAD = """'use strict';
 'require baseclass';
 
-/* Made by tools/luci_options.py from viscum_agent/schema.py: change that. */
+/* Made by tools/luci_options.py from viscum_agent/config/schema.py: change that. */
 
 """
 
@@ -77,7 +78,10 @@ NEVER = {
 def options():
     """The text of viscum/options.js. KeyError for an option without a title."""
     tables = ["\t%s: %s" % (name, _table(table)) for name, table in schema.SECTIONS.items()]
-    return HEAD + "return baseclass.extend({\n\tlongestName: %d,\n\n%s\n});\n" % (model.MAX_NAME, ",\n\n".join(tables))
+    return HEAD + "return baseclass.extend({\n\tlongestName: %d,\n\n%s\n});\n" % (
+        service.MAX_NAME,
+        ",\n\n".join(tables),
+    )
 
 
 def _table(table):
@@ -100,8 +104,8 @@ def _row(option):
 
 def _unit(kind):
     """What a number counts, for its title; checks and crashes are in it already."""
-    units = (("a number of seconds", " (seconds)"), ("a number of bytes", " (bytes)"), ("a percentage", " (%)"))
-    return "".join([unit for words, unit in units if kind.expected.startswith(words)])
+    instances = (("a number of seconds", " (seconds)"), ("a number of bytes", " (bytes)"), ("a percentage", " (%)"))
+    return "".join([instance for words, instance in instances if kind.expected.startswith(words)])
 
 
 def _limits(kind):

@@ -11,10 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from viscum_agent import model, schema, words  # noqa: E402
+from viscum_agent.cli import words  # noqa: E402
+from viscum_agent.config import schema, service  # noqa: E402
 
 TEMPLATE, MANUAL = ROOT / "docs/manual.template.md", ROOT / "docs/manual.md"
-NOTE = "<!-- Made by tools/manual.py from docs/manual.template.md and viscum_agent/schema.py: change those. -->\n\n"
+NOTE = (
+    "<!-- Made by tools/manual.py from docs/manual.template.md and viscum_agent/config/schema.py: change those. -->\n\n"
+)
 
 
 def manual():
@@ -22,8 +25,8 @@ def manual():
     parts = {"options " + name: options(table) for name, table in schema.SECTIONS.items()}
     parts["never"] = "\n".join("- %s (%s)" % row for row in schema.NEVER)
     parts["usage"] = "\n".join(("    " + line).rstrip() for line in words.usage().rstrip().split("\n"))
-    parts["max_name"] = str(model.MAX_NAME)
-    parts["max_matches"] = str(model.MAX_MATCHES)
+    parts["max_name"] = str(service.MAX_NAME)
+    parts["max_matches"] = str(service.MAX_MATCHES)
     unused = set(parts)
 
     def fill(found):

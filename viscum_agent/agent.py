@@ -5,22 +5,23 @@ kernel is read, the plan is made, and what differs is done. What may not wait fo
 is done at once.
 """
 
-from . import compat, health, lock, overload, process, sockets, traffic
+from . import compat, lock
 from .apply import Applier
-from .diff import kind, redirects_of, removal
 from .errors import ConfigError, ViscumError, problem_text
-from .events import Events
-from .inside import Inside
-from .kernel import netns, pinned
+from .kernel import bpf_pins, counters, netns
+from .kernel.monitor import Events
 from .kernel.netlink import Interrupted
+from .kernel.ns_monitor import Inside
 from .log import ERROR, INFO, NOTICE, WARNING, line
 from .loop import Loop, Paced
-from .objects import REDIRECTS
-from .observe import observe
-from .plan import Plan, ServicePlan
+from .plan.actual import observe
+from .plan.diff import kind, redirects_of, removal
+from .plan.planner import Plan, ServicePlan
+from .reconcile import PACKAGE, State
+from .records.objects import REDIRECTS
 from .reserve import Reserve
-from .state import PACKAGE, State
-from .unit import BACKOFF, BYPASSED, EAGER, FAILED, HEALTHY, OFF, STARTING, STOPPING, Unit
+from .service import health, overload, process, sockets
+from .service.instance import BACKOFF, BYPASSED, EAGER, FAILED, HEALTHY, OFF, STARTING, STOPPING, Instance
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
@@ -43,8 +44,8 @@ class Agent:
 
     def __init__(self, confdir, log):
         self.loop = Loop(self.bug)
-        self.units = {}
-        self.listeners = []  # called with (unit, state before) at every change
+        self.instances = {}
+        self.listeners = []  # called with (instance, state before) at every change
         self.confdir = confdir
         self._log = log
         self._state: State = compat.LATER
@@ -76,9 +77,9 @@ class Agent:
         self._table: tuple[int, dict] = (-1, {})
         self._pins = -1
         self._known = None  # an Observed, while nothing has changed since it was read
-        self._places = traffic.Places([], {}, {})
-        self._totals = traffic.Totals()
-        self._sent, self._sent_totals = traffic.Sent(), traffic.Totals()
+        self._places = counters.Places([], {}, {})
+        self._totals = counters.Totals()
+        self._sent, self._sent_totals = counters.Sent(), counters.Totals()
         self._tools: health.Tools = compat.LATER
         self._load = overload.Load()
         self._overload = overload.Overload()
@@ -111,7 +112,7 @@ class Agent:
         return compat.poll_fd(self._signals, int(seconds * 1000)) and compat.read_signal(self._signals) != SIGHUP
 
     def _connect(self, path, serve):
-        from .api import Bus  # `viscum up` does without ubus
+        from .ubus_object.methods import Bus  # `viscum up` does without ubus
 
         return Bus(self, path, serve)
 
@@ -216,22 +217,22 @@ class Agent:
         finally:
             self._known = None
         for name in wanted:
-            self.units[name].planned(wanted[name])
+            self.instances[name].planned(wanted[name])
         parts = [self._part(wanted[name]) for name in sorted(wanted) if name not in stopping]
         self._learn_places(state.dump)
         state.dump = None  # a fifth of all memory that is in use here, and all that it said is known
-        result = Applier(state.border, PACKAGE, self._breathe, self._gone).run(
+        result = Applier(state.backend, PACKAGE, self._breathe, self._gone).run(
             Plan(parts, [], []), state.observed, keep + stopping
         )
         self._say_repaired(result.done)
         self._complain(state.problems() + result.problems)
         self._say_datapath(parts)
         if result.done:
-            self._learn_places(state.border.dump_redirects())
+            self._learn_places(state.backend.dump_redirects())
         self._see_to_programs(wanted, stopping, result, state)
         if not result.problems and not self._again:
             self.loop.cancel(self._retry_timer)
-        self._forget_units(state)
+        self._forget_instances(state)
         self._looked_at(state, wanted, result)
         state.forget()
         self._look_later()
@@ -256,32 +257,32 @@ class Agent:
             return
         self._breath = float("inf")  # one step at a time
         self._out.clear()
-        for unit in self._ended_now():
-            self._each(unit, lambda unit: unit.exited())
+        for instance in self._ended_now():
+            self._each(instance, lambda instance: instance.exited())
         self._breath = compat.monotonic() + BREATH
 
     def _chosen(self, state):
         """(the planned parts by service of those that nobody holds back, names of those that stay as they are)"""
-        return self._wanted(state), [name for name in state.keep() if not self.unit(name).held]
+        return self._wanted(state), [name for name in state.keep() if not self.instance(name).held]
 
     def _looked_at(self, state, wanted, result):
         """For who waits for something to be done."""
 
     def _learn_places(self, dump):
-        self._places = traffic.places(dump)
+        self._places = counters.places(dump)
         self._inside.follow(dump, self._places.pairs)
 
     def _look_later(self):
         """While programs run: what no event tells of (a link that was detached, an entry that was deleted from a map)
         is seen at the latest then."""
         self.loop.cancel(self._slow_timer)
-        watched = any(self.units[name].pid for name in self.units)
+        watched = any(self.instances[name].pid for name in self.instances)
         self._slow_timer = self.loop.after(SLOW, lambda: self.look("a look now and then")) if watched else None
 
     def _watch_pins(self):
         """Where something is pinned (eBPF), nothing but its folder tells that somebody took it away."""
         if self._pins < 0:
-            self._pins = pinned.watch()
+            self._pins = bpf_pins.watch()
         if self._pins >= 0:
             self.loop.add(self._pins, lambda _: self._pin_went())
 
@@ -296,39 +297,39 @@ class Agent:
         self.loop.cancel(self._retry_timer)
         self._retry_timer = self.loop.after(RETRY, lambda: self.look_soon("another try"))
 
-    def _forget_units(self, state):
+    def _forget_instances(self, state):
         """Services that are in no configuration any more, and nowhere else."""
         there = {service.name for service in state.configuration.services}
         there.update(state.observed.services)
         there.update(state.keep())
-        for name in [name for name in self.units if name not in there and self.units[name].state in OFF]:
-            del self.units[name]
+        for name in [name for name in self.instances if name not in there and self.instances[name].state in OFF]:
+            del self.instances[name]
             self._totals.forget(name)
             self._sent_totals.forget(name)
 
     def _take_configuration(self):
         for service in self._state.configuration.services:
-            self.unit(service.name).configure(service)
+            self.instance(service.name).configure(service)
 
     def _wanted(self, state):
         """The planned parts by service, of those that nobody holds back."""
         wanted = {}
         for part in state.plan.services:
-            unit = self.unit(part.service.name)
-            if not unit.held:
-                wanted[unit.name] = part
+            instance = self.instance(part.service.name)
+            if not instance.held:
+                wanted[instance.name] = part
         return wanted
 
-    def unit(self, name):
-        if name not in self.units:
-            self.units[name] = Unit(name, self)
-            self.units[name].shed(self._overload.reason)
-        return self.units[name]
+    def instance(self, name):
+        if name not in self.instances:
+            self.instances[name] = Instance(name, self)
+            self.instances[name].shed(self._overload.reason)
+        return self.instances[name]
 
     def _part(self, part):
         """The part with its redirect only while the service is healthy."""
-        unit = self.units[part.service.name]
-        if unit.redirected or self._goes_on(unit):
+        instance = self.instances[part.service.name]
+        if instance.redirected or self._goes_on(instance):
             return part
         items = [item for item in part.items if kind(item) not in REDIRECTS]
         # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
@@ -341,16 +342,16 @@ class Agent:
         """A plan less what is withheld on purpose: who was stopped, and the redirects of programs that can't answer."""
         parts = []
         for part in plan.services:
-            unit = self.units.get(part.service.name)
-            if unit is None or unit.state not in WITHHELD and not unit.held:
+            instance = self.instances.get(part.service.name)
+            if instance is None or instance.state not in WITHHELD and not instance.held:
                 parts.append(part)
-            elif not unit.held:
+            elif not instance.held:
                 parts.append(self._part(part))
         return Plan(parts, plan.skipped, plan.problems)
 
-    def _goes_on(self, unit):
+    def _goes_on(self, instance):
         """Whether a program runs that this agent has not met yet: with its redirect, until a check says otherwise."""
-        return unit.state in OFF and self.is_redirected(unit.name) and self.runs(unit.name)
+        return instance.state in OFF and self.is_redirected(instance.name) and self.runs(instance.name)
 
     def runs(self, name):
         """Whether any process of a service runs."""
@@ -371,37 +372,40 @@ class Agent:
     def _stop_unwanted(self, state, wanted, keep):
         """Programs end before their namespaces go: returns the names of services that are on their way out, or between
         two programs."""
-        active = {name for name in self.units if self.units[name].state not in OFF}
+        active = {name for name in self.instances if self.instances[name].state not in OFF}
         for name in sorted(active | set(state.observed.services)):
-            if name not in wanted and name not in keep and self.unit(name).state != STOPPING:
-                self._each(self.unit(name), self._stop)
-        for name in self.units:
-            if self.units[name].state in OFF and name not in wanted and name not in keep:
-                self.units[name].disable()  # stopped by hand, or not wanted: it may be the other one now
+            if name not in wanted and name not in keep and self.instance(name).state != STOPPING:
+                self._each(self.instance(name), self._stop)
+        for name in self.instances:
+            if self.instances[name].state in OFF and name not in wanted and name not in keep:
+                self.instances[name].disable()  # stopped by hand, or not wanted: it may be the other one now
         for name in sorted(wanted):
-            if self.units[name].pid and self.units[name].state != STOPPING:
-                self._each(self.units[name], lambda unit: self._restart_if_other(unit, wanted[unit.name].service))
-        return [name for name in self.units if self.units[name].state == STOPPING]
+            if self.instances[name].pid and self.instances[name].state != STOPPING:
+                self._each(
+                    self.instances[name],
+                    lambda instance: self._restart_if_other(instance, wanted[instance.name].service),
+                )
+        return [name for name in self.instances if self.instances[name].state == STOPPING]
 
-    def _stop(self, unit):
-        if unit.pid or self.runs(unit.name):
-            unit.stop(lambda: self.look_soon("a service ended"), unit.reason)
+    def _stop(self, instance):
+        if instance.pid or self.runs(instance.name):
+            instance.stop(lambda: self.look_soon("a service ended"), instance.reason)
         else:
-            unit.disable()
+            instance.disable()
 
-    def _restart_if_other(self, unit, service):
-        if process.is_stale(service, unit.pid):
-            unit.restart("its settings changed")
-        elif process.is_astray(unit.name, unit.pid):
-            unit.astray()
+    def _restart_if_other(self, instance, service):
+        if process.is_stale(service, instance.pid):
+            instance.restart("its settings changed")
+        elif process.is_astray(instance.name, instance.pid):
+            instance.astray()
 
-    def _each(self, unit, step):
+    def _each(self, instance, step):
         """A step for one service. Whatever a service or its program does, the look goes on for the others."""
         self._breathe()
         try:
-            step(unit)
+            step(instance)
         except OSError as error:  # no process or no descriptor to be had now, a process that has gone
-            self.say(ERROR, "%s; it is tried again in %d s" % (compat.strerror(error.errno), RETRY), unit.name)
+            self.say(ERROR, "%s; it is tried again in %d s" % (compat.strerror(error.errno), RETRY), instance.name)
             self._again = True
         except Exception as error:
             self.bug(error)
@@ -410,33 +414,33 @@ class Agent:
     def _withdraw_unwatched(self, names):
         """Services that stay as they are, or are to go: a redirect is in only while its program is watched."""
         for name in names:
-            unit = self.unit(name)
-            if not unit.redirected and self.is_redirected(name):
+            instance = self.instance(name)
+            if not instance.redirected and self.is_redirected(name):
                 self._remove(lambda observed, name=name: redirects_of(observed.of(name)))
                 self.end_connections(name)
                 self.say(WARNING, "its redirect is out: nobody watches its program", name)
 
     def _see_to_programs(self, wanted, stopping, result, state):
         broken = {problem.service: problem.message for problem in state.problems() + result.problems}
-        for name in sorted(self.units):
-            unit = self.units[name]
-            if name in stopping or unit.held:
+        for name in sorted(self.instances):
+            instance = self.instances[name]
+            if name in stopping or instance.held:
                 continue
-            goes_on = unit.state not in OFF and name in self._kept(state)
-            if name in broken and unit.state not in (BACKOFF, FAILED) and not goes_on:
-                unit.wait(broken[name])
+            goes_on = instance.state not in OFF and name in self._kept(state)
+            if name in broken and instance.state not in (BACKOFF, FAILED) and not goes_on:
+                instance.wait(broken[name])
             if name not in wanted or name in broken:
                 continue
-            self._each(unit, lambda unit: unit.ensure())
+            self._each(instance, lambda instance: instance.ensure())
 
     def _say_repaired(self, names):
         """What somebody else has changed. Of what this agent has changed itself its states tell."""
         for name in names:
-            unit = self.units.get(name)
-            if unit and unit.state == HEALTHY and name not in self._expected:
+            instance = self.instances.get(name)
+            if instance and instance.state == HEALTHY and name not in self._expected:
                 self.say(NOTICE, "put back what somebody had taken away or changed", name)
                 if name in self._meddled:
-                    unit.repaired()
+                    instance.repaired()
         self._expected, self._meddled = set(), set()
 
     def _kept(self, state):
@@ -459,24 +463,24 @@ class Agent:
             self.say(WARNING, text)
         self._said = now
 
-    def withdraw(self, unit):
+    def withdraw(self, instance):
         """Takes a service's redirect out now: no plan, no look into namespaces, only what takes packets. Those of
         programs that have ended at the same moment go with it, so hundreds keep each other's clients no longer."""
-        self.look_soon("%s is out" % unit.name)
-        if unit.name in self._out:
-            self._out.remove(unit.name)
+        self.look_soon("%s is out" % instance.name)
+        if instance.name in self._out:
+            self._out.remove(instance.name)
             return
-        others = [each.name for each in self._ended_now() if each is not unit]
+        others = [each.name for each in self._ended_now() if each is not instance]
         self._out.update(others)
-        self._gone.update([unit.name] + others)
+        self._gone.update([instance.name] + others)
         self._remove(
-            lambda observed: [found for name in [unit.name] + others for found in self._counted_out(observed, name)]
+            lambda observed: [found for name in [instance.name] + others for found in self._counted_out(observed, name)]
         )
 
     def _ended_now(self):
-        """Units whose program has ended, which they have not been told of yet."""
+        """Instances whose program has ended, which they have not been told of yet."""
         ready = self.loop.ready()
-        return [unit for unit in self.units.values() if unit.redirected and unit.ends_by(ready)]
+        return [instance for instance in self.instances.values() if instance.redirected and instance.ends_by(ready)]
 
     def _counted_out(self, observed, name):
         """A service's redirect, which is to go with what it has counted."""
@@ -487,10 +491,10 @@ class Agent:
 
     # Checks
 
-    def check(self, unit, turn, done):
+    def check(self, instance, turn, done):
         """Begins a health.Check of a program."""
         indexes = {self._places.pairs[index]: index for index in self._places.pairs}
-        return health.Check(self.loop, self._tools, unit.part, indexes.get(unit.name, 0), turn, done)
+        return health.Check(self.loop, self._tools, instance.part, indexes.get(instance.name, 0), turn, done)
 
     def connections(self, name):
         """How many TCP connections clients have to a service's program."""
@@ -501,7 +505,7 @@ class Agent:
 
     def _opened(self):
         """What the checks know of the services' sockets (answers.Open)."""
-        found = {name: self.units[name].opened for name in self.units}
+        found = {name: self.instances[name].opened for name in self.instances}
         return {name: found[name] for name in found if found[name] is not None}
 
     def end_connections(self, name, patiently=True):
@@ -525,7 +529,7 @@ class Agent:
 
     def _end_one(self, name, patiently):
         """Whether a child is at work."""
-        if name not in self.units or self.units[name].redirected:
+        if name not in self.instances or self.instances[name].redirected:
             return False
         try:
             pids = process.programs(name, self.processes()) if self._tools.has_clients(name) else []
@@ -547,9 +551,9 @@ class Agent:
 
     def _remove(self, find):
         """Removes what `find` gives of an Observed."""
-        border = self._state.border
+        backend = self._state.backend
         try:
-            border.apply(removal(find(self._known or observe(border.dump_redirects()))))
+            backend.apply(removal(find(self._known or observe(backend.dump_redirects()))))
         except (ViscumError, OSError) as error:
             self.say(ERROR, "a redirect can't be taken out: %s" % error)
 
@@ -562,41 +566,41 @@ class Agent:
 
     def eager(self):
         """Seconds between checks of a program that is starting: ten of them are asked as often as one alone."""
-        starting = len([name for name in self.units if self.units[name].state == STARTING])
+        starting = len([name for name in self.instances if self.instances[name].state == STARTING])
         return EAGER * max(1, starting / 10)
 
     def settle(self):
         """Seconds until a program is looked at again that may not have opened all, or something for a moment only."""
         return SETTLE
 
-    def expects(self, unit):
+    def expects(self, instance):
         """What a service answers has changed, so its redirect has to."""
-        self._expected.add(unit.name)
-        self.look_soon("what %s answers has changed" % unit.name)
+        self._expected.add(instance.name)
+        self.look_soon("what %s answers has changed" % instance.name)
 
-    def changed(self, unit, before):
-        self._expected.add(unit.name)
+    def changed(self, instance, before):
+        self._expected.add(instance.name)
         for listener in self.listeners:
-            listener(unit, before)
+            listener(instance, before)
 
     # What people ask for
 
     def traffic(self):
-        """What the services' redirects have carried and what their programs have sent (traffic.Traffic), also of those
+        """What the services' redirects have carried and what their programs have sent (counters.Traffic), also of those
         that are out now."""
-        found, sent = traffic.read(self._state.border, self._places), self._sent.read(self._places)
-        for name in self.units:
-            now = found.get(name, traffic.NONE)
-            counters = self._totals.count(name, now.counters if name in found else None)
+        found, sent = counters.read(self._state.backend, self._places), self._sent.read(self._places)
+        for name in self.instances:
+            now = found.get(name, counters.NONE)
+            counted = self._totals.count(name, now.counters if name in found else None)
             out = self._sent_totals.count(name, sent.get(name))
-            found[name] = traffic.Traffic(now.devices, now.kind, counters, out)
+            found[name] = counters.Traffic(now.devices, now.kind, counted, out)
         return found
 
     def lines(self, name):
         """The last log lines about a service, with what its program printed; or all of the agent (Log.lines)."""
         lines = self._log.lines(name)
-        if name in self.units:
-            lines += [line(INFO, "viscum-%s: %s" % (name, text), when) for when, text in self.units[name].said]
+        if name in self.instances:
+            lines += [line(INFO, "viscum-%s: %s" % (name, text), when) for when, text in self.instances[name].said]
             # MicroPython's sort does not keep the order of what is equal, as lines of the same second are.
             order = sorted([(each["time"], place) for place, each in enumerate(lines)])
             lines = [lines[place] for _, place in order]
@@ -620,9 +624,9 @@ class Agent:
         except ConfigError as error:
             self.say(ERROR, "the configuration is not taken: %s" % error)
             raise
-        for unit in self.units.values():
-            unit.retry()
-        self._expected = set(self.units)
+        for instance in self.instances.values():
+            instance.retry()
+        self._expected = set(self.instances)
         self._take_configuration()
         self.look("reload")
         self._watch_load()
@@ -639,8 +643,8 @@ class Agent:
     def _judge_load(self, share):
         self._load_timer = None
         reason = self._overload.judge(self._state.configuration.settings.bypass_load, share)
-        for unit in self.units.values():
-            unit.shed(reason)
+        for instance in self.instances.values():
+            instance.shed(reason)
         if self._state.configuration.settings.bypass_load:
             self._watch_load()
 

@@ -8,23 +8,24 @@ is an error too.
 
 from collections import namedtuple
 
-from . import bpf
-from .diff import diff, diff_shared, kind, redirects_of, removal
+from . import ebpf
 from .errors import BUG, Problem, ViscumError
-from .kernel import script
-from .objects import CLS, REDIRECTS, TCX, BpfLink, HashTable, Qdisc
-from .observe import observe
+from .kernel import commands
+from .plan.actual import observe
+from .plan.diff import diff, diff_shared, kind, redirects_of, removal
+from .records.objects import CLS, REDIRECTS, TCX, BpfLink, HashTable, Qdisc
 
 # `done` are the names of services that were changed, `problems` what failed, by service.
 Result = namedtuple("Result", ("done", "problems"))
 
 
 class Applier:
-    """`border` is the back end. Programs are somebody else's business: they run while their namespace is there."""
+    """`backend` is a kernel.backend.Backend. Programs are somebody else's business: they run while their namespace is
+    there."""
 
-    def __init__(self, border, package="viscum", breathe=None, gone=()):
+    def __init__(self, backend, package="viscum", breathe=None, gone=()):
         """`breathe()` is called between two services. Those whose names are in `gone` by then are left out."""
-        self._border = border
+        self._backend = backend
         self._breathe = breathe
         self._gone = gone
         self._package = package
@@ -35,7 +36,7 @@ class Applier:
         """Applies a Plan, given the Observed that it was made from. Services in `keep` stay as they are."""
         wanted = {part.service.name: part for part in plan.services}
         if before.orphans:
-            self._guard("", lambda: self._border.apply(removal(before.orphans)))
+            self._guard("", lambda: self._backend.apply(removal(before.orphans)))
         self._take_down([name for name in sorted(before.services) if name not in wanted and name not in keep], before)
         shared = [found.item for found in before.shared]
         failed = [part.service.name for part in plan.services if not self._see_to(part, before, shared)]
@@ -71,11 +72,11 @@ class Applier:
         for name in names:
             found.extend(part(observed.of(name)))
         try:
-            self._border.apply(removal(found))
+            self._backend.apply(removal(found))
             return names
         except ViscumError:  # whose fault it is shows when each goes by itself
-            now = observe(self._border.dump())
-        one = lambda name: self._border.apply(removal(part(now.of(name))))  # noqa: E731
+            now = observe(self._backend.dump())
+        one = lambda name: self._backend.apply(removal(part(now.of(name))))  # noqa: E731
         return [name for name in names if self._guard(name, lambda name=name: one(name))]
 
     def _bring_up(self, part, before, shared):
@@ -83,10 +84,10 @@ class Applier:
         name = part.service.name
         found = before.of(name)
         first, redirect = _halves(part, found, before, shared)
-        if not self._guard(name, lambda: self._border.apply(first)):
+        if not self._guard(name, lambda: self._backend.apply(first)):
             self._restore(name, before.of(name), shared)
             return False
-        if not self._guard(name, lambda: self._border.apply(redirect)):
+        if not self._guard(name, lambda: self._backend.apply(redirect)):
             self._restore(name, before.of(name), shared)
             return False
         shared.extend([operation.new for operation in redirect if _is_shared(operation)])
@@ -96,10 +97,10 @@ class Applier:
 
     def _restore(self, name, old, shared):
         """Back to what a service had (Found objects), none for down; `shared` becomes what is there now."""
-        now = observe(self._border.dump())
+        now = observe(self._backend.dump())
         shared[:] = [found.item for found in now.shared]
         operations = diff(_what_was_whole(old), now.of(name))
-        self._guard(name, lambda: self._border.apply(operations))
+        self._guard(name, lambda: self._backend.apply(operations))
 
     def _settle(self, wanted, failed, before, keep):
         """Looks at the result: takes away shared objects that nobody needs, and does once more what is not as planned.
@@ -110,21 +111,21 @@ class Applier:
         failed = failed + [name for name in wanted if name in self._gone and name not in failed]
         good = [wanted[name] for name in wanted if name not in failed]
         touched = self._done or self._problems or before.orphans
-        now = observe(self._border.dump()) if touched else before
+        now = observe(self._backend.dump()) if touched else before
         late = [part for part in good if diff(part.items, now.of(part.service.name))]
         shared = [found.item for found in now.shared]
         again = [part for part in late if self._bring_up(part, now, shared)]
         if late:
-            now = observe(self._border.dump())
+            now = observe(self._backend.dump())
         failed = failed + [part.service.name for part in late if part not in again]
         surplus = _surplus([part for part in good if part.service.name not in failed], list(keep) + failed, now)
         if surplus:
-            self._guard("", lambda: self._border.apply(surplus))
+            self._guard("", lambda: self._backend.apply(surplus))
         for part in again:
             name = part.service.name
             left = diff(part.items, now.of(name))
             if left:
-                self._report(BUG, name, "the kernel did not take it as planned: " + "; ".join(script.lines(left)[:3]))
+                self._report(BUG, name, "the kernel did not take it as planned: " + "; ".join(commands.lines(left)[:3]))
                 self._restore(name, before.of(name), [])
 
 
@@ -198,7 +199,7 @@ def shared_of(found):
     for each in redirects_of(found):
         needed.add(Qdisc(each.item.dev))
         if kind(each.item) == "BpfMatch":
-            needed.update([BpfLink(each.item.dev, hook, bpf.name_of("fwd")) for hook in (TCX, CLS)])
+            needed.update([BpfLink(each.item.dev, hook, ebpf.name_of("fwd")) for hook in (TCX, CLS)])
         elif each.item.bucket >= 0:
             needed.add(HashTable(each.item.dev, each.item.prio, each.item.protocol))
     return needed

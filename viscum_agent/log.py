@@ -46,7 +46,7 @@ class Log:
         self._send("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text), "viscumd: " + text)
 
     def program(self, name, text):
-        """A line that a service's program has printed (output.py)."""
+        """A line that a service's program has printed (service/output.py)."""
         self._send("<%d>viscum-%s: %s" % (_DAEMON | INFO, name, text), "viscum-%s: %s" % (name, text))
 
     def _send(self, message, plain):

@@ -8,10 +8,10 @@ import sys
 
 from . import compat, lock
 from .agent import SIGINT, Agent
+from .config.schema import printable
 from .errors import CONFIG, Problem, ViscumError
 from .log import ERROR
-from .schema import printable
-from .unit import BACKOFF, BYPASSED, FAILED, STARTING
+from .service.instance import BACKOFF, BYPASSED, FAILED, STARTING
 
 PATIENCE = 30  # seconds that one waits for another
 POLL = 0.02  # seconds between looks at what is finished
@@ -86,7 +86,7 @@ class Once(Agent):
             self.loop.stop()
         self._interrupted = True
         for name in self._pending:
-            self._give_up(self.units[name], "interrupted")
+            self._give_up(self.instances[name], "interrupted")
 
     def settle(self):
         return SETTLE
@@ -120,10 +120,10 @@ class Once(Agent):
         self._problems = [each for each in state.problems() if not each.service or self._means(each.service)]
         for problem in self._note(result.problems):
             if problem.service in wanted:
-                self._take_back(self.units[problem.service])
-        self._pending = {name for name in wanted if not self.units[name].redirected or self.units[name].held}
+                self._take_back(self.instances[problem.service])
+        self._pending = {name for name in wanted if not self.instances[name].redirected or self.instances[name].held}
         self._pending.update([name for name in there if name not in wanted and name not in state.keep()])
-        self._pending.update([name for name in there if self.unit(name).held])
+        self._pending.update([name for name in there if self.instance(name).held])
 
     def _note(self, problems):
         """Keeps those that are about services that are meant, or about none, and returns them."""
@@ -134,39 +134,43 @@ class Once(Agent):
 
     # When it is finished
 
-    def _became(self, unit, before):
+    def _became(self, instance, before):
         """A service has changed its state."""
-        if not self._up or not self._means(unit.name):
+        if not self._up or not self._means(instance.name):
             return
-        if unit.state == STARTING and before != STARTING:
-            self._changed.add(unit.name)
-        if unit.state in (BACKOFF, FAILED, BYPASSED):
-            self.loop.after(0, lambda: self._give_up(unit, unit.ended or unit.reason))
+        if instance.state == STARTING and before != STARTING:
+            self._changed.add(instance.name)
+        if instance.state in (BACKOFF, FAILED, BYPASSED):
+            self.loop.after(0, lambda: self._give_up(instance, instance.ended or instance.reason))
 
-    def _give_up(self, unit, reason):
-        if unit.held:
+    def _give_up(self, instance, reason):
+        if instance.held:
             return
-        if unit.state == BYPASSED:
-            reason += " (for %d s: option start_timeout)" % unit.service.program.start_timeout
-        said = "".join(["\n    " + printable(line) for _, line in unit.said[-SAID:]])
-        self._trouble.setdefault(unit.name, Problem(CONFIG, unit.name, "viscum." + unit.name, reason + said))
-        self._take_back(unit)
+        if instance.state == BYPASSED:
+            reason += " (for %d s: option start_timeout)" % instance.service.program.start_timeout
+        said = "".join(["\n    " + printable(line) for _, line in instance.said[-SAID:]])
+        self._trouble.setdefault(
+            instance.name, Problem(CONFIG, instance.name, "viscum." + instance.name, reason + said)
+        )
+        self._take_back(instance)
 
-    def _take_back(self, unit):
-        unit.held = True
-        self._pending.add(unit.name)
-        self.look_soon("%s is taken back" % unit.name)
+    def _take_back(self, instance):
+        instance.held = True
+        self._pending.add(instance.name)
+        self.look_soon("%s is taken back" % instance.name)
 
     def _finish(self):
         """Ends the loop when everything is as it should be."""
-        if self._look_timer is None and not self._pending and all(map(self._is_sure, self.units.values())):
+        if self._look_timer is None and not self._pending and all(map(self._is_sure, self.instances.values())):
             self.loop.stop()
             return
         self.loop.after(POLL, self._finish)
 
-    def _is_sure(self, unit):
+    def _is_sure(self, instance):
         """One that was found running has to pass a check, like any other; one that opens other sockets all the time is
         not waited for longer than for one that starts."""
-        if not unit.redirected:
+        if not instance.redirected:
             return True
-        return unit.was_checked and (unit.is_settled or unit.uptime > unit.service.program.start_timeout)
+        return instance.was_checked and (
+            instance.is_settled or instance.uptime > instance.service.program.start_timeout
+        )

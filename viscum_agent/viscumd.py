@@ -4,12 +4,11 @@ import sys
 
 from . import __version__, compat
 from .agent import Agent
-from .config import CONFDIR
+from .cli.words import COMMON, Usage, take_place
+from .config.schema import printable, shown
 from .errors import ViscumError
 from .log import Log
-from .schema import printable, shown
-from .ubus import SOCKET
-from .words import COMMON, Usage, take_place
+from .paths import CONFDIR, SOCKET
 
 USAGE = """usage: viscumd [-c CONFDIR] [-s UBUS_SOCKET] [-b]
 

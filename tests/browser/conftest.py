@@ -17,7 +17,7 @@ from gateway import Gateway  # noqa: E402
 from lab import ROOT, Lab, echo_command, isolate, namespaces, run, service, wait_for  # noqa: E402
 
 from viscum_agent.ubus.caller import Caller  # noqa: E402
-from viscum_agent.ubus.status import UbusError  # noqa: E402
+from viscum_agent.ubus.codes import UbusError  # noqa: E402
 
 ECHO = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 STATUS = "admin/status/viscum"

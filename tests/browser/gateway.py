@@ -15,7 +15,7 @@ from lab import ROOT
 from rpcd import NOBODY, Sessions, Status, Uci
 
 from viscum_agent.ubus.caller import Caller
-from viscum_agent.ubus.status import UbusError
+from viscum_agent.ubus.codes import UbusError
 
 RUNTIME = Path(__file__).resolve().parent / "runtime"
 PACKAGE = ROOT / "package/luci-app-viscum"

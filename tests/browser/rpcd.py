@@ -14,8 +14,8 @@ from pathlib import Path
 from lab import ROOT
 
 from viscum_agent import shell
-from viscum_agent import uci as syntax
-from viscum_agent.ubus import status as code
+from viscum_agent.config import uci as syntax
+from viscum_agent.ubus import codes as code
 
 PASSWORD = "password"
 # "root" may all; "viewer" has `list read '*'` and no `list write`, as in /etc/config/rpcd.

@@ -4,7 +4,8 @@ import pytest
 from conftest import ECHO, FORM, OVERVIEW, STATUS
 from lab import echo_command, wait_for
 
-from viscum_agent import __version__, uci
+from viscum_agent import __version__
+from viscum_agent.config import uci
 
 ROW = "tr[data-service=echo] "
 CLONE = "#cbi-viscum-echo .cbi-button-neutral"

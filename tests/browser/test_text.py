@@ -6,7 +6,7 @@ from conftest import ECHO, FORM, OVERVIEW, STATUS
 from rpcd import Status
 
 from viscum_agent import __version__
-from viscum_agent.ubus import status as code
+from viscum_agent.ubus import codes as code
 
 BAIT = "<img src=x onerror=alert(1)><b class=bait>bold</b>"
 ROW = {

@@ -4,7 +4,7 @@ from conftest import ECHO, FORM, OVERVIEW, QUICK, STATUS
 from lab import service, wait_for
 from rpcd import Status
 
-from viscum_agent.ubus import status as code
+from viscum_agent.ubus import codes as code
 
 ROW = "tr[data-service=echo]"
 GONE = "The agent does not run"

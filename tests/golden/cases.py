@@ -18,16 +18,17 @@ Written for both interpreters: test_golden.py and tests/micropython/run.py run t
 
 import os
 
-from viscum_agent import address, uci
-from viscum_agent.answers import Open
+from viscum_agent import address
 from viscum_agent.apply import pending
+from viscum_agent.config import uci
+from viscum_agent.config.service import read
 from viscum_agent.errors import problem_text
-from viscum_agent.facts import EVERYTHING, Device, Facts, Features, Listener
-from viscum_agent.kernel import script
+from viscum_agent.kernel import commands
 from viscum_agent.kernel.tc import table_of
-from viscum_agent.model import read
-from viscum_agent.observe import Found, Observed
-from viscum_agent.plan import plan
+from viscum_agent.plan.actual import Found, Observed
+from viscum_agent.plan.answers import Open
+from viscum_agent.plan.planner import plan
+from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features, Listener
 from viscum_agent.ujson import loads
 
 EXPECTED = ("Expect problems", "Expect stays", "Expect commands")
@@ -129,9 +130,9 @@ def _planned(text, facts):
 def _shown(steps, words):
     lines = []
     for heading, operations in steps:
-        commands = [line for line in script.lines(operations) if any(word in line for word in words)]
-        if commands:
-            lines += ["# " + heading] + commands
+        found = [line for line in commands.lines(operations) if any(word in line for word in words)]
+        if found:
+            lines += ["# " + heading] + found
     return lines
 
 

@@ -15,9 +15,11 @@ import pytest
 from agent import CONFIG, QUICK, TAKES, Guest, Served, private_memory
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
-from viscum_agent import __version__, compat, remote, uci
+from viscum_agent import __version__, compat
+from viscum_agent.cli.verbs import agent_calls
+from viscum_agent.config import uci
 from viscum_agent.loop import POLLIN, POLLOUT
-from viscum_agent.ubus import status, wire
+from viscum_agent.ubus import codes, wire
 from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.client import Client
 
@@ -76,7 +78,7 @@ def test_status_says_of_a_service_all_that_does_not_fit_into_an_answer_about_all
     ports = ["7000"] + ["%d" % port for port in range(7100, 7120)]
     served.reload(CONFIG.replace("list dest_port 7000", "\n\t".join("list dest_port " + port for port in ports)))
     wait_for(lambda: len(row(served)["stays"]) == 40)
-    told = remote.ask(served.socket, "status")["services"]["echo"]
+    told = agent_calls.ask(served.socket, "status")["services"]["echo"]
     assert (len(told["stays"]), told["stays_count"]) == (4, 40)
 
 
@@ -216,7 +218,7 @@ FATES = {"starts": [], "stops": [], "restarts": [], "changes": []}
 
 
 def check(served, rows):
-    return remote.ask(served.socket, "check", {"sections": rows, "ubus_rpc_session": "0"})
+    return agent_calls.ask(served.socket, "check", {"sections": rows, "ubus_rpc_session": "0"})
 
 
 def test_check_tells_what_a_configuration_would_do_and_does_nothing(served):
@@ -227,7 +229,7 @@ def test_check_tells_what_a_configuration_would_do_and_does_nothing(served):
     assert any("lan0" in line and ("1b59" in line or "7001" in line) for line in commands), commands
     assert any("netns del" in line for line in check(served, [])["commands"])
     assert served.filters() == before and served.who() == "edge"
-    assert remote.ask(served.socket, "plan")["commands"] == []
+    assert agent_calls.ask(served.socket, "plan")["commands"] == []
 
 
 def test_check_finds_what_the_agent_would_find_in_the_file(served):
@@ -235,7 +237,7 @@ def test_check_finds_what_the_agent_would_find_in_the_file(served):
     (problem,) = check(served, rows)["problems"]
     assert problem == "viscum.echo.dest_port: '70000' is not a port or a range of ports (1-65535, 5000-5010)"
     served.reload(CONFIG.replace("dest_port 7000", "dest_port 70000"))
-    wait_for(lambda: problem in remote.ask(served.socket, "plan")["problems"])
+    wait_for(lambda: problem in agent_calls.ask(served.socket, "plan")["problems"])
     assert served.who() == "edge", "a service with a mistake goes on as it was"
 
 
@@ -254,8 +256,8 @@ def test_check_names_what_would_start_stop_restart_or_take_over_other_traffic(se
     assert fates(served, off + "\n" + second) == {"starts": ["second"], "stops": ["echo"]}
     assert fates(served, CONFIG.replace("203.0.113.10", "203.0.113.11")) == {"changes": ["echo"]}
     assert fates(served, CONFIG.replace("dest_port 7000", "dest_port 70000")) == {}, "a mistake changes nothing"
-    remote.ask(served.socket, "stop", {"name": "echo"})
-    wait_for(lambda: remote.ask(served.socket, "status")["services"]["echo"]["state"] == "stopped")
+    agent_calls.ask(served.socket, "stop", {"name": "echo"})
+    wait_for(lambda: agent_calls.ask(served.socket, "status")["services"]["echo"]["state"] == "stopped")
     assert fates(served, CONFIG) == {}, "it stays stopped"
 
 
@@ -272,15 +274,15 @@ def test_check_names_what_would_start_stop_restart_or_take_over_other_traffic(se
     ],
 )
 def test_check_refuses_what_no_file_could_say(served, rows):
-    with pytest.raises(status.UbusError) as caught:
-        remote.ask(served.socket, "check", {} if rows is None else {"sections": rows})
-    assert caught.value.code == status.INVALID_ARGUMENT
+    with pytest.raises(codes.UbusError) as caught:
+        agent_calls.ask(served.socket, "check", {} if rows is None else {"sections": rows})
+    assert caught.value.code == codes.INVALID_ARGUMENT
     assert served.who() == "edge"
 
 
 def test_status_says_whether_a_bypass_was_asked_for_in_every_state(served):
     def asked():
-        row = remote.ask(served.socket, "status")["services"]["echo"]
+        row = agent_calls.ask(served.socket, "status")["services"]["echo"]
         return row["state"], row["bypass"]
 
     assert asked() == ("healthy", False)
@@ -306,13 +308,13 @@ def test_answers_about_many_services_come_in_pages(served):
     many = [service("s%03d" % number, "/bin/true", *lines) for number in range(510)]
     served.reload(CONFIG + "".join(many).replace("enabled 1", "enabled 0"))
     wait_for(lambda: len(served.viscum("list").stdout.split()) == 511)
-    rows = remote.ask_all(served.socket, "status")
+    rows = agent_calls.ask_all(served.socket, "status")
     assert len(rows) == 511 and rows["echo"]["state"] == "healthy"
     assert rows["s509"]["takes_count"] == 10 and len(rows["s509"]["takes"]) == 8
-    whole = remote.ask(served.socket, "status", {"name": "s509"})["services"]
+    whole = agent_calls.ask(served.socket, "status", {"name": "s509"})["services"]
     assert len(whole["s509"]["takes"]) == 10
-    assert remote.ask(served.socket, "status", {"ubus_rpc_session": "0"})["next"] == "s198"
-    assert len(remote.ask_all(served.socket, "stats")) == 511
+    assert agent_calls.ask(served.socket, "status", {"ubus_rpc_session": "0"})["next"] == "s198"
+    assert len(agent_calls.ask_all(served.socket, "stats")) == 511
 
 
 def test_a_client_that_never_reads_does_not_stall_the_agent(served):
@@ -387,9 +389,9 @@ def test_a_service_that_waited_and_is_in_no_configuration_any_more_is_forgotten(
     served.reload(CONFIG + other)
     wait_for(lambda: "other: waiting" in served.log.read_text())
     served.reload(CONFIG + other.replace("enabled 1", "enabled 0"))
-    wait_for(lambda: remote.ask(served.socket, "status")["services"]["other"]["state"] == "disabled")
+    wait_for(lambda: agent_calls.ask(served.socket, "status")["services"]["other"]["state"] == "disabled")
     served.reload(CONFIG + other)
-    wait_for(lambda: remote.ask(served.socket, "status")["services"]["other"]["state"] == "waiting")
+    wait_for(lambda: agent_calls.ask(served.socket, "status")["services"]["other"]["state"] == "waiting")
     served.reload(CONFIG)
     wait_for(lambda: served.viscum("list").stdout == "echo\n")
 
@@ -400,7 +402,7 @@ def test_a_restart_of_everything_leaves_what_is_disabled_alone(served):
     wait_for(lambda: "off" in served.viscum("list").stdout)
     served.viscum("restart")
     served.becomes("edge")
-    assert remote.ask(served.socket, "status")["services"]["off"]["state"] == "disabled"
+    assert agent_calls.ask(served.socket, "status")["services"]["off"]["state"] == "disabled"
 
 
 def test_a_service_with_a_mistake_can_be_stopped(served):

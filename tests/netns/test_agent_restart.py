@@ -6,7 +6,7 @@ import signal
 from agent import CONFIG, QUICK, TAKES, Agent
 from lab import ROOT, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
-from viscum_agent import process
+from viscum_agent.service import process
 
 MISTAKE = CONFIG.replace("dest_port 7000", "dest_port 70000")
 

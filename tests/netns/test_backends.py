@@ -20,9 +20,11 @@ from lab import CPYTHON, MICROPYTHON, ROOT, Lab, run, service, wait_for
 
 from viscum_agent import compat
 from viscum_agent.errors import UnsupportedError
-from viscum_agent.kernel import bpf, open_border, probe, script
-from viscum_agent.kernel.border import Border, KernelError
-from viscum_agent.objects import (
+from viscum_agent.kernel import bpf_syscall, commands, open_backend, probe
+from viscum_agent.kernel.backend import Backend, KernelError
+from viscum_agent.plan.actual import observe
+from viscum_agent.reconcile import State
+from viscum_agent.records.objects import (
     Address,
     Filter,
     HashTable,
@@ -40,8 +42,6 @@ from viscum_agent.objects import (
     Up,
     Veth,
 )
-from viscum_agent.observe import observe
-from viscum_agent.state import State
 
 pytest.importorskip("pyroute2", reason="pyroute2 is not installed")
 
@@ -194,8 +194,8 @@ def down(lab, netlink):
 
 
 def read(netlink):
-    with open_border(netlink) as border:
-        return border.dump(None)
+    with open_backend(netlink) as backend:
+        return backend.dump(None)
 
 
 def records(dump):
@@ -269,7 +269,7 @@ def no_links(program, index):
 @pytest.mark.parametrize("attachment", ["cls_bpf", "tcx"])
 def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, writer, attachment):
     if attachment == "cls_bpf":
-        monkeypatch.setattr(bpf, "link_create", no_links)
+        monkeypatch.setattr(bpf_syscall, "link_create", no_links)
     else:
         need("tcx")
     text = configuration("bpf")
@@ -293,13 +293,13 @@ def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, w
 
 @each_writer
 def test_a_back_end_changes_nothing_that_all_share(writer):
-    """Of what border.Border has, back ends bring their own of what it leaves to them, and no more."""
+    """Of what Backend has, back ends bring their own of what it leaves to them, and no more."""
     theirs = {"__init__", "close", "leave", "flush", "carry"}
     theirs.update(["dump_links", "dump_ends", "dump_network", "dump_routes", "dump_tc"])
-    with open_border(writer) as border:
-        own = {name for name in vars(type(border)) if callable(vars(type(border))[name])}
-        added = set(vars(border)) - set(vars(Border()))
-    assert (own | added) & set(dir(Border)) == theirs & own | {"__init__"}
+    with open_backend(writer) as backend:
+        own = {name for name in vars(type(backend)) if callable(vars(type(backend))[name])}
+        added = set(vars(backend)) - set(vars(Backend()))
+    assert (own | added) & set(dir(Backend)) == theirs & own | {"__init__"}
 
 
 def test_a_reload_takes_the_other_back_end(router):
@@ -307,7 +307,7 @@ def test_a_reload_takes_the_other_back_end(router):
         for netlink in ("pyroute2", "native"):
             router.configure(globals_section(netlink) + u32("a", "list device lan0", "list dest_port 7000"))
             state.reload()
-            assert state.border.name == netlink
+            assert state.backend.name == netlink
             state.look()
             assert state.up([]).problems == []
             state.look()
@@ -410,10 +410,10 @@ def items():
 def test_every_operation_does_what_it_says(router, writer):
     need("nat", "netdev")
     before = read("native").namespaces
-    with open_border(writer) as border:
+    with open_backend(writer) as backend:
 
         def do(verb, new, old=None, handle=0):
-            border.apply([Operation(verb, new, old, handle)])
+            backend.apply([Operation(verb, new, old, handle)])
 
         for item in OBJECTS:
             do("add", item)
@@ -436,14 +436,14 @@ def test_every_operation_does_what_it_says(router, writer):
 
 @each_writer
 def test_a_filter_gets_other_actions_in_place(router, writer):
-    with open_border(writer) as border:
-        border.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"), TABLE)])
-        border.apply([Operation("add", item, None, 0) for item in (IN_BUCKET, PREFIX)])
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"), TABLE)])
+        backend.apply([Operation("add", item, None, 0) for item in (IN_BUCKET, PREFIX)])
         for old in (IN_BUCKET, PREFIX):
             # To another device of the lab: then it is nobody's filter any more, so the dump has to tell.
             new = Filter(*old[:6], (("mirred", "lan1"),))
             handle = handle_of(old)
-            border.apply([Operation("change", new, old, handle)])
+            backend.apply([Operation("change", new, old, handle)])
             index = [link.index for link in read("native").links if link.ns == "" and link.name == "lan1"][0]
             for netlink in NETLINK:
                 entries = [
@@ -460,19 +460,19 @@ def test_flower_filters_are_added_changed_and_deleted(router, writer):
     keys = (("ip_proto", "udp"), ("src_ip", "192.168.0.0/16"), ("dst_ip", "203.0.113.0/24"), ("dst_port", "7000-7010"))
     both = Filter("lan0", 3, "ip", "flower", -1, keys, actions)
     six = Filter("lan0", 2, "ipv6", "flower", -1, (("dst_ip", "2001:db8::1/128"),), (actions[1], actions[2]))
-    with open_border(writer) as border:
-        border.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"), both, six)])
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"), both, six)])
         assert {both, six} <= set(items())
         plain = Filter(*both[:6], REDIRECT)
-        border.apply([Operation("change", plain, both, handle_of(both))])
+        backend.apply([Operation("change", plain, both, handle_of(both))])
         assert plain in items()
         assert both not in items()
-        border.apply([Operation("del", None, item, handle_of(item)) for item in (plain, six)])
+        backend.apply([Operation("del", None, item, handle_of(item)) for item in (plain, six)])
         assert not [item for item in items() if isinstance(item, Filter)]
 
 
 def test_pyroute2_writes_by_itself_what_it_can_and_carries_our_bytes_for_the_rest():
-    from viscum_agent.kernel.pyroute2 import packed_because
+    from viscum_agent.kernel.pyroute2_backend import packed_because
 
     skbedit, skbmod = ("skbedit", "host"), ("skbmod", "02:76:00:00:00:02", "")
     assert packed_because(PREFIX) == ""
@@ -493,10 +493,10 @@ def test_pyroute2_writes_by_itself_what_it_can_and_carries_our_bytes_for_the_res
 
 @each_writer
 def test_only_the_mark_goes_and_the_qdisc_stays(router, writer):
-    with open_border(writer) as border:
-        border.apply([Operation("add", Qdisc("lan0"), None, 0)])
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", Qdisc("lan0"), None, 0)])
         assert items() == [Qdisc("lan0")]
-        border.apply([Operation("del", None, Mark("lan0"), 0)])
+        backend.apply([Operation("del", None, Mark("lan0"), 0)])
         assert items() == []
         for netlink in NETLINK:
             assert [entry.kind for entry in read(netlink).qdiscs] == ["clsact"]
@@ -505,13 +505,13 @@ def test_only_the_mark_goes_and_the_qdisc_stays(router, writer):
 @each_writer
 def test_a_hash_table_that_comes_back_is_empty(router, writer):
     """A prio of u32 that is deleted keeps its table, out of sight, while another prio has u32 filters."""
-    with open_border(writer) as border:
+    with open_backend(writer) as backend:
         make = (Namespace(NS), VETH, Qdisc("lan0"), TABLE, IN_BUCKET, PREFIX)
-        border.apply([Operation("add", item, None, 0) for item in make])
-        border.apply([Operation("del", None, Prio("lan0", 1, "ip"), 0)])
+        backend.apply([Operation("add", item, None, 0) for item in make])
+        backend.apply([Operation("del", None, Prio("lan0", 1, "ip"), 0)])
         assert not {TABLE, IN_BUCKET} & set(items())
         assert PREFIX in items(), "the other prio stays"
-        border.apply([Operation("add", TABLE, None, 0)])
+        backend.apply([Operation("add", TABLE, None, 0)])
         assert TABLE in items()
         assert IN_BUCKET not in items()
 
@@ -519,34 +519,34 @@ def test_a_hash_table_that_comes_back_is_empty(router, writer):
 @each_writer
 def test_deleting_what_is_gone_is_no_error(router, writer):
     host, rule = Address("", DEV, "10.213.0.1/30"), Rule("", 4, 1000, DEV, 254)
-    with open_border(writer) as border:
+    with open_backend(writer) as backend:
         make = (Namespace(NS), VETH, host, rule, Qdisc("lan0"), TABLE, PREFIX)
-        border.apply([Operation("add", item, None, 0) for item in make])
+        backend.apply([Operation("add", item, None, 0) for item in make])
         filters = [Operation("del", None, PREFIX, handle_of(PREFIX)), Operation("del", None, Prio("lan0", 3, "ip"), 0)]
         for gone in (
             filters,
             [Operation("del", None, item, 0) for item in (host, rule)],
             [Operation("del", None, VETH, 0)],
         ):
-            border.apply(gone)
-            border.apply(gone)
+            backend.apply(gone)
+            backend.apply(gone)
 
 
 @each_writer
 def test_a_device_that_went_and_came_again_is_the_new_one(router, writer):
     """The border of the agent stays open for days; a device that is made again has another index."""
-    with open_border(writer) as border:
-        border.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"))])
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH, Qdisc("lan0"))])
         run("ip", "link", "del", "lan0")
         run("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "other")
-        border.apply([Operation("add", item, None, 0) for item in (Qdisc("lan0"), PREFIX)])
+        backend.apply([Operation("add", item, None, 0) for item in (Qdisc("lan0"), PREFIX)])
         assert PREFIX in items()
 
 
 def test_the_kinds_of_object_are_all_here():
     # Those of eBPF are no back end's own: test_bpf.py has them, and a configuration above.
     kinds = {type(item).__name__ for item in OBJECTS} | {"Mark", "Prio", "BpfLink", "BpfMatch"}
-    assert kinds == set(script.RENDER)
+    assert kinds == set(commands.RENDER)
 
 
 # Errors
@@ -589,17 +589,17 @@ def test_an_error_is_the_same_from_both(router, why):
     kind, prepare = ERRORS[why]
     operation = prepare(router)
     if isinstance(operation.new, (Veth, Filter)):
-        with open_border("native") as border:
+        with open_backend("native") as backend:
             make = [Namespace(NS)] if isinstance(operation.new, Veth) else [Namespace(NS), VETH]
-            border.apply([Operation("add", item, None, 0) for item in make])
+            backend.apply([Operation("add", item, None, 0) for item in make])
     errors = []
     for netlink in NETLINK:
-        with open_border(netlink) as border, pytest.raises(KernelError) as caught:
-            border.apply([operation])
+        with open_backend(netlink) as backend, pytest.raises(KernelError) as caught:
+            backend.apply([operation])
         errors.append((caught.value.errno, str(caught.value), caught.value.kind))
     assert errors[0] == errors[1]
     assert errors[0][2] == kind
-    assert script.commands(operation)[0] in errors[0][1]
+    assert commands.commands(operation)[0] in errors[0][1]
 
 
 @each_writer
@@ -607,16 +607,16 @@ def test_what_came_before_an_error_is_done_and_what_came_after_is_not(router, wr
     """Above all not later, with the next operations."""
     first, last = Address("", "lan0", "10.213.7.1/30"), Address("", "lan0", "10.213.8.1/30")
     nowhere = Veth(DEV, "viscum-none", *VETH[2:])
-    with open_border(writer) as border:
+    with open_backend(writer) as backend:
         with pytest.raises(KernelError) as caught:
-            border.apply([Operation("add", item, None, 0) for item in (first, nowhere, last)])
+            backend.apply([Operation("add", item, None, 0) for item in (first, nowhere, last)])
         assert caught.value.operation.new == nowhere
         for _ in range(2):
             addresses = [entry.address for entry in read(OTHER[writer]).addresses if entry.ns == ""]
             assert first.address in addresses
             assert last.address not in addresses
-            border.apply([Operation("add", Rule("", 4, 1000, "lan0", 254), None, 0)])
-            border.apply([Operation("del", None, Rule("", 4, 1000, "lan0", 254), 0)])
+            backend.apply([Operation("add", Rule("", 4, 1000, "lan0", 254), None, 0)])
+            backend.apply([Operation("del", None, Rule("", 4, 1000, "lan0", 254), 0)])
 
 
 # What pyroute2 leaves behind, and what if it is not there
@@ -634,12 +634,12 @@ def test_pyroute2_leaves_no_descriptor_thread_or_child_behind(router):
         return len(open_files()), threading.active_count(), children, os.readlink("/proc/thread-self/ns/net")
 
     def work():
-        with open_border("pyroute2") as border:
-            border.apply([Operation("add", item, None, 0) for item in OBJECTS[:5]])
-            border.dump()
-            border.apply([Operation("del", None, item, 0) for item in (VETH, Namespace(NS))])
+        with open_backend("pyroute2") as backend:
+            backend.apply([Operation("add", item, None, 0) for item in OBJECTS[:5]])
+            backend.dump()
+            backend.apply([Operation("del", None, item, 0) for item in (VETH, Namespace(NS))])
             with pytest.raises(KernelError):
-                border.apply([Operation("add", Up("", "lan7"), None, 0)])
+                backend.apply([Operation("add", Up("", "lan7"), None, 0)])
 
     work()  # what the library keeps of its first use it may keep
     before = held()
@@ -649,13 +649,13 @@ def test_pyroute2_leaves_no_descriptor_thread_or_child_behind(router):
 
 
 @pytest.mark.parametrize("netlink", NETLINK)
-def test_between_two_looks_the_border_holds_no_namespace_and_no_socket_open(router, netlink):
+def test_between_two_looks_the_back_end_holds_no_namespace_and_no_socket_open(router, netlink):
     """A hundred services must not cost a hundred descriptors, and a namespace that is held is not gone when deleted."""
     before = len(open_files())
-    with open_border(netlink) as border:
+    with open_backend(netlink) as backend:
         idle = len(open_files())
-        border.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH)])
-        border.dump()
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH)])
+        backend.dump()
         assert len(open_files()) == idle
     assert len(open_files()) == before
 
@@ -688,9 +688,9 @@ def test_under_micropython_the_error_says_so(tmp_path):
 
 def test_an_unsupported_back_end_is_an_unsupported_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyroute2", None)  # how Python itself notes that a module is not to be had
-    monkeypatch.delitem(sys.modules, "viscum_agent.kernel.pyroute2", raising=False)
+    monkeypatch.delitem(sys.modules, "viscum_agent.kernel.pyroute2_backend", raising=False)
     with pytest.raises(UnsupportedError):
-        open_border("pyroute2")
+        open_backend("pyroute2")
 
 
 # What `viscum plan` prints

@@ -16,11 +16,11 @@ import pytest
 from agent import QUICK, Agent
 from lab import CLOUD, ROOT, Lab, echo_command, ip, run, service, snapshot, wait_for
 
-from viscum_agent import bpf, compat
+from viscum_agent import compat, ebpf
 from viscum_agent.errors import UnsupportedError
-from viscum_agent.kernel import bpf as call
+from viscum_agent.kernel import bpf_syscall as call
 from viscum_agent.kernel import netns, probe
-from viscum_agent.kernel.pinned import Pinned
+from viscum_agent.kernel.bpf_pins import Pinned
 
 if os.geteuid() == 0:
     pytestmark = pytest.mark.skipif(not probe.features().bpf, reason="this kernel lacks " + probe.features().lacks)
@@ -365,7 +365,7 @@ def test_a_program_of_another_version_is_replaced_and_no_packet_is_lost(up):
     try:
         assert pinned._open_maps()
         for dev, which in (("lan0", "fwd"), ("vsc-echo", "reply")):
-            fd = call.prog_load(bpf.assemble(which, call.ORDER, pinned._maps), which + "_old")
+            fd = call.prog_load(ebpf.assemble(which, call.ORDER, pinned._maps), which + "_old")
             if up.prio:
                 old = folder(up) / ("old_" + which)
                 call.pin(fd, str(old))
@@ -474,10 +474,10 @@ def test_the_programs_are_for_machines_that_must_read_where_a_word_begins_as_wel
     visit, fds, log = netns.Visit(), {}, bytearray(1 << 24)
     visit.scratch()
     try:
-        for one in bpf.MAPS:
+        for one in ebpf.MAPS:
             fds[one.name] = call.map_create(one)
-        for which in bpf.PROGRAMS:
-            code, licence = bytearray(bpf.assemble(which, call.ORDER, fds)), bytearray(b"GPL\0")
+        for which in ebpf.PROGRAMS:
+            code, licence = bytearray(ebpf.assemble(which, call.ORDER, fds)), bytearray(b"GPL\0")
             where, size = compat.address_of(code), len(code) // 8
             values = (call.PROG_TYPE_SCHED_CLS, size, where, compat.address_of(licence), 1, len(log))
             try:

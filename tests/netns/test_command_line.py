@@ -12,7 +12,7 @@ from agent import Agent, Served
 from datapaths import DATAPATHS
 from lab import PROGRAMS, ROOT, echo_command, namespaces, service, snapshot, wait_for
 
-from viscum_agent.words import COMMANDS
+from viscum_agent.cli.words import COMMANDS
 
 GOOD = service(
     "good", echo_command("edge", 7000), "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000"

@@ -12,7 +12,7 @@ from agent import QUICK, TAKES, Agent
 from depends import INTERPRETERS, guarded, refused
 from lab import HANG, Lab, echo_command, service, wait_for
 
-from viscum_agent.words import COMMANDS
+from viscum_agent.cli.words import COMMANDS
 
 ECHO = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 WORDS = {"exec": ("exec", "echo", "--", "/bin/true"), "bypass": ("bypass", "--all")}

@@ -216,7 +216,7 @@ def test_after_an_installation_there_is_nothing_to_mend(lab):
 
 LOOK = """
 from viscum_agent.doctor.machine import gather
-from viscum_agent.kernel.dump import Dump
+from viscum_agent.records.dump import Dump
 found = gather([], Dump(), %r, %r)
 print(sorted(found.includes.items()), sorted(found.wed.items()), found.manager, found.sqm, found.qosify, found.firewall)
 """

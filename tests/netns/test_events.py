@@ -6,7 +6,8 @@ import time
 import pytest
 from lab import Lab, ip
 
-from viscum_agent import compat, events
+from viscum_agent import compat
+from viscum_agent.kernel import monitor
 from viscum_agent.kernel.netns import SELF
 
 
@@ -16,7 +17,7 @@ def router(tmp_path):
         home = os.open(SELF, os.O_RDONLY)
         with open("/run/netns/" + lab.router) as file:
             compat.setns(file.fileno())
-        made = events.Events()
+        made = monitor.Events()
         compat.setns(home)
         os.close(home)
         lab.events = made
@@ -114,7 +115,7 @@ def test_after_lost_events_nothing_is_taken_for_known(router):
 
 
 def test_a_turn_reads_a_bounded_part_of_what_came(router, monkeypatch):
-    monkeypatch.setattr(events, "READS", 5)
+    monkeypatch.setattr(monitor, "READS", 5)
     batch(router, ["link set lan0 mtu %d" % (1300 + number) for number in range(30)])
     turns = 0
     while router.events.causes():

@@ -10,10 +10,10 @@ import pytest
 from agent import QUICK, Agent
 from lab import CLOUD, CLOUD6, PROGRAMS, echo_command, pids_in, service, wait_for
 
-from viscum_agent.health import Check, Tools
 from viscum_agent.kernel.netns import Visit
 from viscum_agent.loop import Loop
-from viscum_agent.state import State
+from viscum_agent.reconcile import State
+from viscum_agent.service.health import Check, Tools
 
 # Two bad checks, each of at most a second and a second apart: no longer than this, and what a busy machine adds.
 FAST = (*QUICK, "option health_fall 2")

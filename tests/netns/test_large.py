@@ -7,8 +7,8 @@ import pytest
 from lab import Lab, echo_command, ip, kill, service
 
 from viscum_agent import address, compat
-from viscum_agent.kernel import netlink, open_border, pyroute2, rtnl
-from viscum_agent.kernel.border import MOST_INSIDE
+from viscum_agent.kernel import netlink, open_backend, pyroute2_backend, rtnl
+from viscum_agent.kernel.backend import MOST_INSIDE
 from viscum_agent.kernel.netlink import Interrupted, Socket
 from viscum_agent.kernel.netns import SELF, Visit
 
@@ -36,8 +36,8 @@ def batch(lab, lines, *options):
 
 
 def read(back_end, pools):
-    with open_border(back_end) as border:
-        return border.dump(pools)
+    with open_backend(back_end) as backend:
+        return backend.dump(pools)
 
 
 def near(route, pools):
@@ -168,17 +168,17 @@ def test_of_a_namespace_no_more_is_read_than_anybody_needs(crowded, back_end):
 # What changes while it is read
 
 
-@pytest.mark.parametrize("back_end", [netlink, pyroute2], ids=BACK_ENDS)
+@pytest.mark.parametrize("back_end", [netlink, pyroute2_backend], ids=BACK_ENDS)
 def test_what_changed_while_it_was_read_is_never_taken_for_whole(router, monkeypatch, back_end):
     """The router has more devices than one answer holds, and others are added meanwhile."""
     monkeypatch.setattr(back_end, "RETRIES", 1)
     batch(router, ["link add many%d type veth peer name rest%d" % (number, number) for number in range(150)])
     script = "for n in $(seq 500); do ip link add x$n type bridge; done"
-    with open_border("native" if back_end is netlink else "pyroute2") as border:
-        border.dump()
+    with open_backend("native" if back_end is netlink else "pyroute2") as backend:
+        backend.dump()
         adding = router.start(router.router, "sh", "-c", script)
         with pytest.raises(Interrupted, match="try again"):  # noqa: PT012 (sooner or later)
             while adding.poll() is None:
-                border.dump_redirects()  # that one has no time for an error
-                border.dump()
+                backend.dump_redirects()  # that one has no time for an error
+                backend.dump()
         kill(adding)

@@ -7,7 +7,7 @@ import pytest
 from lab import ROOT, run
 from router_root import RouterRoot
 
-from viscum_agent import api
+from viscum_agent.ubus_object import methods
 
 HOTPLUG = "/etc/hotplug.d/iface/90-viscum"
 DEFAULTS = "/etc/uci-defaults/90-viscum"
@@ -80,8 +80,8 @@ def test_in_an_image_there_is_nothing_to_do(router):
 def test_accounts_without_rights_may_read_and_nothing_else():
     acl = json.loads((ROOT / "files/usr/share/acl.d/viscum.json").read_text())
     assert acl["group"] == "viscum" and "user" not in acl
-    assert {name: tuple(each["methods"]) for name, each in acl["access"].items()} == api.READABLE
-    assert (acl["subscribe"], acl["listen"]) == ([api.OBJECT], [api.EVENT])
+    assert {name: tuple(each["methods"]) for name, each in acl["access"].items()} == methods.READABLE
+    assert (acl["subscribe"], acl["listen"]) == ([methods.OBJECT], [methods.EVENT])
     assert not {"publish", "send"} & set(acl)
 
 

@@ -97,7 +97,7 @@ def test_an_upgrade_keeps_what_is_in_memory(router, installer, ipks, later_ipks,
 def test_removal_leaves_nothing_behind_and_touches_nothing_of_others(router, installer, ipks, name):
     before = router.files()
     installer.install(ipks[name])
-    router.write(CACHE + "/viscum_agent.cli", "byte code")
+    router.write(CACHE + "/viscum_agent.cli.verbs", "byte code")
     router.write("/tmp/run/viscum.lock", "")
     router.write("/tmp/run/other.lock", "")
     router.calls()

@@ -85,7 +85,7 @@ def test_the_launcher_needs_no_module_that_the_named_packages_have_not(cpython, 
     for _ in range(2):
         cpython(*guarded(("/usr/bin/python3",), log), "-f", "/usr/bin/viscum", "-c", tmp_path, *words)
         seen = log.read_text().split()
-        assert refused(log) == [] and "viscum_agent.cli" in seen
+        assert refused(log) == [] and "viscum_agent.cli.verbs" in seen
         log.unlink()
     assert list(cpython.cache.iterdir())
 
@@ -135,10 +135,10 @@ def test_the_smaller_package_says_that_it_serves_no_ubus(machine, name):
 def test_byte_code_is_kept_in_memory_and_used_again(cpython):
     cpython("viscum", "--version")
     kept = {path.name: path.stat().st_ino for path in cpython.cache.iterdir()}
-    assert "viscum_agent.cli" in kept and cpython.cache.stat().st_mode & 0o7777 == 0o700
+    assert "viscum_agent.cli.verbs" in kept and cpython.cache.stat().st_mode & 0o7777 == 0o700
     result = cpython("strace", "-f", "-e", "trace=openat,rename", "viscum", "--version")
     assert {path.name: path.stat().st_ino for path in cpython.cache.iterdir()} == kept
-    assert "viscum.pycache/viscum_agent.cli" in result.stderr and "rename" not in result.stderr
+    assert "viscum.pycache/viscum_agent.cli.verbs" in result.stderr and "rename" not in result.stderr
 
 
 def test_an_agent_that_had_to_compile_begins_anew_without_what_that_left_in_memory(cpython):
@@ -220,7 +220,7 @@ def test_the_commands_import_nothing_that_opkg_did_not_bring(cpython):
     """With `site` left out, nothing of the machine's own packages is imported at a start."""
     code = (
         "import sys; sys.path.insert(0, '/usr/lib/viscum'); from start import start; start();"
-        "import viscum_agent.cli; print([m for m in ('site', 'typing', 'asyncio', 'logging', 'pyroute2', 'argparse')"
-        " if m in sys.modules])"
+        "import viscum_agent.cli.verbs;"
+        "print([m for m in ('site', 'typing', 'asyncio', 'logging', 'pyroute2', 'argparse') if m in sys.modules])"
     )
     assert cpython("/usr/bin/python3", "-IS", "-c", code).stdout == "[]\n"

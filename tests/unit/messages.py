@@ -1,18 +1,6 @@
 """The operations whose messages are held against those of ip(8) and tc(8) (test_messages.py)."""
 
-from viscum_agent.objects import (
-    Address,
-    Filter,
-    HashTable,
-    Mark,
-    Operation,
-    Prio,
-    Qdisc,
-    Route,
-    Rule,
-    Up,
-    Veth,
-)
+from viscum_agent.records.objects import Address, Filter, HashTable, Mark, Operation, Prio, Qdisc, Route, Rule, Up, Veth
 
 PAIR = Veth("vsc-a", "viscum-a", "eth0", 1500, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum a")
 WIDER = Veth("vsc-a", "viscum-a", "eth0", 9000, "02:76:00:00:00:03", "02:76:00:00:00:04", "viscum a")

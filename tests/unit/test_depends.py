@@ -23,7 +23,7 @@ RECIPE = ROOT / "package/viscum/Makefile"
 # The other interpreter's half, and the second back end with its library, which is nobody's dependency.
 NOT_CPYTHON = ("compat/micropython.py",)
 NOT_MICROPYTHON = ("compat/cpython.py",)
-OPTIONAL = ("kernel/pyroute2.py",)
+OPTIONAL = ("kernel/pyroute2_backend.py",)
 
 # A name that is tried first and may be missing: (module, the interpreter that does not have it).
 TRIED = {"ujson": "cpython"}

@@ -10,8 +10,8 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 
 from viscum_agent.address import parse_address
-from viscum_agent.facts import Listener, Ports
 from viscum_agent.kernel import handshake, listening
+from viscum_agent.records.facts import Listener, Ports
 
 ENDS = {4: ("10.213.0.2", "203.0.113.10"), 6: ("fd76::2", "2001:db8::10")}
 

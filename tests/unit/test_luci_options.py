@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import luci_options  # noqa: E402
 
-from viscum_agent import model, schema  # noqa: E402
+from viscum_agent.config import schema, service  # noqa: E402
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(not NODE, reason="needs Node.js (tools/setup.sh node)")
@@ -165,7 +165,7 @@ def test_made_up_values_pass_in_both_or_neither(browser, tables, text):
 
 def split(text):
     try:
-        return model.split_words(text)
+        return service.split_words(text)
     except ValueError:
         return None
 

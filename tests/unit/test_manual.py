@@ -9,7 +9,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import manual  # noqa: E402
 
-from viscum_agent import schema  # noqa: E402
+from viscum_agent.config import schema  # noqa: E402
 
 
 def test_the_manual_is_what_the_generator_makes():
@@ -34,7 +34,8 @@ def test_a_template_that_leaves_a_table_out_is_an_error(monkeypatch, tmp_path):
 
 def test_every_example_is_a_configuration_without_problems(tmp_path):
     """Those in the text, taken together: indented blocks that begin with `config`."""
-    from viscum_agent import model, uci
+    from viscum_agent.config import service as model
+    from viscum_agent.config import uci
 
     blocks, inside = [], False
     for line in manual.TEMPLATE.read_text().splitlines():

@@ -15,8 +15,9 @@ import pytest
 from unit import messages
 from unit.messages import LINK, OPERATIONS, PAIR
 
-from viscum_agent.kernel import rtnl, script, tc
-from viscum_agent.objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS
+from viscum_agent.kernel import commands as script
+from viscum_agent.kernel import rtnl, tc
+from viscum_agent.records.objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS
 
 RECORDED = Path(__file__).parent / "recorded/iproute2.txt"
 LINES = RECORDED.read_text().splitlines()

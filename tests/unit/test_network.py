@@ -2,8 +2,8 @@
 
 import pytest
 
-from viscum_agent import network
-from viscum_agent.network import INTERFACE
+from viscum_agent.config import network
+from viscum_agent.config.network import INTERFACE
 
 
 def interfaces(folder, text, **names):

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from lab import HANG, wait_for
 
-from viscum_agent import model, process, uci
+from viscum_agent.config import service as model
+from viscum_agent.config import uci
 from viscum_agent.errors import ConfigError
 from viscum_agent.kernel import cgroup
+from viscum_agent.service import process
 
 
 def service(*lines):

@@ -13,15 +13,16 @@ from golden.cases import facts_with, observed, router_facts
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from viscum_agent import address, schema, shell, uci
-from viscum_agent.answers import Open
+from viscum_agent import address, shell
 from viscum_agent.apply import pending
+from viscum_agent.config import schema, uci
+from viscum_agent.config.service import read
 from viscum_agent.errors import BUG, CONFIG, FOREIGN, UNSUPPORTED, problem_text
-from viscum_agent.facts import EVERYTHING, Device, Facts, Features, Listener
-from viscum_agent.kernel import script
-from viscum_agent.model import read
-from viscum_agent.objects import PRIOS
-from viscum_agent.plan import DATAPATHS, plan
+from viscum_agent.kernel import commands
+from viscum_agent.plan.answers import Open
+from viscum_agent.plan.planner import DATAPATHS, plan
+from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features, Listener
+from viscum_agent.records.objects import PRIOS
 
 ROOT = Path(__file__).resolve().parents[2]
 BOUNDED = settings(max_examples=120, deadline=None)
@@ -335,7 +336,7 @@ def test_every_step_from_one_configuration_to_another_has_a_command(before, afte
     there = observed(planned(before, facts)[1])
     configuration, found = planned(after, facts_with(facts, there))
     for _, operations in pending(found, there, configuration.bad + found.skipped):
-        for line in script.lines(operations):
+        for line in commands.lines(operations):
             assert line.isprintable() and line.isascii()
             assert "reboot" not in line and "a'b" not in line, "a name that a shell would act upon"
 

@@ -18,22 +18,40 @@ RUNS = 5
 # What a call must not import, and what it must, or the test would see nothing; a name stands for what is in it, too.
 CALLS = {
     "--version": (
-        ("ctypes", "socket", "struct", "json", "viscum_agent.compat", "viscum_agent.state", "viscum_agent.ubus"),
+        ("ctypes", "socket", "struct", "json", "viscum_agent.compat", "viscum_agent.reconcile", "viscum_agent.ubus"),
         ("viscum_agent.errors",),
     ),
-    "--help": (("ctypes", "socket", "json", "viscum_agent.compat", "viscum_agent.state"), ("viscum_agent.errors",)),
+    "--help": (("ctypes", "socket", "json", "viscum_agent.compat", "viscum_agent.reconcile"), ("viscum_agent.errors",)),
     "check": (
-        ("json", "viscum_agent.ubus", "viscum_agent.remote", "viscum_agent.doctor", "viscum_agent.kernel.pyroute2"),
-        ("viscum_agent.plan", "viscum_agent.kernel.native"),
+        (
+            "json",
+            "viscum_agent.ubus",
+            "viscum_agent.cli.agent_calls",
+            "viscum_agent.doctor",
+            "viscum_agent.kernel.pyroute2_backend",
+        ),
+        ("viscum_agent.plan.planner", "viscum_agent.kernel.native"),
     ),
     "status": (
-        ("json", "viscum_agent.ubus", "viscum_agent.remote", "viscum_agent.doctor", "viscum_agent.kernel.pyroute2"),
-        ("viscum_agent.status",),
+        (
+            "json",
+            "viscum_agent.ubus",
+            "viscum_agent.cli.agent_calls",
+            "viscum_agent.doctor",
+            "viscum_agent.kernel.pyroute2_backend",
+        ),
+        ("viscum_agent.cli.table",),
     ),
-    "doctor": (("json", "viscum_agent.ubus", "viscum_agent.kernel.pyroute2"), ("viscum_agent.doctor",)),
+    "doctor": (("json", "viscum_agent.ubus", "viscum_agent.kernel.pyroute2_backend"), ("viscum_agent.doctor",)),
     "list": (
-        ("viscum_agent.state", "viscum_agent.plan", "viscum_agent.kernel", "viscum_agent.agent", "viscum_agent.api"),
-        ("viscum_agent.remote", "viscum_agent.ubus.client"),
+        (
+            "viscum_agent.reconcile",
+            "viscum_agent.plan",
+            "viscum_agent.kernel",
+            "viscum_agent.agent",
+            "viscum_agent.ubus_object.methods",
+        ),
+        ("viscum_agent.cli.agent_calls", "viscum_agent.ubus.client"),
     ),
 }
 

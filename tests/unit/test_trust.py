@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab import HANG, ROOT
 
-from viscum_agent import trust, uci
+from viscum_agent.config import trust, uci
 from viscum_agent.errors import ConfigError
 
 NOBODY = 65534
@@ -150,7 +150,7 @@ def test_who_is_not_root_may_look_at_a_file_of_their_own(owner, refused):
         os.chmod(folder, 0o777)
         Path(folder, "viscum").write_text(TEXT)
         os.chown(Path(folder, "viscum"), owner, owner)
-        code = "import sys; from viscum_agent import uci; print(len(uci.load(sys.argv[1], 'viscum')))"
+        code = "import sys; from viscum_agent.config import uci; print(len(uci.load(sys.argv[1], 'viscum')))"
         words = ("/usr/bin/python3", "-c", code, folder)
         result = subprocess.run(
             words, user=NOBODY, group=NOBODY, extra_groups=[], cwd=ROOT, capture_output=True, text=True

@@ -12,12 +12,13 @@ from unit.shared import ubus_bench
 from unit.shared.ubus_bench import METHODS, Bench
 
 from viscum_agent import compat
-from viscum_agent.ubus import blob, status, wire
+from viscum_agent.ubus import blob, wire
+from viscum_agent.ubus import codes as status
 from viscum_agent.ubus.broker import GUEST_LIMIT, GUEST_MESSAGE, GUEST_MESSAGES, MAX_OF_GUEST, TOTAL_LIMIT
 from viscum_agent.ubus.budget import Budget
 from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.client import Method
-from viscum_agent.ubus.status import UbusError, UbusStatus
+from viscum_agent.ubus.codes import UbusError, UbusStatus
 
 ROOT = Path(__file__).resolve().parents[2]
 MICROPYTHON = ROOT / ".cache/micropython/micropython"

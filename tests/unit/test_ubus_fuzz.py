@@ -13,7 +13,7 @@ from unit.shared.ubus_bench import Bench, Peer, add, step
 from viscum_agent import compat
 from viscum_agent.ubus import blob, monitor, wire
 from viscum_agent.ubus.client import Client, Method
-from viscum_agent.ubus.status import UbusError
+from viscum_agent.ubus.codes import UbusError
 
 BOUNDED = settings(max_examples=200, deadline=None)
 SOCKETS = settings(max_examples=60, deadline=None)

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from viscum_agent import shell, uci
+from viscum_agent import shell
+from viscum_agent.config import uci
 from viscum_agent.errors import ConfigError, UciError
 from viscum_agent.utf8 import is_strict
 

@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from viscum_agent import shell, uci
+from viscum_agent import shell
+from viscum_agent.config import uci
 from viscum_agent.errors import UciError
 
 BOUNDED = settings(max_examples=300, deadline=None)

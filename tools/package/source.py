@@ -18,7 +18,7 @@ PACKAGE = "viscum_agent"
 # What one interpreter has no use for: the other one's half, and what needs a library of CPython's.
 NOT_FOR_CPYTHON = ("compat/micropython.py",)
 # The smaller package has no broker either: a router has ubusd.
-NOT_FOR_MICROPYTHON = ("compat/cpython.py", "kernel/pyroute2.py", "ubus/broker.py", "ubus/monitor.py")
+NOT_FOR_MICROPYTHON = ("compat/cpython.py", "kernel/pyroute2_backend.py", "ubus/broker.py", "ubus/monitor.py")
 # Bits of an integer that is no object: as many as the smallest of the routers has (32 bits wide, one for a mark).
 SMALL_INT_BITS = 31
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # of what an archive can say; all its files have this time
@@ -98,7 +98,7 @@ def _cuts(text):
 
 
 def _help_cuts(text):
-    """The same for the last argument of each Option(...) (schema.py)."""
+    """The same for the last argument of each Option(...) (config/schema.py)."""
     cuts = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Option" and len(node.args) == 5:

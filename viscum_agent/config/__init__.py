@@ -6,5 +6,3 @@ schema   every option: its type, default and help
 service  one section as a record; what needs two options to judge
 network  which devices an interface has, by /etc/config/network
 """
-
-CONFDIR = "/etc/config"

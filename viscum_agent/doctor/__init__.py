@@ -4,11 +4,13 @@ Two steps: `machine` reads everything and judges nothing; the other files are pu
 findings. Loaded only when somebody asks: nothing else imports it.
 """
 
-from .. import model, observe, process, uci
+from ..config import service, uci
 from ..errors import CONFIG, FOREIGN, ConfigError, problem_text
-from ..facts import EVERYTHING
 from ..kernel.native import Native
-from ..state import PACKAGE, State
+from ..plan import actual
+from ..reconcile import PACKAGE, State
+from ..records.facts import EVERYTHING
+from ..service import process
 from . import kernel, neighbour, offload, program, resources, router
 from .finding import dicts, error, note, ordered, text, trouble, warning
 from .machine import gather
@@ -25,20 +27,20 @@ def look(confdir, path=None):
     try:
         state = State(confdir, path)
     except ConfigError as broken:
-        with Native() as border:
-            return _without_configuration(border.dump(), confdir, str(broken))
-    state.border = Native()
+        with Native() as backend:
+            return _without_configuration(backend.dump(), confdir, str(broken))
+    state.backend = Native()
     try:
         state.look()
         return examine(state, confdir)
     finally:
-        state.border.close()
+        state.backend.close()
 
 
 def examine(state, confdir):
     """The findings, worst first, for a State that has looked."""
     names = state.interfaces()
-    facts = observe.facts(state.dump, EVERYTHING, names)
+    facts = actual.facts(state.dump, EVERYTHING, names)
     chosen = targets(state.configuration, facts)
     machine = gather(chosen, state.dump, confdir)
     problems = state.problems() + process.problems(state.configuration, PACKAGE)
@@ -84,8 +86,8 @@ def _configuration(settings, chosen, problems, found):
 
 def _without_configuration(dump, confdir, why):
     """The findings about a router whose configuration can't be read."""
-    configuration = model.read(uci.parse(b"", PACKAGE), PACKAGE)
+    configuration = service.read(uci.parse(b"", PACKAGE), PACKAGE)
     machine = gather([], dump, confdir)
-    found = judge(machine, [], configuration.settings, observe.observe(dump), {}, [])
+    found = judge(machine, [], configuration.settings, actual.observe(dump), {}, [])
     found = [each for each in found if each.id != "configuration"]
     return ordered([error("configuration", why, "no service can run")] + found)

@@ -2,7 +2,7 @@
 
 from collections import namedtuple
 
-from ..schema import printable
+from ..config.schema import printable
 
 # `id` is a word for scripts, `found` what is there, `means` what that does to whom, `services` the names of those that
 # it touches (none: it is about all or nobody), `mend` the commands that mend it, "" where nothing has to be mended.

@@ -1,6 +1,6 @@
 """Findings about the running kernel: what it has, and which service needs what it has not."""
 
-from ..kernel.bpf import BPFFS
+from ..kernel.bpf_syscall import BPFFS
 from .finding import configure, error, note, ok, unread, warning
 from .target import by_bpf, names, needs_nat
 

@@ -8,10 +8,12 @@ import os
 import sys
 from collections import namedtuple
 
-from .. import compat, process, uci
+from .. import compat
+from ..config import uci
 from ..errors import ConfigError, UnsupportedError
 from ..kernel import ethtool, netns, probe, ruleset
-from ..objects import device_name
+from ..records.objects import device_name
+from ..service import process
 
 # `unread` maps the name of a field to why it is None. `features` are facts.Features, `lacks` is what eBPF lacks, ""
 # for nothing, `veth` whether there are veth pairs. `files` maps a path to its mode (None: not there), `accounts` maps

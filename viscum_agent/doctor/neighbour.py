@@ -1,6 +1,6 @@
 """Findings about others that use traffic control on the same devices: sqm-scripts, qosify, and whoever else."""
 
-from ..objects import BPF_PRIO, MARK_PRIO, PRIOS
+from ..records.objects import BPF_PRIO, MARK_PRIO, PRIOS
 from .finding import error, note, ok, unread, warning
 from .target import names, on
 

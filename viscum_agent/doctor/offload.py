@@ -4,7 +4,7 @@ Order on receive: hardware, then traffic control (Viscum), then netfilter's flow
 the hardware does itself, or what is put together before, is of interest.
 """
 
-from .. import uci
+from ..config import uci
 from .finding import note, ok, unread, warning
 from .target import names, on
 

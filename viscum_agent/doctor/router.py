@@ -1,7 +1,7 @@
 """Findings about the road of the replies and of clients in a bypass: forwarding, rp_filter, firewall, L3 devices."""
 
-from .. import uci
-from ..objects import device_name
+from ..config import uci
+from ..records.objects import device_name
 from .finding import configure, error, note, ok, unread, warning
 from .kernel import install
 from .machine import INCLUDES

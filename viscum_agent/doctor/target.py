@@ -2,8 +2,8 @@
 
 from collections import namedtuple
 
-from ..answers import nat_rules
-from ..plan import named
+from ..plan.answers import nat_rules
+from ..plan.planner import named
 
 # `service` is a model.Service, `devices` the facts.Device that its options name, those without an Ethernet header, too.
 Target = namedtuple("Target", ("service", "devices"))

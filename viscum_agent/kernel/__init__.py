@@ -1,10 +1,10 @@
-"""The only border to the kernel. Back ends are `native` (our own messages) and `pyroute2`; `script` makes text."""
+"""The only border to the kernel. Back ends are `native` (our own messages) and `pyroute2`; `commands` makes text."""
 
 
-def open_border(name):
+def open_backend(name):
     """The back end of that name ("native", "pyroute2"), open. Raises UnsupportedError when it can't be had here."""
     if name == "pyroute2":
-        from .pyroute2 import Pyroute2
+        from .pyroute2_backend import Pyroute2
 
         return Pyroute2()
     from .native import Native

@@ -11,7 +11,7 @@ way to forget all at once (hack-*/600-netfilter_conntrack_flush.patch: an `f` wr
 import struct
 
 from .. import address, compat
-from ..objects import PROTO_NUMBER
+from ..records.objects import PROTO_NUMBER
 from .rtnl import AF, NLM_F_ACK, NLM_F_DUMP, attribute, attributes, message
 
 IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1 << 8 | 1, 1 << 8 | 2  # subsystem 1 of nfnetlink

@@ -15,7 +15,7 @@ It needs accept_local on eth0 (ip-sysctl.rst), which every namespace of ours has
 import struct
 
 from .. import compat
-from ..objects import ns_name
+from ..records.objects import ns_name
 
 AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
 AF_PACKET, ETHERTYPE = 17, {4: 0x0800, 6: 0x86DD}  # linux/socket.h, linux/if_ether.h

@@ -12,7 +12,7 @@ everything is read in pieces and up to a limit, and of a line no more is looked 
 import sys
 
 from .. import compat
-from ..facts import Listener, Ports
+from ..records.facts import Listener, Ports
 
 PIECE = 4096  # bytes read at once; a line of TCP has 150, of TCP over IPv6 up to 178
 MOST = 1 << 20  # bytes of a file: some 7,000 sockets

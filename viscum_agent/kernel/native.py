@@ -1,9 +1,9 @@
 """The native back end: our own rtnetlink messages, packed and pipelined, one socket for each namespace."""
 
 from .. import compat
-from ..objects import alias_of
+from ..records.objects import alias_of
 from . import rtnl, tc
-from .border import MOST_INSIDE, Border, KernelError
+from .backend import MOST_INSIDE, Backend, KernelError
 from .netlink import PIPELINE, Socket
 
 # What a deletion may say about an object that is gone already.
@@ -23,7 +23,7 @@ def _gone(operation, code):
     return code in GONE or (in_chain and code == compat.EINVAL)
 
 
-class Native(Border):
+class Native(Backend):
     name = "native"
 
     def __init__(self):

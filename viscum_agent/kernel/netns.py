@@ -7,7 +7,7 @@ to open a socket or to write a sysctl there, and `Visit` brings it home again.
 import os
 
 from .. import compat
-from ..objects import NS_PREFIX
+from ..records.objects import NS_PREFIX
 
 DIRECTORY = "/var/run/netns"
 SELF = "/proc/thread-self/ns/net"

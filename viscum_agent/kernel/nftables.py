@@ -28,7 +28,7 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import ViscumError
-from ..objects import NatRule
+from ..records.objects import NatRule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,15 +4,15 @@ A file under /lib/modules proves nothing (a module may be built in, or be for an
 what is there. lo has an ingress hook like any device, so nothing has to be made first.
 """
 
-from .. import bpf, compat
+from .. import compat, ebpf
 from ..errors import UnsupportedError
-from ..facts import Features
-from ..objects import Filter, Veth
-from . import bpf as call
-from . import nftables, pinned, rtnl, tc
+from ..records.facts import Features
+from ..records.objects import Filter, Veth
+from . import bpf_pins, nftables, rtnl, tc
+from . import bpf_syscall as call
+from .bpf_pins import MAPS
 from .netlink import Socket
 from .netns import O_RDONLY, SELF, Visit
-from .pinned import MAPS
 
 _LO = 1  # the index of lo in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 _MAC = "02:76:00:00:00:01"
@@ -31,7 +31,7 @@ def features():
 def _features():
     visit, sockets = Visit(), []
     try:
-        folder = pinned.folder()
+        folder = bpf_pins.folder()
         visit.scratch()
         lacks, tcx = _bpf_lacks(folder)
         # Another one: what was tried for eBPF, a qdisc perhaps, must not be in the way of what is tried next.
@@ -104,17 +104,17 @@ def _bpf_lacks(folder):
     fds, maps = [], {}
     step = "maps (CONFIG_BPF_SYSCALL)"
     try:
-        for one in bpf.MAPS:
+        for one in ebpf.MAPS:
             maps[one.name] = call.map_create(one)
             fds.append(maps[one.name])
         call.map_read(maps["exact"], MAPS["exact"].key, MAPS["exact"].value)
         call.array_read(maps["counters"], MAPS["counters"].value * call.possible_cpus(), 1)  # kernel 5.13
-        lacks = pinned.lacks(folder, maps["state"])
+        lacks = bpf_pins.lacks(folder, maps["state"])
         if lacks:
             return lacks, False
         step = "what its programs call"
-        for which in bpf.PROGRAMS:
-            one = call.prog_load(bpf.assemble(which, call.ORDER, maps), bpf.name_of(which))
+        for which in ebpf.PROGRAMS:
+            one = call.prog_load(ebpf.assemble(which, call.ORDER, maps), ebpf.name_of(which))
             fds.append(one)  # noqa: PERF401 (those before one that fails have to be closed)
         try:
             fds.append(call.link_create(fds[-1], _LO))

@@ -8,13 +8,13 @@ if_addr.h, fib_rules.h and veth.h; they are part of the kernel's ABI.
 import struct
 
 from .. import address
-from .dump import Addr, Link, RouteEntry, RuleEntry
+from ..records.dump import Addr, Link, RouteEntry, RuleEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ..objects import Route, Rule, Veth
+    from ..records.objects import Route, Rule, Veth
 
 pack = struct.pack
 

@@ -8,7 +8,8 @@ for addresses, ports, Ethernet types and u32 keys, which are in network order.
 import struct
 
 from .. import address
-from ..objects import (
+from ..records.dump import NOTHING, Counters, FilterEntry, QdiscEntry
+from ..records.objects import (
     BPF_HANDLE,
     BPF_PRIO,
     BPF_PROTOCOL,
@@ -19,7 +20,6 @@ from ..objects import (
     PROTOCOLS,
     table_of,
 )
-from .dump import NOTHING, Counters, FilterEntry, QdiscEntry
 from .rtnl import (
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..objects import Filter, HashTable, Prio
+    from ..records.objects import Filter, HashTable, Prio
 
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46

@@ -11,5 +11,3 @@ descriptor or reconnect.
     account  names of accounts
     status   status codes and errors
 """
-
-SOCKET = "/var/run/ubus/ubus.sock"  # UBUS_UNIX_SOCKET in CMakeLists.txt of ubus

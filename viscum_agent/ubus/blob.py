@@ -13,7 +13,7 @@ import struct
 from collections import namedtuple
 
 from ..utf8 import is_strict
-from .status import TooLargeError, UbusError
+from .codes import TooLargeError, UbusError
 
 # enum blobmsg_type in blobmsg.h.
 UNSPEC = 0

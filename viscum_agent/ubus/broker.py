@@ -22,7 +22,7 @@ from . import blob, monitor, wire
 from .account import name_of
 from .budget import Budget
 from .channel import Channel
-from .status import (
+from .codes import (
     INVALID_ARGUMENT,
     INVALID_COMMAND,
     METHOD_NOT_FOUND,

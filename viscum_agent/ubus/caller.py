@@ -1,9 +1,9 @@
 """The command line's client of ubusd or of the broker: calls that wait for answers, made of the agent's client."""
 
 from .. import compat
-from . import SOCKET
+from ..paths import SOCKET
 from .client import TIMEOUT_DEFAULT, Client
-from .status import CONNECTION_FAILED, NOT_FOUND, TIMEOUT, UbusStatus
+from .codes import CONNECTION_FAILED, NOT_FOUND, TIMEOUT, UbusStatus
 
 WAIT = 5.0  # seconds, for what ubusd answers itself
 

@@ -1,7 +1,7 @@
 """One end of a ubus connection: a non-blocking socket, messages in, a bounded queue of messages out."""
 
 from .. import compat
-from .status import UbusError
+from .codes import UbusError
 from .wire import Stream
 
 READ = 65536  # bytes at a time: others get their turn

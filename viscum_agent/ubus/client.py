@@ -15,9 +15,10 @@ be called before the function that it was given to returns. What can't be sent a
 from collections import namedtuple
 
 from .. import compat
-from . import SOCKET, blob, wire
+from ..paths import SOCKET
+from . import blob, wire
 from .channel import Channel
-from .status import (
+from .codes import (
     CONNECTION_FAILED,
     INVALID_ARGUMENT,
     METHOD_NOT_FOUND,

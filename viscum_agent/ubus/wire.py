@@ -8,7 +8,7 @@ import struct
 from collections import namedtuple
 
 from . import blob
-from .status import TooLargeError, UbusError
+from .codes import TooLargeError, UbusError
 
 # enum ubus_msg_type in ubusmsg.h.
 HELLO = 0

@@ -1,6 +1,6 @@
 """What the agent is on ubus: the object `viscum` with its methods, and its events.
 
-object   the methods, who may call them, and what they answer
+methods  what may be called, by whom, and what is answered
 names    what it is called there, for who asks it
 rows     one service as a row of an answer
 preview  what a change of the configuration would do

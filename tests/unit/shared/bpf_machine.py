@@ -6,8 +6,8 @@ they call. Loads and stores are of the machine's byte order; memory is in region
 
 import struct
 
-from viscum_agent.bpf import assemble
-from viscum_agent.bpf.layout import MAPS, Layout
+from viscum_agent.ebpf import assemble
+from viscum_agent.ebpf.layout import MAPS, Layout
 
 STACK, CONTEXT, PACKET, VALUES = 0x10000000, 0x20000000, 0x30000000, 0x40000000
 TOP = STACK + 512

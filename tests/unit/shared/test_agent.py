@@ -3,12 +3,13 @@
 from unit.shared.expect import raises
 
 from viscum_agent import agent as agents
-from viscum_agent import compat, overload
+from viscum_agent import compat
 from viscum_agent.errors import ViscumError
-from viscum_agent.events import Cause
-from viscum_agent.kernel.dump import Dump
+from viscum_agent.kernel.monitor import Cause
 from viscum_agent.kernel.netlink import Interrupted
 from viscum_agent.loop import Loop
+from viscum_agent.records.dump import Dump
+from viscum_agent.service import overload
 
 
 class Refused(ViscumError):
@@ -29,7 +30,7 @@ class State:
     observed = None
 
     def __init__(self, limit=0):
-        self.border = self.configuration = self.settings = self
+        self.backend = self.configuration = self.settings = self
         self.bypass_load = limit
         self.services = []
 
@@ -61,7 +62,7 @@ class Load:
         return 100
 
 
-class Unit:
+class Instance:
     name = "echo"
 
     def __init__(self):
@@ -99,7 +100,7 @@ def test_a_look_that_fails_after_a_signal_is_not_passed_over_in_silence():
 
 def test_a_redirect_that_can_not_be_taken_out_now_is_seen_to_in_a_moment():
     made = agent()
-    made.withdraw(Unit())
+    made.withdraw(Instance())
     assert timers(made) == 1
 
 
@@ -138,26 +139,26 @@ def test_a_look_into_a_kernel_that_changes_all_the_time_is_made_again_soon():
 
 def test_only_the_timer_judges_the_load_because_a_reload_makes_load_itself():
     made = agent(limit=80)
-    made.units["echo"] = unit = Unit()
+    made.instances["echo"] = instance = Instance()
     for _ in range(3):
         made._watch_load()  # as a reload does
-    assert unit.shed_for == []
+    assert instance.shed_for == []
     assert timers(made) == 1
     run_next(made)
-    assert unit.shed_for == [True]
+    assert instance.shed_for == [True]
     for _ in range(2 * overload.CALM):
         made._watch_load()
-    assert unit.shed_for == [True], "nor is it a calm look"
+    assert instance.shed_for == [True], "nor is it a calm look"
 
 
 def test_without_a_limit_services_come_back_at_once():
     made = agent(limit=80)
-    made.units["echo"] = unit = Unit()
+    made.instances["echo"] = instance = Instance()
     made._watch_load()
     run_next(made)
     made._state.bypass_load = 0
     made._watch_load()
-    assert unit.shed_for == [True, False]
+    assert instance.shed_for == [True, False]
     assert timers(made) == 0
 
 
@@ -165,7 +166,7 @@ def test_a_service_that_is_new_is_shed_with_the_others():
     made = agent(limit=80)
     made._watch_load()
     run_next(made)
-    assert made.unit("new").bypass.startswith("the router's CPU is 100% busy")
+    assert made.instance("new").bypass.startswith("the router's CPU is 100% busy")
 
 
 class Dying:
@@ -176,7 +177,7 @@ class Dying:
         self.redirected = True
         self._fd = compat.fd_open("/dev/null", 0)
         made.loop.add(self._fd, lambda _: self.exited())
-        made.units[name] = self
+        made.instances[name] = self
 
     def ends_by(self, ready):
         return self._fd in ready
@@ -201,7 +202,7 @@ def dying(count):
 def test_the_redirects_of_programs_that_ended_at_once_go_at_once():
     made, looks = dying(20)
     made.loop.step()
-    assert [made.units[name].redirected for name in made.units] == [False] * 20
+    assert [made.instances[name].redirected for name in made.instances] == [False] * 20
     assert looks == [1]
 
 
@@ -210,7 +211,7 @@ def test_a_look_begins_with_programs_that_have_ended_and_is_left_for_those_that_
     later = []
 
     def look(breathe=None):
-        assert not made.units["s0"].redirected
+        assert not made.instances["s0"].redirected
         later.append(Dying("s%d" % (len(later) + 1), made))
         made._breath = 0  # as if it had taken a while
         if breathe:
@@ -219,7 +220,7 @@ def test_a_look_begins_with_programs_that_have_ended_and_is_left_for_those_that_
     made._state.look = look
     for _ in range(agents.TORN):
         assert not made._read(), "what was read has a redirect that is none any more"
-        assert not any(unit.redirected for unit in later)
+        assert not any(instance.redirected for instance in later)
     assert made._read(), "whoever makes programs end all the time keeps nobody else from being looked at"
     assert later[-1].redirected, "nor is it looked again"
 

@@ -1,8 +1,9 @@
 """From matches and open sockets to what is taken, what is asked, and what stays with the cloud. (The golden cases in
 45_answered show what becomes of it.)"""
 
-from viscum_agent import answers, model, uci
-from viscum_agent.facts import Listener
+from viscum_agent.config import service, uci
+from viscum_agent.plan.planner import answers
+from viscum_agent.records.facts import Listener
 
 OWN = {4: bytes([10, 213, 0, 2]), 6: b"\xfd\x76" + bytes(13) + b"\x02"}
 HERE = bytes([203, 0, 113, 10])
@@ -11,8 +12,8 @@ HERE = bytes([203, 0, 113, 10])
 def found(*lines):
     """The Answers of a service."""
     head = "config service 's'\noption enabled 1\noption command /bin/x\nlist interface lan\n"
-    (service,) = model.read(uci.parse((head + "\n".join(lines) + "\n").encode(), "viscum")).services
-    return answers.answers(service.matches, OWN)
+    (one,) = service.read(uci.parse((head + "\n".join(lines) + "\n").encode(), "viscum")).services
+    return answers.answers(one.matches, OWN)
 
 
 def tcp(port, address=b"", version=4):

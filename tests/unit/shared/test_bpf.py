@@ -2,12 +2,13 @@
 
 import struct
 
-from viscum_agent import address, datapath
-from viscum_agent.bpf import MASKS, assemble, layout, name_of
-from viscum_agent.bpf.assembler import FP, R1, R2, R6, Assembler
-from viscum_agent.datapath import bpf
-from viscum_agent.model import Match
-from viscum_agent.objects import BpfMatch
+from viscum_agent import address
+from viscum_agent.config.service import Match
+from viscum_agent.ebpf import MASKS, assemble, layout, name_of
+from viscum_agent.ebpf.assembler import FP, R1, R2, R6, Assembler
+from viscum_agent.plan import datapath
+from viscum_agent.plan.datapath import ebpf
+from viscum_agent.records.objects import BpfMatch
 
 from .bpf_machine import LAN, PAIR, Machine
 
@@ -27,7 +28,7 @@ def match(dst=ADDRESS, proto="tcp", dport=(80, 80), src=None):
 def entries(wanted, mac=""):
     level = datapath.level_of(wanted)
     parts = datapath.spread(wanted)
-    return [item for part in parts for item in bpf.filters("lan0", part, level, mac, (("mirred", "vsc-s"),))]
+    return [item for part in parts for item in ebpf.filters("lan0", part, level, mac, (("mirred", "vsc-s"),))]
 
 
 def machine(order, *wanted):

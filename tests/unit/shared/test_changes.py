@@ -1,6 +1,6 @@
 """Who asks for `status` again and again is told what changed since the answer that he had."""
 
-from viscum_agent import report
+from viscum_agent.ubus_object import rows as report
 
 TAKES = ["tcp 203.0.113.10/32 port 80"]
 ROW = {"state": "healthy", "takes": TAKES, "pid": 7, "uptime": 100, "packets": 2, "connections": 1}

@@ -2,9 +2,10 @@
 
 import struct
 
-from viscum_agent import address, datapath
-from viscum_agent.datapath import flower, u32
-from viscum_agent.model import Match
+from viscum_agent import address
+from viscum_agent.config.service import Match
+from viscum_agent.plan import datapath
+from viscum_agent.plan.datapath import flower, u32
 
 ACTIONS = (("mirred", "vsc-s"),)
 ETHERNET = bytes([2, 0, 0x5E, 0, 0x53, 1]) + bytes([2, 0, 0x5E, 0, 0x53, 9]) + b"\x08\x00"  # to, from, type

@@ -1,7 +1,8 @@
 """From what is there to what is wanted, with nothing taken away before its successor is there."""
 
-from viscum_agent.diff import diff, diff_shared, removal
-from viscum_agent.objects import (
+from viscum_agent.plan.actual import Found, Observed
+from viscum_agent.plan.diff import diff, diff_shared, removal
+from viscum_agent.records.objects import (
     Address,
     Filter,
     HashTable,
@@ -17,7 +18,6 @@ from viscum_agent.objects import (
     Up,
     Veth,
 )
-from viscum_agent.observe import Found, Observed
 
 NS = Namespace("viscum-a")
 VETH = Veth("vsc-a", "viscum-a", "eth0", 1500, "02:00:00:00:00:01", "02:00:00:00:00:02", "viscum a")

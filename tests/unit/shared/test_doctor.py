@@ -4,14 +4,16 @@ A case is a change to a healthy OpenWrt router on which `echo` takes TCP from br
 he does not say of the healthy one: (id, severity, services, a piece of the command that mends it, a piece of the rest).
 """
 
-from viscum_agent import doctor, model, uci
+from viscum_agent import doctor
+from viscum_agent.config import service as model
+from viscum_agent.config import uci
 from viscum_agent.doctor import finding, target
 from viscum_agent.doctor.machine import INCLUDES, Machine
 from viscum_agent.errors import CONFIG, UNSUPPORTED, Problem
-from viscum_agent.facts import EVERYTHING, Device, Facts, Features
 from viscum_agent.kernel.ruleset import Chain, Flowtable, Ruleset
-from viscum_agent.objects import Qdisc
-from viscum_agent.observe import Found, Observed
+from viscum_agent.plan.actual import Found, Observed
+from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features
+from viscum_agent.records.objects import Qdisc
 
 MB = 1024 * 1024
 ECHO = {

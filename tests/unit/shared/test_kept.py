@@ -1,7 +1,8 @@
 """Answers that take long are kept for a moment: for those who may wait, and for the pages of one."""
 
-from viscum_agent import api, compat, kept
+from viscum_agent import compat
 from viscum_agent.loop import Loop
+from viscum_agent.ubus_object import kept, methods
 
 
 class Agent:
@@ -27,7 +28,7 @@ class Request:
 
 def bus():
     """A Bus whose plan is a new line each time that it is looked at."""
-    made = api.Bus(Agent(), "/nonexistent/sock")
+    made = methods.Bus(Agent(), "/nonexistent/sock")
     looks = []
 
     def planned():

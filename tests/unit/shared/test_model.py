@@ -2,8 +2,9 @@
 
 from unit.shared.expect import raises
 
-from viscum_agent import model, uci
-from viscum_agent.model import split_words
+from viscum_agent.config import service as model
+from viscum_agent.config import uci
+from viscum_agent.config.service import split_words
 
 HEAD = "config service 's'\noption enabled 1\noption command /bin/x\nlist interface lan\n"
 

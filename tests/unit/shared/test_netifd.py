@@ -2,8 +2,8 @@
 
 from unit.shared.expect import raises
 
-from viscum_agent import netifd
-from viscum_agent.ubus.status import NOT_FOUND, TIMEOUT, UbusStatus
+from viscum_agent.ubus import netifd
+from viscum_agent.ubus.codes import NOT_FOUND, TIMEOUT, UbusStatus
 
 DUMP = {
     "interface": [

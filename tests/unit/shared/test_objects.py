@@ -1,7 +1,7 @@
 """Names that are the same on every machine, every time."""
 
-from viscum_agent import objects
-from viscum_agent.objects import device_name, mac_of, name_hash, prio_of
+from viscum_agent.records import objects
+from viscum_agent.records.objects import device_name, mac_of, name_hash, prio_of
 
 
 def test_the_hash_is_fnv_1a():

@@ -1,9 +1,20 @@
 """From a dump to what is ours and what is somebody else's: every mark, and every way in which one can be missing."""
 
-from viscum_agent.answers import Open
-from viscum_agent.facts import EVERYTHING, Listener
-from viscum_agent.kernel.dump import NOTHING, Addr, Counters, Dump, FilterEntry, Link, QdiscEntry, RouteEntry, RuleEntry
-from viscum_agent.objects import (
+from viscum_agent.plan.actual import Found, facts, observe
+from viscum_agent.plan.answers import Open
+from viscum_agent.records.dump import (
+    NOTHING,
+    Addr,
+    Counters,
+    Dump,
+    FilterEntry,
+    Link,
+    QdiscEntry,
+    RouteEntry,
+    RuleEntry,
+)
+from viscum_agent.records.facts import EVERYTHING, Listener
+from viscum_agent.records.objects import (
     CLASSID,
     MARK_PRIO,
     MARK_PROTOCOL,
@@ -20,7 +31,6 @@ from viscum_agent.objects import (
     Up,
     Veth,
 )
-from viscum_agent.observe import Found, facts, observe
 
 ETHER, LOOPBACK, NONE = 1, 772, 65534  # linux/if_arp.h
 IP, IPV6 = 0x0800, 0x86DD

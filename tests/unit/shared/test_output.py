@@ -1,6 +1,6 @@
 """What a program prints: whatever it is, the log gets lines that are bounded, printable and not too many."""
 
-from viscum_agent import output
+from viscum_agent.service import output
 
 
 def lines(*pieces):

@@ -1,6 +1,6 @@
 """Load shedding: out at once, back only after a calm while."""
 
-from viscum_agent.overload import CALM, Load, Overload
+from viscum_agent.service.overload import CALM, Load, Overload
 
 
 def judged(limit, shares):

@@ -2,9 +2,11 @@
 
 from golden.cases import router_facts
 
-from viscum_agent import address, model, plan, uci
-from viscum_agent.model import Match
-from viscum_agent.objects import device_name, name_hash
+from viscum_agent import address
+from viscum_agent.config import service, uci
+from viscum_agent.config.service import Match
+from viscum_agent.plan import planner
+from viscum_agent.records.objects import device_name, name_hash
 
 
 def test_a_pattern_matches_the_whole_name():
@@ -27,18 +29,18 @@ def test_a_pattern_matches_the_whole_name():
         ("a", ""),
     )
     for name, pattern in yes:
-        assert plan.matches_glob(name, pattern), (name, pattern)
+        assert planner.matches_glob(name, pattern), (name, pattern)
     for name, pattern in no:
-        assert not plan.matches_glob(name, pattern), (name, pattern)
+        assert not planner.matches_glob(name, pattern), (name, pattern)
 
 
 def test_brackets_are_no_class():
-    assert plan.matches_glob("[a]", "[a]") and not plan.matches_glob("a", "[a]")
+    assert planner.matches_glob("[a]", "[a]") and not planner.matches_glob("a", "[a]")
 
 
 def test_many_stars_take_no_time():
     """A pattern that is tried in every way takes minutes here."""
-    assert not plan.matches_glob("a" * 15, "*" * 14 + "b")
+    assert not planner.matches_glob("a" * 15, "*" * 14 + "b")
 
 
 def test_two_long_names_that_are_shortened_to_one_are_told_apart():
@@ -49,8 +51,8 @@ def test_two_long_names_that_are_shortened_to_one_are_told_apart():
         % (name, port)
         for name, port in (("camera_10919", 1), ("camera_11376", 2))
     )
-    configuration = model.read(uci.parse(text.encode(), "viscum"))
-    found = plan.plan(configuration.services, configuration.settings, router_facts(""))
+    configuration = service.read(uci.parse(text.encode(), "viscum"))
+    found = planner.plan(configuration.services, configuration.settings, router_facts(""))
     assert [part.service.name for part in found.services] == ["camera_10919"] and found.skipped == ["camera_11376"]
     assert "like that of 'camera_10919': rename the section" in found.problems[0].message
 
@@ -64,7 +66,7 @@ def subnets(pool, networks=(), given=None, names=("a",)):
     facts = router_facts("")
     values = list(facts)
     values[1], values[4] = [(text, "network " + text) for text in networks], given or {}
-    return plan.Subnets(
+    return planner.Subnets(
         [Named(name) for name in names], [address.parse_prefix(text) for text in pool], type(facts)(*values)
     )
 
@@ -72,7 +74,7 @@ def subnets(pool, networks=(), given=None, names=("a",)):
 def reason(made, name, family=4):
     try:
         made.of(Named(name), family, "viscum")
-    except plan.Skip as skip:
+    except planner.Skip as skip:
         return skip.args[0].message
     raise AssertionError("there was a subnet")
 
@@ -137,8 +139,7 @@ def test_what_a_service_has_nobody_else_gets():
 
 def test_a_match_in_words():
     dst, src = address.parse_prefix("203.0.113.10"), address.parse_prefix("192.168.1.0/24")
-    assert plan.match_text(Match(4, "tcp", dst, (80, 80), None, 0)) == "tcp 203.0.113.10/32 port 80"
-    assert plan.match_text(Match(6, "", None, None, None, 0)) == "any protocol any IPv6 address"
-    assert (
-        plan.match_text(Match(4, "udp", None, (1, 9), src, 0)) == "udp any IPv4 address ports 1-9 from 192.168.1.0/24"
-    )
+    assert planner.match_text(Match(4, "tcp", dst, (80, 80), None, 0)) == "tcp 203.0.113.10/32 port 80"
+    assert planner.match_text(Match(6, "", None, None, None, 0)) == "any protocol any IPv6 address"
+    text = planner.match_text(Match(4, "udp", None, (1, 9), src, 0))
+    assert text == "udp any IPv4 address ports 1-9 from 192.168.1.0/24"

@@ -1,9 +1,9 @@
 """Answers about services always fit into a ubus message, whatever the services are called and say."""
 
-from viscum_agent import report
-from viscum_agent.kernel.dump import Counters
-from viscum_agent.traffic import Traffic
+from viscum_agent.kernel.counters import Traffic
+from viscum_agent.records.dump import Counters
 from viscum_agent.ubus import blob, wire
+from viscum_agent.ubus_object import rows as report
 
 HUGE = 2**63 - 1
 
@@ -13,7 +13,7 @@ class Service:
     devices = tuple(["phy%02d-access-pt" % number for number in range(20)])
 
 
-class Unit:
+class Instance:
     """One about which there is as much to say as can be."""
 
     service = Service()
@@ -33,29 +33,31 @@ class Unit:
         return 0
 
 
-def pages(units, rows):
+def pages(instances, rows):
     """The answers to the questions that one has to ask to hear of all."""
     found, after = [], ""
     while after is not None:
-        some, after = report.page(units, after)
+        some, after = report.page(instances, after)
         found.append({"services": rows(some), "next": after or ""})
     return found
 
 
 def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers_that_fit():
-    units = [Unit(number) for number in range(500)]
+    instances = [Instance(number) for number in range(500)]
     counted = Traffic(Service.devices, "bpf-cls", *2 * (Counters(HUGE, HUGE, HUGE, HUGE),))
-    traffic = {unit.name: counted for unit in units}
-    answers = pages(units, lambda some: report.status(some, traffic, False))
+    traffic = {instance.name: counted for instance in instances}
+    answers = pages(instances, lambda some: report.status(some, traffic, False))
     for answer in answers:
         assert len(blob.encode(answer)) <= wire.MAX_DATA
-    assert sorted([name for answer in answers for name in answer["services"]]) == [unit.name for unit in units]
+    assert sorted([name for answer in answers for name in answer["services"]]) == [
+        instance.name for instance in instances
+    ]
 
 
 def test_what_the_redirects_count_is_told():
-    unit = Unit(0)
+    instance = Instance(0)
     counted = Traffic(("lan0",), "u32", Counters(1, 2, 3, 4), Counters(5, 6, 0, 0))
-    row = report.stats([unit], {unit.name: counted})[unit.name]
+    row = report.stats([instance], {instance.name: counted})[instance.name]
     taken = {"packets": 1, "bytes": 2, "drops": 3, "overlimits": 4, "connections": 0}
     assert row == dict(taken, sent_packets=5, sent_bytes=6)
 

@@ -1,6 +1,7 @@
 """When a program that ended is started again, in procd's words: threshold, timeout, retry."""
 
-from viscum_agent.respawn import Respawn, after_exit
+from viscum_agent.config.service import Respawn
+from viscum_agent.service.respawn import after_exit
 
 POLICY = Respawn(threshold=10, timeout=5, retry=2)
 NEVER = -1

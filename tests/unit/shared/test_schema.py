@@ -1,7 +1,7 @@
 """Every option's type: what it takes, and what it says of what it doesn't."""
 
-from viscum_agent import schema
-from viscum_agent.uci import Section, parse
+from viscum_agent.config import schema
+from viscum_agent.config.uci import Section, parse
 
 
 def check(kind="service", **options):

@@ -1,7 +1,7 @@
 """What is counted goes on when a redirect goes and comes back."""
 
-from viscum_agent.kernel.dump import Counters
-from viscum_agent.traffic import Totals
+from viscum_agent.kernel.counters import Totals
+from viscum_agent.records.dump import Counters
 
 
 def packets(totals, name, count):

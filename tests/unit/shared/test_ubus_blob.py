@@ -4,7 +4,7 @@ from unit.shared.expect import raises
 
 from viscum_agent.ubus import blob
 from viscum_agent.ubus.blob import Table, Typed, decode, encode
-from viscum_agent.ubus.status import NO_MEMORY, TooLargeError, UbusError
+from viscum_agent.ubus.codes import NO_MEMORY, TooLargeError, UbusError
 
 
 def test_a_field_is_a_header_a_name_and_a_value_each_padded_to_four():

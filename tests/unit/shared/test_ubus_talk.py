@@ -7,11 +7,12 @@ from unit.shared.ubus_bench import METHODS, Bench, add, step
 
 from viscum_agent import compat
 from viscum_agent.errors import ForeignError
-from viscum_agent.ubus import blob, monitor, status, wire
+from viscum_agent.ubus import blob, monitor, wire
+from viscum_agent.ubus import codes as status
 from viscum_agent.ubus.broker import MAX_OBJECTS, MAX_PEERS, MAX_RELATIONS, NOTIFY_LIMIT, QUEUE_LIMIT, Broker
 from viscum_agent.ubus.budget import Budget
 from viscum_agent.ubus.client import DEFERRED, HELLO_TIMEOUT, HIGH, RETRY_LAST, Client, Method
-from viscum_agent.ubus.status import TooLargeError
+from viscum_agent.ubus.codes import TooLargeError
 
 
 def code(answer):

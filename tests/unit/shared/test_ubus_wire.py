@@ -4,7 +4,7 @@ from unit.shared import ubus_bench
 from unit.shared.expect import raises
 
 from viscum_agent.ubus import blob, monitor, wire
-from viscum_agent.ubus.status import TooLargeError, UbusError
+from viscum_agent.ubus.codes import TooLargeError, UbusError
 from viscum_agent.ubus.wire import Stream
 
 

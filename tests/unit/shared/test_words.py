@@ -2,8 +2,8 @@
 
 from unit.shared.expect import raises
 
-from viscum_agent import words
-from viscum_agent.words import COMMANDS, EACH, NONE, ONE, OPTIONS, SOME, Usage
+from viscum_agent.cli import words
+from viscum_agent.cli.words import COMMANDS, EACH, NONE, ONE, OPTIONS, SOME, Usage
 
 ALL = [option for option, _ in OPTIONS if " " not in option and option not in ("--help", "--version")]
 # Words with which each command is right.

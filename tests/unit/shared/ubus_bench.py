@@ -16,7 +16,7 @@ from viscum_agent import compat
 from viscum_agent.ubus import blob, wire
 from viscum_agent.ubus.broker import Broker
 from viscum_agent.ubus.client import DEFERRED, Client, Method
-from viscum_agent.ubus.status import NOT_FOUND, UbusStatus
+from viscum_agent.ubus.codes import NOT_FOUND, UbusStatus
 
 HANG = 120.0  # seconds, as in tests/lab.py
 RECORDINGS = __file__.rsplit("/", 3)[0] + "/data/ubus"

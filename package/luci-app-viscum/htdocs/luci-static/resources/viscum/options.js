@@ -1,7 +1,7 @@
 'use strict';
 'require baseclass';
 
-/* Made by tools/luci_options.py from viscum_agent/schema.py: change that. */
+/* Made by tools/luci_options.py from viscum_agent/config/schema.py: change that. */
 
 return baseclass.extend({
 	longestName: 64,

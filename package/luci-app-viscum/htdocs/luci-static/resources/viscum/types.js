@@ -2,7 +2,7 @@
 'require baseclass';
 
 /*
- * The types of the agent's options (viscum_agent/schema.py), to say at once what is wrong with a value.
+ * The types of the agent's options (viscum_agent/config/schema.py), to say at once what is wrong with a value.
  *
  * A value passes here if and only if it passes there: the tests put the same values to both. What takes two options to
  * judge is the agent's alone (agent.check).

@@ -1,5 +1,5 @@
 import sys
 
-from viscum_agent.cli import main
+from viscum_agent.cli.verbs import main
 
 sys.exit(main())

@@ -1,0 +1,7 @@
+"""`viscum`, the command.
+
+words        what it takes: one table of commands
+verbs        what each of them does
+agent_calls  those that a running agent answers
+table        `viscum status`
+"""

@@ -1,0 +1,173 @@
+"""The commands that only an agent can do, asked for over ubus; and what every command may ask: does one run?"""
+
+import time
+
+from .. import compat
+from ..config.schema import printable
+from ..errors import ViscumError
+from ..ubus.caller import Caller
+from ..ubus.codes import CONNECTION_FAILED, NOT_FOUND, UbusError
+from ..ubus_object.names import EVENT, OBJECT
+from ..ujson import dumps
+
+# Seconds until somebody says hello: fewer than the client waits (HELLO_TIMEOUT), which then takes it for nobody.
+PATIENCE = 4.0
+
+
+class NoAgent(ViscumError):
+    """Nobody answers for the agent."""
+
+    kind = "unsupported"
+
+
+def ask(path, method, args=None):
+    """The agent's answer to a call. Raises NoAgent, or UbusError with the agent's words."""
+    try:
+        with Caller(path, PATIENCE) as caller:
+            return caller.call(OBJECT, method, args or {})
+    except UbusError as error:
+        if error.code == CONNECTION_FAILED or (error.code == NOT_FOUND and not (args or {}).get("name")):
+            text = "no agent answers on %s: start viscumd, or name its socket with -s"
+            raise NoAgent(text % path)
+        raise
+
+
+def ask_all(path, method, args=None):
+    """All services of an answer that comes in pages: a dict, or a list."""
+    return _whole(path, method, args)["services"]
+
+
+def _whole(path, method, args=None):
+    """An answer that comes in pages, as one."""
+    args = dict(args or {})
+    found = None
+    while True:
+        answer = ask(path, method, args)
+        part = answer["services"]
+        if found is None:
+            found = answer
+        elif isinstance(part, dict):
+            found["services"].update(part)
+        else:
+            found["services"].extend(part)
+        if "next" not in answer:
+            return found
+        args["after"] = answer["next"]
+
+
+def state_of(path):
+    """The agent's `status`, each service in full; None where no agent runs. Raises UbusError for one that runs
+    and does not say: who took that for none would work against it."""
+    try:
+        found = _whole(path, "status")
+        rows = found["services"]
+        for name in rows:
+            if any(rows[name][key + "_count"] > len(rows[name][key]) for key in ("from", "takes", "stays")):
+                rows[name] = ask(path, "status", {"name": name})["services"][name]
+        return found
+    except NoAgent:
+        return None
+
+
+def command(arguments):
+    """`list`, `start`, `stop`, `restart`, `reload`, `bypass`, `stats`, `logs`."""
+    method = arguments.command
+    if method in ("list", "stats"):
+        answer = ask_all(arguments.socket, method)
+        print(dumps(answer) if arguments.json else _lines(answer))
+        return 0
+    if method == "logs":
+        return _logs(arguments)
+    if method == "reload":
+        ask(arguments.socket, method)
+        return 0
+    for args in _each_name(arguments):
+        if method == "bypass":
+            args["on"] = not arguments.off
+        ask(arguments.socket, method, args)
+    return 0
+
+
+def _each_name(arguments):
+    """The arguments of a call for each service that was named; one call for all when none was."""
+    return [{"name": name} for name in arguments.names] or [{}]
+
+
+def _logs(arguments):
+    lines = []
+    for args in _each_name(arguments):
+        lines.extend(ask(arguments.socket, "logs", args)["lines"])
+    if arguments.json:
+        print(dumps(lines))
+        return 0
+    for line in lines:
+        print("%s %s" % (clock(line["time"]), printable(line["text"])))
+    return 0
+
+
+def clock(seconds):
+    """Local date and time, as the system log writes them."""
+    return "%04d-%02d-%02d %02d:%02d:%02d" % tuple(time.localtime(seconds)[:6])
+
+
+def _lines(answer):
+    if isinstance(answer, list):
+        return "\n".join(answer)
+    words = "%s: %d packets, %d bytes, %d connections"
+    keys = ("packets", "bytes", "connections")
+    return "\n".join([words % ((name,) + tuple([answer[name][key] for key in keys])) for name in sorted(answer)])
+
+
+TOP_INTERVAL = 2  # seconds
+CLEAR = "\x1b[H\x1b[2J"  # cursor home, erase the screen (ECMA-48)
+TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME", "RESTARTS")
+
+
+def top(arguments):
+    """A table of what each service carries now, again and again; once, over one interval, when nobody looks at it."""
+    from .table import columns
+
+    before, began = ask_all(arguments.socket, "status"), compat.monotonic()
+    while True:
+        compat.sleep(TOP_INTERVAL)
+        now, ended = ask_all(arguments.socket, "status"), compat.monotonic()
+        text = columns([TOP_COLUMNS] + [_top_row(name, now, before, ended - began) for name in sorted(now)])
+        if not compat.isatty():
+            print(text)
+            return 0
+        print(CLEAR + text)
+        compat.flush()
+        before, began = now, ended
+
+
+def _top_row(name, now, before, seconds):
+    row, old = now[name], before.get(name, now[name])
+    packets = max(0, row["packets"] - old["packets"]) / seconds
+    bits = 8 * max(0, row["bytes"] - old["bytes"]) / seconds / 1e6
+    state = row["state"] + (" (%s)" % printable(row["reason"]) if row["reason"] and row["state"] != "healthy" else "")
+    return (
+        name,
+        state,
+        str(row["connections"]),
+        "%.0f" % packets,
+        "%.2f" % bits,
+        "%d s" % row["uptime"],
+        str(row["restarts"]),
+    )
+
+
+def monitor(arguments):
+    """Prints every change of a service's state until it is interrupted."""
+    ask(arguments.socket, "list")  # says so when no agent runs
+
+    def event(_name, data):
+        if arguments.json:
+            print(dumps(data))
+        else:
+            reason = ", " + printable(data["reason"]) if data.get("reason") else ""
+            print("%s: %s -> %s%s" % (data["name"], data["before"], data["state"], reason))
+        compat.flush()
+
+    with Caller(arguments.socket) as caller:
+        caller.listen(event, EVENT)
+    return 0

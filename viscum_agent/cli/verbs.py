@@ -1,0 +1,281 @@
+"""`viscum`: what a person or a script types. Words in, text or JSON out, and an exit code; the work is done elsewhere.
+
+Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage (words.py).
+"""
+
+import sys
+
+from .. import __version__
+from ..errors import ConfigError, ViscumError, problem_text
+from . import words
+
+EPIPE = 32  # asm-generic/errno-base.h; MicroPython's errno has no such name
+LOCK_PATIENCE = 30  # seconds that one waits for another
+
+
+def main(typed=None):
+    """Runs one command and returns its exit code."""
+    try:
+        arguments = words.parse(sys.argv[1:] if typed is None else typed)
+        if arguments.version:
+            print("viscum " + __version__)
+            return 0
+        if arguments.help:
+            print(words.help_of(arguments.command) if arguments.command else words.usage(), end="")
+            return 0
+        _compat().start()
+        result = RUN.get(arguments.command, _remotely)(arguments)
+        _compat().flush()
+        return result
+    except words.Usage as error:
+        name = " " + error.command if words.command(error.command) else ""
+        sys.stderr.write("viscum: %s; see viscum%s --help\n" % (error.args[0], name))
+        return 2
+    except ViscumError as error:
+        _complain(str(error))
+        return 1
+    except OSError as error:
+        if error.errno != EPIPE:
+            raise
+        _compat().forget_output()
+        return 1  # who reads (head, say) has seen enough
+
+
+def _complain(text):
+    from ..config.schema import printable
+
+    sys.stderr.write("viscum: %s\n" % printable(text))
+
+
+# What a command needs is imported when it runs: a router reads slowly, and most calls need little.
+
+
+def _compat():
+    from .. import compat
+
+    return compat
+
+
+def State(*words):  # noqa: N802 (the class, loaded when it is called)
+    from .. import reconcile
+
+    return reconcile.State(*words)
+
+
+def _print_json(value):
+    from ..ujson import dumps
+
+    print(dumps(value))
+
+
+def _refuse_unknown(arguments, names):
+    """Who names a service means one that is there."""
+    from ..config.schema import shown
+
+    for name in arguments.names:
+        if name not in names:
+            there = ", ".join(sorted(names)) or "none"
+            raise ConfigError("there is no service %s; there are: %s" % (shown(name), there))
+
+
+def _root():
+    if _compat().geteuid() != 0:
+        raise ViscumError("this needs root: it changes network namespaces and traffic control")
+
+
+def _say(problems):
+    from ..config.schema import printable
+
+    for problem in problems:
+        sys.stderr.write(printable(problem_text(problem)) + "\n")
+
+
+def _problems(state):
+    """All that keeps services from running here."""
+    from ..reconcile import PACKAGE
+    from ..service import process
+
+    return state.problems() + process.problems(state.configuration, PACKAGE)
+
+
+def check(arguments):
+    with State(arguments.confdir, arguments.socket) as state:
+        state.look()
+        found = _problems(state)
+        if arguments.json:
+            _print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
+        else:
+            for problem in found:
+                print(problem_text(problem))
+    return 1 if found else 0
+
+
+def plan(arguments):
+    from ..kernel import commands
+
+    with State(arguments.confdir, arguments.socket) as state:
+        state.look()
+        problems = _problems(state)
+        _say(problems)
+        steps = [(name, commands.lines(operations)) for name, operations in state.pending()]
+        if arguments.json:
+            _print_json([{"service": name, "commands": lines} for name, lines in steps])
+        else:
+            print("\n".join(_text_of(steps)))
+    return 1 if problems else 0
+
+
+def _text_of(steps):
+    """A plan as lines that a shell takes."""
+    if not steps:
+        return ["# nothing to do"]
+    found = []
+    if any(line.startswith("#") for _, lines in steps for line in lines):
+        found.append("# No command does what the comments below a service's name say (eBPF): `viscum up` does.")
+    for name, lines in steps:
+        found += ["# " + name] + lines
+    return found
+
+
+def _agent_states(arguments):
+    """What a running agent says of its services (remote.state_of), None without one.
+
+    `remote` is loaded only where there is a socket: ubus costs a router memory and time that `up` does not need.
+    """
+    if not _compat().exists(arguments.socket):
+        return None
+    from . import agent_calls
+
+    return agent_calls.state_of(arguments.socket)
+
+
+def _remotely(arguments):
+    from . import agent_calls
+
+    return {"monitor": agent_calls.monitor, "top": agent_calls.top}.get(arguments.command, agent_calls.command)(
+        arguments
+    )
+
+
+def _do(arguments, up):
+    """`up` or `down`. An agent would undo what they do behind its back."""
+    from .. import lock
+
+    _root()
+    word = "up" if up else "down"
+    try:
+        if arguments.programs:
+            return _with_programs(arguments, word)
+        return _objects_only(arguments, word)
+    except lock.Busy as busy:
+        if busy.who != lock.AGENT:
+            raise
+        instead = "`viscum reload` or `viscum start`" if up else "`viscum stop`"
+        raise ViscumError("an agent runs, and it sees to that: use %s" % instead)
+
+
+def _with_programs(arguments, word):
+    from ..once import Once
+
+    once = Once(arguments.confdir, arguments.names, word == "up")
+    done, problems = once.run(arguments.socket)
+    return _finish(done, problems, word)
+
+
+def _objects_only(arguments, word):
+    from .. import lock
+
+    held = lock.Lock(word)
+    held.take(LOCK_PATIENCE)
+    try:
+        with State(arguments.confdir, arguments.socket) as state:
+            state.look()
+            state.require(arguments.names, word == "up")
+            result = state.up(arguments.names) if word == "up" else state.down(arguments.names)
+            problems = state.problems() if word == "up" else []
+    finally:
+        held.release()
+    problems = [each for each in problems if not arguments.names or each.service in arguments.names]
+    return _finish(result.done, problems + result.problems, word)
+
+
+def up(arguments):
+    return _do(arguments, True)
+
+
+def down(arguments):
+    return _do(arguments, False)
+
+
+def _finish(done, problems, word):
+    _say(problems)
+    for name in done:
+        print("%s: %s" % (name, word))
+    return 1 if problems else 0
+
+
+def show_status(arguments):
+    from . import table
+
+    try:
+        agent = _agent_states(arguments)
+    except ViscumError as error:
+        _complain("the agent does not answer (%s): below is what the kernel has" % error)
+        agent = None
+    services = agent and agent["services"]
+    try:
+        state = State(arguments.confdir, arguments.socket)
+    except ConfigError as error:
+        if services is None:
+            raise
+        if "-c" in arguments.places or _compat().exists(words.CONFDIR + "/viscum"):
+            _complain("%s (below is what the agent says)" % error)
+        rows = table.of_agent(services)
+    else:
+        with state:
+            state.look()
+            rows = table.rows(state, services)
+    _refuse_unknown(arguments, [row["name"] for row in rows])
+    rows = [row for row in rows if not arguments.names or row["name"] in arguments.names]
+    if arguments.json:
+        _print_json(rows)
+    else:
+        print(table.table(rows))
+        if agent:
+            print("viscumd %s has run for %d s" % (agent["version"], agent["uptime"]))
+    return 0
+
+
+def execute(arguments):
+    from ..records.objects import ns_name
+    from ..service import process
+
+    _root()
+    name = arguments.names[0]
+    if not process.namespace_exists(name):
+        raise ConfigError("service '%s' is not up: there is no namespace %s" % (name, ns_name(name)))
+    process.execute(name, arguments.rest)
+    return 1
+
+
+def examine(arguments):
+    from .. import doctor
+
+    findings = doctor.look(arguments.confdir, arguments.socket)
+    if arguments.json:
+        _print_json(doctor.dicts(findings))
+    else:
+        print(doctor.text(findings))
+    return 1 if doctor.trouble(findings) else 0
+
+
+# The other commands are for an agent.
+RUN = {
+    "check": check,
+    "plan": plan,
+    "up": up,
+    "down": down,
+    "status": show_status,
+    "exec": execute,
+    "doctor": examine,
+}

@@ -1,0 +1,251 @@
+"""What `viscum` takes: one table of commands. Words are judged by it, and help is made from it.
+
+A word that a command has no use for is refused: `viscum reload web` would do something else than it says. Only -c and
+-s go with every command, since they say which Viscum is meant. `argparse` is not used: it costs CPython on a router 5
+MB and is another one under MicroPython.
+"""
+
+from collections import namedtuple
+
+from ..paths import CONFDIR, SOCKET
+
+# How a command is followed by names of services.
+NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
+
+# `options` are those that a command takes beside -c and -s, `short` says in a line what it does, `more` whatever else.
+Command = namedtuple("Command", ("name", "names", "options", "short", "more"))
+
+JSON, PROGRAM = ("--json",), ("--no-program",)
+NO_AGENT = "Where an agent runs, `viscum start`, `stop` and `reload` are for that."
+COMMANDS = (
+    Command(
+        "check", NONE, JSON, "report every problem of the configuration on this router", "Exit code 1 if there is one."
+    ),
+    Command(
+        "plan",
+        NONE,
+        JSON,
+        "show what `up` would do, as the commands that a person would type",
+        "Changes nothing. eBPF programs and maps have no such commands: what is done with them stands in comments.",
+    ),
+    Command("up", SOME, PROGRAM, "bring the enabled services (or those named) up", NO_AGENT),
+    Command("down", SOME, PROGRAM, "take all services (or those named) down", NO_AGENT),
+    Command("status", SOME, JSON, "show a table of the services", "What the agent says, if one answers."),
+    Command("exec", ONE, (), "run a command in a service's namespace", "As root; its exit code is that of CMD."),
+    Command(
+        "doctor",
+        NONE,
+        JSON,
+        "show what on this router helps or hinders which service, and the command that fixes it",
+        "Exit code 1 for an error or a warning.",
+    ),
+    Command("list", NONE, JSON, "list the services that the agent knows", ""),
+    Command("start", SOME, (), "start services that were stopped or have failed", ""),
+    Command("stop", SOME, (), "take services down until they are started", "It holds while the agent runs."),
+    Command("restart", SOME, (), "end programs and start them again", ""),
+    Command(
+        "reload", NONE, (), "have the agent read its configuration again", "It reads its own file, whatever -c says."
+    ),
+    Command(
+        "bypass",
+        EACH,
+        ("--all", "--off"),
+        "keep redirects out, so that clients reach the cloud",
+        "It holds while the agent runs. With --off it ends.",
+    ),
+    Command("stats", NONE, JSON, "show packets, bytes and connections of each service", ""),
+    Command(
+        "logs",
+        SOME,
+        JSON,
+        "show what the agent last said, with a name also what that program printed",
+        "All that programs print is in the system log.",
+    ),
+    Command("top", NONE, (), "show what each service carries now, every 2 seconds", "Once, where no terminal is."),
+    Command("monitor", NONE, JSON, "print every change of a service's state", "Until it is interrupted."),
+)
+FIRST_OF_AGENT = "list"
+
+OPTIONS = (
+    ("-c CONFDIR", "read the configuration from there (%s)" % CONFDIR),
+    ("-s UBUS_SOCKET", "find ubus there, and so the agent (%s)" % SOCKET),
+    ("--json", "print JSON"),
+    ("--no-program", "kernel objects only; programs are neither started nor stopped"),
+    ("--all", "all services"),
+    ("--off", "let the redirects in again"),
+    ("--help", "what a command does and takes"),
+    ("--version", "print the version"),
+)
+COMMON = ("-c", "-s")
+
+
+class Usage(Exception):
+    """The command line is wrong; the argument says how. `command` is the command that it is about, if any."""
+
+    def __init__(self, text, command=""):
+        super().__init__(text)
+        self.command = command
+
+
+class Arguments:
+    """A command line, taken apart. `command` is "" where there is none."""
+
+    def __init__(self, words):
+        self.command = ""
+        self.names: list[str] = []
+        self.options = []
+        self.rest = []
+        self.places = {}  # of -c and -s
+        self.help = self.version = False
+        words = list(words)
+        while words:
+            self._take(words.pop(0), words)
+        if self.command == "help":
+            self.help = True
+            self.command = self.names.pop(0) if self.names else ""
+            if self.names:
+                raise Usage("help is for one command")
+
+    @property
+    def confdir(self):
+        return self.places.get("-c", CONFDIR)
+
+    @property
+    def socket(self):
+        return self.places.get("-s", SOCKET)
+
+    @property
+    def json(self):
+        return "--json" in self.options
+
+    @property
+    def programs(self):
+        return "--no-program" not in self.options
+
+    @property
+    def off(self):
+        return "--off" in self.options
+
+    def _take(self, word, words):
+        if word == "":
+            raise Usage("one of the words is empty", self.command)
+        if word == "--" and self.command == "exec":
+            self.rest = words[:]
+            del words[:]
+        elif word in COMMON:
+            take_place(self.places, word, words, self.command)
+        elif word in ("-h", "--help"):
+            self.help = True
+        elif word in ("-V", "--version"):
+            self.version = True
+        elif word.startswith("-"):
+            self._take_option(word)
+        elif not self.command:
+            self.command = word
+        elif word in self.names:
+            raise Usage("%s is named twice" % _shown(word), self.command)
+        else:
+            self.names.append(word)
+
+    def _take_option(self, word):
+        if word not in [option for option, _ in OPTIONS]:
+            raise Usage("unknown option %s" % _shown(word), self.command)
+        if word in self.options:
+            raise Usage("%s is given twice" % word, self.command)
+        self.options.append(word)
+
+
+def take_place(places, word, words, command=""):
+    """Takes the value of -c or -s from the words that follow."""
+    if not words or not words[0] or words[0].startswith("-"):
+        raise Usage("%s needs a %s" % (word, "directory" if word == "-c" else "socket"), command)
+    if word in places:
+        raise Usage("%s is given twice" % word, command)
+    places[word] = words.pop(0)
+
+
+def _shown(word):
+    from ..config.schema import shown  # only for who made a mistake
+
+    return shown(word)
+
+
+def parse(words):
+    """Arguments that their command has a use for. Raises Usage."""
+    arguments = Arguments(words)
+    if arguments.version and (arguments.command or arguments.options or arguments.help):
+        raise Usage("--version stands alone")
+    if arguments.command and command(arguments.command) is None:
+        raise Usage("unknown command %s" % _shown(arguments.command))
+    if not (arguments.help or arguments.version):
+        _refuse_unused(arguments)
+    return arguments
+
+
+def command(name):
+    """The row of a command, None for no command."""
+    for row in COMMANDS:
+        if row.name == name:
+            return row
+    return None
+
+
+def _refuse_unused(arguments):
+    row = command(arguments.command)
+    if row is None:
+        raise Usage("a command is missing")
+    for option in arguments.options:
+        if option not in row.options:
+            raise Usage("%s does not take %s" % (row.name, option), row.name)
+    if row.names == NONE and arguments.names:
+        raise Usage("%s takes no names, and %s is one" % (row.name, _shown(arguments.names[0])), row.name)
+    if row.names == ONE and (len(arguments.names) != 1 or not arguments.rest):
+        raise Usage("%s takes a service's name, --, and a command" % row.name, row.name)
+    if row.names == EACH and bool(arguments.names) == ("--all" in arguments.options):
+        raise Usage("%s takes names of services, or --all" % row.name, row.name)
+
+
+# Help
+
+
+def usage():
+    """The help for all commands."""
+    lines = ["usage: viscum [-c CONFDIR] [-s UBUS_SOCKET] COMMAND [WORD...]", ""]
+    for row in COMMANDS:
+        if row.name == FIRST_OF_AGENT:
+            lines += ["", "of a running agent (viscumd):"]
+        lines.append(_line(_form(row), row.short))
+    lines += ["", "options:"]
+    for option, text in OPTIONS:
+        names = [row.name for row in COMMANDS if option in row.options]
+        lines.append(_line(option, "%s: %s" % (", ".join(names), text) if names else text))
+    return "\n".join(lines) + "\n"
+
+
+def help_of(name):
+    """The help for one command."""
+    row = command(name)
+    lines = ["usage: viscum %s" % " ".join([row.name] + ["[%s]" % each for each in _optional(row)] + [row.names])]
+    lines = [lines[0].rstrip(), "", row.short[0].upper() + row.short[1:] + "." + (" " + row.more if row.more else "")]
+    taken = [option for option in OPTIONS if option[0] in row.options or option[0].split(" ")[0] in _places(row)]
+    return "\n".join(lines + [""] * bool(taken) + [_line(*option) for option in taken]) + "\n"
+
+
+def _optional(row):
+    return [option for option in row.options if option not in row.names]
+
+
+def _places(row):
+    """Those of -c and -s that make a difference to a command."""
+    names = [each.name for each in COMMANDS]
+    if names.index(row.name) >= names.index(FIRST_OF_AGENT):
+        return ("-s",)
+    return () if row.names == ONE else COMMON
+
+
+def _form(row):
+    return (row.name + " " + row.names.replace(" [WORD...]", "")).rstrip()
+
+
+def _line(left, right):
+    return "  %s%s %s" % (left, " " * (22 - len(left)), right)

@@ -1,0 +1,555 @@
+"""Every option there is: one table that checks the configuration and that the manual and the LuCI form are made from.
+
+An option is a name, a type, whether it is a list, a default and a sentence of help. A type turns one text into one
+value or says what would be right. What needs two options to judge (a port without a protocol) is the business of
+`model`.
+"""
+
+from collections import namedtuple
+
+from .. import address
+from ..errors import CONFIG, Problem
+from .uci import as_bool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .uci import _Section as Section
+
+Type = namedtuple("Type", ("name", "parse", "expected"))
+Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
+
+LINK_LOCAL = "link-local"
+
+# Destinations that are never redirected, with the reason: they don't leave the link, so no cloud service has one.
+NEVER = (
+    ("0.0.0.0/8", "no destination"),
+    ("127.0.0.0/8", "loopback"),
+    ("169.254.0.0/16", LINK_LOCAL),
+    ("224.0.0.0/3", "multicast, reserved or broadcast"),
+    ("::/127", "unspecified or loopback"),
+    ("fe80::/10", LINK_LOCAL),
+    ("ff00::/8", "multicast"),
+)
+
+
+# What no pool can be in: addresses that are not one device's.
+NO_POOL = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/8", "fe80::/10", "ff00::/8")
+
+
+# IPv4 addresses in the notation of IPv6: how a socket shows them, and what RFC 4291, section 2.5.5.1 has given up. No
+# packet has either. (64:ff9b::/96, NAT64, and 2002::/16, 6to4, are addresses that packets do have.)
+IN_IPV6 = (
+    (address.parse_prefix("::ffff:0:0/96"), "a socket's way to show an IPv4 address"),
+    (address.parse_prefix("::/96"), "an IPv4-compatible address, which nobody uses any more"),
+)
+NOBODY = address.parse_prefix("::/127")  # unspecified and loopback
+
+RESERVED = "VISCUM_"  # how the names begin of variables that say which service a process belongs to
+
+NO_ID = 0xFFFFFFFF  # no account: (uid_t) -1 means "leave it" to setresuid(2) and chown(2)
+
+EVERY_AP = "@wifi"  # every access point (ubus/netifd.py)
+
+# What the name of a device is made of, beside letters, digits and underscores (br-lan, eth0.10, wan@eth0).
+DEVICE_SIGNS = "-.@+,=%#"
+
+
+class Refused(ValueError):
+    """A value of the right type that is refused; the argument, behind the value, says why and what would be right."""
+
+
+def shown(text: str) -> str:
+    """The text as a message shows it: in quotes, on one line, not endless."""
+    return "'%s%s'" % (printable(text[:60]), "..." if len(text) > 60 else "")
+
+
+def printable(text: str) -> str:
+    """The text with numbers for what is not printable ASCII: a copied space that is none can be seen, and nothing gets
+    at the terminal."""
+    return "".join([c if " " <= c <= "~" else "\\u%04x" % ord(c) for c in text])
+
+
+def words_of(text: str) -> "list[str]":
+    """The text split at blanks; str.split() would take other blanks as well, and not the same on both interpreters."""
+    return [word for word in text.replace("\t", " ").replace("\n", " ").split(" ") if word]
+
+
+def _text(text: str) -> str:
+    if text == "":
+        raise Refused("is empty")
+    return text
+
+
+def _bool(text: str) -> bool:
+    value = as_bool(text)
+    if value is None:
+        raise ValueError()
+    return value
+
+
+def _integer(text: str, low: int, high: int) -> int:
+    if not address.is_number(text) or len(text) > 10 or not low <= int(text) <= high:
+        raise ValueError()
+    return int(text)
+
+
+def _port(text: str) -> int:
+    return _integer(text, 1, 65535)
+
+
+def _port_range(text: str) -> "tuple[int, int]":
+    low, dash, high = text.partition("-")
+    pair = (_port(low), _port(high) if dash else _port(low))
+    if pair[0] > pair[1]:
+        raise Refused("runs backwards; the range is %d-%d" % (pair[1], pair[0]))
+    return pair
+
+
+def _destination(text: str) -> "address.Prefix":
+    prefix = _prefix(text)
+    if prefix.length == 0:
+        raise Refused("is any address: leave the option out for that, and name ports (dest_port)")
+    for never, reason in NEVER:
+        if address.overlaps(address.parse_prefix(never), prefix):
+            raise Refused("can't be redirected: %s is %s" % (never, reason))
+    return prefix
+
+
+def _prefix(text: str) -> "address.Prefix":
+    """A prefix; one with bits set past its length is refused, since one of its two numbers is a mistake."""
+    body, slash, length = text.partition("/")
+    if "%" in body and ":" in body:
+        raise Refused("has a zone (%), which only link-local addresses need: name the device with option device")
+    packed = address.parse_address(body)
+    whole = 8 * len(packed)
+    if not slash:
+        return _on_the_wire(address.parse_prefix(text), "")
+    if not address.is_number(length) or len(length) > 3 or int(length) > whole:
+        raise Refused("has a wrong prefix length; it goes from 0 to %d" % whole)
+    network = address.masked(packed, int(length))
+    if network != packed:
+        found = (address.format_address(network), length, body)
+        raise Refused("has bits set past its length; the network is %s/%s, the address alone %s" % found)
+    return _on_the_wire(address.parse_prefix(text), slash)
+
+
+def _on_the_wire(prefix: "address.Prefix", slash: str) -> "address.Prefix":
+    """The prefix, if packets can have its addresses."""
+    for network, what in IN_IPV6:
+        if address.contains(network, prefix) and not address.contains(NOBODY, prefix):
+            text = address.format_address(prefix.packed[12:])
+            text += "/%d" % (prefix.length - 96) if slash else ""
+            raise Refused("is %s, and no packet has it: write %s" % (what, text))
+    return prefix
+
+
+def _clients(text: str) -> "address.Prefix":
+    prefix = _prefix(text)
+    for never, reason in NEVER:
+        if reason != LINK_LOCAL and address.contains(address.parse_prefix(never), prefix):
+            raise Refused("can't be a client's: %s is %s" % (never, reason))
+    return prefix
+
+
+def _pool(text: str) -> "address.Prefix":
+    prefix = _prefix(text)
+    shortest, longest = (14, 28) if prefix.family == 4 else (16, 110)
+    if not shortest <= prefix.length <= longest:
+        raise Refused("is too %s: its length has to be from %d to %d" % (_size(prefix, shortest), shortest, longest))
+    for never in NO_POOL:
+        if address.overlaps(address.parse_prefix(never), prefix):
+            raise Refused("can't be a pool: no device has addresses of %s; take a private prefix" % never)
+    return prefix
+
+
+def _size(prefix: "address.Prefix", shortest: int) -> str:
+    return "large" if prefix.length < shortest else "small"
+
+
+def _variable(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    if not equals or name == "" or "0" <= name[0] <= "9" or not all(_is_name(c) for c in name):
+        raise ValueError()
+    if name.startswith(RESERVED):
+        raise Refused("is a variable that Viscum sets itself: take a name without %s" % RESERVED)
+    return text
+
+
+def _is_name(c: str) -> bool:
+    return c == "_" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z"
+
+
+def _account(text: str) -> str:
+    if address.is_number(text):
+        if len(text) > 10 or int(text) >= NO_ID:
+            raise Refused("is no number of an account; they go from 0 to %d" % (NO_ID - 1))
+        return text
+    if text == "" or not all("!" <= c <= "~" and c not in ":/" for c in text) or text[0] == "-":
+        raise ValueError()
+    return text
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/") or any(c < " " or c == "\x7f" for c in text):
+        raise ValueError()
+    return text
+
+
+def _device(text: str) -> str:
+    if not 0 < len(text) <= 15 or not is_device(text.replace("*", "").replace("?", "")):
+        raise ValueError()
+    return text
+
+
+def is_device(name: str) -> bool:
+    """Whether a device's name is one that an option can hold. The kernel also takes what a shell would act upon."""
+    return name not in (".", "..") and all(_is_name(c) or c in DEVICE_SIGNS for c in name)
+
+
+def _interface(text: str) -> str:
+    if not 0 < len(text) <= 15 or not all(_is_name(c) or c in "-.@" for c in text):
+        raise ValueError()
+    if text[0] == "@" and text != EVERY_AP:
+        raise Refused("is how a device section of netifd names an interface: write %s" % shown(text[1:]))
+    return text
+
+
+def _section(text: str) -> str:
+    if not is_section_name(text):
+        raise ValueError()
+    return text
+
+
+def is_section_name(text: str) -> bool:
+    return text != "" and all(_is_name(c) for c in text)
+
+
+def choice(*words: str) -> "Type":
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError()
+        return text
+
+    return Type("choice", parse, "one of: " + ", ".join(words))
+
+
+def number(low: int, high: int, instance: str) -> "Type":
+    what = "a percentage" if instance == "per cent" else "a number of " + instance
+    return Type("number", lambda text: _integer(text, low, high), "%s from %d to %d" % (what, low, high))
+
+
+BOOL = Type("bool", _bool, "a boolean (1, on, true, yes, enabled; 0, off, false, no, disabled)")
+TEXT = Type("text", _text, "a text")
+PORT = Type("port", _port, "a port (1-65535)")
+PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
+DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
+CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
+POOL = Type(
+    "pool", _pool, "a private prefix with room for a small subnet for each service (10.213.0.0/16, fd76:7363::/64)"
+)
+VARIABLE = Type("variable", _variable, "a variable with its value (NAME=value)")
+ACCOUNT = Type("account", _account, "the name or number of an account (nobody, 65534)")
+PATH = Type("path", _path, "an absolute path (/tmp)")
+DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
+INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
+SECTION = Type("section", _section, "the name of a service section")
+
+GLOBALS = (
+    Option("enabled", BOOL, False, "1", "Whether any service runs at all."),
+    Option(
+        "datapath",
+        choice("auto", "bpf", "flower", "u32"),
+        False,
+        "auto",
+        "How packets are redirected where a service does not say. `auto` asks the running kernel and takes `bpf`, else "
+        "`flower`, else `u32`.",
+    ),
+    Option(
+        "pool",
+        POOL,
+        True,
+        ("10.213.0.0/16", "fd76:7363:756d::/64"),
+        "Prefixes from which each service gets a point-to-point subnet for its veth pair (a /30, a /126). A subnet "
+        "that overlaps an address or a route of the router is left out.",
+    ),
+    Option(
+        "netlink",
+        choice("native", "pyroute2"),
+        False,
+        "native",
+        "Who speaks to the kernel: Viscum's own packed messages, or the pyroute2 library where it is installed.",
+    ),
+    Option(
+        "bypass_load",
+        number(0, 100, "per cent"),
+        False,
+        "0",
+        "While the router's CPU is busier than this, every redirect is out and clients reach the cloud; they come back "
+        "20 percentage points below. 0 is never.",
+    ),
+)
+
+MATCH = (
+    Option(
+        "family", choice("any", "ipv4", "ipv6"), False, "any", "Restricts a service without addresses to one family."
+    ),
+    Option(
+        "proto",
+        choice("tcp", "udp", "any"),
+        True,
+        ("tcp", "udp"),
+        "The protocols taken over. `any` is everything for IPv4, and TCP and UDP for IPv6 (ICMPv6 is never "
+        "redirected).",
+    ),
+    Option("dest_ip", DESTINATION, True, (), "The cloud's addresses or prefixes. None means any address."),
+    Option("dest_port", PORTS, True, (), "The destination ports or ranges. None means any port."),
+    Option("src_ip", CLIENTS, True, (), "Only clients with these addresses."),
+    Option(
+        "target_port", PORT, False, "", "The port that the program listens on, where it is not the one the client uses."
+    ),
+)
+
+SERVICE = (
+    (
+        Option("enabled", BOOL, False, "0", "Whether the service runs."),
+        Option(
+            "command",
+            TEXT,
+            True,
+            (),
+            "The program and its arguments: one text, split at blanks (quotes keep words together), or a list with a "
+            "word each. It runs without a shell and must stay in the foreground.",
+        ),
+        Option(
+            "env",
+            VARIABLE,
+            True,
+            (),
+            "Environment variables of the program. A value with blanks needs a `list` entry of its own.",
+        ),
+        Option(
+            "user", ACCOUNT, False, "nobody", "The account that the program runs as; a word of digits is its number."
+        ),
+        Option("group", ACCOUNT, False, "", "Its group, where it is not the account's own."),
+        Option("workdir", PATH, False, "/", "The directory that the program starts in."),
+        Option(
+            "interface",
+            INTERFACE,
+            True,
+            (),
+            "Networks (`lan`, a `wifi-iface`) whose incoming traffic is matched; `@wifi` for every access point.",
+        ),
+        Option("device", DEVICE, True, (), "Devices (`br-lan`, `phy*-ap0`) whose incoming traffic is matched."),
+    )
+    + MATCH
+    + (
+        Option("datapath", choice("auto", "bpf", "flower", "u32"), False, "", "As in `globals`, for this service."),
+        Option(
+            "rewrite",
+            choice("auto", "dst", "both", "none"),
+            False,
+            "auto",
+            "What the redirect does to a frame on its way in. `dst`: the destination MAC becomes the service's. "
+            "`both`: the source MAC becomes the router's end of the pair too, and the packet counts as addressed to "
+            "this host. `none`: nothing; the service's interface takes the source interface's MAC. `auto` is `dst` "
+            "where the kernel has act_skbmod, else `none`. Datapath `bpf` leaves frames as they are, whatever this "
+            "says.",
+        ),
+        Option(
+            "reply",
+            choice("auto", "routed"),
+            False,
+            "auto",
+            "How replies go back to the client: `auto` is past the router where the datapath can (`bpf`), `routed` by "
+            "the router and its firewall.",
+        ),
+        Option(
+            "mtu",
+            number(576, 65535, "bytes"),
+            False,
+            "",
+            "The MTU of the veth pair; else the smallest of the source interfaces.",
+        ),
+        Option(
+            "start_timeout",
+            number(1, 600, "seconds"),
+            False,
+            "10",
+            "How long the program may take until a check is good.",
+        ),
+        Option(
+            "term_timeout",
+            number(0, 600, "seconds"),
+            False,
+            "5",
+            "How long the program may take to end before it is killed.",
+        ),
+        Option(
+            "dynamic_ports",
+            BOOL,
+            False,
+            "0",
+            "What has a port is taken over where the program listens; the other ports stay with the cloud. 1 is for a "
+            "program that opens ports when a client has come by another one (iperf3 its UDP port, FTP): all are taken "
+            "while one of them answers.",
+        ),
+        Option(
+            "healthcheck",
+            choice("auto", "tcp", "udp", "listen", "exec", "none"),
+            False,
+            "auto",
+            "How the agent asks whether the program can answer; it comes in as a client does. `tcp` makes a connection "
+            "and waits until the program accepts it. `udp` sends an empty datagram and waits until it is read. "
+            "`listen` only looks whether the port is open and nobody waits there for long: for programs to which a "
+            "connection means something (iperf3). `exec` runs `health_command`. `none`: a running program counts as "
+            "healthy, and all of its traffic is taken. `auto` is `tcp` for the TCP ports and `udp` for the others.",
+        ),
+        Option("health_port", PORT, False, "", "The port that is asked, where it is not the matched one."),
+        Option(
+            "health_command", TEXT, True, (), "The check of `exec`, written like `command`; exit code 0 is healthy."
+        ),
+        Option("health_interval", number(1, 3600, "seconds"), False, "5", "How long between two checks."),
+        Option("health_timeout", number(1, 600, "seconds"), False, "2", "How long a check may take."),
+        Option("health_rise", number(1, 100, "checks"), False, "1", "Good checks in a row that bring the redirect in."),
+        Option("health_fall", number(1, 100, "checks"), False, "3", "Bad checks in a row that take it out."),
+        Option(
+            "respawn_threshold",
+            number(0, 86400, "seconds"),
+            False,
+            "3600",
+            "A program that ran for less than this counts as crashed when it ends.",
+        ),
+        Option(
+            "respawn_timeout",
+            number(0, 3600, "seconds"),
+            False,
+            "5",
+            "How long the agent waits before it restarts a program.",
+        ),
+        Option(
+            "respawn_retry",
+            number(0, 1000, "crashes"),
+            False,
+            "5",
+            "After more crashes in a row than this the program is left alone; 0 is never.",
+        ),
+    )
+)
+
+REDIRECT = (Option("service", SECTION, False, "", "The service that this further match belongs to."),) + MATCH
+
+SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT}
+
+
+def option_named(section_type: str, name: str) -> "Option | None":
+    for option in SECTIONS[section_type]:
+        if option.name == name:
+            return option
+    return None
+
+
+def defaults(section_type: str) -> dict:
+    """The values of a section that sets nothing."""
+    return {option.name: _default(option) for option in SECTIONS[section_type]}
+
+
+def _default(option: "Option") -> object:
+    if option.many:
+        return [option.type.parse(text) for text in option.default]
+    return option.type.parse(option.default) if option.default != "" else None
+
+
+def check(section: "Section", package: str = "viscum") -> "tuple[dict, list[Problem]]":
+    """Checks one section (uci.Section) of a known type.
+
+    Returns (values, problems): `values` has every option of the type, parsed, a list where the option is one and None
+    where it is unset and has no default. A caller uses them only when there are no problems.
+    """
+    values = defaults(section.type)
+    problems = []
+    service = section.name if section.type == "service" else ""
+    for name in sorted(section.options):
+        where = "%s.%s.%s" % (package, section.name, name)
+        option = option_named(section.type, name)
+        if option is None:
+            problems.append(Problem(CONFIG, service, where, _unknown(section.type, name)))
+            continue
+        value, wrong = _value(option, section.options[name])
+        problems.extend([Problem(CONFIG, service, where, text) for text in wrong])
+        if not wrong:
+            values[name] = value
+    for name, line in section.repeated:
+        text = "is set more than once, and only the value in line %d would count: %s"
+        where = "%s.%s.%s" % (package, section.name, name)
+        problems.append(Problem(CONFIG, service, where, text % (line, _instead(section.type, name))))
+    return values, problems
+
+
+def _instead(section_type: str, name: str) -> str:
+    option = option_named(section_type, name)
+    return "write `list %s` for each of them" % name if option and option.many else "leave one"
+
+
+def _value(option: "Option", raw: "str | list[str]") -> "tuple[object, list[str]]":
+    """(the parsed value of an option, a sentence for each text in it that is not one)."""
+    if not option.many:
+        if not isinstance(raw, str):
+            return None, ["is a list; it takes one value: %s" % option.type.expected]
+        raw = [raw]
+    elif isinstance(raw, str):
+        text, raw = raw, _split(option, raw)
+        if option.type is VARIABLE and _is_ambiguous(raw):
+            return None, ["%s is split at blanks: write `list env` for each variable" % shown(text)]
+    if not raw:
+        return None, ["is empty; it takes %s" % option.type.expected]
+    values, wrong = [], []
+    for text in raw:
+        try:
+            values.append(option.type.parse(text))
+        except Refused as error:
+            wrong.append("%s %s" % (shown(text), error.args[0]))
+        except ValueError:
+            wrong.append("%s is not %s" % (shown(text), option.type.expected))
+    return values if option.many or wrong else values[0], wrong
+
+
+def _split(option: "Option", text: str) -> "list[str]":
+    """The values in one text, as is common in UCI files (`option dest_port '80 443'`). libuci's own conversion does the
+    same (uci_array_to_blob in its blob.c). A command is split by `model`."""
+    return [text] if option.type is TEXT else words_of(text)
+
+
+def _is_ambiguous(words: "list[str]") -> bool:
+    """Whether variables in one text may be meant to have blanks in their values."""
+    quoted = any("'" in word or '"' in word for word in words)
+    return len(words) > 1 and (quoted or not all("=" in word for word in words))
+
+
+def unknown_type(name: str) -> str:
+    """What to say of a section type that there is not."""
+    near = [word for word in sorted(SECTIONS) if _distance(word, name) <= 2]
+    hint = "did you mean '%s'?" % near[0] if near else "there are: " + ", ".join(sorted(SECTIONS))
+    return "%s is not a section type; %s" % (shown(name), hint)
+
+
+def _unknown(section_type: str, name: str) -> str:
+    known = [option.name for option in SECTIONS[section_type]]
+    near = [word for word in known if _distance(word, name) <= 2 or (len(name) > 2 and name in word)]
+    if near:
+        return "is not an option; did you mean %s?" % " or ".join(["'%s'" % word for word in near])
+    others = [kind for kind in sorted(SECTIONS) if option_named(kind, name)]
+    if others:
+        return "is not an option of a %s section, but of config %s" % (section_type, " and config ".join(others))
+    return "is not an option of a %s section; there are: %s" % (section_type, ", ".join(known))
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters have to change to make one word the other (Levenshtein); 3 or more is just "far"."""
+    if abs(len(one) - len(other)) > 2:
+        return 3
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one):
+        previous, row[0] = row[0], i + 1
+        for j, b in enumerate(other):
+            previous, row[j + 1] = row[j + 1], min(row[j + 1] + 1, row[j] + 1, previous + (a != b))
+    return row[-1]

@@ -1,0 +1,387 @@
+"""What the configuration means: services with their programs and matches, as plain records.
+
+Sections come in checked one by one (`schema`); here they are judged together. A section with a problem is named and
+left out, the others go on. Nothing here knows about this router: devices, addresses and kernel features come in at
+`plan`.
+"""
+
+from collections import namedtuple
+
+from .. import address
+from ..errors import CONFIG, Problem
+from . import schema
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..address import Prefix
+    from .uci import _Section as Section
+
+Settings = namedtuple("Settings", ("enabled", "datapath", "pool", "netlink", "bypass_load"))
+
+# What runs: `command` a list of words, `env` a list of NAME=value, times in seconds, `group` may be None.
+Program = namedtuple("Program", ("command", "env", "user", "group", "workdir", "start_timeout", "term_timeout"))
+
+# What traffic: `family` 4 or 6; `proto` "tcp", "udp" or "" for every protocol; `dst` and `src` address.Prefix or None
+# for any; `dport` (low, high) or None for any; `to_port` is where the program listens, 0 for the same port.
+Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port"))
+
+# How the agent asks for health: times in seconds, `command` words, `port` 0 for the matched one.
+Health = namedtuple("Health", ("kind", "port", "command", "interval", "timeout", "rise", "fall"))
+
+# When a program that ended is started again, in procd's words (service/respawn.py): seconds, seconds, times in a row.
+Respawn = namedtuple("Respawn", ("threshold", "timeout", "retry"))
+
+Service = namedtuple(
+    "Service",
+    (
+        "name",
+        "enabled",
+        "program",
+        "interfaces",
+        "devices",
+        "matches",
+        "datapath",
+        "rewrite",
+        "reply",
+        "mtu",
+        "health",
+        "respawn",
+        "dynamic_ports",
+    ),
+)
+
+# `services` in file order, the disabled ones too, whatever else their sections say; `bad` are the names of the service
+# sections that are not among them because of a problem.
+Configuration = namedtuple("Configuration", ("settings", "services", "bad", "problems"))
+
+MAX_NAME = 64  # with the prefix a file name in /var/run/netns; nobody types longer ones
+MAX_MATCHES = 256  # filters of one service on one device; more is a mistake in a list
+
+
+def read(sections: "Iterable[Section]", package: str = "viscum") -> "Configuration":
+    """A Configuration from the sections of a file (uci.Section), with every problem found."""
+    problems = []
+    settings = None
+    services = []
+    redirects = []
+    for section in sections:
+        where = "%s.%s" % (package, section.name)
+        if section.type not in schema.SECTIONS:
+            problems.append(Problem(CONFIG, "", where, schema.unknown_type(section.type)))
+            continue
+        values, found = schema.check(section, package)
+        problems.extend(found)
+        part = Part(section, values, {problem.where for problem in found}, where)
+        if section.type == "service":
+            services.append(part)
+        elif section.type == "redirect":
+            redirects.append(part)
+        elif settings is None:
+            settings = _settings(values)
+        else:
+            problems.append(Problem(CONFIG, "", where, "is a second globals section, and only the first one counts"))
+    settings = settings or _settings(schema.defaults("globals"))
+    _assign_redirects(redirects, services, problems, package)
+    _refuse_same_names(services, problems)
+    made = []
+    bad = {problem.service for problem in problems if problem.service}
+    for part in services:
+        name = part.section.name
+        service, found = _service(part, [other for other in redirects if other.values["service"] == name])
+        problems.extend(found)
+        if found:
+            bad.add(name)
+        if name not in bad or _is_off(part, settings):
+            made.append(service)
+    return Configuration(settings, made, sorted(bad - {service.name for service in made}), problems)
+
+
+# A section that is read: its checked values, and the `wheres` of the options that could not be read.
+Part = namedtuple("Part", ("section", "values", "broken", "where"))
+
+
+def _broken(part: "Part", *names: str) -> bool:
+    """Whether one of these options could not be read: then what follows from its absence is no mistake of its own."""
+    return any("%s.%s" % (part.where, name) in part.broken for name in names)
+
+
+def _is_off(part: "Part", settings: "Settings") -> bool:
+    """Whether a service is not to run, which goes for one with mistakes as well."""
+    return not settings.enabled or not (part.values["enabled"] or _broken(part, "enabled"))
+
+
+def _refuse_same_names(services: "list[Part]", problems: "list[Problem]") -> None:
+    """An anonymous section may have a name that another one was given (uci.py)."""
+    names = set()
+    for part in services:
+        name = part.section.name
+        if name in names:
+            text = "is the name of two sections: name the anonymous one (config service 'NAME')"
+            problems.append(Problem(CONFIG, name, part.where, text))
+        names.add(name)
+
+
+def _settings(values: dict) -> "Settings":
+    pool = tuple(values["pool"])
+    return Settings(values["enabled"], values["datapath"], pool, values["netlink"], values["bypass_load"])
+
+
+def _assign_redirects(redirects: "list[Part]", services: "list[Part]", problems: "list[Problem]", package: str) -> None:
+    """A redirect section without its service is a problem of its own; a bad one is a problem of its service."""
+    names = [part.section.name for part in services]
+    for part in redirects:
+        name = part.values["service"]
+        if name in names:
+            if part.broken:
+                text = "is skipped, because its redirect section '%s' has a mistake" % part.section.name
+                problems.append(Problem(CONFIG, name, "%s.%s" % (package, name), text))
+        elif not _broken(part, "service"):
+            there = "; there are: " + ", ".join(names) if names else ", and there is none"
+            text = "%s is no service section" % schema.shown(name) if name else "is missing: name a service section"
+            problems.append(Problem(CONFIG, "", part.where + ".service", text + there))
+
+
+def _service(part: "Part", extra: "list[Part]") -> "tuple[Service, list[Problem]]":
+    """(Service, problems) from a section and the redirect sections that belong to it."""
+    section, values = part.section, part.values
+    problems = []
+
+    def bad(option: str, text: str, where: str = part.where) -> None:
+        problems.append(Problem(CONFIG, section.name, "%s.%s" % (where, option) if option else where, text))
+
+    if len(section.name) > MAX_NAME:
+        bad("", "is a name longer than %d characters: choose a shorter one" % MAX_NAME)
+    command = _command(part, bad)
+    if not (values["interface"] or values["device"] or _broken(part, "interface", "device")):
+        bad("interface", "is missing: name at least one interface (lan) or device (br-lan) that the clients are behind")
+    _refuse_doubled_variables(values["env"], bad)
+    own = values["dest_ip"] or values["dest_port"] or values["src_ip"] or _broken(part, "dest_ip", "dest_port")
+    if extra and not own:
+        _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
+    matches = _all_matches(([part] if own or not extra else []) + extra, bad)
+    program = Program(
+        command,
+        tuple(values["env"]),
+        values["user"],
+        values["group"],
+        values["workdir"],
+        values["start_timeout"],
+        values["term_timeout"],
+    )
+    service = Service(
+        section.name,
+        values["enabled"],
+        program,
+        tuple(values["interface"]),
+        tuple(values["device"]),
+        matches,
+        values["datapath"],
+        values["rewrite"],
+        values["reply"],
+        values["mtu"] or 0,
+        _health(part, matches, bad),
+        Respawn(values["respawn_threshold"], values["respawn_timeout"], values["respawn_retry"]),
+        values["dynamic_ports"],
+    )
+    return service, problems
+
+
+def _refuse_doubled_variables(env: "list[str]", bad: "Callable") -> None:
+    names = [variable.split("=")[0] for variable in env]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        bad("env", "%s is set more than once: leave one" % schema.shown(name))
+
+
+def _refuse_unused(part: "Part", options: "tuple[str, ...]", why: str, bad: "Callable") -> None:
+    """Names options that are set and change nothing: who wrote them expects that they do."""
+    for name in options:
+        if name in part.section.options and not _broken(part, name):
+            bad(name, "is not used, because %s: take it out" % why)
+
+
+def _health(part: "Part", matches: "tuple[Match, ...]", bad: "Callable") -> "Health":
+    values = part.values
+    kind = values["healthcheck"]
+    command = _words(part, "health_command", bad)
+    if kind == "exec" and not command and not _broken(part, "health_command"):
+        bad("health_command", "is missing: name the command that checks, with its whole path, or another healthcheck")
+    if not _broken(part, "healthcheck"):
+        _refuse_check(part, kind, matches, bad)
+    return Health(
+        kind,
+        values["health_port"] or 0,
+        command,
+        values["health_interval"],
+        values["health_timeout"],
+        values["health_rise"],
+        values["health_fall"],
+    )
+
+
+def _refuse_check(part: "Part", kind: str, matches: "tuple[Match, ...]", bad: "Callable") -> None:
+    """A check that can never be made, and words that the kind of check has no use for."""
+    if kind != "exec":
+        _refuse_unused(part, ("health_command",), "only healthcheck 'exec' runs it", bad)
+    if kind in ("exec", "none"):
+        _refuse_unused(part, ("health_port",), "healthcheck '%s' asks no port" % kind, bad)
+        return
+    if kind == "auto" or part.values["health_port"] or _broken(part, "health_port"):
+        return
+    asked = ("tcp", "udp", "") if kind == "listen" else (kind, "")
+    if matches and not any(match.proto in asked for match in matches):
+        text = "'%s' has no port to ask, because the service takes no %s (proto): name a health_port, or say 'auto'"
+        bad("healthcheck", text % (kind, "TCP or UDP" if kind == "listen" else kind.upper()))
+
+
+_TWO_PORTS = "the same traffic can't go to two ports (%s and %s)"
+_WHOEVER = ", whoever asks: for clients of its own (src_ip) make a service of its own"
+
+
+def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[Match, ...]":
+    """The matches of a service's sections in their order, each once."""
+    matches: list[Match] = []
+    known = set()
+    for part in parts:
+        for match in _matches(part, bad):
+            if tuple(match) in known:
+                continue
+            other = next(iter([one for one in matches if _goes_elsewhere(match, one)]), None)
+            if other:
+                both = tuple([one.to_port or "the client's" for one in (other, match)])
+                bad("target_port", _TWO_PORTS % both + (_WHOEVER if match.src != other.src else ""), part.where)
+                return ()
+            known.add(tuple(match))
+            matches.append(match)
+    if len(matches) > MAX_MATCHES:
+        bad("dest_ip", _too_many(len(matches)))
+    return tuple(matches)
+
+
+def _goes_elsewhere(one: "Match", other: "Match") -> bool:
+    """Whether two matches have packets in common, but for who sends them, that they lead to different ports. What is
+    for every protocol has no ports."""
+    if one.to_port == other.to_port or (one.family, one.proto) != (other.family, other.proto):
+        return False
+    low = max([match.dport[0] if match.dport else 1 for match in (one, other)])
+    high = min([match.dport[1] if match.dport else 65535 for match in (one, other)])
+    if low > high or not address.meet(one.dst, other.dst):
+        return False
+    return low < high or (one.to_port or low) != (other.to_port or low)
+
+
+def _too_many(count: int) -> str:
+    return "the lists make %d matches, and at most %d fit a service: use prefixes or ranges" % (count, MAX_MATCHES)
+
+
+def _command(part: "Part", bad: "Callable") -> "tuple[str, ...]":
+    if not part.values["command"] and not _broken(part, "command"):
+        bad("command", "is missing: name the program to run, with its whole path")
+    return _words(part, "command", bad)
+
+
+def _words(part: "Part", option: str, bad: "Callable") -> "tuple[str, ...]":
+    """A command as a tuple of words; () for none, and for one with a mistake."""
+    words = part.values[option]
+    if not words or _broken(part, option):
+        return ()
+    if isinstance(part.section.options.get(option), str):
+        try:
+            words = split_words(words[0])
+        except ValueError as error:
+            bad(option, str(error.args[0]))
+            return ()
+    if not words or not words[0].startswith("/"):
+        shown = schema.shown(words[0] if words else part.values[option][0])
+        bad(option, "%s is not an absolute path; write the whole path of the program (/usr/bin/iperf3)" % shown)
+    return tuple(words)
+
+
+def split_words(text: str) -> "list[str]":
+    """Splits a command at blanks; quotes of either kind keep blanks, and a backslash outside of '' takes the next
+    letter as it is. No variables, no globs: nothing here is a shell. Raises ValueError for a quote that is not
+    closed."""
+    words, word, quote = [], "", ""
+    begun = False  # a word, which may be empty: ''
+    letters = iter(text)
+    for c in letters:
+        if c == "\\" and quote != "'":
+            word, begun = word + next(letters, ""), True
+        elif c == quote:
+            quote = ""
+        elif quote or c not in " \t\n'\"":
+            word, begun = word + c, True
+        elif c in "'\"":
+            quote, begun = c, True
+        elif begun:
+            words.append(word)
+            word, begun = "", False
+    if quote:
+        raise ValueError("%s has a quote (%s) that is not closed" % (schema.shown(text), quote))
+    if begun:
+        words.append(word)
+    return words
+
+
+def _matches(part: "Part", bad: "Callable") -> "list[Match]":
+    """The matches that one section's lists multiply to."""
+    values = part.values
+    if _broken(part, "family", "proto", "dest_ip", "dest_port", "src_ip", "target_port"):
+        return []
+
+    def wrong(option: str, text: str) -> "list[Match]":
+        bad(option, text, part.where)
+        return []
+
+    if not values["dest_ip"] and not values["dest_port"]:
+        return wrong("dest_ip", "is missing: name the cloud's address (dest_ip), its port (dest_port), or both")
+    protocols = values["proto"]
+    if "any" in protocols and len(protocols) > 1:
+        return wrong("proto", "'any' stands alone: it holds the others")
+    if "any" in protocols and (values["dest_port"] or values["target_port"]):
+        return wrong("proto", "'any' has no ports; with dest_port or target_port say tcp, udp or both")
+    families = _families(values)
+    if not families:
+        return wrong("family", "dest_ip, src_ip and family have no address family in common, so nothing would match")
+    to_port = values["target_port"] or 0
+    found: list[Match] = []
+    for family in families:
+        lists = (
+            _of_family(values["dest_ip"], family),
+            _of_family(values["src_ip"], family),
+            _protocols(protocols, family),
+            values["dest_port"] or [None],
+        )
+        count = len(lists[0]) * len(lists[1]) * len(lists[2]) * len(lists[3])
+        if count > MAX_MATCHES:
+            return wrong("dest_ip", _too_many(count))
+        found.extend(
+            [
+                Match(family, proto, dst, dport, src, to_port)
+                for dst in lists[0]
+                for src in lists[1]
+                for proto in lists[2]
+                for dport in lists[3]
+            ]
+        )
+    return found
+
+
+def _families(values: dict) -> "tuple[int, ...]":
+    wanted = {"any": (4, 6), "ipv4": (4,), "ipv6": (6,)}[values["family"]]
+    for name in ("dest_ip", "src_ip"):
+        if values[name]:
+            there = [prefix.family for prefix in values[name]]
+            wanted = tuple([family for family in wanted if family in there])
+    return wanted
+
+
+def _of_family(prefixes: "list[Prefix]", family: int) -> "list[Prefix | None]":
+    return [prefix for prefix in prefixes if prefix.family == family] or [None]
+
+
+def _protocols(protocols: "list[str]", family: int) -> "list[str]":
+    if protocols == ["any"]:
+        return [""] if family == 4 else ["tcp", "udp"]  # never ICMPv6: neighbours would not find each other
+    return protocols

@@ -1,0 +1,171 @@
+"""What is in the maps, byte by byte: for the programs, which read it, and for the agent, which writes it.
+
+A packet is known by its tuple: service and client address, the service's port, protocol. IPv4 addresses are written as
+IPv6 ones (RFC 4291, 2.5.5.2: ::ffff:a.b.c.d), so one map and one program serve both families. A service's match is one
+or more entries in one of two maps:
+
+    exact   {interface, service address, port, protocol}: one address, one port; what nearly all matches are
+    wide    {kind, interface, service address, client address, port, protocol}, all of it under the mask of its kind
+
+A kind is how many bits of each count. Each kind in use has an entry in `masks`, in the order of their levels
+(datapath.level_of), and a packet is looked for once for each of them: the way that flower does it. A longest-prefix
+trie would know prefixes only; ranges of ports and clients' addresses it has no place for.
+
+The other maps: `counters`, packets and bytes for each CPU, in an array because looking up a hash takes longer than the
+counting; `slots`, which place there is that of an {interface, pair}, for the agent (entries hold it for the program);
+`clients`, what the forward program has learned: {client address} with an exact match that the client asks for
+(service address, port, protocol, generation, pair, slot) and its place (interface, client's MAC, router's MAC); and
+`state`, three numbers: the generation of the matches, 0 while the agent changes them; the last generation; how many
+kinds are in `masks`.
+"""
+
+import struct
+from collections import namedtuple
+
+from .. import address
+from ..records.objects import PROTO_NUMBER, BpfMatch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# Types of maps (linux/bpf.h).
+HASH, ARRAY, PERCPU_ARRAY, LRU_HASH = 1, 2, 6, 9
+NO_PREALLOC = 1  # flag: an entry takes memory when it is made; only the agent makes them
+
+MASKS = 64  # the most kinds of wide match that can be in use
+SLOTS = 2048  # the most pairs of a source interface and a service; 32 KiB of memory for each CPU
+
+Map = namedtuple("Map", ("name", "type", "key", "value", "entries", "flags"))
+MAPS = (
+    Map("exact", HASH, 24, 16, 8192, NO_PREALLOC),
+    Map("wide", HASH, 44, 16, 4096, NO_PREALLOC),
+    Map("masks", HASH, 4, 40, MASKS, NO_PREALLOC),
+    Map("slots", HASH, 8, 4, SLOTS, NO_PREALLOC),
+    Map("counters", PERCPU_ARRAY, 4, 16, SLOTS, 0),
+    Map("clients", LRU_HASH, 16, 48, 2048, 0),
+    Map("state", ARRAY, 4, 12, 1, 0),
+)
+
+V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
+V4_BITS = 96
+
+# A packet's tuple, and its parts in numbers: what both sides of an entry are made from.
+Tuple = namedtuple("Tuple", ("service", "client", "port", "proto"))
+# How many bits of each part count, `level` (PRIO_*) for the order of looking.
+Kind = namedtuple("Kind", ("level", "service", "client", "port", "proto"))
+EXACT = Kind(1, 128, 0, 16, 8)
+
+
+class Layout:
+    """The records of one byte order."""
+
+    def __init__(self, order: str) -> None:
+        self._prefix = ">" if order == "big" else "<"
+
+    def _pack(self, form: str, *values: "Any") -> bytes:
+        return struct.pack(self._prefix + form, *values)
+
+    def _unpack(self, form: str, data: bytes) -> tuple:
+        return struct.unpack(self._prefix + form, data)
+
+    def exact_key(self, index: int, found: "Tuple") -> bytes:
+        return self._pack("I", index) + found.service + struct.pack(">HBB", found.port, found.proto, 0)
+
+    def wide_key(self, kind: "Kind", index: int, found: "Tuple") -> bytes:
+        tail = struct.pack(">HBB", found.port, found.proto, 0)
+        return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
+
+    def value(self, target: int, mac: str, slot: int) -> bytes:
+        """`mac`, if not empty, is the only one that a frame may be addressed to; `slot` is the place in `counters`."""
+        packed = address.parse_mac(mac) if mac else bytes(6)
+        return self._pack("IH", target, 1 if mac else 0) + packed + self._pack("I", slot)
+
+    def mask(self, kind: "Kind") -> bytes:
+        """The value in `masks`: the kind's word, and a mask for all that is behind the interface in the key."""
+        data = address.mask(kind.service, 16) + address.mask(kind.client, 16) + address.mask(kind.port, 2)
+        return self._pack("I", kind_word(kind)) + data + bytes([0xFF if kind.proto else 0, kind.level])
+
+    def number(self, value: int) -> bytes:
+        return self._pack("I", value)
+
+    def parse_number(self, data: bytes) -> int:
+        return self._unpack("I", data)[0]
+
+    def pair(self, index: int, target: int) -> bytes:
+        return self._pack("II", index, target)
+
+    def state(self, generation: int, last: int, kinds: int) -> bytes:
+        return self._pack("III", generation, last, kinds)
+
+    def parse_state(self, value: bytes) -> "tuple[int, int, int]":
+        return self._unpack("III", value)
+
+    def parse_pair(self, key: bytes) -> "tuple[int, int]":
+        return self._unpack("II", key)
+
+    def parse_exact(self, key: bytes) -> "tuple[int, Kind, Tuple]":
+        """(index, Kind, Tuple)"""
+        port, proto = struct.unpack(">HB", key[20:23])
+        return self._unpack("I", key[:4])[0], EXACT, Tuple(key[4:20], bytes(16), port, proto)
+
+    def parse_wide(self, key: bytes) -> "tuple[int, Kind, Tuple]":
+        word, index = self._unpack("II", key[:8])
+        port, proto = struct.unpack(">HB", key[40:43])
+        return index, parse_kind(word), Tuple(key[8:24], key[24:40], port, proto)
+
+    def parse_value(self, value: bytes) -> "tuple[int, str]":
+        """(index of the pair, MAC or "")"""
+        target, fixed = self._unpack("IH", value[:6])
+        return target, address.format_mac(value[6:12]) if fixed else ""
+
+    def parse_counters(self, values: bytes, at: int, cpus: int) -> "tuple[int, int]":
+        """(packets, bytes) of all CPUs together, from one place on."""
+        numbers = struct.unpack_from(self._prefix + "Q" * (2 * cpus), values, at)
+        packets = size = 0
+        for at in range(0, 2 * cpus, 2):
+            packets += numbers[at]
+            size += numbers[at + 1]
+        return packets, size
+
+
+def kind_word(kind: "Kind") -> int:
+    """A kind in 32 bits, never 0: lengths of the service's and client's prefix, bits of the port, level, protocol."""
+    return kind.service << 24 | kind.client << 16 | kind.port << 8 | kind.level << 4 | (2 if kind.proto else 0) | 1
+
+
+def parse_kind(word: int) -> "Kind":
+    return Kind(word >> 4 & 0xF, word >> 24 & 0xFF, word >> 16 & 0xFF, word >> 8 & 0xFF, 8 if word & 2 else 0)
+
+
+def of_match(match: "BpfMatch") -> "tuple[Kind, Tuple]":
+    """(Kind, Tuple) of an objects.BpfMatch."""
+    service, service_bits = _prefix(match.dst)
+    client, client_bits = _prefix(match.src) if match.src else (bytes(16), 0)
+    kind = Kind(match.level, service_bits, client_bits, match.port_bits, 8 if match.proto else 0)
+    return kind, Tuple(service, client, match.port, PROTO_NUMBER[match.proto] if match.proto else 0)
+
+
+def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str) -> "BpfMatch":
+    """The objects.BpfMatch of an entry."""
+    src = _prefix_text(found.client, kind.client) if kind.client else ""
+    proto = {number: name for name, number in PROTO_NUMBER.items()}.get(found.proto, "") if kind.proto else ""
+    dst = _prefix_text(found.service, kind.service)
+    return BpfMatch(dev, kind.level, proto, dst, src, found.port, kind.port, mac, target)
+
+
+def is_exact(kind: "Kind") -> bool:
+    return kind == EXACT
+
+
+def _prefix(text: str) -> "tuple[bytes, int]":
+    prefix = address.parse_prefix(text)
+    if prefix.family == 4:
+        return V4 + prefix.packed, V4_BITS + prefix.length
+    return prefix.packed, prefix.length
+
+
+def _prefix_text(packed: bytes, length: int) -> str:
+    if packed[:12] == V4 and length >= V4_BITS:
+        return address.format_prefix(address.Prefix(4, packed[12:], length - V4_BITS))
+    return address.format_prefix(address.Prefix(6, packed, length))

@@ -1,0 +1,490 @@
+"""The border to the kernel: one dump, one apply, and what every back end does alike.
+
+Namespaces, sysctls and nftables are the same for all; links, addresses, routes, rules and filters are each back end's
+own (`native`, `pyroute2`). A back end works through operations in their order and stops at the first that fails;
+undoing what was done is `apply`'s business, which looks at the kernel again and takes away what should not be there.
+"""
+
+from .. import compat
+from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
+from ..records.dump import Dump
+from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, alias_of
+from ..reserve import Reserve
+from . import commands, conntrack, listening, netns, nftables, rtnl, tc
+from .bpf_pins import PinError, Pinned
+from .bpf_syscall import BPFFS
+from .netlink import Socket
+
+# Keys of the router's own namespace that the plan depends on.
+ROUTER_SYSCTLS = ("net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
+
+# Of the addresses and routes inside of a service's namespace, and of its nftables (buffers of 32 KiB), no more are
+# read: a program with the rights for it may make a million. Ours are among the first. Of links only ours are asked for.
+MOST_INSIDE = 1000
+MOST_BUFFERS = 32
+
+# Descriptors that a dump or an apply opens at most at once: the eBPF datapath's maps, a link and a program; a
+# namespace, a netlink socket of each protocol there and one at home. (pyroute2 has four for each of its sockets.)
+NEEDED = 24
+
+_KINDS = {
+    compat.EEXIST: FOREIGN,
+    compat.EBUSY: FOREIGN,
+    compat.EPERM: UNSUPPORTED,
+    compat.EACCES: UNSUPPORTED,
+    compat.EOPNOTSUPP: UNSUPPORTED,
+}
+
+
+class KernelError(ViscumError):
+    """An operation that the kernel refused; the text is the equivalent command and the kernel's words."""
+
+    def __init__(self, operation, code, words):
+        typed = commands.commands(operation)
+        super().__init__("`%s` failed: %s" % (typed[0], words or compat.strerror(code)))
+        self.operation = operation
+        self.errno = code
+        self.kind = _kind(code, words)
+
+
+# Words of the kernel's own (net/sched/cls_api.c, sch_api.c) for: somebody's filter has the prio, somebody's qdisc the
+# hook. The second is what kernels say that don't have the first yet (6.12 says it, 6.18 no more).
+_FOREIGN_WORDS = ("Protocol mismatch", "specified priority/protocol not found", "kind does not match", "Exclusivity")
+
+
+def _kind(code, words):
+    if any(some in words for some in _FOREIGN_WORDS):
+        return FOREIGN
+    if "not found" in words or "load" in words:  # "TC classifier not found", "Failed to load TC action module"
+        return UNSUPPORTED
+    return _KINDS.get(code, BUG)
+
+
+def _inner_ends(dump):
+    """Maps the aliases of pairs to the indexes that their other ends have in their namespaces, from the router's links:
+    those ends are ours by any other name."""
+    found: dict = {}
+    for link in dump.links:
+        if link.peer:
+            found.setdefault(link.alias, []).append(link.peer)
+    return found
+
+
+def _mark(name):
+    """Marks the namespace that the caller is in as ours (observe): its loopback is up and has our alias."""
+    socket = Socket(compat.NETLINK_ROUTE)
+    try:
+        code, _ = socket.transact([lambda seq: rtnl.link_set("lo", seq, alias=alias_of(name))])[0]
+    finally:
+        socket.close()
+    if code:
+        raise OSError(code)
+
+
+class Backend:
+    """Use as a context manager; it gives every descriptor back and never leaves the process in another namespace."""
+
+    name: str  # as the option `netlink` has it
+
+    def __init__(self):
+        self.visit = netns.Visit()
+        self._nft = {}
+        self._pinned = None
+        self._home_indexes = {}
+        self._reserve = Reserve(NEEDED)
+        self.hurried = False  # what can't be read as it is at one moment is read as well as can be
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.forget_all()
+        self.visit.close()
+        self._reserve.close()
+
+    def forget_all(self):
+        for ns in list(self._nft):
+            self._nft.pop(ns).close()
+
+    # What a back end has to bring
+
+    def dump_links(self, dump):
+        """Adds the links of the router's namespace to a Dump."""
+        raise NotImplementedError
+
+    def dump_ends(self, dump, ns, ends):
+        """Adds those links of a service's namespace to a Dump that have one of these names or indexes, each once."""
+        raise NotImplementedError
+
+    def dump_network(self, dump, ns):
+        """Adds the addresses and rules of a namespace to a Dump."""
+        raise NotImplementedError
+
+    def dump_routes(self, dump, ns):
+        """Adds the routes of a namespace to a Dump."""
+        raise NotImplementedError
+
+    def dump_tc(self, dump):
+        """Adds the ingress qdiscs of the router's namespace and their filters to a Dump."""
+        raise NotImplementedError
+
+    def carry(self, operation):
+        """Does one operation on a link, address, route, rule, qdisc or filter. It may wait for `flush`."""
+        raise NotImplementedError
+
+    def flush(self):
+        """Returns when everything carried is done; raises KernelError for the first that failed."""
+
+    def leave(self, ns):
+        """Closes what is kept open for a namespace."""
+
+    # What they share
+
+    def apply(self, operations):
+        """Works through operations in order. Raises KernelError for the first that failed; later ones may be done."""
+        with self._reserve:
+            self._apply(operations)
+
+    def _apply(self, operations):
+        try:
+            for operation in operations:
+                shared = self._SHARED.get(type(operation.new or operation.old).__name__)
+                if shared is None:
+                    self._carry(operation)
+                    continue
+                self.flush()
+                shared(self, operation)
+            self.flush()
+            self._tidy()
+        finally:
+            self.visit.home()
+            self._release()
+
+    def _carry(self, operation):
+        self.visit.home()
+        try:
+            self.carry(operation)
+        except OSError as error:  # a namespace that is gone, no descriptor to be had
+            self.flush()  # what waits came before it: now or never
+            raise KernelError(operation, error.errno, "")
+
+    def _release(self):
+        """Gives back the sockets and descriptors of the namespaces: a hundred services must not hold hundreds.
+
+        Home is left as well: what was learned of its devices may be wrong at the next look.
+        """
+        for ns in [""] + list(self.visit.names()):
+            self._leave(ns)
+        self._home_indexes.clear()
+        if self._pinned:
+            self._pinned.close()
+            self._pinned = None
+
+    def _leave(self, ns):
+        self.leave(ns)
+        if ns in self._nft:
+            self._nft.pop(ns).close()
+        self.visit.forget(ns)
+
+    def _namespace(self, operation):
+        try:
+            if operation.verb == "add":
+                self.visit.create(operation.new.name, lambda: _mark(operation.new.name))
+                return
+            self.visit.home()
+            self._leave(operation.old.name)
+            self.visit.delete(operation.old.name)
+        except OSError as error:
+            raise KernelError(operation, error.errno, "")
+
+    def _sysctl(self, operation):
+        if operation.verb == "del":
+            return  # it goes with its namespace or device
+        item = operation.new
+        try:
+            self.visit.enter(item.ns)
+            netns.write_sysctl(item.key, item.value)
+        except OSError as error:
+            raise KernelError(operation, error.errno, "")
+
+    def _nat(self, operation):
+        item = operation.new or operation.old
+        if operation.verb == "del":
+            self._nft_batch(operation, item.ns, lambda seq: nftables.delete_batch(nftables.INET, seq), nftables.INET)
+        else:
+            self._nft_batch(operation, item.ns, lambda seq: nftables.nat_batch(item.rules, seq), nftables.INET)
+            if operation.verb == "change":
+                self.visit.enter(item.ns)
+                conntrack.forget_others(self._nft_socket(item.ns), item.rules)
+
+    def _pkttype(self, operation):
+        item = operation.new or operation.old
+        if operation.verb == "del":
+            self._nft_batch(
+                operation, item.ns, lambda seq: nftables.delete_batch(nftables.NETDEV, seq), nftables.NETDEV
+            )
+        else:
+            self._nft_batch(operation, item.ns, lambda seq: nftables.pkttype_batch(seq, item.dev), nftables.NETDEV)
+
+    def pinned(self):
+        """What is pinned for the router's namespace."""
+        if self._pinned is None:
+            self.visit.home()
+            self._pinned = Pinned()
+        return self._pinned
+
+    def _bpf(self, operation, step):
+        """A step on what is pinned, in the router's namespace."""
+        self.visit.home()
+        try:
+            step(self.pinned())
+        except OSError as error:
+            full = "a map of the eBPF datapath is full: fewer services, prefixes and port ranges, or another datapath"
+            words = full if error.errno == compat.E2BIG else getattr(error, "words", "")
+            raise KernelError(operation, error.errno, words)
+
+    def _tidy(self):
+        if self._pinned:
+            try:
+                self._pinned.tidy()
+            except OSError as error:
+                raise PinError("can't tidy up %s: %s" % (BPFFS, compat.strerror(error.errno)))
+
+    def _home_index(self, name, operation):
+        if name not in self._home_indexes:
+            socket = Socket(compat.NETLINK_ROUTE)
+            try:
+                body = socket.ask(lambda seq: rtnl.link_get(name, seq))
+            finally:
+                socket.close()
+            if body is None:
+                raise KernelError(operation, compat.ENODEV, "there is no device %s" % name)
+            self._home_indexes[name] = rtnl.index_of(body)
+        return self._home_indexes[name]
+
+    def _bpf_link(self, operation):
+        self.visit.home()
+        item = operation.new or operation.old
+        if item.hook == CLS:
+            self._bpf_filter(operation, item)
+        elif operation.verb == "del":
+            self._bpf(operation, lambda pinned: pinned.del_link(item))
+        elif operation.verb == "change":
+            self._bpf(operation, lambda pinned: pinned.change_link(item))
+        else:
+            index = self._home_index(item.dev, operation)
+            self._bpf(operation, lambda pinned: pinned.add_link(item, index))
+
+    def _bpf_filter(self, operation, item):
+        """The filter, and what is pinned of it: never a filter that the folder does not know of."""
+        if operation.verb == "del":
+            try:
+                index = self._home_index(item.dev, operation)
+                self._at_home(operation, lambda seq: tc.program_del(index, seq), (compat.ENOENT, compat.EINVAL))
+            except KernelError as error:
+                if error.errno != compat.ENODEV:
+                    raise
+            self._bpf(operation, lambda pinned: pinned.del_link(item))
+            return
+        index = self._home_index(item.dev, operation)
+        self._bpf(operation, lambda pinned: pinned.note_filter(item))
+        program = self.pinned().program(item.program)
+        self._at_home(operation, lambda seq: tc.program_set(index, program, item.program, seq))
+
+    def _at_home(self, operation, request, fine=()):
+        """One rtnetlink request in the router's namespace; `fine` are errors that are none."""
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            code, words = socket.transact([request])[0]
+        finally:
+            socket.close()
+        if code and code not in fine:
+            raise KernelError(operation, code, words)
+
+    def _bpf_match(self, operation):
+        self.visit.home()
+        item = operation.new or operation.old
+        if operation.verb == "del":
+            target = 0
+            if item.target:
+                try:
+                    target = self._home_index(item.target, operation)
+                except KernelError:
+                    pass  # it is gone: whatever the entry leads to is not wanted
+            self._bpf(operation, lambda pinned: pinned.del_match(item, operation.handle, target))
+            return
+        index, target = self._home_index(item.dev, operation), self._home_index(item.target, operation)
+        self._bpf(operation, lambda pinned: pinned.set_match(item, index, target))
+
+    _SHARED = {
+        "Namespace": _namespace,
+        "Sysctl": _sysctl,
+        "Nat": _nat,
+        "PktType": _pkttype,
+        "BpfLink": _bpf_link,
+        "BpfMatch": _bpf_match,
+    }
+
+    def _nft_socket(self, ns):
+        if ns not in self._nft:
+            self.visit.enter(ns)
+            self._nft[ns] = Socket(compat.NETLINK_NETFILTER)
+        return self._nft[ns]
+
+    def _nft_batch(self, operation, ns, batch, family):
+        socket = self._nft_socket(ns)
+        seq = socket.seq()
+        code, words = socket.batch(batch(seq), seq)
+        if code:
+            raise KernelError(operation, code, nftables.error_text(code, family) or words)
+
+    # Reading
+
+    def dump(self, pools=(), ports=None, breathe=None):
+        """A Dump of the router's namespace and of those named viscum-*. Of the router's own routes it has those that
+        have an address in common with one of these prefixes; all where `pools` is None. `ports` maps those namespaces
+        of which somebody wants to know what is open to what listening.listeners takes. `breathe()` is called between
+        two namespaces, and may use this border."""
+        dump = Dump()
+        with self._reserve:
+            self._dump(dump, pools, ports or {}, breathe)
+        return dump
+
+    def _dump(self, dump, pools, ports, breathe):
+        try:
+            self.dump_links(dump)
+            self.dump_network(dump, "")
+            if pools is None:
+                self.dump_routes(dump, "")
+            else:
+                self._dump_near(dump, rtnl.Near(pools))
+            self.dump_tc(dump)
+            self._dump_bpf(dump)
+            self._dump_sysctls(dump)
+            ends = _inner_ends(dump)
+            for ns in netns.ours():
+                if breathe:
+                    breathe()
+                self._dump_namespace(dump, ns, ends.get(alias_of(ns), []), ports.get(ns))
+        finally:
+            self.visit.home()
+            self._release()
+
+    def dump_redirects(self):
+        """A Dump of no more than what redirects are made of, and what they count: links and filters of the router.
+        While these change all the time it has what was seen last: a redirect that has to go can't wait."""
+        dump = Dump()
+        with self._reserve:
+            self._dump_redirects(dump)
+        return dump
+
+    def _dump_redirects(self, dump):
+        self.hurried = True
+        try:
+            self.dump_links(dump)
+            self.dump_tc(dump)
+            self._dump_bpf(dump)
+        finally:
+            self.hurried = False
+            self._release()
+
+    def _dump_near(self, dump, near):
+        """Routes of the router, of which there may be very many: the same for all back ends."""
+        if not near.families:
+            return
+        self.visit.home()
+        socket = Socket(compat.NETLINK_ROUTE, strict=True)
+        try:
+            for family in near.families:
+                bodies = socket.dump(lambda seq, family=family: rtnl.route_dump(seq, family), sieve=near.sieve)
+                found = [rtnl.parse_route("", body, near) for body in bodies]
+                dump.routes.extend([item for item in found if item])
+        finally:
+            socket.close()
+
+    def _dump_bpf(self, dump):
+        try:
+            self.pinned().dump(dump)
+        except OSError as error:
+            raise PinError("can't read %s: %s" % (BPFFS, compat.strerror(error.errno)))
+
+    def counters(self, indexes):
+        """What our filters on the devices with these indexes count: a list of what tc.parse_counters gives, with that
+        of the eBPF datapath, wherever it is."""
+        with self._reserve:
+            found = self._count_filters(indexes) if indexes else []
+            counted = self.pinned().counters()
+            self._release()
+        found.extend([("bpf", pair[0], pair[1], counted[pair]) for pair in sorted(counted)])
+        return found
+
+    def _count_filters(self, indexes):
+        found = []
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            for index in indexes:
+                bodies = self._filters_of(socket, index)
+                found.extend([item for item in [tc.parse_counters(body) for body in bodies] if item])
+        finally:
+            socket.close()
+        return found
+
+    def _filters_of(self, socket, index):
+        try:
+            return socket.dump(lambda seq: tc.filter_dump(index, seq), hurried=True)
+        except OSError:
+            return []  # the device is gone, or its hook
+
+    def _dump_sysctls(self, dump):
+        self.visit.home()
+        keys = list(ROUTER_SYSCTLS)
+        for link in dump.links:
+            if link.ns == "" and link.name.startswith(DEV_PREFIX):
+                keys.extend([key % link.name for key in HOST_SYSCTLS])
+        for key in keys:
+            self._read_sysctl(dump, "", key)
+
+    def _dump_namespace(self, dump, ns, ends, ports):
+        try:
+            self.visit.enter(ns)
+        except OSError:
+            # A file that holds no namespace (a crash between the two steps of making one): it has a name and nothing
+            # else.
+            dump.namespaces.append(ns)
+            return
+        dump.namespaces.append(ns)
+        for key, _ in NS_SYSCTLS:
+            self._read_sysctl(dump, ns, key)
+        self.dump_ends(dump, ns, ["lo", INNER_DEV] + ends)
+        self.dump_network(dump, ns)
+        self.dump_routes(dump, ns)
+        dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)
+        if ports:
+            self.visit.enter(ns)
+            dump.listeners[ns] = listening.listeners(ports)
+        self._leave(ns)
+
+    def _read_sysctl(self, dump, ns, key):
+        value = netns.read_sysctl(key)
+        if value is not None:
+            dump.sysctls[(ns, key)] = value
+
+    def _read_nft(self, ns):
+        """(rules or None, pkttype) of a namespace."""
+        try:
+            socket = self._nft_socket(ns)
+        except OSError:
+            return None, False  # a kernel without nf_tables
+        seq = socket.seq()
+        requests = nftables.dump_requests(seq)
+        buffers = socket.answers(requests[0], seq, MOST_BUFFERS)
+        if not any(nftables.TABLE.encode() + b"\0" in buffer for buffer in buffers):
+            return None, False  # no table of ours: the usual case, and two dumps less
+        for request in requests[1:]:
+            if socket.spent:
+                return None, False  # too many tables of others: nothing can be said of ours
+            buffers.extend(socket.answers(request, seq, MOST_BUFFERS))
+        return nftables.decode(buffers)

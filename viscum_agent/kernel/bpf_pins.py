@@ -1,0 +1,433 @@
+"""The eBPF datapath in the kernel: what is pinned in a folder of the BPF file system.
+
+    /sys/fs/bpf/viscum-NETNS/map_*        the maps, filled: the kernel is the database here too
+                             program_*    the programs, each once
+                             link_*       one for each device; it keeps the program there when the agent ends
+                             filter_*     instead of that where the kernel has no tcx: the program that the device's
+                                          filter holds, so that the folder knows of it
+
+NETNS is the inode of the router's network namespace: indexes of devices mean something only there. The folder is there
+while a link or filter is. File names in a BPF file system have no dots, which names of devices may have: a colon,
+which those can't have, stands for it.
+"""
+
+import os
+
+from .. import compat, ebpf
+from ..ebpf import layout
+from ..errors import ViscumError
+from ..records.dump import BpfEntry, BpfLinkEntry, Counters
+from ..records.objects import BPF_PRIO, CLASSID, CLS, TCX
+from . import bpf_syscall as call
+from .netns import SELF
+
+MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
+PIN = {TCX: LINK, CLS: FILTER}
+MAPS = {one.name: one for one in layout.MAPS}
+
+
+class PinError(ViscumError):
+    """What is pinned can't be read or written."""
+
+
+class FolderError(OSError):
+    """The folder is not Viscum's; `words` say so."""
+
+    def __init__(self, path):
+        self.words = NOT_OURS % path
+        super().__init__(compat.EEXIST, self.words)
+
+
+NOT_OURS = "%s is not Viscum's: remove it"
+
+
+def folder(inode=0):
+    """That of the network namespace that the caller is in, or of the one with an inode."""
+    return "%s/viscum-%d" % (call.BPFFS, inode or os.stat(SELF)[1])
+
+
+NOBODYS, OURS, FOREIGN = range(3)
+
+
+def whose(path):
+    """Whose the folder is. Everybody may make something in a BPF file system, and who owns the folder may put other
+    pins in the places of ours: only a real folder of the agent's own user is read and written."""
+    try:
+        compat.readlink(path)
+        return FOREIGN  # it leads elsewhere
+    except OSError:
+        pass  # no link
+    try:
+        status = os.stat(path)
+    except OSError:
+        return NOBODYS
+    own = status[0] & compat.S_IFMT == compat.S_IFDIR and status[4] == compat.geteuid()
+    return OURS if own else FOREIGN
+
+
+def lacks(path, fd):
+    """What is in the way of pins in a folder, "" for nothing. `fd` is any map's: it is pinned beside the folder,
+    because the agent watches what goes in it."""
+    if not call.is_mounted():
+        return ""  # it will be, and then it is empty
+    if whose(path) == FOREIGN:
+        return "a folder for its maps: " + NOT_OURS % path
+    trial = "%s_%d" % (path, compat.getpid())
+    try:
+        call.pin(fd, trial)
+        os.remove(trial)
+    except OSError as error:
+        if error.errno != compat.EEXIST:  # left by one that was killed here: that could write, too
+            return "a BPF file system that it can write to (%s: %s)" % (call.BPFFS, compat.strerror(error.errno))
+    return ""
+
+
+def watch():
+    """A descriptor that becomes readable when something in the folder is removed; -1 where there is none of ours."""
+    path = folder()
+    return compat.watch_folder(path) if whose(path) == OURS else -1
+
+
+class Pinned:
+    """Open while it is used; made in the router's namespace, or for that with an inode."""
+
+    def __init__(self, inode=0):
+        self._folder = folder(inode)
+        self._layout = layout.Layout(call.ORDER)
+        self._maps = {}
+        self._programs = {}  # name: descriptor
+        self._slots = None  # {pair, as it is in the map: slot}, once it was read
+        self._free = []  # slots that are nobody's, the lowest last
+        self._dirty = False
+        self._changing = False  # the matches
+
+    def close(self):
+        if self._changing:
+            self._changed()
+        _close(self._maps)
+        _close(self._programs)
+        self._slots = None  # of the next maps it may be wrong
+
+    def _path(self, kind, name):
+        return "%s/%s%s" % (self._folder, kind, name.replace(".", ":"))
+
+    def _names(self, kind):
+        try:
+            names = compat.list_names(self._folder) if whose(self._folder) == OURS else []
+        except OSError:
+            return []  # nothing here, or nothing that we may see
+        return sorted([name[len(kind) :].replace(":", ".") for name in names if name.startswith(kind)])
+
+    # Reading
+
+    def dump(self, dump):
+        """Adds links, entries and counters to a Dump, which has the devices and their filters already."""
+        links, noted, filters = self._names(LINK), self._names(FILTER), _filters(dump)
+        gone = [name for name in noted if name not in filters]
+        dump.bpf_links.extend([BpfLinkEntry(name, CLS, 0, "") for name in gone])
+        whole = (links or filters) and self._open_maps()
+        ours = {call.map_info(self._maps[name])[1] for name in self._maps}
+        for name in sorted(filters):
+            index, program = filters[name]
+            known = _program_name(program, ours) if name in noted else ""
+            dump.bpf_links.append(BpfLinkEntry(name, CLS, index, known))
+        if whole:
+            self._dump_links(dump, links, ours)
+            dump.bpf_entries.extend(self.entries())
+            dump.bpf_counters.update(self.counters())
+
+    def _dump_links(self, dump, links, ours):
+        known = {}
+        for name in links:
+            try:
+                fd = call.pinned(self._path(LINK, name))
+            except OSError as error:
+                if error.errno != compat.ENOENT:
+                    raise
+                continue  # somebody was faster
+            try:
+                index, program = call.link_info(fd)
+            finally:
+                compat.fd_close(fd)
+            if program not in known:
+                known[program] = _program_name(program, ours)
+            dump.bpf_links.append(BpfLinkEntry(name, TCX, index, known[program]))
+
+    def _read(self, name):
+        one = MAPS[name]
+        return call.map_read(self._maps[name], one.key, one.value)
+
+    def entries(self):
+        """All that is taken, as dump.BpfEntry."""
+        if not self._open_maps():
+            return []
+        found = []
+        for name, parse in (("exact", self._layout.parse_exact), ("wide", self._layout.parse_wide)):
+            for key, value in self._read(name):
+                index, kind, parts = parse(key)
+                target, mac = self._layout.parse_value(value)
+                found.append(BpfEntry(index, target, kind, parts, mac))
+        return found
+
+    def counters(self):
+        """{(index of the source interface, of the pair): Counters}. Asked for every second: no other map is opened."""
+        fds = self._maps or self._open(("slots", "counters"))
+        try:
+            return self._counters(fds) if fds else {}
+        finally:
+            if not self._maps:
+                _close(fds)
+
+    def _counters(self, fds):
+        made, slots, cpus = self._layout, MAPS["slots"], call.possible_cpus()
+        places = [(pair, made.parse_number(slot)) for pair, slot in call.map_read(fds["slots"], slots.key, slots.value)]
+        if not places:
+            return {}
+        size = MAPS["counters"].value * cpus
+        values = call.array_read(fds["counters"], size, max([slot for _, slot in places]) + 1)
+        found = {}
+        for pair, slot in places:
+            packets, count = made.parse_counters(values, slot * size, cpus)
+            found[made.parse_pair(pair)] = Counters(packets, count, 0, 0)
+        return found
+
+    # The maps
+
+    def _open_maps(self):
+        """Whether all maps are there, as this agent has them."""
+        self._maps = self._maps or self._open(MAPS)
+        return bool(self._maps)
+
+    def _open(self, names):
+        """{name: descriptor} of these maps; nothing when one is not there, or not as this agent has it."""
+        if whose(self._folder) != OURS:
+            return {}
+        fds = {}
+        for name in names:
+            try:
+                fds[name] = call.pinned(self._path(MAP, name))
+            except OSError:
+                break
+        if len(fds) == len(names) and all(_is_as(call.map_info(fds[name]), MAPS[name]) for name in names):
+            return fds
+        _close(fds)
+        return {}
+
+    def _make_maps(self):
+        if self._open_maps():
+            return
+        call.mount()
+        try:
+            os.mkdir(self._folder)
+        except OSError as error:
+            if error.errno != compat.EEXIST:
+                raise
+        if whose(self._folder) != OURS:
+            raise FolderError(self._folder)
+        self._remove(MAP, self._names(MAP))  # half of them, or another agent's
+        self._remove(PROGRAM, self._names(PROGRAM))  # they use those
+        for name in MAPS:
+            self._maps[name] = call.map_create(MAPS[name])
+            call.pin(self._maps[name], self._path(MAP, name))
+
+    def _remove(self, kind, names):
+        for name in names:
+            try:
+                os.remove(self._path(kind, name))
+            except OSError as error:
+                if error.errno != compat.ENOENT:
+                    raise
+
+    # The programs, their links and filters
+
+    def program(self, name):
+        """A descriptor of the program; it is loaded if it is not there yet."""
+        self._make_maps()
+        if name not in self._programs:
+            path = self._path(PROGRAM, name)
+            try:
+                self._programs[name] = call.pinned(path)
+            except OSError:
+                code = ebpf.assemble(name.split("_")[0], call.ORDER, self._maps)
+                self._programs[name] = call.prog_load(code, name)
+                call.pin(self._programs[name], path)
+        return self._programs[name]
+
+    def add_link(self, item, index):
+        path = self._path(LINK, item.dev)
+        self._remove(LINK, [item.dev])  # of a device of that name that is gone
+        fd = call.link_create(self.program(item.program), index)
+        try:
+            call.pin(fd, path)
+        finally:
+            compat.fd_close(fd)
+
+    def change_link(self, item):
+        """The program becomes this one, from one packet to the next."""
+        program = self.program(item.program)
+        fd = call.pinned(self._path(LINK, item.dev))
+        try:
+            call.link_update(fd, program)
+        finally:
+            compat.fd_close(fd)
+        self._dirty = True
+
+    def note_filter(self, item):
+        """The device's filter holds this program now."""
+        self._remove(FILTER, [item.dev])
+        call.pin(self.program(item.program), self._path(FILTER, item.dev))
+        self._dirty = True
+
+    def del_link(self, item):
+        """Gone with its pin: nobody else holds it. (Of a filter only the pin goes.)"""
+        self._remove(PIN[item.hook], [item.dev])
+        self._dirty = True
+
+    # The entries
+
+    def set_match(self, item, index, target):
+        """Adds an entry, or lets it lead elsewhere."""
+        self._make_maps()
+        kind, parts = layout.of_match(item)
+        slot = self._slot(self._layout.pair(index, target))
+        if not layout.is_exact(kind):
+            self._set_kinds(self._kinds() | {kind})
+        name, key = self._key(kind, index, parts)
+        self._change()
+        call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot))
+
+    def del_match(self, item, index, target):
+        """Deletes an entry, unless it leads to another pair by now; `target` is 0 for one that leads nowhere."""
+        if not self._open_maps():
+            return
+        kind, parts = layout.of_match(item)
+        name, key = self._key(kind, index, parts)
+        value = call.map_lookup(self._maps[name], key, MAPS[name].value)
+        if value is None or target not in (0, self._layout.parse_value(value)[0]):
+            return
+        self._change()
+        call.map_delete(self._maps[name], key)
+        self._dirty = True
+
+    def _change(self):
+        """Before the first change of matches: what the programs remember of them does not count until `close`. Whoever
+        is killed in between leaves it so, which costs a packet a little and is right all the same."""
+        if not self._changing:
+            self._changing = True
+            _, last, kinds = self._state()
+            self._set_state(0, last, kinds)
+
+    def _changed(self):
+        self._changing = False
+        _, last, kinds = self._state()
+        new = last % 0xFFFFFFFF + 1  # 32 bits, and never 0
+        self._set_state(new, new, kinds)
+
+    def _state(self):
+        value = call.map_lookup(self._maps["state"], self._layout.number(0), MAPS["state"].value)
+        return self._layout.parse_state(value)
+
+    def _set_state(self, *numbers):
+        call.map_update(self._maps["state"], self._layout.number(0), self._layout.state(*numbers))
+
+    def _slot(self, pair):
+        """Where a pair is counted: the lowest place that no other has, from zero on, for a new one."""
+        if self._slots is None:
+            self._slots = {key: self._layout.parse_number(value) for key, value in self._read("slots")}
+            taken = set(self._slots.values())
+            self._free = [slot for slot in range(layout.SLOTS - 1, -1, -1) if slot not in taken]
+        if pair in self._slots:
+            return self._slots[pair]
+        if not self._free:
+            raise OSError(compat.E2BIG, "no place in map_counters")
+        slot = self._free.pop()
+        empty = bytes(MAPS["counters"].value * call.possible_cpus())
+        call.map_update(self._maps["counters"], self._layout.number(slot), empty)
+        call.map_update(self._maps["slots"], pair, self._layout.number(slot))
+        self._slots[pair] = slot
+        return slot
+
+    def _key(self, kind, index, parts):
+        if layout.is_exact(kind):
+            return "exact", self._layout.exact_key(index, parts)
+        return "wide", self._layout.wide_key(kind, index, parts)
+
+    def _kinds(self):
+        return {entry.kind for entry in self.entries() if not layout.is_exact(entry.kind)}
+
+    def _set_kinds(self, kinds):
+        """Writes `masks`, the narrower levels first. One that moves is there twice for a moment, never not at all."""
+        wanted = [self._layout.mask(kind) for kind in sorted(kinds)]
+        there = dict(self._read("masks"))
+        place = self._layout.number
+        if [there.get(place(at)) for at in range(len(wanted) + 1)] != wanted + [None]:
+            last_first = list(range(len(wanted)))
+            if len(wanted) > len(there):
+                last_first.reverse()
+            for at in last_first:
+                call.map_update(self._maps["masks"], place(at), wanted[at])
+            for at in range(len(there) - 1, len(wanted) - 1, -1):
+                call.map_delete(self._maps["masks"], place(at))
+        generation, last, count = self._state()
+        if count != len(wanted):
+            self._set_state(generation, last, len(wanted))
+
+    def tidy(self):
+        """Takes away what nothing uses any more, after something was deleted."""
+        if not self._dirty:
+            return
+        self._dirty = False
+        if not self._names(LINK) and not self._names(FILTER):
+            self.close()
+            for kind in (PROGRAM, MAP):
+                self._remove(kind, self._names(kind))
+            try:
+                os.rmdir(self._folder)
+            except OSError as error:
+                if error.errno != compat.ENOENT:
+                    raise
+            return
+        if not self._open_maps():
+            return
+        entries = self.entries()
+        self._set_kinds({entry.kind for entry in entries if not layout.is_exact(entry.kind)})
+        pairs = {(entry.index, entry.target) for entry in entries}
+        for pair, _ in self._read("slots"):
+            if self._layout.parse_pair(pair) not in pairs:
+                call.map_delete(self._maps["slots"], pair)
+        self._slots = None
+        current = [ebpf.name_of(which) for which in ebpf.PROGRAMS]
+        self._remove(PROGRAM, [name for name in self._names(PROGRAM) if name not in current])
+
+
+def _close(fds):
+    for name in list(fds):
+        compat.fd_close(fds.pop(name))
+
+
+def _is_as(info, one):
+    kind, _, key, value, entries, flags = info
+    return (kind, key, value, entries, flags) == (one.type, one.key, one.value, one.entries, one.flags)
+
+
+def _filters(dump):
+    """{device: (its index, the number of the program in the filter of ours there)}"""
+    names = {link.index: link.name for link in dump.links if link.ns == ""}
+    found = {}
+    for entry in dump.filters:
+        if entry.kind == "bpf" and entry.prio == BPF_PRIO and entry.classid == CLASSID and entry.index in names:
+            found[names[entry.index]] = (entry.index, entry.keys)
+    return found
+
+
+def _program_name(number, ours):
+    """The name of the program of that id; "" when it has other maps than those that are pinned."""
+    try:
+        fd = call.prog_by_id(number)
+    except OSError:
+        return ""
+    try:
+        name, maps = call.prog_info(fd)
+    finally:
+        compat.fd_close(fd)
+    return name if set(maps) <= ours else ""

@@ -1,0 +1,263 @@
+"""Operations as the commands that a person would type: what `viscum plan` prints, and how errors name what failed.
+
+Run by `sh -e` in order, the lines make the same kernel state as the back ends do, but for eBPF: no command writes our
+programs and maps, so these are comments. The syntax is that of ip(8), tc(8), nft(8) and sysctl(8).
+"""
+
+from .. import address
+from ..records.objects import BPF_HANDLE, BPF_PRIO, CLASSID, CLS, MARK_PRIO, MARK_PROTOCOL, alias_of, table_of
+from . import nftables
+from .bpf_syscall import BPFFS
+from .tc import DST_LAST_WORD
+
+
+def lines(operations):
+    """All the lines for a list of operations."""
+    found = []
+    for operation in operations:
+        found.extend(commands(operation))
+    return found
+
+
+def commands(operation):
+    """The command lines of one operation."""
+    item = operation.new if operation.verb != "del" else operation.old
+    return RENDER[type(item).__name__](operation)
+
+
+def _ip(ns):
+    return "ip -n %s" % ns if ns else "ip"
+
+
+def _in(ns):
+    return "ip netns exec %s " % ns if ns else ""
+
+
+def _namespace(operation):
+    if operation.verb == "del":
+        return ["ip netns del " + operation.old.name]
+    return ["ip netns add " + operation.new.name]
+
+
+def _sysctl(operation):
+    item = operation.new
+    return ["%ssysctl -qw %s=%s" % (_in(item.ns), item.key, item.value)]
+
+
+def _veth(operation):
+    item = operation.new
+    if operation.verb == "del":
+        return ["ip link del " + operation.old.name]
+    if operation.verb == "change":
+        return _veth_change(item, operation.old)
+    add = "ip link add %s mtu %d address %s up type veth peer name %s mtu %d address %s netns %s"
+    return [
+        add % (item.name, item.mtu, item.mac, item.peer, item.mtu, item.peer_mac, item.ns),
+        "ip -n %s link set %s up" % (item.ns, item.peer),
+        "ip link set %s alias '%s'" % (item.name, item.alias),
+    ]
+
+
+def _veth_change(item, old):
+    host = "ip link set %s up mtu %d address %s alias '%s'" % (item.name, item.mtu, item.mac, item.alias)
+    inner = "ip -n %s link set %s up mtu %d address %s" % (item.ns, item.peer, item.mtu, item.peer_mac)
+    # A pair carries what both ends allow: grow the inner end first, shrink it last.
+    return [inner, host] if item.mtu >= old.mtu else [host, inner]
+
+
+def _up(operation):
+    item = operation.new
+    return ["%s link set %s up alias '%s'" % (_ip(item.ns), item.dev, alias_of(item.ns))]
+
+
+def _address(operation):
+    verb, item = ("del", operation.old) if operation.verb == "del" else ("add", operation.new)
+    nodad = " nodad" if verb == "add" and ":" in item.address else ""
+    return ["%s addr %s %s dev %s%s" % (_ip(item.ns), verb, item.address, item.dev, nodad)]
+
+
+def _route(operation):
+    verb = {"add": "add", "change": "replace", "del": "del"}[operation.verb]
+    item = operation.old if verb == "del" else operation.new
+    words = "%s%s route %s %s" % (_ip(item.ns), " -6" if item.family == 6 else "", verb, item.dst)
+    if item.via:
+        words += " via " + item.via
+    words += " dev %s proto static" % item.dev
+    return [words + (" src " + item.src if item.src else "")]
+
+
+def _rule(operation):
+    verb, item = ("del", operation.old) if operation.verb == "del" else ("add", operation.new)
+    family = " -6" if item.family == 6 else ""
+    return ["%s%s rule %s pref %d iif %s lookup %d" % (_ip(item.ns), family, verb, item.priority, item.iif, item.table)]
+
+
+def _nat(operation):
+    if operation.verb == "del":
+        return [_in(operation.old.ns) + "nft delete table inet " + nftables.TABLE]
+    texts = nftables.nat_text(operation.new.rules)
+    if operation.verb == "change":
+        texts = ["nft delete table inet " + nftables.TABLE] + texts
+    return [_in(operation.new.ns) + text for text in texts]
+
+
+def _pkttype(operation):
+    if operation.verb == "del":
+        return [_in(operation.old.ns) + "nft delete table netdev " + nftables.TABLE]
+    return [_in(operation.new.ns) + text for text in nftables.pkttype_text(operation.new.dev)]
+
+
+def _qdisc(operation):
+    if operation.verb == "del":
+        return ["tc qdisc del dev %s clsact" % operation.old.dev]
+    mark = "tc filter add dev %s ingress prio %d protocol 0x%04x u32 match u32 0 0 flowid %s"
+    return [
+        "tc qdisc add dev %s clsact" % operation.new.dev,
+        mark % (operation.new.dev, MARK_PRIO, MARK_PROTOCOL, _classid()),
+    ]
+
+
+def _mark(operation):
+    return ["tc filter del dev %s ingress prio %d protocol 0x%04x" % (operation.old.dev, MARK_PRIO, MARK_PROTOCOL)]
+
+
+def _hash_table(operation):
+    item = operation.new or operation.old
+    head = "tc filter %s dev %s ingress prio %d" % ("del" if operation.verb == "del" else "add", item.dev, item.prio)
+    if operation.verb == "del":
+        words = "%s protocol %s handle %s u32"
+        link = words % (head, item.protocol, _u32_handle(operation.handle))
+        table = words % (head, item.protocol, "%x:" % table_of(item.prio))
+        return [link, "%s 2>/dev/null || (sleep 1 && %s)" % (table, table)]  # busy until the kernel has freed the link
+    word = DST_LAST_WORD[item.protocol]
+    link = "%s protocol %s u32 match u32 0 0 at %d link %x: hashkey mask 0x000000ff at %d"
+    return [
+        "%s handle %x: protocol %s u32 divisor 256" % (head, table_of(item.prio), item.protocol),
+        link % (head, item.protocol, word, table_of(item.prio), word),
+    ]
+
+
+def _prio(operation):
+    item = operation.old
+    return ["tc filter del dev %s ingress prio %d protocol %s" % (item.dev, item.prio, item.protocol)]
+
+
+def _filter(operation):
+    if operation.verb == "del":
+        item = operation.old
+        handle = _u32_handle(operation.handle) if item.kind == "u32" else "0x%x" % operation.handle
+        words = "tc filter del dev %s ingress prio %d protocol %s handle %s %s"
+        return [words % (item.dev, item.prio, item.protocol, handle, item.kind)]
+    item = operation.new
+    verb, handle = "add", ""
+    if operation.verb == "change":
+        verb = "replace"
+        handle = " handle " + (_u32_handle(operation.handle) if item.kind == "u32" else "0x%x" % operation.handle)
+    words = "tc filter %s dev %s ingress prio %d protocol %s%s %s"
+    head = words % (verb, item.dev, item.prio, item.protocol, handle, item.kind)
+    if item.kind == "u32":
+        return ["%s%s flowid %s%s" % (head, _u32_keys(item), _classid(), _actions(item.actions))]
+    return ["%s classid %s%s%s" % (head, _classid(), _flower_keys(item), _actions(item.actions))]
+
+
+def _classid():
+    return "%x:%x" % (CLASSID >> 16, CLASSID & 0xFFFF)
+
+
+def _u32_handle(handle):
+    bucket = handle >> 12 & 0xFF
+    return "%x:%s:%x" % (handle >> 20, "%x" % bucket if bucket else "", handle & 0xFFF)
+
+
+def _u32_keys(item):
+    words = ""
+    if item.bucket >= 0:
+        words += " ht %x:%x:" % (table_of(item.prio), item.bucket)
+    rest = item.keys
+    for keys, text in _known_keys(item):
+        if all(key in rest for key in keys):
+            rest = [key for key in rest if key not in keys]
+            words += text
+    return words + "".join([" match u32 0x%08x 0x%08x at %d" % key for key in rest])
+
+
+def _known_keys(item):
+    """Groups of keys that tc has words for: only an address is worth it, the rest is read as well in numbers."""
+    if item.protocol != "ip":
+        return
+    for value, mask, offset in item.keys:
+        name = {12: "src", 16: "dst"}.get(offset)
+        length = bin(mask).count("1")
+        if name and item.keys[0][2] == offset:  # the first only: tc keeps the order that it reads
+            dst = address.format_address(value.to_bytes(4, "big"))
+            yield ((value, mask, offset),), " match ip %s %s/%d" % (name, dst, length)
+
+
+def _flower_keys(item):
+    return "".join([" %s %s" % (name, value) for name, value in item.keys])
+
+
+def _actions(actions):
+    words = ""
+    for action in actions:
+        if action[0] == "mirred":
+            words += " action mirred egress redirect dev " + action[1]
+        elif action[0] == "skbedit":
+            words += " action skbedit ptype " + action[1]
+        else:
+            words += " action skbmod"
+            words += " set dmac " + action[1] if action[1] else ""
+            words += " set smac " + action[2] if action[2] else ""
+    return words
+
+
+def _bpf_link(operation):
+    item = operation.new or operation.old
+    folder = BPFFS + "/viscum-$(stat -Lc %i /proc/self/ns/net)"
+    pin = item.dev.replace(".", ":")
+    where = "dev %s ingress prio %d protocol all handle %d bpf" % (item.dev, BPF_PRIO, BPF_HANDLE)
+    if operation.verb == "del" and item.hook == CLS:
+        return ["tc filter del " + where, "rm %s/filter_%s" % (folder, pin)]
+    if operation.verb == "del":
+        return ["rm %s/link_%s" % (folder, pin)]
+    what = "what a service takes goes to it" if item.program.startswith("fwd") else "replies go to their client"
+    if operation.verb == "change":
+        return ["# on %s: the program becomes %s" % (item.dev, item.program.split("_")[0])]
+    if item.hook == CLS:
+        words = "tc filter replace %s direct-action object-pinned %s/program_%s classid %s # %s"
+        return [words % (where, folder, item.program, _classid(), what)]
+    return ["# tcx ingress of %s: %s (viscum_agent/bpf)" % (item.dev, what)]
+
+
+def _bpf_match(operation):
+    """In words: bpftool knows maps, and could only write their bytes."""
+    item = operation.new or operation.old
+    words = " ".join([item.proto or "any protocol", item.dst])
+    if item.port_bits:
+        last = item.port | (0xFFFF >> item.port_bits)
+        words += " port %d" % item.port if last == item.port else " ports %d-%d" % (item.port, last)
+    words += " from " + item.src if item.src else ""
+    words += " for " + item.mac if item.mac else ""
+    if operation.verb == "del":
+        return ["# program on %s: no more %s" % (item.dev, words)]
+    return ["# program on %s: %s to %s" % (item.dev, words, item.target)]
+
+
+RENDER = {
+    "BpfLink": _bpf_link,
+    "BpfMatch": _bpf_match,
+    "Namespace": _namespace,
+    "Sysctl": _sysctl,
+    "Veth": _veth,
+    "Up": _up,
+    "Address": _address,
+    "Route": _route,
+    "Rule": _rule,
+    "Nat": _nat,
+    "PktType": _pkttype,
+    "Qdisc": _qdisc,
+    "Mark": _mark,
+    "HashTable": _hash_table,
+    "Prio": _prio,
+    "Filter": _filter,
+}

@@ -1,0 +1,118 @@
+"""What the redirects carry: read every second while somebody looks at it, so with as little work as can be.
+
+Where to look and whose a filter is was learned at the last look at the kernel (`places`); now only the filters of those
+devices are read, and of those only what they count.
+"""
+
+from collections import namedtuple
+
+from ..records.dump import NOTHING, Counters
+from ..records.objects import ALIAS_PREFIX, DEV_PREFIX
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..records.dump import Dump
+    from .backend import Backend
+
+# `hooks` are the indexes of devices with an ingress hook, `names` maps indexes of devices to their names, `pairs` those
+# of our pairs to their services.
+Places = namedtuple("Places", ("hooks", "names", "pairs"))
+
+# The traffic of a service: names of `devices` that it comes from, the `kind` of its filters, Counters of them and of
+# what its program has `sent`.
+Traffic = namedtuple("Traffic", ("devices", "kind", "counters", "sent"))
+NONE = Traffic((), "", NOTHING, NOTHING)
+
+DEVICES = "/proc/net/dev"  # read without a lock that others may hold for long, unlike the same by netlink
+
+
+def places(dump: "Dump") -> "Places":
+    """Places from a Dump."""
+    names = {link.index: link.name for link in dump.links if link.ns == ""}
+    pairs = {}
+    for link in dump.links:
+        if link.ns == "" and link.name.startswith(DEV_PREFIX) and link.alias.startswith(ALIAS_PREFIX):
+            pairs[link.index] = link.alias[len(ALIAS_PREFIX) :]
+    # On a pair there is only a program, and what it counts is in a map.
+    hooks = [qdisc.index for qdisc in dump.qdiscs if qdisc.index in names and qdisc.index not in pairs]
+    return Places(sorted(hooks), names, pairs)
+
+
+class Sent:
+    """What came from the services' programs: what their pairs have received on the router's side (proc_pid_net(5)),
+    which is replies and what the programs begin themselves."""
+
+    def __init__(self) -> None:
+        self._lines: dict[
+            str, tuple[str, Counters]
+        ] = {}  # maps lines to (device, Counters): most are as they were, and need not be taken apart again
+
+    def read(self, where: "Places") -> "dict[str, Counters]":
+        """Maps services to Counters now."""
+        with open(DEVICES) as file:
+            lines = file.read().split("\n")  # MicroPython reads a line letter by letter
+        known, self._lines = self._lines, {}
+        for line in lines:
+            if DEV_PREFIX in line:
+                self._lines[line] = known.get(line) or _counted(line)
+        services = {where.names[index]: where.pairs[index] for index in where.pairs}
+        found = [each for each in self._lines.values() if each[0] in services]
+        return {services[device]: counters for device, counters in found}
+
+
+def _counted(line: str) -> "tuple[str, Counters]":
+    device, size, packets, _, drops = line.split(None, 5)[:5]
+    return device[:-1], Counters(int(packets), int(size), int(drops), 0)
+
+
+def read(backend: "Backend", where: "Places") -> "dict[str, Traffic]":
+    """Maps services to their Traffic now, without what they sent; one without a redirect is missing."""
+    found: dict[str, Traffic] = {}
+    for kind, index, target, counters in backend.counters(where.hooks):
+        name = where.pairs.get(target)
+        if name is None or index not in where.names:
+            continue
+        device = where.names[index]
+        if name in found:
+            found[name] = _added(found[name], device, kind, counters)
+        else:
+            found[name] = Traffic((device,), kind, counters, NOTHING)
+    return found
+
+
+def _added(before: "Traffic", device: str, kind: str, counters: "Counters") -> "Traffic":
+    devices = before.devices if device in before.devices else before.devices + (device,)
+    return Traffic(devices, kind, Counters(*[one + other for one, other in zip(before.counters, counters)]), NOTHING)
+
+
+class Totals:
+    """What each service has counted since the agent began: filters and maps begin at zero each time a redirect is put
+    in, devices each time one is made."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, Counters] = {}  # what was counted by redirects that are out
+        self._last: dict[str, Counters] = {}  # what the one that is in has counted
+
+    def count(self, name: str, counters: "Counters | None") -> "Counters":
+        """Takes what counts now (None: nothing is there that does), and returns the service's Counters of all time."""
+        if counters is None:
+            return self.of(name)
+        last = self._last.get(name, NOTHING)
+        if counters.packets < last.packets:
+            self.out(name)
+        self._last[name] = counters
+        return self.of(name)
+
+    def out(self, name: str) -> None:
+        """The redirect is out: the next one begins at zero."""
+        if name in self._last:
+            self._before[name] = self.of(name)
+            del self._last[name]
+
+    def of(self, name: str) -> "Counters":
+        pairs = zip(self._before.get(name, NOTHING), self._last.get(name, NOTHING))
+        return Counters(*[one + other for one, other in pairs])
+
+    def forget(self, name: str) -> None:
+        self._before.pop(name, None)
+        self._last.pop(name, None)

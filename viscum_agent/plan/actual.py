@@ -1,0 +1,380 @@
+"""From a kernel dump to our own objects and to the facts about the router: a pure function.
+
+An object is ours by a mark that lives and dies with it: a veth pair by its alias, a namespace by the alias of its
+loopback or by the pair that leads there, a filter by its classid, a qdisc by the filter in it that says so, an address,
+route, sysctl or nft table by the namespace or device that it is in. Everything else is somebody else's and only a fact.
+"""
+
+from collections import namedtuple
+
+from .. import address
+from ..ebpf.layout import to_match
+from ..records.dump import ARPHRD_ETHER, NOTHING, Counters
+from ..records.facts import Device, Facts
+from ..records.objects import (
+    ALIAS_PREFIX,
+    BPF_PRIO,
+    CLASSID,
+    DEV_PREFIX,
+    HOST_SYSCTLS,
+    INNER_DEV,
+    MARK_PRIO,
+    MARK_PROTOCOL,
+    NS_PREFIX,
+    PRIOS,
+    PROTOCOLS,
+    Address,
+    BpfLink,
+    Filter,
+    HashTable,
+    Namespace,
+    Nat,
+    PktType,
+    Qdisc,
+    Route,
+    Rule,
+    Sysctl,
+    Up,
+    Veth,
+    alias_of,
+    table_of,
+)
+from .answers import Open
+
+RT_TABLE_MAIN, RTN_UNICAST = 254, 1  # linux/rtnetlink.h
+
+# An object of ours with its tc handle (0 where there is none).
+Found = namedtuple("Found", ("item", "handle"))
+
+# The longest prefix that is a piece of a default route: nobody's network is a 16th of all addresses.
+DEFAULT_PIECE = 4
+
+PROTOCOL_NAMES = {PROTOCOLS[name]: name for name in PROTOCOLS}
+
+
+class Observed:
+    """`services` maps a service to its Found objects; `shared` are Found programs, qdiscs and hash tables of ours;
+    `hooks` maps a device to the kind of ingress qdisc it has; `strangers` maps a device to whether somebody else's
+    filters are at its hook, and `foreign_prios` are the (device, prio) with somebody else's filter in them; `orphans`
+    are what of our redirects leads nowhere; `counters` maps a service to Counters."""
+
+    def __init__(self):
+        self.services = {}
+        self.shared = []
+        self.hooks = {}
+        self.strangers = set()
+        self.foreign_prios = set()
+        self.orphans = []
+        self.counters = {}
+
+    def of(self, service):
+        return self.services.get(service, [])
+
+    def _add(self, service, item, handle=0):
+        self.services.setdefault(service, []).append(Found(item, handle))
+
+
+def observe(dump):
+    """An Observed from a kernel.dump.Dump."""
+    observed = Observed()
+    names = {(link.ns, link.index): link.name for link in dump.links}
+    owners = _owners(dump)
+    _pairs(observed, dump, owners)
+    _inside(observed, dump, names, owners)
+    _settings(observed, dump, owners)
+    _outside(observed, dump, names, owners)
+    _hooks(observed, dump, names, owners)
+    _programs(observed, dump, names, owners)
+    return observed
+
+
+def _owners(dump):
+    """Who has what: maps ("ns", name) and ("dev", name) to the service.
+
+    A namespace of ours is marked inside, where a program with rights can take the mark away. The router's end of its
+    pair is out of that program's reach, so where the pair leads to is ours as well.
+    """
+    owners = {}
+    ends = {}
+    for link in dump.links:
+        if not link.alias.startswith(ALIAS_PREFIX):
+            continue
+        service = link.alias[len(ALIAS_PREFIX) :]
+        if link.ns == "" and link.kind == "veth" and link.name.startswith(DEV_PREFIX):
+            owners[("dev", link.name)] = service
+            ends[(NS_PREFIX + service, link.peer)] = link.index
+        elif link.ns == NS_PREFIX + service and link.name == "lo":
+            owners[("ns", link.ns)] = service
+    for link in dump.links:
+        if link.kind == "veth" and link.peer and ends.get((link.ns, link.index)) == link.peer:
+            owners[("ns", link.ns)] = link.ns[len(NS_PREFIX) :]
+    return owners
+
+
+def _pairs(observed, dump, owners):
+    inner = {link.ns: link for link in dump.links if link.name == INNER_DEV and link.kind == "veth"}
+    for ns in dump.namespaces:
+        if ("ns", ns) in owners:
+            observed._add(owners[("ns", ns)], Namespace(ns))
+    for link in dump.links:
+        service = owners.get(("dev", link.name))
+        if link.ns != "" or service is None:
+            continue
+        ns = NS_PREFIX + service
+        end = inner.get(ns) if ("ns", ns) in owners else None
+        mtu = link.mtu if end is None or end.mtu == link.mtu else 0
+        up = link.up and end is not None and end.up
+        mac = link.mac if up else ""  # an end that is down differs from what was asked, like one without its MAC
+        veth = Veth(link.name, ns if end else "", INNER_DEV, mtu, mac, end.mac if end else "", link.alias)
+        observed._add(service, veth)
+
+
+def _inside(observed, dump, names, owners):
+    for link in dump.links:
+        service = owners.get(("ns", link.ns))
+        if service and link.name == "lo" and link.up and link.alias == alias_of(link.ns):
+            observed._add(service, Up(link.ns, "lo"))
+    for entry in dump.addresses:
+        service = owners.get(("ns", entry.ns))
+        dev = names.get((entry.ns, entry.index), "")
+        if service and dev and not _own_loopback(entry.address):
+            observed._add(service, Address(entry.ns, dev, entry.address))
+    for entry in dump.routes:
+        service = owners.get(("ns", entry.ns))
+        dev = names.get((entry.ns, entry.oif), "")  # of very many devices not all are read
+        if service and dev and entry.table == RT_TABLE_MAIN and entry.type == RTN_UNICAST and entry.via:
+            observed._add(service, Route(entry.ns, entry.family, entry.dst, entry.via, dev, entry.src))
+
+
+def _settings(observed, dump, owners):
+    """What is set inside a namespace, and its nft tables."""
+    for ns, key in dump.sysctls:
+        if ("ns", ns) in owners:
+            observed._add(owners[("ns", ns)], Sysctl(ns, key, dump.sysctls[(ns, key)]))
+    for ns in dump.nats:
+        if ("ns", ns) in owners and dump.nats[ns] is not None:
+            observed._add(owners[("ns", ns)], Nat(ns, dump.nats[ns]))
+        if ("ns", ns) in owners and dump.pkttypes[ns]:
+            # What we would not have written is not the device's table: it differs, and is replaced.
+            observed._add(owners[("ns", ns)], PktType(ns, INNER_DEV if dump.pkttypes[ns] is True else ""))
+
+
+def _own_loopback(text):
+    return text.startswith("127.") or text == "::1/128" or text.startswith("fe80:")
+
+
+def _outside(observed, dump, names, owners):
+    for entry in dump.addresses:
+        dev = names.get(("", entry.index), "")
+        service = owners.get(("dev", dev))
+        if entry.ns == "" and service and not _own_loopback(entry.address):
+            observed._add(service, Address("", dev, entry.address))
+    for entry in dump.rules:
+        service = owners.get(("dev", entry.iif))
+        if service:
+            observed._add(service, Rule("", entry.family, entry.priority, entry.iif, entry.table))
+    for link in dump.links:
+        service = owners.get(("dev", link.name))
+        if link.ns != "" or service is None:
+            continue
+        for pattern in HOST_SYSCTLS:
+            value = dump.sysctls.get(("", pattern % link.name))
+            if value is not None:
+                observed._add(service, Sysctl("", pattern % link.name, value))
+
+
+def _hooks(observed, dump, names, owners):
+    marked = _filters(observed, dump, names, owners)
+    for entry in dump.qdiscs:
+        dev = names.get(("", entry.index), "")
+        observed.hooks[dev] = entry.kind
+        service = owners.get(("dev", dev))
+        if dev in marked and service:
+            observed._add(service, Qdisc(dev))
+        elif dev in marked:
+            observed.shared.append(Found(Qdisc(dev), 0))
+
+
+def _filters(observed, dump, names, owners):
+    """Filters and hash tables; returns the devices that have our mark."""
+    marked, tables, links = set(), set(), {}
+    for entry in dump.filters:
+        dev = names.get(("", entry.index), "")
+        role = _role(entry)
+        if role == "mark":
+            marked.add(dev)
+        elif role == "table":
+            tables.add((dev, entry.prio))
+        elif role == "link":
+            links[(dev, entry.prio)] = entry.handle
+        elif role == "filter":
+            _our_filter(observed, entry, dev, names, owners)
+        elif role == "stranger":
+            observed.strangers.add(dev)
+            observed.foreign_prios.add((dev, entry.prio))
+    observed.strangers.update([names.get(("", index), "") for index in dump.egress])
+    for dev, prio in sorted(tables):
+        if (dev, prio) in links:
+            observed.shared.append(Found(HashTable(dev, prio, "ip" if prio % 2 else "ipv6"), links[(dev, prio)]))
+    return marked
+
+
+def _role(entry):
+    """What an entry of a device's filters is: a "mark", "table", "link" or "filter" of ours, a "stranger", or "" for
+    what counts for nothing here."""
+    ours = entry.classid == CLASSID
+    if entry.prio == MARK_PRIO and entry.protocol == MARK_PROTOCOL:
+        return "mark" if ours else ""
+    table = table_of(entry.prio) << 20 if entry.prio in PRIOS else -1
+    if entry.kind == "u32" and entry.divisor:
+        return "table" if entry.handle == table else ""  # else the root table of a prio, which is nobody's
+    if table >= 0 and entry.kind in ("u32", "flower"):
+        if entry.link == table:
+            return "link"
+        if ours:
+            return "filter"
+    return "" if entry.kind == "bpf" and entry.prio == BPF_PRIO and ours else "stranger"  # "": _programs sees to it
+
+
+def _our_filter(observed, entry, dev, names, owners):
+    actions = []
+    target = ""
+    for action in entry.actions or ():
+        if action[0] == "mirred":
+            target = names.get(("", action[1]), "")
+            action = ("mirred", target)
+        actions.append(action)
+    bucket = -1
+    if entry.kind == "u32" and entry.handle >> 20 == table_of(entry.prio):
+        bucket = entry.handle >> 12 & 0xFF
+    protocol = PROTOCOL_NAMES.get(entry.protocol, "ip")
+    item = Filter(dev, entry.prio, protocol, entry.kind, bucket, entry.keys, tuple(actions))
+    service = owners.get(("dev", target))
+    if service is None:
+        observed.orphans.append(Found(item, entry.handle))
+        return
+    observed._add(service, item, entry.handle)
+    before = observed.counters.get(service, NOTHING)
+    observed.counters[service] = Counters(*[one + other for one, other in zip(before, entry.counters)])
+
+
+def _programs(observed, dump, names, owners):
+    for link in dump.bpf_links:
+        if names.get(("", link.index)) != link.pin:  # its device is gone, or has another name
+            observed.orphans.append(Found(BpfLink(link.pin, link.hook, ""), 0))
+            continue
+        found = Found(BpfLink(link.pin, link.hook, link.program), 0)
+        service = owners.get(("dev", link.pin))
+        if service:
+            observed._add(service, found.item)
+        else:
+            observed.shared.append(found)
+    for entry in dump.bpf_entries:
+        dev, target = names.get(("", entry.index), ""), names.get(("", entry.target), "")
+        service = owners.get(("dev", target))
+        item = to_match(dev, entry.kind, entry.tuple, entry.mac, target if service else "")
+        if service is None or not dev:
+            observed.orphans.append(Found(item, entry.index))
+        else:
+            observed._add(service, item, entry.index)
+    for index, target in dump.bpf_counters:
+        service = owners.get(("dev", names.get(("", target), "")))
+        if service and ("", index) in names:
+            before = observed.counters.get(service, NOTHING)
+            new = dump.bpf_counters[(index, target)]
+            observed.counters[service] = Counters(*[one + other for one, other in zip(before, new)])
+
+
+# Facts
+
+
+def facts(dump, features, interfaces, opened=None, firewall=None, why=None):
+    """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `opened` services to
+    what is known of their sockets better than from the dump, None for nothing; `firewall` and `why` as in Facts."""
+    owners = _owners(dump)
+    home = [link for link in dump.links if link.ns == ""]
+    by_index = {link.index: link for link in home}
+    routed = {(entry.index, 6 if ":" in entry.address else 4) for entry in dump.addresses if _has_clients(entry)}
+    devices = [_device(link, by_index, routed) for link in home if ("dev", link.name) not in owners]
+    taken = [link.name for link in home if link.name.startswith(DEV_PREFIX) and ("dev", link.name) not in owners]
+    taken += [ns for ns in dump.namespaces if ("ns", ns) not in owners]
+    networks = []
+    own = []
+    subnets: dict[str, list[str]] = {}
+    for entry in dump.addresses:
+        dev = by_index[entry.index].name if entry.ns == "" and entry.index in by_index else ""
+        service = owners.get(("dev", dev))
+        if entry.ns != "" or _own_loopback(entry.address):
+            continue
+        if service:
+            subnets.setdefault(service, []).append(entry.address)
+            continue
+        own.append(entry.address.split("/")[0])
+        networks.append(
+            (address.format_prefix(address.network(entry.address)), "address %s of %s" % (entry.address, dev))
+        )
+    for entry in dump.routes:
+        dev = by_index[entry.oif].name if entry.oif in by_index else ""
+        if entry.ns != "" or entry.type != RTN_UNICAST or ("dev", dev) in owners or not _counts(entry.dst):
+            continue
+        networks.append((entry.dst, "route %s%s" % (entry.dst, " dev " + dev if dev else "")))
+    rp_filter = dump.sysctls.get(("", "net/ipv4/conf/all/rp_filter"), "0")
+    forwarding = dump.sysctls.get(("", "net/ipv6/conf/all/forwarding"))
+    return Facts(
+        sorted(devices),
+        sorted(set(networks)),
+        sorted(set(own)),
+        interfaces,
+        subnets,
+        sorted(taken),
+        int(rp_filter),
+        forwarding is not None,
+        forwarding == "1",
+        features,
+        _opened(dump, owners, opened or {}),
+        firewall or {},
+        why or {},
+    )
+
+
+def _opened(dump, owners, known):
+    """What is open in the services' namespaces. Where nothing is open no program runs yet, or it is about to."""
+    found = {
+        owners[("ns", ns)]: Open(listeners=dump.listeners[ns], awake=None, mute={})
+        for ns in dump.listeners
+        if ("ns", ns) in owners
+    }
+    found = {name: found[name] for name in found if found[name].listeners}
+    found.update(known)
+    return {name: found[name] for name in found if found[name] is not None}
+
+
+def _counts(dst):
+    """Default routes and what every IPv6 device has overlap with everything and mean nothing for the pool.
+
+    A VPN often writes its default route in two halves or a few more pieces, so as not to replace the other one.
+    """
+    if dst == "default" or dst.startswith("fe80:") or dst.startswith("ff00:"):
+        return False
+    return int(dst.split("/")[1]) > DEFAULT_PIECE
+
+
+def _has_clients(entry):
+    """Whether an address of the router is one by which replies find clients: link-local ones are on every device."""
+    return entry.ns == "" and not entry.address.startswith("fe80:")
+
+
+def _device(link, by_index, routed):
+    master = by_index.get(link.master)
+    bridged = master is not None and master.kind == "bridge"
+    there = master if bridged else link
+    return Device(
+        name=link.name,
+        up=link.up,
+        mtu=link.mtu,
+        mac=link.mac,
+        ethernet=link.type == ARPHRD_ETHER,
+        wears=there.mac,
+        bridged=bridged,
+        families=tuple([family for family in (4, 6) if not there.up or (there.index, family) in routed]),
+    )

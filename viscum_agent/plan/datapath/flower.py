@@ -1,0 +1,28 @@
+"""The flower datapath: a match as named fields, which the kernel hashes: a thousand of them cost no more than one."""
+
+from ... import address
+from ...records.objects import PRIO_ANY, Filter, prio_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...config.service import Match
+
+KIND = "flower"
+
+
+def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[Filter]":
+    """The filter of one match on one device, as a list with one objects.Filter."""
+    keys = []
+    if mac and level == PRIO_ANY:
+        keys.append(("dst_mac", mac))
+    if match.proto:
+        keys.append(("ip_proto", match.proto))
+    if match.src is not None:
+        keys.append(("src_ip", address.format_prefix(match.src)))
+    if match.dst is not None:
+        keys.append(("dst_ip", address.format_prefix(match.dst)))
+    if match.dport is not None:
+        low, high = match.dport
+        keys.append(("dst_port", "%d" % low if low == high else "%d-%d" % (low, high)))
+    protocol = "ip" if match.family == 4 else "ipv6"
+    return [Filter(dev, prio_of(level, match.family), protocol, KIND, -1, tuple(keys), actions)]

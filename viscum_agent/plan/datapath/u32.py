@@ -1,0 +1,91 @@
+"""The u32 datapath: a match as 32-bit words of the packet, each a value under a mask at an offset.
+
+Offsets count from the network header (RFC 791, RFC 8200). The port is where it is only if the IPv4 header has no
+options and the packet is no fragment, so both are matched as well; an IPv6 packet with extension headers, such as a
+fragment, has another next header and passes by. A first fragment has its port there, but the others have none: without
+them it is of use to nobody, so it goes with them, to the cloud.
+"""
+
+from ... import address
+from ...records.objects import PRIO_ANY, PRIO_EXACT, PROTO_NUMBER, Filter, bucket_of, prio_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...config.service import Match
+
+KIND = "u32"
+
+
+def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[Filter]":
+    """The filters of one match on one device, as objects.Filter; a range of ports may take several."""
+    protocol = "ip" if match.family == 4 else "ipv6"
+    prio = prio_of(level, match.family)
+    bucket = bucket_of(match.dst.packed) if level == PRIO_EXACT else -1
+    found = []
+    for port in blocks(match.dport):
+        keys = Keys()
+        if match.dst is not None:
+            keys.add_prefix(match.dst, 16 if match.family == 4 else 24)
+        if mac and level == PRIO_ANY:
+            keys.add_bytes(address.parse_mac(mac), b"\xff" * 6, -14)
+        _add_header(keys, match, port is not None)
+        if match.src is not None:
+            keys.add_prefix(match.src, 12 if match.family == 4 else 8)
+        if port is not None:
+            keys.add_number(port[0], port[1], 22 if match.family == 4 else 42, 2)
+        found.append(Filter(dev, prio, protocol, KIND, bucket, keys.keys(), actions))
+    return found
+
+
+def _add_header(keys: "Keys", match: "Match", ports: bool) -> None:
+    if match.proto:
+        keys.add_number(PROTO_NUMBER[match.proto], 0xFF, 9 if match.family == 4 else 6, 1)
+    if ports and match.family == 4:
+        keys.add_number(0x05, 0x0F, 0, 1)  # header length in words: no options
+        keys.add_number(0, 0x3FFF, 6, 2)  # neither "more fragments" nor an offset: the whole packet
+
+
+def blocks(dport: "tuple[int, int] | None") -> "list[tuple[int, int]] | list[None]":
+    """(value, mask) pairs that together match a range of ports and no other."""
+    if dport is None:
+        return [None]
+    low, high = dport
+    found = []
+    while low <= high:
+        size = low & -low or 0x10000  # the largest block that begins here
+        while low + size - 1 > high:
+            size >>= 1
+        found.append((low, 0xFFFF & ~(size - 1)))
+        low += size
+    return found
+
+
+class Keys:
+    """Collects keys; what lies in the same word becomes one key, as tc(8) does it."""
+
+    def __init__(self) -> None:
+        self._words: list[list[int]] = []  # [value, mask, offset]
+
+    def add_bytes(self, value: bytes, mask: bytes, offset: int) -> None:
+        for position, (byte, bits) in enumerate(zip(value, mask)):
+            if bits:
+                self._add_byte(byte & bits, bits, offset + position)
+
+    def add_number(self, value: int, mask: int, offset: int, size: int) -> None:
+        self.add_bytes(value.to_bytes(size, "big"), mask.to_bytes(size, "big"), offset)
+
+    def add_prefix(self, prefix: "address.Prefix", offset: int) -> None:
+        self.add_bytes(prefix.packed, address.mask(prefix.length, len(prefix.packed)), offset)
+
+    def _add_byte(self, value: int, mask: int, offset: int) -> None:
+        word = offset & ~3  # also right for the negative offsets of the Ethernet header
+        shift = 8 * (3 - (offset - word))
+        for known in self._words:
+            if known[2] == word:
+                known[0] |= value << shift
+                known[1] |= mask << shift
+                return
+        self._words.append([value << shift, mask << shift, word])
+
+    def keys(self) -> "tuple[tuple, ...]":
+        return tuple([tuple(word) for word in self._words])

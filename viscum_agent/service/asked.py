@@ -1,0 +1,84 @@
+"""What programs that run answer, asked once: for `viscum plan`, which has no agent's memory.
+
+Which sockets are open is not enough to say what `up` would do: whether one of IPv6 is for IPv4 as well is written
+nowhere (IPV6_V6ONLY, ipv6(7)), and one that is open may be deaf. So programs are asked as an agent does it.
+"""
+
+from ..kernel import counters, netns
+from ..loop import Loop
+from ..plan import answers
+from ..plan.diff import kind
+from ..records.objects import REDIRECTS
+from . import health
+
+AT_ONCE = 8  # programs: each check has some descriptors open
+
+
+def opened(state, steps):
+    """{service: answers.Open} of programs that can be asked, for what is left to do of their services, as apply.pending
+    gives it: where that is nothing but the redirect, since else the way to them is not as planned. Needs root."""
+    names = [name for name, operations in steps if all(map(_is_outside, operations))]
+    pairs = counters.places(state.dump).pairs
+    indexes = {pairs[index]: index for index in pairs}
+    parts = [part for part in state.plan.services if part.service.name in names and part.service.name in indexes]
+    parts = [part for part in parts if health.asks_ways(part)]
+    if not parts:
+        return {}
+    asking = Asking(parts, indexes)
+    try:
+        return asking.run()
+    finally:
+        asking.close()
+
+
+def _is_outside(operation):
+    """Whether an operation leaves the namespace and the pair as they are."""
+    return kind(operation.new or operation.old) in REDIRECTS + ("BpfLink", "HashTable", "Qdisc", "Mark", "Prio")
+
+
+class Asking:
+    def __init__(self, parts, indexes):
+        self._loop = Loop()
+        self._tools = health.Tools(netns.Visit())
+        self._left = list(parts)
+        self._indexes = indexes
+        self._busy = 0
+        self._found = {}
+
+    def close(self):
+        self._tools.close()
+
+    def run(self):
+        for _ in range(AT_ONCE):
+            self._next()
+        while self._busy:
+            self._loop.step()
+        return self._found
+
+    def _next(self):
+        if self._left:
+            self._busy += 1
+            self._ask(self._left.pop(), 0, {})
+
+    def _ask(self, part, turn, mute):
+        """Asks until every way had its turn; a check that never ends, because of a bug, is none."""
+        index = self._indexes[part.service.name]
+        over = self._loop.after(part.service.health.timeout + health.GRACE, self._end)
+
+        def done(outcome):
+            self._loop.cancel(over)
+            mute.update(outcome.mute)
+            ways = answers.ways(part.answers, outcome.listeners or [])
+            if outcome.mute and any(answers.way_key(way) not in mute for way in ways):
+                self._ask(part, turn + 1, mute)
+                return
+            if outcome.listeners:
+                awake = {key for key in mute if not mute[key]}
+                self._found[part.service.name] = answers.Open(listeners=outcome.listeners, awake=awake, mute=mute)
+            self._end()
+
+        health.Check(self._loop, self._tools, part, index, turn, done)
+
+    def _end(self):
+        self._busy -= 1
+        self._next()

@@ -1,0 +1,473 @@
+"""Can the program answer? One check at a time, without waiting: what is begun here ends in the loop.
+
+A check follows from how the service answers (plan/answers.py). It looks which sockets are open in the namespace, and
+then asks at each way into the program as a client would, coming in by eth0 (kernel/handshake.py):
+
+    tcp     a connection is made, and taken: the kernel makes it for a program that hangs as well, so it counts only
+            when the program has accepted what waits
+    udp     an empty datagram is answered or read, and no "port unreachable" comes back
+    listen  the port is open, and whoever waits there does not wait longer than a check may take
+    exec    a command, run like the program, ends with exit code 0
+    none    it runs, so it is healthy
+"""
+
+from collections import namedtuple
+
+from .. import compat
+from ..address import format_address, parse_mac
+from ..errors import ViscumError
+from ..kernel import handshake, listening
+from ..loop import POLLIN, POLLOUT
+from ..plan import answers
+from ..records.objects import ns_name
+from . import output, process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import socket
+
+GRACE = 2  # seconds beyond its time after which a check that has not ended never will
+POLL = 0.02  # seconds between two looks at what waits
+MOMENT = 0.2  # seconds that a program has at least to take in what came, however late that was seen
+UDP_PATIENCE = 0.2  # seconds for an ICMP error to cross the namespace's loopback
+LINGER = 0.05  # seconds in which the program's kernel says its last words to a check
+MOST_ASKED = 16  # ways that one check asks at; the others have their turn in the next one
+NOTHING_LISTENS = "the program does not listen"
+
+# What a check has found: `reason` is "" for a program that answers at least at one way; `listeners` is facts.Listener
+# records, None where nobody looked; `mute` maps keys of ways that were asked (answers.way_key) to why they do not
+# answer, "" for those that do; `closed` is whether nothing is open at all: clients are refused then, which is no matter
+# of patience.
+Outcome = namedtuple("Outcome", ("reason", "listeners", "mute", "closed"))
+
+
+def kind_of(service, found):
+    """The kind of check: as configured, else by what the service takes over (answers.Answer)."""
+    if service.health.kind != "auto":
+        return service.health.kind
+    return "ask" if any(answer.high for answer in found) else "none"
+
+
+def asks_ways(part):
+    """Whether the checks of a plan.ServicePlan say of each way into the program whether it answers."""
+    return kind_of(part.service, part.answers) in ("ask", "tcp", "udp", "listen") and not part.service.health.port
+
+
+class Tools:
+    """What checks share: how to get into namespaces and how packets get to the program. `visit` is a netns.Visit."""
+
+    def __init__(self, visit):
+        self.visit = visit
+        self.door = handshake.Door()
+
+    def close(self):
+        self.door.close()
+        self.visit.close()
+
+    def listeners(self, name, ports):
+        return self._inside(name, lambda: listening.listeners(ports))
+
+    def waiting(self, name, way):
+        return self._inside(name, lambda: listening.waiting(way.proto, way.version, way.bound, way.port))
+
+    def connections(self, name):
+        return self._inside(name, listening.connections)
+
+    def has_clients(self, name):
+        return self._inside(name, listening.has_clients)
+
+    def output(self, name):
+        return self._inside(name, output.open_for_reader)
+
+    def _inside(self, name, step):
+        self.visit.enter(ns_name(name))
+        try:
+            return step()
+        finally:
+            self.visit.home()
+            self.visit.forget(ns_name(name))  # somebody may have taken the name away since
+
+
+class Check:
+    """One check of one service: calls `done(Outcome)` once. `cancel` before that to forget it.
+
+    `part` is the service's plan.ServicePlan, `index` that of the router's end of its pair, `turn` counts the checks.
+    """
+
+    def __init__(self, loop, tools, part, index, turn, done):
+        self._loop, self._tools, self._done = loop, tools, done
+        self._part, self._index, self._turn = part, index, turn
+        self._service = part.service
+        self._name = part.service.name
+        self._health = part.service.health
+        self._give_up = compat.monotonic() + self._health.timeout
+        self._questions = []
+        self._listeners: list = compat.LATER
+        self._mute = {}
+        self._asked = []  # what those said that were asked
+        self._closed = False
+        self._pid = 0
+        self._pidfd = -1
+        self._timer = None
+        try:
+            getattr(self, "_" + kind_of(self._service, part.answers))()
+        except OSError as error:
+            self._end_soon(compat.strerror(error.errno))
+
+    def cancel(self):
+        self._loop.cancel(self._timer)
+        for question in self._questions:
+            question.cancel()
+        self._questions = []
+        if self._pidfd >= 0:
+            self._loop.remove(self._pidfd)
+        if self._pid:
+            process.end_check(self._name, self._pid, self._pidfd)
+            self._pid = 0
+        if self._pidfd >= 0:
+            compat.fd_close(self._pidfd)
+            self._pidfd = -1
+
+    def _finish(self, reason):
+        self.cancel()
+        self._done(Outcome(reason=reason, listeners=self._listeners, mute=self._mute, closed=self._closed))
+
+    def _end_soon(self, reason):
+        """Ends in the next turn of the loop: who began the check is not ready for the answer yet."""
+        self._timer = self._loop.after(0, lambda: self._finish(reason))
+
+    # By kind
+
+    def _none(self):
+        self._end_soon("")
+
+    def _ask(self):
+        self._by_sockets(("tcp", "udp"))
+
+    def _tcp(self):
+        self._by_sockets(("tcp",))
+
+    def _udp(self):
+        self._by_sockets(("udp",))
+
+    def _listen(self):
+        self._by_sockets(())
+
+    def _by_sockets(self, asked):
+        """Asks at the ways of these protocols; the others only have to be open, with nobody left waiting."""
+        self._listeners = self._look()
+        if self._health.port:
+            self._ask_port(asked or ("tcp",))
+            return
+        ways = answers.ways(self._part.answers, self._listeners)
+        if not ways and all(answer.high for answer in self._part.answers):
+            self._closed = True
+            self._end_soon(NOTHING_LISTENS + where(self._part.answers))
+            return
+        for way in self._chosen(ways):
+            kind = (Handshake if way.proto == "tcp" else Datagram) if way.proto in asked else Look
+            self._begin(kind(self, way))
+        if not self._questions:
+            self._end_soon("")
+
+    def _look(self):
+        """What is open, at the ports that count."""
+        more = [self._health.port] if self._health.port else []
+        ports = answers.asked_ports([answer.match for answer in self._part.answers], *more)
+        return self._tools.listeners(self._name, ports)
+
+    def _chosen(self, ways):
+        """Those that are asked this time: all, or the next ones round."""
+        if len(ways) <= MOST_ASKED:
+            return ways
+        first = self._turn * MOST_ASKED % len(ways)
+        return (ways[first:] + ways[:first])[:MOST_ASKED]
+
+    def _ask_port(self, asked):
+        """`health_port` is no way of the clients': it is asked inside the namespace, wherever it is open."""
+        port = self._health.port
+        open_ones = [one for one in self._listeners if one.port == port and one.proto in asked]
+        if not open_ones:
+            self._end_soon("%s on port %d (health_port)" % (NOTHING_LISTENS, port))
+            return
+        one = open_ones[0]
+        local = one.address or (bytes([127, 0, 0, 1]) if one.version == 4 else bytes(15) + b"\x01")
+        way = answers.Way(
+            proto=one.proto,
+            family=one.version,
+            port=port,
+            bound=one.address,
+            version=one.version,
+            client=local,
+            client_port=port,
+        )
+        self._begin(Inside(self, way))
+
+    def _begin(self, question):
+        self._questions.append(question)
+        question.begin()
+
+    # What questions ask for
+
+    @property
+    def loop(self):
+        return self._loop
+
+    @property
+    def late(self):
+        """Whether the time of the check is over."""
+        return compat.monotonic() >= self._give_up
+
+    @property
+    def patience(self):
+        return max(0, self._give_up - compat.monotonic())
+
+    def enter(self, step):
+        """Does something in the service's namespace."""
+        visit = self._tools.visit
+        visit.enter(ns_name(self._name))
+        try:
+            return step()
+        finally:
+            visit.home()
+            visit.forget(ns_name(self._name))
+
+    def open(self, way):
+        return handshake.open_in(self._tools.visit, self._name, way.proto, way, self._part.gate.own[way.family])
+
+    def send(self, way, packet):
+        self._tools.door.send(self._index, parse_mac(self._part.gate.mac), way.family, packet)
+
+    def waiting(self, way):
+        """What waits at the socket of a way, -1 where it is not open any more."""
+        return self._tools.waiting(self._name, way)
+
+    def answered(self, question, reason):
+        """A question is answered; the check ends with the last one."""
+        self._mute[answers.way_key(question.way)] = reason
+        if question.asks:
+            self._asked.append(reason)
+        self._questions.remove(question)
+        if not self._questions:
+            self._finish(self._verdict())
+
+    def _verdict(self):
+        """Who was asked and answered tells more than one whom nobody has asked anything."""
+        if self._asked:
+            return "" if "" in self._asked else self._asked[0]
+        return "".join([self._mute[key] for key in sorted(self._mute) if self._mute[key]][:1])
+
+    # A command
+
+    def _exec(self):
+        try:
+            self._pid = process.spawn(self._service, self._health.command)
+            self._pidfd = compat.pidfd_open(self._pid)
+        except ViscumError as error:
+            self._end_soon(str(error))
+            return
+        self._loop.add(self._pidfd, lambda _: self._ended())
+        patience = self._health.timeout
+        self._timer = self._loop.after(patience, self._lasts)
+
+    def _lasts(self):
+        """The time is over, but where we got no time to see it, it has ended."""
+        if self._pidfd in self._loop.ready():
+            self._ended()
+        else:
+            self._finish("the check does not end within %d s" % self._health.timeout)
+
+    def _ended(self):
+        status = process.result(self._pid, self._name)
+        self._pid = 0
+        if status is None:
+            self._finish(process.KEPT)
+            return
+        if status == 0:
+            try:
+                self._listeners = self._look()
+            except OSError as error:
+                self._finish(compat.strerror(error.errno))
+                return
+        self._finish("" if status == 0 else "the check ended with " + process.ending(status))
+
+
+def where(found):
+    """` on tcp port 5201 ...`, for the first of these Answers that is for single ports."""
+    single = [answer for answer in found if answer.high and answer.low == answer.high]
+    return " on %s port %d" % (single[0].match.proto, single[0].low) if single else ""
+
+
+class Question:
+    """One way of one check. It is over when the program has taken in what waits for it, and begins with what waits
+    already."""
+
+    asks = True
+
+    def __init__(self, check, way):
+        self.way = way
+        self._check = check
+        self._timer = None
+        self._before = None  # what waited when we looked last
+        self._since = 0.0  # when we looked first
+
+    def begin(self):
+        self._look()
+
+    def cancel(self):
+        self._check.loop.cancel(self._timer)
+
+    def _over(self, reason):
+        self.cancel()
+        self._check.answered(self, "%s port %d: %s" % (self.way.proto, self.way.port, reason) if reason else "")
+
+    def _look(self):
+        """Good when nothing waits for the program any more, or less than before: so it takes in what comes."""
+        try:
+            waiting = self._check.waiting(self.way)
+        except OSError as error:
+            self._over(compat.strerror(error.errno))
+            return
+        if waiting < 0:
+            self._over("it is not open any more")
+        elif waiting == 0 or (self._before is not None and waiting < self._before):
+            self._over("")
+        elif self._check.late and self._before is not None and compat.monotonic() - self._since > MOMENT:
+            self._over("the program takes nothing in")
+        else:
+            if self._before is None:
+                self._since = compat.monotonic()
+            self._before = waiting
+            self._timer = self._check.loop.after(POLL, self._look)
+
+
+class Look(Question):
+    """Nobody is asked: whoever waits there must not wait long."""
+
+    asks = False
+
+
+class Handshake(Question):
+    """A TCP connection as a client makes it."""
+
+    def begin(self):
+        self._client: handshake.Handshake = compat.LATER
+        try:
+            self._client = self._check.open(self.way)
+            self._check.loop.add(self._client.fd, lambda _: self._came())
+            self._client.begin(self._send)
+        except OSError as error:
+            self._fail(error)
+            return
+        self._timer = self._check.loop.after(self._check.patience, self._silent)
+
+    def _silent(self):
+        """The time is over. What came meanwhile counts, where a busy router gave us no time to see it."""
+        if not self._came():
+            self._over("it does not answer")
+
+    def _send(self, packet):
+        self._check.send(self.way, packet)
+
+    def _fail(self, error):
+        """Not at once: the check is just being put together."""
+        self._hang_up(False)
+        reason = compat.strerror(error.errno)
+        self._timer = self._check.loop.after(0, lambda: self._over(reason))
+
+    def _came(self):
+        """Whether that settles it."""
+        try:
+            there = self._client.read(self._send)
+        except OSError as error:
+            self._over(compat.strerror(error.errno))
+            return True
+        if there:
+            self._check.loop.remove(self._client.fd)
+            self._check.loop.cancel(self._timer)
+            self._look()
+        return there
+
+    def _over(self, reason):
+        self._hang_up(not reason)
+        super()._over(reason)
+
+    def cancel(self):
+        super().cancel()
+        self._hang_up(False)
+
+    def _hang_up(self, politely):
+        client, self._client = self._client, compat.LATER
+        if client is None:
+            return
+        self._check.loop.remove(client.fd)
+        try:
+            client.end(self._send, politely)
+        except OSError:
+            pass  # the pair is gone: nobody to say it to
+        self._check.loop.after(LINGER, lambda: _close(client, self._send))
+
+
+def _close(client, send):
+    try:
+        client.hang_up(send)
+    except OSError:
+        pass  # the pair is gone
+
+
+class Datagram(Handshake):
+    """An empty datagram: answered, or read with nothing coming back."""
+
+    def begin(self):
+        super().begin()
+        if self._client is not None:
+            self._check.loop.cancel(self._timer)
+            self._timer = self._check.loop.after(UDP_PATIENCE, self._silent)
+
+    def _silent(self):
+        if not self._came():
+            self._look()
+
+
+class Inside(Question):
+    """A connection or a datagram within the namespace, by the kernel's own means."""
+
+    def begin(self):
+        self._socket: socket = compat.LATER
+        kind, events = (1, POLLOUT) if self.way.proto == "tcp" else (2, POLLIN)
+        try:
+            place = format_address(self.way.client)
+            self._socket = self._check.enter(lambda: compat.connecting(kind, place, self.way.port))
+            if kind == 2:
+                self._socket.send(b"")
+        except OSError as error:
+            reason = compat.strerror(error.errno)
+            self._timer = self._check.loop.after(0, lambda: self._over(reason))
+            return
+        self._check.loop.add(self._socket.fileno(), lambda _: self._came(), events)
+        self._timer = self._check.loop.after(self._check.patience if kind == 1 else UDP_PATIENCE, self._silent)
+
+    def _silent(self):
+        if self._socket.fileno() in self._check.loop.ready():
+            self._came()
+        elif self.way.proto == "tcp":
+            self._over("it does not answer")
+        else:
+            self._look()
+
+    def _came(self):
+        try:
+            compat.connected(self._socket)
+        except OSError as error:
+            self._over(compat.strerror(error.errno))
+            return
+        self._check.loop.remove(self._socket.fileno())
+        self._check.loop.cancel(self._timer)
+        self._look()
+
+    def cancel(self):
+        super().cancel()
+        if self._socket:
+            self._check.loop.remove(self._socket.fileno())
+            self._socket.close()
+            self._socket = compat.LATER

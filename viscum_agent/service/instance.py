@@ -1,0 +1,549 @@
+"""One service's life in the agent.
+
+    disabled    nothing of it is wanted: its section is disabled, or there is none any more
+    stopped     somebody said `stop`, and nobody `start` since
+    waiting     it is wanted and can't be: its interface is not there, its configuration has a problem, or an object of
+                somebody else is in the way. Every look at the kernel and every reload tries again.
+    starting    its namespace stands and its program runs, and no check has found it healthy yet
+    healthy     `health_rise` checks in a row were good; the redirect is in
+    bypassed    the program runs and the redirect is out: `health_fall` checks failed, the router is overloaded, or
+                somebody asked for it
+    backoff     the program ended; it is started again after a while (respawn)
+    failed      it ended too often, or can't be started; a reload or `start` tries again
+    stopping    the redirect is out and the program was asked to end; then its objects go
+
+    disabled -> waiting -> starting -> healthy <-> bypassed
+                              ^           |           |
+                              |           v           v
+                              +------- backoff -> failed         any -> stopping -> disabled or stopped
+
+The redirect is in only while healthy. Leaving that state takes it out first, whatever else there is to do, since a
+redirect to a program that can't answer is worse than none.
+"""
+
+from .. import compat
+from ..errors import ViscumError
+from ..log import ERROR, NOTICE, WARNING
+from ..plan import answers
+from ..plan.planner import match_text
+from . import process, respawn
+from .health import GRACE, Outcome, asks_ways, kind_of
+from .holdoff import HoldOff
+from .output import Output
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.service import Service
+    from ..plan.planner import ServicePlan
+
+DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healthy"
+BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
+STOPPED = "stopped"
+OFF = (DISABLED, STOPPED)
+
+REPAIRED, LATELY = 5, 60  # so many times in so many seconds something may have to be put back in a namespace
+EAGER = 0.1  # seconds between checks of a program that is starting
+SURE = 4  # bad checks after which a way that has never answered is taken to be mute: a busy router is late now and then
+MEDDLED = "what its clients need in its namespace is taken away or changed again and again"
+FLAPS = "it answers again, and has failed shortly after that before: it has to stay well for a while"
+COUNTED = 10  # seconds that a number of connections is good for, at most
+
+
+class Way:
+    """What the checks have found at one way into the program: taken after `health_rise` good ones in a row, until
+    `health_fall` bad ones."""
+
+    def __init__(self):
+        self.taken = self.known = False
+        self.reason = ""
+        self._good = self._bad = 0
+
+    def judge(self, reason, health):
+        self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
+        self.reason = reason or self.reason
+        self.taken = self._bad < health.fall if self.taken else self._good >= health.rise
+        self.known = self.taken or self._bad >= SURE
+
+
+class Instance:
+    """`agent` is asked for what concerns others: `withdraw(instance)`, `end_connections(name)`, `look_soon(cause)`,
+    `changed(instance)`, `say(...)`, `processes()`, `check(instance, turn, done)`, `connections(name)`, `bug(error)`,
+    `eager()`, `settle()`."""
+
+    def __init__(self, name, agent):
+        self.name = name
+        self.service: Service = compat.LATER  # model.Service, as it was last configured
+        self.state = DISABLED
+        self.reason = ""
+        self.pid = 0
+        self.held = False  # somebody said stop
+        self.starts = 0  # by this agent
+        self.ended = ""  # how the program ended, while it is not started again
+        self._asked = ""  # why the redirect stays out although the program is healthy: somebody wants it so,
+        self._overload = ""  # or the router is overloaded
+        self.part: ServicePlan = compat.LATER  # plan.ServicePlan, as it was last planned
+        self._takes: tuple = (None, [], [])
+        self._connections = (0, -1, 0.0, 0)  # what they were counted for, and when; how many
+        self._agent = agent
+        self._loop = agent.loop
+        self._pidfd = -1
+        self._timer = None
+        self._check = None
+        self._good = self._bad = self._crashes = 0
+        self._started = 0.0
+        self._seen = []  # what was open at the last look into the namespace
+        self._steady = False  # whether that was the same as at the look before
+        self._listeners = None  # what of it counts, None before the first look
+        self._ways = {}  # what the checks have found at each way: {answers.way_key: Way}
+        self._turn = 0  # counts the checks
+        self._holdoff = HoldOff()
+        self._output = None
+        self._then, self._again = compat.LATER, False  # what comes after a stop, and whether that is another start
+        self._repairs = []  # when something was put back in its namespace, lately
+
+    @property
+    def redirected(self):
+        return self.state == HEALTHY
+
+    @property
+    def was_checked(self):
+        """Whether a check of the program that runs was good."""
+        return self._good > 0
+
+    @property
+    def is_settled(self):
+        """Whether everything that is open was looked at as often as it takes to be counted (answers.settled, Way)."""
+        return self._listeners is None or (self._steady and all(way.known for way in self._ways.values()))
+
+    @property
+    def bypass(self):
+        return self._asked or self._overload
+
+    @property
+    def bypass_asked(self):
+        """Whether somebody wants the redirect out, whatever the state is."""
+        return bool(self._asked)
+
+    @property
+    def uptime(self):
+        """Seconds that the program has run."""
+        return int(compat.monotonic() - self._started) if self.pid else 0
+
+    def connections(self, packets):
+        """How many TCP connections the program has now, where `packets` have come in until now. While there are no new
+        ones its clients' are as they were, and the count is most of what an open page costs: so only those that it
+        began itself may be off for a while."""
+        if not self.pid:
+            return 0
+        pid, before, when, count = self._connections
+        now = compat.monotonic()
+        if (pid, before) != (self.pid, packets) or now - when > COUNTED:
+            count = self._agent.connections(self.name)
+            self._connections = (self.pid, packets, now, count)
+        return count
+
+    def become(self, state, reason=""):
+        """Changes the state; the redirect goes before anybody hears of it."""
+        if (state, reason) == (self.state, self.reason):
+            return
+        before, self.state, self.reason = self.state, state, reason
+        if before == HEALTHY:
+            self._agent.withdraw(self)
+            # Now, so that a client that comes back at once reaches the cloud.
+            self._agent.end_connections(self.name, patiently=state != STOPPING)
+        if state == HEALTHY:
+            self._agent.look_soon("%s is healthy" % self.name)
+        if before != state or state == BYPASSED:
+            severity = WARNING if state in (BYPASSED, BACKOFF) else ERROR if state == FAILED else NOTICE
+            self._agent.say_state(severity, state + (", " + reason if reason else ""), self.name)
+        self._agent.changed(self, before)
+
+    def configure(self, service):
+        """Takes the settings of now. A program that goes on is checked by them."""
+        before, self.service = self.service, service
+        if self.pid and before and before.health != service.health and self.state not in (WAITING, STOPPING):
+            self._check_soon()
+
+    def planned(self, part):
+        """Takes the plan of now. A way that is new in it is taken only when it was asked (opened)."""
+        before, self.part = self.part, part
+        if self.pid and before and before.answers != part.answers and self.state not in (WAITING, STOPPING):
+            self._check_soon()
+
+    def takes(self):
+        """What is taken over, in words, sorted: all that is configured, while no program runs."""
+        return self._in_words()[1]
+
+    def stays(self):
+        """What of it stays with the cloud while the program runs, and why, in words, sorted. While none runs, all does,
+        and the state says why."""
+        return self._in_words()[2] if self.pid else []
+
+    def _in_words(self):
+        """(what they were made from, what is taken, what stays): pollers ask again and again."""
+        # A plan of other settings is one from before a stop: nothing was planned since.
+        part = self.part if self.pid and self.part and self.part.service is self.service else None
+        if self._takes[0] is not (part or self.service):
+            matches = part.takes if part else self.service.matches if self.service else ()
+            stays = part.stays if part else ()
+            self._takes = (
+                part or self.service,
+                sorted({match_text(match) for match in matches}),
+                sorted({"%s: %s" % each for each in stays}),
+            )
+        return self._takes
+
+    @property
+    def opened(self):
+        """What is known of the program's sockets, as the plan needs it (answers.Open); None before the first check. A
+        way that nobody has asked yet is not taken."""
+        if self._listeners is None:
+            return None
+        awake = {key for key in self._ways if self._ways[key].taken}
+        return answers.Open(
+            listeners=self._listeners, awake=awake, mute={key: self._ways[key].reason for key in self._ways}
+        )
+
+    def disable(self):
+        self._stop_waiting()
+        self.become(self._off)
+
+    @property
+    def _off(self):
+        by_hand = self.held and self.service is not None and self.service.enabled
+        return STOPPED if by_hand else DISABLED
+
+    # The program
+
+    def _pids(self):
+        return process.pids(self.name, self._agent.processes())
+
+    def _signal(self, number):
+        """Signals all that runs; the program may be forked and not in its namespace yet, or astray."""
+        found = process.signal_all(self.name, number, self._agent.processes())
+        if self.pid and self.pid not in found and process.alive(self.pid):
+            found += process.send([self.pid], number)
+        return found
+
+    def ensure(self):
+        """The service's objects stand: its program has to run."""
+        if self.pid and self.state == WAITING:
+            self.become(STARTING, "nothing is in the way any more")
+            self._check_after(0)
+        if self.pid or self.state in (BACKOFF, FAILED, STOPPING):
+            return
+        found = process.programs(self.name, self._agent.processes())
+        if found:
+            self._adopt(process.main_pid(found))
+        else:
+            self.start()
+
+    def wait(self, reason):
+        """Something is in the way of the service's objects: no redirect, so no checks either. The program goes on."""
+        if self.pid:
+            self._stop_waiting()
+        self.become(WAITING, reason)
+
+    def _adopt(self, pid):
+        """A program from before this agent: it goes on, with its traffic where a redirect is in."""
+        process.adopt(self.service, pid)
+        self._listen_to_it()
+        self._watch(pid)
+        if self._agent.is_redirected(self.name):
+            self.become(HEALTHY, "found running")
+        else:
+            self.become(STARTING, "found running")
+        self._check_after(0)
+
+    def start(self):
+        self._stop_waiting()
+        pid = 0
+        self.ended = ""
+        self._listen_to_it()
+        try:
+            pid = process.spawn(self.service)
+            self._watch(pid)
+        except ViscumError as error:
+            self.become(FAILED, str(error))
+            return
+        except OSError as error:  # no process or no descriptor to be had now
+            if pid:
+                process.send([pid], compat.SIGKILL)
+                process.result(pid, self.name)
+            self._start_after(
+                max(1, self.service.respawn.timeout), "can't be started: %s" % compat.strerror(error.errno)
+            )
+            return
+        self.starts += 1
+        self.become(STARTING)
+        self._check_after(self._agent.eager())
+
+    def _listen_to_it(self):
+        """To what the program prints. Without that it runs all the same."""
+        if self._output is None:
+            try:
+                self._output = Output(self._loop, self._agent.output(self.name), self._agent.said_by(self.name))
+            except OSError as error:
+                self._agent.say(WARNING, "its output is not heard: %s" % compat.strerror(error.errno), self.name)
+
+    @property
+    def said(self):
+        """The last lines that the program printed: (seconds since 1970, text)."""
+        return self._output.kept if self._output else []
+
+    def _start_after(self, seconds, reason):
+        self.become(BACKOFF, "%s; it is started again in %d s" % (reason, seconds))
+        self._timer = self._loop.after(seconds, self.start)
+
+    def _watch(self, pid):
+        self._started = compat.monotonic() - process.age(pid)
+        self._pidfd = compat.pidfd_open(pid)
+        self.pid = pid
+        self._forget_checks()
+        self._loop.add(self._pidfd, lambda _: self.exited())
+
+    def _forget(self):
+        self._unwatch()
+        self._stop_waiting()
+
+    def _unwatch(self):
+        if self._pidfd >= 0:
+            self._loop.remove(self._pidfd)
+            compat.fd_close(self._pidfd)
+        self._pidfd = -1
+        self.pid = 0
+
+    def _stop_waiting(self):
+        self._loop.cancel(self._timer)
+        self._timer = None
+        if self._check:
+            self._check.cancel()
+            self._check = None
+
+    def ends_by(self, ready):
+        """Whether the program has ended, by the descriptors that are ready."""
+        return self._pidfd in ready
+
+    def exited(self):
+        """The program ended: clients go to the cloud first of all."""
+        pid = self.pid
+        if self.state == STOPPING:
+            self._unwatch()  # what it left behind has as long as it had to end: the timer goes on
+            process.reap(pid, self.name)
+            self._ended()
+            return
+        self.become(BACKOFF, "the program ended")
+        self._forget()
+        words = process.reap(pid, self.name)
+        self._signal(compat.SIGKILL)  # what it left behind can't answer for it
+        self._crashed("ended with " + words)
+
+    def _crashed(self, words):
+        """Starts the program again after its back-off, or leaves it alone."""
+        self.ended = "the program " + words
+        ran = compat.monotonic() - self._started
+        self._crashes, wait = respawn.after_exit(self.service.respawn, self._crashes, ran)
+        if wait < 0:
+            self.become(FAILED, "%s, %d times in a row" % (self.ended, self._crashes))
+            return
+        self._start_after(wait, self.ended)
+
+    def restart(self, reason):
+        """Ends the program, to be started anew with what is configured now."""
+        self._crashes = 0
+        if not self.pid:
+            self._stop_waiting()
+            if self.state not in OFF:
+                self.become(WAITING, reason)
+            self._agent.look_soon(reason)
+            return
+        self.stop(lambda: self._agent.look_soon(reason), reason, again=True)
+
+    def astray(self):
+        """The program is not where its clients come: ended, and started again like one that has crashed. A program that
+        takes its namespace's name away, or leaves it, would do so each time."""
+        self.stop(self._after_astray, "it is not in its namespace any more", again=True)
+
+    def _after_astray(self):
+        if self.state == WAITING:
+            self._crashed("was ended: it was not in its namespace any more")
+        self._agent.look_soon("a namespace is missing")
+
+    def stop(self, then, reason="", again=False):
+        """Takes the redirect out, ends the program, and calls `then()` when nothing of it runs any more. `again` is
+        whether it is to be started after that."""
+        self.become(STOPPING, reason)
+        self._stop_waiting()
+        self._then, self._again = then, again
+        self._agent.when_connections_ended(self.name, self._ask_to_end)
+
+    def _ask_to_end(self):
+        if self.state != STOPPING:
+            return
+        if not self._signal(compat.SIGTERM) and not self.pid:
+            self._ended()
+            return
+        patience = self.service.program.term_timeout if self.service else process.TERM_TIMEOUT
+        self._timer = self._loop.after(patience, self._kill)
+        if not self.pid:
+            self._loop.after(EAGER, self._poll_ended)
+
+    def _kill(self):
+        if self._signal(compat.SIGKILL):
+            self._timer = self._loop.after(EAGER, self._kill)
+        elif not self.pid:
+            self._ended()
+
+    def _poll_ended(self):
+        """For processes that are not watched (left over from an agent that was killed)."""
+        if self.state == STOPPING and not self.pid and not self._pids():
+            self._ended()
+        elif self.state == STOPPING:
+            self._loop.after(EAGER, self._poll_ended)
+
+    def _ended(self):
+        if self.state != STOPPING:
+            return
+        if self._pids():
+            self._loop.after(EAGER, self._poll_ended)
+            return
+        self._forget()
+        process.clear(self.name)
+        if self._output:
+            self._output.close()
+            self._output = None
+        if self._again and self._off == DISABLED and self.service and self.service.enabled:
+            self.become(WAITING, self.reason)
+        else:
+            self.become(self._off)
+        self._then()
+
+    # Health
+
+    def _forget_checks(self):
+        self._good = self._bad = 0
+        self._seen = []
+        self._steady = False
+        self._listeners = None
+        self._ways = {}
+
+    def _check_soon(self):
+        self._stop_waiting()
+        self._check_after(0)
+
+    def _check_after(self, seconds):
+        self._loop.cancel(self._timer)
+        self._timer = self._loop.after(seconds, self._begin_check)
+
+    def _begin_check(self):
+        """A check that never ends, because of a bug, has failed: a program that is not checked stays as it is."""
+        self._turn += 1
+        self._timer = self._loop.after(self.service.health.timeout + GRACE, self._overdue)
+        self._check = self._agent.check(self, self._turn, self._checked)
+
+    def _overdue(self):
+        if self._check:
+            self._check.cancel()
+        self._checked(Outcome(reason="the check did not end", listeners=None, mute={}, closed=False))
+
+    def _checked(self, outcome):
+        if self._pidfd >= 0 and compat.poll_fd(self._pidfd, 0):
+            return  # the program has ended meanwhile, which is no flap: exited is next
+        self._check = None
+        self._loop.cancel(self._timer)
+        self._timer = None
+        if self._is_checked_again():  # first of all, whatever comes of the rest
+            self._check_after(self._agent.eager() if self.state == STARTING else self.service.health.interval)
+        before = self._taken()
+        self._note(outcome)
+        self._judge(outcome)
+        if self.state == HEALTHY and before != self._taken():
+            self._agent.expects(self)
+        if self.state == HEALTHY and not self.is_settled:
+            self._check_after(min(self._agent.settle(), self.service.health.interval))
+
+    def _is_checked_again(self):
+        """One that is not checked needs no timer."""
+        return kind_of(self.service, self.part.answers) != "none" or self._good + 1 < self.service.health.rise
+
+    def _taken(self):
+        """The ways that are taken, None before anybody has looked."""
+        return None if self._listeners is None else sorted([key for key in self._ways if self._ways[key].taken])
+
+    def _note(self, outcome):
+        """Writes down what a check has found at each way."""
+        if outcome.listeners is None:
+            return
+        found = self.part.answers
+        self._listeners = answers.settled(found, self._seen, outcome.listeners)
+        self._steady = {one[:4] for one in outcome.listeners} == {one[:4] for one in self._seen}
+        self._seen = outcome.listeners
+        there = {answers.way_key(way) for way in answers.ways(found, self._listeners)}
+        health = self.service.health
+        asked = asks_ways(self.part)
+        for key in there:
+            way = self._ways.setdefault(key, Way())
+            if key in outcome.mute or not asked:
+                way.judge(outcome.mute.get(key, ""), health)
+        for key in [key for key in self._ways if key not in there]:
+            del self._ways[key]
+
+    def _judge(self, outcome):
+        health, reason = self.service.health, outcome.reason
+        self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
+        if self.state == HEALTHY and self.bypass:
+            self.become(BYPASSED, self.bypass)
+        elif self.state != HEALTHY and self._good >= health.rise:
+            self._come_back()
+        elif self.state == HEALTHY and reason and (self._bad >= health.fall or outcome.closed):
+            self._holdoff.fell(compat.monotonic())
+            self.become(BYPASSED, reason)
+        elif self.state == STARTING and reason:
+            self._still_starting(reason)
+
+    def repaired(self):
+        """Something was put back in its namespace. Who has to do that all the time keeps clients in the air."""
+        now = compat.monotonic()
+        self._repairs = [when for when in self._repairs if now - when < LATELY] + [now]
+        if self.state == HEALTHY and len(self._repairs) > REPAIRED:
+            self._repairs = []
+            self._holdoff.fell(now)
+            self.become(BYPASSED, MEDDLED)
+
+    def _come_back(self):
+        """Checks are good: the redirect is due, unless somebody wants it out or the program has flapped."""
+        left = self._holdoff.left(compat.monotonic())
+        if self.bypass:
+            self.become(BYPASSED, self.bypass)
+        elif left:
+            self.become(BYPASSED, FLAPS)
+        else:
+            self._holdoff.came_back(compat.monotonic())
+            self.become(HEALTHY)
+
+    def _still_starting(self, reason):
+        if compat.monotonic() - self._started > self.service.program.start_timeout:
+            self.become(BYPASSED, reason)
+
+    def retry(self):
+        """A reload: what failed is tried again."""
+        self._crashes = 0
+        if self.state in (FAILED, BACKOFF):
+            self._stop_waiting()
+            self.become(WAITING, "the configuration was read again")
+
+    def ask_bypass(self, on):
+        """Keeps the redirect out because somebody wants it so, or no longer."""
+        self._asked = "asked for" if on else ""
+        self._judge_bypass()
+
+    def shed(self, reason):
+        """Keeps the redirect out because the router is overloaded, "" when it is no longer."""
+        self._overload = reason
+        self._judge_bypass()
+
+    def _judge_bypass(self):
+        if self.bypass and self.state == HEALTHY:
+            self.become(BYPASSED, self.bypass)
+        elif self.state == BYPASSED and self._good >= self.service.health.rise:
+            self._come_back()

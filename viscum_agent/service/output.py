@@ -1,0 +1,209 @@
+"""What a program prints: lines of the system log with the service's name, whoever reads them or not.
+
+A program must not wait for its log, and must not end because of it. A pipe fills while the agent is stopped, and breaks
+when it ends; a socket of the system log is dead when that restarts. So stdout and stderr of a program are a datagram
+socket that sends to a multicast group on its namespace's own loopback device, with a TTL of 0: a write never waits and
+never fails, and is lost when nobody has joined the group. An agent joins, and so may the one that follows it.
+
+(A single write of more than 64 KiB fails, as it does with every datagram.)
+"""
+
+import struct
+import time
+
+from .. import compat
+from ..kernel.handshake import DATAGRAM, socket_address
+from ..utf8 import is_strict
+
+AF_INET = 2
+# Link-local multicast (RFC 5771), the last byte "v" for Viscum: it never leaves the namespace. Port 514 is syslog's.
+GROUP, PORT = bytes([224, 0, 0, 118]), 514
+LOOPBACK = bytes([127, 0, 0, 1])
+SOL_IP, IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_ADD_MEMBERSHIP = 0, 32, 33, 35  # linux/in.h
+
+LONGEST = 400  # bytes of a line; the rest of it is the next one
+BURST, RATE = 200, 50  # lines that a program may print at once, and each second after that
+SIZE = 1 << 16  # bytes of a datagram
+MOST = 32  # datagrams that are read at once
+PAUSE = 0.2  # seconds that a program is not read which prints more than that
+KEPT = 20  # lines of each service, for who asks the agent
+
+# What a log does not show as it is: controls (C1), ends of lines and paragraphs (Zl, Zp), what changes the direction of
+# the letters (UAX #9) and what is not seen (Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 15.1).
+HIDDEN = (
+    (0x7F, 0x9F),
+    (0xAD, 0xAD),
+    (0x34F, 0x34F),
+    (0x61C, 0x61C),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x200B, 0x200F),
+    (0x2028, 0x202E),
+    (0x2060, 0x206F),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFFB),
+    (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A),
+    (0xE0000, 0xE0FFF),
+)
+# Most letters are on none of these: the rest need not be looked at, which counts in a flood.
+_PAGES = {page for first, last in HIDDEN for page in range(first >> 8, (last >> 8) + 1)}
+
+
+def open_for_program():
+    """A socket that takes what a program prints, for the namespace that the caller is in. Raises OSError."""
+    fd = compat.socket_open(AF_INET, DATAGRAM, 0)
+    compat.set_option(fd, SOL_IP, IP_MULTICAST_IF, LOOPBACK)
+    compat.set_option(fd, SOL_IP, IP_MULTICAST_TTL, struct.pack("i", 0))
+    compat.socket_connect(fd, socket_address(GROUP, PORT))
+    compat.set_blocking(fd, True)  # it never waits all the same
+    return fd
+
+
+def open_for_reader():
+    """A socket that gets what programs print in the namespace that the caller is in. Raises OSError."""
+    fd = compat.socket_open(AF_INET, DATAGRAM, 0)
+    try:
+        compat.set_option(fd, compat.SOL_SOCKET, compat.SO_REUSEADDR, struct.pack("i", 1))
+        compat.socket_bind(fd, socket_address(GROUP, PORT))
+        compat.set_option(fd, SOL_IP, IP_ADD_MEMBERSHIP, GROUP + LOOPBACK)
+    except OSError:
+        compat.fd_close(fd)
+        raise
+    return fd
+
+
+class Lines:
+    """What comes, made into lines: bounded, printable, and no more than a program may print. Pure but for the clock
+    that it is told."""
+
+    def __init__(self, now):
+        self._rest = b""
+        self._left = BURST
+        self._when = now
+        self.missing = 0  # lines that were left out since the last that was not
+
+    def take(self, data, now):
+        """The lines that are complete with some more bytes, as text. What a program may not print any more is only
+        counted: it costs no time, however much it is."""
+        self._pass_time(now)
+        data = self._rest + data if self._rest else data
+        found: list[bytes] = []
+        at = 0
+        while self._left >= 1:
+            self._say_missing(found)
+            end = data.find(b"\n", at, at + LONGEST)
+            if end < 0 and len(data) - at < LONGEST:
+                break
+            self._left -= 1
+            if end < 0:
+                found.append(data[at : at + LONGEST])
+                at += LONGEST
+            else:
+                found.append(data[at:end])
+                at = end + 1
+        self._rest = data[at:] if self._left >= 1 else self._left_out(data, at)
+        return [printable(piece) for piece in found if piece.strip()]
+
+    def _left_out(self, data, at):
+        """Counts the lines of `data` from a place on, and returns what there is of one without an end."""
+        self.missing += data.count(b"\n", at)
+        at = max(at, data.rfind(b"\n") + 1)
+        self.missing += (len(data) - at) // LONGEST
+        return data[at + (len(data) - at) // LONGEST * LONGEST :]
+
+    def flush(self, now):
+        """What is left without an end of line, and what there is to say of lines that were left out: when nothing came
+        for a while."""
+        found = self.take(b"\n", now) if self._rest else []
+        self._pass_time(now)
+        missing: list[bytes] = []
+        self._say_missing(missing)
+        return found + [printable(piece) for piece in missing]
+
+    @property
+    def waits(self):
+        """Whether `flush` would have something to say, now or later."""
+        return bool(self._rest or self.missing)
+
+    def _pass_time(self, now):
+        self._left = min(BURST, self._left + (now - self._when) * RATE)
+        self._when = now
+
+    def _say_missing(self, found):
+        if self.missing and self._left >= 1:
+            self._left -= 1
+            found.append(b"(%d lines left out)" % self.missing)
+            self.missing = 0
+
+
+def printable(data):
+    """Bytes as text that is safe in a log and on a terminal: UTF-8 as it is, but for what is no letter or changes how
+    others are seen: that as \\uNNNN, and other bytes as \\xNN."""
+    if data and min(data) >= 32 and max(data) < 127:
+        return data.decode()  # nearly always, and a letter at a time costs MicroPython a hundred times as much
+    try:
+        text = str(data, "utf-8")
+    except UnicodeError:
+        text = None
+    if text is None or not is_strict(data):
+        return "".join([chr(byte) if 32 <= byte < 127 else "\\x%02x" % byte for byte in data])
+    return "".join([c if " " <= c <= "~" else _shown(ord(c)) for c in text])
+
+
+def _shown(number):
+    if number < 32 or number == 127:
+        return "\\x%02x" % number
+    hidden = number >> 8 in _PAGES and any([first <= number <= last for first, last in HIDDEN])
+    return "\\u%04x" % number if hidden else chr(number)
+
+
+class Output:
+    """What one service's program prints: read by the loop, said by `say(text)`, and the last lines kept."""
+
+    def __init__(self, loop, fd, say):
+        self._loop, self._fd, self._say = loop, fd, say
+        self._lines = Lines(compat.monotonic())
+        self._timer = None
+        self.kept = []  # (seconds since 1970, text)
+        self._listen()
+
+    def close(self):
+        self._loop.cancel(self._timer)
+        self._loop.remove(self._fd)
+        compat.fd_close(self._fd)
+
+    def _listen(self):
+        self._timer = None
+        self._loop.add(self._fd, lambda _: self._came())
+
+    def _came(self):
+        for _ in range(MOST):
+            data = compat.fd_receive(self._fd, SIZE)
+            if data is None:
+                self._wait_for_rest()
+                return
+            self._print(self._lines.take(data, compat.monotonic()))
+        # It prints faster than it is read: what the socket has no room for is lost, and nobody else waits for us.
+        self._loop.remove(self._fd)
+        self._loop.cancel(self._timer)
+        self._timer = self._loop.after(PAUSE, self._listen)
+
+    def _wait_for_rest(self):
+        self._loop.cancel(self._timer)
+        self._timer = self._loop.after(PAUSE, self._flush) if self._lines.waits else None
+
+    def _flush(self):
+        self._print(self._lines.flush(compat.monotonic()))
+        self._wait_for_rest()
+
+    def _print(self, lines):
+        for line in lines:
+            self.kept.append((int(time.time()), line))
+            if len(self.kept) > KEPT:
+                self.kept.pop(0)
+            self._say(line)

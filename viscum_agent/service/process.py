@@ -1,0 +1,562 @@
+"""The program of a service: started in its namespace without an extra process, found again there, and stopped.
+
+A program outlives the agent that started it, so nothing is written down: its processes are those in the service's
+control groups (kernel/cgroup.py) and those in its namespace, whoever started them and however often they forked.
+Nothing that a process says of itself (its name, its environment) is believed where the kernel knows better, and
+whatever is read of it is read as bytes and up to a limit.
+"""
+
+import os
+
+from .. import compat
+from ..address import is_number
+from ..config import trust
+from ..config.schema import NO_ID, printable, shown
+from ..errors import UNSUPPORTED, ConfigError, Problem, ViscumError
+from ..kernel import cgroup, netns
+from ..records.objects import name_hash, ns_name
+from . import output
+
+# What a program finds in its environment, beside its own `env`.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+TAG = "VISCUM_PROGRAM"
+SERVICE = "VISCUM_SERVICE"
+
+CANNOT_EXECUTE = 127  # the exit code that a shell gives, too
+TERM_TIMEOUT = 5  # seconds, for a service that is in no configuration any more
+KEPT = "the check has ended, and a process that traces it keeps it: end that one"
+AT_ONCE = 100  # milliseconds in which a process that was killed is dead, unless the kernel holds it
+MOST = 1 << 16  # bytes of a file of /proc or /etc
+NETNS_FILES = "/etc/netns"  # ip-netns(8): NAME/FILE there stands for /etc/FILE in the namespace NAME
+
+
+def processes():
+    """Maps the identity of a network namespace (netns.identity) to the pids that belong there, sorted.
+
+    What has the mounts of this process is only a visitor: an agent or a `viscum` that reads something there. Programs
+    have mounts of their own (enter).
+    """
+    own = os.stat("/proc/self/ns/mnt")[1]
+    found: dict[tuple, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if not is_number(name):
+            continue
+        try:
+            identity = _network(name)
+            if os.stat("/proc/%s/ns/mnt" % name)[1] == own:
+                continue
+        except OSError:
+            continue  # gone meanwhile, or a kernel thread
+        found.setdefault(identity, []).append(int(name))
+    return {key: sorted(found[key]) for key in found}
+
+
+def pids(name, table=None):
+    """The pids of a service, those that are dead but not yet waited for left out. `table` is of a moment ago."""
+    found = cgroup.pids(name)
+    return found + [pid for pid in _in_namespace(name, table) if pid not in found]
+
+
+def _in_namespace(name, table):
+    """Since the table was made a namespace may have gone, with its inode given to this one, and who visited it may live
+    on somewhere else: so each pid is looked at again."""
+    try:
+        identity = netns.identity(ns_name(name))
+    except OSError:
+        return []
+    return [pid for pid in (processes() if table is None else table).get(identity, []) if _is_in(pid, identity)]
+
+
+def programs(name, table=None):
+    """The pids of a service's program: without visitors, which are a check's, or of `viscum exec`."""
+    found = cgroup.pids(name)
+    checks = cgroup.pids(name, cgroup.CHECK)
+    others = [pid for pid in _in_namespace(name, table) if pid not in found and pid not in checks]
+    return found + [pid for pid in others if not _is_visitor(pid)]
+
+
+def _is_in(pid, identity):
+    """Whether a process runs in a namespace. A zombie is in none any more."""
+    try:
+        return _network(pid) == identity
+    except OSError:
+        return False
+
+
+def namespace_exists(name):
+    try:
+        netns.identity(ns_name(name))
+    except OSError:
+        return False
+    return True
+
+
+def alive(pid):
+    """Whether a process runs: a zombie doesn't."""
+    return _stat(pid)[0] not in (b"", b"Z", b"X")
+
+
+def main_pid(found):
+    """The process that the others come from: the oldest leader of a session, else the oldest."""
+    leaders = [pid for pid in found if _stat(pid)[1] == str(pid).encode()]
+    return min(leaders or found, key=_began) if found else 0
+
+
+def _stat(pid):
+    """(state, session, start time in clock ticks) from /proc/PID/stat (proc(5)), empty when it is gone."""
+    text = _read("/proc/%d/stat" % pid)
+    fields = text[text.rfind(b")") + 2 :].split()  # the name before may hold anything, brackets as well
+    return (fields[0], fields[3], fields[19]) if len(fields) > 19 else (b"", b"", b"0")
+
+
+def _read(path):
+    """The bytes of a file, at most MOST of them; b"" where it is gone."""
+    try:
+        return compat.read_file(path, MOST)
+    except OSError:
+        return b""
+
+
+def _began(pid):
+    return int(_stat(pid)[2])
+
+
+def age(pid):
+    """Seconds since a process began: /proc counts them in 1/100 s (USER_HZ, the same on all architectures)."""
+    now = float(_read("/proc/uptime").split()[0])
+    return max(0, now - _began(pid) / 100)
+
+
+def tag(program):
+    """What says whether a running program is the configured one."""
+    words = "\0".join(list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir])
+    return "%08x" % name_hash(words)
+
+
+def is_stale(service, pid):
+    """Whether the program runs with other settings. Without control groups only its environment tells, which it may
+    have written over: then it counts as current."""
+    wanted = tag(service.program)
+    known = cgroup.tags(service.name)
+    if known:
+        return known != [wanted]
+    return _variable(pid, TAG) not in (b"", wanted.encode())
+
+
+def adopt(service, pid):
+    """Puts the processes of a program that an agent without control groups has started into a group."""
+    if cgroup.tags(service.name):
+        return
+    known = _variable(pid, TAG)
+    wanted = tag(service.program)
+    path = cgroup.make(service.name, wanted if known in (b"", wanted.encode()) else "other")
+    for each in programs(service.name) if path else []:
+        try:
+            cgroup.join(path, each)
+        except OSError:
+            pass  # gone meanwhile
+
+
+def _is_visitor(pid):
+    """Whether a process in a service's namespace is not of its program: a check or a command of `viscum exec` knows the
+    service, and has no tag. For who has no control groups, and for commands at a shell."""
+    return bool(_variable(pid, SERVICE)) and not _variable(pid, TAG)
+
+
+def is_astray(name, pid):
+    """Whether a program is not in the service's namespace: somebody took that away, or the program left it. One that
+    has just been forked is still in ours."""
+    try:
+        where = _network(pid)
+    except OSError:
+        return False  # gone
+    try:
+        return where not in (_network("self"), netns.identity(ns_name(name)))
+    except OSError:
+        return where != _network("self")
+
+
+def _network(pid):
+    """The identity (netns.identity) of the network namespace that a process is in."""
+    status = os.stat("/proc/%s/ns/net" % pid)
+    return status[2], status[1]
+
+
+def _variable(pid, name):
+    """A variable that a process was started with (bytes); b"" without it, or behind MOST bytes of others."""
+    start = name.encode() + b"="
+    for variable in _read("/proc/%d/environ" % pid).split(b"\0"):
+        if variable.startswith(start):
+            return variable[len(start) :]
+    return b""
+
+
+# Starting
+
+
+def spawn(service, command=()):
+    """Starts the program of a service, or another command like it (a check), and returns its pid at once. Raises
+    ConfigError for what the configuration names and the router has not, and ViscumError where a check is kept."""
+    program = service.program
+    for option, text in lacks(service):
+        raise ConfigError("%s: %s" % (option, text))
+    _look_at_kept()
+    if command and service.name in _kept.values():
+        raise ViscumError(KEPT)
+    uid, gid, groups = account(program.user, program.group)
+    environment = {"PATH": PATH, "HOME": "/", SERVICE: service.name, TAG: tag(program)}
+    for variable in program.env:
+        name, _, value = variable.partition("=")
+        environment[name] = value
+    if command:
+        del environment[TAG]  # it is not the program
+    group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
+    share_mounts()
+    pid = compat.fork()
+    if pid == 0:
+        _become(service, command or program.command, (uid, gid, groups), environment, group)
+    return pid
+
+
+def _become(service, command, ids, environment, group):
+    """In the child: never returns."""
+    try:
+        if group:
+            cgroup.join(group)
+        compat.setsid()
+        compat.umask(0o022)
+        _close_others()
+        enter(service.name)
+        _redirect_output()
+        compat.chdir(service.program.workdir)
+        compat.drop_privileges(*ids)
+        compat.no_new_privs()
+        compat.default_signals()
+        compat.unblock_signals()
+        compat.execve(command[0], list(command), environment)
+    except BaseException as error:  # noqa: B036 (nothing may get out of the child)
+        compat.print_error(error)
+    finally:
+        compat.exit_now(CANNOT_EXECUTE)
+
+
+def share_mounts():
+    """Makes the router's mounts shared, so that what is mounted or unmounted there later is so for programs as well
+    (mount_namespaces(7)). A kernel begins with private ones, which OpenWrt leaves as they are; systemd does this."""
+    for line in _read("/proc/self/mountinfo").split(b"\n"):
+        fields = line.split(b" ")
+        if len(fields) > 6 and fields[4] == b"/" and not fields[6].startswith(b"shared:"):
+            try:
+                compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
+            except OSError:
+                pass  # programs then see what was mounted when they began
+            return
+
+
+def enter(name):
+    """Moves this process into a service's network namespace, and into mounts of its own: /sys shows that network, and
+    the files that ip-netns(8) knows for it stand for those of /etc."""
+    enter_network(name)
+    compat.unshare(compat.CLONE_NEWNS)
+    compat.mount("none", "/", "none", compat.MS_SLAVE | compat.MS_REC)
+    try:
+        compat.umount("/sys")
+        compat.mount("sysfs", "/sys", "sysfs", 0)
+    except OSError:
+        pass  # without /sys, as in a container: nothing there to show the wrong network
+    _bind_files("%s/%s" % (NETNS_FILES, ns_name(name)))
+
+
+def enter_network(name):
+    """Moves this process into a service's network namespace."""
+    fd = compat.fd_open(netns.path(ns_name(name)), netns.O_RDONLY)
+    compat.setns(fd)
+    compat.fd_close(fd)
+
+
+def _bind_files(folder):
+    try:
+        names = compat.list_names(folder)
+    except OSError:
+        return
+    for name in names:
+        try:
+            compat.mount("%s/%s" % (folder, name), "/etc/" + name, "none", compat.MS_BIND)
+        except OSError:
+            pass  # there is no such file in /etc to put it over
+
+
+def _close_others():
+    """The agent's own descriptors close on exec; what it was started with itself is nothing for a program either."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                compat.fd_close(int(name))
+            except OSError:
+                pass  # it was that of the list
+
+
+def _redirect_output():
+    """stdin from nowhere, stdout and stderr to who listens in the namespace (output.py)."""
+    null = compat.fd_open("/dev/null", 2)  # O_RDWR
+    try:
+        out = output.open_for_program()
+    except OSError:
+        out = null
+    compat.dup2(null, 0)
+    compat.dup2(out, 1)
+    compat.dup2(out, 2)
+
+
+# What a service names, and whether this router has it
+
+
+def problems(configuration, package):
+    """A Problem for each thing that an enabled service names and this router does not have."""
+    if not configuration.settings.enabled:
+        return []
+    found = []
+    for service in configuration.services:
+        for option, text in lacks(service) if service.enabled else ():
+            where = "%s.%s.%s" % (package, service.name, option)
+            found.append(Problem(UNSUPPORTED, service.name, where, text))
+    return found
+
+
+def lacks(service):
+    """(option, sentence) for each thing that keeps the program of a service from being started here."""
+    program = service.program
+    uid = 0
+    found = []
+    try:
+        uid = account(program.user, program.group)[0]
+    except ConfigError as error:
+        option, _, text = str(error).partition(": ")
+        found.append((option, text))
+    for option, command in (("command", program.command), ("health_command", service.health.command)):
+        text = _why_not_run(command[0], uid, program.user) if command else ""
+        if text:
+            found.append((option, printable(text)))
+    if _mode(program.workdir) & compat.S_IFMT != compat.S_IFDIR:
+        found.append(("workdir", printable("there is no directory %s: make it or name another one" % program.workdir)))
+    return found
+
+
+def _mode(path):
+    """The mode of a file, 0 where there is none."""
+    try:
+        return os.stat(path)[0]
+    except OSError:
+        return 0
+
+
+def _why_not_run(path, uid, user):
+    """Why an account can't run a program, "" when it can."""
+    mode = _mode(path)
+    if not mode:
+        words = " (in a list each word of a command is an entry of its own)" if " " in path else ""
+        return "there is no program %s: install it or correct the path%s" % (path, words)
+    if mode & compat.S_IFMT != compat.S_IFREG or not mode & 0o111:
+        return "%s is not an executable file: chmod +x it, or name another one" % path
+    if not _may_execute(path, uid):
+        return "account '%s' may not run %s (mode %o): chmod o+x it, or name another user" % (user, path, mode & 0o7777)
+    folder = path[: path.rfind("/")]
+    while folder:
+        if not _may_execute(folder, uid):
+            text = "account '%s' may not enter %s (mode %o), where %s is: move it, or name another user"
+            return text % (user, folder, _mode(folder) & 0o7777, path)
+        folder = folder[: folder.rfind("/")]
+    interpreter = _interpreter(path)
+    if interpreter and not _mode(interpreter):
+        return "%s is a script for %s, which is not there: install that" % (path, shown(interpreter))
+    return ""
+
+
+def _may_execute(path, uid):
+    """Whether an account may run a file or enter a directory (path_resolution(7)). Of groups that it might be in the
+    doubt is in its favour."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return True  # gone meanwhile
+    return uid == 0 or bool(status[0] & (0o100 if status[4] == uid else 0o011))
+
+
+def _interpreter(path):
+    """What a script names behind #!, "" for anything else; the kernel reads 256 bytes (BINPRM_BUF_SIZE)."""
+    try:
+        line = trust.read(path, 256).split(b"\n")[0]
+        if not line.startswith(b"#!"):
+            return ""
+        name = str(line[2:].strip(b" \t").replace(b"\t", b" ").split(b" ")[0], "utf-8")
+    except (OSError, ConfigError, UnicodeError):
+        return ""  # only root may read it, or it is no text
+    return name if name.startswith("/") else ""
+
+
+def account(user, group):
+    """(uid, gid, all gids) of names in /etc/passwd and /etc/group, or of numbers. Raises ConfigError."""
+    if is_number(user):
+        uid = gid = _number("user", user.encode(), user)
+    else:
+        fields = _entry("user", PASSWD, user)
+        uid, gid = _number("user", fields[2], user), _number("user", fields[3], user)
+    if group:
+        gid = _group(group)
+    return uid, gid, [gid] + [each for each in _groups_of(user) if each != gid]
+
+
+def _group(group):
+    if is_number(group):
+        return _number("group", group.encode(), group)
+    return _number("group", _entry("group", GROUP, group)[2], group)
+
+
+PASSWD, GROUP = "/etc/passwd", "/etc/group"
+LARGEST = 256 * 1024  # bytes of them: a router has 1 KB
+
+
+def _number(option, text, name):
+    """A number of an account from bytes. The kernel has 32 bits for it, of which the last value is none."""
+    if not _is_number(text):
+        raise ConfigError("%s: '%s' has no number from 0 to %d" % (option, name, NO_ID - 1))
+    return int(str(text, "ascii"))
+
+
+def _is_number(text):
+    return bool(text) and len(text) <= 10 and all(48 <= byte <= 57 for byte in text) and int(str(text, "ascii")) < NO_ID
+
+
+def _groups_of(user):
+    """The groups that list an account as a member (group(5)), as initgroups(3) has them."""
+    try:
+        rows = [line.strip().split(b":") for line in trust.read(GROUP, LARGEST).split(b"\n")]
+    except (OSError, ConfigError):
+        return []
+    return [int(row[2]) for row in rows if len(row) > 3 and _is_number(row[2]) and user.encode() in row[3].split(b",")]
+
+
+def _entry(option, path, name):
+    """The fields of a line of /etc/passwd or /etc/group (bytes: comments in there are in any encoding)."""
+    what, least = ("account", 4) if option == "user" else ("group", 3)
+    try:
+        data = b"\n" + trust.read(path, LARGEST) + b"\n"
+    except OSError as error:
+        if error.errno != compat.ENOENT:
+            raise  # it can't be read now, which says nothing of what is in it
+        data = b""
+    except ConfigError as error:
+        raise ConfigError("%s: %s" % (option, error))
+    start = data.find(b"\n" + name.encode() + b":") + 1
+    if not start:
+        raise ConfigError("%s: there is no %s '%s' in %s" % (option, what, name, path))
+    fields = data[start : data.find(b"\n", start)].strip().split(b":")
+    if len(fields) < least:
+        raise ConfigError("%s: the line of '%s' in %s is not whole" % (option, name, path))
+    return fields
+
+
+# Ending
+
+
+# Children that are dead and not waited for yet, and whose they are. A process that traces one keeps it, as long as it
+# likes (ptrace(2)), and a program may trace the checks that run with its account: so nobody waits for them.
+_kept: dict = {}
+
+
+def result(pid, name):
+    """The wait status of a service's child that is dead: it is no zombie after this. None for one that somebody keeps,
+    who is looked at again with the next one, or that was somebody else's child."""
+    _kept[pid] = name
+    return _look_at_kept().get(pid)
+
+
+def _look_at_kept():
+    found = {}
+    for pid in list(_kept):
+        try:
+            ended, status = compat.waitpid(pid, compat.WNOHANG)
+        except OSError:
+            ended, status = pid, None  # no child of ours
+        if ended:
+            del _kept[pid]
+            found[pid] = status
+    return found
+
+
+def reap(pid, name):
+    """How a service's program that ended did, in words; it is no zombie after this, but where `result` says so."""
+    status = result(pid, name)
+    return "an unknown result" if status is None else ending(status)
+
+
+def ending(status):
+    """A wait status in words (wait(2))."""
+    if status & 0x7F:
+        return "signal %d" % (status & 0x7F)
+    return "exit code %d" % (status >> 8 & 0xFF)
+
+
+def signal_all(name, signal, table=None):
+    """Sends a signal to every process of a service; returns their pids. A SIGKILL goes to all at once first: a program
+    can fork faster than it is listed."""
+    if signal == compat.SIGKILL:
+        cgroup.kill(name)
+    return send(pids(name, table), signal)
+
+
+def send(found, signal):
+    """Sends a signal to processes; returns their pids."""
+    for pid in found:
+        try:
+            compat.kill(pid, signal)
+        except OSError:
+            pass  # gone meanwhile
+    return found
+
+
+def clear(name):
+    """Takes away what was made for a service's processes, when they have ended."""
+    _look_at_kept()
+    cgroup.remove(name)
+
+
+def end_check(name, pid, pidfd):
+    """Kills a check by command, with all that it has started; `pidfd` is -1 where there is none."""
+    cgroup.kill(name, cgroup.CHECK)
+    send([-pid, pid], compat.SIGKILL)  # its session, or only it while it has none yet
+    if pidfd >= 0:
+        compat.poll_fd(pidfd, AT_ONCE)
+    result(pid, name)
+
+
+def execute(name, command):
+    """Replaces this process by a command in a service's namespace; returns only by an error (ViscumError)."""
+    try:
+        enter(name)
+    except OSError as error:
+        raise ViscumError("can't enter the namespace of '%s': %s" % (name, compat.strerror(error.errno)))
+    path = find_program(command[0])
+    environment = {"PATH": PATH, SERVICE: name}
+    for variable in ("TERM", "HOME", "LANG", "PATH"):
+        value = compat.getenv(variable)
+        if value:
+            environment[variable] = value
+    try:
+        compat.execve(path, command, environment)
+    except OSError as error:
+        raise ConfigError("%s: %s" % (path, compat.strerror(error.errno)))
+
+
+def find_program(name):
+    """The path of a program, looked up in PATH unless it has one. Raises ConfigError."""
+    if "/" in name:
+        return name
+    for folder in (compat.getenv("PATH") or PATH).split(":"):
+        path = "%s/%s" % (folder, name)
+        try:
+            if os.stat(path)[0] & 0o111:
+                return path
+        except OSError:
+            continue
+    raise ConfigError("there is no program '%s' in PATH" % name)

@@ -1,0 +1,146 @@
+"""Connections that are ended from outside of a service's program, when its clients are to go to the cloud.
+
+A client whose redirect was taken out reaches the cloud with its next packet, and the cloud resets a connection that it
+does not know. But a client that only waits sends nothing, and a program that hangs tells it nothing. So the connections
+are ended here: connect(2) to no address (AF_UNSPEC) resets a connection, whoever shares the socket, and pidfd_getfd(2)
+(Linux 5.6) shares it. SOCK_DESTROY (`ss -K`) would do as well, but OpenWrt's kernels are built without
+INET_DIAG_DESTROY.
+
+A program decides what its sockets do with whoever shares them: they may block, or linger when they are closed. So all
+of it is done by a child that lives for a moment; the agent never touches such a socket, and kills the child when it
+takes too long. What a client has not been accepted from is the program's own to accept while it accepts anybody: only
+where the queue stays as long as it is are they accepted and reset here.
+"""
+
+import os
+
+from .. import compat
+from ..kernel import listening
+
+PATIENCE = 0.5  # seconds in which a program that works accepts somebody
+ENOUGH = 3  # seconds that the child may take
+MOST_FDS = 1 << 16  # descriptors of one process, and
+MOST_PIDS = 256  # processes that are looked through for sockets
+
+
+class Ending:
+    """A child that ends the connections to one service's program: `pids` are its processes, `enter` brings the child
+    into the namespace; with `patiently` it also waits for who was not accepted yet. `done()` is called when it has
+    ended."""
+
+    def __init__(self, loop, pids, enter, patiently, done):
+        self._loop, self._done = loop, done
+        self._pid = compat.fork()
+        if self._pid == 0:
+            _work(pids, enter, patiently)
+        self._timer = None
+        try:
+            self._pidfd = compat.pidfd_open(self._pid)
+        except OSError:
+            self.kill()
+            compat.waitpid(self._pid, 0)
+            raise
+        loop.add(self._pidfd, lambda _: self._ended())
+        self._timer = loop.after(ENOUGH, self.kill)
+
+    def kill(self):
+        compat.kill(self._pid, compat.SIGKILL)
+
+    def _ended(self):
+        self._loop.cancel(self._timer)
+        self._loop.remove(self._pidfd)
+        compat.fd_close(self._pidfd)
+        compat.waitpid(self._pid, 0)
+        self._done()
+
+
+def _work(pids, enter, patiently):
+    """In the child: never returns."""
+    try:
+        enter()
+        end(pids, patiently)
+    except BaseException as error:  # noqa: B036 (nothing may get out of the child)
+        compat.print_error(error)
+    finally:
+        compat.exit_now(0)
+
+
+def end(pids, patiently):
+    """Resets the TCP connections that clients have to these processes, in the namespace that the caller is in; those
+    that the program itself began go on. A program that is to end takes those with it that it has not accepted."""
+    clients, waiting = listening.clients()
+    _with_each(pids, clients, _reset)
+    while waiting and patiently:
+        compat.sleep(PATIENCE)
+        before, (clients, waiting) = waiting, listening.clients()
+        _with_each(pids, clients, _reset)
+        stuck = {inode for inode in waiting if waiting[inode] >= before.get(inode, 0)}
+        if stuck:
+            _with_each(pids, stuck, _refuse_waiting)  # it accepts nobody
+            return
+
+
+def _with_each(pids, inodes, step):
+    """Calls `step` once with a copy of each of these sockets."""
+    inodes = set(inodes)
+    for pid in pids[:MOST_PIDS]:
+        if not inodes:
+            return
+        for number, inode in _numbers(pid):
+            if inode in inodes:
+                inodes.remove(inode)
+                _with_copy(pid, number, step)
+
+
+def _numbers(pid):
+    """(descriptor, inode) of each socket that a process has."""
+    found: list[tuple[int, int]] = []
+    try:
+        names = os.listdir("/proc/%d/fd" % pid)[:MOST_FDS]
+    except OSError:
+        return found  # gone meanwhile: its sockets are closed
+    for name in names:
+        try:
+            target = compat.readlink("/proc/%d/fd/%s" % (pid, name))
+        except (OSError, UnicodeError):
+            continue  # closed meanwhile, or a file whose name is no text
+        if target.startswith("socket:["):
+            found.append((int(name), int(target[8:-1])))
+    return found
+
+
+def _with_copy(pid, number, step):
+    """Calls `step` with a copy of a process's descriptor."""
+    try:
+        pidfd = compat.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        fd = compat.pidfd_getfd(pidfd, number)
+    except OSError:
+        return  # closed meanwhile
+    finally:
+        compat.fd_close(pidfd)
+    try:
+        step(fd)
+    except OSError:
+        pass  # ended by itself meanwhile
+    finally:
+        compat.fd_close(fd)
+
+
+def _reset(fd):
+    try:
+        compat.disconnect(fd)
+    except OSError:
+        # Linux 6.4 to 6.6 refuse while a thread of the program waits in that socket: then an end instead of a reset.
+        compat.shutdown(fd)
+
+
+def _refuse_waiting(fd):
+    """Accepts who waits, and resets them. Where somebody else is faster accept(2) waits itself; the agent ends that."""
+    while compat.poll_fd(fd, 0):
+        taken = compat.unix_accept(fd)
+        if taken is not None:
+            compat.reset_on_close(taken)
+            compat.fd_close(taken)

@@ -1,0 +1,35 @@
+"""An answer that took long to find, kept for a moment: whoever asks for it over and over keeps nobody else waiting."""
+
+from .. import compat
+
+KEPT = 3  # seconds that it is good for,
+DEARER = 10  # or so many times as long as it took
+
+
+class Kept:
+    """`get(make)` is what `make()` gave last, or gives now."""
+
+    def __init__(self, loop):
+        self._loop = loop
+        self._found = None  # (question, answer)
+        self._timer = None
+
+    def get(self, make, question=None, anew=False):
+        """The answer to this question; `anew` whatever was kept."""
+        found = self._found
+        if anew or found is None or found[0] != question:
+            found = self._find(make, question)
+        return found[1]
+
+    def _find(self, make, question):
+        self.forget()
+        began = compat.monotonic()
+        self._found = found = (question, make())
+        now = compat.monotonic()
+        # From the loop, so that what nobody asks for takes no memory.
+        self._timer = self._loop.after(max(KEPT, DEARER * (now - began)), self.forget)
+        return found
+
+    def forget(self):
+        self._loop.cancel(self._timer)
+        self._timer = self._found = None

@@ -1,0 +1,294 @@
+"""The ubus object `viscum`: what people, scripts and LuCI ask the agent for, and what it tells them unasked.
+
+Every state change is told twice: as a notification to those who subscribed to the object, and as an event
+`viscum.service` for `ubus listen`. Where nobody serves ubus, the agent can do it itself (ubus/broker.py).
+"""
+
+from .. import __version__, compat
+from ..apply import pending
+from ..errors import CONFIG, ForeignError, UnsupportedError, ViscumError, problem_text
+from ..kernel import commands
+from ..log import NOTICE
+from ..loop import POLLIN, POLLOUT
+from ..reconcile import PACKAGE
+from ..service import process
+from ..ubus import blob
+from ..ubus import codes as code
+from ..ubus.account import name_of
+from ..ubus.budget import Budget
+from ..ubus.client import Client, Method
+from ..ubus.netifd import Follower
+from . import rows
+from .kept import Kept
+from .names import EVENT, OBJECT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..ubus.broker import Broker
+
+NAME = (("name", blob.STRING),)
+PAGED = NAME + (("after", blob.STRING),)
+# Seconds of the agent's time that an account without rights may take up in each second, and at once.
+SHARE = (0.1, 1.0)
+READABLE = {OBJECT: ("status", "list", "stats", "plan")}  # for accounts without rights, at our own broker
+
+
+class Bus:
+    """Connects an Agent with ubus: the broker if it is to be served here, the client, and their place in the loop."""
+
+    def __init__(self, agent, path, serve=False):
+        self._agent = agent
+        self._loop = agent.loop
+        self._watched = {}
+        self._timer = None
+        self._rights = ("root", name_of(compat.geteuid()))
+        self._findings, self._plans, self._checks = Kept(self._loop), Kept(self._loop), Kept(self._loop)
+        self._changes = rows.Changes()
+        self._began = compat.monotonic()
+        self._broker: Broker = self._serve(path) if serve else compat.LATER
+        self._client = Client(path, self._told, self._loop.on_error, budget=Budget(*SHARE), free=self._rights)
+        self._object = self._client.add_object(OBJECT, self._methods())
+        self._follower = Follower(self._client, agent.take_names)
+        agent.listeners.append(self._changed)
+        self._loop.prepare.append(self._watch)
+
+    @property
+    def serves(self):
+        """Whether others come to us: nobody else is on that ubus."""
+        return self._broker is not None
+
+    def _serve(self, path):
+        try:
+            from ..ubus.broker import Broker
+        except ImportError:
+            raise UnsupportedError("-b: this package has no ubus of its own: start ubusd, or install viscum")
+        broker = Broker(path, READABLE)
+        try:
+            broker.open()
+        except ForeignError as error:
+            self._agent.say(NOTICE, "%s: goes on with that" % error)
+            return None
+        except OSError as error:
+            raise ViscumError("can't serve ubus on %s: %s" % (path, compat.strerror(error.errno)))
+        return broker
+
+    def close(self):
+        self._client.close()
+        if self._broker:
+            self._broker.close()
+
+    def ask_netifd(self):
+        self._follower.ask()
+
+    # In the loop
+
+    def _watch(self):
+        """Before each wait: has the loop wait for what client and broker want now."""
+        wanted: dict[int, tuple] = {}
+        if self._client.fd >= 0:
+            events = (POLLIN if self._client.wants_read else 0) | (POLLOUT if self._client.wants_write else 0)
+            wanted[self._client.fd] = (events, self._client_event)
+        for fd, events in self._broker.fds() if self._broker else ():
+            wanted[fd] = (events, lambda ready, fd=fd: self._broker.on_event(fd, ready))
+        for fd in [fd for fd in self._watched if fd not in wanted]:
+            self._loop.remove(fd, self._watched.pop(fd)[1])
+        for fd in wanted:
+            events, callback = wanted[fd]
+            before = self._watched.get(fd)
+            if before is None or before[0] != events or not self._loop.waits(fd, before[1]):
+                self._loop.add(fd, callback, events, patient=True)
+                self._watched[fd] = (events, callback)
+        self._loop.cancel(self._timer)
+        self._timer = None
+        dues = [self._client.next_timeout(), self._broker.next_timeout() if self._broker else None]
+        dues = [due for due in dues if due is not None]
+        left = min(dues) - compat.monotonic() if dues else None
+        if left is not None and left <= 0:
+            self._loop.after_all(self._tick)
+        elif left is not None:
+            self._timer = self._loop.after(left, self._tick)
+
+    def _tick(self):
+        self._client.tick(compat.monotonic())
+        if self._broker:
+            self._broker.tick()
+
+    def _client_event(self, ready):
+        if ready & POLLOUT:
+            self._client.on_writable()
+        if ready & ~POLLOUT:
+            self._client.on_readable()
+
+    def _told(self, connected, reason):
+        self._agent.bus_state(connected, reason)
+        if connected:
+            self._loop.after(0, self.ask_netifd)
+
+    def _changed(self, instance, before):
+        data = {"name": instance.name, "state": instance.state, "before": before, "reason": instance.reason}
+        self._object.notify("service", data)
+        if self._client.connected:
+            self._client.send_event(EVENT, data)
+
+    # Methods
+
+    def _methods(self):
+        return [
+            ("status", Method(self._status, PAGED + (("since", blob.INT32),))),
+            ("list", Method(self._list, (("after", blob.STRING),))),
+            ("stats", Method(self._stats, PAGED)),
+            ("plan", Method(self._plan, (("from", blob.INT32),))),
+            ("check", Method(self._check, (("sections", blob.ARRAY), ("from", blob.INT32)))),
+            ("logs", Method(self._logs, NAME)),
+            ("doctor", Method(self._doctor, ())),
+            ("start", Method(self._start, NAME)),
+            ("stop", Method(self._stop, NAME)),
+            ("restart", Method(self._restart, NAME)),
+            ("reload", Method(self._reload, ())),
+            ("check_devices", Method(self._check_devices, ())),
+            ("bypass", Method(self._bypass, NAME + (("on", blob.BOOL),))),
+        ]
+
+    def _instances(self, args):
+        """The instance that a call names, or all. Raises UbusStatus."""
+        instances = self._agent.instances
+        name = args.get("name")
+        if name is None:
+            return [instances[each] for each in sorted(instances)]
+        if name not in instances:
+            raise code.UbusStatus(code.NOT_FOUND, "there is no service '%s'" % name)
+        return [instances[name]]
+
+    def _page(self, args, answer, make):
+        """An answer with one page of rows: those that `make(instances)` gives."""
+        instances, following = rows.page(self._instances(args), args.get("after", ""))
+        answer["services"] = make(instances)
+        if following:
+            answer["next"] = following
+        return answer
+
+    def _status(self, _method, args, _request):
+        traffic, now = self._agent.traffic(), int(compat.monotonic())
+        self._changes.forget(self._agent.instances)
+
+        def changed(instances):
+            return self._changes.since(rows.status(instances, traffic, "name" in args), args.get("since"), now)
+
+        head = {"version": __version__, "now": now, "uptime": int(now - self._began)}
+        answer = self._page(args, head, changed)
+        answer["serial"] = self._changes.serial
+        return answer
+
+    def _list(self, _method, args, _request):
+        return self._page(args, {}, lambda instances: [instance.name for instance in instances])
+
+    def _stats(self, _method, args, _request):
+        traffic = self._agent.traffic()
+        return self._page(args, {}, lambda instances: rows.stats(instances, traffic))
+
+    def _logs(self, _method, args, _request):
+        return {"lines": self._agent.lines(args.get("name", ""))}
+
+    def _doctor(self, _method, _args, _request):
+        """Is loaded only when asked for."""
+        return self._findings.get(self._examined)
+
+    def _examined(self):
+        from .. import doctor
+
+        state = self._agent.fresh()
+        findings = doctor.examine(state, self._agent.confdir)
+        state.forget()
+        return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
+
+    def _plan(self, _method, args, request):
+        # All pages of a plan are of one look. Who may only look gets that of a moment ago, if there is one.
+        anew = args.get("from", 0) <= 0 and request.user in self._rights
+        return _page(self._plans.get(self._planned, anew=anew), args)
+
+    def _planned(self):
+        state = self._agent.fresh()
+        steps = pending(self._agent.as_it_stands(state.plan), state.observed, state.keep())
+        problems = state.problems() + process.problems(state.configuration, PACKAGE)
+        found = {"problems": _texts(problems), "commands": _commands(steps)}
+        state.forget()
+        return found
+
+    def _check(self, _method, args, _request):
+        """The plan for the sections that the call brings, as if they were the configuration. Does nothing."""
+        sections = args.get("sections")
+        return _page(self._checks.get(lambda: self._checked(sections), sections, args.get("from", 0) <= 0), args)
+
+    def _checked(self, sections):
+        from . import preview  # only who has the form open asks that
+
+        configuration = preview.read(sections, PACKAGE)
+        state = self._agent.fresh(configuration.settings.pool)
+        plan = state.plan_of(configuration)
+        keep = configuration.bad + plan.skipped
+        steps = pending(self._agent.as_it_stands(plan), state.observed, keep)
+        problems = configuration.problems + plan.problems + process.problems(configuration, PACKAGE)
+        found = {"problems": _texts(problems), "commands": _commands(steps)}
+        found.update(preview.fates(plan, keep, self._agent.instances))
+        state.forget()
+        return found
+
+    def _enabled(self, args):
+        """As _units, without those that the configuration has disabled. Raises UbusStatus where such a one is named."""
+        found = [instance for instance in self._instances(args) if instance.service is None or instance.service.enabled]
+        if "name" in args and not found:
+            text = "'%s' is disabled in the configuration" % args["name"]
+            raise code.UbusStatus(code.INVALID_ARGUMENT, text)
+        return found
+
+    def _start(self, _method, args, _request):
+        for instance in self._enabled(args):
+            instance.held = False
+            instance.retry()
+        self._agent.look_soon("start")
+
+    def _stop(self, _method, args, _request):
+        for instance in self._instances(args):
+            instance.held = True
+        self._agent.look_soon("stop")
+
+    def _restart(self, _method, args, _request):
+        for instance in self._enabled(args):
+            instance.held = False
+            instance.restart("restart")
+
+    def _reload(self, _method, _args, _request):
+        try:
+            self._agent.reload()
+        except ViscumError as error:
+            number = code.INVALID_ARGUMENT if error.kind == CONFIG else code.UNKNOWN_ERROR
+            raise code.UbusStatus(number, str(error))
+
+    def _check_devices(self, _method, _args, _request):
+        """A nudge from a hotplug script: something about the router's interfaces is different."""
+        self.ask_netifd()
+        self._agent.look_soon("hotplug")
+
+    def _bypass(self, _method, args, _request):
+        for instance in self._instances(args):
+            instance.ask_bypass(args.get("on", True))
+
+
+def _texts(problems):
+    return rows.shortened([problem_text(problem) for problem in problems])
+
+
+def _commands(steps):
+    return [line for _, operations in steps for line in commands.lines(operations)]
+
+
+def _page(found, args):
+    """The commands from one number on: a plan that nothing was done of yet may be longer than a message."""
+    lines, first = found["commands"], max(0, args.get("from", 0))
+    answer = dict(found)
+    if first:
+        answer["problems"] = []
+    answer["commands"] = rows.fitting(lines, first)
+    if first + len(answer["commands"]) < len(lines):
+        answer["next"] = first + len(answer["commands"])
+    return answer

@@ -1,0 +1,72 @@
+"""A configuration that is not in the file yet: LuCI's form asks what it would do before anybody saves it.
+
+It comes as a list of tables, one for each section in the order of the file, with `.type`, `.name` and the options as
+texts and lists of texts: what `uci get` gives over ubus.
+"""
+
+from ..config import service, uci
+from ..config.schema import is_section_name
+from ..plan.planner import match_text
+from ..service import process
+from ..service.instance import STOPPING
+from ..ubus.codes import INVALID_ARGUMENT, UbusStatus
+
+TAKES = "sections: a list of tables with .type, .name (letters, digits and _) and options (texts and lists of texts)"
+
+
+def read(rows, package):
+    """A model.Configuration. Raises UbusStatus for what no file could say."""
+    if not isinstance(rows, list) or not all(_is_section(row) for row in rows):
+        raise UbusStatus(INVALID_ARGUMENT, TAKES)
+    return service.read([_section(row) for row in rows], package)
+
+
+def _is_section(row):
+    if not isinstance(row, dict) or not isinstance(row.get(".type"), str) or not isinstance(row.get(".name"), str):
+        return False
+    return is_section_name(row[".name"]) and all(_is_value(row[key]) for key in row if not key.startswith("."))
+
+
+def _is_value(value):
+    return all(isinstance(text, str) for text in (value if isinstance(value, list) else (value,)))
+
+
+def _section(row):
+    # An empty value is none, as in a file.
+    options = {key: row[key] for key in row if not key.startswith(".") and row[key]}
+    return uci.Section(row[".type"], row[".name"], False, options, 0)
+
+
+def fates(plan, keep, instances):
+    """What becomes of programs and their clients, as names of services: `starts`, `stops`, `restarts` (they run with
+    other settings), and `changes` (they go on, and take over other traffic). `keep` are those that are left alone."""
+    found: dict[str, list[str]] = {"starts": [], "stops": [], "restarts": [], "changes": []}
+    for part in plan.services:
+        fate = _fate(part, instances.get(part.service.name))
+        if fate:
+            found[fate].append(part.service.name)
+    wanted = [part.service.name for part in plan.services] + list(keep)
+    found["stops"] = [
+        instance.name for instance in instances.values() if _runs(instance) and instance.name not in wanted
+    ]
+    return {key: sorted(found[key]) for key in found}
+
+
+def _runs(instance):
+    return bool(instance.pid) and instance.state != STOPPING
+
+
+def _fate(part, instance):
+    if instance is None:
+        return "starts"
+    if instance.held:
+        return None  # somebody said `stop`, which a configuration does not take back
+    if not _runs(instance):
+        return "starts"
+    if process.is_stale(part.service, instance.pid):
+        return "restarts"
+    return "changes" if instance.part and _taken(instance.part) != _taken(part) else None
+
+
+def _taken(part):
+    return sorted(part.devices), sorted([match_text(match) for match in part.takes])

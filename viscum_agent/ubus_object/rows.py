@@ -1,0 +1,138 @@
+"""What the agent tells about its services: rows for `status` and `stats`, in answers that always fit.
+
+A ubus message holds 1 MiB. So a row is bounded (long lists are cut and say how many they hold), and an answer has at
+most PAGE rows; `next` in it is what the following question gives as `after`.
+"""
+
+import os
+import struct
+
+from ..kernel.counters import NONE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..kernel.counters import Traffic
+    from ..service.instance import Instance
+
+PAGE = 200  # rows; one has at most 5 KiB: three lists of 8, one of 4, a reason and a name
+LISTED = 8  # items of a list, where all services are asked for
+LEFT, LEFT_WORDS = 4, 150  # items of what stays with the cloud, and letters of one of them, there
+WORDS = 300  # letters of a reason
+FIRST_SERIALS = 1 << 30  # of the 2^31 that ubus has an int32 for
+TEXT = 400 * 1024  # bytes of lines
+
+
+def status(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]", whole: bool) -> "dict[str, dict]":
+    """Maps names to rows. `traffic` is of traffic.read; `whole` is whether lists are given in full."""
+    return {instance.name: _row(instance, traffic.get(instance.name, NONE), whole) for instance in instances}
+
+
+class Changes:
+    """For pollers, as an open page is: only what changed is told. Most of an answer's cost is its encoding.
+
+    `serial` counts the answers in which something was not as in the one before. A value is remembered with the serial
+    of the answer that had it first, whoever was answered: so one with a higher serial than a poller's last answer, and
+    no other, is new to it. The count begins anywhere: a poller that knew an earlier agent is told all.
+    """
+
+    def __init__(self) -> None:
+        self.serial = struct.unpack("I", os.urandom(4))[0] % FIRST_SERIALS + 1
+        self._first = self.serial
+        self._rows: dict[str, dict] = {}  # maps a name to {key: (value, serial)}
+
+    def since(self, rows: "dict[str, dict]", then: "int | None", now: int) -> "dict[str, dict]":
+        """Takes note of rows at the second `now`. Returns what of them changed after the answer with the serial `then`
+        (None for one who had none): empty rows for services that are as they were."""
+        known = then if then is not None and self._first <= then <= self.serial else None
+        serial = self.serial + 1
+        found = {}
+        for name in rows:
+            if name not in self._rows:
+                self._rows[name] = {}
+            found[name] = self._changed(rows[name], self._rows[name], serial if known is None else known, now, serial)
+        return rows if known is None else found
+
+    def _changed(self, row: dict, known: dict, then: int, now: int, serial: int) -> dict:
+        told = {}
+        for key in row:  # often, so without a call of a function
+            value = row[key]
+            if key == "uptime" and row["pid"]:
+                # It goes by itself, so its beginning counts, which is known to the second.
+                value = now - value
+                if key in known and -1 <= known[key][0] - value <= 1:
+                    value = known[key][0]
+            seen = known.get(key)
+            if seen is None or seen[0] != value:
+                seen = known[key] = (value, serial)
+                self.serial = serial
+            if seen[1] > then:
+                told[key] = row[key]
+        return told
+
+    def forget(self, names: "Iterable[str]") -> None:
+        """Remembers nothing of services that are not among these any more."""
+        for name in [name for name in self._rows if name not in names]:
+            del self._rows[name]
+
+
+def stats(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]") -> "dict[str, dict]":
+    """Maps names to what their redirects count, and their TCP connections now."""
+    return {instance.name: _counters(instance, traffic.get(instance.name, NONE)) for instance in instances}
+
+
+def _row(instance: "Instance", traffic: "Traffic", whole: bool) -> dict:
+    service, takes, stays = instance.service, instance.takes(), instance.stays()
+    most = None if whole else LISTED
+    row = {
+        "state": instance.state,
+        "reason": instance.reason[:WORDS],
+        "pid": instance.pid,
+        "uptime": instance.uptime,
+        "restarts": max(0, instance.starts - 1),
+        "bypass": instance.bypass_asked,
+        "datapath": traffic.kind,
+        "interfaces": list(service.interfaces + service.devices)[:LISTED] if service else [],
+        "from": list(traffic.devices)[:most],
+        "from_count": len(traffic.devices),
+        "takes": takes[:most],
+        "takes_count": len(takes),
+        "stays": stays if whole else [text[:LEFT_WORDS] for text in stays[:LEFT]],
+        "stays_count": len(stays),
+    }
+    row.update(_counters(instance, traffic))
+    return row
+
+
+def _counters(instance: "Instance", traffic: "Traffic") -> dict:
+    return {
+        "packets": traffic.counters.packets,
+        "bytes": traffic.counters.bytes,
+        "drops": traffic.counters.drops,
+        "overlimits": traffic.counters.overlimits,
+        "sent_packets": traffic.sent.packets,
+        "sent_bytes": traffic.sent.bytes,
+        "connections": instance.connections(traffic.counters.packets),
+    }
+
+
+def fitting(lines: "list[str]", first: int) -> "list[str]":
+    """As many lines, from one on, as one answer has room for."""
+    size, last = 0, first
+    while last < len(lines) and size < TEXT:
+        size += len(lines[last].encode()) + 8  # what blobmsg adds
+        last += 1
+    return lines[first:last]
+
+
+def shortened(lines: "list[str]") -> "list[str]":
+    """The first lines, as many as one answer has room for, and how many there are besides."""
+    found = fitting(lines, 0)
+    return found + ["and %d more" % (len(lines) - len(found))] if len(found) < len(lines) else found
+
+
+def page(instances: "list[Instance]", after: str) -> "tuple[list[Instance], str | None]":
+    """(instances of one page, `next` or None); `after` is the name that the last page ended with, "" at first."""
+    left = [instance for instance in instances if instance.name > after]
+    return left[:PAGE], left[PAGE - 1].name if len(left) > PAGE else None
