@@ -71,11 +71,12 @@ test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 
 vm: test-vm ## the same as test-vm
 
-lint: ## style, types, shell scripts, the LuCI application
+lint: ## style, types, rooms, shell scripts, the LuCI application
 	@$(SETUP) venv apt node
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-logo
 	shellcheck $(SHELL_SCRIPTS)
 	node_modules/.bin/eslint --max-warnings 0 .
 

@@ -1,6 +1,7 @@
 """What must not stop the agent from watching: signals that are not for it, a log that nobody reads, no descriptor left,
 a caller without rights who asks and asks."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -45,7 +46,22 @@ def test_a_signal_in_its_first_moments_does_not_end_it_either(lab):
     made.becomes("edge")
 
 
-def test_a_program_has_no_signal_blocked_or_ignored(agent):
+@contextlib.contextmanager
+def ignored(*signals):
+    """Whoever is started meanwhile ignores these, as what a shell starts in the background does."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, before[number])
+
+
+def test_a_program_has_no_signal_blocked_or_ignored(lab):
+    lab.serve_cloud(7000)
+    with ignored(signal.SIGINT, signal.SIGQUIT):
+        made = Agent(lab, CONFIG)
+    made.becomes("edge")
     (pid,) = pids_in("viscum-echo")
     status = status_of(pid)
     assert int(status["SigBlk"], 16) == 0

@@ -16,18 +16,26 @@ COMMAND = (sys.executable, ROOT / "demo/demo.py")
 @pytest.fixture(autouse=True)
 def no_processes_left():
     """Nor files; `nothing_left` looks after namespaces."""
-    before = traces()
+    before = traces(labs())
     yield
-    assert not traces() - before
+    assert not traces(nobodys()) - before
 
 
-def traces():
+def labs():
+    """Folders of labs."""
+    return PROGRAMS.parent.glob("viscum-lab-*")
+
+
+def nobodys():
+    """Those of processes that have ended: a folder has the number of the one that made it."""
+    return [path for path in labs() if not Path("/proc", path.name[11:]).exists()]
+
+
+def traces(folders):
     """Of what nobody waits for any more: other labs have processes of these names, too."""
     words = ["ps", "--ppid", "1", "-o", "pid,args"]
     running = subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines()
     found = [line for line in running if "demo/distance.py" in line or "iperf3 -s" in line]
-    # A lab's folder has the number of the process that made it.
-    folders = [path for path in PROGRAMS.parent.glob("viscum-lab-*") if not Path("/proc", path.name[11:]).exists()]
     return {*found, *map(str, folders)}
 
 

@@ -105,6 +105,9 @@ def sigmask_words(machine):
     return (1, 3) if is_mips(machine) else (0, 2)
 
 
+SIGNALS = 65  # numbers below this one; on MIPS there are as many more, which nobody uses (asm/signal.h)
+
+
 def unwanted_signals(machine):
     """Those that mean nothing to the agent, and whose default is to end or to stop it: USR1, USR2, ALRM, VTALRM, PROF,
     IO, and a terminal's TSTP, TTIN, TTOU (signal(7), asm/signal.h)."""

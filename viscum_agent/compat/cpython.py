@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-from . import BPF_CALLS, sigmask_words, syscall_base, unwanted_signals
+from . import BPF_CALLS, SIGNALS, sigmask_words, syscall_base, unwanted_signals
 
 # The same names as in micropython.py; these need nothing.
 chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
@@ -122,8 +122,10 @@ def no_new_privs():
 
 
 def default_signals():
-    """Before exec: a program expects SIGPIPE (13) to end it, and CPython ignores it."""
-    _libc.signal(13, None)
+    """Before exec: a program expects that SIGPIPE ends it, which CPython ignores, and SIGINT and SIGQUIT, which a shell
+    has what it starts in the background ignore (signal(7)). The C library refuses those that nobody may change."""
+    for number in range(1, SIGNALS):
+        _libc.signal(number, None)
 
 
 def pidfd_getfd(pidfd, fd):

@@ -12,7 +12,7 @@ import time
 import ffi
 import uctypes
 
-from . import BPF_CALLS, EAGAIN, is_mips, sigmask_words, syscall_base, unwanted_signals
+from . import BPF_CALLS, EAGAIN, SIGNALS, is_mips, sigmask_words, syscall_base, unwanted_signals
 
 
 def _open_libc():
@@ -230,8 +230,10 @@ def no_new_privs():
 
 
 def default_signals():
-    """Before exec: a program expects SIGPIPE (13) to end it."""
-    _c_signal(13, None)
+    """Before exec: a program expects that SIGPIPE ends it, and SIGINT and SIGQUIT, which a shell has what it starts in
+    the background ignore (signal(7)). The C library refuses those that nobody may change."""
+    for number in range(1, SIGNALS):
+        _c_signal(number, None)
 
 
 def chdir(path):

@@ -5,7 +5,7 @@ from ..paths import SOCKET
 from .client import TIMEOUT_DEFAULT, Client
 from .codes import CONNECTION_FAILED, NOT_FOUND, TIMEOUT, UbusStatus
 
-WAIT = 5.0  # seconds, for what ubusd answers itself
+WAIT = TIMEOUT_DEFAULT  # seconds, for what ubusd answers itself: in its place may be an agent that is busy
 
 
 class Caller:
