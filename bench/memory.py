@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent / part) for part in (
 from agent import Agent  # noqa: E402
 from lab import CPYTHON, MICROPYTHON, ROOT, Lab, echo_command, isolate, service, wait_for  # noqa: E402
 
-from viscum_agent.cli.verbs import agent_calls  # noqa: E402
+from viscum_agent.cli import agent_calls  # noqa: E402
 from viscum_agent.ubus.caller import Caller  # noqa: E402
 
 INTERPRETERS = {"cpython": (*CPYTHON, "-S"), "micropython": MICROPYTHON}  # -S: as the package starts it

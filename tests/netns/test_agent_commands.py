@@ -16,7 +16,7 @@ from agent import CONFIG, QUICK, TAKES, Guest, Served, private_memory
 from lab import ROOT, echo_command, namespaces, pids_in, service, wait_for
 
 from viscum_agent import __version__, compat
-from viscum_agent.cli.verbs import agent_calls
+from viscum_agent.cli import agent_calls
 from viscum_agent.config import uci
 from viscum_agent.loop import POLLIN, POLLOUT
 from viscum_agent.ubus import codes, wire
