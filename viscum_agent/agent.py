@@ -17,11 +17,11 @@ from .loop import Loop, Paced
 from .plan.actual import observe
 from .plan.diff import kind, redirects_of, removal
 from .plan.planner import Plan, ServicePlan
-from .reconcile import PACKAGE, State
+from .reconcile import PACKAGE, Reconciler, Snapshot
 from .records.objects import REDIRECTS
 from .reserve import Reserve
 from .service import health, overload, process, sockets
-from .service.instance import BACKOFF, BYPASSED, EAGER, FAILED, HEALTHY, OFF, STARTING, STOPPING, Instance
+from .service.instance import BACKOFF, EAGER, FAILED, HEALTHY, OFF, STARTING, STOPPING, Instance
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
@@ -33,8 +33,6 @@ INSIDE = 1  # seconds between looks at what changes inside of namespaces
 FIREWALL = 1  # seconds until changes of the firewall are looked at, all together
 SLOW = 45  # seconds between looks when nothing seems to happen
 RETRY = 30  # seconds until another look when something could not be done
-
-WITHHELD = (BYPASSED, BACKOFF, FAILED)  # states in which a program has no redirect, whatever was planned
 
 SIGHUP, SIGINT = 1, 2
 
@@ -48,7 +46,7 @@ class Agent:
         self.listeners = []  # called with (instance, state before) at every change
         self.confdir = confdir
         self._log = log
-        self._state: State = compat.LATER
+        self._reconciler: Reconciler = compat.LATER
         self._signals = -1
         self._events: Events = compat.LATER
         self._inside: Inside = compat.LATER
@@ -76,7 +74,7 @@ class Agent:
         self._said_datapath = ""
         self._table: tuple[int, dict] = (-1, {})
         self._pins = -1
-        self._known = None  # an Observed, while nothing has changed since it was read
+        self._fresh: Snapshot = compat.LATER  # while nothing has changed since it was read
         self._places = counters.Places([], {}, {})
         self._totals = counters.Totals()
         self._sent, self._sent_totals = counters.Sent(), counters.Totals()
@@ -118,9 +116,8 @@ class Agent:
 
     def _open(self, path):
         """All that a look, a check and the withdrawal of a redirect need is open from here on."""
-        self._state = State(self.confdir, path)
-        self._state.__enter__()
-        self._state.opened = self._opened
+        self._reconciler = Reconciler(self.confdir, path, self._opened)
+        self._reconciler.__enter__()
         self._events, self._inside = Events(), Inside()
         self._tools = health.Tools(netns.Visit())
         self.loop.add(self._signals, lambda _: self._signal(compat.read_signal(self._signals)))
@@ -133,8 +130,8 @@ class Agent:
         for part in (self._bus, self._events, self._inside, self._tools):
             if part:
                 part.close()
-        if self._state:
-            self._state.__exit__(None, None, None)
+        if self._reconciler:
+            self._reconciler.__exit__(None, None, None)
 
     def say(self, severity, text, service=""):
         """`service` is whom it is about."""
@@ -181,12 +178,12 @@ class Agent:
         self._firewall_timer = self.loop.after(FIREWALL, self._read_firewall)
 
     def _read_firewall(self):
-        self._state.forget_firewall()
+        self._reconciler.forget_firewall()
         self.look_soon("the firewall changed")
 
     def take_names(self, names):
         """Which devices netifd's interfaces are now."""
-        self._state.names = names
+        self._reconciler.take_names(names)
         self.look_soon("netifd's interfaces")
 
     # Looking and doing
@@ -204,52 +201,52 @@ class Agent:
         self._retry_later()  # also when something raises here
         self._again = False
         began = compat.monotonic()
-        state = self._state
-        if not self._read():
+        snapshot = self._read()
+        if snapshot is None:
             self._looked = compat.monotonic() - began
             self.look_soon(cause)
             return
-        wanted, keep = self._chosen(state)
-        self._known = state.observed
+        wanted, keep = self._chosen(snapshot)
+        self._fresh = snapshot
         try:
-            self._withdraw_unwatched([name for name in state.observed.services if name not in wanted])
-            stopping = self._stop_unwanted(state, wanted, keep)
+            self._withdraw_unwatched([name for name in snapshot.observed.services if name not in wanted])
+            stopping = self._stop_unwanted(snapshot, wanted, keep)
         finally:
-            self._known = None
+            self._fresh = compat.LATER
         for name in wanted:
             self.instances[name].planned(wanted[name])
-        parts = [self._part(wanted[name]) for name in sorted(wanted) if name not in stopping]
-        self._learn_places(state.dump)
-        state.dump = None  # a fifth of all memory that is in use here, and all that it said is known
-        result = Applier(state.backend, PACKAGE, self._breathe, self._gone).run(
-            Plan(parts, [], []), state.observed, keep + stopping
+        parts = [self._part(wanted[name], snapshot) for name in sorted(wanted) if name not in stopping]
+        self._learn_places(snapshot.dump)
+        snapshot = snapshot.without_dump()
+        result = Applier(self._reconciler.backend, PACKAGE, self._breathe, self._gone).run(
+            Plan(parts, [], []), snapshot.observed, keep + stopping
         )
         self._say_repaired(result.done)
-        self._complain(state.problems() + result.problems)
+        self._complain(snapshot.problems() + result.problems)
         self._say_datapath(parts)
         if result.done:
-            self._learn_places(state.backend.dump_redirects())
-        self._see_to_programs(wanted, stopping, result, state)
+            self._learn_places(self._reconciler.backend.dump_redirects())
+        self._see_to_programs(snapshot, wanted, stopping, result)
         if not result.problems and not self._again:
             self.loop.cancel(self._retry_timer)
-        self._forget_instances(state)
-        self._looked_at(state, wanted, result)
-        state.forget()
+        self._forget_instances(snapshot)
+        self._looked_at(snapshot, wanted, result)
         self._look_later()
         self._watch_pins()
         self._looked = compat.monotonic() - began
 
     def _read(self):
-        """Reads the kernel. Whether that is a picture of one moment: else it is to be read again."""
+        """A Snapshot; None where the kernel is to be read again, because that is no picture of one moment."""
         self._breath = 0
         self._breathe()
         self._gone.clear()
+        breathe = self._breathe if self._torn < TORN else None
         try:
-            self._state.look(breathe=self._breathe if self._torn < TORN else None)
+            snapshot = self._reconciler.look(breathe=breathe, torn=lambda: self._gone)
         except Interrupted:
-            return False
-        self._torn = self._torn + 1 if self._gone else 0
-        return not self._gone
+            return None
+        self._torn = 0 if snapshot else self._torn + 1
+        return snapshot
 
     def _breathe(self):
         """What can't wait for the end of a look: programs that have ended."""
@@ -261,11 +258,11 @@ class Agent:
             self._each(instance, lambda instance: instance.exited())
         self._breath = compat.monotonic() + BREATH
 
-    def _chosen(self, state):
+    def _chosen(self, snapshot):
         """(the planned parts by service of those that nobody holds back, names of those that stay as they are)"""
-        return self._wanted(state), [name for name in state.keep() if not self.instance(name).held]
+        return self._wanted(snapshot), [name for name in snapshot.keep() if not self.instance(name).held]
 
-    def _looked_at(self, state, wanted, result):
+    def _looked_at(self, snapshot, wanted, result):
         """For who waits for something to be done."""
 
     def _learn_places(self, dump):
@@ -297,24 +294,24 @@ class Agent:
         self.loop.cancel(self._retry_timer)
         self._retry_timer = self.loop.after(RETRY, lambda: self.look_soon("another try"))
 
-    def _forget_instances(self, state):
+    def _forget_instances(self, snapshot):
         """Services that are in no configuration any more, and nowhere else."""
-        there = {service.name for service in state.configuration.services}
-        there.update(state.observed.services)
-        there.update(state.keep())
+        there = {service.name for service in snapshot.configuration.services}
+        there.update(snapshot.observed.services)
+        there.update(snapshot.keep())
         for name in [name for name in self.instances if name not in there and self.instances[name].state in OFF]:
             del self.instances[name]
             self._totals.forget(name)
             self._sent_totals.forget(name)
 
     def _take_configuration(self):
-        for service in self._state.configuration.services:
+        for service in self._reconciler.configuration.services:
             self.instance(service.name).configure(service)
 
-    def _wanted(self, state):
+    def _wanted(self, snapshot):
         """The planned parts by service, of those that nobody holds back."""
         wanted = {}
-        for part in state.plan.services:
+        for part in snapshot.plan.services:
             instance = self.instance(part.service.name)
             if not instance.held:
                 wanted[instance.name] = part
@@ -326,10 +323,10 @@ class Agent:
             self.instances[name].shed(self._overload.reason)
         return self.instances[name]
 
-    def _part(self, part):
+    def _part(self, part, snapshot):
         """The part with its redirect only while the service is healthy."""
         instance = self.instances[part.service.name]
-        if instance.redirected or self._goes_on(instance):
+        if instance.redirected or self._goes_on(instance, snapshot):
             return part
         items = [item for item in part.items if kind(item) not in REDIRECTS]
         # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
@@ -338,20 +335,21 @@ class Agent:
         values[1] = items
         return ServicePlan(*values)
 
-    def as_it_stands(self, plan):
-        """A plan less what is withheld on purpose: who was stopped, and the redirects of programs that can't answer."""
+    def as_it_stands(self, snapshot):
+        """A Snapshot whose plan has nothing that is withheld on purpose: who was stopped, and the redirects of programs
+        that can't answer."""
         parts = []
-        for part in plan.services:
+        for part in snapshot.plan.services:
             instance = self.instances.get(part.service.name)
-            if instance is None or instance.state not in WITHHELD and not instance.held:
+            if instance is None or not instance.withheld:
                 parts.append(part)
             elif not instance.held:
-                parts.append(self._part(part))
-        return Plan(parts, plan.skipped, plan.problems)
+                parts.append(self._part(part, snapshot))
+        return snapshot.with_services(parts)
 
-    def _goes_on(self, instance):
+    def _goes_on(self, instance, snapshot):
         """Whether a program runs that this agent has not met yet: with its redirect, until a check says otherwise."""
-        return instance.state in OFF and self.is_redirected(instance.name) and self.runs(instance.name)
+        return instance.state in OFF and snapshot.is_redirected(instance.name) and self.runs(instance.name)
 
     def runs(self, name):
         """Whether any process of a service runs."""
@@ -365,15 +363,11 @@ class Agent:
         """A function that says what a service's program prints."""
         return lambda text: self._log.program(name, text)
 
-    def is_redirected(self, name):
-        """Whether the last look found a redirect of the service."""
-        return bool(redirects_of(self._state.observed.of(name)))
-
-    def _stop_unwanted(self, state, wanted, keep):
+    def _stop_unwanted(self, snapshot, wanted, keep):
         """Programs end before their namespaces go: returns the names of services that are on their way out, or between
         two programs."""
         active = {name for name in self.instances if self.instances[name].state not in OFF}
-        for name in sorted(active | set(state.observed.services)):
+        for name in sorted(active | set(snapshot.observed.services)):
             if name not in wanted and name not in keep and self.instance(name).state != STOPPING:
                 self._each(self.instance(name), self._stop)
         for name in self.instances:
@@ -415,23 +409,23 @@ class Agent:
         """Services that stay as they are, or are to go: a redirect is in only while its program is watched."""
         for name in names:
             instance = self.instance(name)
-            if not instance.redirected and self.is_redirected(name):
+            if not instance.redirected and self._fresh.is_redirected(name):
                 self._remove(lambda observed, name=name: redirects_of(observed.of(name)))
                 self.end_connections(name)
                 self.say(WARNING, "its redirect is out: nobody watches its program", name)
 
-    def _see_to_programs(self, wanted, stopping, result, state):
-        broken = {problem.service: problem.message for problem in state.problems() + result.problems}
+    def _see_to_programs(self, snapshot, wanted, stopping, result):
+        broken = {problem.service: problem.message for problem in snapshot.problems() + result.problems}
         for name in sorted(self.instances):
             instance = self.instances[name]
             if name in stopping or instance.held:
                 continue
-            goes_on = instance.state not in OFF and name in self._kept(state)
+            goes_on = instance.state not in OFF and name in self._kept(snapshot)
             if name in broken and instance.state not in (BACKOFF, FAILED) and not goes_on:
                 instance.wait(broken[name])
             if name not in wanted or name in broken:
                 continue
-            self._each(instance, lambda instance: instance.ensure())
+            self._each(instance, lambda instance: instance.ensure(snapshot.is_redirected(instance.name)))
 
     def _say_repaired(self, names):
         """What somebody else has changed. Of what this agent has changed itself its states tell."""
@@ -443,14 +437,14 @@ class Agent:
                     instance.repaired()
         self._expected, self._meddled = set(), set()
 
-    def _kept(self, state):
+    def _kept(self, snapshot):
         """Services that go on as they are, because their new configuration has a mistake."""
-        return [name for name in state.configuration.bad if name in state.observed.services]
+        return [name for name in snapshot.configuration.bad if name in snapshot.observed.services]
 
     def _say_datapath(self, parts):
         """Once for each reason, why the cheapest datapath is not the one that `auto` took."""
         others = sorted({part.datapath for part in parts if part.datapath != "bpf"})
-        lacks = self._state.features.lacks
+        lacks = self._reconciler.features.lacks
         if others and lacks and lacks != self._said_datapath:
             self._said_datapath = lacks
             text = "datapath '%s' instead of 'bpf', for which this router lacks %s"
@@ -551,9 +545,10 @@ class Agent:
 
     def _remove(self, find):
         """Removes what `find` gives of an Observed."""
-        backend = self._state.backend
+        backend = self._reconciler.backend
         try:
-            backend.apply(removal(find(self._known or observe(backend.dump_redirects()))))
+            observed = self._fresh.observed if self._fresh else observe(backend.dump_redirects())
+            backend.apply(removal(find(observed)))
         except (ViscumError, OSError) as error:
             self.say(ERROR, "a redirect can't be taken out: %s" % error)
 
@@ -588,7 +583,7 @@ class Agent:
     def traffic(self):
         """What the services' redirects have carried and what their programs have sent (counters.Traffic), also of those
         that are out now."""
-        found, sent = counters.read(self._state.backend, self._places), self._sent.read(self._places)
+        found, sent = counters.read(self._reconciler.backend, self._places), self._sent.read(self._places)
         for name in self.instances:
             now = found.get(name, counters.NONE)
             counted = self._totals.count(name, now.counters if name in found else None)
@@ -606,10 +601,13 @@ class Agent:
             lines = [lines[place] for _, place in order]
         return lines
 
-    def fresh(self, pools=()):
-        """The State after another look, which does nothing (State.look)."""
-        self._state.look(pools)
-        return self._state
+    def snapshot(self, configuration=None):
+        """A Snapshot of now; nothing is done (Reconciler.look)."""
+        return self._reconciler.look(configuration)
+
+    @property
+    def reconciler(self):
+        return self._reconciler
 
     def bus_state(self, connected, reason):
         if connected != self._on_bus:
@@ -618,9 +616,8 @@ class Agent:
 
     def reload(self):
         """Reads the configuration anew. Raises ConfigError, and goes on with the old one, when it can't be taken."""
-        self._state.forget_firewall()
         try:
-            self._state.reload()
+            self._reconciler.reload()
         except ConfigError as error:
             self.say(ERROR, "the configuration is not taken: %s" % error)
             raise
@@ -633,7 +630,7 @@ class Agent:
 
     def _watch_load(self):
         """While there is a limit. A reload makes load itself, so that it judges nothing."""
-        if not self._state.configuration.settings.bypass_load:
+        if not self._reconciler.configuration.settings.bypass_load:
             self.loop.cancel(self._load_timer)
             self._judge_load(0)
         elif self._load_timer is None:
@@ -642,10 +639,10 @@ class Agent:
 
     def _judge_load(self, share):
         self._load_timer = None
-        reason = self._overload.judge(self._state.configuration.settings.bypass_load, share)
+        reason = self._overload.judge(self._reconciler.configuration.settings.bypass_load, share)
         for instance in self.instances.values():
             instance.shed(reason)
-        if self._state.configuration.settings.bypass_load:
+        if self._reconciler.configuration.settings.bypass_load:
             self._watch_load()
 
 

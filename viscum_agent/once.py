@@ -54,8 +54,7 @@ class Once(Agent):
         try:
             self._open(path)
             if self._names:
-                self._state.look()
-                self._state.require(self._names, self._up)
+                self._reconciler.require(self._reconciler.look(), self._names, self._up)
             super().look("up" if self._up else "down")
             self.loop.after(0, self._finish)
             self.loop.run()
@@ -99,9 +98,9 @@ class Once(Agent):
             self._error = error
             self.loop.stop()
 
-    def _chosen(self, state):
-        wanted, keep = super()._chosen(state)
-        others = [name for name in state.observed.services if not self._means(name)]
+    def _chosen(self, snapshot):
+        wanted, keep = super()._chosen(snapshot)
+        others = [name for name in snapshot.observed.services if not self._means(name)]
         if not self._up:
             return {}, others
         mine = {name: wanted[name] for name in wanted if self._means(name)}
@@ -110,19 +109,19 @@ class Once(Agent):
     def _withdraw_unwatched(self, names):
         """Services that are not meant stay as somebody left them."""
 
-    def _looked_at(self, state, wanted, result):
+    def _looked_at(self, snapshot, wanted, result):
         self._changed.update([name for name in result.done if self._means(name)])
-        there = [name for name in state.observed.services if self._means(name) and name not in result.done]
+        there = [name for name in snapshot.observed.services if self._means(name) and name not in result.done]
         if not self._up:
             broken = [problem.service for problem in self._note(result.problems)]
             self._pending = {name for name in there if name not in broken}
             return
-        self._problems = [each for each in state.problems() if not each.service or self._means(each.service)]
+        self._problems = [each for each in snapshot.problems() if not each.service or self._means(each.service)]
         for problem in self._note(result.problems):
             if problem.service in wanted:
                 self._take_back(self.instances[problem.service])
         self._pending = {name for name in wanted if not self.instances[name].redirected or self.instances[name].held}
-        self._pending.update([name for name in there if name not in wanted and name not in state.keep()])
+        self._pending.update([name for name in there if name not in wanted and name not in snapshot.keep()])
         self._pending.update([name for name in there if self.instance(name).held])
 
     def _note(self, problems):

@@ -1,4 +1,10 @@
-"""The whole road as one object: configuration in, facts, plan, border. What the commands work on."""
+"""The whole road as one object: configuration in, facts, plan, back end. What the agent and the commands work on.
+
+A Reconciler is what lasts (the configuration, the back end, what was asked of the kernel and of netifd). Each look
+makes a Snapshot: what was there at one moment, and what is planned for it. Nobody changes one.
+"""
+
+from collections import namedtuple
 
 from . import compat
 from .apply import Applier, pending
@@ -10,6 +16,7 @@ from .kernel import altnames, open_backend, probe, ruleset
 from .paths import CONFDIR
 from .plan.actual import facts, observe
 from .plan.answers import asked_ports
+from .plan.diff import redirects_of
 from .plan.planner import Plan, plan
 from .records.facts import EVERYTHING
 from .records.objects import ns_name
@@ -23,37 +30,74 @@ if TYPE_CHECKING:
 PACKAGE = "viscum"
 
 
-class State:
-    """What is configured and what is there. Use as a context manager.
+class Snapshot(namedtuple("Snapshot", ("configuration", "dump", "observed", "plan"))):
+    """What was there at one moment, and what is planned for it.
 
-    `configuration` is a model.Configuration; `dump`, `observed` and `plan` are as of the last `look`. The plan is made
-    when it is asked for: who only takes services down needs none. `names` are netifd's interfaces (netifd.names), asked
-    for on the ubus socket `path` when the first plan needs them; without a path nobody is asked.
+    `configuration` is a config.service.Configuration, `dump` a records.dump.Dump (None in who needs it no more),
+    `observed` what of it is ours (plan.actual.Observed), `plan` a plan.planner.Plan.
     """
 
-    def __init__(self, confdir, path=None):
+    def problems(self):
+        """errors.Problem of each thing that can't be as configured."""
+        return self.configuration.problems + self.plan.problems
+
+    def keep(self):
+        """Services that can't be judged, because their configuration has a problem: they stay as they are."""
+        return self.configuration.bad + self.plan.skipped
+
+    def pending(self):
+        """What is left to do: [(heading, operations)]."""
+        return pending(self.plan, self.observed, self.keep())
+
+    def is_redirected(self, name):
+        """Whether a redirect of the service is in."""
+        return bool(redirects_of(self.observed.of(name)))
+
+    def with_services(self, parts):
+        """With these plan.planner.ServicePlans in place of its own."""
+        made = Plan(parts, self.plan.skipped, self.plan.problems)
+        return Snapshot(self.configuration, self.dump, self.observed, made)
+
+    def without_dump(self):
+        """A dump is a fifth of all memory in use at a look: for who needs it no more."""
+        return Snapshot(self.configuration, None, self.observed, self.plan)
+
+
+def _nobody():
+    """What is known of services' sockets where nobody asks programs."""
+    return {}
+
+
+class Reconciler:
+    """Use as a context manager.
+
+    `path` is the ubus socket where netifd is asked for its interfaces, when the first plan needs them; without one
+    nobody is asked. `opened()` is what somebody knows of services' sockets better than a dump (plan.actual.facts).
+    """
+
+    def __init__(self, confdir, path=None, opened: "Callable[[], dict]" = _nobody):
         self._confdir = confdir
         self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
         compat.expect(len(self.configuration.services))
         self.backend: Backend = compat.LATER
         self.features = EVERYTHING
         self._asked = False  # what the kernel has, since the configuration was read
-        self.names = None
-        self.opened: Callable[[], dict] = (
-            lambda: {}
-        )  # what somebody knows of services' sockets better than a dump (observe.facts)
+        self._opened = opened
+        self._names = None  # netifd's interfaces
         self._path = path
-        self._rules = None
-        self._plan = None
-        self._why = {}  # what network.interfaces says of those without a device
+        self._rules: dict | None = None
 
     def __enter__(self):
-        self.backend = open_backend(self.configuration.settings.netlink)
+        self.use(open_backend(self.configuration.settings.netlink))
         return self
 
     def __exit__(self, *_):
         if self.backend:
             self.backend.close()
+
+    def use(self, backend):
+        """Has a back end that is open do the work."""
+        self.backend = backend
 
     def reload(self):
         """Reads the configuration again, and the next plan asks the kernel again what it has. Keeps the old one, and
@@ -63,6 +107,7 @@ class State:
             self._change_backend(new.settings.netlink)
         self.configuration = new
         self._asked = False
+        self._rules = None
         compat.expect(len(new.services))
 
     def _change_backend(self, netlink):
@@ -71,52 +116,54 @@ class State:
         except UnsupportedError as error:
             raise ConfigError(str(error))
         self.backend.close()
-        self.backend = backend
+        self.use(backend)
 
-    def look(self, pools=(), breathe=None):
-        """Reads the kernel; of the router's routes those that matter to the configuration's pools, and to these.
-        `breathe` is called now and then meanwhile."""
-        known = self.opened()
-        services = [service for service in self.configuration.services if service.name not in known]
-        ports = {ns_name(each.name): asked_ports(each.matches) for each in services}
-        self.dump = self.backend.dump(self.configuration.settings.pool + pools, ports, breathe)
-        self.observed = observe(self.dump)
-        self._plan = None
-
-    def forget(self):
-        """What was read is worth its memory only while it is worked with."""
-        self.dump = self.observed = self._plan = None
-
-    @property
-    def plan(self):
-        if self._plan is None:
-            self._plan = self.plan_of(self.configuration)
-        return self._plan
-
-    def plan_of(self, configuration):
-        """The plan for a configuration on this router as it is."""
-        self._ask_kernel()
-        opened = dict(self.opened())
-        for service in configuration.services:
-            if service not in self.configuration.services:
-                opened[service.name] = None  # what a program that runs by other settings answers says nothing
-        names = self.interfaces()
-        missing = network.missing(configuration.services, names, self.dump.links)
-        why = network.other_names(altnames.own_names(missing))
-        why.update(self._why)
-        there = facts(self.dump, self.features, names, opened, self._firewall(), why)
-        return plan(configuration.services, configuration.settings, there, PACKAGE)
-
-    def interfaces(self):
-        """Logical interfaces with their devices: as netifd has them, else as /etc/config/network says."""
-        if self.names is None:
-            self.names = self._ask_netifd()
-        found, self._why = network.interfaces(self._confdir, self.names)
-        return found
+    def take_names(self, names):
+        """Which devices netifd's interfaces are now (ubus.netifd.names)."""
+        self._names = names
 
     def forget_firewall(self):
         """It has changed."""
         self._rules = None
+
+    # Looking
+
+    def look(self, configuration=None, breathe=None, torn=None):
+        """Reads the kernel and plans: a Snapshot. `configuration` is one to judge in place of the one that counts.
+        `breathe()` is called now and then meanwhile; None is returned where `torn()` says that what was read is no
+        picture of one moment."""
+        configuration = configuration or self.configuration
+        known = self._opened()
+        services = [service for service in self.configuration.services if service.name not in known]
+        ports = {ns_name(each.name): asked_ports(each.matches) for each in services}
+        # Of the router's routes those that matter to a pool.
+        pools = self.configuration.settings.pool
+        if configuration is not self.configuration:
+            pools += configuration.settings.pool
+        dump = self.backend.dump(pools, ports, breathe)
+        if torn and torn():
+            return None
+        return self._planned(configuration, dump, observe(dump), known)
+
+    def _planned(self, configuration, dump, observed, known):
+        self._ask_kernel()
+        opened = dict(known)
+        for service in configuration.services:
+            if service not in self.configuration.services:
+                opened[service.name] = None  # what a program that runs by other settings answers says nothing
+        names, why = self.interfaces()
+        missing = network.missing(configuration.services, names, dump.links)
+        why.update(network.other_names(altnames.own_names(missing)))
+        there = facts(dump, self.features, names, opened, self._firewall(), why)
+        made = plan(configuration.services, configuration.settings, there, PACKAGE)
+        return Snapshot(configuration=configuration, dump=dump, observed=observed, plan=made)
+
+    def interfaces(self):
+        """(devices, why): logical interfaces with their devices, as netifd has them, else as /etc/config/network says;
+        and sentences about those without one (network.interfaces)."""
+        if self._names is None:
+            self._names = self._ask_netifd()
+        return network.interfaces(self._confdir, self._names)
 
     def _firewall(self):
         """Why replies that the router routes are rejected, by family; as of the last time that the firewall changed."""
@@ -146,19 +193,14 @@ class State:
         except UnsupportedError:
             pass  # not root, and nothing will be done either; or no descriptor is left, and what was known counts
 
-    def problems(self):
-        return self.configuration.problems + self.plan.problems
+    # What commands ask for
 
-    def keep(self):
-        """Services that can't be judged, because their configuration has a problem: they stay as they are."""
-        return self.configuration.bad + self.plan.skipped
-
-    def require(self, names, to_run=False):
-        """After a look. Raises ConfigError for a service that is neither in the configuration nor in the kernel; and
-        with `to_run` for one that is not enabled: `up` would take down what it is asked to bring up."""
+    def require(self, snapshot, names, to_run=False):
+        """Raises ConfigError for a service that is neither in the configuration nor in the kernel; and with `to_run`
+        for one that is not enabled: `up` would take down what it is asked to bring up."""
         known = [service.name for service in self.configuration.services] + self.configuration.bad
         for name in names:
-            if name not in known and name not in self.observed.services:
+            if name not in known and name not in snapshot.observed.services:
                 there = ", ".join(sorted(known)) or "none"
                 raise ConfigError("there is no service %s; there are: %s" % (shown(name), there))
             if to_run and name not in self.configuration.bad:  # whose problems say more
@@ -176,31 +218,28 @@ class State:
             text = "all services are disabled (option enabled '0' in config globals): %s"
             raise ConfigError(text % (remedy % "@globals[0]"))
 
-    def pending(self, may_ask=True):
-        """What `up` would do: [(heading, operations)]. Where a redirect is to be changed, the program is asked what it
-        answers, if it may be (and we are root)."""
-        found = pending(self.plan, self.observed, self.keep())
-        if not (found and may_ask) or compat.geteuid() != 0:
-            return found
+    def sure(self, snapshot):
+        """A Snapshot whose plan knows what programs answer, also where no agent has asked them: where a redirect is to
+        be changed, they are asked now (if we are root)."""
+        steps = snapshot.pending()
+        if not steps or compat.geteuid() != 0:
+            return snapshot
         from .service import asked  # hardly ever needed
 
-        known = asked.opened(self, found)
+        known = asked.opened(snapshot, steps)
         if not known:
-            return found
-        self.opened = lambda: known
-        self._plan = None
-        return pending(self.plan, self.observed, self.keep())
+            return snapshot
+        return self._planned(snapshot.configuration, snapshot.dump, snapshot.observed, known)
 
-    def up(self, names):
+    def up(self, snapshot, names=()):
         """Makes the kernel objects of the named services (all: none named) as planned. Returns an apply.Result."""
-        chosen = self.plan
-        keep = self.keep()
+        chosen, keep = snapshot.plan, snapshot.keep()
         if names:
-            chosen = type(chosen)([part for part in chosen.services if part.service.name in names], chosen.skipped, [])
-            keep = keep + [name for name in self.observed.services if name not in names]
-        return Applier(self.backend, PACKAGE).run(chosen, self.observed, keep)
+            chosen = Plan([part for part in chosen.services if part.service.name in names], chosen.skipped, [])
+            keep = keep + [name for name in snapshot.observed.services if name not in names]
+        return Applier(self.backend, PACKAGE).run(chosen, snapshot.observed, keep)
 
-    def down(self, names):
+    def down(self, snapshot, names=()):
         """Removes the kernel objects of the named services (all: none named)."""
-        keep = [name for name in self.observed.services if names and name not in names]
-        return Applier(self.backend, PACKAGE).run(Plan([], [], []), self.observed, keep)
+        keep = [name for name in snapshot.observed.services if names and name not in names]
+        return Applier(self.backend, PACKAGE).run(Plan([], [], []), snapshot.observed, keep)

@@ -23,7 +23,7 @@ from viscum_agent.errors import UnsupportedError
 from viscum_agent.kernel import bpf_syscall, commands, open_backend, probe
 from viscum_agent.kernel.backend import Backend, KernelError
 from viscum_agent.plan.actual import observe
-from viscum_agent.reconcile import State
+from viscum_agent.reconcile import Reconciler
 from viscum_agent.records.objects import (
     Address,
     Filter,
@@ -177,20 +177,20 @@ def router(tmp_path):
 def agent(lab, netlink, text):
     """The agent with a configuration, as `viscum` makes it."""
     lab.configure(globals_section(netlink) + text)
-    return State(str(lab.confdir))
+    return Reconciler(str(lab.confdir))
 
 
 def up(lab, netlink, text):
-    with agent(lab, netlink, text) as state:
-        state.look()
-        assert state.problems() == []
-        assert state.up([]).problems == []
+    with agent(lab, netlink, text) as reconciler:
+        snapshot = reconciler.look()
+        assert snapshot.problems() == []
+        assert reconciler.up(snapshot).problems == []
 
 
 def down(lab, netlink):
-    with agent(lab, netlink, "") as state:
-        state.look()
-        assert state.down([]).problems == []
+    with agent(lab, netlink, "") as reconciler:
+        snapshot = reconciler.look()
+        assert reconciler.down(snapshot).problems == []
 
 
 def read(netlink):
@@ -227,13 +227,13 @@ def test_what_one_writes_the_other_reads(router, writer, name):
     up(router, writer, text)
     written = quiet(lambda: records(read(writer)))
     assert records(read(OTHER[writer])) == written
-    with agent(router, OTHER[writer], text) as state:
-        state.look()
-        assert state.problems() == []
-        assert state.pending() == [], "it finds just what the plan says"
-        assert state.observed.orphans == []
-        for part in state.plan.services:
-            found = [each.item for each in state.observed.of(part.service.name)]
+    with agent(router, OTHER[writer], text) as reconciler:
+        snapshot = reconciler.look()
+        assert snapshot.problems() == []
+        assert snapshot.pending() == [], "it finds just what the plan says"
+        assert snapshot.observed.orphans == []
+        for part in snapshot.plan.services:
+            found = [each.item for each in snapshot.observed.of(part.service.name)]
             assert sorted(found, key=repr) == sorted(part.items, key=repr)
     down(router, OTHER[writer])
     for netlink in NETLINK:
@@ -248,9 +248,9 @@ def test_what_one_has_written_the_other_changes(router, writer):
     for text in texts:
         netlink = OTHER[netlink]
         up(router, netlink, text)
-        with agent(router, OTHER[netlink], text) as state:
-            state.look()
-            assert state.pending() == []
+        with agent(router, OTHER[netlink], text) as reconciler:
+            snapshot = reconciler.look()
+            assert snapshot.pending() == []
         quiet(lambda: records(read("native")))
         assert records(read("native")) == records(read("pyroute2"))
 
@@ -279,14 +279,14 @@ def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, w
     assert ("direct-action" in router.redirects()) == (attachment == "cls_bpf")
     up(router, writer, text.replace("7000", "7001"))
     for netlink in NETLINK:
-        with agent(router, netlink, text.replace("7000", "7001")) as state:
-            state.look()
-            assert state.pending() == []
-            assert state.plan.services[0].datapath == "bpf"
+        with agent(router, netlink, text.replace("7000", "7001")) as reconciler:
+            snapshot = reconciler.look()
+            assert snapshot.pending() == []
+            assert snapshot.plan.services[0].datapath == "bpf"
     for one in ("a", "b"):
-        with agent(router, writer, text.replace("7000", "7001")) as state:
-            state.look()
-            assert state.down([one]).problems == []
+        with agent(router, writer, text.replace("7000", "7001")) as reconciler:
+            snapshot = reconciler.look()
+            assert reconciler.down(snapshot, [one]).problems == []
     for netlink in NETLINK:
         assert quiet(lambda netlink=netlink: records(read(netlink))) == empty
 
@@ -303,15 +303,15 @@ def test_a_back_end_changes_nothing_that_all_share(writer):
 
 
 def test_a_reload_takes_the_other_back_end(router):
-    with agent(router, "native", u32("a", "list device lan0", "list dest_port 7000")) as state:
+    with agent(router, "native", u32("a", "list device lan0", "list dest_port 7000")) as reconciler:
         for netlink in ("pyroute2", "native"):
             router.configure(globals_section(netlink) + u32("a", "list device lan0", "list dest_port 7000"))
-            state.reload()
-            assert state.backend.name == netlink
-            state.look()
-            assert state.up([]).problems == []
-            state.look()
-            assert state.pending() == []
+            reconciler.reload()
+            assert reconciler.backend.name == netlink
+            snapshot = reconciler.look()
+            assert reconciler.up(snapshot).problems == []
+            snapshot = reconciler.look()
+            assert snapshot.pending() == []
 
 
 def test_a_reload_with_a_back_end_that_can_not_be_had_changes_nothing(tmp_path):

@@ -12,7 +12,7 @@ from lab import CLOUD, CLOUD6, PROGRAMS, echo_command, pids_in, service, wait_fo
 
 from viscum_agent.kernel.netns import Visit
 from viscum_agent.loop import Loop
-from viscum_agent.reconcile import State
+from viscum_agent.reconcile import Reconciler
 from viscum_agent.service.health import Check, Tools
 
 # Two bad checks, each of at most a second and a second apart: no longer than this, and what a busy machine adds.
@@ -286,11 +286,11 @@ def test_what_came_back_while_the_agent_got_no_time_counts(lab):
     found = []
     with Visit() as visit:
         visit.enter(lab.router)
-        with State(str(lab.confdir)) as state:
-            state.look()
-            index = next(link.index for link in state.dump.links if link.name == "vsc-echo")
+        with Reconciler(str(lab.confdir)) as reconciler:
+            snapshot = reconciler.look()
+            index = next(link.index for link in snapshot.dump.links if link.name == "vsc-echo")
             loop, tools = Loop(), Tools(Visit())
-            Check(loop, tools, state.plan.services[0], index, 0, found.append)
+            Check(loop, tools, snapshot.plan.services[0], index, 0, found.append)
             time.sleep(4)  # a busy machine lets the program wait, too
             while not found:
                 loop.step()

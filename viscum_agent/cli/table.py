@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ..config.service import Service
     from ..plan.planner import ServicePlan
-    from ..reconcile import State
+    from ..reconcile import Snapshot
 
 COLUMNS = (
     ("SERVICE", "name"),
@@ -25,14 +25,14 @@ COLUMNS = (
 )
 
 
-def rows(state: "State", agent: "dict[str, dict] | None" = None) -> "list[dict]":
-    """A dict for each service that is configured or in the kernel, sorted by name. `state` is a State after look()."""
+def rows(snapshot: "Snapshot", agent: "dict[str, dict] | None" = None) -> "list[dict]":
+    """A dict for each service that is configured or in the kernel, sorted by name."""
     table = process.processes()
-    services = {service.name: service for service in state.configuration.services}
-    parts = {part.service.name: part for part in state.plan.services}
-    pending = {name for name, _ in state.pending(may_ask=agent is None)}
-    names = sorted(set(list(services) + list(state.observed.services) + state.configuration.bad))
-    found = [_row(name, services.get(name), parts.get(name), state, pending, table) for name in names]
+    services = {service.name: service for service in snapshot.configuration.services}
+    parts = {part.service.name: part for part in snapshot.plan.services}
+    pending = {name for name, _ in snapshot.pending()}
+    names = sorted(set(list(services) + list(snapshot.observed.services) + snapshot.configuration.bad))
+    found = [_row(name, services.get(name), parts.get(name), snapshot, pending, table) for name in names]
     for row in found:
         if agent and row["name"] in agent:  # it knows more
             known = agent[row["name"]]
@@ -56,13 +56,18 @@ def _agent_row(name: str, known: dict) -> dict:
 
 
 def _row(
-    name: str, service: "Service | None", part: "ServicePlan | None", state: "State", pending: "set[str]", table: dict
+    name: str,
+    service: "Service | None",
+    part: "ServicePlan | None",
+    snapshot: "Snapshot",
+    pending: "set[str]",
+    table: dict,
 ) -> dict:
-    found = state.observed.of(name)
+    found = snapshot.observed.of(name)
     pids = process.pids(name, table) if found else []
     filters = [each.item for each in redirects_of(found)]
-    counters = state.observed.counters.get(name, NOTHING)
-    reasons = [problem.message for problem in state.problems() if problem.service == name]
+    counters = snapshot.observed.counters.get(name, NOTHING)
+    reasons = [problem.message for problem in snapshot.problems() if problem.service == name]
     return {
         "name": name,
         "enabled": bool(service and service.enabled),

@@ -56,10 +56,10 @@ def _compat():
     return compat
 
 
-def State(*words):  # noqa: N802 (the class, loaded when it is called)
+def Reconciler(*words):  # noqa: N802 (the class, loaded when it is called)
     from .. import reconcile
 
-    return reconcile.State(*words)
+    return reconcile.Reconciler(*words)
 
 
 def _print_json(value):
@@ -90,18 +90,17 @@ def _say(problems):
         sys.stderr.write(printable(problem_text(problem)) + "\n")
 
 
-def _problems(state):
+def _problems(snapshot):
     """All that keeps services from running here."""
     from ..reconcile import PACKAGE
     from ..service import process
 
-    return state.problems() + process.problems(state.configuration, PACKAGE)
+    return snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
 
 
 def check(arguments):
-    with State(arguments.confdir, arguments.socket) as state:
-        state.look()
-        found = _problems(state)
+    with Reconciler(arguments.confdir, arguments.socket) as reconciler:
+        found = _problems(reconciler.look())
         if arguments.json:
             _print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
         else:
@@ -113,11 +112,11 @@ def check(arguments):
 def plan(arguments):
     from ..kernel import commands
 
-    with State(arguments.confdir, arguments.socket) as state:
-        state.look()
-        problems = _problems(state)
+    with Reconciler(arguments.confdir, arguments.socket) as reconciler:
+        snapshot = reconciler.look()
+        problems = _problems(snapshot)
         _say(problems)
-        steps = [(name, commands.lines(operations)) for name, operations in state.pending()]
+        steps = [(name, commands.lines(operations)) for name, operations in reconciler.sure(snapshot).pending()]
         if arguments.json:
             _print_json([{"service": name, "commands": lines} for name, lines in steps])
         else:
@@ -188,11 +187,12 @@ def _objects_only(arguments, word):
     held = lock.Lock(word)
     held.take(LOCK_PATIENCE)
     try:
-        with State(arguments.confdir, arguments.socket) as state:
-            state.look()
-            state.require(arguments.names, word == "up")
-            result = state.up(arguments.names) if word == "up" else state.down(arguments.names)
-            problems = state.problems() if word == "up" else []
+        with Reconciler(arguments.confdir, arguments.socket) as reconciler:
+            snapshot = reconciler.look()
+            reconciler.require(snapshot, arguments.names, word == "up")
+            make = reconciler.up if word == "up" else reconciler.down
+            result = make(snapshot, arguments.names)
+            problems = snapshot.problems() if word == "up" else []
     finally:
         held.release()
     problems = [each for each in problems if not arguments.names or each.service in arguments.names]
@@ -224,7 +224,7 @@ def show_status(arguments):
         agent = None
     services = agent and agent["services"]
     try:
-        state = State(arguments.confdir, arguments.socket)
+        reconciler = Reconciler(arguments.confdir, arguments.socket)
     except ConfigError as error:
         if services is None:
             raise
@@ -232,9 +232,9 @@ def show_status(arguments):
             _complain("%s (below is what the agent says)" % error)
         rows = table.of_agent(services)
     else:
-        with state:
-            state.look()
-            rows = table.rows(state, services)
+        with reconciler:
+            snapshot = reconciler.look()
+            rows = table.rows(reconciler.sure(snapshot) if services is None else snapshot, services)
     _refuse_unknown(arguments, [row["name"] for row in rows])
     rows = [row for row in rows if not arguments.names or row["name"] in arguments.names]
     if arguments.json:

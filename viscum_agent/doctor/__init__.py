@@ -8,7 +8,7 @@ from ..config import service, uci
 from ..errors import CONFIG, FOREIGN, ConfigError, problem_text
 from ..kernel.native import Native
 from ..plan import actual
-from ..reconcile import PACKAGE, State
+from ..reconcile import PACKAGE, Reconciler
 from ..records.facts import EVERYTHING
 from ..service import process
 from . import kernel, neighbour, offload, program, resources, router
@@ -25,26 +25,23 @@ def look(confdir, path=None):
     The native back end reads the kernel, whatever is configured: the doctor has to work where the other one is missing.
     """
     try:
-        state = State(confdir, path)
+        reconciler = Reconciler(confdir, path)
     except ConfigError as broken:
         with Native() as backend:
             return _without_configuration(backend.dump(), confdir, str(broken))
-    state.backend = Native()
-    try:
-        state.look()
-        return examine(state, confdir)
-    finally:
-        state.backend.close()
+    with Native() as backend:
+        reconciler.use(backend)
+        return examine(reconciler, reconciler.look(), confdir)
 
 
-def examine(state, confdir):
-    """The findings, worst first, for a State that has looked."""
-    names = state.interfaces()
-    facts = actual.facts(state.dump, EVERYTHING, names)
-    chosen = targets(state.configuration, facts)
-    machine = gather(chosen, state.dump, confdir)
-    problems = state.problems() + process.problems(state.configuration, PACKAGE)
-    return judge(machine, chosen, state.configuration.settings, state.observed, names, problems)
+def examine(reconciler, snapshot, confdir):
+    """The findings, worst first, for what a Reconciler has found (a Snapshot)."""
+    configuration, (names, _) = snapshot.configuration, reconciler.interfaces()
+    facts = actual.facts(snapshot.dump, EVERYTHING, names)
+    chosen = targets(configuration, facts)
+    machine = gather(chosen, snapshot.dump, confdir)
+    problems = snapshot.problems() + process.problems(configuration, PACKAGE)
+    return judge(machine, chosen, configuration.settings, snapshot.observed, names, problems)
 
 
 def judge(machine, chosen, settings, observed, names, problems):

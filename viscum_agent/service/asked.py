@@ -14,13 +14,13 @@ from . import health
 AT_ONCE = 8  # programs: each check has some descriptors open
 
 
-def opened(state, steps):
+def opened(snapshot, steps):
     """{service: answers.Open} of programs that can be asked, for what is left to do of their services, as apply.pending
     gives it: where that is nothing but the redirect, since else the way to them is not as planned. Needs root."""
     names = [name for name, operations in steps if all(map(_is_outside, operations))]
-    pairs = counters.places(state.dump).pairs
+    pairs = counters.places(snapshot.dump).pairs
     indexes = {pairs[index]: index for index in pairs}
-    parts = [part for part in state.plan.services if part.service.name in names and part.service.name in indexes]
+    parts = [part for part in snapshot.plan.services if part.service.name in names and part.service.name in indexes]
     parts = [part for part in parts if health.asks_ways(part)]
     if not parts:
         return {}

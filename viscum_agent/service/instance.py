@@ -6,8 +6,8 @@
                 somebody else is in the way. Every look at the kernel and every reload tries again.
     starting    its namespace stands and its program runs, and no check has found it healthy yet
     healthy     `health_rise` checks in a row were good; the redirect is in
-    bypassed    the program runs and the redirect is out: `health_fall` checks failed, the router is overloaded, or
-                somebody asked for it
+    bypassed    the program runs and the redirect is out (inhibitors.py): `health_fall` checks failed, the router is
+                overloaded, somebody asked for it
     backoff     the program ended; it is started again after a while (respawn)
     failed      it ended too often, or can't be started; a reload or `start` tries again
     stopping    the redirect is out and the program was asked to end; then its objects go
@@ -29,6 +29,7 @@ from ..plan.planner import match_text
 from . import process, respawn
 from .health import GRACE, Outcome, asks_ways, kind_of
 from .holdoff import HoldOff
+from .inhibitors import ASKED, CHECKS, FLAPPING, MEDDLED, OVERLOAD, Inhibitors
 from .output import Output
 
 TYPE_CHECKING = False
@@ -40,11 +41,12 @@ DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healt
 BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
 STOPPED = "stopped"
 OFF = (DISABLED, STOPPED)
+WITHHELD = (BYPASSED, BACKOFF, FAILED)  # has no redirect, whatever was planned
 
 REPAIRED, LATELY = 5, 60  # so many times in so many seconds something may have to be put back in a namespace
 EAGER = 0.1  # seconds between checks of a program that is starting
 SURE = 4  # bad checks after which a way that has never answered is taken to be mute: a busy router is late now and then
-MEDDLED = "what its clients need in its namespace is taken away or changed again and again"
+REPAIRS = "what its clients need in its namespace is taken away or changed again and again"
 FLAPS = "it answers again, and has failed shortly after that before: it has to stay well for a while"
 COUNTED = 10  # seconds that a number of connections is good for, at most
 
@@ -79,8 +81,7 @@ class Instance:
         self.held = False  # somebody said stop
         self.starts = 0  # by this agent
         self.ended = ""  # how the program ended, while it is not started again
-        self._asked = ""  # why the redirect stays out although the program is healthy: somebody wants it so,
-        self._overload = ""  # or the router is overloaded
+        self._inhibitors = Inhibitors()
         self.part: ServicePlan = compat.LATER  # plan.ServicePlan, as it was last planned
         self._takes: tuple = (None, [], [])
         self._connections = (0, -1, 0.0, 0)  # what they were counted for, and when; how many
@@ -116,13 +117,19 @@ class Instance:
         return self._listeners is None or (self._steady and all(way.known for way in self._ways.values()))
 
     @property
-    def bypass(self):
-        return self._asked or self._overload
+    def inhibited(self):
+        """Why its redirect stays out although its program runs, "" for nothing."""
+        return self._inhibitors.reason
+
+    @property
+    def withheld(self):
+        """Whether its redirect stays out on purpose, whatever was planned; with `held` all of it does."""
+        return self.held or self.state in WITHHELD
 
     @property
     def bypass_asked(self):
         """Whether somebody wants the redirect out, whatever the state is."""
-        return bool(self._asked)
+        return ASKED in self._inhibitors
 
     @property
     def uptime(self):
@@ -225,8 +232,8 @@ class Instance:
             found += process.send([self.pid], number)
         return found
 
-    def ensure(self):
-        """The service's objects stand: its program has to run."""
+    def ensure(self, redirected):
+        """The service's objects stand: its program has to run. `redirected` is whether its redirect was found in."""
         if self.pid and self.state == WAITING:
             self.become(STARTING, "nothing is in the way any more")
             self._check_after(0)
@@ -234,7 +241,7 @@ class Instance:
             return
         found = process.programs(self.name, self._agent.processes())
         if found:
-            self._adopt(process.main_pid(found))
+            self._adopt(process.main_pid(found), redirected)
         else:
             self.start()
 
@@ -244,12 +251,12 @@ class Instance:
             self._stop_waiting()
         self.become(WAITING, reason)
 
-    def _adopt(self, pid):
+    def _adopt(self, pid, redirected):
         """A program from before this agent: it goes on, with its traffic where a redirect is in."""
         process.adopt(self.service, pid)
         self._listen_to_it()
         self._watch(pid)
-        if self._agent.is_redirected(self.name):
+        if redirected:
             self.become(HEALTHY, "found running")
         else:
             self.become(STARTING, "found running")
@@ -422,6 +429,7 @@ class Instance:
 
     def _forget_checks(self):
         self._good = self._bad = 0
+        self._inhibitors.lift(CHECKS, MEDDLED, FLAPPING)
         self._seen = []
         self._steady = False
         self._listeners = None
@@ -491,15 +499,40 @@ class Instance:
     def _judge(self, outcome):
         health, reason = self.service.health, outcome.reason
         self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
-        if self.state == HEALTHY and self.bypass:
-            self.become(BYPASSED, self.bypass)
-        elif self.state != HEALTHY and self._good >= health.rise:
-            self._come_back()
-        elif self.state == HEALTHY and reason and (self._bad >= health.fall or outcome.closed):
-            self._holdoff.fell(compat.monotonic())
-            self.become(BYPASSED, reason)
-        elif self.state == STARTING and reason:
-            self._still_starting(reason)
+        if self._good >= health.rise:
+            self._inhibitors.lift(CHECKS, MEDDLED)
+        elif reason and CHECKS not in self._inhibitors and self._has_failed(outcome):
+            self._inhibitors.put(CHECKS, reason)
+            if self.state == HEALTHY:
+                self._holdoff.fell(compat.monotonic())
+        self._decide()
+
+    def _has_failed(self, outcome):
+        """Whether that was one bad check too many."""
+        if self.state == STARTING:
+            return self._is_late()
+        return self._bad >= self.service.health.fall or outcome.closed
+
+    def _is_late(self):
+        """Whether the program should have begun to answer by now."""
+        return compat.monotonic() - self._started > self.service.program.start_timeout
+
+    def _decide(self):
+        """Whether the redirect is in, while the program runs and its objects stand: as soon as its checks are good, and
+        while nothing inhibits it."""
+        now = compat.monotonic()
+        if self.state not in (STARTING, HEALTHY, BYPASSED):
+            return
+        if self.state != HEALTHY and self._good >= self.service.health.rise:
+            self._inhibitors.put(FLAPPING, FLAPS if self._holdoff.left(now) else "")
+            if not self._inhibitors.reason:
+                self._holdoff.came_back(now)
+                self.become(HEALTHY)
+                return
+        elif self.state == STARTING and CHECKS not in self._inhibitors:
+            return  # whatever else is in the way, it has time to begin
+        if self._inhibitors.reason:
+            self.become(BYPASSED, self._inhibitors.reason)
 
     def repaired(self):
         """Something was put back in its namespace. Who has to do that all the time keeps clients in the air."""
@@ -508,22 +541,8 @@ class Instance:
         if self.state == HEALTHY and len(self._repairs) > REPAIRED:
             self._repairs = []
             self._holdoff.fell(now)
-            self.become(BYPASSED, MEDDLED)
-
-    def _come_back(self):
-        """Checks are good: the redirect is due, unless somebody wants it out or the program has flapped."""
-        left = self._holdoff.left(compat.monotonic())
-        if self.bypass:
-            self.become(BYPASSED, self.bypass)
-        elif left:
-            self.become(BYPASSED, FLAPS)
-        else:
-            self._holdoff.came_back(compat.monotonic())
-            self.become(HEALTHY)
-
-    def _still_starting(self, reason):
-        if compat.monotonic() - self._started > self.service.program.start_timeout:
-            self.become(BYPASSED, reason)
+            self._inhibitors.put(MEDDLED, REPAIRS)
+            self._decide()
 
     def retry(self):
         """A reload: what failed is tried again."""
@@ -534,16 +553,10 @@ class Instance:
 
     def ask_bypass(self, on):
         """Keeps the redirect out because somebody wants it so, or no longer."""
-        self._asked = "asked for" if on else ""
-        self._judge_bypass()
+        self._inhibitors.put(ASKED, "asked for" if on else "")
+        self._decide()
 
     def shed(self, reason):
         """Keeps the redirect out because the router is overloaded, "" when it is no longer."""
-        self._overload = reason
-        self._judge_bypass()
-
-    def _judge_bypass(self):
-        if self.bypass and self.state == HEALTHY:
-            self.become(BYPASSED, self.bypass)
-        elif self.state == BYPASSED and self._good >= self.service.health.rise:
-            self._come_back()
+        self._inhibitors.put(OVERLOAD, reason)
+        self._decide()

@@ -5,7 +5,6 @@ Every state change is told twice: as a notification to those who subscribed to t
 """
 
 from .. import __version__, compat
-from ..apply import pending
 from ..errors import CONFIG, ForeignError, UnsupportedError, ViscumError, problem_text
 from ..kernel import commands
 from ..log import NOTICE
@@ -196,9 +195,7 @@ class Bus:
     def _examined(self):
         from .. import doctor
 
-        state = self._agent.fresh()
-        findings = doctor.examine(state, self._agent.confdir)
-        state.forget()
+        findings = doctor.examine(self._agent.reconciler, self._agent.snapshot(), self._agent.confdir)
         return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
 
     def _plan(self, _method, args, request):
@@ -207,12 +204,7 @@ class Bus:
         return _page(self._plans.get(self._planned, anew=anew), args)
 
     def _planned(self):
-        state = self._agent.fresh()
-        steps = pending(self._agent.as_it_stands(state.plan), state.observed, state.keep())
-        problems = state.problems() + process.problems(state.configuration, PACKAGE)
-        found = {"problems": _texts(problems), "commands": _commands(steps)}
-        state.forget()
-        return found
+        return self._in_words(self._agent.snapshot())
 
     def _check(self, _method, args, _request):
         """The plan for the sections that the call brings, as if they were the configuration. Does nothing."""
@@ -222,19 +214,19 @@ class Bus:
     def _checked(self, sections):
         from . import preview  # only who has the form open asks that
 
-        configuration = preview.read(sections, PACKAGE)
-        state = self._agent.fresh(configuration.settings.pool)
-        plan = state.plan_of(configuration)
-        keep = configuration.bad + plan.skipped
-        steps = pending(self._agent.as_it_stands(plan), state.observed, keep)
-        problems = configuration.problems + plan.problems + process.problems(configuration, PACKAGE)
-        found = {"problems": _texts(problems), "commands": _commands(steps)}
-        found.update(preview.fates(plan, keep, self._agent.instances))
-        state.forget()
+        snapshot = self._agent.snapshot(preview.read(sections, PACKAGE))
+        found = self._in_words(snapshot)
+        found.update(preview.fates(snapshot.plan, snapshot.keep(), self._agent.instances))
         return found
 
+    def _in_words(self, snapshot):
+        """What of a Snapshot is not as it should be, and what would be done about it."""
+        problems = snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
+        steps = self._agent.as_it_stands(snapshot).pending()
+        return {"problems": _texts(problems), "commands": _commands(steps)}
+
     def _enabled(self, args):
-        """As _units, without those that the configuration has disabled. Raises UbusStatus where such a one is named."""
+        """As _instances, without those that the configuration has disabled. Raises UbusStatus where one is named."""
         found = [instance for instance in self._instances(args) if instance.service is None or instance.service.enabled]
         if "name" in args and not found:
             text = "'%s' is disabled in the configuration" % args["name"]

@@ -102,9 +102,6 @@ class Agent:
     def processes(self):
         return {}
 
-    def is_redirected(self, name):
-        return self.redirect
-
 
 class Check:
     """The checks that were begun, to be ended by the test."""
@@ -225,7 +222,7 @@ def healthy(*lines):
     """A Stage whose service is healthy, to be used as a context manager."""
     stage = Stage("list dest_port 80", *lines)
     with stage:
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         stage.check()
     assert stage.state == "healthy"
     stage.agent.told.clear()
@@ -237,7 +234,7 @@ def healthy(*lines):
 
 def test_health_rise_good_checks_in_a_row_bring_the_redirect():
     with Stage("list dest_port 80", "option health_rise 3") as stage:
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         states = []
         for outcome in ("", "", "refused", "", "", ""):
             stage.check(outcome)
@@ -247,7 +244,7 @@ def test_health_rise_good_checks_in_a_row_bring_the_redirect():
 
 def test_health_fall_bad_checks_in_a_row_take_it_out_and_health_rise_good_ones_bring_it_back():
     with Stage("list dest_port 80", "option health_rise 2", "option health_fall 2") as stage:
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         states = []
         for outcome in ("", "", "hangs", "", "hangs", "hangs", "", ""):
             stage.check(outcome)
@@ -286,7 +283,7 @@ def test_clients_that_are_refused_do_not_wait_for_health_fall():
 def test_one_port_that_hangs_stays_with_the_cloud_and_the_other_goes_on():
     lines = ("list dest_port 80", "list dest_port 81", "list proto tcp", "option health_fall 2")
     with Stage(*lines) as stage:
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         stage.check("", listener(80), listener(81))
         assert stage.takes() == [80, 81]
         for _ in range(2):
@@ -298,7 +295,7 @@ def test_one_port_that_hangs_stays_with_the_cloud_and_the_other_goes_on():
 def test_a_socket_that_may_be_there_for_a_moment_only_is_looked_at_twice():
     """A program that asks a name server has a UDP socket for that, which no client is meant to find."""
     with Stage("list dest_port 1000-2000", "list proto udp") as stage:
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         stage.check("", listener(1500, "udp"), listener(1000, "udp"))
         assert (stage.state, stage.takes()) == ("healthy", [])
         assert stage.agent.loop.timers[-1][0] == stage.agent.settle()
@@ -324,7 +321,7 @@ def test_a_program_that_falls_again_and_again_is_left_alone_for_longer_and_longe
 
 def test_a_program_that_was_not_checked_is_checked_when_that_is_asked_for():
     with Stage("list dest_port 80", "option healthcheck none") as stage:
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         stage.agent.loop.run_next()
         Check.begun[-1].done(Outcome(reason="", listeners=None, mute={}, closed=False))
         assert not stage.agent.loop.timers, "no check"
@@ -377,7 +374,7 @@ def test_what_the_router_lacks_for_a_moment_is_tried_again():
     """fork(2) without memory, pidfd_open(2) without descriptors."""
     with Stage("list dest_port 80", "option respawn_timeout 0") as stage:
         stage.trouble = OSError(11, "EAGAIN")
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         assert stage.state == "backoff"
         stage.trouble = None
         assert stage.agent.loop.run_next() == 1
@@ -390,7 +387,7 @@ def test_a_program_that_can_not_be_watched_does_not_run():
         instance.process.result = lambda pid, name: stage.reaped.append(pid)
         instance.compat.pidfd_open = no_descriptor
         try:
-            stage.instance.ensure()
+            stage.instance.ensure(stage.agent.redirect)
         finally:
             instance.process.result = wait
         assert (stage.state, stage.instance.pid) == ("backoff", 0)
@@ -400,7 +397,7 @@ def test_a_program_that_can_not_be_watched_does_not_run():
 def test_a_program_that_is_not_there_is_left_alone():
     with Stage("list dest_port 80") as stage:
         stage.trouble = ConfigError("command: there is no program /bin/x")
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         assert (stage.state, stage.agent.loop.timers) == ("failed", [])
 
 
@@ -487,7 +484,7 @@ def test_a_service_whose_namespace_has_to_be_mended_again_and_again_is_left_to_t
                 stage.instance.repaired()
                 assert stage.state == "healthy"
             stage.instance.repaired()
-            assert (stage.state, stage.instance.reason) == ("bypassed", instance.MEDDLED)
+            assert (stage.state, stage.instance.reason) == ("bypassed", instance.REPAIRS)
             begin = clock.now
             stage.check()
             while stage.state != "healthy":
@@ -525,7 +522,7 @@ def test_a_port_that_does_not_answer_is_asked_again_before_that_is_its_last_word
     late = {("tcp", 4, 80, b""): "", ("tcp", 4, 81, b""): "it does not answer"}
     good = {key: "" for key in late}
     with Stage("list dest_port 80", "list dest_port 81", "list proto tcp") as stage:
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         for _ in range(instance.SURE - 1):
             stage.check("", *both, mute=late)
             assert (stage.state, stage.takes(), stage.instance.is_settled) == ("healthy", [80], False)
@@ -537,7 +534,7 @@ def test_a_port_that_never_answers_is_not_waited_for():
     both = listener(80), listener(81)
     late = {("tcp", 4, 80, b""): "", ("tcp", 4, 81, b""): "it does not answer"}
     with Stage("list dest_port 80", "list dest_port 81", "list proto tcp") as stage:
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         for _ in range(instance.SURE):
             stage.check("", *both, mute=late)
         assert (stage.state, stage.takes(), stage.instance.is_settled) == ("healthy", [80], True)
@@ -546,7 +543,7 @@ def test_a_port_that_never_answers_is_not_waited_for():
 def test_a_program_that_has_opened_one_socket_may_open_another():
     """`viscum up` looks at it until two looks in a row have found the same."""
     with Stage("list dest_port 80", "list dest_port 81", "list proto tcp") as stage:
-        stage.instance.ensure()
+        stage.instance.ensure(stage.agent.redirect)
         stage.check("", listener(80), mute={("tcp", 4, 80, b""): ""})
         assert (stage.state, stage.takes(), stage.instance.is_settled) == ("healthy", [80], False)
         both = {("tcp", 4, 80, b""): "", ("tcp", 4, 81, b""): ""}
