@@ -20,12 +20,12 @@ from .plan.planner import Plan, ServicePlan
 from .reconcile import PACKAGE, Reconciler, Snapshot
 from .records.objects import REDIRECTS
 from .reserve import Reserve
-from .service import health, overload, process, sockets
+from .service import health, overload, process
 from .service.instance import BACKOFF, EAGER, FAILED, HEALTHY, OFF, STARTING, STOPPING, Instance
+from .service.resets import Resets
 
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
-ENDINGS = 4  # services whose clients are reset at the same time: a child for each
 SETTLE = 1  # seconds until the next look at a program's sockets: it opens one after the other
 BREATH = 0.05  # seconds that a look goes on before programs that have ended meanwhile are seen to
 TORN = 3  # looks in a row that are begun anew because of those: the next one goes on to its end
@@ -66,21 +66,15 @@ class Agent:
         self._expected = set()  # services of which the next look has something to change
         self._meddled = set()  # services in whose namespaces something has changed since the last look
         self._again = False  # whether something of a service has to be tried again
-        self._load_timer = None
-        self._ending = {}  # sockets.Ending by service
-        self._to_end = {}  # services that wait for theirs, and whether they are ended patiently
-        self._after_ending = {}  # what comes next, by service
         self._said = set()
         self._said_datapath = ""
         self._table: tuple[int, dict] = (-1, {})
         self._pins = -1
         self._fresh: Snapshot = compat.LATER  # while nothing has changed since it was read
-        self._places = counters.Places([], {}, {})
-        self._totals = counters.Totals()
-        self._sent, self._sent_totals = counters.Sent(), counters.Totals()
+        self._accounts = counters.Accounts()
         self._tools: health.Tools = compat.LATER
-        self._load = overload.Load()
-        self._overload = overload.Overload()
+        self._shedding = overload.Shedding(self.loop, self._shed)
+        self._resets: Resets = compat.LATER
         self._bus = None
         self._on_bus = None  # nothing was said yet
 
@@ -120,6 +114,7 @@ class Agent:
         self._reconciler.__enter__()
         self._events, self._inside = Events(), Inside()
         self._tools = health.Tools(netns.Visit())
+        self._resets = Resets(self.loop, self._tools.has_clients, self.processes, self._is_redirected, self._not_reset)
         self.loop.add(self._signals, lambda _: self._signal(compat.read_signal(self._signals)))
         self.loop.add(self._events.fd, lambda _: self._kernel_events())
         for fd in self._inside.fds:
@@ -266,8 +261,7 @@ class Agent:
         """For who waits for something to be done."""
 
     def _learn_places(self, dump):
-        self._places = counters.places(dump)
-        self._inside.follow(dump, self._places.pairs)
+        self._inside.follow(dump, self._accounts.learn(dump))
 
     def _look_later(self):
         """While programs run: what no event tells of (a link that was detached, an entry that was deleted from a map)
@@ -301,8 +295,7 @@ class Agent:
         there.update(snapshot.keep())
         for name in [name for name in self.instances if name not in there and self.instances[name].state in OFF]:
             del self.instances[name]
-            self._totals.forget(name)
-            self._sent_totals.forget(name)
+            self._accounts.forget(name)
 
     def _take_configuration(self):
         for service in self._reconciler.configuration.services:
@@ -320,7 +313,7 @@ class Agent:
     def instance(self, name):
         if name not in self.instances:
             self.instances[name] = Instance(name, self)
-            self.instances[name].shed(self._overload.reason)
+            self.instances[name].shed(self._shedding.reason)
         return self.instances[name]
 
     def _part(self, part, snapshot):
@@ -478,17 +471,15 @@ class Agent:
 
     def _counted_out(self, observed, name):
         """A service's redirect, which is to go with what it has counted."""
-        if name in observed.counters:
-            self._totals.count(name, observed.counters[name])
-        self._totals.out(name)
+        self._accounts.out(name, observed.counters.get(name))
         return redirects_of(observed.of(name))
 
     # Checks
 
     def check(self, instance, turn, done):
         """Begins a health.Check of a program."""
-        indexes = {self._places.pairs[index]: index for index in self._places.pairs}
-        return health.Check(self.loop, self._tools, instance.part, indexes.get(instance.name, 0), turn, done)
+        index = self._accounts.index_of(instance.name)
+        return health.Check(self.loop, self._tools, instance.part, index, turn, done)
 
     def connections(self, name):
         """How many TCP connections clients have to a service's program."""
@@ -503,41 +494,18 @@ class Agent:
         return {name: found[name] for name in found if found[name] is not None}
 
     def end_connections(self, name, patiently=True):
-        """Resets the clients of a service whose redirect is out (sockets.Ending), of a few services at a time."""
-        if name not in self._ending and name not in self._to_end:
-            self._to_end[name] = patiently
-        self._end_next()
+        """Resets the clients of a service whose redirect is out."""
+        self._resets.end(name, patiently)
 
     def when_connections_ended(self, name, step):
         """Does a step at once, or when the clients of a service have been reset."""
-        if name in self._ending or name in self._to_end:
-            self._after_ending[name] = step
-        else:
-            step()
+        self._resets.when_ended(name, step)
 
-    def _end_next(self):
-        while self._to_end and len(self._ending) < ENDINGS:
-            name = next(iter(self._to_end))
-            if not self._end_one(name, self._to_end.pop(name)):
-                self._after_ending.pop(name, _nothing)()
+    def _is_redirected(self, name):
+        return name not in self.instances or self.instances[name].redirected
 
-    def _end_one(self, name, patiently):
-        """Whether a child is at work."""
-        if name not in self.instances or self.instances[name].redirected:
-            return False
-        try:
-            pids = process.programs(name, self.processes()) if self._tools.has_clients(name) else []
-            if pids:
-                enter, done = lambda: process.enter_network(name), lambda: self._ended(name)
-                self._ending[name] = sockets.Ending(self.loop, pids, enter, patiently, done)
-        except OSError as error:
-            self.say(WARNING, "its clients can't be reset: %s" % compat.strerror(error.errno), name)
-        return name in self._ending
-
-    def _ended(self, name):
-        del self._ending[name]
-        self._after_ending.pop(name, _nothing)()
-        self._end_next()
+    def _not_reset(self, name, reason):
+        self.say(WARNING, "its clients can't be reset: %s" % reason, name)
 
     def _withdraw_orphans(self):
         """Takes out what leads nowhere any more, because somebody deleted the pair."""
@@ -583,13 +551,7 @@ class Agent:
     def traffic(self):
         """What the services' redirects have carried and what their programs have sent (counters.Traffic), also of those
         that are out now."""
-        found, sent = counters.read(self._reconciler.backend, self._places), self._sent.read(self._places)
-        for name in self.instances:
-            now = found.get(name, counters.NONE)
-            counted = self._totals.count(name, now.counters if name in found else None)
-            out = self._sent_totals.count(name, sent.get(name))
-            found[name] = counters.Traffic(now.devices, now.kind, counted, out)
-        return found
+        return self._accounts.read(self._reconciler.backend, self.instances)
 
     def lines(self, name):
         """The last log lines about a service, with what its program printed; or all of the agent (Log.lines)."""
@@ -629,22 +591,9 @@ class Agent:
         self._watch_load()
 
     def _watch_load(self):
-        """While there is a limit. A reload makes load itself, so that it judges nothing."""
-        if not self._reconciler.configuration.settings.bypass_load:
-            self.loop.cancel(self._load_timer)
-            self._judge_load(0)
-        elif self._load_timer is None:
-            self._load.share()  # counts from now
-            self._load_timer = self.loop.after(overload.INTERVAL, lambda: self._judge_load(self._load.share()))
+        self._shedding.watch(self._reconciler.configuration.settings.bypass_load)
 
-    def _judge_load(self, share):
-        self._load_timer = None
-        reason = self._overload.judge(self._reconciler.configuration.settings.bypass_load, share)
+    def _shed(self, reason):
+        """Keeps all redirects out because of the load, or, without a reason, no longer."""
         for instance in self.instances.values():
             instance.shed(reason)
-        if self._reconciler.configuration.settings.bypass_load:
-            self._watch_load()
-
-
-def _nothing():
-    """The step of whom nobody waits for."""

@@ -1,7 +1,9 @@
 """`viscum`, the command.
 
-words        what it takes: one table of commands
-verbs        what each of them does
-agent_calls  those that a running agent answers
-table        `viscum status`
+    words        what it takes: one table of commands
+    verbs        what each of them does
+    agent_calls  those that a running agent answers
+    table        `viscum status`
+
+It begins in verbs.main.
 """

@@ -11,6 +11,8 @@ from ..records.objects import ALIAS_PREFIX, DEV_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..records.dump import Dump
     from .backend import Backend
 
@@ -116,3 +118,44 @@ class Totals:
     def forget(self, name: str) -> None:
         self._before.pop(name, None)
         self._last.pop(name, None)
+
+
+class Accounts:
+    """What the services have carried, since the agent began, and where that is counted now."""
+
+    def __init__(self) -> None:
+        self._places = Places([], {}, {})
+        self._redirects, self._programs = Totals(), Totals()
+        self._sent = Sent()
+
+    def learn(self, dump: "Dump") -> "dict[int, str]":
+        """Where it is counted, as of a Dump. Returns the services by the indexes of their pairs."""
+        self._places = places(dump)
+        return self._places.pairs
+
+    def index_of(self, service: str) -> int:
+        """The index of a service's pair, 0 for none."""
+        for index, name in self._places.pairs.items():
+            if name == service:
+                return index
+        return 0
+
+    def out(self, name: str, counters: "Counters | None") -> None:
+        """A redirect goes with what it has counted."""
+        if counters is not None:
+            self._redirects.count(name, counters)
+        self._redirects.out(name)
+
+    def forget(self, name: str) -> None:
+        """The service is none any more."""
+        self._redirects.forget(name)
+        self._programs.forget(name)
+
+    def read(self, backend: "Backend", names: "Iterable[str]") -> "dict[str, Traffic]":
+        """Maps services to their Traffic, also those whose redirects are out now."""
+        found, sent = read(backend, self._places), self._sent.read(self._places)
+        for name in names:
+            now = found.get(name, NONE)
+            counted = self._redirects.count(name, now.counters if name in found else None)
+            found[name] = Traffic(now.devices, now.kind, counted, self._programs.count(name, sent.get(name)))
+        return found

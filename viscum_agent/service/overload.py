@@ -4,6 +4,12 @@ Redirects go out when the share of one look is over the limit. They come back on
 it: what made the load may have been the services themselves, and then it would be back with them.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..loop import Loop
+
 INTERVAL = 2  # seconds between two looks
 HYSTERESIS = 20  # per cent of CPU below the limit, or half of one below 40
 CALM = 5  # looks
@@ -48,3 +54,37 @@ class Load:
         if total == before_total:
             return 0  # no time passed
         return 100 - 100 * (idle - before_idle) // (total - before_total)
+
+
+class Shedding:
+    """Looks at the load while there is a limit. `shed(reason)` is called after each look, `reason` is that of now."""
+
+    def __init__(self, loop: "Loop", shed: "Callable[[str], None]") -> None:
+        self._loop, self._shed = loop, shed
+        self._load, self._overload = Load(), Overload()
+        self._limit = 0
+        self._timer: tuple | None = None
+
+    @property
+    def reason(self) -> str:
+        return self._overload.reason
+
+    def watch(self, limit: int) -> None:
+        """From now on by this limit, in per cent. Judges nothing now: a reload makes load itself."""
+        self._limit = limit
+        if not limit:
+            self._loop.cancel(self._timer)
+            self._judge(0)
+        elif self._timer is None:
+            self._load.share()  # counts from now
+            self._wait()
+
+    def _wait(self) -> None:
+        self._timer = self._loop.after(INTERVAL, lambda: self._judge(self._load.share()))
+
+    def _judge(self, share: int) -> None:
+        self._timer = None
+        self._shed(self._overload.judge(self._limit, share))
+        if self._limit:
+            self._load.share()
+            self._wait()

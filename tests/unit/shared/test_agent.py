@@ -73,7 +73,7 @@ class Instance:
 def agent(limit=0):
     made = agents.Agent("/nonexistent", Log())
     made._reconciler = Reconciler(limit)
-    made._load = Load()
+    made._shedding._load = Load()
     return made
 
 

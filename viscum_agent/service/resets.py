@@ -1,0 +1,74 @@
+"""Which services' clients are reset when their redirect goes, and when: a few services at a time, a child for each
+(sockets.py)."""
+
+from .. import compat
+from . import process, sockets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..loop import Loop
+
+AT_ONCE = 4  # services whose clients are reset at the same time: a child for each
+
+
+class Resets:
+    """`has_clients(name)` and `processes()` say what there is now, `is_redirected(name)` whether clients come again
+    already, `failed(name, reason)` is told what could not be done."""
+
+    def __init__(
+        self,
+        loop: "Loop",
+        has_clients: "Callable[[str], bool]",
+        processes: "Callable[[], dict]",
+        is_redirected: "Callable[[str], bool]",
+        failed: "Callable[[str, str], None]",
+    ) -> None:
+        self._loop = loop
+        self._has_clients, self._processes = has_clients, processes
+        self._is_redirected, self._failed = is_redirected, failed
+        self._running: dict[str, sockets.Ending] = {}
+        self._waiting: dict[str, bool] = {}  # and whether they are ended patiently
+        self._after: dict[str, Callable[[], None]] = {}
+
+    def end(self, name: str, patiently: bool) -> None:
+        """Resets the clients of a service whose redirect is out."""
+        if name not in self._running and name not in self._waiting:
+            self._waiting[name] = patiently
+        self._next()
+
+    def when_ended(self, name: str, step: "Callable[[], None]") -> None:
+        """Does a step at once, or when the clients of a service have been reset."""
+        if name in self._running or name in self._waiting:
+            self._after[name] = step
+        else:
+            step()
+
+    def _next(self) -> None:
+        while self._waiting and len(self._running) < AT_ONCE:
+            name = next(iter(self._waiting))
+            if not self._begin(name, self._waiting.pop(name)):
+                self._after.pop(name, _nothing)()
+
+    def _begin(self, name: str, patiently: bool) -> bool:
+        """Whether a child is at work."""
+        if self._is_redirected(name):
+            return False
+        try:
+            pids = process.programs(name, self._processes()) if self._has_clients(name) else []
+            if pids:
+                enter, done = lambda: process.enter_network(name), lambda: self._ended(name)
+                self._running[name] = sockets.Ending(self._loop, pids, enter, patiently, done)
+        except OSError as error:
+            self._failed(name, compat.strerror(error.errno))
+        return name in self._running
+
+    def _ended(self, name: str) -> None:
+        del self._running[name]
+        self._after.pop(name, _nothing)()
+        self._next()
+
+
+def _nothing() -> None:
+    """The step of whom nobody waits for."""
