@@ -124,10 +124,11 @@ chaos: ## everything goes wrong for SECONDS=120, with SEED=..., while a client a
 	@$(SETUP) venv apt micropython
 	$(PYTHON) tests/chaos.py $(SECONDS) "$(SEED)"
 
-manual: ## write docs/manual.md and the LuCI form's options from the option table, docs/rooms.svg from the imports
+manual: ## write docs/manual.md, the LuCI form's options and the access lists from the agent's tables, docs/rooms.svg from the imports
 	@$(SETUP) venv
 	$(PYTHON) tools/manual.py
 	$(PYTHON) tools/luci_options.py
+	$(PYTHON) tools/ubus_rights.py
 	$(PYTHON) tools/rooms.py
 
 picture: ## draw docs/demo.svg from a run of the demo

@@ -70,27 +70,42 @@ def state_of(path):
 
 
 def command(arguments):
-    """`list`, `start`, `stop`, `restart`, `reload`, `bypass`, `stats`, `logs`."""
-    method = arguments.command
-    if method in ("list", "stats"):
-        answer = ask_all(arguments.socket, method)
-        print(dumps(answer) if arguments.json else _lines(answer))
-        return 0
-    if method == "logs":
-        return _logs(arguments)
-    if method == "reload":
-        ask(arguments.socket, method)
-        return 0
+    """What OWN has for a command; for the others the method of that name, which has nothing to print."""
+    return OWN.get(arguments.command, _call)(arguments)
+
+
+def _call(arguments):
     for args in _each_name(arguments):
-        if method == "bypass":
-            args["on"] = not arguments.off
-        ask(arguments.socket, method, args)
+        ask(arguments.socket, arguments.command, args)
     return 0
 
 
 def _each_name(arguments):
     """The arguments of a call for each service that was named; one call for all when none was."""
     return [{"name": name} for name in arguments.names] or [{}]
+
+
+def _bypass(arguments):
+    for args in _each_name(arguments):
+        args["on"] = not arguments.off
+        ask(arguments.socket, "bypass", args)
+    return 0
+
+
+def _list(arguments):
+    names = ask_all(arguments.socket, "list")
+    print(dumps(names) if arguments.json else "\n".join(names))
+    return 0
+
+
+def _stats(arguments):
+    found = ask_all(arguments.socket, "stats")
+    print(dumps(found) if arguments.json else "\n".join([_counted(name, found[name]) for name in sorted(found)]))
+    return 0
+
+
+def _counted(name, row):
+    return "%s: %d packets, %d bytes, %d connections" % (name, row["packets"], row["bytes"], row["connections"])
 
 
 def _logs(arguments):
@@ -110,20 +125,12 @@ def clock(seconds):
     return "%04d-%02d-%02d %02d:%02d:%02d" % tuple(time.localtime(seconds)[:6])
 
 
-def _lines(answer):
-    if isinstance(answer, list):
-        return "\n".join(answer)
-    words = "%s: %d packets, %d bytes, %d connections"
-    keys = ("packets", "bytes", "connections")
-    return "\n".join([words % ((name,) + tuple([answer[name][key] for key in keys])) for name in sorted(answer)])
-
-
 TOP_INTERVAL = 2  # seconds
 CLEAR = "\x1b[H\x1b[2J"  # cursor home, erase the screen (ECMA-48)
 TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME", "RESTARTS")
 
 
-def top(arguments):
+def _top(arguments):
     """A table of what each service carries now, again and again; once, over one interval, when nobody looks at it."""
     from .table import columns
 
@@ -156,7 +163,7 @@ def _top_row(name, now, before, seconds):
     )
 
 
-def monitor(arguments):
+def _monitor(arguments):
     """Prints every change of a service's state until it is interrupted."""
     ask(arguments.socket, "list")  # says so when no agent runs
 
@@ -171,3 +178,7 @@ def monitor(arguments):
     with Caller(arguments.socket) as caller:
         caller.listen(event, EVENT)
     return 0
+
+
+# Commands that print something, or that are more than a method with names of services.
+OWN = {"list": _list, "bypass": _bypass, "stats": _stats, "logs": _logs, "top": _top, "monitor": _monitor}

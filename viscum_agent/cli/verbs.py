@@ -151,9 +151,7 @@ def _agent_states(arguments):
 def _remotely(arguments):
     from . import agent_calls
 
-    return {"monitor": agent_calls.monitor, "top": agent_calls.top}.get(arguments.command, agent_calls.command)(
-        arguments
-    )
+    return agent_calls.command(arguments)
 
 
 def _do(arguments, up):

@@ -4,6 +4,8 @@ Every state change is told twice: as a notification to those who subscribed to t
 `viscum.service` for `ubus listen`. Where nobody serves ubus, the agent can do it itself (ubus/broker.py).
 """
 
+from collections import namedtuple
+
 from .. import __version__, compat
 from ..errors import CONFIG, ForeignError, UnsupportedError, ViscumError, problem_text
 from ..kernel import commands
@@ -29,7 +31,32 @@ NAME = (("name", blob.STRING),)
 PAGED = NAME + (("after", blob.STRING),)
 # Seconds of the agent's time that an account without rights may take up in each second, and at once.
 SHARE = (0.1, 1.0)
-READABLE = {OBJECT: ("status", "list", "stats", "plan")}  # for accounts without rights, at our own broker
+# Who may call a method, beside root and the agent's own account. Each may do what those before it may.
+PUBLIC = "public"  # accounts without rights: the group `viscum` at ubusd, everybody at our own broker
+READ = "read"  # sessions of LuCI with the right to read
+WRITE = "write"  # those with the right to write
+ROOT = "root"  # nobody else
+
+# What can be called. `args` are (name, blob type), `handler` is the name of a method of Bus. tools/ubus_rights.py makes
+# the access lists of ubusd and rpcd from it.
+Entry = namedtuple("Entry", ("name", "args", "who", "handler"))
+METHODS = (
+    Entry(name="status", args=PAGED + (("since", blob.INT32),), who=PUBLIC, handler="_status"),
+    Entry(name="list", args=(("after", blob.STRING),), who=PUBLIC, handler="_list"),
+    Entry(name="stats", args=PAGED, who=PUBLIC, handler="_stats"),
+    Entry(name="plan", args=(("from", blob.INT32),), who=PUBLIC, handler="_plan"),
+    Entry(name="logs", args=NAME, who=READ, handler="_logs"),
+    Entry(name="doctor", args=(), who=READ, handler="_doctor"),
+    Entry(name="start", args=NAME, who=WRITE, handler="_start"),
+    Entry(name="stop", args=NAME, who=WRITE, handler="_stop"),
+    Entry(name="restart", args=NAME, who=WRITE, handler="_restart"),
+    Entry(name="bypass", args=NAME + (("on", blob.BOOL),), who=WRITE, handler="_bypass"),
+    Entry(name="reload", args=(), who=WRITE, handler="_reload"),
+    # Changes nothing, but looks at what the asker names, not at what is configured.
+    Entry(name="check", args=(("sections", blob.ARRAY), ("from", blob.INT32)), who=WRITE, handler="_check"),
+    Entry(name="check_devices", args=(), who=ROOT, handler="_check_devices"),
+)
+READABLE = {OBJECT: tuple([entry.name for entry in METHODS if entry.who == PUBLIC])}  # what our own broker is told
 
 
 class Bus:
@@ -132,21 +159,7 @@ class Bus:
     # Methods
 
     def _methods(self):
-        return [
-            ("status", Method(self._status, PAGED + (("since", blob.INT32),))),
-            ("list", Method(self._list, (("after", blob.STRING),))),
-            ("stats", Method(self._stats, PAGED)),
-            ("plan", Method(self._plan, (("from", blob.INT32),))),
-            ("check", Method(self._check, (("sections", blob.ARRAY), ("from", blob.INT32)))),
-            ("logs", Method(self._logs, NAME)),
-            ("doctor", Method(self._doctor, ())),
-            ("start", Method(self._start, NAME)),
-            ("stop", Method(self._stop, NAME)),
-            ("restart", Method(self._restart, NAME)),
-            ("reload", Method(self._reload, ())),
-            ("check_devices", Method(self._check_devices, ())),
-            ("bypass", Method(self._bypass, NAME + (("on", blob.BOOL),))),
-        ]
+        return [(entry.name, Method(getattr(self, entry.handler), entry.args)) for entry in METHODS]
 
     def _instances(self, args):
         """The instance that a call names, or all. Raises UbusStatus."""

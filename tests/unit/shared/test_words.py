@@ -2,8 +2,9 @@
 
 from unit.shared.expect import raises
 
-from viscum_agent.cli import words
-from viscum_agent.cli.words import COMMANDS, EACH, NONE, ONE, OPTIONS, SOME, Usage
+from viscum_agent.cli import agent_calls, verbs, words
+from viscum_agent.cli.words import COMMANDS, EACH, FIRST_OF_AGENT, NONE, ONE, OPTIONS, SOME, Usage
+from viscum_agent.ubus_object.methods import METHODS
 
 ALL = [option for option, _ in OPTIONS if " " not in option and option not in ("--help", "--version")]
 # Words with which each command is right.
@@ -12,6 +13,15 @@ LEAST = {NONE: [], SOME: [], EACH: ["web"], ONE: ["web", "--", "ls"]}
 
 def refusal(*typed):
     return raises(Usage, words.parse, list(typed))
+
+
+def test_every_command_has_its_work_or_is_a_method_of_the_agent():
+    names = [row.name for row in COMMANDS]
+    here, there = names[: names.index(FIRST_OF_AGENT)], names[names.index(FIRST_OF_AGENT) :]
+    assert sorted(verbs.RUN) == sorted(here)
+    methods = [entry.name for entry in METHODS]
+    assert [name for name in there if name not in agent_calls.OWN and name not in methods] == []
+    assert [name for name in agent_calls.OWN if name not in there] == []
 
 
 def test_every_command_takes_its_own_options_and_no_others():
