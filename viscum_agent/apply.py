@@ -8,12 +8,12 @@ is an error too.
 
 from collections import namedtuple
 
-from . import ebpf
 from .errors import BUG, Problem, ViscumError
 from .kernel import commands
+from .plan import datapath
 from .plan.actual import observe
 from .plan.diff import diff, diff_shared, redirects_of, removal
-from .records.objects import CLS, TCX, BpfLink, BpfMatch, HashTable, Qdisc, Veth, kind_of
+from .records.objects import Veth, kind_of
 
 # `done` are the names of services that were changed, `problems` what failed, by service.
 Result = namedtuple("Result", ("done", "problems"))
@@ -187,11 +187,7 @@ def shared_of(found):
     """The shared objects that observed redirects rest on."""
     needed: set = set()
     for each in redirects_of(found):
-        needed.add(Qdisc(each.item.dev))
-        if isinstance(each.item, BpfMatch):
-            needed.update([BpfLink(each.item.dev, hook, ebpf.name_of("fwd")) for hook in (TCX, CLS)])
-        elif each.item.bucket >= 0:
-            needed.add(HashTable(each.item.dev, each.item.prio, each.item.protocol))
+        needed.update(datapath.of(each.item).rests_on(each.item))
     return needed
 
 

@@ -5,24 +5,19 @@ A service that cannot be planned on this router is named with the reason and lef
 
 from collections import namedtuple
 
-from .. import address, ebpf
+from .. import address
 from ..config.schema import is_device, printable, shown
 from ..errors import CONFIG, FOREIGN, UNSUPPORTED, Problem
 from ..records.objects import (
     ALIAS_PREFIX,
-    CLS,
     HOST_SYSCTLS,
     INNER_DEV,
     NS_SYSCTLS,
     PRIO_EXACT,
-    TCX,
     Address,
-    BpfLink,
-    HashTable,
     Namespace,
     Nat,
     PktType,
-    Qdisc,
     Route,
     Sysctl,
     Up,
@@ -31,19 +26,19 @@ from ..records.objects import (
     mac_of,
     name_hash,
     ns_name,
-    prio_of,
 )
 from . import answers, datapath
-from .datapath import ebpf as bpf_datapath
-from .datapath import flower, u32
+from .skip import Skip, skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from ..config.service import Match, Service, Settings
     from ..records.facts import Device, Facts
     from .answers import Answer
+    from .datapath.classifier import MacPolicy
 
 # One service's part: its own objects, those it shares with others, and what was decided on the way. `answers` are the
 # answers.Answer of all that it could take; `takes` the matches, or parts of them, that it takes, and `stays` pairs of
@@ -60,15 +55,9 @@ Gate = namedtuple("Gate", ("dev", "mac", "own"))
 # `services` are ServicePlans in file order; `skipped` are names of services with a problem.
 Plan = namedtuple("Plan", ("services", "skipped", "problems"))
 
-DATAPATHS = {"bpf": bpf_datapath, "flower": flower, "u32": u32}
-
 # How far the search for a free subnet goes. A pool with fewer free ones is as good as full.
 TRIES = 4096
 SUBNET = {4: 30, 6: 126}  # prefix lengths: two ends and what the protocol keeps for itself
-
-
-class Skip(Exception):
-    """This service can't be planned: its argument is the Problem."""
 
 
 def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", package: str = "viscum") -> "Plan":
@@ -91,27 +80,22 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
     return Plan(planned, skipped, problems)
 
 
-def _skip(service: "Service", package: str, option: str, text: str, kind: str = CONFIG) -> "Skip":
-    where = "%s.%s%s" % (package, service.name, "." + option if option else "")
-    return Skip(Problem(kind, service.name, where, text))
-
-
 def _service(
     service: "Service", settings: "Settings", facts: "Facts", subnets: "Subnets", package: str
 ) -> "ServicePlan":
     for what, name in (("device", device_name(service.name)), ("network namespace", ns_name(service.name))):
         if name in facts.taken:
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
-            raise _skip(service, package, "", text % (what, name), FOREIGN)
+            raise skip(service, package, "", text % (what, name), FOREIGN)
     devices, warnings = _devices(service, facts, package)
     which = _datapath(service, settings, facts, package)
     families, lost = _families(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
     warnings += _family_warnings(service, families, lost, devices, package)
     mtu = _mtu(service, families, devices, package)
-    frames = _frames(service, devices, which, facts, package)
+    macs = which.mac_policy(service, devices, facts.features, package)
     ends = {family: subnets.of(service, family, package) for family in families}
-    items = _frame(service, frames, mtu)
+    items = _base(service, macs, mtu)
     items += _host_sysctls(service, matches, facts)
     for family in families:
         items += _answers(service, family, [match for match in matches if match.family == family], ends[family])
@@ -119,14 +103,13 @@ def _service(
     if rules:
         if not facts.features.nat:
             text = "needs nft redirect inside the namespace, which this kernel lacks: install kmod-nft-nat"
-            raise _skip(service, package, "", text, UNSUPPORTED)
+            raise skip(service, package, "", text, UNSUPPORTED)
         items.append(Nat(ns_name(service.name), rules))
-    hook = "" if which != "bpf" else TCX if facts.features.tcx else CLS
-    if hook and service.reply == "auto":
-        items += _at_hook(device_name(service.name), hook, "reply")
+    if service.reply == "auto":
+        items += which.reply(device_name(service.name), facts.features)
     gate = Gate(
         dev=device_name(service.name),
-        mac=frames.inner_mac,
+        mac=macs.inner_mac,
         own={family: address.parse_address(ends[family][1]) for family in families},
     )
     found = answers.answers(matches, gate.own)
@@ -134,14 +117,15 @@ def _service(
     stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
     shared: list = []
     for device in devices:
-        shared += _at_hook(device.name, hook, "fwd") if hook else [Qdisc(device.name)]
         here = [(match, part) for match, part in parts if match.family in device.families]
-        items += _filters(service, device, here, which, frames, shared)
+        made = _filters(service, device, here, which, macs)
+        items += made
+        shared += which.shared(device.name, made, facts.features)
     return ServicePlan(
         service=service,
         items=items,
         shared=shared,
-        datapath=which,
+        datapath=which.NAME,
         devices=[device.name for device in devices],
         warnings=warnings,
         answers=found,
@@ -179,9 +163,9 @@ def _devices(service: "Service", facts: "Facts", package: str) -> "tuple[list[De
             text = "%s has no Ethernet header (PPPoE, WireGuard, modem): take an Ethernet or Wi-Fi device"
             bare = [device.name for device in there if not device.ethernet]
             name = bare[0] if bare[0] == value else "%s: %s" % (shown(value), bare[0])
-            raise _skip(service, package, option, text % name, UNSUPPORTED)
+            raise skip(service, package, option, text % name, UNSUPPORTED)
     if not found:
-        raise _skip(service, package, missing[0][0], missing[0][1])
+        raise skip(service, package, missing[0][0], missing[0][1])
     warnings = []
     for option, text in missing:
         where = "%s.%s.%s" % (package, service.name, option)
@@ -237,20 +221,20 @@ def _mtu(service: "Service", families: "list[int]", devices: "list[Device]", pac
     if 6 in families and mtu < 1280:
         whose = "'%d'" % mtu if service.mtu else "the MTU of %s (%d)" % (name, mtu)
         text = "%s is less than the 1280 bytes that IPv6 needs (RFC 8200); with option family ipv4 it would do"
-        raise _skip(service, package, "mtu", text % whose)
+        raise skip(service, package, "mtu", text % whose)
     return mtu
 
 
 def _families(
-    service: "Service", devices: "list[Device]", which: str, facts: "Facts", package: str
+    service: "Service", devices: "list[Device]", which: "Any", facts: "Facts", package: str
 ) -> "tuple[list[int], dict[int, tuple[str, str]]]":
     """(families that can be served, {family that can't be: (kind of error, why)}). Raises Skip when none can."""
     wanted = sorted({match.family for match in service.matches})
-    routed = which != "bpf" or service.reply == "routed" or all(device.bridged for device in devices)
+    routed = which.ROUTED or service.reply == "routed" or all(device.bridged for device in devices)
     reasons = [(family, _why_lost(family, devices, routed, facts)) for family in wanted]
     lost = {family: why for family, why in reasons if why}
     if len(lost) == len(wanted):
-        raise _skip(service, package, "", lost[wanted[0]][1], lost[wanted[0]][0])
+        raise skip(service, package, "", lost[wanted[0]][1], lost[wanted[0]][0])
     return [family for family in wanted if family not in lost], lost
 
 
@@ -293,96 +277,36 @@ def _no_way_back(family: int, names: "list[str]") -> str:
 # How packets are taken
 
 
-def _datapath(service: "Service", settings: "Settings", facts: "Facts", package: str) -> str:
-    features = facts.features
-    asked = service.datapath or settings.datapath
-    if asked == "auto" and features.bpf:
-        return "bpf"
-    if asked == "bpf":
-        if features.bpf:
-            return asked
-        text = "'bpf' can't be had, this router lacks %s; or say 'auto'"
-        raise _skip(service, package, "datapath", text % features.lacks, UNSUPPORTED)
-    if not features.mirred:
-        text = "this kernel can't redirect (no act_mirred): install kmod-sched-core"
-        raise _skip(service, package, "datapath", text, UNSUPPORTED)
-    if asked == "auto":
-        asked = "flower" if features.flower else "u32"
-    if not getattr(features, asked):
-        kmod = {"flower": "kmod-sched-flower", "u32": "kmod-sched-core"}[asked]
-        text = "'%s' needs cls_%s, which this kernel lacks: install %s, or say 'auto'" % (asked, asked, kmod)
-        raise _skip(service, package, "datapath", text, UNSUPPORTED)
-    return asked
-
-
-def _at_hook(dev: str, hook: str, which: str) -> list:
-    """A program at a device, and the qdisc that it needs as a filter."""
-    link = BpfLink(dev, hook, ebpf.name_of(which))
-    return [link] if hook == TCX else [Qdisc(dev), link]
-
-
-# What is done to a frame: the actions before mirred, the MAC of the inner end, and whether the namespace takes any MAC.
-Frames = namedtuple("Frames", ("actions", "inner_mac", "any_mac"))
-
-
-def _frames(service: "Service", devices: "list[Device]", which: str, facts: "Facts", package: str) -> "Frames":
-    host, inner = mac_of(service.name, "host"), mac_of(service.name, "inner")
-    if which == "bpf":  # what goes from device to device by bpf_redirect_peer, nobody asks for its MAC
-        return Frames((), inner, False)
-    features = facts.features
-    rewrite = service.rewrite
-    if rewrite == "auto":
-        rewrite = "dst" if features.skbmod else "none"
-    if rewrite != "none" and not features.skbmod:
-        text = "'%s' needs act_skbmod, which this kernel lacks: install kmod-sched, or say 'auto'" % rewrite
-        raise _skip(service, package, "rewrite", text, UNSUPPORTED)
-    if rewrite == "both" and not features.skbedit:
-        text = "'both' needs act_skbedit, which this kernel lacks: install kmod-sched-core, or say 'dst'"
-        raise _skip(service, package, "rewrite", text, UNSUPPORTED)
-    if rewrite == "dst":
-        return Frames((("skbmod", inner, ""),), inner, False)
-    if rewrite == "both":
-        return Frames((("skbedit", "host"), ("skbmod", inner, host)), inner, False)
-    macs = sorted({device.wears for device in devices if device.wears})
-    # What crosses the port of a bridge may be addressed to a gateway behind it, whose MAC nobody here knows.
-    if len(macs) == 1 and not any(device.bridged for device in devices):
-        return Frames((), macs[0], False)
-    if features.netdev:
-        return Frames((), inner, True)
-    if len(macs) == 1:
-        return Frames((), macs[0], False)
-    text = "%s have different MACs, which needs act_skbmod (kmod-sched) or nft's ingress hook (kmod-nft-netdev)"
-    text = text % ", ".join([device.name for device in devices])
-    raise _skip(service, package, "device", text, UNSUPPORTED)
+def _datapath(service: "Service", settings: "Settings", facts: "Facts", package: str) -> "Any":
+    which = datapath.chosen(service.datapath or settings.datapath, facts.features)
+    why = which.lacks(facts.features)
+    if why:
+        raise skip(service, package, "datapath", why, UNSUPPORTED)
+    return which
 
 
 def _filters(
-    service: "Service", device: "Device", parts: "list[tuple[Match, Match]]", which: str, frames: "Frames", shared: list
+    service: "Service", device: "Device", parts: "list[tuple[Match, Match]]", which: "Any", macs: "MacPolicy"
 ) -> list:
     """The filters of a device, each once: ranges of ports that overlap have parts in common. A part of a match has the
     prio of the whole, so that a narrower match of another service goes before it."""
-    actions = frames.actions + (("mirred", device_name(service.name)),)
+    actions = macs.actions + (("mirred", device_name(service.name)),)
     found, seen = [], set()
     for whole, match in parts:
         level = datapath.level_of(whole)
         mac = device.wears if datapath.needs_mac(match) else ""
         for part in datapath.spread(match):
-            for item in DATAPATHS[which].filters(device.name, part, level, mac, actions):
+            for item in which.filters(device.name, part, level, mac, actions):
                 if item not in seen:
                     seen.add(item)
                     found.append(item)
-        if which == "u32" and level == PRIO_EXACT:
-            prio = prio_of(level, match.family)
-            table = HashTable(device.name, prio, "ip" if match.family == 4 else "ipv6")
-            if table not in shared:
-                shared.append(table)
     return found
 
 
 # The namespace and how it answers
 
 
-def _frame(service: "Service", frames: "Frames", mtu: int) -> list:
+def _base(service: "Service", macs: "MacPolicy", mtu: int) -> list:
     ns = ns_name(service.name)
     items: list = [Namespace(ns)]
     items.append(
@@ -392,12 +316,12 @@ def _frame(service: "Service", frames: "Frames", mtu: int) -> list:
             INNER_DEV,
             mtu,
             mac_of(service.name, "host"),
-            frames.inner_mac,
+            macs.inner_mac,
             ALIAS_PREFIX + service.name,
         )
     )
     items.append(Up(ns, "lo"))
-    if frames.any_mac:
+    if macs.any_mac:
         items.append(PktType(ns, INNER_DEV))
     return items
 
@@ -534,7 +458,7 @@ class Claims:
         other = self._names.setdefault(name, service.name)
         if other != service.name:
             text = "its device would be called %s, like that of '%s': rename the section" % (name, other)
-            raise _skip(service, package, "", text)
+            raise skip(service, package, "", text)
 
     def take(self, part: "ServicePlan", package: str) -> None:
         """Claims all of a ServicePlan; raises Skip, claiming nothing, when an earlier service has a part of it."""
@@ -543,13 +467,13 @@ class Claims:
             which, name = self._datapaths.get(dev, (part.datapath, ""))
             if which != part.datapath:
                 text = "'%s' can't be on %s beside '%s' of service '%s': a device has one datapath"
-                raise _skip(service, package, "datapath", text % (part.datapath, dev, which, name))
+                raise skip(service, package, "datapath", text % (part.datapath, dev, which, name))
         wanted = [(dev, match) for dev in part.devices for match in service.matches]
         for dev, match in wanted:
             for other, name in self._traffic.get(self._key(dev, match), []):
                 if name != service.name and _overlap(match, other):
                     text = "takes the same traffic on %s as service '%s': %s" % (dev, name, match_text(other))
-                    raise _skip(service, package, "dest_ip" if match.dst else "dest_port", text)
+                    raise skip(service, package, "dest_ip" if match.dst else "dest_port", text)
         for dev, match in wanted:
             self._traffic.setdefault(self._key(dev, match), []).append((match, service.name))
         for dev in part.devices:

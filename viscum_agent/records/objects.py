@@ -212,11 +212,6 @@ def bucket_of(dst: bytes) -> int:
     return dst[-1]
 
 
-def datapath_of(redirect: "Filter | BpfMatch") -> str:
-    """Which datapath a Filter or BpfMatch belongs to."""
-    return redirect.kind if isinstance(redirect, Filter) else "bpf"
-
-
 def prio_of(level: int, family: int) -> int:
     """IPv4 has the odd prios, IPv6 the even ones."""
     return level + (family == 6)
