@@ -40,7 +40,7 @@ DEFAULTS = {"bpf": False, "lacks": ""}  # the others are there
 ROUTER = {
     "devices": [
         {"name": "br-lan", "mac": "02:00:5e:00:53:01"},
-        {"name": "phy0-ap0", "mac": "02:00:5e:00:53:03", "wears": "02:00:5e:00:53:01", "bridged": True},
+        {"name": "phy0-ap0", "mac": "02:00:5e:00:53:03", "takes_mac": "02:00:5e:00:53:01", "bridged": True},
         {"name": "wan", "mac": "02:00:5e:00:53:02"},
         {"name": "wg0", "mtu": 1420, "ethernet": False},
     ],
@@ -194,7 +194,7 @@ def _device(given):
         given.get("mtu", 1500),
         mac,
         ethernet,
-        given.get("wears", mac),
+        given.get("takes_mac", mac),
         given.get("bridged", False),
         tuple(given.get("families", (4, 6))),
     )

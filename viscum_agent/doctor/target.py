@@ -4,7 +4,7 @@ from collections import namedtuple
 
 from ..plan import datapath
 from ..plan.answers import nat_rules
-from ..plan.planner import named
+from ..plan.sources import named
 
 # `service` is a model.Service, `devices` the facts.Device that its options name, those without an Ethernet header, too.
 Target = namedtuple("Target", ("service", "devices"))

@@ -374,7 +374,7 @@ def _device(link, by_index, routed):
         mtu=link.mtu,
         mac=link.mac,
         ethernet=link.type == ARPHRD_ETHER,
-        wears=there.mac,
+        takes_mac=there.mac,
         bridged=bridged,
         families=tuple([family for family in (4, 6) if not there.up or (there.index, family) in routed]),
     )

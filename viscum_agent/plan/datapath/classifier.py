@@ -46,7 +46,7 @@ def mac_policy(service: "Service", devices: "list[Device]", features: "Features"
 
 def _without_rewriting(service: "Service", devices: "list[Device]", features: "Features", package: str) -> "MacPolicy":
     inner = mac_of(service.name, "inner")
-    macs = sorted({device.wears for device in devices if device.wears})
+    macs = sorted({device.takes_mac for device in devices if device.takes_mac})
     # What crosses the port of a bridge may be addressed to a gateway behind it, whose MAC nobody here knows.
     if len(macs) == 1 and not any(device.bridged for device in devices):
         return MacPolicy((), macs[0], False)
