@@ -228,5 +228,5 @@ def _answers(service: "Service", family: int, matches: "list[Match]", ends: "tup
         items += [Address(ns, "lo", "%s/%d" % (address.format_address(packed), 8 * len(packed))) for packed in local]
         if any(match.proto != "tcp" for match in matches):
             source = address.format_address(local[0])
-    items.append(Route(ns, family, "default", host, INNER_DEV, source))
+    items.append(Route(ns=ns, family=family, dst="default", via=host, dev=INNER_DEV, src=source))
     return items

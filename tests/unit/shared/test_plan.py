@@ -8,6 +8,7 @@ from viscum_agent.config.service import Match
 from viscum_agent.plan import claims, planner, sources
 from viscum_agent.plan.skip import Skip
 from viscum_agent.plan.subnets import Subnets
+from viscum_agent.records import with_
 from viscum_agent.records.objects import device_name, name_hash
 
 
@@ -65,10 +66,8 @@ class Named:
 
 
 def subnets(pool, networks=(), given=None, names=("a",)):
-    facts = router_facts("")
-    values = list(facts)
-    values[1], values[4] = [(text, "network " + text) for text in networks], given or {}
-    return Subnets([Named(name) for name in names], [address.parse_prefix(text) for text in pool], type(facts)(*values))
+    facts = with_(router_facts(""), networks=[(text, "network " + text) for text in networks], subnets=given or {})
+    return Subnets([Named(name) for name in names], [address.parse_prefix(text) for text in pool], facts)
 
 
 def reason(made, name, family=4):

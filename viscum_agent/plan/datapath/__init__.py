@@ -15,6 +15,7 @@ What they share is here: which prio a match belongs to, and what a match for any
 """
 
 from ... import address
+from ...records import with_
 from ...records.objects import PRIO_ANY, PRIO_EXACT, PRIO_WIDE, Filter
 from . import ebpf, flower, u32
 
@@ -63,7 +64,7 @@ def spread(match: "Match") -> "list[Match]":
     if match.dst is not None or match.family == 4:
         return [match]
     parts = [address.parse_prefix(text) for text in ANY_IPV6]
-    return [type(match)(match.family, match.proto, part, match.dport, match.src, match.to_port) for part in parts]
+    return [with_(match, dst=part) for part in parts]
 
 
 def needs_mac(match: "Match") -> bool:

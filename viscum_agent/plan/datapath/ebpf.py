@@ -54,5 +54,17 @@ def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tupl
     for block in blocks(match.dport):
         port, mask = block or (0, 0)
         bits = bin(mask).count("1")
-        found.append(BpfMatch(dev, level, match.proto, dst, src, port, bits, mac, target))
+        found.append(
+            BpfMatch(
+                dev=dev,
+                level=level,
+                proto=match.proto,
+                dst=dst,
+                src=src,
+                port=port,
+                port_bits=bits,
+                mac=mac,
+                target=target,
+            )
+        )
     return found

@@ -47,4 +47,14 @@ def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tupl
         low, high = match.dport
         keys.append(("dst_port", "%d" % low if low == high else "%d-%d" % (low, high)))
     protocol = "ip" if match.family == 4 else "ipv6"
-    return [Filter(dev, prio_of(level, match.family), protocol, NAME, -1, tuple(keys), actions)]
+    return [
+        Filter(
+            dev=dev,
+            prio=prio_of(level, match.family),
+            protocol=protocol,
+            kind=NAME,
+            bucket=-1,
+            keys=tuple(keys),
+            actions=actions,
+        )
+    ]

@@ -69,7 +69,9 @@ def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tupl
             keys.add_prefix(match.src, 12 if match.family == 4 else 8)
         if port is not None:
             keys.add_number(port[0], port[1], 22 if match.family == 4 else 42, 2)
-        found.append(Filter(dev, prio, protocol, NAME, bucket, keys.keys(), actions))
+        found.append(
+            Filter(dev=dev, prio=prio, protocol=protocol, kind=NAME, bucket=bucket, keys=keys.keys(), actions=actions)
+        )
     return found
 
 
