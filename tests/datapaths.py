@@ -10,19 +10,20 @@ from pathlib import Path
 
 from viscum_agent.errors import UnsupportedError
 from viscum_agent.kernel import probe
+from viscum_agent.plan import datapath as plan_datapath
 from viscum_agent.records.objects import BPF_PRIO
 
-# `option` is the configuration's name for it, `there` says of Features whether it is; `prio` is that of a filter for
-# one address and port, 0 where there are no filters.
-Datapath = namedtuple("Datapath", ("option", "there", "prio"))
+# `option` is the configuration's name for it, `needs` what it needs of Features beside what that needs; `prio` is that
+# of a filter for one address and port, 0 where there are no filters.
+Datapath = namedtuple("Datapath", ("option", "needs", "prio"))
 
 _WITHOUT_TCX = str(Path(__file__).with_name("without_tcx.py"))
 # A kernel with tcx may lack cls_bpf, but none is known that does.
 DATAPATHS = {
-    "u32": Datapath("u32", lambda found: found.u32 and found.mirred, 1),
-    "flower": Datapath("flower", lambda found: found.flower and found.mirred, 1),
-    "bpf-cls": Datapath("bpf", lambda found: found.bpf, BPF_PRIO),
-    "bpf-tcx": Datapath("bpf", lambda found: found.bpf and found.tcx, 0),
+    "u32": Datapath("u32", (), 1),
+    "flower": Datapath("flower", (), 1),
+    "bpf-cls": Datapath("bpf", (), BPF_PRIO),
+    "bpf-tcx": Datapath("bpf", ("tcx",), 0),
 }
 
 
@@ -36,7 +37,10 @@ def _features():
 
 def has(name):
     """Whether the kernel, and the agent, have a datapath."""
-    return _features() is not None and bool(DATAPATHS[name].there(_features()))
+    found, datapath = _features(), DATAPATHS[name]
+    if found is None or plan_datapath.DATAPATHS[datapath.option].lacks(found):
+        return False
+    return all(getattr(found, need) for need in datapath.needs)
 
 
 def here():

@@ -15,10 +15,11 @@ from .kernel.ns_monitor import Inside
 from .log import ERROR, INFO, NOTICE, WARNING, line
 from .loop import Loop, Paced
 from .plan.actual import observe
-from .plan.diff import kind, redirects_of, removal
-from .plan.planner import Plan, ServicePlan
+from .plan.diff import redirects_of, removal
+from .plan.planner import Plan
 from .reconcile import PACKAGE, Reconciler, Snapshot
-from .records.objects import REDIRECTS
+from .records import with_
+from .records.objects import kind_of
 from .reserve import Reserve
 from .service import health, overload, process
 from .service.instance import BACKOFF, EAGER, FAILED, HEALTHY, OFF, STARTING, STOPPING, Instance
@@ -321,12 +322,10 @@ class Agent:
         instance = self.instances[part.service.name]
         if instance.redirected or self._goes_on(instance, snapshot):
             return part
-        items = [item for item in part.items if kind(item) not in REDIRECTS]
+        items = [item for item in part.items if not kind_of(item).redirect]
         # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
         # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
-        values = list(part)
-        values[1] = items
-        return ServicePlan(*values)
+        return with_(part, items=items)
 
     def as_it_stands(self, snapshot):
         """A Snapshot whose plan has nothing that is withheld on purpose: who was stopped, and the redirects of programs

@@ -8,12 +8,12 @@ is an error too.
 
 from collections import namedtuple
 
-from . import ebpf
 from .errors import BUG, Problem, ViscumError
 from .kernel import commands
+from .plan import datapath
 from .plan.actual import observe
-from .plan.diff import diff, diff_shared, kind, redirects_of, removal
-from .records.objects import CLS, REDIRECTS, TCX, BpfLink, HashTable, Qdisc
+from .plan.diff import diff, diff_shared, redirects_of, removal
+from .records.objects import Veth, kind_of
 
 # `done` are the names of services that were changed, `problems` what failed, by service.
 Result = namedtuple("Result", ("done", "problems"))
@@ -133,31 +133,22 @@ def _what_was_whole(found):
     """What a service can be brought back to. What somebody had broken before can't be made like that: half a pair, an
     end that was down, a filter that we did not write. Without its pair it keeps its namespace, where its program is."""
     items = [each.item for each in found if _can_be_made(each.item)]
-    if any(kind(each.item) == "Veth" and each.item not in items for each in found):
-        return [item for item in items if kind(item) in ("Namespace", "Up", "Nat") or _is_inner_sysctl(item)]
+    if any(isinstance(each.item, Veth) and each.item not in items for each in found):
+        return [item for item in items if kind_of(item).alone]
     return items
 
 
-def _is_inner_sysctl(item):
-    return kind(item) == "Sysctl" and item.ns != ""
-
-
 def _can_be_made(item):
-    if kind(item) == "Veth":
-        return bool(item.ns and item.mtu and item.mac and item.peer_mac)
-    if kind(item) == "PktType":
-        return item.dev != ""
-    if kind(item) == "Filter":
-        return item.keys is not None
-    return kind(item) != "BpfLink" or item.program != ""
+    whole = kind_of(item).whole
+    return whole is None or whole(item)
 
 
 def _others(found):
-    return [each for each in found if kind(each.item) not in REDIRECTS]
+    return [each for each in found if not kind_of(each.item).redirect]
 
 
 def _is_shared(operation):
-    return kind(operation.new or operation.old) in ("BpfLink", "Qdisc", "HashTable")
+    return kind_of(operation.new or operation.old).shared
 
 
 def _halves(part, found, observed, shared):
@@ -172,10 +163,9 @@ def _halves(part, found, observed, shared):
 
 
 def _redirect_start(operations):
-    """Where the redirect begins: at the first part of it that is made, or the program that is a part of it, else where
-    nothing but removals is left."""
+    """Where the redirect begins: at the first part of it that is made, else where nothing but removals is left."""
     for position, operation in enumerate(operations):
-        if operation.verb != "del" and kind(operation.new) in REDIRECTS + ("BpfLink",):
+        if operation.verb != "del" and kind_of(operation.new).late:
             return position
     position = len(operations)
     while position and operations[position - 1].verb == "del":
@@ -197,11 +187,7 @@ def shared_of(found):
     """The shared objects that observed redirects rest on."""
     needed: set = set()
     for each in redirects_of(found):
-        needed.add(Qdisc(each.item.dev))
-        if kind(each.item) == "BpfMatch":
-            needed.update([BpfLink(each.item.dev, hook, ebpf.name_of("fwd")) for hook in (TCX, CLS)])
-        elif each.item.bucket >= 0:
-            needed.add(HashTable(each.item.dev, each.item.prio, each.item.protocol))
+        needed.update(datapath.of(each.item).rests_on(each.item))
     return needed
 
 

@@ -18,6 +18,7 @@ from .plan.actual import facts, observe
 from .plan.answers import asked_ports
 from .plan.diff import redirects_of
 from .plan.planner import Plan, plan
+from .records import with_
 from .records.facts import EVERYTHING
 from .records.objects import ns_name
 
@@ -55,12 +56,11 @@ class Snapshot(namedtuple("Snapshot", ("configuration", "dump", "observed", "pla
 
     def with_services(self, parts):
         """With these plan.planner.ServicePlans in place of its own."""
-        made = Plan(parts, self.plan.skipped, self.plan.problems)
-        return Snapshot(self.configuration, self.dump, self.observed, made)
+        return with_(self, plan=with_(self.plan, services=parts))
 
     def without_dump(self):
         """A dump is a fifth of all memory in use at a look: for who needs it no more."""
-        return Snapshot(self.configuration, None, self.observed, self.plan)
+        return with_(self, dump=None)
 
 
 def _nobody():

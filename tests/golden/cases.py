@@ -28,6 +28,7 @@ from viscum_agent.kernel.tc import table_of
 from viscum_agent.plan.actual import Found, Observed
 from viscum_agent.plan.answers import Open
 from viscum_agent.plan.planner import plan
+from viscum_agent.records import with_
 from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features, Listener
 from viscum_agent.ujson import loads
 
@@ -40,7 +41,7 @@ DEFAULTS = {"bpf": False, "lacks": ""}  # the others are there
 ROUTER = {
     "devices": [
         {"name": "br-lan", "mac": "02:00:5e:00:53:01"},
-        {"name": "phy0-ap0", "mac": "02:00:5e:00:53:03", "wears": "02:00:5e:00:53:01", "bridged": True},
+        {"name": "phy0-ap0", "mac": "02:00:5e:00:53:03", "takes_mac": "02:00:5e:00:53:01", "bridged": True},
         {"name": "wan", "mac": "02:00:5e:00:53:02"},
         {"name": "wg0", "mtu": 1420, "ethernet": False},
     ],
@@ -158,19 +159,21 @@ def router_facts(text):
     features = [values["features"].get(name, DEFAULTS.get(name, True)) for name in FEATURES]
     assert len(features) == len(EVERYTHING)
     return Facts(
-        sorted([_device(given) for given in values["devices"]]),
-        sorted([(network, values["networks"][network]) for network in values["networks"]]),
-        sorted(values["addresses"]),
-        values["interfaces"],
-        values["subnets"],
-        sorted(values["taken"]),
-        values["rp_filter"],
-        values["ipv6"],
-        values["ipv6_forwarding"],
-        Features(*features),
-        {name: Open([_listener(text) for text in values["opened"][name]], None, {}) for name in values["opened"]},
-        {int(family): values["firewall"][family] for family in values["firewall"]},
-        {tuple(key.split(" ")): values["why"][key] for key in values["why"]},
+        devices=sorted([_device(given) for given in values["devices"]]),
+        networks=sorted([(network, values["networks"][network]) for network in values["networks"]]),
+        addresses=sorted(values["addresses"]),
+        interfaces=values["interfaces"],
+        subnets=values["subnets"],
+        taken=sorted(values["taken"]),
+        rp_filter=values["rp_filter"],
+        ipv6=values["ipv6"],
+        ipv6_forwarding=values["ipv6_forwarding"],
+        features=Features(*features),
+        opened={
+            name: Open([_listener(text) for text in values["opened"][name]], None, {}) for name in values["opened"]
+        },
+        firewall={int(family): values["firewall"][family] for family in values["firewall"]},
+        why={tuple(key.split(" ")): values["why"][key] for key in values["why"]},
     )
 
 
@@ -189,14 +192,14 @@ def _device(given):
     ethernet = given.get("ethernet", True)
     mac = given.get("mac", "02:00:5e:00:53:ff" if ethernet else "")
     return Device(
-        given["name"],
-        given.get("up", True),
-        given.get("mtu", 1500),
-        mac,
-        ethernet,
-        given.get("wears", mac),
-        given.get("bridged", False),
-        tuple(given.get("families", (4, 6))),
+        name=given["name"],
+        up=given.get("up", True),
+        mtu=given.get("mtu", 1500),
+        mac=mac,
+        ethernet=ethernet,
+        takes_mac=given.get("takes_mac", mac),
+        bridged=given.get("bridged", False),
+        families=tuple(given.get("families", (4, 6))),
     )
 
 
@@ -206,9 +209,7 @@ def facts_with(facts, before):
     for name in before.services:
         found = [each.item for each in before.services[name] if type(each.item).__name__ == "Address"]
         subnets.setdefault(name, [item.address for item in found if item.ns == ""])
-    values = list(facts)
-    values[4] = subnets
-    return Facts(*values)
+    return with_(facts, subnets=subnets)
 
 
 # What is in the kernel

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from viscum_agent import address
 from viscum_agent.config.service import split_words
-from viscum_agent.plan import planner
+from viscum_agent.plan import sources
 from viscum_agent.plan.datapath import u32
 
 BOUNDED = settings(max_examples=400, deadline=None)
@@ -74,7 +74,7 @@ def test_a_range_of_ports_is_covered_exactly_and_by_no_port_twice(one, other):
 @BOUNDED
 @given(st.text("ab-", max_size=10), st.text("ab-*?", max_size=10))
 def test_patterns_match_as_the_shells_do(name, pattern):
-    assert planner.matches_glob(name, pattern) == fnmatch.fnmatchcase(name, pattern)
+    assert sources.matches_glob(name, pattern) == fnmatch.fnmatchcase(name, pattern)
 
 
 @BOUNDED

@@ -20,7 +20,8 @@ from viscum_agent.config.service import read
 from viscum_agent.errors import BUG, CONFIG, FOREIGN, UNSUPPORTED, problem_text
 from viscum_agent.kernel import commands
 from viscum_agent.plan.answers import Open
-from viscum_agent.plan.planner import DATAPATHS, plan
+from viscum_agent.plan.datapath import DATAPATHS
+from viscum_agent.plan.planner import plan
 from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features, Listener
 from viscum_agent.records.objects import PRIOS
 

@@ -1,10 +1,11 @@
 """The state of each service in a row: what the configuration wants, what the kernel has, what runs."""
 
 from ..config.schema import printable
+from ..plan import datapath
 from ..plan.diff import redirects_of
 from ..plan.planner import match_text
 from ..records.dump import NOTHING
-from ..records.objects import datapath_of, ns_name
+from ..records.objects import ns_name
 from ..service import process
 
 TYPE_CHECKING = False
@@ -76,7 +77,7 @@ def _row(
         "pid": process.main_pid(pids),
         "pids": pids,
         "namespace": ns_name(name),
-        "datapath": datapath_of(filters[0]) if filters else (part.datapath if part else ""),
+        "datapath": datapath.of(filters[0]).NAME if filters else (part.datapath if part else ""),
         "from": sorted({item.dev for item in filters}),
         "takes": sorted({match_text(match) for match in service.matches}) if service else [],
         "packets": counters.packets,

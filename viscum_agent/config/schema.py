@@ -254,11 +254,14 @@ DEVICE = Type("device", _device, "a device name of at most 15 characters, * and 
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
 
+# A file for each is in plan/datapath.
+DATAPATHS = ("bpf", "flower", "u32")
+
 GLOBALS = (
     Option("enabled", BOOL, False, "1", "Whether any service runs at all."),
     Option(
         "datapath",
-        choice("auto", "bpf", "flower", "u32"),
+        choice("auto", *DATAPATHS),
         False,
         "auto",
         "How packets are redirected where a service does not say. `auto` asks the running kernel and takes `bpf`, else "
@@ -343,7 +346,7 @@ SERVICE = (
     )
     + MATCH
     + (
-        Option("datapath", choice("auto", "bpf", "flower", "u32"), False, "", "As in `globals`, for this service."),
+        Option("datapath", choice("auto", *DATAPATHS), False, "", "As in `globals`, for this service."),
         Option(
             "rewrite",
             choice("auto", "dst", "both", "none"),

@@ -162,28 +162,28 @@ def _service(part: "Part", extra: "list[Part]") -> "tuple[Service, list[Problem]
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
     matches = _all_matches(([part] if own or not extra else []) + extra, bad)
     program = Program(
-        command,
-        tuple(values["env"]),
-        values["user"],
-        values["group"],
-        values["workdir"],
-        values["start_timeout"],
-        values["term_timeout"],
+        command=command,
+        env=tuple(values["env"]),
+        user=values["user"],
+        group=values["group"],
+        workdir=values["workdir"],
+        start_timeout=values["start_timeout"],
+        term_timeout=values["term_timeout"],
     )
     service = Service(
-        section.name,
-        values["enabled"],
-        program,
-        tuple(values["interface"]),
-        tuple(values["device"]),
-        matches,
-        values["datapath"],
-        values["rewrite"],
-        values["reply"],
-        values["mtu"] or 0,
-        _health(part, matches, bad),
-        Respawn(values["respawn_threshold"], values["respawn_timeout"], values["respawn_retry"]),
-        values["dynamic_ports"],
+        name=section.name,
+        enabled=values["enabled"],
+        program=program,
+        interfaces=tuple(values["interface"]),
+        devices=tuple(values["device"]),
+        matches=matches,
+        datapath=values["datapath"],
+        rewrite=values["rewrite"],
+        reply=values["reply"],
+        mtu=values["mtu"] or 0,
+        health=_health(part, matches, bad),
+        respawn=Respawn(values["respawn_threshold"], values["respawn_timeout"], values["respawn_retry"]),
+        dynamic_ports=values["dynamic_ports"],
     )
     return service, problems
 
@@ -210,13 +210,13 @@ def _health(part: "Part", matches: "tuple[Match, ...]", bad: "Callable") -> "Hea
     if not _broken(part, "healthcheck"):
         _refuse_check(part, kind, matches, bad)
     return Health(
-        kind,
-        values["health_port"] or 0,
-        command,
-        values["health_interval"],
-        values["health_timeout"],
-        values["health_rise"],
-        values["health_fall"],
+        kind=kind,
+        port=values["health_port"] or 0,
+        command=command,
+        interval=values["health_interval"],
+        timeout=values["health_timeout"],
+        rise=values["health_rise"],
+        fall=values["health_fall"],
     )
 
 
@@ -358,7 +358,7 @@ def _matches(part: "Part", bad: "Callable") -> "list[Match]":
             return wrong("dest_ip", _too_many(count))
         found.extend(
             [
-                Match(family, proto, dst, dport, src, to_port)
+                Match(family=family, proto=proto, dst=dst, dport=dport, src=src, to_port=to_port)
                 for dst in lists[0]
                 for src in lists[1]
                 for proto in lists[2]

@@ -16,19 +16,19 @@ INDENT = "         "
 
 
 def ok(identity, found):
-    return Finding(identity, OK, found, "", (), "")
+    return Finding(id=identity, severity=OK, found=found, means="", services=(), mend="")
 
 
 def note(identity, found, means="", services=(), mend=""):
-    return Finding(identity, NOTE, found, means, tuple(services), mend)
+    return Finding(id=identity, severity=NOTE, found=found, means=means, services=tuple(services), mend=mend)
 
 
 def warning(identity, found, means, services=(), mend=""):
-    return Finding(identity, WARNING, found, means, tuple(services), mend)
+    return Finding(id=identity, severity=WARNING, found=found, means=means, services=tuple(services), mend=mend)
 
 
 def error(identity, found, means, services=(), mend=""):
-    return Finding(identity, ERROR, found, means, tuple(services), mend)
+    return Finding(id=identity, severity=ERROR, found=found, means=means, services=tuple(services), mend=mend)
 
 
 def unread(identity, why, means=""):

@@ -1,8 +1,9 @@
 """Findings about the running kernel: what it has, and which service needs what it has not."""
 
 from ..kernel.bpf_syscall import BPFFS
+from ..plan.datapath import DATAPATHS
 from .finding import configure, error, note, ok, unread, warning
-from .target import by_bpf, names, needs_nat
+from .target import names, needs_nat, way
 
 # A feature, what it is called there, and OpenWrt's package for it (netsupport.mk, netfilter.mk of openwrt/openwrt); ""
 # for what no package brings.
@@ -105,18 +106,14 @@ WITHOUT = {
 def _needs(target, feature, settings, features):
     """Whether a service cannot run without a feature."""
     service = target.service
-    datapath = service.datapath or settings.datapath
-    if feature in ("bpf", "tcx", "u32", "flower"):
-        return datapath == feature
-    if feature == "mirred":
-        return datapath in ("u32", "flower")
-    if by_bpf(target, settings, features):
-        return feature == "nat" and needs_nat(target)  # bpf looks at nobody's MAC
-    if feature == "skbmod":
-        return service.rewrite in ("dst", "both")
-    if feature == "skbedit":
-        return service.rewrite == "both"
-    return feature == "nat" and needs_nat(target)
+    asked = DATAPATHS.get(service.datapath or settings.datapath)  # None for 'auto', which takes another one
+    if asked and feature in asked.NEEDS:
+        return True
+    if feature == "nat":
+        return needs_nat(target)
+    if not way(target, settings, features).MACS:
+        return False
+    return service.rewrite in {"skbmod": ("dst", "both"), "skbedit": ("both",)}.get(feature, ())
 
 
 def back_end(machine, settings):

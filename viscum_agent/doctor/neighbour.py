@@ -1,6 +1,6 @@
 """Findings about others that use traffic control on the same devices: sqm-scripts, qosify, and whoever else."""
 
-from ..records.objects import BPF_PRIO, MARK_PRIO, PRIOS
+from ..records.objects import BPF_PRIO, MARK_PRIO, PRIOS, Qdisc
 from .finding import error, note, ok, unread, warning
 from .target import names, on
 
@@ -54,7 +54,7 @@ def _strangers(device, touched, observed):
         means = "the kernel may refuse the redirect there"
         mend = "tc filter show dev %s ingress   # move it to a prio from 10 on" % device
         return [error("ingress", found, means, touched, mend)]
-    ours = any(found.item.dev == device for found in observed.shared if type(found.item).__name__ == "Qdisc")
+    ours = any(found.item.dev == device for found in observed.shared if isinstance(found.item, Qdisc))
     if prios:
         found = "somebody else has filters at the ingress of %s (prio %s)" % (device, _list(prios))
         return [note("ingress", found, "Viscum's come first, so redirected packets do not meet them", touched)]

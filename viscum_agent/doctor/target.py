@@ -2,8 +2,9 @@
 
 from collections import namedtuple
 
+from ..plan import datapath
 from ..plan.answers import nat_rules
-from ..plan.planner import named
+from ..plan.sources import named
 
 # `service` is a model.Service, `devices` the facts.Device that its options name, those without an Ethernet header, too.
 Target = namedtuple("Target", ("service", "devices"))
@@ -36,16 +37,15 @@ def has_family(target, family):
     return any(match.family == family for match in target.service.matches)
 
 
-def by_bpf(target, settings, features):
-    """Whether the datapath is `bpf`; without features nobody knows what `auto` will be."""
-    datapath = target.service.datapath or settings.datapath
-    return datapath == "bpf" or datapath == "auto" and bool(features and features.bpf)
+def way(target, settings, features):
+    """The datapath of a Target."""
+    return datapath.chosen(target.service.datapath or settings.datapath, features)
 
 
 def routed(target, settings, features):
     """Whether the firewall sees the replies: those of eBPF go past it, but not to clients at the port of a bridge."""
     asked = target.service.reply == "routed"
-    return asked or not by_bpf(target, settings, features) or any(device.bridged for device in target.devices)
+    return asked or way(target, settings, features).ROUTED or any(device.bridged for device in target.devices)
 
 
 def needs_nat(target):

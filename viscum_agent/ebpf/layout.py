@@ -151,7 +151,17 @@ def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str) -> "
     src = _prefix_text(found.client, kind.client) if kind.client else ""
     proto = {number: name for name, number in PROTO_NUMBER.items()}.get(found.proto, "") if kind.proto else ""
     dst = _prefix_text(found.service, kind.service)
-    return BpfMatch(dev, kind.level, proto, dst, src, found.port, kind.port, mac, target)
+    return BpfMatch(
+        dev=dev,
+        level=kind.level,
+        proto=proto,
+        dst=dst,
+        src=src,
+        port=found.port,
+        port_bits=kind.port,
+        mac=mac,
+        target=target,
+    )
 
 
 def is_exact(kind: "Kind") -> bool:

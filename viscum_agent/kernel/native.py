@@ -1,7 +1,7 @@
 """The native back end: our own rtnetlink messages, packed and pipelined, one socket for each namespace."""
 
 from .. import compat
-from ..records.objects import alias_of
+from ..records.objects import Filter, HashTable, Mark, Prio, alias_of
 from . import rtnl, tc
 from .backend import MOST_INSIDE, Backend, KernelError
 from .netlink import PIPELINE, Socket
@@ -19,7 +19,7 @@ TOGETHER = PIPELINE - 1
 def _gone(operation, code):
     """Whether a deletion failed because there was nothing to delete. With its last filter a hook loses its chain, and
     then tc_del_tfilter (net/sched/cls_api.c) calls it an invalid argument."""
-    in_chain = type(operation.old).__name__ in ("Filter", "HashTable", "Prio", "Mark")
+    in_chain = isinstance(operation.old, (Filter, HashTable, Prio, Mark))
     return code in GONE or (in_chain and code == compat.EINVAL)
 
 

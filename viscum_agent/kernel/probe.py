@@ -52,7 +52,7 @@ def veth():
     try:
         visit.scratch()
         route = Socket(compat.NETLINK_ROUTE)
-        pair = Veth("probe0", "", "probe1", 1500, _MAC, _MAC, "")
+        pair = Veth(name="probe0", ns="", peer="probe1", mtu=1500, mac=_MAC, peer_mac=_MAC, alias="")
         there = compat.fd_open(SELF, O_RDONLY)
         try:
             code, _ = route.transact([lambda seq: rtnl.veth_add(pair, there, seq)])[0]
@@ -93,7 +93,18 @@ def _ask(route, nft, lacks, tcx):
         rules = (nftables.NatRule("", "tcp", (1, 1), 2),)
         nat = _try(nft, lambda seq: nftables.nat_batch(rules, seq))
         netdev = _try(nft, lambda seq: nftables.pkttype_batch(seq, "lo"))
-    return Features(clsact and u32, clsact and flower, redirects, modifies, edits, nat, netdev, not lacks, tcx, lacks)
+    return Features(
+        u32=clsact and u32,
+        flower=clsact and flower,
+        mirred=redirects,
+        skbmod=modifies,
+        skbedit=edits,
+        nat=nat,
+        netdev=netdev,
+        bpf=not lacks,
+        tcx=tcx,
+        lacks=lacks,
+    )
 
 
 def _bpf_lacks(folder):
@@ -149,7 +160,7 @@ def _cls_bpf(program):
 
 def _filter(kind, prio, actions):
     keys = ((6 << 16, 0xFF << 16, 8),) if kind == "u32" else (("ip_proto", "tcp"),)
-    item = Filter("lo", prio, "ip", kind, -1, keys, actions)
+    item = Filter(dev="lo", prio=prio, protocol="ip", kind=kind, bucket=-1, keys=keys, actions=actions)
     return lambda seq: tc.filter_add(item, _LO, lambda _: _LO, seq)
 
 

@@ -424,18 +424,18 @@ def _link(ns, message):
     mac = message.get_attr("IFLA_ADDRESS") or ""
     info = message.get_attr("IFLA_LINKINFO")
     return Link(
-        ns,
-        message["index"],
-        message.get_attr("IFLA_IFNAME"),
-        bool(message["flags"] & rtnl.IFF_UP),
-        message.get_attr("IFLA_MTU") or 0,
-        mac if len(mac) == 17 else "",  # tunnels have an IP address there
-        (info.get_attr("IFLA_INFO_KIND") or "") if info else "",
-        message["ifi_type"],
-        message.get_attr("IFLA_MASTER") or 0,
-        message.get_attr("IFLA_IFALIAS") or "",
-        message.get_attr("IFLA_LINK") or 0,
-        _number_or(message.get_attr("IFLA_LINK_NETNSID"), rtnl.LINK_NETNSID_NONE),
+        ns=ns,
+        index=message["index"],
+        name=message.get_attr("IFLA_IFNAME"),
+        up=bool(message["flags"] & rtnl.IFF_UP),
+        mtu=message.get_attr("IFLA_MTU") or 0,
+        mac=mac if len(mac) == 17 else "",  # tunnels have an IP address there
+        kind=(info.get_attr("IFLA_INFO_KIND") or "") if info else "",
+        type=message["ifi_type"],
+        master=message.get_attr("IFLA_MASTER") or 0,
+        alias=message.get_attr("IFLA_IFALIAS") or "",
+        peer=message.get_attr("IFLA_LINK") or 0,
+        peer_nsid=_number_or(message.get_attr("IFLA_LINK_NETNSID"), rtnl.LINK_NETNSID_NONE),
     )
 
 
@@ -462,14 +462,14 @@ def _route_entry(ns, message):
         return None
     dst, via, src = [message.get_attr("RTA_" + name) for name in ("DST", "GATEWAY", "PREFSRC")]
     return RouteEntry(
-        ns,
-        rtnl.FAMILY[message["family"]],
-        "%s/%d" % (_plain(dst), message["dst_len"]) if dst else "default",
-        _plain(via) if via else "",
-        message.get_attr("RTA_OIF") or 0,
-        _plain(src) if src else "",
-        message.get_attr("RTA_TABLE") or message["table"],
-        message["type"],
+        ns=ns,
+        family=rtnl.FAMILY[message["family"]],
+        dst="%s/%d" % (_plain(dst), message["dst_len"]) if dst else "default",
+        via=_plain(via) if via else "",
+        oif=message.get_attr("RTA_OIF") or 0,
+        src=_plain(src) if src else "",
+        table=message.get_attr("RTA_TABLE") or message["table"],
+        type=message["type"],
     )
 
 

@@ -189,18 +189,18 @@ def parse_link(ns: str, body: bytes) -> "Link":
     info = attributes(found.get(IFLA_LINKINFO, b""))
     mac = found.get(IFLA_ADDRESS, b"")
     return Link(
-        ns,
-        index,
-        text_of(found[IFLA_IFNAME]),
-        bool(flags & IFF_UP),
-        u32_of(found[IFLA_MTU]) if IFLA_MTU in found else 0,
-        address.format_mac(mac) if len(mac) == 6 else "",
-        text_of(info.get(IFLA_INFO_KIND, b"")),
-        arphrd,
-        u32_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
-        text_of(found.get(IFLA_IFALIAS, b"")),
-        u32_of(found[IFLA_LINK]) if IFLA_LINK in found else 0,
-        struct.unpack("i", found[IFLA_LINK_NETNSID])[0] if IFLA_LINK_NETNSID in found else LINK_NETNSID_NONE,
+        ns=ns,
+        index=index,
+        name=text_of(found[IFLA_IFNAME]),
+        up=bool(flags & IFF_UP),
+        mtu=u32_of(found[IFLA_MTU]) if IFLA_MTU in found else 0,
+        mac=address.format_mac(mac) if len(mac) == 6 else "",
+        kind=text_of(info.get(IFLA_INFO_KIND, b"")),
+        type=arphrd,
+        master=u32_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
+        alias=text_of(found.get(IFLA_IFALIAS, b"")),
+        peer=u32_of(found[IFLA_LINK]) if IFLA_LINK in found else 0,
+        peer_nsid=struct.unpack("i", found[IFLA_LINK_NETNSID])[0] if IFLA_LINK_NETNSID in found else LINK_NETNSID_NONE,
     )
 
 
@@ -289,7 +289,7 @@ def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry
     dst = found.get(RTA_DST)
     if near and not near.has(FAMILY[family], dst, length):
         return None
-    return RouteEntry(
+    return RouteEntry(  # by position: a router with a full table has tens of thousands, and keywords cost each of them
         ns,
         FAMILY[family],
         "%s/%d" % (address.format_address(dst), length) if dst else "default",

@@ -402,7 +402,19 @@ def parse_filter(body: bytes) -> "FilterEntry | None":
         return None  # for other kinds (matchall) a split dump may have nothing but the head
     parse = {"u32": _parse_u32, "flower": _parse_flower, "bpf": _parse_bpf}.get(kind)
     if parse is None:
-        return FilterEntry(index, prio, protocol, kind, handle, 0, 0, 0, None, None, NOTHING)
+        return FilterEntry(
+            index=index,
+            prio=prio,
+            protocol=protocol,
+            kind=kind,
+            handle=handle,
+            classid=0,
+            divisor=0,
+            link=0,
+            keys=None,
+            actions=None,
+            counters=NOTHING,
+        )
     return parse(index, prio, protocol, handle, options)
 
 
@@ -412,7 +424,19 @@ def _parse_u32(index: int, prio: int, protocol: int, handle: int, options: "dict
     link = u32_of(options[TCA_U32_LINK]) if TCA_U32_LINK in options else 0
     actions, counters = parse_actions(options.get(TCA_U32_ACT, b""))
     keys = parse_selector(options[TCA_U32_SEL]) if TCA_U32_SEL in options else None
-    return FilterEntry(index, prio, protocol, "u32", handle, classid, divisor, link, keys, actions, counters)
+    return FilterEntry(
+        index=index,
+        prio=prio,
+        protocol=protocol,
+        kind="u32",
+        handle=handle,
+        classid=classid,
+        divisor=divisor,
+        link=link,
+        keys=keys,
+        actions=actions,
+        counters=counters,
+    )
 
 
 def parse_selector(data: bytes) -> "tuple | None":
@@ -433,14 +457,38 @@ def _parse_bpf(index: int, prio: int, protocol: int, handle: int, options: "dict
     """The number of the program (kernel 4.13) instead of keys."""
     classid = u32_of(options[TCA_BPF_CLASSID]) if TCA_BPF_CLASSID in options else 0
     program = u32_of(options[TCA_BPF_ID]) if TCA_BPF_ID in options else 0
-    return FilterEntry(index, prio, protocol, "bpf", handle, classid, 0, 0, program, None, NOTHING)
+    return FilterEntry(
+        index=index,
+        prio=prio,
+        protocol=protocol,
+        kind="bpf",
+        handle=handle,
+        classid=classid,
+        divisor=0,
+        link=0,
+        keys=program,
+        actions=None,
+        counters=NOTHING,
+    )
 
 
 def _parse_flower(index: int, prio: int, protocol: int, handle: int, options: "dict[int, bytes]") -> "FilterEntry":
     classid = u32_of(options[TCA_FLOWER_CLASSID]) if TCA_FLOWER_CLASSID in options else 0
     actions, counters = parse_actions(options.get(TCA_FLOWER_ACT, b""))
     keys = _flower_keys(options)
-    return FilterEntry(index, prio, protocol, "flower", handle, classid, 0, 0, keys, actions, counters)
+    return FilterEntry(
+        index=index,
+        prio=prio,
+        protocol=protocol,
+        kind="flower",
+        handle=handle,
+        classid=classid,
+        divisor=0,
+        link=0,
+        keys=keys,
+        actions=actions,
+        counters=counters,
+    )
 
 
 def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":

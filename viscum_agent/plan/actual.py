@@ -125,7 +125,15 @@ def _pairs(observed, dump, owners):
         mtu = link.mtu if end is None or end.mtu == link.mtu else 0
         up = link.up and end is not None and end.up
         mac = link.mac if up else ""  # an end that is down differs from what was asked, like one without its MAC
-        veth = Veth(link.name, ns if end else "", INNER_DEV, mtu, mac, end.mac if end else "", link.alias)
+        veth = Veth(
+            name=link.name,
+            ns=ns if end else "",
+            peer=INNER_DEV,
+            mtu=mtu,
+            mac=mac,
+            peer_mac=end.mac if end else "",
+            alias=link.alias,
+        )
         observed._add(service, veth)
 
 
@@ -143,7 +151,9 @@ def _inside(observed, dump, names, owners):
         service = owners.get(("ns", entry.ns))
         dev = names.get((entry.ns, entry.oif), "")  # of very many devices not all are read
         if service and dev and entry.table == RT_TABLE_MAIN and entry.type == RTN_UNICAST and entry.via:
-            observed._add(service, Route(entry.ns, entry.family, entry.dst, entry.via, dev, entry.src))
+            observed._add(
+                service, Route(ns=entry.ns, family=entry.family, dst=entry.dst, via=entry.via, dev=dev, src=entry.src)
+            )
 
 
 def _settings(observed, dump, owners):
@@ -248,7 +258,15 @@ def _our_filter(observed, entry, dev, names, owners):
     if entry.kind == "u32" and entry.handle >> 20 == table_of(entry.prio):
         bucket = entry.handle >> 12 & 0xFF
     protocol = PROTOCOL_NAMES.get(entry.protocol, "ip")
-    item = Filter(dev, entry.prio, protocol, entry.kind, bucket, entry.keys, tuple(actions))
+    item = Filter(
+        dev=dev,
+        prio=entry.prio,
+        protocol=protocol,
+        kind=entry.kind,
+        bucket=bucket,
+        keys=entry.keys,
+        actions=tuple(actions),
+    )
     service = owners.get(("dev", target))
     if service is None:
         observed.orphans.append(Found(item, entry.handle))
@@ -321,19 +339,19 @@ def facts(dump, features, interfaces, opened=None, firewall=None, why=None):
     rp_filter = dump.sysctls.get(("", "net/ipv4/conf/all/rp_filter"), "0")
     forwarding = dump.sysctls.get(("", "net/ipv6/conf/all/forwarding"))
     return Facts(
-        sorted(devices),
-        sorted(set(networks)),
-        sorted(set(own)),
-        interfaces,
-        subnets,
-        sorted(taken),
-        int(rp_filter),
-        forwarding is not None,
-        forwarding == "1",
-        features,
-        _opened(dump, owners, opened or {}),
-        firewall or {},
-        why or {},
+        devices=sorted(devices),
+        networks=sorted(set(networks)),
+        addresses=sorted(set(own)),
+        interfaces=interfaces,
+        subnets=subnets,
+        taken=sorted(taken),
+        rp_filter=int(rp_filter),
+        ipv6=forwarding is not None,
+        ipv6_forwarding=forwarding == "1",
+        features=features,
+        opened=_opened(dump, owners, opened or {}),
+        firewall=firewall or {},
+        why=why or {},
     )
 
 
@@ -374,7 +392,7 @@ def _device(link, by_index, routed):
         mtu=link.mtu,
         mac=link.mac,
         ethernet=link.type == ARPHRD_ETHER,
-        wears=there.mac,
+        takes_mac=there.mac,
         bridged=bridged,
         families=tuple([family for family in (4, 6) if not there.up or (there.index, family) in routed]),
     )

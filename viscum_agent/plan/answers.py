@@ -11,6 +11,7 @@ Pure functions. A way is a socket as clients of one family reach it: what has to
 from collections import namedtuple
 
 from .. import address
+from ..records import with_
 from ..records.facts import Ports
 from ..records.objects import NatRule
 
@@ -226,10 +227,7 @@ def _parts(answer: "Answer", ports: "list[int]") -> "list[Match]":
             runs[-1][1] = port
         else:
             runs.append([port, port])
-    return [
-        type(match)(family=match.family, proto=match.proto, dst=match.dst, dport=(low, high), src=match.src, to_port=0)
-        for low, high in runs
-    ]
+    return [with_(match, dport=(low, high), to_port=0) for low, high in runs]
 
 
 def stays(

@@ -5,7 +5,7 @@ then what is not wanted any more, with the redirect first. Only when a service's
 what it should be is all of the service taken down and made again.
 """
 
-from ..records.objects import REDIRECTS, Mark, Operation, Prio
+from ..records.objects import KINDS, BpfLink, HashTable, Mark, Operation, Prio, Qdisc, Veth, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,69 +14,23 @@ if TYPE_CHECKING:
 
     from .actual import Found, Observed
 
-# The order in which a service is made; it is taken down the other way round. A namespace gets its sysctls before it
-# gets devices, which take them over; the router's end of the pair gets its own when it is there.
-ORDER = (
-    "Namespace",
-    "Up",
-    "Sysctl",
-    "Veth",
-    "Host Sysctl",
-    "PktType",
-    "Address",
-    "Route",
-    "Nat",
-    "Rule",
-    "Qdisc",
-    "HashTable",
-    "BpfLink",
-    "Filter",
-    "BpfMatch",
-)
-RANK = {name: rank for rank, name in enumerate(ORDER)}
-
-# What everything else of a service is in or on.
-FRAME = ("Namespace", "Veth")
-
-
-def rank(item: "Any") -> int:
-    name = type(item).__name__
-    return RANK["Host Sysctl" if name == "Sysctl" and item.ns == "" else name]
-
-
-# Objects that can be changed in place, by what stays the same when they are.
-KEYS = {
-    "Sysctl": lambda item: (item.ns, item.key),
-    "Veth": lambda item: (item.name, item.ns, item.peer),
-    "Route": lambda item: (item.ns, item.family, item.dst),
-    "Nat": lambda item: item.ns,
-    "PktType": lambda item: item.ns,
-    "Filter": lambda item: (item.dev, item.prio, item.protocol, item.kind, item.bucket, item.keys),
-    "BpfLink": lambda item: (item.dev, item.hook),
-    "BpfMatch": lambda item: item[:7],  # all that a packet is known by
-}
-
-
-def kind(item: "Any") -> str:
-    return type(item).__name__
-
 
 def identity(item: "Any") -> tuple:
     """What makes a wanted and an observed object the same one, perhaps with other values."""
-    key = KEYS.get(kind(item))
-    return (kind(item), key(item) if key else item)
+    key = kind_of(item).key
+    return (type(item), key(item) if key else item)
 
 
 def redirects_of(found: "Sequence[Found]") -> "list[Found]":
     """The redirect among the Found objects of a service."""
-    return [each for each in found if kind(each.item) in REDIRECTS]
+    return [each for each in found if kind_of(each.item).redirect]
 
 
 def diff(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]":
     """The operations from the Found objects of a service (observe) to the wanted ones (objects)."""
     if not wanted:
         return removal(found)
-    if not same_frame(wanted, found):
+    if not same_base(wanted, found):
         return removal(found) + [Operation("add", item, None, 0) for item in _ordered(wanted)]
     half = [each for each in found if _is_half(each.item)]
     return removal(half) + _in_place(wanted, [each for each in found if each not in half])
@@ -84,28 +38,28 @@ def diff(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]":
 
 def removal(found: "Sequence[Found]") -> "list[Operation]":
     """Takes a whole service down. What is in its namespace or on its devices goes with them."""
-    return [
-        Operation("del", None, each.item, each.handle)
-        for name in REDIRECTS + ("Rule", "BpfLink", "Veth", "Namespace")
-        for each in found
-        if kind(each.item) == name
-    ]
+    places: list[list] = [[] for _ in KINDS]
+    for each in found:
+        kind = kind_of(each.item)
+        if kind.outlives:
+            places[-1 - kind.rank].append(Operation("del", None, each.item, each.handle))
+    return [operation for place in places for operation in place]
 
 
 def _is_half(item: "Any") -> bool:
     """Whether it is a pair without its inner end: it is being deleted, or somebody took that end elsewhere."""
-    return kind(item) == "Veth" and not item.ns
+    return isinstance(item, Veth) and not item.ns
 
 
-def same_frame(wanted: "Sequence", found: "Sequence[Found]") -> bool:
+def same_base(wanted: "Sequence", found: "Sequence[Found]") -> bool:
     """Whether the namespace and the pair are there as wanted, but for values that can be changed.
 
     A pair that is gone, or half gone, is made again in the namespace where the program goes on.
     """
-    there = [identity(each.item) for each in found if kind(each.item) in FRAME and not _is_half(each.item)]
-    pair = any(name == "Veth" for name, _ in there)
+    there = [identity(each.item) for each in found if kind_of(each.item).base and not _is_half(each.item)]
+    pair = any(record is Veth for record, _ in there)
     for item in wanted:
-        if kind(item) in FRAME and identity(item) not in there and (pair or kind(item) != "Veth"):
+        if kind_of(item).base and identity(item) not in there and (pair or not isinstance(item, Veth)):
             return False
     return True
 
@@ -126,21 +80,21 @@ def _in_place(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]"
             makes.append(Operation("add", item, None, 0))
         elif each.item != item:
             makes.append(Operation("change", item, each.item, each.handle))
-    left = surplus + [there[key] for key in there if key[0] != "Sysctl"]
+    left = surplus + [each for each in there.values() if not kind_of(each.item).lasting]
     drops = [Operation("del", None, each.item, each.handle) for each in sorted(left, key=_down_key)]
     return makes + drops
 
 
 def _ordered(items: "Iterable") -> list:
     """In the order of making, and within a kind as planned (MicroPython's sort would not keep that)."""
-    places: list[list] = [[] for _ in ORDER]
+    places: list[list] = [[] for _ in KINDS]
     for item in items:
-        places[rank(item)].append(item)
+        places[kind_of(item).rank].append(item)
     return [item for place in places for item in place]
 
 
 def _down_key(found: "Found") -> "tuple[int, str]":
-    return (-rank(found.item), str(found.item))
+    return (-kind_of(found.item).rank, str(found.item))
 
 
 def diff_shared(wanted: "Iterable", observed: "Observed") -> "tuple[list[Operation], list[Operation]]":
@@ -153,11 +107,11 @@ def diff_shared(wanted: "Iterable", observed: "Observed") -> "tuple[list[Operati
     there = [each.item for each in observed.shared]
     adds = []
     gone = set()
-    programs = {identity(item): item for item in there if kind(item) == "BpfLink"}
+    programs = {identity(item): item for item in there if isinstance(item, BpfLink)}
     needed = {identity(item) for item in wanted}
     dels = [Operation("del", None, programs[key], 0) for key in sorted(programs) if key not in needed]
     for item in there:
-        if kind(item) != "Qdisc" or item in wanted:
+        if not isinstance(item, Qdisc) or item in wanted:
             continue
         if item.dev in observed.strangers:
             dels.append(Operation("del", None, Mark(item.dev), 0))
@@ -165,13 +119,13 @@ def diff_shared(wanted: "Iterable", observed: "Observed") -> "tuple[list[Operati
             gone.add(item.dev)
             dels.append(Operation("del", None, item, 0))
     for item in _ordered(wanted):
-        if item in there or (kind(item) == "Qdisc" and item.dev in observed.hooks):
+        if item in there or (isinstance(item, Qdisc) and item.dev in observed.hooks):
             continue
         old = programs.get(identity(item))
         adds.append(Operation("change" if old else "add", item, old, 0))
     for each in observed.shared:
         item = each.item
-        if kind(item) == "HashTable" and item not in wanted and item.dev not in gone:
+        if isinstance(item, HashTable) and item not in wanted and item.dev not in gone:
             prio = [] if (item.dev, item.prio) in observed.foreign_prios else [Prio(item.dev, item.prio, item.protocol)]
             dels[:0] = [Operation("del", None, item, each.handle)] + [Operation("del", None, one, 0) for one in prio]
     return adds, dels

@@ -5,45 +5,40 @@ A service that cannot be planned on this router is named with the reason and lef
 
 from collections import namedtuple
 
-from .. import address, ebpf
-from ..config.schema import is_device, printable, shown
-from ..errors import CONFIG, FOREIGN, UNSUPPORTED, Problem
+from .. import address
+from ..errors import FOREIGN, UNSUPPORTED
 from ..records.objects import (
     ALIAS_PREFIX,
-    CLS,
     HOST_SYSCTLS,
     INNER_DEV,
     NS_SYSCTLS,
-    PRIO_EXACT,
-    TCX,
     Address,
-    BpfLink,
-    HashTable,
     Namespace,
     Nat,
     PktType,
-    Qdisc,
     Route,
     Sysctl,
     Up,
     Veth,
     device_name,
     mac_of,
-    name_hash,
     ns_name,
-    prio_of,
 )
 from . import answers, datapath
-from .datapath import ebpf as bpf_datapath
-from .datapath import flower, u32
+from .claims import Claims, match_text
+from .skip import Skip, skip
+from .sources import devices_of, families_of, family_warnings, mtu_of
+from .subnets import SUBNET, Subnets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from ..config.service import Match, Service, Settings
     from ..records.facts import Device, Facts
     from .answers import Answer
+    from .datapath.classifier import MacPolicy
 
 # One service's part: its own objects, those it shares with others, and what was decided on the way. `answers` are the
 # answers.Answer of all that it could take; `takes` the matches, or parts of them, that it takes, and `stays` pairs of
@@ -59,16 +54,6 @@ Gate = namedtuple("Gate", ("dev", "mac", "own"))
 
 # `services` are ServicePlans in file order; `skipped` are names of services with a problem.
 Plan = namedtuple("Plan", ("services", "skipped", "problems"))
-
-DATAPATHS = {"bpf": bpf_datapath, "flower": flower, "u32": u32}
-
-# How far the search for a free subnet goes. A pool with fewer free ones is as good as full.
-TRIES = 4096
-SUBNET = {4: 30, 6: 126}  # prefix lengths: two ends and what the protocol keeps for itself
-
-
-class Skip(Exception):
-    """This service can't be planned: its argument is the Problem."""
 
 
 def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", package: str = "viscum") -> "Plan":
@@ -91,27 +76,22 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
     return Plan(planned, skipped, problems)
 
 
-def _skip(service: "Service", package: str, option: str, text: str, kind: str = CONFIG) -> "Skip":
-    where = "%s.%s%s" % (package, service.name, "." + option if option else "")
-    return Skip(Problem(kind, service.name, where, text))
-
-
 def _service(
     service: "Service", settings: "Settings", facts: "Facts", subnets: "Subnets", package: str
 ) -> "ServicePlan":
     for what, name in (("device", device_name(service.name)), ("network namespace", ns_name(service.name))):
         if name in facts.taken:
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
-            raise _skip(service, package, "", text % (what, name), FOREIGN)
-    devices, warnings = _devices(service, facts, package)
+            raise skip(service, package, "", text % (what, name), FOREIGN)
+    devices, warnings = devices_of(service, facts, package)
     which = _datapath(service, settings, facts, package)
-    families, lost = _families(service, devices, which, facts, package)
+    families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
-    warnings += _family_warnings(service, families, lost, devices, package)
-    mtu = _mtu(service, families, devices, package)
-    frames = _frames(service, devices, which, facts, package)
+    warnings += family_warnings(service, families, lost, devices, package)
+    mtu = mtu_of(service, families, devices, package)
+    macs = which.mac_policy(service, devices, facts.features, package)
     ends = {family: subnets.of(service, family, package) for family in families}
-    items = _frame(service, frames, mtu)
+    items = _base(service, macs, mtu)
     items += _host_sysctls(service, matches, facts)
     for family in families:
         items += _answers(service, family, [match for match in matches if match.family == family], ends[family])
@@ -119,14 +99,13 @@ def _service(
     if rules:
         if not facts.features.nat:
             text = "needs nft redirect inside the namespace, which this kernel lacks: install kmod-nft-nat"
-            raise _skip(service, package, "", text, UNSUPPORTED)
+            raise skip(service, package, "", text, UNSUPPORTED)
         items.append(Nat(ns_name(service.name), rules))
-    hook = "" if which != "bpf" else TCX if facts.features.tcx else CLS
-    if hook and service.reply == "auto":
-        items += _at_hook(device_name(service.name), hook, "reply")
+    if service.reply == "auto":
+        items += which.reply(device_name(service.name), facts.features)
     gate = Gate(
         dev=device_name(service.name),
-        mac=frames.inner_mac,
+        mac=macs.inner_mac,
         own={family: address.parse_address(ends[family][1]) for family in families},
     )
     found = answers.answers(matches, gate.own)
@@ -134,14 +113,15 @@ def _service(
     stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
     shared: list = []
     for device in devices:
-        shared += _at_hook(device.name, hook, "fwd") if hook else [Qdisc(device.name)]
         here = [(match, part) for match, part in parts if match.family in device.families]
-        items += _filters(service, device, here, which, frames, shared)
+        made = _filters(service, device, here, which, macs)
+        items += made
+        shared += which.shared(device.name, made, facts.features)
     return ServicePlan(
         service=service,
         items=items,
         shared=shared,
-        datapath=which,
+        datapath=which.NAME,
         devices=[device.name for device in devices],
         warnings=warnings,
         answers=found,
@@ -162,242 +142,54 @@ def _what_it_takes(
     return parts, [(match_text(match), reason) for match, reason in answers.stays(found, there, parts)]
 
 
-# Where packets come from
-
-
-def _devices(service: "Service", facts: "Facts", package: str) -> "tuple[list[Device], list[Problem]]":
-    """The source devices, sorted, and a warning for each that is not there (yet)."""
-    known = {device.name: device for device in facts.devices if is_device(device.name)}
-    found, missing = set(), []
-    for option, value, names in named(service, known, facts):
-        there = [known[name] for name in sorted(names) if name in known]
-        usable = [device.name for device in there if device.ethernet]
-        found.update(usable)
-        if not there:
-            missing.append((option, _missing(option, value, names, known, facts)))
-        elif len(usable) < len(there) and not (usable and _is_pattern(value)):
-            text = "%s has no Ethernet header (PPPoE, WireGuard, modem): take an Ethernet or Wi-Fi device"
-            bare = [device.name for device in there if not device.ethernet]
-            name = bare[0] if bare[0] == value else "%s: %s" % (shown(value), bare[0])
-            raise _skip(service, package, option, text % name, UNSUPPORTED)
-    if not found:
-        raise _skip(service, package, missing[0][0], missing[0][1])
-    warnings = []
-    for option, text in missing:
-        where = "%s.%s.%s" % (package, service.name, option)
-        warnings.append(Problem(CONFIG, "", where, text + "; the service goes on without it"))
-    return [known[name] for name in sorted(found)], warnings
-
-
-def named(service: "Service", known: "dict[str, Device]", facts: "Facts") -> "list[tuple[str, str, list[str]]]":
-    """(option, value, names of devices) for each value that names source devices."""
-    found = [("interface", value, facts.interfaces.get(value, [value])) for value in service.interfaces]
-    for value in service.devices:
-        names = [name for name in known if matches_glob(name, value)]
-        found.append(("device", value, names if _is_pattern(value) else [value]))
-    return found
-
-
-def _missing(option: str, value: str, names: "list[str]", known: "dict[str, Device]", facts: "Facts") -> str:
-    why = facts.why.get((option, value)) or facts.why.get(("device", value))
-    if why:
-        return "%s %s" % (shown(value), printable(why))
-    if option == "interface" and value in facts.interfaces and not names:
-        return "%s has no device now" % shown(value)
-    if option == "interface" and value in facts.interfaces:
-        reasons = ["%s %s" % (shown(name), facts.why.get(("device", name), "is not there")) for name in names]
-        return "%s has no device now: %s" % (shown(value), printable("; ".join(reasons)))
-    there = sorted((facts.interfaces if option == "interface" else None) or known)
-    text = "%s is not there; there are: %s" % (shown(value), ", ".join(there) or "none")
-    unknown = facts.why.get(("interface", "")) if option == "interface" else ""
-    return text + ("; interfaces are not known: %s" % printable(unknown) if unknown else "")
-
-
-def _is_pattern(text: str) -> bool:
-    return "*" in text or "?" in text
-
-
-def matches_glob(name: str, pattern: str) -> bool:
-    """Whether a name matches a pattern with * and ? (no classes: a device name may hold brackets)."""
-    places = {0}  # how much of the name the pattern so far can have matched
-    for c in pattern:
-        if c == "*":
-            places = set(range(min(places), len(name) + 1))
-        else:
-            places = {place + 1 for place in places if place < len(name) and c in ("?", name[place])}
-        if not places:
-            return False
-    return len(name) in places
-
-
-def _mtu(service: "Service", families: "list[int]", devices: "list[Device]", package: str) -> int:
-    """The MTU of the pair."""
-    least, name = min([(device.mtu, device.name) for device in devices])
-    mtu = service.mtu or least
-    if 6 in families and mtu < 1280:
-        whose = "'%d'" % mtu if service.mtu else "the MTU of %s (%d)" % (name, mtu)
-        text = "%s is less than the 1280 bytes that IPv6 needs (RFC 8200); with option family ipv4 it would do"
-        raise _skip(service, package, "mtu", text % whose)
-    return mtu
-
-
-def _families(
-    service: "Service", devices: "list[Device]", which: str, facts: "Facts", package: str
-) -> "tuple[list[int], dict[int, tuple[str, str]]]":
-    """(families that can be served, {family that can't be: (kind of error, why)}). Raises Skip when none can."""
-    wanted = sorted({match.family for match in service.matches})
-    routed = which != "bpf" or service.reply == "routed" or all(device.bridged for device in devices)
-    reasons = [(family, _why_lost(family, devices, routed, facts)) for family in wanted]
-    lost = {family: why for family, why in reasons if why}
-    if len(lost) == len(wanted):
-        raise _skip(service, package, "", lost[wanted[0]][1], lost[wanted[0]][0])
-    return [family for family in wanted if family not in lost], lost
-
-
-def _why_lost(family: int, devices: "list[Device]", routed: bool, facts: "Facts") -> "tuple[str, str] | None":
-    """(kind of error, why clients of a family would get no reply), None where they do."""
-    if family == 6 and not facts.ipv6:
-        return UNSUPPORTED, "IPv6 stays with the cloud: this kernel has none"
-    if family == 6 and not facts.ipv6_forwarding:
-        text = "IPv6 stays with the cloud, because the router does not forward the replies: "
-        return UNSUPPORTED, text + "set net.ipv6.conf.all.forwarding to 1"
-    why, only_routed = facts.firewall.get(family, ("", True))
-    if why and (routed or not only_routed):
-        return UNSUPPORTED, "IPv%d stays with the cloud, because %s" % (family, why)
-    deaf = _deaf(family, devices)
-    return (CONFIG, _no_way_back(family, deaf)) if len(deaf) == len(devices) else None
-
-
-def _family_warnings(
-    service: "Service", families: "list[int]", lost: "dict[int, tuple[str, str]]", devices: "list[Device]", package: str
-) -> "list[Problem]":
-    """What of the families that somebody has named is not served. Any address means: whatever there is."""
-    named_ones = {match.family for match in service.matches if match.dst or match.src}
-    said = [(family, lost[family]) for family in sorted(lost)]
-    for family in families:
-        deaf = _deaf(family, devices)
-        said += [(family, (CONFIG, _no_way_back(family, deaf)))] if deaf else []
-    where = "%s.%s" % (package, service.name)
-    return [Problem(kind, "", where, text) for family, (kind, text) in said if family in named_ones]
-
-
-def _deaf(family: int, devices: "list[Device]") -> "list[str]":
-    return [device.name for device in devices if family not in device.families]
-
-
-def _no_way_back(family: int, names: "list[str]") -> str:
-    text = "IPv%d of clients at %s stays with the cloud, because replies have no way back: give the interface an IPv%d"
-    return (text + " address in their network") % (family, ", ".join(names), family)
-
-
 # How packets are taken
 
 
-def _datapath(service: "Service", settings: "Settings", facts: "Facts", package: str) -> str:
-    features = facts.features
-    asked = service.datapath or settings.datapath
-    if asked == "auto" and features.bpf:
-        return "bpf"
-    if asked == "bpf":
-        if features.bpf:
-            return asked
-        text = "'bpf' can't be had, this router lacks %s; or say 'auto'"
-        raise _skip(service, package, "datapath", text % features.lacks, UNSUPPORTED)
-    if not features.mirred:
-        text = "this kernel can't redirect (no act_mirred): install kmod-sched-core"
-        raise _skip(service, package, "datapath", text, UNSUPPORTED)
-    if asked == "auto":
-        asked = "flower" if features.flower else "u32"
-    if not getattr(features, asked):
-        kmod = {"flower": "kmod-sched-flower", "u32": "kmod-sched-core"}[asked]
-        text = "'%s' needs cls_%s, which this kernel lacks: install %s, or say 'auto'" % (asked, asked, kmod)
-        raise _skip(service, package, "datapath", text, UNSUPPORTED)
-    return asked
-
-
-def _at_hook(dev: str, hook: str, which: str) -> list:
-    """A program at a device, and the qdisc that it needs as a filter."""
-    link = BpfLink(dev, hook, ebpf.name_of(which))
-    return [link] if hook == TCX else [Qdisc(dev), link]
-
-
-# What is done to a frame: the actions before mirred, the MAC of the inner end, and whether the namespace takes any MAC.
-Frames = namedtuple("Frames", ("actions", "inner_mac", "any_mac"))
-
-
-def _frames(service: "Service", devices: "list[Device]", which: str, facts: "Facts", package: str) -> "Frames":
-    host, inner = mac_of(service.name, "host"), mac_of(service.name, "inner")
-    if which == "bpf":  # what goes from device to device by bpf_redirect_peer, nobody asks for its MAC
-        return Frames((), inner, False)
-    features = facts.features
-    rewrite = service.rewrite
-    if rewrite == "auto":
-        rewrite = "dst" if features.skbmod else "none"
-    if rewrite != "none" and not features.skbmod:
-        text = "'%s' needs act_skbmod, which this kernel lacks: install kmod-sched, or say 'auto'" % rewrite
-        raise _skip(service, package, "rewrite", text, UNSUPPORTED)
-    if rewrite == "both" and not features.skbedit:
-        text = "'both' needs act_skbedit, which this kernel lacks: install kmod-sched-core, or say 'dst'"
-        raise _skip(service, package, "rewrite", text, UNSUPPORTED)
-    if rewrite == "dst":
-        return Frames((("skbmod", inner, ""),), inner, False)
-    if rewrite == "both":
-        return Frames((("skbedit", "host"), ("skbmod", inner, host)), inner, False)
-    macs = sorted({device.wears for device in devices if device.wears})
-    # What crosses the port of a bridge may be addressed to a gateway behind it, whose MAC nobody here knows.
-    if len(macs) == 1 and not any(device.bridged for device in devices):
-        return Frames((), macs[0], False)
-    if features.netdev:
-        return Frames((), inner, True)
-    if len(macs) == 1:
-        return Frames((), macs[0], False)
-    text = "%s have different MACs, which needs act_skbmod (kmod-sched) or nft's ingress hook (kmod-nft-netdev)"
-    text = text % ", ".join([device.name for device in devices])
-    raise _skip(service, package, "device", text, UNSUPPORTED)
+def _datapath(service: "Service", settings: "Settings", facts: "Facts", package: str) -> "Any":
+    which = datapath.chosen(service.datapath or settings.datapath, facts.features)
+    why = which.lacks(facts.features)
+    if why:
+        raise skip(service, package, "datapath", why, UNSUPPORTED)
+    return which
 
 
 def _filters(
-    service: "Service", device: "Device", parts: "list[tuple[Match, Match]]", which: str, frames: "Frames", shared: list
+    service: "Service", device: "Device", parts: "list[tuple[Match, Match]]", which: "Any", macs: "MacPolicy"
 ) -> list:
     """The filters of a device, each once: ranges of ports that overlap have parts in common. A part of a match has the
     prio of the whole, so that a narrower match of another service goes before it."""
-    actions = frames.actions + (("mirred", device_name(service.name)),)
+    actions = macs.actions + (("mirred", device_name(service.name)),)
     found, seen = [], set()
     for whole, match in parts:
         level = datapath.level_of(whole)
-        mac = device.wears if datapath.needs_mac(match) else ""
+        mac = device.takes_mac if datapath.needs_mac(match) else ""
         for part in datapath.spread(match):
-            for item in DATAPATHS[which].filters(device.name, part, level, mac, actions):
+            for item in which.filters(device.name, part, level, mac, actions):
                 if item not in seen:
                     seen.add(item)
                     found.append(item)
-        if which == "u32" and level == PRIO_EXACT:
-            prio = prio_of(level, match.family)
-            table = HashTable(device.name, prio, "ip" if match.family == 4 else "ipv6")
-            if table not in shared:
-                shared.append(table)
     return found
 
 
 # The namespace and how it answers
 
 
-def _frame(service: "Service", frames: "Frames", mtu: int) -> list:
+def _base(service: "Service", macs: "MacPolicy", mtu: int) -> list:
     ns = ns_name(service.name)
     items: list = [Namespace(ns)]
     items.append(
         Veth(
-            device_name(service.name),
-            ns,
-            INNER_DEV,
-            mtu,
-            mac_of(service.name, "host"),
-            frames.inner_mac,
-            ALIAS_PREFIX + service.name,
+            name=device_name(service.name),
+            ns=ns,
+            peer=INNER_DEV,
+            mtu=mtu,
+            mac=mac_of(service.name, "host"),
+            peer_mac=macs.inner_mac,
+            alias=ALIAS_PREFIX + service.name,
         )
     )
     items.append(Up(ns, "lo"))
-    if frames.any_mac:
+    if macs.any_mac:
         items.append(PktType(ns, INNER_DEV))
     return items
 
@@ -436,147 +228,5 @@ def _answers(service: "Service", family: int, matches: "list[Match]", ends: "tup
         items += [Address(ns, "lo", "%s/%d" % (address.format_address(packed), 8 * len(packed))) for packed in local]
         if any(match.proto != "tcp" for match in matches):
             source = address.format_address(local[0])
-    items.append(Route(ns, family, "default", host, INNER_DEV, source))
+    items.append(Route(ns=ns, family=family, dst="default", via=host, dev=INNER_DEV, src=source))
     return items
-
-
-# Who gets which subnet
-
-
-class Subnets:
-    """A point-to-point subnet for each service: the one it has, else the first free one from where its name says."""
-
-    def __init__(self, services: "list[Service]", pool: "Iterable[address.Prefix]", facts: "Facts") -> None:
-        self._pools: dict[int, list[address.Prefix]] = {}
-        for prefix in pool:
-            self._pools.setdefault(prefix.family, []).append(prefix)
-        self._networks = [(address.parse_prefix(text), owner) for text, owner in facts.networks]
-        self._given: dict[tuple, address.Prefix] = {}
-        self._used = set()
-        for service in services:
-            for text in facts.subnets.get(service.name, []):
-                subnet = address.network(text)
-                if self._usable(subnet) and (service.name, subnet.family) not in self._given:
-                    self._given[(service.name, subnet.family)] = subnet
-                    self._used.add(subnet)
-
-    def _usable(self, subnet: "address.Prefix") -> bool:
-        if subnet.length != SUBNET[subnet.family] or subnet in self._used or self._in_the_way(subnet) is not None:
-            return False
-        return any(address.contains(pool, subnet) for pool in self._pools.get(subnet.family, []))
-
-    def _in_the_way(self, subnet: "address.Prefix") -> "address.Prefix | None":
-        """The widest network of the router that overlaps a subnet, or None."""
-        found = [network for network, _ in self._networks if address.overlaps(network, subnet)]
-        return min(found, key=lambda network: network.length) if found else None
-
-    def of(self, service: "Service", family: int, package: str) -> "tuple[str, str]":
-        """(address of the router's end, address of the inner end) as text; raises Skip."""
-        key = (service.name, family)
-        if key not in self._given:
-            self._given[key] = self._find(service, family, package)
-            self._used.add(self._given[key])
-        subnet = self._given[key]
-        host, inner = [address.format_address(address.add(subnet.packed, offset)) for offset in (1, 2)]
-        return host, inner
-
-    def _find(self, service: "Service", family: int, package: str) -> "address.Prefix":
-        reasons = []
-        for pool in self._pools.get(family, []):
-            owner = next(iter([owner for network, owner in self._networks if address.contains(network, pool)]), "")
-            subnet = None if owner else self._first_free(pool, name_hash(service.name))
-            if subnet:
-                return subnet
-            reason = "overlaps the router's %s" % printable(owner) if owner else "has no free subnet"
-            reasons.append("%s %s" % (address.format_prefix(pool), reason))
-        where = "%s.globals.pool" % package
-        text = "no subnet for service '%s': %s; add another private prefix"
-        reason = "; ".join(reasons) or "there is no IPv%d prefix" % family
-        raise Skip(Problem(CONFIG, service.name, where, text % (service.name, reason)))
-
-    def _first_free(self, pool: "address.Prefix", start: int) -> "address.Prefix | None":
-        """The first free subnet of a pool from a place on, and round; None when there is none (within TRIES)."""
-        length = SUBNET[pool.family]
-        count = 1 << (length - pool.length)
-        place, gone = start % count, 0
-        for _ in range(TRIES):
-            if gone >= count:
-                return None
-            subnet = address.Prefix(pool.family, address.add(pool.packed, place * 4), length)
-            if self._usable(subnet):
-                return subnet
-            network = self._in_the_way(subnet)
-            size = 1 << max(0, length - network.length) if network else 1  # of what is in the way, in subnets
-            step = min(size - place % size, count - place)
-            place, gone = (place + step) % count, gone + step
-        return None
-
-
-# Who takes which traffic
-
-
-class Claims:
-    """What each service has for itself: its device's name, its traffic, and a datapath for each device.
-
-    Two services may not take the same packets of a device, unless one match is narrower by its prio
-    (datapath.level_of). The kernel keeps filters of one kind only in a prio, so all services of a device have one
-    datapath.
-    """
-
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._traffic: dict[tuple, list[tuple[Match, str]]] = {}
-        self._datapaths: dict[str, tuple[str, str]] = {}
-
-    def take_name(self, service: "Service", package: str) -> None:
-        """Claims the name of the service's device; raises Skip when a longer name was shortened to the same."""
-        name = device_name(service.name)
-        other = self._names.setdefault(name, service.name)
-        if other != service.name:
-            text = "its device would be called %s, like that of '%s': rename the section" % (name, other)
-            raise _skip(service, package, "", text)
-
-    def take(self, part: "ServicePlan", package: str) -> None:
-        """Claims all of a ServicePlan; raises Skip, claiming nothing, when an earlier service has a part of it."""
-        service = part.service
-        for dev in part.devices:
-            which, name = self._datapaths.get(dev, (part.datapath, ""))
-            if which != part.datapath:
-                text = "'%s' can't be on %s beside '%s' of service '%s': a device has one datapath"
-                raise _skip(service, package, "datapath", text % (part.datapath, dev, which, name))
-        wanted = [(dev, match) for dev in part.devices for match in service.matches]
-        for dev, match in wanted:
-            for other, name in self._traffic.get(self._key(dev, match), []):
-                if name != service.name and _overlap(match, other):
-                    text = "takes the same traffic on %s as service '%s': %s" % (dev, name, match_text(other))
-                    raise _skip(service, package, "dest_ip" if match.dst else "dest_port", text)
-        for dev, match in wanted:
-            self._traffic.setdefault(self._key(dev, match), []).append((match, service.name))
-        for dev in part.devices:
-            self._datapaths[dev] = (part.datapath, service.name)
-
-    def _key(self, dev: str, match: "Match") -> tuple:
-        level = datapath.level_of(match)
-        return (dev, match.family, level, (match.dst.packed, match.dport) if level == PRIO_EXACT else "")
-
-
-def _overlap(one: "Match", other: "Match") -> bool:
-    if one.proto and other.proto and one.proto != other.proto:
-        return False
-    if one.dport and other.dport and (one.dport[1] < other.dport[0] or other.dport[1] < one.dport[0]):
-        return False
-    return address.meet(one.dst, other.dst) and address.meet(one.src, other.src)
-
-
-def match_text(match: "Match") -> str:
-    """A match in a few words: `tcp 203.0.113.10/32 port 5201`."""
-    words = [
-        match.proto or "any protocol",
-        address.format_prefix(match.dst) if match.dst else "any IPv%d address" % match.family,
-    ]
-    if match.dport:
-        low, high = match.dport
-        words.append("port %d" % low if low == high else "ports %d-%d" % (low, high))
-    if match.src:
-        words.append("from " + address.format_prefix(match.src))
-    return " ".join(words)

@@ -6,3 +6,19 @@
 
 Nothing in here asks the kernel.
 """
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    Record = TypeVar("Record", bound=tuple)
+
+
+def with_(record: "Record", **changes: "Any") -> "Record":
+    """The same record with other values in some fields (MicroPython's named tuples have no _replace and no _fields)."""
+    make = type(record)
+    places: Any = make(*range(len(record)))  # by its names: where each field is
+    values = list(record)
+    for name in changes:
+        values[getattr(places, name)] = changes[name]
+    return make(*values)

@@ -12,9 +12,9 @@ Features = namedtuple(
 EVERYTHING = Features(*([True] * 9 + [""]))
 
 # A device of the router. `mac` is "" where there is none; `ethernet` says whether frames on it begin with an Ethernet
-# header; `wears` is the MAC that clients send to: the bridge's on the port of a bridge; `bridged` whether it is such a
-# port; `families` are those (4, 6) in which the router has an address there, all while it is down.
-Device = namedtuple("Device", ("name", "up", "mtu", "mac", "ethernet", "wears", "bridged", "families"))
+# header; `takes_mac` is the MAC that clients send to, on the port of a bridge the bridge's; `bridged` whether it is
+# such a port; `families` are those (4, 6) in which the router has an address there, all while it is down.
+Device = namedtuple("Device", ("name", "up", "mtu", "mac", "ethernet", "takes_mac", "bridged", "families"))
 
 # A socket that is open for clients in a service's namespace: `proto` "tcp" or "udp"; `version` is the socket's, 4 or 6,
 # and one of 6 that is open for any address may answer IPv4 as well (IPV6_V6ONLY of ipv6(7), which nobody can see from

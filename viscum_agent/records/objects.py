@@ -10,6 +10,12 @@ with its device.
 
 from collections import namedtuple
 
+from . import with_
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # A named network namespace (ip-netns(8)).
 Namespace = namedtuple("Namespace", ("name",))
 
@@ -72,8 +78,88 @@ TCX, CLS = "tcx", "cls"
 # there is one, is what frames must be addressed to; `target` is the router's end of the service's pair.
 BpfMatch = namedtuple("BpfMatch", ("dev", "level", "proto", "dst", "src", "port", "port_bits", "mac", "target"))
 
-# What a redirect is made of: in last, out first, and out while the service can't answer.
-REDIRECTS = ("Filter", "BpfMatch")
+# What there is to know of a kind of object, but for how it is planned, found, written and read:
+#
+# rank      its place in the order of making
+# key       what stays the same when one is changed in place (a function); without it, another value is another object
+# whole     whether one that was found can be made again as it is (a function); without it, each can
+# base      whether all else of a service is in or on it
+# alone     whether it is in the namespace and needs no pair
+# outlives  whether it stays when namespace and pair go, or is one of them: to take a service down it is deleted
+# lasting   whether it stays when nobody wants it any more, until its namespace or device goes
+# redirect  whether it takes clients' packets: in last, out first, and out while the service can't answer
+# late      whether it is made with the redirect, after all else
+# outside   whether namespace and pair are the same without it
+# shared    whether several services may rest on the same one
+Kind = namedtuple(
+    "Kind",
+    ("rank", "key", "whole", "base", "alone", "outlives", "lasting", "redirect", "late", "outside", "shared"),
+)
+
+KINDS: "dict[Any, Kind]" = {}
+_NOTHING_SAID = Kind(0, None, None, *[False] * 8)
+
+
+def _kind(record: "Any", **facts: "Any") -> "Kind":
+    """The next one in the order of making. What is not said of it is not so."""
+    KINDS[record] = with_(_NOTHING_SAID, rank=len(KINDS), **facts)
+    return KINDS[record]
+
+
+# In the order in which a service is made; it is taken down the other way round. A namespace gets its sysctls before it
+# gets devices, which take them over; the router's end of the pair gets its own when it is there.
+_kind(Namespace, base=True, alone=True, outlives=True)
+_kind(Up, alone=True)
+_kind(Sysctl, key=lambda item: (item.ns, item.key), alone=True, lasting=True)
+_kind(
+    Veth,
+    key=lambda item: (item.name, item.ns, item.peer),
+    whole=lambda item: bool(item.ns and item.mtu and item.mac and item.peer_mac),  # half a pair, an end that was down
+    base=True,
+    outlives=True,
+)
+_HOST_SYSCTL = _kind("Sysctl of the router", key=lambda item: (item.ns, item.key), lasting=True)
+_kind(PktType, key=lambda item: item.ns, whole=lambda item: item.dev != "")
+_kind(Address)
+_kind(Route, key=lambda item: (item.ns, item.family, item.dst))
+_kind(Nat, key=lambda item: item.ns, alone=True)
+_kind(Rule, outlives=True)
+_kind(Qdisc, outside=True, shared=True)
+_kind(HashTable, outside=True, shared=True)
+_kind(
+    BpfLink,
+    key=lambda item: (item.dev, item.hook),
+    whole=lambda item: item.program != "",
+    outlives=True,
+    late=True,
+    outside=True,
+    shared=True,
+)
+_kind(
+    Filter,
+    key=lambda item: (item.dev, item.prio, item.protocol, item.kind, item.bucket, item.keys),
+    whole=lambda item: item.keys is not None,  # one that we did not write
+    outlives=True,
+    redirect=True,
+    late=True,
+    outside=True,
+)
+_kind(
+    BpfMatch,
+    key=lambda item: item[:7],  # all that a packet is known by
+    outlives=True,
+    redirect=True,
+    late=True,
+    outside=True,
+)
+# These two are never made by themselves.
+_kind(Mark, outside=True)
+_kind(Prio, outside=True)
+
+
+def kind_of(item: "Any") -> "Kind":
+    return _HOST_SYSCTL if isinstance(item, Sysctl) and not item.ns else KINDS[type(item)]
+
 
 # Something to do: `verb` is "add", "change" or "del"; `old` is the observed object that "change" and "del" act on (else
 # None); `handle` is that object's tc handle, for a BpfMatch the index of its device (0 where there is none).
@@ -124,11 +210,6 @@ def table_of(prio: int) -> int:
 def bucket_of(dst: bytes) -> int:
     """The bucket that a destination address (bytes) falls in."""
     return dst[-1]
-
-
-def datapath_of(redirect: "Filter | BpfMatch") -> str:
-    """Which datapath a Filter or BpfMatch belongs to."""
-    return redirect.kind if isinstance(redirect, Filter) else "bpf"
 
 
 def prio_of(level: int, family: int) -> int:

@@ -7,8 +7,7 @@ nowhere (IPV6_V6ONLY, ipv6(7)), and one that is open may be deaf. So programs ar
 from ..kernel import counters, netns
 from ..loop import Loop
 from ..plan import answers
-from ..plan.diff import kind
-from ..records.objects import REDIRECTS
+from ..records.objects import kind_of
 from . import health
 
 AT_ONCE = 8  # programs: each check has some descriptors open
@@ -17,7 +16,7 @@ AT_ONCE = 8  # programs: each check has some descriptors open
 def opened(snapshot, steps):
     """{service: answers.Open} of programs that can be asked, for what is left to do of their services, as apply.pending
     gives it: where that is nothing but the redirect, since else the way to them is not as planned. Needs root."""
-    names = [name for name, operations in steps if all(map(_is_outside, operations))]
+    names = [name for name, operations in steps if all(kind_of(each.new or each.old).outside for each in operations)]
     pairs = counters.places(snapshot.dump).pairs
     indexes = {pairs[index]: index for index in pairs}
     parts = [part for part in snapshot.plan.services if part.service.name in names and part.service.name in indexes]
@@ -29,11 +28,6 @@ def opened(snapshot, steps):
         return asking.run()
     finally:
         asking.close()
-
-
-def _is_outside(operation):
-    """Whether an operation leaves the namespace and the pair as they are."""
-    return kind(operation.new or operation.old) in REDIRECTS + ("BpfLink", "HashTable", "Qdisc", "Mark", "Prio")
 
 
 class Asking:

@@ -2,7 +2,7 @@
 45_answered show what becomes of it.)"""
 
 from viscum_agent.config import service, uci
-from viscum_agent.plan.planner import answers
+from viscum_agent.plan import answers
 from viscum_agent.records.facts import Listener
 
 OWN = {4: bytes([10, 213, 0, 2]), 6: b"\xfd\x76" + bytes(13) + b"\x02"}

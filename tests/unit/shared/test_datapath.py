@@ -3,9 +3,12 @@
 import struct
 
 from viscum_agent import address
+from viscum_agent.config import schema
 from viscum_agent.config.service import Match
 from viscum_agent.plan import datapath
 from viscum_agent.plan.datapath import flower, u32
+from viscum_agent.records import with_
+from viscum_agent.records.facts import EVERYTHING
 
 ACTIONS = (("mirred", "vsc-s"),)
 ETHERNET = bytes([2, 0, 0x5E, 0, 0x53, 1]) + bytes([2, 0, 0x5E, 0, 0x53, 9]) + b"\x08\x00"  # to, from, type
@@ -173,3 +176,40 @@ def test_flower_keys_are_in_the_order_in_which_the_dump_gives_them():
 def test_flower_of_any_protocol_has_the_address_only():
     (found,) = flower.filters("lan", match(6, "", "2001:db8::/32", None), 3, "", ACTIONS)
     assert (found.prio, found.protocol, found.keys) == (4, "ipv6", (("dst_ip", "2001:db8::/32"),))
+
+
+# The table
+
+
+def test_the_option_and_the_table_have_the_same_names_in_the_same_order():
+    assert tuple([each.NAME for each in datapath.ALL]) == schema.DATAPATHS
+
+
+def test_auto_takes_the_first_that_the_router_can_have():
+    for place, each in enumerate(datapath.ALL):
+        gone = {earlier.NEEDS[0]: False for earlier in datapath.ALL[:place]}
+        assert datapath.chosen("auto", with_(EVERYTHING, **gone)) is each, each.NAME
+
+
+def test_each_datapath_says_what_it_lacks_and_is_had_by_its_name_all_the_same():
+    for each in datapath.ALL:
+        assert each.lacks(EVERYTHING) == ""
+        for need in each.NEEDS:
+            without = with_(EVERYTHING, **{need: False})
+            assert each.lacks(without) != "", (each.NAME, need)
+            assert datapath.chosen(each.NAME, without) is each
+
+
+def test_where_nothing_is_known_or_to_be_had_auto_is_the_last():
+    nothing = with_(EVERYTHING, bpf=False, mirred=False)
+    assert datapath.chosen("auto", None) is datapath.chosen("auto", nothing) is datapath.ALL[-1]
+
+
+def test_what_was_found_rests_on_what_was_planned_for_it():
+    """Else apply would take away what another service's redirect needs."""
+    wanted = match(4, "tcp", "203.0.113.10/32", (80, 80))
+    for each in datapath.ALL:
+        for features in (EVERYTHING, with_(EVERYTHING, tcx=False)):
+            made = each.filters("lan", wanted, datapath.level_of(wanted), "", ACTIONS)
+            rests = [one for item in made for one in datapath.of(item).rests_on(item)]
+            assert all(one in rests for one in each.shared("lan", made, features)), each.NAME

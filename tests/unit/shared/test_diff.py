@@ -2,6 +2,7 @@
 
 from viscum_agent.plan.actual import Found, Observed
 from viscum_agent.plan.diff import diff, diff_shared, removal
+from viscum_agent.records import with_
 from viscum_agent.records.objects import (
     Address,
     Filter,
@@ -50,18 +51,6 @@ def kinds(items):
     return " ".join([type(item).__name__ for item in items])
 
 
-def with_values(record, **values):
-    fields = FIELDS[type(record).__name__]
-    return type(record)(*[values.get(name, record[place]) for place, name in enumerate(fields)])
-
-
-FIELDS = {
-    "Veth": ("name", "ns", "peer", "mtu", "mac", "peer_mac", "alias"),
-    "Route": ("ns", "family", "dst", "via", "dev", "src"),
-    "Filter": ("dev", "prio", "protocol", "kind", "bucket", "keys", "actions"),
-}
-
-
 def test_from_nothing_all_is_made_in_the_order_in_which_it_works():
     order = [operation.new for operation in diff(ALL, [])]
     assert kinds(order) == "Namespace Up Sysctl Veth Sysctl Address Route Filter"
@@ -88,12 +77,12 @@ def test_a_rule_outside_of_the_namespace_is_deleted_too():
 
 
 def test_the_new_filter_is_there_before_the_old_one_goes():
-    other = with_values(EXACT, keys=((81, 0xFFFF, 20),))
+    other = with_(EXACT, keys=((81, 0xFFFF, 20),))
     assert steps([NS, VETH, other], found(NS, VETH, EXACT)) == [("add", other), ("del", EXACT)]
 
 
 def test_the_same_filter_with_other_actions_is_changed_in_place():
-    other = with_values(EXACT, actions=(("skbedit", "host"),) + REDIRECT)
+    other = with_(EXACT, actions=(("skbedit", "host"),) + REDIRECT)
     assert diff([NS, VETH, other], found(NS, VETH, EXACT)) == [Operation("change", other, EXACT, 102)]
 
 
@@ -102,7 +91,7 @@ def test_the_same_filter_twice_is_once_too_many():
 
 
 def test_values_of_the_pair_and_of_a_route_are_changed_in_place():
-    wider, other = with_values(VETH, mtu=9000), with_values(ROUTE, src="203.0.113.10")
+    wider, other = with_(VETH, mtu=9000), with_(ROUTE, src="203.0.113.10")
     assert diff([NS, wider, other], found(NS, VETH, ROUTE)) == [
         Operation("change", wider, VETH, 101),
         Operation("change", other, ROUTE, 102),
@@ -110,7 +99,7 @@ def test_values_of_the_pair_and_of_a_route_are_changed_in_place():
 
 
 def test_a_pair_that_lost_its_namespace_is_made_again_with_all_of_it():
-    lost = with_values(VETH, ns="", peer_mac="")
+    lost = with_(VETH, ns="", peer_mac="")
     assert steps([NS, VETH], found(lost)) == [("del", lost), ("add", NS), ("add", VETH)]
 
 

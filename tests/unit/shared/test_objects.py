@@ -1,7 +1,8 @@
 """Names that are the same on every machine, every time."""
 
+from viscum_agent.kernel.commands import RENDER
 from viscum_agent.records import objects
-from viscum_agent.records.objects import device_name, mac_of, name_hash, prio_of
+from viscum_agent.records.objects import KINDS, Sysctl, device_name, kind_of, mac_of, name_hash, prio_of
 
 
 def test_the_hash_is_fnv_1a():
@@ -36,3 +37,27 @@ def test_one_prio_holds_one_family_and_all_are_before_everybody_elses():
     prios = [prio_of(level, family) for level in (1, 3, 5) for family in (4, 6)]
     assert tuple(prios) == objects.PRIOS
     assert max(prios) < objects.MARK_PRIO < 10  # sqm-scripts' filter for everything has prio 10
+
+
+# The table of kinds
+
+
+def test_what_the_table_has_commands_have_too():
+    records = [record for record in KINDS if not isinstance(record, str)]
+    assert sorted([record.__name__ for record in records]) == sorted(RENDER)
+
+
+def test_sysctls_of_the_namespace_come_before_its_devices_and_those_of_the_pair_after_it():
+    inner, host = kind_of(Sysctl("viscum-a", "x", "1")), kind_of(Sysctl("", "x", "1"))
+    assert inner.rank < KINDS[objects.Veth].rank < host.rank
+    assert inner.alone and not host.alone, "without the pair only one of them is there"
+
+
+def test_a_redirect_is_made_last_and_leaves_the_namespace_as_it_is():
+    for kind in KINDS.values():
+        assert not kind.redirect or (kind.late and kind.outside and kind.outlives)
+
+
+def test_what_is_late_is_made_after_all_that_is_not():
+    made = [kind for record, kind in KINDS.items() if record not in (objects.Mark, objects.Prio)]
+    assert max([kind.rank for kind in made if not kind.late]) < min([kind.rank for kind in made if kind.late])

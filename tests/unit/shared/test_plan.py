@@ -5,7 +5,10 @@ from golden.cases import router_facts
 from viscum_agent import address
 from viscum_agent.config import service, uci
 from viscum_agent.config.service import Match
-from viscum_agent.plan import planner
+from viscum_agent.plan import claims, planner, sources
+from viscum_agent.plan.skip import Skip
+from viscum_agent.plan.subnets import Subnets
+from viscum_agent.records import with_
 from viscum_agent.records.objects import device_name, name_hash
 
 
@@ -29,18 +32,18 @@ def test_a_pattern_matches_the_whole_name():
         ("a", ""),
     )
     for name, pattern in yes:
-        assert planner.matches_glob(name, pattern), (name, pattern)
+        assert sources.matches_glob(name, pattern), (name, pattern)
     for name, pattern in no:
-        assert not planner.matches_glob(name, pattern), (name, pattern)
+        assert not sources.matches_glob(name, pattern), (name, pattern)
 
 
 def test_brackets_are_no_class():
-    assert planner.matches_glob("[a]", "[a]") and not planner.matches_glob("a", "[a]")
+    assert sources.matches_glob("[a]", "[a]") and not sources.matches_glob("a", "[a]")
 
 
 def test_many_stars_take_no_time():
     """A pattern that is tried in every way takes minutes here."""
-    assert not planner.matches_glob("a" * 15, "*" * 14 + "b")
+    assert not sources.matches_glob("a" * 15, "*" * 14 + "b")
 
 
 def test_two_long_names_that_are_shortened_to_one_are_told_apart():
@@ -63,18 +66,14 @@ class Named:
 
 
 def subnets(pool, networks=(), given=None, names=("a",)):
-    facts = router_facts("")
-    values = list(facts)
-    values[1], values[4] = [(text, "network " + text) for text in networks], given or {}
-    return planner.Subnets(
-        [Named(name) for name in names], [address.parse_prefix(text) for text in pool], type(facts)(*values)
-    )
+    facts = with_(router_facts(""), networks=[(text, "network " + text) for text in networks], subnets=given or {})
+    return Subnets([Named(name) for name in names], [address.parse_prefix(text) for text in pool], facts)
 
 
 def reason(made, name, family=4):
     try:
         made.of(Named(name), family, "viscum")
-    except planner.Skip as skip:
+    except Skip as skip:
         return skip.args[0].message
     raise AssertionError("there was a subnet")
 
@@ -139,7 +138,7 @@ def test_what_a_service_has_nobody_else_gets():
 
 def test_a_match_in_words():
     dst, src = address.parse_prefix("203.0.113.10"), address.parse_prefix("192.168.1.0/24")
-    assert planner.match_text(Match(4, "tcp", dst, (80, 80), None, 0)) == "tcp 203.0.113.10/32 port 80"
-    assert planner.match_text(Match(6, "", None, None, None, 0)) == "any protocol any IPv6 address"
-    text = planner.match_text(Match(4, "udp", None, (1, 9), src, 0))
+    assert claims.match_text(Match(4, "tcp", dst, (80, 80), None, 0)) == "tcp 203.0.113.10/32 port 80"
+    assert claims.match_text(Match(6, "", None, None, None, 0)) == "any protocol any IPv6 address"
+    text = claims.match_text(Match(4, "udp", None, (1, 9), src, 0))
     assert text == "udp any IPv4 address ports 1-9 from 192.168.1.0/24"

@@ -1,19 +1,53 @@
-"""How a redirect is built: one file for each datapath, all with `filters(dev, match, level, mac, actions)`.
+"""How a redirect is built: one file for each datapath, and its place in ALL. Pure functions and a few words:
 
-Pure functions: a match in, ingress filters out. What they share is here: which prio a match belongs to, and what a
-match for any address has to leave alone.
+NAME       as the option `datapath` has it
+NEEDS      what of facts.Features it can't do without
+ROUTED     whether the router and its firewall see every reply
+MACS       whether frames must have a MAC that the namespace takes, so that the option `rewrite` counts
+lacks(features)                                     why this router can't have it, "" where it can
+mac_policy(service, devices, features, package)     a classifier.MacPolicy; raises Skip
+reply(dev, features)                                what sends replies back, at the router's end of a pair
+filters(dev, match, level, mac, actions)            what takes the packets of a match at a source device
+shared(dev, filters, features)                      what these rest on there, beside those of other services
+rests_on(filter)                                    the same for one that was found in the kernel
+
+What they share is here: which prio a match belongs to, and what a match for any address has to leave alone.
 """
 
 from ... import address
-from ...records.objects import PRIO_ANY, PRIO_EXACT, PRIO_WIDE
+from ...records import with_
+from ...records.objects import PRIO_ANY, PRIO_EXACT, PRIO_WIDE, Filter
+from . import ebpf, flower, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ...config.service import Match
+    from ...records.facts import Features
+    from ...records.objects import BpfMatch
+
+# The first that a router can have is what `auto` takes. In config.schema.DATAPATHS are their names.
+ALL: "tuple[Any, ...]" = (ebpf, flower, u32)
+DATAPATHS = {each.NAME: each for each in ALL}
 
 # What "any address" means for IPv6: global unicast, unique local and NAT64, so neither link-local nor multicast.
 # IANA IPv6 address space; RFC 4193; RFC 6052.
 ANY_IPV6 = ("2000::/3", "fc00::/7", "64:ff9b::/96")
+
+
+def chosen(asked: str, features: "Features | None") -> "Any":
+    """The datapath that `auto` or a name stands for; with `auto`, the last one where the router can have none, or where
+    nobody knows its features."""
+    if asked != "auto":
+        return DATAPATHS[asked]
+    there = [each for each in ALL if features and not each.lacks(features)]
+    return there[0] if there else ALL[-1]
+
+
+def of(redirect: "Filter | BpfMatch") -> "Any":
+    """The datapath that a redirect belongs to."""
+    return DATAPATHS[redirect.kind if isinstance(redirect, Filter) else ebpf.NAME]
 
 
 def level_of(match: "Match") -> int:
@@ -30,7 +64,7 @@ def spread(match: "Match") -> "list[Match]":
     if match.dst is not None or match.family == 4:
         return [match]
     parts = [address.parse_prefix(text) for text in ANY_IPV6]
-    return [type(match)(match.family, match.proto, part, match.dport, match.src, match.to_port) for part in parts]
+    return [with_(match, dst=part) for part in parts]
 
 
 def needs_mac(match: "Match") -> bool:

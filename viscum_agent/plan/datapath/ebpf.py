@@ -1,12 +1,47 @@
 """The eBPF datapath: a match as entries of a hash map that one program on each source interface looks packets up in."""
 
 from ...address import format_prefix
-from ...records.objects import PRIO_ANY, BpfMatch
+from ...ebpf import name_of
+from ...records.objects import CLS, PRIO_ANY, TCX, BpfLink, BpfMatch, Qdisc, mac_of
+from .classifier import MacPolicy
 from .u32 import blocks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ...config.service import Match
+    from ...config.service import Match, Service
+    from ...records.facts import Device, Features
+
+NAME = "bpf"
+NEEDS = ("bpf",)
+ROUTED = False
+MACS = False  # what goes from device to device by bpf_redirect_peer, nobody asks for its MAC
+
+
+def lacks(features: "Features") -> str:
+    return "" if features.bpf else "'bpf' can't be had, this router lacks %s; or say 'auto'" % features.lacks
+
+
+def mac_policy(service: "Service", devices: "list[Device]", features: "Features", package: str) -> "MacPolicy":
+    return MacPolicy((), mac_of(service.name, "inner"), False)
+
+
+def reply(dev: str, features: "Features") -> list:
+    return _at_hook(dev, "reply", features)
+
+
+def shared(dev: str, made: "list[BpfMatch]", features: "Features") -> list:
+    return _at_hook(dev, "fwd", features)
+
+
+def rests_on(item: "BpfMatch") -> list:
+    """A match does not say which hook its program is at."""
+    return [Qdisc(item.dev)] + [BpfLink(item.dev, hook, name_of("fwd")) for hook in (TCX, CLS)]
+
+
+def _at_hook(dev: str, which: str, features: "Features") -> list:
+    """A program at a device, and the qdisc that it needs as a filter."""
+    link = BpfLink(dev, TCX if features.tcx else CLS, name_of(which))
+    return [link] if features.tcx else [Qdisc(dev), link]
 
 
 def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[BpfMatch]":
@@ -19,5 +54,17 @@ def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tupl
     for block in blocks(match.dport):
         port, mask = block or (0, 0)
         bits = bin(mask).count("1")
-        found.append(BpfMatch(dev, level, match.proto, dst, src, port, bits, mac, target))
+        found.append(
+            BpfMatch(
+                dev=dev,
+                level=level,
+                proto=match.proto,
+                dst=dst,
+                src=src,
+                port=port,
+                port_bits=bits,
+                mac=mac,
+                target=target,
+            )
+        )
     return found

@@ -1,13 +1,35 @@
 """The flower datapath: a match as named fields, which the kernel hashes: a thousand of them cost no more than one."""
 
 from ... import address
-from ...records.objects import PRIO_ANY, Filter, prio_of
+from ...records.objects import PRIO_ANY, Filter, Qdisc, prio_of
+from . import classifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...config.service import Match
+    from ...records.facts import Features
 
-KIND = "flower"
+NAME = "flower"
+NEEDS = ("flower", "mirred")
+ROUTED = MACS = True
+
+mac_policy = classifier.mac_policy
+
+
+def lacks(features: "Features") -> str:
+    return classifier.lacks(NAME, "kmod-sched-flower", features)
+
+
+def reply(dev: str, features: "Features") -> list:
+    return []
+
+
+def shared(dev: str, made: "list[Filter]", features: "Features") -> list:
+    return [Qdisc(dev)]
+
+
+def rests_on(item: "Filter") -> list:
+    return [Qdisc(item.dev)]
 
 
 def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[Filter]":
@@ -25,4 +47,14 @@ def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tupl
         low, high = match.dport
         keys.append(("dst_port", "%d" % low if low == high else "%d-%d" % (low, high)))
     protocol = "ip" if match.family == 4 else "ipv6"
-    return [Filter(dev, prio_of(level, match.family), protocol, KIND, -1, tuple(keys), actions)]
+    return [
+        Filter(
+            dev=dev,
+            prio=prio_of(level, match.family),
+            protocol=protocol,
+            kind=NAME,
+            bucket=-1,
+            keys=tuple(keys),
+            actions=actions,
+        )
+    ]

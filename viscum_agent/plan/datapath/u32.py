@@ -7,13 +7,49 @@ them it is of use to nobody, so it goes with them, to the cloud.
 """
 
 from ... import address
-from ...records.objects import PRIO_ANY, PRIO_EXACT, PROTO_NUMBER, Filter, bucket_of, prio_of
+from ...records.objects import (
+    PRIO_ANY,
+    PRIO_EXACT,
+    PROTO_NUMBER,
+    Filter,
+    HashTable,
+    Qdisc,
+    bucket_of,
+    prio_of,
+)
+from . import classifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ...config.service import Match
+    from ...records.facts import Features
 
-KIND = "u32"
+NAME = "u32"
+NEEDS = ("u32", "mirred")
+ROUTED = MACS = True
+
+mac_policy = classifier.mac_policy
+
+
+def lacks(features: "Features") -> str:
+    return classifier.lacks(NAME, "kmod-sched-core", features)
+
+
+def reply(dev: str, features: "Features") -> list:
+    return []
+
+
+def shared(dev: str, made: "list[Filter]", features: "Features") -> list:
+    found: list = [Qdisc(dev)]
+    for item in made:
+        found += [each for each in rests_on(item) if each not in found]
+    return found
+
+
+def rests_on(item: "Filter") -> list:
+    """The hash table too, where the filter is in one of its buckets."""
+    table = [HashTable(item.dev, item.prio, item.protocol)] if item.bucket >= 0 else []
+    return [Qdisc(item.dev)] + table
 
 
 def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[Filter]":
@@ -33,7 +69,9 @@ def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tupl
             keys.add_prefix(match.src, 12 if match.family == 4 else 8)
         if port is not None:
             keys.add_number(port[0], port[1], 22 if match.family == 4 else 42, 2)
-        found.append(Filter(dev, prio, protocol, KIND, bucket, keys.keys(), actions))
+        found.append(
+            Filter(dev=dev, prio=prio, protocol=protocol, kind=NAME, bucket=bucket, keys=keys.keys(), actions=actions)
+        )
     return found
 
 

@@ -1,0 +1,78 @@
+"""Which service takes which traffic, so that no two take the same."""
+
+from .. import address
+from ..records.objects import PRIO_EXACT, device_name
+from . import datapath
+from .skip import skip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.service import Match, Service
+    from .planner import ServicePlan
+
+
+class Claims:
+    """What each service has for itself: its device's name, its traffic, and a datapath for each device.
+
+    Two services may not take the same packets of a device, unless one match is narrower by its prio
+    (datapath.level_of). The kernel keeps filters of one kind only in a prio, so all services of a device have one
+    datapath.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+        self._traffic: dict[tuple, list[tuple[Match, str]]] = {}
+        self._datapaths: dict[str, tuple[str, str]] = {}
+
+    def take_name(self, service: "Service", package: str) -> None:
+        """Claims the name of the service's device; raises Skip when a longer name was shortened to the same."""
+        name = device_name(service.name)
+        other = self._names.setdefault(name, service.name)
+        if other != service.name:
+            text = "its device would be called %s, like that of '%s': rename the section" % (name, other)
+            raise skip(service, package, "", text)
+
+    def take(self, part: "ServicePlan", package: str) -> None:
+        """Claims all of a ServicePlan; raises Skip, claiming nothing, when an earlier service has a part of it."""
+        service = part.service
+        for dev in part.devices:
+            which, name = self._datapaths.get(dev, (part.datapath, ""))
+            if which != part.datapath:
+                text = "'%s' can't be on %s beside '%s' of service '%s': a device has one datapath"
+                raise skip(service, package, "datapath", text % (part.datapath, dev, which, name))
+        wanted = [(dev, match) for dev in part.devices for match in service.matches]
+        for dev, match in wanted:
+            for other, name in self._traffic.get(self._key(dev, match), []):
+                if name != service.name and _overlap(match, other):
+                    text = "takes the same traffic on %s as service '%s': %s" % (dev, name, match_text(other))
+                    raise skip(service, package, "dest_ip" if match.dst else "dest_port", text)
+        for dev, match in wanted:
+            self._traffic.setdefault(self._key(dev, match), []).append((match, service.name))
+        for dev in part.devices:
+            self._datapaths[dev] = (part.datapath, service.name)
+
+    def _key(self, dev: str, match: "Match") -> tuple:
+        level = datapath.level_of(match)
+        return (dev, match.family, level, (match.dst.packed, match.dport) if level == PRIO_EXACT else "")
+
+
+def _overlap(one: "Match", other: "Match") -> bool:
+    if one.proto and other.proto and one.proto != other.proto:
+        return False
+    if one.dport and other.dport and (one.dport[1] < other.dport[0] or other.dport[1] < one.dport[0]):
+        return False
+    return address.meet(one.dst, other.dst) and address.meet(one.src, other.src)
+
+
+def match_text(match: "Match") -> str:
+    """A match in a few words: `tcp 203.0.113.10/32 port 5201`."""
+    words = [
+        match.proto or "any protocol",
+        address.format_prefix(match.dst) if match.dst else "any IPv%d address" % match.family,
+    ]
+    if match.dport:
+        low, high = match.dport
+        words.append("port %d" % low if low == high else "ports %d-%d" % (low, high))
+    if match.src:
+        words.append("from " + address.format_prefix(match.src))
+    return " ".join(words)

@@ -1,0 +1,59 @@
+"""What the datapaths of tc(8) have in common: a classifier finds a packet, and actions hand it to the pair."""
+
+from collections import namedtuple
+
+from ...errors import UNSUPPORTED
+from ...records.objects import mac_of
+from ..skip import skip
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ...config.service import Service
+    from ...records.facts import Device, Features
+
+# How a frame gets a MAC that the namespace takes: actions on its way in, the MAC of the inner end, and whether the
+# namespace takes any MAC.
+MacPolicy = namedtuple("MacPolicy", ("actions", "inner_mac", "any_mac"))
+
+
+def lacks(name: str, kmod: str, features: "Features") -> str:
+    """Why this router can't redirect with the classifier of a name, which a package brings; "" where it can."""
+    if not features.mirred:
+        return "this kernel can't redirect (no act_mirred): install kmod-sched-core"
+    if not getattr(features, name):
+        return "'%s' needs cls_%s, which this kernel lacks: install %s, or say 'auto'" % (name, name, kmod)
+    return ""
+
+
+def mac_policy(service: "Service", devices: "list[Device]", features: "Features", package: str) -> "MacPolicy":
+    """As the option `rewrite` says; raises Skip."""
+    host, inner = mac_of(service.name, "host"), mac_of(service.name, "inner")
+    rewrite = service.rewrite
+    if rewrite == "auto":
+        rewrite = "dst" if features.skbmod else "none"
+    if rewrite != "none" and not features.skbmod:
+        text = "'%s' needs act_skbmod, which this kernel lacks: install kmod-sched, or say 'auto'" % rewrite
+        raise skip(service, package, "rewrite", text, UNSUPPORTED)
+    if rewrite == "both" and not features.skbedit:
+        text = "'both' needs act_skbedit, which this kernel lacks: install kmod-sched-core, or say 'dst'"
+        raise skip(service, package, "rewrite", text, UNSUPPORTED)
+    if rewrite == "dst":
+        return MacPolicy((("skbmod", inner, ""),), inner, False)
+    if rewrite == "both":
+        return MacPolicy((("skbedit", "host"), ("skbmod", inner, host)), inner, False)
+    return _without_rewriting(service, devices, features, package)
+
+
+def _without_rewriting(service: "Service", devices: "list[Device]", features: "Features", package: str) -> "MacPolicy":
+    inner = mac_of(service.name, "inner")
+    macs = sorted({device.takes_mac for device in devices if device.takes_mac})
+    # What crosses the port of a bridge may be addressed to a gateway behind it, whose MAC nobody here knows.
+    if len(macs) == 1 and not any(device.bridged for device in devices):
+        return MacPolicy((), macs[0], False)
+    if features.netdev:
+        return MacPolicy((), inner, True)
+    if len(macs) == 1:
+        return MacPolicy((), macs[0], False)
+    text = "%s have different MACs, which needs act_skbmod (kmod-sched) or nft's ingress hook (kmod-nft-netdev)"
+    text = text % ", ".join([device.name for device in devices])
+    raise skip(service, package, "device", text, UNSUPPORTED)
