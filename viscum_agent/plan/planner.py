@@ -67,8 +67,8 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
             claims.take_name(service, package)
             part = _service(service, settings, facts, subnets, package)
             claims.take(part, package)
-        except Skip as skip:
-            problems.append(skip.args[0])
+        except Skip as error:
+            problems.append(error.args[0])
             skipped.append(service.name)
             continue
         problems.extend(part.warnings)

@@ -97,7 +97,19 @@ Kind = namedtuple(
 )
 
 KINDS: "dict[Any, Kind]" = {}
-_NOTHING_SAID = Kind(0, None, None, *[False] * 8)
+_NOTHING_SAID = Kind(
+    rank=0,
+    key=None,
+    whole=None,
+    base=False,
+    alone=False,
+    outlives=False,
+    lasting=False,
+    redirect=False,
+    late=False,
+    outside=False,
+    shared=False,
+)
 
 
 def _kind(record: "Any", **facts: "Any") -> "Kind":
@@ -158,6 +170,7 @@ _kind(Prio, outside=True)
 
 
 def kind_of(item: "Any") -> "Kind":
+    """The row of an object's kind; sysctls of the router have one of their own."""
     return _HOST_SYSCTL if isinstance(item, Sysctl) and not item.ns else KINDS[type(item)]
 
 
