@@ -113,11 +113,26 @@ def test_a_shipped_source_is_the_repositorys_less_comments_types_and_words_for_p
         assert "#" not in re.sub(r"(['\"]).*?\1", "", theirs), path
 
 
+class WithoutAnnotations(ast.NodeTransformer):
+    def visit_arg(self, node):
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node):  # noqa: N802 (ast's name)
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node):  # noqa: N802
+        assign = ast.Assign([node.target], node.value) if node.value else node
+        return ast.copy_location(assign, node)
+
+
 def code(text):
     """A syntax tree with line numbers, without docstrings, the help of options, and what is for mypy alone."""
     tree = ast.parse(text)
     for_mypy = ("TYPE_CHECKING = False", "if TYPE_CHECKING:")
     tree.body = [node for node in tree.body if ast.unparse(node).split("\n")[0] not in for_mypy]
+    tree = WithoutAnnotations().visit(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Option":
             node.args[4] = ast.Constant("")

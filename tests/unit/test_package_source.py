@@ -16,11 +16,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 LATER: "Any" = None
+
+
+def of(
+    one: "Any", *others: int, last: "str -> str" = ":"
+) -> "dict[str, Any]":
+    found: dict[str, int] = {}
+    return found
 """
 
 
 def test_what_is_only_for_mypy_is_not_in_a_package():
-    assert bare(SOURCE) == '\nimport os\n\n\n\n\n\nLATER: "Any" = None\n'
+    short = '\nimport os\n\n\n\n\n\nLATER = None\n\n\ndef of(\n    one, *others, last = ":"\n):\n    found'
+    assert bare(SOURCE) == short + " = {}\n    return found\n"
 
 
 def test_no_module_of_a_package_imports_typing():

@@ -24,7 +24,7 @@ def test_the_rights_are_what_the_generator_makes(path):
 def test_every_row_of_the_table_has_its_function_and_a_known_word():
     assert len({entry.name for entry in methods.METHODS}) == len(methods.METHODS)
     for entry in methods.METHODS:
-        assert callable(getattr(methods.Bus, entry.handler)), entry
+        assert callable(getattr(methods.Bus, "_" + entry.name)), entry
         assert entry.who in (PUBLIC, READ, WRITE, methods.ROOT), entry
 
 

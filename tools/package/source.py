@@ -54,7 +54,7 @@ def compiled(root, mpy_cross):
             plain.write_text(texts[path], encoding="utf-8")
             # -O3 leaves line numbers out, a sixteenth of all: else it is more than the 210 kB that a test allows.
             command = [mpy_cross, "-O3", "-msmall-int-bits=%d" % SMALL_INT_BITS]
-            command += ["-s", path.relative_to(PACKAGE).as_posix(), "-o", str(output), str(plain)]
+            command += ["-s", path.relative_to(PACKAGE).with_suffix("").as_posix(), "-o", str(output), str(plain)]
             subprocess.check_call(command)
             found.append((path.with_suffix(".mpy").as_posix(), output.read_bytes()))
     return found
@@ -65,7 +65,7 @@ def bare(text):
     form have: in a tenth less memory, and no line changes its number."""
     text = _without_types(text)
     lines = text.split("\n")
-    for (row, start), (last, end), instead in sorted(_cuts(text) + _help_cuts(text), reverse=True):
+    for (row, start), (last, end), instead in sorted(_cuts(text) + _help_cuts(text) + _type_cuts(text), reverse=True):
         tail = lines[last - 1][end:]
         lines[row - 1] = (lines[row - 1][:start] + instead + (tail if last == row else "")).rstrip()
         for between in range(row, last):
@@ -105,6 +105,25 @@ def _help_cuts(text):
             words = node.args[4]
             cuts.append(((words.lineno, words.col_offset), (words.end_lineno, words.end_col_offset), '""'))
     return cuts
+
+
+def _type_cuts(text):
+    """The same for annotations of parameters, results, and what gets a value. One of several lines stays: what follows
+    it would change its line."""
+    lines, cuts = text.split("\n"), []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.arg) and node.annotation:
+            cuts.append(((node.lineno, node.col_offset + len(node.arg)), _end(node.annotation), ""))
+        elif isinstance(node, ast.FunctionDef) and node.returns:
+            start = lines[node.returns.lineno - 1].rindex(" -> ", 0, node.returns.col_offset)
+            cuts.append(((node.returns.lineno, start), _end(node.returns), ""))
+        elif isinstance(node, ast.AnnAssign) and node.value:
+            cuts.append((_end(node.target), _end(node.annotation), ""))
+    return [cut for cut in cuts if cut[0][0] == cut[1][0]]
+
+
+def _end(node):
+    return node.end_lineno, node.end_col_offset
 
 
 _BEGINNINGS = (tokenize.ENCODING, tokenize.INDENT, tokenize.NEWLINE, tokenize.DEDENT)

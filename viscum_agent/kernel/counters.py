@@ -45,9 +45,8 @@ class Sent:
     which is replies and what the programs begin themselves."""
 
     def __init__(self) -> None:
-        self._lines: dict[
-            str, tuple[str, Counters]
-        ] = {}  # maps lines to (device, Counters): most are as they were, and need not be taken apart again
+        # Maps lines to (device, Counters): most are as they were, and need not be taken apart again.
+        self._lines: dict[str, tuple[str, Counters]] = {}
 
     def read(self, where: "Places") -> "dict[str, Counters]":
         """Maps services to Counters now."""

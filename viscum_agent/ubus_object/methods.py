@@ -37,24 +37,24 @@ READ = "read"  # sessions of LuCI with the right to read
 WRITE = "write"  # those with the right to write
 ROOT = "root"  # nobody else
 
-# What can be called. `args` are (name, blob type), `handler` is the name of a method of Bus. tools/ubus_rights.py makes
+# What can be called. `args` are (name, blob type); its work is in Bus, under its name. tools/ubus_rights.py makes
 # the access lists of ubusd and rpcd from it.
-Entry = namedtuple("Entry", ("name", "args", "who", "handler"))
+Entry = namedtuple("Entry", ("name", "args", "who"))
 METHODS = (
-    Entry(name="status", args=PAGED + (("since", blob.INT32),), who=PUBLIC, handler="_status"),
-    Entry(name="list", args=(("after", blob.STRING),), who=PUBLIC, handler="_list"),
-    Entry(name="stats", args=PAGED, who=PUBLIC, handler="_stats"),
-    Entry(name="plan", args=(("from", blob.INT32),), who=PUBLIC, handler="_plan"),
-    Entry(name="logs", args=NAME, who=READ, handler="_logs"),
-    Entry(name="doctor", args=(), who=READ, handler="_doctor"),
-    Entry(name="start", args=NAME, who=WRITE, handler="_start"),
-    Entry(name="stop", args=NAME, who=WRITE, handler="_stop"),
-    Entry(name="restart", args=NAME, who=WRITE, handler="_restart"),
-    Entry(name="bypass", args=NAME + (("on", blob.BOOL),), who=WRITE, handler="_bypass"),
-    Entry(name="reload", args=(), who=WRITE, handler="_reload"),
+    Entry(name="status", args=PAGED + (("since", blob.INT32),), who=PUBLIC),
+    Entry(name="list", args=(("after", blob.STRING),), who=PUBLIC),
+    Entry(name="stats", args=PAGED, who=PUBLIC),
+    Entry(name="plan", args=(("from", blob.INT32),), who=PUBLIC),
+    Entry(name="logs", args=NAME, who=READ),
+    Entry(name="doctor", args=(), who=READ),
+    Entry(name="start", args=NAME, who=WRITE),
+    Entry(name="stop", args=NAME, who=WRITE),
+    Entry(name="restart", args=NAME, who=WRITE),
+    Entry(name="bypass", args=NAME + (("on", blob.BOOL),), who=WRITE),
+    Entry(name="reload", args=(), who=WRITE),
     # Changes nothing, but looks at what the asker names, not at what is configured.
-    Entry(name="check", args=(("sections", blob.ARRAY), ("from", blob.INT32)), who=WRITE, handler="_check"),
-    Entry(name="check_devices", args=(), who=ROOT, handler="_check_devices"),
+    Entry(name="check", args=(("sections", blob.ARRAY), ("from", blob.INT32)), who=WRITE),
+    Entry(name="check_devices", args=(), who=ROOT),
 )
 READABLE = {OBJECT: tuple([entry.name for entry in METHODS if entry.who == PUBLIC])}  # what our own broker is told
 
@@ -159,7 +159,7 @@ class Bus:
     # Methods
 
     def _methods(self):
-        return [(entry.name, Method(getattr(self, entry.handler), entry.args)) for entry in METHODS]
+        return [(entry.name, Method(getattr(self, "_" + entry.name), entry.args)) for entry in METHODS]
 
     def _instances(self, args):
         """The instance that a call names, or all. Raises UbusStatus."""
