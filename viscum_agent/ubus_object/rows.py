@@ -1,4 +1,4 @@
-"""What the agent tells about its services: rows for `status` and `stats`, in answers that always fit.
+"""What the agent says about its services: rows for `status` and `stats`, in answers that always fit.
 
 A ubus message holds 1 MiB. So a row is bounded (long lists are cut and say how many they hold), and an answer has at
 most PAGE rows; `next` in it is what the following question gives as `after`.
@@ -30,11 +30,11 @@ def status(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]", whole
 
 
 class Changes:
-    """For pollers, as an open page is: only what changed is told. Most of an answer's cost is its encoding.
+    """For pollers, such as an open page: only changed fields are returned. Encoding is most of an answer's cost.
 
     `serial` counts the answers in which something was not as in the one before. A value is remembered with the serial
     of the answer that had it first, whoever was answered: so one with a higher serial than a poller's last answer, and
-    no other, is new to it. The count begins anywhere: a poller that knew an earlier agent is told all.
+    no other, is new to it. The count begins anywhere: a poller that knew an earlier agent gets everything.
     """
 
     def __init__(self) -> None:
