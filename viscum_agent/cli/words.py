@@ -167,7 +167,7 @@ def take_place(places, word, words, command=""):
 
 
 def _shown(word):
-    from ..config.schema import shown  # only for who made a mistake
+    from ..config.schema import shown  # only after a mistake
 
     return shown(word)
 

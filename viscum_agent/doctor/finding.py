@@ -4,8 +4,8 @@ from collections import namedtuple
 
 from ..config.schema import printable
 
-# `id` is a word for scripts, `found` what is there, `means` what that does to whom, `services` the names of those that
-# it touches (none: it is about all or nobody), `mend` the commands that fix it, "" where there is nothing to fix.
+# `id` is a word for scripts, `found` what is there, `means` the consequence, `services` the names of those affected
+# (none: all services, or no particular one), `mend` the commands that fix it, "" where there is nothing to fix.
 # What could not be read is a note that says so, never ok.
 Finding = namedtuple("Finding", ("id", "severity", "found", "means", "services", "mend"))
 

@@ -1,4 +1,4 @@
-"""Findings about others that use traffic control on the same devices: sqm-scripts, qosify, and whoever else."""
+"""Findings about others that use traffic control on the same devices: sqm-scripts, qosify and others."""
 
 from ..records.objects import BPF_PRIO, MARK_PRIO, PRIOS
 from .finding import error, note, ok, unread, warning
