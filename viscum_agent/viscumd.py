@@ -12,9 +12,9 @@ from .paths import CONFDIR, SOCKET
 
 USAGE = """usage: viscumd [-c CONFDIR] [-s UBUS_SOCKET] [-b]
 
-  -c CONFDIR       read the configuration from there (%s)
-  -s UBUS_SOCKET   speak ubus there (%s)
-  -b               serve ubus on that socket, for a machine without ubusd
+  -c CONFDIR       read the configuration from CONFDIR (%s)
+  -s UBUS_SOCKET   use this ubus socket (%s)
+  -b               serve ubus on it, for a machine without ubusd
   --help           this text
   --version        print the version
 

@@ -1,4 +1,4 @@
-"""`viscum doctor` on a router with something wrong: it says what, for which service, and its own command mends it."""
+"""`viscum doctor` on a router with something wrong: it says what, for which service, and its own command fixes it."""
 
 import json
 import re
@@ -159,13 +159,13 @@ def test_ipv6_forwarding_that_was_switched_off_is_found_and_mended(router):
 )
 def test_an_include_that_the_firewall_has_not_is_found(router, place, severity, harmed):
     firewall(router)
-    assert doctor(router, 0) == [], "with all of them there is nothing to mend"
+    assert doctor(router, 0) == [], "with all of them there is nothing to fix"
     firewall(router, leave_out=place)
     ip("-n", "viscum-echo", "neigh", "flush", "all")
     assert answers(router) == harmed
     (found,) = doctor(router, 1)
     assert (found["id"], found["severity"], found["services"]) == ("firewall", severity, ["echo"])
-    assert place + "/viscum.nft, which is not there" in found["found"]
+    assert place + "/viscum.nft, which is not installed" in found["found"]
     package = "viscum-micro" if "micropython" in router.interpreter[0] else "viscum"
     install = "install %s (opkg install, on OpenWrt 25.12 apk add); then /etc/init.d/firewall reload"
     assert found["mend"] == install % package
@@ -269,7 +269,7 @@ def test_a_missing_program_and_a_missing_account_are_found(lab):
 def test_somebody_elses_ingress_qdisc_is_found(lab):
     lab.configure(ECHO)
     lab.run(lab.router, "tc", "qdisc", "add", "dev", "lan0", "ingress")
-    assert "somebody else made the ingress qdisc of lan0" in said(doctor(lab, 0, "note"), "ingress")["found"]
+    assert "another program made the ingress qdisc of lan0" in said(doctor(lab, 0, "note"), "ingress")["found"]
     lab.viscum("up")
     assert said(doctor(lab, 0, "note"), "ingress")["services"] == ["echo"], "it is still somebody else's"
 
@@ -371,7 +371,7 @@ def test_without_root_it_says_what_it_could_not_look_at(lab):
     assert said(found, "root")["severity"] == "warning"
     for identity in ("kernel", "firewall"):
         assert said(found, identity)["severity"] == "note"
-        assert "could not be looked at" in said(found, identity)["found"]
+        assert "could not be read" in said(found, identity)["found"]
 
 
 def test_the_agent_does_not_load_the_doctor(lab):

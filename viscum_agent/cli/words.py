@@ -16,64 +16,66 @@ NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD..
 Command = namedtuple("Command", ("name", "names", "options", "short", "more"))
 
 JSON, PROGRAM = ("--json",), ("--no-program",)
-NO_AGENT = "Where an agent runs, `viscum start`, `stop` and `reload` are for that."
+NO_AGENT = "While an agent runs, use `viscum start`, `stop` and `reload` instead."
 COMMANDS = (
-    Command(
-        "check", NONE, JSON, "report every problem of the configuration on this router", "Exit code 1 if there is one."
-    ),
+    Command("check", NONE, JSON, "report every configuration problem on this router", "Exit code 1 if there is one."),
     Command(
         "plan",
         NONE,
         JSON,
-        "show what `up` would do, as the commands that a person would type",
-        "Changes nothing. eBPF programs and maps have no such commands: what is done with them stands in comments.",
+        "show what `up` would do, as ip, tc, nft and sysctl commands",
+        "Changes nothing. No such command exists for eBPF programs and maps: those steps are comments.",
     ),
     Command("up", SOME, PROGRAM, "bring the enabled services (or those named) up", NO_AGENT),
     Command("down", SOME, PROGRAM, "take all services (or those named) down", NO_AGENT),
-    Command("status", SOME, JSON, "show a table of the services", "What the agent says, if one answers."),
-    Command("exec", ONE, (), "run a command in a service's namespace", "As root; its exit code is that of CMD."),
+    Command("status", SOME, JSON, "show a table of the services", "Asks the agent, if one answers."),
+    Command(
+        "exec", ONE, (), "run a command in a service's namespace", "CMD runs as root; viscum exits with its exit code."
+    ),
     Command(
         "doctor",
         NONE,
         JSON,
-        "show what on this router helps or hinders which service, and the command that fixes it",
+        "show what on this router helps or hinders services, and the command that fixes it",
         "Exit code 1 for an error or a warning.",
     ),
     Command("list", NONE, JSON, "list the services that the agent knows", ""),
     Command("start", SOME, (), "start services that were stopped or have failed", ""),
-    Command("stop", SOME, (), "take services down until they are started", "It holds while the agent runs."),
-    Command("restart", SOME, (), "end programs and start them again", ""),
+    Command("stop", SOME, (), "take services down until they are started", "Lasts while the agent runs."),
+    Command("restart", SOME, (), "stop programs and start them again", ""),
     Command(
-        "reload", NONE, (), "have the agent read its configuration again", "It reads its own file, whatever -c says."
+        "reload", NONE, (), "make the agent read its configuration again", "It reads its own file, whatever -c says."
     ),
     Command(
         "bypass",
         EACH,
         ("--all", "--off"),
         "keep redirects out, so that clients reach the cloud",
-        "It holds while the agent runs. With --off it ends.",
+        "Lasts while the agent runs; --off ends it.",
     ),
     Command("stats", NONE, JSON, "show packets, bytes and connections of each service", ""),
     Command(
         "logs",
         SOME,
         JSON,
-        "show what the agent last said, with a name also what that program printed",
-        "All that programs print is in the system log.",
+        "show the agent's last messages, with a name also the program's last output",
+        "The full output of programs is in the system log.",
     ),
-    Command("top", NONE, (), "show what each service carries now, every 2 seconds", "Once, where no terminal is."),
-    Command("monitor", NONE, JSON, "print every change of a service's state", "Until it is interrupted."),
+    Command(
+        "top", NONE, (), "show the current traffic of each service, every 2 seconds", "Only once without a terminal."
+    ),
+    Command("monitor", NONE, JSON, "print every change of a service's state", "Runs until interrupted."),
 )
 FIRST_OF_AGENT = "list"
 
 OPTIONS = (
-    ("-c CONFDIR", "read the configuration from there (%s)" % CONFDIR),
-    ("-s UBUS_SOCKET", "find ubus there, and so the agent (%s)" % SOCKET),
+    ("-c CONFDIR", "read the configuration from CONFDIR (%s)" % CONFDIR),
+    ("-s UBUS_SOCKET", "reach ubus, and so the agent, by this socket (%s)" % SOCKET),
     ("--json", "print JSON"),
-    ("--no-program", "kernel objects only; programs are neither started nor stopped"),
+    ("--no-program", "kernel objects only, no programs"),
     ("--all", "all services"),
-    ("--off", "let the redirects in again"),
-    ("--help", "what a command does and takes"),
+    ("--off", "put the redirects back in"),
+    ("--help", "show what a command does and takes"),
     ("--version", "print the version"),
 )
 COMMON = ("-c", "-s")
@@ -165,7 +167,7 @@ def take_place(places, word, words, command=""):
 
 
 def _shown(word):
-    from ..config.schema import shown  # only for who made a mistake
+    from ..config.schema import shown  # only after a mistake
 
     return shown(word)
 

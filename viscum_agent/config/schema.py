@@ -264,8 +264,8 @@ GLOBALS = (
         choice("auto", *DATAPATHS),
         False,
         "auto",
-        "How packets are redirected where a service does not say. `auto` asks the running kernel and takes `bpf`, else "
-        "`flower`, else `u32`.",
+        "How packets are redirected, unless a service sets its own. `auto` probes the running kernel and takes `bpf`, "
+        "else `flower`, else `u32`.",
     ),
     Option(
         "pool",
@@ -273,22 +273,22 @@ GLOBALS = (
         True,
         ("10.213.0.0/16", "fd76:7363:756d::/64"),
         "Prefixes from which each service gets a point-to-point subnet for its veth pair (a /30, a /126). A subnet "
-        "that overlaps an address or a route of the router is left out.",
+        "that overlaps an address or a route of the router is skipped.",
     ),
     Option(
         "netlink",
         choice("native", "pyroute2"),
         False,
         "native",
-        "Who speaks to the kernel: Viscum's own packed messages, or the pyroute2 library where it is installed.",
+        "The netlink back end: Viscum's own packed messages, or the pyroute2 library where it is installed.",
     ),
     Option(
         "bypass_load",
         number(0, 100, "per cent"),
         False,
         "0",
-        "While the router's CPU is busier than this, every redirect is out and clients reach the cloud; they come back "
-        "20 percentage points below. 0 is never.",
+        "While the router's CPU is busier than this, all redirects are out and clients reach the cloud. The redirects "
+        "come back 20 percentage points below it. 0 means never.",
     ),
 )
 
@@ -308,7 +308,7 @@ MATCH = (
     Option("dest_port", PORTS, True, (), "The destination ports or ranges. None means any port."),
     Option("src_ip", CLIENTS, True, (), "Only clients with these addresses."),
     Option(
-        "target_port", PORT, False, "", "The port that the program listens on, where it is not the one the client uses."
+        "target_port", PORT, False, "", "The port that the program listens on, if it is not the one that clients use."
     ),
 )
 
@@ -320,8 +320,8 @@ SERVICE = (
             TEXT,
             True,
             (),
-            "The program and its arguments: one text, split at blanks (quotes keep words together), or a list with a "
-            "word each. It runs without a shell and must stay in the foreground.",
+            "The program and its arguments: one text, split at blanks (quotes keep words together), or a list with one "
+            "word per entry. It runs without a shell and must stay in the foreground.",
         ),
         Option(
             "env",
@@ -330,10 +330,8 @@ SERVICE = (
             (),
             "Environment variables of the program. A value with blanks needs a `list` entry of its own.",
         ),
-        Option(
-            "user", ACCOUNT, False, "nobody", "The account that the program runs as; a word of digits is its number."
-        ),
-        Option("group", ACCOUNT, False, "", "Its group, where it is not the account's own."),
+        Option("user", ACCOUNT, False, "nobody", "The account that the program runs as; digits are a user ID."),
+        Option("group", ACCOUNT, False, "", "Its group, if it is not the account's own."),
         Option("workdir", PATH, False, "/", "The directory that the program starts in."),
         Option(
             "interface",
@@ -352,75 +350,82 @@ SERVICE = (
             choice("auto", "dst", "both", "none"),
             False,
             "auto",
-            "What the redirect does to a frame on its way in. `dst`: the destination MAC becomes the service's. "
-            "`both`: the source MAC becomes the router's end of the pair too, and the packet counts as addressed to "
-            "this host. `none`: nothing; the service's interface takes the source interface's MAC. `auto` is `dst` "
-            "where the kernel has act_skbmod, else `none`. Datapath `bpf` leaves frames as they are, whatever this "
-            "says.",
+            "How the redirect rewrites an incoming frame. `dst`: the destination MAC becomes the service's. `both`: "
+            "the source MAC also becomes that of the router's end of the pair, and the packet counts as addressed to "
+            "this host. `none`: no change; the service's interface takes the MAC address of the source interface. "
+            "`auto` is `dst` where the kernel has act_skbmod, else `none`. Datapath `bpf` ignores this option and "
+            "leaves frames unchanged.",
         ),
         Option(
             "reply",
             choice("auto", "routed"),
             False,
             "auto",
-            "How replies go back to the client: `auto` is past the router where the datapath can (`bpf`), `routed` by "
-            "the router and its firewall.",
+            "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (`bpf`). "
+            "`routed`: through the router and its firewall.",
         ),
         Option(
             "mtu",
             number(576, 65535, "bytes"),
             False,
             "",
-            "The MTU of the veth pair; else the smallest of the source interfaces.",
+            "The MTU of the veth pair. Unset, it is the smallest MTU of the source interfaces.",
         ),
         Option(
             "start_timeout",
             number(1, 600, "seconds"),
             False,
             "10",
-            "How long the program may take until a check is good.",
+            "How long the program may take until a check passes.",
         ),
         Option(
             "term_timeout",
             number(0, 600, "seconds"),
             False,
             "5",
-            "How long the program may take to end before it is killed.",
+            "How long the program may take to exit before it is killed.",
         ),
         Option(
             "dynamic_ports",
             BOOL,
             False,
             "0",
-            "What has a port is taken over where the program listens; the other ports stay with the cloud. 1 is for a "
-            "program that opens ports when a client has come by another one (iperf3 its UDP port, FTP): all are taken "
-            "while one of them answers.",
+            "0: only the ports that the program listens on are taken over; the others stay with the cloud. 1: for "
+            "programs that open further ports once a client has connected (iperf3 its UDP port, FTP); all ports are "
+            "taken over while one of them answers.",
         ),
         Option(
             "healthcheck",
             choice("auto", "tcp", "udp", "listen", "exec", "none"),
             False,
             "auto",
-            "How the agent asks whether the program can answer; it comes in as a client does. `tcp` makes a connection "
-            "and waits until the program accepts it. `udp` sends an empty datagram and waits until it is read. "
-            "`listen` only looks whether the port is open and nobody waits there for long: for programs to which a "
-            "connection means something (iperf3). `exec` runs `health_command`. `none`: a running program counts as "
-            "healthy, and all of its traffic is taken. `auto` is `tcp` for the TCP ports and `udp` for the others.",
+            "How the agent checks whether the program answers. Checks come in as a client's packets do. `tcp` opens a "
+            "connection and waits until the program accepts it. `udp` sends an empty datagram and waits until the "
+            "program reads it. `listen` only checks that the port is open and that no client waits there for long: for "
+            "programs that act on every connection (iperf3). `exec` runs `health_command`. `none`: a running program "
+            "counts as healthy, and all of its traffic is taken over. `auto` is `tcp` for the TCP ports and `udp` for "
+            "the others.",
         ),
-        Option("health_port", PORT, False, "", "The port that is asked, where it is not the matched one."),
+        Option("health_port", PORT, False, "", "The port to check, if it is not a matched one."),
         Option(
-            "health_command", TEXT, True, (), "The check of `exec`, written like `command`; exit code 0 is healthy."
+            "health_command",
+            TEXT,
+            True,
+            (),
+            "The command that `exec` runs, written like `command`; exit code 0 means healthy.",
         ),
-        Option("health_interval", number(1, 3600, "seconds"), False, "5", "How long between two checks."),
+        Option("health_interval", number(1, 3600, "seconds"), False, "5", "The time between two checks."),
         Option("health_timeout", number(1, 600, "seconds"), False, "2", "How long a check may take."),
-        Option("health_rise", number(1, 100, "checks"), False, "1", "Good checks in a row that bring the redirect in."),
-        Option("health_fall", number(1, 100, "checks"), False, "3", "Bad checks in a row that take it out."),
+        Option(
+            "health_rise", number(1, 100, "checks"), False, "1", "Good checks in a row before the redirect goes in."
+        ),
+        Option("health_fall", number(1, 100, "checks"), False, "3", "Failed checks in a row before it comes out."),
         Option(
             "respawn_threshold",
             number(0, 86400, "seconds"),
             False,
             "3600",
-            "A program that ran for less than this counts as crashed when it ends.",
+            "A program that exits sooner than this counts as crashed.",
         ),
         Option(
             "respawn_timeout",
@@ -434,12 +439,12 @@ SERVICE = (
             number(0, 1000, "crashes"),
             False,
             "5",
-            "After more crashes in a row than this the program is left alone; 0 is never.",
+            "After more crashes in a row than this, the agent stops restarting the program. 0 means it never stops.",
         ),
     )
 )
 
-REDIRECT = (Option("service", SECTION, False, "", "The service that this further match belongs to."),) + MATCH
+REDIRECT = (Option("service", SECTION, False, "", "The service that this extra match belongs to."),) + MATCH
 
 SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT}
 

@@ -1,7 +1,7 @@
-"""`viscum doctor`: what on this router helps or hinders which service, and the command that mends it.
+"""`viscum doctor`: what on this router helps or hinders services, and the command that fixes it.
 
 Two steps: `machine` reads everything and judges nothing; the other files are pure functions from that reading to
-findings. Loaded only when somebody asks: nothing else imports it.
+findings. Loaded only when asked for: nothing else imports it.
 """
 
 from ..config import service, uci
@@ -59,22 +59,22 @@ def judge(machine, chosen, settings, observed, names, problems):
 def _account(machine):
     if machine.root:
         return []
-    means = "the kernel's features and the firewall could not be looked at"
-    return [warning("root", "this account is not root", means, (), "run it as root")]
+    means = "the kernel's features and the firewall could not be read"
+    return [warning("root", "viscum does not run as root", means, (), "run it as root")]
 
 
 def _configuration(settings, chosen, problems, found):
-    """What `viscum check` says, but for what the doctor has found himself."""
+    """What `viscum check` says, except what the doctor has found already."""
     said = []
     if not settings.enabled:
-        said.append(note("configuration", "option enabled '0' in globals", "no service is to run"))
+        said.append(note("configuration", "option enabled '0' in globals", "no service runs"))
     elif not chosen and not problems:
         said.append(note("configuration", "no service is enabled"))
     known = {name for each in found for name in each.services if each.severity == "error"}
     for problem in problems:
         if problem.kind not in (CONFIG, FOREIGN) and (problem.service in known or not problem.service):
             continue
-        means = "is skipped" if problem.service else "the other services go on"
+        means = "is skipped" if problem.service else "the other services are not affected"
         kind = error if problem.service else warning
         services = (problem.service,) if problem.service else ()
         said.append(kind("configuration", problem_text(problem), means, services))

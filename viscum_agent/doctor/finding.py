@@ -4,8 +4,8 @@ from collections import namedtuple
 
 from ..config.schema import printable
 
-# `id` is a word for scripts, `found` what is there, `means` what that does to whom, `services` the names of those that
-# it touches (none: it is about all or nobody), `mend` the commands that mend it, "" where nothing has to be mended.
+# `id` is a word for scripts, `found` what is there, `means` the consequence, `services` the names of those affected
+# (none: all services, or no particular one), `mend` the commands that fix it, "" where there is nothing to fix.
 # What could not be read is a note that says so, never ok.
 Finding = namedtuple("Finding", ("id", "severity", "found", "means", "services", "mend"))
 
@@ -32,7 +32,7 @@ def error(identity, found, means, services=(), mend=""):
 
 
 def unread(identity, why, means=""):
-    return note(identity, "could not be looked at: " + why, means)
+    return note(identity, "could not be read: " + why, means)
 
 
 def configure(changes):
@@ -41,7 +41,7 @@ def configure(changes):
 
 
 def trouble(findings):
-    """Whether there is something to mend."""
+    """Whether there is something to fix."""
     return any(finding.severity in (ERROR, WARNING) for finding in findings)
 
 

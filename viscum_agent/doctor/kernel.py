@@ -1,4 +1,4 @@
-"""Findings about the running kernel: what it has, and which service needs what it has not."""
+"""Findings about the running kernel: what it has, and which service needs what it lacks."""
 
 from ..kernel.bpf_syscall import BPFFS
 from ..plan.datapath import DATAPATHS
@@ -54,7 +54,7 @@ def _blind(machine):
     why = machine.unread["features"]
     if not machine.root:
         return unread("kernel", "this needs root")
-    means = "no service can run; builds for small flash leave network namespaces out, and no package brings them back"
+    means = "no service can run; small-flash builds leave network namespaces out, and no package adds them"
     return error("kernel", why, means, (), "build an image with CONFIG_KERNEL_NAMESPACES=y and CONFIG_KERNEL_NET_NS=y")
 
 
@@ -92,14 +92,14 @@ def _mend_bpf(machine):
 # What the other services do without a feature.
 WITHOUT = {
     "bpf": "datapath 'auto' takes flower or u32, whose replies are routed and cost more",
-    "tcx": "programs are filters (cls_bpf) instead, in a qdisc that others may take away for a moment",
-    "u32": "services that say datapath 'u32' can't run",
+    "tcx": "programs are attached as filters (cls_bpf), in a qdisc that others may delete for a moment",
+    "u32": "services with datapath 'u32' can't run",
     "flower": "datapath 'auto' takes bpf or u32",
-    "mirred": "services that say datapath 'flower' or 'u32' can't run",
-    "skbmod": "rewrite 'auto' gives the service the MAC of the device that clients send to",
-    "skbedit": "rewrite 'both' can't be had",
+    "mirred": "services with datapath 'flower' or 'u32' can't run",
+    "skbmod": "with rewrite 'auto' the service's interface takes the MAC address that clients send to",
+    "skbedit": "rewrite 'both' is not available",
     "nat": "services for prefixes, for several UDP addresses or with target_port can't run",
-    "netdev": "without act_skbmod, a service can take traffic from devices with one MAC only",
+    "netdev": "without act_skbmod, all source devices of a service need the same MAC address",
 }
 
 
@@ -120,11 +120,11 @@ def back_end(machine, settings):
     """The second netlink back end needs a library."""
     if settings.netlink != "pyroute2" or machine.library:
         return []
-    means = "the agent does not start; 'native' needs nothing"
+    means = "the agent does not start; 'native' needs no library"
     mend = configure(["set viscum.@globals[0].netlink='native'"])
     if machine.interpreter == "micropython":
         return [error("netlink", "option netlink 'pyroute2' under MicroPython", means, (), mend)]
-    found = "option netlink 'pyroute2', and there is no pyroute2"
+    found = "option netlink 'pyroute2', but pyroute2 is not installed"
     return [error("netlink", found, means, (), mend + "\n" + install(machine, "python3-pyroute2"))]
 
 

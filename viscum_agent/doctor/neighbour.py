@@ -1,10 +1,10 @@
-"""Findings about others that use traffic control on the same devices: sqm-scripts, qosify, and whoever else."""
+"""Findings about others that use traffic control on the same devices: sqm-scripts, qosify and others."""
 
 from ..records.objects import BPF_PRIO, MARK_PRIO, PRIOS, Qdisc
 from .finding import error, note, ok, unread, warning
 from .target import names, on
 
-UNSHAPED = "redirected packets are not shaped on their way in"
+UNSHAPED = "redirected packets are not shaped on ingress"
 
 
 def findings(machine, targets, observed, interfaces):
@@ -20,7 +20,7 @@ def findings(machine, targets, observed, interfaces):
     if machine.qosify is None:
         found.append(unread("qosify", machine.unread["qosify"]))
     if devices and not found:
-        found.append(ok("neighbours", "nobody else uses the ingress of " + ", ".join(devices)))
+        found.append(ok("neighbours", "nothing else uses the ingress of " + ", ".join(devices)))
     return found
 
 
@@ -29,11 +29,11 @@ def _sqm(machine, device, touched, observed):
         return []
     if observed.hooks.get(device) == "clsact":
         found = "SQM is configured for %s, whose ingress hook is a clsact" % device
-        means = "SQM can't shape what comes in there (it needs a plain ingress qdisc) until it starts before Viscum"
+        means = "SQM can't shape incoming traffic there (it needs a plain ingress qdisc) unless it starts before Viscum"
         mend = "/etc/init.d/viscum stop && /etc/init.d/sqm restart && /etc/init.d/viscum start"
         return [warning("sqm", found, means, touched, mend)]
     found = "SQM shapes %s" % device
-    means = UNSHAPED + "; a restart of SQM takes the redirect away, which the agent puts back"
+    means = UNSHAPED + "; a restart of SQM deletes the redirect, and the agent puts it back"
     return [note("sqm", found, means, touched)]
 
 
@@ -50,17 +50,17 @@ def _strangers(device, touched, observed):
     prios = sorted([prio for dev, prio in observed.foreign_prios if dev == device])
     clash = [prio for prio in prios if prio in PRIOS + (BPF_PRIO, MARK_PRIO)]
     if clash:
-        found = "somebody's filter at the ingress of %s has a prio of Viscum's: %s" % (device, _list(clash))
+        found = "another program's filter at the ingress of %s uses a prio of Viscum's: %s" % (device, _list(clash))
         means = "the kernel may refuse the redirect there"
         mend = "tc filter show dev %s ingress   # move it to a prio from 10 on" % device
         return [error("ingress", found, means, touched, mend)]
     ours = any(found.item.dev == device for found in observed.shared if isinstance(found.item, Qdisc))
     if prios:
-        found = "somebody else has filters at the ingress of %s (prio %s)" % (device, _list(prios))
-        return [note("ingress", found, "Viscum's come first, so redirected packets do not meet them", touched)]
+        found = "another program has filters at the ingress of %s (prio %s)" % (device, _list(prios))
+        return [note("ingress", found, "Viscum's run first, so redirected packets do not reach them", touched)]
     if device in observed.hooks and not ours:
-        found = "somebody else made the %s qdisc of %s" % (observed.hooks[device], device)
-        return [note("ingress", found, "Viscum shares it; who deletes it deletes the redirect", touched)]
+        found = "another program made the %s qdisc of %s" % (observed.hooks[device], device)
+        return [note("ingress", found, "Viscum shares it; deleting it deletes the redirect", touched)]
     return []
 
 

@@ -32,7 +32,7 @@ def _flows(machine, targets):
     hardware = configured and _option(machine, "flow_offloading_hw")
     if machine.ruleset is None:
         why = machine.unread["ruleset"]
-        text = "configured %s; the flow tables could not be looked at: %s"
+        text = "configured %s; the flow tables could not be read: %s"
         word = "in hardware" if hardware else "in software" if configured else "off"
         return [note("flow-offloading", text % (word, why), HARDWARE_MEANS if hardware else "")]
     tables = machine.ruleset.flowtables
@@ -43,11 +43,11 @@ def _flows(machine, targets):
     if tables:
         found = "in software: " + _shown(tables)
         if hardware:
-            found += "; configured is hardware, which firewall4 gives up where the kernel refuses it"
+            found += "; hardware is configured, but the kernel refuses it, so firewall4 falls back"
         return [note("flow-offloading", found, "harmless: packets are redirected before a flow table sees them")]
     if configured:
         found = "configured %s, but there is no flow table" % ("in hardware" if hardware else "in software")
-        return [note("flow-offloading", found, "comes into effect when the firewall is loaded the next time")]
+        return [note("flow-offloading", found, "takes effect when the firewall is next loaded")]
     if machine.firewall is None:
         return [note("flow-offloading", "no flow table; its option could not be read: " + machine.unread["firewall"])]
     return [ok("flow-offloading", "off")]
@@ -61,10 +61,10 @@ def _wed(machine, targets):
     drivers = [driver for driver in sorted(machine.wed) if machine.wed[driver]]
     if not drivers:
         return []
-    found = "WED is on (%s): Wi-Fi is part of what the hardware forwards" % ", ".join(drivers)
+    found = "WED is on (%s): the hardware also forwards Wi-Fi traffic" % ", ".join(drivers)
     tables = machine.ruleset.flowtables if machine.ruleset else ()
     if "bridger" not in (machine.running or ()) and not any(table.hardware for table in tables):
-        return [note("wed", found, "does nothing while neither flow offloading in hardware nor bridger is on")]
+        return [note("wed", found, "does nothing unless hardware flow offloading or bridger is on")]
     mend = "sed -i 's/wed_enable=[Y1]/wed_enable=N/' /etc/modules.conf /etc/modules.d/*; reboot"
     return [warning("wed", found, HARDWARE_MEANS, names(targets), mend)]
 
@@ -95,8 +95,8 @@ def _gro(machine, targets):
         there = any(target.devices for target in targets)
         return [ok("rx-gro-list", "off where services take traffic from")] if there else []
     means = (
-        "packets come in tied together and are taken apart again in the service's namespace: correct, but slower; it "
-        "is OpenWrt's default, and on again after a restart"
+        "packets arrive merged and are split again in the service's namespace: correct, but slower. It is OpenWrt's "
+        "default, and on again after a restart"
     )
     mend = "\n".join(["ethtool -K %s rx-gro-list off   # package ethtool" % device for device in machine.gro_list])
     return [note("rx-gro-list", "on: " + ", ".join(machine.gro_list), means, names(targets), mend)]

@@ -1,4 +1,4 @@
-"""Findings about the road of the replies and of clients in a bypass: forwarding, rp_filter, firewall, L3 devices."""
+"""Findings about the way of the replies and of clients in a bypass: forwarding, rp_filter, firewall, L3 devices."""
 
 from ..config import uci
 from ..records.objects import device_name
@@ -9,9 +9,9 @@ from .target import has_family, names, routed
 
 # Where each of our includes ends up: at which hook of netfilter, and what is lost without it.
 _PLACES = {
-    "prerouting": (INCLUDES[0], error, "replies are taken for broken connections and dropped"),
+    "prerouting": (INCLUDES[0], error, "replies count as invalid connections and are dropped"),
     "forward": (INCLUDES[1], error, "replies are rejected"),
-    "input": (INCLUDES[2], warning, "no reply over IPv6 finds its way: neighbour discovery is rejected"),
+    "input": (INCLUDES[2], warning, "IPv6 replies are lost: neighbour discovery is rejected"),
 }
 RELOAD = "/etc/init.d/firewall reload"
 
@@ -39,7 +39,7 @@ def _forwarding(machine, targets):
         found.append(note("ip-forward", text, means, names(ipv4), "sysctl -w net.ipv4.ip_forward=1"))
     forwards = _number(machine, "net/ipv6/conf/all/forwarding")
     if forwards is None:
-        found.append(note("ipv6-forward", "this kernel has no IPv6", "matches of IPv6 are left out", names(ipv6)))
+        found.append(note("ipv6-forward", "this kernel has no IPv6", "IPv6 matches are skipped", names(ipv6)))
     elif forwards == 0 and ipv6:
         means = "replies over IPv6 are dropped"
         mend = "sysctl -w net.ipv6.conf.all.forwarding=1"
@@ -72,58 +72,60 @@ def _rp_filter(machine, targets):
     if strict:
         loose = 2 if everywhere == 1 else 0
         mend = ["sysctl -w net.ipv4.conf.%s.rp_filter=%d" % (device_name(each.service.name), loose) for each in strict]
-        means = "replies have the cloud's address and are dropped as coming from the wrong side"
+        means = "replies have the cloud's address as source and are dropped"
         text = "strict on " + ", ".join([device_name(each.service.name) for each in strict])
         return [error("rp-filter", text, means, names(strict), "\n".join(mend))]
     if everywhere:
         text = "%s everywhere" % ("strict" if everywhere == 1 else "loose")
-        means = "Viscum makes it loose on its own devices; replies pass while the router has some route to the cloud"
+        means = "Viscum sets it to loose on its own devices; replies pass while the router has a route to the cloud"
         return [note("rp-filter", text, means, names(targets))]
     return [ok("rp-filter", "off on the way of the replies")]
 
 
 def _firewall(machine, targets, settings):
     if machine.ruleset is None:
-        return [unread("firewall", machine.unread["ruleset"], "whether replies pass it is not known")]
+        return [unread("firewall", machine.unread["ruleset"], "so it is not known whether replies pass")]
     fw4 = any(chain.table == "fw4" for chain in machine.ruleset.chains)
     filters = sorted({chain.table for chain in machine.ruleset.chains if chain.hook == "forward"})
     if not filters and not machine.tables:
-        return [ok("firewall", "none is loaded that could stop replies")]
+        return [ok("firewall", "none is loaded that could drop replies")]
     found = []
     if "filter" in (machine.tables or ()):
-        means = "Viscum can't read them: they have to let replies pass untracked (docs/operations.md)"
-        found.append(note("firewall", "there are rules of the legacy iptables", means))
+        means = "Viscum can't read them: they must let replies pass untracked (docs/operations.md)"
+        found.append(note("firewall", "legacy iptables rules are loaded", means))
     if not filters:
         return found
     missing = [hook for hook in ("prerouting", "forward", "input") if not machine.ruleset.ours.get(hook)]
     if not missing:
-        return found + [ok("firewall", "has the rules of Viscum, in table " + ", ".join(filters))]
+        return found + [ok("firewall", "has loaded Viscum's rules, in table " + ", ".join(filters))]
     touched = {"input": names([target for target in targets if has_family(target, 6)])}
     for hook in ("prerouting", "forward"):
         touched[hook] = names([target for target in targets if routed(target, settings, machine.features)])
     lacks = [_lacks(machine, hook, fw4, filters, touched[hook]) for hook in missing if touched[hook]]
     if not lacks:
-        means = "firewall4 is made to read them when the first service is enabled"
-        lacks.append(note("firewall", "has not all rules of Viscum, and no enabled service needs the others", means))
+        means = "enabling the first service reloads firewall4, which reads them"
+        lacks.append(
+            note("firewall", "has not loaded all of Viscum's rules, but no enabled service needs the others", means)
+        )
     return found + lacks
 
 
 def _lacks(machine, hook, fw4, filters, touched):
     name, severity, means = _PLACES[hook]
     if not fw4:
-        text = "table %s has no rules of Viscum at the hook %s" % (", ".join(filters), hook)
+        text = "table %s lacks Viscum's rules at the hook %s" % (", ".join(filters), hook)
         if all(chain.accepts for chain in machine.ruleset.chains if chain.hook == "forward"):
             return note("firewall", text, "harmless as long as it lets everything pass", touched)
         mend = "put the rules of %s there (docs/operations.md)" % name
         return warning("firewall", text, "if it does not let them pass, " + means, touched, mend)
-    text = "firewall4 has not the rules of %s" % name
+    text = "firewall4 has not loaded %s" % name
     if not machine.includes[name]:
         package = "viscum-micro" if machine.interpreter == "micropython" else "viscum"
-        return severity("firewall", text + ", which is not there", means, touched, _again(machine, package))
+        return severity("firewall", text + ", which is not installed", means, touched, _again(machine, package))
     if uci.as_bool((machine.firewall or {}).get("auto_includes", "1")) is False:
         mend = "uci set firewall.@defaults[0].auto_includes='1' && uci commit firewall && " + RELOAD
         return severity("firewall", text + ": option auto_includes '0'", means, touched, mend)
-    return severity("firewall", text + ": it was loaded before Viscum was installed", means, touched, RELOAD)
+    return severity("firewall", text + ": its rules were loaded before Viscum was installed", means, touched, RELOAD)
 
 
 def _again(machine, package):
@@ -142,7 +144,7 @@ def _devices(targets):
         stuck = [target for target in touched if not any(device.ethernet for device in target.devices)]
         text = "%s has no Ethernet header (PPPoE, WireGuard, modem with raw IP)" % name
         if stuck:
-            means = "nothing can be redirected there: take the device that clients come in by"
+            means = "nothing can be redirected there: name the device that clients come in on"
             found.append(error("l3-device", text, means, names(stuck), configure(_to_lan(stuck))))
         elif touched:
             found.append(note("l3-device", text, "traffic from there is not redirected", names(touched)))

@@ -1,4 +1,4 @@
-"""What the agent tells about its services: rows for `status` and `stats`, in answers that always fit.
+"""What the agent says about its services: rows for `status` and `stats`, in answers that always fit.
 
 A ubus message holds 1 MiB. So a row is bounded (long lists are cut and say how many they hold), and an answer has at
 most PAGE rows; `next` in it is what the following question gives as `after`.
@@ -30,11 +30,12 @@ def status(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]", whole
 
 
 class Changes:
-    """For pollers, as an open page is: only what changed is told. Most of an answer's cost is its encoding.
+    """For pollers, such as an open page: only changed fields are returned. Encoding is most of an answer's cost.
 
     `serial` counts the answers in which something was not as in the one before. A value is remembered with the serial
-    of the answer that had it first, whoever was answered: so one with a higher serial than a poller's last answer, and
-    no other, is new to it. The count begins anywhere: a poller that knew an earlier agent is told all.
+    of the first answer that had it, for whichever poller. So a value is new to a poller if, and only if, its serial is
+    higher than that of the poller's last answer. The count begins anywhere: a poller
+    that knew an earlier agent gets everything.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class Changes:
 
     def since(self, rows: "dict[str, dict]", then: "int | None", now: int) -> "dict[str, dict]":
         """Takes note of rows at the second `now`. Returns what of them changed after the answer with the serial `then`
-        (None for one who had none): empty rows for services that are as they were."""
+        (None for a first call): empty rows for unchanged services."""
         known = then if then is not None and self._first <= then <= self.serial else None
         serial = self.serial + 1
         found = {}

@@ -1,7 +1,7 @@
 """What the doctor makes of a reading: one line of CASES for each thing that can be wrong with a router.
 
 A case is a change to a healthy OpenWrt router on which `echo` takes TCP from br-lan, and what the doctor then says that
-he does not say of the healthy one: (id, severity, services, a piece of the command that mends it, a piece of the rest).
+he does not say of the healthy one: (id, severity, services, a piece of the command that fixes it, a piece of the rest).
 """
 
 from viscum_agent import doctor
@@ -206,7 +206,7 @@ CASES = [
     # The firewall
     ("the firewall was loaded before the package came", {"ruleset": rules(flow=False, prerouting=0, forward=0)},
      {"datapath": "u32"}, None,
-     [("firewall", "error", "echo", "/etc/init.d/firewall reload", "it was loaded before"),
+     [("firewall", "error", "echo", "/etc/init.d/firewall reload", "were loaded before"),
       ("firewall", "error", "echo", "/etc/init.d/firewall reload", INCLUDES[1])]),
     ("likewise, but replies of eBPF go past the firewall", {"ruleset": rules(flow=False, prerouting=0, forward=0)},
      {"datapath": "bpf"}, None, [("firewall", "note", "", "", "no enabled service needs")]),
@@ -223,7 +223,7 @@ CASES = [
     ("auto_includes is off, and the rules are in by hand", {"firewall": {"auto_includes": "0"}}, {}, None, []),
     ("an include is gone", {"ruleset": rules(flow=False, forward=0),
                             "includes": {name: name != INCLUDES[1] for name in INCLUDES}}, {"datapath": "u32"}, None,
-     [("firewall", "error", "echo", "--force-reinstall viscum ", "which is not there")]),
+     [("firewall", "error", "echo", "--force-reinstall viscum ", "which is not installed")]),
     ("an include is gone, MicroPython and 25.12",
      {"ruleset": rules(flow=False, forward=0), "includes": {name: name != INCLUDES[1] for name in INCLUDES},
       "manager": "apk", "interpreter": "micropython", "version": (1, 23)}, {"datapath": "flower"}, None,
@@ -243,8 +243,8 @@ CASES = [
     ("legacy iptables", {"ruleset": Ruleset([], [], {}), "tables": ["nat", "filter"]}, {}, None,
      [("firewall", "note", "", "", "legacy iptables")]),
     ("the firewall can't be read", unread("ruleset"), {}, None,
-     [("firewall", "note", "", "", "could not be looked at: the reason"),
-      ("flow-offloading", "note", "", "", "the flow tables could not be looked at: the reason")]),
+     [("firewall", "note", "", "", "could not be read: the reason"),
+      ("flow-offloading", "note", "", "", "the flow tables could not be read: the reason")]),
     # Devices
     ("PPPoE", {}, {"interface": ["wan"]}, None,
      [("l3-device", "error", "echo",
@@ -260,7 +260,7 @@ CASES = [
      [("flow-offloading", "warning", "echo", "flow_offloading_hw='0'", "eth1 lan1")]),
     ("flow offloading in hardware, which the kernel refused",
      {"ruleset": rules(), "firewall": {"flow_offloading": "1", "flow_offloading_hw": "1"}}, {}, None,
-     [("flow-offloading", "note", "", "", "gives up")]),
+     [("flow-offloading", "note", "", "", "falls back")]),
     ("flow offloading, but the firewall was not loaded again", {"firewall": {"flow_offloading": "1"}}, {}, None,
      [("flow-offloading", "note", "", "", "configured in software, but there is no flow table")]),
     ("flow offloading in hardware, but the firewall was not loaded again",
@@ -285,7 +285,7 @@ CASES = [
     ("rx-gro-list", {"gro_list": ["eth1"]}, {}, None,
      [("rx-gro-list", "note", "echo", "ethtool -K eth1 rx-gro-list off   # package ethtool", "")]),
     ("rx-gro-list can't be read", unread("gro_list"), {}, None,
-     [("rx-gro-list", "note", "", "", "could not be looked at")]),
+     [("rx-gro-list", "note", "", "", "could not be read")]),
     # Neighbours
     ("SQM shares the hook", {"sqm": ["br-lan"]}, {}, hook("br-lan", "ingress", prios=[10]),
      [("sqm", "note", "echo", "", "not shaped"), ("ingress", "note", "echo", "", "prio 10")]),
@@ -368,10 +368,10 @@ def test_of_a_healthy_router_everything_is_ok():
         ("ok", "programs", "every enabled service has its program and its account"),
         ("ok", "forwarding", "on"),
         ("ok", "rp-filter", "off on the way of the replies"),
-        ("ok", "firewall", "has the rules of Viscum, in table fw4"),
+        ("ok", "firewall", "has loaded Viscum's rules, in table fw4"),
         ("ok", "flow-offloading", "off"),
         ("ok", "rx-gro-list", "off where services take traffic from"),
-        ("ok", "neighbours", "nobody else uses the ingress of br-lan"),
+        ("ok", "neighbours", "nothing else uses the ingress of br-lan"),
         ("ok", "memory", "128 MB of 256 MB available"),
         ("ok", "flash", "/overlay: 8192 kB of 16 MB free"),
         ("ok", "tmp", "/tmp: 100 MB of 128 MB free"),
@@ -415,7 +415,7 @@ def test_of_two_services_only_the_one_that_is_touched_is_named():
     ]
 
 
-def test_a_command_mends_it_for_every_service_that_is_touched():
+def test_a_command_fixes_it_for_every_service_that_is_touched():
     options = {"user": "ghost", "interface": ["wan"]}
     accounts = {("ghost", ""): "user: there is no account 'ghost' in /etc/passwd"}
     read = configuration(options)
@@ -438,7 +438,7 @@ def test_without_an_enabled_service_that_is_said():
     assert [(each.severity, each.found) for each in said] == [("note", "no service is enabled")]
 
 
-def test_after_an_installation_there_is_nothing_to_mend():
+def test_after_an_installation_there_is_nothing_to_fix():
     """The firewall's includes are there, and firewall4 has not read them yet: no service is enabled."""
     for ours in ({}, {"input": 1}):
         for chains in (FW4, [Chain("ip", "mine", "fwd", "forward", False)]):

@@ -435,7 +435,7 @@ return view.extend({
 		this.findings = E('div', { 'id': 'viscum-findings' });
 		return E('details', { 'class': 'cbi-section viscum-panel' }, [
 			E('summary', {}, [ _('Doctor') ]),
-			E('p', {}, [ _('What on this router helps or hinders which service, and the command that mends it.') ]),
+			E('p', {}, [ _('What on this router helps or hinders services, and the command that fixes it.') ]),
 			E('button', {
 				'class': 'btn cbi-button cbi-button-action',
 				'data-action': 'doctor',
