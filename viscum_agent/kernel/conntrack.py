@@ -12,14 +12,14 @@ import struct
 
 from .. import address, compat
 from ..records.objects import PROTO_NUMBER
-from .rtnl import AF, NLM_F_ACK, NLM_F_DUMP, attribute, attributes, message
+from .codec import NLM_F_ACK, NLM_F_DUMP, attributes, nest, nf_message
+from .rtnl import AF
 
 IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1 << 8 | 1, 1 << 8 | 2  # subsystem 1 of nfnetlink
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY = 1, 2
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
 CTA_IP_V4_SRC, CTA_IP_V4_DST, CTA_IP_V6_SRC, CTA_IP_V6_DST = 1, 2, 3, 4
 CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
-NLA_F_NESTED = 0x8000
 PROC = "/proc/thread-self/net/nf_conntrack"
 
 
@@ -44,19 +44,13 @@ def _forget_all():
         pass  # not OpenWrt: entries end by themselves, when their clients are silent for a while
 
 
-def _fixed(family):
-    """struct nfgenmsg: family, version, resource."""
-    return struct.pack(">BBH", AF[family], 0, 0)
-
-
 def _get(family, seq):
-    return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, _fixed(family), seq)
+    return nf_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF[family], b"", seq)
 
 
 def _delete(family, body, seq):
-    original = attributes(body, 4)[CTA_TUPLE_ORIG]
-    data = _fixed(family) + attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, original)
-    return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, data, seq)
+    original = nest(CTA_TUPLE_ORIG, attributes(body, 4)[CTA_TUPLE_ORIG])
+    return nf_message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, AF[family], original, seq)
 
 
 def is_other(body, rules):

@@ -13,6 +13,7 @@ from collections import namedtuple
 from .. import compat
 from ..records.objects import DEV_PREFIX
 from . import rtnl, tc
+from .codec import messages
 
 # RTMGRP_* of linux/rtnetlink.h: links, tc, addresses of both families.
 GROUPS = 0x1 | 0x8 | 0x10 | 0x100
@@ -70,7 +71,7 @@ class Events:
                 data = b""
                 self._lost = True
                 found["events were lost"] = Cause("events were lost", True, True)
-            for kind, _, _, body in rtnl.messages(data):
+            for kind, _, _, body in messages(data):
                 cause = self._cause(kind, body)
                 if cause:
                     found[cause.text] = cause

@@ -15,7 +15,7 @@ from .. import address, compat
 from ..errors import UnsupportedError
 from ..records.dump import Addr, Link, QdiscEntry, RouteEntry, RuleEntry
 from ..records.objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS, Prio, alias_of
-from . import rtnl, tc
+from . import codec, rtnl, tc
 from .backend import MOST_INSIDE, Backend, KernelError
 from .native import GONE
 from .netlink import RETRIES, Interrupted
@@ -326,8 +326,8 @@ class Pyroute2(Backend):
         message["parent"] = tc.INGRESS
         message["info"] = tc.prio_and_protocol(item.prio, PROTOCOLS[item.protocol])
         message["attrs"] = [["TCA_KIND", kind], ["TCA_OPTIONS", options]]
-        flags = rtnl.NLM_F_REQUEST | rtnl.NLM_F_ACK | rtnl.NLM_F_CREATE
-        flags |= {"create": rtnl.NLM_F_EXCL, "replace": rtnl.NLM_F_REPLACE}[mode]
+        flags = codec.NLM_F_REQUEST | codec.NLM_F_ACK | codec.NLM_F_CREATE
+        flags |= {"create": codec.NLM_F_EXCL, "replace": codec.NLM_F_REPLACE}[mode]
         message["header"].update({"type": tc.RTM_NEWTFILTER, "flags": flags})
         # A batch of one: that of all the ways to send a message of one's own works in 0.7.9 and 0.9 alike.
         tuple(self._route("").nlm_request_batch([message]))
@@ -409,7 +409,7 @@ def _read(call, hurried, most):
             continue  # 0.7.9 says so, when all has been read
         except NetlinkError as error:
             raise OSError(error.code, str(error.args[1])) from error
-        if not any(message["header"]["flags"] & rtnl.NLM_F_DUMP_INTR for message in found):  # 0.9 leaves it to us
+        if not any(message["header"]["flags"] & codec.NLM_F_DUMP_INTR for message in found):  # 0.9 leaves it to us
             return found
     if hurried:
         return found
