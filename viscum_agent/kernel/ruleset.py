@@ -35,7 +35,7 @@ _HW_OFFLOAD = 1  # NFT_FLOWTABLE_HW_OFFLOAD
 _ACCEPT = 1  # NF_ACCEPT
 
 
-def read():
+def read() -> "Ruleset":
     """A Ruleset of the namespace that the caller is in. Raises OSError: no nf_tables in this kernel, or no rights."""
     socket = Socket(compat.NETLINK_NETFILTER)
     try:
@@ -50,7 +50,7 @@ def read():
         socket.close()
 
 
-def rejects(found):
+def rejects(found: "Ruleset") -> "dict[int, tuple[str, bool]]":
     """{family: (why firewall4 rejects replies of services, whether only those that the router routes)} from a Ruleset.
     Of other firewalls nobody knows; nor does it matter where firewall4 lets everything pass."""
     forward = [chain for chain in found.chains if chain.table == "fw4" and chain.hook == "forward"]
@@ -65,12 +65,12 @@ def rejects(found):
     return reasons
 
 
-def _dump(socket, kind, family=0, wanted=b""):
+def _dump(socket: "Socket", kind: int, family: int = 0, wanted: bytes = b"") -> "list[bytes]":
     request = lambda seq: nf_message(NFTABLES | kind, NLM_F_DUMP, family, wanted, seq)  # noqa: E731
     return socket.dump(request, hurried=True)
 
 
-def _chain(body):
+def _chain(body: bytes) -> "Chain | None":
     """A Chain, None for one that no hook leads to or whose family has other hooks."""
     found = attributes(body, _HEADER)
     if _CHAIN_HOOK not in found or body[0] not in FAMILIES:
@@ -80,14 +80,14 @@ def _chain(body):
     return Chain(FAMILIES[body[0]], text_of(found[_CHAIN_TABLE]), text_of(found[_CHAIN_NAME]), HOOKS[hook], accepts)
 
 
-def _count_ours(socket, chain):
+def _count_ours(socket: "Socket", chain: "Chain") -> int:
     family = [number for number in FAMILIES if FAMILIES[number] == chain.family][0]
     wanted = text(_RULE_TABLE, chain.table) + text(_RULE_CHAIN, chain.name)
     bodies = _dump(socket, _GETRULE, family, wanted)
     return len([1 for body in bodies if MARK in attributes(body, _HEADER).get(_RULE_USERDATA, b"")])
 
 
-def _flowtable(body):
+def _flowtable(body: bytes) -> "Flowtable":
     found = attributes(body, _HEADER)
     names = elements(attributes(found[_FLOW_HOOK]).get(_FLOW_HOOK_DEVS, b""))  # NFTA_DEVICE_NAME, in no order
     devices = sorted([text_of(name) for _, name in names])
