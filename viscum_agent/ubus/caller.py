@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from .blob import Fields
     from .client import Found
 
 WAIT = TIMEOUT_DEFAULT  # seconds, for what ubusd answers itself: in its place may be an agent that is busy
@@ -53,7 +54,7 @@ class Caller:
                 return []
             raise
 
-    def send_event(self, name: str, data: object) -> None:
+    def send_event(self, name: str, data: "Fields") -> None:
         self._result(lambda done: self.client.send_event(name, data, done), TIMEOUT_DEFAULT)
 
     def listen(
