@@ -11,6 +11,10 @@ from . import compat
 from .errors import ForeignError
 from .kernel import netns
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 O_RDWR = 2
 POLL = 0.1  # seconds between two tries
 AGENT = "agent"
@@ -19,7 +23,7 @@ AGENT = "agent"
 class Busy(ForeignError):
     """Somebody else has the lock: `who` is the word that it was taken with."""
 
-    def __init__(self, who, pid):
+    def __init__(self, who: str, pid: str) -> None:
         super().__init__("%s (process %s) is at work here" % (_NAMES.get(who, "viscum " + who), pid))
         self.who = who
 
@@ -27,7 +31,7 @@ class Busy(ForeignError):
 _NAMES = {AGENT: "another agent", "": "another Viscum"}
 
 
-def path():
+def path() -> str:
     netns.make_directory()
     status = os.stat(netns.DIRECTORY)
     return "/var/run/viscum.%d-%d.lock" % (status[2], status[1])
@@ -36,12 +40,12 @@ def path():
 class Lock:
     """`take` gets it, `release` gives it back."""
 
-    def __init__(self, who):
+    def __init__(self, who: str) -> None:
         self._who = who
         self._path = path()
         self._fd = -1
 
-    def take(self, seconds, pause=compat.sleep):
+    def take(self, seconds: float, pause: "Callable[[float], object]" = compat.sleep) -> None:
         """Waits so long for those that will soon be ready; an agent is not. `pause(seconds)` may end that: it returns
         True then. Raises Busy."""
         give_up = compat.monotonic() + seconds
@@ -52,13 +56,13 @@ class Lock:
             if pause(POLL):
                 raise Busy(who, pid)
 
-    def release(self):
+    def release(self) -> None:
         if self._fd >= 0:
             os.remove(self._path)
             compat.fd_close(self._fd)
             self._fd = -1
 
-    def _try(self):
+    def _try(self) -> bool:
         fd = compat.fd_open(self._path, O_RDWR | compat.O_CREATE, 0o600)
         if compat.try_flock(fd) and self._is_the_file(fd):
             self._fd = fd
@@ -67,14 +71,14 @@ class Lock:
         compat.fd_close(fd)
         return False
 
-    def _is_the_file(self, fd):
+    def _is_the_file(self, fd: int) -> bool:
         """Whether nobody has removed it since it was opened."""
         try:
             return os.stat(self._path)[1] == os.stat("/proc/self/fd/%d" % fd)[1]
         except OSError:
             return False
 
-    def _holder(self):
+    def _holder(self) -> "tuple[str, str]":
         try:
             words = compat.read_file(self._path, 100).split()
         except OSError:

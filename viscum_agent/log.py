@@ -19,7 +19,7 @@ LINE = 1000  # letters of one that is written: a pipe takes 4096 bytes (PIPE_BUF
 TRACE = 3000  # of where an error came from, the end
 
 
-def line(severity, text, when):
+def line(severity: int, text: str, when: float) -> "dict[str, object]":
     """A row of the answer to `logs`; `when` in seconds since 1970."""
     return {"time": int(when), "severity": severity, "text": text}
 
@@ -27,16 +27,16 @@ def line(severity, text, when):
 class Log:
     """`say(severity, text, service)`, with the name of the service that it is about, "" for none."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._stderr = _Stderr()
         self._fd = -1
-        self._kept = []
+        self._kept: list[tuple[str, dict[str, object]]] = []
 
-    def lines(self, name=""):
+    def lines(self, name: str = "") -> "list[dict[str, object]]":
         """The last lines, about one service or all, the oldest first, as `line` makes them."""
         return [kept for service, kept in self._kept if not name or service == name]
 
-    def say(self, severity, text, service=""):
+    def say(self, severity: int, text: str, service: str = "") -> None:
         if service:
             text = service + ": " + text
         self._kept.append((service, line(severity, text[:LONGEST], time.time())))
@@ -45,11 +45,11 @@ class Log:
         text = text[:LINE]
         self._send("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text), "viscumd: " + text)
 
-    def program(self, name, text):
+    def program(self, name: str, text: str) -> None:
         """A line that a service's program has printed (service/output.py)."""
         self._send("<%d>viscum-%s: %s" % (_DAEMON | INFO, name, text), "viscum-%s: %s" % (name, text))
 
-    def _send(self, message, plain):
+    def _send(self, message: str, plain: str) -> None:
         if self._fd < 0:
             self._connect()
         if self._fd < 0 or not self._stderr.is_pipe:
@@ -61,7 +61,7 @@ class Log:
             if self._fd >= 0:
                 compat.try_send(self._fd, _bytes(message))
 
-    def trace(self, error):
+    def trace(self, error: Exception) -> None:
         """Where an error of ours came from, for whoever looks at stderr."""
         try:
             text = compat.error_text(error)
@@ -69,18 +69,18 @@ class Log:
             return  # no descriptor left to load the module that makes it
         self._stderr.write(text[-TRACE:])
 
-    def end(self, error):
+    def end(self, error: object) -> None:
         """The last words of an agent that can't start or go on."""
         self._stderr.write("viscumd: %s\n" % error)
 
-    def _connect(self):
+    def _connect(self) -> None:
         try:
             self._fd = compat.unix_datagram(LOG_SOCKET)
         except OSError:
             self._fd = -1  # no system log here
 
 
-def _bytes(text):
+def _bytes(text: str) -> bytes:
     """UTF-8; CPython can't say in it what a file's name holds that is none."""
     try:
         return text.encode()
@@ -96,7 +96,7 @@ class _Stderr:
     """Standard error. A pipe or terminal is opened once more, so as to have a flag of its own that a write does not
     wait: others write there as well, and the flag of a descriptor is that of all who share it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         try:
             self._kind = os.stat(STDERR)[0] & compat.S_IFMT
         except OSError:
@@ -105,20 +105,20 @@ class _Stderr:
         # Of a pipe procd is at the other end, and puts it into the system log, too: once is enough.
         self.is_pipe = self._kind == compat.S_IFIFO
 
-    def _open(self):
+    def _open(self) -> int:
         try:
             return compat.fd_open(STDERR, O_WRONLY | compat.O_NONBLOCK | compat.O_NOCTTY)
         except OSError:
             return 2  # another's terminal
 
-    def write(self, text):
+    def write(self, text: str) -> None:
         data = _bytes(text)
         if self._kind == compat.S_IFSOCK:
             compat.try_send(2, data)
         elif self._kind and compat.wait_fd(self._fd, compat.POLLOUT, 0) & compat.POLLOUT:
             self._write(data)
 
-    def _write(self, data):
+    def _write(self, data: bytes) -> None:
         try:
             compat.fd_write(self._fd, data)
         except OSError:

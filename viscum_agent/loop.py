@@ -12,24 +12,32 @@ import select
 
 from . import compat
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Timer = tuple[float, int, Callable[[], object]]
+
 POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
 SLICE = 0.05  # seconds that timers take at once, where many are due, until what is ready has its turn
 
 
 class Loop:
-    def __init__(self, on_error=compat.print_error):
+    def __init__(self, on_error: "Callable[[Exception], None]" = compat.print_error) -> None:
         self._poll = select.poll()
-        self._callbacks = {}  # by descriptor
-        self._patient = set()  # the descriptors that may wait
-        self._after_all = []
-        self._timers = []  # (due, number, callback), the next first
+        self._callbacks: dict[int, Callable[..., object]] = {}  # by descriptor
+        self._patient: set[int] = set()  # the descriptors that may wait
+        self._after_all: list[Callable[[], object]] = []
+        self._timers: list[Timer] = []  # (due, number, callback), the next first
         self._number = 0
         self.on_error = on_error
         self._running = False
         self.turn = 0  # counts the steps: what was read in this one may be taken for what is
-        self.prepare = []  # called before each wait: for what has to say anew what it waits for
+        # Called before each wait: for what has to say anew what it waits for.
+        self.prepare: list[Callable[[], object]] = []
 
-    def add(self, fd, callback, events=POLLIN, patient=False):
+    def add(self, fd: int, callback: "Callable[..., object]", events: int = POLLIN, patient: bool = False) -> None:
         """Calls `callback(events)` whenever the descriptor is ready; also to change what is waited for. A patient one
         is called after all that is urgent."""
         (self._patient.add if patient else self._patient.discard)(fd)
@@ -39,7 +47,7 @@ class Loop:
             self._poll.register(fd, events)
         self._callbacks[fd] = callback
 
-    def remove(self, fd, callback=None):
+    def remove(self, fd: int, callback: "Callable[..., object] | None" = None) -> None:
         """Forgets a descriptor. With its callback, it may be closed already: if somebody else has the number by now, he
         keeps it."""
         if callback and not self.waits(fd, callback):
@@ -48,15 +56,15 @@ class Loop:
             self._poll.unregister(fd)
             self._patient.discard(fd)
 
-    def ready(self):
+    def ready(self) -> "set[int]":
         """The descriptors that are ready by now, also those that this turn knows nothing of yet."""
         return {each[0] for each in self._poll.poll(0)}
 
-    def waits(self, fd, callback):
+    def waits(self, fd: int, callback: "Callable[..., object]") -> bool:
         """Whether it is this callback that is called for a descriptor."""
         return self._callbacks.get(fd) is callback
 
-    def after(self, seconds, callback):
+    def after(self, seconds: float, callback: "Callable[[], object]") -> "Timer":
         """Calls `callback()` once, after a time; returns what `cancel` takes."""
         self._number += 1
         timer = (compat.monotonic() + seconds, self._number, callback)
@@ -66,25 +74,25 @@ class Loop:
         self._timers.insert(place, timer)
         return timer
 
-    def cancel(self, timer):
+    def cancel(self, timer: "Timer | None") -> None:
         """Takes back a timer; None and one that has run are fine."""
         if timer in self._timers:
             self._timers.remove(timer)
 
-    def stop(self):
+    def stop(self) -> None:
         self._running = False
 
-    def run(self):
+    def run(self) -> None:
         """Returns after `stop`."""
         self._running = True
         while self._running:
             self.step()
 
-    def after_all(self, callback):
+    def after_all(self, callback: "Callable[[], object]") -> None:
         """Calls `callback()` once, at the end of this turn: for what is left to do and may wait."""
         self._after_all.append(callback)
 
-    def step(self):
+    def step(self) -> None:
         """Waits for the next thing to happen and deals with it."""
         self.turn += 1
         for prepare in self.prepare:
@@ -97,13 +105,13 @@ class Loop:
         for callback in last:
             self._call(callback)
 
-    def _run(self, ready):
+    def _run(self, ready: "list[tuple[int, int, Any]]") -> None:
         for fd, events, callback in ready:
             # An earlier callback may have closed it, and the number may be somebody else's by now.
             if callback and self.waits(fd, callback):
                 self._call(callback, events)
 
-    def _run_timers(self):
+    def _run_timers(self) -> None:
         """Those that are due; one that is set meanwhile waits for the next turn, else it could keep the others out."""
         now, last = compat.monotonic(), self._number
         while self._timers and self._timers[0][0] <= now and self._timers[0][1] <= last:
@@ -111,7 +119,7 @@ class Loop:
             if compat.monotonic() - now > SLICE:
                 return
 
-    def _patience(self):
+    def _patience(self) -> int:
         """Milliseconds until the next timer, rounded up; -1 for as long as it takes."""
         if self._after_all:
             return 0
@@ -120,7 +128,7 @@ class Loop:
         left = self._timers[0][0] - compat.monotonic()
         return int(left * 1000) + 1 if left > 0 else 0
 
-    def _call(self, callback, *arguments):
+    def _call(self, callback: "Callable[..., object]", *arguments: object) -> None:
         try:
             callback(*arguments)
         except Exception as error:
@@ -131,14 +139,14 @@ class Paced:
     """Does something as soon as it is asked for, and then not again before as long a rest as that took, `least` seconds
     in any case: asked for a thousand times, it takes half of the time, and all that came meanwhile is done once."""
 
-    def __init__(self, loop, step, least=0):
+    def __init__(self, loop: "Loop", step: "Callable[[], object]", least: float = 0) -> None:
         self._loop = loop
         self._step = step
         self._least = least
-        self._timer = None
+        self._timer: Timer | None = None
         self._rested = 0.0  # when it may begin again
 
-    def ask(self):
+    def ask(self) -> None:
         if self._timer:
             return
         left = self._rested - compat.monotonic()
@@ -147,7 +155,7 @@ class Paced:
         else:
             self._timer = self._loop.after(left, self._do)
 
-    def _do(self):
+    def _do(self) -> None:
         self._timer = None
         began = compat.monotonic()
         try:

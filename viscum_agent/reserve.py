@@ -10,25 +10,25 @@ O_RDONLY = 0
 
 
 class Reserve:
-    def __init__(self, count):
+    def __init__(self, count: int) -> None:
         self._count = count
-        self._fds = []
+        self._fds: list[int] = []
         self._fill()
 
-    def _fill(self):
+    def _fill(self) -> None:
         try:
             while len(self._fds) < self._count:
                 self._fds.append(compat.fd_open("/dev/null", O_RDONLY))
         except OSError:
             pass  # none left now: what there is has to do
 
-    def __enter__(self):
+    def __enter__(self) -> "Reserve":
         while self._fds:
             compat.fd_close(self._fds.pop())
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._fill()
 
-    def close(self):
+    def close(self) -> None:
         self.__enter__()

@@ -7,7 +7,7 @@ import pytest
 from lab import Lab, echo_command, ip, kill, service
 
 from viscum_agent import address, compat
-from viscum_agent.kernel import netlink, open_backend, pyroute2_backend, rtnl
+from viscum_agent.kernel import codec, netlink, open_backend, pyroute2_backend, rtnl
 from viscum_agent.kernel.backend import MOST_INSIDE
 from viscum_agent.kernel.netlink import Interrupted, Socket
 from viscum_agent.kernel.netns import SELF, Visit
@@ -121,7 +121,7 @@ def test_a_socket_that_is_strict_reads_no_route_that_is_only_remembered(router):
 
     def remembered(sock):
         bodies = sock.dump(lambda seq: rtnl.route_dump(seq, 4))
-        return [body for body in bodies if rtnl.u32_of(body[8:12]) & rtnl.RTM_F_CLONED]
+        return [body for body in bodies if codec.u32_of(body[8:12]) & rtnl.RTM_F_CLONED]
 
     try:
         assert remembered(plain), "else this test shows nothing"

@@ -25,6 +25,7 @@ def offered(name):
                 found.update({each.id: node for each in names})
         elif isinstance(node, ast.AnnAssign):
             found[node.target.id] = node
+    found.pop("TYPE_CHECKING", None)  # for mypy, and the package offers it already
     return {name: node for name, node in found.items() if not name.startswith("_")}
 
 

@@ -15,8 +15,8 @@ import pytest
 from unit import messages
 from unit.messages import LINK, OPERATIONS, PAIR
 
+from viscum_agent.kernel import codec, rtnl, tc
 from viscum_agent.kernel import commands as script
-from viscum_agent.kernel import rtnl, tc
 from viscum_agent.records.objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS
 
 RECORDED = Path(__file__).parent / "recorded/iproute2.txt"
@@ -34,7 +34,7 @@ def index_in(recorded):
     kind, body = struct.unpack_from("H", recorded, 4)[0], recorded[16:]
     if kind in (20, 21):
         return struct.unpack_from("I", body, 4)[0]
-    return rtnl.u32_of(rtnl.attributes(body, 12)[rtnl.RTA_OIF])
+    return codec.u32_of(codec.attributes(body, 12)[rtnl.RTA_OIF])
 
 
 def mirred_index(recorded):
@@ -122,11 +122,11 @@ def tree(message):
 
 def branch(data, start, name):
     found = {}
-    values = rtnl.attributes(data, start)
+    values = codec.attributes(data, start)
     for key, value in values.items():
         nest = NESTS.get(name, {}).get(key)
         if nest == "options":
-            nest = rtnl.text_of(values[tc.TCA_KIND])
+            nest = codec.text_of(values[tc.TCA_KIND])
         if nest == "peer":
             found[key] = {"head": value[:16], **branch(value, 16, IFLA)}
         else:
@@ -137,8 +137,8 @@ def branch(data, start, name):
 def alike(one):  # noqa: C901 (a list of exceptions, none of which leads to another)
     """A tree without what means nothing to the kernel; each with its reason."""
     kind, flags, fixed = one["head"]
-    if kind == tc.RTM_NEWTFILTER and not flags & rtnl.NLM_F_EXCL:
-        flags |= rtnl.NLM_F_REPLACE  # `tc filter replace` leaves it out; only EXCL is looked at (cls_api.c)
+    if kind == tc.RTM_NEWTFILTER and not flags & codec.NLM_F_EXCL:
+        flags |= codec.NLM_F_REPLACE  # `tc filter replace` leaves it out; only EXCL is looked at (cls_api.c)
     if kind in (tc.RTM_NEWTFILTER, tc.RTM_DELTFILTER) and one.get(tc.TCA_KIND) == b"flower\0":
         options = one.get(tc.TCA_OPTIONS, {})
         options.pop(tc.TCA_FLOWER_FLAGS, None)  # 0, the default
@@ -151,7 +151,7 @@ def alike(one):  # noqa: C901 (a list of exceptions, none of which leads to anot
         for key in (rtnl.IFLA_IFNAME, rtnl.IFLA_IFALIAS):
             if key in one:
                 one[key] = one[key].rstrip(b"\0")  # NUL at the end or not
-        if not flags & rtnl.NLM_F_CREATE:
+        if not flags & codec.NLM_F_CREATE:
             one.pop(rtnl.IFLA_IFNAME, None)
         if kind == rtnl.RTM_NEWLINK and rtnl.IFLA_IFALIAS in one:
             fixed = fixed[:8] + struct.pack("II", 1, 1)  # an alias is set on what is up, or comes up with it
@@ -196,7 +196,7 @@ def test_a_message_says_its_length_and_asks_for_an_answer_by_its_number():
     message = rtnl.link_get(PAIR.name, 77)
     size, kind, flags, seq, pid = struct.unpack_from("IHHII", message, 0)
     assert (size, kind, seq, pid) == (len(message), rtnl.RTM_GETLINK, 77, 0)
-    assert flags == rtnl.NLM_F_REQUEST
+    assert flags == codec.NLM_F_REQUEST
 
 
 def test_a_link_is_asked_for_by_its_name_or_its_index():
@@ -206,8 +206,8 @@ def test_a_link_is_asked_for_by_its_name_or_its_index():
 
 
 def test_attributes_are_padded_to_four_bytes_but_their_length_is_not():
-    assert rtnl.attribute(7, b"abcde") == struct.pack("HH", 9, 7) + b"abcde\0\0\0"
-    assert rtnl.attributes(rtnl.attribute(7, b"abcde") + rtnl.attribute(8, b"")) == {7: b"abcde", 8: b""}
+    assert codec.attribute(7, b"abcde") == struct.pack("HH", 9, 7) + b"abcde\0\0\0"
+    assert codec.attributes(codec.attribute(7, b"abcde") + codec.attribute(8, b"")) == {7: b"abcde", 8: b""}
 
 
 # What the kernel answers. recorded/kernel.txt has pairs of lines, a name and the body of a message, in hex: Linux 6.12
@@ -271,7 +271,7 @@ def test_a_message_that_is_cut_off_ends_the_walk():
     """Lengths that lie must not lead out of the buffer, nor round in it for ever."""
     whole = ANSWER["WIDE"]
     for end in range(20, len(whole)):
-        rtnl.attributes(whole[:end], 20)
+        codec.attributes(whole[:end], 20)
     for size in (0, 3, 0xFFFF):
-        assert rtnl.attributes(struct.pack("HH", size, 1) + bytes(8)) == {}
-        assert list(rtnl.messages(struct.pack("IHHII", size, 16, 0, 1, 0) + bytes(8))) == []
+        assert codec.attributes(struct.pack("HH", size, 1) + bytes(8)) == {}
+        assert list(codec.messages(struct.pack("IHHII", size, 16, 0, 1, 0) + bytes(8))) == []

@@ -242,6 +242,13 @@ def test_an_answer_that_is_cut_short_is_an_error():
         nftables.decode([recorded()[0][:-4]])
 
 
+@little_endian
+def test_a_chain_whose_name_is_no_text_is_none_of_ours():
+    """Whoever may make rules in there may call a chain anything."""
+    rules, pkttype = nftables.decode(changed(b"ingress\0", b"ingres\xff\0", count=2))
+    assert (rules, pkttype) == (RULES, Unknown("netdev viscum", "another chain than `ingress`"))
+
+
 # Writing
 
 

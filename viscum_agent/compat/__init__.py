@@ -89,18 +89,18 @@ BPF_CALLS: dict = {
 }
 
 
-def is_mips(machine):
+def is_mips(machine: str) -> bool:
     """Whether numbers of mips are asked for, which differ from all others': by machine (uname -m)."""
     return machine.startswith("mips")
 
 
-def syscall_base(machine, pointer):
+def syscall_base(machine: str, pointer: int) -> int:
     """What is added to the numbers of system calls from 424 on, which are the same everywhere but on mips (o32, n64);
     `pointer` is the bytes of one."""
     return 0 if not is_mips(machine) else 5000 if pointer == 8 else 4000
 
 
-def sigmask_words(machine):
+def sigmask_words(machine: str) -> "tuple[int, int]":
     """SIG_BLOCK, SIG_SETMASK of sigprocmask(2) (asm/signal.h)."""
     return (1, 3) if is_mips(machine) else (0, 2)
 
@@ -108,7 +108,7 @@ def sigmask_words(machine):
 SIGNALS = 65  # numbers below this one; on MIPS there are as many more, which nobody uses (asm/signal.h)
 
 
-def unwanted_signals(machine):
+def unwanted_signals(machine: str) -> "tuple[int, ...]":
     """Those that mean nothing to the agent, and whose default is to end or to stop it: USR1, USR2, ALRM, VTALRM, PROF,
     IO, and a terminal's TSTP, TTIN, TTOU (signal(7), asm/signal.h)."""
     if is_mips(machine):
@@ -116,7 +116,7 @@ def unwanted_signals(machine):
     return (10, 12, 14, 26, 27, 29, 20, 21, 22)
 
 
-def exists(path):
+def exists(path: str) -> bool:
     """Whether there is a file, also one that a symbolic link leads to."""
     try:
         os.stat(path)
@@ -125,7 +125,7 @@ def exists(path):
     return True
 
 
-def list_names(path):
+def list_names(path: str) -> "list[str]":
     """The names in a folder that are visible ASCII: a name of Viscum's is, others need not be text at all, and
     MicroPython raises for those. Raises OSError."""
     names = os.listdir(path.encode())

@@ -12,6 +12,11 @@ import time
 
 from . import BPF_CALLS, SIGNALS, sigmask_words, syscall_base, unwanted_signals
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 # The same names as in micropython.py; these need nothing.
 chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
     os.chdir,
@@ -41,7 +46,7 @@ _UNWANTED = unwanted_signals(os.uname().machine)
 _BPF = BPF_CALLS.get((os.uname().machine, ctypes.sizeof(ctypes.c_void_p)))
 
 
-def _call(name, *arguments):
+def _call(name: str, *arguments: "Any") -> int:
     result = getattr(_libc, name)(*arguments)
     if result < 0:
         code = ctypes.get_errno()
@@ -49,36 +54,36 @@ def _call(name, *arguments):
     return result
 
 
-def strerror(code):
-    return os.strerror(code)
+def strerror(code: "int | None") -> str:
+    return os.strerror(code or 0)
 
 
-def setns(fd):
+def setns(fd: int) -> None:
     _call("setns", fd, 0)
 
 
-def unshare(flags):
+def unshare(flags: int) -> None:
     _call("unshare", flags)
 
 
-def mount(source, target, fstype, flags):
+def mount(source: str, target: str, fstype: str, flags: int) -> None:
     _call("mount", source.encode(), target.encode(), fstype.encode(), ctypes.c_ulong(flags), None)
 
 
-def umount(target):
+def umount(target: str) -> None:
     _call("umount2", target.encode(), 2)  # MNT_DETACH
 
 
-def fd_open(path, flags, mode=0):
+def fd_open(path: str, flags: int, mode: int = 0) -> int:
     return os.open(path, flags, mode)
 
 
-def fd_read(fd, size):
+def fd_read(fd: int, size: int) -> bytes:
     """At most so many bytes of a file; b"" at its end."""
     return os.read(fd, size)
 
 
-def read_file(path, most):
+def read_file(path: str, most: int) -> bytes:
     """The bytes of a file, at most so many: for files whose size others decide about."""
     fd, found, size = fd_open(path, 0), [], 0
     try:
@@ -93,7 +98,7 @@ def read_file(path, most):
     return b"".join(found)
 
 
-def write_file(path, data):
+def write_file(path: str, data: bytes) -> None:
     """Writes to a file that is there, in one call: for files that mean something to the kernel."""
     fd = os.open(path, os.O_WRONLY)
     try:
@@ -102,7 +107,7 @@ def write_file(path, data):
         os.close(fd)
 
 
-def try_flock(fd):
+def try_flock(fd: int) -> bool:
     """Whether the exclusive lock of an open file is ours now (flock(2)); it ends with the descriptor."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,32 +116,32 @@ def try_flock(fd):
     return True
 
 
-def drop_privileges(uid, gid, groups):
+def drop_privileges(uid: int, gid: int, groups: "list[int]") -> None:
     os.setgroups(groups)
     os.setgid(gid)
     os.setuid(uid)
 
 
-def no_new_privs():
+def no_new_privs() -> None:
     _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def default_signals():
+def default_signals() -> None:
     """Before exec: a program expects that SIGPIPE ends it, which CPython ignores, and SIGINT and SIGQUIT, which a shell
     has what it starts in the background ignore (signal(7)). The C library refuses those that nobody may change."""
     for number in range(1, SIGNALS):
         _libc.signal(number, None)
 
 
-def pidfd_getfd(pidfd, fd):
+def pidfd_getfd(pidfd: int, fd: int) -> int:
     return _call("syscall", _PIDFD_GETFD, pidfd, fd, 0)
 
 
-def disconnect(fd):
+def disconnect(fd: int) -> None:
     _call("connect", fd, bytes(16), 16)  # struct sockaddr with AF_UNSPEC (0)
 
 
-def reset_on_close(fd):
+def reset_on_close(fd: int) -> None:
     sock = socket.socket(fileno=fd)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -144,11 +149,11 @@ def reset_on_close(fd):
         sock.detach()
 
 
-def shutdown(fd):
+def shutdown(fd: int) -> None:
     _call("shutdown", fd, socket.SHUT_RDWR)
 
 
-def watch_folder(path):
+def watch_folder(path: str) -> int:
     """A descriptor that becomes readable when a file in the folder is removed."""
     fd = -1
     try:
@@ -161,27 +166,27 @@ def watch_folder(path):
     return fd
 
 
-def poll_fd(fd, milliseconds):
+def poll_fd(fd: int, milliseconds: int) -> bool:
     """Whether the descriptor became readable within the time."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(milliseconds))
 
 
-def netlink_socket(protocol, groups=0):
+def netlink_socket(protocol: int, groups: int = 0) -> "socket.socket":
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     sock.bind((0, groups))
     return sock
 
 
-def _sigset(signals):
+def _sigset(signals: "tuple[int, ...]") -> "Any":
     """sigset_t: words of a long with a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc,
     musl). All of ours (below 32) are in the first word."""
     value = sum(1 << (signal - 1) for signal in signals)
     return ctypes.create_string_buffer(struct.pack("L", value), 128)
 
 
-def signal_fd(signals):
+def signal_fd(signals: "tuple[int, ...]") -> int:
     """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2)). So do
     unwanted_signals; a program that is started gets none of that (unblock_signals)."""
     mask = _sigset(signals + _UNWANTED)
@@ -189,7 +194,7 @@ def signal_fd(signals):
     return _call("signalfd", -1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def read_signal(fd):
+def read_signal(fd: int) -> int:
     """The number of the next signal that came, 0 for none."""
     try:
         return int.from_bytes(os.read(fd, 128)[:4], sys.byteorder)
@@ -197,12 +202,12 @@ def read_signal(fd):
         return 0
 
 
-def unblock_signals():
+def unblock_signals() -> None:
     """Before exec: a child has the mask of its parent."""
     _call("sigprocmask", _SIG_SETMASK, ctypes.create_string_buffer(128), None)
 
 
-def try_send(fd, data):
+def try_send(fd: int, data: bytes) -> bool:
     """Whether a socket took the data; never waits, whatever its flags are."""
     sock = socket.socket(fileno=fd)
     try:
@@ -217,46 +222,46 @@ _SOCKET_KIND = {1: socket.SOCK_STREAM, 2: socket.SOCK_DGRAM, 3: socket.SOCK_RAW}
 SOL_SOCKET, SO_REUSEADDR = socket.SOL_SOCKET, socket.SO_REUSEADDR
 
 
-def socket_open(family, kind, protocol):
+def socket_open(family: int, kind: int, protocol: int) -> int:
     """A non-blocking socket (kind 1 stream, 2 datagram, 3 raw) as a plain descriptor."""
     return _call("socket", family, _SOCKET_KIND[kind] | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
 
 
-def socket_bind(fd, address):
+def socket_bind(fd: int, address: bytes) -> None:
     """`address` is the bytes of a struct sockaddr, here and below."""
     _call("bind", fd, address, len(address))
 
 
-def socket_connect(fd, address):
+def socket_connect(fd: int, address: bytes) -> None:
     """For a socket that is connected at once."""
     _call("connect", fd, address, len(address))
 
 
-def socket_listen(fd, backlog):
+def socket_listen(fd: int, backlog: int) -> None:
     _call("listen", fd, backlog)
 
 
-def socket_name(fd):
+def socket_name(fd: int) -> bytes:
     """The address that a socket is bound to."""
     buffer, size = ctypes.create_string_buffer(128), ctypes.c_uint(128)
     _call("getsockname", fd, buffer, ctypes.byref(size))
     return buffer.raw[: size.value]
 
 
-def set_option(fd, level, option, data):
+def set_option(fd: int, level: int, option: int, data: bytes) -> None:
     _call("setsockopt", fd, level, option, data, len(data))
 
 
-def send_to(fd, data, address):
+def send_to(fd: int, data: bytes, address: bytes) -> None:
     _call("sendto", fd, data, ctypes.c_size_t(len(data)), 0, address, len(address))
 
 
-def random32():
+def random32() -> int:
     """A number of 32 bits that nobody can guess."""
     return int.from_bytes(os.urandom(4), "big")
 
 
-def connecting(kind, address, port):
+def connecting(kind: int, address: str, port: int) -> "socket.socket":
     """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
     kind = socket.SOCK_STREAM if kind == 1 else socket.SOCK_DGRAM  # mips has these numbers the other way round
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
@@ -271,23 +276,23 @@ def connecting(kind, address, port):
     return sock
 
 
-def connected(sock):
+def connected(sock: "socket.socket") -> None:
     """Raises the OSError that a connection ended in."""
     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, strerror(code))
 
 
-def receive(sock, size):
+def receive(sock: "socket.socket", size: int) -> bytes:
     return sock.recv(size)
 
 
-def next_size(sock):
+def next_size(sock: "socket.socket") -> int:
     """The bytes of the next message of a netlink or datagram socket; waits for one."""
     return sock.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
 
 
-def receive_nsid(sock, size):
+def receive_nsid(sock: "socket.socket", size: int) -> int:
     """Takes a netlink message and returns the number of the network namespace that it comes from, -1 for this one."""
     _, ancillary, _, _ = sock.recvmsg(size, 64)
     for level, kind, data in ancillary:
@@ -296,7 +301,7 @@ def receive_nsid(sock, size):
     return -1
 
 
-def _unix(kind, step):
+def _unix(kind: int, step: "Callable[[socket.socket], object]") -> int:
     """A Unix socket after one step (bind, connect), as a plain descriptor."""
     sock = socket.socket(socket.AF_UNIX, kind)
     try:
@@ -307,27 +312,27 @@ def _unix(kind, step):
     return sock.detach()
 
 
-def unix_datagram(path):
+def unix_datagram(path: str) -> int:
     """A datagram socket connected to a path, as a plain descriptor that a program can inherit."""
     return _unix(socket.SOCK_DGRAM, lambda sock: sock.connect(path))
 
 
-def unix_connect(path):
+def unix_connect(path: str) -> int:
     """A non-blocking stream socket connected to a path, as a plain descriptor."""
     return _unix(socket.SOCK_STREAM | socket.SOCK_NONBLOCK, lambda sock: sock.connect(path))
 
 
-def unix_listen(path, backlog):
+def unix_listen(path: str, backlog: int) -> int:
     """A non-blocking stream socket that listens on a path, as a plain descriptor."""
 
-    def listen(sock):
+    def listen(sock: "socket.socket") -> None:
         sock.bind(path)
         sock.listen(backlog)
 
     return _unix(socket.SOCK_STREAM | socket.SOCK_NONBLOCK, listen)
 
 
-def unix_accept(fd):
+def unix_accept(fd: int) -> "int | None":
     """The next connection as a non-blocking descriptor, None while there is none."""
     try:
         return _call("accept4", fd, None, None, os.O_NONBLOCK | os.O_CLOEXEC)  # SOCK_* have the same numbers
@@ -335,7 +340,7 @@ def unix_accept(fd):
         return None
 
 
-def unix_peer(fd):
+def unix_peer(fd: int) -> "tuple[int, int, int]":
     """(pid, uid, gid) of who connected (SO_PEERCRED, unix(7))."""
     sock = socket.socket(fileno=fd)
     try:
@@ -344,7 +349,7 @@ def unix_peer(fd):
         sock.detach()
 
 
-def fd_receive(fd, size):
+def fd_receive(fd: int, size: int) -> "bytes | None":
     """What a non-blocking socket has: None for nothing yet, b"" for its end. Descriptors that come along are closed."""
     try:
         return os.read(fd, size)
@@ -352,7 +357,7 @@ def fd_receive(fd, size):
         return None
 
 
-def fd_send(fd, data):
+def fd_send(fd: int, data: "bytes | memoryview") -> int:
     """How much a non-blocking socket took; 0 while it is full. No SIGPIPE: CPython ignores that signal."""
     try:
         return os.write(fd, data)
@@ -363,7 +368,7 @@ def fd_send(fd, data):
 fd_write = fd_send
 
 
-def wait_fd(fd, events, milliseconds):
+def wait_fd(fd: int, events: int, milliseconds: int) -> int:
     """Which of the events (and POLLERR, POLLHUP) came within the time (-1: however long it takes), 0 for none."""
     poll = select.poll()
     poll.register(fd, events)
@@ -371,19 +376,19 @@ def wait_fd(fd, events, milliseconds):
     return found[0][1] if found else 0
 
 
-def device_ioctl(fd, request, device, data):
+def device_ioctl(fd: int, request: int, device: str, data: bytearray) -> None:
     """ioctl(2) on a device, whose struct ifreq (netdevice(7)) points to `data`, a bytearray that the kernel fills."""
     buffer = (ctypes.c_char * len(data)).from_buffer(data)
     ifreq = struct.pack("16sP", device.encode(), ctypes.addressof(buffer))
     fcntl.ioctl(fd, request, ifreq + bytes(40 - len(ifreq)))  # 40 bytes where pointers have 8, 32 elsewhere
 
 
-def address_of(buffer):
+def address_of(buffer: bytearray) -> int:
     """The address of a bytearray's memory; it must live on, with its size, as long as the address is used."""
     return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
 
 
-def bpf(command, attribute):
+def bpf(command: int, attribute: bytearray) -> int:
     """bpf(2); `attribute` is a bytearray that the kernel may write to."""
     if _BPF is None:
         raise OSError(errno.ENOSYS, "the number of bpf(2) on %s is not known" % os.uname().machine)
@@ -391,39 +396,39 @@ def bpf(command, attribute):
     return _call("syscall", ctypes.c_long(_BPF), ctypes.c_long(command), memory, ctypes.c_long(len(attribute)))
 
 
-def has_library(name):
+def has_library(name: str) -> bool:
     """Whether a module could be imported; it is not."""
     return any(finder.find_spec(name, None) for finder in sys.meta_path)
 
 
-def error_text(error):
+def error_text(error: BaseException) -> str:
     """Where an error came from, as an interpreter prints it."""
     import traceback
 
     return "".join(traceback.format_exception(error))
 
 
-def print_error(error):
+def print_error(error: BaseException) -> None:
     sys.stderr.write(error_text(error))
 
 
-def start():
+def start() -> None:
     """What an interpreter needs before the first work; CPython nothing."""
 
 
-def expect(services):
+def expect(services: int) -> None:
     """How many services there are, for the collector; CPython's needs no advice."""
 
 
-def flush():
+def flush() -> None:
     sys.stdout.flush()
 
 
-def forget_output():
+def forget_output() -> None:
     """Nobody reads: what is left in the buffer would be an error when the interpreter ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def isatty():
+def isatty() -> bool:
     """Whether a person looks at what is printed."""
     return sys.stdout.isatty()

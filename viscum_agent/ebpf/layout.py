@@ -119,7 +119,7 @@ class Layout:
         target, fixed = self._unpack("IH", value[:6])
         return target, address.format_mac(value[6:12]) if fixed else ""
 
-    def parse_counters(self, values: bytes, at: int, cpus: int) -> "tuple[int, int]":
+    def parse_counters(self, values: "bytes | bytearray", at: int, cpus: int) -> "tuple[int, int]":
         """(packets, bytes) of all CPUs together, from one place on."""
         numbers = struct.unpack_from(self._prefix + "Q" * (2 * cpus), values, at)
         packets = size = 0

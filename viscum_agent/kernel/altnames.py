@@ -4,8 +4,12 @@ from .. import compat
 from . import rtnl
 from .netlink import Socket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def own_names(names):
+
+def own_names(names: "Sequence[str]") -> "dict[str, str]":
     """Which of these names are alternative ones, and what their devices are called: {name: own name}."""
     if not names:
         return {}
@@ -17,7 +21,7 @@ def own_names(names):
     return {name: found[name] for name in found if found[name]}
 
 
-def _own_name(socket, name):
+def _own_name(socket: "Socket", name: str) -> str:
     """What a device is called that the kernel finds by any of its names, "" for none."""
     try:
         body = socket.ask(lambda seq: rtnl.link_get(name, seq))

@@ -15,6 +15,16 @@ from .bpf_pins import PinError, Pinned
 from .bpf_syscall import BPFFS
 from .netlink import Socket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from .. import address
+    from ..records.objects import Operation
+
+    Request = Callable[..., bytes]
+
 # Keys of the router's own namespace that the plan depends on.
 ROUTER_SYSCTLS = ("net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
 
@@ -39,7 +49,7 @@ _KINDS = {
 class KernelError(ViscumError):
     """An operation that the kernel refused; the text is the equivalent command and the kernel's words."""
 
-    def __init__(self, operation, code, words):
+    def __init__(self, operation: "Operation", code: "int | None", words: str) -> None:
         typed = commands.commands(operation)
         super().__init__("`%s` failed: %s" % (typed[0], words or compat.strerror(code)))
         self.operation = operation
@@ -52,15 +62,15 @@ class KernelError(ViscumError):
 _FOREIGN_WORDS = ("Protocol mismatch", "specified priority/protocol not found", "kind does not match", "Exclusivity")
 
 
-def _kind(code, words):
+def _kind(code: "int | None", words: str) -> str:
     if any(some in words for some in _FOREIGN_WORDS):
         return FOREIGN
     if "not found" in words or "load" in words:  # "TC classifier not found", "Failed to load TC action module"
         return UNSUPPORTED
-    return _KINDS.get(code, BUG)
+    return _KINDS.get(code or 0, BUG)
 
 
-def _inner_ends(dump):
+def _inner_ends(dump: "Dump") -> "dict[str, list]":
     """Maps the aliases of pairs to the indexes that their other ends have in their namespaces, from the router's links:
     those ends are ours by any other name."""
     found: dict = {}
@@ -70,7 +80,7 @@ def _inner_ends(dump):
     return found
 
 
-def _mark(name):
+def _mark(name: str) -> None:
     """Marks the namespace that the caller is in as ours (observe): its loopback is up and has our alias."""
     socket = Socket(compat.NETLINK_ROUTE)
     try:
@@ -86,69 +96,69 @@ class Backend:
 
     name: str  # as the option `netlink` has it
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.visit = netns.Visit()
-        self._nft = {}
-        self._pinned = None
-        self._home_indexes = {}
+        self._nft: dict[str, Socket] = {}
+        self._pinned: Pinned | None = None
+        self._home_indexes: dict[str, int] = {}
         self._reserve = Reserve(NEEDED)
         self.hurried = False  # what can't be read as it is at one moment is read as well as can be
 
-    def __enter__(self):
+    def __enter__(self) -> "Backend":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         self.forget_all()
         self.visit.close()
         self._reserve.close()
 
-    def forget_all(self):
+    def forget_all(self) -> None:
         for ns in list(self._nft):
             self._nft.pop(ns).close()
 
     # What a back end has to bring
 
-    def dump_links(self, dump):
+    def dump_links(self, dump: "Dump") -> None:
         """Adds the links of the router's namespace to a Dump."""
         raise NotImplementedError
 
-    def dump_ends(self, dump, ns, ends):
+    def dump_ends(self, dump: "Dump", ns: str, ends: "Sequence[int | str]") -> None:
         """Adds those links of a service's namespace to a Dump that have one of these names or indexes, each once."""
         raise NotImplementedError
 
-    def dump_network(self, dump, ns):
+    def dump_network(self, dump: "Dump", ns: str) -> None:
         """Adds the addresses and rules of a namespace to a Dump."""
         raise NotImplementedError
 
-    def dump_routes(self, dump, ns):
+    def dump_routes(self, dump: "Dump", ns: str) -> None:
         """Adds the routes of a namespace to a Dump."""
         raise NotImplementedError
 
-    def dump_tc(self, dump):
+    def dump_tc(self, dump: "Dump") -> None:
         """Adds the ingress qdiscs of the router's namespace and their filters to a Dump."""
         raise NotImplementedError
 
-    def carry(self, operation):
+    def carry(self, operation: "Operation") -> None:
         """Does one operation on a link, address, route, rule, qdisc or filter. It may wait for `flush`."""
         raise NotImplementedError
 
-    def flush(self):
+    def flush(self) -> None:
         """Returns when everything carried is done; raises KernelError for the first that failed."""
 
-    def leave(self, ns):
+    def leave(self, ns: str) -> None:
         """Closes what is kept open for a namespace."""
 
     # What they share
 
-    def apply(self, operations):
+    def apply(self, operations: "Sequence[Operation]") -> None:
         """Works through operations in order. Raises KernelError for the first that failed; later ones may be done."""
         with self._reserve:
             self._apply(operations)
 
-    def _apply(self, operations):
+    def _apply(self, operations: "Sequence[Operation]") -> None:
         try:
             for operation in operations:
                 shared = self._SHARED.get(type(operation.new or operation.old).__name__)
@@ -163,7 +173,7 @@ class Backend:
             self.visit.home()
             self._release()
 
-    def _carry(self, operation):
+    def _carry(self, operation: "Operation") -> None:
         self.visit.home()
         try:
             self.carry(operation)
@@ -171,7 +181,7 @@ class Backend:
             self.flush()  # what waits came before it: now or never
             raise KernelError(operation, error.errno, "")
 
-    def _release(self):
+    def _release(self) -> None:
         """Gives back the sockets and descriptors of the namespaces: a hundred services must not hold hundreds.
 
         Home is left as well: what was learned of its devices may be wrong at the next look.
@@ -183,13 +193,13 @@ class Backend:
             self._pinned.close()
             self._pinned = None
 
-    def _leave(self, ns):
+    def _leave(self, ns: str) -> None:
         self.leave(ns)
         if ns in self._nft:
             self._nft.pop(ns).close()
         self.visit.forget(ns)
 
-    def _namespace(self, operation):
+    def _namespace(self, operation: "Operation") -> None:
         try:
             if operation.verb == "add":
                 self.visit.create(operation.new.name, lambda: _mark(operation.new.name))
@@ -200,7 +210,7 @@ class Backend:
         except OSError as error:
             raise KernelError(operation, error.errno, "")
 
-    def _sysctl(self, operation):
+    def _sysctl(self, operation: "Operation") -> None:
         if operation.verb == "del":
             return  # it goes with its namespace or device
         item = operation.new
@@ -210,7 +220,7 @@ class Backend:
         except OSError as error:
             raise KernelError(operation, error.errno, "")
 
-    def _nat(self, operation):
+    def _nat(self, operation: "Operation") -> None:
         item = operation.new or operation.old
         if operation.verb == "del":
             self._nft_batch(operation, item.ns, lambda seq: nftables.delete_batch(nftables.INET, seq), nftables.INET)
@@ -220,7 +230,7 @@ class Backend:
                 self.visit.enter(item.ns)
                 conntrack.forget_others(self._nft_socket(item.ns), item.rules)
 
-    def _pkttype(self, operation):
+    def _pkttype(self, operation: "Operation") -> None:
         item = operation.new or operation.old
         if operation.verb == "del":
             self._nft_batch(
@@ -229,14 +239,14 @@ class Backend:
         else:
             self._nft_batch(operation, item.ns, lambda seq: nftables.pkttype_batch(seq, item.dev), nftables.NETDEV)
 
-    def pinned(self):
+    def pinned(self) -> "Pinned":
         """What is pinned for the router's namespace."""
         if self._pinned is None:
             self.visit.home()
             self._pinned = Pinned()
         return self._pinned
 
-    def _bpf(self, operation, step):
+    def _bpf(self, operation: "Operation", step: "Callable[[Pinned], object]") -> None:
         """A step on what is pinned, in the router's namespace."""
         self.visit.home()
         try:
@@ -246,14 +256,14 @@ class Backend:
             words = full if error.errno == compat.E2BIG else getattr(error, "words", "")
             raise KernelError(operation, error.errno, words)
 
-    def _tidy(self):
+    def _tidy(self) -> None:
         if self._pinned:
             try:
                 self._pinned.tidy()
             except OSError as error:
                 raise PinError("can't tidy up %s: %s" % (BPFFS, compat.strerror(error.errno)))
 
-    def _home_index(self, name, operation):
+    def _home_index(self, name: str, operation: "Operation") -> int:
         if name not in self._home_indexes:
             socket = Socket(compat.NETLINK_ROUTE)
             try:
@@ -265,7 +275,7 @@ class Backend:
             self._home_indexes[name] = rtnl.index_of(body)
         return self._home_indexes[name]
 
-    def _bpf_link(self, operation):
+    def _bpf_link(self, operation: "Operation") -> None:
         self.visit.home()
         item = operation.new or operation.old
         if item.hook == CLS:
@@ -278,7 +288,7 @@ class Backend:
             index = self._home_index(item.dev, operation)
             self._bpf(operation, lambda pinned: pinned.add_link(item, index))
 
-    def _bpf_filter(self, operation, item):
+    def _bpf_filter(self, operation: "Operation", item: "Any") -> None:
         """The filter, and what is pinned of it: never a filter that the folder does not know of."""
         if operation.verb == "del":
             try:
@@ -294,7 +304,7 @@ class Backend:
         program = self.pinned().program(item.program)
         self._at_home(operation, lambda seq: tc.program_set(index, program, item.program, seq))
 
-    def _at_home(self, operation, request, fine=()):
+    def _at_home(self, operation: "Operation", request: "Request", fine: "tuple[int, ...]" = ()) -> None:
         """One rtnetlink request in the router's namespace; `fine` are errors that are none."""
         socket = Socket(compat.NETLINK_ROUTE)
         try:
@@ -304,7 +314,7 @@ class Backend:
         if code and code not in fine:
             raise KernelError(operation, code, words)
 
-    def _bpf_match(self, operation):
+    def _bpf_match(self, operation: "Operation") -> None:
         self.visit.home()
         item = operation.new or operation.old
         if operation.verb == "del":
@@ -328,13 +338,13 @@ class Backend:
         "BpfMatch": _bpf_match,
     }
 
-    def _nft_socket(self, ns):
+    def _nft_socket(self, ns: str) -> "Socket":
         if ns not in self._nft:
             self.visit.enter(ns)
             self._nft[ns] = Socket(compat.NETLINK_NETFILTER)
         return self._nft[ns]
 
-    def _nft_batch(self, operation, ns, batch, family):
+    def _nft_batch(self, operation: "Operation", ns: str, batch: "Request", family: int) -> None:
         socket = self._nft_socket(ns)
         seq = socket.seq()
         code, words = socket.batch(batch(seq), seq)
@@ -343,17 +353,29 @@ class Backend:
 
     # Reading
 
-    def dump(self, pools=(), ports=None, breathe=None):
+    def dump(
+        self,
+        pools: "Sequence[address.Prefix] | None" = (),
+        ports: "dict[str, dict] | None" = None,
+        breathe: "Callable[[], object] | None" = None,
+    ) -> "Any":
         """A Dump of the router's namespace and of those named viscum-*. Of the router's own routes it has those that
         have an address in common with one of these prefixes; all where `pools` is None. `ports` maps those namespaces
         of which somebody wants to know what is open to what listening.listeners takes. `breathe()` is called between
         two namespaces, and may use this border."""
+        # For mypy Any: the reconciler keeps None in its place while it is not worked with.
         dump = Dump()
         with self._reserve:
             self._dump(dump, pools, ports or {}, breathe)
         return dump
 
-    def _dump(self, dump, pools, ports, breathe):
+    def _dump(
+        self,
+        dump: "Dump",
+        pools: "Sequence[address.Prefix] | None",
+        ports: "dict[str, dict]",
+        breathe: "Callable[[], object] | None",
+    ) -> None:
         try:
             self.dump_links(dump)
             self.dump_network(dump, "")
@@ -373,7 +395,7 @@ class Backend:
             self.visit.home()
             self._release()
 
-    def dump_redirects(self):
+    def dump_redirects(self) -> "Dump":
         """A Dump of no more than what redirects are made of, and what they count: links and filters of the router.
         While these change all the time it has what was seen last: a redirect that has to go can't wait."""
         dump = Dump()
@@ -381,7 +403,7 @@ class Backend:
             self._dump_redirects(dump)
         return dump
 
-    def _dump_redirects(self, dump):
+    def _dump_redirects(self, dump: "Dump") -> None:
         self.hurried = True
         try:
             self.dump_links(dump)
@@ -391,7 +413,7 @@ class Backend:
             self.hurried = False
             self._release()
 
-    def _dump_near(self, dump, near):
+    def _dump_near(self, dump: "Dump", near: "rtnl.Near") -> None:
         """Routes of the router, of which there may be very many: the same for all back ends."""
         if not near.families:
             return
@@ -405,13 +427,13 @@ class Backend:
         finally:
             socket.close()
 
-    def _dump_bpf(self, dump):
+    def _dump_bpf(self, dump: "Dump") -> None:
         try:
             self.pinned().dump(dump)
         except OSError as error:
             raise PinError("can't read %s: %s" % (BPFFS, compat.strerror(error.errno)))
 
-    def counters(self, indexes):
+    def counters(self, indexes: "Sequence[int]") -> "list[tuple]":
         """What our filters on the devices with these indexes count: a list of what tc.parse_counters gives, with that
         of the eBPF datapath, wherever it is."""
         with self._reserve:
@@ -421,7 +443,7 @@ class Backend:
         found.extend([("bpf", pair[0], pair[1], counted[pair]) for pair in sorted(counted)])
         return found
 
-    def _count_filters(self, indexes):
+    def _count_filters(self, indexes: "Sequence[int]") -> "list[tuple]":
         found = []
         socket = Socket(compat.NETLINK_ROUTE)
         try:
@@ -432,13 +454,13 @@ class Backend:
             socket.close()
         return found
 
-    def _filters_of(self, socket, index):
+    def _filters_of(self, socket: "Socket", index: int) -> "list[bytes]":
         try:
             return socket.dump(lambda seq: tc.filter_dump(index, seq), hurried=True)
         except OSError:
             return []  # the device is gone, or its hook
 
-    def _dump_sysctls(self, dump):
+    def _dump_sysctls(self, dump: "Dump") -> None:
         self.visit.home()
         keys = list(ROUTER_SYSCTLS)
         for link in dump.links:
@@ -447,7 +469,7 @@ class Backend:
         for key in keys:
             self._read_sysctl(dump, "", key)
 
-    def _dump_namespace(self, dump, ns, ends, ports):
+    def _dump_namespace(self, dump: "Dump", ns: str, ends: list, ports: "dict | None") -> None:
         try:
             self.visit.enter(ns)
         except OSError:
@@ -467,12 +489,12 @@ class Backend:
             dump.listeners[ns] = listening.listeners(ports)
         self._leave(ns)
 
-    def _read_sysctl(self, dump, ns, key):
+    def _read_sysctl(self, dump: "Dump", ns: str, key: str) -> None:
         value = netns.read_sysctl(key)
         if value is not None:
             dump.sysctls[(ns, key)] = value
 
-    def _read_nft(self, ns):
+    def _read_nft(self, ns: str) -> tuple:
         """(rules or None, pkttype) of a namespace."""
         try:
             socket = self._nft_socket(ns)

@@ -21,6 +21,13 @@ from ..records.objects import BPF_PRIO, CLASSID, CLS, TCX
 from . import bpf_syscall as call
 from .netns import SELF
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from typing import Any
+
+    from ..records.dump import Dump
+
 MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
 PIN = {TCX: LINK, CLS: FILTER}
 MAPS = {one.name: one for one in layout.MAPS}
@@ -33,7 +40,7 @@ class PinError(ViscumError):
 class FolderError(OSError):
     """The folder is not Viscum's; `words` say so."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.words = NOT_OURS % path
         super().__init__(compat.EEXIST, self.words)
 
@@ -41,7 +48,7 @@ class FolderError(OSError):
 NOT_OURS = "%s is not Viscum's: remove it"
 
 
-def folder(inode=0):
+def folder(inode: int = 0) -> str:
     """That of the network namespace that the caller is in, or of the one with an inode."""
     return "%s/viscum-%d" % (call.BPFFS, inode or os.stat(SELF)[1])
 
@@ -49,7 +56,7 @@ def folder(inode=0):
 NOBODYS, OURS, FOREIGN = range(3)
 
 
-def whose(path):
+def whose(path: str) -> int:
     """Whose the folder is. Everybody may make something in a BPF file system, and who owns the folder may put other
     pins in the places of ours: only a real folder of the agent's own user is read and written."""
     try:
@@ -65,7 +72,7 @@ def whose(path):
     return OURS if own else FOREIGN
 
 
-def lacks(path, fd):
+def lacks(path: str, fd: int) -> str:
     """What is in the way of pins in a folder, "" for nothing. `fd` is any map's: it is pinned beside the folder,
     because the agent watches what goes in it."""
     if not call.is_mounted():
@@ -82,7 +89,7 @@ def lacks(path, fd):
     return ""
 
 
-def watch():
+def watch() -> int:
     """A descriptor that becomes readable when something in the folder is removed; -1 where there is none of ours."""
     path = folder()
     return compat.watch_folder(path) if whose(path) == OURS else -1
@@ -91,27 +98,27 @@ def watch():
 class Pinned:
     """Open while it is used; made in the router's namespace, or for that with an inode."""
 
-    def __init__(self, inode=0):
+    def __init__(self, inode: int = 0) -> None:
         self._folder = folder(inode)
         self._layout = layout.Layout(call.ORDER)
-        self._maps = {}
-        self._programs = {}  # name: descriptor
-        self._slots = None  # {pair, as it is in the map: slot}, once it was read
-        self._free = []  # slots that are nobody's, the lowest last
+        self._maps: dict[str, int] = {}
+        self._programs: dict[str, int] = {}  # name: descriptor
+        self._slots: dict[bytes, int] | None = None  # {pair, as it is in the map: slot}, once it was read
+        self._free: list[int] = []  # slots that are nobody's, the lowest last
         self._dirty = False
         self._changing = False  # the matches
 
-    def close(self):
+    def close(self) -> None:
         if self._changing:
             self._changed()
         _close(self._maps)
         _close(self._programs)
         self._slots = None  # of the next maps it may be wrong
 
-    def _path(self, kind, name):
+    def _path(self, kind: str, name: str) -> str:
         return "%s/%s%s" % (self._folder, kind, name.replace(".", ":"))
 
-    def _names(self, kind):
+    def _names(self, kind: str) -> "list[str]":
         try:
             names = compat.list_names(self._folder) if whose(self._folder) == OURS else []
         except OSError:
@@ -120,7 +127,7 @@ class Pinned:
 
     # Reading
 
-    def dump(self, dump):
+    def dump(self, dump: "Dump") -> None:
         """Adds links, entries and counters to a Dump, which has the devices and their filters already."""
         links, noted, filters = self._names(LINK), self._names(FILTER), _filters(dump)
         gone = [name for name in noted if name not in filters]
@@ -136,7 +143,7 @@ class Pinned:
             dump.bpf_entries.extend(self.entries())
             dump.bpf_counters.update(self.counters())
 
-    def _dump_links(self, dump, links, ours):
+    def _dump_links(self, dump: "Dump", links: "list[str]", ours: "set[int]") -> None:
         known = {}
         for name in links:
             try:
@@ -153,11 +160,11 @@ class Pinned:
                 known[program] = _program_name(program, ours)
             dump.bpf_links.append(BpfLinkEntry(name, TCX, index, known[program]))
 
-    def _read(self, name):
+    def _read(self, name: str) -> "list[tuple[bytes, bytes]]":
         one = MAPS[name]
         return call.map_read(self._maps[name], one.key, one.value)
 
-    def entries(self):
+    def entries(self) -> "list[BpfEntry]":
         """All that is taken, as dump.BpfEntry."""
         if not self._open_maps():
             return []
@@ -169,7 +176,7 @@ class Pinned:
                 found.append(BpfEntry(index, target, kind, parts, mac))
         return found
 
-    def counters(self):
+    def counters(self) -> "dict[tuple[int, int], Counters]":
         """{(index of the source interface, of the pair): Counters}. Asked for every second: no other map is opened."""
         fds = self._maps or self._open(("slots", "counters"))
         try:
@@ -178,7 +185,7 @@ class Pinned:
             if not self._maps:
                 _close(fds)
 
-    def _counters(self, fds):
+    def _counters(self, fds: "dict[str, int]") -> "dict[tuple[int, int], Counters]":
         made, slots, cpus = self._layout, MAPS["slots"], call.possible_cpus()
         places = [(pair, made.parse_number(slot)) for pair, slot in call.map_read(fds["slots"], slots.key, slots.value)]
         if not places:
@@ -193,12 +200,12 @@ class Pinned:
 
     # The maps
 
-    def _open_maps(self):
+    def _open_maps(self) -> bool:
         """Whether all maps are there, as this agent has them."""
         self._maps = self._maps or self._open(MAPS)
         return bool(self._maps)
 
-    def _open(self, names):
+    def _open(self, names: "Collection[str]") -> "dict[str, int]":
         """{name: descriptor} of these maps; nothing when one is not there, or not as this agent has it."""
         if whose(self._folder) != OURS:
             return {}
@@ -213,7 +220,7 @@ class Pinned:
         _close(fds)
         return {}
 
-    def _make_maps(self):
+    def _make_maps(self) -> None:
         if self._open_maps():
             return
         call.mount()
@@ -230,7 +237,7 @@ class Pinned:
             self._maps[name] = call.map_create(MAPS[name])
             call.pin(self._maps[name], self._path(MAP, name))
 
-    def _remove(self, kind, names):
+    def _remove(self, kind: str, names: "Iterable[str]") -> None:
         for name in names:
             try:
                 os.remove(self._path(kind, name))
@@ -240,7 +247,7 @@ class Pinned:
 
     # The programs, their links and filters
 
-    def program(self, name):
+    def program(self, name: str) -> int:
         """A descriptor of the program; it is loaded if it is not there yet."""
         self._make_maps()
         if name not in self._programs:
@@ -253,7 +260,7 @@ class Pinned:
                 call.pin(self._programs[name], path)
         return self._programs[name]
 
-    def add_link(self, item, index):
+    def add_link(self, item: "Any", index: int) -> None:
         path = self._path(LINK, item.dev)
         self._remove(LINK, [item.dev])  # of a device of that name that is gone
         fd = call.link_create(self.program(item.program), index)
@@ -262,7 +269,7 @@ class Pinned:
         finally:
             compat.fd_close(fd)
 
-    def change_link(self, item):
+    def change_link(self, item: "Any") -> None:
         """The program becomes this one, from one packet to the next."""
         program = self.program(item.program)
         fd = call.pinned(self._path(LINK, item.dev))
@@ -272,20 +279,20 @@ class Pinned:
             compat.fd_close(fd)
         self._dirty = True
 
-    def note_filter(self, item):
+    def note_filter(self, item: "Any") -> None:
         """The device's filter holds this program now."""
         self._remove(FILTER, [item.dev])
         call.pin(self.program(item.program), self._path(FILTER, item.dev))
         self._dirty = True
 
-    def del_link(self, item):
+    def del_link(self, item: "Any") -> None:
         """Gone with its pin: nobody else holds it. (Of a filter only the pin goes.)"""
         self._remove(PIN[item.hook], [item.dev])
         self._dirty = True
 
     # The entries
 
-    def set_match(self, item, index, target):
+    def set_match(self, item: "Any", index: int, target: int) -> None:
         """Adds an entry, or lets it lead elsewhere."""
         self._make_maps()
         kind, parts = layout.of_match(item)
@@ -296,7 +303,7 @@ class Pinned:
         self._change()
         call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot))
 
-    def del_match(self, item, index, target):
+    def del_match(self, item: "Any", index: int, target: int) -> None:
         """Deletes an entry, unless it leads to another pair by now; `target` is 0 for one that leads nowhere."""
         if not self._open_maps():
             return
@@ -309,7 +316,7 @@ class Pinned:
         call.map_delete(self._maps[name], key)
         self._dirty = True
 
-    def _change(self):
+    def _change(self) -> None:
         """Before the first change of matches: what the programs remember of them does not count until `close`. Whoever
         is killed in between leaves it so, which costs a packet a little and is right all the same."""
         if not self._changing:
@@ -317,20 +324,21 @@ class Pinned:
             _, last, kinds = self._state()
             self._set_state(0, last, kinds)
 
-    def _changed(self):
+    def _changed(self) -> None:
         self._changing = False
         _, last, kinds = self._state()
         new = last % 0xFFFFFFFF + 1  # 32 bits, and never 0
         self._set_state(new, new, kinds)
 
-    def _state(self):
-        value = call.map_lookup(self._maps["state"], self._layout.number(0), MAPS["state"].value)
+    def _state(self) -> "tuple[int, int, int]":
+        # An array: it has all its elements.
+        value: Any = call.map_lookup(self._maps["state"], self._layout.number(0), MAPS["state"].value)
         return self._layout.parse_state(value)
 
-    def _set_state(self, *numbers):
+    def _set_state(self, *numbers: int) -> None:
         call.map_update(self._maps["state"], self._layout.number(0), self._layout.state(*numbers))
 
-    def _slot(self, pair):
+    def _slot(self, pair: bytes) -> int:
         """Where a pair is counted: the lowest place that no other has, from zero on, for a new one."""
         if self._slots is None:
             self._slots = {key: self._layout.parse_number(value) for key, value in self._read("slots")}
@@ -347,15 +355,15 @@ class Pinned:
         self._slots[pair] = slot
         return slot
 
-    def _key(self, kind, index, parts):
+    def _key(self, kind: "Any", index: int, parts: "layout.Tuple") -> "tuple[str, bytes]":
         if layout.is_exact(kind):
             return "exact", self._layout.exact_key(index, parts)
         return "wide", self._layout.wide_key(kind, index, parts)
 
-    def _kinds(self):
+    def _kinds(self) -> set:
         return {entry.kind for entry in self.entries() if not layout.is_exact(entry.kind)}
 
-    def _set_kinds(self, kinds):
+    def _set_kinds(self, kinds: set) -> None:
         """Writes `masks`, the narrower levels first. One that moves is there twice for a moment, never not at all."""
         wanted = [self._layout.mask(kind) for kind in sorted(kinds)]
         there = dict(self._read("masks"))
@@ -372,7 +380,7 @@ class Pinned:
         if count != len(wanted):
             self._set_state(generation, last, len(wanted))
 
-    def tidy(self):
+    def tidy(self) -> None:
         """Takes away what nothing uses any more, after something was deleted."""
         if not self._dirty:
             return
@@ -400,17 +408,17 @@ class Pinned:
         self._remove(PROGRAM, [name for name in self._names(PROGRAM) if name not in current])
 
 
-def _close(fds):
+def _close(fds: "dict[str, int]") -> None:
     for name in list(fds):
         compat.fd_close(fds.pop(name))
 
 
-def _is_as(info, one):
+def _is_as(info: "tuple[int, ...]", one: "layout.Map") -> bool:
     kind, _, key, value, entries, flags = info
     return (kind, key, value, entries, flags) == (one.type, one.key, one.value, one.entries, one.flags)
 
 
-def _filters(dump):
+def _filters(dump: "Dump") -> "dict[str, tuple[int, int]]":
     """{device: (its index, the number of the program in the filter of ours there)}"""
     names = {link.index: link.name for link in dump.links if link.ns == ""}
     found = {}
@@ -420,7 +428,7 @@ def _filters(dump):
     return found
 
 
-def _program_name(number, ours):
+def _program_name(number: int, ours: "set[int]") -> str:
     """The name of the program of that id; "" when it has other maps than those that are pinned."""
     try:
         fd = call.prog_by_id(number)

@@ -10,6 +10,14 @@ import sys
 
 from .. import compat
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..ebpf.layout import Map
+
+    Buffer = bytes | bytearray
+
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD, OBJ_PIN, OBJ_GET = 0, 1, 2, 3, 5, 6, 7
 PROG_BY_ID, INFO, MAP_LOOKUP_BATCH, LINK_CREATE, LINK_UPDATE = 13, 15, 24, 28, 29
 PROG_TYPE_SCHED_CLS = 3
@@ -25,31 +33,31 @@ VERIFIER_WORDS = 1500  # letters of its log in an error: the end says why
 class VerifierError(OSError):
     """A program that the kernel did not take; `words` are the end of the verifier's log."""
 
-    def __init__(self, code, words):
+    def __init__(self, code: int, words: str) -> None:
         super().__init__(code, words)
         self.words = words
 
 
-def _call(command, form, *values):
+def _call(command: int, form: str, *values: object) -> int:
     return compat.bpf(command, bytearray(struct.pack(form, *values)))
 
 
 # Maps
 
 
-def map_create(layout_map):
+def map_create(layout_map: "Map") -> int:
     """A descriptor of a new map, as a layout.Map says."""
     one = layout_map
     name = one.name.encode() + bytes(16 - len(one.name))
     return _call(MAP_CREATE, "IIIIIII16s", one.type, one.key, one.value, one.entries, one.flags, 0, 0, name)
 
 
-def map_update(fd, key, value, flags=0):
+def map_update(fd: int, key: "Buffer", value: "Buffer", flags: int = 0) -> None:
     key, value = bytearray(key), bytearray(value)
     _call(MAP_UPDATE, "IIQQQ", fd, 0, compat.address_of(key), compat.address_of(value), flags)
 
 
-def map_lookup(fd, key, value_size):
+def map_lookup(fd: int, key: "Buffer", value_size: int) -> "bytes | None":
     """The value, None where there is none."""
     key, value = bytearray(key), bytearray(value_size)
     try:
@@ -61,7 +69,7 @@ def map_lookup(fd, key, value_size):
     return bytes(value)
 
 
-def map_delete(fd, key):
+def map_delete(fd: int, key: "Buffer") -> bool:
     """Whether there was something to delete."""
     key = bytearray(key)
     try:
@@ -73,7 +81,7 @@ def map_delete(fd, key):
     return True
 
 
-def map_read(fd, key_size, value_size):
+def map_read(fd: int, key_size: int, value_size: int) -> "list[tuple[bytes, bytes]]":
     """[(key, value)] of a hash map, read in batches (kernel 5.6)."""
     keys, values = bytearray(key_size * BATCH), bytearray(value_size * BATCH)
     place, found, first = bytearray(max(4, key_size)), [], True
@@ -101,7 +109,7 @@ def map_read(fd, key_size, value_size):
         first = False
 
 
-def array_read(fd, value_size, count):
+def array_read(fd: int, value_size: int, count: int) -> bytearray:
     """The values of the first elements of an array with values for each CPU, one behind the other (kernel 5.13)."""
     keys, values, place = bytearray(4 * count), bytearray(value_size * count), bytearray(4)
     where = [compat.address_of(each) for each in (place, keys, values)]
@@ -116,14 +124,14 @@ def array_read(fd, value_size, count):
 _possible: list = []
 
 
-def possible_cpus():
+def possible_cpus() -> int:
     """How many values an entry of a map for each CPU has: the same number until the kernel ends."""
     if not _possible:
         _possible.append(_count_cpus())
     return _possible[0]
 
 
-def _count_cpus():
+def _count_cpus() -> int:
     with open("/sys/devices/system/cpu/possible") as file:
         text = file.read().strip()
     count = 0
@@ -136,15 +144,15 @@ def _count_cpus():
 # Programs and links
 
 
-def prog_load(code, name):
+def prog_load(code: "Buffer", name: str) -> int:
     """A descriptor of a classifier. Raises VerifierError when the kernel does not take it."""
     code, licence = bytearray(code), bytearray(b"GPL\0")  # the kernel's word for: may call every helper
-    name = name.encode() + bytes(16 - len(name))
+    known = name.encode() + bytes(16 - len(name))
     where, size = compat.address_of(code), len(code) // 8
 
-    def load(log):
+    def load(log: "bytearray | None") -> int:
         level, length, place = (1, len(log), compat.address_of(log)) if log else (0, 0, 0)
-        values = (PROG_TYPE_SCHED_CLS, size, where, compat.address_of(licence), level, length, place, 0, 0, name, 0, 0)
+        values = (PROG_TYPE_SCHED_CLS, size, where, compat.address_of(licence), level, length, place, 0, 0, known, 0, 0)
         return _call(PROG_LOAD, "IIQQIIQII16sII", *values)
 
     try:
@@ -160,17 +168,17 @@ def prog_load(code, name):
         raise VerifierError(error.errno, words)
 
 
-def link_create(program, index):
+def link_create(program: int, index: int) -> int:
     """A descriptor of a link: the program at the ingress of a device, after those that are there (tcx, kernel 6.6)."""
     return _call(LINK_CREATE, "IIIIIIQ16s", program, index, TCX_INGRESS, 0, 0, 0, 0, bytes(16))
 
 
-def link_update(link, program):
+def link_update(link: int, program: int) -> None:
     """Another program in a link, from one packet to the next."""
     _call(LINK_UPDATE, "IIIIQ", link, program, 0, 0, 0)
 
 
-def link_info(fd):
+def link_info(fd: int) -> "tuple[int, int]":
     """(index of the device, 0 when it is gone; id of the program)"""
     info = _info(fd, 80)
     kind, _, program = struct.unpack_from("III", info, 0)
@@ -178,7 +186,7 @@ def link_info(fd):
     return index, program
 
 
-def prog_info(fd):
+def prog_info(fd: int) -> "tuple[str, tuple[int, ...]]":
     """(name, ids of the maps)"""
     ids = bytearray(4 * 16)
     info = _info(fd, 160, lambda info: struct.pack_into("IIQ", info, 48, 0, 16, compat.address_of(ids)))
@@ -186,16 +194,16 @@ def prog_info(fd):
     return _text(info[64:80]), struct.unpack_from("I" * min(count, 16), ids, 0)
 
 
-def prog_by_id(number):
+def prog_by_id(number: int) -> int:
     return _call(PROG_BY_ID, "III", number, 0, 0)
 
 
-def map_info(fd):
+def map_info(fd: int) -> "tuple[int, ...]":
     """(type, id, bytes of a key, bytes of a value, entries, flags)"""
     return struct.unpack_from("IIIIII", _info(fd, 80), 0)
 
 
-def _info(fd, size, prepare=None):
+def _info(fd: int, size: int, prepare: "Callable[[bytearray], object] | None" = None) -> bytearray:
     info = bytearray(size)
     if prepare:
         prepare(info)
@@ -203,25 +211,25 @@ def _info(fd, size, prepare=None):
     return info
 
 
-def _text(data):
+def _text(data: "Buffer") -> str:
     return bytes(data).split(b"\0")[0].decode()
 
 
 # Pins
 
 
-def pin(fd, path):
+def pin(fd: int, path: str) -> None:
     data = bytearray(path.encode() + b"\0")
     _call(OBJ_PIN, "QII", compat.address_of(data), fd, 0)
 
 
-def pinned(path):
+def pinned(path: str) -> int:
     """A descriptor of what is pinned there; OSError with ENOENT for nothing."""
     data = bytearray(path.encode() + b"\0")
     return _call(OBJ_GET, "QII", compat.address_of(data), 0, 0)
 
 
-def is_mounted(path=BPFFS):
+def is_mounted(path: str = BPFFS) -> bool:
     """Whether a BPF file system is there: on a device of its own, unlike the directory that holds it."""
     try:
         return os.stat(path)[2] != os.stat(path + "/..")[2]
@@ -229,7 +237,7 @@ def is_mounted(path=BPFFS):
         return False
 
 
-def can_mount(path=BPFFS):
+def can_mount(path: str = BPFFS) -> bool:
     """Whether there is one, or `mount` would make it."""
     if is_mounted(path):
         return True
@@ -241,7 +249,7 @@ def can_mount(path=BPFFS):
         return False
 
 
-def mount(path=BPFFS):
+def mount(path: str = BPFFS) -> None:
     """Mounts one where there is none. OpenWrt does it at boot; a container may not have done it."""
     if not is_mounted(path):
         compat.mount("bpf", path, "bpf", 0)

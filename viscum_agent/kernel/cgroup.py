@@ -22,7 +22,7 @@ MOST = 1 << 18  # bytes of a list: some 40,000 processes
 _folder: list = []
 
 
-def folder():
+def folder() -> str:
     """The folder of the router's services, "" where there are no groups; the same as long as this process runs. First
     asked for in the router's namespace."""
     if not _folder:
@@ -31,7 +31,7 @@ def folder():
     return _folder[0]
 
 
-def _mount_point():
+def _mount_point() -> str:
     """Where version 2 is mounted, "" where it is not."""
     for line in _read(MOUNTS).split(b"\n"):
         fields = line.split(b" ")
@@ -40,7 +40,7 @@ def _mount_point():
     return ""
 
 
-def _read(path):
+def _read(path: str) -> bytes:
     """The bytes of a file, at most MOST of them; b"" where it is not there."""
     try:
         return compat.read_file(path, MOST)
@@ -48,7 +48,7 @@ def _read(path):
         return b""
 
 
-def _groups(name):
+def _groups(name: str) -> "list[str]":
     """Paths of a service's groups."""
     top = folder()
     try:
@@ -58,13 +58,13 @@ def _groups(name):
     return ["%s/%s" % (top, each) for each in sorted(names) if each.rsplit(".", 1)[0] == name]
 
 
-def tags(name):
+def tags(name: str) -> "list[str]":
     """The settings that a service's processes were started with: the tags of the groups with a process in them."""
     found = [path.rsplit(".", 1)[1] for path in _groups(name) if _read(path + "/cgroup.procs")]
     return [tag for tag in found if tag != CHECK]
 
 
-def pids(name, tag=""):
+def pids(name: str, tag: str = "") -> "list[int]":
     """The processes of a service's program, or with the tag CHECK of its checks, without those that are dead and not
     yet waited for."""
     found = []
@@ -74,7 +74,7 @@ def pids(name, tag=""):
     return found
 
 
-def make(name, tag):
+def make(name: str, tag: str) -> str:
     """Makes a group and returns its path, "" where there can be none."""
     top = folder()
     if not top:
@@ -88,12 +88,12 @@ def make(name, tag):
     return path
 
 
-def join(path, pid=0):
+def join(path: str, pid: int = 0) -> None:
     """Moves a process (0: the caller, with all its threads) into a group. Raises OSError."""
     compat.write_file(path + "/cgroup.procs", ("%d" % pid).encode())
 
 
-def kill(name, tag=""):
+def kill(name: str, tag: str = "") -> None:
     """Kills what is in a service's groups, however fast it forks: cgroup.kill (kernel 5.14), else frozen
     (cgroup.freeze, 5.2) and one by one."""
     for path in _groups(name):
@@ -105,7 +105,7 @@ def kill(name, tag=""):
             _kill_frozen(path)
 
 
-def _kill_frozen(path):
+def _kill_frozen(path: str) -> None:
     _try(path + "/cgroup.freeze", b"1")
     for line in _read(path + "/cgroup.procs").split():
         try:
@@ -115,14 +115,14 @@ def _kill_frozen(path):
     _try(path + "/cgroup.freeze", b"0")
 
 
-def _try(path, data):
+def _try(path: str, data: bytes) -> None:
     try:
         compat.write_file(path, data)
     except OSError:
         pass  # an older kernel, or the group is gone
 
 
-def remove(name):
+def remove(name: str) -> None:
     """Removes the groups of a service that nothing is in any more, and the folder with the last of them."""
     paths = _groups(name)
     for path in paths + [folder()] if paths else []:

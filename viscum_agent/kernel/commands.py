@@ -10,8 +10,15 @@ from . import nftables
 from .bpf_syscall import BPFFS
 from .tc import DST_LAST_WORD
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
 
-def lines(operations):
+    from ..records.objects import Operation
+
+
+def lines(operations: "Iterable[Operation]") -> "list[str]":
     """All the lines for a list of operations."""
     found = []
     for operation in operations:
@@ -19,32 +26,32 @@ def lines(operations):
     return found
 
 
-def commands(operation):
+def commands(operation: "Operation") -> "list[str]":
     """The command lines of one operation."""
     item = operation.new if operation.verb != "del" else operation.old
     return RENDER[type(item).__name__](operation)
 
 
-def _ip(ns):
+def _ip(ns: str) -> str:
     return "ip -n %s" % ns if ns else "ip"
 
 
-def _in(ns):
+def _in(ns: str) -> str:
     return "ip netns exec %s " % ns if ns else ""
 
 
-def _namespace(operation):
+def _namespace(operation: "Operation") -> "list[str]":
     if operation.verb == "del":
         return ["ip netns del " + operation.old.name]
     return ["ip netns add " + operation.new.name]
 
 
-def _sysctl(operation):
+def _sysctl(operation: "Operation") -> "list[str]":
     item = operation.new
     return ["%ssysctl -qw %s=%s" % (_in(item.ns), item.key, item.value)]
 
 
-def _veth(operation):
+def _veth(operation: "Operation") -> "list[str]":
     item = operation.new
     if operation.verb == "del":
         return ["ip link del " + operation.old.name]
@@ -58,25 +65,25 @@ def _veth(operation):
     ]
 
 
-def _veth_change(item, old):
+def _veth_change(item: "Any", old: "Any") -> "list[str]":
     host = "ip link set %s up mtu %d address %s alias '%s'" % (item.name, item.mtu, item.mac, item.alias)
     inner = "ip -n %s link set %s up mtu %d address %s" % (item.ns, item.peer, item.mtu, item.peer_mac)
     # A pair carries what both ends allow: grow the inner end first, shrink it last.
     return [inner, host] if item.mtu >= old.mtu else [host, inner]
 
 
-def _up(operation):
+def _up(operation: "Operation") -> "list[str]":
     item = operation.new
     return ["%s link set %s up alias '%s'" % (_ip(item.ns), item.dev, alias_of(item.ns))]
 
 
-def _address(operation):
+def _address(operation: "Operation") -> "list[str]":
     verb, item = ("del", operation.old) if operation.verb == "del" else ("add", operation.new)
     nodad = " nodad" if verb == "add" and ":" in item.address else ""
     return ["%s addr %s %s dev %s%s" % (_ip(item.ns), verb, item.address, item.dev, nodad)]
 
 
-def _route(operation):
+def _route(operation: "Operation") -> "list[str]":
     verb = {"add": "add", "change": "replace", "del": "del"}[operation.verb]
     item = operation.old if verb == "del" else operation.new
     words = "%s%s route %s %s" % (_ip(item.ns), " -6" if item.family == 6 else "", verb, item.dst)
@@ -86,13 +93,13 @@ def _route(operation):
     return [words + (" src " + item.src if item.src else "")]
 
 
-def _rule(operation):
+def _rule(operation: "Operation") -> "list[str]":
     verb, item = ("del", operation.old) if operation.verb == "del" else ("add", operation.new)
     family = " -6" if item.family == 6 else ""
     return ["%s%s rule %s pref %d iif %s lookup %d" % (_ip(item.ns), family, verb, item.priority, item.iif, item.table)]
 
 
-def _nat(operation):
+def _nat(operation: "Operation") -> "list[str]":
     if operation.verb == "del":
         return [_in(operation.old.ns) + "nft delete table inet " + nftables.TABLE]
     texts = nftables.nat_text(operation.new.rules)
@@ -101,13 +108,13 @@ def _nat(operation):
     return [_in(operation.new.ns) + text for text in texts]
 
 
-def _pkttype(operation):
+def _pkttype(operation: "Operation") -> "list[str]":
     if operation.verb == "del":
         return [_in(operation.old.ns) + "nft delete table netdev " + nftables.TABLE]
     return [_in(operation.new.ns) + text for text in nftables.pkttype_text(operation.new.dev)]
 
 
-def _qdisc(operation):
+def _qdisc(operation: "Operation") -> "list[str]":
     if operation.verb == "del":
         return ["tc qdisc del dev %s clsact" % operation.old.dev]
     mark = "tc filter add dev %s ingress prio %d protocol 0x%04x u32 match u32 0 0 flowid %s"
@@ -117,11 +124,11 @@ def _qdisc(operation):
     ]
 
 
-def _mark(operation):
+def _mark(operation: "Operation") -> "list[str]":
     return ["tc filter del dev %s ingress prio %d protocol 0x%04x" % (operation.old.dev, MARK_PRIO, MARK_PROTOCOL)]
 
 
-def _hash_table(operation):
+def _hash_table(operation: "Operation") -> "list[str]":
     item = operation.new or operation.old
     head = "tc filter %s dev %s ingress prio %d" % ("del" if operation.verb == "del" else "add", item.dev, item.prio)
     if operation.verb == "del":
@@ -137,12 +144,12 @@ def _hash_table(operation):
     ]
 
 
-def _prio(operation):
+def _prio(operation: "Operation") -> "list[str]":
     item = operation.old
     return ["tc filter del dev %s ingress prio %d protocol %s" % (item.dev, item.prio, item.protocol)]
 
 
-def _filter(operation):
+def _filter(operation: "Operation") -> "list[str]":
     if operation.verb == "del":
         item = operation.old
         handle = _u32_handle(operation.handle) if item.kind == "u32" else "0x%x" % operation.handle
@@ -160,16 +167,16 @@ def _filter(operation):
     return ["%s classid %s%s%s" % (head, _classid(), _flower_keys(item), _actions(item.actions))]
 
 
-def _classid():
+def _classid() -> str:
     return "%x:%x" % (CLASSID >> 16, CLASSID & 0xFFFF)
 
 
-def _u32_handle(handle):
+def _u32_handle(handle: int) -> str:
     bucket = handle >> 12 & 0xFF
     return "%x:%s:%x" % (handle >> 20, "%x" % bucket if bucket else "", handle & 0xFFF)
 
 
-def _u32_keys(item):
+def _u32_keys(item: "Any") -> str:
     words = ""
     if item.bucket >= 0:
         words += " ht %x:%x:" % (table_of(item.prio), item.bucket)
@@ -181,7 +188,7 @@ def _u32_keys(item):
     return words + "".join([" match u32 0x%08x 0x%08x at %d" % key for key in rest])
 
 
-def _known_keys(item):
+def _known_keys(item: "Any") -> "Iterator[tuple[tuple, str]]":
     """Groups of keys that tc has words for: only an address is worth it, the rest is read as well in numbers."""
     if item.protocol != "ip":
         return
@@ -193,11 +200,11 @@ def _known_keys(item):
             yield ((value, mask, offset),), " match ip %s %s/%d" % (name, dst, length)
 
 
-def _flower_keys(item):
+def _flower_keys(item: "Any") -> str:
     return "".join([" %s %s" % (name, value) for name, value in item.keys])
 
 
-def _actions(actions):
+def _actions(actions: "tuple[tuple, ...]") -> str:
     words = ""
     for action in actions:
         if action[0] == "mirred":
@@ -211,7 +218,7 @@ def _actions(actions):
     return words
 
 
-def _bpf_link(operation):
+def _bpf_link(operation: "Operation") -> "list[str]":
     item = operation.new or operation.old
     folder = BPFFS + "/viscum-$(stat -Lc %i /proc/self/ns/net)"
     pin = item.dev.replace(".", ":")
@@ -229,7 +236,7 @@ def _bpf_link(operation):
     return ["# tcx ingress of %s: %s (viscum_agent/bpf)" % (item.dev, what)]
 
 
-def _bpf_match(operation):
+def _bpf_match(operation: "Operation") -> "list[str]":
     """In words: bpftool knows maps, and could only write their bytes."""
     item = operation.new or operation.old
     words = " ".join([item.proto or "any protocol", item.dst])

@@ -12,18 +12,27 @@ import struct
 
 from .. import address, compat
 from ..records.objects import PROTO_NUMBER
-from .rtnl import AF, NLM_F_ACK, NLM_F_DUMP, attribute, attributes, message
+from .codec import NLM_F_ACK, NLM_F_DUMP, attributes, nest, nf_message
+from .rtnl import AF
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..records.objects import NatRule
+    from .netlink import Socket
+
+    Place = tuple[int, bytes, int]
 
 IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1 << 8 | 1, 1 << 8 | 2  # subsystem 1 of nfnetlink
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY = 1, 2
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
 CTA_IP_V4_SRC, CTA_IP_V4_DST, CTA_IP_V6_SRC, CTA_IP_V6_DST = 1, 2, 3, 4
 CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
-NLA_F_NESTED = 0x8000
 PROC = "/proc/thread-self/net/nf_conntrack"
 
 
-def forget_others(socket, rules):
+def forget_others(socket: "Socket", rules: "Sequence[NatRule]") -> None:
     """Takes out the entries that these rules (objects.NatRule) would not have made; `socket` is a netlink.Socket of
     netfilter's in the namespace that the caller is in."""
     try:
@@ -37,29 +46,23 @@ def forget_others(socket, rules):
     socket.transact([lambda seq, each=each: _delete(each[0], each[1], seq) for each in wrong])
 
 
-def _forget_all():
+def _forget_all() -> None:
     try:
         compat.write_file(PROC, b"f\n")
     except OSError:
         pass  # not OpenWrt: entries end by themselves, when their clients are silent for a while
 
 
-def _fixed(family):
-    """struct nfgenmsg: family, version, resource."""
-    return struct.pack(">BBH", AF[family], 0, 0)
+def _get(family: int, seq: int) -> bytes:
+    return nf_message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, AF[family], b"", seq)
 
 
-def _get(family, seq):
-    return message(IPCTNL_MSG_CT_GET, NLM_F_DUMP, _fixed(family), seq)
+def _delete(family: int, body: bytes, seq: int) -> bytes:
+    original = nest(CTA_TUPLE_ORIG, attributes(body, 4)[CTA_TUPLE_ORIG])
+    return nf_message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, AF[family], original, seq)
 
 
-def _delete(family, body, seq):
-    original = attributes(body, 4)[CTA_TUPLE_ORIG]
-    data = _fixed(family) + attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, original)
-    return message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, data, seq)
-
-
-def is_other(body, rules):
+def is_other(body: bytes, rules: "Sequence[NatRule]") -> bool:
     """Whether an entry has another translation than the rules would give it."""
     found = attributes(body, 4)
     if CTA_TUPLE_ORIG not in found or CTA_TUPLE_REPLY not in found:
@@ -73,7 +76,7 @@ def is_other(body, rules):
     return answers != asked
 
 
-def _place(data, to):
+def _place(data: bytes, to: bool) -> "Place | None":
     """(protocol, address, port) that a tuple is to, or from; None for what has no ports."""
     parts = attributes(data)
     ends, proto = attributes(parts.get(CTA_TUPLE_IP, b"")), attributes(parts.get(CTA_TUPLE_PROTO, b""))
@@ -85,7 +88,7 @@ def _place(data, to):
     return proto[CTA_PROTO_NUM][0], bytes(packed), struct.unpack(">H", port)[0]
 
 
-def _matches(rule, place):
+def _matches(rule: "NatRule", place: "Place") -> bool:
     number, packed, port = place
     prefix = address.parse_prefix(rule.daddr)
     if len(prefix.packed) != len(packed) or (rule.proto and PROTO_NUMBER[rule.proto] != number):

@@ -15,17 +15,17 @@ ETH_SS_FEATURES, ETH_GSTRING_LEN = 4, 32
 class Ethtool:
     """Asks about the devices of the namespace that it was opened in. Use as a context manager."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._socket = compat.netlink_socket(compat.NETLINK_ROUTE)  # any socket will do for SIOCETHTOOL
-        self._names = None
+        self._names: list[str] = compat.LATER
 
-    def __enter__(self):
+    def __enter__(self) -> "Ethtool":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def active(self, device):
+    def active(self, device: str) -> "list[str]":
         """The names of the features that are on. Raises OSError; a device without any says EOPNOTSUPP."""
         if self._names is None:
             self._names = self._strings(device)
@@ -36,7 +36,7 @@ class Ethtool:
         words = [struct.unpack_from("I", data, 16 + 16 * block)[0] for block in range(blocks)]
         return [name for bit, name in enumerate(self._names) if words[bit // 32] >> bit % 32 & 1]
 
-    def _strings(self, device):
+    def _strings(self, device: str) -> "list[str]":
         """The name of each bit: the numbers differ from kernel to kernel."""
         # struct ethtool_sset_info: command, reserved, a bit for each set asked for (64 of them), then its size.
         data = bytearray(struct.pack("IIQI", ETHTOOL_GSSET_INFO, 0, 1 << ETH_SS_FEATURES, 0))
@@ -48,5 +48,5 @@ class Ethtool:
         starts = range(12, 12 + ETH_GSTRING_LEN * count, ETH_GSTRING_LEN)
         return [bytes(data[start : start + ETH_GSTRING_LEN]).split(b"\0", 1)[0].decode() for start in starts]
 
-    def _ask(self, device, data):
+    def _ask(self, device: str, data: bytearray) -> None:
         compat.device_ioctl(self._socket.fileno(), SIOCETHTOOL, device, data)

@@ -17,6 +17,15 @@ import struct
 from .. import compat
 from ..records.objects import ns_name
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..plan.answers import Way
+    from .netns import Visit
+
+    Send = Callable[[bytes], object]
+
 AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
 AF_PACKET, ETHERTYPE = 17, {4: 0x0800, 6: 0x86DD}  # linux/socket.h, linux/if_ether.h
 IPPROTO_TCP, IPPROTO_UDP = 6, 17
@@ -36,13 +45,13 @@ class Door:
     """The router's end of the pairs: sends frames out of them. One socket for all, open as long as the agent runs: the
     kernel takes a grace period of RCU to close one (packet_release in net/packet/af_packet.c)."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._fd = compat.socket_open(AF_PACKET, RAW, 0)  # protocol 0: it receives nothing
 
-    def close(self):
+    def close(self) -> None:
         compat.fd_close(self._fd)
 
-    def send(self, index, mac, family, packet):
+    def send(self, index: int, mac: bytes, family: int, packet: bytes) -> None:
         """Sends an IP packet, in a frame for a MAC (bytes), out of the device with that index. Raises OSError."""
         kind = ETHERTYPE[family]
         frame = mac + SOURCE_MAC + struct.pack(">H", kind) + packet
@@ -50,7 +59,7 @@ class Door:
         compat.send_to(self._fd, frame, place)
 
 
-def open_in(visit, name, kind, way, own):
+def open_in(visit: "Visit", name: str, kind: str, way: "Way", own: bytes) -> "Handshake | Datagram":
     """A Handshake ("tcp") or a Datagram ("udp") with a service's program, by an answers.Way; `own` is the namespace's
     address of that family (bytes). `visit` is a netns.Visit. Raises OSError; nothing is sent yet."""
     visit.enter(ns_name(name))
@@ -63,7 +72,7 @@ def open_in(visit, name, kind, way, own):
 class Handshake:
     """`fd` becomes readable when something has come back; `read` says what. `send` is a function of a packet."""
 
-    def __init__(self, family, own, client, port):
+    def __init__(self, family: int, own: bytes, client: bytes, port: int) -> None:
         self._family, self._own, self._client, self._port = family, own, client, port
         self._begin = compat.random32()
         self._next = 0  # what the program's side sends next
@@ -84,10 +93,10 @@ class Handshake:
             self.close()
             raise
 
-    def begin(self, send):
+    def begin(self, send: "Send") -> None:
         send(self._segment(self._begin, 0, SYN))
 
-    def read(self, send):
+    def read(self, send: "Send") -> bool:
         """Whether the connection is made. Raises OSError (ECONNREFUSED) when it is refused."""
         for _ in range(MOST):
             packet = compat.fd_receive(self.fd, PACKET)
@@ -101,7 +110,7 @@ class Handshake:
                 send(self._segment(self._begin + 1, self._next, ACK))
         return self.open
 
-    def _flags(self, packet):
+    def _flags(self, packet: bytes) -> int:
         """The flags of a segment of this connection, 0 for another one."""
         at = (packet[0] & 0x0F) * 4 if self._family == 4 else 0
         if len(packet) < at + 14:
@@ -114,13 +123,13 @@ class Handshake:
             self._next = number + 1
         return flags
 
-    def end(self, send, politely):
+    def end(self, send: "Send", politely: bool) -> None:
         """Ends the connection as a client does, or resets it. `hang_up` comes a little later: what the program's side
         says to that has to find its socket."""
         if self.open:
             send(self._segment(self._begin + 1, self._next, FIN | ACK if politely else RST))
 
-    def hang_up(self, send):
+    def hang_up(self, send: "Send") -> None:
         """After `end`: the program's side is told that nobody is there any more, if it has said something since."""
         try:
             for _ in range(MOST):
@@ -133,13 +142,13 @@ class Handshake:
         finally:
             self.close()
 
-    def close(self):
+    def close(self) -> None:
         for fd in (self.fd, self._catch):
             if fd >= 0:
                 compat.fd_close(fd)
         self.fd = self._catch = -1
 
-    def _segment(self, number, answered, flags):
+    def _segment(self, number: int, answered: int, flags: int) -> bytes:
         """A TCP segment without options or data (RFC 9293, 3.1)."""
         head = struct.pack(">HHII", self._at, self._port, number & 0xFFFFFFFF, answered & 0xFFFFFFFF)
         tail = struct.pack(">H", 0)  # urgent pointer
@@ -150,7 +159,7 @@ class Handshake:
 class Datagram:
     """`fd` becomes readable when the program has answered, or was not there to be asked."""
 
-    def __init__(self, family, own, client, port):
+    def __init__(self, family: int, own: bytes, client: bytes, port: int) -> None:
         self._own, self._client, self._port = own, client, port
         self.fd = compat.socket_open(AF[family], DATAGRAM, 0)
         try:
@@ -161,40 +170,40 @@ class Datagram:
             self.close()
             raise
 
-    def begin(self, send):
+    def begin(self, send: "Send") -> None:
         """Sends an empty datagram (RFC 768)."""
         head = struct.pack(">HHH", self._at, self._port, 8)
         send(ip_packet(self._own, self._client, IPPROTO_UDP, head, b""))
 
-    def read(self, _send):
+    def read(self, _send: "Send") -> bool:
         """Whether the program has answered. Raises OSError (ECONNREFUSED) when nobody is there."""
         return compat.fd_receive(self.fd, PACKET) is not None
 
-    def end(self, _send, _politely):
+    def end(self, _send: "Send", _politely: bool) -> None:
         pass
 
-    def hang_up(self, _send):
+    def hang_up(self, _send: "Send") -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         if self.fd >= 0:
             compat.fd_close(self.fd)
         self.fd = -1
 
 
-def socket_address(packed, port):
+def socket_address(packed: bytes, port: int) -> bytes:
     """struct sockaddr_in or sockaddr_in6 (ip(7), ipv6(7))."""
     if len(packed) == 4:
         return struct.pack("H", AF[4]) + struct.pack(">H", port) + packed + bytes(8)
     return struct.pack("H", AF[6]) + struct.pack(">HI", port, 0) + packed + bytes(4)
 
 
-def port_of(name):
+def port_of(name: bytes) -> int:
     """The port of such a structure."""
     return struct.unpack_from(">H", name, 2)[0]
 
 
-def ip_packet(source, target, protocol, head, tail):
+def ip_packet(source: bytes, target: bytes, protocol: int, head: bytes, tail: bytes) -> bytes:
     """An IP packet (RFC 791, RFC 8200) with a checksum between `head` and `tail` of what it carries."""
     size = len(head) + 2 + len(tail)
     ends = source + target
@@ -208,7 +217,7 @@ def ip_packet(source, target, protocol, head, tail):
     return begin + head + struct.pack(">H", checksum(pseudo + head + tail) or 0xFFFF) + tail
 
 
-def checksum(data):
+def checksum(data: bytes) -> int:
     """RFC 1071."""
     total = 0
     for word in struct.unpack(">%dH" % (len(data) // 2), data):

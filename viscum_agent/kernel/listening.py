@@ -14,6 +14,10 @@ import sys
 from .. import compat
 from ..records.facts import Listener, Ports
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PIECE = 4096  # bytes read at once; a line of TCP has 150, of TCP over IPv6 up to 178
 MOST = 1 << 20  # bytes of a file: some 7,000 sockets
 MOST_FOUND = 256  # sockets of a file that are at a port which counts, and
@@ -30,18 +34,18 @@ _WIDTH = {4: 8, 6: 32}  # digits of an address
 ALL = {"tcp": Ports(set(), [(1, 65535)]), "udp": Ports(set(), [(1, 65535)])}
 
 
-def listeners(ports=None):
+def listeners(ports: "dict[str, Ports] | None" = None) -> "list[Listener]":
     """facts.Listener of each open socket of TCP and UDP in the namespace that the caller is in. `ports` maps a protocol
     to the Ports that count; None for all."""
     ports = ports or ALL
     return _open_ones("tcp", ports["tcp"]) + _open_ones("udp", ports["udp"])
 
 
-def _open_ones(proto, ports, few=FEW):
+def _open_ones(proto: str, ports: "Ports", few: int = FEW) -> "list[Listener]":
     return _open_sockets(proto, 4, proto, ports, few) + _open_sockets(proto, 6, proto + "6", ports, few)
 
 
-def waiting(proto, version, address, port):
+def waiting(proto: str, version: int, address: bytes, port: int) -> int:
     """What waits for the program at a socket: connections that it has not accepted, or bytes that it has not read. -1
     where it is not open any more. Several programs may share a place (SO_REUSEPORT): the most of any."""
     open_ones = _open_ones(proto, Ports({port}, []), 0)
@@ -49,18 +53,18 @@ def waiting(proto, version, address, port):
     return max(found) if found else -1
 
 
-def connections():
+def connections() -> int:
     """How many TCP connections clients have in the namespace that the caller is in, as far as MOST bytes tell."""
     count = [0]
 
-    def client(_inode):
+    def client(_inode: int) -> None:
         count[0] += 1
 
     _connections(client, {})
     return count[0]
 
 
-def has_clients():
+def has_clients() -> bool:
     """Whether any client has a TCP connection in the namespace that the caller is in."""
     found: list[int] = []
     waiting: dict[int, int] = {}
@@ -68,7 +72,7 @@ def has_clients():
     return bool(found) or any(waiting.values())
 
 
-def clients():
+def clients() -> "tuple[list[int], dict[int, int]]":
     """(inodes of the sockets of clients' TCP connections, {inode of an open socket: how many wait there}) in the
     namespace that the caller is in. One that nobody has accepted has no inode yet."""
     found: list[int] = []
@@ -77,7 +81,9 @@ def clients():
     return [inode for inode in found if inode], {inode: waiting[inode] for inode in waiting if waiting[inode]}
 
 
-def _connections(client, waiting, enough=bool):
+def _connections(
+    client: "Callable[[int], object]", waiting: "dict[int, int]", enough: "Callable[[], bool]" = bool
+) -> None:
     """Calls `client(inode)` for each TCP connection to a port that is open, until `enough()`; `waiting` gets what waits
     at those."""
     ports: set[int] = set()
@@ -85,7 +91,9 @@ def _connections(client, waiting, enough=bool):
         _read(name, lambda line, width=width: _connection(line, width, ports, client, waiting) and not enough())
 
 
-def _connection(line, width, ports, client, waiting):
+def _connection(
+    line: bytes, width: int, ports: "set[int]", client: "Callable[[int], object]", waiting: "dict[int, int]"
+) -> bool:
     local, state = _places(line, width)
     if line[state : state + 2] == _OPEN["tcp"]:
         fields = line.split(None, 10)
@@ -96,13 +104,13 @@ def _connection(line, width, ports, client, waiting):
     return True
 
 
-def _open_sockets(proto, version, name, ports, few=0):
+def _open_sockets(proto: str, version: int, name: str, ports: "Ports", few: int = 0) -> "list[Listener]":
     found: list[Listener] = []
     others: list[Listener] = []
     width = _WIDTH[version]
     nobody = _NOBODY[version == 6]
 
-    def step(line):
+    def step(line: bytes) -> bool:
         local, state = _places(line, width)
         if line[state : state + 2] != _OPEN[proto]:
             return proto == "udp"  # of TCP it is the first connection
@@ -119,17 +127,17 @@ def _open_sockets(proto, version, name, ports, few=0):
     return found + others
 
 
-def _places(line, width):
+def _places(line: bytes, width: int) -> "tuple[int, int]":
     """Where the local address and the state are in a line `NUMBER: ADDRESS:PORT ADDRESS:PORT STATE ...`."""
     local = line.find(b":") + 2
     return local, local + 2 * (width + 6)
 
 
-def _port(line, local, width):
+def _port(line: bytes, local: int, width: int) -> int:
     return int(line[local + width + 1 : local + width + 5], 16)
 
 
-def _listener(proto, version, port, fields):
+def _listener(proto: str, version: int, port: int, fields: "list[bytes]") -> "Listener":
     address = _address(fields[1].split(b":")[0])
     if version == 6 and address[:12] == _MAPPED:
         version, address = 4, address[12:]  # open for IPv4 only
@@ -139,7 +147,7 @@ def _listener(proto, version, port, fields):
     return Listener(proto=proto, version=version, address=address, port=port, waiting=waits)
 
 
-def _read(name, step):
+def _read(name: str, step: "Callable[..., bool]") -> None:
     """Calls `step` with each line of /proc/net/NAME until it returns False. The kernel has no such file without
     IPv6."""
     try:
@@ -152,7 +160,7 @@ def _read(name, step):
         compat.fd_close(fd)
 
 
-def _read_lines(fd, step):
+def _read_lines(fd: int, step: "Callable[..., bool]") -> None:
     size, rest = 0, None  # the first line is a heading
     while size < MOST:
         piece = compat.fd_read(fd, PIECE)
@@ -168,6 +176,6 @@ def _read_lines(fd, step):
                 return
 
 
-def _address(text):
+def _address(text: bytes) -> bytes:
     """The bytes of an address, which is written as 32-bit numbers of this machine."""
     return b"".join([int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8)])

@@ -13,6 +13,11 @@ from collections import namedtuple
 from .. import compat
 from ..records.objects import DEV_PREFIX
 from . import rtnl, tc
+from .codec import messages
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..records.dump import Link
 
 # RTMGRP_* of linux/rtnetlink.h: links, tc, addresses of both families.
 GROUPS = 0x1 | 0x8 | 0x10 | 0x100
@@ -37,27 +42,27 @@ SHARED_BLOCK = -1  # TCM_IFINDEX_MAGIC_BLOCK: filters for several devices
 class Events:
     """`fd` is for a loop; `causes()` after it became readable."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._socket = compat.netlink_socket(compat.NETLINK_ROUTE, GROUPS)
         self._socket.setblocking(False)
         self.fd = self._socket.fileno()
         self._forget()
 
-    def _forget(self):
+    def _forget(self) -> None:
         """What is known of the router, so that repetitions are none: links by index, and sets of their addresses."""
-        self._links = {}
-        self._addresses = {}
+        self._links: dict[int, Link] = {}
+        self._addresses: dict[int, set[str]] = {}
         self._lost = False
 
-    def _all_read(self):
+    def _all_read(self) -> None:
         """What came before events were lost is read after the news of the loss, and may be true no more."""
         if self._lost:
             self._forget()
 
-    def close(self):
+    def close(self) -> None:
         self._socket.close()
 
-    def causes(self):
+    def causes(self) -> "list[Cause]":
         """The Causes in what has come, without repetition."""
         found = {}
         for _ in range(READS):
@@ -70,20 +75,20 @@ class Events:
                 data = b""
                 self._lost = True
                 found["events were lost"] = Cause("events were lost", True, True)
-            for kind, _, _, body in rtnl.messages(data):
+            for kind, _, _, body in messages(data):
                 cause = self._cause(kind, body)
                 if cause:
                     found[cause.text] = cause
         return list(found.values())
 
-    def _cause(self, kind, body):
+    def _cause(self, kind: int, body: bytes) -> "Cause | None":
         if kind in (rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK):
             return self._link_cause(kind, body)
         if kind not in CAUSES or not self._matters(kind, body):
             return None
         return Cause(CAUSES[kind], False, False)
 
-    def _matters(self, kind, body):
+    def _matters(self, kind: int, body: bytes) -> bool:
         if kind in (rtnl.RTM_NEWADDR, rtnl.RTM_DELADDR):
             return self._address_matters(kind, body)
         if kind in (tc.RTM_NEWQDISC, tc.RTM_DELQDISC):
@@ -91,7 +96,7 @@ class Events:
         index, _, parent = struct.unpack_from("iII", body, 4)
         return index == SHARED_BLOCK or parent | 0xFFFF == tc.INGRESS | 0xFFFF
 
-    def _address_matters(self, kind, body):
+    def _address_matters(self, kind: int, body: bytes) -> bool:
         found = rtnl.parse_address("", body)
         if found is None:
             return False
@@ -104,7 +109,7 @@ class Events:
         known.add(found.address)
         return True
 
-    def _link_cause(self, kind, body):
+    def _link_cause(self, kind: int, body: bytes) -> "Cause | None":
         """Wireless drivers repeat a link for each scan: only what the plan can see counts."""
         if body[0]:  # ifi_family: a bridge's news about its port (AF_BRIDGE), the link itself has its own
             return None

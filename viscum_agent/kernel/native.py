@@ -6,6 +6,16 @@ from . import rtnl, tc
 from .backend import MOST_INSIDE, Backend, KernelError
 from .netlink import PIPELINE, Socket
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from ..records.dump import Dump
+    from ..records.objects import Operation, Veth
+
+    Request = Callable[..., bytes]
+
 # What a deletion may say about an object that is gone already.
 GONE = (compat.ENOENT, compat.ENODEV, compat.ESRCH, compat.EADDRNOTAVAIL)
 
@@ -16,7 +26,7 @@ DOOMED = 0x76730001
 TOGETHER = PIPELINE - 1
 
 
-def _gone(operation, code):
+def _gone(operation: "Operation", code: int) -> bool:
     """Whether a deletion failed because there was nothing to delete. With its last filter a hook loses its chain, and
     then tc_del_tfilter (net/sched/cls_api.c) calls it an invalid argument."""
     in_chain = isinstance(operation.old, (Filter, HashTable, Prio, Mark))
@@ -26,26 +36,26 @@ def _gone(operation, code):
 class Native(Backend):
     name = "native"
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._sockets = {}
-        self._indexes = {}
-        self._waiting = []  # (operation, request): all for the namespace self._ns
-        self._doomed = []  # operations that delete pairs, all of them waiting and nothing else
+        self._sockets: dict[str, Socket] = {}
+        self._indexes: dict[tuple[str, str], int] = {}
+        self._waiting: list[tuple[Operation, Request]] = []  # (operation, request): all for the namespace self._ns
+        self._doomed: list[Operation] = []  # operations that delete pairs, all of them waiting and nothing else
         self._ns = ""
 
-    def close(self):
+    def close(self) -> None:
         for ns in list(self._sockets):
             self._sockets.pop(ns).close()
         super().close()
 
-    def leave(self, ns):
+    def leave(self, ns: str) -> None:
         if ns in self._sockets:
             self._sockets.pop(ns).close()
         for key in [key for key in self._indexes if key[0] == ns]:
             del self._indexes[key]
 
-    def _socket(self, ns):
+    def _socket(self, ns: str) -> "Socket":
         if ns in self._sockets and self._sockets[ns].spent:
             self._sockets.pop(ns).close()
         if ns not in self._sockets:
@@ -55,29 +65,29 @@ class Native(Backend):
 
     # Reading
 
-    def _bodies(self, ns, request):
+    def _bodies(self, ns: str, request: "Request") -> "list[bytes]":
         return self._socket(ns).dump(request, self.hurried or ns != "", MOST_INSIDE if ns else 0)
 
-    def dump_links(self, dump):
+    def dump_links(self, dump: "Dump") -> None:
         dump.links.extend([rtnl.parse_link("", body) for body in self._bodies("", rtnl.link_dump)])
 
-    def dump_ends(self, dump, ns, ends):
+    def dump_ends(self, dump: "Dump", ns: str, ends: "Sequence[int | str]") -> None:
         found = [self._socket(ns).ask(lambda seq, end=end: rtnl.link_get(end, seq)) for end in ends]
         links = {link.index: link for link in [rtnl.parse_link(ns, body) for body in found if body is not None]}
         dump.links.extend(links.values())
 
-    def dump_network(self, dump, ns):
+    def dump_network(self, dump: "Dump", ns: str) -> None:
         found = [rtnl.parse_address(ns, body) for body in self._bodies(ns, rtnl.address_dump)]
         dump.addresses.extend([item for item in found if item])
         if ns == "":
             rules = [rtnl.parse_rule(ns, body) for body in self._bodies(ns, rtnl.rule_dump)]
             dump.rules.extend([item for item in rules if item])
 
-    def dump_routes(self, dump, ns):
+    def dump_routes(self, dump: "Dump", ns: str) -> None:
         found = [rtnl.parse_route(ns, body) for body in self._bodies(ns, rtnl.route_dump)]
         dump.routes.extend([item for item in found if item])
 
-    def dump_tc(self, dump):
+    def dump_tc(self, dump: "Dump") -> None:
         found = [tc.parse_qdisc(body) for body in self._bodies("", tc.qdisc_dump)]
         dump.qdiscs.extend([item for item in found if item])
         for qdisc in dump.qdiscs:
@@ -90,20 +100,20 @@ class Native(Backend):
 
     # Writing
 
-    def carry(self, operation):
+    def carry(self, operation: "Operation") -> None:
         item = operation.new or operation.old
         name = "_%s_%s" % (operation.verb, type(item).__name__.lower())
         if self._doomed and name != "_del_veth":
             self.flush()
         getattr(self, name)(operation, item)
 
-    def _queue(self, ns, operation, *requests):
+    def _queue(self, ns: str, operation: "Operation", *requests: "Request") -> None:
         if ns != self._ns:
             self.flush()
             self._ns = ns
         self._waiting.extend([(operation, request) for request in requests])
 
-    def flush(self):
+    def flush(self) -> None:
         if not self._waiting:
             return
         if self._doomed:
@@ -118,7 +128,7 @@ class Native(Backend):
             if code and not (operation.verb == "del" and _gone(operation, code)):
                 raise KernelError(operation, code, words)
 
-    def _index(self, ns, name, operation):
+    def _index(self, ns: str, name: str, operation: "Operation") -> int:
         """The index of a device; whatever makes it is done first."""
         if (ns, name) not in self._indexes:
             self.flush()
@@ -128,7 +138,7 @@ class Native(Backend):
             self._indexes[(ns, name)] = rtnl.index_of(body)
         return self._indexes[(ns, name)]
 
-    def _index_of(self, operation, item):
+    def _index_of(self, operation: "Operation", item: "Any") -> "Callable[[str], int]":
         """Gives the index of a device's name. Those of the actions are looked up now, while nothing waits that a
         look-up could come between."""
         for action in item.actions:
@@ -136,7 +146,7 @@ class Native(Backend):
                 self._index("", action[1], operation)
         return lambda name: self._index("", name, operation)
 
-    def _add_veth(self, operation, veth):
+    def _add_veth(self, operation: "Operation", veth: "Veth") -> None:
         fd = self.visit.fd(veth.ns)
         self._queue(
             "",
@@ -146,7 +156,7 @@ class Native(Backend):
         )
         self._queue(veth.ns, operation, lambda seq: rtnl.link_set(veth.peer, seq))
 
-    def _change_veth(self, operation, veth):
+    def _change_veth(self, operation: "Operation", veth: "Veth") -> None:
         host = lambda seq: rtnl.link_set(veth.name, seq, True, veth.mtu, veth.mac, veth.alias)  # noqa: E731
         inner = lambda seq: rtnl.link_set(veth.peer, seq, True, veth.mtu, veth.peer_mac)  # noqa: E731
         ends = [(veth.ns, inner), ("", host)]
@@ -156,58 +166,58 @@ class Native(Backend):
             self._queue(ns, operation, request)
         self.flush()
 
-    def _del_veth(self, operation, veth):
+    def _del_veth(self, operation: "Operation", veth: "Veth") -> None:
         if len(self._doomed) in (0, TOGETHER):
             self.flush()
         self._queue("", operation, lambda seq: rtnl.link_group(veth.name, DOOMED, seq))
         self._doomed.append(operation)
         self._indexes.pop(("", veth.name), None)
 
-    def _add_up(self, operation, item):
+    def _add_up(self, operation: "Operation", item: "Any") -> None:
         self._queue(item.ns, operation, lambda seq: rtnl.link_set(item.dev, seq, alias=alias_of(item.ns)))
 
-    def _del_up(self, operation, item):
+    def _del_up(self, operation: "Operation", item: "Any") -> None:
         pass  # it goes with its namespace
 
-    def _add_address(self, operation, item):
+    def _add_address(self, operation: "Operation", item: "Any") -> None:
         index = self._index(item.ns, item.dev, operation)
         self._queue(item.ns, operation, lambda seq: rtnl.address_add(index, item.address, seq))
 
-    def _del_address(self, operation, item):
+    def _del_address(self, operation: "Operation", item: "Any") -> None:
         index = self._index(item.ns, item.dev, operation)
         self._queue(item.ns, operation, lambda seq: rtnl.address_del(index, item.address, seq))
 
-    def _add_route(self, operation, item):
+    def _add_route(self, operation: "Operation", item: "Any") -> None:
         index = self._index(item.ns, item.dev, operation)
         self._queue(item.ns, operation, lambda seq: rtnl.route_add(item, index, seq))
 
-    def _change_route(self, operation, item):
+    def _change_route(self, operation: "Operation", item: "Any") -> None:
         index = self._index(item.ns, item.dev, operation)
         self._queue(item.ns, operation, lambda seq: rtnl.route_replace(item, index, seq))
 
-    def _del_route(self, operation, item):
+    def _del_route(self, operation: "Operation", item: "Any") -> None:
         index = self._index(item.ns, item.dev, operation)
         self._queue(item.ns, operation, lambda seq: rtnl.route_del(item, index, seq))
 
-    def _add_rule(self, operation, item):
+    def _add_rule(self, operation: "Operation", item: "Any") -> None:
         self._queue(item.ns, operation, lambda seq: rtnl.rule_add(item, seq))
 
-    def _del_rule(self, operation, item):
+    def _del_rule(self, operation: "Operation", item: "Any") -> None:
         self._queue(item.ns, operation, lambda seq: rtnl.rule_del(item, seq))
 
-    def _add_qdisc(self, operation, item):
+    def _add_qdisc(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         self._queue("", operation, lambda seq: tc.clsact_add(index, seq), lambda seq: tc.mark_add(index, seq))
 
-    def _del_qdisc(self, operation, item):
+    def _del_qdisc(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         self._queue("", operation, lambda seq: tc.clsact_del(index, seq))
 
-    def _del_mark(self, operation, item):
+    def _del_mark(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         self._queue("", operation, lambda seq: tc.mark_del(index, seq))
 
-    def _add_hashtable(self, operation, item):
+    def _add_hashtable(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         self.flush()
         add = lambda seq: tc.hash_table_add(item, index, seq)  # noqa: E731
@@ -218,7 +228,7 @@ class Native(Backend):
         elif code or linked[0]:
             raise KernelError(operation, code or linked[0], words or linked[1])
 
-    def _empty_table(self, item, index):
+    def _empty_table(self, item: "Any", index: int) -> None:
         """Takes out what is in a table that was there already.
 
         Who deletes a prio of u32 does not delete its tables, as long as another prio has u32 filters: they vanish from
@@ -229,17 +239,17 @@ class Native(Backend):
             if entry.handle >> 20 == tc.table_of(item.prio) and entry.handle & 0xFFFFF:
                 self._socket("").transact([lambda seq, one=entry: tc.filter_del(item, one.handle, index, seq, "u32")])
 
-    def _del_hashtable(self, operation, item):
+    def _del_hashtable(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         self._queue("", operation, lambda seq: tc.hash_link_del(item, operation.handle, index, seq))
         self.flush()
         self._patiently(operation, lambda seq: tc.hash_table_del(item, index, seq))
 
-    def _del_prio(self, operation, item):
+    def _del_prio(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         self._queue("", operation, lambda seq: tc.prio_del(item, index, seq))
 
-    def _patiently(self, operation, request):
+    def _patiently(self, operation: "Operation", request: "Request") -> None:
         """Deletes a hash table, which the kernel calls busy until it has freed the link (u32_delete_key_work, after a
         grace period of RCU: some milliseconds)."""
         give_up = compat.monotonic() + 1
@@ -251,16 +261,16 @@ class Native(Backend):
                 raise KernelError(operation, code, words)
             compat.sleep(0.005)
 
-    def _add_filter(self, operation, item):
+    def _add_filter(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         index_of = self._index_of(operation, item)
         self._queue("", operation, lambda seq: tc.filter_add(item, index, index_of, seq))
 
-    def _change_filter(self, operation, item):
+    def _change_filter(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         index_of = self._index_of(operation, item)
         self._queue("", operation, lambda seq: tc.filter_replace(item, operation.handle, index, index_of, seq))
 
-    def _del_filter(self, operation, item):
+    def _del_filter(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         self._queue("", operation, lambda seq: tc.filter_del(item, operation.handle, index, seq))

@@ -6,7 +6,7 @@ a few system calls, not a few for each object.
 
 from .. import compat
 from ..errors import FOREIGN, ViscumError
-from .rtnl import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, error, messages
+from .codec import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, error, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

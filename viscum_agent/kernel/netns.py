@@ -9,16 +9,20 @@ import os
 from .. import compat
 from ..records.objects import NS_PREFIX
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 DIRECTORY = "/var/run/netns"
 SELF = "/proc/thread-self/ns/net"
 O_RDONLY = 0
 
 
-def path(name):
+def path(name: str) -> str:
     return "%s/%s" % (DIRECTORY, name)
 
 
-def ours():
+def ours() -> "list[str]":
     """The names that begin like ours; whether they are ours is for `observe` to say."""
     try:
         names = compat.list_names(DIRECTORY)
@@ -27,7 +31,7 @@ def ours():
     return sorted([name for name in names if name.startswith(NS_PREFIX) and is_mounted(name)])
 
 
-def is_mounted(name):
+def is_mounted(name: str) -> bool:
     """Whether the file holds a namespace: then it is on the kernel's nsfs, not on the directory's file system."""
     try:
         return os.stat(path(name))[2] != os.stat(DIRECTORY)[2]
@@ -35,7 +39,7 @@ def is_mounted(name):
         return False
 
 
-def make_directory():
+def make_directory() -> None:
     for folder in ("/var/run", DIRECTORY):
         try:
             os.mkdir(folder)
@@ -44,7 +48,7 @@ def make_directory():
                 raise
 
 
-def prepare():
+def prepare() -> None:
     """Makes the directory a shared mount, as ip-netns does, so that namespaces show in every mount namespace."""
     make_directory()
     try:
@@ -56,11 +60,11 @@ def prepare():
         compat.mount("none", DIRECTORY, "none", compat.MS_SHARED | compat.MS_REC)
 
 
-def _make_file(name):
+def _make_file(name: str) -> None:
     compat.fd_close(compat.fd_open(path(name), O_RDONLY | compat.O_CREATE_EXCLUSIVE, 0o444))
 
 
-def identity(name):
+def identity(name: str) -> "tuple[int, int]":
     """(device, inode) of a namespace, equal to those of /proc/PID/ns/net of the processes in it."""
     status = os.stat(path(name))
     return status[2], status[1]
@@ -69,29 +73,29 @@ def identity(name):
 class Visit:
     """Goes into namespaces and home again: `with Visit() as visit: visit.enter(name)`; "" is home."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._home = compat.fd_open(SELF, O_RDONLY)
-        self._fds = {}
+        self._fds: dict[str, int] = {}
         self._here: str | None = ""
         self._prepared = False
 
-    def __enter__(self):
+    def __enter__(self) -> "Visit":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Home, with every descriptor given back."""
         self.enter("")
         for name in list(self._fds):
             self.forget(name)
         compat.fd_close(self._home)
 
-    def home(self):
+    def home(self) -> None:
         self.enter("")
 
-    def fd(self, name):
+    def fd(self, name: str) -> int:
         """A descriptor of the namespace; it stays this object's."""
         if name == "":
             return self._home
@@ -99,19 +103,19 @@ class Visit:
             self._fds[name] = compat.fd_open(path(name), O_RDONLY)
         return self._fds[name]
 
-    def forget(self, name):
+    def forget(self, name: str) -> None:
         if name in self._fds:
             compat.fd_close(self._fds.pop(name))
 
-    def names(self):
+    def names(self) -> "list[str]":
         return list(self._fds)
 
-    def enter(self, name):
+    def enter(self, name: str) -> None:
         if name != self._here:
             compat.setns(self.fd(name))
             self._here = name
 
-    def create(self, name, mark):
+    def create(self, name: str, mark: "Callable[[], object]") -> None:
         """Makes a new namespace and stays in it; `mark` is called in there before it gets its name, so that no
         namespace of ours is ever without its mark. Raises OSError; EEXIST when there is one of that name."""
         if not self._prepared:
@@ -134,12 +138,12 @@ class Visit:
             os.remove(path(name))
             raise
 
-    def scratch(self):
+    def scratch(self) -> None:
         """A new namespace without a name, gone when this object goes home."""
         compat.unshare(compat.CLONE_NEWNET)
         self._here = None  # nowhere that has a name
 
-    def delete(self, name):
+    def delete(self, name: str) -> None:
         """Takes the name away; the kernel takes the namespace down when nobody is in it any more."""
         self.forget(name)
         try:
@@ -150,7 +154,7 @@ class Visit:
         os.remove(path(name))
 
 
-def read_sysctl(key):
+def read_sysctl(key: str) -> "str | None":
     """The value in the namespace that the caller is in, None where the kernel has no such key."""
     try:
         with open("/proc/sys/" + key) as file:
@@ -159,6 +163,6 @@ def read_sysctl(key):
         return None
 
 
-def write_sysctl(key, value):
+def write_sysctl(key: str, value: str) -> None:
     with open("/proc/sys/" + key, "w") as file:
         file.write(value)

@@ -13,26 +13,45 @@ Answers: every message of a batch carries the same sequence number, and only the
 the first NLMSG_ERROR with that number decides: 0 means that all is done, anything else that nothing has changed. After
 an error more answers with that number may follow (one for each command that failed); they say nothing new.
 
-Byte order: netlink's own headers (message and attribute) are in the machine's order, the numbers inside nf_tables
-attributes are big-endian, and so is everything that is compared with a packet.
+Byte order: the numbers inside nf_tables attributes are big-endian, and so is everything that is compared with a packet.
 
 The numbers are those of linux/netfilter/nf_tables.h (NFT_, NFTA_), linux/netfilter/nfnetlink.h (NFNL_),
-linux/netfilter.h (NFPROTO_, hooks, verdicts), linux/netfilter_ipv4.h (priorities) and linux/netlink.h (NLM_, NLMSG_,
-NLA_); their names there stand beside them.
+linux/netfilter.h (NFPROTO_, hooks, verdicts) and linux/netfilter_ipv4.h (priorities); their names there stand beside
+them.
 """
 
 import errno
 import struct
-import sys
 from collections import namedtuple
 
 from .. import address
 from ..errors import ViscumError
 from ..records.objects import NatRule
+from .codec import (
+    NFTABLES,
+    NLM_F_ACK,
+    NLM_F_APPEND,
+    NLM_F_CREATE,
+    NLM_F_DUMP,
+    NLM_F_DUMP_INTR,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    attribute,
+    be32,
+    be32_of,
+    elements,
+    errno_of,
+    message,
+    messages,
+    nest,
+    nf_message,
+    text,
+    text_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 
 # Something in one of our tables that we would not have written: equal to no NatRule and to neither True nor False.
@@ -47,24 +66,9 @@ NETDEV = 5  # NFPROTO_NETDEV: the family of the packet type table
 # NF_IP_PRI_FILTER. `dev` is "" where the hook belongs to no device.
 _Chain = namedtuple("_Chain", ("family", "name", "type", "hook", "priority", "dev"))
 
-_NATIVE = "<" if sys.byteorder == "little" else ">"  # not "=": MicroPython's struct does not know it
-
-_NLMSG_ERROR = 2
-_NLMSG_DONE = 3
 _BATCH_BEGIN = 16  # NFNL_MSG_BATCH_BEGIN
 _BATCH_END = 17  # NFNL_MSG_BATCH_END
-_SUBSYSTEM = 10  # NFNL_SUBSYS_NFTABLES: the high byte of a message type
 _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _NEWRULE, _GETRULE = 0, 1, 2, 3, 4, 6, 7  # NFT_MSG_
-
-_REQUEST = 0x1  # NLM_F_REQUEST
-_ACK = 0x4  # NLM_F_ACK
-_DUMP_INTERRUPTED = 0x10  # NLM_F_DUMP_INTR
-_DUMP = 0x300  # NLM_F_DUMP
-_CREATE = 0x400  # NLM_F_CREATE; without NLM_F_EXCL, so that a table that exists is no error
-_APPEND = 0x800  # NLM_F_APPEND: behind the last rule
-
-_NESTED = 0x8000  # NLA_F_NESTED: the kernel takes it or leaves it, and sets it only in some of its answers
-_TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK
 
 _TABLE_NAME, _TABLE_FLAGS, _TABLE_USE = 1, 2, 3  # NFTA_TABLE_; tables, chains and rules all name their table in 1
 _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_USE, _CHAIN_TYPE, _CHAIN_FLAGS = 3, 4, 5, 6, 7, 10  # NFTA_CHAIN_
@@ -186,55 +190,51 @@ def dump_requests(seq: int) -> "list[bytes]":
     A netlink socket does one dump at a time (EBUSY). All tables of the namespace are answered, because the kernel's own
     filter for rules stops after the first table of a name, whatever its family.
     """
-    return [_message(kind, 0, _DUMP, b"", seq) for kind in (_GETTABLE, _GETCHAIN, _GETRULE)]
+    return [_message(kind, 0, NLM_F_DUMP, b"", seq) for kind in (_GETTABLE, _GETCHAIN, _GETRULE)]
 
 
 def _replace(chain: "_Chain", rules: "list[bytes]", seq: int) -> bytes:
-    # Creating the table first lets the deletion succeed where there was none.
+    # Creating the table first lets the deletion succeed where there was none. Nothing here has NLM_F_EXCL, so that what
+    # is there already is no error.
     commands = _without_table(chain.family)
-    commands.append((_NEWTABLE, chain.family, _CREATE, _text(_TABLE_NAME, TABLE)))
-    commands.append((_NEWCHAIN, chain.family, _CREATE, _chain_attributes(chain)))
+    commands.append((_NEWTABLE, chain.family, NLM_F_CREATE, text(_TABLE_NAME, TABLE)))
+    commands.append((_NEWCHAIN, chain.family, NLM_F_CREATE, _chain_attributes(chain)))
     for expressions in rules:
-        attributes = _text(_TABLE_NAME, TABLE) + _text(_RULE_CHAIN, chain.name) + _nest(_RULE_EXPRESSIONS, expressions)
-        commands.append((_NEWRULE, chain.family, _CREATE | _APPEND, attributes))
+        data = text(_TABLE_NAME, TABLE) + text(_RULE_CHAIN, chain.name) + nest(_RULE_EXPRESSIONS, expressions)
+        commands.append((_NEWRULE, chain.family, NLM_F_CREATE | NLM_F_APPEND, data))  # behind the last rule
     return _batch(commands, seq)
 
 
 def _without_table(family: int) -> "list[tuple[int, int, int, bytes]]":
-    name = _text(_TABLE_NAME, TABLE)
-    return [(_NEWTABLE, family, _CREATE, name), (_DELTABLE, family, 0, name)]
+    name = text(_TABLE_NAME, TABLE)
+    return [(_NEWTABLE, family, NLM_F_CREATE, name), (_DELTABLE, family, 0, name)]
 
 
 def _batch(commands: "list[tuple[int, int, int, bytes]]", seq: int) -> bytes:
-    messages = [_batch_edge(_BATCH_BEGIN, seq)]
+    parts = [_batch_edge(_BATCH_BEGIN, seq)]
     last = len(commands) - 1
-    for index, (kind, family, flags, attributes) in enumerate(commands):
+    for index, (kind, family, flags, data) in enumerate(commands):
         # The last command, not the batch's end: before Linux 6.10 nothing answers for that one.
-        messages.append(_message(kind, family, flags | (_ACK if index == last else 0), attributes, seq))
-    messages.append(_batch_edge(_BATCH_END, seq))
-    return b"".join(messages)
+        parts.append(_message(kind, family, flags | (NLM_F_ACK if index == last else 0), data, seq))
+    parts.append(_batch_edge(_BATCH_END, seq))
+    return b"".join(parts)
 
 
 def _batch_edge(kind: int, seq: int) -> bytes:
-    # struct nfgenmsg: family, version (NFNETLINK_V0), resource id in network order: here the subsystem.
-    return _packed(kind, _REQUEST, seq, struct.pack(">BBH", 0, 0, _SUBSYSTEM))
+    # struct nfgenmsg, whose resource is the subsystem here, in network order.
+    return message(kind, 0, bytes([0, 0, 0, NFTABLES >> 8]), seq)
 
 
-def _message(kind: int, family: int, flags: int, attributes: bytes, seq: int) -> bytes:
-    return _packed(_SUBSYSTEM << 8 | kind, _REQUEST | flags, seq, struct.pack(">BBH", family, 0, 0) + attributes)
-
-
-def _packed(kind: int, flags: int, seq: int, body: bytes) -> bytes:
-    # struct nlmsghdr; port 0: the kernel knows who asks. Bodies are multiples of 4 bytes already.
-    return struct.pack(_NATIVE + "IHHII", 16 + len(body), kind, flags, seq, 0) + body
+def _message(kind: int, family: int, flags: int, data: bytes, seq: int) -> bytes:
+    return nf_message(NFTABLES | kind, flags, family, data, seq)
 
 
 def _chain_attributes(chain: "_Chain") -> bytes:
-    hook = _number(_HOOK_NUM, chain.hook) + _number(_HOOK_PRIORITY, chain.priority)
+    hook = be32(_HOOK_NUM, chain.hook) + be32(_HOOK_PRIORITY, chain.priority & 0xFFFFFFFF)
     if chain.dev:
-        hook += _text(_HOOK_DEV, chain.dev)
-    names = _text(_TABLE_NAME, TABLE) + _text(_CHAIN_NAME, chain.name)
-    return names + _nest(_CHAIN_HOOK, hook) + _number(_CHAIN_POLICY, _ACCEPT) + _text(_CHAIN_TYPE, chain.type)
+        hook += text(_HOOK_DEV, chain.dev)
+    names = text(_TABLE_NAME, TABLE) + text(_CHAIN_NAME, chain.name)
+    return names + nest(_CHAIN_HOOK, hook) + be32(_CHAIN_POLICY, _ACCEPT) + text(_CHAIN_TYPE, chain.type)
 
 
 def _rule_expressions(rule: "NatRule") -> bytes:
@@ -274,40 +274,44 @@ def _dport_expressions(low: int, high: int) -> bytes:
 def _redirect(port: int) -> bytes:
     if not port:
         return _expression("redir", b"")
-    load = _number(_IMMEDIATE_DREG, _REG) + _value(_IMMEDIATE_DATA, _port_bytes(port))
-    ports = _number(_REDIR_MIN, _REG) + _number(_REDIR_MAX, _REG) + _number(_REDIR_FLAGS, _PORT_GIVEN)
+    load = be32(_IMMEDIATE_DREG, _REG) + _value(_IMMEDIATE_DATA, _port_bytes(port))
+    ports = be32(_REDIR_MIN, _REG) + be32(_REDIR_MAX, _REG) + be32(_REDIR_FLAGS, _PORT_GIVEN)
     return _expression("immediate", load) + _expression("redir", ports)
 
 
 def _pkttype_expressions() -> bytes:
     host = bytes([0])  # PACKET_HOST, linux/if_packet.h; a byte, because skb->pkt_type has 3 bits
-    load = _number(_IMMEDIATE_DREG, _REG) + _value(_IMMEDIATE_DATA, host)
-    store = _number(_META_KEY, _PKTTYPE) + _number(_META_SREG, _REG)
+    load = be32(_IMMEDIATE_DREG, _REG) + _value(_IMMEDIATE_DATA, host)
+    store = be32(_META_KEY, _PKTTYPE) + be32(_META_SREG, _REG)
     return _expression("immediate", load) + _expression("meta", store)
 
 
 def _load_meta(key: int) -> bytes:
-    return _expression("meta", _number(_META_KEY, key) + _number(_META_DREG, _REG))
+    return _expression("meta", be32(_META_KEY, key) + be32(_META_DREG, _REG))
 
 
 def _load_payload(base: int, offset: int, size: int) -> bytes:
-    place = _number(_PAYLOAD_BASE, base) + _number(_PAYLOAD_OFFSET, offset) + _number(_PAYLOAD_LEN, size)
-    return _expression("payload", _number(_PAYLOAD_DREG, _REG) + place)
+    place = be32(_PAYLOAD_BASE, base) + be32(_PAYLOAD_OFFSET, offset) + be32(_PAYLOAD_LEN, size)
+    return _expression("payload", be32(_PAYLOAD_DREG, _REG) + place)
 
 
 def _compare(operator: int, value: bytes) -> bytes:
-    return _expression("cmp", _number(_CMP_SREG, _REG) + _number(_CMP_OP, operator) + _value(_CMP_DATA, value))
+    return _expression("cmp", be32(_CMP_SREG, _REG) + be32(_CMP_OP, operator) + _value(_CMP_DATA, value))
 
 
 def _and(mask: bytes) -> bytes:
     """register = (register & mask) ^ 0"""
-    registers = _number(_BIT_SREG, _REG) + _number(_BIT_DREG, _REG)
-    operation = _number(_BIT_OP, _BOOL) + _number(_BIT_LEN, len(mask))
+    registers = be32(_BIT_SREG, _REG) + be32(_BIT_DREG, _REG)
+    operation = be32(_BIT_OP, _BOOL) + be32(_BIT_LEN, len(mask))
     return _expression("bitwise", registers + operation + _value(_BIT_MASK, mask) + _value(_BIT_XOR, bytes(len(mask))))
 
 
 def _expression(name: str, data: bytes) -> bytes:
-    return _nest(_LIST_ELEM, _text(_EXPR_NAME, name) + _nest(_EXPR_DATA, data))
+    return nest(_LIST_ELEM, text(_EXPR_NAME, name) + nest(_EXPR_DATA, data))
+
+
+def _value(kind: int, data: bytes) -> bytes:
+    return nest(kind, attribute(_DATA_VALUE, data))
 
 
 def _device_bytes(name: str) -> bytes:
@@ -332,64 +336,19 @@ def _check(rule: "NatRule") -> None:
         raise ViscumError("%d is not a port" % rule.to_port)
 
 
-# Attributes
-
-
-def _attribute(kind: int, payload: bytes) -> bytes:
-    # struct nlattr: length with this header, without the padding to 4 bytes.
-    return struct.pack(_NATIVE + "HH", 4 + len(payload), kind) + payload + bytes(-len(payload) % 4)
-
-
-def _number(kind: int, value: int) -> bytes:
-    return _attribute(kind, struct.pack(">I", value & 0xFFFFFFFF))
-
-
-def _text(kind: int, value: str) -> bytes:
-    return _attribute(kind, value.encode() + b"\0")
-
-
-def _nest(kind: int, payload: bytes) -> bytes:
-    return _attribute(kind | _NESTED, payload)
-
-
-def _value(kind: int, data: bytes) -> bytes:
-    return _nest(kind, _attribute(_DATA_VALUE, data))
-
-
-def _attributes(data: bytes) -> "list[tuple[int, bytes]]":
-    """The (type, payload) pairs of a run of attributes."""
-    pairs = []
-    offset = 0
-    while offset + 4 <= len(data):
-        size, kind = struct.unpack_from(_NATIVE + "HH", data, offset)
-        if size < 4 or offset + size > len(data):
-            raise ViscumError("a netlink attribute is cut short")
-        pairs.append((kind & _TYPE_MASK, data[offset + 4 : offset + size]))
-        offset += (size + 3) & ~3
-    return pairs
-
-
-def _to_number(payload: bytes) -> int:
-    return struct.unpack(">I", payload)[0]
-
-
-def _to_text(payload: bytes) -> str:
-    return payload[:-1].decode() if payload[-1:] == b"\0" else payload.decode()
-
-
 # Answers of the kernel
 
 
-def decode(messages: "Iterable[bytes]", dev: str = DEVICE) -> tuple:
+def decode(buffers: "Iterable[bytes]", dev: str = DEVICE) -> tuple:
     """What our tables hold, from the answers to `dump_requests`: (rules, pkttype).
 
-    `messages` are the buffers that were read, each with one or more whole messages. `rules` is a tuple of NatRule, None
-    without the table; `pkttype` says whether the table `netdev viscum` is there. What we would not have written is an
-    Unknown: among the rules, or in the place of `pkttype`. So compare with what was asked: an Unknown counts as true.
-    Tables of other names, and of other families, are not looked at. Comments (NFTA_.._USERDATA) are ignored: they move
-    no packet, and newer nft leaves its version there. Raises OSError if a dump ended with an error.
+    `buffers` are what was read, each with one or more whole messages. `rules` is a tuple of NatRule, None without
+    the table; `pkttype` says whether the table `netdev viscum` is there. What we would not have written is an
+    Unknown: among the rules, or in the place of `pkttype`. So compare with what was asked: an Unknown counts as
+    true. Tables of other names, and of other families, are not looked at. Comments (NFTA_.._USERDATA) are ignored:
+    they move no packet, and newer nft leaves its version there. Raises OSError if a dump ended with an error.
     """
-    dump = _read(messages)
+    dump = _read(buffers)
     if dump.interrupted:
         odd = Unknown("nftables", "changed while it was read")
         return (odd,), odd
@@ -427,74 +386,63 @@ class _Dump:
         table = [each for family, each in self.tables if family == wanted.family][0]
         chains = [each for family, each in self.chains if family == wanted.family]
         reasons = []
-        if _to_number(table.get(_TABLE_FLAGS, bytes(4))):
+        if be32_of(table.get(_TABLE_FLAGS, bytes(4))):
             reasons.append("table flags")  # dormant, or owned by a process
         # "Use" counts chains, sets, maps, objects and flow tables: one that we have not asked for still shows here.
-        if len(chains) != 1 or _to_number(table[_TABLE_USE]) != 1:
+        if len(chains) != 1 or be32_of(table[_TABLE_USE]) != 1:
             reasons.append("more or less than one chain")
         elif _chain_of(wanted.family, chains[0]) != wanted:
             reasons.append("another chain than `%s`" % wanted.name)
-        elif _to_number(chains[0][_CHAIN_USE]) != len(self.rules_of(wanted.family)):
+        elif be32_of(chains[0][_CHAIN_USE]) != len(self.rules_of(wanted.family)):
             reasons.append("other rules than were read")
         return [Unknown(where, reason) for reason in reasons]
 
 
-def _read(messages: "Iterable[bytes]") -> "_Dump":
+def _read(buffers: "Iterable[bytes]") -> "_Dump":
     dump = _Dump()
     lists = {_NEWTABLE: dump.tables, _NEWCHAIN: dump.chains, _NEWRULE: dump.rules}
-    for buffer in messages:
-        for kind, flags, body in _split(buffer):
-            dump.interrupted = dump.interrupted or bool(flags & _DUMP_INTERRUPTED)
-            if kind == _NLMSG_DONE or kind == _NLMSG_ERROR and _answers_a_dump(body):
-                _raise_error(body)
-            if kind >> 8 != _SUBSYSTEM or kind & 0xFF not in lists:
+    for buffer in buffers:
+        for kind, flags, _, body in messages(buffer, True):
+            dump.interrupted = dump.interrupted or bool(flags & NLM_F_DUMP_INTR)
+            if kind == NLMSG_DONE or kind == NLMSG_ERROR and _answers_a_dump(body):
+                code = errno_of(body)
+                if code:
+                    raise OSError(code, "nf_tables dump")
+            if kind & ~0xFF != NFTABLES or kind & 0xFF not in lists:
                 continue
-            attributes = dict(_attributes(body[4:]))  # behind struct nfgenmsg
+            attributes = _fields(body[4:])  # behind struct nfgenmsg
             if attributes[_TABLE_NAME] == TABLE.encode() + b"\0":
                 lists[kind & 0xFF].append((body[0], attributes))
     return dump
 
 
-def _split(buffer: bytes) -> "Iterator[tuple[int, int, bytes]]":
-    """The (type, flags, body) of each netlink message in a buffer."""
-    offset = 0
-    while offset + 16 <= len(buffer):
-        size, kind, flags, _seq, _port = struct.unpack_from(_NATIVE + "IHHII", buffer, offset)
-        if size < 16 or offset + size > len(buffer):
-            raise ViscumError("a netlink message is cut short")
-        yield kind, flags, buffer[offset + 16 : offset + size]
-        offset += (size + 3) & ~3
+def _fields(data: bytes) -> dict:
+    """Attributes by their type. What is cut short is an error here: part of a rule could read as another rule."""
+    return dict(elements(data, True))
 
 
 def _answers_a_dump(body: bytes) -> bool:
     """Whether an NLMSG_ERROR is about a request of ours to read: a refused batch may have left others in the socket."""
     # struct nlmsgerr: the error number, then the header of the message that it answers.
-    kind = struct.unpack_from(_NATIVE + "H", body, 8)[0]
-    return kind in [_SUBSYSTEM << 8 | request for request in (_GETTABLE, _GETCHAIN, _GETRULE)]
-
-
-def _raise_error(body: bytes) -> None:
-    # Both NLMSG_ERROR and NLMSG_DONE begin with a negative error number or 0.
-    code = struct.unpack_from(_NATIVE + "i", body, 0)[0]
-    if code:
-        raise OSError(-code, "nf_tables dump")
+    kind = struct.unpack_from("H", body, 8)[0]
+    return kind in [NFTABLES | request for request in (_GETTABLE, _GETCHAIN, _GETRULE)]
 
 
 def _chain_of(family: int, attributes: dict) -> "_Chain | None":
     """The _Chain that an answer describes, None for one that we could not have made."""
     if _CHAIN_HOOK not in attributes:
         return None  # a chain that is only jumped to
-    hook = dict(_attributes(attributes[_CHAIN_HOOK]))
-    policy = _to_number(attributes.get(_CHAIN_POLICY, bytes(4)))
-    flags = _to_number(attributes.get(_CHAIN_FLAGS, bytes([0, 0, 0, _BASE])))
-    devices = [_to_text(payload) for _, payload in _attributes(hook.get(_HOOK_DEVS, b""))]
+    hook = _fields(attributes[_CHAIN_HOOK])
+    policy = be32_of(attributes.get(_CHAIN_POLICY, bytes(4)))
+    flags = be32_of(attributes.get(_CHAIN_FLAGS, bytes([0, 0, 0, _BASE])))
+    devices = [text_of(name) for _, name in elements(hook.get(_HOOK_DEVS, b""), True)]
     if not devices and _HOOK_DEV in hook:
-        devices = [_to_text(hook[_HOOK_DEV])]
+        devices = [text_of(hook[_HOOK_DEV])]
     if policy != _ACCEPT or flags != _BASE or len(devices) != (family == NETDEV):
         return None
     priority = struct.unpack(">i", hook[_HOOK_PRIORITY])[0]
-    number = _to_number(hook[_HOOK_NUM])
-    name, kind = _to_text(attributes[_CHAIN_NAME]), _to_text(attributes[_CHAIN_TYPE])
+    number = be32_of(hook[_HOOK_NUM])
+    name, kind = text_of(attributes[_CHAIN_NAME]), text_of(attributes[_CHAIN_TYPE])
     return _Chain(family, name, kind, number, priority, devices[0] if devices else "")
 
 
@@ -532,7 +480,7 @@ def _guess(expressions: "list[tuple[str, dict]]") -> "NatRule":
     ports = compared.get(_key("payload", _TRANSPORT))
     destination = compared.get(_key("payload", _NETWORK))
     daddr = _guess_daddr(family[0], destination[0] if destination else b"", mask) if family else ""
-    proto = "".join([text for text, number in _PROTOCOLS if protocol and protocol[0] == bytes([number])])
+    proto = "".join([name for name, number in _PROTOCOLS if protocol and protocol[0] == bytes([number])])
     dport = (int.from_bytes(ports[0], "big"), int.from_bytes(ports[-1], "big")) if ports else None
     return NatRule(daddr, proto, dport, to_port)
 
@@ -572,13 +520,13 @@ def _canonical(rule: dict) -> "list[tuple[str, dict]]":
 def _parse(data: bytes) -> "list[tuple[str, dict]]":
     """A list of expressions as (name, attributes as a dict), the same for what we wrote and what the kernel answers."""
     expressions = []
-    for _, element in _attributes(data):
-        parts = dict(_attributes(element))
-        name = _to_text(parts[_EXPR_NAME])
-        attributes: dict = dict(_attributes(parts.get(_EXPR_DATA, b"")))
+    for _, element in elements(data, True):
+        parts = _fields(element)
+        name = text_of(parts[_EXPR_NAME])
+        attributes: dict = _fields(parts.get(_EXPR_DATA, b""))
         for kind in _DATA.get(name, ()):
             if kind in attributes:
-                attributes[kind] = dict(_attributes(attributes[kind]))
+                attributes[kind] = _fields(attributes[kind])
         expressions.append((name, attributes))
     return expressions
 

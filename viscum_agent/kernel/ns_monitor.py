@@ -10,6 +10,12 @@ only that its firewall has changed is worth knowing.
 from .. import compat
 from .rtnl import LINK_NETNSID_NONE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..records.dump import Dump
+
 # RTMGRP_* of linux/rtnetlink.h: links, addresses and routes of both families; nftables is group 7 of nfnetlink.
 NETWORK = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 NFTABLES = 1 << 6
@@ -22,9 +28,9 @@ MOST = 64  # messages at once: a program may make as many as it likes
 class Inside:
     """`fds` are for a loop; `changed(fd)` says which services something has changed in."""
 
-    def __init__(self):
-        self._sockets = {}
-        self._names = {}  # service by nsid
+    def __init__(self) -> None:
+        self._sockets: dict[int, Any] = {}
+        self._names: dict[int, str] = {}  # service by nsid
         self._nft = -1
         self.firewall = False  # whether the router's own rules have changed since somebody set this to False
         for protocol, groups in ((compat.NETLINK_ROUTE, NETWORK), (compat.NETLINK_NETFILTER, NFTABLES)):
@@ -33,7 +39,7 @@ class Inside:
             except OSError:
                 pass  # a kernel without nfnetlink: there are no tables then
 
-    def _open(self, protocol, groups):
+    def _open(self, protocol: int, groups: int) -> None:
         socket = compat.netlink_socket(protocol, groups)
         socket.setsockopt(compat.SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1)
         socket.setblocking(False)
@@ -41,21 +47,21 @@ class Inside:
         self._nft = socket.fileno()
 
     @property
-    def fds(self):
+    def fds(self) -> "list[int]":
         return list(self._sockets)
 
-    def close(self):
+    def close(self) -> None:
         for socket in self._sockets.values():
             socket.close()
 
-    def follow(self, dump, pairs):
+    def follow(self, dump: "Dump", pairs: "dict[int, str]") -> None:
         """Learns the numbers of the services' namespaces from a Dump; `pairs` maps indexes of pairs to services."""
         self._names = {}
         for link in dump.links:
             if link.ns == "" and link.index in pairs and link.peer_nsid != LINK_NETNSID_NONE:
                 self._names[link.peer_nsid] = pairs[link.index]
 
-    def changed(self, fd):
+    def changed(self, fd: int) -> "list[str]":
         """Sorted names of services; "" stands for: some were not heard."""
         found = set()
         for _ in range(MOST):

@@ -14,11 +14,15 @@ from .bpf_pins import MAPS
 from .netlink import Socket
 from .netns import O_RDONLY, SELF, Visit
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _LO = 1  # the index of lo in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 _MAC = "02:76:00:00:00:01"
 
 
-def features():
+def features() -> "Features":
     """Features of this kernel, for the network namespace that the caller is in: what eBPF pins has a folder for each.
     Raises UnsupportedError where namespaces can't be made, or no descriptor is left."""
     try:
@@ -28,8 +32,9 @@ def features():
         raise UnsupportedError(text % compat.strerror(error.errno))
 
 
-def _features():
-    visit, sockets = Visit(), []
+def _features() -> "Features":
+    visit = Visit()
+    sockets: list[Socket] = []
     try:
         folder = bpf_pins.folder()
         visit.scratch()
@@ -37,16 +42,16 @@ def _features():
         # Another one: what was tried for eBPF, a qdisc perhaps, must not be in the way of what is tried next.
         visit.scratch()
         sockets.append(Socket(compat.NETLINK_ROUTE))
-        sockets.append(_nft_socket())
-        return _ask(sockets[0], sockets[1], lacks, tcx)
+        nft = _nft_socket()
+        sockets.extend([nft] if nft else [])
+        return _ask(sockets[0], nft, lacks, tcx)
     finally:
         visit.close()
         for socket in sockets:
-            if socket:
-                socket.close()
+            socket.close()
 
 
-def veth():
+def veth() -> bool:
     """Whether this kernel has veth pairs. Raises OSError where that can't be tried."""
     visit, route = Visit(), None
     try:
@@ -67,7 +72,7 @@ def veth():
     return code == 0
 
 
-def _nft_socket():
+def _nft_socket() -> "Socket | None":
     try:
         return Socket(compat.NETLINK_NETFILTER)
     except OSError as error:
@@ -75,7 +80,7 @@ def _nft_socket():
         return None  # a kernel without nfnetlink
 
 
-def _ask(route, nft, lacks, tcx):
+def _ask(route: "Socket", nft: "Socket | None", lacks: str, tcx: bool) -> "Features":
     mirred, skbmod, skbedit = ("mirred", "lo"), ("skbmod", _MAC, ""), ("skbedit", "host")
     requests = [
         lambda seq: rtnl.link_set("lo", seq),
@@ -107,7 +112,7 @@ def _ask(route, nft, lacks, tcx):
     )
 
 
-def _bpf_lacks(folder):
+def _bpf_lacks(folder: str) -> "tuple[str, bool]":
     """(what the eBPF datapath lacks, "" for nothing; whether there is tcx): in a scratch namespace both programs, with
     maps of their own, and a link on lo, else a filter. `folder` is where they are to be pinned."""
     if not call.can_mount():
@@ -125,8 +130,8 @@ def _bpf_lacks(folder):
             return lacks, False
         step = "what its programs call"
         for which in ebpf.PROGRAMS:
-            one = call.prog_load(ebpf.assemble(which, call.ORDER, maps), ebpf.name_of(which))
-            fds.append(one)  # noqa: PERF401 (those before one that fails have to be closed)
+            program = call.prog_load(ebpf.assemble(which, call.ORDER, maps), ebpf.name_of(which))
+            fds.append(program)  # noqa: PERF401 (those before one that fails have to be closed)
         try:
             fds.append(call.link_create(fds[-1], _LO))
             return "", True
@@ -141,13 +146,13 @@ def _bpf_lacks(folder):
             compat.fd_close(fd)
 
 
-def _unless_spent(error):
+def _unless_spent(error: OSError) -> None:
     """Raises the error of one who has no descriptor left: that says nothing about the kernel."""
     if error.errno in (compat.EMFILE, compat.ENFILE):
         raise error
 
 
-def _cls_bpf(program):
+def _cls_bpf(program: int) -> bool:
     """Whether a program can be a filter, in the same namespace."""
     route = Socket(compat.NETLINK_ROUTE)
     try:
@@ -158,12 +163,12 @@ def _cls_bpf(program):
     return results[1][0] == 0
 
 
-def _filter(kind, prio, actions):
+def _filter(kind: str, prio: int, actions: "tuple[tuple, ...]") -> "Callable[[int], bytes]":
     keys = ((6 << 16, 0xFF << 16, 8),) if kind == "u32" else (("ip_proto", "tcp"),)
     item = Filter(dev="lo", prio=prio, protocol="ip", kind=kind, bucket=-1, keys=keys, actions=actions)
     return lambda seq: tc.filter_add(item, _LO, lambda _: _LO, seq)
 
 
-def _try(nft, batch):
+def _try(nft: "Socket", batch: "Callable[[int], bytes]") -> bool:
     seq = nft.seq()
     return nft.batch(batch(seq), seq)[0] == 0

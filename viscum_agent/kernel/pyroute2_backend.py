@@ -15,10 +15,18 @@ from .. import address, compat
 from ..errors import UnsupportedError
 from ..records.dump import Addr, Link, QdiscEntry, RouteEntry, RuleEntry
 from ..records.objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS, Prio, alias_of
-from . import rtnl, tc
+from . import codec, rtnl, tc
 from .backend import MOST_INSIDE, Backend, KernelError
 from .native import GONE
 from .netlink import RETRIES, Interrupted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from ..records.dump import Dump, FilterEntry
+    from ..records.objects import Operation
 
 REMEDY = (
     "the netlink back end 'pyroute2' needs %s; or leave the option netlink out: 'native' works everywhere"
@@ -52,23 +60,23 @@ class PackedFilter(nlmsg):
 class Pyroute2(Backend):
     name = "pyroute2"
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._routes = {}
-        self._indexes = {}
+        self._routes: dict[str, Any] = {}
+        self._indexes: dict[tuple[str, str], int] = {}
 
-    def close(self):
+    def close(self) -> None:
         for ns in list(self._routes):
             self._routes.pop(ns).close()
         super().close()
 
-    def leave(self, ns):
+    def leave(self, ns: str) -> None:
         if ns in self._routes:
             self._routes.pop(ns).close()
         for key in [key for key in self._indexes if key[0] == ns]:
             del self._indexes[key]
 
-    def _route(self, ns):
+    def _route(self, ns: str) -> "Any":
         """The IPRoute of a namespace."""
         if ns not in self._routes:
             self.visit.enter(ns)
@@ -80,17 +88,17 @@ class Pyroute2(Backend):
 
     # Reading
 
-    def _messages(self, ns, call):
+    def _messages(self, ns: str, call: "Callable[[], Any]") -> list:
         return _read(call, self.hurried or ns != "", MOST_INSIDE if ns else 0)
 
-    def dump_links(self, dump):
+    def dump_links(self, dump: "Dump") -> None:
         dump.links.extend([_link("", message) for message in self._messages("", self._route("").get_links)])
 
-    def dump_ends(self, dump, ns, ends):
+    def dump_ends(self, dump: "Dump", ns: str, ends: "Sequence[int | str]") -> None:
         found = [message for end in ends for message in self._one_link(ns, end)]
         dump.links.extend({link.index: link for link in [_link(ns, message) for message in found]}.values())
 
-    def _one_link(self, ns, which):
+    def _one_link(self, ns: str, which: "int | str") -> list:
         """The messages that answer for a link, by name or index: one, or none."""
         try:
             return _answer(self._route(ns).link("get", **{"ifname" if isinstance(which, str) else "index": which}))
@@ -99,7 +107,7 @@ class Pyroute2(Backend):
                 raise
             return []
 
-    def dump_network(self, dump, ns):
+    def dump_network(self, dump: "Dump", ns: str) -> None:
         route = self._route(ns)
         addresses = self._messages(ns, lambda: route.get_addr(family=0))
         dump.addresses.extend([item for item in [_address(ns, message) for message in addresses] if item])
@@ -107,12 +115,12 @@ class Pyroute2(Backend):
             rules = self._messages(ns, lambda: route.get_rules(family=0))
             dump.rules.extend([item for item in [_rule_entry(ns, message) for message in rules] if item])
 
-    def dump_routes(self, dump, ns):
+    def dump_routes(self, dump: "Dump", ns: str) -> None:
         route = self._route(ns)
         routes = self._messages(ns, lambda: route.get_routes(family=0))
         dump.routes.extend([item for item in [_route_entry(ns, message) for message in routes] if item])
 
-    def dump_tc(self, dump):
+    def dump_tc(self, dump: "Dump") -> None:
         route = self._route("")
         for message in self._messages("", route.get_qdiscs):
             kind = message.get_attr("TCA_KIND")
@@ -126,13 +134,13 @@ class Pyroute2(Backend):
             if qdisc.kind == "clsact" and self._filters(qdisc.index, tc.EGRESS):
                 dump.egress.append(qdisc.index)
 
-    def _filters(self, index, parent):
+    def _filters(self, index: int, parent: int) -> list:
         route = self._route("")
         return self._messages("", lambda: route.get_filters(index=index, parent=parent))
 
     # Writing
 
-    def carry(self, operation):
+    def carry(self, operation: "Operation") -> None:
         """Does one operation at once: there is nothing to flush."""
         item = operation.new or operation.old
         try:
@@ -140,7 +148,7 @@ class Pyroute2(Backend):
         except NetlinkError as error:
             raise KernelError(operation, error.code, str(error.args[1])) from error
 
-    def _index(self, ns, name, operation):
+    def _index(self, ns: str, name: str, operation: "Operation") -> int:
         if (ns, name) not in self._indexes:
             found = self._one_link(ns, name)
             if not found:
@@ -148,10 +156,10 @@ class Pyroute2(Backend):
             self._indexes[(ns, name)] = found[0]["index"]
         return self._indexes[(ns, name)]
 
-    def _index_of(self, operation):
+    def _index_of(self, operation: "Operation") -> "Callable[[str], int]":
         return lambda name: self._index("", name, operation)
 
-    def _add_veth(self, operation, veth):
+    def _add_veth(self, operation: "Operation", veth: "Any") -> None:
         # As in rtnl.veth_add: only the router's end is up at once, and the alias takes a message of its own.
         peer = {
             "ifname": veth.peer,
@@ -164,7 +172,7 @@ class Pyroute2(Backend):
         route.link("set", ifname=veth.name, state="up", ifalias=veth.alias)
         self._route(veth.ns).link("set", ifname=veth.peer, state="up")
 
-    def _change_veth(self, operation, veth):
+    def _change_veth(self, operation: "Operation", veth: "Any") -> None:
         ends = [
             (veth.ns, {"ifname": veth.peer, "address": veth.peer_mac}),
             ("", {"ifname": veth.name, "address": veth.mac, "ifalias": veth.alias}),
@@ -174,17 +182,17 @@ class Pyroute2(Backend):
         for ns, values in ends:
             self._route(ns).link("set", state="up", mtu=veth.mtu, **values)
 
-    def _del_veth(self, operation, veth):
+    def _del_veth(self, operation: "Operation", veth: "Any") -> None:
         _delete(lambda: self._route("").link("del", ifname=veth.name))
         self._indexes.pop(("", veth.name), None)
 
-    def _add_up(self, operation, item):
+    def _add_up(self, operation: "Operation", item: "Any") -> None:
         self._route(item.ns).link("set", ifname=item.dev, state="up", ifalias=alias_of(item.ns))
 
-    def _del_up(self, operation, item):
+    def _del_up(self, operation: "Operation", item: "Any") -> None:
         pass  # it goes with its namespace
 
-    def _address(self, operation, item):
+    def _address(self, operation: "Operation", item: "Any") -> "dict[str, Any]":
         text, _, length = item.address.partition("/")
         values = {"index": self._index(item.ns, item.dev, operation), "address": text, "prefixlen": int(length)}
         values["family"] = rtnl.AF[6 if ":" in text else 4]
@@ -192,14 +200,14 @@ class Pyroute2(Backend):
             values["flags"] = rtnl.IFA_F_NODAD  # as in rtnl: there is nobody else on the pair
         return values
 
-    def _add_address(self, operation, item):
+    def _add_address(self, operation: "Operation", item: "Any") -> None:
         self._route(item.ns).addr("add", **self._address(operation, item))
 
-    def _del_address(self, operation, item):
+    def _del_address(self, operation: "Operation", item: "Any") -> None:
         values = self._address(operation, item)
         _delete(lambda: self._route(item.ns).addr("del", **values))
 
-    def _way(self, operation, item):
+    def _way(self, operation: "Operation", item: "Any") -> "dict[str, Any]":
         values = {"family": rtnl.AF[item.family], "oif": self._index(item.ns, item.dev, operation)}
         if item.dst != "default":
             values["dst"] = item.dst
@@ -213,30 +221,30 @@ class Pyroute2(Backend):
         values["type"] = rtnl.RTN_UNICAST
         return values
 
-    def _add_route(self, operation, item):
+    def _add_route(self, operation: "Operation", item: "Any") -> None:
         self._route(item.ns).route("add", **self._way(operation, item))
 
-    def _change_route(self, operation, item):
+    def _change_route(self, operation: "Operation", item: "Any") -> None:
         self._route(item.ns).route("replace", **self._way(operation, item))
 
-    def _del_route(self, operation, item):
+    def _del_route(self, operation: "Operation", item: "Any") -> None:
         values = self._way(operation, item)
         _delete(lambda: self._route(item.ns).route("del", **values))
 
-    def _rule(self, verb, item):
+    def _rule(self, verb: str, item: "Any") -> None:
         self._route(item.ns).rule(
             verb, family=rtnl.AF[item.family], priority=item.priority, table=item.table, iifname=item.iif
         )
 
-    def _add_rule(self, operation, item):
+    def _add_rule(self, operation: "Operation", item: "Any") -> None:
         self._rule("add", item)
 
-    def _del_rule(self, operation, item):
+    def _del_rule(self, operation: "Operation", item: "Any") -> None:
         _delete(lambda: self._rule("del", item))
 
     # Traffic control
 
-    def _add_qdisc(self, operation, item):
+    def _add_qdisc(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         self._route("").tc("add", "clsact", index)
         self._route("").tc(
@@ -250,14 +258,14 @@ class Pyroute2(Backend):
             keys=_key_texts(((0, 0, 0),)),
         )
 
-    def _del_qdisc(self, operation, item):
+    def _del_qdisc(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         _delete(lambda: self._route("").tc("del", "clsact", index))
 
-    def _del_mark(self, operation, item):
+    def _del_mark(self, operation: "Operation", item: "Any") -> None:
         self._delete_filters(operation, Prio(item.dev, MARK_PRIO, "mark"), 0)
 
-    def _add_hashtable(self, operation, item):
+    def _add_hashtable(self, operation: "Operation", item: "Any") -> None:
         index = self._index("", item.dev, operation)
         there = False
         try:
@@ -270,36 +278,37 @@ class Pyroute2(Backend):
         if there:
             self._empty_table(operation, item, index)
 
-    def _empty_table(self, operation, item, index):
+    def _empty_table(self, operation: "Operation", item: "Any", index: int) -> None:
         """As in native: a table that was there and in no dump comes back with its filters."""
         for entry in [parse_filter(message) for message in self._filters(index, tc.INGRESS)]:
             if entry and entry.handle >> 20 == tc.table_of(item.prio) and entry.handle & 0xFFFFF:
                 self._delete_filters(operation, item, entry.handle)
 
-    def _del_hashtable(self, operation, item):
+    def _del_hashtable(self, operation: "Operation", item: "Any") -> None:
         self._delete_filters(operation, item, operation.handle)
         give_up = compat.monotonic() + 1
         while True:  # as native._patiently: the table is busy until the kernel has freed the link
             try:
-                return self._delete_filters(operation, item, tc.table_of(item.prio) << 20)
+                self._delete_filters(operation, item, tc.table_of(item.prio) << 20)
+                return
             except NetlinkError as error:
                 if error.code != compat.EBUSY or compat.monotonic() > give_up:
                     raise
             compat.sleep(0.005)
 
-    def _del_prio(self, operation, item):
+    def _del_prio(self, operation: "Operation", item: "Any") -> None:
         self._delete_filters(operation, item, 0)
 
-    def _add_filter(self, operation, item):
+    def _add_filter(self, operation: "Operation", item: "Any") -> None:
         self._write_filter("create", operation, item, 0)
 
-    def _change_filter(self, operation, item):
+    def _change_filter(self, operation: "Operation", item: "Any") -> None:
         self._write_filter("replace", operation, item, operation.handle)
 
-    def _del_filter(self, operation, item):
+    def _del_filter(self, operation: "Operation", item: "Any") -> None:
         self._delete_filters(operation, item, operation.handle)
 
-    def _write_filter(self, mode, operation, item, handle):
+    def _write_filter(self, mode: str, operation: "Operation", item: "Any", handle: int) -> None:
         index = self._index("", item.dev, operation)
         index_of = self._index_of(operation)
         if packed_because(item):
@@ -318,7 +327,7 @@ class Pyroute2(Backend):
             action=[_action(action, index_of) for action in item.actions],
         )
 
-    def _packed(self, mode, index, item, kind, handle, options):
+    def _packed(self, mode: str, index: int, item: "Any", kind: str, handle: int, options: bytes) -> None:
         """A filter message with our own bytes as options."""
         message = PackedFilter()
         message["index"] = index
@@ -326,13 +335,13 @@ class Pyroute2(Backend):
         message["parent"] = tc.INGRESS
         message["info"] = tc.prio_and_protocol(item.prio, PROTOCOLS[item.protocol])
         message["attrs"] = [["TCA_KIND", kind], ["TCA_OPTIONS", options]]
-        flags = rtnl.NLM_F_REQUEST | rtnl.NLM_F_ACK | rtnl.NLM_F_CREATE
-        flags |= {"create": rtnl.NLM_F_EXCL, "replace": rtnl.NLM_F_REPLACE}[mode]
+        flags = codec.NLM_F_REQUEST | codec.NLM_F_ACK | codec.NLM_F_CREATE
+        flags |= {"create": codec.NLM_F_EXCL, "replace": codec.NLM_F_REPLACE}[mode]
         message["header"].update({"type": tc.RTM_NEWTFILTER, "flags": flags})
         # A batch of one: that of all the ways to send a message of one's own works in 0.7.9 and 0.9 alike.
         tuple(self._route("").nlm_request_batch([message]))
 
-    def _delete_filters(self, operation, item, handle):
+    def _delete_filters(self, operation: "Operation", item: "Any", handle: int) -> None:
         """Deletes a filter of the prio that an item is in, or with handle 0 the whole prio."""
         index = self._index("", item.dev, operation)
         info = tc.prio_and_protocol(item.prio, ETHERTYPES[item.protocol])
@@ -340,7 +349,7 @@ class Pyroute2(Backend):
         _delete(lambda: self._route("").tc("del-filter", index=index, handle=handle, parent=tc.INGRESS, info=info))
 
 
-def _delete(call):
+def _delete(call: "Callable[[], Any]") -> None:
     """What is gone already is as good as deleted."""
     try:
         call()
@@ -352,7 +361,7 @@ def _delete(call):
 # What pyroute2 can say
 
 
-def packed_because(item):
+def packed_because(item: "Any") -> str:
     """Why a filter has to travel as our own bytes; "" when pyroute2's encoders say just the same."""
     if item.kind != "u32":
         return "pyroute2 has no cls_%s" % item.kind
@@ -366,12 +375,12 @@ def packed_because(item):
     return ""
 
 
-def _key_texts(keys):
+def _key_texts(keys: "Any") -> "list[str]":
     """Keys as pyroute2 takes them. It looks for leading zero bytes in the text of a mask; in that of 0 it must not."""
     return ["0x%x/%s+%d" % (value, "0x%08x" % mask if mask else "0x0", offset) for value, mask, offset in keys]
 
 
-def _encoded(keys):
+def _encoded(keys: "Any") -> "tuple | None":
     """The keys that pyroute2 makes of ours, None when it can't make any.
 
     It works byte by byte in a table of 256, so it can't go in front of the network header (the MAC), it closes gaps
@@ -386,7 +395,7 @@ def _encoded(keys):
     return tc.parse_selector(bytes(selector.data[8:]))  # without the attribute's header
 
 
-def _action(action, index_of):
+def _action(action: tuple, index_of: "Callable[[str], int]") -> "dict[str, Any]":
     if action[0] == "skbedit":
         return {"kind": "skbedit", "ptype": action[1]}
     return {"kind": "mirred", "direction": "egress", "action": "redirect", "ifindex": index_of(action[1])}
@@ -395,7 +404,7 @@ def _action(action, index_of):
 # From pyroute2's messages to the records of dump
 
 
-def _read(call, hurried, most):
+def _read(call: "Callable[[], Any]", hurried: bool, most: int) -> list:
     """The messages of a dump, as netlink.Socket.dump gives bodies. Raises OSError, and Interrupted."""
     found: list = []
     for _ in range(RETRIES):
@@ -409,18 +418,18 @@ def _read(call, hurried, most):
             continue  # 0.7.9 says so, when all has been read
         except NetlinkError as error:
             raise OSError(error.code, str(error.args[1])) from error
-        if not any(message["header"]["flags"] & rtnl.NLM_F_DUMP_INTR for message in found):  # 0.9 leaves it to us
+        if not any(message["header"]["flags"] & codec.NLM_F_DUMP_INTR for message in found):  # 0.9 leaves it to us
             return found
     if hurried:
         return found
     raise Interrupted()
 
 
-def _answer(messages):
+def _answer(messages: "Any") -> list:
     return [message for message in messages if message["header"]["type"] == rtnl.RTM_NEWLINK]
 
 
-def _link(ns, message):
+def _link(ns: str, message: "Any") -> "Link":
     mac = message.get_attr("IFLA_ADDRESS") or ""
     info = message.get_attr("IFLA_LINKINFO")
     return Link(
@@ -439,23 +448,23 @@ def _link(ns, message):
     )
 
 
-def _number_or(value, other):
+def _number_or(value: "Any", other: int) -> int:
     return other if value is None else value
 
 
-def _address(ns, message):
+def _address(ns: str, message: "Any") -> "Addr | None":
     text = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
     if message["family"] not in rtnl.FAMILY or not text:
         return None
     return Addr(ns, message["index"], "%s/%d" % (_plain(text), message["prefixlen"]))
 
 
-def _plain(text):
+def _plain(text: "Any") -> str:
     """An address as we write it: pyroute2 writes some of IPv6 in its own way."""
     return address.format_address(address.parse_address(text))
 
 
-def _route_entry(ns, message):
+def _route_entry(ns: str, message: "Any") -> "RouteEntry | None":
     if message["type"] != rtnl.RTN_UNICAST or message["family"] not in rtnl.FAMILY:
         return None  # as in rtnl: what leads to no neighbour
     if message["flags"] & rtnl.RTM_F_CLONED:
@@ -473,7 +482,7 @@ def _route_entry(ns, message):
     )
 
 
-def _rule_entry(ns, message):
+def _rule_entry(ns: str, message: "Any") -> "RuleEntry | None":
     if message["family"] not in rtnl.FAMILY:
         return None
     return RuleEntry(
@@ -485,7 +494,7 @@ def _rule_entry(ns, message):
     )
 
 
-def parse_filter(message):
+def parse_filter(message: "Any") -> "FilterEntry | None":
     """A FilterEntry, or None for the head of a prio without content: our parser on pyroute2's message, for all kinds.
 
     pyroute2 knows neither flower nor skbmod, and reads the keys of u32 from 4 bytes too early (u32_sel.decode in

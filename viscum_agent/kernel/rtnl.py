@@ -1,29 +1,35 @@
 """rtnetlink messages for links, addresses, routes and rules, as bytes; no sockets here.
 
-A message is a header (linux/netlink.h), a fixed part and attributes (linux/rtnetlink.h). Numbers are in host byte
-order, addresses and MACs in network order. The numbers below are from linux/netlink.h, rtnetlink.h, if_link.h,
-if_addr.h, fib_rules.h and veth.h; they are part of the kernel's ABI.
+Behind a message's header (codec.py) are a fixed part and attributes (linux/rtnetlink.h). Numbers are in host byte
+order, addresses and MACs in network order. The numbers below are from linux/rtnetlink.h, if_link.h, if_addr.h,
+fib_rules.h and veth.h; they are part of the kernel's ABI.
 """
 
-import struct
+from struct import pack, unpack, unpack_from
 
 from .. import address
 from ..records.dump import Addr, Link, RouteEntry, RuleEntry
+from .codec import (
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_DUMP,
+    NLM_F_DUMP_INTR,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    attribute,
+    attributes,
+    message,
+    text,
+    text_of,
+    u32,
+    u32_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ..records.objects import Route, Rule, Veth
-
-pack = struct.pack
-
-NLMSG_ERROR, NLMSG_DONE = 2, 3
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 1, 4, 0x10
-NLM_F_DUMP = 0x300
-NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
-NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200  # in an NLMSG_ERROR
-NLMSGERR_ATTR_MSG = 1
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
@@ -58,74 +64,6 @@ AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
 FAMILY = {2: 4, 10: 6}
 
 
-def attribute(kind: int, data: bytes) -> bytes:
-    """One attribute: length and type in host order, padded to 4 bytes."""
-    return pack("HH", 4 + len(data), kind) + data + b"\0" * (-len(data) & 3)
-
-
-def text(kind: int, value: str) -> bytes:
-    return attribute(kind, value.encode() + b"\0")
-
-
-def number(kind: int, value: int) -> bytes:
-    return attribute(kind, pack("I", value))
-
-
-def message(kind: int, flags: int, body: bytes, seq: int) -> bytes:
-    """A whole message that asks for an answer by its sequence number."""
-    return pack("IHHII", 16 + len(body), kind, NLM_F_REQUEST | flags, seq, 0) + body
-
-
-def attributes(data: bytes, start: int = 0, wanted: "Sequence[int] | None" = None) -> "dict[int, bytes]":
-    """The attributes of a message as {type: bytes}, all or the wanted types; of a repeated type the last one. Broken
-    lengths end the walk."""
-    found = {}
-    end = len(data)
-    while start + 4 <= end:
-        size, kind = struct.unpack_from("HH", data, start)
-        if size < 4 or start + size > end:
-            break
-        kind &= 0x3FFF  # without NLA_F_NESTED, NLA_F_NET_BYTEORDER
-        if wanted is None or kind in wanted:
-            found[kind] = data[start + 4 : start + size]
-        start += (size + 3) & ~3
-    return found
-
-
-def messages(data: bytes) -> "Iterator[tuple[int, int, int, bytes]]":
-    """(type, flags, seq, body) of each message in what one recv() gave."""
-    start = 0
-    while start + 16 <= len(data):
-        size, kind, flags, seq, _ = struct.unpack_from("IHHII", data, start)
-        if size < 16 or start + size > len(data):
-            break
-        yield kind, flags, seq, data[start + 16 : start + size]
-        start += (size + 3) & ~3
-
-
-def error(flags: int, body: bytes) -> "tuple[int, str]":
-    """(errno, the kernel's own words or "") of an NLMSG_ERROR; errno 0 is an acknowledgement."""
-    code = -struct.unpack_from("i", body, 0)[0]
-    if not flags & NLM_F_ACK_TLVS:
-        return code, ""
-    # The request follows: only its header when the message was capped, all of it else.
-    start = 20 if flags & NLM_F_CAPPED else 4 + struct.unpack_from("I", body, 4)[0]
-    words = attributes(body, (start + 3) & ~3).get(NLMSGERR_ATTR_MSG, b"")
-    return code, text_of(words)
-
-
-def text_of(data: bytes) -> str:
-    """Text up to its NUL. The kernel takes any bytes in a name or alias; what is not UTF-8 is nobody's we know."""
-    try:
-        return bytes(data).split(b"\0", 1)[0].decode()
-    except UnicodeError:
-        return "?"
-
-
-def u32_of(data: bytes) -> int:
-    return struct.unpack("I", data)[0]
-
-
 # Links
 
 
@@ -135,23 +73,23 @@ def _ifinfo(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
 
 def link_get(which: "int | str", seq: int) -> bytes:
     """One link, by its name or its index."""
-    mask = number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+    mask = u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
     if isinstance(which, int):
         return message(RTM_GETLINK, 0, _ifinfo(which) + mask, seq)
     return message(RTM_GETLINK, 0, _ifinfo() + mask + text(IFLA_IFNAME, which), seq)
 
 
 def link_dump(seq: int) -> bytes:
-    return message(RTM_GETLINK, NLM_F_DUMP, _ifinfo() + number(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS), seq)
+    return message(RTM_GETLINK, NLM_F_DUMP, _ifinfo() + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS), seq)
 
 
 def veth_add(veth: "Veth", ns_fd: int, seq: int) -> bytes:
     """A veth pair whose peer is born in the namespace of `ns_fd`. The router's end is up. The peer can't be yet
     (veth_open in drivers/net/veth.c: ENOTCONN), and the alias takes a message of its own: both are for link_set."""
-    peer = _ifinfo() + text(IFLA_IFNAME, veth.peer) + number(IFLA_MTU, veth.mtu)
-    peer += attribute(IFLA_ADDRESS, address.parse_mac(veth.peer_mac)) + number(IFLA_NET_NS_FD, ns_fd)
+    peer = _ifinfo() + text(IFLA_IFNAME, veth.peer) + u32(IFLA_MTU, veth.mtu)
+    peer += attribute(IFLA_ADDRESS, address.parse_mac(veth.peer_mac)) + u32(IFLA_NET_NS_FD, ns_fd)
     info = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
-    body = _ifinfo(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, veth.name) + number(IFLA_MTU, veth.mtu)
+    body = _ifinfo(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, veth.name) + u32(IFLA_MTU, veth.mtu)
     body += attribute(IFLA_ADDRESS, address.parse_mac(veth.mac)) + attribute(IFLA_LINKINFO, info)
     return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, body, seq)
 
@@ -160,7 +98,7 @@ def link_set(name: str, seq: int, up: bool = True, mtu: int = 0, mac: str = "", 
     """Changes a device, found by its name; what is 0 or "" stays as it is."""
     body = _ifinfo(0, IFF_UP if up else 0, IFF_UP) + text(IFLA_IFNAME, name)
     if mtu:
-        body += number(IFLA_MTU, mtu)
+        body += u32(IFLA_MTU, mtu)
     if mac:
         body += attribute(IFLA_ADDRESS, address.parse_mac(mac))
     if alias:
@@ -170,21 +108,21 @@ def link_set(name: str, seq: int, up: bool = True, mtu: int = 0, mac: str = "", 
 
 def link_group(name: str, group: int, seq: int) -> bytes:
     """Puts a device into a group (`ip link set NAME group NUMBER`)."""
-    return message(RTM_NEWLINK, NLM_F_ACK, _ifinfo() + text(IFLA_IFNAME, name) + number(IFLA_GROUP, group), seq)
+    return message(RTM_NEWLINK, NLM_F_ACK, _ifinfo() + text(IFLA_IFNAME, name) + u32(IFLA_GROUP, group), seq)
 
 
 def group_del(group: int, seq: int) -> bytes:
     """Deletes all devices of a group at once (`ip link del group NUMBER`)."""
-    return message(RTM_DELLINK, NLM_F_ACK, _ifinfo() + number(IFLA_GROUP, group), seq)
+    return message(RTM_DELLINK, NLM_F_ACK, _ifinfo() + u32(IFLA_GROUP, group), seq)
 
 
 def index_of(body: bytes) -> int:
     """The index in a link message."""
-    return struct.unpack_from("i", body, 4)[0]
+    return unpack_from("i", body, 4)[0]
 
 
 def parse_link(ns: str, body: bytes) -> "Link":
-    _, _, arphrd, index, flags, _ = struct.unpack_from("BBHiII", body, 0)
+    _, _, arphrd, index, flags, _ = unpack_from("BBHiII", body, 0)
     found = attributes(body, 16, LINK_ATTRIBUTES)
     info = attributes(found.get(IFLA_LINKINFO, b""))
     mac = found.get(IFLA_ADDRESS, b"")
@@ -200,7 +138,7 @@ def parse_link(ns: str, body: bytes) -> "Link":
         master=u32_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
         alias=text_of(found.get(IFLA_IFALIAS, b"")),
         peer=u32_of(found[IFLA_LINK]) if IFLA_LINK in found else 0,
-        peer_nsid=struct.unpack("i", found[IFLA_LINK_NETNSID])[0] if IFLA_LINK_NETNSID in found else LINK_NETNSID_NONE,
+        peer_nsid=unpack("i", found[IFLA_LINK_NETNSID])[0] if IFLA_LINK_NETNSID in found else LINK_NETNSID_NONE,
     )
 
 
@@ -234,7 +172,7 @@ def address_dump(seq: int) -> bytes:
 
 def parse_address(ns: str, body: bytes) -> "Addr | None":
     """An Addr, or None for a family that is not IP."""
-    family, length, _, _, index = struct.unpack_from("BBBBI", body, 0)
+    family, length, _, _, index = unpack_from("BBBBI", body, 0)
     found = attributes(body, 8)
     packed = found.get(IFA_LOCAL) or found.get(IFA_ADDRESS)
     if family not in FAMILY or not packed:
@@ -256,7 +194,7 @@ def _route(route: "Route", index: int) -> bytes:
         body += attribute(RTA_GATEWAY, address.parse_address(route.via))
     if route.src:
         body += attribute(RTA_PREFSRC, address.parse_address(route.src))
-    body += number(RTA_OIF, index)
+    body += u32(RTA_OIF, index)
     scope = RT_SCOPE_UNIVERSE if route.via or route.family == 6 else RT_SCOPE_LINK
     fixed = pack("BBBBBBBBI", AF[route.family], length, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, scope, RTN_UNICAST, 0)
     return fixed + body
@@ -282,7 +220,7 @@ def route_dump(seq: int, family: int = 0) -> bytes:
 def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry | None":
     """A RouteEntry of IPv4 or IPv6, or None for what leads nowhere else (local addresses, broadcast, a cached one) and
     for what has no address in common with a Near."""
-    family, length, _, _, table, _, _, kind, flags = struct.unpack_from("BBBBBBBBI", body, 0)
+    family, length, _, _, table, _, _, kind, flags = unpack_from("BBBBBBBBI", body, 0)
     if kind != RTN_UNICAST or family not in FAMILY or flags & RTM_F_CLONED:
         return None
     found = attributes(body, 12)
@@ -360,7 +298,7 @@ def _tops(prefix: "address.Prefix") -> "list[int]":
 
 def _rule(rule: "Rule") -> bytes:
     body = pack("BBBBBBBBI", AF[rule.family], 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0)
-    body += number(FRA_PRIORITY, rule.priority) + number(FRA_TABLE, rule.table)
+    body += u32(FRA_PRIORITY, rule.priority) + u32(FRA_TABLE, rule.table)
     return body + text(FRA_IIFNAME, rule.iif)
 
 
@@ -378,7 +316,7 @@ def rule_dump(seq: int) -> bytes:
 
 def parse_rule(ns: str, body: bytes) -> "RuleEntry | None":
     """A RuleEntry of IPv4 or IPv6, or None."""
-    family, _, _, _, table, _, _, _, _ = struct.unpack_from("BBBBBBBBI", body, 0)
+    family, _, _, _, table, _, _, _, _ = unpack_from("BBBBBBBBI", body, 0)
     if family not in FAMILY:
         return None
     found = attributes(body, 12)

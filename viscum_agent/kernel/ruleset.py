@@ -4,12 +4,11 @@ Nothing is ever written here. Rules are known by their comment: ours begin with 
 Numbers are from linux/netfilter/nf_tables.h, nfnetlink.h and linux/netfilter.h; integers in attributes are big-endian.
 """
 
-import struct
 from collections import namedtuple
 
 from .. import compat
+from .codec import NFTABLES, NLM_F_DUMP, attributes, be32_of, elements, nf_message, text, text_of
 from .netlink import Socket
-from .rtnl import NLM_F_DUMP, attributes, message, text, text_of
 
 MARK = b"!viscum:"
 
@@ -26,8 +25,7 @@ FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}  # NFPROTO_
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")  # NF_INET_, from 0
 
 _GETCHAIN, _GETRULE, _GETFLOWTABLE = 4, 7, 23  # NFT_MSG_
-_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
-_HEADER = 4  # struct nfgenmsg: family, version, resource
+_HEADER = 4  # struct nfgenmsg
 _CHAIN_TABLE, _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 1, 3, 4, 5  # NFTA_CHAIN_
 _HOOK_NUM = 1  # NFTA_HOOK_
 _RULE_TABLE, _RULE_CHAIN, _RULE_USERDATA = 1, 2, 7  # NFTA_RULE_
@@ -37,7 +35,7 @@ _HW_OFFLOAD = 1  # NFT_FLOWTABLE_HW_OFFLOAD
 _ACCEPT = 1  # NF_ACCEPT
 
 
-def read():
+def read() -> "Ruleset":
     """A Ruleset of the namespace that the caller is in. Raises OSError: no nf_tables in this kernel, or no rights."""
     socket = Socket(compat.NETLINK_NETFILTER)
     try:
@@ -52,7 +50,7 @@ def read():
         socket.close()
 
 
-def rejects(found):
+def rejects(found: "Ruleset") -> "dict[int, tuple[str, bool]]":
     """{family: (why firewall4 rejects replies of services, whether only those that the router routes)} from a Ruleset.
     Of other firewalls nobody knows; nor does it matter where firewall4 lets everything pass."""
     forward = [chain for chain in found.chains if chain.table == "fw4" and chain.hook == "forward"]
@@ -67,44 +65,31 @@ def rejects(found):
     return reasons
 
 
-def _dump(socket, kind, family=0, wanted=b""):
-    head = bytes([family, 0, 0, 0])
-    return socket.dump(lambda seq: message(_SUBSYSTEM | kind, NLM_F_DUMP, head + wanted, seq), hurried=True)
+def _dump(socket: "Socket", kind: int, family: int = 0, wanted: bytes = b"") -> "list[bytes]":
+    request = lambda seq: nf_message(NFTABLES | kind, NLM_F_DUMP, family, wanted, seq)  # noqa: E731
+    return socket.dump(request, hurried=True)
 
 
-def _chain(body):
+def _chain(body: bytes) -> "Chain | None":
     """A Chain, None for one that no hook leads to or whose family has other hooks."""
     found = attributes(body, _HEADER)
     if _CHAIN_HOOK not in found or body[0] not in FAMILIES:
         return None
-    hook = _number(attributes(found[_CHAIN_HOOK])[_HOOK_NUM])
-    accepts = _CHAIN_POLICY not in found or _number(found[_CHAIN_POLICY]) == _ACCEPT
+    hook = be32_of(attributes(found[_CHAIN_HOOK])[_HOOK_NUM])
+    accepts = _CHAIN_POLICY not in found or be32_of(found[_CHAIN_POLICY]) == _ACCEPT
     return Chain(FAMILIES[body[0]], text_of(found[_CHAIN_TABLE]), text_of(found[_CHAIN_NAME]), HOOKS[hook], accepts)
 
 
-def _count_ours(socket, chain):
+def _count_ours(socket: "Socket", chain: "Chain") -> int:
     family = [number for number in FAMILIES if FAMILIES[number] == chain.family][0]
     wanted = text(_RULE_TABLE, chain.table) + text(_RULE_CHAIN, chain.name)
     bodies = _dump(socket, _GETRULE, family, wanted)
     return len([1 for body in bodies if MARK in attributes(body, _HEADER).get(_RULE_USERDATA, b"")])
 
 
-def _flowtable(body):
+def _flowtable(body: bytes) -> "Flowtable":
     found = attributes(body, _HEADER)
-    devices = sorted(_names(attributes(found[_FLOW_HOOK]).get(_FLOW_HOOK_DEVS, b"")))  # in no order
-    hardware = bool(_number(found.get(_FLOW_FLAGS, bytes(4))) & _HW_OFFLOAD)
+    names = elements(attributes(found[_FLOW_HOOK]).get(_FLOW_HOOK_DEVS, b""))  # NFTA_DEVICE_NAME, in no order
+    devices = sorted([text_of(name) for _, name in names])
+    hardware = bool(be32_of(found.get(_FLOW_FLAGS, bytes(4))) & _HW_OFFLOAD)
     return Flowtable(text_of(found[_FLOW_TABLE]), text_of(found[_FLOW_NAME]), tuple(devices), hardware)
-
-
-def _names(data):
-    """The texts of a list whose attributes all have one type (NFTA_DEVICE_NAME)."""
-    names = []
-    while len(data) >= 4:
-        size = max(4, struct.unpack_from("H", data, 0)[0])
-        names.append(text_of(data[4:size]))
-        data = data[(size + 3) & ~3 :]
-    return names
-
-
-def _number(data):
-    return struct.unpack(">I", data)[0]

@@ -5,7 +5,7 @@ Numbers are from linux/pkt_sched.h, pkt_cls.h, tc_act/tc_{mirred,skbmod,skbedit}
 for addresses, ports, Ethernet types and u32 keys, which are in network order.
 """
 
-import struct
+from struct import pack, unpack, unpack_from
 
 from .. import address
 from ..records.dump import NOTHING, Counters, FilterEntry, QdiscEntry
@@ -20,7 +20,7 @@ from ..records.objects import (
     PROTOCOLS,
     table_of,
 )
-from .rtnl import (
+from .codec import (
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -29,10 +29,9 @@ from .rtnl import (
     attribute,
     attributes,
     message,
-    number,
-    pack,
     text,
     text_of,
+    u32,
     u32_of,
 )
 
@@ -86,7 +85,7 @@ def _tcmsg(index: int, handle: int, parent: int, info: int) -> bytes:
 
 def prio_and_protocol(prio: int, protocol: int) -> int:
     """Prio and Ethernet type (network order) in one word; a prio of 0 stands for any."""
-    return prio << 16 | struct.unpack("H", pack(">H", protocol))[0]
+    return prio << 16 | unpack("H", pack(">H", protocol))[0]
 
 
 # Qdiscs
@@ -108,7 +107,7 @@ def qdisc_dump(seq: int) -> bytes:
 
 def parse_qdisc(body: bytes) -> "QdiscEntry | None":
     """A QdiscEntry of an ingress hook, or None for a qdisc that shapes."""
-    index = struct.unpack_from("i", body, 4)[0]
+    index = unpack_from("i", body, 4)[0]
     kind = text_of(attributes(body, 20)[TCA_KIND])
     return QdiscEntry(index, kind) if kind in ("clsact", "ingress") else None
 
@@ -167,7 +166,7 @@ def filter_dump(index: int, seq: int, parent: int = INGRESS) -> bytes:
 
 def mark_add(index: int, seq: int) -> bytes:
     """The filter that says who made the qdisc (objects.MARK_PRIO): a u32 that nothing ever reaches."""
-    options = number(TCA_U32_CLASSID, CLASSID) + attribute(TCA_U32_SEL, _selector(((0, 0, 0),), TC_U32_TERMINAL))
+    options = u32(TCA_U32_CLASSID, CLASSID) + attribute(TCA_U32_SEL, _selector(((0, 0, 0),), TC_U32_TERMINAL))
     flags = NLM_F_CREATE | NLM_F_EXCL
     return filter_message(RTM_NEWTFILTER, flags, index, MARK_PRIO, MARK_PROTOCOL, 0, "u32", options, seq)
 
@@ -188,7 +187,7 @@ def hash_table_add(item: "HashTable", index: int, seq: int) -> bytes:
 
 
 def hash_table_options(item: "HashTable") -> bytes:
-    return number(TCA_U32_DIVISOR, 256)
+    return u32(TCA_U32_DIVISOR, 256)
 
 
 def hash_link_add(item: "HashTable", index: int, seq: int) -> bytes:
@@ -201,7 +200,7 @@ def hash_link_add(item: "HashTable", index: int, seq: int) -> bytes:
 def hash_link_options(item: "HashTable") -> bytes:
     word = DST_LAST_WORD[item.protocol]
     selector = _selector(((0, 0, word),), 0, word, HASH_MASK)
-    return number(TCA_U32_LINK, table_of(item.prio) << 20) + attribute(TCA_U32_SEL, selector)
+    return u32(TCA_U32_LINK, table_of(item.prio) << 20) + attribute(TCA_U32_SEL, selector)
 
 
 def hash_link_del(item: "HashTable", handle: int, index: int, seq: int) -> bytes:
@@ -217,8 +216,8 @@ def program_set(index: int, program: int, name: str, seq: int) -> bytes:
     """The filter that holds an eBPF program (a descriptor), made, or given another program from one packet to the
     next."""
     # Direct action: what the program returns is done. -1 (TC_ACT_UNSPEC) lets the next filter decide.
-    options = number(TCA_BPF_CLASSID, CLASSID) + number(TCA_BPF_FD, program) + text(TCA_BPF_NAME, name)
-    options += number(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT)
+    options = u32(TCA_BPF_CLASSID, CLASSID) + u32(TCA_BPF_FD, program) + text(TCA_BPF_NAME, name)
+    options += u32(TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT)
     flags = NLM_F_CREATE | NLM_F_REPLACE
     return filter_message(RTM_NEWTFILTER, flags, index, BPF_PRIO, BPF_PROTOCOL, BPF_HANDLE, "bpf", options, seq)
 
@@ -234,9 +233,9 @@ def filter_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
 
 
 def u32_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
-    options = number(TCA_U32_CLASSID, CLASSID)
+    options = u32(TCA_U32_CLASSID, CLASSID)
     if item.bucket >= 0:
-        options += number(TCA_U32_HASH, table_of(item.prio) << 20 | item.bucket << 12)
+        options += u32(TCA_U32_HASH, table_of(item.prio) << 20 | item.bucket << 12)
     options += attribute(TCA_U32_SEL, _selector(item.keys, TC_U32_TERMINAL))
     return options + attribute(TCA_U32_ACT, action_list(item.actions, index_of))
 
@@ -252,7 +251,7 @@ def _selector(
 
 
 def flower_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
-    options = number(TCA_FLOWER_CLASSID, CLASSID) + attribute(TCA_FLOWER_ACT, action_list(item.actions, index_of))
+    options = u32(TCA_FLOWER_CLASSID, CLASSID) + attribute(TCA_FLOWER_ACT, action_list(item.actions, index_of))
     options += attribute(TCA_FLOWER_ETH_TYPE, pack(">H", PROTOCOLS[item.protocol]))
     proto = ""
     for name, value in item.keys:
@@ -335,14 +334,14 @@ def parse_action(kind: str, options: "dict[int, bytes]") -> "tuple | None":
     if TCA_PARMS not in options:
         return None
     parms = options[TCA_PARMS]
-    verdict = struct.unpack_from("i", parms, 8)[0]
+    verdict = unpack_from("i", parms, 8)[0]
     if kind == "mirred":
-        eaction, index = struct.unpack_from("iI", parms, 20)
+        eaction, index = unpack_from("iI", parms, 20)
         return ("mirred", index) if (eaction, verdict) == (TCA_EGRESS_REDIR, TC_ACT_STOLEN) else None
     if verdict != TC_ACT_PIPE:
         return None
     if kind == "skbedit" and TCA_SKBEDIT_PTYPE in options:
-        return ("skbedit", "host") if struct.unpack("H", options[TCA_SKBEDIT_PTYPE])[0] == PACKET_HOST else None
+        return ("skbedit", "host") if unpack("H", options[TCA_SKBEDIT_PTYPE])[0] == PACKET_HOST else None
     if kind != "skbmod":
         return None
     macs = [options.get(TCA_SKBMOD_DMAC, b""), options.get(TCA_SKBMOD_SMAC, b"")]
@@ -368,8 +367,8 @@ def parse_counters(body: bytes) -> "tuple[str, int, int, Counters] | None":
     last = attributes(actions[max(actions)])
     if last[TCA_ACT_KIND] != b"mirred\0":
         return None
-    target = struct.unpack_from("I", attributes(last[TCA_ACT_OPTIONS])[TCA_PARMS], 24)[0]
-    index = struct.unpack_from("i", body, 4)[0]
+    target = unpack_from("I", attributes(last[TCA_ACT_OPTIONS])[TCA_PARMS], 24)[0]
+    index = unpack_from("i", body, 4)[0]
     return kind, index, target, _statistics(last.get(TCA_ACT_STATS, b""))
 
 
@@ -378,12 +377,12 @@ def _statistics(data: bytes) -> "Counters":
     found = attributes(data)
     if TCA_STATS_BASIC not in found:
         return NOTHING
-    size, packets = struct.unpack_from("QI", found[TCA_STATS_BASIC], 0)
+    size, packets = unpack_from("QI", found[TCA_STATS_BASIC], 0)
     if TCA_STATS_PKT64 in found:
-        packets = struct.unpack("Q", found[TCA_STATS_PKT64])[0]
+        packets = unpack("Q", found[TCA_STATS_PKT64])[0]
     drops = overlimits = 0
     if TCA_STATS_QUEUE in found:
-        drops, _, overlimits = struct.unpack_from("III", found[TCA_STATS_QUEUE], 8)
+        drops, _, overlimits = unpack_from("III", found[TCA_STATS_QUEUE], 8)
     return Counters(packets, size, drops, overlimits)
 
 
@@ -392,11 +391,11 @@ def _statistics(data: bytes) -> "Counters":
 
 def parse_filter(body: bytes) -> "FilterEntry | None":
     """A FilterEntry of whatever is at the ingress hook, or None for the head of a prio without content."""
-    index, handle, _, info = struct.unpack_from("iIII", body, 4)
+    index, handle, _, info = unpack_from("iIII", body, 4)
     found = attributes(body, 20)
     kind = text_of(found[TCA_KIND])
     prio = info >> 16
-    protocol = struct.unpack(">H", pack("H", info & 0xFFFF))[0]
+    protocol = unpack(">H", pack("H", info & 0xFFFF))[0]
     options = attributes(found.get(TCA_OPTIONS, b""))
     if handle == 0 and not options and kind in ("u32", "flower", "bpf"):
         return None  # for other kinds (matchall) a split dump may have nothing but the head
@@ -445,8 +444,8 @@ def parse_selector(data: bytes) -> "tuple | None":
     keys = []
     for number_of_key in range(count):
         start = 16 + 16 * number_of_key
-        mask, value = struct.unpack_from(">II", data, start)
-        offset, variable = struct.unpack_from("ii", data, start + 8)
+        mask, value = unpack_from(">II", data, start)
+        offset, variable = unpack_from("ii", data, start + 8)
         if variable:
             return None
         keys.append((value, mask, offset))
@@ -516,11 +515,11 @@ def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":
                 packed, bits = left.pop(table[family]), left.pop(table[family] + 1)
                 keys.append((name, _prefix(packed, bits)))
     if TCA_FLOWER_PORT_DST_MIN in left:
-        low = struct.unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MIN))[0]
-        keys.append(("dst_port", "%d-%d" % (low, struct.unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MAX))[0])))
+        low = unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MIN))[0]
+        keys.append(("dst_port", "%d-%d" % (low, unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MAX))[0])))
     elif proto in TCA_FLOWER_PORT_DST and TCA_FLOWER_PORT_DST[proto][0] in left:
         key, mask = TCA_FLOWER_PORT_DST[proto]
-        keys.append(("dst_port", "%d" % struct.unpack(">H", left.pop(key))[0]))
+        keys.append(("dst_port", "%d" % unpack(">H", left.pop(key))[0]))
         left.pop(mask, None)
     return None if left else tuple(keys)
 

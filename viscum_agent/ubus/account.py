@@ -1,7 +1,7 @@
 """Names of accounts and groups, as ubus passes them on with a call."""
 
 
-def name_of(number, path="/etc/passwd"):
+def name_of(number: int, path: str = "/etc/passwd") -> str:
     """The name of an account (a group, with its path), or its number where it has none."""
     try:
         with open(path) as file:

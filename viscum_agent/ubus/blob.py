@@ -15,6 +15,14 @@ from collections import namedtuple
 from ..utf8 import is_strict
 from .codes import TooLargeError, UbusError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
+    Buffer = bytes | bytearray | memoryview
+    Fields = dict[str, Any] | Sequence[tuple[str, Any]]
+
 # enum blobmsg_type in blobmsg.h.
 UNSPEC = 0
 ARRAY = 1
@@ -49,32 +57,32 @@ Typed = namedtuple("Typed", ("kind", "value"))
 class Table:
     """A table inside another one, in the order of these pairs."""
 
-    def __init__(self, pairs):
+    def __init__(self, pairs: "Sequence[tuple[str, Any]]") -> None:
         self.pairs = pairs
 
 
-def encode(fields, limit=MAX_SIZE):
+def encode(fields: "Fields", limit: int = MAX_SIZE) -> bytes:
     """The bytes of a table, without an attribute around them. `fields` is a dict or a list of (name, value).
 
     Values: str, bool, int (int32 where it fits, else int64), float, None, dict, Table, list, tuple, Typed.
     """
     writer = _Writer(limit)
     writer.table(fields, 0)
-    return writer.bytes()
+    return writer.whole()
 
 
 class _Writer:
     """One buffer that doubles when it is full: pieces that are joined at the end cost MicroPython's collector more."""
 
-    def __init__(self, limit):
+    def __init__(self, limit: int) -> None:
         self._buffer = bytearray(512)
         self._size = 0
         self._limit = limit
 
-    def bytes(self):
+    def whole(self) -> bytes:
         return bytes(memoryview(self._buffer)[: self._size])
 
-    def _add(self, part):
+    def _add(self, part: bytes) -> None:
         start, end = self._size, self._size + len(part)
         if end > self._limit:
             raise TooLargeError("more than the %d bytes that one message may have" % self._limit)
@@ -83,7 +91,7 @@ class _Writer:
         self._buffer[start:end] = part
         self._size = end
 
-    def table(self, fields, depth):
+    def table(self, fields: "Fields", depth: int) -> None:
         if isinstance(fields, dict):
             for name in fields:
                 self.field(name, fields[name], depth)
@@ -91,7 +99,7 @@ class _Writer:
         for name, value in fields:
             self.field(name, value, depth)
 
-    def field(self, name, value, depth):
+    def field(self, name: str, value: "Any", depth: int) -> None:
         kind, value = _kind(value)
         head = _name(name)
         if kind in (TABLE, ARRAY):
@@ -100,7 +108,7 @@ class _Writer:
         body = head + _payload(kind, value)
         self._add(_header(kind, len(body)) + body + _PADDING[len(body) & 3])
 
-    def _nested(self, kind, head, value, depth):
+    def _nested(self, kind: int, head: bytes, value: "Any", depth: int) -> None:
         if depth > MAX_DEPTH:
             raise UbusError("more than %d tables inside each other" % MAX_DEPTH)
         place = self._size
@@ -114,11 +122,11 @@ class _Writer:
         self._buffer[place : place + HEADER] = _header(kind, self._size - place - HEADER)
 
 
-def _header(kind, size):
+def _header(kind: int, size: int) -> bytes:
     return struct.pack(">I", EXTENDED | kind << 24 | HEADER + size)
 
 
-def _name(name):
+def _name(name: object) -> bytes:
     if not isinstance(name, str):
         raise UbusError("the name of a field is a text, not %r" % (name,))
     raw = text_bytes(name)
@@ -128,7 +136,7 @@ def _name(name):
     return head + _PADDING[len(head) & 3]
 
 
-def text_bytes(text):
+def text_bytes(text: str) -> bytes:
     """A text as UTF-8 without a NUL inside: C would take that for its end."""
     try:
         raw = text.encode()
@@ -139,7 +147,7 @@ def text_bytes(text):
     return raw
 
 
-def _kind(value):
+def _kind(value: "Any") -> "tuple[int, Any]":
     """(type, value) that a Python value is sent as."""
     if isinstance(value, Typed):
         return value.kind, int(value.value) if isinstance(value.value, bool) else value.value
@@ -162,7 +170,7 @@ def _kind(value):
     raise UbusError("ubus has no type for %s" % type(value).__name__)
 
 
-def _payload(kind, value):
+def _payload(kind: int, value: "Any") -> bytes:
     if kind == STRING:
         return text_bytes(value) + b"\0"
     if kind == DOUBLE:
@@ -179,7 +187,7 @@ def _payload(kind, value):
     return value.to_bytes(bits // 8, "big")
 
 
-def attributes(data, start, end):
+def attributes(data: "Buffer", start: int, end: int) -> "Iterator[tuple[int, bool, int, int]]":
     """(id, extended, start of the payload, its end) of each attribute between two offsets."""
     while start < end:
         if end - start < HEADER:
@@ -193,12 +201,12 @@ def attributes(data, start, end):
         start = after
 
 
-def decode(data):
+def decode(data: "Buffer") -> "dict[str, Any]":
     """The table in these bytes, as a dict."""
     return _table(data, 0, len(data), 0)
 
 
-def names(data):
+def names(data: "Buffer") -> "list[tuple[str, bytes]]":
     """[(name, the whole attribute as bytes)] of a table's fields."""
     found = []
     for _, extended, start, end in attributes(data, 0, len(data)):
@@ -207,7 +215,7 @@ def names(data):
     return found
 
 
-def payload(attribute):
+def payload(attribute: bytes) -> "tuple[int, bytes]":
     """(type, value as bytes) of one whole attribute, as `names` gives them."""
     for kind, extended, start, end in attributes(attribute, 0, len(attribute)):
         _, start = _read_name(attribute, extended, start, end)
@@ -215,7 +223,7 @@ def payload(attribute):
     raise UbusError("no attribute")
 
 
-def _table(data, start, end, depth):
+def _table(data: "Buffer", start: int, end: int, depth: int) -> "dict[str, Any]":
     table = {}
     for kind, extended, first, last in attributes(data, start, end):
         name, first = _read_name(data, extended, first, last)
@@ -225,7 +233,7 @@ def _table(data, start, end, depth):
     return table
 
 
-def _array(data, start, end, depth):
+def _array(data: "Buffer", start: int, end: int, depth: int) -> list:
     items = []
     for kind, extended, first, last in attributes(data, start, end):
         _, first = _read_name(data, extended, first, last)
@@ -233,7 +241,7 @@ def _array(data, start, end, depth):
     return items
 
 
-def _read_name(data, extended, start, end):
+def _read_name(data: "Buffer", extended: bool, start: int, end: int) -> "tuple[str, int]":
     """The name of a field, and where its value begins."""
     if not extended or end - start < 4:
         raise UbusError("a field without a name")
@@ -244,7 +252,7 @@ def _read_name(data, extended, start, end):
     return text(data[start + 2 : start + 2 + length]), after
 
 
-def _value(data, kind, start, end, depth):
+def _value(data: "Buffer", kind: int, start: int, end: int, depth: int) -> "Any":
     size = end - start
     if kind == STRING:
         if size < 1 or data[end - 1] != 0:
@@ -265,7 +273,7 @@ def _value(data, kind, start, end, depth):
     return struct.unpack_from(_FORMATS[kind], data, start)[0]
 
 
-def text(raw):
+def text(raw: "Buffer") -> str:
     """Bytes as text. What is not UTF-8 (the name of a radio network, say) has U+FFFD for each byte beyond ASCII."""
     raw = bytes(raw)
     if b"\0" in raw:
@@ -280,5 +288,5 @@ def text(raw):
     return decoded if is_strict(raw) else _replaced(raw)
 
 
-def _replaced(raw):
+def _replaced(raw: bytes) -> str:
     return "".join([chr(byte) if byte < 128 else "\ufffd" for byte in raw])

@@ -33,6 +33,13 @@ from .codes import (
     UbusError,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from typing import Any
+
+    from .wire import Message
+
 BACKLOG = 128
 MAX_PEERS = 64
 AT_ONCE = 8  # connections that are accepted, and messages of one peer that are dealt with, in a turn
@@ -63,34 +70,34 @@ _NO_STATUS = -1
 class _Peer:
     """Somebody connected."""
 
-    def __init__(self, channel, number, uid, gid, trusted):
+    def __init__(self, channel: "Channel", number: int, uid: int, gid: int, trusted: bool) -> None:
         self.channel = channel
         self.id = number
         self.uid = uid
         self.trusted = trusted
         self.user = name_of(uid)
         self.group = name_of(gid, "/etc/group")
-        self.objects = []
+        self.objects: list[_Object] = []
         self.monitors = False
         self.monitor_seq = 0
 
 
 class _Object:
-    def __init__(self, number, peer, path, kind):
+    def __init__(self, number: int, peer: "_Peer", path: "str | None", kind: "_Type | None") -> None:
         self.id = number
         self.peer = peer
         self.path = path  # None: only who knows the number finds it
         self.kind = kind  # a _Type, or None
-        self.subscribers = []
-        self.targets = []
-        self.patterns = []
+        self.subscribers: list[_Object] = []
+        self.targets: list[_Object] = []
+        self.patterns: list[str] = []
         self.seq = 0  # of messages about its subscriptions
 
 
 class _Type:
     """Methods that objects share; libubus sends them once."""
 
-    def __init__(self, number, methods):
+    def __init__(self, number: int, methods: "list[tuple[str, bytes]]") -> None:
         self.id = number
         self.methods = methods  # [(name, attribute)]
         self.users = 0
@@ -99,19 +106,24 @@ class _Type:
 class Broker:
     """`readable` is {object: (method, ...)} for accounts without rights; `log(text)` hears of what went wrong."""
 
-    def __init__(self, path, readable=None, log=None):
+    def __init__(
+        self,
+        path: str,
+        readable: "Mapping[str, Collection[str]] | None" = None,
+        log: "Callable[[str], object] | None" = None,
+    ) -> None:
         self.path = path
         self.dropped = 0  # notifications, events and copies that did not fit
         self._readable = readable or {}
         self._log = log
         self._listener = -1
-        self._inode = None
+        self._inode = 0
         self._paused_until = 0.0
-        self._peers = {}  # by descriptor
-        self._peers_by_id = {}
-        self._objects = {}
-        self._paths = {}
-        self._types = {}
+        self._peers: dict[int, _Peer] = {}  # by descriptor
+        self._peers_by_id: dict[int, _Peer] = {}
+        self._objects: dict[int, _Object] = {}
+        self._paths: dict[str, _Object] = {}
+        self._types: dict[int, _Type] = {}
         self._event_seq = 0
         self._messages = Budget(*GUEST_MESSAGES)
         self._bytes = Budget(*GUEST_BYTES)
@@ -130,7 +142,7 @@ class Broker:
 
     # What the loop needs.
 
-    def open(self):
+    def open(self) -> None:
         """Listens. Raises ForeignError if somebody answers on that socket already, and OSError."""
         try:
             compat.fd_close(compat.unix_connect(self.path))
@@ -150,7 +162,7 @@ class Broker:
             compat.umask(mask)
         self._inode = os.stat(self.path)[1]
 
-    def close(self):
+    def close(self) -> None:
         for peer in list(self._peers.values()):
             peer.channel.close()
         self._peers = {}
@@ -168,7 +180,7 @@ class Broker:
         except OSError:
             pass
 
-    def fds(self):
+    def fds(self) -> "list[tuple[int, int]]":
         """[(descriptor, events to poll for)]."""
         found = []
         if self._listener >= 0 and compat.monotonic() >= self._paused_until:
@@ -182,15 +194,15 @@ class Broker:
                 found.append((fd, wanted))
         return found
 
-    def _reads(self, peer):
+    def _reads(self, peer: "_Peer") -> bool:
         """Whether more is read from a peer: not while a message of it has its turn to come."""
         return not peer.channel.ended and not peer.channel.waiting and not self._rest(peer)
 
-    def _rest(self, peer):
+    def _rest(self, peer: "_Peer") -> float:
         """Seconds until it is a peer's turn again, because its account has used up what it has; 0 for now."""
         return 0 if peer.trusted else max(self._messages.wait(peer.uid), self._bytes.wait(peer.uid))
 
-    def next_timeout(self):
+    def next_timeout(self) -> "float | None":
         """When to call `tick`, and to look at `fds` again, whatever happens: in seconds of compat.monotonic(); None for
         never."""
         now = compat.monotonic()
@@ -201,14 +213,14 @@ class Broker:
                 dues.append(now + rest)
         return min(dues) if dues else None
 
-    def tick(self):
+    def tick(self) -> None:
         """Deals with what was received and had not its turn yet."""
         for peer in list(self._peers.values()):
             if peer.channel.waiting:
                 self._take(peer)
         self._bury()
 
-    def on_event(self, fd, events):
+    def on_event(self, fd: int, events: int) -> None:
         if fd == self._listener:
             self._accept()
             return
@@ -222,14 +234,14 @@ class Broker:
             self._take(peer)
         self._bury()
 
-    def _receive(self, peer):
+    def _receive(self, peer: "_Peer") -> None:
         count = peer.channel.receive()
         if not peer.trusted:
             self._bytes.spend(peer.uid, count)
 
     # Connections.
 
-    def _accept(self):
+    def _accept(self) -> None:
         for _ in range(AT_ONCE):
             try:
                 fd = compat.unix_accept(self._listener)
@@ -241,7 +253,7 @@ class Broker:
                 return
             self._welcome(fd)
 
-    def _welcome(self, fd):
+    def _welcome(self, fd: int) -> None:
         _, uid, gid = compat.unix_peer(fd)
         trusted = uid in (0, compat.geteuid())
         refusal = self._refusal(uid, trusted)
@@ -256,7 +268,7 @@ class Broker:
         self._peers_by_id[peer.id] = peer
         self._send(peer, wire.HELLO, 0, peer.id, b"")
 
-    def _refusal(self, uid, trusted):
+    def _refusal(self, uid: int, trusted: bool) -> str:
         """Why somebody may not connect now, "" if he may."""
         if len(self._peers) >= MAX_PEERS:
             return "there are %d already" % len(self._peers)
@@ -271,11 +283,11 @@ class Broker:
             return "too many in too short a time"
         return ""
 
-    def _note(self, text):
+    def _note(self, text: str) -> None:
         if self._log:
             self._log(text)
 
-    def _take(self, peer):
+    def _take(self, peer: "_Peer") -> None:
         for _ in range(AT_ONCE if peer.trusted else 1):
             message = None if self._rest(peer) else peer.channel.next()
             if message is None:
@@ -285,7 +297,7 @@ class Broker:
             self._copy(peer, message.kind, message.seq, message.peer, message.body, False)
             self._dispatch(peer, message)
 
-    def _dispatch(self, peer, message):
+    def _dispatch(self, peer: "_Peer", message: "Message") -> None:
         handler = self._handlers.get(message.kind)
         try:
             status = handler(peer, message, wire.parse(message.body)) if handler else INVALID_COMMAND
@@ -295,7 +307,7 @@ class Broker:
         if status != _NO_STATUS:
             self._send(peer, wire.STATUS, message.seq, message.peer, wire.pack_attributes([(wire.A_STATUS, status)]))
 
-    def _bury(self):
+    def _bury(self) -> None:
         """Removes peers whose connection ended. That sends messages, by which others may end."""
         while True:
             dead = [peer for peer in self._peers.values() if peer.channel.ended and not self._goes_on(peer)]
@@ -308,14 +320,14 @@ class Broker:
                 for item in list(peer.objects):
                     self._free(item)
 
-    def _goes_on(self, peer):
+    def _goes_on(self, peer: "_Peer") -> bool:
         """Whether there is something of a peer that left which still counts, as an event. Who may only ask does not
         wait for the answer any more."""
         return peer.trusted and peer.channel.waiting
 
     # Sending.
 
-    def _send(self, peer, kind, seq, number, body, optional=False):
+    def _send(self, peer: "_Peer", kind: int, seq: int, number: int, body: bytes, optional: bool = False) -> bool:
         """Sends a message. One that is optional is left out where it does not fit, any other ends the connection."""
         self._copy(peer, kind, seq, number, body, True)
         data = wire.pack_body(kind, seq, number, body)
@@ -328,30 +340,35 @@ class Broker:
             peer.channel.end("it does not read")
         return False
 
-    def _put(self, peer, data, limit):
+    def _put(self, peer: "_Peer", data: bytes, limit: int) -> bool:
         if not peer.trusted:
             return self._put_guest(peer, data, limit)
         if peer.channel.queued and self._queued(lambda each: each.trusted) > TOTAL_LIMIT:
             return False
         return peer.channel.send(data, limit)
 
-    def _put_guest(self, peer, data, limit):
+    def _put_guest(self, peer: "_Peer", data: bytes, limit: int) -> bool:
         mine = self._queued(lambda each: each.uid == peer.uid)
         if mine and (mine + len(data) > GUEST_LIMIT or self._queued(lambda each: not each.trusted) > GUESTS_LIMIT):
             return False
         return peer.channel.send(data, limit)
 
-    def _queued(self, counts):
+    def _queued(self, counts: "Callable[[_Peer], bool]") -> int:
         """Bytes that wait for those peers that count."""
         return sum([each.channel.queued for each in self._peers.values() if counts(each)])
 
-    def _copy(self, peer, kind, seq, number, body, sent):
+    def _copy(self, peer: "_Peer", kind: int, seq: int, number: int, body: bytes, sent: bool) -> None:
         """For monitors, a copy of every message that came or went."""
         for watcher in self._peers.values():
             if not watcher.monitors:
                 continue
             watcher.monitor_seq = (watcher.monitor_seq + 1) & 0xFFFF
-            attributes = [(monitor.CLIENT, peer.id), (monitor.PEER, number), (monitor.SEQ, seq), (monitor.TYPE, kind)]
+            attributes: list[tuple[int, Any]] = [
+                (monitor.CLIENT, peer.id),
+                (monitor.PEER, number),
+                (monitor.SEQ, seq),
+                (monitor.TYPE, kind),
+            ]
             attributes += [(monitor.SEND, sent), (monitor.DATA, body)]
             try:
                 data = monitor.pack(watcher.monitor_seq, attributes)
@@ -361,7 +378,16 @@ class Broker:
             if not self._put(watcher, data, NOTIFY_LIMIT):
                 self.dropped += 1
 
-    def _forward(self, peer, item, method, seq, data, optional, no_reply=False):
+    def _forward(
+        self,
+        peer: "_Peer",
+        item: "_Object",
+        method: str,
+        seq: int,
+        data: "bytes | None",
+        optional: bool,
+        no_reply: bool = False,
+    ) -> bool:
         """Passes a call of `peer` on to the owner of an object."""
         attributes = [(wire.A_OBJID, item.id), (wire.A_METHOD, method)]
         attributes += [(wire.A_USER, peer.user), (wire.A_GROUP, peer.group)]
@@ -373,11 +399,11 @@ class Broker:
 
     # Requests: each returns a status, or _NO_STATUS.
 
-    def _ping(self, peer, message, _):
+    def _ping(self, peer: "_Peer", message: "Message", _: object) -> int:
         self._send(peer, wire.DATA, message.seq, message.peer, message.body)
         return OK
 
-    def _lookup(self, peer, message, attributes):
+    def _lookup(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
         pattern = attributes.get(wire.A_OBJPATH)
         if pattern == "":
             return INVALID_ARGUMENT
@@ -390,20 +416,24 @@ class Broker:
             self._describe(peer, message, self._paths[path])
         return OK if paths or pattern is None else NOT_FOUND
 
-    def _describe(self, peer, message, item):
+    def _describe(self, peer: "_Peer", message: "Message", item: "_Object") -> None:
         if item.kind is None:
             return
         methods = [raw for name, raw in item.kind.methods if self._may_call(peer, item, name)]
         if item.kind.methods and not methods:
             return
-        attributes = [(wire.A_OBJPATH, item.path), (wire.A_OBJID, item.id), (wire.A_OBJTYPE, item.kind.id)]
+        attributes: list[tuple[int, Any]] = [
+            (wire.A_OBJPATH, item.path),
+            (wire.A_OBJID, item.id),
+            (wire.A_OBJTYPE, item.kind.id),
+        ]
         attributes.append((wire.A_SIGNATURE, b"".join(methods)))
         self._send(peer, wire.DATA, message.seq, message.peer, wire.pack_attributes(attributes))
 
-    def _may_call(self, peer, item, method):
-        return peer.trusted or method in self._readable.get(item.path, ())
+    def _may_call(self, peer: "_Peer", item: "_Object", method: str) -> bool:
+        return peer.trusted or method in self._readable.get(item.path or "", ())
 
-    def _invoke(self, peer, message, attributes):
+    def _invoke(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
         number, method = attributes.get(wire.A_OBJID), attributes.get(wire.A_METHOD)
         if number is None or method is None:
             return INVALID_ARGUMENT
@@ -423,7 +453,7 @@ class Broker:
         self._forward(peer, item, method, message.seq, data, False)
         return _NO_STATUS
 
-    def _response(self, peer, message, attributes):
+    def _response(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
         """An answer to a call goes back to who called."""
         item = self._objects.get(attributes.get(wire.A_OBJID, 0))
         needed = wire.A_STATUS if message.kind == wire.STATUS else wire.A_DATA
@@ -432,7 +462,7 @@ class Broker:
             self._send(caller, message.kind, message.seq, item.id, message.body)
         return _NO_STATUS
 
-    def _add_object(self, peer, message, attributes):
+    def _add_object(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
         path = attributes.get(wire.A_OBJPATH)
         if not peer.trusted:
             # ubusd refuses the name with the first, and what one without a name is good for with the second.
@@ -457,7 +487,7 @@ class Broker:
         self._send(peer, wire.DATA, message.seq, message.peer, wire.pack_attributes(answer))
         return OK
 
-    def _remove_object(self, peer, message, attributes):
+    def _remove_object(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
         item = self._objects.get(attributes.get(wire.A_OBJID, 0))
         if item is None:
             return NOT_FOUND
@@ -470,7 +500,7 @@ class Broker:
         self._free(item)
         return OK
 
-    def _free(self, item):
+    def _free(self, item: "_Object") -> None:
         for target in item.targets:
             target.subscribers.remove(item)
             if not target.subscribers:
@@ -489,7 +519,7 @@ class Broker:
 
     # Subscriptions.
 
-    def _own(self, peer, attributes):
+    def _own(self, peer: "_Peer", attributes: "dict[int, Any]") -> "tuple[Any, Any]":
         """(the peer's object, the target's number) of a request about a subscription, or (a status, None)."""
         if wire.A_OBJID not in attributes or wire.A_TARGET not in attributes:
             return INVALID_ARGUMENT, None
@@ -500,7 +530,7 @@ class Broker:
             return INVALID_ARGUMENT, None
         return item, attributes[wire.A_TARGET]
 
-    def _subscribe(self, peer, message, attributes):
+    def _subscribe(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
         item, number = self._own(peer, attributes)
         if number is None:
             return item
@@ -516,7 +546,7 @@ class Broker:
                 self._tell_subscribed(target)
         return OK
 
-    def _unsubscribe(self, peer, message, attributes):
+    def _unsubscribe(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
         item, number = self._own(peer, attributes)
         if number is None:
             return item
@@ -529,20 +559,20 @@ class Broker:
                 return OK
         return NOT_FOUND
 
-    def _tell_subscribed(self, item):
+    def _tell_subscribed(self, item: "_Object") -> None:
         """To the owner: whether anybody is subscribed."""
         item.seq = (item.seq + 1) & 0xFFFF
         attributes = [(wire.A_OBJID, item.id), (wire.A_ACTIVE, bool(item.subscribers))]
         self._send(item.peer, wire.NOTIFY, item.seq, 0, wire.pack_attributes(attributes))
 
-    def _tell_gone(self, subscriber, item):
+    def _tell_gone(self, subscriber: "_Object", item: "_Object") -> None:
         """To a subscriber: the object is gone."""
         subscriber.targets.remove(item)
         subscriber.seq = (subscriber.seq + 1) & 0xFFFF
         attributes = [(wire.A_OBJID, subscriber.id), (wire.A_TARGET, item.id)]
         self._send(subscriber.peer, wire.UNSUBSCRIBE, subscriber.seq, 0, wire.pack_attributes(attributes))
 
-    def _notify(self, peer, message, attributes):
+    def _notify(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
         number, method = attributes.get(wire.A_OBJID), attributes.get(wire.A_METHOD)
         if number is None or method is None:
             return INVALID_ARGUMENT
@@ -563,7 +593,7 @@ class Broker:
 
     # Objects of the broker itself.
 
-    def _event_call(self, peer, method, data):
+    def _event_call(self, peer: "_Peer", method: str, data: "bytes | None") -> int:
         if method not in ("register", "send"):
             return INVALID_COMMAND
         if not peer.trusted:
@@ -572,7 +602,7 @@ class Broker:
             return INVALID_ARGUMENT
         return self._register(peer, blob.decode(data)) if method == "register" else self._event(peer, data)
 
-    def _register(self, peer, args):
+    def _register(self, peer: "_Peer", args: dict) -> int:
         pattern, number = args.get("pattern"), args.get("object")
         if not isinstance(pattern, str) or not isinstance(number, int):
             return INVALID_ARGUMENT
@@ -590,7 +620,7 @@ class Broker:
             item.patterns.append(pattern)
         return OK
 
-    def _event(self, peer, data):
+    def _event(self, peer: "_Peer", data: bytes) -> int:
         name, body = _event_fields(data)
         if name is None or body is None:
             return INVALID_ARGUMENT
@@ -599,11 +629,11 @@ class Broker:
         self._send_event(peer, name, body)
         return OK
 
-    def _object_event(self, name, item):
+    def _object_event(self, name: str, item: "_Object") -> None:
         fields = [("id", blob.Typed(blob.INT32, item.id)), ("path", item.path)]
         self._send_event(None, name, blob.encode(fields))
 
-    def _send_event(self, sender, name, body):
+    def _send_event(self, sender: "_Peer | None", name: str, body: bytes) -> None:
         """To each object that has a pattern for it once, and not to the one who sent it."""
         for item in list(self._objects.values()):
             if item.peer is sender or not _listens(item, name):
@@ -612,7 +642,7 @@ class Broker:
             attributes = [(wire.A_OBJID, item.id), (wire.A_METHOD, name), (wire.A_DATA, body)]
             self._send(item.peer, wire.INVOKE, self._event_seq, 0, wire.pack_attributes(attributes), True)
 
-    def _monitor_call(self, peer, method):
+    def _monitor_call(self, peer: "_Peer", method: str) -> int:
         if not peer.trusted:
             return PERMISSION_DENIED
         if method not in ("add", "remove"):
@@ -621,11 +651,11 @@ class Broker:
         return OK
 
 
-def _listens(item, name):
+def _listens(item: "_Object", name: str) -> bool:
     return any(wire.matches(pattern, name) for pattern in item.patterns)
 
 
-def _event_fields(data):
+def _event_fields(data: bytes) -> "tuple[str | None, bytes | None]":
     """(name, data as bytes) of an event that is sent on as it came, or None for what is missing."""
     name = body = None
     for field, raw in blob.names(data):
@@ -637,7 +667,7 @@ def _event_fields(data):
     return name, body
 
 
-def _new_id(taken):
+def _new_id(taken: "Collection[int]") -> int:
     """Random, as those of ubusd are: an old number means nobody, instead of somebody else."""
     while True:
         number = struct.unpack("I", os.urandom(4))[0]
@@ -645,7 +675,7 @@ def _new_id(taken):
             return number
 
 
-def _make_directory(path):
+def _make_directory(path: str) -> None:
     directory = path[: path.rfind("/")] if "/" in path[1:] else ""
     if not directory:
         return

@@ -5,39 +5,47 @@ from ..paths import SOCKET
 from .client import TIMEOUT_DEFAULT, Client
 from .codes import CONNECTION_FAILED, NOT_FOUND, TIMEOUT, UbusStatus
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .blob import Fields
+    from .client import Found
+
 WAIT = TIMEOUT_DEFAULT  # seconds, for what ubusd answers itself: in its place may be an agent that is busy
 
 
 class Caller:
     """One connection. Use as a context manager. Raises UbusError; its code is CONNECTION_FAILED if nobody answers."""
 
-    def __init__(self, path=SOCKET, timeout=WAIT):
+    def __init__(self, path: str = SOCKET, timeout: float = WAIT) -> None:
         self._reason = ""
-        self._raised = None
+        self._raised: Exception | None = None
         self.client = Client(path, self._state, self._failed, reconnect=False)
         self.client.tick(compat.monotonic())
         self._wait(lambda: self.client.connected, timeout)
 
-    def __enter__(self):
+    def __enter__(self) -> "Caller":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         self.client.close()
 
-    def _state(self, _connected, reason):
+    def _state(self, _connected: bool, reason: str) -> None:
         self._reason = reason
 
-    def _failed(self, error):
+    def _failed(self, error: Exception) -> None:
         self._raised = error
 
-    def call(self, path, method, args=None, timeout=TIMEOUT_DEFAULT):
+    def call(self, path: str, method: str, args: "dict | None" = None, timeout: float = TIMEOUT_DEFAULT) -> dict:
         """The reply as a dict."""
         return self._result(lambda done: self.client.invoke(path, method, args, done, timeout), timeout)
 
-    def lookup(self, pattern=None, timeout=TIMEOUT_DEFAULT):
+    def lookup(self, pattern: "str | None" = None, timeout: float = TIMEOUT_DEFAULT) -> "list[Found]":
         """[Found]; none is an error only where a pattern was given."""
         try:
             return self._result(lambda done: self.client.lookup(pattern, done, timeout), timeout)
@@ -46,37 +54,39 @@ class Caller:
                 return []
             raise
 
-    def send_event(self, name, data):
+    def send_event(self, name: str, data: "Fields") -> None:
         self._result(lambda done: self.client.send_event(name, data, done), TIMEOUT_DEFAULT)
 
-    def listen(self, callback, pattern="*", timeout=None):
+    def listen(
+        self, callback: "Callable[[str, dict], object]", pattern: str = "*", timeout: "float | None" = None
+    ) -> None:
         """Calls `callback(name, data)` for each event, until it returns True or `timeout` seconds passed."""
         finished: list[bool] = []
 
-        def event(name, data):
+        def event(name: str, data: dict) -> None:
             if not finished and callback(name, data):
                 finished.append(True)
 
         listeners = []
 
-        def start(done):
+        def start(done: "Callable[..., object]") -> None:
             listeners.append(self.client.listen(pattern, event, lambda error: done(error, None)))
 
         self._result(start, WAIT)
         self._until(finished, timeout)
         listeners[0].remove()
 
-    def subscribe(self, path, callback, timeout=None):
+    def subscribe(self, path: str, callback: "Callable[[str, dict], object]", timeout: "float | None" = None) -> None:
         """Calls `callback(kind, data)` for each notification, until it returns True or `timeout` seconds passed."""
         finished: list[bool] = []
 
-        def notified(kind, data):
+        def notified(kind: str, data: dict) -> None:
             if not finished and callback(kind, data):
                 finished.append(True)
 
         subscriptions = []
 
-        def start(done):
+        def start(done: "Callable[..., object]") -> None:
             subscriptions.append(self.client.subscribe(path, notified, lambda active, error: done(error, None)))
 
         self.lookup(path)
@@ -84,14 +94,14 @@ class Caller:
         self._until(finished, timeout)
         subscriptions[0].remove()
 
-    def _until(self, finished, timeout):
+    def _until(self, finished: list, timeout: "float | None") -> None:
         try:
             self._wait(lambda: finished, timeout)
         except UbusStatus as error:
             if error.code != TIMEOUT:
                 raise
 
-    def _result(self, start, timeout):
+    def _result(self, start: "Callable[[Callable[..., object]], object]", timeout: float) -> "Any":
         answers = []
         start(lambda error, reply: answers.append((error, reply)))
         # The request's own time is the one that counts: a little more here.
@@ -101,7 +111,7 @@ class Caller:
             raise error
         return reply
 
-    def _wait(self, done, timeout):
+    def _wait(self, done: "Callable[[], object]", timeout: "float | None") -> None:
         end = None if timeout is None else compat.monotonic() + timeout
         while True:
             if self._raised:
@@ -116,7 +126,7 @@ class Caller:
                 raise UbusStatus(CONNECTION_FAILED, self._reason)
             self._step(now, end)
 
-    def _step(self, now, end):
+    def _step(self, now: float, end: "float | None") -> None:
         times = [time for time in (end, self.client.next_timeout()) if time is not None]
         milliseconds = max(0, int((min(times) - now) * 1000) + 1) if times else -1
         if self.client.fd < 0:  # there was no room for another connection: once more

@@ -4,6 +4,10 @@ from .. import compat
 from .codes import UbusError
 from .wire import Stream
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .wire import Message
+
 READ = 65536  # bytes at a time: others get their turn
 _JOIN = 4096  # small messages are queued together up to this size, so that a queue has few pieces
 
@@ -11,31 +15,31 @@ _JOIN = 4096  # small messages are queued together up to this size, so that a qu
 class Channel:
     """`ended` says why nothing more comes or goes ("" while it works); whoever owns the channel closes it then."""
 
-    def __init__(self, fd, message_limit=None):
+    def __init__(self, fd: int, message_limit: "int | None" = None) -> None:
         self.fd = fd
         self.ended = ""
         self.queued = 0  # bytes
         self._stream = Stream(message_limit) if message_limit else Stream()
-        self._queue = []
+        self._queue: list[bytes] = []
         self._sent = 0  # of the first in the queue
 
-    def close(self):
+    def close(self) -> None:
         if self.fd >= 0:
             compat.fd_close(self.fd)
         self.fd = -1
         self.ended = self.ended or "closed"
         self._forget()
 
-    def _forget(self):
+    def _forget(self) -> None:
         self._queue = []
         self._sent = self.queued = 0
 
-    def end(self, reason):
+    def end(self, reason: str) -> None:
         """Gives the connection up; what waits is forgotten."""
         self.ended = reason
         self._forget()
 
-    def send(self, data, limit):
+    def send(self, data: bytes, limit: int) -> bool:
         """Sends now what the socket takes and queues the rest; False if that would make more than `limit` bytes."""
         if self.ended:
             return False
@@ -49,7 +53,7 @@ class Channel:
             self._append(data if count == 0 else data[count:])
         return not self.ended
 
-    def _append(self, data):
+    def _append(self, data: bytes) -> None:
         self.queued += len(data)
         # Not to the first one, of which a part may be sent already.
         if len(self._queue) > 1 and len(self._queue[-1]) + len(data) <= _JOIN:
@@ -57,14 +61,14 @@ class Channel:
             return
         self._queue.append(data)
 
-    def _write(self, data):
+    def _write(self, data: "bytes | memoryview") -> int:
         try:
             return compat.fd_send(self.fd, data)
         except OSError as error:
             self.end(compat.strerror(error.errno))
             return 0
 
-    def flush(self):
+    def flush(self) -> None:
         """Sends what waits, as far as the socket takes it."""
         while self._queue:
             data = self._queue[0]
@@ -77,7 +81,7 @@ class Channel:
                 self._queue.pop(0)
                 self._sent = 0
 
-    def receive(self):
+    def receive(self) -> int:
         """Reads once; returns how many bytes."""
         if self.ended:
             return 0
@@ -95,11 +99,11 @@ class Channel:
         return len(data)
 
     @property
-    def waiting(self):
+    def waiting(self) -> bool:
         """Whether a message was received that `next` has not given yet: no poll(2) wakes for it."""
         return self._stream.waiting
 
-    def next(self):
+    def next(self) -> "Message | None":
         """The next message that was received, or None. What came before the end of the connection still counts."""
         try:
             return self._stream.next()

@@ -34,6 +34,15 @@ from .codes import (
     text,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from typing import Any
+
+    from .blob import Fields
+    from .budget import Budget
+    from .wire import Message
+
 # Seconds. libubus tries again every second; here a socket that is back is taken sooner, one that stays away costs less.
 RETRY_FIRST = 0.2
 RETRY_LAST = 5.0
@@ -63,20 +72,22 @@ Found = namedtuple("Found", ("path", "id", "methods"))
 class Object:
     """Something published. `id` is 0 until ubusd knows it."""
 
-    def __init__(self, client, path, methods):
+    def __init__(self, client: "Client", path: "str | None", methods: "Collection[tuple[str, Method]]") -> None:
         self.path = path
         self.methods = dict(methods)
         self.id = 0
         self.has_subscribers = False
-        self.on_subscribers = None  # called with the object when has_subscribers changes
-        self.on_registered = None  # called with an error or None each time that ubusd answered
+        # Called with the object when has_subscribers changes.
+        self.on_subscribers: Callable[[Object], object] | None = None
+        # Called with an error or None each time that ubusd answered.
+        self.on_registered: Callable[[UbusError | None], object] | None = None
         self.signature = blob.encode([(name, blob.Table(method.policy)) for name, method in methods])
         self._client = client
         self.removed = False
-        self.retry_at = None
+        self.retry_at: float | None = None
         self.backoff = 1.0
 
-    def notify(self, kind, data):
+    def notify(self, kind: str, data: "Fields") -> bool:
         """Tells the subscribers; False if there are none, or if too much waits already."""
         if not self.id or not self.has_subscribers:
             return False
@@ -84,17 +95,17 @@ class Object:
         body.append((wire.A_NO_REPLY, True))
         return self._client.post(wire.NOTIFY, self.id, body)
 
-    def remove(self):
+    def remove(self) -> None:
         self._client.remove_object(self)
 
-    def receive(self, _method, _data):
+    def receive(self, _method: str, _data: dict) -> None:
         """For objects without methods: what came for a subscription or a listener."""
 
 
 class Request:
     """A call that came in. Answer it once: with `finish` or `fail`. `reply` sends a part before that."""
 
-    def __init__(self, client, target, message, attributes):
+    def __init__(self, client: "Client", target: int, message: "Message", attributes: "dict[int, Any]") -> None:
         self.user = attributes.get(wire.A_USER, "")
         self.group = attributes.get(wire.A_GROUP, "")
         self._client = client
@@ -106,7 +117,7 @@ class Request:
         self._silent = message.peer == 0 or attributes.get(wire.A_NO_REPLY, False)
         self.done = False
 
-    def reply(self, data):
+    def reply(self, data: "Fields") -> None:
         """Sends data, which may be followed by more. Raises TooLargeError, having sent nothing."""
         body = [(wire.A_OBJID, self._target), (wire.A_DATA, blob.encode(data, wire.MAX_DATA))]
         if not self._wanted() or self._send(wire.DATA, body, QUEUE_LIMIT):
@@ -114,12 +125,12 @@ class Request:
         if self._wanted():  # the connection did not just end
             raise TooLargeError("more of it waits to be read than is kept")
 
-    def finish(self, data=None):
+    def finish(self, data: "Fields | None" = None) -> None:
         if data is not None:
             self.reply(data)
         self._status(OK)
 
-    def fail(self, code, message=""):
+    def fail(self, code: int, message: str = "") -> None:
         """A status has no room for words, so they go before it as data."""
         if message:
             try:
@@ -128,40 +139,40 @@ class Request:
                 pass
         self._status(code)
 
-    def _status(self, code):
+    def _status(self, code: int) -> None:
         if self._wanted():
             body = [(wire.A_STATUS, code), (wire.A_OBJID, self._target)]
             self._send(wire.STATUS, body, QUEUE_LIMIT + STATUS_ROOM)
         self.done = True
 
-    def _wanted(self):
+    def _wanted(self) -> bool:
         """Whether anybody waits for more: not after a status, nor on a connection that is gone."""
         return not self.done and not self._silent and self._client.is_current(self._connection)
 
-    def _send(self, kind, body, limit):
+    def _send(self, kind: int, body: "Iterable[tuple[int, Any]]", limit: int) -> bool:
         return self._client.send(wire.pack(kind, self._seq, self._peer, body), limit)
 
 
 class _Pending:
     """A request that waits for its status."""
 
-    def __init__(self, peer, deadline, callback):
+    def __init__(self, peer: int, deadline: float, callback: "Callable[..., object]") -> None:
         self.peer = peer
         self.deadline = deadline
         self.callback = callback  # (code, [attributes of each DATA])
-        self.parts = []
+        self.parts: list[dict[int, Any]] = []
         self.size = 0
 
 
 class _Events(Object):
     """The one hidden object that all events come to: ubusd sends an event to an object once."""
 
-    def __init__(self, client):
+    def __init__(self, client: "Client") -> None:
         super().__init__(client, None, [])
-        self.listeners = []
-        self.patterns = []  # what ubusd was told on this connection
+        self.listeners: list[Listener] = []
+        self.patterns: list[str] = []  # what ubusd was told on this connection
 
-    def receive(self, method, data):
+    def receive(self, method: str, data: dict) -> None:
         for listener in list(self.listeners):
             if listener in self.listeners and wire.matches(listener.pattern, method):
                 listener.callback(method, data)
@@ -170,13 +181,19 @@ class _Events(Object):
 class Listener:
     """Events of one pattern."""
 
-    def __init__(self, events, pattern, callback, on_ready):
+    def __init__(
+        self,
+        events: "_Events",
+        pattern: str,
+        callback: "Callable[..., object]",
+        on_ready: "Callable[..., object] | None",
+    ) -> None:
         self._events = events
         self.pattern = pattern
         self.callback = callback
         self.on_ready = on_ready
 
-    def remove(self):
+    def remove(self) -> None:
         if self in self._events.listeners:
             self._events.listeners.remove(self)
 
@@ -184,7 +201,9 @@ class Listener:
 class Subscription(Object):
     """Notifications of one object, for as long as it is wanted: the object may come, go and come back."""
 
-    def __init__(self, client, path, callback, on_change):
+    def __init__(
+        self, client: "Client", path: str, callback: "Callable[..., object]", on_change: "Callable[..., object] | None"
+    ) -> None:
         super().__init__(client, None, [])
         self.target_path = path
         self.active = False
@@ -192,14 +211,14 @@ class Subscription(Object):
         self.callback = callback  # (kind, data)
         self.on_change = on_change  # (active, error)
 
-    def receive(self, method, data):
+    def receive(self, method: str, data: dict) -> None:
         self.callback(method, data)
 
-    def remove(self):
+    def remove(self) -> None:
         self.listener.remove()
         super().remove()
 
-    def changed(self, active, error=None):
+    def changed(self, active: bool, error: "UbusError | None" = None) -> None:
         if active == self.active and error is None:
             return
         self.active = active
@@ -212,8 +231,14 @@ class Client:
     `budget` (budget.Budget) is of the seconds that callers may take up by name of their account, but for `free`."""
 
     def __init__(
-        self, path=SOCKET, on_state=None, on_error=compat.print_error, reconnect=True, budget=None, free=("root",)
-    ):
+        self,
+        path: str = SOCKET,
+        on_state: "Callable[[bool, str], object] | None" = None,
+        on_error: "Callable[[Exception], object]" = compat.print_error,
+        reconnect: bool = True,
+        budget: "Budget | None" = None,
+        free: "Collection[str]" = ("root",),
+    ) -> None:
         self.path = path
         self.connection = 0  # counts them
         self.client_id = 0  # 0: not connected, or ubusd said no hello yet
@@ -221,13 +246,13 @@ class Client:
         self._on_state = on_state
         self._on_error = on_error
         self._reconnect = reconnect
-        self._budget = budget
+        self._budget: Budget = budget or compat.LATER
         self._free = free
         self._channel: Channel = compat.LATER  # whenever there is a connection
         self._seq = 0
-        self._pending = {}
-        self._objects = []
-        self._by_id = {}
+        self._pending: dict[int, _Pending] = {}
+        self._objects: list[Object] = []
+        self._by_id: dict[int, Object] = {}
         self._events: _Events = compat.LATER
         self._next_attempt: float | None = 0.0
         self._backoff = RETRY_FIRST
@@ -236,24 +261,24 @@ class Client:
     # What the loop needs.
 
     @property
-    def fd(self):
+    def fd(self) -> int:
         """-1 while there is no connection."""
         return self._channel.fd if self._channel else -1
 
     @property
-    def connected(self):
+    def connected(self) -> bool:
         return self.client_id != 0
 
     @property
-    def wants_read(self):
+    def wants_read(self) -> bool:
         """Not while something that came has its turn to come."""
         return self._channel is not None and self._channel.queued <= HIGH and not self._channel.waiting
 
     @property
-    def wants_write(self):
+    def wants_write(self) -> bool:
         return self._channel is not None and self._channel.queued > 0
 
-    def next_timeout(self):
+    def next_timeout(self) -> "float | None":
         if self._channel is None:
             return self._next_attempt
         if self._channel.ended or self._has_turn():
@@ -264,7 +289,7 @@ class Client:
             times.append(self._hello_deadline)
         return min(times) if times else None
 
-    def tick(self, now):
+    def tick(self, now: float) -> None:
         if self._channel is None:
             if self._next_attempt is not None and now >= self._next_attempt:
                 self._connect(now)
@@ -281,24 +306,24 @@ class Client:
         for item in [item for item in self._objects if item.retry_at is not None and item.retry_at <= now]:
             self._register(item)
 
-    def _has_turn(self):
+    def _has_turn(self) -> bool:
         """Whether there is something to deal with that came already."""
         return self._channel.queued <= HIGH and self._channel.waiting
 
-    def on_readable(self):
+    def on_readable(self) -> None:
         if self._channel is None:
             return
         if self.wants_read:
             self._channel.receive()
         self._take()
 
-    def on_writable(self):
+    def on_writable(self) -> None:
         if self._channel is None:
             return
         self._channel.flush()
         self._take()
 
-    def close(self):
+    def close(self) -> None:
         """Ends the connection for good; ubusd removes what was published."""
         self._next_attempt = None
         self._reconnect = False
@@ -307,7 +332,7 @@ class Client:
 
     # The connection.
 
-    def _connect(self, now):
+    def _connect(self, now: float) -> None:
         try:
             fd = compat.unix_connect(self.path)
         except OSError as error:
@@ -321,14 +346,14 @@ class Client:
         self._channel = Channel(fd)
         self._hello_deadline = now + HELLO_TIMEOUT
 
-    def _again(self, now):
+    def _again(self, now: float) -> None:
         if not self._reconnect:
             self._next_attempt = None
             return
         self._next_attempt = now + self._backoff
         self._backoff = min(self._backoff * 2, RETRY_LAST)
 
-    def _lost(self, reason):
+    def _lost(self, reason: str) -> None:
         self._channel.close()
         self._channel = compat.LATER
         self.client_id = 0
@@ -345,11 +370,11 @@ class Client:
             self._answer(seq, CONNECTION_FAILED)
         self._tell(False, reason)
 
-    def _tell(self, connected, reason):
+    def _tell(self, connected: bool, reason: str) -> None:
         if self._on_state:
             self._on_state(connected, reason)
 
-    def _hello(self, message):
+    def _hello(self, message: "Message") -> None:
         if self.client_id:
             return
         self.client_id = message.peer
@@ -359,7 +384,7 @@ class Client:
             if not item.id:
                 self._register(item)
 
-    def _take(self):
+    def _take(self) -> None:
         """Handles a part of what came, while what goes out has room."""
         connection = self.connection
         for _ in range(AT_ONCE):
@@ -376,26 +401,33 @@ class Client:
 
     # Sending.
 
-    def is_current(self, connection):
+    def is_current(self, connection: int) -> bool:
         return self._channel is not None and not self._channel.ended and connection == self.connection
 
-    def send(self, data, limit=QUEUE_LIMIT):
+    def send(self, data: bytes, limit: int = QUEUE_LIMIT) -> bool:
         return self._channel is not None and self._channel.send(data, limit)
 
-    def post(self, kind, peer, body):
+    def post(self, kind: int, peer: int, body: "Iterable[tuple[int, Any]]") -> bool:
         """Sends what nobody waits for."""
         sent = self.send(wire.pack(kind, self._next_seq(), peer, body), NOTIFY_LIMIT)
         if not sent:
             self.dropped += 1
         return sent
 
-    def _next_seq(self):
+    def _next_seq(self) -> int:
         self._seq = (self._seq + 1) & 0xFFFF
         while self._seq in self._pending:
             self._seq = (self._seq + 1) & 0xFFFF
         return self._seq
 
-    def _ask(self, kind, peer, body, callback, timeout=TIMEOUT_DEFAULT):
+    def _ask(
+        self,
+        kind: int,
+        peer: int,
+        body: "Iterable[tuple[int, Any]]",
+        callback: "Callable[..., object]",
+        timeout: float = TIMEOUT_DEFAULT,
+    ) -> None:
         """Sends a request; `callback(code, [attributes of each answer])`."""
         if not self.client_id:
             callback(CONNECTION_FAILED, [])
@@ -409,20 +441,20 @@ class Client:
         if not self.send(data):
             self._answer(seq, NO_MEMORY)
 
-    def _answer(self, seq, code):
+    def _answer(self, seq: int, code: int) -> None:
         pending = self._pending.pop(seq)
         self._guard(pending.callback, code, pending.parts)
 
-    def _guard(self, function, *arguments):
+    def _guard(self, function: "Callable[..., object]", *arguments: object) -> None:
         """Calls what was given to us: its faults are not the connection's."""
         try:
-            return function(*arguments)
+            function(*arguments)
         except Exception as error:
             self._on_error(error)
 
     # Receiving.
 
-    def _dispatch(self, message):
+    def _dispatch(self, message: "Message") -> bool:
         """Whether it called a method."""
         if message.kind == wire.HELLO:
             self._hello(message)
@@ -447,18 +479,18 @@ class Client:
             self._guard(item.changed, False)
         return False
 
-    def _subscribers(self, item, active):
+    def _subscribers(self, item: "Object", active: bool) -> None:
         if item.has_subscribers == active:
             return
         item.has_subscribers = active
         if item.on_subscribers:
             self._guard(item.on_subscribers, item)
 
-    def _waits_for(self, message):
+    def _waits_for(self, message: "Message") -> bool:
         pending = self._pending.get(message.seq)
         return pending is not None and pending.peer == message.peer and message.kind in (wire.STATUS, wire.DATA)
 
-    def _response(self, message, attributes):
+    def _response(self, message: "Message", attributes: "dict[int, Any]") -> None:
         if not self._waits_for(message):
             return
         pending = self._pending[message.seq]
@@ -471,7 +503,7 @@ class Client:
             return
         pending.parts.append(attributes)
 
-    def _invoked(self, item, message, attributes):
+    def _invoked(self, item: "Object | None", message: "Message", attributes: "dict[int, Any]") -> None:
         request = Request(self, attributes.get(wire.A_OBJID, 0), message, attributes)
         name = attributes.get(wire.A_METHOD)
         if item is None or name is None:
@@ -497,16 +529,16 @@ class Client:
         if self._counts(item, request.user):
             self._budget.spend(request.user, compat.monotonic() - began)
 
-    def _counts(self, item, user):
+    def _counts(self, item: "Object", user: str) -> bool:
         return self._budget is not None and item.path is not None and user not in self._free
 
-    def _check_budget(self, item, user):
+    def _check_budget(self, item: "Object", user: str) -> None:
         wait = self._budget.wait(user) if self._counts(item, user) else 0
         if wait:
             text = "account '%s' has asked for more than its share of the agent's time: ask again in %d s"
             raise UbusStatus(TIMEOUT, text % (user, int(wait) + 1))
 
-    def _handle(self, item, name, data, request):
+    def _handle(self, item: "Object", name: str, data: bytes, request: "Request") -> "Any":
         if item.path is None:
             item.receive(name, blob.decode(data))
             return None
@@ -517,24 +549,25 @@ class Client:
 
     # Objects.
 
-    def add_object(self, path, methods):
+    def add_object(self, path: str, methods: "Collection[tuple[str, Method]]") -> "Object":
         """Publishes an object, now and after every reconnect. `methods` is a list of (name, Method)."""
-        return self._add(Object(self, path, methods))
+        item = Object(self, path, methods)
+        self._add(item)
+        return item
 
-    def _add(self, item):
+    def _add(self, item: "Object") -> None:
         self._objects.append(item)
         if self.client_id:
             self._register(item)
-        return item
 
-    def _register(self, item):
+    def _register(self, item: "Object") -> None:
         item.retry_at = None
         body = []
         if item.path is not None:
             body = [(wire.A_OBJPATH, item.path), (wire.A_SIGNATURE, item.signature)]
         self._ask(wire.ADD_OBJECT, 0, body, lambda code, parts: self._registered(item, code, parts))
 
-    def _registered(self, item, code, parts):
+    def _registered(self, item: "Object", code: int, parts: "list[dict[int, Any]]") -> None:
         if code == CONNECTION_FAILED:
             return  # the next connection begins anew
         number = parts[0].get(wire.A_OBJID, 0) if parts else 0
@@ -559,7 +592,7 @@ class Client:
         if item.on_registered:
             item.on_registered(None)
 
-    def _refused(self, item, error):
+    def _refused(self, item: "Object", error: "UbusError") -> None:
         if isinstance(item, _Events):
             for listener in list(item.listeners):
                 if listener.on_ready:
@@ -569,7 +602,7 @@ class Client:
         if item.on_registered:
             item.on_registered(error)
 
-    def remove_object(self, item):
+    def remove_object(self, item: "Object") -> None:
         item.removed = True
         if item in self._objects:
             self._objects.remove(item)
@@ -581,12 +614,21 @@ class Client:
 
     # Other objects.
 
-    def lookup(self, pattern, callback, timeout=TIMEOUT_DEFAULT):
+    def lookup(
+        self, pattern: "str | None", callback: "Callable[..., object]", timeout: float = TIMEOUT_DEFAULT
+    ) -> None:
         """`callback(error, [Found])`; the pattern is a path, which may end with *, or None for all."""
         body = [] if pattern is None else [(wire.A_OBJPATH, pattern)]
         self._ask(wire.LOOKUP, 0, body, lambda code, parts: _looked_up(code, parts, callback), timeout)
 
-    def invoke(self, target, method, args, callback, timeout=TIMEOUT_DEFAULT):
+    def invoke(
+        self,
+        target: "str | int",
+        method: str,
+        args: "Fields | None",
+        callback: "Callable[..., object]",
+        timeout: float = TIMEOUT_DEFAULT,
+    ) -> None:
         """Calls a method of an object (path or id): `callback(error, reply)`. An answer in parts is put together."""
         data = blob.encode(args or {}, wire.MAX_DATA)
         if isinstance(target, int):
@@ -594,7 +636,7 @@ class Client:
             return
         deadline = compat.monotonic() + timeout
 
-        def found(error, objects):
+        def found(error: "UbusError | None", objects: "list[Found]") -> None:
             if error:
                 callback(error, None)
                 return
@@ -602,13 +644,13 @@ class Client:
 
         self.lookup(target, found, timeout)
 
-    def _invoke(self, number, method, data, callback, timeout):
+    def _invoke(self, number: int, method: str, data: bytes, callback: "Callable[..., object]", timeout: float) -> None:
         body = [(wire.A_OBJID, number), (wire.A_METHOD, method), (wire.A_DATA, data)]
         self._ask(wire.INVOKE, number, body, lambda code, parts: _invoked(code, parts, callback), timeout)
 
     # Events.
 
-    def send_event(self, name, data, callback=None):
+    def send_event(self, name: str, data: "Fields", callback: "Callable[..., object] | None" = None) -> bool:
         """Sends an event; with a callback somebody waits for `callback(error, reply)`, without it may be left out."""
         args = [("id", name), ("data", data if isinstance(data, dict) else blob.Table(data))]
         if callback:
@@ -618,7 +660,9 @@ class Client:
         body.append((wire.A_DATA, blob.encode(args, wire.MAX_DATA)))
         return self.client_id != 0 and self.post(wire.INVOKE, wire.OBJECT_EVENT, body)
 
-    def listen(self, pattern, callback, on_ready=None):
+    def listen(
+        self, pattern: str, callback: "Callable[..., object]", on_ready: "Callable[..., object] | None" = None
+    ) -> "Listener":
         """`callback(name, data)` for each event of others; `on_ready(error)` when ubusd has agreed, or not."""
         if self._events is None:
             self._events = _Events(self)
@@ -629,8 +673,8 @@ class Client:
             self._register_pattern(listener)
         return listener
 
-    def _register_pattern(self, listener):
-        def registered(error, _):
+    def _register_pattern(self, listener: "Listener") -> None:
+        def registered(error: "UbusError | None", _: object) -> None:
             if listener.on_ready:
                 listener.on_ready(error)
 
@@ -645,19 +689,22 @@ class Client:
 
     # Subscriptions.
 
-    def subscribe(self, path, callback, on_change=None):
+    def subscribe(
+        self, path: str, callback: "Callable[..., object]", on_change: "Callable[..., object] | None" = None
+    ) -> "Subscription":
         """`callback(kind, data)` for each notification of a path; `on_change(active, error)` as it comes and goes."""
         subscription = Subscription(self, path, callback, on_change)
         # The listener first: an object that appears after the lookup is not missed.
         subscription.listener = self.listen("ubus.object.add", lambda _, data: self._appeared(subscription, data))
-        return self._add(subscription)
+        self._add(subscription)
+        return subscription
 
-    def _appeared(self, subscription, data):
+    def _appeared(self, subscription: "Subscription", data: dict) -> None:
         if data.get("path") == subscription.target_path and subscription.id:
             self._attach(subscription, data.get("id", 0) & 0xFFFFFFFF)
 
-    def _seek(self, subscription):
-        def found(error, objects):
+    def _seek(self, subscription: "Subscription") -> None:
+        def found(error: "UbusError | None", objects: "list[Found]") -> None:
             if error is None:
                 self._attach(subscription, objects[0].id)
             elif error.code not in (NOT_FOUND, CONNECTION_FAILED):
@@ -665,8 +712,8 @@ class Client:
 
         self.lookup(subscription.target_path, found)
 
-    def _attach(self, subscription, target):
-        def subscribed(code, _):
+    def _attach(self, subscription: "Subscription", target: int) -> None:
+        def subscribed(code: int, _: object) -> None:
             if code == OK:
                 subscription.changed(True)
             elif code not in (NOT_FOUND, CONNECTION_FAILED):
@@ -677,11 +724,11 @@ class Client:
             self._ask(wire.SUBSCRIBE, 0, body, subscribed)
 
 
-def _ignore(_code, _parts):
+def _ignore(_code: int, _parts: object) -> None:
     pass
 
 
-def arguments(policy, given):
+def arguments(policy: "Iterable[tuple[str, int]]", given: "dict[str, Any]") -> "dict[str, Any]":
     """The declared ones of the arguments that came; raises UbusStatus for one of a wrong type."""
     found = {}
     for name, kind in policy:
@@ -694,7 +741,7 @@ def arguments(policy, given):
     return found
 
 
-def _fits(kind, value):
+def _fits(kind: int, value: object) -> bool:
     # JSON knows one kind of number only, so a width says what is in range and not how it was sent.
     if kind == blob.BOOL or isinstance(value, bool):
         return kind == blob.BOOL and isinstance(value, bool)
@@ -706,7 +753,7 @@ def _fits(kind, value):
     return isinstance(value, {blob.STRING: str, blob.ARRAY: list, blob.TABLE: dict}[kind])
 
 
-def _looked_up(code, parts, callback):
+def _looked_up(code: int, parts: "list[dict[int, Any]]", callback: "Callable[..., object]") -> None:
     if code != OK:
         callback(UbusStatus(code), [])
         return
@@ -723,7 +770,7 @@ def _looked_up(code, parts, callback):
     callback(None if found else UbusStatus(NOT_FOUND), found)
 
 
-def _invoked(code, parts, callback):
+def _invoked(code: int, parts: "list[dict[int, Any]]", callback: "Callable[..., object]") -> None:
     try:
         reply = _together([blob.decode(part[wire.A_DATA]) for part in parts if wire.A_DATA in part])
     except UbusError as error:
@@ -736,7 +783,7 @@ def _invoked(code, parts, callback):
     callback(UbusStatus(code, message if isinstance(message, str) else text(code)), reply)
 
 
-def _together(parts):
+def _together(parts: "list[dict]") -> dict:
     """One table of several: tables of the same name are joined, and so are arrays."""
     if not parts:
         return {}

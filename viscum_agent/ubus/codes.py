@@ -36,7 +36,7 @@ _TEXTS = (
 )
 
 
-def text(code):
+def text(code: int) -> str:
     """What a status code means, in words."""
     return _TEXTS[code] if 0 <= code < len(_TEXTS) else "status %d" % code
 
@@ -56,7 +56,7 @@ class TooLargeError(UbusError):
 class UbusStatus(UbusError):
     """A status other than OK, from a peer or for one. `message` is what was said with it, "" for nothing."""
 
-    def __init__(self, code, message=""):
+    def __init__(self, code: int, message: str = "") -> None:
         super().__init__(message or text(code))
         self.code = code
         self.message = message

@@ -8,12 +8,20 @@ from ..config.schema import EVERY_AP
 from ..errors import ViscumError
 from .codes import CONNECTION_FAILED, TIMEOUT
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .caller import Caller
+    from .client import Client
+    from .codes import UbusStatus
+
 INTERFACES = ("network.interface", "dump")
 WIRELESS = ("network.wireless", "status")
 PATIENCE = 2.0  # seconds; netifd answers from what it knows
 
 
-def names(dump, wireless):
+def names(dump: dict, wireless: dict) -> "dict[str, list[str]]":
     """Maps names to lists of devices, from the answers to the two questions (either may be {}).
 
     `l3_device` is where an interface's IP packets are (pppoe-wan), `device` what it is made of; one that is down has
@@ -38,7 +46,7 @@ def names(dump, wireless):
     return found
 
 
-def _devices(network):
+def _devices(network: dict) -> "list[str]":
     """The device of a Wi-Fi network, and those that hostapd makes for its VLANs and stations."""
     devices = [network["ifname"]] if network.get("ifname") else []
     for part in (network.get("vlans") or []) + (network.get("stations") or []):
@@ -47,7 +55,7 @@ def _devices(network):
     return devices
 
 
-def ask(path):
+def ask(path: str) -> "dict[str, list[str]]":
     """The names as netifd has them, {} where no ubus or no netifd answers."""
     from .caller import Caller
 
@@ -58,7 +66,7 @@ def ask(path):
         return {}
 
 
-def _answer(caller, question):
+def _answer(caller: "Caller", question: "tuple[str, str]") -> dict:
     try:
         return caller.call(question[0], question[1], {}, PATIENCE)
     except ViscumError:
@@ -71,20 +79,20 @@ class Follower:
     What is known stays known while netifd or ubusd restarts: a redirect must not go because of that.
     """
 
-    def __init__(self, client, on_names):
+    def __init__(self, client: "Client", on_names: "Callable[[dict[str, list[str]]], object]") -> None:
         self._client = client
         self._on_names = on_names
-        self._last = None
-        self._radios = {}
+        self._last: dict[str, list[str]] | None = None
+        self._radios: dict = {}
         self._asking = self._again = False
         client.listen("network.interface", lambda name, data: self.ask())
         client.listen("ubus.object.add", self._appeared)
 
-    def _appeared(self, _name, data):
+    def _appeared(self, _name: str, data: dict) -> None:
         if data.get("path") in (INTERFACES[0], WIRELESS[0]):
             self.ask()
 
-    def ask(self):
+    def ask(self) -> None:
         """Asks now, or once more after the answers that are on their way."""
         self._again = self._asking
         if self._asking:
@@ -92,13 +100,13 @@ class Follower:
         self._asking = True
         self._client.invoke(*INTERFACES, {}, self._interfaces)
 
-    def _interfaces(self, error, dump):
+    def _interfaces(self, error: "UbusStatus | None", dump: dict) -> None:
         if error:
             self._done(None)
             return
         self._client.invoke(*WIRELESS, {}, lambda error, wireless: self._wireless(error, dump, wireless))
 
-    def _wireless(self, error, dump, wireless):
+    def _wireless(self, error: "UbusStatus | None", dump: dict, wireless: dict) -> None:
         if error and error.code in (CONNECTION_FAILED, TIMEOUT):
             self._done(None)
             return
@@ -107,7 +115,7 @@ class Follower:
             self._radios = wireless
         self._done(names(dump, self._radios))
 
-    def _done(self, found):
+    def _done(self, found: "dict[str, list[str]] | None") -> None:
         self._asking = False
         if found is not None and found != self._last:
             self._last = found

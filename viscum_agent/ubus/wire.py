@@ -10,6 +10,11 @@ from collections import namedtuple
 from . import blob
 from .codes import TooLargeError, UbusError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
 # enum ubus_msg_type in ubusmsg.h.
 HELLO = 0
 STATUS = 1
@@ -73,12 +78,12 @@ _KINDS = {
 Message = namedtuple("Message", ("kind", "seq", "peer", "body"))
 
 
-def pack(kind, seq, peer, attributes=()):
+def pack(kind: int, seq: int, peer: int, attributes: "Iterable[tuple[int, Any]]" = ()) -> bytes:
     """A message as bytes; `attributes` are (id, value). DATA and SIGNATURE take the bytes that blob.encode gives."""
     return pack_body(kind, seq, peer, pack_attributes(attributes))
 
 
-def pack_body(kind, seq, peer, body):
+def pack_body(kind: int, seq: int, peer: int, body: bytes) -> bytes:
     """A message whose attributes are packed already. Raises TooLargeError."""
     size = blob.HEADER + len(body)
     if size > MAX_MESSAGE:
@@ -86,12 +91,12 @@ def pack_body(kind, seq, peer, body):
     return struct.pack(_HEAD, 0, kind, seq, peer, size) + body
 
 
-def pack_numbers(numbers):
+def pack_numbers(numbers: "Iterable[int]") -> bytes:
     """The payload of A_SUBSCRIBERS: attributes with id 0."""
     return b"".join([struct.pack(">II", blob.HEADER + 4, number) for number in numbers])
 
 
-def pack_attributes(attributes, kinds=_KINDS):
+def pack_attributes(attributes: "Iterable[tuple[int, Any]]", kinds: "dict[int, int]" = _KINDS) -> bytes:
     """Only the attributes of a message."""
     parts: list[bytes] = []
     for number, value in attributes:
@@ -99,7 +104,7 @@ def pack_attributes(attributes, kinds=_KINDS):
     return b"".join(parts)
 
 
-def _pack_attribute(parts, kind, number, value):
+def _pack_attribute(parts: "list[bytes]", kind: int, number: int, value: "Any") -> None:
     if kind == NUMBER:
         payload = struct.pack(">I", value & 0xFFFFFFFF)
     elif kind == TEXT:
@@ -113,12 +118,12 @@ def _pack_attribute(parts, kind, number, value):
     parts.append(b"\0" * (-len(payload) & 3))
 
 
-def numbers(payload):
+def numbers(payload: bytes) -> "list[int]":
     """The numbers of an A_SUBSCRIBERS."""
     return [_unpack(NUMBER, payload, start, end) for _, _, start, end in blob.attributes(payload, 0, len(payload))]
 
 
-def parse(body, kinds=_KINDS):
+def parse(body: bytes, kinds: "dict[int, int]" = _KINDS) -> "dict[int, Any]":
     """{attribute: value} of a message; attributes that are not known are left out. Raises UbusError."""
     found = {}
     for number, _, start, end in blob.attributes(body, 0, len(body)):
@@ -127,7 +132,7 @@ def parse(body, kinds=_KINDS):
     return found
 
 
-def _unpack(kind, body, start, end):
+def _unpack(kind: int, body: bytes, start: int, end: int) -> "Any":
     if kind == RAW:
         return body[start:end]
     if kind == NUMBER:
@@ -143,7 +148,7 @@ def _unpack(kind, body, start, end):
     return blob.text(body[start : end - 1])
 
 
-def matches(pattern, name):
+def matches(pattern: str, name: str) -> bool:
     """Whether a pattern (a * at its end stands for anything) is meant by a name."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
@@ -154,12 +159,12 @@ class Stream:
     After a UbusError nothing can be made of the stream any more: where the next message begins is not known.
     """
 
-    def __init__(self, limit=MAX_MESSAGE):
+    def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
         self._buffer = bytearray()
         self._start = 0  # of what is not taken yet
 
-    def feed(self, data):
+    def feed(self, data: bytes) -> None:
         if self._start == len(self._buffer):
             self._buffer = bytearray(data)
             self._start = 0
@@ -170,7 +175,7 @@ class Stream:
         self._buffer += data
 
     @property
-    def waiting(self):
+    def waiting(self) -> bool:
         """Whether `next` has something to give, or to complain about."""
         left = len(self._buffer) - self._start
         if left < HEADER + blob.HEADER:
@@ -179,7 +184,7 @@ class Stream:
         size = word & blob.LENGTH_MASK
         return version != 0 or size < blob.HEADER or size > self._limit or left >= HEADER + size
 
-    def next(self):
+    def next(self) -> "Message | None":
         """The next message, None until it is complete."""
         if not self.waiting:
             return None

@@ -126,8 +126,8 @@ class Bus:
                 self._watched[fd] = (events, callback)
         self._loop.cancel(self._timer)
         self._timer = None
-        dues = [self._client.next_timeout(), self._broker.next_timeout() if self._broker else None]
-        dues = [due for due in dues if due is not None]
+        both = [self._client.next_timeout(), self._broker.next_timeout() if self._broker else None]
+        dues = [due for due in both if due is not None]
         left = min(dues) - compat.monotonic() if dues else None
         if left is not None and left <= 0:
             self._loop.after_all(self._tick)

@@ -1,13 +1,7 @@
 """What is read of the router's firewall, from messages as the kernel lays them out (nf_tables_fill_flowtable_info)."""
 
-import struct
-
 from viscum_agent.kernel import ruleset
-from viscum_agent.kernel.rtnl import attribute, text
-
-
-def be32(kind, value):
-    return attribute(kind, struct.pack(">I", value))
+from viscum_agent.kernel.codec import attribute, be32, text
 
 
 def flowtable(flags, *devices):
@@ -31,4 +25,6 @@ def test_a_flow_table_whose_devices_are_gone_has_none():
 
 
 def test_a_broken_list_of_names_ends():
-    assert ruleset._names(b"\x00\x00\x01\x00\x00\x00") == [""]
+    hook = attribute(3, text(1, "eth0") + b"\x00\x00\x01\x00\x00\x00")
+    body = bytes([1, 0, 0, 0]) + text(1, "fw4") + text(2, "ft") + attribute(3, hook)
+    assert ruleset._flowtable(body).devices == ("eth0",)
