@@ -213,7 +213,7 @@ def test_a_traceback_shows_the_line_of_the_repository(cpython):
     )
     where, line = cpython("/usr/bin/python3", "-IS", "-c", code).stdout.splitlines()
     assert where == "/usr/lib/viscum/agent.zip/viscum_agent/address.py %d" % number
-    assert line == text
+    assert line.startswith("def %s(" % name)  # annotations are not shipped
 
 
 def test_the_commands_import_nothing_that_opkg_did_not_bring(cpython):

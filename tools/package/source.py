@@ -52,7 +52,7 @@ def compiled(root, mpy_cross):
         for path in paths:
             output, plain = Path(folder, "module.mpy"), Path(folder, "module.py")
             plain.write_text(texts[path], encoding="utf-8")
-            # -O3 leaves line numbers out, a sixteenth of all: else it is more than the 210 kB that a test allows.
+            # -O3 leaves line numbers out, a sixteenth of all: flash is what routers have least of.
             command = [mpy_cross, "-O3", "-msmall-int-bits=%d" % SMALL_INT_BITS]
             command += ["-s", path.relative_to(PACKAGE).with_suffix("").as_posix(), "-o", str(output), str(plain)]
             subprocess.check_call(command)
