@@ -173,9 +173,11 @@ def script(bench, verb):
 def batch(bench, verb):
     """Each command is one word of a program, perhaps a namespace, and what goes into its file."""
     files = Files(bench.folder / "batch")
-    router, shared = [], []
-    sysctls, inner, settings = {}, {}, []
-    names, links, filters = [], [], []
+    router, settings, names, links = [], [], [], []
+    shared: list = []
+    filters: list = []
+    sysctls: dict = {}
+    inner: dict = {}
     for heading, lines in steps(bench, verb):
         for line in lines:
             words = shlex.split(line)
@@ -245,7 +247,7 @@ CONTESTANTS = {
 def measure(lab, count, names, repeat, say):
     """{contestant: {"up": [Sample], "down": [Sample]}}; the order is reversed every other time."""
     bench = Bench(lab, count)
-    found = {name: {"up": [], "down": []} for name in names}
+    found: dict[str, dict[str, list]] = {name: {"up": [], "down": []} for name in names}
     for repetition in range(repeat):
         for name in names if repetition % 2 == 0 else reversed(names):
             for verb in ("up", "down"):

@@ -95,7 +95,7 @@ HELD = "viscum-bpf-tcx"
 
 def measure(names, tests, repeat, seconds, traffic, say):
     """{test: {figure: {variant: [numbers]}}}, and how many connections the router tracked: {variant: number}."""
-    found = {test: {figure.key: {name: [] for name in names} for figure in TESTS[test].figures} for test in tests}
+    found: dict = {test: {figure.key: {name: [] for name in names} for figure in TESTS[test].figures} for test in tests}
     tracked = {}
     for turn in range(repeat):
         for name in names if turn % 2 == 0 else reversed(names):

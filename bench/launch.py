@@ -26,13 +26,13 @@ def main(result, words):
     argv = bytearray(struct.pack("P" * (len(kept) + 1), *([uctypes.addressof(word) for word in kept] + [0])))
     # struct rusage (getrusage(2)): user and system time as seconds and microseconds, then ru_maxrss, all longs.
     status, usage = bytearray(4), bytearray(144)
-    begin = time.ticks_us()
+    begin = time.ticks_us()  # type: ignore[attr-defined]  # MicroPython's
     pid = fork()
     if pid == 0:
         execv(words[0], argv)
         _exit(127)
     wait4(pid, status, 0, usage)
-    wall = time.ticks_diff(time.ticks_us(), begin) / 1e6
+    wall = time.ticks_diff(time.ticks_us(), begin) / 1e6  # type: ignore[attr-defined]
     user, user_us, system, system_us, peak = struct.unpack_from("lllll", usage, 0)
     code = struct.unpack("i", status)[0]
     cpu = user + system + (user_us + system_us) / 1e6

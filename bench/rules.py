@@ -50,7 +50,7 @@ def path_to(lab, number):
 
 def measure(names, counts, options, traffic, say):
     """{datapath: {count: {packet: [us]}}}"""
-    found = {name: {count: {packet: [] for packet in PACKETS} for count in counts} for name in names}
+    found: dict = {name: {count: {packet: [] for packet in PACKETS} for count in counts} for name in names}
     for turn in range(options.repeat):
         way = 1 if turn % 2 == 0 else -1
         for name in names[::way]:

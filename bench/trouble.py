@@ -319,7 +319,7 @@ TROUBLES.update({"agents": Agents, "connections": Connections, "services": Servi
 
 def measure(name, interpreter, options):
     """{"without": [ms], "with": [ms]} and other figures; None in a list where the cloud has not answered in time."""
-    found = {"without": [], "with": []}
+    found: dict[str, list] = {"without": [], "with": []}
     with tempfile.TemporaryDirectory() as folder, TROUBLES[name](folder, interpreter, options.datapath) as scene:
         for turn in range(2):
             found["without"] += deaths(scene, options.repeat // 2)

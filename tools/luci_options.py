@@ -115,7 +115,9 @@ def _limits(kind):
         assert all(kind.parse(word) for word in words)
         return {"words": _js(words)}
     if kind.name == "number":
-        low, high = map(int, re.fullmatch(r"a .+ from (\d+) to (\d+)", kind.expected).groups())
+        found = re.fullmatch(r"a .+ from (\d+) to (\d+)", kind.expected)
+        assert found
+        low, high = map(int, found.groups())
         return {"low": _js(low), "high": _js(high)}
     return {"never": _js(NEVER[kind.name])} if kind.name in NEVER else {}
 
@@ -132,7 +134,7 @@ def _js(value):
 def template(made):
     """The text of the template for translators: every `_('...')` and `N_(count, '...', '...')` of the application, with
     the files that have it."""
-    found = {}
+    found: dict[tuple, list[str]] = {}
     for path in sorted(RESOURCES.rglob("*.js")):
         text = made if path == OPTIONS else path.read_text()
         for words in TRANSLATED.findall(text):

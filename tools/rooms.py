@@ -37,7 +37,7 @@ def layers():
 def imports(text, path):
     """The names below viscum_agent that the file with this text imports from; `path` is its own below viscum_agent."""
     package = (PACKAGE.name, *Path(path).parts[:-1])
-    found = set()
+    found: set[str] = set()
     for node in _not_for_types(ast.parse(text)):
         if isinstance(node, ast.Import):
             modules = [name.name for name in node.names]
@@ -62,7 +62,7 @@ def _not_for_types(node):
 def all_arrows():
     """(importing room, imported room) for the files as they are."""
     rooms = {room for row in layers() for room in row}
-    found = set()
+    found: set[tuple[str, str]] = set()
     for file in PACKAGE.rglob("*.py"):
         path = file.relative_to(PACKAGE)
         room = path.parts[0].removesuffix(".py")
@@ -78,7 +78,7 @@ def not_down(arrows, rows):
 
 def shortened(arrows):
     """Without the arrows for which a way through other rooms leads to the same one. There must be no circle."""
-    below = {}
+    below: dict[str, set[str]] = {}
     for one, other in arrows:
         below.setdefault(one, set()).add(other)
 
@@ -107,7 +107,8 @@ def place(rows, arrows, before):
     what leads to it, and arrows that pass a row beside its rooms. With the rooms' places of the time before, arrows
     that come from the same box are in the order in which their rooms are."""
     row_of = _row_of(rows)
-    x_of, ways = {}, {}
+    x_of: dict[str, float] = {}
+    ways: dict[tuple[str, str], list[float]] = {}
     for index, row in enumerate(rows):
         wanted = []
         for room in row:
@@ -158,7 +159,7 @@ def _label(room):
 
 def _ends(arrows, x_of, side):
     """{arrow: x}: the places at a box's edge, side by side in the order in which the arrows come or go."""
-    found = {}
+    found: dict[tuple[str, str], float] = {}
     for room, x in x_of.items():
         own = sorted((beside, arrow) for arrow, beside in arrows.items() if arrow[side] == room)
         found.update((arrow, x + LANE * (number - (len(own) - 1) / 2)) for number, (_, arrow) in enumerate(own))

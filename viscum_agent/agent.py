@@ -25,6 +25,24 @@ from .service import health, overload, process
 from .service.instance import BACKOFF, EAGER, FAILED, HEALTHY, OFF, STARTING, STOPPING, Instance
 from .service.resets import Resets
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .apply import Result
+    from .config.service import Configuration, Service
+    from .errors import Problem
+    from .kernel.counters import Traffic
+    from .log import Log
+    from .loop import Timer
+    from .plan.actual import Found, Observed
+    from .plan.answers import Open
+    from .plan.planner import ServicePlan
+    from .records.dump import Dump
+    from .service.health import Check, Outcome
+    from .ubus_object.methods import Bus
+
 DEBOUNCE = 0.05  # seconds: what comes together is looked at together
 PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
 SETTLE = 1  # seconds until the next look at a program's sockets: it opens one after the other
@@ -41,33 +59,33 @@ SIGHUP, SIGINT = 1, 2
 class Agent:
     """`run` returns when the agent is told to end; services go on then, but for `stop`, which takes them down."""
 
-    def __init__(self, confdir, log):
+    def __init__(self, confdir: str, log: "Log") -> None:
         self.loop = Loop(self.bug)
-        self.instances = {}
-        self.listeners = []  # called with (instance, state before) at every change
+        self.instances: dict[str, Instance] = {}
+        self.listeners: list[Callable[..., object]] = []  # called with (instance, state before) at every change
         self.confdir = confdir
         self._log = log
         self._reconciler: Reconciler = compat.LATER
         self._signals = -1
         self._events: Events = compat.LATER
         self._inside: Inside = compat.LATER
-        self._slow_timer = None
-        self._firewall_timer = None
+        self._slow_timer: Timer | None = None
+        self._firewall_timer: Timer | None = None
         self._orphans = Paced(self.loop, self._withdraw_orphans)
         # A program that changes its network all the time is its own trouble, and a look is one at everybody's.
         self._look_inside = Paced(self.loop, lambda: self.look_soon("something changed in a namespace"), INSIDE)
         self._reserve = Reserve(8)  # for a look at processes and their sockets
-        self._look_timer = None
+        self._look_timer: Timer | None = None
         self._looked = 0.0  # seconds that the last look took
-        self._retry_timer = None
-        self._out = set()  # services whose redirect went together with another's
-        self._gone = set()  # services whose redirect went while a look was underway
+        self._retry_timer: Timer | None = None
+        self._out: set[str] = set()  # services whose redirect went together with another's
+        self._gone: set[str] = set()  # services whose redirect went while a look was underway
         self._torn = 0  # looks in a row that were begun anew because of that
         self._breath = 0.0  # when a look is to be left for a moment
-        self._expected = set()  # services of which the next look has something to change
-        self._meddled = set()  # services in whose namespaces something has changed since the last look
+        self._expected: set[str] = set()  # services of which the next look has something to change
+        self._meddled: set[str] = set()  # services in whose namespaces something has changed since the last look
         self._again = False  # whether something of a service has to be tried again
-        self._said = set()
+        self._said: set[str] = set()
         self._said_datapath = ""
         self._table: tuple[int, dict] = (-1, {})
         self._pins = -1
@@ -76,10 +94,10 @@ class Agent:
         self._tools: health.Tools = compat.LATER
         self._shedding = overload.Shedding(self.loop, self._shed)
         self._resets: Resets = compat.LATER
-        self._bus = None
-        self._on_bus = None  # nothing was said yet
+        self._bus: Bus | None = None
+        self._on_bus: bool | None = None  # nothing was said yet
 
-    def run(self, bus=None):
+    def run(self, bus: "tuple[str, bool] | None" = None) -> None:
         """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without. Raises lock.Busy."""
         self._take_signals()
         path, serve = bus or (None, False)
@@ -96,20 +114,20 @@ class Agent:
             self._close()
             held.release()
 
-    def _take_signals(self):
+    def _take_signals(self) -> None:
         """First of all: one that comes from now on ends nothing half done."""
         self._signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
 
-    def _told_to_end(self, seconds):
+    def _told_to_end(self, seconds: float) -> bool:
         """Waits a moment; whether somebody wants the agent to end meanwhile."""
         return compat.poll_fd(self._signals, int(seconds * 1000)) and compat.read_signal(self._signals) != SIGHUP
 
-    def _connect(self, path, serve):
+    def _connect(self, path: str, serve: bool) -> "Bus":
         from .ubus_object.methods import Bus  # `viscum up` does without ubus
 
         return Bus(self, path, serve)
 
-    def _open(self, path):
+    def _open(self, path: "str | None") -> None:
         """All that a look, a check and the withdrawal of a redirect need is open from here on."""
         self._reconciler = Reconciler(self.confdir, path, self._opened)
         self._reconciler.__enter__()
@@ -122,26 +140,26 @@ class Agent:
             self.loop.add(fd, lambda _, fd=fd: self._inside_events(fd))
         self._take_configuration()
 
-    def _close(self):
+    def _close(self) -> None:
         for part in (self._bus, self._events, self._inside, self._tools):
             if part:
                 part.close()
         if self._reconciler:
             self._reconciler.__exit__(None, None, None)
 
-    def say(self, severity, text, service=""):
+    def say(self, severity: int, text: str, service: str = "") -> None:
         """`service` is whom it is about."""
         self._log.say(severity, text, service)
 
-    def say_state(self, severity, text, service):
+    def say_state(self, severity: int, text: str, service: str) -> None:
         """What a service has become."""
         self.say(severity, text, service)
 
-    def bug(self, error):
+    def bug(self, error: Exception) -> None:
         self.say(ERROR, "a bug, please report it: %r" % (error,))
         self._log.trace(error)
 
-    def _signal(self, number):
+    def _signal(self, number: int) -> None:
         if number == SIGHUP:
             try:
                 self.reload()
@@ -151,7 +169,7 @@ class Agent:
             self.say(NOTICE, "ends; services go on until they are taken down, or the next agent finds them")
             self.loop.stop()
 
-    def _kernel_events(self):
+    def _kernel_events(self) -> None:
         causes = self._events.causes()
         for cause in causes:
             self.look_soon(cause.text)
@@ -160,7 +178,7 @@ class Agent:
         if self._bus and any(cause.device for cause in causes):
             self._bus.ask_netifd()
 
-    def _inside_events(self, fd):
+    def _inside_events(self, fd: int) -> None:
         for name in self._inside.changed(fd):
             self._meddled.add(name)
             self._look_inside.ask()
@@ -168,29 +186,29 @@ class Agent:
             self._inside.firewall = False
             self._firewall_changed()
 
-    def _firewall_changed(self):
+    def _firewall_changed(self) -> None:
         """Read a while after its last change: firewall4 loads all its rules anew, and half of them are no reason."""
         self.loop.cancel(self._firewall_timer)
         self._firewall_timer = self.loop.after(FIREWALL, self._read_firewall)
 
-    def _read_firewall(self):
+    def _read_firewall(self) -> None:
         self._reconciler.forget_firewall()
         self.look_soon("the firewall changed")
 
-    def take_names(self, names):
+    def take_names(self, names: "dict[str, list[str]]") -> None:
         """Which devices netifd's interfaces are now."""
         self._reconciler.take_names(names)
         self.look_soon("netifd's interfaces")
 
     # Looking and doing
 
-    def look_soon(self, cause):
+    def look_soon(self, cause: str) -> None:
         """Looks at the kernel in a moment, once for everything that happens until then. Where a look takes long, that
         moment is as long: half of the time is left for everything else."""
         if self._look_timer is None:
             self._look_timer = self.loop.after(max(DEBOUNCE, self._looked), lambda: self.look(cause))
 
-    def look(self, cause):
+    def look(self, cause: str) -> None:
         """Reads the kernel, plans, does what differs, and sees to the programs."""
         self.loop.cancel(self._look_timer)
         self._look_timer = None
@@ -231,7 +249,7 @@ class Agent:
         self._watch_pins()
         self._looked = compat.monotonic() - began
 
-    def _read(self):
+    def _read(self) -> "Snapshot | None":
         """A Snapshot; None where the kernel is to be read again, because that is no picture of one moment."""
         self._breath = 0
         self._breathe()
@@ -244,7 +262,7 @@ class Agent:
         self._torn = 0 if snapshot else self._torn + 1
         return snapshot
 
-    def _breathe(self):
+    def _breathe(self) -> None:
         """What can't wait for the end of a look: programs that have ended."""
         if compat.monotonic() < self._breath:
             return
@@ -254,42 +272,42 @@ class Agent:
             self._each(instance, lambda instance: instance.exited())
         self._breath = compat.monotonic() + BREATH
 
-    def _chosen(self, snapshot):
+    def _chosen(self, snapshot: "Snapshot") -> "tuple[dict[str, ServicePlan], list[str]]":
         """(the planned parts by service of those that nobody holds back, names of those that stay as they are)"""
         return self._wanted(snapshot), [name for name in snapshot.keep() if not self.instance(name).held]
 
-    def _looked_at(self, snapshot, wanted, result):
+    def _looked_at(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", result: "Result") -> None:
         """For who waits for something to be done."""
 
-    def _learn_places(self, dump):
+    def _learn_places(self, dump: "Dump") -> None:
         self._inside.follow(dump, self._accounts.learn(dump))
 
-    def _look_later(self):
+    def _look_later(self) -> None:
         """While programs run: what no event tells of (a link that was detached, an entry that was deleted from a map)
         is seen at the latest then."""
         self.loop.cancel(self._slow_timer)
         watched = any(self.instances[name].pid for name in self.instances)
         self._slow_timer = self.loop.after(SLOW, lambda: self.look("a look now and then")) if watched else None
 
-    def _watch_pins(self):
+    def _watch_pins(self) -> None:
         """Where something is pinned (eBPF), nothing but its folder tells that somebody took it away."""
         if self._pins < 0:
             self._pins = bpf_pins.watch()
         if self._pins >= 0:
             self.loop.add(self._pins, lambda _: self._pin_went())
 
-    def _pin_went(self):
+    def _pin_went(self) -> None:
         """What it was is seen at the look; the next one has another folder perhaps."""
         self.loop.remove(self._pins)
         compat.fd_close(self._pins)
         self._pins = -1
         self.look_soon("a pinned program went")
 
-    def _retry_later(self):
+    def _retry_later(self) -> None:
         self.loop.cancel(self._retry_timer)
         self._retry_timer = self.loop.after(RETRY, lambda: self.look_soon("another try"))
 
-    def _forget_instances(self, snapshot):
+    def _forget_instances(self, snapshot: "Snapshot") -> None:
         """Services that are in no configuration any more, and nowhere else."""
         there = {service.name for service in snapshot.configuration.services}
         there.update(snapshot.observed.services)
@@ -298,11 +316,11 @@ class Agent:
             del self.instances[name]
             self._accounts.forget(name)
 
-    def _take_configuration(self):
+    def _take_configuration(self) -> None:
         for service in self._reconciler.configuration.services:
             self.instance(service.name).configure(service)
 
-    def _wanted(self, snapshot):
+    def _wanted(self, snapshot: "Snapshot") -> "dict[str, ServicePlan]":
         """The planned parts by service, of those that nobody holds back."""
         wanted = {}
         for part in snapshot.plan.services:
@@ -311,13 +329,13 @@ class Agent:
                 wanted[instance.name] = part
         return wanted
 
-    def instance(self, name):
+    def instance(self, name: str) -> "Instance":
         if name not in self.instances:
             self.instances[name] = Instance(name, self)
             self.instances[name].shed(self._shedding.reason)
         return self.instances[name]
 
-    def _part(self, part, snapshot):
+    def _part(self, part: "ServicePlan", snapshot: "Snapshot") -> "ServicePlan":
         """The part with its redirect only while the service is healthy."""
         instance = self.instances[part.service.name]
         if instance.redirected or self._goes_on(instance, snapshot):
@@ -327,7 +345,7 @@ class Agent:
         # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
         return with_(part, items=items)
 
-    def as_it_stands(self, snapshot):
+    def as_it_stands(self, snapshot: "Snapshot") -> "Snapshot":
         """A Snapshot whose plan has nothing that is withheld on purpose: who was stopped, and the redirects of programs
         that can't answer."""
         parts = []
@@ -339,23 +357,23 @@ class Agent:
                 parts.append(self._part(part, snapshot))
         return snapshot.with_services(parts)
 
-    def _goes_on(self, instance, snapshot):
+    def _goes_on(self, instance: "Instance", snapshot: "Snapshot") -> bool:
         """Whether a program runs that this agent has not met yet: with its redirect, until a check says otherwise."""
         return instance.state in OFF and snapshot.is_redirected(instance.name) and self.runs(instance.name)
 
-    def runs(self, name):
+    def runs(self, name: str) -> bool:
         """Whether any process of a service runs."""
         return bool(process.pids(name, self.processes()))
 
-    def output(self, name):
+    def output(self, name: str) -> int:
         """A descriptor that gets what the programs in a service's namespace print. Raises OSError."""
         return self._tools.output(name)
 
-    def said_by(self, name):
+    def said_by(self, name: str) -> "Callable[[str], None]":
         """A function that says what a service's program prints."""
         return lambda text: self._log.program(name, text)
 
-    def _stop_unwanted(self, snapshot, wanted, keep):
+    def _stop_unwanted(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", keep: "list[str]") -> "list[str]":
         """Programs end before their namespaces go: returns the names of services that are on their way out, or between
         two programs."""
         active = {name for name in self.instances if self.instances[name].state not in OFF}
@@ -373,19 +391,19 @@ class Agent:
                 )
         return [name for name in self.instances if self.instances[name].state == STOPPING]
 
-    def _stop(self, instance):
+    def _stop(self, instance: "Instance") -> None:
         if instance.pid or self.runs(instance.name):
             instance.stop(lambda: self.look_soon("a service ended"), instance.reason)
         else:
             instance.disable()
 
-    def _restart_if_other(self, instance, service):
+    def _restart_if_other(self, instance: "Instance", service: "Service") -> None:
         if process.is_stale(service, instance.pid):
             instance.restart("its settings changed")
         elif process.is_astray(instance.name, instance.pid):
             instance.astray()
 
-    def _each(self, instance, step):
+    def _each(self, instance: "Instance", step: "Callable[[Instance], object]") -> None:
         """A step for one service. Whatever a service or its program does, the look goes on for the others."""
         self._breathe()
         try:
@@ -397,7 +415,7 @@ class Agent:
             self.bug(error)
             self._again = True
 
-    def _withdraw_unwatched(self, names):
+    def _withdraw_unwatched(self, names: "list[str]") -> None:
         """Services that stay as they are, or are to go: a redirect is in only while its program is watched."""
         for name in names:
             instance = self.instance(name)
@@ -406,7 +424,9 @@ class Agent:
                 self.end_connections(name)
                 self.say(WARNING, "its redirect is out: nobody watches its program", name)
 
-    def _see_to_programs(self, snapshot, wanted, stopping, result):
+    def _see_to_programs(
+        self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", stopping: "list[str]", result: "Result"
+    ) -> None:
         broken = {problem.service: problem.message for problem in snapshot.problems() + result.problems}
         for name in sorted(self.instances):
             instance = self.instances[name]
@@ -419,7 +439,7 @@ class Agent:
                 continue
             self._each(instance, lambda instance: instance.ensure(snapshot.is_redirected(instance.name)))
 
-    def _say_repaired(self, names):
+    def _say_repaired(self, names: "list[str]") -> None:
         """What somebody else has changed. Of what this agent has changed itself its states tell."""
         for name in names:
             instance = self.instances.get(name)
@@ -429,11 +449,11 @@ class Agent:
                     instance.repaired()
         self._expected, self._meddled = set(), set()
 
-    def _kept(self, snapshot):
+    def _kept(self, snapshot: "Snapshot") -> "list[str]":
         """Services that go on as they are, because their new configuration has a mistake."""
         return [name for name in snapshot.configuration.bad if name in snapshot.observed.services]
 
-    def _say_datapath(self, parts):
+    def _say_datapath(self, parts: "list[ServicePlan]") -> None:
         """Once for each reason, why the cheapest datapath is not the one that `auto` took."""
         others = sorted({part.datapath for part in parts if part.datapath != "bpf"})
         lacks = self._reconciler.features.lacks
@@ -442,14 +462,14 @@ class Agent:
             text = "datapath '%s' instead of 'bpf', for which this router lacks %s"
             self.say(NOTICE, text % ("', '".join(others), lacks))
 
-    def _complain(self, problems):
+    def _complain(self, problems: "list[Problem]") -> None:
         """Says each problem once, and again only after it was gone."""
         now = {problem_text(problem) for problem in problems}
         for text in sorted(now - self._said):
             self.say(WARNING, text)
         self._said = now
 
-    def withdraw(self, instance):
+    def withdraw(self, instance: "Instance") -> None:
         """Takes a service's redirect out now: no plan, no look into namespaces, only what takes packets. Those of
         programs that have ended at the same moment go with it, so hundreds keep each other's clients no longer."""
         self.look_soon("%s is out" % instance.name)
@@ -463,54 +483,54 @@ class Agent:
             lambda observed: [found for name in [instance.name] + others for found in self._counted_out(observed, name)]
         )
 
-    def _ended_now(self):
+    def _ended_now(self) -> "list[Instance]":
         """Instances whose program has ended, which they have not been told of yet."""
         ready = self.loop.ready()
         return [instance for instance in self.instances.values() if instance.redirected and instance.ends_by(ready)]
 
-    def _counted_out(self, observed, name):
+    def _counted_out(self, observed: "Observed", name: str) -> "list[Found]":
         """A service's redirect, which is to go with what it has counted."""
         self._accounts.out(name, observed.counters.get(name))
         return redirects_of(observed.of(name))
 
     # Checks
 
-    def check(self, instance, turn, done):
+    def check(self, instance: "Instance", turn: int, done: "Callable[[Outcome], object]") -> "Check":
         """Begins a health.Check of a program."""
         index = self._accounts.index_of(instance.name)
         return health.Check(self.loop, self._tools, instance.part, index, turn, done)
 
-    def connections(self, name):
+    def connections(self, name: str) -> int:
         """How many TCP connections clients have to a service's program."""
         try:
             return self._tools.connections(name)
         except OSError:
             return 0  # its namespace is gone
 
-    def _opened(self):
+    def _opened(self) -> "dict[str, Open]":
         """What the checks know of the services' sockets (answers.Open)."""
         found = {name: self.instances[name].opened for name in self.instances}
-        return {name: found[name] for name in found if found[name] is not None}
+        return {name: opened for name, opened in found.items() if opened is not None}
 
-    def end_connections(self, name, patiently=True):
+    def end_connections(self, name: str, patiently: bool = True) -> None:
         """Resets the clients of a service whose redirect is out."""
         self._resets.end(name, patiently)
 
-    def when_connections_ended(self, name, step):
+    def when_connections_ended(self, name: str, step: "Callable[[], None]") -> None:
         """Does a step at once, or when the clients of a service have been reset."""
         self._resets.when_ended(name, step)
 
-    def _is_redirected(self, name):
+    def _is_redirected(self, name: str) -> bool:
         return name not in self.instances or self.instances[name].redirected
 
-    def _not_reset(self, name, reason):
+    def _not_reset(self, name: str, reason: str) -> None:
         self.say(WARNING, "its clients can't be reset: %s" % reason, name)
 
-    def _withdraw_orphans(self):
+    def _withdraw_orphans(self) -> None:
         """Takes out what leads nowhere any more, because somebody deleted the pair."""
         self._remove(lambda observed: observed.orphans)
 
-    def _remove(self, find):
+    def _remove(self, find: "Callable[..., list[Found]]") -> None:
         """Removes what `find` gives of an Observed."""
         backend = self._reconciler.backend
         try:
@@ -519,40 +539,40 @@ class Agent:
         except (ViscumError, OSError) as error:
             self.say(ERROR, "a redirect can't be taken out: %s" % error)
 
-    def processes(self):
+    def processes(self) -> "dict[tuple, list[int]]":
         """process.processes() as of this turn of the loop: reading /proc for each of many services takes long."""
         if self._table[0] != self.loop.turn:
             with self._reserve:
                 self._table = (self.loop.turn, process.processes())
         return self._table[1]
 
-    def eager(self):
+    def eager(self) -> float:
         """Seconds between checks of a program that is starting: ten of them are asked as often as one alone."""
         starting = len([name for name in self.instances if self.instances[name].state == STARTING])
         return EAGER * max(1, starting / 10)
 
-    def settle(self):
+    def settle(self) -> float:
         """Seconds until a program is looked at again that may not have opened all, or something for a moment only."""
         return SETTLE
 
-    def expects(self, instance):
+    def expects(self, instance: "Instance") -> None:
         """What a service answers has changed, so its redirect has to."""
         self._expected.add(instance.name)
         self.look_soon("what %s answers has changed" % instance.name)
 
-    def changed(self, instance, before):
+    def changed(self, instance: "Instance", before: str) -> None:
         self._expected.add(instance.name)
         for listener in self.listeners:
             listener(instance, before)
 
     # What people ask for
 
-    def traffic(self):
+    def traffic(self) -> "dict[str, Traffic]":
         """What the services' redirects have carried and what their programs have sent (counters.Traffic), also of those
         that are out now."""
         return self._accounts.read(self._reconciler.backend, self.instances)
 
-    def lines(self, name):
+    def lines(self, name: str) -> "list[dict[str, Any]]":
         """The last log lines about a service, with what its program printed; or all of the agent (Log.lines)."""
         lines = self._log.lines(name)
         if name in self.instances:
@@ -562,20 +582,20 @@ class Agent:
             lines = [lines[place] for _, place in order]
         return lines
 
-    def snapshot(self, configuration=None):
+    def snapshot(self, configuration: "Configuration | None" = None) -> "Snapshot":
         """A Snapshot of now; nothing is done (Reconciler.look)."""
         return self._reconciler.look(configuration)
 
     @property
-    def reconciler(self):
+    def reconciler(self) -> "Reconciler":
         return self._reconciler
 
-    def bus_state(self, connected, reason):
+    def bus_state(self, connected: bool, reason: str) -> None:
         if connected != self._on_bus:
             self.say(NOTICE, "is on ubus" if connected else "is not on ubus: %s" % reason)
         self._on_bus = connected
 
-    def reload(self):
+    def reload(self) -> None:
         """Reads the configuration anew. Raises ConfigError, and goes on with the old one, when it can't be taken."""
         try:
             self._reconciler.reload()
@@ -589,10 +609,10 @@ class Agent:
         self.look("reload")
         self._watch_load()
 
-    def _watch_load(self):
+    def _watch_load(self) -> None:
         self._shedding.watch(self._reconciler.configuration.settings.bypass_load)
 
-    def _shed(self, reason):
+    def _shed(self, reason: str) -> None:
         """Keeps all redirects out because of the load, or, without a reason, no longer."""
         for instance in self.instances.values():
             instance.shed(reason)

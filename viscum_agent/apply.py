@@ -15,6 +15,16 @@ from .plan.actual import observe
 from .plan.diff import diff, diff_shared, redirects_of, removal
 from .records.objects import Veth, kind_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from typing import Any
+
+    from .kernel.backend import Backend
+    from .plan.actual import Found, Observed
+    from .plan.planner import Plan, ServicePlan
+    from .records.objects import Operation
+
 # `done` are the names of services that were changed, `problems` what failed, by service.
 Result = namedtuple("Result", ("done", "problems"))
 
@@ -23,16 +33,22 @@ class Applier:
     """`backend` is a kernel.backend.Backend. Programs are somebody else's business: they run while their namespace is
     there."""
 
-    def __init__(self, backend, package="viscum", breathe=None, gone=()):
+    def __init__(
+        self,
+        backend: "Backend",
+        package: str = "viscum",
+        breathe: "Callable[[], object] | None" = None,
+        gone: "Collection[str]" = (),
+    ) -> None:
         """`breathe()` is called between two services. Those whose names are in `gone` by then are left out."""
         self._backend = backend
         self._breathe = breathe
         self._gone = gone
         self._package = package
-        self._problems = []
-        self._done = []
+        self._problems: list[Problem] = []
+        self._done: list[str] = []
 
-    def run(self, plan, before, keep=()):
+    def run(self, plan: "Plan", before: "Observed", keep: "Sequence[str]" = ()) -> "Result":
         """Applies a Plan, given the Observed that it was made from. Services in `keep` stay as they are."""
         wanted = {part.service.name: part for part in plan.services}
         if before.orphans:
@@ -43,12 +59,12 @@ class Applier:
         self._settle(wanted, failed, before, keep)
         return Result(self._done, self._problems)
 
-    def _see_to(self, part, before, shared):
+    def _see_to(self, part: "ServicePlan", before: "Observed", shared: list) -> bool:
         if self._breathe:
             self._breathe()
         return part.service.name not in self._gone and self._bring_up(part, before, shared)
 
-    def _guard(self, name, step):
+    def _guard(self, name: str, step: "Callable[..., object]") -> bool:
         """Whether a step went well; if not, its reason is kept."""
         try:
             step()
@@ -57,16 +73,18 @@ class Applier:
             return False
         return True
 
-    def _report(self, kind_of_error, name, text):
+    def _report(self, kind_of_error: str, name: str, text: str) -> None:
         where = "%s.%s" % (self._package, name) if name else self._package
         self._problems.append(Problem(kind_of_error, name, where, text))
 
-    def _take_down(self, names, observed):
+    def _take_down(self, names: "list[str]", observed: "Observed") -> None:
         """Clients go to the cloud first, then the rest goes."""
         names = self._remove(names, observed, redirects_of)
         self._done.extend(self._remove(names, observed, _others))
 
-    def _remove(self, names, observed, part):
+    def _remove(
+        self, names: "list[str]", observed: "Observed", part: "Callable[[list[Found]], list[Found]]"
+    ) -> "list[str]":
         """Removes a part of what services have, that of all together; gives the names for which it went well."""
         found = []
         for name in names:
@@ -79,7 +97,7 @@ class Applier:
         one = lambda name: self._backend.apply(removal(part(now.of(name))))  # noqa: E731
         return [name for name in names if self._guard(name, lambda name=name: one(name))]
 
-    def _bring_up(self, part, before, shared):
+    def _bring_up(self, part: "ServicePlan", before: "Observed", shared: list) -> bool:
         """Whether a service is as planned now; if not it is as it was before."""
         name = part.service.name
         found = before.of(name)
@@ -95,14 +113,16 @@ class Applier:
             self._done.append(name)
         return True
 
-    def _restore(self, name, old, shared):
+    def _restore(self, name: str, old: "list[Found]", shared: list) -> None:
         """Back to what a service had (Found objects), none for down; `shared` becomes what is there now."""
         now = observe(self._backend.dump())
         shared[:] = [found.item for found in now.shared]
         operations = diff(_what_was_whole(old), now.of(name))
         self._guard(name, lambda: self._backend.apply(operations))
 
-    def _settle(self, wanted, failed, before, keep):
+    def _settle(
+        self, wanted: "dict[str, ServicePlan]", failed: "list[str]", before: "Observed", keep: "Sequence[str]"
+    ) -> None:
         """Looks at the result: takes away shared objects that nobody needs, and does once more what is not as planned.
 
         Somebody else may have changed something while we worked. What is still not there after that, the kernel has
@@ -129,7 +149,7 @@ class Applier:
                 self._restore(name, before.of(name), [])
 
 
-def _what_was_whole(found):
+def _what_was_whole(found: "list[Found]") -> list:
     """What a service can be brought back to. What somebody had broken before can't be made like that: half a pair, an
     end that was down, a filter that we did not write. Without its pair it keeps its namespace, where its program is."""
     items = [each.item for each in found if _can_be_made(each.item)]
@@ -138,20 +158,22 @@ def _what_was_whole(found):
     return items
 
 
-def _can_be_made(item):
+def _can_be_made(item: "Any") -> bool:
     whole = kind_of(item).whole
     return whole is None or whole(item)
 
 
-def _others(found):
+def _others(found: "list[Found]") -> "list[Found]":
     return [each for each in found if not kind_of(each.item).redirect]
 
 
-def _is_shared(operation):
+def _is_shared(operation: "Operation") -> bool:
     return kind_of(operation.new or operation.old).shared
 
 
-def _halves(part, found, observed, shared):
+def _halves(
+    part: "ServicePlan", found: "list[Found]", observed: "Observed", shared: list
+) -> "tuple[list[Operation], list[Operation]]":
     """The operations of a service before its program starts, and those after: the redirect, and what it replaces.
 
     `shared` are the shared objects that are there by now.
@@ -162,7 +184,7 @@ def _halves(part, found, observed, shared):
     return operations[:cut], missing + operations[cut:]
 
 
-def _redirect_start(operations):
+def _redirect_start(operations: "list[Operation]") -> int:
     """Where the redirect begins: at the first part of it that is made, else where nothing but removals is left."""
     for position, operation in enumerate(operations):
         if operation.verb != "del" and kind_of(operation.new).late:
@@ -173,7 +195,7 @@ def _redirect_start(operations):
     return position
 
 
-def _surplus(parts, others, observed):
+def _surplus(parts: "Iterable[ServicePlan]", others: "Iterable[str]", observed: "Observed") -> "list[Operation]":
     """The removal of shared objects that neither the plan's parts nor the other services rest on."""
     needed = set()
     for part in parts:
@@ -183,7 +205,7 @@ def _surplus(parts, others, observed):
     return diff_shared(needed, observed)[1]
 
 
-def shared_of(found):
+def shared_of(found: "list[Found]") -> set:
     """The shared objects that observed redirects rest on."""
     needed: set = set()
     for each in redirects_of(found):
@@ -191,7 +213,7 @@ def shared_of(found):
     return needed
 
 
-def pending(plan, observed, keep=()):
+def pending(plan: "Plan", observed: "Observed", keep: "Sequence[str]" = ()) -> "list[tuple[str, list[Operation]]]":
     """What `run` would do, as [(heading, operations)] in the order of doing: what `viscum plan` prints."""
     wanted = {part.service.name: part for part in plan.services}
     parts = [("left over", removal(observed.orphans))]

@@ -24,9 +24,17 @@ from .records.objects import ns_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from .apply import Result
+    from .config.service import Configuration
+    from .errors import Problem
     from .kernel.backend import Backend
+    from .plan.actual import Observed
+    from .plan.answers import Open
+    from .plan.planner import ServicePlan
+    from .records.dump import Dump
+    from .records.objects import Operation
 
 PACKAGE = "viscum"
 
@@ -38,32 +46,32 @@ class Snapshot(namedtuple("Snapshot", ("configuration", "dump", "observed", "pla
     `observed` what of it is ours (plan.actual.Observed), `plan` a plan.planner.Plan.
     """
 
-    def problems(self):
+    def problems(self) -> "list[Problem]":
         """errors.Problem of each thing that can't be as configured."""
         return self.configuration.problems + self.plan.problems
 
-    def keep(self):
+    def keep(self) -> "list[str]":
         """Services that can't be judged, because their configuration has a problem: they stay as they are."""
         return self.configuration.bad + self.plan.skipped
 
-    def pending(self):
+    def pending(self) -> "list[tuple[str, list[Operation]]]":
         """What is left to do: [(heading, operations)]."""
         return pending(self.plan, self.observed, self.keep())
 
-    def is_redirected(self, name):
+    def is_redirected(self, name: str) -> bool:
         """Whether a redirect of the service is in."""
         return bool(redirects_of(self.observed.of(name)))
 
-    def with_services(self, parts):
+    def with_services(self, parts: "list[ServicePlan]") -> "Snapshot":
         """With these plan.planner.ServicePlans in place of its own."""
         return with_(self, plan=with_(self.plan, services=parts))
 
-    def without_dump(self):
+    def without_dump(self) -> "Snapshot":
         """A dump is a fifth of all memory in use at a look: for who needs it no more."""
         return with_(self, dump=None)
 
 
-def _nobody():
+def _nobody() -> dict:
     """What is known of services' sockets where nobody asks programs."""
     return {}
 
@@ -75,7 +83,7 @@ class Reconciler:
     nobody is asked. `opened()` is what somebody knows of services' sockets better than a dump (plan.actual.facts).
     """
 
-    def __init__(self, confdir, path=None, opened: "Callable[[], dict]" = _nobody):
+    def __init__(self, confdir: str, path: "str | None" = None, opened: "Callable[[], dict]" = _nobody) -> None:
         self._confdir = confdir
         self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
         compat.expect(len(self.configuration.services))
@@ -83,23 +91,23 @@ class Reconciler:
         self.features = EVERYTHING
         self._asked = False  # what the kernel has, since the configuration was read
         self._opened = opened
-        self._names = None  # netifd's interfaces
+        self._names: dict[str, list[str]] | None = None  # netifd's interfaces
         self._path = path
         self._rules: dict | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> "Reconciler":
         self.use(open_backend(self.configuration.settings.netlink))
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.backend:
             self.backend.close()
 
-    def use(self, backend):
+    def use(self, backend: "Backend") -> None:
         """Has a back end that is open do the work."""
         self.backend = backend
 
-    def reload(self):
+    def reload(self) -> None:
         """Reads the configuration again, and the next plan asks the kernel again what it has. Keeps the old one, and
         raises ConfigError, when that is not possible or when its back end can't be had."""
         new = read(uci.load(self._confdir, PACKAGE), PACKAGE)
@@ -110,7 +118,7 @@ class Reconciler:
         self._rules = None
         compat.expect(len(new.services))
 
-    def _change_backend(self, netlink):
+    def _change_backend(self, netlink: str) -> None:
         try:
             backend = open_backend(netlink)
         except UnsupportedError as error:
@@ -118,17 +126,22 @@ class Reconciler:
         self.backend.close()
         self.use(backend)
 
-    def take_names(self, names):
+    def take_names(self, names: "dict[str, list[str]]") -> None:
         """Which devices netifd's interfaces are now (ubus.netifd.names)."""
         self._names = names
 
-    def forget_firewall(self):
+    def forget_firewall(self) -> None:
         """It has changed."""
         self._rules = None
 
     # Looking
 
-    def look(self, configuration=None, breathe=None, torn=None):
+    def look(
+        self,
+        configuration: "Configuration | None" = None,
+        breathe: "Callable[[], object] | None" = None,
+        torn: "Callable[[], object] | None" = None,
+    ) -> "Snapshot":
         """Reads the kernel and plans: a Snapshot. `configuration` is one to judge in place of the one that counts.
         `breathe()` is called now and then meanwhile; None is returned where `torn()` says that what was read is no
         picture of one moment."""
@@ -142,12 +155,14 @@ class Reconciler:
             pools += configuration.settings.pool
         dump = self.backend.dump(pools, ports, breathe)
         if torn and torn():
-            return None
+            return None  # type: ignore[return-value]  # only who gives `torn` gets it
         return self._planned(configuration, dump, observe(dump), known)
 
-    def _planned(self, configuration, dump, observed, known):
+    def _planned(
+        self, configuration: "Configuration", dump: "Dump", observed: "Observed", known: "dict[str, Open]"
+    ) -> "Snapshot":
         self._ask_kernel()
-        opened = dict(known)
+        opened: dict[str, Open | None] = dict(known)
         for service in configuration.services:
             if service not in self.configuration.services:
                 opened[service.name] = None  # what a program that runs by other settings answers says nothing
@@ -158,14 +173,14 @@ class Reconciler:
         made = plan(configuration.services, configuration.settings, there, PACKAGE)
         return Snapshot(configuration=configuration, dump=dump, observed=observed, plan=made)
 
-    def interfaces(self):
+    def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
         """(devices, why): logical interfaces with their devices, as netifd has them, else as /etc/config/network says;
         and sentences about those without one (network.interfaces)."""
         if self._names is None:
             self._names = self._ask_netifd()
         return network.interfaces(self._confdir, self._names)
 
-    def _firewall(self):
+    def _firewall(self) -> "dict[int, tuple[str, bool]]":
         """Why replies that the router routes are rejected, by family; as of the last time that the firewall changed."""
         if self._rules is None:
             try:
@@ -174,7 +189,7 @@ class Reconciler:
                 self._rules = {}  # no nf_tables in this kernel, or no rights
         return self._rules
 
-    def _ask_netifd(self):
+    def _ask_netifd(self) -> "dict[str, list[str]]":
         if not self._path or not any(service.interfaces for service in self.configuration.services):
             return {}
         if not compat.exists(self._path):
@@ -183,7 +198,7 @@ class Reconciler:
 
         return netifd.ask(self._path)
 
-    def _ask_kernel(self):
+    def _ask_kernel(self) -> None:
         """What it has, once for each reading of the configuration: modules and file systems come and go."""
         if self._asked:
             return
@@ -195,7 +210,7 @@ class Reconciler:
 
     # What commands ask for
 
-    def require(self, snapshot, names, to_run=False):
+    def require(self, snapshot: "Snapshot", names: "Collection[str]", to_run: bool = False) -> None:
         """Raises ConfigError for a service that is neither in the configuration nor in the kernel; and with `to_run`
         for one that is not enabled: `up` would take down what it is asked to bring up."""
         known = [service.name for service in self.configuration.services] + self.configuration.bad
@@ -206,7 +221,7 @@ class Reconciler:
             if to_run and name not in self.configuration.bad:  # whose problems say more
                 self._require_enabled(name)
 
-    def _require_enabled(self, name):
+    def _require_enabled(self, name: str) -> None:
         command = "uci" if self._confdir == CONFDIR else "uci -c " + self._confdir
         remedy = "%s set viscum.%%s.enabled='1' && %s commit viscum" % (command, command)
         enabled = {service.name: service.enabled for service in self.configuration.services}
@@ -218,7 +233,7 @@ class Reconciler:
             text = "all services are disabled (option enabled '0' in config globals): %s"
             raise ConfigError(text % (remedy % "@globals[0]"))
 
-    def sure(self, snapshot):
+    def sure(self, snapshot: "Snapshot") -> "Snapshot":
         """A Snapshot whose plan knows what programs answer, also where no agent has asked them: where a redirect is to
         be changed, they are asked now (if we are root)."""
         steps = snapshot.pending()
@@ -231,7 +246,7 @@ class Reconciler:
             return snapshot
         return self._planned(snapshot.configuration, snapshot.dump, snapshot.observed, known)
 
-    def up(self, snapshot, names=()):
+    def up(self, snapshot: "Snapshot", names: "Collection[str]" = ()) -> "Result":
         """Makes the kernel objects of the named services (all: none named) as planned. Returns an apply.Result."""
         chosen, keep = snapshot.plan, snapshot.keep()
         if names:
@@ -239,7 +254,7 @@ class Reconciler:
             keep = keep + [name for name in snapshot.observed.services if name not in names]
         return Applier(self.backend, PACKAGE).run(chosen, snapshot.observed, keep)
 
-    def down(self, snapshot, names=()):
+    def down(self, snapshot: "Snapshot", names: "Collection[str]" = ()) -> "Result":
         """Removes the kernel objects of the named services (all: none named)."""
         keep = [name for name in snapshot.observed.services if names and name not in names]
         return Applier(self.backend, PACKAGE).run(Plan([], [], []), snapshot.observed, keep)

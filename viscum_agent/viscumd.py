@@ -10,6 +10,10 @@ from .errors import ViscumError
 from .log import Log
 from .paths import CONFDIR, SOCKET
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 USAGE = """usage: viscumd [-c CONFDIR] [-s UBUS_SOCKET] [-b]
 
   -c CONFDIR       read the configuration from CONFDIR (%s)
@@ -23,7 +27,7 @@ SIGHUP reads the configuration again. SIGTERM ends the agent; the services go on
 ALONE = {"--help": USAGE, "-h": USAGE, "--version": "viscum %s\n" % __version__}
 
 
-def main(typed=None):
+def main(typed: "Sequence[str] | None" = None) -> int:
     """Runs until told to end; returns an exit code."""
     compat.start()
     typed = list(sys.argv[1:] if typed is None else typed)
@@ -46,7 +50,7 @@ def main(typed=None):
     return 0
 
 
-def _parse(typed):
+def _parse(typed: "list[str]") -> "tuple[dict[str, str], bool]":
     """(values of -c and -s, whether -b is there). Raises Usage for any other word and for one that comes twice."""
     places: dict[str, str] = {}
     serve = False

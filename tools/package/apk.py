@@ -22,8 +22,8 @@ _BLOCK_DATABASE, _BLOCK_DATA = 0, 2  # the upper two bits of a block's length
 
 # The fields of each kind of object, in the order of their numbers, from 1.
 _PACKAGE = ("info", "paths", "scripts")
-_INFO = ("name", "version", "hashes", "description", "arch", "license", "origin", "maintainer", "url", "repo-commit")
-_INFO += ("build-time", "installed-size", "file-size", "provider-priority", "depends", "provides")
+_INFO: tuple = ("name", "version", "hashes", "description", "arch", "license", "origin", "maintainer", "url")
+_INFO += ("repo-commit", "build-time", "installed-size", "file-size", "provider-priority", "depends", "provides")
 _DEPENDENCY = ("name", "version", "match")
 _FOLDER = ("name", "acl", "files")
 _FILE = ("name", "acl", "size", "mtime", "hash", "target")

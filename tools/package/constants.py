@@ -9,6 +9,7 @@ import ast
 import io
 import re
 import tokenize
+from typing import Any
 
 # What stands there is another number on some machines.
 NOT_FROM = ("compat",)
@@ -40,7 +41,8 @@ def _said(tree):
 
 def _values(text):
     """{name: number} of a source's module."""
-    tree, found = ast.parse(text), {}
+    tree = ast.parse(text)
+    found: dict[str, int] = {}
     for node in tree.body:
         for name, value in _numbers(node, found):
             found[name] = eval(compile(ast.Expression(value), "", "eval"), {}, dict(found))
@@ -49,7 +51,8 @@ def _values(text):
 
 def _without_imports(path, text, values):
     """A source in which the numbers of other modules are its own."""
-    tree, lines = ast.parse(text), text.split("\n")
+    tree: Any = ast.parse(text)
+    lines = text.split("\n")
     for node in tree.body:
         if not isinstance(node, ast.ImportFrom):
             continue
@@ -63,7 +66,8 @@ def _without_imports(path, text, values):
         words = ["%s = %d" % (name, numbers[name]) for name in taken]
         if left:
             words.insert(0, "from %s%s import %s" % ("." * node.level, node.module or "", ", ".join(left)))
-        lines[node.lineno - 1 : node.end_lineno] = ["; ".join(words)] + [""] * (node.end_lineno - node.lineno)
+        end = node.end_lineno or node.lineno
+        lines[node.lineno - 1 : end] = ["; ".join(words)] + [""] * (end - node.lineno)
     return "\n".join(lines)
 
 
@@ -83,7 +87,9 @@ def _module(path, node, known):
 
 def _fold(text, others):
     """A source whose numbers are constants, but for those that other modules say."""
-    names, lines, tree = [], text.split("\n"), ast.parse(text)
+    names: list[str] = []
+    tree: Any = ast.parse(text)
+    lines = text.split("\n")
     taken = others | _bound_twice(tree)
     for node in tree.body:
         pairs = _numbers(node, names)
@@ -103,13 +109,13 @@ def _assigned(line, node, pairs, own, text):
     for name, value in pairs:
         form = "%s = const(%s)" if name in own else "%s = %s"
         words.append(form % (name, ast.get_source_segment(text, value)))
-    before = ast.get_source_segment(text, node).split("\n")[0]
-    return line.replace(before, "; ".join(words), 1)
+    whole: Any = ast.get_source_segment(text, node)
+    return line.replace(whole.split("\n")[0], "; ".join(words), 1)
 
 
 def _bound_twice(tree):
     """Names that mean more than one thing in a source: set again, attributes of a class, arguments."""
-    found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    found: list = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
     found += 2 * [node.arg for node in ast.walk(tree) if isinstance(node, (ast.arg, ast.keyword))]
     return {name for name in found if found.count(name) > 1}
 
@@ -119,7 +125,7 @@ def _numbers(node, constants):
     if not isinstance(node, ast.Assign) or len(node.targets) != 1:
         return []
     target, value = node.targets[0], node.value
-    pairs = [(target, value)]
+    pairs: list[tuple[Any, ast.expr]] = [(target, value)]
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
         pairs = list(zip(target.elts, value.elts))
     if not all(isinstance(name, ast.Name) and name.id.isupper() and _is_number(one, constants) for name, one in pairs):

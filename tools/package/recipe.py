@@ -32,7 +32,8 @@ def read(makefile):
 
 def variables(text):
     """What a Makefile's text sets and defines, unexpanded."""
-    found, name, lines = {}, "", []
+    found, name = {}, ""
+    lines: list[str] = []
     for line in text.split("\n"):
         if name and line == "endef":
             found[name], name, lines = "\n".join(lines), "", []
@@ -54,7 +55,7 @@ def _assign(variables, name, operator, value):
 
 
 def _package(name, variables, makefile):
-    fields = {}
+    fields: dict[str, str] = {}
     for line in _expand("Package/" + name, variables, makefile).split("\n"):
         found = re.match(r"\s*(\w+) ?(:=|\+=) ?(.*)$", line)
         if found:

@@ -82,7 +82,7 @@ def _mpy_cross():
 
 def folders(entries):
     """Every folder above the files, without the root, parents first."""
-    found = set()
+    found: set[str] = set()
     for entry in entries:
         parts = entry.path.split("/")[1:-1]
         found.update("/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1))

@@ -10,6 +10,12 @@ from ..ubus.codes import CONNECTION_FAILED, NOT_FOUND, UbusError
 from ..ubus_object.names import EVENT, OBJECT
 from ..ujson import dumps
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .words import Arguments
+
 # Seconds until somebody says hello: fewer than the client waits (HELLO_TIMEOUT), which then takes it for nobody.
 PATIENCE = 4.0
 
@@ -20,7 +26,7 @@ class NoAgent(ViscumError):
     kind = "unsupported"
 
 
-def ask(path, method, args=None):
+def ask(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[str, Any]":
     """The agent's answer to a call. Raises NoAgent, or UbusError with the agent's words."""
     try:
         with Caller(path, PATIENCE) as caller:
@@ -32,12 +38,12 @@ def ask(path, method, args=None):
         raise
 
 
-def ask_all(path, method, args=None):
+def ask_all(path: str, method: str, args: "dict[str, Any] | None" = None) -> "Any":
     """All services of an answer that comes in pages: a dict, or a list."""
     return _whole(path, method, args)["services"]
 
 
-def _whole(path, method, args=None):
+def _whole(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[str, Any]":
     """An answer that comes in pages, as one."""
     args = dict(args or {})
     found = None
@@ -55,7 +61,7 @@ def _whole(path, method, args=None):
         args["after"] = answer["next"]
 
 
-def state_of(path):
+def state_of(path: str) -> "dict[str, Any] | None":
     """The agent's `status`, each service in full; None where no agent runs. Raises UbusError for one that runs
     and does not say: who took that for none would work against it."""
     try:
@@ -69,46 +75,46 @@ def state_of(path):
         return None
 
 
-def command(arguments):
+def command(arguments: "Arguments") -> int:
     """What OWN has for a command; for the others the method of that name, which has nothing to print."""
     return OWN.get(arguments.command, _call)(arguments)
 
 
-def _call(arguments):
+def _call(arguments: "Arguments") -> int:
     for args in _each_name(arguments):
         ask(arguments.socket, arguments.command, args)
     return 0
 
 
-def _each_name(arguments):
+def _each_name(arguments: "Arguments") -> "list[dict[str, Any]]":
     """The arguments of a call for each service that was named; one call for all when none was."""
     return [{"name": name} for name in arguments.names] or [{}]
 
 
-def _bypass(arguments):
+def _bypass(arguments: "Arguments") -> int:
     for args in _each_name(arguments):
         args["on"] = not arguments.off
         ask(arguments.socket, "bypass", args)
     return 0
 
 
-def _list(arguments):
+def _list(arguments: "Arguments") -> int:
     names = ask_all(arguments.socket, "list")
     print(dumps(names) if arguments.json else "\n".join(names))
     return 0
 
 
-def _stats(arguments):
+def _stats(arguments: "Arguments") -> int:
     found = ask_all(arguments.socket, "stats")
     print(dumps(found) if arguments.json else "\n".join([_counted(name, found[name]) for name in sorted(found)]))
     return 0
 
 
-def _counted(name, row):
+def _counted(name: str, row: "dict[str, Any]") -> str:
     return "%s: %d packets, %d bytes, %d connections" % (name, row["packets"], row["bytes"], row["connections"])
 
 
-def _logs(arguments):
+def _logs(arguments: "Arguments") -> int:
     lines = []
     for args in _each_name(arguments):
         lines.extend(ask(arguments.socket, "logs", args)["lines"])
@@ -120,7 +126,7 @@ def _logs(arguments):
     return 0
 
 
-def clock(seconds):
+def clock(seconds: float) -> str:
     """Local date and time, as the system log writes them."""
     return "%04d-%02d-%02d %02d:%02d:%02d" % tuple(time.localtime(seconds)[:6])
 
@@ -130,7 +136,7 @@ CLEAR = "\x1b[H\x1b[2J"  # cursor home, erase the screen (ECMA-48)
 TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME", "RESTARTS")
 
 
-def _top(arguments):
+def _top(arguments: "Arguments") -> int:
     """A table of what each service carries now, again and again; once, over one interval, when nobody looks at it."""
     from .table import columns
 
@@ -147,7 +153,7 @@ def _top(arguments):
         before, began = now, ended
 
 
-def _top_row(name, now, before, seconds):
+def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", seconds: float) -> "tuple[str, ...]":
     row, old = now[name], before.get(name, now[name])
     packets = max(0, row["packets"] - old["packets"]) / seconds
     bits = 8 * max(0, row["bytes"] - old["bytes"]) / seconds / 1e6
@@ -163,11 +169,11 @@ def _top_row(name, now, before, seconds):
     )
 
 
-def _monitor(arguments):
+def _monitor(arguments: "Arguments") -> int:
     """Prints every change of a service's state until it is interrupted."""
     ask(arguments.socket, "list")  # says so when no agent runs
 
-    def event(_name, data):
+    def event(_name: str, data: "dict[str, Any]") -> None:
         if arguments.json:
             print(dumps(data))
         else:

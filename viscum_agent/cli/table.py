@@ -116,7 +116,7 @@ def _stays(row: dict) -> "list[str]":
     return ["%s: not taken: %s" % (row["name"], printable(text)) for text in row.get("stays", ())]
 
 
-def columns(lines: "list[list[str]]") -> str:
+def columns(lines: "Sequence[Sequence[str]]") -> str:
     """Lines of cells as text, each column as wide as its widest cell."""
     widths = [max([len(line[column]) for line in lines]) for column in range(len(lines[0]))]
     text = [("  ".join([_pad(cell, width) for cell, width in zip(line, widths)])).rstrip() for line in lines]

@@ -9,11 +9,22 @@ from .. import __version__
 from ..errors import ConfigError, ViscumError, problem_text
 from . import words
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from types import ModuleType
+    from typing import Any
+
+    from ..errors import Problem
+    from ..reconcile import Reconciler as _Reconciler
+    from ..reconcile import Snapshot
+    from .words import Arguments
+
 EPIPE = 32  # asm-generic/errno-base.h; MicroPython's errno has no such name
 LOCK_PATIENCE = 30  # seconds that one waits for another
 
 
-def main(typed=None):
+def main(typed: "Sequence[str] | None" = None) -> int:
     """Runs one command and returns its exit code."""
     try:
         arguments = words.parse(sys.argv[1:] if typed is None else typed)
@@ -41,7 +52,7 @@ def main(typed=None):
         return 1  # who reads (head, say) has seen enough
 
 
-def _complain(text):
+def _complain(text: str) -> None:
     from ..config.schema import printable
 
     sys.stderr.write("viscum: %s\n" % printable(text))
@@ -50,25 +61,25 @@ def _complain(text):
 # What a command needs is imported when it runs: a router reads slowly, and most calls need little.
 
 
-def _compat():
+def _compat() -> "ModuleType":
     from .. import compat
 
     return compat
 
 
-def Reconciler(*words):  # noqa: N802 (the class, loaded when it is called)
+def Reconciler(*words: "Any") -> "_Reconciler":  # noqa: N802 (the class, loaded when it is called)
     from .. import reconcile
 
     return reconcile.Reconciler(*words)
 
 
-def _print_json(value):
+def _print_json(value: object) -> None:
     from ..ujson import dumps
 
     print(dumps(value))
 
 
-def _refuse_unknown(arguments, names):
+def _refuse_unknown(arguments: "Arguments", names: "Collection[str]") -> None:
     """Who names a service means one that is there."""
     from ..config.schema import shown
 
@@ -78,19 +89,19 @@ def _refuse_unknown(arguments, names):
             raise ConfigError("there is no service %s; there are: %s" % (shown(name), there))
 
 
-def _root():
+def _root() -> None:
     if _compat().geteuid() != 0:
         raise ViscumError("this needs root: it changes network namespaces and traffic control")
 
 
-def _say(problems):
+def _say(problems: "list[Problem]") -> None:
     from ..config.schema import printable
 
     for problem in problems:
         sys.stderr.write(printable(problem_text(problem)) + "\n")
 
 
-def _problems(snapshot):
+def _problems(snapshot: "Snapshot") -> "list[Problem]":
     """All that keeps services from running here."""
     from ..reconcile import PACKAGE
     from ..service import process
@@ -98,7 +109,7 @@ def _problems(snapshot):
     return snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
 
 
-def check(arguments):
+def check(arguments: "Arguments") -> int:
     with Reconciler(arguments.confdir, arguments.socket) as reconciler:
         found = _problems(reconciler.look())
         if arguments.json:
@@ -109,7 +120,7 @@ def check(arguments):
     return 1 if found else 0
 
 
-def plan(arguments):
+def plan(arguments: "Arguments") -> int:
     from ..kernel import commands
 
     with Reconciler(arguments.confdir, arguments.socket) as reconciler:
@@ -124,7 +135,7 @@ def plan(arguments):
     return 1 if problems else 0
 
 
-def _text_of(steps):
+def _text_of(steps: "list[tuple[str, list[str]]]") -> "list[str]":
     """A plan as lines that a shell takes."""
     if not steps:
         return ["# nothing to do"]
@@ -136,7 +147,7 @@ def _text_of(steps):
     return found
 
 
-def _agent_states(arguments):
+def _agent_states(arguments: "Arguments") -> "dict[str, Any] | None":
     """What a running agent says of its services (remote.state_of), None without one.
 
     `remote` is loaded only where there is a socket: ubus costs a router memory and time that `up` does not need.
@@ -148,13 +159,13 @@ def _agent_states(arguments):
     return agent_calls.state_of(arguments.socket)
 
 
-def _remotely(arguments):
+def _remotely(arguments: "Arguments") -> int:
     from . import agent_calls
 
     return agent_calls.command(arguments)
 
 
-def _do(arguments, up):
+def _do(arguments: "Arguments", up: bool) -> int:
     """`up` or `down`. An agent would undo what they do behind its back."""
     from .. import lock
 
@@ -171,7 +182,7 @@ def _do(arguments, up):
         raise ViscumError("an agent runs, and it sees to that: use %s" % instead)
 
 
-def _with_programs(arguments, word):
+def _with_programs(arguments: "Arguments", word: str) -> int:
     from ..once import Once
 
     once = Once(arguments.confdir, arguments.names, word == "up")
@@ -179,7 +190,7 @@ def _with_programs(arguments, word):
     return _finish(done, problems, word)
 
 
-def _objects_only(arguments, word):
+def _objects_only(arguments: "Arguments", word: str) -> int:
     from .. import lock
 
     held = lock.Lock(word)
@@ -197,22 +208,22 @@ def _objects_only(arguments, word):
     return _finish(result.done, problems + result.problems, word)
 
 
-def up(arguments):
+def up(arguments: "Arguments") -> int:
     return _do(arguments, True)
 
 
-def down(arguments):
+def down(arguments: "Arguments") -> int:
     return _do(arguments, False)
 
 
-def _finish(done, problems, word):
+def _finish(done: "Iterable[str]", problems: "list[Problem]", word: str) -> int:
     _say(problems)
     for name in done:
         print("%s: %s" % (name, word))
     return 1 if problems else 0
 
 
-def show_status(arguments):
+def show_status(arguments: "Arguments") -> int:
     from . import table
 
     try:
@@ -244,7 +255,7 @@ def show_status(arguments):
     return 0
 
 
-def execute(arguments):
+def execute(arguments: "Arguments") -> int:
     from ..records.objects import ns_name
     from ..service import process
 
@@ -256,7 +267,7 @@ def execute(arguments):
     return 1
 
 
-def examine(arguments):
+def examine(arguments: "Arguments") -> int:
     from .. import doctor
 
     findings = doctor.look(arguments.confdir, arguments.socket)

@@ -9,6 +9,11 @@ from collections import namedtuple
 
 from ..paths import CONFDIR, SOCKET
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
 # How a command is followed by names of services.
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
 
@@ -84,7 +89,7 @@ COMMON = ("-c", "-s")
 class Usage(Exception):
     """The command line is wrong; the argument says how. `command` is the command that it is about, if any."""
 
-    def __init__(self, text, command=""):
+    def __init__(self, text: str, command: str = "") -> None:
         super().__init__(text)
         self.command = command
 
@@ -92,12 +97,12 @@ class Usage(Exception):
 class Arguments:
     """A command line, taken apart. `command` is "" where there is none."""
 
-    def __init__(self, words):
+    def __init__(self, words: "Iterable[str]") -> None:
         self.command = ""
         self.names: list[str] = []
-        self.options = []
-        self.rest = []
-        self.places = {}  # of -c and -s
+        self.options: list[str] = []
+        self.rest: list[str] = []
+        self.places: dict[str, str] = {}  # of -c and -s
         self.help = self.version = False
         words = list(words)
         while words:
@@ -109,26 +114,26 @@ class Arguments:
                 raise Usage("help is for one command")
 
     @property
-    def confdir(self):
+    def confdir(self) -> str:
         return self.places.get("-c", CONFDIR)
 
     @property
-    def socket(self):
+    def socket(self) -> str:
         return self.places.get("-s", SOCKET)
 
     @property
-    def json(self):
+    def json(self) -> bool:
         return "--json" in self.options
 
     @property
-    def programs(self):
+    def programs(self) -> bool:
         return "--no-program" not in self.options
 
     @property
-    def off(self):
+    def off(self) -> bool:
         return "--off" in self.options
 
-    def _take(self, word, words):
+    def _take(self, word: str, words: "list[str]") -> None:
         if word == "":
             raise Usage("one of the words is empty", self.command)
         if word == "--" and self.command == "exec":
@@ -149,7 +154,7 @@ class Arguments:
         else:
             self.names.append(word)
 
-    def _take_option(self, word):
+    def _take_option(self, word: str) -> None:
         if word not in [option for option, _ in OPTIONS]:
             raise Usage("unknown option %s" % _shown(word), self.command)
         if word in self.options:
@@ -157,7 +162,7 @@ class Arguments:
         self.options.append(word)
 
 
-def take_place(places, word, words, command=""):
+def take_place(places: "dict[str, str]", word: str, words: "list[str]", command: str = "") -> None:
     """Takes the value of -c or -s from the words that follow."""
     if not words or not words[0] or words[0].startswith("-"):
         raise Usage("%s needs a %s" % (word, "directory" if word == "-c" else "socket"), command)
@@ -166,13 +171,13 @@ def take_place(places, word, words, command=""):
     places[word] = words.pop(0)
 
 
-def _shown(word):
+def _shown(word: str) -> str:
     from ..config.schema import shown  # only after a mistake
 
     return shown(word)
 
 
-def parse(words):
+def parse(words: "Iterable[str]") -> "Arguments":
     """Arguments that their command has a use for. Raises Usage."""
     arguments = Arguments(words)
     if arguments.version and (arguments.command or arguments.options or arguments.help):
@@ -184,7 +189,7 @@ def parse(words):
     return arguments
 
 
-def command(name):
+def command(name: str) -> "Command | None":
     """The row of a command, None for no command."""
     for row in COMMANDS:
         if row.name == name:
@@ -192,7 +197,7 @@ def command(name):
     return None
 
 
-def _refuse_unused(arguments):
+def _refuse_unused(arguments: "Arguments") -> None:
     row = command(arguments.command)
     if row is None:
         raise Usage("a command is missing")
@@ -210,7 +215,7 @@ def _refuse_unused(arguments):
 # Help
 
 
-def usage():
+def usage() -> str:
     """The help for all commands."""
     lines = ["usage: viscum [-c CONFDIR] [-s UBUS_SOCKET] COMMAND [WORD...]", ""]
     for row in COMMANDS:
@@ -224,20 +229,20 @@ def usage():
     return "\n".join(lines) + "\n"
 
 
-def help_of(name):
+def help_of(name: str) -> str:
     """The help for one command."""
-    row = command(name)
+    row: Any = command(name)  # there is one (parse)
     lines = ["usage: viscum %s" % " ".join([row.name] + ["[%s]" % each for each in _optional(row)] + [row.names])]
     lines = [lines[0].rstrip(), "", row.short[0].upper() + row.short[1:] + "." + (" " + row.more if row.more else "")]
     taken = [option for option in OPTIONS if option[0] in row.options or option[0].split(" ")[0] in _places(row)]
     return "\n".join(lines + [""] * bool(taken) + [_line(*option) for option in taken]) + "\n"
 
 
-def _optional(row):
+def _optional(row: "Command") -> "list[str]":
     return [option for option in row.options if option not in row.names]
 
 
-def _places(row):
+def _places(row: "Command") -> "tuple[str, ...]":
     """Those of -c and -s that make a difference to a command."""
     names = [each.name for each in COMMANDS]
     if names.index(row.name) >= names.index(FIRST_OF_AGENT):
@@ -245,9 +250,9 @@ def _places(row):
     return () if row.names == ONE else COMMON
 
 
-def _form(row):
+def _form(row: "Command") -> str:
     return (row.name + " " + row.names.replace(" [WORD...]", "")).rstrip()
 
 
-def _line(left, right):
+def _line(left: str, right: str) -> str:
     return "  %s%s %s" % (left, " " * (22 - len(left)), right)

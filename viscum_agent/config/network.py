@@ -9,16 +9,26 @@ from ..errors import ConfigError
 from . import uci
 from .schema import EVERY_AP, is_device, shown
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..records.dump import Link
+    from .service import Service
+    from .uci import _Section as Section
+
 PACKAGE = "network"
 INTERFACE, DEVICE = "interface", "device"  # the options of a service
 
 
-def interfaces(confdir, names):
+def interfaces(
+    confdir: str, names: "dict[str, list[str]]"
+) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
     """(devices, why): the devices of each interface, and sentences by (INTERFACE, name) about those that have none; the
     name "" is for all that are in neither. `names` is what netifd says (netifd.names), which counts more."""
     path = "%s/%s" % (confdir, PACKAGE)
-    devices: dict[str, list] = {}
-    why: dict[tuple, str] = {}
+    devices: dict[str, list[str]] = {}
+    why: dict[tuple[str, str], str] = {}
     for section in _sections(confdir, path, why):
         if section.type not in ("interface", "alias") or section.name in names:
             continue
@@ -35,7 +45,7 @@ def interfaces(confdir, names):
     return {name: _resolved(name, devices, why) for name in sorted(devices)}, why
 
 
-def _sections(confdir, path, why):
+def _sections(confdir: str, path: str, why: "dict[tuple[str, str], str]") -> "list[Section]":
     try:
         return uci.load(confdir, PACKAGE)
     except ConfigError as error:
@@ -43,7 +53,7 @@ def _sections(confdir, path, why):
     return []
 
 
-def _named(section):
+def _named(section: "Section") -> "list[str]":
     """What a section names as its devices."""
     options = section.options
     if section.type == "alias":
@@ -54,7 +64,7 @@ def _named(section):
     return found.split() if isinstance(found, str) else found
 
 
-def _resolved(name, devices, why):
+def _resolved(name: str, devices: "dict[str, list[str]]", why: "dict[tuple[str, str], str]") -> "list[str]":
     """The devices of an interface, with those of another interface in the place of its @name."""
     found, way = devices[name], [name]
     while len(found) == 1 and found[0].startswith("@"):
@@ -69,7 +79,7 @@ def _resolved(name, devices, why):
     return found
 
 
-def missing(services, interfaces, links):
+def missing(services: "Iterable[Service]", interfaces: "dict[str, list[str]]", links: "Iterable[Link]") -> "list[str]":
     """Names of devices that services and interfaces have, and that no device of the router has, sorted."""
     names = set()
     for service in services:
@@ -81,7 +91,7 @@ def missing(services, interfaces, links):
     return [name for name in sorted(names) if name not in there and is_device(name)]
 
 
-def other_names(own):
+def other_names(own: "dict[str, str]") -> "dict[tuple[str, str], str]":
     """Why devices are not there under the names that something has for them, by (DEVICE, name): an alternative name
     (altname in ip-link(8)) is none to Viscum. `own` maps such names to the devices' own (kernel.altnames)."""
     return {(DEVICE, name): "is another name (altname) of %s: write that" % shown(own[name]) for name in own}

@@ -16,10 +16,21 @@ from .finding import dicts, error, note, ordered, text, trouble, warning
 from .machine import gather
 from .target import targets
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.service import Settings
+    from ..errors import Problem
+    from ..plan.actual import Observed
+    from ..reconcile import Snapshot
+    from ..records.dump import Dump
+    from .finding import Finding
+    from .machine import Machine
+    from .target import Target
+
 __all__ = ("dicts", "examine", "judge", "look", "text", "trouble")
 
 
-def look(confdir, path=None):
+def look(confdir: str, path: "str | None" = None) -> "list[Finding]":
     """The findings for the configuration in a directory, with the ubus socket `path`: what the command line asks.
 
     The native back end reads the kernel, whatever is configured: the doctor has to work where the other one is missing.
@@ -34,7 +45,7 @@ def look(confdir, path=None):
         return examine(reconciler, reconciler.look(), confdir)
 
 
-def examine(reconciler, snapshot, confdir):
+def examine(reconciler: "Reconciler", snapshot: "Snapshot", confdir: str) -> "list[Finding]":
     """The findings, worst first, for what a Reconciler has found (a Snapshot)."""
     configuration, (names, _) = snapshot.configuration, reconciler.interfaces()
     facts = actual.facts(snapshot.dump, EVERYTHING, names)
@@ -44,7 +55,14 @@ def examine(reconciler, snapshot, confdir):
     return judge(machine, chosen, configuration.settings, snapshot.observed, names, problems)
 
 
-def judge(machine, chosen, settings, observed, names, problems):
+def judge(
+    machine: "Machine",
+    chosen: "list[Target]",
+    settings: "Settings",
+    observed: "Observed",
+    names: "dict[str, list[str]]",
+    problems: "list[Problem]",
+) -> "list[Finding]":
     """The findings from plain data."""
     found = _account(machine)
     found += kernel.findings(machine, chosen, settings) + kernel.back_end(machine, settings)
@@ -56,14 +74,16 @@ def judge(machine, chosen, settings, observed, names, problems):
     return ordered(_configuration(settings, chosen, problems, found) + found)
 
 
-def _account(machine):
+def _account(machine: "Machine") -> "list[Finding]":
     if machine.root:
         return []
     means = "the kernel's features and the firewall could not be read"
     return [warning("root", "viscum does not run as root", means, (), "run it as root")]
 
 
-def _configuration(settings, chosen, problems, found):
+def _configuration(
+    settings: "Settings", chosen: "list[Target]", problems: "list[Problem]", found: "list[Finding]"
+) -> "list[Finding]":
     """What `viscum check` says, except what the doctor has found already."""
     said = []
     if not settings.enabled:
@@ -81,7 +101,7 @@ def _configuration(settings, chosen, problems, found):
     return said
 
 
-def _without_configuration(dump, confdir, why):
+def _without_configuration(dump: "Dump", confdir: str, why: str) -> "list[Finding]":
     """The findings about a router whose configuration can't be read."""
     configuration = service.read(uci.parse(b"", PACKAGE), PACKAGE)
     machine = gather([], dump, confdir)

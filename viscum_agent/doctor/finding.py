@@ -4,6 +4,11 @@ from collections import namedtuple
 
 from ..config.schema import printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
 # `id` is a word for scripts, `found` what is there, `means` the consequence, `services` the names of those affected
 # (none: all services, or no particular one), `mend` the commands that fix it, "" where there is nothing to fix.
 # What could not be read is a note that says so, never ok.
@@ -15,42 +20,42 @@ WIDTH = 100  # characters of a line, commands apart: those are to be copied
 INDENT = "         "
 
 
-def ok(identity, found):
+def ok(identity: str, found: str) -> "Finding":
     return Finding(id=identity, severity=OK, found=found, means="", services=(), mend="")
 
 
-def note(identity, found, means="", services=(), mend=""):
+def note(identity: str, found: str, means: str = "", services: "Iterable[str]" = (), mend: str = "") -> "Finding":
     return Finding(id=identity, severity=NOTE, found=found, means=means, services=tuple(services), mend=mend)
 
 
-def warning(identity, found, means, services=(), mend=""):
+def warning(identity: str, found: str, means: str, services: "Iterable[str]" = (), mend: str = "") -> "Finding":
     return Finding(id=identity, severity=WARNING, found=found, means=means, services=tuple(services), mend=mend)
 
 
-def error(identity, found, means, services=(), mend=""):
+def error(identity: str, found: str, means: str, services: "Iterable[str]" = (), mend: str = "") -> "Finding":
     return Finding(id=identity, severity=ERROR, found=found, means=means, services=tuple(services), mend=mend)
 
 
-def unread(identity, why, means=""):
+def unread(identity: str, why: str, means: str = "") -> "Finding":
     return note(identity, "could not be read: " + why, means)
 
 
-def configure(changes):
+def configure(changes: "Iterable[str]") -> str:
     """The commands that change Viscum's configuration, each change in the words of `uci`."""
     return "\n".join(["uci " + change for change in changes] + ["uci commit viscum && reload_config"])
 
 
-def trouble(findings):
+def trouble(findings: "Iterable[Finding]") -> bool:
     """Whether there is something to fix."""
     return any(finding.severity in (ERROR, WARNING) for finding in findings)
 
 
-def ordered(findings):
+def ordered(findings: "list[Finding]") -> "list[Finding]":
     """The worst first, otherwise in their order."""
     return [finding for severity in SEVERITIES for finding in findings if finding.severity == severity]
 
 
-def dicts(findings):
+def dicts(findings: "Iterable[Finding]") -> "list[dict[str, Any]]":
     return [
         {
             "id": each.id,
@@ -64,7 +69,7 @@ def dicts(findings):
     ]
 
 
-def text(findings):
+def text(findings: "list[Finding]") -> str:
     """The findings for a terminal, and a last line that counts them."""
     lines = []
     for each in findings:
@@ -76,7 +81,7 @@ def text(findings):
     return "\n".join([printable(line) for line in lines] + [_count(findings)])
 
 
-def _count(findings):
+def _count(findings: "list[Finding]") -> str:
     words = []
     for severity in SEVERITIES:
         number = len([1 for finding in findings if finding.severity == severity])
@@ -86,7 +91,7 @@ def _count(findings):
     return ", ".join(words)
 
 
-def _wrapped(text, head=""):
+def _wrapped(text: str, head: str = "") -> "list[str]":
     """Lines of a text behind `head`, indented alike."""
     lines, line = [], head + INDENT[len(head) :]
     empty = True

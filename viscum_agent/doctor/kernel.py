@@ -5,6 +5,14 @@ from ..plan.datapath import DATAPATHS
 from .finding import configure, error, note, ok, unread, warning
 from .target import names, needs_nat, way
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.service import Settings
+    from ..records.facts import Features
+    from .finding import Finding
+    from .machine import Machine
+    from .target import Target
+
 # A feature, what it is called there, and OpenWrt's package for it (netsupport.mk, netfilter.mk of openwrt/openwrt); ""
 # for what no package brings.
 FEATURES = (
@@ -24,7 +32,7 @@ CLS_BPF = "kmod-sched-bpf"
 RELOAD = "/etc/init.d/viscum reload"
 
 
-def install(machine, package):
+def install(machine: "Machine", package: str) -> str:
     """The command that installs a package here."""
     if machine.manager == "apk":
         return "apk add " + package
@@ -33,7 +41,7 @@ def install(machine, package):
     return "install %s (opkg install, on OpenWrt 25.12 apk add)" % package
 
 
-def findings(machine, targets, settings):
+def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
     if machine.features is None:
         return [_blind(machine)]
     found = [_veth(machine)] if machine.veth is False else []
@@ -50,7 +58,7 @@ def findings(machine, targets, settings):
     return ([ok("kernel", "has " + ", ".join(there))] if there else []) + found
 
 
-def _blind(machine):
+def _blind(machine: "Machine") -> "Finding":
     why = machine.unread["features"]
     if not machine.root:
         return unread("kernel", "this needs root")
@@ -58,11 +66,13 @@ def _blind(machine):
     return error("kernel", why, means, (), "build an image with CONFIG_KERNEL_NAMESPACES=y and CONFIG_KERNEL_NET_NS=y")
 
 
-def _veth(machine):
+def _veth(machine: "Machine") -> "Finding":
     return error("kernel-veth", "has no veth", "no service can run", (), install(machine, "kmod-veth"))
 
 
-def _missing(machine, targets, settings, feature, what, package):
+def _missing(
+    machine: "Machine", targets: "list[Target]", settings: "Settings", feature: str, what: str, package: str
+) -> "Finding":
     features = machine.features
     identity, found = "kernel-" + feature, "has no " + what
     mend = install(machine, package) if package else NEWER
@@ -77,7 +87,7 @@ def _missing(machine, targets, settings, feature, what, package):
     return note(identity, found, WITHOUT[feature], (), mend)
 
 
-def _mend_bpf(machine):
+def _mend_bpf(machine: "Machine") -> str:
     """What is lacking names the package, or what is wrong with the BPF file system."""
     if CLS_BPF in machine.lacks:
         return install(machine, CLS_BPF)
@@ -103,7 +113,7 @@ WITHOUT = {
 }
 
 
-def _needs(target, feature, settings, features):
+def _needs(target: "Target", feature: str, settings: "Settings", features: "Features") -> bool:
     """Whether a service cannot run without a feature."""
     service = target.service
     asked = DATAPATHS.get(service.datapath or settings.datapath)  # None for 'auto', which takes another one
@@ -116,7 +126,7 @@ def _needs(target, feature, settings, features):
     return service.rewrite in {"skbmod": ("dst", "both"), "skbedit": ("both",)}.get(feature, ())
 
 
-def back_end(machine, settings):
+def back_end(machine: "Machine", settings: "Settings") -> "list[Finding]":
     """The second netlink back end needs a library."""
     if settings.netlink != "pyroute2" or machine.library:
         return []
@@ -128,7 +138,7 @@ def back_end(machine, settings):
     return [error("netlink", found, means, (), mend + "\n" + install(machine, "python3-pyroute2"))]
 
 
-def interpreter(machine):
+def interpreter(machine: "Machine") -> "Finding":
     version = ".".join([str(number) for number in machine.version])
     least = (1, 23) if machine.interpreter == "micropython" else (3, 11)
     found = "%s %s" % ("MicroPython" if machine.interpreter == "micropython" else "CPython", version)

@@ -15,6 +15,18 @@ from ..kernel import ethtool, netns, probe, ruleset
 from ..records.objects import device_name
 from ..service import process
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, TypeVar
+
+    from ..config.service import Program
+    from ..config.uci import _Section as Section
+    from ..records.dump import Dump
+    from .target import Target
+
+    T = TypeVar("T")
+
 # `unread` maps the name of a field to why it is None. `features` are facts.Features, `lacks` is what eBPF lacks, ""
 # for nothing, `veth` whether there are veth pairs. `files` maps a path to its mode (None: not there), `accounts` maps
 # (user, group) to what is wrong with them, "" for nothing. `firewall` are the options of firewall's defaults section
@@ -68,10 +80,10 @@ DEVICE_SYSCTLS = ("net/ipv4/conf/%s/rp_filter", "net/ipv4/conf/%s/forwarding")
 class _Look:
     """Calls the readers one by one and notes what could not be read."""
 
-    def __init__(self):
-        self.unread = {}
+    def __init__(self) -> None:
+        self.unread: dict[str, str] = {}
 
-    def at(self, name, read, *arguments):
+    def at(self, name: str, read: "Callable[..., T]", *arguments: object) -> "T | None":
         try:
             return read(*arguments)
         except OSError as error:
@@ -81,7 +93,7 @@ class _Look:
         return None
 
 
-def gather(targets, dump, confdir, root=""):
+def gather(targets: "list[Target]", dump: "Dump", confdir: str, root: str = "") -> "Machine":
     """A Machine. `root` stands before the paths of files, for a test."""
     look = _Look()
     at = look.at
@@ -116,14 +128,14 @@ def gather(targets, dump, confdir, root=""):
     )
 
 
-def _mode(path):
+def _mode(path: str) -> "int | None":
     try:
         return os.stat(path)[0]
     except OSError:
         return None
 
 
-def _files(targets):
+def _files(targets: "list[Target]") -> "dict[str, int | None]":
     paths = set()
     for target in targets:
         program, check = target.service.program, target.service.health.command
@@ -132,7 +144,7 @@ def _files(targets):
     return {path: _mode(path) for path in paths}
 
 
-def _account(program):
+def _account(program: "Program") -> str:
     try:
         process.account(program.user, program.group)
     except ConfigError as error:
@@ -143,12 +155,12 @@ def _account(program):
 # Other programs' configuration
 
 
-def _sections(confdir, package):
+def _sections(confdir: str, package: str) -> "list[Section]":
     """The sections of a file of UCI, [] where it is not there. Raises ConfigError for one that can't be read."""
     return uci.load(confdir, package) if compat.exists("%s/%s" % (confdir, package)) else []
 
 
-def _options(confdir, package, kind):
+def _options(confdir: str, package: str, kind: str) -> "dict[str, Any]":
     """The options of the first section of a type."""
     for section in _sections(confdir, package):
         if section.type == kind:
@@ -156,13 +168,13 @@ def _options(confdir, package, kind):
     return {}
 
 
-def _sqm(confdir):
+def _sqm(confdir: str) -> "list[str]":
     """Devices of the queues that are enabled (sqm-scripts, run-openwrt.sh)."""
     queues = [section.options for section in _sections(confdir, "sqm") if section.type == "queue"]
     return [queue.get("interface", "") for queue in queues if uci.as_bool(queue.get("enabled", "0"))]
 
 
-def _qosify(confdir):
+def _qosify(confdir: str) -> "list[str]":
     """Devices and interfaces that qosify shapes (qosify.init)."""
     sections = [section for section in _sections(confdir, "qosify") if section.type in ("interface", "device")]
     return [
@@ -173,21 +185,21 @@ def _qosify(confdir):
 # The kernel
 
 
-def _words(path):
+def _words(path: str) -> "list[str]":
     if not compat.exists(path):
         return []
     with open(path) as file:
         return file.read().split()
 
 
-def _wed(root, driver):
+def _wed(root: str, driver: str) -> "bool | None":
     try:
         return _words("%s/sys/module/%s/parameters/wed_enable" % (root, driver))[0] in ("Y", "1")
     except (OSError, IndexError):
         return None
 
 
-def _running():
+def _running() -> "list[str]":
     """Which neighbours run, by the names of the processes (proc(5))."""
     found = set()
     for pid in os.listdir("/proc"):
@@ -200,7 +212,7 @@ def _running():
     return [name for name in NEIGHBOURS if name in found]
 
 
-def _below(targets, dump, root):
+def _below(targets: "list[Target]", dump: "Dump", root: str) -> "list[str]":
     """The devices of the Targets and those that their frames come in by: ports of a bridge, what a VLAN is on."""
     home = [link for link in dump.links if link.ns == ""]
     index = {link.name: link.index for link in home}
@@ -215,7 +227,7 @@ def _below(targets, dump, root):
     return sorted(found)
 
 
-def _lower(root, name):
+def _lower(root: str, name: str) -> "list[str]":
     """What sysfs has below a device (a bridge, a VLAN, a port of a DSA switch)."""
     try:
         entries = compat.list_names("%s/sys/class/net/%s" % (root, name))
@@ -224,7 +236,7 @@ def _lower(root, name):
     return [entry[len("lower_") :] for entry in entries if entry.startswith("lower_")]
 
 
-def _gro_list(devices):
+def _gro_list(devices: "Iterable[str]") -> "list[str]":
     found = []
     with ethtool.Ethtool() as asked:
         for device in devices:
@@ -239,7 +251,7 @@ def _gro_list(devices):
     return found
 
 
-def _sysctls(targets):
+def _sysctls(targets: "list[Target]") -> "dict[str, str | None]":
     keys = list(SYSCTLS)
     for target in targets:
         keys += [key % device_name(target.service.name) for key in DEVICE_SYSCTLS]
@@ -249,7 +261,7 @@ def _sysctls(targets):
 # The machine
 
 
-def _memory():
+def _memory() -> "tuple[int, int]":
     """(all, available) bytes from /proc/meminfo (proc(5): in kB)."""
     values = {}
     with open("/proc/meminfo") as file:
@@ -260,7 +272,7 @@ def _memory():
     return values["MemTotal:"], values["MemAvailable:"]
 
 
-def _disks():
+def _disks() -> "dict[str, tuple[int, int]]":
     """(all, free) bytes for the place of configuration and packages (/overlay on a router) and for /tmp."""
     found = {}
     for path in ("/overlay" if compat.exists("/overlay") else "/", "/tmp"):
@@ -272,7 +284,7 @@ def _disks():
     return found
 
 
-def _manager(root):
+def _manager(root: str) -> str:
     for name, path in MANAGERS:
         if compat.exists(root + path):
             return name

@@ -4,10 +4,21 @@ from ..records.objects import BPF_PRIO, MARK_PRIO, PRIOS, Qdisc
 from .finding import error, note, ok, unread, warning
 from .target import names, on
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..plan.actual import Observed
+    from .finding import Finding
+    from .machine import Machine
+    from .target import Target
+
 UNSHAPED = "redirected packets are not shaped on ingress"
 
 
-def findings(machine, targets, observed, interfaces):
+def findings(
+    machine: "Machine", targets: "list[Target]", observed: "Observed", interfaces: "dict[str, list[str]]"
+) -> "list[Finding]":
     found = []
     devices = sorted({device.name for target in targets for device in target.devices})
     for device in devices:
@@ -24,7 +35,7 @@ def findings(machine, targets, observed, interfaces):
     return found
 
 
-def _sqm(machine, device, touched, observed):
+def _sqm(machine: "Machine", device: str, touched: "tuple[str, ...]", observed: "Observed") -> "list[Finding]":
     if device not in (machine.sqm or ()):
         return []
     if observed.hooks.get(device) == "clsact":
@@ -37,7 +48,9 @@ def _sqm(machine, device, touched, observed):
     return [note("sqm", found, means, touched)]
 
 
-def _qosify(machine, device, touched, interfaces):
+def _qosify(
+    machine: "Machine", device: str, touched: "tuple[str, ...]", interfaces: "dict[str, list[str]]"
+) -> "list[Finding]":
     names_of = [name for name in interfaces if device in interfaces[name]] + [device]
     if not any(name in (machine.qosify or ()) for name in names_of):
         return []
@@ -45,7 +58,7 @@ def _qosify(machine, device, touched, interfaces):
     return [note("qosify", "qosify %s %s" % (runs, device), UNSHAPED, touched)]
 
 
-def _strangers(device, touched, observed):
+def _strangers(device: str, touched: "tuple[str, ...]", observed: "Observed") -> "list[Finding]":
     """Filters that are not ours, and a hook that is not ours."""
     prios = sorted([prio for dev, prio in observed.foreign_prios if dev == device])
     clash = [prio for prio in prios if prio in PRIOS + (BPF_PRIO, MARK_PRIO)]
@@ -64,5 +77,5 @@ def _strangers(device, touched, observed):
     return []
 
 
-def _list(numbers):
+def _list(numbers: "Iterable[int]") -> str:
     return ", ".join([str(number) for number in numbers])

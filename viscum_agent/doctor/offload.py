@@ -8,6 +8,15 @@ from ..config import uci
 from .finding import note, ok, unread, warning
 from .target import names, on
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..kernel.ruleset import Flowtable
+    from .finding import Finding
+    from .machine import Machine
+    from .target import Target
+
 HARDWARE_MEANS = (
     "a connection that was open before the redirect (after a bypass, say) stays with the cloud until it ends, because "
     "the hardware forwards it unseen; new ones are answered here"
@@ -17,15 +26,15 @@ HARDWARE_OFF = (
 )
 
 
-def findings(machine, targets):
+def findings(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
     return _flows(machine, targets) + _wed(machine, targets) + _bridger(machine, targets) + _gro(machine, targets)
 
 
-def _option(machine, name):
+def _option(machine: "Machine", name: str) -> bool:
     return bool(uci.as_bool((machine.firewall or {}).get(name, "0")))
 
 
-def _flows(machine, targets):
+def _flows(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
     if machine.ruleset is None and machine.firewall is None:
         return [unread("flow-offloading", machine.unread["ruleset"])]
     configured = _option(machine, "flow_offloading")
@@ -53,11 +62,11 @@ def _flows(machine, targets):
     return [ok("flow-offloading", "off")]
 
 
-def _shown(tables):
+def _shown(tables: "Iterable[Flowtable]") -> str:
     return ", ".join(["flow table %s %s on %s" % (each.table, each.name, " ".join(each.devices)) for each in tables])
 
 
-def _wed(machine, targets):
+def _wed(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
     drivers = [driver for driver in sorted(machine.wed) if machine.wed[driver]]
     if not drivers:
         return []
@@ -69,7 +78,7 @@ def _wed(machine, targets):
     return [warning("wed", found, HARDWARE_MEANS, names(targets), mend)]
 
 
-def _bridger(machine, targets):
+def _bridger(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
     if machine.running is None:
         return [unread("bridger", machine.unread["running"])]
     if "bridger" not in machine.running:
@@ -88,7 +97,7 @@ def _bridger(machine, targets):
     return [warning("bridger", "runs", means, touched, "\n".join(mend))]
 
 
-def _gro(machine, targets):
+def _gro(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
     if machine.gro_list is None:
         return [unread("rx-gro-list", machine.unread["gro_list"])]
     if not machine.gro_list:

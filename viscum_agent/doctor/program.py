@@ -6,11 +6,21 @@ from ..shell import word
 from .finding import configure, error, ok
 from .target import names
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..config.service import Program, Service
+    from ..errors import Problem
+    from .finding import Finding
+    from .machine import Machine
+    from .target import Target
+
 _EXECUTE = 0o111  # inode(7)
 _OPTIONS = ("command", "health_command", "user", "group", "workdir")
 
 
-def findings(machine, targets, problems):
+def findings(machine: "Machine", targets: "list[Target]", problems: "list[Problem]") -> "list[Finding]":
     """`problems` are those of `viscum check`, which looks closer (process.lacks)."""
     found = []
     for path, users in _users(targets, lambda service: [service.program.command, service.health.command]):
@@ -28,7 +38,9 @@ def findings(machine, targets, problems):
     return found
 
 
-def _users(targets, commands):
+def _users(
+    targets: "list[Target]", commands: "Callable[[Service], list[tuple[str, ...]]]"
+) -> "list[tuple[str, tuple[str, ...]]]":
     """(path, names of the services) for the first word of each command, sorted by path."""
     users: dict[str, list[str]] = {}
     for target in targets:
@@ -37,7 +49,7 @@ def _users(targets, commands):
     return [(path, tuple(users[path])) for path in sorted(users)]
 
 
-def _program(machine, path, users):
+def _program(machine: "Machine", path: str, users: "tuple[str, ...]") -> "list[Finding]":
     mode = machine.files[path]
     if mode is None:
         return [error("program", "there is no program %s" % path, "does not start", users, _search(machine, path))]
@@ -48,7 +60,7 @@ def _program(machine, path, users):
     return []
 
 
-def _search(machine, path):
+def _search(machine: "Machine", path: str) -> str:
     """How to find the package: the name of the program is the best guess."""
     name = path.split("/")[-1]
     if machine.manager == "apk":
@@ -58,11 +70,11 @@ def _search(machine, path):
     return "install the package that has it, or correct option command"
 
 
-def _account_of(program):
+def _account_of(program: "Program") -> "tuple[str, str]":
     return program.user, program.group or ""
 
 
-def _account(account, why, targets):
+def _account(account: "tuple[str, str]", why: str, targets: "list[Target]") -> "Finding":
     touched = names([each for each in targets if _account_of(each.service.program) == account])
     change = "set viscum.%s.user='nobody'" if why.startswith("user") else "delete viscum.%s.group"
     return error("account", why, "does not start", touched, configure([change % name for name in touched]))

@@ -2,6 +2,11 @@
 
 from .finding import note, ok, unread, warning
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .finding import Finding
+    from .machine import Machine
+
 MB = 1024 * 1024
 # What the agent takes at its peak, measured on x86-64 (docs/benchmarks.md), rounded up.
 AGENT = {"cpython": 20 * MB, "micropython": 6 * MB}
@@ -9,11 +14,11 @@ SMALL = 100 * MB  # a router sold with 128 MB has that much left by kernel and f
 SPARE = 512 * 1024  # flash: UBIFS and JFFS2 need room to write anything at all
 
 
-def findings(machine):
+def findings(machine: "Machine") -> "list[Finding]":
     return _memory(machine) + _disks(machine)
 
 
-def _memory(machine):
+def _memory(machine: "Machine") -> "list[Finding]":
     if machine.memory is None:
         return [unread("memory", machine.unread["memory"])]
     total, available = machine.memory
@@ -26,7 +31,7 @@ def _memory(machine):
     return [ok("memory", text)]
 
 
-def _disks(machine):
+def _disks(machine: "Machine") -> "list[Finding]":
     found = []
     for path in sorted(machine.disks):
         total, free = machine.disks[path]
@@ -40,5 +45,5 @@ def _disks(machine):
     return found
 
 
-def _size(count):
+def _size(count: int) -> str:
     return "%d MB" % (count // MB) if count >= 10 * MB else "%d kB" % (count // 1024)

@@ -7,6 +7,13 @@ from .kernel import install
 from .machine import INCLUDES
 from .target import has_family, names, routed
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.service import Settings
+    from .finding import Finding
+    from .machine import Machine
+    from .target import Target
+
 # Where each of our includes ends up: at which hook of netfilter, and what is lost without it.
 _PLACES = {
     "prerouting": (INCLUDES[0], error, "replies count as invalid connections and are dropped"),
@@ -16,12 +23,12 @@ _PLACES = {
 RELOAD = "/etc/init.d/firewall reload"
 
 
-def findings(machine, targets, settings):
+def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
     found = _forwarding(machine, targets) + _rp_filter(machine, targets)
     return found + _firewall(machine, targets, settings) + _devices(targets)
 
 
-def _forwarding(machine, targets):
+def _forwarding(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
     """Also with eBPF: bpf_fib_lookup knows no way to a client where forwarding is off."""
     found = []
     ipv4 = [target for target in targets if has_family(target, 4)]
@@ -49,17 +56,17 @@ def _forwarding(machine, targets):
     return found or [ok("forwarding", "on")]
 
 
-def _number(machine, key):
+def _number(machine: "Machine", key: str) -> "int | None":
     value = machine.sysctls.get(key)
     return None if value is None else int(value)
 
 
-def _value(machine, pattern, target):
+def _value(machine: "Machine", pattern: str, target: "Target") -> "int | None":
     """A sysctl of a service's device, None while the service is down."""
     return _number(machine, pattern % device_name(target.service.name))
 
 
-def _rp_filter(machine, targets):
+def _rp_filter(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
     """The kernel takes the larger of conf/all and conf/DEV (ip-sysctl.rst): 1 is strict, 2 loose.
 
     Also with eBPF: the ARP requests by which the service finds the router have the cloud's address, too.
@@ -82,7 +89,7 @@ def _rp_filter(machine, targets):
     return [ok("rp-filter", "off on the way of the replies")]
 
 
-def _firewall(machine, targets, settings):
+def _firewall(machine: "Machine", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
     if machine.ruleset is None:
         return [unread("firewall", machine.unread["ruleset"], "so it is not known whether replies pass")]
     fw4 = any(chain.table == "fw4" for chain in machine.ruleset.chains)
@@ -110,7 +117,7 @@ def _firewall(machine, targets, settings):
     return found + lacks
 
 
-def _lacks(machine, hook, fw4, filters, touched):
+def _lacks(machine: "Machine", hook: str, fw4: bool, filters: "list[str]", touched: "tuple[str, ...]") -> "Finding":
     name, severity, means = _PLACES[hook]
     if not fw4:
         text = "table %s lacks Viscum's rules at the hook %s" % (", ".join(filters), hook)
@@ -128,7 +135,7 @@ def _lacks(machine, hook, fw4, filters, touched):
     return severity("firewall", text + ": its rules were loaded before Viscum was installed", means, touched, RELOAD)
 
 
-def _again(machine, package):
+def _again(machine: "Machine", package: str) -> str:
     if machine.manager == "apk":
         return "apk fix %s && %s" % (package, RELOAD)
     if machine.manager == "opkg":
@@ -136,7 +143,7 @@ def _again(machine, package):
     return install(machine, package) + "; then " + RELOAD
 
 
-def _devices(targets):
+def _devices(targets: "list[Target]") -> "list[Finding]":
     """Devices whose frames have no Ethernet header: PPPoE, WireGuard, modems with raw IP."""
     found = []
     for name in sorted({device.name for target in targets for device in target.devices if not device.ethernet}):
@@ -151,7 +158,7 @@ def _devices(targets):
     return found
 
 
-def _to_lan(stuck):
+def _to_lan(stuck: "list[Target]") -> "list[str]":
     """The changes that have services take their traffic from the LAN and from nowhere else."""
     changes = []
     for name in names(stuck):

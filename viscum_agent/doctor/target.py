@@ -6,11 +6,19 @@ from ..plan import datapath
 from ..plan.answers import nat_rules
 from ..plan.sources import named
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ..config.service import Configuration, Service, Settings
+    from ..records.facts import Device, Facts, Features
+
 # `service` is a model.Service, `devices` the facts.Device that its options name, those without an Ethernet header, too.
 Target = namedtuple("Target", ("service", "devices"))
 
 
-def targets(configuration, facts):
+def targets(configuration: "Configuration", facts: "Facts") -> "list[Target]":
     """A Target for each service that is to run."""
     if not configuration.settings.enabled:
         return []
@@ -18,35 +26,35 @@ def targets(configuration, facts):
     return [Target(service, _devices(service, known, facts)) for service in configuration.services if service.enabled]
 
 
-def _devices(service, known, facts):
+def _devices(service: "Service", known: "dict[str, Device]", facts: "Facts") -> "tuple[Device, ...]":
     names = {name for _, _, found in named(service, known, facts) for name in found if name in known}
     return tuple([known[name] for name in sorted(names)])
 
 
-def names(found):
+def names(found: "Iterable[Target]") -> "tuple[str, ...]":
     """The names of the services of some Targets."""
     return tuple([target.service.name for target in found])
 
 
-def on(found, device):
+def on(found: "Iterable[Target]", device: str) -> "list[Target]":
     """Those of the Targets that take traffic from a device."""
     return [target for target in found if device in [each.name for each in target.devices]]
 
 
-def has_family(target, family):
+def has_family(target: "Target", family: int) -> bool:
     return any(match.family == family for match in target.service.matches)
 
 
-def way(target, settings, features):
+def way(target: "Target", settings: "Settings", features: "Features") -> "Any":
     """The datapath of a Target."""
     return datapath.chosen(target.service.datapath or settings.datapath, features)
 
 
-def routed(target, settings, features):
+def routed(target: "Target", settings: "Settings", features: "Features") -> bool:
     """Whether the firewall sees the replies: those of eBPF go past it, but not to clients at the port of a bridge."""
     asked = target.service.reply == "routed"
     return asked or way(target, settings, features).ROUTED or any(device.bridged for device in target.devices)
 
 
-def needs_nat(target):
+def needs_nat(target: "Target") -> bool:
     return bool(nat_rules(target.service.matches))

@@ -358,12 +358,11 @@ class Backend:
         pools: "Sequence[address.Prefix] | None" = (),
         ports: "dict[str, dict] | None" = None,
         breathe: "Callable[[], object] | None" = None,
-    ) -> "Any":
+    ) -> "Dump":
         """A Dump of the router's namespace and of those named viscum-*. Of the router's own routes it has those that
         have an address in common with one of these prefixes; all where `pools` is None. `ports` maps those namespaces
         of which somebody wants to know what is open to what listening.listeners takes. `breathe()` is called between
         two namespaces, and may use this border."""
-        # For mypy Any: the reconciler keeps None in its place while it is not worked with.
         dump = Dump()
         with self._reserve:
             self._dump(dump, pools, ports or {}, breathe)

@@ -41,6 +41,15 @@ from ..records.objects import (
 )
 from .answers import Open
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..records.dump import Addr, Dump, FilterEntry, Link
+    from ..records.facts import Features
+
+    Owners = dict[tuple[str, str], str]
+
 RT_TABLE_MAIN, RTN_UNICAST = 254, 1  # linux/rtnetlink.h
 
 # An object of ours with its tc handle (0 where there is none).
@@ -58,23 +67,23 @@ class Observed:
     filters are at its hook, and `foreign_prios` are the (device, prio) with somebody else's filter in them; `orphans`
     are what of our redirects leads nowhere; `counters` maps a service to Counters."""
 
-    def __init__(self):
-        self.services = {}
-        self.shared = []
-        self.hooks = {}
-        self.strangers = set()
-        self.foreign_prios = set()
-        self.orphans = []
-        self.counters = {}
+    def __init__(self) -> None:
+        self.services: dict[str, list[Found]] = {}
+        self.shared: list[Found] = []
+        self.hooks: dict[str, str] = {}
+        self.strangers: set[str] = set()
+        self.foreign_prios: set[tuple[str, int]] = set()
+        self.orphans: list[Found] = []
+        self.counters: dict[str, Counters] = {}
 
-    def of(self, service):
+    def of(self, service: str) -> "list[Found]":
         return self.services.get(service, [])
 
-    def _add(self, service, item, handle=0):
+    def _add(self, service: str, item: "Any", handle: int = 0) -> None:
         self.services.setdefault(service, []).append(Found(item, handle))
 
 
-def observe(dump):
+def observe(dump: "Dump") -> "Observed":
     """An Observed from a kernel.dump.Dump."""
     observed = Observed()
     names = {(link.ns, link.index): link.name for link in dump.links}
@@ -88,7 +97,7 @@ def observe(dump):
     return observed
 
 
-def _owners(dump):
+def _owners(dump: "Dump") -> "Owners":
     """Who has what: maps ("ns", name) and ("dev", name) to the service.
 
     A namespace of ours is marked inside, where a program with rights can take the mark away. The router's end of its
@@ -111,7 +120,7 @@ def _owners(dump):
     return owners
 
 
-def _pairs(observed, dump, owners):
+def _pairs(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
     inner = {link.ns: link for link in dump.links if link.name == INNER_DEV and link.kind == "veth"}
     for ns in dump.namespaces:
         if ("ns", ns) in owners:
@@ -137,7 +146,7 @@ def _pairs(observed, dump, owners):
         observed._add(service, veth)
 
 
-def _inside(observed, dump, names, owners):
+def _inside(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
     for link in dump.links:
         service = owners.get(("ns", link.ns))
         if service and link.name == "lo" and link.up and link.alias == alias_of(link.ns):
@@ -147,16 +156,16 @@ def _inside(observed, dump, names, owners):
         dev = names.get((entry.ns, entry.index), "")
         if service and dev and not _own_loopback(entry.address):
             observed._add(service, Address(entry.ns, dev, entry.address))
-    for entry in dump.routes:
-        service = owners.get(("ns", entry.ns))
-        dev = names.get((entry.ns, entry.oif), "")  # of very many devices not all are read
-        if service and dev and entry.table == RT_TABLE_MAIN and entry.type == RTN_UNICAST and entry.via:
+    for route in dump.routes:
+        service = owners.get(("ns", route.ns))
+        dev = names.get((route.ns, route.oif), "")  # of very many devices not all are read
+        if service and dev and route.table == RT_TABLE_MAIN and route.type == RTN_UNICAST and route.via:
             observed._add(
-                service, Route(ns=entry.ns, family=entry.family, dst=entry.dst, via=entry.via, dev=dev, src=entry.src)
+                service, Route(ns=route.ns, family=route.family, dst=route.dst, via=route.via, dev=dev, src=route.src)
             )
 
 
-def _settings(observed, dump, owners):
+def _settings(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
     """What is set inside a namespace, and its nft tables."""
     for ns, key in dump.sysctls:
         if ("ns", ns) in owners:
@@ -169,20 +178,20 @@ def _settings(observed, dump, owners):
             observed._add(owners[("ns", ns)], PktType(ns, INNER_DEV if dump.pkttypes[ns] is True else ""))
 
 
-def _own_loopback(text):
+def _own_loopback(text: str) -> bool:
     return text.startswith("127.") or text == "::1/128" or text.startswith("fe80:")
 
 
-def _outside(observed, dump, names, owners):
+def _outside(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
     for entry in dump.addresses:
         dev = names.get(("", entry.index), "")
         service = owners.get(("dev", dev))
         if entry.ns == "" and service and not _own_loopback(entry.address):
             observed._add(service, Address("", dev, entry.address))
-    for entry in dump.rules:
-        service = owners.get(("dev", entry.iif))
+    for rule in dump.rules:
+        service = owners.get(("dev", rule.iif))
         if service:
-            observed._add(service, Rule("", entry.family, entry.priority, entry.iif, entry.table))
+            observed._add(service, Rule("", rule.family, rule.priority, rule.iif, rule.table))
     for link in dump.links:
         service = owners.get(("dev", link.name))
         if link.ns != "" or service is None:
@@ -193,7 +202,7 @@ def _outside(observed, dump, names, owners):
                 observed._add(service, Sysctl("", pattern % link.name, value))
 
 
-def _hooks(observed, dump, names, owners):
+def _hooks(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
     marked = _filters(observed, dump, names, owners)
     for entry in dump.qdiscs:
         dev = names.get(("", entry.index), "")
@@ -205,7 +214,7 @@ def _hooks(observed, dump, names, owners):
             observed.shared.append(Found(Qdisc(dev), 0))
 
 
-def _filters(observed, dump, names, owners):
+def _filters(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> "set[str]":
     """Filters and hash tables; returns the devices that have our mark."""
     marked, tables, links = set(), set(), {}
     for entry in dump.filters:
@@ -229,7 +238,7 @@ def _filters(observed, dump, names, owners):
     return marked
 
 
-def _role(entry):
+def _role(entry: "FilterEntry") -> str:
     """What an entry of a device's filters is: a "mark", "table", "link" or "filter" of ours, a "stranger", or "" for
     what counts for nothing here."""
     ours = entry.classid == CLASSID
@@ -246,7 +255,9 @@ def _role(entry):
     return "" if entry.kind == "bpf" and entry.prio == BPF_PRIO and ours else "stranger"  # "": _programs sees to it
 
 
-def _our_filter(observed, entry, dev, names, owners):
+def _our_filter(
+    observed: "Observed", entry: "FilterEntry", dev: str, names: "dict[tuple[str, int], str]", owners: "Owners"
+) -> None:
     actions = []
     target = ""
     for action in entry.actions or ():
@@ -276,7 +287,7 @@ def _our_filter(observed, entry, dev, names, owners):
     observed.counters[service] = Counters(*[one + other for one, other in zip(before, entry.counters)])
 
 
-def _programs(observed, dump, names, owners):
+def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
     for link in dump.bpf_links:
         if names.get(("", link.index)) != link.pin:  # its device is gone, or has another name
             observed.orphans.append(Found(BpfLink(link.pin, link.hook, ""), 0))
@@ -295,18 +306,25 @@ def _programs(observed, dump, names, owners):
             observed.orphans.append(Found(item, entry.index))
         else:
             observed._add(service, item, entry.index)
-    for index, target in dump.bpf_counters:
-        service = owners.get(("dev", names.get(("", target), "")))
+    for index, pair in dump.bpf_counters:
+        service = owners.get(("dev", names.get(("", pair), "")))
         if service and ("", index) in names:
             before = observed.counters.get(service, NOTHING)
-            new = dump.bpf_counters[(index, target)]
+            new = dump.bpf_counters[(index, pair)]
             observed.counters[service] = Counters(*[one + other for one, other in zip(before, new)])
 
 
 # Facts
 
 
-def facts(dump, features, interfaces, opened=None, firewall=None, why=None):
+def facts(
+    dump: "Dump",
+    features: "Features",
+    interfaces: "dict[str, list[str]]",
+    opened: "dict[str, Open | None] | None" = None,
+    firewall: "dict[int, tuple[str, bool]] | None" = None,
+    why: "dict[tuple[str, str], str] | None" = None,
+) -> "Facts":
     """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `opened` services to
     what is known of their sockets better than from the dump, None for nothing; `firewall` and `why` as in Facts."""
     owners = _owners(dump)
@@ -331,11 +349,11 @@ def facts(dump, features, interfaces, opened=None, firewall=None, why=None):
         networks.append(
             (address.format_prefix(address.network(entry.address)), "address %s of %s" % (entry.address, dev))
         )
-    for entry in dump.routes:
-        dev = by_index[entry.oif].name if entry.oif in by_index else ""
-        if entry.ns != "" or entry.type != RTN_UNICAST or ("dev", dev) in owners or not _counts(entry.dst):
+    for route in dump.routes:
+        dev = by_index[route.oif].name if route.oif in by_index else ""
+        if route.ns != "" or route.type != RTN_UNICAST or ("dev", dev) in owners or not _counts(route.dst):
             continue
-        networks.append((entry.dst, "route %s%s" % (entry.dst, " dev " + dev if dev else "")))
+        networks.append((route.dst, "route %s%s" % (route.dst, " dev " + dev if dev else "")))
     rp_filter = dump.sysctls.get(("", "net/ipv4/conf/all/rp_filter"), "0")
     forwarding = dump.sysctls.get(("", "net/ipv6/conf/all/forwarding"))
     return Facts(
@@ -355,19 +373,18 @@ def facts(dump, features, interfaces, opened=None, firewall=None, why=None):
     )
 
 
-def _opened(dump, owners, known):
+def _opened(dump: "Dump", owners: "Owners", known: "dict[str, Open | None]") -> "dict[str, Open]":
     """What is open in the services' namespaces. Where nothing is open no program runs yet, or it is about to."""
-    found = {
+    found: dict[str, Open | None] = {
         owners[("ns", ns)]: Open(listeners=dump.listeners[ns], awake=None, mute={})
         for ns in dump.listeners
-        if ("ns", ns) in owners
+        if ("ns", ns) in owners and dump.listeners[ns]
     }
-    found = {name: found[name] for name in found if found[name].listeners}
     found.update(known)
-    return {name: found[name] for name in found if found[name] is not None}
+    return {name: there for name, there in found.items() if there is not None}
 
 
-def _counts(dst):
+def _counts(dst: str) -> bool:
     """Default routes and what every IPv6 device has overlap with everything and mean nothing for the pool.
 
     A VPN often writes its default route in two halves or a few more pieces, so as not to replace the other one.
@@ -377,15 +394,15 @@ def _counts(dst):
     return int(dst.split("/")[1]) > DEFAULT_PIECE
 
 
-def _has_clients(entry):
+def _has_clients(entry: "Addr") -> bool:
     """Whether an address of the router is one by which replies find clients: link-local ones are on every device."""
     return entry.ns == "" and not entry.address.startswith("fe80:")
 
 
-def _device(link, by_index, routed):
+def _device(link: "Link", by_index: "dict[int, Link]", routed: "set[tuple[int, int]]") -> "Device":
     master = by_index.get(link.master)
     bridged = master is not None and master.kind == "bridge"
-    there = master if bridged else link
+    there = master if master and bridged else link
     return Device(
         name=link.name,
         up=link.up,

@@ -10,10 +10,18 @@ from ..plan import answers
 from ..records.objects import kind_of
 from . import health
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..plan.answers import Open
+    from ..plan.planner import ServicePlan
+    from ..reconcile import Snapshot
+    from ..records.objects import Operation
+    from .health import Outcome
+
 AT_ONCE = 8  # programs: each check has some descriptors open
 
 
-def opened(snapshot, steps):
+def opened(snapshot: "Snapshot", steps: "list[tuple[str, list[Operation]]]") -> "dict[str, Open]":
     """{service: answers.Open} of programs that can be asked, for what is left to do of their services, as apply.pending
     gives it: where that is nothing but the redirect, since else the way to them is not as planned. Needs root."""
     names = [name for name, operations in steps if all(kind_of(each.new or each.old).outside for each in operations)]
@@ -31,35 +39,35 @@ def opened(snapshot, steps):
 
 
 class Asking:
-    def __init__(self, parts, indexes):
+    def __init__(self, parts: "list[ServicePlan]", indexes: "dict[str, int]") -> None:
         self._loop = Loop()
         self._tools = health.Tools(netns.Visit())
         self._left = list(parts)
         self._indexes = indexes
         self._busy = 0
-        self._found = {}
+        self._found: dict[str, answers.Open] = {}
 
-    def close(self):
+    def close(self) -> None:
         self._tools.close()
 
-    def run(self):
+    def run(self) -> "dict[str, Open]":
         for _ in range(AT_ONCE):
             self._next()
         while self._busy:
             self._loop.step()
         return self._found
 
-    def _next(self):
+    def _next(self) -> None:
         if self._left:
             self._busy += 1
             self._ask(self._left.pop(), 0, {})
 
-    def _ask(self, part, turn, mute):
+    def _ask(self, part: "ServicePlan", turn: int, mute: "dict[tuple, str]") -> None:
         """Asks until every way had its turn; a check that never ends, because of a bug, is none."""
         index = self._indexes[part.service.name]
         over = self._loop.after(part.service.health.timeout + health.GRACE, self._end)
 
-        def done(outcome):
+        def done(outcome: "Outcome") -> None:
             self._loop.cancel(over)
             mute.update(outcome.mute)
             ways = answers.ways(part.answers, outcome.listeners or [])
@@ -73,6 +81,6 @@ class Asking:
 
         health.Check(self._loop, self._tools, part, index, turn, done)
 
-    def _end(self):
+    def _end(self) -> None:
         self._busy -= 1
         self._next()

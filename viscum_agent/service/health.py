@@ -24,6 +24,18 @@ from . import output, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeVar
+
+    from ..config.service import Service
+    from ..kernel.handshake import Send
+    from ..kernel.netns import Visit
+    from ..loop import Loop, Timer
+    from ..plan.answers import Answer, Way
+    from ..plan.planner import ServicePlan
+    from ..records.facts import Listener, Ports
+
+    T = TypeVar("T")
     from socket import socket
 
 GRACE = 2  # seconds beyond its time after which a check that has not ended never will
@@ -41,14 +53,14 @@ NOTHING_LISTENS = "the program does not listen"
 Outcome = namedtuple("Outcome", ("reason", "listeners", "mute", "closed"))
 
 
-def kind_of(service, found):
+def kind_of(service: "Service", found: "Iterable[Answer]") -> str:
     """The kind of check: as configured, else by what the service takes over (answers.Answer)."""
     if service.health.kind != "auto":
         return service.health.kind
     return "ask" if any(answer.high for answer in found) else "none"
 
 
-def asks_ways(part):
+def asks_ways(part: "ServicePlan") -> bool:
     """Whether the checks of a plan.ServicePlan say of each way into the program whether it answers."""
     return kind_of(part.service, part.answers) in ("ask", "tcp", "udp", "listen") and not part.service.health.port
 
@@ -56,30 +68,30 @@ def asks_ways(part):
 class Tools:
     """What checks share: how to get into namespaces and how packets get to the program. `visit` is a netns.Visit."""
 
-    def __init__(self, visit):
+    def __init__(self, visit: "Visit") -> None:
         self.visit = visit
         self.door = handshake.Door()
 
-    def close(self):
+    def close(self) -> None:
         self.door.close()
         self.visit.close()
 
-    def listeners(self, name, ports):
+    def listeners(self, name: str, ports: "dict[str, Ports] | None") -> "list[Listener]":
         return self._inside(name, lambda: listening.listeners(ports))
 
-    def waiting(self, name, way):
+    def waiting(self, name: str, way: "Way") -> int:
         return self._inside(name, lambda: listening.waiting(way.proto, way.version, way.bound, way.port))
 
-    def connections(self, name):
+    def connections(self, name: str) -> int:
         return self._inside(name, listening.connections)
 
-    def has_clients(self, name):
+    def has_clients(self, name: str) -> bool:
         return self._inside(name, listening.has_clients)
 
-    def output(self, name):
+    def output(self, name: str) -> int:
         return self._inside(name, output.open_for_reader)
 
-    def _inside(self, name, step):
+    def _inside(self, name: str, step: "Callable[[], T]") -> "T":
         self.visit.enter(ns_name(name))
         try:
             return step()
@@ -94,27 +106,35 @@ class Check:
     `part` is the service's plan.ServicePlan, `index` that of the router's end of its pair, `turn` counts the checks.
     """
 
-    def __init__(self, loop, tools, part, index, turn, done):
+    def __init__(
+        self,
+        loop: "Loop",
+        tools: "Tools",
+        part: "ServicePlan",
+        index: int,
+        turn: int,
+        done: "Callable[[Outcome], object]",
+    ) -> None:
         self._loop, self._tools, self._done = loop, tools, done
         self._part, self._index, self._turn = part, index, turn
         self._service = part.service
         self._name = part.service.name
         self._health = part.service.health
         self._give_up = compat.monotonic() + self._health.timeout
-        self._questions = []
+        self._questions: list[Question] = []
         self._listeners: list = compat.LATER
-        self._mute = {}
-        self._asked = []  # what those said that were asked
+        self._mute: dict[tuple, str] = {}
+        self._asked: list[str] = []  # what those said that were asked
         self._closed = False
         self._pid = 0
         self._pidfd = -1
-        self._timer = None
+        self._timer: Timer | None = None
         try:
             getattr(self, "_" + kind_of(self._service, part.answers))()
         except OSError as error:
             self._end_soon(compat.strerror(error.errno))
 
-    def cancel(self):
+    def cancel(self) -> None:
         self._loop.cancel(self._timer)
         for question in self._questions:
             question.cancel()
@@ -128,32 +148,32 @@ class Check:
             compat.fd_close(self._pidfd)
             self._pidfd = -1
 
-    def _finish(self, reason):
+    def _finish(self, reason: str) -> None:
         self.cancel()
         self._done(Outcome(reason=reason, listeners=self._listeners, mute=self._mute, closed=self._closed))
 
-    def _end_soon(self, reason):
+    def _end_soon(self, reason: str) -> None:
         """Ends in the next turn of the loop: who began the check is not ready for the answer yet."""
         self._timer = self._loop.after(0, lambda: self._finish(reason))
 
     # By kind
 
-    def _none(self):
+    def _none(self) -> None:
         self._end_soon("")
 
-    def _ask(self):
+    def _ask(self) -> None:
         self._by_sockets(("tcp", "udp"))
 
-    def _tcp(self):
+    def _tcp(self) -> None:
         self._by_sockets(("tcp",))
 
-    def _udp(self):
+    def _udp(self) -> None:
         self._by_sockets(("udp",))
 
-    def _listen(self):
+    def _listen(self) -> None:
         self._by_sockets(())
 
-    def _by_sockets(self, asked):
+    def _by_sockets(self, asked: "tuple[str, ...]") -> None:
         """Asks at the ways of these protocols; the others only have to be open, with nobody left waiting."""
         self._listeners = self._look()
         if self._health.port:
@@ -170,20 +190,20 @@ class Check:
         if not self._questions:
             self._end_soon("")
 
-    def _look(self):
+    def _look(self) -> "list[Listener]":
         """What is open, at the ports that count."""
         more = [self._health.port] if self._health.port else []
         ports = answers.asked_ports([answer.match for answer in self._part.answers], *more)
         return self._tools.listeners(self._name, ports)
 
-    def _chosen(self, ways):
+    def _chosen(self, ways: "list[Way]") -> "list[Way]":
         """Those that are asked this time: all, or the next ones round."""
         if len(ways) <= MOST_ASKED:
             return ways
         first = self._turn * MOST_ASKED % len(ways)
         return (ways[first:] + ways[:first])[:MOST_ASKED]
 
-    def _ask_port(self, asked):
+    def _ask_port(self, asked: "tuple[str, ...]") -> None:
         """`health_port` is no way of the clients': it is asked inside the namespace, wherever it is open."""
         port = self._health.port
         open_ones = [one for one in self._listeners if one.port == port and one.proto in asked]
@@ -203,26 +223,26 @@ class Check:
         )
         self._begin(Inside(self, way))
 
-    def _begin(self, question):
+    def _begin(self, question: "Question") -> None:
         self._questions.append(question)
         question.begin()
 
     # What questions ask for
 
     @property
-    def loop(self):
+    def loop(self) -> "Loop":
         return self._loop
 
     @property
-    def late(self):
+    def late(self) -> bool:
         """Whether the time of the check is over."""
         return compat.monotonic() >= self._give_up
 
     @property
-    def patience(self):
+    def patience(self) -> float:
         return max(0, self._give_up - compat.monotonic())
 
-    def enter(self, step):
+    def enter(self, step: "Callable[[], T]") -> "T":
         """Does something in the service's namespace."""
         visit = self._tools.visit
         visit.enter(ns_name(self._name))
@@ -232,17 +252,17 @@ class Check:
             visit.home()
             visit.forget(ns_name(self._name))
 
-    def open(self, way):
+    def open(self, way: "Way") -> "handshake.Handshake | handshake.Datagram":
         return handshake.open_in(self._tools.visit, self._name, way.proto, way, self._part.gate.own[way.family])
 
-    def send(self, way, packet):
+    def send(self, way: "Way", packet: bytes) -> None:
         self._tools.door.send(self._index, parse_mac(self._part.gate.mac), way.family, packet)
 
-    def waiting(self, way):
+    def waiting(self, way: "Way") -> int:
         """What waits at the socket of a way, -1 where it is not open any more."""
         return self._tools.waiting(self._name, way)
 
-    def answered(self, question, reason):
+    def answered(self, question: "Question", reason: str) -> None:
         """A question is answered; the check ends with the last one."""
         self._mute[answers.way_key(question.way)] = reason
         if question.asks:
@@ -251,7 +271,7 @@ class Check:
         if not self._questions:
             self._finish(self._verdict())
 
-    def _verdict(self):
+    def _verdict(self) -> str:
         """Who was asked and answered tells more than one whom nobody has asked anything."""
         if self._asked:
             return "" if "" in self._asked else self._asked[0]
@@ -259,7 +279,7 @@ class Check:
 
     # A command
 
-    def _exec(self):
+    def _exec(self) -> None:
         try:
             self._pid = process.spawn(self._service, self._health.command)
             self._pidfd = compat.pidfd_open(self._pid)
@@ -270,14 +290,14 @@ class Check:
         patience = self._health.timeout
         self._timer = self._loop.after(patience, self._lasts)
 
-    def _lasts(self):
+    def _lasts(self) -> None:
         """The time is over, but where we got no time to see it, it has ended."""
         if self._pidfd in self._loop.ready():
             self._ended()
         else:
             self._finish("the check does not end within %d s" % self._health.timeout)
 
-    def _ended(self):
+    def _ended(self) -> None:
         status = process.result(self._pid, self._name)
         self._pid = 0
         if status is None:
@@ -292,7 +312,7 @@ class Check:
         self._finish("" if status == 0 else "the check ended with " + process.ending(status))
 
 
-def where(found):
+def where(found: "Iterable[Answer]") -> str:
     """` on tcp port 5201 ...`, for the first of these Answers that is for single ports."""
     single = [answer for answer in found if answer.high and answer.low == answer.high]
     return " on %s port %d" % (single[0].match.proto, single[0].low) if single else ""
@@ -304,24 +324,24 @@ class Question:
 
     asks = True
 
-    def __init__(self, check, way):
+    def __init__(self, check: "Check", way: "Way") -> None:
         self.way = way
         self._check = check
-        self._timer = None
-        self._before = None  # what waited when we looked last
+        self._timer: Timer | None = None
+        self._before: int | None = None  # what waited when we looked last
         self._since = 0.0  # when we looked first
 
-    def begin(self):
+    def begin(self) -> None:
         self._look()
 
-    def cancel(self):
+    def cancel(self) -> None:
         self._check.loop.cancel(self._timer)
 
-    def _over(self, reason):
+    def _over(self, reason: str) -> None:
         self.cancel()
         self._check.answered(self, "%s port %d: %s" % (self.way.proto, self.way.port, reason) if reason else "")
 
-    def _look(self):
+    def _look(self) -> None:
         """Good when nothing waits for the program any more, or less than before: so it takes in what comes."""
         try:
             waiting = self._check.waiting(self.way)
@@ -350,8 +370,8 @@ class Look(Question):
 class Handshake(Question):
     """A TCP connection as a client makes it."""
 
-    def begin(self):
-        self._client: handshake.Handshake = compat.LATER
+    def begin(self) -> None:
+        self._client: handshake.Handshake | handshake.Datagram = compat.LATER
         try:
             self._client = self._check.open(self.way)
             self._check.loop.add(self._client.fd, lambda _: self._came())
@@ -361,21 +381,21 @@ class Handshake(Question):
             return
         self._timer = self._check.loop.after(self._check.patience, self._silent)
 
-    def _silent(self):
+    def _silent(self) -> None:
         """The time is over. What came meanwhile counts, where a busy router gave us no time to see it."""
         if not self._came():
             self._over("it does not answer")
 
-    def _send(self, packet):
+    def _send(self, packet: bytes) -> None:
         self._check.send(self.way, packet)
 
-    def _fail(self, error):
+    def _fail(self, error: OSError) -> None:
         """Not at once: the check is just being put together."""
         self._hang_up(False)
         reason = compat.strerror(error.errno)
         self._timer = self._check.loop.after(0, lambda: self._over(reason))
 
-    def _came(self):
+    def _came(self) -> bool:
         """Whether that settles it."""
         try:
             there = self._client.read(self._send)
@@ -388,15 +408,15 @@ class Handshake(Question):
             self._look()
         return there
 
-    def _over(self, reason):
+    def _over(self, reason: str) -> None:
         self._hang_up(not reason)
         super()._over(reason)
 
-    def cancel(self):
+    def cancel(self) -> None:
         super().cancel()
         self._hang_up(False)
 
-    def _hang_up(self, politely):
+    def _hang_up(self, politely: bool) -> None:
         client, self._client = self._client, compat.LATER
         if client is None:
             return
@@ -408,7 +428,7 @@ class Handshake(Question):
         self._check.loop.after(LINGER, lambda: _close(client, self._send))
 
 
-def _close(client, send):
+def _close(client: "handshake.Handshake | handshake.Datagram", send: "Send") -> None:
     try:
         client.hang_up(send)
     except OSError:
@@ -418,13 +438,13 @@ def _close(client, send):
 class Datagram(Handshake):
     """An empty datagram: answered, or read with nothing coming back."""
 
-    def begin(self):
+    def begin(self) -> None:
         super().begin()
         if self._client is not None:
             self._check.loop.cancel(self._timer)
             self._timer = self._check.loop.after(UDP_PATIENCE, self._silent)
 
-    def _silent(self):
+    def _silent(self) -> None:
         if not self._came():
             self._look()
 
@@ -432,7 +452,7 @@ class Datagram(Handshake):
 class Inside(Question):
     """A connection or a datagram within the namespace, by the kernel's own means."""
 
-    def begin(self):
+    def begin(self) -> None:
         self._socket: socket = compat.LATER
         kind, events = (1, POLLOUT) if self.way.proto == "tcp" else (2, POLLIN)
         try:
@@ -447,7 +467,7 @@ class Inside(Question):
         self._check.loop.add(self._socket.fileno(), lambda _: self._came(), events)
         self._timer = self._check.loop.after(self._check.patience if kind == 1 else UDP_PATIENCE, self._silent)
 
-    def _silent(self):
+    def _silent(self) -> None:
         if self._socket.fileno() in self._check.loop.ready():
             self._came()
         elif self.way.proto == "tcp":
@@ -455,7 +475,7 @@ class Inside(Question):
         else:
             self._look()
 
-    def _came(self):
+    def _came(self) -> None:
         try:
             compat.connected(self._socket)
         except OSError as error:
@@ -465,7 +485,7 @@ class Inside(Question):
         self._check.loop.cancel(self._timer)
         self._look()
 
-    def cancel(self):
+    def cancel(self) -> None:
         super().cancel()
         if self._socket:
             self._check.loop.remove(self._socket.fileno())

@@ -34,8 +34,15 @@ from .output import Output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..config.service import Service
+    from collections.abc import Callable, Collection
+
+    from ..agent import Agent
+    from ..config.service import Health, Service
+    from ..loop import Timer
+    from ..plan.answers import Open
     from ..plan.planner import ServicePlan
+    from ..records.facts import Listener
+    from .health import Check
 
 DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healthy"
 BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
@@ -55,12 +62,12 @@ class Way:
     """What the checks have found at one way into the program: taken after `health_rise` good ones in a row, until
     `health_fall` bad ones."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.taken = self.known = False
         self.reason = ""
         self._good = self._bad = 0
 
-    def judge(self, reason, health):
+    def judge(self, reason: str, health: "Health") -> None:
         self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
         self.reason = reason or self.reason
         self.taken = self._bad < health.fall if self.taken else self._good >= health.rise
@@ -72,7 +79,7 @@ class Instance:
     `changed(instance)`, `say(...)`, `processes()`, `check(instance, turn, done)`, `connections(name)`, `bug(error)`,
     `eager()`, `settle()`."""
 
-    def __init__(self, name, agent):
+    def __init__(self, name: str, agent: "Agent") -> None:
         self.name = name
         self.service: Service = compat.LATER  # model.Service, as it was last configured
         self.state = DISABLED
@@ -88,55 +95,56 @@ class Instance:
         self._agent = agent
         self._loop = agent.loop
         self._pidfd = -1
-        self._timer = None
-        self._check = None
+        self._timer: Timer | None = None
+        self._check: Check | None = None
         self._good = self._bad = self._crashes = 0
         self._started = 0.0
-        self._seen = []  # what was open at the last look into the namespace
+        self._seen: list[Listener] = []  # what was open at the last look into the namespace
         self._steady = False  # whether that was the same as at the look before
-        self._listeners = None  # what of it counts, None before the first look
-        self._ways = {}  # what the checks have found at each way: {answers.way_key: Way}
+        self._listeners: list[Listener] | None = None  # what of it counts, None before the first look
+        self._ways: dict[tuple, Way] = {}  # what the checks have found at each way: {answers.way_key: Way}
         self._turn = 0  # counts the checks
         self._holdoff = HoldOff()
-        self._output = None
-        self._then, self._again = compat.LATER, False  # what comes after a stop, and whether that is another start
-        self._repairs = []  # when something was put back in its namespace, lately
+        self._output: Output | None = None
+        self._then: Callable[[], object] = compat.LATER  # what comes after a stop,
+        self._again = False  # and whether that is another start
+        self._repairs: list[float] = []  # when something was put back in its namespace, lately
 
     @property
-    def redirected(self):
+    def redirected(self) -> bool:
         return self.state == HEALTHY
 
     @property
-    def was_checked(self):
+    def was_checked(self) -> bool:
         """Whether a check of the program that runs was good."""
         return self._good > 0
 
     @property
-    def is_settled(self):
+    def is_settled(self) -> bool:
         """Whether everything that is open was looked at as often as it takes to be counted (answers.settled, Way)."""
         return self._listeners is None or (self._steady and all(way.known for way in self._ways.values()))
 
     @property
-    def inhibited(self):
+    def inhibited(self) -> str:
         """Why its redirect stays out although its program runs, "" for nothing."""
         return self._inhibitors.reason
 
     @property
-    def withheld(self):
+    def withheld(self) -> bool:
         """Whether its redirect stays out on purpose, whatever was planned; with `held` all of it does."""
         return self.held or self.state in WITHHELD
 
     @property
-    def bypass_asked(self):
+    def bypass_asked(self) -> bool:
         """Whether somebody wants the redirect out, whatever the state is."""
         return ASKED in self._inhibitors
 
     @property
-    def uptime(self):
+    def uptime(self) -> int:
         """Seconds that the program has run."""
         return int(compat.monotonic() - self._started) if self.pid else 0
 
-    def connections(self, packets):
+    def connections(self, packets: int) -> int:
         """How many TCP connections the program has now, where `packets` have come in until now. While there are no new
         ones its clients' are as they were, and the count is most of what an open page costs: so only those that it
         began itself may be off for a while."""
@@ -149,7 +157,7 @@ class Instance:
             self._connections = (self.pid, packets, now, count)
         return count
 
-    def become(self, state, reason=""):
+    def become(self, state: str, reason: str = "") -> None:
         """Changes the state; the redirect goes before anybody hears of it."""
         if (state, reason) == (self.state, self.reason):
             return
@@ -165,28 +173,28 @@ class Instance:
             self._agent.say_state(severity, state + (", " + reason if reason else ""), self.name)
         self._agent.changed(self, before)
 
-    def configure(self, service):
+    def configure(self, service: "Service") -> None:
         """Takes the settings of now. A program that goes on is checked by them."""
         before, self.service = self.service, service
         if self.pid and before and before.health != service.health and self.state not in (WAITING, STOPPING):
             self._check_soon()
 
-    def planned(self, part):
+    def planned(self, part: "ServicePlan") -> None:
         """Takes the plan of now. A way that is new in it is taken only when it was asked (opened)."""
         before, self.part = self.part, part
         if self.pid and before and before.answers != part.answers and self.state not in (WAITING, STOPPING):
             self._check_soon()
 
-    def takes(self):
+    def takes(self) -> "list[str]":
         """What is taken over, in words, sorted: all that is configured, while no program runs."""
         return self._in_words()[1]
 
-    def stays(self):
+    def stays(self) -> "list[str]":
         """What of it stays with the cloud while the program runs, and why, in words, sorted. While none runs, all does,
         and the state says why."""
         return self._in_words()[2] if self.pid else []
 
-    def _in_words(self):
+    def _in_words(self) -> tuple:
         """(what they were made from, what is taken, what stays): pollers ask again and again."""
         # A plan of other settings is one from before a stop: nothing was planned since.
         part = self.part if self.pid and self.part and self.part.service is self.service else None
@@ -201,7 +209,7 @@ class Instance:
         return self._takes
 
     @property
-    def opened(self):
+    def opened(self) -> "Open | None":
         """What is known of the program's sockets, as the plan needs it (answers.Open); None before the first check. A
         way that nobody has asked yet is not taken."""
         if self._listeners is None:
@@ -211,28 +219,28 @@ class Instance:
             listeners=self._listeners, awake=awake, mute={key: self._ways[key].reason for key in self._ways}
         )
 
-    def disable(self):
+    def disable(self) -> None:
         self._stop_waiting()
         self.become(self._off)
 
     @property
-    def _off(self):
+    def _off(self) -> str:
         by_hand = self.held and self.service is not None and self.service.enabled
         return STOPPED if by_hand else DISABLED
 
     # The program
 
-    def _pids(self):
+    def _pids(self) -> "list[int]":
         return process.pids(self.name, self._agent.processes())
 
-    def _signal(self, number):
+    def _signal(self, number: int) -> "list[int]":
         """Signals all that runs; the program may be forked and not in its namespace yet, or astray."""
         found = process.signal_all(self.name, number, self._agent.processes())
         if self.pid and self.pid not in found and process.alive(self.pid):
             found += process.send([self.pid], number)
         return found
 
-    def ensure(self, redirected):
+    def ensure(self, redirected: bool) -> None:
         """The service's objects stand: its program has to run. `redirected` is whether its redirect was found in."""
         if self.pid and self.state == WAITING:
             self.become(STARTING, "nothing is in the way any more")
@@ -245,13 +253,13 @@ class Instance:
         else:
             self.start()
 
-    def wait(self, reason):
+    def wait(self, reason: str) -> None:
         """Something is in the way of the service's objects: no redirect, so no checks either. The program goes on."""
         if self.pid:
             self._stop_waiting()
         self.become(WAITING, reason)
 
-    def _adopt(self, pid, redirected):
+    def _adopt(self, pid: int, redirected: bool) -> None:
         """A program from before this agent: it goes on, with its traffic where a redirect is in."""
         process.adopt(self.service, pid)
         self._listen_to_it()
@@ -262,7 +270,7 @@ class Instance:
             self.become(STARTING, "found running")
         self._check_after(0)
 
-    def start(self):
+    def start(self) -> None:
         self._stop_waiting()
         pid = 0
         self.ended = ""
@@ -285,7 +293,7 @@ class Instance:
         self.become(STARTING)
         self._check_after(self._agent.eager())
 
-    def _listen_to_it(self):
+    def _listen_to_it(self) -> None:
         """To what the program prints. Without that it runs all the same."""
         if self._output is None:
             try:
@@ -294,44 +302,44 @@ class Instance:
                 self._agent.say(WARNING, "its output is not heard: %s" % compat.strerror(error.errno), self.name)
 
     @property
-    def said(self):
+    def said(self) -> "list[tuple[int, str]]":
         """The last lines that the program printed: (seconds since 1970, text)."""
         return self._output.kept if self._output else []
 
-    def _start_after(self, seconds, reason):
+    def _start_after(self, seconds: float, reason: str) -> None:
         self.become(BACKOFF, "%s; it is started again in %d s" % (reason, seconds))
         self._timer = self._loop.after(seconds, self.start)
 
-    def _watch(self, pid):
+    def _watch(self, pid: int) -> None:
         self._started = compat.monotonic() - process.age(pid)
         self._pidfd = compat.pidfd_open(pid)
         self.pid = pid
         self._forget_checks()
         self._loop.add(self._pidfd, lambda _: self.exited())
 
-    def _forget(self):
+    def _forget(self) -> None:
         self._unwatch()
         self._stop_waiting()
 
-    def _unwatch(self):
+    def _unwatch(self) -> None:
         if self._pidfd >= 0:
             self._loop.remove(self._pidfd)
             compat.fd_close(self._pidfd)
         self._pidfd = -1
         self.pid = 0
 
-    def _stop_waiting(self):
+    def _stop_waiting(self) -> None:
         self._loop.cancel(self._timer)
         self._timer = None
         if self._check:
             self._check.cancel()
             self._check = None
 
-    def ends_by(self, ready):
+    def ends_by(self, ready: "Collection[int]") -> bool:
         """Whether the program has ended, by the descriptors that are ready."""
         return self._pidfd in ready
 
-    def exited(self):
+    def exited(self) -> None:
         """The program ended: clients go to the cloud first of all."""
         pid = self.pid
         if self.state == STOPPING:
@@ -345,7 +353,7 @@ class Instance:
         self._signal(compat.SIGKILL)  # what it left behind can't answer for it
         self._crashed("ended with " + words)
 
-    def _crashed(self, words):
+    def _crashed(self, words: str) -> None:
         """Starts the program again after its back-off, or leaves it alone."""
         self.ended = "the program " + words
         ran = compat.monotonic() - self._started
@@ -355,7 +363,7 @@ class Instance:
             return
         self._start_after(wait, self.ended)
 
-    def restart(self, reason):
+    def restart(self, reason: str) -> None:
         """Ends the program, to be started anew with what is configured now."""
         self._crashes = 0
         if not self.pid:
@@ -366,17 +374,17 @@ class Instance:
             return
         self.stop(lambda: self._agent.look_soon(reason), reason, again=True)
 
-    def astray(self):
+    def astray(self) -> None:
         """The program is not where its clients come: ended, and started again like one that has crashed. A program that
         takes its namespace's name away, or leaves it, would do so each time."""
         self.stop(self._after_astray, "it is not in its namespace any more", again=True)
 
-    def _after_astray(self):
+    def _after_astray(self) -> None:
         if self.state == WAITING:
             self._crashed("was ended: it was not in its namespace any more")
         self._agent.look_soon("a namespace is missing")
 
-    def stop(self, then, reason="", again=False):
+    def stop(self, then: "Callable[[], object]", reason: str = "", again: bool = False) -> None:
         """Takes the redirect out, ends the program, and calls `then()` when nothing of it runs any more. `again` is
         whether it is to be started after that."""
         self.become(STOPPING, reason)
@@ -384,7 +392,7 @@ class Instance:
         self._then, self._again = then, again
         self._agent.when_connections_ended(self.name, self._ask_to_end)
 
-    def _ask_to_end(self):
+    def _ask_to_end(self) -> None:
         if self.state != STOPPING:
             return
         if not self._signal(compat.SIGTERM) and not self.pid:
@@ -395,20 +403,20 @@ class Instance:
         if not self.pid:
             self._loop.after(EAGER, self._poll_ended)
 
-    def _kill(self):
+    def _kill(self) -> None:
         if self._signal(compat.SIGKILL):
             self._timer = self._loop.after(EAGER, self._kill)
         elif not self.pid:
             self._ended()
 
-    def _poll_ended(self):
+    def _poll_ended(self) -> None:
         """For processes that are not watched (left over from an agent that was killed)."""
         if self.state == STOPPING and not self.pid and not self._pids():
             self._ended()
         elif self.state == STOPPING:
             self._loop.after(EAGER, self._poll_ended)
 
-    def _ended(self):
+    def _ended(self) -> None:
         if self.state != STOPPING:
             return
         if self._pids():
@@ -427,7 +435,7 @@ class Instance:
 
     # Health
 
-    def _forget_checks(self):
+    def _forget_checks(self) -> None:
         self._good = self._bad = 0
         self._inhibitors.lift(CHECKS, MEDDLED, FLAPPING)
         self._seen = []
@@ -435,26 +443,26 @@ class Instance:
         self._listeners = None
         self._ways = {}
 
-    def _check_soon(self):
+    def _check_soon(self) -> None:
         self._stop_waiting()
         self._check_after(0)
 
-    def _check_after(self, seconds):
+    def _check_after(self, seconds: float) -> None:
         self._loop.cancel(self._timer)
         self._timer = self._loop.after(seconds, self._begin_check)
 
-    def _begin_check(self):
+    def _begin_check(self) -> None:
         """A check that never ends, because of a bug, has failed: a program that is not checked stays as it is."""
         self._turn += 1
         self._timer = self._loop.after(self.service.health.timeout + GRACE, self._overdue)
         self._check = self._agent.check(self, self._turn, self._checked)
 
-    def _overdue(self):
+    def _overdue(self) -> None:
         if self._check:
             self._check.cancel()
         self._checked(Outcome(reason="the check did not end", listeners=None, mute={}, closed=False))
 
-    def _checked(self, outcome):
+    def _checked(self, outcome: "Outcome") -> None:
         if self._pidfd >= 0 and compat.poll_fd(self._pidfd, 0):
             return  # the program has ended meanwhile, which is no flap: exited is next
         self._check = None
@@ -470,15 +478,15 @@ class Instance:
         if self.state == HEALTHY and not self.is_settled:
             self._check_after(min(self._agent.settle(), self.service.health.interval))
 
-    def _is_checked_again(self):
+    def _is_checked_again(self) -> bool:
         """One that is not checked needs no timer."""
         return kind_of(self.service, self.part.answers) != "none" or self._good + 1 < self.service.health.rise
 
-    def _taken(self):
+    def _taken(self) -> "list[tuple] | None":
         """The ways that are taken, None before anybody has looked."""
         return None if self._listeners is None else sorted([key for key in self._ways if self._ways[key].taken])
 
-    def _note(self, outcome):
+    def _note(self, outcome: "Outcome") -> None:
         """Writes down what a check has found at each way."""
         if outcome.listeners is None:
             return
@@ -496,7 +504,7 @@ class Instance:
         for key in [key for key in self._ways if key not in there]:
             del self._ways[key]
 
-    def _judge(self, outcome):
+    def _judge(self, outcome: "Outcome") -> None:
         health, reason = self.service.health, outcome.reason
         self._good, self._bad = (0, self._bad + 1) if reason else (self._good + 1, 0)
         if self._good >= health.rise:
@@ -507,17 +515,17 @@ class Instance:
                 self._holdoff.fell(compat.monotonic())
         self._decide()
 
-    def _has_failed(self, outcome):
+    def _has_failed(self, outcome: "Outcome") -> bool:
         """Whether that was one bad check too many."""
         if self.state == STARTING:
             return self._is_late()
         return self._bad >= self.service.health.fall or outcome.closed
 
-    def _is_late(self):
+    def _is_late(self) -> bool:
         """Whether the program should have begun to answer by now."""
         return compat.monotonic() - self._started > self.service.program.start_timeout
 
-    def _decide(self):
+    def _decide(self) -> None:
         """Whether the redirect is in, while the program runs and its objects stand: as soon as its checks are good, and
         while nothing inhibits it."""
         now = compat.monotonic()
@@ -534,7 +542,7 @@ class Instance:
         if self._inhibitors.reason:
             self.become(BYPASSED, self._inhibitors.reason)
 
-    def repaired(self):
+    def repaired(self) -> None:
         """Something was put back in its namespace. Who has to do that all the time keeps clients in the air."""
         now = compat.monotonic()
         self._repairs = [when for when in self._repairs if now - when < LATELY] + [now]
@@ -544,19 +552,19 @@ class Instance:
             self._inhibitors.put(MEDDLED, REPAIRS)
             self._decide()
 
-    def retry(self):
+    def retry(self) -> None:
         """A reload: what failed is tried again."""
         self._crashes = 0
         if self.state in (FAILED, BACKOFF):
             self._stop_waiting()
             self.become(WAITING, "the configuration was read again")
 
-    def ask_bypass(self, on):
+    def ask_bypass(self, on: bool) -> None:
         """Keeps the redirect out because somebody wants it so, or no longer."""
         self._inhibitors.put(ASKED, "asked for" if on else "")
         self._decide()
 
-    def shed(self, reason):
+    def shed(self, reason: str) -> None:
         """Keeps the redirect out because the router is overloaded, "" when it is no longer."""
         self._inhibitors.put(OVERLOAD, reason)
         self._decide()

@@ -15,6 +15,12 @@ from .. import compat
 from ..kernel.handshake import DATAGRAM, socket_address
 from ..utf8 import is_strict
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..loop import Loop, Timer
+
 AF_INET = 2
 # Link-local multicast (RFC 5771), the last byte "v" for Viscum: it never leaves the namespace. Port 514 is syslog's.
 GROUP, PORT = bytes([224, 0, 0, 118]), 514
@@ -54,7 +60,7 @@ HIDDEN = (
 _PAGES = {page for first, last in HIDDEN for page in range(first >> 8, (last >> 8) + 1)}
 
 
-def open_for_program():
+def open_for_program() -> int:
     """A socket that takes what a program prints, for the namespace that the caller is in. Raises OSError."""
     fd = compat.socket_open(AF_INET, DATAGRAM, 0)
     compat.set_option(fd, SOL_IP, IP_MULTICAST_IF, LOOPBACK)
@@ -64,7 +70,7 @@ def open_for_program():
     return fd
 
 
-def open_for_reader():
+def open_for_reader() -> int:
     """A socket that gets what programs print in the namespace that the caller is in. Raises OSError."""
     fd = compat.socket_open(AF_INET, DATAGRAM, 0)
     try:
@@ -81,13 +87,13 @@ class Lines:
     """What comes, made into lines: bounded, printable, and no more than a program may print. Pure but for the clock
     that it is told."""
 
-    def __init__(self, now):
+    def __init__(self, now: float) -> None:
         self._rest = b""
-        self._left = BURST
+        self._left: float = BURST
         self._when = now
         self.missing = 0  # lines that were left out since the last that was not
 
-    def take(self, data, now):
+    def take(self, data: bytes, now: float) -> "list[str]":
         """The lines that are complete with some more bytes, as text. What a program may not print any more is only
         counted: it costs no time, however much it is."""
         self._pass_time(now)
@@ -109,14 +115,14 @@ class Lines:
         self._rest = data[at:] if self._left >= 1 else self._left_out(data, at)
         return [printable(piece) for piece in found if piece.strip()]
 
-    def _left_out(self, data, at):
+    def _left_out(self, data: bytes, at: int) -> bytes:
         """Counts the lines of `data` from a place on, and returns what there is of one without an end."""
         self.missing += data.count(b"\n", at)
         at = max(at, data.rfind(b"\n") + 1)
         self.missing += (len(data) - at) // LONGEST
         return data[at + (len(data) - at) // LONGEST * LONGEST :]
 
-    def flush(self, now):
+    def flush(self, now: float) -> "list[str]":
         """What is left without an end of line, and what there is to say of lines that were left out: when nothing came
         for a while."""
         found = self.take(b"\n", now) if self._rest else []
@@ -126,22 +132,22 @@ class Lines:
         return found + [printable(piece) for piece in missing]
 
     @property
-    def waits(self):
+    def waits(self) -> bool:
         """Whether `flush` would have something to say, now or later."""
         return bool(self._rest or self.missing)
 
-    def _pass_time(self, now):
+    def _pass_time(self, now: float) -> None:
         self._left = min(BURST, self._left + (now - self._when) * RATE)
         self._when = now
 
-    def _say_missing(self, found):
+    def _say_missing(self, found: "list[bytes]") -> None:
         if self.missing and self._left >= 1:
             self._left -= 1
             found.append(b"(%d lines left out)" % self.missing)
             self.missing = 0
 
 
-def printable(data):
+def printable(data: bytes) -> str:
     """Bytes as text that is safe in a log and on a terminal: UTF-8 as it is, but for what is no letter or changes how
     others are seen: that as \\uNNNN, and other bytes as \\xNN."""
     if data and min(data) >= 32 and max(data) < 127:
@@ -155,7 +161,7 @@ def printable(data):
     return "".join([c if " " <= c <= "~" else _shown(ord(c)) for c in text])
 
 
-def _shown(number):
+def _shown(number: int) -> str:
     if number < 32 or number == 127:
         return "\\x%02x" % number
     hidden = number >> 8 in _PAGES and any([first <= number <= last for first, last in HIDDEN])
@@ -165,23 +171,23 @@ def _shown(number):
 class Output:
     """What one service's program prints: read by the loop, said by `say(text)`, and the last lines kept."""
 
-    def __init__(self, loop, fd, say):
+    def __init__(self, loop: "Loop", fd: int, say: "Callable[[str], object]") -> None:
         self._loop, self._fd, self._say = loop, fd, say
         self._lines = Lines(compat.monotonic())
-        self._timer = None
-        self.kept = []  # (seconds since 1970, text)
+        self._timer: Timer | None = None
+        self.kept: list[tuple[int, str]] = []  # (seconds since 1970, text)
         self._listen()
 
-    def close(self):
+    def close(self) -> None:
         self._loop.cancel(self._timer)
         self._loop.remove(self._fd)
         compat.fd_close(self._fd)
 
-    def _listen(self):
+    def _listen(self) -> None:
         self._timer = None
         self._loop.add(self._fd, lambda _: self._came())
 
-    def _came(self):
+    def _came(self) -> None:
         for _ in range(MOST):
             data = compat.fd_receive(self._fd, SIZE)
             if data is None:
@@ -193,15 +199,15 @@ class Output:
         self._loop.cancel(self._timer)
         self._timer = self._loop.after(PAUSE, self._listen)
 
-    def _wait_for_rest(self):
+    def _wait_for_rest(self) -> None:
         self._loop.cancel(self._timer)
         self._timer = self._loop.after(PAUSE, self._flush) if self._lines.waits else None
 
-    def _flush(self):
+    def _flush(self) -> None:
         self._print(self._lines.flush(compat.monotonic()))
         self._wait_for_rest()
 
-    def _print(self, lines):
+    def _print(self, lines: "list[str]") -> None:
         for line in lines:
             self.kept.append((int(time.time()), line))
             if len(self.kept) > KEPT:

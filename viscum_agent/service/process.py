@@ -17,6 +17,13 @@ from ..kernel import cgroup, netns
 from ..records.objects import name_hash, ns_name
 from . import output
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+    from ..config.service import Configuration, Program, Service
+
 # What a program finds in its environment, beside its own `env`.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 TAG = "VISCUM_PROGRAM"
@@ -30,7 +37,7 @@ MOST = 1 << 16  # bytes of a file of /proc or /etc
 NETNS_FILES = "/etc/netns"  # ip-netns(8): NAME/FILE there stands for /etc/FILE in the namespace NAME
 
 
-def processes():
+def processes() -> "dict[tuple, list[int]]":
     """Maps the identity of a network namespace (netns.identity) to the pids that belong there, sorted.
 
     What has the mounts of this process is only a visitor: an agent or a `viscum` that reads something there. Programs
@@ -51,13 +58,13 @@ def processes():
     return {key: sorted(found[key]) for key in found}
 
 
-def pids(name, table=None):
+def pids(name: str, table: "dict[tuple, list[int]] | None" = None) -> "list[int]":
     """The pids of a service, those that are dead but not yet waited for left out. `table` is of a moment ago."""
     found = cgroup.pids(name)
     return found + [pid for pid in _in_namespace(name, table) if pid not in found]
 
 
-def _in_namespace(name, table):
+def _in_namespace(name: str, table: "dict[tuple, list[int]] | None") -> "list[int]":
     """Since the table was made a namespace may have gone, with its inode given to this one, and who visited it may live
     on somewhere else: so each pid is looked at again."""
     try:
@@ -67,7 +74,7 @@ def _in_namespace(name, table):
     return [pid for pid in (processes() if table is None else table).get(identity, []) if _is_in(pid, identity)]
 
 
-def programs(name, table=None):
+def programs(name: str, table: "dict[tuple, list[int]] | None" = None) -> "list[int]":
     """The pids of a service's program: without visitors, which are a check's, or of `viscum exec`."""
     found = cgroup.pids(name)
     checks = cgroup.pids(name, cgroup.CHECK)
@@ -75,7 +82,7 @@ def programs(name, table=None):
     return found + [pid for pid in others if not _is_visitor(pid)]
 
 
-def _is_in(pid, identity):
+def _is_in(pid: int, identity: tuple) -> bool:
     """Whether a process runs in a namespace. A zombie is in none any more."""
     try:
         return _network(pid) == identity
@@ -83,7 +90,7 @@ def _is_in(pid, identity):
         return False
 
 
-def namespace_exists(name):
+def namespace_exists(name: str) -> bool:
     try:
         netns.identity(ns_name(name))
     except OSError:
@@ -91,25 +98,25 @@ def namespace_exists(name):
     return True
 
 
-def alive(pid):
+def alive(pid: int) -> bool:
     """Whether a process runs: a zombie doesn't."""
     return _stat(pid)[0] not in (b"", b"Z", b"X")
 
 
-def main_pid(found):
+def main_pid(found: "list[int]") -> int:
     """The process that the others come from: the oldest leader of a session, else the oldest."""
     leaders = [pid for pid in found if _stat(pid)[1] == str(pid).encode()]
     return min(leaders or found, key=_began) if found else 0
 
 
-def _stat(pid):
+def _stat(pid: int) -> "tuple[bytes, bytes, bytes]":
     """(state, session, start time in clock ticks) from /proc/PID/stat (proc(5)), empty when it is gone."""
     text = _read("/proc/%d/stat" % pid)
     fields = text[text.rfind(b")") + 2 :].split()  # the name before may hold anything, brackets as well
     return (fields[0], fields[3], fields[19]) if len(fields) > 19 else (b"", b"", b"0")
 
 
-def _read(path):
+def _read(path: str) -> bytes:
     """The bytes of a file, at most MOST of them; b"" where it is gone."""
     try:
         return compat.read_file(path, MOST)
@@ -117,23 +124,23 @@ def _read(path):
         return b""
 
 
-def _began(pid):
+def _began(pid: int) -> int:
     return int(_stat(pid)[2])
 
 
-def age(pid):
+def age(pid: int) -> float:
     """Seconds since a process began: /proc counts them in 1/100 s (USER_HZ, the same on all architectures)."""
     now = float(_read("/proc/uptime").split()[0])
     return max(0, now - _began(pid) / 100)
 
 
-def tag(program):
+def tag(program: "Program") -> str:
     """What says whether a running program is the configured one."""
     words = "\0".join(list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir])
     return "%08x" % name_hash(words)
 
 
-def is_stale(service, pid):
+def is_stale(service: "Service", pid: int) -> bool:
     """Whether the program runs with other settings. Without control groups only its environment tells, which it may
     have written over: then it counts as current."""
     wanted = tag(service.program)
@@ -143,7 +150,7 @@ def is_stale(service, pid):
     return _variable(pid, TAG) not in (b"", wanted.encode())
 
 
-def adopt(service, pid):
+def adopt(service: "Service", pid: int) -> None:
     """Puts the processes of a program that an agent without control groups has started into a group."""
     if cgroup.tags(service.name):
         return
@@ -157,13 +164,13 @@ def adopt(service, pid):
             pass  # gone meanwhile
 
 
-def _is_visitor(pid):
+def _is_visitor(pid: int) -> bool:
     """Whether a process in a service's namespace is not of its program: a check or a command of `viscum exec` knows the
     service, and has no tag. For who has no control groups, and for commands at a shell."""
     return bool(_variable(pid, SERVICE)) and not _variable(pid, TAG)
 
 
-def is_astray(name, pid):
+def is_astray(name: str, pid: int) -> bool:
     """Whether a program is not in the service's namespace: somebody took that away, or the program left it. One that
     has just been forked is still in ours."""
     try:
@@ -176,13 +183,13 @@ def is_astray(name, pid):
         return where != _network("self")
 
 
-def _network(pid):
+def _network(pid: "int | str") -> "tuple[int, int]":
     """The identity (netns.identity) of the network namespace that a process is in."""
     status = os.stat("/proc/%s/ns/net" % pid)
     return status[2], status[1]
 
 
-def _variable(pid, name):
+def _variable(pid: int, name: str) -> bytes:
     """A variable that a process was started with (bytes); b"" without it, or behind MOST bytes of others."""
     start = name.encode() + b"="
     for variable in _read("/proc/%d/environ" % pid).split(b"\0"):
@@ -194,7 +201,7 @@ def _variable(pid, name):
 # Starting
 
 
-def spawn(service, command=()):
+def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     """Starts the program of a service, or another command like it (a check), and returns its pid at once. Raises
     ConfigError for what the configuration names and the router has not, and ViscumError where a check is kept."""
     program = service.program
@@ -218,7 +225,13 @@ def spawn(service, command=()):
     return pid
 
 
-def _become(service, command, ids, environment, group):
+def _become(
+    service: "Service",
+    command: "Sequence[str]",
+    ids: "tuple[int, int, list[int]]",
+    environment: "dict[str, str]",
+    group: str,
+) -> "NoReturn":
     """In the child: never returns."""
     try:
         if group:
@@ -240,7 +253,7 @@ def _become(service, command, ids, environment, group):
         compat.exit_now(CANNOT_EXECUTE)
 
 
-def share_mounts():
+def share_mounts() -> None:
     """Makes the router's mounts shared, so that what is mounted or unmounted there later is so for programs as well
     (mount_namespaces(7)). A kernel begins with private ones, which OpenWrt leaves as they are; systemd does this."""
     for line in _read("/proc/self/mountinfo").split(b"\n"):
@@ -253,7 +266,7 @@ def share_mounts():
             return
 
 
-def enter(name):
+def enter(name: str) -> None:
     """Moves this process into a service's network namespace, and into mounts of its own: /sys shows that network, and
     the files that ip-netns(8) knows for it stand for those of /etc."""
     enter_network(name)
@@ -267,14 +280,14 @@ def enter(name):
     _bind_files("%s/%s" % (NETNS_FILES, ns_name(name)))
 
 
-def enter_network(name):
+def enter_network(name: str) -> None:
     """Moves this process into a service's network namespace."""
     fd = compat.fd_open(netns.path(ns_name(name)), netns.O_RDONLY)
     compat.setns(fd)
     compat.fd_close(fd)
 
 
-def _bind_files(folder):
+def _bind_files(folder: str) -> None:
     try:
         names = compat.list_names(folder)
     except OSError:
@@ -286,7 +299,7 @@ def _bind_files(folder):
             pass  # there is no such file in /etc to put it over
 
 
-def _close_others():
+def _close_others() -> None:
     """The agent's own descriptors close on exec; what it was started with itself is nothing for a program either."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
@@ -296,7 +309,7 @@ def _close_others():
                 pass  # it was that of the list
 
 
-def _redirect_output():
+def _redirect_output() -> None:
     """stdin from nowhere, stdout and stderr to who listens in the namespace (output.py)."""
     null = compat.fd_open("/dev/null", 2)  # O_RDWR
     try:
@@ -311,7 +324,7 @@ def _redirect_output():
 # What a service names, and whether this router has it
 
 
-def problems(configuration, package):
+def problems(configuration: "Configuration", package: str) -> "list[Problem]":
     """A Problem for each thing that an enabled service names and this router does not have."""
     if not configuration.settings.enabled:
         return []
@@ -323,7 +336,7 @@ def problems(configuration, package):
     return found
 
 
-def lacks(service):
+def lacks(service: "Service") -> "list[tuple[str, str]]":
     """(option, sentence) for each thing that keeps the program of a service from being started here."""
     program = service.program
     uid = 0
@@ -342,7 +355,7 @@ def lacks(service):
     return found
 
 
-def _mode(path):
+def _mode(path: str) -> int:
     """The mode of a file, 0 where there is none."""
     try:
         return os.stat(path)[0]
@@ -350,7 +363,7 @@ def _mode(path):
         return 0
 
 
-def _why_not_run(path, uid, user):
+def _why_not_run(path: str, uid: int, user: str) -> str:
     """Why an account can't run a program, "" when it can."""
     mode = _mode(path)
     if not mode:
@@ -372,7 +385,7 @@ def _why_not_run(path, uid, user):
     return ""
 
 
-def _may_execute(path, uid):
+def _may_execute(path: str, uid: int) -> bool:
     """Whether an account may run a file or enter a directory (path_resolution(7)). Of groups that it might be in the
     doubt is in its favour."""
     try:
@@ -382,7 +395,7 @@ def _may_execute(path, uid):
     return uid == 0 or bool(status[0] & (0o100 if status[4] == uid else 0o011))
 
 
-def _interpreter(path):
+def _interpreter(path: str) -> str:
     """What a script names behind #!, "" for anything else; the kernel reads 256 bytes (BINPRM_BUF_SIZE)."""
     try:
         line = trust.read(path, 256).split(b"\n")[0]
@@ -394,7 +407,7 @@ def _interpreter(path):
     return name if name.startswith("/") else ""
 
 
-def account(user, group):
+def account(user: str, group: "str | None") -> "tuple[int, int, list[int]]":
     """(uid, gid, all gids) of names in /etc/passwd and /etc/group, or of numbers. Raises ConfigError."""
     if is_number(user):
         uid = gid = _number("user", user.encode(), user)
@@ -406,7 +419,7 @@ def account(user, group):
     return uid, gid, [gid] + [each for each in _groups_of(user) if each != gid]
 
 
-def _group(group):
+def _group(group: str) -> int:
     if is_number(group):
         return _number("group", group.encode(), group)
     return _number("group", _entry("group", GROUP, group)[2], group)
@@ -416,18 +429,18 @@ PASSWD, GROUP = "/etc/passwd", "/etc/group"
 LARGEST = 256 * 1024  # bytes of them: a router has 1 KB
 
 
-def _number(option, text, name):
+def _number(option: str, text: bytes, name: str) -> int:
     """A number of an account from bytes. The kernel has 32 bits for it, of which the last value is none."""
     if not _is_number(text):
         raise ConfigError("%s: '%s' has no number from 0 to %d" % (option, name, NO_ID - 1))
     return int(str(text, "ascii"))
 
 
-def _is_number(text):
+def _is_number(text: bytes) -> bool:
     return bool(text) and len(text) <= 10 and all(48 <= byte <= 57 for byte in text) and int(str(text, "ascii")) < NO_ID
 
 
-def _groups_of(user):
+def _groups_of(user: str) -> "list[int]":
     """The groups that list an account as a member (group(5)), as initgroups(3) has them."""
     try:
         rows = [line.strip().split(b":") for line in trust.read(GROUP, LARGEST).split(b"\n")]
@@ -436,7 +449,7 @@ def _groups_of(user):
     return [int(row[2]) for row in rows if len(row) > 3 and _is_number(row[2]) and user.encode() in row[3].split(b",")]
 
 
-def _entry(option, path, name):
+def _entry(option: str, path: str, name: str) -> "list[bytes]":
     """The fields of a line of /etc/passwd or /etc/group (bytes: comments in there are in any encoding)."""
     what, least = ("account", 4) if option == "user" else ("group", 3)
     try:
@@ -461,18 +474,18 @@ def _entry(option, path, name):
 
 # Children that are dead and not waited for yet, and whose they are. A process that traces one keeps it, as long as it
 # likes (ptrace(2)), and a program may trace the checks that run with its account: so nobody waits for them.
-_kept: dict = {}
+_kept: "dict[int, str]" = {}
 
 
-def result(pid, name):
+def result(pid: int, name: str) -> "int | None":
     """The wait status of a service's child that is dead: it is no zombie after this. None for one that somebody keeps,
     who is looked at again with the next one, or that was somebody else's child."""
     _kept[pid] = name
     return _look_at_kept().get(pid)
 
 
-def _look_at_kept():
-    found = {}
+def _look_at_kept() -> "dict[int, int | None]":
+    found: dict[int, int | None] = {}
     for pid in list(_kept):
         try:
             ended, status = compat.waitpid(pid, compat.WNOHANG)
@@ -484,20 +497,20 @@ def _look_at_kept():
     return found
 
 
-def reap(pid, name):
+def reap(pid: int, name: str) -> str:
     """How a service's program that ended did, in words; it is no zombie after this, but where `result` says so."""
     status = result(pid, name)
     return "an unknown result" if status is None else ending(status)
 
 
-def ending(status):
+def ending(status: int) -> str:
     """A wait status in words (wait(2))."""
     if status & 0x7F:
         return "signal %d" % (status & 0x7F)
     return "exit code %d" % (status >> 8 & 0xFF)
 
 
-def signal_all(name, signal, table=None):
+def signal_all(name: str, signal: int, table: "dict[tuple, list[int]] | None" = None) -> "list[int]":
     """Sends a signal to every process of a service; returns their pids. A SIGKILL goes to all at once first: a program
     can fork faster than it is listed."""
     if signal == compat.SIGKILL:
@@ -505,7 +518,7 @@ def signal_all(name, signal, table=None):
     return send(pids(name, table), signal)
 
 
-def send(found, signal):
+def send(found: "list[int]", signal: int) -> "list[int]":
     """Sends a signal to processes; returns their pids."""
     for pid in found:
         try:
@@ -515,13 +528,13 @@ def send(found, signal):
     return found
 
 
-def clear(name):
+def clear(name: str) -> None:
     """Takes away what was made for a service's processes, when they have ended."""
     _look_at_kept()
     cgroup.remove(name)
 
 
-def end_check(name, pid, pidfd):
+def end_check(name: str, pid: int, pidfd: int) -> None:
     """Kills a check by command, with all that it has started; `pidfd` is -1 where there is none."""
     cgroup.kill(name, cgroup.CHECK)
     send([-pid, pid], compat.SIGKILL)  # its session, or only it while it has none yet
@@ -530,7 +543,7 @@ def end_check(name, pid, pidfd):
     result(pid, name)
 
 
-def execute(name, command):
+def execute(name: str, command: "list[str]") -> "NoReturn":
     """Replaces this process by a command in a service's namespace; returns only by an error (ViscumError)."""
     try:
         enter(name)
@@ -548,7 +561,7 @@ def execute(name, command):
         raise ConfigError("%s: %s" % (path, compat.strerror(error.errno)))
 
 
-def find_program(name):
+def find_program(name: str) -> str:
     """The path of a program, looked up in PATH unless it has one. Raises ConfigError."""
     if "/" in name:
         return name

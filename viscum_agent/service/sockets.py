@@ -17,6 +17,13 @@ import os
 from .. import compat
 from ..kernel import listening
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import NoReturn
+
+    from ..loop import Loop, Timer
+
 PATIENCE = 0.5  # seconds in which a program that works accepts somebody
 ENOUGH = 3  # seconds that the child may take
 MOST_FDS = 1 << 16  # descriptors of one process, and
@@ -28,12 +35,19 @@ class Ending:
     into the namespace; with `patiently` it also waits for who was not accepted yet. `done()` is called when it has
     ended."""
 
-    def __init__(self, loop, pids, enter, patiently, done):
+    def __init__(
+        self,
+        loop: "Loop",
+        pids: "list[int]",
+        enter: "Callable[[], object]",
+        patiently: bool,
+        done: "Callable[[], object]",
+    ) -> None:
         self._loop, self._done = loop, done
         self._pid = compat.fork()
         if self._pid == 0:
             _work(pids, enter, patiently)
-        self._timer = None
+        self._timer: Timer | None = None
         try:
             self._pidfd = compat.pidfd_open(self._pid)
         except OSError:
@@ -43,10 +57,10 @@ class Ending:
         loop.add(self._pidfd, lambda _: self._ended())
         self._timer = loop.after(ENOUGH, self.kill)
 
-    def kill(self):
+    def kill(self) -> None:
         compat.kill(self._pid, compat.SIGKILL)
 
-    def _ended(self):
+    def _ended(self) -> None:
         self._loop.cancel(self._timer)
         self._loop.remove(self._pidfd)
         compat.fd_close(self._pidfd)
@@ -54,7 +68,7 @@ class Ending:
         self._done()
 
 
-def _work(pids, enter, patiently):
+def _work(pids: "list[int]", enter: "Callable[[], object]", patiently: bool) -> "NoReturn":
     """In the child: never returns."""
     try:
         enter()
@@ -65,7 +79,7 @@ def _work(pids, enter, patiently):
         compat.exit_now(0)
 
 
-def end(pids, patiently):
+def end(pids: "list[int]", patiently: bool) -> None:
     """Resets the TCP connections that clients have to these processes, in the namespace that the caller is in; those
     that the program itself began go on. A program that is to end takes those with it that it has not accepted."""
     clients, waiting = listening.clients()
@@ -80,7 +94,7 @@ def end(pids, patiently):
             return
 
 
-def _with_each(pids, inodes, step):
+def _with_each(pids: "list[int]", inodes: "Iterable[int]", step: "Callable[[int], object]") -> None:
     """Calls `step` once with a copy of each of these sockets."""
     inodes = set(inodes)
     for pid in pids[:MOST_PIDS]:
@@ -92,7 +106,7 @@ def _with_each(pids, inodes, step):
                 _with_copy(pid, number, step)
 
 
-def _numbers(pid):
+def _numbers(pid: int) -> "list[tuple[int, int]]":
     """(descriptor, inode) of each socket that a process has."""
     found: list[tuple[int, int]] = []
     try:
@@ -109,7 +123,7 @@ def _numbers(pid):
     return found
 
 
-def _with_copy(pid, number, step):
+def _with_copy(pid: int, number: int, step: "Callable[[int], object]") -> None:
     """Calls `step` with a copy of a process's descriptor."""
     try:
         pidfd = compat.pidfd_open(pid)
@@ -129,7 +143,7 @@ def _with_copy(pid, number, step):
         compat.fd_close(fd)
 
 
-def _reset(fd):
+def _reset(fd: int) -> None:
     try:
         compat.disconnect(fd)
     except OSError:
@@ -137,7 +151,7 @@ def _reset(fd):
         compat.shutdown(fd)
 
 
-def _refuse_waiting(fd):
+def _refuse_waiting(fd: int) -> None:
     """Accepts who waits, and resets them. Where somebody else is faster accept(2) waits itself; the agent ends that."""
     while compat.poll_fd(fd, 0):
         taken = compat.unix_accept(fd)

@@ -2,6 +2,13 @@
 
 from .. import compat
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..loop import Loop, Timer
+
 KEPT = 3  # seconds that it is good for,
 DEARER = 10  # or so many times as long as it took
 
@@ -9,19 +16,19 @@ DEARER = 10  # or so many times as long as it took
 class Kept:
     """`get(make)` is what `make()` gave last, or gives now."""
 
-    def __init__(self, loop):
+    def __init__(self, loop: "Loop") -> None:
         self._loop = loop
-        self._found = None  # (question, answer)
-        self._timer = None
+        self._found: tuple[object, Any] | None = None  # (question, answer)
+        self._timer: Timer | None = None
 
-    def get(self, make, question=None, anew=False):
+    def get(self, make: "Callable[[], Any]", question: object = None, anew: bool = False) -> "Any":
         """The answer to this question; `anew` whatever was kept."""
         found = self._found
         if anew or found is None or found[0] != question:
             found = self._find(make, question)
         return found[1]
 
-    def _find(self, make, question):
+    def _find(self, make: "Callable[[], Any]", question: object) -> "tuple[object, Any]":
         self.forget()
         began = compat.monotonic()
         self._found = found = (question, make())
@@ -30,6 +37,6 @@ class Kept:
         self._timer = self._loop.after(max(KEPT, DEARER * (now - began)), self.forget)
         return found
 
-    def forget(self):
+    def forget(self) -> None:
         self._loop.cancel(self._timer)
         self._timer = self._found = None

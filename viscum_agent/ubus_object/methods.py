@@ -25,7 +25,17 @@ from .names import EVENT, OBJECT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from ..agent import Agent
+    from ..errors import Problem
+    from ..loop import Timer
+    from ..reconcile import Snapshot
+    from ..records.objects import Operation
+    from ..service.instance import Instance
     from ..ubus.broker import Broker
+    from ..ubus.client import Request
 
 NAME = (("name", blob.STRING),)
 PAGED = NAME + (("after", blob.STRING),)
@@ -62,11 +72,11 @@ READABLE = {OBJECT: tuple([entry.name for entry in METHODS if entry.who == PUBLI
 class Bus:
     """Connects an Agent with ubus: the broker if it is to be served here, the client, and their place in the loop."""
 
-    def __init__(self, agent, path, serve=False):
+    def __init__(self, agent: "Agent", path: str, serve: bool = False) -> None:
         self._agent = agent
         self._loop = agent.loop
-        self._watched = {}
-        self._timer = None
+        self._watched: dict[int, tuple] = {}
+        self._timer: Timer | None = None
         self._rights = ("root", name_of(compat.geteuid()))
         self._findings, self._plans, self._checks = Kept(self._loop), Kept(self._loop), Kept(self._loop)
         self._changes = rows.Changes()
@@ -79,11 +89,11 @@ class Bus:
         self._loop.prepare.append(self._watch)
 
     @property
-    def serves(self):
+    def serves(self) -> bool:
         """Whether others come to us: nobody else is on that ubus."""
         return self._broker is not None
 
-    def _serve(self, path):
+    def _serve(self, path: str) -> "Any":  # a Broker, or None where somebody else serves it
         try:
             from ..ubus.broker import Broker
         except ImportError:
@@ -98,17 +108,17 @@ class Bus:
             raise ViscumError("can't serve ubus on %s: %s" % (path, compat.strerror(error.errno)))
         return broker
 
-    def close(self):
+    def close(self) -> None:
         self._client.close()
         if self._broker:
             self._broker.close()
 
-    def ask_netifd(self):
+    def ask_netifd(self) -> None:
         self._follower.ask()
 
     # In the loop
 
-    def _watch(self):
+    def _watch(self) -> None:
         """Before each wait: has the loop wait for what client and broker want now."""
         wanted: dict[int, tuple] = {}
         if self._client.fd >= 0:
@@ -134,23 +144,23 @@ class Bus:
         elif left is not None:
             self._timer = self._loop.after(left, self._tick)
 
-    def _tick(self):
+    def _tick(self) -> None:
         self._client.tick(compat.monotonic())
         if self._broker:
             self._broker.tick()
 
-    def _client_event(self, ready):
+    def _client_event(self, ready: int) -> None:
         if ready & POLLOUT:
             self._client.on_writable()
         if ready & ~POLLOUT:
             self._client.on_readable()
 
-    def _told(self, connected, reason):
+    def _told(self, connected: bool, reason: str) -> None:
         self._agent.bus_state(connected, reason)
         if connected:
             self._loop.after(0, self.ask_netifd)
 
-    def _changed(self, instance, before):
+    def _changed(self, instance: "Instance", before: str) -> None:
         data = {"name": instance.name, "state": instance.state, "before": before, "reason": instance.reason}
         self._object.notify("service", data)
         if self._client.connected:
@@ -158,10 +168,10 @@ class Bus:
 
     # Methods
 
-    def _methods(self):
+    def _methods(self) -> "list[tuple[str, Method]]":
         return [(entry.name, Method(getattr(self, "_" + entry.name), entry.args)) for entry in METHODS]
 
-    def _instances(self, args):
+    def _instances(self, args: "dict[str, Any]") -> "list[Instance]":
         """The instance that a call names, or all. Raises UbusStatus."""
         instances = self._agent.instances
         name = args.get("name")
@@ -171,7 +181,9 @@ class Bus:
             raise code.UbusStatus(code.NOT_FOUND, "there is no service '%s'" % name)
         return [instances[name]]
 
-    def _page(self, args, answer, make):
+    def _page(
+        self, args: "dict[str, Any]", answer: "dict[str, Any]", make: "Callable[[list[Instance]], object]"
+    ) -> "dict[str, Any]":
         """An answer with one page of rows: those that `make(instances)` gives."""
         instances, following = rows.page(self._instances(args), args.get("after", ""))
         answer["services"] = make(instances)
@@ -179,11 +191,11 @@ class Bus:
             answer["next"] = following
         return answer
 
-    def _status(self, _method, args, _request):
+    def _status(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         traffic, now = self._agent.traffic(), int(compat.monotonic())
         self._changes.forget(self._agent.instances)
 
-        def changed(instances):
+        def changed(instances: "list[Instance]") -> "dict[str, dict]":
             return self._changes.since(rows.status(instances, traffic, "name" in args), args.get("since"), now)
 
         head = {"version": __version__, "now": now, "uptime": int(now - self._began)}
@@ -191,40 +203,40 @@ class Bus:
         answer["serial"] = self._changes.serial
         return answer
 
-    def _list(self, _method, args, _request):
+    def _list(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         return self._page(args, {}, lambda instances: [instance.name for instance in instances])
 
-    def _stats(self, _method, args, _request):
+    def _stats(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         traffic = self._agent.traffic()
         return self._page(args, {}, lambda instances: rows.stats(instances, traffic))
 
-    def _logs(self, _method, args, _request):
+    def _logs(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         return {"lines": self._agent.lines(args.get("name", ""))}
 
-    def _doctor(self, _method, _args, _request):
+    def _doctor(self, _method: str, _args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         """Is loaded only when asked for."""
         return self._findings.get(self._examined)
 
-    def _examined(self):
+    def _examined(self) -> "dict[str, Any]":
         from .. import doctor
 
         findings = doctor.examine(self._agent.reconciler, self._agent.snapshot(), self._agent.confdir)
         return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
 
-    def _plan(self, _method, args, request):
+    def _plan(self, _method: str, args: "dict[str, Any]", request: "Request") -> "dict[str, Any]":
         # All pages of a plan are of one look. Who may only look gets that of a moment ago, if there is one.
         anew = args.get("from", 0) <= 0 and request.user in self._rights
         return _page(self._plans.get(self._planned, anew=anew), args)
 
-    def _planned(self):
+    def _planned(self) -> "dict[str, Any]":
         return self._in_words(self._agent.snapshot())
 
-    def _check(self, _method, args, _request):
+    def _check(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         """The plan for the sections that the call brings, as if they were the configuration. Does nothing."""
         sections = args.get("sections")
         return _page(self._checks.get(lambda: self._checked(sections), sections, args.get("from", 0) <= 0), args)
 
-    def _checked(self, sections):
+    def _checked(self, sections: object) -> "dict[str, Any]":
         from . import preview  # only who has the form open asks that
 
         snapshot = self._agent.snapshot(preview.read(sections, PACKAGE))
@@ -232,13 +244,13 @@ class Bus:
         found.update(preview.fates(snapshot.plan, snapshot.keep(), self._agent.instances))
         return found
 
-    def _in_words(self, snapshot):
+    def _in_words(self, snapshot: "Snapshot") -> "dict[str, Any]":
         """What of a Snapshot is not as it should be, and what would be done about it."""
         problems = snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
         steps = self._agent.as_it_stands(snapshot).pending()
         return {"problems": _texts(problems), "commands": _commands(steps)}
 
-    def _enabled(self, args):
+    def _enabled(self, args: "dict[str, Any]") -> "list[Instance]":
         """As _instances, without those that the configuration has disabled. Raises UbusStatus where one is named."""
         found = [instance for instance in self._instances(args) if instance.service is None or instance.service.enabled]
         if "name" in args and not found:
@@ -246,48 +258,48 @@ class Bus:
             raise code.UbusStatus(code.INVALID_ARGUMENT, text)
         return found
 
-    def _start(self, _method, args, _request):
+    def _start(self, _method: str, args: "dict[str, Any]", _request: "Request") -> None:
         for instance in self._enabled(args):
             instance.held = False
             instance.retry()
         self._agent.look_soon("start")
 
-    def _stop(self, _method, args, _request):
+    def _stop(self, _method: str, args: "dict[str, Any]", _request: "Request") -> None:
         for instance in self._instances(args):
             instance.held = True
         self._agent.look_soon("stop")
 
-    def _restart(self, _method, args, _request):
+    def _restart(self, _method: str, args: "dict[str, Any]", _request: "Request") -> None:
         for instance in self._enabled(args):
             instance.held = False
             instance.restart("restart")
 
-    def _reload(self, _method, _args, _request):
+    def _reload(self, _method: str, _args: "dict[str, Any]", _request: "Request") -> None:
         try:
             self._agent.reload()
         except ViscumError as error:
             number = code.INVALID_ARGUMENT if error.kind == CONFIG else code.UNKNOWN_ERROR
             raise code.UbusStatus(number, str(error))
 
-    def _check_devices(self, _method, _args, _request):
+    def _check_devices(self, _method: str, _args: "dict[str, Any]", _request: "Request") -> None:
         """A nudge from a hotplug script: something about the router's interfaces is different."""
         self.ask_netifd()
         self._agent.look_soon("hotplug")
 
-    def _bypass(self, _method, args, _request):
+    def _bypass(self, _method: str, args: "dict[str, Any]", _request: "Request") -> None:
         for instance in self._instances(args):
             instance.ask_bypass(args.get("on", True))
 
 
-def _texts(problems):
+def _texts(problems: "list[Problem]") -> "list[str]":
     return rows.shortened([problem_text(problem) for problem in problems])
 
 
-def _commands(steps):
+def _commands(steps: "list[tuple[str, list[Operation]]]") -> "list[str]":
     return [line for _, operations in steps for line in commands.lines(operations)]
 
 
-def _page(found, args):
+def _page(found: "dict[str, Any]", args: "dict[str, Any]") -> "dict[str, Any]":
     """The commands from one number on: a plan that nothing was done of yet may be longer than a message."""
     lines, first = found["commands"], max(0, args.get("from", 0))
     answer = dict(found)

@@ -11,33 +11,43 @@ from ..service import process
 from ..service.instance import STOPPING
 from ..ubus.codes import INVALID_ARGUMENT, UbusStatus
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from ..config.service import Configuration
+    from ..config.uci import _Section as Section
+    from ..plan.planner import Plan, ServicePlan
+    from ..service.instance import Instance
+
 TAKES = "sections: a list of tables with .type, .name (letters, digits and _) and options (texts and lists of texts)"
 
 
-def read(rows, package):
+def read(rows: "Any", package: str) -> "Configuration":
     """A model.Configuration. Raises UbusStatus for what no file could say."""
     if not isinstance(rows, list) or not all(_is_section(row) for row in rows):
         raise UbusStatus(INVALID_ARGUMENT, TAKES)
     return service.read([_section(row) for row in rows], package)
 
 
-def _is_section(row):
+def _is_section(row: "Any") -> bool:
     if not isinstance(row, dict) or not isinstance(row.get(".type"), str) or not isinstance(row.get(".name"), str):
         return False
     return is_section_name(row[".name"]) and all(_is_value(row[key]) for key in row if not key.startswith("."))
 
 
-def _is_value(value):
+def _is_value(value: object) -> bool:
     return all(isinstance(text, str) for text in (value if isinstance(value, list) else (value,)))
 
 
-def _section(row):
+def _section(row: "dict[str, Any]") -> "Section":
     # An empty value is none, as in a file.
     options = {key: row[key] for key in row if not key.startswith(".") and row[key]}
     return uci.Section(row[".type"], row[".name"], False, options, 0)
 
 
-def fates(plan, keep, instances):
+def fates(plan: "Plan", keep: "Iterable[str]", instances: "dict[str, Instance]") -> "dict[str, list[str]]":
     """What becomes of programs and their clients, as names of services: `starts`, `stops`, `restarts` (they run with
     other settings), and `changes` (they go on, and take over other traffic). `keep` are those that are left alone."""
     found: dict[str, list[str]] = {"starts": [], "stops": [], "restarts": [], "changes": []}
@@ -52,11 +62,11 @@ def fates(plan, keep, instances):
     return {key: sorted(found[key]) for key in found}
 
 
-def _runs(instance):
+def _runs(instance: "Instance") -> bool:
     return bool(instance.pid) and instance.state != STOPPING
 
 
-def _fate(part, instance):
+def _fate(part: "ServicePlan", instance: "Instance | None") -> "str | None":
     if instance is None:
         return "starts"
     if instance.held:
@@ -68,5 +78,5 @@ def _fate(part, instance):
     return "changes" if instance.part and _taken(instance.part) != _taken(part) else None
 
 
-def _taken(part):
+def _taken(part: "ServicePlan") -> "tuple[list, list[str]]":
     return sorted(part.devices), sorted([match_text(match) for match in part.takes])
