@@ -307,7 +307,8 @@ def test_answers_about_many_services_come_in_pages(served):
     lines = ["list device lan0", "list dest_ip 203.0.113.10", *ports]
     many = [service("s%03d" % number, "/bin/true", *lines) for number in range(510)]
     served.reload(CONFIG + "".join(many).replace("enabled 1", "enabled 0"))
-    wait_for(lambda: len(served.viscum("list").stdout.split()) == 511)
+    # An agent that reads so much may be too busy to say hello.
+    wait_for(lambda: len(served.viscum("list", check=False).stdout.split()) == 511)
     rows = agent_calls.ask_all(served.socket, "status")
     assert len(rows) == 511 and rows["echo"]["state"] == "healthy"
     assert rows["s509"]["takes_count"] == 10 and len(rows["s509"]["takes"]) == 8

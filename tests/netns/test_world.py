@@ -158,7 +158,9 @@ def system_log(tmp_path):
 def test_what_a_program_prints_has_its_name_and_survives_the_log_and_the_agent(lab, system_log):
     """The program is asked all the time: neither restart may stop it, nor lose what it prints afterwards."""
     (PROGRAMS / "does.py").write_text(DOES)
-    agent = Served(lab, service("echo", "/usr/bin/python3 -u %s/does.py" % PROGRAMS, *TAKES, *QUICK, "list proto tcp"))
+    # A program that is asked all the time may be late with an answer to the agent.
+    lines = (*TAKES, "option health_timeout 10", "option respawn_timeout 1", "list proto tcp")
+    agent = Served(lab, service("echo", "/usr/bin/python3 -u %s/does.py" % PROGRAMS, *lines))
     agent.redirects()
     (pid,) = pids_in("viscum-echo")
 

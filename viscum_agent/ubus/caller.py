@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .blob import Fields
     from .client import Found
 
-WAIT = TIMEOUT_DEFAULT  # seconds, for what ubusd answers itself: in its place may be an agent that is busy
+WAIT = 5.0  # seconds, for what ubusd answers itself
 
 
 class Caller:
