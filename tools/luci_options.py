@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import uptodate  # noqa: E402
+
 from viscum_agent.config import schema, service  # noqa: E402
 
 APPLICATION = ROOT / "package/luci-app-viscum"
@@ -171,16 +173,7 @@ def _po(text):
 
 def main(words):
     made = options()
-    wanted = {OPTIONS: made, TEMPLATE: template(made)}
-    if words != ["--check"]:
-        for path, text in wanted.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return 0
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    for path in stale:
-        print("%s is not up to date: run tools/luci_options.py" % path.relative_to(ROOT), file=sys.stderr)
-    return 1 if stale else 0
+    return uptodate.main(ROOT, {OPTIONS: made, TEMPLATE: template(made)}, "luci_options.py", words)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import uptodate  # noqa: E402
+
 from viscum_agent.cli import words  # noqa: E402
 from viscum_agent.config import schema, service  # noqa: E402
 
@@ -58,14 +60,7 @@ def _default(option):
 
 
 def main(words):
-    text = manual()
-    if words != ["--check"]:
-        MANUAL.write_text(text)
-        return 0
-    if MANUAL.exists() and MANUAL.read_text() == text:
-        return 0
-    print("docs/manual.md is not up to date: run tools/manual.py", file=sys.stderr)
-    return 1
+    return uptodate.main(ROOT, {MANUAL: manual()}, "manual.py", words)
 
 
 if __name__ == "__main__":

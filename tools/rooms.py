@@ -13,6 +13,8 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
+import uptodate
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, DRAWING = ROOT / "viscum_agent", ROOT / "docs/rooms.svg"
 
@@ -233,14 +235,7 @@ def main(words):
     if wrong:
         print("imports that do not lead down: " + ", ".join("%s -> %s" % arrow for arrow in wrong), file=sys.stderr)
         return 1
-    text = drawing(rows, arrows)
-    if words != ["--check"]:
-        DRAWING.write_text(text)
-        return 0
-    if DRAWING.exists() and DRAWING.read_text() == text:
-        return 0
-    print("docs/rooms.svg is not up to date: run tools/rooms.py", file=sys.stderr)
-    return 1
+    return uptodate.main(ROOT, {DRAWING: drawing(rows, arrows)}, "rooms.py", words)
 
 
 if __name__ == "__main__":

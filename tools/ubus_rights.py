@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import uptodate  # noqa: E402
+
 from viscum_agent.ubus_object import methods  # noqa: E402
 
 APPLICATION = "luci-app-viscum"
@@ -75,13 +77,7 @@ def _quoted(words):
 
 
 def main(words):
-    stale = {path: text for path, text in made().items() if path.read_text() != text}
-    for path, text in stale.items():
-        if words != ["--check"]:
-            path.write_text(text)
-        else:
-            print("%s is not up to date: run tools/ubus_rights.py" % path.relative_to(ROOT), file=sys.stderr)
-    return 1 if stale and words == ["--check"] else 0
+    return uptodate.main(ROOT, made(), "ubus_rights.py", words)
 
 
 if __name__ == "__main__":
