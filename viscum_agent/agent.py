@@ -65,7 +65,7 @@ class Agent:
         self.listeners: list[Callable[..., object]] = []  # called with (instance, state before) at every change
         self.confdir = confdir
         self._log = log
-        self._reconciler: Reconciler = compat.LATER
+        self.reconciler: Reconciler = compat.LATER
         self._signals = -1
         self._events: Events = compat.LATER
         self._inside: Inside = compat.LATER
@@ -129,8 +129,8 @@ class Agent:
 
     def _open(self, path: "str | None") -> None:
         """All that a look, a check and the withdrawal of a redirect need is open from here on."""
-        self._reconciler = Reconciler(self.confdir, path, self._opened)
-        self._reconciler.__enter__()
+        self.reconciler = Reconciler(self.confdir, path, self._opened)
+        self.reconciler.__enter__()
         self._events, self._inside = Events(), Inside()
         self._tools = health.Tools(netns.Visit())
         self._resets = Resets(self.loop, self._tools.has_clients, self.processes, self._is_redirected, self._not_reset)
@@ -144,8 +144,8 @@ class Agent:
         for part in (self._bus, self._events, self._inside, self._tools):
             if part:
                 part.close()
-        if self._reconciler:
-            self._reconciler.__exit__(None, None, None)
+        if self.reconciler:
+            self.reconciler.__exit__(None, None, None)
 
     def say(self, severity: int, text: str, service: str = "") -> None:
         """`service` is whom it is about."""
@@ -192,12 +192,12 @@ class Agent:
         self._firewall_timer = self.loop.after(FIREWALL, self._read_firewall)
 
     def _read_firewall(self) -> None:
-        self._reconciler.forget_firewall()
+        self.reconciler.forget_firewall()
         self.look_soon("the firewall changed")
 
     def take_names(self, names: "dict[str, list[str]]") -> None:
         """Which devices netifd's interfaces are now."""
-        self._reconciler.take_names(names)
+        self.reconciler.take_names(names)
         self.look_soon("netifd's interfaces")
 
     # Looking and doing
@@ -232,14 +232,14 @@ class Agent:
         parts = [self._part(wanted[name], snapshot) for name in sorted(wanted) if name not in stopping]
         self._learn_places(snapshot.dump)
         snapshot = snapshot.without_dump()
-        result = Applier(self._reconciler.backend, PACKAGE, self._breathe, self._gone).run(
+        result = Applier(self.reconciler.backend, PACKAGE, self._breathe, self._gone).run(
             Plan(parts, [], []), snapshot.observed, keep + stopping
         )
         self._say_repaired(result.done)
         self._complain(snapshot.problems() + result.problems)
         self._say_datapath(parts)
         if result.done:
-            self._learn_places(self._reconciler.backend.dump_redirects())
+            self._learn_places(self.reconciler.backend.dump_redirects())
         self._see_to_programs(snapshot, wanted, stopping, result)
         if not result.problems and not self._again:
             self.loop.cancel(self._retry_timer)
@@ -256,7 +256,7 @@ class Agent:
         self._gone.clear()
         breathe = self._breathe if self._torn < TORN else None
         try:
-            snapshot = self._reconciler.look(breathe=breathe, torn=lambda: self._gone)
+            snapshot = self.reconciler.look(breathe=breathe, torn=lambda: self._gone)
         except Interrupted:
             return None
         self._torn = 0 if snapshot else self._torn + 1
@@ -317,7 +317,7 @@ class Agent:
             self._accounts.forget(name)
 
     def _take_configuration(self) -> None:
-        for service in self._reconciler.configuration.services:
+        for service in self.reconciler.configuration.services:
             self.instance(service.name).configure(service)
 
     def _wanted(self, snapshot: "Snapshot") -> "dict[str, ServicePlan]":
@@ -456,7 +456,7 @@ class Agent:
     def _say_datapath(self, parts: "list[ServicePlan]") -> None:
         """Once for each reason, why the cheapest datapath is not the one that `auto` took."""
         others = sorted({part.datapath for part in parts if part.datapath != "bpf"})
-        lacks = self._reconciler.features.lacks
+        lacks = self.reconciler.features.lacks
         if others and lacks and lacks != self._said_datapath:
             self._said_datapath = lacks
             text = "datapath '%s' instead of 'bpf', for which this router lacks %s"
@@ -532,7 +532,7 @@ class Agent:
 
     def _remove(self, find: "Callable[..., list[Found]]") -> None:
         """Removes what `find` gives of an Observed."""
-        backend = self._reconciler.backend
+        backend = self.reconciler.backend
         try:
             observed = self._fresh.observed if self._fresh else observe(backend.dump_redirects())
             backend.apply(removal(find(observed)))
@@ -570,7 +570,7 @@ class Agent:
     def traffic(self) -> "dict[str, Traffic]":
         """What the services' redirects have carried and what their programs have sent (counters.Traffic), also of those
         that are out now."""
-        return self._accounts.read(self._reconciler.backend, self.instances)
+        return self._accounts.read(self.reconciler.backend, self.instances)
 
     def lines(self, name: str) -> "list[dict[str, Any]]":
         """The last log lines about a service, with what its program printed; or all of the agent (Log.lines)."""
@@ -584,11 +584,7 @@ class Agent:
 
     def snapshot(self, configuration: "Configuration | None" = None) -> "Snapshot":
         """A Snapshot of now; nothing is done (Reconciler.look)."""
-        return self._reconciler.look(configuration)
-
-    @property
-    def reconciler(self) -> "Reconciler":
-        return self._reconciler
+        return self.reconciler.look(configuration)
 
     def bus_state(self, connected: bool, reason: str) -> None:
         if connected != self._on_bus:
@@ -598,7 +594,7 @@ class Agent:
     def reload(self) -> None:
         """Reads the configuration anew. Raises ConfigError, and goes on with the old one, when it can't be taken."""
         try:
-            self._reconciler.reload()
+            self.reconciler.reload()
         except ConfigError as error:
             self.say(ERROR, "the configuration is not taken: %s" % error)
             raise
@@ -610,7 +606,7 @@ class Agent:
         self._watch_load()
 
     def _watch_load(self) -> None:
-        self._shedding.watch(self._reconciler.configuration.settings.bypass_load)
+        self._shedding.watch(self.reconciler.configuration.settings.bypass_load)
 
     def _shed(self, reason: str) -> None:
         """Keeps all redirects out because of the load, or, without a reason, no longer."""

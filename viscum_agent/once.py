@@ -47,6 +47,7 @@ class Once(Agent):
         super().__init__(confdir, Words())
         self._names = names
         self._up = up
+        self._required = False  # whether the names were looked at
         self._interrupted = False
         self._error: Exception | None = None  # what made a look impossible
         self._changed: set[str] = set()
@@ -64,8 +65,6 @@ class Once(Agent):
         held.take(PATIENCE, self._told_to_end)
         try:
             self._open(path)
-            if self._names:
-                self._reconciler.require(self._reconciler.look(), self._names, self._up)
             super().look("up" if self._up else "down")
             self.loop.after(0, self._finish)
             self.loop.run()
@@ -110,6 +109,9 @@ class Once(Agent):
             self.loop.stop()
 
     def _chosen(self, snapshot: "Snapshot") -> "tuple[dict[str, ServicePlan], list[str]]":
+        if not self._required:  # before anything is done; what is taken down later is none any more
+            self.reconciler.require(snapshot, self._names, self._up)
+            self._required = True
         wanted, keep = super()._chosen(snapshot)
         others = [name for name in snapshot.observed.services if not self._means(name)]
         if not self._up:

@@ -96,16 +96,12 @@ class Reconciler:
         self._rules: dict | None = None
 
     def __enter__(self) -> "Reconciler":
-        self.use(open_backend(self.configuration.settings.netlink))
+        self.backend = open_backend(self.configuration.settings.netlink)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.backend:
             self.backend.close()
-
-    def use(self, backend: "Backend") -> None:
-        """Has a back end that is open do the work."""
-        self.backend = backend
 
     def reload(self) -> None:
         """Reads the configuration again, and the next plan asks the kernel again what it has. Keeps the old one, and
@@ -115,7 +111,7 @@ class Reconciler:
             self._change_backend(new.settings.netlink)
         self.configuration = new
         self._asked = False
-        self._rules = None
+        self.forget_firewall()
         compat.expect(len(new.services))
 
     def _change_backend(self, netlink: str) -> None:
@@ -124,7 +120,7 @@ class Reconciler:
         except UnsupportedError as error:
             raise ConfigError(str(error))
         self.backend.close()
-        self.use(backend)
+        self.backend = backend
 
     def take_names(self, names: "dict[str, list[str]]") -> None:
         """Which devices netifd's interfaces are now (ubus.netifd.names)."""
@@ -163,7 +159,7 @@ class Reconciler:
     ) -> "Snapshot":
         self._ask_kernel()
         opened: dict[str, Open | None] = dict(known)
-        for service in configuration.services:
+        for service in configuration.services if configuration is not self.configuration else ():
             if service not in self.configuration.services:
                 opened[service.name] = None  # what a program that runs by other settings answers says nothing
         names, why = self.interfaces()

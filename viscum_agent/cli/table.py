@@ -2,8 +2,8 @@
 
 from ..config.schema import printable
 from ..plan import datapath
+from ..plan.claims import match_text
 from ..plan.diff import redirects_of
-from ..plan.planner import match_text
 from ..records.dump import NOTHING
 from ..records.objects import ns_name
 from ..service import process

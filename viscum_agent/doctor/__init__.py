@@ -41,7 +41,7 @@ def look(confdir: str, path: "str | None" = None) -> "list[Finding]":
         with Native() as backend:
             return _without_configuration(backend.dump(), confdir, str(broken))
     with Native() as backend:
-        reconciler.use(backend)
+        reconciler.backend = backend
         return examine(reconciler, reconciler.look(), confdir)
 
 

@@ -25,7 +25,7 @@ from .. import compat
 from ..errors import ViscumError
 from ..log import ERROR, NOTICE, WARNING
 from ..plan import answers
-from ..plan.planner import match_text
+from ..plan.claims import match_text
 from . import process, respawn
 from .health import GRACE, Outcome, asks_ways, kind_of
 from .holdoff import HoldOff

@@ -76,15 +76,14 @@ class Shedding:
             self._loop.cancel(self._timer)
             self._judge(0)
         elif self._timer is None:
-            self._load.share()  # counts from now
             self._wait()
 
     def _wait(self) -> None:
+        self._load.share()  # counts from now
         self._timer = self._loop.after(INTERVAL, lambda: self._judge(self._load.share()))
 
     def _judge(self, share: int) -> None:
         self._timer = None
         self._shed(self._overload.judge(self._limit, share))
         if self._limit:
-            self._load.share()
             self._wait()

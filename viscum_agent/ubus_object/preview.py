@@ -6,7 +6,7 @@ texts and lists of texts: what `uci get` gives over ubus.
 
 from ..config import service, uci
 from ..config.schema import is_section_name
-from ..plan.planner import match_text
+from ..plan.claims import match_text
 from ..service import process
 from ..service.instance import STOPPING
 from ..ubus.codes import INVALID_ARGUMENT, UbusStatus

@@ -72,7 +72,7 @@ class Instance:
 
 def agent(limit=0):
     made = agents.Agent("/nonexistent", Log())
-    made._reconciler = Reconciler(limit)
+    made.reconciler = Reconciler(limit)
     made._shedding._load = Load()
     return made
 
@@ -112,8 +112,8 @@ def test_no_cause_is_lost_when_orphans_can_not_be_taken_out():
 def test_a_hundred_urgent_causes_are_one_look_at_the_redirects():
     made = agent()
     looks = []
-    made._reconciler.dump_redirects = lambda: looks.append(1) or Dump()
-    made._reconciler.apply = lambda _: None
+    made.reconciler.dump_redirects = lambda: looks.append(1) or Dump()
+    made.reconciler.apply = lambda _: None
     made._events = Events([Cause("device vsc-%d went" % number, True, True) for number in range(100)])
     made._kernel_events()
     assert len(looks) == 1
@@ -130,7 +130,7 @@ def test_a_look_into_a_kernel_that_changes_all_the_time_is_made_again_soon():
     def look(*_, **__):
         raise Interrupted()
 
-    made._reconciler.look = look
+    made.reconciler.look = look
     made.look("a cause")
     assert [timer[0] - compat.monotonic() < 1 for timer in made.loop._timers] == [True, False], "and once in any case"
 
@@ -154,7 +154,7 @@ def test_without_a_limit_services_come_back_at_once():
     made.instances["echo"] = instance = Instance()
     made._watch_load()
     run_next(made)
-    made._reconciler.bypass_load = 0
+    made.reconciler.bypass_load = 0
     made._watch_load()
     assert instance.shed_for == [True, False]
     assert timers(made) == 0
@@ -190,8 +190,8 @@ class Dying:
 def dying(count):
     """An agent with so many, and the list that the looks at its redirects are in."""
     made, looks = agent(), []
-    made._reconciler.dump_redirects = lambda: looks.append(1) or Dump()
-    made._reconciler.apply = lambda _: None
+    made.reconciler.dump_redirects = lambda: looks.append(1) or Dump()
+    made.reconciler.apply = lambda _: None
     for number in range(count):
         Dying("s%d" % number, made)
     return made, looks
@@ -216,7 +216,7 @@ def test_a_look_begins_with_programs_that_have_ended_and_is_left_for_those_that_
             breathe()
         return None if torn() else "a picture of one moment"
 
-    made._reconciler.look = look
+    made.reconciler.look = look
     for _ in range(agents.TORN):
         assert not made._read(), "what was read has a redirect that is none any more"
         assert not any(instance.redirected for instance in later)

@@ -25,6 +25,11 @@ def lacks(name: str, kmod: str, features: "Features") -> str:
     return ""
 
 
+def reply(dev: str, features: "Features") -> list:
+    """Nothing: the router routes replies."""
+    return []
+
+
 def mac_policy(service: "Service", devices: "list[Device]", features: "Features", package: str) -> "MacPolicy":
     """As the option `rewrite` says; raises Skip."""
     host, inner = mac_of(service.name, "host"), mac_of(service.name, "inner")

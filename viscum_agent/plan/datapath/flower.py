@@ -13,15 +13,11 @@ NAME = "flower"
 NEEDS = ("flower", "mirred")
 ROUTED = MACS = True
 
-mac_policy = classifier.mac_policy
+mac_policy, reply = classifier.mac_policy, classifier.reply
 
 
 def lacks(features: "Features") -> str:
     return classifier.lacks(NAME, "kmod-sched-flower", features)
-
-
-def reply(dev: str, features: "Features") -> list:
-    return []
 
 
 def shared(dev: str, made: "list[Filter]", features: "Features") -> list:

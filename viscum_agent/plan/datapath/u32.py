@@ -28,15 +28,11 @@ NAME = "u32"
 NEEDS = ("u32", "mirred")
 ROUTED = MACS = True
 
-mac_policy = classifier.mac_policy
+mac_policy, reply = classifier.mac_policy, classifier.reply
 
 
 def lacks(features: "Features") -> str:
     return classifier.lacks(NAME, "kmod-sched-core", features)
-
-
-def reply(dev: str, features: "Features") -> list:
-    return []
 
 
 def shared(dev: str, made: "list[Filter]", features: "Features") -> list:
