@@ -11,7 +11,8 @@ from .agent import SIGINT, Agent
 from .config.schema import printable
 from .errors import CONFIG, Problem, ViscumError
 from .log import ERROR, Log
-from .service.instance import BACKOFF, BYPASSED, FAILED, STARTING
+from .look import Looks
+from .service.states import BACKOFF, BYPASSED, FAILED, STARTING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,15 +40,53 @@ class Words(Log):
         """What a program prints is shown when it fails (Once)."""
 
 
+class UntilDone(Looks):
+    """The looks of a `viscum up` or `down`: only at the services that are meant, and one that fails is the end."""
+
+    def __init__(self, once: "Once") -> None:
+        super().__init__(once)
+        self._once = once
+        self._required = False  # whether the names were looked at
+
+    def first(self, cause: str) -> None:
+        """Raises what makes it impossible."""
+        super().now(cause)
+
+    def now(self, cause: str) -> None:
+        """One that can't be made is the end: nobody waits for better times here."""
+        try:
+            super().now(cause)
+        except (ViscumError, OSError) as error:
+            self._once.failed(error)
+
+    def _chosen(self, snapshot: "Snapshot") -> "tuple[dict[str, ServicePlan], list[str]]":
+        once = self._once
+        if not self._required:  # before anything is done; what is taken down later is none any more
+            once.require(snapshot)
+            self._required = True
+        wanted, keep = super()._chosen(snapshot)
+        others = [name for name in snapshot.observed.services if not once.means(name)]
+        if not once.up:
+            return {}, others
+        mine = {name: wanted[name] for name in wanted if once.means(name)}
+        return mine, keep + [name for name in others if name not in keep]
+
+    def _withdraw_unwatched(self, snapshot: "Snapshot", names: "list[str]") -> None:
+        """Services that are not meant stay as somebody left them."""
+
+    def _looked_at(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", result: "Result") -> None:
+        self._once.looked_at(snapshot, wanted, result)
+
+
 class Once(Agent):
     """`run` returns (names of services that were changed, problems). `names` are the services that are meant, all when
     there are none; `up` is whether they are to be up."""
 
     def __init__(self, confdir: str, names: "Collection[str]", up: bool) -> None:
         super().__init__(confdir, Words())
+        self.looks: UntilDone
         self._names = names
-        self._up = up
-        self._required = False  # whether the names were looked at
+        self.up = up
         self._interrupted = False
         self._error: Exception | None = None  # what made a look impossible
         self._changed: set[str] = set()
@@ -61,11 +100,11 @@ class Once(Agent):
     ) -> "tuple[list[str], list[Problem]]":
         """`path` is that of ubus, to ask netifd. Raises lock.Busy."""
         self._take_signals()
-        held = lock.Lock("up" if self._up else "down")
+        held = lock.Lock("up" if self.up else "down")
         held.take(PATIENCE, self._told_to_end)
         try:
             self._open(path)
-            super().look("up" if self._up else "down")
+            self.looks.first("up" if self.up else "down")
             self.loop.after(0, self._finish)
             self.loop.run()
             if self._error:
@@ -77,7 +116,7 @@ class Once(Agent):
             self._trouble[name] for name in sorted(self._trouble)
         ]
 
-    def _means(self, name: str) -> bool:
+    def means(self, name: str) -> bool:
         return not self._names or name in self._names
 
     # What is different from an agent that stays
@@ -91,7 +130,7 @@ class Once(Agent):
         """Interrupted: what is not finished is taken back; the second time it is left as it is."""
         if number not in (compat.SIGTERM, SIGINT):
             return
-        if self._interrupted or not self._up:
+        if self._interrupted or not self.up:
             self.loop.stop()
         self._interrupted = True
         for name in self._pending:
@@ -100,36 +139,29 @@ class Once(Agent):
     def settle(self) -> float:
         return SETTLE
 
-    def look(self, cause: str) -> None:
-        """One that can't be made is the end: nobody waits for better times here."""
-        try:
-            super().look(cause)
-        except (ViscumError, OSError) as error:
-            self._error = error
-            self.loop.stop()
+    def make_looks(self) -> "UntilDone":
+        return UntilDone(self)
 
-    def _chosen(self, snapshot: "Snapshot") -> "tuple[dict[str, ServicePlan], list[str]]":
-        if not self._required:  # before anything is done; what is taken down later is none any more
-            self.reconciler.require(snapshot, self._names, self._up)
-            self._required = True
-        wanted, keep = super()._chosen(snapshot)
-        others = [name for name in snapshot.observed.services if not self._means(name)]
-        if not self._up:
-            return {}, others
-        mine = {name: wanted[name] for name in wanted if self._means(name)}
-        return mine, keep + [name for name in others if name not in keep]
+    # After a look
 
-    def _withdraw_unwatched(self, names: "list[str]") -> None:
-        """Services that are not meant stay as somebody left them."""
+    def require(self, snapshot: "Snapshot") -> None:
+        """Raises ConfigError for a name that means nothing (Reconciler.require)."""
+        self.reconciler.require(snapshot, self._names, self.up)
 
-    def _looked_at(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", result: "Result") -> None:
-        self._changed.update([name for name in result.done if self._means(name)])
-        there = [name for name in snapshot.observed.services if self._means(name) and name not in result.done]
-        if not self._up:
+    def failed(self, error: Exception) -> None:
+        """A look could not be made: `run` raises it."""
+        self._error = error
+        self.loop.stop()
+
+    def looked_at(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", result: "Result") -> None:
+        """Takes note of what was changed, what went wrong, and what is left to do."""
+        self._changed.update([name for name in result.done if self.means(name)])
+        there = [name for name in snapshot.observed.services if self.means(name) and name not in result.done]
+        if not self.up:
             broken = [problem.service for problem in self._note(result.problems)]
             self._pending = {name for name in there if name not in broken}
             return
-        self._problems = [each for each in snapshot.problems() if not each.service or self._means(each.service)]
+        self._problems = [each for each in snapshot.problems() if not each.service or self.means(each.service)]
         for problem in self._note(result.problems):
             if problem.service in wanted:
                 self._take_back(self.instances[problem.service])
@@ -139,7 +171,7 @@ class Once(Agent):
 
     def _note(self, problems: "list[Problem]") -> "list[Problem]":
         """Keeps those that are about services that are meant, or about none, and returns them."""
-        meant = [each for each in problems if not each.service or self._means(each.service)]
+        meant = [each for each in problems if not each.service or self.means(each.service)]
         for problem in meant:
             self._trouble.setdefault(problem.service, problem)
         return meant
@@ -148,7 +180,7 @@ class Once(Agent):
 
     def _became(self, instance: "Instance", before: str) -> None:
         """A service has changed its state."""
-        if not self._up or not self._means(instance.name):
+        if not self.up or not self.means(instance.name):
             return
         if instance.state == STARTING and before != STARTING:
             self._changed.add(instance.name)
@@ -169,11 +201,11 @@ class Once(Agent):
     def _take_back(self, instance: "Instance") -> None:
         instance.held = True
         self._pending.add(instance.name)
-        self.look_soon("%s is taken back" % instance.name)
+        self.looks.soon("%s is taken back" % instance.name)
 
     def _finish(self) -> None:
         """Ends the loop when everything is as it should be."""
-        if self._look_timer is None and not self._pending and all(map(self._is_sure, self.instances.values())):
+        if not self.looks.is_due and not self._pending and all(map(self._is_sure, self.instances.values())):
             self.loop.stop()
             return
         self.loop.after(POLL, self._finish)

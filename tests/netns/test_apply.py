@@ -108,7 +108,7 @@ def test_a_service_that_fails_leaves_no_trace_and_the_others_run(tmp_path, inter
             assert result.returncode == 1
             assert "viscum.b" in result.stderr and "Traceback" not in result.stderr, result.stderr
             assert answers(lab) == ["edge-a", "cloud", "edge-c"]
-            assert lab.status("a")["state"] == "up"
+            assert lab.status("a")["state"] == "healthy"
             lab.viscum("down")
             assert (snapshot(lab.router), namespaces(), processes()) == before, (
                 "somebody else's objects and nothing of ours"

@@ -686,4 +686,4 @@ def test_more_kinds_of_match_than_a_program_looks_at_are_refused_and_the_others_
     result = lab.viscum("up", check=False)
     assert result.returncode == 1 and "viscum.wide" in result.stderr and "is full" in result.stderr, result.stderr
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
-    assert lab.status("wide")["state"] != "up"
+    assert lab.status("wide")["state"] != "healthy"

@@ -353,7 +353,7 @@ def test_an_agent_that_does_not_answer_is_not_taken_for_none(lab):
             result = made.viscum(command, check=False)
             assert result.returncode == 1 and "an agent runs, and it sees to that" in result.stderr, result.stderr
         result = made.viscum("status", "--json")
-        assert json.loads(result.stdout)[0]["state"] == "up" and "below is what the kernel has" in result.stderr
+        assert json.loads(result.stdout)[0]["state"] == "healthy" and "below is what the kernel has" in result.stderr
     finally:
         made.process.send_signal(signal.SIGCONT)
     assert made.who() == "edge"
@@ -386,19 +386,58 @@ def test_version_is_exactly_one_line(lab):
 def test_status_is_a_table_and_json_with_counters(lab):
     lab.datapath = "u32"
     lab.configure(GOOD + GOOD.replace("'good'", "'off'").replace("enabled 1", "enabled 0"))
-    assert [line.split()[:2] for line in lab.viscum("status").stdout.splitlines()[1:]] == [
-        ["good", "down"],
+    assert [line.split()[:2] for line in lab.viscum("status").stdout.splitlines()[1:-1]] == [
+        ["good", "stopped"],
         ["off", "disabled"],
     ]
     lab.viscum("up")
     lab.ask("tcp", "203.0.113.10", 7000)
     row = lab.status("good")
-    assert (row["state"], row["from"], row["datapath"], row["namespace"]) == ("up", ["lan0"], "u32", "viscum-good")
+    assert (row["state"], row["from"], row["datapath"], row["namespace"]) == (
+        "healthy",
+        ["lan0"],
+        "u32",
+        "viscum-good",
+    )
     assert row["packets"] >= 4 and row["bytes"] > 200, "SYN, ACK, data and FIN at least"
     assert row["overlimits"] == 0
     lab.run(lab.router, "ip", "link", "set", "vsc-good", "down")
     lab.ask("udp", "203.0.113.10", 7000, timeout=0.2)
     assert lab.status("good")["overlimits"] == 1, "a packet that the pair could not take"
+
+
+def test_without_an_agent_a_state_is_what_the_kernel_shows(lab):
+    lab.datapath = "u32"
+    lab.configure(GOOD + GOOD.replace("'good'", "'bad'").replace("lan0", "lan9"))
+
+    def said(name):
+        row = lab.status(name)
+        return row["state"], row["reason"]
+
+    state, reason = said("bad")
+    assert state == "waiting" and "lan9" in reason
+    lab.viscum("up", "good")
+    assert said("good") == ("healthy", "")
+    lab.configure(GOOD.replace("7000", "7000-7001"))
+    state, reason = said("good")
+    assert state == "healthy" and "`viscum plan` shows what `viscum up` changes" in reason
+    lab.configure(GOOD)
+    lab.run(lab.router, "tc", "filter", "del", "dev", "lan0", "ingress")
+    assert said("good") == ("bypassed", "its redirect is out")
+    lab.viscum("up")
+    os.kill(lab.status("good")["pid"], signal.SIGKILL)
+    state, reason = said("good")
+    assert state == "failed" and "clients get no answer" in reason
+
+
+def test_a_row_has_the_same_keys_with_and_without_an_agent(lab):
+    lab.configure(GOOD)
+    without = json.loads(lab.viscum("status", "--json").stdout)
+    made = Served(lab, GOOD)
+    made.becomes("edge")
+    rows = json.loads(made.viscum("status", "--json").stdout)
+    assert [sorted(row) for row in rows] == [sorted(row) for row in without]
+    assert rows[0]["uptime"] < 60 and rows[0]["enabled"] is True and rows[0]["pid"] in rows[0]["pids"]
 
 
 def test_an_unknown_service_is_named_with_those_that_there_are(lab):

@@ -152,7 +152,7 @@ def test_a_program_that_died_is_started_again_by_up(lab):
     lab.viscum("up")
     pid = lab.status("echo")["pid"]
     os.kill(pid, 9)
-    assert lab.status("echo")["state"] == "broken"
+    assert lab.status("echo")["state"] == "failed"
     lab.viscum("up")
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
 

@@ -79,4 +79,4 @@ def test_what_is_open_and_does_not_answer_is_no_work_left_after_up(lab):
     lab.configure(service("echo", command, "list device lan0", *ports))
     lab.viscum("up")
     assert lab.viscum("plan").stdout == "# nothing to do\n"
-    assert lab.status("echo")["state"] == "up"
+    assert lab.status("echo")["state"] == "healthy"

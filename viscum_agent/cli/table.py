@@ -1,20 +1,23 @@
-"""The state of each service in a row: what the configuration wants, what the kernel has, what runs."""
+"""`viscum status`: a row for each service, from the agent, or from what the kernel shows where no agent runs."""
 
 from ..config.schema import printable
+from ..kernel import counters
 from ..plan import datapath
 from ..plan.claims import match_text
 from ..plan.diff import redirects_of
 from ..records.dump import NOTHING
 from ..records.objects import ns_name
+from ..records.row import status_row
 from ..service import process
+from ..service.states import BYPASSED, DISABLED, FAILED, HEALTHY, STOPPED, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..config.service import Service
-    from ..plan.planner import ServicePlan
+    from ..plan.actual import Found
     from ..reconcile import Snapshot
+    from ..records.dump import Counters
 
 COLUMNS = (
     ("SERVICE", "name"),
@@ -24,83 +27,85 @@ COLUMNS = (
     ("FROM", "from"),
     ("TAKES", "takes"),
 )
+DEAD_END = "no program runs, so clients get no answer: `viscum up` starts it, `viscum down` takes the redirect out"
+OTHERWISE = "it is not as configured: `viscum plan` shows what `viscum up` changes"
 
 
 def rows(snapshot: "Snapshot", agent: "dict[str, dict] | None" = None) -> "list[dict]":
-    """A dict for each service that is configured or in the kernel, sorted by name."""
+    """A row for each service that is configured, in the kernel, or known to the agent, sorted by name; the agent's own
+    where it knows the service."""
+    agent = agent or {}
     table = process.processes()
-    services = {service.name: service for service in snapshot.configuration.services}
-    parts = {part.service.name: part for part in snapshot.plan.services}
+    sent = counters.Sent().read(counters.places(snapshot.dump))
     pending = {name for name, _ in snapshot.pending()}
-    names = sorted(set(list(services) + list(snapshot.observed.services) + snapshot.configuration.bad))
-    found = [_row(name, services.get(name), parts.get(name), snapshot, pending, table) for name in names]
-    for row in found:
-        if agent and row["name"] in agent:  # it knows more
-            known = agent[row["name"]]
-            for key in ("state", "reason", "uptime", "restarts", "connections", "takes", "stays"):
-                row[key] = known[key]
-    others = of_agent({name: known for name, known in (agent or {}).items() if name not in names})
-    return sorted(found + others, key=lambda row: row["name"])
+    enabled = {service.name: service.enabled for service in snapshot.configuration.services}
+    names = set(list(enabled) + list(snapshot.observed.services) + snapshot.configuration.bad)
+    found = []
+    for name in sorted(names.union(agent)):
+        pids = process.pids(name, table)
+        row = agent.get(name) or _kernel_row(name, snapshot, pids, sent.get(name, NOTHING), name in pending)
+        found.append(_named(name, row, enabled.get(name, False) if name in names else None, pids))
+    return found
 
 
 def of_agent(agent: "dict[str, dict]") -> "list[dict]":
-    """Rows for services of which only the agent knows: its configuration is not the one that was read, or none was."""
-    return [_agent_row(name, agent[name]) for name in sorted(agent)]
+    """Rows of an agent whose configuration can't be read here."""
+    return [
+        _named(name, agent[name], None, [agent[name]["pid"]] if agent[name]["pid"] else []) for name in sorted(agent)
+    ]
 
 
-def _agent_row(name: str, known: dict) -> dict:
-    keys = ("state", "reason", "pid", "datapath", "from", "takes", "stays", "packets", "bytes", "drops", "overlimits")
-    row = {key: known[key] for key in keys + ("uptime", "restarts", "connections")}
-    row.update({"name": name, "enabled": None, "pids": [known["pid"]] if known["pid"] else []})
-    row["namespace"] = ns_name(name)
+def _named(name: str, row: dict, enabled: "bool | None", pids: "list[int]") -> dict:
+    """A row with what only a command says. `enabled` is as in the configuration that was read, None where that has no
+    such service."""
+    row.update({"name": name, "enabled": enabled, "pids": pids, "namespace": ns_name(name)})
     return row
 
 
-def _row(
-    name: str,
-    service: "Service | None",
-    part: "ServicePlan | None",
-    snapshot: "Snapshot",
-    pending: "set[str]",
-    table: dict,
-) -> dict:
+def _kernel_row(name: str, snapshot: "Snapshot", pids: "list[int]", sent: "Counters", pending: bool) -> dict:
+    """What the kernel shows of a service, where no agent runs that knows more."""
+    services = {service.name: service for service in snapshot.configuration.services}
+    parts = {part.service.name: part for part in snapshot.plan.services}
+    service, part = services.get(name), parts.get(name)
     found = snapshot.observed.of(name)
-    pids = process.pids(name, table) if found else []
     filters = [each.item for each in redirects_of(found)]
-    counters = snapshot.observed.counters.get(name, NOTHING)
-    reasons = [problem.message for problem in snapshot.problems() if problem.service == name]
-    return {
-        "name": name,
-        "enabled": bool(service and service.enabled),
-        "state": _state(service, found, filters, pids, name in pending, reasons),
-        "reason": "; ".join(reasons),
-        "pid": process.main_pid(pids),
-        "pids": pids,
-        "namespace": ns_name(name),
-        "datapath": datapath.of(filters[0]).NAME if filters else (part.datapath if part else ""),
-        "from": sorted({item.dev for item in filters}),
-        "takes": sorted({match_text(match) for match in service.matches}) if service else [],
-        "packets": counters.packets,
-        "bytes": counters.bytes,
-        "drops": counters.drops,
-        "overlimits": counters.overlimits,
-    }
+    problems = [problem.message for problem in snapshot.problems() if problem.service == name]
+    state, reason = _state(bool(service and service.enabled), found, bool(filters), pids, pending, problems)
+    kind = datapath.of(filters[0]).NAME if filters else part.datapath if part else ""
+    devices = tuple(sorted({item.dev for item in filters}))
+    pid = process.main_pid(pids)
+    return status_row(
+        state=state,
+        reason=reason,
+        pid=pid,
+        uptime=int(process.age(pid)) if pid else 0,
+        restarts=None,
+        bypass=False,
+        service=service,
+        traffic=counters.Traffic(devices, kind, snapshot.observed.counters.get(name, NOTHING), sent),
+        takes=sorted({match_text(match) for match in service.matches}) if service else [],
+        stays=sorted({"%s: %s" % each for each in part.stays}) if part and pids else [],
+        connections=None,
+    )
 
 
 def _state(
-    service: "Service | None", found: "Sequence", filters: list, pids: "list[int]", pending: bool, reasons: "list[str]"
-) -> str:
-    """One word: disabled and down have nothing in the kernel; up is all as configured; changed is there but not as
-    configured; broken is up without a program; bypassed is there without its redirect; invalid has a problem."""
-    if reasons and not found:
-        return "invalid"
+    enabled: bool,
+    found: "Sequence[Found]",
+    redirected: bool,
+    pids: "list[int]",
+    pending: bool,
+    problems: "list[str]",
+) -> "tuple[str, str]":
+    """(state, reason) without an agent (service/states.py)."""
+    said = "; ".join(problems)
     if not found:
-        return "down" if service and service.enabled else "disabled"
-    if not filters:
-        return "bypassed"
+        return (WAITING, said) if problems else (STOPPED if enabled else DISABLED, "")
     if not pids:
-        return "broken"
-    return "changed" if pending or reasons else "up"
+        return FAILED, said or (DEAD_END if redirected else "no program runs")
+    if not redirected:
+        return BYPASSED, said or "its redirect is out"
+    return HEALTHY, said or (OTHERWISE if pending else "")
 
 
 def table(found: "list[dict]") -> str:

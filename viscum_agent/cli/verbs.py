@@ -252,6 +252,8 @@ def show_status(arguments: "Arguments") -> int:
         print(table.table(rows))
         if agent:
             print("viscumd %s has run for %d s" % (agent["version"], agent["uptime"]))
+        else:
+            print("no agent answers: this is what the kernel shows, and nobody checks the programs")
     return 0
 
 

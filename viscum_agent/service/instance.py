@@ -31,6 +31,7 @@ from .health import GRACE, Outcome, asks_ways, kind_of
 from .holdoff import HoldOff
 from .inhibitors import ASKED, CHECKS, FLAPPING, MEDDLED, OVERLOAD, Inhibitors
 from .output import Output
+from .states import BACKOFF, BYPASSED, DISABLED, FAILED, HEALTHY, STARTING, STOPPED, STOPPING, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from ..records.facts import Listener
     from .health import Check
 
-DISABLED, WAITING, STARTING, HEALTHY = "disabled", "waiting", "starting", "healthy"
-BYPASSED, BACKOFF, FAILED, STOPPING = "bypassed", "backoff", "failed", "stopping"
-STOPPED = "stopped"
 OFF = (DISABLED, STOPPED)
 WITHHELD = (BYPASSED, BACKOFF, FAILED)  # has no redirect, whatever was planned
 

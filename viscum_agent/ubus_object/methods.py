@@ -247,7 +247,7 @@ class Bus:
     def _in_words(self, snapshot: "Snapshot") -> "dict[str, Any]":
         """What of a Snapshot is not as it should be, and what would be done about it."""
         problems = snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
-        steps = self._agent.as_it_stands(snapshot).pending()
+        steps = self._agent.looks.as_it_stands(snapshot).pending()
         return {"problems": _texts(problems), "commands": _commands(steps)}
 
     def _enabled(self, args: "dict[str, Any]") -> "list[Instance]":

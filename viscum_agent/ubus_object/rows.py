@@ -8,6 +8,7 @@ import os
 import struct
 
 from ..kernel.counters import NONE
+from ..records.row import counters_row, status_row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from ..service.instance import Instance
 
 PAGE = 200  # rows; one has at most 5 KiB: three lists of 8, one of 4, a reason and a name
-LISTED = 8  # items of a list, where all services are asked for
-LEFT, LEFT_WORDS = 4, 150  # items of what stays with the cloud, and letters of one of them, there
 WORDS = 300  # letters of a reason
 FIRST_SERIALS = 1 << 30  # of the 2^31 that ubus has an int32 for
 TEXT = 400 * 1024  # bytes of lines
@@ -80,42 +79,28 @@ class Changes:
 
 def stats(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]") -> "dict[str, dict]":
     """Maps names to what their redirects count, and their TCP connections now."""
-    return {instance.name: _counters(instance, traffic.get(instance.name, NONE)) for instance in instances}
+    found = {}
+    for instance in instances:
+        carried = traffic.get(instance.name, NONE)
+        found[instance.name] = counters_row(carried, instance.connections(carried.counters.packets))
+    return found
 
 
 def _row(instance: "Instance", traffic: "Traffic", whole: bool) -> dict:
-    service, takes, stays = instance.service, instance.takes(), instance.stays()
-    most = None if whole else LISTED
-    row = {
-        "state": instance.state,
-        "reason": instance.reason[:WORDS],
-        "pid": instance.pid,
-        "uptime": instance.uptime,
-        "restarts": max(0, instance.starts - 1),
-        "bypass": instance.bypass_asked,
-        "datapath": traffic.kind,
-        "interfaces": list(service.interfaces + service.devices)[:LISTED] if service else [],
-        "from": list(traffic.devices)[:most],
-        "from_count": len(traffic.devices),
-        "takes": takes[:most],
-        "takes_count": len(takes),
-        "stays": stays if whole else [text[:LEFT_WORDS] for text in stays[:LEFT]],
-        "stays_count": len(stays),
-    }
-    row.update(_counters(instance, traffic))
-    return row
-
-
-def _counters(instance: "Instance", traffic: "Traffic") -> dict:
-    return {
-        "packets": traffic.counters.packets,
-        "bytes": traffic.counters.bytes,
-        "drops": traffic.counters.drops,
-        "overlimits": traffic.counters.overlimits,
-        "sent_packets": traffic.sent.packets,
-        "sent_bytes": traffic.sent.bytes,
-        "connections": instance.connections(traffic.counters.packets),
-    }
+    return status_row(
+        state=instance.state,
+        reason=instance.reason[:WORDS],
+        pid=instance.pid,
+        uptime=instance.uptime,
+        restarts=max(0, instance.starts - 1),
+        bypass=instance.bypass_asked,
+        service=instance.service,
+        traffic=traffic,
+        takes=instance.takes(),
+        stays=instance.stays(),
+        connections=instance.connections(traffic.counters.packets),
+        cut=not whole,
+    )
 
 
 def fitting(lines: "list[str]", first: int) -> "list[str]":

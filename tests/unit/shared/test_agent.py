@@ -7,6 +7,7 @@ from viscum_agent import compat
 from viscum_agent.errors import ViscumError
 from viscum_agent.kernel.monitor import Cause
 from viscum_agent.kernel.netlink import Interrupted
+from viscum_agent.look import TORN
 from viscum_agent.loop import Loop
 from viscum_agent.records.dump import Dump
 from viscum_agent.service import overload
@@ -87,7 +88,7 @@ def run_next(made):
 
 def test_a_look_that_fails_is_tried_again():
     made = agent()
-    raises(Refused, made.look, "a cause")
+    raises(Refused, made.looks.now, "a cause")
     assert timers(made) == 1
 
 
@@ -131,7 +132,7 @@ def test_a_look_into_a_kernel_that_changes_all_the_time_is_made_again_soon():
         raise Interrupted()
 
     made.reconciler.look = look
-    made.look("a cause")
+    made.looks.now("a cause")
     assert [timer[0] - compat.monotonic() < 1 for timer in made.loop._timers] == [True, False], "and once in any case"
 
 
@@ -211,16 +212,16 @@ def test_a_look_begins_with_programs_that_have_ended_and_is_left_for_those_that_
     def look(breathe=None, torn=None):
         assert not made.instances["s0"].redirected
         later.append(Dying("s%d" % (len(later) + 1), made))
-        made._breath = 0  # as if it had taken a while
+        made.looks._breath = 0  # as if it had taken a while
         if breathe:
             breathe()
         return None if torn() else "a picture of one moment"
 
     made.reconciler.look = look
-    for _ in range(agents.TORN):
-        assert not made._read(), "what was read has a redirect that is none any more"
+    for _ in range(TORN):
+        assert not made.looks._read(), "what was read has a redirect that is none any more"
         assert not any(instance.redirected for instance in later)
-    assert made._read(), "whoever makes programs end all the time keeps nobody else from being looked at"
+    assert made.looks._read(), "whoever makes programs end all the time keeps nobody else from being looked at"
     assert later[-1].redirected, "nor is it looked again"
 
 

@@ -1,6 +1,6 @@
 """Who asks for `status` again and again is told what changed since the answer that he had."""
 
-from viscum_agent.ubus_object import rows as report
+from viscum_agent.ubus_object import rows
 
 TAKES = ["tcp 203.0.113.10/32 port 80"]
 ROW = {"state": "healthy", "takes": TAKES, "pid": 7, "uptime": 100, "packets": 2, "connections": 1}
@@ -35,7 +35,7 @@ class Poller:
 
 
 def test_the_first_answer_is_whole_and_then_only_what_changed():
-    page = Poller(report.Changes())
+    page = Poller(rows.Changes())
     assert page.ask(12, web=row()) == {"web": row()}
     assert page.ask(14, web=row(uptime=102)) == {"web": {}}
     assert page.ask(16, web=row(uptime=104, packets=9)) == {"web": {"packets": 9}}
@@ -43,20 +43,20 @@ def test_the_first_answer_is_whole_and_then_only_what_changed():
 
 
 def test_a_program_that_began_anew_is_told_by_its_uptime():
-    page = Poller(report.Changes())
+    page = Poller(rows.Changes())
     page.ask(12, web=row())
     assert page.ask(16, web=row(uptime=105)) == {"web": {}}, "to the second"
     assert page.ask(18, web=row(uptime=0)) == {"web": {"uptime": 0}}
 
 
 def test_a_service_without_a_program_has_nothing_to_tell():
-    page = Poller(report.Changes())
+    page = Poller(rows.Changes())
     page.ask(12, web=row(pid=0, uptime=0))
     assert page.ask(16, web=row(pid=0, uptime=0)) == {"web": {}}
 
 
 def test_everybody_is_told_what_changed_since_his_own_answer():
-    changes = report.Changes()
+    changes = rows.Changes()
     one, other = Poller(changes), Poller(changes)
     one.ask(12, web=row())
     other.ask(12, web=row())
@@ -67,7 +67,7 @@ def test_everybody_is_told_what_changed_since_his_own_answer():
 
 def test_what_an_answer_without_since_said_is_not_told_by_an_older_equal_value():
     """A page that was open before knew 0 connections; this one begins with 1, and they go."""
-    changes = report.Changes()
+    changes = rows.Changes()
     Poller(changes).ask(12, web=row(connections=0))
     page = Poller(changes)
     page.ask(20, web=row(connections=1))
@@ -76,7 +76,7 @@ def test_what_an_answer_without_since_said_is_not_told_by_an_older_equal_value()
 
 def test_stop_start_stop_with_others_asking_in_between():
     for asks in range(1 << 6):  # which of the two pages asks after which change
-        changes = report.Changes()
+        changes = rows.Changes()
         pages = [Poller(changes), Poller(changes)]
         for number, state in enumerate(("stopping", "healthy", "stopping")):
             for which, page in enumerate(pages):
@@ -87,15 +87,15 @@ def test_stop_start_stop_with_others_asking_in_between():
 
 
 def test_after_a_restart_of_the_agent_rows_are_whole():
-    page = Poller(report.Changes())
+    page = Poller(rows.Changes())
     page.ask(12, web=row())
-    page.changes = report.Changes()
+    page.changes = rows.Changes()
     assert page.ask(14, web=row()) == {"web": row()}
-    assert report.Changes().serial != report.Changes().serial, "or it would be a guess"
+    assert rows.Changes().serial != rows.Changes().serial, "or it would be a guess"
 
 
 def test_a_serial_that_was_never_given_is_as_none():
-    changes = report.Changes()
+    changes = rows.Changes()
     changes.since({"web": row()}, None, 12)
     for then in (-(1 << 31), -1, 0, changes.serial - 2, changes.serial + 1, (1 << 31) - 1):
         assert changes.since({"web": row()}, then, 12) == {"web": row()}
@@ -103,11 +103,11 @@ def test_a_serial_that_was_never_given_is_as_none():
 
 def test_a_serial_fits_into_an_int32_for_a_long_time():
     for _ in range(50):
-        assert 0 < report.Changes().serial <= 1 << 30
+        assert 0 < rows.Changes().serial <= 1 << 30
 
 
 def test_services_that_are_gone_are_forgotten_and_whole_when_they_are_back():
-    changes = report.Changes()
+    changes = rows.Changes()
     page = Poller(changes)
     page.ask(12, web=row(), iperf=row())
     changes.forget(["iperf"])
@@ -116,7 +116,7 @@ def test_services_that_are_gone_are_forgotten_and_whole_when_they_are_back():
 
 
 def test_three_hundred_services_are_told_as_little_as_three():
-    page = Poller(report.Changes())
+    page = Poller(rows.Changes())
     many = {"s%03d" % number: row(pid=0) for number in range(300)}
     page.ask(12, **many)
     assert not any(page.ask(13, **many).values())

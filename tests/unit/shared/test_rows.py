@@ -3,7 +3,7 @@
 from viscum_agent.kernel.counters import Traffic
 from viscum_agent.records.dump import Counters
 from viscum_agent.ubus import blob, wire
-from viscum_agent.ubus_object import rows as report
+from viscum_agent.ubus_object import rows
 
 HUGE = 2**63 - 1
 
@@ -33,12 +33,12 @@ class Instance:
         return 0
 
 
-def pages(instances, rows):
+def pages(instances, answer):
     """The answers to the questions that one has to ask to hear of all."""
     found, after = [], ""
     while after is not None:
-        some, after = report.page(instances, after)
-        found.append({"services": rows(some), "next": after or ""})
+        some, after = rows.page(instances, after)
+        found.append({"services": answer(some), "next": after or ""})
     return found
 
 
@@ -46,7 +46,7 @@ def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers
     instances = [Instance(number) for number in range(500)]
     counted = Traffic(Service.devices, "bpf-cls", *2 * (Counters(HUGE, HUGE, HUGE, HUGE),))
     traffic = {instance.name: counted for instance in instances}
-    answers = pages(instances, lambda some: report.status(some, traffic, False))
+    answers = pages(instances, lambda some: rows.status(some, traffic, False))
     for answer in answers:
         assert len(blob.encode(answer)) <= wire.MAX_DATA
     assert sorted([name for answer in answers for name in answer["services"]]) == [
@@ -57,25 +57,25 @@ def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers
 def test_what_the_redirects_count_is_told():
     instance = Instance(0)
     counted = Traffic(("lan0",), "u32", Counters(1, 2, 3, 4), Counters(5, 6, 0, 0))
-    row = report.stats([instance], {instance.name: counted})[instance.name]
+    row = rows.stats([instance], {instance.name: counted})[instance.name]
     taken = {"packets": 1, "bytes": 2, "drops": 3, "overlimits": 4, "connections": 0}
     assert row == dict(taken, sent_packets=5, sent_bytes=6)
 
 
 def test_lines_are_counted_in_bytes():
     lines = ["\u20ac" * 1000] * 1000
-    assert len(blob.encode({"lines": report.fitting(lines, 0)})) < wire.MAX_DATA // 2
+    assert len(blob.encode({"lines": rows.fitting(lines, 0)})) < wire.MAX_DATA // 2
 
 
 def test_lines_that_do_not_fit_come_with_the_next_question():
     lines = ["x" * 1000 + str(number) for number in range(1000)]
     found = []
     while len(found) < len(lines):
-        found += report.fitting(lines, len(found))
+        found += rows.fitting(lines, len(found))
     assert found == lines
 
 
 def test_what_is_left_out_is_counted():
-    assert report.shortened(["one", "two"]) == ["one", "two"]
-    found = report.shortened(["x" * 1000] * 1000)
+    assert rows.shortened(["one", "two"]) == ["one", "two"]
+    found = rows.shortened(["x" * 1000] * 1000)
     assert found[-1] == "and %d more" % (1000 - len(found) + 1)
