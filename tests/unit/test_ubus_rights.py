@@ -1,6 +1,7 @@
 """Who may call which ubus method is the same in the agent's table, in both access lists and in docs/luci.md."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -71,3 +72,12 @@ def test_a_document_without_a_place_for_the_rights_is_an_error(changed):
     ubus_rights.LUCI.write_text(ubus_rights.LUCI.read_text().replace(ubus_rights.END, ""))
     with pytest.raises(ValueError, match="0 places"):
         ubus_rights.made()
+
+
+def test_what_the_pages_call_is_in_the_table_with_its_arguments():
+    text = (ROOT / "package/luci-app-viscum/htdocs/luci-static/resources/viscum/agent.js").read_text()
+    called = re.findall(r"declare\('(\w+)'(?:, \[([^]]*)\])?\)", text)
+    assert len(called) > 5
+    table = {entry.name: {name for name, _ in entry.args} for entry in methods.METHODS}
+    for name, words in called:
+        assert name in table and set(re.findall(r"'(\w+)'", words)) <= table[name], name

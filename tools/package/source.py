@@ -98,12 +98,15 @@ def _cuts(text):
 
 
 def _help_cuts(text):
-    """The same for the last argument of each Option(...) (config/schema.py)."""
+    """The same for the last argument of each Option(...) (config/schema.py) and the help of each Kind(...)
+    (config/checks.py)."""
     cuts = []
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Option" and len(node.args) == 5:
-            words = node.args[4]
-            cuts.append(((words.lineno, words.col_offset), (words.end_lineno, words.end_col_offset), '""'))
+        if isinstance(node, ast.Call):
+            words = [each.value for each in node.keywords if each.arg == "help"]
+            if getattr(node.func, "id", "") == "Option":
+                words += node.args[4:]
+            cuts += [((each.lineno, each.col_offset), _end(each), '""') for each in words]
     return cuts
 
 

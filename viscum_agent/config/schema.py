@@ -9,6 +9,7 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import CONFIG, Problem
+from . import checks
 from .uci import as_bool
 
 TYPE_CHECKING = False
@@ -396,15 +397,11 @@ SERVICE = (
         ),
         Option(
             "healthcheck",
-            choice("auto", "tcp", "udp", "listen", "exec", "none"),
+            choice(*checks.NAMES),
             False,
             "auto",
-            "How the agent checks whether the program answers. Checks come in as a client's packets do. `tcp` opens a "
-            "connection and waits until the program accepts it. `udp` sends an empty datagram and waits until the "
-            "program reads it. `listen` only checks that the port is open and that no client waits there for long: for "
-            "programs that act on every connection (iperf3). `exec` runs `health_command`. `none`: a running program "
-            "counts as healthy, and all of its traffic is taken over. `auto` is `tcp` for the TCP ports and `udp` for "
-            "the others.",
+            "How the agent checks whether the program answers. Checks come in as a client's packets do. "
+            + " ".join([kind.help for kind in checks.KINDS]),
         ),
         Option("health_port", PORT, False, "", "The port to check, if it is not a matched one."),
         Option(

@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import CONFIG, Problem
-from . import schema
+from . import checks, schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,14 +203,14 @@ def _refuse_unused(part: "Part", options: "tuple[str, ...]", why: str, bad: "Cal
 
 def _health(part: "Part", matches: "tuple[Match, ...]", bad: "Callable") -> "Health":
     values = part.values
-    kind = values["healthcheck"]
+    kind = checks.named(values["healthcheck"])
     command = _words(part, "health_command", bad)
-    if kind == "exec" and not command and not _broken(part, "health_command"):
+    if kind.option == "health_command" and not command and not _broken(part, "health_command"):
         bad("health_command", "is missing: name the command that checks, with its whole path, or another healthcheck")
     if not _broken(part, "healthcheck"):
         _refuse_check(part, kind, matches, bad)
     return Health(
-        kind=kind,
+        kind=kind.name,
         port=values["health_port"] or 0,
         command=command,
         interval=values["health_interval"],
@@ -220,19 +220,19 @@ def _health(part: "Part", matches: "tuple[Match, ...]", bad: "Callable") -> "Hea
     )
 
 
-def _refuse_check(part: "Part", kind: str, matches: "tuple[Match, ...]", bad: "Callable") -> None:
+def _refuse_check(part: "Part", kind: "checks.Kind", matches: "tuple[Match, ...]", bad: "Callable") -> None:
     """A check that can never be made, and words that the kind of check has no use for."""
-    if kind != "exec":
-        _refuse_unused(part, ("health_command",), "only healthcheck 'exec' runs it", bad)
-    if kind in ("exec", "none"):
-        _refuse_unused(part, ("health_port",), "healthcheck '%s' asks no port" % kind, bad)
+    for other in checks.KINDS:
+        if other.option and other is not kind:
+            _refuse_unused(part, (other.option,), "only healthcheck '%s' runs it" % other.name, bad)
+    if kind.asks is None:
+        _refuse_unused(part, ("health_port",), "healthcheck '%s' asks no port" % kind.name, bad)
         return
-    if kind == "auto" or part.values["health_port"] or _broken(part, "health_port"):
+    if not kind.needs or part.values["health_port"] or _broken(part, "health_port"):
         return
-    asked = ("tcp", "udp", "") if kind == "listen" else (kind, "")
-    if matches and not any(match.proto in asked for match in matches):
+    if matches and not any(match.proto in kind.needs + ("",) for match in matches):
         text = "'%s' has no port to ask, because the service takes no %s (proto): name a health_port, or say 'auto'"
-        bad("healthcheck", text % (kind, "TCP or UDP" if kind == "listen" else kind.upper()))
+        bad("healthcheck", text % (kind.name, " or ".join([each.upper() for each in kind.needs])))
 
 
 _TWO_PORTS = "the same traffic can't go to two ports (%s and %s)"

@@ -6,6 +6,7 @@ A service that cannot be planned on this router is named with the reason and lef
 from collections import namedtuple
 
 from .. import address
+from ..config import checks
 from ..errors import FOREIGN, UNSUPPORTED
 from ..records.objects import (
     ALIAS_PREFIX,
@@ -136,8 +137,8 @@ def _what_it_takes(
 ) -> "tuple[list[tuple[Match, Match]], list[tuple[str, str]]]":
     """([(match, part)], [(traffic, reason)]): what is taken, and what stays with the cloud."""
     there = facts.opened.get(service.name)
-    kind = service.health.kind
-    whole = kind == "none" or (kind == "exec" and service.dynamic_ports)
+    kind = checks.named(service.health.kind)
+    whole = not kind.looks or (kind.asks is None and service.dynamic_ports)
     parts = answers.taken(found, there, whole, service.dynamic_ports)
     return parts, [(match_text(match), reason) for match, reason in answers.stays(found, there, parts)]
 

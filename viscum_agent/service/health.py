@@ -15,6 +15,7 @@ from collections import namedtuple
 
 from .. import compat
 from ..address import format_address, parse_mac
+from ..config import checks
 from ..errors import ViscumError
 from ..kernel import handshake, listening
 from ..loop import POLLIN, POLLOUT
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeVar
 
-    from ..config.service import Service
     from ..kernel.handshake import Send
     from ..kernel.netns import Visit
     from ..loop import Loop, Timer
@@ -53,16 +53,9 @@ NOTHING_LISTENS = "the program does not listen"
 Outcome = namedtuple("Outcome", ("reason", "listeners", "mute", "closed"))
 
 
-def kind_of(service: "Service", found: "Iterable[Answer]") -> str:
-    """The kind of check: as configured, else by what the service takes over (answers.Answer)."""
-    if service.health.kind != "auto":
-        return service.health.kind
-    return "ask" if any(answer.high for answer in found) else "none"
-
-
 def asks_ways(part: "ServicePlan") -> bool:
     """Whether the checks of a plan.ServicePlan say of each way into the program whether it answers."""
-    return kind_of(part.service, part.answers) in ("ask", "tcp", "udp", "listen") and not part.service.health.port
+    return checks.of(part.service, part.answers).asks is not None and not part.service.health.port
 
 
 class Tools:
@@ -120,6 +113,7 @@ class Check:
         self._service = part.service
         self._name = part.service.name
         self._health = part.service.health
+        self._kind = checks.of(self._service, part.answers)
         self._give_up = compat.monotonic() + self._health.timeout
         self._questions: list[Question] = []
         self._listeners: list = compat.LATER
@@ -130,7 +124,7 @@ class Check:
         self._pidfd = -1
         self._timer: Timer | None = None
         try:
-            getattr(self, "_" + kind_of(self._service, part.answers))()
+            getattr(self, "_" + self._kind.does)()
         except OSError as error:
             self._end_soon(compat.strerror(error.errno))
 
@@ -158,23 +152,12 @@ class Check:
 
     # By kind
 
-    def _none(self) -> None:
+    def _nothing(self) -> None:
         self._end_soon("")
 
-    def _ask(self) -> None:
-        self._by_sockets(("tcp", "udp"))
-
-    def _tcp(self) -> None:
-        self._by_sockets(("tcp",))
-
-    def _udp(self) -> None:
-        self._by_sockets(("udp",))
-
-    def _listen(self) -> None:
-        self._by_sockets(())
-
-    def _by_sockets(self, asked: "tuple[str, ...]") -> None:
-        """Asks at the ways of these protocols; the others only have to be open, with nobody left waiting."""
+    def _sockets(self) -> None:
+        """Asks at the ways of its protocols; the others only have to be open, with nobody left waiting."""
+        asked = self._kind.asks
         self._listeners = self._look()
         if self._health.port:
             self._ask_port(asked or ("tcp",))
@@ -279,7 +262,7 @@ class Check:
 
     # A command
 
-    def _exec(self) -> None:
+    def _command(self) -> None:
         try:
             self._pid = process.spawn(self._service, self._health.command)
             self._pidfd = compat.pidfd_open(self._pid)

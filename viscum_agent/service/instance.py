@@ -22,12 +22,13 @@ redirect to a program that can't answer is worse than none.
 """
 
 from .. import compat
+from ..config import checks
 from ..errors import ViscumError
 from ..log import ERROR, NOTICE, WARNING
 from ..plan import answers
 from ..plan.claims import match_text
 from . import process, respawn
-from .health import GRACE, Outcome, asks_ways, kind_of
+from .health import GRACE, Outcome, asks_ways
 from .holdoff import HoldOff
 from .inhibitors import ASKED, CHECKS, FLAPPING, MEDDLED, OVERLOAD, Inhibitors
 from .output import Output
@@ -478,7 +479,10 @@ class Instance:
 
     def _is_checked_again(self) -> bool:
         """One that is not checked needs no timer."""
-        return kind_of(self.service, self.part.answers) != "none" or self._good + 1 < self.service.health.rise
+        return (
+            checks.of(self.service, self.part.answers).does != checks.NOTHING
+            or self._good + 1 < self.service.health.rise
+        )
 
     def _taken(self) -> "list[tuple] | None":
         """The ways that are taken, None before anybody has looked."""

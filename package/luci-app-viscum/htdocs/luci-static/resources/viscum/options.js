@@ -215,7 +215,7 @@ return baseclass.extend({
 			many: false,
 			fallback: 'auto',
 			title: _('Health check'),
-			help: _('How the agent checks whether the program answers. Checks come in as a client\'s packets do. `tcp` opens a connection and waits until the program accepts it. `udp` sends an empty datagram and waits until the program reads it. `listen` only checks that the port is open and that no client waits there for long: for programs that act on every connection (iperf3). `exec` runs `health_command`. `none`: a running program counts as healthy, and all of its traffic is taken over. `auto` is `tcp` for the TCP ports and `udp` for the others.'),
+			help: _('How the agent checks whether the program answers. Checks come in as a client\'s packets do. `auto` is `tcp` for the TCP ports and `udp` for the others. `tcp` opens a connection and waits until the program accepts it. `udp` sends an empty datagram and waits until the program reads it. `listen` only checks that the port is open and that no client waits there for long: for programs that act on every connection (iperf3). `exec` runs `health_command`. `none`: a running program counts as healthy, and all of its traffic is taken over.'),
 			expected: _('one of: auto, tcp, udp, listen, exec, none'),
 			words: [ 'auto', 'tcp', 'udp', 'listen', 'exec', 'none' ] },
 		{ name: 'health_port',

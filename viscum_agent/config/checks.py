@@ -1,0 +1,89 @@
+"""The kinds of health check: one table. service/health.py carries them out.
+
+`does` names the method of health.Check that does it. `asks` are the protocols whose ports it asks; one of another
+protocol only has to be open; None for a check that says nothing of single ports. `needs` are the protocols of which the
+service must take one. `looks` says whether it finds out which ports are open: without that, all is taken over.
+`option` is the option that only this kind uses.
+"""
+
+from collections import namedtuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..plan.answers import Answer
+    from .service import Service
+
+Kind = namedtuple("Kind", ("name", "does", "asks", "needs", "looks", "option", "help"))
+
+NOTHING = "nothing"
+KINDS = (
+    Kind(
+        name="auto",
+        does="sockets",
+        asks=("tcp", "udp"),
+        needs=(),
+        looks=True,
+        option="",
+        help="`auto` is `tcp` for the TCP ports and `udp` for the others.",
+    ),
+    Kind(
+        name="tcp",
+        does="sockets",
+        asks=("tcp",),
+        needs=("tcp",),
+        looks=True,
+        option="",
+        help="`tcp` opens a connection and waits until the program accepts it.",
+    ),
+    Kind(
+        name="udp",
+        does="sockets",
+        asks=("udp",),
+        needs=("udp",),
+        looks=True,
+        option="",
+        help="`udp` sends an empty datagram and waits until the program reads it.",
+    ),
+    Kind(
+        name="listen",
+        does="sockets",
+        asks=(),
+        needs=("tcp", "udp"),
+        looks=True,
+        option="",
+        help="`listen` only checks that the port is open and that no client waits there for long: for programs that act "
+        "on every connection (iperf3).",
+    ),
+    Kind(
+        name="exec",
+        does="command",
+        asks=None,
+        needs=(),
+        looks=True,
+        option="health_command",
+        help="`exec` runs `health_command`.",
+    ),
+    Kind(
+        name="none",
+        does=NOTHING,
+        asks=None,
+        needs=(),
+        looks=False,
+        option="",
+        help="`none`: a running program counts as healthy, and all of its traffic is taken over.",
+    ),
+)
+NAMES = tuple([kind.name for kind in KINDS])
+
+
+def named(name: str) -> "Kind":
+    """The kind that an option `healthcheck` names."""
+    return KINDS[NAMES.index(name)]
+
+
+def of(service: "Service", found: "list[Answer]") -> "Kind":
+    """The kind of a service's check: as configured, but `auto` has nothing to ask where it takes over no ports
+    (`found`, answers.Answer)."""
+    if service.health.kind == "auto" and not any(answer.high for answer in found):
+        return named("none")
+    return named(service.health.kind)
