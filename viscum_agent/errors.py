@@ -24,14 +24,20 @@ class ViscumError(Exception):
 
 
 class ConfigError(ViscumError):
+    """The user's configuration."""
+
     kind = CONFIG
 
 
 class UnsupportedError(ViscumError):
+    """This kernel or this package can't."""
+
     kind = UNSUPPORTED
 
 
 class ForeignError(ViscumError):
+    """Somebody else's object is in the way."""
+
     kind = FOREIGN
 
 

@@ -24,6 +24,8 @@ SLICE = 0.05  # seconds that timers take at once, where many are due, until what
 
 
 class Loop:
+    """`on_error` gets what a callback raises."""
+
     def __init__(self, on_error: "Callable[[Exception], None]" = compat.print_error) -> None:
         self._poll = select.poll()
         self._callbacks: dict[int, Callable[..., object]] = {}  # by descriptor

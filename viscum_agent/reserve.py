@@ -10,6 +10,8 @@ O_RDONLY = 0
 
 
 class Reserve:
+    """`with reserve:` gives its `count` descriptors back for that long."""
+
     def __init__(self, count: int) -> None:
         self._count = count
         self._fds: list[int] = []

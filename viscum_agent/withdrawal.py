@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 class Withdrawal:
+    """`of` for a service that leaves `healthy`, `unwatched` and `orphans` for the rest."""
+
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
         self.gone: set[str] = set()  # services whose redirect went while a look was underway

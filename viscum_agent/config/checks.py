@@ -51,8 +51,8 @@ KINDS = (
         needs=("tcp", "udp"),
         looks=True,
         option="",
-        help="`listen` only checks that the port is open and that no client waits there for long: for programs that act "
-        "on every connection (iperf3).",
+        help="`listen` only checks that the port is open and that no client waits there for long: for programs that "
+        "act on every connection (iperf3).",
     ),
     Kind(
         name="exec",

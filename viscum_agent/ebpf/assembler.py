@@ -22,6 +22,8 @@ PSEUDO_MAP_FD, PSEUDO_MAP_VALUE = 1, 2
 
 
 class Assembler:
+    """Collects instructions and labels; `order` is the machine's byte order, "little" or "big"."""
+
     def __init__(self, order: str) -> None:
         self._order = order
         self._instructions: list[tuple] = []  # [opcode, destination, source, offset or label, number]

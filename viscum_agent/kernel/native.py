@@ -34,6 +34,8 @@ def _gone(operation: "Operation", code: int) -> bool:
 
 
 class Native(Backend):
+    """Rtnetlink messages of our own, sent many at a time."""
+
     name = "native"
 
     def __init__(self) -> None:

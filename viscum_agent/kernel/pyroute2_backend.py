@@ -58,6 +58,8 @@ class PackedFilter(nlmsg):
 
 
 class Pyroute2(Backend):
+    """The same by pyroute2."""
+
     name = "pyroute2"
 
     def __init__(self) -> None:

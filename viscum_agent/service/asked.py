@@ -39,6 +39,8 @@ def opened(snapshot: "Snapshot", steps: "list[tuple[str, list[Operation]]]") -> 
 
 
 class Asking:
+    """One check of each part; `indexes` are those of the router's ends of their pairs, by service."""
+
     def __init__(self, parts: "list[ServicePlan]", indexes: "dict[str, int]") -> None:
         self._loop = Loop()
         self._tools = health.Tools(netns.Visit())
