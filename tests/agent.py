@@ -15,6 +15,8 @@ from viscum_agent.ubus.caller import Caller
 
 TAKES = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
 QUICK = ("option respawn_timeout 1", "option health_interval 1", "option health_timeout 1")
+# For a program that always answers: on a busy machine it is late now and then.
+PATIENT = (*QUICK[:2], "option health_timeout 10")
 CONFIG = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 
 

@@ -5,8 +5,8 @@ import signal
 import time
 
 import pytest
-from agent import CONFIG, QUICK, TAKES, Agent
-from lab import Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
+from agent import CONFIG, PATIENT, QUICK, TAKES, Agent
+from lab import HANG, Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
 pytestmark = pytest.mark.usefixtures("datapath")
 
@@ -205,7 +205,7 @@ def test_sigterm_ends_the_agent_and_the_service_goes_on(agent):
 
 def test_the_agent_follows_changes_on_two_devices(tmp_path, interpreter, datapath):
     with Lab(tmp_path, interpreter, clients=2, datapath=datapath) as lab:
-        made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK).replace("lan0", "'lan*'"))
+        made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *PATIENT).replace("lan0", "'lan*'"))
         made.becomes("edge")
         for client in lab.clients:
-            assert lab.ask("udp", "203.0.113.10", 7000, ns=client)[0] == "edge"
+            assert lab.ask("udp", "203.0.113.10", 7000, ns=client, timeout=HANG)[0] == "edge"

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from agent import QUICK, Agent
+from agent import PATIENT, Agent
 from lab import PROGRAMS, service, wait_for
 
 # Asks by one UDP socket and one TCP connection as long as it lives, and prints who answered, line by line.
@@ -50,9 +50,10 @@ def test_a_client_that_keeps_its_udp_socket_is_answered_by_the_new_rule_and_tcp_
     (PROGRAMS / "ports.py").write_text(SAYS_ITS_PORT)
     section = service("echo", "/usr/bin/python3 %s/ports.py" % PROGRAMS, "list device lan0")
     more = "config redirect\n\toption service echo\n\tlist proto %s\n\tlist dest_ip 203.0.113.10\n\tlist dest_port %d\n"
-    config = section.replace("\n\n", "\n\t%s\n\n" % "\n\t".join(QUICK)) + more % ("tcp", 7001) + more % ("udp", 7000)
+    config = section.replace("\n\n", "\n\t%s\n\n" % "\n\t".join(PATIENT)) + more % ("tcp", 7001) + more % ("udp", 7000)
     agent = Agent(lab, config + "\toption target_port 7100\n")
     wait_for(lambda: lab.ask("udp", "203.0.113.10", 7000)[0] == "7100")
+    wait_for(lambda: lab.ask("tcp", "203.0.113.10", 7001)[0] == "edge")
     client = lab.start(lab.client, sys.executable, "-c", KEEPS, stdout=subprocess.PIPE, text=True)
     assert [client.stdout.readline() for _ in range(3)][-1] == "7100 edge\n"
     agent.reload(config + "\toption target_port 7200\n")
