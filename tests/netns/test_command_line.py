@@ -351,7 +351,7 @@ def test_an_agent_that_does_not_answer_is_not_taken_for_none(lab):
     try:
         for command in ("up", "down"):
             result = made.viscum(command, check=False)
-            assert result.returncode == 1 and "an agent runs, and it sees to that" in result.stderr, result.stderr
+            assert result.returncode == 1 and "an agent runs and does that itself" in result.stderr, result.stderr
         result = made.viscum("status", "--json")
         assert json.loads(result.stdout)[0]["state"] == "healthy" and "below is what the kernel has" in result.stderr
     finally:
