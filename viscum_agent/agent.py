@@ -1,8 +1,8 @@
-"""The agent: one process that keeps the kernel as the configuration says, and owns no state.
+"""The agent: one process that keeps the kernel as configured, and owns no state.
 
-Everything that happens (an event of the kernel, a program that ends, a check, a reload, a call) leads to one thing: a
-look (look.py) reads the kernel, plans, and does what differs. Only taking a redirect out may not wait for that
-(withdrawal.py). Here is what connects the parts: the loop, signals, events, and what instances and ubus ask for.
+Everything that happens (a kernel event, a program that ends, a check, a reload, a call) leads to one thing: a look
+(look.py) reads the kernel, plans, and applies the difference. Only taking a redirect out can't wait for that
+(withdrawal.py). This file connects the parts: the loop, signals, events, and what instances and ubus ask for.
 """
 
 from . import compat, lock
@@ -36,16 +36,17 @@ if TYPE_CHECKING:
     from .service.health import Check, Outcome
     from .ubus_object.methods import Bus
 
-PATIENCE = 30  # seconds that an agent waits at its start for a `viscum up` or `down` that still runs
+PATIENCE = 30  # seconds that a starting agent waits for a `viscum up` or `down` that still runs
 SETTLE = 1  # seconds until the next look at a program's sockets: it opens one after the other
-INSIDE = 1  # seconds between looks at what changes inside of namespaces
-FIREWALL = 1  # seconds until changes of the firewall are looked at, all together
+INSIDE = 1  # seconds between looks at what changes inside namespaces
+FIREWALL = 1  # seconds until changes of the firewall are read, all together
 
 SIGHUP, SIGINT = 1, 2
 
 
 class Agent:
-    """`run` returns when the agent is told to end; services go on then, but for `stop`, which takes them down."""
+    """`run` returns when the agent is told to end; services keep running then, and only `service viscum stop` takes
+    them down."""
 
     def __init__(self, confdir: str, log: "Log") -> None:
         self.loop = Loop(self.bug)
@@ -61,7 +62,7 @@ class Agent:
         self.withdrawal = Withdrawal(self)
         self.looks = self.make_looks()
         self._orphans = Paced(self.loop, self.withdrawal.orphans)
-        # A program that changes its network all the time is its own trouble, and a look is one at everybody's.
+        # A program that changes its network all the time affects only itself, but a look covers all services.
         self._look_inside = Paced(self.loop, lambda: self.looks.soon("something changed in a namespace"), INSIDE)
         self._reserve = Reserve(8)  # for a look at processes and their sockets
         self._table: tuple[int, dict] = (-1, {})
@@ -71,10 +72,10 @@ class Agent:
         self._shedding = overload.Shedding(self.loop, self._shed)
         self._resets: Resets = compat.LATER
         self._bus: Bus | None = None
-        self._on_bus: bool | None = None  # nothing was said yet
+        self._on_bus: bool | None = None  # nothing was logged yet
 
     def run(self, bus: "tuple[str, bool] | None" = None) -> None:
-        """`bus` is a path to ubus and whether to serve it: (path, serve); None to go without. Raises lock.Busy."""
+        """`bus` is a path to ubus and whether to serve it: (path, serve); None for no ubus. Raises lock.Busy."""
         self._take_signals()
         path, serve = bus or (None, False)
         held = lock.Lock(lock.AGENT)
@@ -91,20 +92,20 @@ class Agent:
             held.release()
 
     def _take_signals(self) -> None:
-        """First of all: one that comes from now on ends nothing half done."""
+        """First of all: from now on a signal ends nothing halfway."""
         self._signals = compat.signal_fd((compat.SIGTERM, SIGINT, SIGHUP))
 
     def _told_to_end(self, seconds: float) -> bool:
-        """Waits a moment; whether somebody wants the agent to end meanwhile."""
+        """Waits a moment; returns whether the agent was told to end meanwhile."""
         return compat.poll_fd(self._signals, int(seconds * 1000)) and compat.read_signal(self._signals) != SIGHUP
 
     def _connect(self, path: str, serve: bool) -> "Bus":
-        from .ubus_object.methods import Bus  # `viscum up` does without ubus
+        from .ubus_object.methods import Bus  # `viscum up` needs no ubus
 
         return Bus(self, path, serve)
 
     def _open(self, path: "str | None") -> None:
-        """All that a look, a check and the withdrawal of a redirect need is open from here on."""
+        """Opens all that a look, a check and the withdrawal of a redirect need."""
         self.reconciler = Reconciler(self.confdir, path, self._opened)
         self.reconciler.__enter__()
         self._events, self._inside = Events(), Inside()
@@ -124,11 +125,11 @@ class Agent:
             self.reconciler.__exit__(None, None, None)
 
     def say(self, severity: int, text: str, service: str = "") -> None:
-        """`service` is whom it is about."""
+        """`service` is the one that it is about."""
         self._log.say(severity, text, service)
 
     def say_state(self, severity: int, text: str, service: str) -> None:
-        """What a service has become."""
+        """Logs the new state of a service."""
         self.say(severity, text, service)
 
     def bug(self, error: Exception) -> None:
@@ -142,7 +143,7 @@ class Agent:
             except ConfigError:
                 pass  # the log has it, and nobody waits for an answer
         elif number in (compat.SIGTERM, SIGINT):
-            self.say(NOTICE, "ends; services go on until they are taken down, or the next agent finds them")
+            self.say(NOTICE, "ends; services keep running: `viscum down` takes them down, the next agent adopts them")
             self.loop.stop()
 
     def _kernel_events(self) -> None:
@@ -163,7 +164,7 @@ class Agent:
             self._firewall_changed()
 
     def _firewall_changed(self) -> None:
-        """Read a while after its last change: firewall4 loads all its rules anew, and half of them are no reason."""
+        """Reads it a while after the last change: firewall4 reloads all its rules, and half a ruleset means nothing."""
         self.loop.cancel(self._firewall_timer)
         self._firewall_timer = self.loop.after(FIREWALL, self._read_firewall)
 
@@ -172,7 +173,7 @@ class Agent:
         self.looks.soon("the firewall changed")
 
     def take_names(self, names: "dict[str, list[str]]") -> None:
-        """Which devices netifd's interfaces are now."""
+        """Takes which devices netifd's interfaces are now."""
         self.reconciler.take_names(names)
         self.looks.soon("netifd's interfaces")
 
@@ -183,7 +184,7 @@ class Agent:
         self.looks.soon(cause)
 
     def withdraw(self, instance: "Instance") -> None:
-        """Takes a service's redirect out now; a look sees to the rest."""
+        """Takes a service's redirect out now; a look does the rest."""
         self.looks.soon("%s is out" % instance.name)
         self.withdrawal.of(instance)
 
@@ -191,14 +192,14 @@ class Agent:
         self._inside.follow(dump, self.accounts.learn(dump))
 
     def watch_pins(self) -> None:
-        """Where something is pinned (eBPF), nothing but its folder tells that somebody took it away."""
+        """Watches the folder of what is pinned (eBPF): nothing else tells that somebody removed it."""
         if self._pins < 0:
             self._pins = bpf_pins.watch()
         if self._pins >= 0:
             self.loop.add(self._pins, lambda _: self._pin_went())
 
     def _pin_went(self) -> None:
-        """What it was is seen at the look; the next one has another folder perhaps."""
+        """The look finds out what it was; the next watch may be on another folder."""
         self.loop.remove(self._pins)
         compat.fd_close(self._pins)
         self._pins = -1
@@ -219,11 +220,11 @@ class Agent:
         return bool(process.pids(name, self.processes()))
 
     def output(self, name: str) -> int:
-        """A descriptor that gets what the programs in a service's namespace print. Raises OSError."""
+        """A descriptor that receives what the programs in a service's namespace print. Raises OSError."""
         return self._tools.output(name)
 
     def said_by(self, name: str) -> "Callable[[str], None]":
-        """A function that says what a service's program prints."""
+        """A function that logs what a service's program prints."""
         return lambda text: self._log.program(name, text)
 
     # Checks
@@ -257,26 +258,28 @@ class Agent:
         return name not in self.instances or self.instances[name].redirected
 
     def _not_reset(self, name: str, reason: str) -> None:
-        self.say(WARNING, "its clients can't be reset: %s" % reason, name)
+        self.say(WARNING, "its clients' connections can't be reset: %s" % reason, name)
 
     def processes(self) -> "dict[tuple, list[int]]":
-        """process.processes() as of this turn of the loop: reading /proc for each of many services takes long."""
+        """process.processes(), once for each turn of the loop: reading /proc for each of many services takes long."""
         if self._table[0] != self.loop.turn:
             with self._reserve:
                 self._table = (self.loop.turn, process.processes())
         return self._table[1]
 
     def eager(self) -> float:
-        """Seconds between checks of a program that is starting: ten of them are asked as often as one alone."""
+        """Seconds between checks of a starting program: up to ten are checked as often as one alone, more of them less
+        often."""
         starting = len([name for name in self.instances if self.instances[name].state == STARTING])
         return EAGER * max(1, starting / 10)
 
     def settle(self) -> float:
-        """Seconds until a program is looked at again that may not have opened all, or something for a moment only."""
+        """Seconds until the next look at a program that may not have opened everything yet, or something only for a
+        moment."""
         return SETTLE
 
     def expects(self, instance: "Instance") -> None:
-        """What a service answers has changed, so its redirect has to."""
+        """What a service answers has changed, so its redirect has to change."""
         self.looks.expected.add(instance.name)
         self.looks.soon("what %s answers has changed" % instance.name)
 
@@ -288,22 +291,22 @@ class Agent:
     # What people ask for
 
     def traffic(self) -> "dict[str, Traffic]":
-        """What the services' redirects have carried and what their programs have sent (counters.Traffic), also of those
-        that are out now."""
+        """What the services' redirects have carried and what their programs have sent (counters.Traffic), including
+        redirects that are out now."""
         return self.accounts.read(self.reconciler.backend, self.instances)
 
     def lines(self, name: str) -> "list[dict[str, Any]]":
-        """The last log lines about a service, with what its program printed; or all of the agent (Log.lines)."""
+        """The last log lines about a service, with what its program printed; or all of the agent's (Log.lines)."""
         lines = self._log.lines(name)
         if name in self.instances:
             lines += [line(INFO, "viscum-%s: %s" % (name, text), when) for when, text in self.instances[name].said]
-            # MicroPython's sort does not keep the order of what is equal, as lines of the same second are.
+            # MicroPython's sort is not stable, and lines of the same second are equal.
             order = sorted([(each["time"], place) for place, each in enumerate(lines)])
             lines = [lines[place] for _, place in order]
         return lines
 
     def snapshot(self, configuration: "Configuration | None" = None) -> "Snapshot":
-        """A Snapshot of now; nothing is done (Reconciler.look)."""
+        """A Snapshot of now; changes nothing (Reconciler.look)."""
         return self.reconciler.look(configuration)
 
     def bus_state(self, connected: bool, reason: str) -> None:
@@ -312,11 +315,11 @@ class Agent:
         self._on_bus = connected
 
     def reload(self) -> None:
-        """Reads the configuration again. Raises ConfigError, and goes on with the old one, when it can't be taken."""
+        """Reloads the configuration. If that is not possible, keeps the old one and raises ConfigError."""
         try:
             self.reconciler.reload()
         except ConfigError as error:
-            self.say(ERROR, "the configuration is not taken: %s" % error)
+            self.say(ERROR, "the configuration is rejected: %s" % error)
             raise
         for instance in self.instances.values():
             instance.retry()

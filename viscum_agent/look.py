@@ -1,8 +1,8 @@
-"""A look at the kernel, and what comes of it: the kernel is read, the plan is made, what differs is done, and the
-programs are seen to. Everything that happens leads to one of these; here is also when the next one is due.
+"""A look at the kernel: it reads the kernel, makes the plan, applies the difference, and handles the programs.
+Everything that happens leads to a look; when the next one is due is decided here, too.
 
-What a look leaves out of the plan (services that somebody stopped, redirects of programs that can't answer) the
-instances say: see service/instance.py and inhibitors.py.
+What a look leaves out of the plan (services that somebody stopped, redirects of programs that can't answer) is up to
+the instances: see service/instance.py and inhibitors.py.
 """
 
 from . import compat
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from .reconcile import Snapshot
     from .service.instance import Instance
 
-DEBOUNCE = 0.05  # seconds: what comes together is looked at together
-BREATH = 0.05  # seconds that a look goes on before programs that have ended meanwhile are seen to
-TORN = 3  # looks in a row that are begun again because of those: the next one goes on to its end
+DEBOUNCE = 0.05  # seconds: causes within that time share a look
+BREATH = 0.05  # seconds that a look goes on before it handles programs that have ended meanwhile
+TORN = 3  # looks in a row that are restarted because of those: the next one runs to its end
 SLOW = 45  # seconds between looks when nothing seems to happen
 RETRY = 30  # seconds until another look when something could not be done
 
 
 class Looks:
-    """`soon` and `now` are for everybody; what is different for `viscum up` and `down` is in once.py."""
+    """`soon` and `now` are for all callers; what is different for `viscum up` and `down` is in once.py."""
 
     def __init__(self, agent: "Agent") -> None:
         self._agent = agent
@@ -49,30 +49,30 @@ class Looks:
         self._slow: Timer | None = None
         self._retry: Timer | None = None
         self._lasted = 0.0  # seconds that the last look took
-        self._torn = 0  # looks in a row that were begun again because a redirect went meanwhile
-        self._breath = 0.0  # when a look is to be left for a moment
-        self._again = False  # whether something of a service has to be tried again
-        self.expected: set[str] = set()  # services of which the next look has something to change
+        self._torn = 0  # looks in a row that were restarted because a redirect went meanwhile
+        self._breath = 0.0  # when a look is next interrupted (breathe)
+        self._again = False  # whether a step for a service has to be retried
+        self.expected: set[str] = set()  # services for which the next look is expected to change something
         self.meddled: set[str] = set()  # services in whose namespaces something has changed since the last look
         self._said: set[str] = set()
         self._said_datapath = ""
 
     @property
     def is_due(self) -> bool:
-        """Whether one comes soon."""
+        """Whether a look is scheduled."""
         return self._due is not None
 
     def soon(self, cause: str) -> None:
-        """Looks at the kernel in a moment, once for everything that happens until then. Where a look takes long, that
-        moment is as long: half of the time is left for everything else."""
+        """Looks at the kernel in a moment, once for everything that happens until then. If looks take long, that moment
+        is as long: half of the time is left for everything else."""
         if self._due is None:
             self._due = self._loop.after(max(DEBOUNCE, self._lasted), lambda: self.now(cause))
 
     def now(self, cause: str) -> None:
-        """Reads the kernel, plans, does what differs, and sees to the programs."""
+        """Reads the kernel, plans, applies the difference, and handles the programs."""
         self._loop.cancel(self._due)
         self._due = None
-        self._retry_later()  # also when something raises here
+        self._retry_later()  # also if something raises here
         self._again = False
         began = compat.monotonic()
         snapshot = self._read()
@@ -110,7 +110,7 @@ class Looks:
         self._lasted = compat.monotonic() - began
 
     def _read(self) -> "Snapshot | None":
-        """A Snapshot; None where the kernel is to be read again, because that is no picture of one moment."""
+        """A Snapshot; None if the kernel has to be read again, because what was read is not of one moment."""
         self._breath = 0
         self.breathe()
         self._agent.withdrawal.begin()
@@ -123,25 +123,25 @@ class Looks:
         return snapshot
 
     def breathe(self) -> None:
-        """What can't wait for the end of a look: programs that have ended."""
+        """Handles what can't wait for the end of a look: programs that have ended."""
         if compat.monotonic() < self._breath:
             return
-        self._breath = float("inf")  # one step at a time
+        self._breath = float("inf")  # not from within itself
         self._agent.withdrawal.step()
         for instance in self._agent.withdrawal.ended_now():
             self._each(instance, lambda instance: instance.exited())
         self._breath = compat.monotonic() + BREATH
 
     def _chosen(self, snapshot: "Snapshot") -> "tuple[dict[str, ServicePlan], list[str]]":
-        """(the planned parts by service of those that nobody holds back, names of those that stay as they are)"""
+        """(planned parts by service, without those held back; names of services that stay as they are)"""
         return self._wanted(snapshot), [name for name in snapshot.keep() if not self._agent.instance(name).held]
 
     def _looked_at(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", result: "Result") -> None:
-        """For who waits for something to be done."""
+        """For a subclass that waits for something to be done."""
 
     def _look_later(self) -> None:
-        """While programs run: what no event tells of (a link that was detached, an entry that was deleted from a map)
-        is seen at the latest then."""
+        """While programs run, schedules the look that finds at the latest what no event reports (a detached link, an
+        entry deleted from a map)."""
         self._loop.cancel(self._slow)
         watched = any(self.instances[name].pid for name in self.instances)
         self._slow = self._loop.after(SLOW, lambda: self.now("a look now and then")) if watched else None
@@ -151,7 +151,7 @@ class Looks:
         self._retry = self._loop.after(RETRY, lambda: self.soon("another try"))
 
     def _forget_instances(self, snapshot: "Snapshot") -> None:
-        """Services that are in no configuration any more, and nowhere else."""
+        """Forgets services that are no longer configured, and nowhere else either."""
         there = {service.name for service in snapshot.configuration.services}
         there.update(snapshot.observed.services)
         there.update(snapshot.keep())
@@ -160,7 +160,7 @@ class Looks:
             self._agent.accounts.forget(name)
 
     def _wanted(self, snapshot: "Snapshot") -> "dict[str, ServicePlan]":
-        """The planned parts by service, of those that nobody holds back."""
+        """Planned parts by service, without those held back."""
         wanted = {}
         for part in snapshot.plan.services:
             instance = self._agent.instance(part.service.name)
@@ -169,18 +169,18 @@ class Looks:
         return wanted
 
     def _part(self, part: "ServicePlan", snapshot: "Snapshot") -> "ServicePlan":
-        """The part with its redirect only while the service is healthy."""
+        """The part, with its redirect only while the service is healthy."""
         instance = self.instances[part.service.name]
         if instance.redirected or self._goes_on(instance, snapshot):
             return part
         items = [item for item in part.items if not kind_of(item).redirect]
-        # What services share stays: a qdisc that comes or goes costs the device packets (qdisc_graft in
-        # net/sched/sch_api.c deactivates it for a moment), and that of everybody on it.
+        # What services share stays: adding or removing a qdisc costs the device packets (qdisc_graft in
+        # net/sched/sch_api.c deactivates it for a moment), those of everybody on it.
         return with_(part, items=items)
 
     def as_it_stands(self, snapshot: "Snapshot") -> "Snapshot":
-        """A Snapshot whose plan has nothing that is withheld on purpose: who was stopped, and the redirects of programs
-        that can't answer."""
+        """A Snapshot whose plan lacks what is withheld on purpose: stopped services, and the redirects of programs that
+        can't answer."""
         parts = []
         for part in snapshot.plan.services:
             instance = self.instances.get(part.service.name)
@@ -191,19 +191,20 @@ class Looks:
         return snapshot.with_services(parts)
 
     def _goes_on(self, instance: "Instance", snapshot: "Snapshot") -> bool:
-        """Whether a program runs that this agent has not met yet: with its redirect, until a check says otherwise."""
+        """Whether a program runs that this agent has not adopted yet: it keeps its redirect until a check says
+        otherwise."""
         return instance.state in OFF and snapshot.is_redirected(instance.name) and self._agent.runs(instance.name)
 
     def _stop_unwanted(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", keep: "list[str]") -> "list[str]":
-        """Programs end before their namespaces go: returns the names of services that are on their way out, or between
-        two programs."""
+        """Ends programs before their namespaces go. Returns the names of services that are being stopped, also for a
+        restart."""
         active = {name for name in self.instances if self.instances[name].state not in OFF}
         for name in sorted(active | set(snapshot.observed.services)):
             if name not in wanted and name not in keep and self._agent.instance(name).state != STOPPING:
                 self._each(self._agent.instance(name), self._stop)
         for name in self.instances:
             if self.instances[name].state in OFF and name not in wanted and name not in keep:
-                self.instances[name].disable()  # stopped by hand, or not wanted: it may be the other one now
+                self.instances[name].disable()  # stopped by hand, or not wanted: which of the two may have changed
         for name in sorted(wanted):
             if self.instances[name].pid and self.instances[name].state != STOPPING:
                 self._each(
@@ -225,27 +226,25 @@ class Looks:
             instance.astray()
 
     def _each(self, instance: "Instance", step: "Callable[[Instance], object]") -> None:
-        """A step for one service. Whatever a service or its program does, the look goes on for the others."""
+        """Runs a step for one service. Whatever a service or its program does, the look goes on for the others."""
         self.breathe()
         try:
             step(instance)
-        except OSError as error:  # no process or no descriptor to be had now, a process that has gone
-            self._agent.say(
-                ERROR, "%s; it is tried again in %d s" % (compat.strerror(error.errno), RETRY), instance.name
-            )
+        except OSError as error:  # no process or descriptor available now, a process that is gone
+            self._agent.say(ERROR, "%s; next try in %d s" % (compat.strerror(error.errno), RETRY), instance.name)
             self._again = True
         except Exception as error:
             self._agent.bug(error)
             self._again = True
 
     def _withdraw_unwatched(self, snapshot: "Snapshot", names: "list[str]") -> None:
-        """Services that stay as they are, or are to go: a redirect is in only while its program is watched."""
+        """For services that stay as they are, or are to go: a redirect is in only while its program is supervised."""
         for name in names:
             instance = self._agent.instance(name)
             if not instance.redirected and snapshot.is_redirected(name):
                 self._agent.withdrawal.unwatched(name)
                 self._agent.end_connections(name)
-                self._agent.say(WARNING, "its redirect is out: nobody watches its program", name)
+                self._agent.say(WARNING, "its redirect is out: nothing supervises its program", name)
 
     def _see_to_programs(
         self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", stopping: "list[str]", result: "Result"
@@ -263,21 +262,21 @@ class Looks:
             self._each(instance, lambda instance: instance.ensure(snapshot.is_redirected(instance.name)))
 
     def _say_repaired(self, names: "list[str]") -> None:
-        """What somebody else has changed. Of what this agent has changed itself its states tell."""
+        """Logs what somebody else had changed. The agent's own changes show in the states."""
         for name in names:
             instance = self.instances.get(name)
             if instance and instance.state == HEALTHY and name not in self.expected:
-                self._agent.say(NOTICE, "put back what somebody had taken away or changed", name)
+                self._agent.say(NOTICE, "restored what somebody had removed or changed", name)
                 if name in self.meddled:
                     instance.repaired()
         self.expected, self.meddled = set(), set()
 
     def _kept(self, snapshot: "Snapshot") -> "list[str]":
-        """Services that go on as they are, because their new configuration has a mistake."""
+        """Services that stay as they are, because their new configuration has a mistake."""
         return [name for name in snapshot.configuration.bad if name in snapshot.observed.services]
 
     def _say_datapath(self, parts: "list[ServicePlan]") -> None:
-        """Once for each reason, why the cheapest datapath is not the one that `auto` took."""
+        """Logs why `auto` did not take the cheapest datapath, once for each reason."""
         others = sorted({part.datapath for part in parts if part.datapath != "bpf"})
         lacks = self._agent.reconciler.features.lacks
         if others and lacks and lacks != self._said_datapath:
@@ -286,7 +285,7 @@ class Looks:
             self._agent.say(NOTICE, text % ("', '".join(others), lacks))
 
     def _complain(self, problems: "list[Problem]") -> None:
-        """Says each problem once, and again only after it was gone."""
+        """Logs each problem once, and again only after it was gone."""
         now = {problem_text(problem) for problem in problems}
         for text in sorted(now - self._said):
             self._agent.say(WARNING, text)

@@ -1,7 +1,7 @@
-"""`viscum up` and `viscum down`: the agent's own work, done until it is finished, and then nobody watches any more.
+"""`viscum up` and `viscum down`: the agent's own work, until it is done; nothing supervises the programs afterwards.
 
-What a service is, when it answers and how it ends is judged by the same code as in an agent that stays. A service whose
-program ends, or does not answer within `start_timeout`, is taken down again: it is up whole, or not at all.
+The same code as in a resident agent decides what a service is, when it answers and how it ends. A service whose program
+ends, or does not answer within `start_timeout`, is taken down again: it is up completely, or not at all.
 """
 
 import sys
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 PATIENCE = 30  # seconds that one waits for another
 POLL = 0.02  # seconds between looks at what is finished
-SETTLE = 0.3  # as that of an agent, but here somebody waits
+SETTLE = 0.3  # seconds, as in agent.py, but here a user waits
 SAID = 5  # lines of a program's output that are shown when it fails
 
 
 class Words(Log):
-    """The log of a command: what went wrong on the way goes to stderr, and nothing anywhere else."""
+    """The log of a command: what went wrong on the way goes to stderr, and everything else nowhere."""
 
     def say(self, severity: int, text: str, service: str = "") -> None:
         if severity <= ERROR:
@@ -41,19 +41,20 @@ class Words(Log):
 
 
 class UntilDone(Looks):
-    """The looks of a `viscum up` or `down`: only at the services that are meant, and one that fails is the end."""
+    """The looks of `viscum up` and `down`: only at the services that are meant, and the first that fails is the
+    last."""
 
     def __init__(self, once: "Once") -> None:
         super().__init__(once)
         self._once = once
-        self._required = False  # whether the names were looked at
+        self._required = False  # whether the names were checked
 
     def first(self, cause: str) -> None:
         """Raises what makes it impossible."""
         super().now(cause)
 
     def now(self, cause: str) -> None:
-        """One that can't be made is the end: nobody waits for better times here."""
+        """If a look fails, the command ends: it does not retry."""
         try:
             super().now(cause)
         except (ViscumError, OSError) as error:
@@ -61,7 +62,7 @@ class UntilDone(Looks):
 
     def _chosen(self, snapshot: "Snapshot") -> "tuple[dict[str, ServicePlan], list[str]]":
         once = self._once
-        if not self._required:  # before anything is done; what is taken down later is none any more
+        if not self._required:  # before anything is done: a service that is down may be unknown later
             once.require(snapshot)
             self._required = True
         wanted, keep = super()._chosen(snapshot)
@@ -72,15 +73,15 @@ class UntilDone(Looks):
         return mine, keep + [name for name in others if name not in keep]
 
     def _withdraw_unwatched(self, snapshot: "Snapshot", names: "list[str]") -> None:
-        """Services that are not meant stay as somebody left them."""
+        """Services that are not meant stay as they are."""
 
     def _looked_at(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", result: "Result") -> None:
         self._once.looked_at(snapshot, wanted, result)
 
 
 class Once(Agent):
-    """`run` returns (names of services that were changed, problems). `names` are the services that are meant, all when
-    there are none; `up` is whether they are to be up."""
+    """`run` returns (names of changed services, problems). `names` are the services that are meant, none for all; `up`
+    is whether they are to be up."""
 
     def __init__(self, confdir: str, names: "Collection[str]", up: bool) -> None:
         super().__init__(confdir, Words())
@@ -91,14 +92,14 @@ class Once(Agent):
         self._error: Exception | None = None  # what made a look impossible
         self._changed: set[str] = set()
         self._problems: list[Problem] = []  # of the configuration
-        self._trouble: dict[str, Problem] = {}  # Problems that came up on the way, by service
-        self._pending: set[str] = set()  # services that are not as they should be, as far as the last look tells
+        self._trouble: dict[str, Problem] = {}  # problems that came up meanwhile, by service
+        self._pending: set[str] = set()  # services that were not as they should be at the last look
         self.listeners.append(self._became)
 
-    def run(  # type: ignore[override]  # nobody takes it for another agent
+    def run(  # type: ignore[override]  # never used as a plain Agent
         self, path: "str | None" = None
     ) -> "tuple[list[str], list[Problem]]":
-        """`path` is that of ubus, to ask netifd. Raises lock.Busy."""
+        """`path` is the ubus socket, to ask netifd. Raises lock.Busy."""
         self._take_signals()
         held = lock.Lock("up" if self.up else "down")
         held.take(PATIENCE, self._told_to_end)
@@ -122,12 +123,12 @@ class Once(Agent):
     # What is different from an agent that stays
 
     def say_state(self, severity: int, text: str, service: str) -> None:
-        """Progress, for a person at a terminal; what failed is said at the end."""
+        """Progress, for a person at a terminal; failures are printed at the end."""
         if compat.isatty():
             sys.stderr.write("%s: %s\n" % (service, printable(text)))
 
     def _signal(self, number: int) -> None:
-        """Interrupted: what is not finished is taken back; the second time it is left as it is."""
+        """Interrupted: the first signal takes back what is not finished, the second leaves it as it is."""
         if number not in (compat.SIGTERM, SIGINT):
             return
         if self._interrupted or not self.up:
@@ -149,12 +150,12 @@ class Once(Agent):
         self.reconciler.require(snapshot, self._names, self.up)
 
     def failed(self, error: Exception) -> None:
-        """A look could not be made: `run` raises it."""
+        """A look failed: `run` raises its error."""
         self._error = error
         self.loop.stop()
 
     def looked_at(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", result: "Result") -> None:
-        """Takes note of what was changed, what went wrong, and what is left to do."""
+        """Notes what was changed, what went wrong, and what is left to do."""
         self._changed.update([name for name in result.done if self.means(name)])
         there = [name for name in snapshot.observed.services if self.means(name) and name not in result.done]
         if not self.up:
@@ -170,7 +171,7 @@ class Once(Agent):
         self._pending.update([name for name in there if self.instance(name).held])
 
     def _note(self, problems: "list[Problem]") -> "list[Problem]":
-        """Keeps those that are about services that are meant, or about none, and returns them."""
+        """Keeps and returns those about services that are meant, or about none."""
         meant = [each for each in problems if not each.service or self.means(each.service)]
         for problem in meant:
             self._trouble.setdefault(problem.service, problem)
@@ -211,8 +212,8 @@ class Once(Agent):
         self.loop.after(POLL, self._finish)
 
     def _is_sure(self, instance: "Instance") -> bool:
-        """One that was found running has to pass a check, like any other; one that opens other sockets all the time is
-        not waited for longer than for one that starts."""
+        """A program that was found running has to pass a check, like any other. One that keeps opening other sockets
+        gets no more time than one that starts."""
         if not instance.redirected:
             return True
         return instance.was_checked and (

@@ -1,7 +1,7 @@
-"""The whole road as one object: configuration in, facts, plan, back end. What the agent and the commands work on.
+"""The whole road as one object: configuration in, facts, plan, back end. The agent and the commands work on it.
 
-A Reconciler is what lasts (the configuration, the back end, what was asked of the kernel and of netifd). Each look
-makes a Snapshot: what was there at one moment, and what is planned for it. Nobody changes one.
+A Reconciler holds what lasts (the configuration, the back end, what the kernel and netifd were asked). Each look makes
+a Snapshot: what was there at one moment, and what is planned for it. A Snapshot is never changed.
 """
 
 from collections import namedtuple
@@ -42,7 +42,7 @@ PACKAGE = "viscum"
 class Snapshot(namedtuple("Snapshot", ("configuration", "dump", "observed", "plan"))):
     """What was there at one moment, and what is planned for it.
 
-    `configuration` is a config.service.Configuration, `dump` a records.dump.Dump (None in who needs it no more),
+    `configuration` is a config.service.Configuration, `dump` a records.dump.Dump (None once it is no longer needed),
     `observed` what of it is ours (plan.actual.Observed), `plan` a plan.planner.Plan.
     """
 
@@ -67,20 +67,20 @@ class Snapshot(namedtuple("Snapshot", ("configuration", "dump", "observed", "pla
         return with_(self, plan=with_(self.plan, services=parts))
 
     def without_dump(self) -> "Snapshot":
-        """A dump is a fifth of all memory in use at a look: for who needs it no more."""
+        """For callers that no longer need the dump: it is a fifth of all memory in use at a look."""
         return with_(self, dump=None)
 
 
 def _nobody() -> dict:
-    """What is known of services' sockets where nobody asks programs."""
+    """What is known of services' sockets if programs are not asked."""
     return {}
 
 
 class Reconciler:
     """Use as a context manager.
 
-    `path` is the ubus socket where netifd is asked for its interfaces, when the first plan needs them; without one
-    nobody is asked. `opened()` is what somebody knows of services' sockets better than a dump (plan.actual.facts).
+    `path` is the ubus socket for asking netifd about its interfaces, when the first plan needs them; without one it is
+    not asked. `opened()` returns what the caller knows of services' sockets better than a dump (plan.actual.facts).
     """
 
     def __init__(self, confdir: str, path: "str | None" = None, opened: "Callable[[], dict]" = _nobody) -> None:
@@ -89,7 +89,7 @@ class Reconciler:
         compat.expect(len(self.configuration.services))
         self.backend: Backend = compat.LATER
         self.features = EVERYTHING
-        self._asked = False  # what the kernel has, since the configuration was read
+        self._asked = False  # whether the kernel was probed since the configuration was read
         self._opened = opened
         self._names: dict[str, list[str]] | None = None  # netifd's interfaces
         self._path = path
@@ -104,8 +104,8 @@ class Reconciler:
             self.backend.close()
 
     def reload(self) -> None:
-        """Reads the configuration again, and the next plan asks the kernel again what it has. Keeps the old one, and
-        raises ConfigError, when that is not possible or when its back end can't be had."""
+        """Reloads the configuration; the next plan probes the kernel again. If that is not possible or the back end is
+        not available, keeps the old one and raises ConfigError."""
         new = read(uci.load(self._confdir, PACKAGE), PACKAGE)
         if new.settings.netlink != self.backend.name:
             self._change_backend(new.settings.netlink)
@@ -123,11 +123,11 @@ class Reconciler:
         self.backend = backend
 
     def take_names(self, names: "dict[str, list[str]]") -> None:
-        """Which devices netifd's interfaces are now (ubus.netifd.names)."""
+        """Takes which devices netifd's interfaces are now (ubus.netifd.names)."""
         self._names = names
 
     def forget_firewall(self) -> None:
-        """It has changed."""
+        """The firewall has changed."""
         self._rules = None
 
     # Looking
@@ -138,20 +138,19 @@ class Reconciler:
         breathe: "Callable[[], object] | None" = None,
         torn: "Callable[[], object] | None" = None,
     ) -> "Snapshot":
-        """Reads the kernel and plans: a Snapshot. `configuration` is one to judge in place of the one that counts.
-        `breathe()` is called now and then meanwhile; None is returned where `torn()` says that what was read is no
-        picture of one moment."""
+        """Reads the kernel and plans: a Snapshot. `configuration` is judged in place of the current one. `breathe()` is
+        called now and then meanwhile; None is returned if `torn()` says that what was read is not of one moment."""
         configuration = configuration or self.configuration
         known = self._opened()
         services = [service for service in self.configuration.services if service.name not in known]
         ports = {ns_name(each.name): asked_ports(each.matches) for each in services}
-        # Of the router's routes those that matter to a pool.
+        # Of the router's routes, only those that matter to a pool.
         pools = self.configuration.settings.pool
         if configuration is not self.configuration:
             pools += configuration.settings.pool
         dump = self.backend.dump(pools, ports, breathe)
         if torn and torn():
-            return None  # type: ignore[return-value]  # only who gives `torn` gets it
+            return None  # type: ignore[return-value]  # only callers that give `torn` get it
         return self._planned(configuration, dump, observe(dump), known)
 
     def _planned(
@@ -161,7 +160,7 @@ class Reconciler:
         opened: dict[str, Open | None] = dict(known)
         for service in configuration.services if configuration is not self.configuration else ():
             if service not in self.configuration.services:
-                opened[service.name] = None  # what a program that runs by other settings answers says nothing
+                opened[service.name] = None  # answers of a program with other settings say nothing
         names, why = self.interfaces()
         missing = network.missing(configuration.services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
@@ -170,14 +169,14 @@ class Reconciler:
         return Snapshot(configuration=configuration, dump=dump, observed=observed, plan=made)
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
-        """(devices, why): logical interfaces with their devices, as netifd has them, else as /etc/config/network says;
+        """(devices, why): logical interfaces with their devices, as netifd has them, else as in /etc/config/network;
         and sentences about those without one (network.interfaces)."""
         if self._names is None:
             self._names = self._ask_netifd()
         return network.interfaces(self._confdir, self._names)
 
     def _firewall(self) -> "dict[int, tuple[str, bool]]":
-        """Why replies that the router routes are rejected, by family; as of the last time that the firewall changed."""
+        """Why the firewall rejects replies that the router routes, by family; as of its last change."""
         if self._rules is None:
             try:
                 self._rules = ruleset.rejects(ruleset.read())
@@ -190,31 +189,31 @@ class Reconciler:
             return {}
         if not compat.exists(self._path):
             return {}  # no ubus here
-        from .ubus import netifd  # ubus costs time and memory: only for who needs it
+        from .ubus import netifd  # ubus costs time and memory: only if needed
 
         return netifd.ask(self._path)
 
     def _ask_kernel(self) -> None:
-        """What it has, once for each reading of the configuration: modules and file systems come and go."""
+        """Probes the kernel, once for each reading of the configuration: modules and file systems come and go."""
         if self._asked:
             return
         try:
             self.features = probe.features()
             self._asked = True
         except UnsupportedError:
-            pass  # not root, and nothing will be done either; or no descriptor is left, and what was known counts
+            pass  # not root, so nothing will be done either; or no descriptor is left: the last result counts
 
     # What commands ask for
 
     def require(self, snapshot: "Snapshot", names: "Collection[str]", to_run: bool = False) -> None:
-        """Raises ConfigError for a service that is neither in the configuration nor in the kernel; and with `to_run`
-        for one that is not enabled: `up` would take down what it is asked to bring up."""
+        """Raises ConfigError for a service that is neither in the configuration nor in the kernel, and with `to_run`
+        also for one that is not enabled: `up` would take down what it is asked to bring up."""
         known = [service.name for service in self.configuration.services] + self.configuration.bad
         for name in names:
             if name not in known and name not in snapshot.observed.services:
                 there = ", ".join(sorted(known)) or "none"
                 raise ConfigError("there is no service %s; there are: %s" % (shown(name), there))
-            if to_run and name not in self.configuration.bad:  # whose problems say more
+            if to_run and name not in self.configuration.bad:  # its problems say more
                 self._require_enabled(name)
 
     def _require_enabled(self, name: str) -> None:
@@ -222,7 +221,7 @@ class Reconciler:
         remedy = "%s set viscum.%%s.enabled='1' && %s commit viscum" % (command, command)
         enabled = {service.name: service.enabled for service in self.configuration.services}
         if name not in enabled:
-            raise ConfigError("'%s' is in no configuration any more: `viscum down %s` takes it down" % (name, name))
+            raise ConfigError("'%s' is no longer configured: `viscum down %s` takes it down" % (name, name))
         if not enabled[name]:
             raise ConfigError("'%s' is disabled (option enabled '0'): %s" % (name, remedy % name))
         if not self.configuration.settings.enabled:
@@ -230,12 +229,12 @@ class Reconciler:
             raise ConfigError(text % (remedy % "@globals[0]"))
 
     def sure(self, snapshot: "Snapshot") -> "Snapshot":
-        """A Snapshot whose plan knows what programs answer, also where no agent has asked them: where a redirect is to
-        be changed, they are asked now (if we are root)."""
+        """A Snapshot whose plan knows what programs answer, also without an agent: if a redirect is to be changed, they
+        are asked now (if we are root)."""
         steps = snapshot.pending()
         if not steps or compat.geteuid() != 0:
             return snapshot
-        from .service import asked  # hardly ever needed
+        from .service import asked  # rarely needed
 
         known = asked.opened(snapshot, steps)
         if not known:
@@ -243,7 +242,7 @@ class Reconciler:
         return self._planned(snapshot.configuration, snapshot.dump, snapshot.observed, known)
 
     def up(self, snapshot: "Snapshot", names: "Collection[str]" = ()) -> "Result":
-        """Makes the kernel objects of the named services (all: none named) as planned. Returns an apply.Result."""
+        """Makes the kernel objects of the named services (no names: all) as planned. Returns an apply.Result."""
         chosen, keep = snapshot.plan, snapshot.keep()
         if names:
             chosen = Plan([part for part in chosen.services if part.service.name in names], chosen.skipped, [])
@@ -251,6 +250,6 @@ class Reconciler:
         return Applier(self.backend, PACKAGE).run(chosen, snapshot.observed, keep)
 
     def down(self, snapshot: "Snapshot", names: "Collection[str]" = ()) -> "Result":
-        """Removes the kernel objects of the named services (all: none named)."""
+        """Removes the kernel objects of the named services (no names: all)."""
         keep = [name for name in snapshot.observed.services if names and name not in names]
         return Applier(self.backend, PACKAGE).run(Plan([], [], []), snapshot.observed, keep)

@@ -22,7 +22,7 @@ USAGE = """usage: viscumd [-c CONFDIR] [-s UBUS_SOCKET] [-b]
   --help           this text
   --version        print the version
 
-SIGHUP reads the configuration again. SIGTERM ends the agent; the services go on.
+SIGHUP reloads the configuration. SIGTERM ends the agent; the services keep running.
 """ % (CONFDIR, SOCKET)
 ALONE = {"--help": USAGE, "-h": USAGE, "--version": "viscum %s\n" % __version__}
 
@@ -51,7 +51,7 @@ def main(typed: "Sequence[str] | None" = None) -> int:
 
 
 def _parse(typed: "list[str]") -> "tuple[dict[str, str], bool]":
-    """(values of -c and -s, whether -b is there). Raises Usage for any other word and for one that comes twice."""
+    """(values of -c and -s, whether -b is there). Raises Usage for any other word and for one that is given twice."""
     places: dict[str, str] = {}
     serve = False
     while typed:
@@ -59,7 +59,7 @@ def _parse(typed: "list[str]") -> "tuple[dict[str, str], bool]":
         if word in COMMON:
             take_place(places, word, typed)
         elif word != "-b":
-            raise Usage("%s is no option here, or stands alone" % shown(word))
+            raise Usage("%s is not an option here, or stands alone" % shown(word))
         elif serve:
             raise Usage("-b is given twice")
         else:

@@ -1,7 +1,7 @@
-"""Takes redirects out at once: what may not wait for the next look at the kernel.
+"""Takes redirects out at once: that can't wait for the next look at the kernel.
 
-Nothing is planned and no namespace is looked into, only what takes packets goes. What else there is to do is left to
-the look that follows. Nothing here says whether a redirect has to go: Instance.become does.
+Nothing is planned and no namespace is read; only what takes packets is removed. The look that follows does the rest.
+Whether a redirect has to go is not decided here: Instance.become does that.
 """
 
 from .errors import ViscumError
@@ -25,23 +25,23 @@ class Withdrawal:
         self._agent = agent
         self.gone: set[str] = set()  # services whose redirect went while a look was underway
         self._together: set[str] = set()  # services whose redirect went together with another's
-        self._observed: Observed | None = None  # while nothing has changed since it was read
+        self._observed: Observed | None = None  # valid while nothing has changed since it was read
 
     def begin(self) -> None:
-        """A look at the kernel begins: what went until now it will see."""
+        """A look at the kernel begins: it will see what was taken out until now."""
         self.gone.clear()
 
     def step(self) -> None:
-        """Programs that have ended are about to be told of it, one by one."""
+        """Instances whose programs have ended are about to be told, one by one."""
         self._together.clear()
 
     def trust(self, observed: "Observed | None") -> None:
-        """What is there, as long as nothing is changed; None from then on."""
+        """`observed` is what the kernel has, until something is changed; None from then on."""
         self._observed = observed
 
     def of(self, instance: "Instance") -> None:
-        """Takes a service's redirect out. Those of programs that have ended at the same moment go with it, so hundreds
-        keep each other's clients no longer."""
+        """Takes a service's redirect out. Those of programs that ended at the same moment go with it: even with
+        hundreds of them, no client waits for the others."""
         if instance.name in self._together:
             self._together.remove(instance.name)
             return
@@ -55,17 +55,17 @@ class Withdrawal:
         self._remove(lambda observed: redirects_of(observed.of(name)))
 
     def orphans(self) -> None:
-        """Takes out what leads nowhere any more, because somebody deleted the pair."""
+        """Takes out redirects that lead nowhere, because somebody deleted the pair."""
         self._remove(lambda observed: observed.orphans)
 
     def ended_now(self) -> "list[Instance]":
-        """Instances whose program has ended, which they have not been told of yet."""
+        """Instances whose program has ended, but that were not told yet."""
         ready = self._agent.loop.ready()
         instances = self._agent.instances.values()
         return [instance for instance in instances if instance.redirected and instance.ends_by(ready)]
 
     def _counted_out(self, observed: "Observed", name: str) -> "list[Found]":
-        """A service's redirect, which is to go with what it has counted."""
+        """A service's redirect, which is about to go; what it has counted is kept."""
         self._agent.accounts.out(name, observed.counters.get(name))
         return redirects_of(observed.of(name))
 

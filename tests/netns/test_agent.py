@@ -144,7 +144,7 @@ def test_a_reload_touches_only_what_changed(agent):
     agent.reload(one.replace("serve edge", "serve other"))
     agent.becomes("other")
     agent.reload("config service 'echo\n")
-    wait_for(lambda: "the configuration is not taken" in agent.log.read_text())
+    wait_for(lambda: "the configuration is rejected" in agent.log.read_text())
     assert agent.who() == "other"
 
 

@@ -343,7 +343,7 @@ def test_an_agent_that_would_serve_ubus_where_somebody_does_goes_on_with_that(la
     lab.start(lab.router, sys.executable, ROOT / "tests/ubus_peer.py", "broker", socket)
     wait_for(lambda: os.path.exists(socket))
     served = Served(lab, "config globals 'globals'\n\toption enabled 0\n")
-    wait_for(lambda: "somebody serves ubus on %s already: goes on with that" % socket in served.log.read_text())
+    wait_for(lambda: "somebody serves ubus on %s already: using that" % socket in served.log.read_text())
     wait_for(lambda: served.viscum("list", check=False).returncode == 0)
 
 

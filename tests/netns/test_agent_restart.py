@@ -51,7 +51,7 @@ def test_a_service_with_a_mistake_goes_on_while_it_is_watched_and_is_out_when_no
     agent.kill()
     agent.start()
     agent.redirects(there=False)
-    says(agent, "echo: its redirect is out: nobody watches its program")
+    says(agent, "echo: its redirect is out: nothing supervises its program")
     says(agent, "echo: waiting, '70000' is not a port")
     assert agent.who() == "cloud"
     agent.reload(CONFIG)

@@ -320,7 +320,7 @@ def test_a_reload_with_a_back_end_that_can_not_be_had_changes_nothing(tmp_path):
         made = Agent(lab, text)
         wait_for(lambda: "waiting" in made.log.read_text())
         made.reload(globals_section("pyroute2") + text)
-        why = "the configuration is not taken: the netlink back end 'pyroute2' needs CPython"
+        why = "the configuration is rejected: the netlink back end 'pyroute2' needs CPython"
         wait_for(lambda: why in made.log.read_text())
         made.reload(text.replace("lan9", "lan8"))
         wait_for(lambda: "lan8" in made.log.read_text())

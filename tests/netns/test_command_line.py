@@ -126,12 +126,12 @@ def test_every_command_has_its_help_which_reads_nothing_and_asks_nobody(lab):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (("here",), "'here' is no option here"),
+        (("here",), "'here' is not an option here"),
         (("-c", "a", "-c", "b"), "-c is given twice"),
         (("-s",), "-s needs a socket"),
         (("-s", "-b"), "-s needs a socket"),
         (("-b", "-b"), "-b is given twice"),
-        (("--version", "-b"), "'--version' is no option here, or stands alone"),
+        (("--version", "-b"), "'--version' is not an option here, or stands alone"),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
 )
@@ -313,7 +313,7 @@ def test_the_agent_goes_on_with_what_it_has_when_others_may_write_the_file(lab):
     made.becomes("edge")
     (lab.confdir / "viscum").chmod(0o666)
     made.reload(GOOD.replace("edge 7000", "evil 7000"))
-    wait_for(lambda: "the configuration is not taken: " in made.log.read_text())
+    wait_for(lambda: "the configuration is rejected: " in made.log.read_text())
     assert made.who() == "edge"
 
 
@@ -351,7 +351,7 @@ def test_an_agent_that_does_not_answer_is_not_taken_for_none(lab):
     try:
         for command in ("up", "down"):
             result = made.viscum(command, check=False)
-            assert result.returncode == 1 and "an agent runs, and it sees to that" in result.stderr, result.stderr
+            assert result.returncode == 1 and "an agent runs and does that itself" in result.stderr, result.stderr
         result = made.viscum("status", "--json")
         assert json.loads(result.stdout)[0]["state"] == "healthy" and "below is what the kernel has" in result.stderr
     finally:

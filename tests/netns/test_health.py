@@ -251,7 +251,7 @@ def test_a_program_that_flaps_is_left_to_the_cloud_for_a_while(run):
         agent.log.write_text("")
         os.kill(pid, signal.SIGCONT)
         wait_for(lambda: "it answers again" in agent.log.read_text() or "healthy" in agent.log.read_text())
-    assert "it has to stay well for a while" in agent.log.read_text()
+    assert "it must stay healthy for a while" in agent.log.read_text()
     assert who(agent) == "cloud"
     becomes(agent, "edge")
 

@@ -5,5 +5,5 @@
     agent_calls  those that a running agent answers
     table        `viscum status`
 
-It begins in verbs.main.
+The entry point is verbs.main.
 """

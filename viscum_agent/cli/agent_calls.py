@@ -1,4 +1,4 @@
-"""The commands that only an agent can do, asked for over ubus; and what every command may ask: does one run?"""
+"""The commands that only an agent can do, called over ubus; and, for every command, whether one runs."""
 
 import time
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
     from .words import Arguments
 
-# Seconds until somebody says hello: fewer than the client waits (HELLO_TIMEOUT), which then takes it for nobody.
+# Seconds to wait for ubus's hello: fewer than the client's own HELLO_TIMEOUT, after which it gives up.
 PATIENCE = 4.0
 
 
 class NoAgent(ViscumError):
-    """Nobody answers for the agent."""
+    """No agent answers."""
 
     kind = "unsupported"
 
 
 def ask(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[str, Any]":
-    """The agent's answer to a call. Raises NoAgent, or UbusError with the agent's words."""
+    """The agent's answer to a call. Raises NoAgent, or UbusError with the agent's message."""
     try:
         with Caller(path, PATIENCE) as caller:
             return caller.call(OBJECT, method, args or {})
@@ -39,12 +39,12 @@ def ask(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[s
 
 
 def ask_all(path: str, method: str, args: "dict[str, Any] | None" = None) -> "Any":
-    """All services of an answer that comes in pages: a dict, or a list."""
+    """All services of a paged answer: a dict, or a list."""
     return _whole(path, method, args)["services"]
 
 
 def _whole(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[str, Any]":
-    """An answer that comes in pages, as one."""
+    """A paged answer, as one."""
     args = dict(args or {})
     found = None
     while True:
@@ -62,8 +62,8 @@ def _whole(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dic
 
 
 def state_of(path: str) -> "dict[str, Any] | None":
-    """The agent's `status`, each service in full; None where no agent runs. Raises UbusError for one that runs
-    and does not say: who took that for none would work against it."""
+    """The agent's `status`, each service in full; None if no agent runs. Raises UbusError if one runs and does not
+    answer: a caller that took this for none would work against it."""
     try:
         found = _whole(path, "status")
         rows = found["services"]
@@ -76,7 +76,8 @@ def state_of(path: str) -> "dict[str, Any] | None":
 
 
 def command(arguments: "Arguments") -> int:
-    """What OWN has for a command; for the others the method of that name, which has nothing to print."""
+    """Runs the function that OWN has for a command; for the others it calls the method of that name, and prints
+    nothing."""
     return OWN.get(arguments.command, _call)(arguments)
 
 
@@ -137,7 +138,7 @@ TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME
 
 
 def _top(arguments: "Arguments") -> int:
-    """A table of what each service carries now, again and again; once, over one interval, when nobody looks at it."""
+    """A table of each service's current traffic, again and again; only once, over one interval, without a terminal."""
     from .table import columns
 
     before, began = ask_all(arguments.socket, "status"), compat.monotonic()
@@ -171,7 +172,7 @@ def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", secon
 
 def _monitor(arguments: "Arguments") -> int:
     """Prints every change of a service's state until it is interrupted."""
-    ask(arguments.socket, "list")  # says so when no agent runs
+    ask(arguments.socket, "list")  # raises NoAgent if none runs
 
     def event(_name: str, data: "dict[str, Any]") -> None:
         if arguments.json:
@@ -186,5 +187,5 @@ def _monitor(arguments: "Arguments") -> int:
     return 0
 
 
-# Commands that print something, or that are more than a method with names of services.
+# Commands that print something, or do more than call a method with names of services.
 OWN = {"list": _list, "bypass": _bypass, "stats": _stats, "logs": _logs, "top": _top, "monitor": _monitor}

@@ -1,4 +1,4 @@
-"""`viscum status`: a row for each service, from the agent, or from what the kernel shows where no agent runs."""
+"""`viscum status`: a row for each service, from the agent, or from what the kernel shows if no agent runs."""
 
 from ..config.schema import printable
 from ..kernel import counters
@@ -56,14 +56,14 @@ def of_agent(agent: "dict[str, dict]") -> "list[dict]":
 
 
 def _named(name: str, row: dict, enabled: "bool | None", pids: "list[int]") -> dict:
-    """A row with what only a command says. `enabled` is as in the configuration that was read, None where that has no
+    """Adds to a row what only a command says. `enabled` is as in the configuration that was read, None if that has no
     such service."""
     row.update({"name": name, "enabled": enabled, "pids": pids, "namespace": ns_name(name)})
     return row
 
 
 def _kernel_row(name: str, snapshot: "Snapshot", pids: "list[int]", sent: "Counters", pending: bool) -> dict:
-    """What the kernel shows of a service, where no agent runs that knows more."""
+    """What the kernel shows of a service, if there is no agent that knows more."""
     services = {service.name: service for service in snapshot.configuration.services}
     parts = {part.service.name: part for part in snapshot.plan.services}
     service, part = services.get(name), parts.get(name)
@@ -117,7 +117,7 @@ def table(found: "list[dict]") -> str:
 
 
 def _stays(row: dict) -> "list[str]":
-    """What of a service's traffic the cloud answers as before, and why: an agent knows."""
+    """The part of a service's traffic that the cloud still answers, and why."""
     return ["%s: not taken: %s" % (row["name"], printable(text)) for text in row.get("stays", ())]
 
 

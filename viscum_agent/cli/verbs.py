@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..reconcile import Snapshot
     from .words import Arguments
 
-EPIPE = 32  # asm-generic/errno-base.h; MicroPython's errno has no such name
+EPIPE = 32  # asm-generic/errno-base.h; MicroPython's errno lacks it
 LOCK_PATIENCE = 30  # seconds that one waits for another
 
 
@@ -49,7 +49,7 @@ def main(typed: "Sequence[str] | None" = None) -> int:
         if error.errno != EPIPE:
             raise
         _compat().forget_output()
-        return 1  # who reads (head, say) has seen enough
+        return 1  # the reader (head, for example) has seen enough
 
 
 def _complain(text: str) -> None:
@@ -80,7 +80,7 @@ def _print_json(value: object) -> None:
 
 
 def _refuse_unknown(arguments: "Arguments", names: "Collection[str]") -> None:
-    """Who names a service means one that is there."""
+    """A service that is named has to exist."""
     from ..config.schema import shown
 
     for name in arguments.names:
@@ -102,7 +102,7 @@ def _say(problems: "list[Problem]") -> None:
 
 
 def _problems(snapshot: "Snapshot") -> "list[Problem]":
-    """All that keeps services from running here."""
+    """Everything that keeps services from running here."""
     from ..reconcile import PACKAGE
     from ..service import process
 
@@ -136,7 +136,7 @@ def plan(arguments: "Arguments") -> int:
 
 
 def _text_of(steps: "list[tuple[str, list[str]]]") -> "list[str]":
-    """A plan as lines that a shell takes."""
+    """A plan as lines that a shell accepts."""
     if not steps:
         return ["# nothing to do"]
     found = []
@@ -148,9 +148,9 @@ def _text_of(steps: "list[tuple[str, list[str]]]") -> "list[str]":
 
 
 def _agent_states(arguments: "Arguments") -> "dict[str, Any] | None":
-    """What a running agent says of its services (remote.state_of), None without one.
+    """What a running agent says of its services (agent_calls.state_of), None without one.
 
-    `remote` is loaded only where there is a socket: ubus costs a router memory and time that `up` does not need.
+    `agent_calls` is loaded only if there is a socket: ubus costs a router memory and time that `up` does not need.
     """
     if not _compat().exists(arguments.socket):
         return None
@@ -166,7 +166,7 @@ def _remotely(arguments: "Arguments") -> int:
 
 
 def _do(arguments: "Arguments", up: bool) -> int:
-    """`up` or `down`. An agent would undo what they do behind its back."""
+    """`up` or `down`. A running agent would undo what they do."""
     from .. import lock
 
     _root()
@@ -179,7 +179,7 @@ def _do(arguments: "Arguments", up: bool) -> int:
         if busy.who != lock.AGENT:
             raise
         instead = "`viscum reload` or `viscum start`" if up else "`viscum stop`"
-        raise ViscumError("an agent runs, and it sees to that: use %s" % instead)
+        raise ViscumError("an agent runs and does that itself: use %s" % instead)
 
 
 def _with_programs(arguments: "Arguments", word: str) -> int:
@@ -253,7 +253,7 @@ def show_status(arguments: "Arguments") -> int:
         if agent:
             print("viscumd %s has run for %d s" % (agent["version"], agent["uptime"]))
         else:
-            print("no agent answers: this is what the kernel shows, and nobody checks the programs")
+            print("no agent answers: this is what the kernel shows, and nothing checks the programs")
     return 0
 
 
@@ -280,7 +280,7 @@ def examine(arguments: "Arguments") -> int:
     return 1 if doctor.trouble(findings) else 0
 
 
-# The other commands are for an agent.
+# The other commands are calls to the agent.
 RUN = {
     "check": check,
     "plan": plan,

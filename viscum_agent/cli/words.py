@@ -1,8 +1,8 @@
-"""What `viscum` takes: one table of commands. Words are judged by it, and help is made from it.
+"""The command line of `viscum`: one table of commands. Words are checked against it, and help is made from it.
 
-A word that a command has no use for is refused: `viscum reload web` would do something else than it says. Only -c and
--s go with every command, since they say which Viscum is meant. `argparse` is not used: it costs CPython on a router 5
-MB and is another one under MicroPython.
+A word that a command does not use is refused: `viscum reload web` would not do what it says. Only -c and -s go with
+every command, since they say which Viscum is meant. `argparse` is not used: it costs 5 MB on a router with CPython, and
+MicroPython's is a different one.
 """
 
 from collections import namedtuple
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-# How a command is followed by names of services.
+# Which names of services follow a command.
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
 
-# `options` are those that a command takes beside -c and -s, `short` says in a line what it does, `more` whatever else.
+# `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
 Command = namedtuple("Command", ("name", "names", "options", "short", "more"))
 
 JSON, PROGRAM = ("--json",), ("--no-program",)
@@ -95,7 +95,7 @@ class Usage(Exception):
 
 
 class Arguments:
-    """A command line, taken apart. `command` is "" where there is none."""
+    """A command line, parsed. `command` is "" if there is none."""
 
     def __init__(self, words: "Iterable[str]") -> None:
         self.command = ""
@@ -178,7 +178,7 @@ def _shown(word: str) -> str:
 
 
 def parse(words: "Iterable[str]") -> "Arguments":
-    """Arguments that their command has a use for. Raises Usage."""
+    """Arguments, all of which their command uses. Raises Usage."""
     arguments = Arguments(words)
     if arguments.version and (arguments.command or arguments.options or arguments.help):
         raise Usage("--version stands alone")

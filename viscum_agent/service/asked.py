@@ -1,7 +1,7 @@
-"""What programs that run answer, asked once: for `viscum plan`, which has no agent's memory.
+"""What running programs answer, asked once: for `viscum plan`, which has no agent's memory.
 
-Which sockets are open is not enough to say what `up` would do: whether one of IPv6 is for IPv4 as well is written
-nowhere (IPV6_V6ONLY, ipv6(7)), and one that is open may be deaf. So programs are asked as an agent does it.
+The open sockets alone do not show what `up` would do: nothing tells whether an IPv6 socket serves IPv4 as well
+(IPV6_V6ONLY, ipv6(7)), and an open one may be deaf. So programs are asked the way an agent asks them.
 """
 
 from ..kernel import counters, netns
@@ -22,8 +22,9 @@ AT_ONCE = 8  # programs: each check has some descriptors open
 
 
 def opened(snapshot: "Snapshot", steps: "list[tuple[str, list[Operation]]]") -> "dict[str, Open]":
-    """{service: answers.Open} of programs that can be asked, for what is left to do of their services, as apply.pending
-    gives it: where that is nothing but the redirect, since else the way to them is not as planned. Needs root."""
+    """{service: answers.Open} of programs that can be asked. `steps` are the pending operations of their services, from
+    apply.pending: if there is more than the redirect among them, the way to the program is not as planned, and it is
+    not asked. Needs root."""
     names = [name for name, operations in steps if all(kind_of(each.new or each.old).outside for each in operations)]
     pairs = counters.places(snapshot.dump).pairs
     indexes = {pairs[index]: index for index in pairs}
@@ -65,7 +66,7 @@ class Asking:
             self._ask(self._left.pop(), 0, {})
 
     def _ask(self, part: "ServicePlan", turn: int, mute: "dict[tuple, str]") -> None:
-        """Asks until every way had its turn; a check that never ends, because of a bug, is none."""
+        """Asks until every way had its turn. A check that never ends, because of a bug, counts as none."""
         index = self._indexes[part.service.name]
         over = self._loop.after(part.service.health.timeout + health.GRACE, self._end)
 

@@ -1,12 +1,12 @@
-"""Can the program answer? One check at a time, without waiting: what is begun here ends in the loop.
+"""Can the program answer? One check at a time, without waiting: what begins here ends in the loop.
 
-A check follows from how the service answers (plan/answers.py). It looks which sockets are open in the namespace, and
-then asks at each way into the program as a client would, coming in by eth0 (kernel/handshake.py):
+What is checked follows from how the service answers (plan/answers.py). A check lists the sockets that are open in the
+namespace, and then asks at each way into the program as a client would, coming in by eth0 (kernel/handshake.py):
 
-    tcp     a connection is made, and taken: the kernel makes it for a program that hangs as well, so it counts only
-            when the program has accepted what waits
+    tcp     a connection is established and accepted: the kernel establishes it for a hung program as well, so it counts
+            only when the program has accepted what waits
     udp     an empty datagram is answered or read, and no "port unreachable" comes back
-    listen  the port is open, and whoever waits there does not wait longer than a check may take
+    listen  the port is open, and nothing waits there longer than a check may take
     exec    a command, run like the program, ends with exit code 0
     none    it runs, so it is healthy
 """
@@ -38,23 +38,22 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     from socket import socket
 
-GRACE = 2  # seconds beyond its time after which a check that has not ended never will
+GRACE = 2  # seconds over its time after which a check will never end
 POLL = 0.02  # seconds between two looks at what waits
-MOMENT = 0.2  # seconds that a program has at least to take in what came, however late that was seen
+MOMENT = 0.2  # seconds that a program gets at least to take what arrived, however late we saw it
 UDP_PATIENCE = 0.2  # seconds for an ICMP error to cross the namespace's loopback
-LINGER = 0.05  # seconds in which the program's kernel says its last words to a check
-MOST_ASKED = 16  # ways that one check asks at; the others have their turn in the next one
+LINGER = 0.05  # seconds for the last packets from the program's side to a check
+MOST_ASKED = 16  # ways that one check asks at; the others get their turn in the next one
 NOTHING_LISTENS = "the program does not listen"
 
-# What a check has found: `reason` is "" for a program that answers at least at one way; `listeners` is facts.Listener
-# records, None where nobody looked; `mute` maps keys of ways that were asked (answers.way_key) to why they do not
-# answer, "" for those that do; `closed` is whether nothing is open at all: clients are refused then, which is no matter
-# of patience.
+# What a check has found: `reason` is "" for a program that answers on at least one way; `listeners` are facts.Listener
+# records, None without a look; `mute` maps keys of ways that were asked (answers.way_key) to why they do not answer, ""
+# for those that do; `closed` is whether nothing is open at all: clients are refused then, so patience does not help.
 Outcome = namedtuple("Outcome", ("reason", "listeners", "mute", "closed"))
 
 
 def asks_ways(part: "ServicePlan") -> bool:
-    """Whether the checks of a plan.ServicePlan say of each way into the program whether it answers."""
+    """Whether the checks of a plan.ServicePlan tell for each way into the program whether it answers."""
     return checks.of(part.service, part.answers).asks is not None and not part.service.health.port
 
 
@@ -90,11 +89,11 @@ class Tools:
             return step()
         finally:
             self.visit.home()
-            self.visit.forget(ns_name(name))  # somebody may have taken the name away since
+            self.visit.forget(ns_name(name))  # somebody may have deleted the name since
 
 
 class Check:
-    """One check of one service: calls `done(Outcome)` once. `cancel` before that to forget it.
+    """One check of one service: calls `done(Outcome)` once, unless `cancel` is called before.
 
     `part` is the service's plan.ServicePlan, `index` that of the router's end of its pair, `turn` counts the checks.
     """
@@ -118,7 +117,7 @@ class Check:
         self._questions: list[Question] = []
         self._listeners: list = compat.LATER
         self._mute: dict[tuple, str] = {}
-        self._asked: list[str] = []  # what those said that were asked
+        self._asked: list[str] = []  # the reasons of those that were asked
         self._closed = False
         self._pid = 0
         self._pidfd = -1
@@ -147,7 +146,7 @@ class Check:
         self._done(Outcome(reason=reason, listeners=self._listeners, mute=self._mute, closed=self._closed))
 
     def _end_soon(self, reason: str) -> None:
-        """Ends in the next turn of the loop: who began the check is not ready for the answer yet."""
+        """Ends in the next turn of the loop: the caller is not ready for the outcome yet."""
         self._timer = self._loop.after(0, lambda: self._finish(reason))
 
     # By kind
@@ -156,7 +155,7 @@ class Check:
         self._end_soon("")
 
     def _sockets(self) -> None:
-        """Asks at the ways of its protocols; the others only have to be open, with nobody left waiting."""
+        """Asks at the ways of its protocols; the others only have to be open, with nothing left waiting."""
         asked = self._kind.asks
         self._listeners = self._look()
         if self._health.port:
@@ -174,20 +173,20 @@ class Check:
             self._end_soon("")
 
     def _look(self) -> "list[Listener]":
-        """What is open, at the ports that count."""
+        """The open sockets, at the ports that count."""
         more = [self._health.port] if self._health.port else []
         ports = answers.asked_ports([answer.match for answer in self._part.answers], *more)
         return self._tools.listeners(self._name, ports)
 
     def _chosen(self, ways: "list[Way]") -> "list[Way]":
-        """Those that are asked this time: all, or the next ones round."""
+        """The ways to ask this time: all, or the next ones in turn."""
         if len(ways) <= MOST_ASKED:
             return ways
         first = self._turn * MOST_ASKED % len(ways)
         return (ways[first:] + ways[:first])[:MOST_ASKED]
 
     def _ask_port(self, asked: "tuple[str, ...]") -> None:
-        """`health_port` is no way of the clients': it is asked inside the namespace, wherever it is open."""
+        """`health_port` is not a way of clients: it is asked inside the namespace, at any address where it is open."""
         port = self._health.port
         open_ones = [one for one in self._listeners if one.port == port and one.proto in asked]
         if not open_ones:
@@ -226,7 +225,7 @@ class Check:
         return max(0, self._give_up - compat.monotonic())
 
     def enter(self, step: "Callable[[], T]") -> "T":
-        """Does something in the service's namespace."""
+        """Runs `step` in the service's namespace."""
         visit = self._tools.visit
         visit.enter(ns_name(self._name))
         try:
@@ -242,7 +241,7 @@ class Check:
         self._tools.door.send(self._index, parse_mac(self._part.gate.mac), way.family, packet)
 
     def waiting(self, way: "Way") -> int:
-        """What waits at the socket of a way, -1 where it is not open any more."""
+        """What waits at the socket of a way, -1 if it is no longer open."""
         return self._tools.waiting(self._name, way)
 
     def answered(self, question: "Question", reason: str) -> None:
@@ -255,7 +254,7 @@ class Check:
             self._finish(self._verdict())
 
     def _verdict(self) -> str:
-        """Who was asked and answered tells more than one whom nobody has asked anything."""
+        """Ways that were asked tell more than those that were only looked at."""
         if self._asked:
             return "" if "" in self._asked else self._asked[0]
         return "".join([self._mute[key] for key in sorted(self._mute) if self._mute[key]][:1])
@@ -274,7 +273,7 @@ class Check:
         self._timer = self._loop.after(patience, self._lasts)
 
     def _lasts(self) -> None:
-        """The time is over, but where we got no time to see it, it has ended."""
+        """The time is over, unless the command ended while we had no time to see it."""
         if self._pidfd in self._loop.ready():
             self._ended()
         else:
@@ -302,8 +301,8 @@ def where(found: "Iterable[Answer]") -> str:
 
 
 class Question:
-    """One way of one check. It is over when the program has taken in what waits for it, and begins with what waits
-    already."""
+    """One way of one check. It begins with a look at what waits already, and is over when the program has taken what
+    waits."""
 
     asks = True
 
@@ -325,14 +324,14 @@ class Question:
         self._check.answered(self, "%s port %d: %s" % (self.way.proto, self.way.port, reason) if reason else "")
 
     def _look(self) -> None:
-        """Good when nothing waits for the program any more, or less than before: so it takes in what comes."""
+        """Good when nothing waits for the program, or less than before: then it takes what arrives."""
         try:
             waiting = self._check.waiting(self.way)
         except OSError as error:
             self._over(compat.strerror(error.errno))
             return
         if waiting < 0:
-            self._over("it is not open any more")
+            self._over("it is no longer open")
         elif waiting == 0 or (self._before is not None and waiting < self._before):
             self._over("")
         elif self._check.late and self._before is not None and compat.monotonic() - self._since > MOMENT:
@@ -345,7 +344,7 @@ class Question:
 
 
 class Look(Question):
-    """Nobody is asked: whoever waits there must not wait long."""
+    """Asks nothing: what waits there must not wait long."""
 
     asks = False
 
@@ -365,7 +364,7 @@ class Handshake(Question):
         self._timer = self._check.loop.after(self._check.patience, self._silent)
 
     def _silent(self) -> None:
-        """The time is over. What came meanwhile counts, where a busy router gave us no time to see it."""
+        """The time is over. What arrived meanwhile counts, if a busy router gave us no time to see it."""
         if not self._came():
             self._over("it does not answer")
 
@@ -373,13 +372,13 @@ class Handshake(Question):
         self._check.send(self.way, packet)
 
     def _fail(self, error: OSError) -> None:
-        """Not at once: the check is just being put together."""
+        """Not at once: the check is still being set up."""
         self._hang_up(False)
         reason = compat.strerror(error.errno)
         self._timer = self._check.loop.after(0, lambda: self._over(reason))
 
     def _came(self) -> bool:
-        """Whether that settles it."""
+        """Reads what arrived; returns whether that settles it."""
         try:
             there = self._client.read(self._send)
         except OSError as error:
@@ -407,7 +406,7 @@ class Handshake(Question):
         try:
             client.end(self._send, politely)
         except OSError:
-            pass  # the pair is gone: nobody to say it to
+            pass  # the pair is gone, and the program's end with it
         self._check.loop.after(LINGER, lambda: _close(client, self._send))
 
 
@@ -433,7 +432,7 @@ class Datagram(Handshake):
 
 
 class Inside(Question):
-    """A connection or a datagram within the namespace, by the kernel's own means."""
+    """A connection or a datagram inside the namespace, by an ordinary socket."""
 
     def begin(self) -> None:
         self._socket: socket = compat.LATER

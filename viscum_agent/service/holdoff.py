@@ -1,20 +1,20 @@
 """How long a service that flaps is left to the cloud: a pure function of its history.
 
-A program that falls out of health and comes back is let in at once. If it falls again within CALM seconds, it has to
-stay well for a while first, twice as long each time: clients would rather have one side than be moved about.
+A program that fails and recovers gets its redirect back at once. If it fails again within CALM seconds, it must first
+stay healthy for a while, twice as long each time: clients are better off on one side than moved back and forth.
 """
 
 FIRST = 10  # seconds
 MOST = 300
-CALM = 60  # seconds of health that make a fall the first one again
+CALM = 60  # seconds of health after which the next failure counts as the first
 
 
 class HoldOff:
-    """`fell` and `came_back` are told the time (seconds); `left` says how long the redirect has to stay out."""
+    """`fell` and `came_back` take the time (seconds); `left` returns how long the redirect must stay out."""
 
     def __init__(self) -> None:
         self._length = 0
-        self._since = 0.0  # when it came back, then when it fell
+        self._since = 0.0  # when it last recovered or failed
         self._healthy = True
         self._fell_before = False
 

@@ -1,18 +1,18 @@
-"""Why a service's redirect stays out while its program runs: one set, and the redirect is in only while it is empty.
+"""Why a service's redirect stays out while its program runs: a set, and the redirect is in only while it is empty.
 
-    asked     somebody wants its clients at the cloud (`bypass`)
-    overload  the router has too much to do
+    asked     somebody sent its clients to the cloud (`bypass`)
+    overload  the router is overloaded
     checks    they fail
-    meddled   what its clients need in its namespace is taken away again and again
-    flapping  it answers again, and has failed shortly after that before
+    meddled   what its clients need in its namespace is repeatedly removed or changed
+    flapping  it answers again, but failed soon after its last recovery
 
-Where no program runs that could answer, the state says why (instance.py), and what of its traffic stays with the cloud
-while the rest is taken is the plan's business (plan/answers.py).
+If no program runs that could answer, the state says why (instance.py). What part of its traffic stays with the cloud
+while the rest is taken is up to the plan (plan/answers.py).
 """
 
 ASKED, OVERLOAD, CHECKS, MEDDLED, FLAPPING = "asked", "overload", "checks", "meddled", "flapping"
 
-# The first of them that holds is what people are told.
+# Users are told the first one that applies.
 ORDER = (ASKED, OVERLOAD, CHECKS, MEDDLED, FLAPPING)
 
 
@@ -26,14 +26,14 @@ class Inhibitors:
         return name in self._why
 
     def put(self, name: str, reason: str) -> None:
-        """One holds now, or, without a reason, no longer."""
+        """Sets an inhibitor, or lifts it if there is no reason."""
         if reason:
             self._why[name] = reason
         else:
             self._why.pop(name, None)
 
     def lift(self, *names: str) -> None:
-        """These hold no longer."""
+        """Lifts these inhibitors."""
         for name in names:
             self._why.pop(name, None)
 

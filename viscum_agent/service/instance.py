@@ -1,24 +1,24 @@
 """One service's life in the agent.
 
-    disabled    nothing of it is wanted: its section is disabled, or there is none any more
-    stopped     somebody said `stop`, and nobody `start` since
-    waiting     it is wanted and can't be: its interface is not there, its configuration has a problem, or an object of
-                somebody else is in the way. Every look at the kernel and every reload tries again.
-    starting    its namespace stands and its program runs, and no check has found it healthy yet
+    disabled    not wanted: its section is disabled or gone
+    stopped     `stop` was called, and no `start` since
+    waiting     wanted, but not possible: its interface is missing, its configuration has a problem, or a foreign object
+                is in the way. Every look at the kernel and every reload tries again.
+    starting    its namespace is set up and its program runs, but no check has found it healthy yet
     healthy     `health_rise` checks in a row were good; the redirect is in
     bypassed    the program runs and the redirect is out (inhibitors.py): `health_fall` checks failed, the router is
                 overloaded, somebody asked for it
-    backoff     the program ended; it is started again after a while (respawn)
+    backoff     the program ended; it is restarted after a while (respawn)
     failed      it ended too often, or can't be started; a reload or `start` tries again
-    stopping    the redirect is out and the program was asked to end; then its objects go
+    stopping    the redirect is out and the program was asked to end; then its objects are removed
 
     disabled -> waiting -> starting -> healthy <-> bypassed
                               ^           |           |
                               |           v           v
                               +------- backoff -> failed         any -> stopping -> disabled or stopped
 
-The redirect is in only while healthy. Leaving that state takes it out first, whatever else there is to do, since a
-redirect to a program that can't answer is worse than none.
+The redirect is in only while healthy. Leaving that state takes it out before anything else, since a redirect to a
+program that can't answer is worse than none.
 """
 
 from .. import compat
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
 OFF = (DISABLED, STOPPED)
 WITHHELD = (BYPASSED, BACKOFF, FAILED)  # has no redirect, whatever was planned
 
-REPAIRED, LATELY = 5, 60  # so many times in so many seconds something may have to be put back in a namespace
+REPAIRED, LATELY = 5, 60  # so many repairs in so many seconds may be needed in a namespace
 EAGER = 0.1  # seconds between checks of a program that is starting
-SURE = 4  # bad checks after which a way that has never answered is taken to be mute: a busy router is late now and then
-REPAIRS = "what its clients need in its namespace is taken away or changed again and again"
-FLAPS = "it answers again, and has failed shortly after that before: it has to stay well for a while"
-COUNTED = 10  # seconds that a number of connections is good for, at most
+SURE = 4  # bad checks after which a way that has never answered counts as mute: a busy router is late now and then
+REPAIRS = "what its clients need in its namespace is repeatedly removed or changed"
+FLAPS = "it answers again, but failed soon after its last recovery: it must stay healthy for a while"
+COUNTED = 10  # seconds that a count of connections is valid, at most
 
 
 class Way:
@@ -74,23 +74,23 @@ class Way:
 
 
 class Instance:
-    """`agent` is asked for what concerns others: `withdraw(instance)`, `end_connections(name)`, `look_soon(cause)`,
+    """`agent` does what concerns others: `withdraw(instance)`, `end_connections(name)`, `look_soon(cause)`,
     `changed(instance)`, `say(...)`, `processes()`, `check(instance, turn, done)`, `connections(name)`, `bug(error)`,
     `eager()`, `settle()`."""
 
     def __init__(self, name: str, agent: "Agent") -> None:
         self.name = name
-        self.service: Service = compat.LATER  # model.Service, as it was last configured
+        self.service: Service = compat.LATER  # config.service.Service, as it was last configured
         self.state = DISABLED
         self.reason = ""
         self.pid = 0
-        self.held = False  # somebody said stop
+        self.held = False  # somebody called `stop`
         self.starts = 0  # by this agent
-        self.ended = ""  # how the program ended, while it is not started again
+        self.ended = ""  # how the program ended, until it is restarted
         self._inhibitors = Inhibitors()
         self.part: ServicePlan = compat.LATER  # plan.ServicePlan, as it was last planned
         self._takes: tuple = (None, [], [])
-        self._connections = (0, -1, 0.0, 0)  # what they were counted for, and when; how many
+        self._connections = (0, -1, 0.0, 0)  # (pid, packets, time) that they were counted for; how many
         self._agent = agent
         self._loop = agent.loop
         self._pidfd = -1
@@ -99,7 +99,7 @@ class Instance:
         self._good = self._bad = self._crashes = 0
         self._started = 0.0
         self._seen: list[Listener] = []  # what was open at the last look into the namespace
-        self._steady = False  # whether that was the same as at the look before
+        self._steady = False  # whether the look before it found the same
         self._listeners: list[Listener] | None = None  # what of it counts, None before the first look
         self._ways: dict[tuple, Way] = {}  # what the checks have found at each way: {answers.way_key: Way}
         self._turn = 0  # counts the checks
@@ -107,7 +107,7 @@ class Instance:
         self._output: Output | None = None
         self._then: Callable[[], object] = compat.LATER  # what comes after a stop,
         self._again = False  # and whether that is another start
-        self._repairs: list[float] = []  # when something was put back in its namespace, lately
+        self._repairs: list[float] = []  # when something was restored in its namespace, lately
 
     @property
     def redirected(self) -> bool:
@@ -115,12 +115,12 @@ class Instance:
 
     @property
     def was_checked(self) -> bool:
-        """Whether a check of the program that runs was good."""
+        """Whether the last check of the running program was good."""
         return self._good > 0
 
     @property
     def is_settled(self) -> bool:
-        """Whether everything that is open was looked at as often as it takes to be counted (answers.settled, Way)."""
+        """Whether all open sockets were seen often enough to count (answers.settled, Way)."""
         return self._listeners is None or (self._steady and all(way.known for way in self._ways.values()))
 
     @property
@@ -130,12 +130,12 @@ class Instance:
 
     @property
     def withheld(self) -> bool:
-        """Whether its redirect stays out on purpose, whatever was planned; with `held` all of it does."""
+        """Whether its redirect stays out on purpose, whatever was planned; with `held`, all its objects do."""
         return self.held or self.state in WITHHELD
 
     @property
     def bypass_asked(self) -> bool:
-        """Whether somebody wants the redirect out, whatever the state is."""
+        """Whether somebody asked for a bypass, whatever the state is."""
         return ASKED in self._inhibitors
 
     @property
@@ -144,9 +144,9 @@ class Instance:
         return int(compat.monotonic() - self._started) if self.pid else 0
 
     def connections(self, packets: int) -> int:
-        """How many TCP connections the program has now, where `packets` have come in until now. While there are no new
-        ones its clients' are as they were, and the count is most of what an open page costs: so only those that it
-        began itself may be off for a while."""
+        """How many TCP connections the program has now; `packets` is how many have come in so far. Without new packets
+        its clients' connections are unchanged, and counting is most of the cost of an open page. So only the count of
+        those that it opened itself may be off for a while."""
         if not self.pid:
             return 0
         pid, before, when, count = self._connections
@@ -157,13 +157,13 @@ class Instance:
         return count
 
     def become(self, state: str, reason: str = "") -> None:
-        """Changes the state; the redirect goes before anybody hears of it."""
+        """Changes the state; the redirect goes before anybody is told."""
         if (state, reason) == (self.state, self.reason):
             return
         before, self.state, self.reason = self.state, state, reason
         if before == HEALTHY:
             self._agent.withdraw(self)
-            # Now, so that a client that comes back at once reaches the cloud.
+            # After that, so that a client that reconnects at once reaches the cloud.
             self._agent.end_connections(self.name, patiently=state != STOPPING)
         if state == HEALTHY:
             self._agent.look_soon("%s is healthy" % self.name)
@@ -173,29 +173,29 @@ class Instance:
         self._agent.changed(self, before)
 
     def configure(self, service: "Service") -> None:
-        """Takes the settings of now. A program that goes on is checked by them."""
+        """Takes the current settings. A running program is checked by them."""
         before, self.service = self.service, service
         if self.pid and before and before.health != service.health and self.state not in (WAITING, STOPPING):
             self._check_soon()
 
     def planned(self, part: "ServicePlan") -> None:
-        """Takes the plan of now. A way that is new in it is taken only when it was asked (opened)."""
+        """Takes the current plan. A new way in it is taken only once it was asked (opened)."""
         before, self.part = self.part, part
         if self.pid and before and before.answers != part.answers and self.state not in (WAITING, STOPPING):
             self._check_soon()
 
     def takes(self) -> "list[str]":
-        """What is taken over, in words, sorted: all that is configured, while no program runs."""
+        """What is taken over, as text, sorted; while no program runs, all that is configured."""
         return self._in_words()[1]
 
     def stays(self) -> "list[str]":
-        """What of it stays with the cloud while the program runs, and why, in words, sorted. While none runs, all does,
+        """What stays with the cloud while the program runs, and why, as text, sorted. While none runs, everything does,
         and the state says why."""
         return self._in_words()[2] if self.pid else []
 
     def _in_words(self) -> tuple:
-        """(what they were made from, what is taken, what stays): pollers ask again and again."""
-        # A plan of other settings is one from before a stop: nothing was planned since.
+        """(what they were made from, what is taken, what stays); kept, since pollers ask again and again."""
+        # A plan for other settings is from before a stop: nothing was planned since.
         part = self.part if self.pid and self.part and self.part.service is self.service else None
         if self._takes[0] is not (part or self.service):
             matches = part.takes if part else self.service.matches if self.service else ()
@@ -210,7 +210,7 @@ class Instance:
     @property
     def opened(self) -> "Open | None":
         """What is known of the program's sockets, as the plan needs it (answers.Open); None before the first check. A
-        way that nobody has asked yet is not taken."""
+        way that was not asked yet is not taken."""
         if self._listeners is None:
             return None
         awake = {key for key in self._ways if self._ways[key].taken}
@@ -233,14 +233,15 @@ class Instance:
         return process.pids(self.name, self._agent.processes())
 
     def _signal(self, number: int) -> "list[int]":
-        """Signals all that runs; the program may be forked and not in its namespace yet, or astray."""
+        """Signals all processes, also a program that is not in its namespace: just forked, or astray."""
         found = process.signal_all(self.name, number, self._agent.processes())
         if self.pid and self.pid not in found and process.alive(self.pid):
             found += process.send([self.pid], number)
         return found
 
     def ensure(self, redirected: bool) -> None:
-        """The service's objects stand: its program has to run. `redirected` is whether its redirect was found in."""
+        """The service's objects are in place, so its program has to run. `redirected` is whether its redirect was found
+        in."""
         if self.pid and self.state == WAITING:
             self.become(STARTING, "nothing is in the way any more")
             self._check_after(0)
@@ -253,13 +254,14 @@ class Instance:
             self.start()
 
     def wait(self, reason: str) -> None:
-        """Something is in the way of the service's objects: no redirect, so no checks either. The program goes on."""
+        """Something is in the way of the service's objects: no redirect, so no checks either. The program keeps
+        running."""
         if self.pid:
             self._stop_waiting()
         self.become(WAITING, reason)
 
     def _adopt(self, pid: int, redirected: bool) -> None:
-        """A program from before this agent: it goes on, with its traffic where a redirect is in."""
+        """A program from before this agent keeps running, and keeps its traffic if a redirect is in."""
         process.adopt(self.service, pid)
         self._listen_to_it()
         self._watch(pid)
@@ -280,7 +282,7 @@ class Instance:
         except ViscumError as error:
             self.become(FAILED, str(error))
             return
-        except OSError as error:  # no process or no descriptor to be had now
+        except OSError as error:  # no process or descriptor available now
             if pid:
                 process.send([pid], compat.SIGKILL)
                 process.result(pid, self.name)
@@ -293,12 +295,12 @@ class Instance:
         self._check_after(self._agent.eager())
 
     def _listen_to_it(self) -> None:
-        """To what the program prints. Without that it runs all the same."""
+        """Reads what the program prints. The program runs even if that fails."""
         if self._output is None:
             try:
                 self._output = Output(self._loop, self._agent.output(self.name), self._agent.said_by(self.name))
             except OSError as error:
-                self._agent.say(WARNING, "its output is not heard: %s" % compat.strerror(error.errno), self.name)
+                self._agent.say(WARNING, "its output can't be read: %s" % compat.strerror(error.errno), self.name)
 
     @property
     def said(self) -> "list[tuple[int, str]]":
@@ -306,7 +308,7 @@ class Instance:
         return self._output.kept if self._output else []
 
     def _start_after(self, seconds: float, reason: str) -> None:
-        self.become(BACKOFF, "%s; it is started again in %d s" % (reason, seconds))
+        self.become(BACKOFF, "%s; next start in %d s" % (reason, seconds))
         self._timer = self._loop.after(seconds, self.start)
 
     def _watch(self, pid: int) -> None:
@@ -339,21 +341,21 @@ class Instance:
         return self._pidfd in ready
 
     def exited(self) -> None:
-        """The program ended: clients go to the cloud first of all."""
+        """The program ended: before anything else, its clients go to the cloud."""
         pid = self.pid
         if self.state == STOPPING:
-            self._unwatch()  # what it left behind has as long as it had to end: the timer goes on
+            self._unwatch()  # what it left behind has the same time to end: the timer keeps running
             process.reap(pid, self.name)
             self._ended()
             return
         self.become(BACKOFF, "the program ended")
         self._forget()
         words = process.reap(pid, self.name)
-        self._signal(compat.SIGKILL)  # what it left behind can't answer for it
+        self._signal(compat.SIGKILL)  # what it left behind can't answer in its place
         self._crashed("ended with " + words)
 
     def _crashed(self, words: str) -> None:
-        """Starts the program again after its back-off, or leaves it alone."""
+        """Restarts the program after its back-off, or leaves it alone."""
         self.ended = "the program " + words
         ran = compat.monotonic() - self._started
         self._crashes, wait = respawn.after_exit(self.service.respawn, self._crashes, ran)
@@ -363,7 +365,7 @@ class Instance:
         self._start_after(wait, self.ended)
 
     def restart(self, reason: str) -> None:
-        """Ends the program, to be started anew with what is configured now."""
+        """Ends the program and restarts it with the current configuration."""
         self._crashes = 0
         if not self.pid:
             self._stop_waiting()
@@ -374,8 +376,8 @@ class Instance:
         self.stop(lambda: self._agent.look_soon(reason), reason, again=True)
 
     def astray(self) -> None:
-        """The program is not where its clients come: ended, and started again like one that has crashed. A program that
-        takes its namespace's name away, or leaves it, would do so each time."""
+        """The program is not where its clients arrive: it is ended, and restarted like one that crashed. A program that
+        removes its namespace's name, or leaves it, would do so each time."""
         self.stop(self._after_astray, "it is not in its namespace any more", again=True)
 
     def _after_astray(self) -> None:
@@ -384,7 +386,7 @@ class Instance:
         self._agent.look_soon("a namespace is missing")
 
     def stop(self, then: "Callable[[], object]", reason: str = "", again: bool = False) -> None:
-        """Takes the redirect out, ends the program, and calls `then()` when nothing of it runs any more. `again` is
+        """Takes the redirect out, ends the program, and calls `then()` when none of its processes is left. `again` is
         whether it is to be started after that."""
         self.become(STOPPING, reason)
         self._stop_waiting()
@@ -409,7 +411,7 @@ class Instance:
             self._ended()
 
     def _poll_ended(self) -> None:
-        """For processes that are not watched (left over from an agent that was killed)."""
+        """For processes that are not watched (left over from a killed agent)."""
         if self.state == STOPPING and not self.pid and not self._pids():
             self._ended()
         elif self.state == STOPPING:
@@ -451,7 +453,7 @@ class Instance:
         self._timer = self._loop.after(seconds, self._begin_check)
 
     def _begin_check(self) -> None:
-        """A check that never ends, because of a bug, has failed: a program that is not checked stays as it is."""
+        """A check that never ends, because of a bug, counts as failed: an unchecked program would keep its state."""
         self._turn += 1
         self._timer = self._loop.after(self.service.health.timeout + GRACE, self._overdue)
         self._check = self._agent.check(self, self._turn, self._checked)
@@ -463,11 +465,11 @@ class Instance:
 
     def _checked(self, outcome: "Outcome") -> None:
         if self._pidfd >= 0 and compat.poll_fd(self._pidfd, 0):
-            return  # the program has ended meanwhile, which is no flap: exited is next
+            return  # the program has ended meanwhile, which is no flap: `exited` comes next
         self._check = None
         self._loop.cancel(self._timer)
         self._timer = None
-        if self._is_checked_again():  # first of all, whatever comes of the rest
+        if self._is_checked_again():  # first, so that it happens whatever the rest does
             self._check_after(self._agent.eager() if self.state == STARTING else self.service.health.interval)
         before = self._taken()
         self._note(outcome)
@@ -478,18 +480,18 @@ class Instance:
             self._check_after(min(self._agent.settle(), self.service.health.interval))
 
     def _is_checked_again(self) -> bool:
-        """One that is not checked needs no timer."""
+        """Whether another check follows: a service without checks needs no timer."""
         return (
             checks.of(self.service, self.part.answers).does != checks.NOTHING
             or self._good + 1 < self.service.health.rise
         )
 
     def _taken(self) -> "list[tuple] | None":
-        """The ways that are taken, None before anybody has looked."""
+        """The ways that are taken, None before the first look."""
         return None if self._listeners is None else sorted([key for key in self._ways if self._ways[key].taken])
 
     def _note(self, outcome: "Outcome") -> None:
-        """Writes down what a check has found at each way."""
+        """Records what a check has found at each way."""
         if outcome.listeners is None:
             return
         found = self.part.answers
@@ -528,8 +530,8 @@ class Instance:
         return compat.monotonic() - self._started > self.service.program.start_timeout
 
     def _decide(self) -> None:
-        """Whether the redirect is in, while the program runs and its objects stand: as soon as its checks are good, and
-        while nothing inhibits it."""
+        """Decides whether the redirect is in, while the program runs and its objects are in place: as soon as its
+        checks are good, and while nothing inhibits it."""
         now = compat.monotonic()
         if self.state not in (STARTING, HEALTHY, BYPASSED):
             return
@@ -540,12 +542,12 @@ class Instance:
                 self.become(HEALTHY)
                 return
         elif self.state == STARTING and CHECKS not in self._inhibitors:
-            return  # whatever else is in the way, it has time to begin
+            return  # whatever else is in the way, the program gets its time to start
         if self._inhibitors.reason:
             self.become(BYPASSED, self._inhibitors.reason)
 
     def repaired(self) -> None:
-        """Something was put back in its namespace. Who has to do that all the time keeps clients in the air."""
+        """Something was restored in its namespace. If that is needed all the time, its clients are left hanging."""
         now = compat.monotonic()
         self._repairs = [when for when in self._repairs if now - when < LATELY] + [now]
         if self.state == HEALTHY and len(self._repairs) > REPAIRED:
@@ -555,18 +557,18 @@ class Instance:
             self._decide()
 
     def retry(self) -> None:
-        """A reload: what failed is tried again."""
+        """A reload or `start`: what failed is tried again."""
         self._crashes = 0
         if self.state in (FAILED, BACKOFF):
             self._stop_waiting()
             self.become(WAITING, "the configuration was read again")
 
     def ask_bypass(self, on: bool) -> None:
-        """Keeps the redirect out because somebody wants it so, or no longer."""
+        """Keeps the redirect out on request, or no longer."""
         self._inhibitors.put(ASKED, "asked for" if on else "")
         self._decide()
 
     def shed(self, reason: str) -> None:
-        """Keeps the redirect out because the router is overloaded, "" when it is no longer."""
+        """Keeps the redirect out because the router is overloaded; "" when it no longer is."""
         self._inhibitors.put(OVERLOAD, reason)
         self._decide()

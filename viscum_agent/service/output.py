@@ -1,11 +1,11 @@
-"""What a program prints: lines of the system log with the service's name, whoever reads them or not.
+"""What a program prints: lines of the system log with the service's name, whether anybody reads them or not.
 
-A program must not wait for its log, and must not end because of it. A pipe fills while the agent is stopped, and breaks
-when it ends; a socket of the system log is dead when that restarts. So stdout and stderr of a program are a datagram
-socket that sends to a multicast group on its namespace's own loopback device, with a TTL of 0: a write never waits and
-never fails, and is lost when nobody has joined the group. An agent joins, and so may the one that follows it.
+A program must not wait for its log, and must not end because of it. A pipe fills up while the agent is stopped, and
+breaks when it ends; a socket to the system log is dead once the log restarts. So a program's stdout and stderr are a
+datagram socket that sends to a multicast group on the loopback device of its own namespace, with a TTL of 0: a write
+never waits and never fails, and is lost if nobody has joined the group. The agent joins, and so can the next one.
 
-(A single write of more than 64 KiB fails, as it does with every datagram.)
+(A single write of more than 64 KiB fails, as with every datagram.)
 """
 
 import struct
@@ -27,15 +27,15 @@ GROUP, PORT = bytes([224, 0, 0, 118]), 514
 LOOPBACK = bytes([127, 0, 0, 1])
 SOL_IP, IP_MULTICAST_IF, IP_MULTICAST_TTL, IP_ADD_MEMBERSHIP = 0, 32, 33, 35  # linux/in.h
 
-LONGEST = 400  # bytes of a line; the rest of it is the next one
-BURST, RATE = 200, 50  # lines that a program may print at once, and each second after that
+LONGEST = 400  # bytes of a line; the rest starts the next one
+BURST, RATE = 200, 50  # lines that a program may print at once, and per second after that
 SIZE = 1 << 16  # bytes of a datagram
-MOST = 32  # datagrams that are read at once
-PAUSE = 0.2  # seconds that a program is not read which prints more than that
-KEPT = 20  # lines of each service, for who asks the agent
+MOST = 32  # datagrams read at once
+PAUSE = 0.2  # seconds without reading a program that prints more than that
+KEPT = 20  # lines of each service, for callers of the agent
 
-# What a log does not show as it is: controls (C1), ends of lines and paragraphs (Zl, Zp), what changes the direction of
-# the letters (UAX #9) and what is not seen (Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 15.1).
+# Characters that a log escapes: controls (C1), line and paragraph separators (Zl, Zp), those that change the direction
+# of text (UAX #9) and invisible ones (Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 15.1).
 HIDDEN = (
     (0x7F, 0x9F),
     (0xAD, 0xAD),
@@ -56,22 +56,22 @@ HIDDEN = (
     (0x1D173, 0x1D17A),
     (0xE0000, 0xE0FFF),
 )
-# Most letters are on none of these: the rest need not be looked at, which counts in a flood.
+# Most characters are on none of these pages and need no search, which counts in a flood.
 _PAGES = {page for first, last in HIDDEN for page in range(first >> 8, (last >> 8) + 1)}
 
 
 def open_for_program() -> int:
-    """A socket that takes what a program prints, for the namespace that the caller is in. Raises OSError."""
+    """A socket for a program's output, in the caller's current namespace. Raises OSError."""
     fd = compat.socket_open(AF_INET, DATAGRAM, 0)
     compat.set_option(fd, SOL_IP, IP_MULTICAST_IF, LOOPBACK)
     compat.set_option(fd, SOL_IP, IP_MULTICAST_TTL, struct.pack("i", 0))
     compat.socket_connect(fd, socket_address(GROUP, PORT))
-    compat.set_blocking(fd, True)  # it never waits all the same
+    compat.set_blocking(fd, True)  # a write does not wait anyway
     return fd
 
 
 def open_for_reader() -> int:
-    """A socket that gets what programs print in the namespace that the caller is in. Raises OSError."""
+    """A socket that receives what programs print in the caller's current namespace. Raises OSError."""
     fd = compat.socket_open(AF_INET, DATAGRAM, 0)
     try:
         compat.set_option(fd, compat.SOL_SOCKET, compat.SO_REUSEADDR, struct.pack("i", 1))
@@ -84,18 +84,18 @@ def open_for_reader() -> int:
 
 
 class Lines:
-    """What comes, made into lines: bounded, printable, and no more than a program may print. Pure but for the clock
-    that it is told."""
+    """Splits output into lines: bounded, printable, and no more than a program may print. Pure: the caller gives the
+    time."""
 
     def __init__(self, now: float) -> None:
         self._rest = b""
         self._left: float = BURST
         self._when = now
-        self.missing = 0  # lines that were left out since the last that was not
+        self.missing = 0  # lines left out since the last one that was not
 
     def take(self, data: bytes, now: float) -> "list[str]":
-        """The lines that are complete with some more bytes, as text. What a program may not print any more is only
-        counted: it costs no time, however much it is."""
+        """Takes more bytes, and returns the lines that are complete now, as text. Lines beyond the limit are only
+        counted, which costs no time, however many they are."""
         self._pass_time(now)
         data = self._rest + data if self._rest else data
         found: list[bytes] = []
@@ -116,15 +116,14 @@ class Lines:
         return [printable(piece) for piece in found if piece.strip()]
 
     def _left_out(self, data: bytes, at: int) -> bytes:
-        """Counts the lines of `data` from a place on, and returns what there is of one without an end."""
+        """Counts the lines of `data` from `at` on, and returns the start of an unfinished one."""
         self.missing += data.count(b"\n", at)
         at = max(at, data.rfind(b"\n") + 1)
         self.missing += (len(data) - at) // LONGEST
         return data[at + (len(data) - at) // LONGEST * LONGEST :]
 
     def flush(self, now: float) -> "list[str]":
-        """What is left without an end of line, and what there is to say of lines that were left out: when nothing came
-        for a while."""
+        """After a pause: returns the unfinished line, and a note about lines that were left out."""
         found = self.take(b"\n", now) if self._rest else []
         self._pass_time(now)
         missing: list[bytes] = []
@@ -133,7 +132,7 @@ class Lines:
 
     @property
     def waits(self) -> bool:
-        """Whether `flush` would have something to say, now or later."""
+        """Whether `flush` has something to return, now or later."""
         return bool(self._rest or self.missing)
 
     def _pass_time(self, now: float) -> None:
@@ -148,10 +147,10 @@ class Lines:
 
 
 def printable(data: bytes) -> str:
-    """Bytes as text that is safe in a log and on a terminal: UTF-8 as it is, but for what is no letter or changes how
-    others are seen: that as \\uNNNN, and other bytes as \\xNN."""
+    """Bytes as text that is safe in a log and on a terminal: UTF-8 as it is, but \\uNNNN for characters that are not
+    printable or change how others look, and \\xNN for other bytes."""
     if data and min(data) >= 32 and max(data) < 127:
-        return data.decode()  # nearly always, and a letter at a time costs MicroPython a hundred times as much
+        return data.decode()  # nearly always; one character at a time costs MicroPython a hundred times as much
     try:
         text = str(data, "utf-8")
     except UnicodeError:
@@ -169,7 +168,7 @@ def _shown(number: int) -> str:
 
 
 class Output:
-    """What one service's program prints: read by the loop, said by `say(text)`, and the last lines kept."""
+    """What one service's program prints: read in the loop, passed to `say(text)`, with the last lines kept."""
 
     def __init__(self, loop: "Loop", fd: int, say: "Callable[[str], object]") -> None:
         self._loop, self._fd, self._say = loop, fd, say
@@ -194,7 +193,7 @@ class Output:
                 self._wait_for_rest()
                 return
             self._print(self._lines.take(data, compat.monotonic()))
-        # It prints faster than it is read: what the socket has no room for is lost, and nobody else waits for us.
+        # It prints faster than we read: what does not fit into the socket is lost, and nobody else waits for us.
         self._loop.remove(self._fd)
         self._loop.cancel(self._timer)
         self._timer = self._loop.after(PAUSE, self._listen)

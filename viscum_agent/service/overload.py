@@ -1,7 +1,7 @@
 """Load shedding: when the router's CPUs are busier than `bypass_load` allows, clients go to the cloud for a while.
 
-Redirects go out when the share of one look is over the limit. They come back only after CALM looks in a row well below
-it: what made the load may have been the services themselves, and then it would be back with them.
+Redirects go out after one measurement above the limit. They come back only after CALM measurements in a row well below
+it: the services themselves may have caused the load, and would cause it again.
 """
 
 TYPE_CHECKING = False
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
 
     from ..loop import Loop
 
-INTERVAL = 2  # seconds between two looks
-HYSTERESIS = 20  # per cent of CPU below the limit, or half of one below 40
-CALM = 5  # looks
+INTERVAL = 2  # seconds between two measurements
+HYSTERESIS = 20  # percent of CPU below the limit; half the limit if that is below 40
+CALM = 5  # measurements
 
 
 class Overload:
-    """`judge` after each look; `reason` says why redirects are out, "" while they are not."""
+    """Call `judge` after each measurement; `reason` says why redirects are out, "" while they are in."""
 
     def __init__(self) -> None:
         self.reason = ""
         self._calm = 0
 
     def judge(self, limit: int, share: int) -> str:
-        """`limit` in per cent, 0 for none; `share` is how busy the CPUs were, in per cent."""
+        """`limit` in percent, 0 for none; `share` is how busy the CPUs were, in percent."""
         if not limit:
             self.reason = ""
         elif share > limit:
-            # The first one stays: else each look would be news of every service.
+            # The first one stays: otherwise each measurement would be a state change of every service.
             self.reason = self.reason or "the router's CPU is %d%% busy (bypass_load %d)" % (share, limit)
             self._calm = 0
         elif self.reason:
@@ -37,7 +37,7 @@ class Overload:
 
 
 class Load:
-    """The share of its CPUs that the router was busy with since the last question, in per cent (proc(5), stat)."""
+    """How busy the router's CPUs were since the last call, in percent (proc(5), stat)."""
 
     def __init__(self) -> None:
         self._last = self._read()
@@ -57,7 +57,8 @@ class Load:
 
 
 class Shedding:
-    """Looks at the load while there is a limit. `shed(reason)` is called after each look, `reason` is that of now."""
+    """Measures the load while there is a limit. Calls `shed(reason)` after each measurement; `reason` is the current
+    one."""
 
     def __init__(self, loop: "Loop", shed: "Callable[[str], None]") -> None:
         self._loop, self._shed = loop, shed
@@ -70,7 +71,7 @@ class Shedding:
         return self._overload.reason
 
     def watch(self, limit: int) -> None:
-        """From now on by this limit, in per cent. Judges nothing now: a reload makes load itself."""
+        """Applies this limit from now on, in percent. Does not measure now: a reload itself makes load."""
         self._limit = limit
         if not limit:
             self._loop.cancel(self._timer)

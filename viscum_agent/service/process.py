@@ -1,9 +1,9 @@
 """The program of a service: started in its namespace without an extra process, found again there, and stopped.
 
-A program outlives the agent that started it, so nothing is written down: its processes are those in the service's
-control groups (kernel/cgroup.py) and those in its namespace, whoever started them and however often they forked.
-Nothing that a process says of itself (its name, its environment) is believed where the kernel knows better, and
-whatever is read of it is read as bytes and up to a limit.
+A program outlives the agent that started it, so nothing is stored: its processes are those in the service's control
+groups (kernel/cgroup.py) and those in its namespace, whoever started them and however often they forked. What a process
+says of itself (its name, its environment) is not believed where the kernel knows better, and whatever is read of it is
+read as bytes and up to a limit.
 """
 
 import os
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from ..config.service import Configuration, Program, Service
 
-# What a program finds in its environment, beside its own `env`.
+# What a program finds in its environment, besides its own `env`.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 TAG = "VISCUM_PROGRAM"
 SERVICE = "VISCUM_SERVICE"
 
-CANNOT_EXECUTE = 127  # the exit code that a shell gives, too
-TERM_TIMEOUT = 5  # seconds, for a service that is in no configuration any more
-KEPT = "the check has ended, and a process that traces it keeps it: end that one"
-AT_ONCE = 100  # milliseconds in which a process that was killed is dead, unless the kernel holds it
+CANNOT_EXECUTE = 127  # the exit code that a shell uses, too
+TERM_TIMEOUT = 5  # seconds, for a service that is no longer configured
+KEPT = "the check has ended, but a process that traces it holds it: kill that process"
+AT_ONCE = 100  # milliseconds within which a killed process is dead, unless the kernel holds it
 MOST = 1 << 16  # bytes of a file of /proc or /etc
 NETNS_FILES = "/etc/netns"  # ip-netns(8): NAME/FILE there stands for /etc/FILE in the namespace NAME
 
@@ -40,8 +40,8 @@ NETNS_FILES = "/etc/netns"  # ip-netns(8): NAME/FILE there stands for /etc/FILE 
 def processes() -> "dict[tuple, list[int]]":
     """Maps the identity of a network namespace (netns.identity) to the pids that belong there, sorted.
 
-    What has the mounts of this process is only a visitor: an agent or a `viscum` that reads something there. Programs
-    have mounts of their own (enter).
+    A process with our own mounts is only a visitor: an agent or a `viscum` that reads something there. Programs have
+    their own mounts (enter).
     """
     own = os.stat("/proc/self/ns/mnt")[1]
     found: dict[tuple, list[int]] = {}
@@ -59,14 +59,14 @@ def processes() -> "dict[tuple, list[int]]":
 
 
 def pids(name: str, table: "dict[tuple, list[int]] | None" = None) -> "list[int]":
-    """The pids of a service, those that are dead but not yet waited for left out. `table` is of a moment ago."""
+    """The pids of a service, without zombies. `table` may be a moment old."""
     found = cgroup.pids(name)
     return found + [pid for pid in _in_namespace(name, table) if pid not in found]
 
 
 def _in_namespace(name: str, table: "dict[tuple, list[int]] | None") -> "list[int]":
-    """Since the table was made a namespace may have gone, with its inode given to this one, and who visited it may live
-    on somewhere else: so each pid is looked at again."""
+    """Checks each pid again: since the table was made, a namespace may have gone and its inode be reused for this one,
+    while its visitors live on elsewhere."""
     try:
         identity = netns.identity(ns_name(name))
     except OSError:
@@ -75,7 +75,7 @@ def _in_namespace(name: str, table: "dict[tuple, list[int]] | None") -> "list[in
 
 
 def programs(name: str, table: "dict[tuple, list[int]] | None" = None) -> "list[int]":
-    """The pids of a service's program: without visitors, which are a check's, or of `viscum exec`."""
+    """The pids of a service's program, without visitors: those of a check, or of `viscum exec`."""
     found = cgroup.pids(name)
     checks = cgroup.pids(name, cgroup.CHECK)
     others = [pid for pid in _in_namespace(name, table) if pid not in found and pid not in checks]
@@ -83,7 +83,7 @@ def programs(name: str, table: "dict[tuple, list[int]] | None" = None) -> "list[
 
 
 def _is_in(pid: int, identity: tuple) -> bool:
-    """Whether a process runs in a namespace. A zombie is in none any more."""
+    """Whether a process runs in a namespace. A zombie is in none."""
     try:
         return _network(pid) == identity
     except OSError:
@@ -104,7 +104,7 @@ def alive(pid: int) -> bool:
 
 
 def main_pid(found: "list[int]") -> int:
-    """The process that the others come from: the oldest leader of a session, else the oldest."""
+    """The process that the others come from: the oldest session leader, else the oldest process."""
     leaders = [pid for pid in found if _stat(pid)[1] == str(pid).encode()]
     return min(leaders or found, key=_began) if found else 0
 
@@ -112,12 +112,12 @@ def main_pid(found: "list[int]") -> int:
 def _stat(pid: int) -> "tuple[bytes, bytes, bytes]":
     """(state, session, start time in clock ticks) from /proc/PID/stat (proc(5)), empty when it is gone."""
     text = _read("/proc/%d/stat" % pid)
-    fields = text[text.rfind(b")") + 2 :].split()  # the name before may hold anything, brackets as well
+    fields = text[text.rfind(b")") + 2 :].split()  # the name before it may hold anything, also brackets
     return (fields[0], fields[3], fields[19]) if len(fields) > 19 else (b"", b"", b"0")
 
 
 def _read(path: str) -> bytes:
-    """The bytes of a file, at most MOST of them; b"" where it is gone."""
+    """The bytes of a file, at most MOST of them; b"" if it is gone."""
     try:
         return compat.read_file(path, MOST)
     except OSError:
@@ -135,14 +135,14 @@ def age(pid: int) -> float:
 
 
 def tag(program: "Program") -> str:
-    """What says whether a running program is the configured one."""
+    """A hash that tells whether a running program is the configured one."""
     words = "\0".join(list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir])
     return "%08x" % name_hash(words)
 
 
 def is_stale(service: "Service", pid: int) -> bool:
     """Whether the program runs with other settings. Without control groups only its environment tells, which it may
-    have written over: then it counts as current."""
+    have overwritten: then it counts as current."""
     wanted = tag(service.program)
     known = cgroup.tags(service.name)
     if known:
@@ -151,7 +151,7 @@ def is_stale(service: "Service", pid: int) -> bool:
 
 
 def adopt(service: "Service", pid: int) -> None:
-    """Puts the processes of a program that an agent without control groups has started into a group."""
+    """Puts the processes of a program that was started without control groups into a group."""
     if cgroup.tags(service.name):
         return
     known = _variable(pid, TAG)
@@ -165,14 +165,14 @@ def adopt(service: "Service", pid: int) -> None:
 
 
 def _is_visitor(pid: int) -> bool:
-    """Whether a process in a service's namespace is not of its program: a check or a command of `viscum exec` knows the
-    service, and has no tag. For who has no control groups, and for commands at a shell."""
+    """Whether a process in a service's namespace is not part of its program: a check or a command of `viscum exec`
+    knows the service, but has no tag. Needed without control groups, and for commands at a shell."""
     return bool(_variable(pid, SERVICE)) and not _variable(pid, TAG)
 
 
 def is_astray(name: str, pid: int) -> bool:
-    """Whether a program is not in the service's namespace: somebody took that away, or the program left it. One that
-    has just been forked is still in ours."""
+    """Whether a program is not in the service's namespace: somebody deleted that, or the program left it. One that was
+    just forked is still in ours."""
     try:
         where = _network(pid)
     except OSError:
@@ -190,7 +190,7 @@ def _network(pid: "int | str") -> "tuple[int, int]":
 
 
 def _variable(pid: int, name: str) -> bytes:
-    """A variable that a process was started with (bytes); b"" without it, or behind MOST bytes of others."""
+    """A variable that a process was started with (bytes); b"" if there is none, or only behind MOST bytes of others."""
     start = name.encode() + b"="
     for variable in _read("/proc/%d/environ" % pid).split(b"\0"):
         if variable.startswith(start):
@@ -203,7 +203,7 @@ def _variable(pid: int, name: str) -> bytes:
 
 def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     """Starts the program of a service, or another command like it (a check), and returns its pid at once. Raises
-    ConfigError for what the configuration names and the router has not, and ViscumError where a check is kept."""
+    ConfigError for what the configuration names and the router lacks, and ViscumError while a check is held (KEPT)."""
     program = service.program
     for option, text in lacks(service):
         raise ConfigError("%s: %s" % (option, text))
@@ -247,28 +247,28 @@ def _become(
         compat.default_signals()
         compat.unblock_signals()
         compat.execve(command[0], list(command), environment)
-    except BaseException as error:  # noqa: B036 (nothing may get out of the child)
+    except BaseException as error:  # noqa: B036 (no exception may leave the child)
         compat.print_error(error)
     finally:
         compat.exit_now(CANNOT_EXECUTE)
 
 
 def share_mounts() -> None:
-    """Makes the router's mounts shared, so that what is mounted or unmounted there later is so for programs as well
-    (mount_namespaces(7)). A kernel begins with private ones, which OpenWrt leaves as they are; systemd does this."""
+    """Makes the router's mounts shared, so that what is later mounted or unmounted there reaches programs as well
+    (mount_namespaces(7)). A kernel starts with private ones, and OpenWrt leaves them so; systemd makes them shared."""
     for line in _read("/proc/self/mountinfo").split(b"\n"):
         fields = line.split(b" ")
         if len(fields) > 6 and fields[4] == b"/" and not fields[6].startswith(b"shared:"):
             try:
                 compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
             except OSError:
-                pass  # programs then see what was mounted when they began
+                pass  # programs then see what was mounted when they started
             return
 
 
 def enter(name: str) -> None:
-    """Moves this process into a service's network namespace, and into mounts of its own: /sys shows that network, and
-    the files that ip-netns(8) knows for it stand for those of /etc."""
+    """Moves this process into a service's network namespace, and into its own mounts: /sys shows that network, and the
+    files that ip-netns(8) knows for it replace those of /etc."""
     enter_network(name)
     compat.unshare(compat.CLONE_NEWNS)
     compat.mount("none", "/", "none", compat.MS_SLAVE | compat.MS_REC)
@@ -276,7 +276,7 @@ def enter(name: str) -> None:
         compat.umount("/sys")
         compat.mount("sysfs", "/sys", "sysfs", 0)
     except OSError:
-        pass  # without /sys, as in a container: nothing there to show the wrong network
+        pass  # no /sys, as in a container: nothing shows the wrong network
     _bind_files("%s/%s" % (NETNS_FILES, ns_name(name)))
 
 
@@ -296,21 +296,21 @@ def _bind_files(folder: str) -> None:
         try:
             compat.mount("%s/%s" % (folder, name), "/etc/" + name, "none", compat.MS_BIND)
         except OSError:
-            pass  # there is no such file in /etc to put it over
+            pass  # no such file in /etc to mount it over
 
 
 def _close_others() -> None:
-    """The agent's own descriptors close on exec; what it was started with itself is nothing for a program either."""
+    """The agent's own descriptors close on exec; those that it inherited are not for a program either."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             try:
                 compat.fd_close(int(name))
             except OSError:
-                pass  # it was that of the list
+                pass  # the one that read the list
 
 
 def _redirect_output() -> None:
-    """stdin from nowhere, stdout and stderr to who listens in the namespace (output.py)."""
+    """stdin from /dev/null, stdout and stderr to whoever listens in the namespace (output.py)."""
     null = compat.fd_open("/dev/null", 2)  # O_RDWR
     try:
         out = output.open_for_program()
@@ -325,7 +325,7 @@ def _redirect_output() -> None:
 
 
 def problems(configuration: "Configuration", package: str) -> "list[Problem]":
-    """A Problem for each thing that an enabled service names and this router does not have."""
+    """A Problem for each thing that an enabled service names and this router lacks."""
     if not configuration.settings.enabled:
         return []
     found = []
@@ -337,7 +337,7 @@ def problems(configuration: "Configuration", package: str) -> "list[Problem]":
 
 
 def lacks(service: "Service") -> "list[tuple[str, str]]":
-    """(option, sentence) for each thing that keeps the program of a service from being started here."""
+    """(option, sentence) for each thing that keeps a service's program from starting here."""
     program = service.program
     uid = 0
     found = []
@@ -386,8 +386,8 @@ def _why_not_run(path: str, uid: int, user: str) -> str:
 
 
 def _may_execute(path: str, uid: int) -> bool:
-    """Whether an account may run a file or enter a directory (path_resolution(7)). Of groups that it might be in the
-    doubt is in its favour."""
+    """Whether an account may run a file or enter a directory (path_resolution(7)). Its groups are not looked up: in
+    doubt it may."""
     try:
         status = os.stat(path)
     except OSError:
@@ -396,7 +396,8 @@ def _may_execute(path: str, uid: int) -> bool:
 
 
 def _interpreter(path: str) -> str:
-    """What a script names behind #!, "" for anything else; the kernel reads 256 bytes (BINPRM_BUF_SIZE)."""
+    """The interpreter that a script names after #!, "" for anything else; the kernel reads 256 bytes
+    (BINPRM_BUF_SIZE)."""
     try:
         line = trust.read(path, 256).split(b"\n")[0]
         if not line.startswith(b"#!"):
@@ -426,11 +427,11 @@ def _group(group: str) -> int:
 
 
 PASSWD, GROUP = "/etc/passwd", "/etc/group"
-LARGEST = 256 * 1024  # bytes of them: a router has 1 KB
+LARGEST = 256 * 1024  # bytes of each: a router has 1 KB
 
 
 def _number(option: str, text: bytes, name: str) -> int:
-    """A number of an account from bytes. The kernel has 32 bits for it, of which the last value is none."""
+    """A uid or gid from bytes. The kernel has 32 bits for it, of which the last value means none."""
     if not _is_number(text):
         raise ConfigError("%s: '%s' has no number from 0 to %d" % (option, name, NO_ID - 1))
     return int(str(text, "ascii"))
@@ -441,7 +442,7 @@ def _is_number(text: bytes) -> bool:
 
 
 def _groups_of(user: str) -> "list[int]":
-    """The groups that list an account as a member (group(5)), as initgroups(3) has them."""
+    """The groups that list an account as a member (group(5)), as initgroups(3) finds them."""
     try:
         rows = [line.strip().split(b":") for line in trust.read(GROUP, LARGEST).split(b"\n")]
     except (OSError, ConfigError):
@@ -450,13 +451,13 @@ def _groups_of(user: str) -> "list[int]":
 
 
 def _entry(option: str, path: str, name: str) -> "list[bytes]":
-    """The fields of a line of /etc/passwd or /etc/group (bytes: comments in there are in any encoding)."""
+    """The fields of a line of /etc/passwd or /etc/group (bytes: comments in there may have any encoding)."""
     what, least = ("account", 4) if option == "user" else ("group", 3)
     try:
         data = b"\n" + trust.read(path, LARGEST) + b"\n"
     except OSError as error:
         if error.errno != compat.ENOENT:
-            raise  # it can't be read now, which says nothing of what is in it
+            raise  # it can't be read now, which says nothing about its content
         data = b""
     except ConfigError as error:
         raise ConfigError("%s: %s" % (option, error))
@@ -465,21 +466,21 @@ def _entry(option: str, path: str, name: str) -> "list[bytes]":
         raise ConfigError("%s: there is no %s '%s' in %s" % (option, what, name, path))
     fields = data[start : data.find(b"\n", start)].strip().split(b":")
     if len(fields) < least:
-        raise ConfigError("%s: the line of '%s' in %s is not whole" % (option, name, path))
+        raise ConfigError("%s: the line of '%s' in %s is incomplete" % (option, name, path))
     return fields
 
 
 # Ending
 
 
-# Children that are dead and not waited for yet, and whose they are. A process that traces one keeps it, as long as it
-# likes (ptrace(2)), and a program may trace the checks that run with its account: so nobody waits for them.
+# Dead children that are not reaped yet, with their service. A tracer can hold one as long as it likes (ptrace(2)), and
+# a program may trace the checks that run with its account: so the agent never waits for them.
 _kept: "dict[int, str]" = {}
 
 
 def result(pid: int, name: str) -> "int | None":
-    """The wait status of a service's child that is dead: it is no zombie after this. None for one that somebody keeps,
-    who is looked at again with the next one, or that was somebody else's child."""
+    """The wait status of a service's dead child, which this reaps. None if a tracer holds it (it is tried again with
+    the next one), or if it was not our child."""
     _kept[pid] = name
     return _look_at_kept().get(pid)
 
@@ -490,7 +491,7 @@ def _look_at_kept() -> "dict[int, int | None]":
         try:
             ended, status = compat.waitpid(pid, compat.WNOHANG)
         except OSError:
-            ended, status = pid, None  # no child of ours
+            ended, status = pid, None  # not our child
         if ended:
             del _kept[pid]
             found[pid] = status
@@ -498,7 +499,7 @@ def _look_at_kept() -> "dict[int, int | None]":
 
 
 def reap(pid: int, name: str) -> str:
-    """How a service's program that ended did, in words; it is no zombie after this, but where `result` says so."""
+    """How a service's program ended, in words. This reaps it, except where `result` can't."""
     status = result(pid, name)
     return "an unknown result" if status is None else ending(status)
 
@@ -511,8 +512,8 @@ def ending(status: int) -> str:
 
 
 def signal_all(name: str, signal: int, table: "dict[tuple, list[int]] | None" = None) -> "list[int]":
-    """Sends a signal to every process of a service; returns their pids. A SIGKILL goes to all at once first: a program
-    can fork faster than it is listed."""
+    """Sends a signal to every process of a service; returns their pids. SIGKILL first goes to the whole control group
+    at once: a program can fork faster than it is listed."""
     if signal == compat.SIGKILL:
         cgroup.kill(name)
     return send(pids(name, table), signal)
@@ -529,22 +530,22 @@ def send(found: "list[int]", signal: int) -> "list[int]":
 
 
 def clear(name: str) -> None:
-    """Takes away what was made for a service's processes, when they have ended."""
+    """Removes what was made for a service's processes, after they have ended."""
     _look_at_kept()
     cgroup.remove(name)
 
 
 def end_check(name: str, pid: int, pidfd: int) -> None:
-    """Kills a check by command, with all that it has started; `pidfd` is -1 where there is none."""
+    """Kills a check by command, with everything that it started; `pidfd` is -1 if there is none."""
     cgroup.kill(name, cgroup.CHECK)
-    send([-pid, pid], compat.SIGKILL)  # its session, or only it while it has none yet
+    send([-pid, pid], compat.SIGKILL)  # its process group, or only itself while it has none yet
     if pidfd >= 0:
         compat.poll_fd(pidfd, AT_ONCE)
     result(pid, name)
 
 
 def execute(name: str, command: "list[str]") -> "NoReturn":
-    """Replaces this process by a command in a service's namespace; returns only by an error (ViscumError)."""
+    """Replaces this process by a command in a service's namespace; raises ViscumError if that fails."""
     try:
         enter(name)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which services' clients are reset when their redirect goes, and when: a few services at a time, a child for each
+"""Resets the clients of services whose redirect was taken out: a few services at a time, each in a child
 (sockets.py)."""
 
 from .. import compat
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
     from ..loop import Loop
 
-AT_ONCE = 4  # services whose clients are reset at the same time: a child for each
+AT_ONCE = 4  # services whose clients are reset at the same time, by a child each
 
 
 class Resets:
-    """`has_clients(name)` and `processes()` say what there is now, `is_redirected(name)` whether clients come again
-    already, `failed(name, reason)` is told what could not be done."""
+    """`has_clients(name)` and `processes()` say what there is now, `is_redirected(name)` whether clients arrive again
+    already; `failed(name, reason)` is called with errors."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Resets:
         self._has_clients, self._processes = has_clients, processes
         self._is_redirected, self._failed = is_redirected, failed
         self._running: dict[str, sockets.Ending] = {}
-        self._waiting: dict[str, bool] = {}  # and whether they are ended patiently
+        self._waiting: dict[str, bool] = {}  # {name: patiently}
         self._after: dict[str, Callable[[], None]] = {}
 
     def end(self, name: str, patiently: bool) -> None:
@@ -39,7 +39,7 @@ class Resets:
         self._next()
 
     def when_ended(self, name: str, step: "Callable[[], None]") -> None:
-        """Does a step at once, or when the clients of a service have been reset."""
+        """Runs `step` at once, or once the clients of a service have been reset."""
         if name in self._running or name in self._waiting:
             self._after[name] = step
         else:
@@ -52,7 +52,7 @@ class Resets:
                 self._after.pop(name, _nothing)()
 
     def _begin(self, name: str, patiently: bool) -> bool:
-        """Whether a child is at work."""
+        """Starts a child; returns whether one is at work."""
         if self._is_redirected(name):
             return False
         try:
@@ -71,4 +71,4 @@ class Resets:
 
 
 def _nothing() -> None:
-    """The step of whom nobody waits for."""
+    """The step if none was given."""

@@ -1,15 +1,15 @@
-"""Connections that are ended from outside of a service's program, when its clients are to go to the cloud.
+"""Resets the connections of a service's program from outside, when its clients are to go to the cloud.
 
 A client whose redirect was taken out reaches the cloud with its next packet, and the cloud resets a connection that it
-does not know. But a client that only waits sends nothing, and a program that hangs tells it nothing. So the connections
-are ended here: connect(2) to no address (AF_UNSPEC) resets a connection, whoever shares the socket, and pidfd_getfd(2)
+does not know. But a client that only waits sends nothing, and a hung program tells it nothing. So its connection is
+reset here: connect(2) to no address (AF_UNSPEC) resets a connection, whoever shares the socket, and pidfd_getfd(2)
 (Linux 5.6) shares it. SOCK_DESTROY (`ss -K`) would do as well, but OpenWrt's kernels are built without
 INET_DIAG_DESTROY.
 
-A program decides what its sockets do with whoever shares them: they may block, or linger when they are closed. So all
-of it is done by a child that lives for a moment; the agent never touches such a socket, and kills the child when it
-takes too long. What a client has not been accepted from is the program's own to accept while it accepts anybody: only
-where the queue stays as long as it is are they accepted and reset here.
+A program controls how its sockets behave for everybody who shares them: they may block, or linger on close. So a
+short-lived child does all of it; the agent never touches such a socket, and kills the child if it takes too long.
+Connections that wait for accept(2) are left to the program while it accepts any: only if the queue does not get shorter
+are they accepted and reset here.
 """
 
 import os
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from ..loop import Loop, Timer
 
-PATIENCE = 0.5  # seconds in which a program that works accepts somebody
+PATIENCE = 0.5  # seconds within which a working program accepts a client
 ENOUGH = 3  # seconds that the child may take
 MOST_FDS = 1 << 16  # descriptors of one process, and
-MOST_PIDS = 256  # processes that are looked through for sockets
+MOST_PIDS = 256  # processes that are searched for sockets
 
 
 class Ending:
-    """A child that ends the connections to one service's program: `pids` are its processes, `enter` brings the child
-    into the namespace; with `patiently` it also waits for who was not accepted yet. `done()` is called when it has
-    ended."""
+    """A child that resets the connections to one service's program: `pids` are its processes, `enter` brings the child
+    into the namespace; with `patiently` it also waits for connections that are not accepted yet. Calls `done()` when it
+    has ended."""
 
     def __init__(
         self,
@@ -73,15 +73,15 @@ def _work(pids: "list[int]", enter: "Callable[[], object]", patiently: bool) -> 
     try:
         enter()
         end(pids, patiently)
-    except BaseException as error:  # noqa: B036 (nothing may get out of the child)
+    except BaseException as error:  # noqa: B036 (no exception may leave the child)
         compat.print_error(error)
     finally:
         compat.exit_now(0)
 
 
 def end(pids: "list[int]", patiently: bool) -> None:
-    """Resets the TCP connections that clients have to these processes, in the namespace that the caller is in; those
-    that the program itself began go on. A program that is to end takes those with it that it has not accepted."""
+    """Resets the TCP connections of clients to these processes, in the caller's current namespace; those that the
+    program itself opened stay. A program that is about to end takes with it those that it has not accepted."""
     clients, waiting = listening.clients()
     _with_each(pids, clients, _reset)
     while waiting and patiently:
@@ -147,12 +147,13 @@ def _reset(fd: int) -> None:
     try:
         compat.disconnect(fd)
     except OSError:
-        # Linux 6.4 to 6.6 refuse while a thread of the program waits in that socket: then an end instead of a reset.
+        # Linux 6.4 to 6.6 refuse while a thread of the program waits in that socket: shut it down instead.
         compat.shutdown(fd)
 
 
 def _refuse_waiting(fd: int) -> None:
-    """Accepts who waits, and resets them. Where somebody else is faster accept(2) waits itself; the agent ends that."""
+    """Accepts waiting connections, and resets them. If another process is faster, accept(2) blocks; the agent ends
+    that."""
     while compat.poll_fd(fd, 0):
         taken = compat.unix_accept(fd)
         if taken is not None:

@@ -1,8 +1,8 @@
 """The states of a service, with and without an agent; instance.py says how an agent goes from one to the other.
 
-Without an agent nobody checks programs, so a state is what the kernel shows: `healthy` is a redirect with a program
-behind it, `bypassed` a program without one, `failed` is when the program is gone, `stopped` when nothing of the service
-is there, `waiting` when it can't be.
+Without an agent nothing checks programs, so the state follows from what the kernel shows: `healthy` is a redirect with
+a program behind it, `bypassed` a program without a redirect; `failed`: the program is gone; `stopped`: the service has
+no objects; `waiting`: it can't have any.
 """
 
 DISABLED, STOPPED, WAITING, STARTING, HEALTHY = "disabled", "stopped", "waiting", "starting", "healthy"

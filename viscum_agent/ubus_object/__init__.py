@@ -1,10 +1,10 @@
-"""What the agent is on ubus: the object `viscum` with its methods, and its events.
+"""The agent on ubus: the object `viscum` with its methods, and its events.
 
-    methods  what may be called, by whom, and what is answered
-    names    what it is called there, for who asks it
+    methods  what may be called, by whom, and the answers
+    names    the names of the object and the event, also for callers
     rows     one service as a row of an answer
     preview  what a change of the configuration would do
-    kept     an answer that took long to find, kept for a moment
+    kept     an answer that took long, kept for a moment
 
 ubus itself is in ubus/.
 """

@@ -1,4 +1,4 @@
-"""An answer that took long to find, kept for a moment: whoever asks for it over and over keeps nobody else waiting."""
+"""An answer that took long, kept for a moment: callers that repeat a question keep nobody else waiting."""
 
 from .. import compat
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
     from ..loop import Loop, Timer
 
-KEPT = 3  # seconds that it is good for,
-DEARER = 10  # or so many times as long as it took
+KEPT = 3  # seconds that it is valid,
+DEARER = 10  # or this many times as long as it took
 
 
 class Kept:
-    """`get(make)` is what `make()` gave last, or gives now."""
+    """`get(make)` returns what `make()` returned last, or returns now."""
 
     def __init__(self, loop: "Loop") -> None:
         self._loop = loop
@@ -22,7 +22,7 @@ class Kept:
         self._timer: Timer | None = None
 
     def get(self, make: "Callable[[], Any]", question: object = None, anew: bool = False) -> "Any":
-        """The answer to this question; `anew` whatever was kept."""
+        """The answer to this question; with `anew`, a new one whatever was kept."""
         found = self._found
         if anew or found is None or found[0] != question:
             found = self._find(make, question)
@@ -33,7 +33,7 @@ class Kept:
         began = compat.monotonic()
         self._found = found = (question, make())
         now = compat.monotonic()
-        # From the loop, so that what nobody asks for takes no memory.
+        # By a timer, so that an unused answer takes no memory.
         self._timer = self._loop.after(max(KEPT, DEARER * (now - began)), self.forget)
         return found
 

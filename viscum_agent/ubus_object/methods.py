@@ -1,7 +1,7 @@
-"""The ubus object `viscum`: what people, scripts and LuCI ask the agent for, and what it tells them unasked.
+"""The ubus object `viscum`: what people, scripts and LuCI ask the agent for, and what it sends them unasked.
 
-Every state change is told twice: as a notification to those who subscribed to the object, and as an event
-`viscum.service` for `ubus listen`. Where nobody serves ubus, the agent can do it itself (ubus/broker.py).
+Every state change is sent twice: as a notification to subscribers of the object, and as an event `viscum.service` for
+`ubus listen`. If nothing serves ubus, the agent can do it itself (ubus/broker.py).
 """
 
 from collections import namedtuple
@@ -39,15 +39,15 @@ if TYPE_CHECKING:
 
 NAME = (("name", blob.STRING),)
 PAGED = NAME + (("after", blob.STRING),)
-# Seconds of the agent's time that an account without rights may take up in each second, and at once.
+# Seconds of the agent's time that an account without rights may use per second, and at once.
 SHARE = (0.1, 1.0)
-# Who may call a method, beside root and the agent's own account. Each may do what those before it may.
+# Who may call a method, besides root and the agent's own account. Each may also call what those above may.
 PUBLIC = "public"  # accounts without rights: the group `viscum` at ubusd, everybody at our own broker
 READ = "read"  # sessions of LuCI with the right to read
 WRITE = "write"  # those with the right to write
 ROOT = "root"  # nobody else
 
-# What can be called. `args` are (name, blob type); its work is in Bus, under its name. tools/ubus_rights.py makes
+# What can be called. `args` are (name, blob type); the code is in Bus, under that name. tools/ubus_rights.py makes
 # the access lists of ubusd and rpcd from it.
 Entry = namedtuple("Entry", ("name", "args", "who"))
 METHODS = (
@@ -62,15 +62,15 @@ METHODS = (
     Entry(name="restart", args=NAME, who=WRITE),
     Entry(name="bypass", args=NAME + (("on", blob.BOOL),), who=WRITE),
     Entry(name="reload", args=(), who=WRITE),
-    # Changes nothing, but looks at what the asker names, not at what is configured.
+    # Changes nothing, but looks at what the caller names, not at what is configured.
     Entry(name="check", args=(("sections", blob.ARRAY), ("from", blob.INT32)), who=WRITE),
     Entry(name="check_devices", args=(), who=ROOT),
 )
-READABLE = {OBJECT: tuple([entry.name for entry in METHODS if entry.who == PUBLIC])}  # what our own broker is told
+READABLE = {OBJECT: tuple([entry.name for entry in METHODS if entry.who == PUBLIC])}  # for our own broker
 
 
 class Bus:
-    """Connects an Agent with ubus: the broker if it is to be served here, the client, and their place in the loop."""
+    """Connects an Agent with ubus: the broker if ubus is to be served here, the client, and their place in the loop."""
 
     def __init__(self, agent: "Agent", path: str, serve: bool = False) -> None:
         self._agent = agent
@@ -90,10 +90,10 @@ class Bus:
 
     @property
     def serves(self) -> bool:
-        """Whether others come to us: nobody else is on that ubus."""
+        """Whether others connect to us: nobody else serves that ubus."""
         return self._broker is not None
 
-    def _serve(self, path: str) -> "Any":  # a Broker, or None where somebody else serves it
+    def _serve(self, path: str) -> "Any":  # a Broker, or None if somebody else serves it
         try:
             from ..ubus.broker import Broker
         except ImportError:
@@ -102,7 +102,7 @@ class Bus:
         try:
             broker.open()
         except ForeignError as error:
-            self._agent.say(NOTICE, "%s: goes on with that" % error)
+            self._agent.say(NOTICE, "%s: using that" % error)
             return None
         except OSError as error:
             raise ViscumError("can't serve ubus on %s: %s" % (path, compat.strerror(error.errno)))
@@ -119,7 +119,7 @@ class Bus:
     # In the loop
 
     def _watch(self) -> None:
-        """Before each wait: has the loop wait for what client and broker want now."""
+        """Before each wait: makes the loop wait for what client and broker want now."""
         wanted: dict[int, tuple] = {}
         if self._client.fd >= 0:
             events = (POLLIN if self._client.wants_read else 0) | (POLLOUT if self._client.wants_write else 0)
@@ -214,7 +214,7 @@ class Bus:
         return {"lines": self._agent.lines(args.get("name", ""))}
 
     def _doctor(self, _method: str, _args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        """Is loaded only when asked for."""
+        """The doctor is loaded only when asked for."""
         return self._findings.get(self._examined)
 
     def _examined(self) -> "dict[str, Any]":
@@ -224,7 +224,7 @@ class Bus:
         return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
 
     def _plan(self, _method: str, args: "dict[str, Any]", request: "Request") -> "dict[str, Any]":
-        # All pages of a plan are of one look. Who may only look gets that of a moment ago, if there is one.
+        # All pages of a plan are from one look. Callers without rights get the one that is kept, if there is one.
         anew = args.get("from", 0) <= 0 and request.user in self._rights
         return _page(self._plans.get(self._planned, anew=anew), args)
 
@@ -232,12 +232,12 @@ class Bus:
         return self._in_words(self._agent.snapshot())
 
     def _check(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        """The plan for the sections that the call brings, as if they were the configuration. Does nothing."""
+        """The plan for the sections in the call, as if they were the configuration. Changes nothing."""
         sections = args.get("sections")
         return _page(self._checks.get(lambda: self._checked(sections), sections, args.get("from", 0) <= 0), args)
 
     def _checked(self, sections: object) -> "dict[str, Any]":
-        from . import preview  # only who has the form open asks that
+        from . import preview  # only an open form asks that
 
         snapshot = self._agent.snapshot(preview.read(sections, PACKAGE))
         found = self._in_words(snapshot)
@@ -245,7 +245,7 @@ class Bus:
         return found
 
     def _in_words(self, snapshot: "Snapshot") -> "dict[str, Any]":
-        """What of a Snapshot is not as it should be, and what would be done about it."""
+        """What in a Snapshot is not as it should be, and what would be done about it."""
         problems = snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
         steps = self._agent.looks.as_it_stands(snapshot).pending()
         return {"problems": _texts(problems), "commands": _commands(steps)}
@@ -282,7 +282,7 @@ class Bus:
             raise code.UbusStatus(number, str(error))
 
     def _check_devices(self, _method: str, _args: "dict[str, Any]", _request: "Request") -> None:
-        """A nudge from a hotplug script: something about the router's interfaces is different."""
+        """Called by a hotplug script: something about the router's interfaces has changed."""
         self.ask_netifd()
         self._agent.look_soon("hotplug")
 
@@ -300,7 +300,7 @@ def _commands(steps: "list[tuple[str, list[Operation]]]") -> "list[str]":
 
 
 def _page(found: "dict[str, Any]", args: "dict[str, Any]") -> "dict[str, Any]":
-    """The commands from one number on: a plan that nothing was done of yet may be longer than a message."""
+    """The commands from one number on: a plan of which nothing is done yet may not fit into a message."""
     lines, first = found["commands"], max(0, args.get("from", 0))
     answer = dict(found)
     if first:

@@ -1,7 +1,7 @@
 """A configuration that is not in the file yet: LuCI's form asks what it would do before anybody saves it.
 
-It comes as a list of tables, one for each section in the order of the file, with `.type`, `.name` and the options as
-texts and lists of texts: what `uci get` gives over ubus.
+It arrives as a list of tables, one for each section in the order of the file, with `.type`, `.name` and the options as
+texts and lists of texts: what `uci get` returns over ubus.
 """
 
 from ..config import service, uci
@@ -25,7 +25,7 @@ TAKES = "sections: a list of tables with .type, .name (letters, digits and _) an
 
 
 def read(rows: "Any", package: str) -> "Configuration":
-    """A model.Configuration. Raises UbusStatus for what no file could say."""
+    """A config.service.Configuration. Raises UbusStatus for what no file could contain."""
     if not isinstance(rows, list) or not all(_is_section(row) for row in rows):
         raise UbusStatus(INVALID_ARGUMENT, TAKES)
     return service.read([_section(row) for row in rows], package)
@@ -42,14 +42,15 @@ def _is_value(value: object) -> bool:
 
 
 def _section(row: "dict[str, Any]") -> "Section":
-    # An empty value is none, as in a file.
+    # An empty value counts as none, as in a file.
     options = {key: row[key] for key in row if not key.startswith(".") and row[key]}
     return uci.Section(row[".type"], row[".name"], False, options, 0)
 
 
 def fates(plan: "Plan", keep: "Iterable[str]", instances: "dict[str, Instance]") -> "dict[str, list[str]]":
-    """What becomes of programs and their clients, as names of services: `starts`, `stops`, `restarts` (they run with
-    other settings), and `changes` (they go on, and take over other traffic). `keep` are those that are left alone."""
+    """What happens to programs and their clients, as names of services: `starts`, `stops`, `restarts` (they run with
+    other settings), and `changes` (they keep running, and take over other traffic). `keep` are those that are left
+    alone."""
     found: dict[str, list[str]] = {"starts": [], "stops": [], "restarts": [], "changes": []}
     for part in plan.services:
         fate = _fate(part, instances.get(part.service.name))
@@ -70,7 +71,7 @@ def _fate(part: "ServicePlan", instance: "Instance | None") -> "str | None":
     if instance is None:
         return "starts"
     if instance.held:
-        return None  # somebody said `stop`, which a configuration does not take back
+        return None  # somebody called `stop`, and a configuration does not undo that
     if not _runs(instance):
         return "starts"
     if process.is_stale(part.service, instance.pid):

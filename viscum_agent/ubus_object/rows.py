@@ -1,7 +1,7 @@
 """What the agent says about its services: rows for `status` and `stats`, in answers that always fit.
 
 A ubus message holds 1 MiB. So a row is bounded (long lists are cut and say how many they hold), and an answer has at
-most PAGE rows; `next` in it is what the following question gives as `after`.
+most PAGE rows; the next call passes the answer's `next` as `after`.
 """
 
 import os
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from ..service.instance import Instance
 
 PAGE = 200  # rows; one has at most 5 KiB: three lists of 8, one of 4, a reason and a name
-WORDS = 300  # letters of a reason
-FIRST_SERIALS = 1 << 30  # of the 2^31 that ubus has an int32 for
+WORDS = 300  # characters of a reason
+FIRST_SERIALS = 1 << 30  # of the 2^31 that fit into an int32 of ubus
 TEXT = 400 * 1024  # bytes of lines
 
 
 def status(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]", whole: bool) -> "dict[str, dict]":
-    """Maps names to rows. `traffic` is of traffic.read; `whole` is whether lists are given in full."""
+    """Maps names to rows. `traffic` is from Agent.traffic; `whole` is whether lists are given in full."""
     return {instance.name: _row(instance, traffic.get(instance.name, NONE), whole) for instance in instances}
 
 
@@ -33,8 +33,8 @@ class Changes:
 
     `serial` counts the answers in which something was not as in the one before. A value is remembered with the serial
     of the first answer that had it, for whichever poller. So a value is new to a poller if, and only if, its serial is
-    higher than that of the poller's last answer. The count begins anywhere: a poller
-    that knew an earlier agent gets everything.
+    higher than that of the poller's last answer. The count starts at a random number: a poller that knew an earlier
+    agent gets everything.
     """
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class Changes:
         self._rows: dict[str, dict] = {}  # maps a name to {key: (value, serial)}
 
     def since(self, rows: "dict[str, dict]", then: "int | None", now: int) -> "dict[str, dict]":
-        """Takes note of rows at the second `now`. Returns what of them changed after the answer with the serial `then`
-        (None for a first call): empty rows for unchanged services."""
+        """Records rows at the second `now`. Returns what changed in them after the answer with the serial `then` (None
+        for a first call): empty rows for unchanged services."""
         known = then if then is not None and self._first <= then <= self.serial else None
         serial = self.serial + 1
         found = {}
@@ -56,10 +56,10 @@ class Changes:
 
     def _changed(self, row: dict, known: dict, then: int, now: int, serial: int) -> dict:
         told = {}
-        for key in row:  # often, so without a call of a function
+        for key in row:  # runs often, so without a function call
             value = row[key]
             if key == "uptime" and row["pid"]:
-                # It goes by itself, so its beginning counts, which is known to the second.
+                # It grows by itself, so the start counts, which is known to the second.
                 value = now - value
                 if key in known and -1 <= known[key][0] - value <= 1:
                     value = known[key][0]
@@ -72,7 +72,7 @@ class Changes:
         return told
 
     def forget(self, names: "Iterable[str]") -> None:
-        """Remembers nothing of services that are not among these any more."""
+        """Forgets services that are not among these."""
         for name in [name for name in self._rows if name not in names]:
             del self._rows[name]
 
@@ -104,7 +104,7 @@ def _row(instance: "Instance", traffic: "Traffic", whole: bool) -> dict:
 
 
 def fitting(lines: "list[str]", first: int) -> "list[str]":
-    """As many lines, from one on, as one answer has room for."""
+    """As many lines, from `first` on, as fit into one answer."""
     size, last = 0, first
     while last < len(lines) and size < TEXT:
         size += len(lines[last].encode()) + 8  # what blobmsg adds
@@ -113,7 +113,7 @@ def fitting(lines: "list[str]", first: int) -> "list[str]":
 
 
 def shortened(lines: "list[str]") -> "list[str]":
-    """The first lines, as many as one answer has room for, and how many there are besides."""
+    """The first lines, as many as fit into one answer, and how many more there are."""
     found = fitting(lines, 0)
     return found + ["and %d more" % (len(lines) - len(found))] if len(found) < len(lines) else found
 
