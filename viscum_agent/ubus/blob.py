@@ -131,7 +131,7 @@ def _name(name: object) -> bytes:
         raise UbusError("the name of a field is a text, not %r" % (name,))
     raw = text_bytes(name)
     if len(raw) > 0xFFFF:
-        raise UbusError("a name of %d bytes; 65535 is the most" % len(raw))
+        raise UbusError("a name of %d bytes; the maximum is 65535" % len(raw))
     head = struct.pack(">H", len(raw)) + raw + b"\0"
     return head + _PADDING[len(head) & 3]
 

@@ -123,7 +123,7 @@ class Request:
         if not self._wanted() or self._send(wire.DATA, body, QUEUE_LIMIT):
             return
         if self._wanted():  # the connection did not just end
-            raise TooLargeError("more of it waits to be read than is kept")
+            raise TooLargeError("too much of it is still unread")
 
     def finish(self, data: "Fields | None" = None) -> None:
         if data is not None:
@@ -535,7 +535,7 @@ class Client:
     def _check_budget(self, item: "Object", user: str) -> None:
         wait = self._budget.wait(user) if self._counts(item, user) else 0
         if wait:
-            text = "account '%s' has asked for more than its share of the agent's time: ask again in %d s"
+            text = "account '%s' has used more than its share of the agent's time: try again in %d s"
             raise UbusStatus(TIMEOUT, text % (user, int(wait) + 1))
 
     def _handle(self, item: "Object", name: str, data: bytes, request: "Request") -> "Any":

@@ -87,7 +87,7 @@ def pack_body(kind: int, seq: int, peer: int, body: bytes) -> bytes:
     """A message whose attributes are already packed. Raises TooLargeError."""
     size = blob.HEADER + len(body)
     if size > MAX_MESSAGE:
-        raise TooLargeError("a message of %d bytes; %d is the most" % (size, MAX_MESSAGE))
+        raise TooLargeError("a message of %d bytes; the maximum is %d" % (size, MAX_MESSAGE))
     return struct.pack(_HEAD, 0, kind, seq, peer, size) + body
 
 
@@ -191,9 +191,9 @@ class Stream:
         version, kind, seq, peer, word = struct.unpack_from(_HEAD, self._buffer, self._start)
         size = word & blob.LENGTH_MASK
         if version != 0:
-            raise UbusError("version %d of the protocol, which is not known" % version)
+            raise UbusError("unknown protocol version %d" % version)
         if size < blob.HEADER or size > self._limit:
-            raise UbusError("a message of %d bytes; %d is the most" % (size, self._limit))
+            raise UbusError("a message of %d bytes; the maximum is %d" % (size, self._limit))
         first = self._start + HEADER + blob.HEADER
         self._start += HEADER + size
         body = bytes(memoryview(self._buffer)[first : self._start])
