@@ -2,6 +2,7 @@
 
 The two files beside this one define the same functions over the C library (ctypes or ffi); the rest of the agent is
 Python that both share. A system call that fails raises OSError with its errno.
+
     setns(fd)  unshare(flags)  mount(source, target, fstype, flags)  umount(target)   namespaces(7), mount(2)
     fd_open(path, flags, mode=0)  fd_close(fd)  fd_read(fd, size)  try_flock(fd)      open(2), flock(2)
     read_file(path, most)  write_file(path, data)                                     read(2), write(2)

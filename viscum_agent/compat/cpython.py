@@ -108,7 +108,7 @@ def write_file(path: str, data: bytes) -> None:
 
 
 def try_flock(fd: int) -> bool:
-    """Takes the exclusive lock of an open file, if it is free (flock(2)); it ends with the descriptor."""
+    """Whether we got the exclusive lock of an open file (flock(2)); it ends with the descriptor."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

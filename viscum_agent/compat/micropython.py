@@ -177,7 +177,7 @@ def write_file(path, data):
 
 
 def try_flock(fd):
-    """Takes the exclusive lock of an open file, if it is free (flock(2)); it ends with the descriptor."""
+    """Whether we got the exclusive lock of an open file (flock(2)); it ends with the descriptor."""
     return _c_flock(fd, _LOCK_EX | _LOCK_NB) == 0
 
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 HASH, ARRAY, PERCPU_ARRAY, LRU_HASH = 1, 2, 6, 9
 NO_PREALLOC = 1  # flag: memory is allocated per entry; only the agent adds entries
 
-MASKS = 64  # maximum of kinds of wide match in use
-SLOTS = 2048  # maximum of pairs of a source interface and a service; 32 KiB of memory per CPU
+MASKS = 64  # the most kinds of wide match in use
+SLOTS = 2048  # the most pairs of a source interface and a service; 32 KiB of memory per CPU
 
 Map = namedtuple("Map", ("name", "type", "key", "value", "entries", "flags"))
 MAPS = (
