@@ -37,7 +37,7 @@ def format_address(packed: bytes) -> str:
 def parse_prefix(text: str) -> "Prefix":
     """`ADDRESS` or `ADDRESS/LENGTH` as a Prefix. Raises ValueError, with the reason, for anything else.
 
-    Bits past the length are an error: they are nearly always a mistake in one of the two numbers.
+    Bits past the length are an error: nearly always one of the two numbers is wrong.
     """
     body, slash, length = text.partition("/")
     packed = parse_address(body)
@@ -58,7 +58,7 @@ def format_prefix(prefix: "Prefix") -> str:
 
 
 def network(text: str) -> "Prefix":
-    """`ADDRESS/LENGTH` of the network that an interface's address (`192.168.1.1/24`) lies in, as a Prefix."""
+    """The network of an interface's address (`192.168.1.1/24`), as a Prefix."""
     body, _, length = text.partition("/")
     packed = parse_address(body)
     family = 4 if len(packed) == 4 else 6
@@ -90,7 +90,7 @@ def overlaps(one: "Prefix", other: "Prefix") -> bool:
 
 
 def meet(one: "Prefix | None", other: "Prefix | None") -> bool:
-    """The same for prefixes where None is any address."""
+    """The same for prefixes where None means any address."""
     return one is None or other is None or overlaps(one, other)
 
 
@@ -112,7 +112,7 @@ def format_mac(packed: bytes) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Whether the text is decimal digits only (int() would take signs, spaces and underscores as well)."""
+    """Whether the text is decimal digits only (int() would also take signs, spaces and underscores)."""
     return text != "" and all("0" <= c <= "9" for c in text)
 
 

@@ -1,9 +1,9 @@
-"""Brings the kernel to the plan, service by service, checks that it is there, and takes back what failed.
+"""Applies the plan to the kernel, service by service, checks the result, and rolls back what failed.
 
-A service is made whole or not at all: the redirect last, so that no client is sent to something unfinished. When a step
-fails, the kernel is read again and the service brought back to what it had before (nothing, if it is new). Other
-services are not touched. At the end one fresh dump has to agree with the plan: what the kernel silently did otherwise
-is an error too.
+A service is applied as a whole or not at all: the redirect last, so that no client is sent to something unfinished. If
+a step fails, the kernel is read again and the service restored to what it had before (nothing, if it is new). Other
+services are not touched. At the end a fresh dump must match the plan: what the kernel silently did otherwise is an
+error too.
 """
 
 from collections import namedtuple
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from .plan.planner import Plan, ServicePlan
     from .records.objects import Operation
 
-# `done` are the names of services that were changed, `problems` what failed, by service.
+# `done`: names of the services that were changed; `problems`: what failed, by service.
 Result = namedtuple("Result", ("done", "problems"))
 
 
 class Applier:
-    """`backend` is a kernel.backend.Backend. Programs are somebody else's business: they run while their namespace is
-    there."""
+    """`backend` is a kernel.backend.Backend. Programs are not handled here: they run while their namespace exists."""
 
     def __init__(
         self,
@@ -40,7 +39,7 @@ class Applier:
         breathe: "Callable[[], object] | None" = None,
         gone: "Collection[str]" = (),
     ) -> None:
-        """`breathe()` is called between two services. Those whose names are in `gone` by then are left out."""
+        """`breathe()` is called between two services. Services whose names are in `gone` by then are left out."""
         self._backend = backend
         self._breathe = breathe
         self._gone = gone
@@ -49,7 +48,7 @@ class Applier:
         self._done: list[str] = []
 
     def run(self, plan: "Plan", before: "Observed", keep: "Sequence[str]" = ()) -> "Result":
-        """Applies a Plan, given the Observed that it was made from. Services in `keep` stay as they are."""
+        """Applies a Plan; `before` is the Observed that it was made from. Services in `keep` stay as they are."""
         wanted = {part.service.name: part for part in plan.services}
         if before.orphans:
             self._guard("", lambda: self._backend.apply(removal(before.orphans)))
@@ -65,7 +64,7 @@ class Applier:
         return part.service.name not in self._gone and self._bring_up(part, before, shared)
 
     def _guard(self, name: str, step: "Callable[..., object]") -> bool:
-        """Whether a step went well; if not, its reason is kept."""
+        """Whether a step succeeded; if not, its reason is kept."""
         try:
             step()
         except ViscumError as error:
@@ -78,27 +77,27 @@ class Applier:
         self._problems.append(Problem(kind_of_error, name, where, text))
 
     def _take_down(self, names: "list[str]", observed: "Observed") -> None:
-        """Clients go to the cloud first, then the rest goes."""
+        """Sends clients to the cloud first, then removes the rest."""
         names = self._remove(names, observed, redirects_of)
         self._done.extend(self._remove(names, observed, _others))
 
     def _remove(
         self, names: "list[str]", observed: "Observed", part: "Callable[[list[Found]], list[Found]]"
     ) -> "list[str]":
-        """Removes a part of what services have, that of all together; gives the names for which it went well."""
+        """Removes one part of what services have, all in one batch; returns the names for which it succeeded."""
         found = []
         for name in names:
             found.extend(part(observed.of(name)))
         try:
             self._backend.apply(removal(found))
             return names
-        except ViscumError:  # whose fault it is shows when each goes by itself
+        except ViscumError:  # removing each on its own shows which one fails
             now = observe(self._backend.dump())
         one = lambda name: self._backend.apply(removal(part(now.of(name))))  # noqa: E731
         return [name for name in names if self._guard(name, lambda name=name: one(name))]
 
     def _bring_up(self, part: "ServicePlan", before: "Observed", shared: list) -> bool:
-        """Whether a service is as planned now; if not it is as it was before."""
+        """Whether a service is now as planned; if not, it is as it was before."""
         name = part.service.name
         found = before.of(name)
         first, redirect = _halves(part, found, before, shared)
@@ -114,7 +113,7 @@ class Applier:
         return True
 
     def _restore(self, name: str, old: "list[Found]", shared: list) -> None:
-        """Back to what a service had (Found objects), none for down; `shared` becomes what is there now."""
+        """Restores what a service had (Found objects; none: down); `shared` becomes what is there now."""
         now = observe(self._backend.dump())
         shared[:] = [found.item for found in now.shared]
         operations = diff(_what_was_whole(old), now.of(name))
@@ -123,10 +122,10 @@ class Applier:
     def _settle(
         self, wanted: "dict[str, ServicePlan]", failed: "list[str]", before: "Observed", keep: "Sequence[str]"
     ) -> None:
-        """Looks at the result: takes away shared objects that nobody needs, and does once more what is not as planned.
+        """Checks the result: removes shared objects that nobody needs, and applies once more what is not as planned.
 
-        Somebody else may have changed something while we worked. What is still not there after that, the kernel has
-        silently not done.
+        Somebody else may have changed something meanwhile. What is still missing after that, the kernel silently did
+        not do.
         """
         failed = failed + [name for name in wanted if name in self._gone and name not in failed]
         good = [wanted[name] for name in wanted if name not in failed]
@@ -150,8 +149,8 @@ class Applier:
 
 
 def _what_was_whole(found: "list[Found]") -> list:
-    """What a service can be brought back to. What somebody had broken before can't be made like that: half a pair, an
-    end that was down, a filter that we did not write. Without its pair it keeps its namespace, where its program is."""
+    """What a service can be restored to. What was broken before can't be recreated: half a pair, an end that was down,
+    a filter that we did not write. Without its pair a service keeps its namespace, where its program runs."""
     items = [each.item for each in found if _can_be_made(each.item)]
     if any(isinstance(each.item, Veth) and each.item not in items for each in found):
         return [item for item in items if kind_of(item).alone]
@@ -176,7 +175,7 @@ def _halves(
 ) -> "tuple[list[Operation], list[Operation]]":
     """The operations of a service before its program starts, and those after: the redirect, and what it replaces.
 
-    `shared` are the shared objects that are there by now.
+    `shared` are the shared objects that exist by now.
     """
     operations = diff(part.items, found)
     cut = _redirect_start(operations)
@@ -185,7 +184,7 @@ def _halves(
 
 
 def _redirect_start(operations: "list[Operation]") -> int:
-    """Where the redirect begins: at the first part of it that is made, else where nothing but removals is left."""
+    """Where the redirect begins: at its first part that is added or changed, else where only removals are left."""
     for position, operation in enumerate(operations):
         if operation.verb != "del" and kind_of(operation.new).late:
             return position
@@ -196,7 +195,7 @@ def _redirect_start(operations: "list[Operation]") -> int:
 
 
 def _surplus(parts: "Iterable[ServicePlan]", others: "Iterable[str]", observed: "Observed") -> "list[Operation]":
-    """The removal of shared objects that neither the plan's parts nor the other services rest on."""
+    """The removal of shared objects that neither the plan's parts nor the other services depend on."""
     needed = set()
     for part in parts:
         needed.update(part.shared)
@@ -206,7 +205,7 @@ def _surplus(parts: "Iterable[ServicePlan]", others: "Iterable[str]", observed: 
 
 
 def shared_of(found: "list[Found]") -> set:
-    """The shared objects that observed redirects rest on."""
+    """The shared objects that observed redirects depend on."""
     needed: set = set()
     for each in redirects_of(found):
         needed.update(datapath.of(each.item).rests_on(each.item))
@@ -214,7 +213,7 @@ def shared_of(found: "list[Found]") -> set:
 
 
 def pending(plan: "Plan", observed: "Observed", keep: "Sequence[str]" = ()) -> "list[tuple[str, list[Operation]]]":
-    """What `run` would do, as [(heading, operations)] in the order of doing: what `viscum plan` prints."""
+    """What `run` would do, as [(heading, operations)] in that order: what `viscum plan` prints."""
     wanted = {part.service.name: part for part in plan.services}
     parts = [("left over", removal(observed.orphans))]
     left = [name for name in sorted(observed.services) if name not in wanted and name not in keep]

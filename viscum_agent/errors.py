@@ -1,8 +1,8 @@
-"""The kinds of error, told apart once.
+"""The kinds of error, classified once.
 
-Whoever reads a message has one question: is it mine to fix? The kind answers it, so that no caller has to look
-into the text. `Config`: the user's configuration. `Unsupported`: this kernel, interpreter or account can't.
-`Foreign`: somebody else's object is in the way. `Bug`: none of these, so it is ours.
+A reader of a message has one question: is it mine to fix? The kind answers it, so that no caller has to look into the
+text. `Config`: the user's configuration. `Unsupported`: this kernel, interpreter or account can't do it. `Foreign`:
+somebody else's object is in the way. `Bug`: none of these, so it is ours.
 """
 
 from collections import namedtuple
@@ -12,13 +12,13 @@ UNSUPPORTED = "unsupported"
 FOREIGN = "foreign"
 BUG = "bug"
 
-# Something that is wrong but stops nobody else: `where` is what to look at ("viscum.iperf.dest_ip", "br-lan"),
-# `service` the section that is skipped for it ("" for none), `message` says what is wrong and what would be right.
+# A fault that stops nothing else: `where` is what to look at ("viscum.iperf.dest_ip", "br-lan"), `service` the section
+# that is skipped because of it ("" for none), `message` says what is wrong and what would be right.
 Problem = namedtuple("Problem", ("kind", "service", "where", "message"))
 
 
 class ViscumError(Exception):
-    """An error of a known kind; its text is a sentence for the user, with the remedy."""
+    """An error of a known kind; its text is a sentence for the user, with the fix."""
 
     kind = BUG
 

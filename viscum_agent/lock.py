@@ -1,8 +1,9 @@
-"""Who changes services: one agent, `viscum up` or `viscum down` at a time.
+"""Who may change services: one agent, `viscum up` or `viscum down` at a time.
 
-An agent holds the lock as long as it runs. The file is there while somebody has it, or was killed; what counts is
-flock(2), which ends with the process. Its first line says who: a word and a process. What two would take from each
-other are the namespaces in /var/run/netns, so the lock is one for each such folder (containers have their own).
+An agent holds the lock as long as it runs. The file exists while somebody holds the lock, or after they were killed;
+what counts is flock(2), which ends with the process. Its first line names the holder: a word and a process. What two
+holders would take from each other are the namespaces in /var/run/netns, so there is one lock for each such folder
+(containers have their own).
 """
 
 import os
@@ -21,7 +22,7 @@ AGENT = "agent"
 
 
 class Busy(ForeignError):
-    """Somebody else has the lock: `who` is the word that it was taken with."""
+    """Somebody else holds the lock: `who` is the word that it was taken with."""
 
     def __init__(self, who: str, pid: str) -> None:
         super().__init__("%s (process %s) is at work here" % (_NAMES.get(who, "viscum " + who), pid))
@@ -46,8 +47,8 @@ class Lock:
         self._fd = -1
 
     def take(self, seconds: float, pause: "Callable[[float], object]" = compat.sleep) -> None:
-        """Waits so long for those that will soon be ready; an agent is not. `pause(seconds)` may end that: it returns
-        True then. Raises Busy."""
+        """Waits up to `seconds` for holders that soon finish; an agent does not. `pause(seconds)` ends the wait if it
+        returns True. Raises Busy."""
         give_up = compat.monotonic() + seconds
         while not self._try():
             who, pid = self._holder()
@@ -72,7 +73,7 @@ class Lock:
         return False
 
     def _is_the_file(self, fd: int) -> bool:
-        """Whether nobody has removed it since it was opened."""
+        """Whether nobody removed the file since it was opened."""
         try:
             return os.stat(self._path)[1] == os.stat("/proc/self/fd/%d" % fd)[1]
         except OSError:

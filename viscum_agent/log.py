@@ -1,7 +1,7 @@
-"""What the agent says: to the system log, and to stderr for a person. `logging` costs too much memory.
+"""What the agent reports: to the system log, and to stderr for people. `logging` costs too much memory.
 
-Neither is ever waited for. Whoever reads there may be stopped (logd, procd, a terminal after Ctrl-S, `viscumd 2>&1 |
-more`), and an agent that waits for him watches nobody. What is not taken at once is lost there; `viscum logs` has it.
+It never waits for either. The reader may be stopped (logd, procd, a terminal after Ctrl-S, `viscumd 2>&1 | more`), and
+an agent that waits for it supervises nothing. What is not accepted at once is lost there; `viscum logs` has it.
 """
 
 import os
@@ -13,10 +13,10 @@ from . import compat
 ERROR, WARNING, NOTICE, INFO = 3, 4, 5, 6
 _DAEMON = 3 << 3
 LOG_SOCKET = "/dev/log"
-KEPT = 100  # lines, for who asks the agent
-LONGEST = 400  # letters of one of them
-LINE = 1000  # letters of one that is written: a pipe takes 4096 bytes (PIPE_BUF) whole or not at all
-TRACE = 3000  # of where an error came from, the end
+KEPT = 100  # lines, for requests to the agent
+LONGEST = 400  # characters of one of them
+LINE = 1000  # characters of a written line: a pipe takes 4096 bytes (PIPE_BUF) whole or not at all
+TRACE = 3000  # characters of a traceback, its end
 
 
 def line(severity: int, text: str, when: float) -> "dict[str, object]":
@@ -25,7 +25,7 @@ def line(severity: int, text: str, when: float) -> "dict[str, object]":
 
 
 class Log:
-    """`say(severity, text, service)`, with the name of the service that it is about, "" for none."""
+    """`say(severity, text, service)`: `service` is the name of the service that it is about, "" for none."""
 
     def __init__(self) -> None:
         self._stderr = _Stderr()
@@ -46,7 +46,7 @@ class Log:
         self._send("<%d>viscumd[%d]: %s" % (_DAEMON | severity, compat.getpid(), text), "viscumd: " + text)
 
     def program(self, name: str, text: str) -> None:
-        """A line that a service's program has printed (service/output.py)."""
+        """A line that a service's program printed (service/output.py)."""
         self._send("<%d>viscum-%s: %s" % (_DAEMON | INFO, name, text), "viscum-%s: %s" % (name, text))
 
     def _send(self, message: str, plain: str) -> None:
@@ -55,18 +55,18 @@ class Log:
         if self._fd < 0 or not self._stderr.is_pipe:
             self._stderr.write(plain + "\n")
         if self._fd >= 0 and not compat.try_send(self._fd, _bytes(message)):
-            compat.fd_close(self._fd)  # the log was restarted, and the new one may be there already; or it is behind
+            compat.fd_close(self._fd)  # logd was restarted, and the new one may already run; or it is behind
             self._fd = -1
             self._connect()
             if self._fd >= 0:
                 compat.try_send(self._fd, _bytes(message))
 
     def trace(self, error: Exception) -> None:
-        """Where an error of ours came from, for whoever looks at stderr."""
+        """Where an error of ours came from, for people who look at stderr."""
         try:
             text = compat.error_text(error)
         except OSError:
-            return  # no descriptor left to load the module that makes it
+            return  # no descriptor left to load the module that formats it
         self._stderr.write(text[-TRACE:])
 
     def end(self, error: object) -> None:
@@ -81,7 +81,7 @@ class Log:
 
 
 def _bytes(text: str) -> bytes:
-    """UTF-8; CPython can't say in it what a file's name holds that is none."""
+    """UTF-8; CPython can't encode the bytes of a file name that are not UTF-8."""
     try:
         return text.encode()
     except UnicodeError:
@@ -93,23 +93,23 @@ O_WRONLY = 1
 
 
 class _Stderr:
-    """Standard error. A pipe or terminal is opened once more, so as to have a flag of its own that a write does not
-    wait: others write there as well, and the flag of a descriptor is that of all who share it."""
+    """Standard error. A pipe or terminal is opened once more to get an O_NONBLOCK flag of its own: others write there
+    as well, and everybody who shares a descriptor shares its flags."""
 
     def __init__(self) -> None:
         try:
             self._kind = os.stat(STDERR)[0] & compat.S_IFMT
         except OSError:
-            self._kind = 0  # closed, and the number may be anything's later
+            self._kind = 0  # closed, and the number may be reused later
         self._fd = self._open() if self._kind in (compat.S_IFIFO, compat.S_IFCHR) else 2
-        # Of a pipe procd is at the other end, and puts it into the system log, too: once is enough.
+        # The other end of a pipe is procd, which writes it to the system log, too: once is enough.
         self.is_pipe = self._kind == compat.S_IFIFO
 
     def _open(self) -> int:
         try:
             return compat.fd_open(STDERR, O_WRONLY | compat.O_NONBLOCK | compat.O_NOCTTY)
         except OSError:
-            return 2  # another's terminal
+            return 2  # somebody else's terminal
 
     def write(self, text: str) -> None:
         data = _bytes(text)

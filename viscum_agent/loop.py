@@ -1,11 +1,10 @@
-"""One loop over file descriptors and timers: all that the agent waits for, in one poll(2), on both interpreters.
+"""One loop over file descriptors and timers: everything the agent waits for, in one poll(2), on both interpreters.
 
-Each turn runs the timers that are due, then what is ready and urgent (programs that ended, the kernel's news, checks),
-and only then what may wait: whoever asks for something over ubus. So however much is asked, clients wait for no more
-than one turn.
+Each turn runs the timers that are due, then what is ready and urgent (programs that ended, kernel events, checks), and
+only then what can wait: requests over ubus. So however many requests come, clients wait for no more than one turn.
 
-Callbacks are short and never wait. A callback that raises is a bug of ours: it is logged and the loop goes on, because
-clients depend on what else the agent looks after.
+Callbacks are short and never wait. A callback that raises is a bug of ours: it is logged and the loop continues,
+because clients depend on everything else that the agent supervises.
 """
 
 import select
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     Timer = tuple[float, int, Callable[[], object]]
 
 POLLIN, POLLOUT = select.POLLIN, select.POLLOUT
-SLICE = 0.05  # seconds that timers take at once, where many are due, until what is ready has its turn
+SLICE = 0.05  # seconds that many due timers may take before ready descriptors get their turn
 
 
 class Loop:
@@ -29,19 +28,19 @@ class Loop:
     def __init__(self, on_error: "Callable[[Exception], None]" = compat.print_error) -> None:
         self._poll = select.poll()
         self._callbacks: dict[int, Callable[..., object]] = {}  # by descriptor
-        self._patient: set[int] = set()  # the descriptors that may wait
+        self._patient: set[int] = set()  # descriptors that can wait
         self._after_all: list[Callable[[], object]] = []
         self._timers: list[Timer] = []  # (due, number, callback), the next first
         self._number = 0
         self.on_error = on_error
         self._running = False
-        self.turn = 0  # counts the steps: what was read in this one may be taken for what is
-        # Called before each wait: for what has to say anew what it waits for.
+        self.turn = 0  # counts the steps: what was read in the current one counts as current
+        # Called before each wait, for those that must say each time what they wait for.
         self.prepare: list[Callable[[], object]] = []
 
     def add(self, fd: int, callback: "Callable[..., object]", events: int = POLLIN, patient: bool = False) -> None:
-        """Calls `callback(events)` whenever the descriptor is ready; also to change what is waited for. A patient one
-        is called after all that is urgent."""
+        """Calls `callback(events)` whenever the descriptor is ready; called again, it changes the events. A patient one
+        is called after everything urgent."""
         (self._patient.add if patient else self._patient.discard)(fd)
         if fd in self._callbacks:
             self._poll.modify(fd, events)
@@ -50,8 +49,8 @@ class Loop:
         self._callbacks[fd] = callback
 
     def remove(self, fd: int, callback: "Callable[..., object] | None" = None) -> None:
-        """Forgets a descriptor. With its callback, it may be closed already: if somebody else has the number by now, he
-        keeps it."""
+        """Forgets a descriptor. With its callback given, it may already be closed: if the number has a new owner by
+        now, that one stays."""
         if callback and not self.waits(fd, callback):
             return
         if self._callbacks.pop(fd, None):
@@ -59,15 +58,15 @@ class Loop:
             self._patient.discard(fd)
 
     def ready(self) -> "set[int]":
-        """The descriptors that are ready by now, also those that this turn knows nothing of yet."""
+        """The descriptors that are ready now, including those that this turn does not know of yet."""
         return {each[0] for each in self._poll.poll(0)}
 
     def waits(self, fd: int, callback: "Callable[..., object]") -> bool:
-        """Whether it is this callback that is called for a descriptor."""
+        """Whether this is the callback that is called for a descriptor."""
         return self._callbacks.get(fd) is callback
 
     def after(self, seconds: float, callback: "Callable[[], object]") -> "Timer":
-        """Calls `callback()` once, after a time; returns what `cancel` takes."""
+        """Calls `callback()` once, after a delay; returns what `cancel` takes."""
         self._number += 1
         timer = (compat.monotonic() + seconds, self._number, callback)
         place = len(self._timers)
@@ -77,7 +76,7 @@ class Loop:
         return timer
 
     def cancel(self, timer: "Timer | None") -> None:
-        """Takes back a timer; None and one that has run are fine."""
+        """Cancels a timer; None and one that already ran are fine."""
         if timer in self._timers:
             self._timers.remove(timer)
 
@@ -91,11 +90,11 @@ class Loop:
             self.step()
 
     def after_all(self, callback: "Callable[[], object]") -> None:
-        """Calls `callback()` once, at the end of this turn: for what is left to do and may wait."""
+        """Calls `callback()` once, at the end of this turn: for work that can wait."""
         self._after_all.append(callback)
 
     def step(self) -> None:
-        """Waits for the next thing to happen and deals with it."""
+        """Waits for the next event and handles it."""
         self.turn += 1
         for prepare in self.prepare:
             self._call(prepare)
@@ -109,12 +108,12 @@ class Loop:
 
     def _run(self, ready: "list[tuple[int, int, Any]]") -> None:
         for fd, events, callback in ready:
-            # An earlier callback may have closed it, and the number may be somebody else's by now.
+            # An earlier callback may have closed it, and the number may have a new owner by now.
             if callback and self.waits(fd, callback):
                 self._call(callback, events)
 
     def _run_timers(self) -> None:
-        """Those that are due; one that is set meanwhile waits for the next turn, else it could keep the others out."""
+        """Runs those that are due; one that is set meanwhile waits for the next turn, or it could starve the others."""
         now, last = compat.monotonic(), self._number
         while self._timers and self._timers[0][0] <= now and self._timers[0][1] <= last:
             self._call(self._timers.pop(0)[2])
@@ -122,7 +121,7 @@ class Loop:
                 return
 
     def _patience(self) -> int:
-        """Milliseconds until the next timer, rounded up; -1 for as long as it takes."""
+        """Milliseconds until the next timer, rounded up; -1 for no limit."""
         if self._after_all:
             return 0
         if not self._timers:
@@ -138,15 +137,15 @@ class Loop:
 
 
 class Paced:
-    """Does something as soon as it is asked for, and then not again before as long a rest as that took, `least` seconds
-    in any case: asked for a thousand times, it takes half of the time, and all that came meanwhile is done once."""
+    """Runs a step as soon as it is asked for, then pauses as long as the step took, at least `least` seconds: asked a
+    thousand times, it takes half of the time, and all requests that came meanwhile share one run."""
 
     def __init__(self, loop: "Loop", step: "Callable[[], object]", least: float = 0) -> None:
         self._loop = loop
         self._step = step
         self._least = least
         self._timer: Timer | None = None
-        self._rested = 0.0  # when it may begin again
+        self._rested = 0.0  # when it may run again
 
     def ask(self) -> None:
         if self._timer:

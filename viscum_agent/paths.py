@@ -1,4 +1,4 @@
-"""Where OpenWrt has things."""
+"""Paths on OpenWrt."""
 
 CONFDIR = "/etc/config"
 SOCKET = "/var/run/ubus/ubus.sock"  # UBUS_UNIX_SOCKET in CMakeLists.txt of ubus

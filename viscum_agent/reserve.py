@@ -1,7 +1,7 @@
-"""Descriptors that are held for the moment when there are no others left: taking a redirect out needs some, and it may
-not fail because something took all (RLIMIT_NOFILE, EMFILE; the limit for the whole system does not bind root).
+"""Descriptors held in reserve for when no others are left: removing a redirect needs some, and must not fail because
+something took all of them (RLIMIT_NOFILE, EMFILE; the limit for the whole system does not bind root).
 
-Use as a context manager around what has to be possible. What is opened inside has to be closed inside.
+Use it as a context manager around what must be possible. What is opened inside must be closed inside.
 """
 
 from . import compat
@@ -22,7 +22,7 @@ class Reserve:
             while len(self._fds) < self._count:
                 self._fds.append(compat.fd_open("/dev/null", O_RDONLY))
         except OSError:
-            pass  # none left now: what there is has to do
+            pass  # none left now: those that we have must do
 
     def __enter__(self) -> "Reserve":
         while self._fds:

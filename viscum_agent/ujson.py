@@ -1,4 +1,4 @@
-"""JSON for both interpreters: MicroPython's own C module, or CPython's `json`, with what the two have in common."""
+"""JSON for both interpreters: MicroPython's C module or CPython's `json`; only what the two have in common."""
 
 try:
     from ujson import dumps, loads  # type: ignore  # noqa: F401

@@ -1,9 +1,9 @@
-"""The part of UTF-8 that MicroPython's decoder forgets to check."""
+"""The part of UTF-8 that MicroPython's decoder does not check."""
 
 
 def is_strict(raw: bytes) -> bool:
-    """Whether bytes that decode are UTF-8 as RFC 3629, section 4 has it: no overlong forms, no surrogates, nothing
-    above U+10FFFF."""
+    """Whether bytes that decode are UTF-8 by RFC 3629, section 4: no overlong forms, no surrogates, nothing above
+    U+10FFFF."""
     for i, byte in enumerate(raw):
         if byte < 0xC0:
             continue

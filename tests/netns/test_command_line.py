@@ -216,7 +216,7 @@ def test_a_number_of_an_account_is_what_the_kernel_makes_of_it(lab):
     result = lab.viscum("up", check=False)
     assert result.returncode == 1 and "viscum-good" not in namespaces()
     for option, value in (("group", "4294967295"), ("user", "4294967296")):
-        said = "viscum.good.%s: '%s' is no number of an account; they go from 0 to 4294967294" % (option, value)
+        said = "viscum.good.%s: '%s' is not an account number; they go from 0 to 4294967294" % (option, value)
         assert said in result.stderr
     lab.configure(GOOD + "\toption user 4294967294\n\toption group 2147483648\n")
     lab.viscum("up")

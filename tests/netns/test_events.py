@@ -65,14 +65,14 @@ def test_a_qdisc_or_filter_that_shapes_is_no_cause_and_one_at_the_ingress_is(rou
     tc(router, "qdisc replace dev wan0 root tbf rate 10mbit burst 10kb latency 50ms")
     assert router.causes() == []
     tc(router, "qdisc add dev lan0 clsact")
-    assert router.causes() == ["a qdisc came"]
+    assert router.causes() == ["a qdisc was added"]
     for hook in ("ingress", "egress"):
         tc(router, "filter add dev lan0 %s prio 9 protocol ip u32 match u32 0 0 flowid 1:1" % hook)
-        assert router.causes() == ["a filter came"]
+        assert router.causes() == ["a filter was added"]
         tc(router, "filter del dev lan0 %s prio 9" % hook)
-        assert "a filter went" in router.causes()
+        assert "a filter was removed" in router.causes()
     tc(router, "qdisc del dev lan0 clsact")
-    assert "a qdisc went" in router.causes()
+    assert "a qdisc was removed" in router.causes()
 
 
 @pytest.mark.parametrize("address, family", [("192.0.2.7/24", "-4"), ("2001:db8:7::1/64", "-6")])
@@ -80,14 +80,14 @@ def test_an_address_that_is_renewed_is_no_cause(router, address, family):
     """As with each router advertisement, or lease."""
     renew = family + " addr replace " + address + " dev lan0 valid_lft 100 preferred_lft %d"
     do(router, renew % 100)
-    assert router.causes() == ["an address came"]
+    assert router.causes() == ["an address was added"]
     for seconds in (90, 80):
         do(router, renew % seconds)
     assert router.causes() == []
     do(router, "addr del %s dev lan0" % address)
-    assert router.causes() == ["an address went"]
+    assert router.causes() == ["an address was removed"]
     do(router, renew % 100)
-    assert router.causes() == ["an address came"]
+    assert router.causes() == ["an address was added"]
 
 
 def test_an_address_is_forgotten_with_its_device(router):
@@ -95,7 +95,7 @@ def test_an_address_is_forgotten_with_its_device(router):
         do(router, "link add gone index 999 type veth peer name gone1")
         do(router, "addr add 192.0.2.7/24 dev gone")
         do(router, "link set gone up")
-        assert "an address came" in router.causes()
+        assert "an address was added" in router.causes()
         do(router, "link del gone")
         router.causes()
 
@@ -109,7 +109,7 @@ def test_after_lost_events_nothing_is_taken_for_known(router):
     batch(router, lines)
     assert "events were lost" in router.causes()
     do(router, "addr add 192.0.2.7/24 dev lan0")
-    assert "an address came" in router.causes()
+    assert "an address was added" in router.causes()
     do(router, "link set lan0 mtu 1400")  # as it was known
     assert router.causes() == ["device lan0 changed"]
 

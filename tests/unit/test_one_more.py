@@ -80,7 +80,7 @@ print(told[0].reason, health.asks_ways(part))
 print([option.help for option in schema.SERVICE if option.name == "healthcheck"][0].endswith(" `ping` pings."))
 '''
     )
-    assert "healthcheck 'ping' asks no port" in found[0] and "viscum.a.health_port" in found[0]
+    assert "healthcheck 'ping' checks no port" in found[0] and "viscum.a.health_port" in found[0]
     assert found[1:] == ["ping", "no echo False", "True"]
 
 

@@ -163,7 +163,7 @@ def test_a_blank_before_the_semicolon_makes_it_separate_too():
 
 def test_a_line_may_not_end_with_a_semicolon_that_separates():
     caught = error("config service s\noption x '1';\n")
-    assert (caught.line, caught.reason) == (2, "nothing behind the last ';' of the line: take it away")
+    assert (caught.line, caught.reason) == (2, "nothing after the last ';' of the line: remove it")
 
 
 # Options and lists
@@ -207,7 +207,7 @@ def test_a_section_can_not_change_its_type():
     caught = error("config service a\n\nconfig client a\n")
     assert (caught.line, caught.reason) == (
         3,
-        "section 'a' is a 'service' since line 1, so it can't be a 'client': choose another name",
+        "section 'a' has been a 'service' since line 1, so it can't be a 'client': choose another name",
     )
 
 

@@ -1,7 +1,7 @@
-"""What CPython and MicroPython do differently, behind one set of names.
+"""Hides the differences of CPython and MicroPython behind one set of names.
 
-The two files beside this one define the same functions over the C library (ctypes here, ffi there); everything else in
-the agent is the Python that both share. A system call that fails raises OSError with its errno.
+The two files beside this one define the same functions over the C library (ctypes or ffi); the rest of the agent is
+Python that both share. A system call that fails raises OSError with its errno.
 
     setns(fd)  unshare(flags)  mount(source, target, fstype, flags)  umount(target)   namespaces(7), mount(2)
     fd_open(path, flags, mode=0)  fd_close(fd)  fd_read(fd, size)  try_flock(fd)      open(2), flock(2)
@@ -18,7 +18,7 @@ the agent is the Python that both share. A system call that fails raises OSError
     receive_nsid(socket, size)                                                        netlink(7)
     unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
     fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)
-    fd_write(fd, data)                                                                the same for what is no socket
+    fd_write(fd, data)                                                                the same for other than sockets
     watch_folder(path)                                                                inotify(7), -1 for no such folder
     isatty()  flush()  forget_output()                                                stdout
     device_ioctl(fd, request, device, data)  has_library(name)                        netdevice(7)
@@ -28,13 +28,13 @@ the agent is the Python that both share. A system call that fails raises OSError
 import os
 import sys
 
-# mypy takes this for true, here and elsewhere. The packages have none of it (tools/package/source.py).
+# mypy assumes that this is true, here and elsewhere. The packages leave it out (tools/package/source.py).
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# None, for an attribute that gets its value later. For mypy it has the type that the attribute is annotated with, so
-# nobody has to ask for None before each use.
+# None, for an attribute that gets its value later. For mypy it has the attribute's annotated type, so that no check for
+# None is needed before each use.
 LATER: "Any" = None
 
 # From the kernel's uapi headers, the same on every architecture that OpenWrt has (mips differs in none of these).
@@ -56,14 +56,14 @@ NETLINK_CAP_ACK = 10
 NETLINK_EXT_ACK = 11
 NETLINK_GET_STRICT_CHK = 12
 
-# MicroPython's errno module has only some. These are the same everywhere (asm-generic/errno-base.h), and EADDRNOTAVAIL,
-# which mips numbers in its own way, is in the two files.
+# MicroPython's errno module has only some. These are the same everywhere (asm-generic/errno-base.h); EADDRNOTAVAIL,
+# which mips numbers differently, is in the two files.
 EPERM, ENOENT, ESRCH, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 3, 7, 11, 13, 16, 17, 19, 22
 ENFILE, EMFILE = 23, 24
 
-# bpf(2), which every architecture numbers in its own way (the kernel's arch/*/.../syscall*.tbl, scripts/syscall.tbl for
-# newer ones): by machine (uname -m) and bytes of a pointer, for a 32-bit program on a 64-bit kernel sees the kernel's
-# name.
+# bpf(2), which every architecture numbers differently (the kernel's arch/*/.../syscall*.tbl, scripts/syscall.tbl for
+# newer ones): by machine (uname -m) and bytes of a pointer, because a 32-bit program on a 64-bit kernel sees the
+# kernel's name.
 BPF_CALLS: dict = {
     ("x86_64", 8): 321,
     ("x86_64", 4): 357,
@@ -90,13 +90,13 @@ BPF_CALLS: dict = {
 
 
 def is_mips(machine: str) -> bool:
-    """Whether numbers of mips are asked for, which differ from all others': by machine (uname -m)."""
+    """Whether the machine (uname -m) is a mips, whose numbers differ from all others'."""
     return machine.startswith("mips")
 
 
 def syscall_base(machine: str, pointer: int) -> int:
-    """What is added to the numbers of system calls from 424 on, which are the same everywhere but on mips (o32, n64);
-    `pointer` is the bytes of one."""
+    """What to add to system call numbers from 424 on, which are the same everywhere but on mips (o32, n64); `pointer`
+    is the size of one in bytes."""
     return 0 if not is_mips(machine) else 5000 if pointer == 8 else 4000
 
 
@@ -105,19 +105,19 @@ def sigmask_words(machine: str) -> "tuple[int, int]":
     return (1, 3) if is_mips(machine) else (0, 2)
 
 
-SIGNALS = 65  # numbers below this one; on MIPS there are as many more, which nobody uses (asm/signal.h)
+SIGNALS = 65  # signals are below this number; MIPS has as many again, which nobody uses (asm/signal.h)
 
 
 def unwanted_signals(machine: str) -> "tuple[int, ...]":
-    """Those that mean nothing to the agent, and whose default is to end or to stop it: USR1, USR2, ALRM, VTALRM, PROF,
-    IO, and a terminal's TSTP, TTIN, TTOU (signal(7), asm/signal.h)."""
+    """Those that mean nothing to the agent but would end or stop it by default: USR1, USR2, ALRM, VTALRM, PROF, IO, and
+    a terminal's TSTP, TTIN, TTOU (signal(7), asm/signal.h)."""
     if is_mips(machine):
         return (16, 17, 14, 28, 29, 22, 24, 26, 27)
     return (10, 12, 14, 26, 27, 29, 20, 21, 22)
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file, also one that a symbolic link leads to."""
+    """Whether a file exists; follows symbolic links."""
     try:
         os.stat(path)
     except OSError:
@@ -126,13 +126,13 @@ def exists(path: str) -> bool:
 
 
 def list_names(path: str) -> "list[str]":
-    """The names in a folder that are visible ASCII: a name of Viscum's is, others need not be text at all, and
-    MicroPython raises for those. Raises OSError."""
+    """The names in a folder that are visible ASCII: Viscum's own are; others need not be text at all, and MicroPython
+    raises for those. Raises OSError."""
     names = os.listdir(path.encode())
     return [name.decode() for name in names if min(name) > 32 and max(name) < 127]
 
 
-# The kinds of files (inode(7)): the part of a mode that says so, and what it is for each.
+# The file types (inode(7)): the mask of the mode, and its value for each type.
 S_IFMT, S_IFREG, S_IFDIR, S_IFIFO, S_IFCHR, S_IFSOCK = 0o170000, 0o100000, 0o040000, 0o010000, 0o020000, 0o140000
 
 MICROPYTHON = sys.implementation.name == "micropython"

@@ -79,12 +79,12 @@ def fd_open(path: str, flags: int, mode: int = 0) -> int:
 
 
 def fd_read(fd: int, size: int) -> bytes:
-    """At most so many bytes of a file; b"" at its end."""
+    """Up to `size` bytes of a file; b"" at its end."""
     return os.read(fd, size)
 
 
 def read_file(path: str, most: int) -> bytes:
-    """The bytes of a file, at most so many: for files whose size others decide about."""
+    """The first `most` bytes of a file: for files whose size others control."""
     fd, found, size = fd_open(path, 0), [], 0
     try:
         while size < most:
@@ -99,7 +99,7 @@ def read_file(path: str, most: int) -> bytes:
 
 
 def write_file(path: str, data: bytes) -> None:
-    """Writes to a file that is there, in one call: for files that mean something to the kernel."""
+    """Writes to an existing file in one call: for files that the kernel interprets."""
     fd = os.open(path, os.O_WRONLY)
     try:
         os.write(fd, data)
@@ -108,7 +108,7 @@ def write_file(path: str, data: bytes) -> None:
 
 
 def try_flock(fd: int) -> bool:
-    """Whether the exclusive lock of an open file is ours now (flock(2)); it ends with the descriptor."""
+    """Whether we got the exclusive lock of an open file (flock(2)); it ends with the descriptor."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -127,8 +127,8 @@ def no_new_privs() -> None:
 
 
 def default_signals() -> None:
-    """Before exec: a program expects that SIGPIPE ends it, which CPython ignores, and SIGINT and SIGQUIT, which a shell
-    has what it starts in the background ignore (signal(7)). The C library refuses those that nobody may change."""
+    """Before exec: a program expects SIGPIPE to end it, which CPython ignores, and SIGINT and SIGQUIT, which a shell
+    makes its background jobs ignore (signal(7)). The C library refuses those that can't be changed."""
     for number in range(1, SIGNALS):
         _libc.signal(number, None)
 
@@ -180,22 +180,22 @@ def netlink_socket(protocol: int, groups: int = 0) -> "socket.socket":
 
 
 def _sigset(signals: "tuple[int, ...]") -> "Any":
-    """sigset_t: words of a long with a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc,
-    musl). All of ours (below 32) are in the first word."""
+    """sigset_t: longs with a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc, musl). All of
+    ours (below 32) are in the first long."""
     value = sum(1 << (signal - 1) for signal in signals)
     return ctypes.create_string_buffer(struct.pack("L", value), 128)
 
 
 def signal_fd(signals: "tuple[int, ...]") -> int:
-    """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2)). So do
-    unwanted_signals; a program that is started gets none of that (unblock_signals)."""
+    """A non-blocking descriptor to read these signals from; they no longer interrupt anything (signalfd(2)). The same
+    holds for unwanted_signals; started programs inherit none of that (unblock_signals)."""
     mask = _sigset(signals + _UNWANTED)
     _call("sigprocmask", _SIG_BLOCK, mask, None)
     return _call("signalfd", -1, mask, os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def read_signal(fd: int) -> int:
-    """The number of the next signal that came, 0 for none."""
+    """The number of the next pending signal, 0 for none."""
     try:
         return int.from_bytes(os.read(fd, 128)[:4], sys.byteorder)
     except BlockingIOError:
@@ -203,12 +203,12 @@ def read_signal(fd: int) -> int:
 
 
 def unblock_signals() -> None:
-    """Before exec: a child has the mask of its parent."""
+    """Before exec: a child inherits its parent's mask."""
     _call("sigprocmask", _SIG_SETMASK, ctypes.create_string_buffer(128), None)
 
 
 def try_send(fd: int, data: bytes) -> bool:
-    """Whether a socket took the data; never waits, whatever its flags are."""
+    """Whether a socket accepted the data; never waits, whatever its flags."""
     sock = socket.socket(fileno=fd)
     try:
         return sock.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL) == len(data)
@@ -233,7 +233,7 @@ def socket_bind(fd: int, address: bytes) -> None:
 
 
 def socket_connect(fd: int, address: bytes) -> None:
-    """For a socket that is connected at once."""
+    """For sockets that connect at once."""
     _call("connect", fd, address, len(address))
 
 
@@ -257,13 +257,13 @@ def send_to(fd: int, data: bytes, address: bytes) -> None:
 
 
 def random32() -> int:
-    """A number of 32 bits that nobody can guess."""
+    """An unpredictable number of 32 bits."""
     return int.from_bytes(os.urandom(4), "big")
 
 
 def connecting(kind: int, address: str, port: int) -> "socket.socket":
-    """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
-    kind = socket.SOCK_STREAM if kind == 1 else socket.SOCK_DGRAM  # mips has these numbers the other way round
+    """A socket (kind 1 stream, 2 datagram) that starts to connect to an IP address, without waiting."""
+    kind = socket.SOCK_STREAM if kind == 1 else socket.SOCK_DGRAM  # mips has these numbers swapped
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     sock.setblocking(False)
     try:
@@ -277,7 +277,7 @@ def connecting(kind: int, address: str, port: int) -> "socket.socket":
 
 
 def connected(sock: "socket.socket") -> None:
-    """Raises the OSError that a connection ended in."""
+    """Raises OSError if the connection failed."""
     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if code:
         raise OSError(code, strerror(code))
@@ -288,12 +288,12 @@ def receive(sock: "socket.socket", size: int) -> bytes:
 
 
 def next_size(sock: "socket.socket") -> int:
-    """The bytes of the next message of a netlink or datagram socket; waits for one."""
+    """The size of the next message of a netlink or datagram socket, in bytes; waits for one."""
     return sock.recv_into(bytearray(1), 1, socket.MSG_PEEK | socket.MSG_TRUNC)
 
 
 def receive_nsid(sock: "socket.socket", size: int) -> int:
-    """Takes a netlink message and returns the number of the network namespace that it comes from, -1 for this one."""
+    """Reads a netlink message and returns the number of the network namespace that it comes from, -1 for this one."""
     _, ancillary, _, _ = sock.recvmsg(size, 64)
     for level, kind, data in ancillary:
         if (level, kind) == (270, 8):  # SOL_NETLINK, NETLINK_LISTEN_ALL_NSID
@@ -323,7 +323,7 @@ def unix_connect(path: str) -> int:
 
 
 def unix_listen(path: str, backlog: int) -> int:
-    """A non-blocking stream socket that listens on a path, as a plain descriptor."""
+    """A non-blocking stream socket listening on a path, as a plain descriptor."""
 
     def listen(sock: "socket.socket") -> None:
         sock.bind(path)
@@ -341,7 +341,7 @@ def unix_accept(fd: int) -> "int | None":
 
 
 def unix_peer(fd: int) -> "tuple[int, int, int]":
-    """(pid, uid, gid) of who connected (SO_PEERCRED, unix(7))."""
+    """(pid, uid, gid) of the peer (SO_PEERCRED, unix(7))."""
     sock = socket.socket(fileno=fd)
     try:
         return struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -350,7 +350,7 @@ def unix_peer(fd: int) -> "tuple[int, int, int]":
 
 
 def fd_receive(fd: int, size: int) -> "bytes | None":
-    """What a non-blocking socket has: None for nothing yet, b"" for its end. Descriptors that come along are closed."""
+    """What a non-blocking socket has: None for nothing yet, b"" at its end. Descriptors sent along are closed."""
     try:
         return os.read(fd, size)
     except (BlockingIOError, InterruptedError):
@@ -358,7 +358,7 @@ def fd_receive(fd: int, size: int) -> "bytes | None":
 
 
 def fd_send(fd: int, data: "bytes | memoryview") -> int:
-    """How much a non-blocking socket took; 0 while it is full. No SIGPIPE: CPython ignores that signal."""
+    """How many bytes a non-blocking socket accepted; 0 while it is full. No SIGPIPE: CPython ignores that signal."""
     try:
         return os.write(fd, data)
     except (BlockingIOError, InterruptedError):
@@ -369,7 +369,7 @@ fd_write = fd_send
 
 
 def wait_fd(fd: int, events: int, milliseconds: int) -> int:
-    """Which of the events (and POLLERR, POLLHUP) came within the time (-1: however long it takes), 0 for none."""
+    """Which of the events (and POLLERR, POLLHUP) came within the time (-1: no limit), 0 for none."""
     poll = select.poll()
     poll.register(fd, events)
     found = poll.poll(milliseconds)
@@ -377,14 +377,14 @@ def wait_fd(fd: int, events: int, milliseconds: int) -> int:
 
 
 def device_ioctl(fd: int, request: int, device: str, data: bytearray) -> None:
-    """ioctl(2) on a device, whose struct ifreq (netdevice(7)) points to `data`, a bytearray that the kernel fills."""
+    """ioctl(2) on a device; its struct ifreq (netdevice(7)) points to `data`, a bytearray that the kernel fills."""
     buffer = (ctypes.c_char * len(data)).from_buffer(data)
     ifreq = struct.pack("16sP", device.encode(), ctypes.addressof(buffer))
     fcntl.ioctl(fd, request, ifreq + bytes(40 - len(ifreq)))  # 40 bytes where pointers have 8, 32 elsewhere
 
 
 def address_of(buffer: bytearray) -> int:
-    """The address of a bytearray's memory; it must live on, with its size, as long as the address is used."""
+    """The address of a bytearray's memory; keep it alive and don't resize it while the address is used."""
     return ctypes.addressof((ctypes.c_char * len(buffer)).from_buffer(buffer))
 
 
@@ -402,7 +402,7 @@ def has_library(name: str) -> bool:
 
 
 def error_text(error: BaseException) -> str:
-    """Where an error came from, as an interpreter prints it."""
+    """A traceback, as an interpreter prints it."""
     import traceback
 
     return "".join(traceback.format_exception(error))
@@ -413,11 +413,11 @@ def print_error(error: BaseException) -> None:
 
 
 def start() -> None:
-    """What an interpreter needs before the first work; CPython nothing."""
+    """Prepares the interpreter; CPython needs nothing."""
 
 
 def expect(services: int) -> None:
-    """How many services there are, for the collector; CPython's needs no advice."""
+    """Tells the collector how many services there are; CPython's needs no hint."""
 
 
 def flush() -> None:
@@ -425,10 +425,10 @@ def flush() -> None:
 
 
 def forget_output() -> None:
-    """Nobody reads: what is left in the buffer would be an error when the interpreter ends."""
+    """No reader is left: what is still in the buffer would be an error when the interpreter exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def isatty() -> bool:
-    """Whether a person looks at what is printed."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty()

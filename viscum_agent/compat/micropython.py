@@ -114,7 +114,7 @@ SOL_SOCKET, _SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _MIPS else (1, 4,
 SO_REUSEADDR = 4 if _MIPS else 2  # asm/socket.h
 _SO_LINGER = 0x80 if _MIPS else 13  # asm/socket.h
 _SO_PEERCRED = 18 if _MIPS else 17  # asm/socket.h
-_SOCK_STREAM, _SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them the other way round
+_SOCK_STREAM, _SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them swapped
 _EINTR, _ECONNABORTED = 4, 130 if _MIPS else 103
 O_NOCTTY = 0o4000 if _MIPS else 0o400  # asm-generic/fcntl.h; mips has its own
 # O_CREAT, O_EXCL (asm-generic/fcntl.h; mips has its own).
@@ -147,13 +147,13 @@ def fd_close(fd):
 
 
 def fd_read(fd, size):
-    """At most so many bytes of a file; b"" at its end."""
+    """Up to `size` bytes of a file; b"" at its end."""
     buffer = _room(size)
     return bytes(memoryview(buffer)[: _check(_c_read(fd, buffer, size))])
 
 
 def read_file(path, most):
-    """The bytes of a file, at most so many: for files whose size others decide about."""
+    """The first `most` bytes of a file: for files whose size others control."""
     fd, found, size = fd_open(path, 0), [], 0
     try:
         while size < most:
@@ -168,7 +168,7 @@ def read_file(path, most):
 
 
 def write_file(path, data):
-    """Writes to a file that is there, in one call: for files that mean something to the kernel."""
+    """Writes to an existing file in one call: for files that the kernel interprets."""
     fd = fd_open(path, 1)  # O_WRONLY
     try:
         _check(_c_write(fd, data, len(data)))
@@ -177,7 +177,7 @@ def write_file(path, data):
 
 
 def try_flock(fd):
-    """Whether the exclusive lock of an open file is ours now (flock(2)); it ends with the descriptor."""
+    """Whether we got the exclusive lock of an open file (flock(2)); it ends with the descriptor."""
     return _c_flock(fd, _LOCK_EX | _LOCK_NB) == 0
 
 
@@ -186,7 +186,7 @@ def fork():
 
 
 def _vector(words):
-    """A NULL-terminated array of C strings, and what has to be kept alive with it."""
+    """A NULL-terminated array of C strings, and what must stay alive with it."""
     kept = [bytearray(word.encode() + b"\0") for word in words]
     pointers = [uctypes.addressof(word) for word in kept]
     pointers.append(0)
@@ -230,8 +230,8 @@ def no_new_privs():
 
 
 def default_signals():
-    """Before exec: a program expects that SIGPIPE ends it, and SIGINT and SIGQUIT, which a shell has what it starts in
-    the background ignore (signal(7)). The C library refuses those that nobody may change."""
+    """Before exec: a program expects SIGPIPE to end it, and SIGINT and SIGQUIT, which a shell makes its background jobs
+    ignore (signal(7)). The C library refuses those that can't be changed."""
     for number in range(1, SIGNALS):
         _c_signal(number, None)
 
@@ -320,8 +320,8 @@ def netlink_socket(protocol, groups=0):
 
 
 def _sigset(signals):
-    """sigset_t: words of a long with a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc,
-    musl). All of ours (below 32) are in the first word."""
+    """sigset_t: longs with a bit for each signal, from 1; 128 bytes hold it on every architecture (glibc, musl). All of
+    ours (below 32) are in the first long."""
     value = 0
     for signal in signals:
         value |= 1 << (signal - 1)
@@ -330,27 +330,27 @@ def _sigset(signals):
 
 
 def signal_fd(signals):
-    """A non-blocking descriptor that the signals come out of, and no longer interrupt anything (signalfd(2)). So do
-    unwanted_signals; a program that is started gets none of that (unblock_signals)."""
-    _c_signal(13, 1)  # SIG_IGN for SIGPIPE, as CPython does: an agent whose stderr is closed goes on
+    """A non-blocking descriptor to read these signals from; they no longer interrupt anything (signalfd(2)). The same
+    holds for unwanted_signals; started programs inherit none of that (unblock_signals)."""
+    _c_signal(13, 1)  # SIG_IGN for SIGPIPE, as CPython does: an agent survives a closed stderr
     mask = _sigset(signals + _UNWANTED)
     _check(_c_sigprocmask(_SIG_BLOCK, mask, None))
     return _check(_c_signalfd(-1, mask, O_NONBLOCK | _SOCK_CLOEXEC))
 
 
 def read_signal(fd):
-    """The number of the next signal that came, 0 for none."""
+    """The number of the next pending signal, 0 for none."""
     data = bytearray(128)
     return struct.unpack("I", data[:4])[0] if _c_read(fd, data, 128) > 0 else 0
 
 
 def unblock_signals():
-    """Before exec: a child has the mask of its parent."""
+    """Before exec: a child inherits its parent's mask."""
     _check(_c_sigprocmask(_SIG_SETMASK, bytearray(128), None))
 
 
 def try_send(fd, data):
-    """Whether a socket took the data; never waits, whatever its flags are."""
+    """Whether a socket accepted the data; never waits, whatever its flags."""
     return _c_send(fd, data, len(data), 0x4040) == len(data)  # MSG_DONTWAIT, MSG_NOSIGNAL
 
 
@@ -368,7 +368,7 @@ def socket_bind(fd, address):
 
 
 def socket_connect(fd, address):
-    """For a socket that is connected at once."""
+    """For sockets that connect at once."""
     _check(_c_connect(fd, bytearray(address), len(address)))
 
 
@@ -392,12 +392,12 @@ def send_to(fd, data, address):
 
 
 def random32():
-    """A number of 32 bits that nobody can guess."""
+    """An unpredictable number of 32 bits."""
     return int.from_bytes(os.urandom(4), "big")
 
 
 def connecting(kind, address, port):
-    """A socket (kind 1 stream, 2 datagram) that begins to connect to an IP address, without waiting."""
+    """A socket (kind 1 stream, 2 datagram) that starts to connect to an IP address, without waiting."""
     info = socket.getaddrinfo(address, port)[0]
     sock = socket.socket(info[0], (_SOCK_STREAM if kind == 1 else _SOCK_DGRAM) | _SOCK_CLOEXEC)
     sock.setblocking(False)
@@ -411,7 +411,7 @@ def connecting(kind, address, port):
 
 
 def connected(sock):
-    """Raises the OSError that a connection ended in."""
+    """Raises OSError if the connection failed."""
     buffer, size = bytearray(4), bytearray(struct.pack("I", 4))
     _check(_c_getsockopt(sock.fileno(), SOL_SOCKET, _SO_ERROR, buffer, size))
     code = struct.unpack("i", buffer)[0]
@@ -423,8 +423,8 @@ _buffer = bytearray(1)
 
 
 def _room(size):
-    """One buffer for all that is read: else each read would take `size` bytes of the heap, and a collection every other
-    time."""
+    """One buffer for all reads: otherwise each read would take `size` bytes of the heap, and trigger a collection every
+    other time."""
     global _buffer
     if len(_buffer) < size:
         _buffer = bytearray(size)
@@ -432,7 +432,7 @@ def _room(size):
 
 
 def next_size(sock):
-    """The bytes of the next message of a netlink or datagram socket; waits for one."""
+    """The size of the next message of a netlink or datagram socket, in bytes; waits for one."""
     return _check(_c_recv(sock.fileno(), _room(1), 1, _MSG_PEEK | _MSG_TRUNC))
 
 
@@ -442,7 +442,7 @@ def receive(sock, size):
 
 
 def receive_nsid(sock, size):
-    """Takes a netlink message and returns the number of the network namespace that it comes from, -1 for this one."""
+    """Reads a netlink message and returns the number of the network namespace that it comes from, -1 for this one."""
     data, control = _room(size), bytearray(64)
     vector = bytearray(struct.pack("PL", uctypes.addressof(data), size))  # struct iovec
     # struct msghdr (recvmsg(2)): no address, one vector, ancillary data.
@@ -469,7 +469,7 @@ def _unix_address(path):
 
 
 def _or_closed(fd, call, *arguments):
-    """The descriptor after a call with it; one that fails closes it."""
+    """Makes a call with the descriptor and returns it; closes it if the call fails."""
     try:
         _check(call(fd, *arguments))
     except OSError:
@@ -491,7 +491,7 @@ def unix_connect(path):
 
 
 def unix_listen(path, backlog):
-    """A non-blocking stream socket that listens on a path, as a plain descriptor."""
+    """A non-blocking stream socket listening on a path, as a plain descriptor."""
     address = _unix_address(path)
     fd = _or_closed(_unix(_SOCK_STREAM | O_NONBLOCK), _c_bind, address, len(address))
     return _or_closed(fd, _c_listen, backlog)
@@ -508,14 +508,14 @@ def unix_accept(fd):
 
 
 def unix_peer(fd):
-    """(pid, uid, gid) of who connected (SO_PEERCRED, unix(7))."""
+    """(pid, uid, gid) of the peer (SO_PEERCRED, unix(7))."""
     buffer, size = bytearray(12), bytearray(struct.pack("I", 12))
     _check(_c_getsockopt(fd, SOL_SOCKET, _SO_PEERCRED, buffer, size))
     return struct.unpack("iII", buffer)
 
 
 def fd_receive(fd, size):
-    """What a non-blocking socket has: None for nothing yet, b"" for its end. Descriptors that come along are closed."""
+    """What a non-blocking socket has: None for nothing yet, b"" at its end. Descriptors sent along are closed."""
     buffer = _room(size)
     count = _c_recv(fd, buffer, size, 0)
     if count >= 0:
@@ -524,19 +524,19 @@ def fd_receive(fd, size):
 
 
 def fd_send(fd, data):
-    """How much a non-blocking socket took; 0 while it is full. No SIGPIPE."""
+    """How many bytes a non-blocking socket accepted; 0 while it is full. No SIGPIPE."""
     count = _c_send(fd, data, len(data), 0x4000)  # MSG_NOSIGNAL
     return count if count >= 0 else _unless_again(0)
 
 
 def fd_write(fd, data):
-    """As fd_send, for what is no socket."""
+    """As fd_send, for descriptors that are not sockets."""
     count = _c_write(fd, data, len(data))
     return count if count >= 0 else _unless_again(0)
 
 
 def _unless_again(value):
-    """The value if the call that just failed only has to be made again later, else its error."""
+    """The value if the call that just failed only has to be repeated later, else raises its error."""
     try:
         _check(-1)
     except OSError as error:
@@ -546,7 +546,7 @@ def _unless_again(value):
 
 
 def wait_fd(fd, events, milliseconds):
-    """Which of the events (and POLLERR, POLLHUP) came within the time (-1: however long it takes), 0 for none."""
+    """Which of the events (and POLLERR, POLLHUP) came within the time (-1: no limit), 0 for none."""
     poll = select.poll()
     poll.register(fd, events)
     found = poll.poll(milliseconds)
@@ -554,7 +554,7 @@ def wait_fd(fd, events, milliseconds):
 
 
 def device_ioctl(fd, request, device, data):
-    """ioctl(2) on a device, whose struct ifreq (netdevice(7)) points to `data`, a bytearray that the kernel fills."""
+    """ioctl(2) on a device; its struct ifreq (netdevice(7)) points to `data`, a bytearray that the kernel fills."""
     name = device.encode()
     ifreq = bytearray(40)  # where pointers have 8 bytes; 32 elsewhere
     struct.pack_into("16sP", ifreq, 0, name + bytes(16 - len(name)), uctypes.addressof(data))
@@ -562,7 +562,7 @@ def device_ioctl(fd, request, device, data):
 
 
 def address_of(buffer):
-    """The address of a bytearray's memory; it must live on, with its size, as long as the address is used."""
+    """The address of a bytearray's memory; keep it alive and don't resize it while the address is used."""
     return uctypes.addressof(buffer)
 
 
@@ -574,12 +574,12 @@ def bpf(command, attribute):
 
 
 def has_library(name):
-    """Whether a module of CPython's could be imported: none can."""
+    """Whether a CPython module can be imported: none can."""
     return False
 
 
 def error_text(error):
-    """Where an error came from, as an interpreter prints it."""
+    """A traceback, as an interpreter prints it."""
     text = io.StringIO()
     sys.print_exception(error, text)
     return text.getvalue()
@@ -598,20 +598,20 @@ def start():
 
 
 def expect(services):
-    """Collects early: else small objects scatter over the heap until no large one fits, with most of it free. The more
-    is alive (20 KB for a service), the longer a collection takes and the more garbage it has to be worth: 1/4 to 2 MB.
+    """Collects early: otherwise small objects scatter over the heap until no large one fits, with most of it free. The
+    more is alive (20 KB per service), the longer a collection takes and the more garbage it must be worth: 1/4 to 2 MB.
     """
     gc.threshold(min(2 << 20, (256 << 10) + (6 << 10) * services))
 
 
 def isatty():
-    """Whether a person looks at what is printed."""
+    """Whether stdout is a terminal."""
     return _c_isatty(1) == 1
 
 
 def forget_output():
-    """Nor is anything left in one."""
+    """Nothing is buffered."""
 
 
 def flush():
-    """Its stdout has no buffer."""
+    """stdout has no buffer."""

@@ -1,10 +1,10 @@
-"""Configuration in: from the text of UCI files to records that have been checked.
+"""Reads the configuration: from the text of UCI files to checked records.
 
     uci      reads a file exactly as libuci does
-    trust    refuses a file that others than root could have written
+    trust    refuses a file that anybody but root could have written
     schema   every option: its type, default and help
-    service  one section as a record; what needs two options to judge
-    network  which devices an interface has, by /etc/config/network
+    service  one section as a record; checks that need two options
+    network  the devices of an interface, from /etc/config/network
 
-Nothing in here asks the kernel.
+Nothing here asks the kernel.
 """

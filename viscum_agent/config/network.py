@@ -1,6 +1,6 @@
 """Logical interfaces as /etc/config/network names them, where netifd can't be asked; and why a name has no device.
 
-An interface may name another one in the place of a device: `@wan` (device.c of netifd), and once by a section of type
+An interface may name another interface instead of a device: `@wan` (device.c of netifd), formerly by a section of type
 `alias`.
 """
 
@@ -24,8 +24,8 @@ INTERFACE, DEVICE = "interface", "device"  # the options of a service
 def interfaces(
     confdir: str, names: "dict[str, list[str]]"
 ) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
-    """(devices, why): the devices of each interface, and sentences by (INTERFACE, name) about those that have none; the
-    name "" is for all that are in neither. `names` is what netifd says (netifd.names), which counts more."""
+    """(devices, why): the devices of each interface, and by (INTERFACE, name) a sentence why one has none; the name ""
+    is for all that are in neither. `names` is what netifd says (netifd.names), and takes precedence."""
     path = "%s/%s" % (confdir, PACKAGE)
     devices: dict[str, list[str]] = {}
     why: dict[tuple[str, str], str] = {}
@@ -33,7 +33,7 @@ def interfaces(
         if section.type not in ("interface", "alias") or section.name in names:
             continue
         found = _named(section)
-        if section.options.get("disabled") in ("1", "true"):  # as netifd takes it (config_parse_interface)
+        if section.options.get("disabled") in ("1", "true"):  # as netifd reads it (config_parse_interface)
             why[(INTERFACE, section.name)] = "is disabled in %s" % path
         elif found:
             devices[section.name] = found
@@ -54,7 +54,7 @@ def _sections(confdir: str, path: str, why: "dict[tuple[str, str], str]") -> "li
 
 
 def _named(section: "Section") -> "list[str]":
-    """What a section names as its devices."""
+    """The devices that a section names."""
     options = section.options
     if section.type == "alias":
         return ["@" + options["interface"]] if isinstance(options.get("interface"), str) else []
@@ -65,7 +65,7 @@ def _named(section: "Section") -> "list[str]":
 
 
 def _resolved(name: str, devices: "dict[str, list[str]]", why: "dict[tuple[str, str], str]") -> "list[str]":
-    """The devices of an interface, with those of another interface in the place of its @name."""
+    """The devices of an interface; an @name is replaced by the devices of that interface."""
     found, way = devices[name], [name]
     while len(found) == 1 and found[0].startswith("@"):
         other = found[0][1:]
@@ -80,7 +80,7 @@ def _resolved(name: str, devices: "dict[str, list[str]]", why: "dict[tuple[str, 
 
 
 def missing(services: "Iterable[Service]", interfaces: "dict[str, list[str]]", links: "Iterable[Link]") -> "list[str]":
-    """Names of devices that services and interfaces have, and that no device of the router has, sorted."""
+    """The names of devices that services and interfaces use and the router does not have, sorted."""
     names = set()
     for service in services:
         if service.enabled:
@@ -92,6 +92,6 @@ def missing(services: "Iterable[Service]", interfaces: "dict[str, list[str]]", l
 
 
 def other_names(own: "dict[str, str]") -> "dict[tuple[str, str], str]":
-    """Why devices are not there under the names that something has for them, by (DEVICE, name): an alternative name
-    (altname in ip-link(8)) is none to Viscum. `own` maps such names to the devices' own (kernel.altnames)."""
+    """Why there are no devices of these names, by (DEVICE, name): Viscum does not accept an alternative name (altname
+    in ip-link(8)). `own` maps such names to the devices' own (kernel.altnames)."""
     return {(DEVICE, name): "is another name (altname) of %s: write that" % shown(own[name]) for name in own}

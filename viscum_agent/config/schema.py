@@ -1,8 +1,7 @@
-"""Every option there is: one table that checks the configuration and that the manual and the LuCI form are made from.
+"""All options: one table that checks the configuration and that the manual and the LuCI form are made from.
 
-An option is a name, a type, whether it is a list, a default and a sentence of help. A type turns one text into one
-value or says what would be right. What needs two options to judge (a port without a protocol) is the business of
-`model`.
+An option has a name, a type, a mark whether it is a list, a default and a sentence of help. A type turns one text into
+one value or says what would be right. `service` checks what needs two options to judge (a port without a protocol).
 """
 
 from collections import namedtuple
@@ -21,7 +20,7 @@ Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
 
 LINK_LOCAL = "link-local"
 
-# Destinations that are never redirected, with the reason: they don't leave the link, so no cloud service has one.
+# Destinations that are never redirected, and why: they don't leave the link, so no cloud service has one.
 NEVER = (
     ("0.0.0.0/8", "no destination"),
     ("127.0.0.0/8", "loopback"),
@@ -33,45 +32,45 @@ NEVER = (
 )
 
 
-# What no pool can be in: addresses that are not one device's.
+# Where no pool can be: addresses that don't belong to one device.
 NO_POOL = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/8", "fe80::/10", "ff00::/8")
 
 
-# IPv4 addresses in the notation of IPv6: how a socket shows them, and what RFC 4291, section 2.5.5.1 has given up. No
-# packet has either. (64:ff9b::/96, NAT64, and 2002::/16, 6to4, are addresses that packets do have.)
+# IPv4 addresses in IPv6 notation: how a socket shows them, and what RFC 4291, section 2.5.5.1 deprecates. No packet has
+# either. (64:ff9b::/96, NAT64, and 2002::/16, 6to4, are addresses that packets do have.)
 IN_IPV6 = (
     (address.parse_prefix("::ffff:0:0/96"), "a socket's way to show an IPv4 address"),
     (address.parse_prefix("::/96"), "an IPv4-compatible address, which nobody uses any more"),
 )
 NOBODY = address.parse_prefix("::/127")  # unspecified and loopback
 
-RESERVED = "VISCUM_"  # how the names begin of variables that say which service a process belongs to
+RESERVED = "VISCUM_"  # prefix of the variables that say which service a process belongs to
 
 NO_ID = 0xFFFFFFFF  # no account: (uid_t) -1 means "leave it" to setresuid(2) and chown(2)
 
 EVERY_AP = "@wifi"  # every access point (ubus/netifd.py)
 
-# What the name of a device is made of, beside letters, digits and underscores (br-lan, eth0.10, wan@eth0).
+# The characters of a device name besides letters, digits and underscores (br-lan, eth0.10, wan@eth0).
 DEVICE_SIGNS = "-.@+,=%#"
 
 
 class Refused(ValueError):
-    """A value of the right type that is refused; the argument, behind the value, says why and what would be right."""
+    """A value of the right type that is refused; the argument, printed after the value, says why and what is right."""
 
 
 def shown(text: str) -> str:
-    """The text as a message shows it: in quotes, on one line, not endless."""
+    """The text as a message shows it: in quotes, on one line, cut at 60 characters."""
     return "'%s%s'" % (printable(text[:60]), "..." if len(text) > 60 else "")
 
 
 def printable(text: str) -> str:
-    """The text with numbers for what is not printable ASCII: a copied space that is none can be seen, and nothing gets
-    at the terminal."""
+    """The text with numbers for everything but printable ASCII: a copied blank that is not a space becomes visible, and
+    no control code reaches the terminal."""
     return "".join([c if " " <= c <= "~" else "\\u%04x" % ord(c) for c in text])
 
 
 def words_of(text: str) -> "list[str]":
-    """The text split at blanks; str.split() would take other blanks as well, and not the same on both interpreters."""
+    """The text split at blanks; str.split() would also split at other blanks, and not the same on both interpreters."""
     return [word for word in text.replace("\t", " ").replace("\n", " ").split(" ") if word]
 
 
@@ -117,7 +116,7 @@ def _destination(text: str) -> "address.Prefix":
 
 
 def _prefix(text: str) -> "address.Prefix":
-    """A prefix; one with bits set past its length is refused, since one of its two numbers is a mistake."""
+    """A prefix; one with bits set past its length is refused, since one of its two numbers is wrong."""
     body, slash, length = text.partition("/")
     if "%" in body and ":" in body:
         raise Refused("has a zone (%), which only link-local addresses need: name the device with option device")
@@ -183,7 +182,7 @@ def _is_name(c: str) -> bool:
 def _account(text: str) -> str:
     if address.is_number(text):
         if len(text) > 10 or int(text) >= NO_ID:
-            raise Refused("is no number of an account; they go from 0 to %d" % (NO_ID - 1))
+            raise Refused("is not an account number; they go from 0 to %d" % (NO_ID - 1))
         return text
     if text == "" or not all("!" <= c <= "~" and c not in ":/" for c in text) or text[0] == "-":
         raise ValueError()
@@ -203,7 +202,7 @@ def _device(text: str) -> str:
 
 
 def is_device(name: str) -> bool:
-    """Whether a device's name is one that an option can hold. The kernel also takes what a shell would act upon."""
+    """Whether an option can hold this name of a device. The kernel also allows characters that a shell interprets."""
     return name not in (".", "..") and all(_is_name(c) or c in DEVICE_SIGNS for c in name)
 
 
@@ -255,7 +254,7 @@ DEVICE = Type("device", _device, "a device name of at most 15 characters, * and 
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
 
-# A file for each is in plan/datapath.
+# Each has a file in plan/datapath.
 DATAPATHS = ("bpf", "flower", "u32")
 
 GLOBALS = (
@@ -467,8 +466,8 @@ def _default(option: "Option") -> object:
 def check(section: "Section", package: str = "viscum") -> "tuple[dict, list[Problem]]":
     """Checks one section (uci.Section) of a known type.
 
-    Returns (values, problems): `values` has every option of the type, parsed, a list where the option is one and None
-    where it is unset and has no default. A caller uses them only when there are no problems.
+    Returns (values, problems): `values` has every option of the type, parsed: a list where the option is one, None
+    where it is unset and has no default. Callers use them only if there are no problems.
     """
     values = defaults(section.type)
     problems = []
@@ -496,7 +495,7 @@ def _instead(section_type: str, name: str) -> str:
 
 
 def _value(option: "Option", raw: "str | list[str]") -> "tuple[object, list[str]]":
-    """(the parsed value of an option, a sentence for each text in it that is not one)."""
+    """(the parsed value of an option, a sentence for each text in it that is wrong)."""
     if not option.many:
         if not isinstance(raw, str):
             return None, ["is a list; it takes one value: %s" % option.type.expected]
@@ -520,18 +519,18 @@ def _value(option: "Option", raw: "str | list[str]") -> "tuple[object, list[str]
 
 def _split(option: "Option", text: str) -> "list[str]":
     """The values in one text, as is common in UCI files (`option dest_port '80 443'`). libuci's own conversion does the
-    same (uci_array_to_blob in its blob.c). A command is split by `model`."""
+    same (uci_array_to_blob in its blob.c). `service` splits a command."""
     return [text] if option.type is TEXT else words_of(text)
 
 
 def _is_ambiguous(words: "list[str]") -> bool:
-    """Whether variables in one text may be meant to have blanks in their values."""
+    """Whether variables in one text may be meant to have values with blanks."""
     quoted = any("'" in word or '"' in word for word in words)
     return len(words) > 1 and (quoted or not all("=" in word for word in words))
 
 
 def unknown_type(name: str) -> str:
-    """What to say of a section type that there is not."""
+    """What to say about an unknown section type."""
     near = [word for word in sorted(SECTIONS) if _distance(word, name) <= 2]
     hint = "did you mean '%s'?" % near[0] if near else "there are: " + ", ".join(sorted(SECTIONS))
     return "%s is not a section type; %s" % (shown(name), hint)
@@ -549,7 +548,7 @@ def _unknown(section_type: str, name: str) -> str:
 
 
 def _distance(one: str, other: str) -> int:
-    """How many letters have to change to make one word the other (Levenshtein); 3 or more is just "far"."""
+    """How many characters to change to make one word the other (Levenshtein); 3 or more just means "far"."""
     if abs(len(one) - len(other)) > 2:
         return 3
     row = list(range(len(other) + 1))

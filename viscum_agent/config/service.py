@@ -1,6 +1,6 @@
 """What the configuration means: services with their programs and matches, as plain records.
 
-Sections come in checked one by one (`schema`); here they are judged together. A section with a problem is named and
+Sections come in checked one by one (`schema`); here they are checked together. A section with a problem is reported and
 left out, the others go on. Nothing here knows about this router: devices, addresses and kernel features come in at
 `plan`.
 """
@@ -27,10 +27,10 @@ Program = namedtuple("Program", ("command", "env", "user", "group", "workdir", "
 # for any; `dport` (low, high) or None for any; `to_port` is where the program listens, 0 for the same port.
 Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port"))
 
-# How the agent asks for health: times in seconds, `command` words, `port` 0 for the matched one.
+# How the agent checks health: times in seconds, `command` words, `port` 0 for the matched one.
 Health = namedtuple("Health", ("kind", "port", "command", "interval", "timeout", "rise", "fall"))
 
-# When a program that ended is started again, in procd's words (service/respawn.py): seconds, seconds, times in a row.
+# When a program that ended is restarted, in procd's words (service/respawn.py): seconds, seconds, times in a row.
 Respawn = namedtuple("Respawn", ("threshold", "timeout", "retry"))
 
 Service = namedtuple(
@@ -52,11 +52,11 @@ Service = namedtuple(
     ),
 )
 
-# `services` in file order, the disabled ones too, whatever else their sections say; `bad` are the names of the service
-# sections that are not among them because of a problem.
+# `services` in file order, including disabled ones, even with mistakes; `bad`: the names of the service sections that
+# are left out because of a problem.
 Configuration = namedtuple("Configuration", ("settings", "services", "bad", "problems"))
 
-MAX_NAME = 64  # with the prefix a file name in /var/run/netns; nobody types longer ones
+MAX_NAME = 64  # with its prefix, a file name in /var/run/netns; nobody types longer ones
 MAX_MATCHES = 256  # filters of one service on one device; more is a mistake in a list
 
 
@@ -98,22 +98,22 @@ def read(sections: "Iterable[Section]", package: str = "viscum") -> "Configurati
     return Configuration(settings, made, sorted(bad - {service.name for service in made}), problems)
 
 
-# A section that is read: its checked values, and the `wheres` of the options that could not be read.
+# A section as read: its checked values, and the `where` of each option that could not be read.
 Part = namedtuple("Part", ("section", "values", "broken", "where"))
 
 
 def _broken(part: "Part", *names: str) -> bool:
-    """Whether one of these options could not be read: then what follows from its absence is no mistake of its own."""
+    """Whether one of these options could not be read: then what follows from its absence is not another mistake."""
     return any("%s.%s" % (part.where, name) in part.broken for name in names)
 
 
 def _is_off(part: "Part", settings: "Settings") -> bool:
-    """Whether a service is not to run, which goes for one with mistakes as well."""
+    """Whether a service is off; one with mistakes can be, too."""
     return not settings.enabled or not (part.values["enabled"] or _broken(part, "enabled"))
 
 
 def _refuse_same_names(services: "list[Part]", problems: "list[Problem]") -> None:
-    """An anonymous section may have a name that another one was given (uci.py)."""
+    """The generated name of an anonymous section may be another section's given name (uci.py)."""
     names = set()
     for part in services:
         name = part.section.name
@@ -129,7 +129,7 @@ def _settings(values: dict) -> "Settings":
 
 
 def _assign_redirects(redirects: "list[Part]", services: "list[Part]", problems: "list[Problem]", package: str) -> None:
-    """A redirect section without its service is a problem of its own; a bad one is a problem of its service."""
+    """A redirect section without its service is a problem of its own; a broken one is a problem of its service."""
     names = [part.section.name for part in services]
     for part in redirects:
         name = part.values["service"]
@@ -195,7 +195,7 @@ def _refuse_doubled_variables(env: "list[str]", bad: "Callable") -> None:
 
 
 def _refuse_unused(part: "Part", options: "tuple[str, ...]", why: str, bad: "Callable") -> None:
-    """Names options that are set and change nothing: who wrote them expects that they do."""
+    """Reports options that are set but change nothing: whoever set them expects an effect."""
     for name in options:
         if name in part.section.options and not _broken(part, name):
             bad(name, "is not used, because %s: take it out" % why)
@@ -221,26 +221,26 @@ def _health(part: "Part", matches: "tuple[Match, ...]", bad: "Callable") -> "Hea
 
 
 def _refuse_check(part: "Part", kind: "checks.Kind", matches: "tuple[Match, ...]", bad: "Callable") -> None:
-    """A check that can never be made, and words that the kind of check has no use for."""
+    """Refuses a check that can never run, and options that this kind of check does not use."""
     for other in checks.KINDS:
         if other.option and other is not kind:
             _refuse_unused(part, (other.option,), "only healthcheck '%s' runs it" % other.name, bad)
     if kind.asks is None:
-        _refuse_unused(part, ("health_port",), "healthcheck '%s' asks no port" % kind.name, bad)
+        _refuse_unused(part, ("health_port",), "healthcheck '%s' checks no port" % kind.name, bad)
         return
     if not kind.needs or part.values["health_port"] or _broken(part, "health_port"):
         return
     if matches and not any(match.proto in kind.needs + ("",) for match in matches):
-        text = "'%s' has no port to ask, because the service takes no %s (proto): name a health_port, or say 'auto'"
+        text = "'%s' has no port to check, because the service takes no %s (proto): name a health_port, or say 'auto'"
         bad("healthcheck", text % (kind.name, " or ".join([each.upper() for each in kind.needs])))
 
 
 _TWO_PORTS = "the same traffic can't go to two ports (%s and %s)"
-_WHOEVER = ", whoever asks: for clients of its own (src_ip) make a service of its own"
+_WHOEVER = ", whatever its src_ip: make a separate service for those clients"
 
 
 def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[Match, ...]":
-    """The matches of a service's sections in their order, each once."""
+    """The matches of a service's sections in order, without duplicates."""
     matches: list[Match] = []
     known = set()
     for part in parts:
@@ -260,8 +260,8 @@ def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[Match, ...]":
 
 
 def _goes_elsewhere(one: "Match", other: "Match") -> bool:
-    """Whether two matches have packets in common, but for who sends them, that they lead to different ports. What is
-    for every protocol has no ports."""
+    """Whether two matches have packets in common, whoever sends them, but lead them to different ports. A match for
+    every protocol has no ports."""
     if one.to_port == other.to_port or (one.family, one.proto) != (other.family, other.proto):
         return False
     low = max([match.dport[0] if match.dport else 1 for match in (one, other)])
@@ -282,7 +282,7 @@ def _command(part: "Part", bad: "Callable") -> "tuple[str, ...]":
 
 
 def _words(part: "Part", option: str, bad: "Callable") -> "tuple[str, ...]":
-    """A command as a tuple of words; () for none, and for one with a mistake."""
+    """A command as a tuple of words; () if there is none or it has a mistake."""
     words = part.values[option]
     if not words or _broken(part, option):
         return ()
@@ -299,11 +299,10 @@ def _words(part: "Part", option: str, bad: "Callable") -> "tuple[str, ...]":
 
 
 def split_words(text: str) -> "list[str]":
-    """Splits a command at blanks; quotes of either kind keep blanks, and a backslash outside of '' takes the next
-    letter as it is. No variables, no globs: nothing here is a shell. Raises ValueError for a quote that is not
-    closed."""
+    """Splits a command at blanks; quotes of either kind keep blanks, and a backslash outside '' escapes the next
+    character. No variables, no globs: this is not a shell. Raises ValueError for an unclosed quote."""
     words, word, quote = [], "", ""
-    begun = False  # a word, which may be empty: ''
+    begun = False  # inside a word, which may be empty: ''
     letters = iter(text)
     for c in letters:
         if c == "\\" and quote != "'":
@@ -325,7 +324,7 @@ def split_words(text: str) -> "list[str]":
 
 
 def _matches(part: "Part", bad: "Callable") -> "list[Match]":
-    """The matches that one section's lists multiply to."""
+    """The matches that one section's lists combine to."""
     values = part.values
     if _broken(part, "family", "proto", "dest_ip", "dest_port", "src_ip", "target_port"):
         return []
@@ -338,7 +337,7 @@ def _matches(part: "Part", bad: "Callable") -> "list[Match]":
         return wrong("dest_ip", "is missing: name the cloud's address (dest_ip), its port (dest_port), or both")
     protocols = values["proto"]
     if "any" in protocols and len(protocols) > 1:
-        return wrong("proto", "'any' stands alone: it holds the others")
+        return wrong("proto", "'any' stands alone: it includes the others")
     if "any" in protocols and (values["dest_port"] or values["target_port"]):
         return wrong("proto", "'any' has no ports; with dest_port or target_port say tcp, udp or both")
     families = _families(values)

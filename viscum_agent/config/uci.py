@@ -1,16 +1,17 @@
 """Reads UCI files exactly as libuci does, so that the agent and `uci show` never disagree about a configuration.
 
-Its own reader because the agent runs where no binding of libuci is (MicroPython, hosts that are no OpenWrt), and
-because a message of ours names file, line and remedy. The rules are those of libuci's file.c, list.c and util.c in
-strict mode; the surprising ones have a comment here and a test in tests/unit/test_uci.py. What differs, on purpose:
+It is a reader of its own because the agent runs where there is no binding of libuci (MicroPython, hosts other than
+OpenWrt), and because our messages name file, line and fix. The rules are those of libuci's file.c, list.c and util.c in
+strict mode; the surprising ones have a comment here and a test in tests/unit/test_uci.py. Deliberate differences:
 
-- A value that is not UTF-8 is an error, since the agent handles text; libuci hands any bytes on. Comments may hold any.
+- A value that is not UTF-8 is an error, since the agent handles text; libuci passes any bytes on. Comments can hold
+  any.
 - A NUL byte is an error; libuci silently drops the rest of that line.
 - A quote that is never closed is reported where it opens, not where the file ends.
-- load() reads committed configuration only: neither staged changes (`uci set` without `uci commit`) nor an override
-  directory (`uci -C`), no file above MAX_SIZE, and none that others than root may write (trust.py).
+- load() reads committed configuration only: no staged changes (`uci set` without `uci commit`), no override directory
+  (`uci -C`), no file above MAX_SIZE, and none that anybody but root can write (trust.py).
 
-The work grows with the size of the input and with nothing else.
+The work grows only with the size of the input.
 """
 
 from collections import namedtuple
@@ -23,25 +24,25 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 # `name` is never empty: an anonymous section has the name that libuci generates. `options` maps a name to a string, or
-# to a list of strings for what was written with `list`. `line` is where the section was opened first. `repeated` are
-# (name, line) of each `option` that took the place of another value: uci says nothing of it.
+# to a list of strings for what was written with `list`. `line` is where the section was first opened. `repeated`:
+# (name, line) of each `option` that replaced another value, which uci does not report.
 _Section = namedtuple("_Section", ("type", "name", "anonymous", "options", "line", "repeated"))
 
 
 def Section(kind: str, name: str, anonymous: bool, options: dict, line: int) -> "_Section":  # noqa: N802 (it stands for the record)
-    """A section in which no option is repeated yet."""
+    """A section with no repeated option yet."""
     return _Section(kind, name, anonymous, options, line, [])
 
 
 # Bytes. 1,000 services are 125 kB and take 1 MB as parsed values in MicroPython, half of its usual heap, and only with
-# gc.threshold() set: without it the heap is full of holes at a quarter of that. 1,000 addresses are 30 kB.
+# gc.threshold() set: without it the heap is fragmented at a quarter of that. 1,000 addresses are 30 kB.
 MAX_SIZE = 128 * 1024
 
-# What functions.sh of base-files (config_get_bool) takes for a boolean. The case matters there, so it does here.
+# What functions.sh of base-files (config_get_bool) accepts as a boolean. Case matters there, so it does here.
 _TRUE = ("1", "on", "true", "yes", "enabled")
 _FALSE = ("0", "off", "false", "no", "disabled")
 
-# uci takes the first letter of a command for the whole of it.
+# uci accepts the first letter of a command for the whole word.
 _COMMANDS = {
     b"package": b"package",
     b"p": b"package",
@@ -53,7 +54,7 @@ _COMMANDS = {
     b"l": b"list",
 }
 
-_END = 0  # what peek() says at the end of a line; parse() refuses real NUL bytes
+_END = 0  # what peek() returns at the end of a line; parse() refuses real NUL bytes
 _TAB, _NEWLINE, _RETURN, _SPACE = 9, 10, 13, 32
 _DOUBLE, _HASH, _SINGLE, _SEMICOLON, _BACKSLASH = 34, 35, 39, 59, 92
 
@@ -61,7 +62,7 @@ _DOUBLE, _HASH, _SINGLE, _SEMICOLON, _BACKSLASH = 34, 35, 39, 59, 92
 def load(confdir: str, package: str) -> "list[_Section]":
     """The sections of `package` in `confdir`; ConfigError if there is no such file or it can't be read."""
     path = "%s/%s" % (confdir, package)
-    from . import trust  # who only parses text needs no C library
+    from . import trust  # parsing text alone needs no C library
 
     try:
         data = trust.read(path, MAX_SIZE + 1, True)
@@ -89,7 +90,7 @@ def parse(data: bytes, file: str) -> "list[_Section]":
 
 
 def as_bool(text: str) -> "bool | None":
-    """True or False for the words that OpenWrt's scripts take for a boolean, None for any other text."""
+    """True or False for the words that OpenWrt's scripts accept as a boolean, None for any other text."""
     if text in _TRUE:
         return True
     if text in _FALSE:
@@ -119,7 +120,7 @@ class _Package:
         if command == b"config":
             self._config()
         elif command == b"package":
-            # Where one file is one package uci checks the name and goes on as if the statement weren't there.
+            # Where one file is one package, uci checks the name and otherwise ignores the statement.
             self._reader.name("package", b"-")
             self._reader.end_of_statement()
         else:
@@ -143,14 +144,14 @@ class _Package:
             self._add(kind, _anonymous_name(kind, len(self.sections) + 1), True, line)
 
     def _open(self, kind: str, name: str, line: int) -> None:
-        """Go on with the section of that name; it may be an anonymous one that is called by its generated name."""
+        """Continues the section of that name; it may be an anonymous one, called by its generated name."""
         known = self._by_name.get(name)
         if known is None:
             self._add(kind, name, False, line)
             return
         if known.type != kind:
             self._reader.fail(
-                "section '%s' is a '%s' since line %d, so it can't be a '%s': choose another name"
+                "section '%s' has been a '%s' since line %d, so it can't be a '%s': choose another name"
                 % (name, known.type, known.line, kind)
             )
         self._current = known
@@ -158,7 +159,7 @@ class _Package:
     def _add(self, kind: str, name: str, anonymous: bool, line: int) -> None:
         self._current = Section(kind, name, anonymous, {}, line)
         self.sections.append(self._current)
-        # A generated name may be taken already; then there are two, and the name goes on meaning the first.
+        # A generated name may be taken already; then there are two, and the name still means the first.
         self._by_name.setdefault(name, self._current)
 
     def _option(self, is_list: bool) -> None:
@@ -176,7 +177,7 @@ class _Package:
         if is_list:
             _append(options, name, text)
         elif text:
-            # An empty value is the same as no statement: it neither sets the option nor removes what was set before.
+            # An empty value counts as no statement: it neither sets the option nor removes an earlier value.
             if options.get(name, text) != text:
                 self._current.repeated.append((name, line))
             options[name] = text
@@ -194,10 +195,10 @@ def _append(options: dict, name: str, text: str) -> None:
 
 
 class _Reader:
-    """The bytes of the file, the place that is read and the line it is on, cut into words as uci cuts them.
+    """The bytes of the file, the current position and its line, split into words as uci splits them.
 
-    `_end` is behind the line's newline. It moves back to `_pos` where the rest of a line is to be ignored, so the next
-    line's beginning is kept apart, in `_next`.
+    `_end` is behind the line's newline. It moves back to `_pos` where the rest of a line is ignored, so the start of
+    the next line is kept separately, in `_next`.
     """
 
     def __init__(self, data: bytes, file: str) -> None:
@@ -212,7 +213,7 @@ class _Reader:
         raise UciError(self.file, self.line, reason)
 
     def next_line(self) -> bool:
-        """Go to the beginning of the next line; False at the end of the file."""
+        """Goes to the start of the next line; False at the end of the file."""
         self._pos = self._next
         self._end = self._next
         if self._next == len(self._data):
@@ -228,9 +229,9 @@ class _Reader:
             self._pos += 1
 
     def command(self) -> "bytes | None":
-        """The command that a statement begins with, in full; None if the line has no more statements.
+        """The command that a statement begins with, spelled out; None if the line has no more statements.
 
-        Only space and tab end a command. So a line may not end with `;`: uci takes the newline behind it for a command.
+        Only space and tab end a command. So a line must not end with `;`: uci takes the newline after it for a command.
         """
         while self._peek() in (_SPACE, _TAB):
             self._pos += 1
@@ -255,7 +256,7 @@ class _Reader:
         return word
 
     def name(self, what: str, extra: bytes) -> bytes:
-        """A word that must be there and be a name; `extra` is what it may contain besides letters, digits and `_`."""
+        """A word that must be present and be a name; `extra`: what it may contain besides letters, digits and `_`."""
         word = self.required("%s name" % what)
         self.check_name(word, what, extra)
         return word
@@ -266,13 +267,13 @@ class _Reader:
                 self.fail("'%s' is no %s name: only ASCII letters, digits and _" % (_shown(word), what))
 
     def end_of_statement(self) -> None:
-        """Nothing but white space, a comment or one `;` may follow."""
+        """Only white space, a comment or one `;` may follow."""
         word = self.word()
         if word:
             self.fail("'%s' is one word too many: put a value with blanks in quotes" % _shown(word))
 
     def word(self) -> bytes:
-        """The next word without its quotes and backslashes; empty if there is none. A `;` in its place is consumed."""
+        """The next word without its quotes and backslashes; empty if there is none. A `;` instead of it is consumed."""
         self.skip_space()
         if self._peek() == _SEMICOLON:
             self._pos += 1
@@ -289,11 +290,11 @@ class _Reader:
                 pieces.append(self._data[begin : self._pos])
                 begin = self._escaped()
             elif byte == _HASH:
-                # A comment begins even inside a word.
+                # A comment starts even inside a word.
                 self._end = self._pos
             elif byte == _SEMICOLON:
-                # uci ends the word by overwriting the byte behind its text, and where nothing was unquoted that is the
-                # `;` itself: the rest of the line is gone. After 'quotes' the `;` survives and separates statements.
+                # uci ends the word by overwriting the byte after its text, and if nothing was unquoted, that is the `;`
+                # itself: the rest of the line is lost. After 'quotes' the `;` survives and separates statements.
                 if not pieces:
                     self._end = self._pos
                 break
@@ -306,7 +307,7 @@ class _Reader:
         return b"".join(pieces)
 
     def _quoted(self, mark: int, pieces: "list[bytes]") -> None:
-        """Append what is between two quotes, over as many lines as it takes. Only "double" quotes know a backslash."""
+        """Appends what is between two quotes, across lines. Only "double" quotes know a backslash."""
         opened = self.line
         self._pos += 1
         begin = self._pos
@@ -326,7 +327,7 @@ class _Reader:
                 self._pos += 1
 
     def _escaped(self) -> int:
-        """Skip a backslash and the byte that it makes ordinary, or join the next line; where the text goes on."""
+        """Skips a backslash and the byte that it escapes, or joins the next line; returns where the text continues."""
         self._pos += 1
         begin = self._pos
         following = self._data[begin : begin + 2]
@@ -342,7 +343,7 @@ class _Reader:
 
 def _why_no_command(word: bytes) -> str:
     if not word:
-        return "nothing behind the last ';' of the line: take it away"
+        return "nothing after the last ';' of the line: remove it"
     if word in _COMMANDS:
         return "'%s' without a name" % _shown(word)
     return "'%s' is no command: use config, option, list or package" % _shown(word)
@@ -351,7 +352,7 @@ def _why_no_command(word: bytes) -> str:
 def _anonymous_name(kind: str, number: int) -> str:
     """libuci's name for the `number`th section (from 1) of a file: `cfg`, the number and a hash of the type, in hex.
 
-    The hash is djb2 (5381, times 33). libuci keeps 31 bits and prints 16; 16 are enough to get the same.
+    The hash is djb2 (5381, times 33). libuci keeps 31 bits and prints 16; 16 are enough for the same result.
     """
     value = 5381
     for byte in kind.encode():
@@ -381,5 +382,5 @@ def _is_alphanumeric(byte: int) -> bool:
 
 
 def _shown(word: bytes) -> str:
-    """A word of the file for a message: its first 40 bytes, with ? for what a terminal or log might stumble over."""
+    """A word of the file for a message: its first 40 bytes, with ? for what could confuse a terminal or log."""
     return "".join([chr(byte) if 32 <= byte <= 126 else "?" for byte in word[:40]])

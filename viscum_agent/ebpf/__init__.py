@@ -1,6 +1,6 @@
 """The eBPF datapath's programs: assembled here, so that a router needs neither a compiler nor libbpf.
 
-Pure functions of a byte order and of map descriptors; kernel/bpf_pins.py carries them over the border.
+Pure functions of a byte order and of map descriptors; kernel/bpf_pins.py loads them into the kernel.
 """
 
 from ..records.objects import name_hash
@@ -12,7 +12,7 @@ _names: dict = {}
 
 
 def name_of(which: str) -> str:
-    """The name of a program ("fwd", "reply") in the kernel: at most 15 letters, others when the instructions are."""
+    """The kernel's name for a program ("fwd", "reply"): at most 15 characters, different for different instructions."""
     if which not in _names:
         code = assemble(which, "little", {one.name: 0 for one in MAPS})
         _names[which] = "%s_%08x" % (which, name_hash("".join(["%02x" % byte for byte in code])))

@@ -1,4 +1,4 @@
-"""eBPF instructions as methods, jumps by label: two passes, one for the instructions, one for the distances.
+"""eBPF instructions as methods, jumps by label: two passes, one for the instructions, one for the jump offsets.
 
 An instruction has 8 bytes (Documentation/bpf/standardization/instruction-set.rst): opcode, two registers of four bits,
 a 16-bit offset, a 32-bit number. The registers' nibbles and both numbers are in the byte order of the machine, which
@@ -36,7 +36,7 @@ class Assembler:
         self._instructions.append((opcode, destination, source, offset, value))
 
     def network16(self, value: int) -> int:
-        """A 16-bit number of a packet as a load of 2 bytes gives it on this machine."""
+        """A 16-bit number of a packet, as a load of 2 bytes returns it on this machine."""
         return value if self._order == "big" else (value >> 8 | value << 8) & 0xFFFF
 
     def network32(self, value: int) -> int:
@@ -48,12 +48,12 @@ class Assembler:
         self._labels[name] = len(self._instructions)
 
     def new_label(self, name: str) -> str:
-        """A name that no other place has, for code that is used twice."""
+        """A unique label, for code that is used twice."""
         self._fresh += 1
         return "%s %d" % (name, self._fresh)
 
-    # Memory. The verifier wants an access of n bytes at a multiple of n (from the frame pointer, or in a packet from
-    # two bytes before it: NET_IP_ALIGN), where the machine wants it.
+    # Memory. The verifier wants an access of n bytes to be at a multiple of n (from the frame pointer, or in a packet
+    # from two bytes before it: NET_IP_ALIGN), on machines that need it.
 
     def load(self, destination: int, base: int, offset: int, size: int) -> None:
         self._emit(LOAD | SIZE[size], destination, base, offset)
@@ -73,7 +73,7 @@ class Assembler:
         self._emit(MOVE, destination, 0, 0, value)
 
     def address(self, destination: int, base: int, offset: int) -> None:
-        """Where `base` and an offset lead to."""
+        """`base` plus an offset."""
         self.move(destination, base)
         self._emit(ADD, destination, 0, 0, offset)
 
@@ -84,7 +84,7 @@ class Assembler:
         self._emit(ADD, destination, 0, 0, value)
 
     def both(self, destination: int, source: int) -> None:
-        """The bits that both have."""
+        """Bitwise AND."""
         self._emit(AND | REGISTER, destination, source)
 
     def mask(self, destination: int, value: int) -> None:
@@ -93,7 +93,7 @@ class Assembler:
     def shift_left(self, destination: int, bits: int) -> None:
         self._emit(SHIFT_LEFT, destination, 0, 0, bits)
 
-    # The way through
+    # Control flow
 
     def jump(self, label: str) -> None:
         self._emit(JUMP, 0, 0, label)
@@ -105,7 +105,7 @@ class Assembler:
         self._emit(JUMP_IF[comparison] | REGISTER, register, other, label)
 
     def call(self, helper: int) -> None:
-        """Calls a helper: R1 to R5 are its arguments and lost, R0 is its answer."""
+        """Calls a helper: R1 to R5 are its arguments and are clobbered, R0 is its result."""
         self._emit(CALL, 0, 0, 0, helper)
 
     def leave(self) -> None:
@@ -116,7 +116,7 @@ class Assembler:
         self._emit(0)  # the upper half of the number
 
     def map_value(self, destination: int, descriptor: int) -> None:
-        """Where the value of an array of one is (kernel 5.2)."""
+        """The address of the value of a one-element array (kernel 5.2)."""
         self._emit(LOAD_NUMBER_64, destination, PSEUDO_MAP_VALUE, 0, descriptor)
         self._emit(0)  # the offset in it
 

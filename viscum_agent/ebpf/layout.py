@@ -1,22 +1,22 @@
-"""What is in the maps, byte by byte: for the programs, which read it, and for the agent, which writes it.
+"""The contents of the maps, byte by byte: for the programs, which read them, and for the agent, which writes them.
 
-A packet is known by its tuple: service and client address, the service's port, protocol. IPv4 addresses are written as
-IPv6 ones (RFC 4291, 2.5.5.2: ::ffff:a.b.c.d), so one map and one program serve both families. A service's match is one
-or more entries in one of two maps:
+A packet is identified by its tuple: service and client address, the service's port, protocol. IPv4 addresses are
+written as IPv6 ones (RFC 4291, 2.5.5.2: ::ffff:a.b.c.d), so one map and one program serve both families. A service's
+match is one or more entries in one of two maps:
 
-    exact   {interface, service address, port, protocol}: one address, one port; what nearly all matches are
+    exact   {interface, service address, port, protocol}: one address, one port; nearly all matches are like this
     wide    {kind, interface, service address, client address, port, protocol}, all of it under the mask of its kind
 
-A kind is how many bits of each count. Each kind in use has an entry in `masks`, in the order of their levels
-(datapath.level_of), and a packet is looked for once for each of them: the way that flower does it. A longest-prefix
-trie would know prefixes only; ranges of ports and clients' addresses it has no place for.
+A kind says how many bits of each count. Each kind in use has an entry in `masks`, in the order of their levels
+(datapath.level_of), and a packet is looked up once for each of them, as flower does it. A longest-prefix trie handles
+only prefixes; it has no place for ranges of ports and clients' addresses.
 
-The other maps: `counters`, packets and bytes for each CPU, in an array because looking up a hash takes longer than the
-counting; `slots`, which place there is that of an {interface, pair}, for the agent (entries hold it for the program);
-`clients`, what the forward program has learned: {client address} with an exact match that the client asks for
-(service address, port, protocol, generation, pair, slot) and its place (interface, client's MAC, router's MAC); and
-`state`, three numbers: the generation of the matches, 0 while the agent changes them; the last generation; how many
-kinds are in `masks`.
+The other maps: `counters`, packets and bytes per CPU, in an array because looking up a hash takes longer than the
+counting; `slots`, the place there of an {interface, pair}, for the agent (for the program the entries hold it);
+`clients`, what the forward program has learned: {client address} with an exact match that the client uses (service
+address, port, protocol, generation, pair, slot) and its place (interface, client's MAC, router's MAC); and `state`,
+three numbers: the generation of the matches, 0 while the agent changes them; the last generation; the number of kinds
+in `masks`.
 """
 
 import struct
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 # Types of maps (linux/bpf.h).
 HASH, ARRAY, PERCPU_ARRAY, LRU_HASH = 1, 2, 6, 9
-NO_PREALLOC = 1  # flag: an entry takes memory when it is made; only the agent makes them
+NO_PREALLOC = 1  # flag: memory is allocated per entry; only the agent adds entries
 
-MASKS = 64  # the most kinds of wide match that can be in use
-SLOTS = 2048  # the most pairs of a source interface and a service; 32 KiB of memory for each CPU
+MASKS = 64  # the most kinds of wide match in use
+SLOTS = 2048  # the most pairs of a source interface and a service; 32 KiB of memory per CPU
 
 Map = namedtuple("Map", ("name", "type", "key", "value", "entries", "flags"))
 MAPS = (
@@ -50,9 +50,9 @@ MAPS = (
 V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
 V4_BITS = 96
 
-# A packet's tuple, and its parts in numbers: what both sides of an entry are made from.
+# A packet's tuple, and its parts in numbers: both sides of an entry are made from it.
 Tuple = namedtuple("Tuple", ("service", "client", "port", "proto"))
-# How many bits of each part count, `level` (PRIO_*) for the order of looking.
+# How many bits of each part count, `level` (PRIO_*) for the order of the lookups.
 Kind = namedtuple("Kind", ("level", "service", "client", "port", "proto"))
 EXACT = Kind(1, 128, 0, 16, 8)
 
@@ -77,12 +77,12 @@ class Layout:
         return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
 
     def value(self, target: int, mac: str, slot: int) -> bytes:
-        """`mac`, if not empty, is the only one that a frame may be addressed to; `slot` is the place in `counters`."""
+        """Frames must be addressed to `mac`, unless it is empty; `slot` is the index in `counters`."""
         packed = address.parse_mac(mac) if mac else bytes(6)
         return self._pack("IH", target, 1 if mac else 0) + packed + self._pack("I", slot)
 
     def mask(self, kind: "Kind") -> bytes:
-        """The value in `masks`: the kind's word, and a mask for all that is behind the interface in the key."""
+        """The value in `masks`: the kind's word, and a mask for everything after the interface in the key."""
         data = address.mask(kind.service, 16) + address.mask(kind.client, 16) + address.mask(kind.port, 2)
         return self._pack("I", kind_word(kind)) + data + bytes([0xFF if kind.proto else 0, kind.level])
 
@@ -120,7 +120,7 @@ class Layout:
         return target, address.format_mac(value[6:12]) if fixed else ""
 
     def parse_counters(self, values: "bytes | bytearray", at: int, cpus: int) -> "tuple[int, int]":
-        """(packets, bytes) of all CPUs together, from one place on."""
+        """(packets, bytes) summed over all CPUs, from this offset on."""
         numbers = struct.unpack_from(self._prefix + "Q" * (2 * cpus), values, at)
         packets = size = 0
         for at in range(0, 2 * cpus, 2):

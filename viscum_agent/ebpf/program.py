@@ -1,13 +1,13 @@
-"""The two programs. What they keep in maps is in layout.py.
+"""The two programs. layout.py describes what they keep in maps.
 
-    forward   at the ingress of a source interface: what a service takes goes into its namespace, past netfilter, the
-              bridge and routing. Learns where the client is, and which service it asks.
+    forward   at the ingress of a source interface: what a service takes over goes into its namespace, past netfilter,
+              the bridge and routing. Learns where the client is, and which service it uses.
     reply     at the ingress of a service's pair in the router, where its packets come out: replies go straight to a
-              client whose place is known, else to the neighbour that the router's routes name. Everything else goes on
+              client whose place is known, else to the neighbour that the router's routes name. Everything else passes
               as if there were no program.
 
-Never taken: frames with a VLAN tag, broadcast, multicast, link-local, ICMPv6, whatever is not IP. A fragment has no
-port here, not even the first: a match with a port leaves all of them alone, so that whoever gets them gets them all.
+Never taken: frames with a VLAN tag, broadcast, multicast, link-local, ICMPv6, anything that is not IP. A fragment has
+no port here, not even the first: a match with a port ignores all of them, so that one receiver gets them all.
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
@@ -16,11 +16,11 @@ from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, REDIRECT = 1, 2, 3, 7, 23
 SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
 
-# struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's.
+# struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's byte order.
 SKB_LEN, SKB_PKT_TYPE, SKB_PROTOCOL, SKB_VLAN_PRESENT, SKB_IFINDEX = 0, 4, 16, 20, 40
 SKB_DATA, SKB_DATA_END, SKB_GSO_SEGS = 76, 80, 164
 
-# linux/if_packet.h: what the device thinks a frame is. OTHERHOST is one for another MAC, such as the bridge's.
+# linux/if_packet.h: how the device classifies a frame. OTHERHOST is one for another MAC, such as the bridge's.
 PACKET_HOST, PACKET_OTHERHOST = 0, 3
 
 NEXT = -1  # TCX_NEXT, and TC_ACT_UNSPEC of cls_bpf: the next program or filter decides
@@ -34,8 +34,7 @@ IP_VERSION, IP_FRAGMENT, IP_PROTOCOL, IP_SRC, IP_DST, IP_END = 14, 20, 23, 26, 3
 IPV6_NEXT, IPV6_SRC, IPV6_DST, IPV6_END = 20, 22, 38, 54
 PORTS = 4  # source and destination port: the first bytes of TCP and UDP alike
 
-# The stack, from the frame pointer down: keys as in layout.py, each begins where a word does, addresses where a double
-# word does.
+# The stack, from the frame pointer down: keys as in layout.py, each aligned to a word, addresses to a double word.
 EXACT_KEY = -28  # interface, service address, port, protocol
 INDEX, SERVICE, PORT, PROTO = EXACT_KEY, EXACT_KEY + 4, EXACT_KEY + 20, EXACT_KEY + 22
 CLIENT = -48  # 16 bytes: also the key of `clients`
@@ -44,12 +43,12 @@ KIND, WIDE_INDEX, WIDE_SERVICE, WIDE_CLIENT, WIDE_PORT, WIDE_PROTO = (WIDE_KEY +
 SLOT_KEY = -96
 MASK_KEY = -100
 PORT_WORDS = -104  # the two ports of a packet with IP options
-KNOWN = -108  # what `clients` has of the client, see below
+KNOWN = -108  # what `clients` knows of the client, see below
 PLACE = -160  # 48 bytes: the value in `clients`
 FIB = -224  # struct bpf_fib_lookup, 64 bytes
 
-NOTHING, OLD = 0, 1  # there is no entry, or one of another place or generation
-PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is remembered, or another one
+NOTHING, OLD = 0, 1  # no entry, or one with another place or generation
+PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is stored, or another one
 SELDOM = 15  # a mask: one in sixteen
 
 # Values (layout.py).
@@ -78,19 +77,19 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     _read(asm, IP_DST, IPV6_DST, IP_SRC, IPV6_SRC, 2)
     asm.load(R0, R6, SKB_IFINDEX, 4)
     asm.store(FP, INDEX, R0, 4)
-    # Before anything is looked up: what is learned then is no older than this says.
+    # Before any lookup: what is learned then is at least as new as this generation.
     _state(asm, maps, R8, STATE_GENERATION)
     _recall(asm, maps)
     asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
     _find(asm, maps, kinds, True)
-    asm.load(R8, R7, VALUE_TARGET, 4)  # the map may change under us: one look, one answer
+    asm.load(R8, R7, VALUE_TARGET, 4)  # the map may change under us: read it once
     _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
     _learn(asm, maps)
     asm.label("taken")
     _count(asm, maps)
     asm.load(R0, R6, SKB_PKT_TYPE, 4)
     asm.jump_if(R0, "==", PACKET_HOST, "go")
-    # A frame for the bridge that came in by a port: kernels before 6.15 do not see to it themselves.
+    # A frame for the bridge that came in on a port: kernels before 6.15 do not correct that themselves.
     asm.move(R1, R6)
     asm.number(R2, PACKET_HOST)
     asm.call(SKB_CHANGE_TYPE)
@@ -128,7 +127,7 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.load(R1, R6, SKB_IFINDEX, 4)
     asm.jump_if_register(R0, "==", R1, "straight")
     asm.label("whose")
-    # Only what this very service takes on the client's interface goes that way.
+    # Only what this very service takes over on the client's interface goes that way.
     _find(asm, maps, kinds, False)
     asm.load(R0, R7, VALUE_TARGET, 4)
     asm.load(R1, R6, SKB_IFINDEX, 4)
@@ -142,7 +141,7 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.leave()
     asm.label("to neighbour")
     asm.load(R1, FP, INDEX, 4)
-    asm.number(R2, 0)  # the kernel looks the next hop up itself, and asks for its MAC
+    asm.number(R2, 0)  # the kernel looks up the next hop itself and resolves its MAC
     asm.number(R3, 0)
     asm.number(R4, 0)
     asm.call(REDIRECT_NEIGH)
@@ -158,14 +157,14 @@ def _pass(asm: "Assembler") -> None:
 
 
 def _copy(asm: "Assembler", base: int, offset: int, source: int, place: int, size: int, step: int) -> None:
-    """Copies bytes from one place to another, so many at once; R0 is lost."""
+    """Copies `size` bytes, `step` at once; clobbers R0."""
     for at in range(0, size, step):
         asm.load(R0, source, place + at, step)
         asm.store(base, offset + at, R0, step)
 
 
 def _same(asm: "Assembler", base: int, offset: int, other: int, place: int, size: int, step: int, label: str) -> None:
-    """Goes on if the bytes are the same in both places, at the label if not; R1 and R2 are lost."""
+    """Continues if the bytes are the same in both places, else jumps to the label; clobbers R1 and R2."""
     for at in range(0, size, step):
         asm.load(R1, base, offset + at, step)
         asm.load(R2, other, place + at, step)
@@ -173,7 +172,7 @@ def _same(asm: "Assembler", base: int, offset: int, other: int, place: int, size
 
 
 def _look_up(asm: "Assembler", maps: "dict[str, int]", name: str, key: int) -> None:
-    """R0 is where the value is of the key at that place of the stack, 0 without one."""
+    """R0 is the address of the value for the key at that place of the stack, 0 if there is none."""
     asm.address(R2, FP, key)
     asm.map(R1, maps[name])
     asm.call(MAP_LOOKUP)
@@ -184,19 +183,19 @@ def _state(asm: "Assembler", maps: "dict[str, int]", register: int, field: int) 
     asm.load(register, register, field, 4)
 
 
-# What a packet says
+# Parsing a packet
 
 
 def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6: int, port: int) -> None:
-    """Writes SERVICE, CLIENT, PORT and PROTO; R9 is then the frame, R7 lost. The arguments say where in the frame (in
-    the ports) the service's half is."""
+    """Writes SERVICE, CLIENT, PORT and PROTO; R9 is then the frame, R7 clobbered. The arguments are the offsets of the
+    service's half in the frame (in the ports)."""
     asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
     asm.jump_if(R0, "!=", 0, "pass")
     asm.load(R0, R6, SKB_PROTOCOL, 4)
     asm.jump_if(R0, "==", asm.network16(ETH_IPV6), "ipv6")
     asm.jump_if(R0, "!=", asm.network16(ETH_IP), "pass")
     _open(asm, IP_END + PORTS)
-    # What "any address" does not mean, whatever MAC the frame is for: multicast and beyond (RFC 5771, RFC 1112),
+    # Not included in "any address", whatever MAC the frame is for: multicast and beyond (RFC 5771, RFC 1112),
     # link-local (RFC 3927). For IPv6 the matches spell it out (datapath.spread).
     asm.load(R0, R9, service4, 1)
     asm.jump_if(R0, ">=", 224, "pass")
@@ -209,9 +208,9 @@ def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6:
         _copy(asm, FP, place + 12, R9, where, 4, 4)
     asm.load(R5, R9, IP_PROTOCOL, 1)
     asm.store(FP, PROTO, R5, 1)
-    asm.store_number(FP, PROTO + 1, 0, 1)  # no byte of a key may be left to chance
+    asm.store_number(FP, PROTO + 1, 0, 1)  # no byte of a key may stay uninitialised
     asm.load(R0, R9, IP_FRAGMENT, 2)
-    asm.mask(R0, asm.network16(0x3FFF))  # without the flag that forbids fragments
+    asm.mask(R0, asm.network16(0x3FFF))  # without the DF flag
     asm.jump_if(R0, "!=", 0, "no port")
     _with_ports(asm, "ipv4 ports")
     asm.label("ipv4 ports")
@@ -249,13 +248,13 @@ def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6:
 
 
 def _with_ports(asm: "Assembler", label: str) -> None:
-    """Goes on at the label for a protocol (R5) with ports, at "no port" for another."""
+    """Jumps to the label for a protocol (R5) with ports, to "no port" for others."""
     asm.jump_if(R5, "==", IPPROTO_TCP, label)
     asm.jump_if(R5, "!=", IPPROTO_UDP, "no port")
 
 
 def _open(asm: "Assembler", length: int) -> None:
-    """R9 is the frame, of which so many bytes can be read; "pass" if there are not as many."""
+    """R9 is the frame, of which `length` bytes can be read; jumps to "pass" if it is shorter."""
     ready = asm.new_label("ready")
     for attempt in (1, 2):
         asm.load(R9, R6, SKB_DATA, 4)
@@ -271,20 +270,20 @@ def _open(asm: "Assembler", length: int) -> None:
     asm.label(ready)
 
 
-# Whose it is
+# Finding the match
 
 
 def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool) -> None:
-    """R7 is the value of the narrowest match for the tuple; "pass" without one. R8 is kept; PLACE_GENERATION becomes 0
-    where it is no exact match."""
+    """R7 is the value of the narrowest match for the tuple; jumps to "pass" without one. R8 is kept; PLACE_GENERATION
+    becomes 0 if it is not an exact match."""
     _look_up(asm, maps, "exact", EXACT_KEY)
     asm.move(R7, R0)
     asm.jump_if(R7, "!=", 0, "found")
     _state(asm, maps, R0, STATE_KINDS)
-    asm.jump_if(R0, "==", 0, "pass")  # what most packets come to: a lookup less
+    asm.jump_if(R0, "==", 0, "pass")  # most packets end here: saves a lookup
     _copy(asm, FP, WIDE_INDEX, FP, INDEX, 4, 4)
     asm.store_number(FP, WIDE_PROTO, 0, 2)
-    asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)  # it may depend on more than a client's entry holds
+    asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)  # the match may depend on more than a client's entry holds
     asm.number(R7, 0)  # the place in `masks`
     asm.label("kind")
     asm.jump_if(R7, ">=", kinds, "pass")
@@ -317,14 +316,14 @@ def _masked(asm: "Assembler", place: int, source: int, mask: int, size: int) -> 
     asm.store(FP, place, R1, size)
 
 
-# What is remembered of a client: where it is, and the service that it asks
+# What is stored of a client: where it is, and the service that it uses
 
 
 def _recall(asm: "Assembler", maps: "dict[str, int]") -> None:
-    """At "taken" if this is the service, R8 then the index of its pair and SLOT_KEY its slot. Goes on where it is not,
-    with R8 as it was and KNOWN written.
+    """Jumps to "taken" if this is the service, R8 then the index of its pair and SLOT_KEY its slot. Continues if it is
+    not, with R8 unchanged and KNOWN written.
 
-    One lookup does for two then. What is remembered counts while nothing was changed: any change of the matches changes
+    One lookup then serves for two. What is stored is valid until something changes: any change of the matches changes
     the generation, which is 0 in the meantime.
     """
     _look_up(asm, maps, "clients", CLIENT)
@@ -354,23 +353,23 @@ def _recall(asm: "Assembler", maps: "dict[str, int]") -> None:
 
 
 def _same_generation(asm: "Assembler", entry: int, generation: int, label: str) -> None:
-    """Goes on if an entry of `clients` was made in this generation, and nothing is being changed."""
+    """Continues if an entry of `clients` was made in this generation, and no change is in progress."""
     asm.jump_if(generation, "==", 0, label)
     asm.load(R1, entry, PLACE_GENERATION, 4)
     asm.jump_if_register(R1, "!=", generation, label)
 
 
 def _same_service(asm: "Assembler", entry: int, label: str) -> None:
-    """Goes on if the tuple is that of an entry of `clients`."""
+    """Continues if the tuple is that of an entry of `clients`."""
     _same(asm, entry, PLACE_SERVICE, FP, SERVICE, 16, 8, label)
     _same(asm, entry, PLACE_PORT, FP, PORT, 4, 4, label)  # and the protocol
 
 
-# What is done with it
+# Counting and learning
 
 
 def _count(asm: "Assembler", maps: "dict[str, int]") -> None:
-    """At SLOT_KEY. A large packet counts as those that it was received as, or will be sent as."""
+    """At SLOT_KEY. A large packet (GSO) counts as the segments that it was received as or will be sent as."""
     _look_up(asm, maps, "counters", SLOT_KEY)
     asm.jump_if(R0, "==", 0, "counted")
     asm.load(R1, R6, SKB_GSO_SEGS, 4)
@@ -384,7 +383,7 @@ def _count(asm: "Assembler", maps: "dict[str, int]") -> None:
 
 
 def _increase(asm: "Assembler", offset: int) -> None:
-    """No atomic instruction: the value is this CPU's own."""
+    """No atomic instruction is needed: the value belongs to this CPU."""
     asm.load(R2, R0, offset, 8)
     asm.add(R2, R1)
     asm.store(R0, offset, R2, 8)
@@ -393,18 +392,18 @@ def _increase(asm: "Assembler", offset: int) -> None:
 def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     """Learns where the client is: the interface, its MAC there and the router's, as replies need them.
 
-    What a packet says of itself is worth nothing: whoever sends with somebody else's address would draw that one's
-    replies to himself. So the router's own tables have to agree: the route of a reply, asked for as if it had come out
-    of the pair (R8), leads to this interface and this MAC. While they don't (a port of a bridge, a neighbour nobody
-    knows yet, a client that moved) there is no entry, and replies go where the routes say.
+    A packet's own addresses prove nothing: a sender that spoofs somebody else's address would draw that host's replies
+    to itself. So the router's own tables have to agree: the route of a reply, looked up as if it had come out of the
+    pair (R8), leads to this interface and this MAC. While they don't (a port of a bridge, a neighbour not resolved yet,
+    a client that moved) there is no entry, and replies go where the routes say.
     """
     asm.load(R0, FP, KNOWN, 4)
     asm.jump_if(R0, "<=", OLD, "ask")
     asm.load(R1, FP, PLACE + PLACE_GENERATION, 4)
     asm.jump_if(R1, "==", 0, "taken")
     asm.jump_if(R0, "==", PLACE_ONLY, "ask")
-    # The service that is asked the most will be the one that is remembered, and two do not replace each other all the
-    # time.
+    # The service that is used the most is likely the one that is stored, and two services do not constantly replace
+    # each other.
     asm.call(GET_PRANDOM)
     asm.mask(R0, SELDOM)
     asm.jump_if(R0, "!=", 0, "taken")

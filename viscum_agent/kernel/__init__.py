@@ -1,4 +1,4 @@
-"""The only border to the kernel. Back ends are `native` (our own messages) and `pyroute2`; `commands` makes text."""
+"""The only interface to the kernel. Back ends: `native` (our own messages) and `pyroute2`; `commands` makes text."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -6,7 +6,7 @@ if TYPE_CHECKING:
 
 
 def open_backend(name: str) -> "Backend":
-    """The back end of that name ("native", "pyroute2"), open. Raises UnsupportedError when it can't be had here."""
+    """Opens the back end of that name ("native", "pyroute2"). Raises UnsupportedError if it is not available here."""
     if name == "pyroute2":
         from .pyroute2_backend import Pyroute2
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def own_names(names: "Sequence[str]") -> "dict[str, str]":
-    """Which of these names are alternative ones, and what their devices are called: {name: own name}."""
+    """Which of these names are alternative ones, with the devices' own names: {name: own name}."""
     if not names:
         return {}
     socket = Socket(compat.NETLINK_ROUTE)
@@ -22,7 +22,7 @@ def own_names(names: "Sequence[str]") -> "dict[str, str]":
 
 
 def _own_name(socket: "Socket", name: str) -> str:
-    """What a device is called that the kernel finds by any of its names, "" for none."""
+    """The own name of a device that the kernel finds by any of its names, "" for none."""
     try:
         body = socket.ask(lambda seq: rtnl.link_get(name, seq))
     except OSError:

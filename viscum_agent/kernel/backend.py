@@ -1,8 +1,8 @@
-"""The border to the kernel: one dump, one apply, and what every back end does alike.
+"""The interface to the kernel: one dump, one apply, and what all back ends share.
 
 Namespaces, sysctls and nftables are the same for all; links, addresses, routes, rules and filters are each back end's
-own (`native`, `pyroute2`). A back end works through operations in their order and stops at the first that fails;
-undoing what was done is `apply`'s business, which looks at the kernel again and takes away what should not be there.
+own (`native`, `pyroute2`). A back end executes operations in order and stops at the first that fails; rolling back is
+up to `apply`, which reads the kernel again and removes what should not be there.
 """
 
 from .. import compat
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 # Keys of the router's own namespace that the plan depends on.
 ROUTER_SYSCTLS = ("net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
 
-# Of the addresses and routes inside of a service's namespace, and of its nftables (buffers of 32 KiB), no more are
-# read: a program with the rights for it may make a million. Ours are among the first. Of links only ours are asked for.
+# Limits for the addresses and routes inside a service's namespace, and for its nftables (buffers of 32 KiB): a program
+# with the rights for it may make a million. Ours are among the first. Of links only ours are requested.
 MOST_INSIDE = 1000
 MOST_BUFFERS = 32
 
-# Descriptors that a dump or an apply opens at most at once: the eBPF datapath's maps, a link and a program; a
+# Descriptors that a dump or an apply has open at most at once: the eBPF datapath's maps, a link and a program; a
 # namespace, a netlink socket of each protocol there and one at home. (pyroute2 has four for each of its sockets.)
 NEEDED = 24
 
@@ -57,8 +57,8 @@ class KernelError(ViscumError):
         self.kind = _kind(code, words)
 
 
-# Words of the kernel's own (net/sched/cls_api.c, sch_api.c) for: somebody's filter has the prio, somebody's qdisc the
-# hook. The second is what kernels say that don't have the first yet (6.12 says it, 6.18 no more).
+# The kernel's own words (net/sched/cls_api.c, sch_api.c) for: the prio has somebody else's filter, the hook somebody
+# else's qdisc. The second is what kernels say that don't have the first yet (6.12 says it, 6.18 no longer).
 _FOREIGN_WORDS = ("Protocol mismatch", "specified priority/protocol not found", "kind does not match", "Exclusivity")
 
 
@@ -71,8 +71,8 @@ def _kind(code: "int | None", words: str) -> str:
 
 
 def _inner_ends(dump: "Dump") -> "dict[str, list]":
-    """Maps the aliases of pairs to the indexes that their other ends have in their namespaces, from the router's links:
-    those ends are ours by any other name."""
+    """Maps the aliases of pairs to the indexes of their inner ends in their namespaces, from the router's links: those
+    ends are ours under any other name."""
     found: dict = {}
     for link in dump.links:
         if link.peer:
@@ -81,7 +81,7 @@ def _inner_ends(dump: "Dump") -> "dict[str, list]":
 
 
 def _mark(name: str) -> None:
-    """Marks the namespace that the caller is in as ours (observe): its loopback is up and has our alias."""
+    """Marks the caller's namespace as ours (observe): its loopback is up and has our alias."""
     socket = Socket(compat.NETLINK_ROUTE)
     try:
         code, _ = socket.transact([lambda seq: rtnl.link_set("lo", seq, alias=alias_of(name))])[0]
@@ -92,9 +92,9 @@ def _mark(name: str) -> None:
 
 
 class Backend:
-    """Use as a context manager; it gives every descriptor back and never leaves the process in another namespace."""
+    """A context manager; it closes every descriptor and never leaves the process in another namespace."""
 
-    name: str  # as the option `netlink` has it
+    name: str  # as in the option `netlink`
 
     def __init__(self) -> None:
         self.visit = netns.Visit()
@@ -102,7 +102,7 @@ class Backend:
         self._pinned: Pinned | None = None
         self._home_indexes: dict[str, int] = {}
         self._reserve = Reserve(NEEDED)
-        self.hurried = False  # what can't be read as it is at one moment is read as well as can be
+        self.hurried = False  # a dump that keeps changing is good enough
 
     def __enter__(self) -> "Backend":
         return self
@@ -119,7 +119,7 @@ class Backend:
         for ns in list(self._nft):
             self._nft.pop(ns).close()
 
-    # What a back end has to bring
+    # What a back end must provide
 
     def dump_links(self, dump: "Dump") -> None:
         """Adds the links of the router's namespace to a Dump."""
@@ -142,11 +142,11 @@ class Backend:
         raise NotImplementedError
 
     def carry(self, operation: "Operation") -> None:
-        """Does one operation on a link, address, route, rule, qdisc or filter. It may wait for `flush`."""
+        """Executes one operation on a link, address, route, rule, qdisc or filter. It may wait for `flush`."""
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Returns when everything carried is done; raises KernelError for the first that failed."""
+        """Returns when all operations are executed; raises KernelError for the first that failed."""
 
     def leave(self, ns: str) -> None:
         """Closes what is kept open for a namespace."""
@@ -154,7 +154,7 @@ class Backend:
     # What they share
 
     def apply(self, operations: "Sequence[Operation]") -> None:
-        """Works through operations in order. Raises KernelError for the first that failed; later ones may be done."""
+        """Executes operations in order. Raises KernelError for the first that failed; later ones may be done."""
         with self._reserve:
             self._apply(operations)
 
@@ -177,14 +177,14 @@ class Backend:
         self.visit.home()
         try:
             self.carry(operation)
-        except OSError as error:  # a namespace that is gone, no descriptor to be had
-            self.flush()  # what waits came before it: now or never
+        except OSError as error:  # a namespace that is gone, no descriptor left
+            self.flush()  # what is queued came before it: now or never
             raise KernelError(operation, error.errno, "")
 
     def _release(self) -> None:
-        """Gives back the sockets and descriptors of the namespaces: a hundred services must not hold hundreds.
+        """Closes the sockets and descriptors of the namespaces: a hundred services must not hold hundreds.
 
-        Home is left as well: what was learned of its devices may be wrong at the next look.
+        Those of home as well: what was learned of its devices may be wrong at the next look.
         """
         for ns in [""] + list(self.visit.names()):
             self._leave(ns)
@@ -247,7 +247,7 @@ class Backend:
         return self._pinned
 
     def _bpf(self, operation: "Operation", step: "Callable[[Pinned], object]") -> None:
-        """A step on what is pinned, in the router's namespace."""
+        """Runs a step on what is pinned, in the router's namespace."""
         self.visit.home()
         try:
             step(self.pinned())
@@ -289,7 +289,7 @@ class Backend:
             self._bpf(operation, lambda pinned: pinned.add_link(item, index))
 
     def _bpf_filter(self, operation: "Operation", item: "Any") -> None:
-        """The filter, and what is pinned of it: never a filter that the folder does not know of."""
+        """The filter and its pin: there is never a filter that the folder does not know."""
         if operation.verb == "del":
             try:
                 index = self._home_index(item.dev, operation)
@@ -305,7 +305,7 @@ class Backend:
         self._at_home(operation, lambda seq: tc.program_set(index, program, item.program, seq))
 
     def _at_home(self, operation: "Operation", request: "Request", fine: "tuple[int, ...]" = ()) -> None:
-        """One rtnetlink request in the router's namespace; `fine` are errors that are none."""
+        """One rtnetlink request in the router's namespace; `fine`: errors to ignore."""
         socket = Socket(compat.NETLINK_ROUTE)
         try:
             code, words = socket.transact([request])[0]
@@ -323,7 +323,7 @@ class Backend:
                 try:
                     target = self._home_index(item.target, operation)
                 except KernelError:
-                    pass  # it is gone: whatever the entry leads to is not wanted
+                    pass  # it is gone: wherever the entry leads, it is not wanted
             self._bpf(operation, lambda pinned: pinned.del_match(item, operation.handle, target))
             return
         index, target = self._home_index(item.dev, operation), self._home_index(item.target, operation)
@@ -360,9 +360,8 @@ class Backend:
         breathe: "Callable[[], object] | None" = None,
     ) -> "Dump":
         """A Dump of the router's namespace and of those named viscum-*. Of the router's own routes it has those that
-        have an address in common with one of these prefixes; all where `pools` is None. `ports` maps those namespaces
-        of which somebody wants to know what is open to what listening.listeners takes. `breathe()` is called between
-        two namespaces, and may use this border."""
+        overlap one of these prefixes; all if `pools` is None. `ports` maps the namespaces whose open sockets are wanted
+        to what listening.listeners takes. `breathe()` is called between two namespaces, and may use this back end."""
         dump = Dump()
         with self._reserve:
             self._dump(dump, pools, ports or {}, breathe)
@@ -395,8 +394,8 @@ class Backend:
             self._release()
 
     def dump_redirects(self) -> "Dump":
-        """A Dump of no more than what redirects are made of, and what they count: links and filters of the router.
-        While these change all the time it has what was seen last: a redirect that has to go can't wait."""
+        """A Dump of only what redirects are made of, and what they count: links and filters of the router. While these
+        keep changing it has the last state read: a redirect that must be removed can't wait."""
         dump = Dump()
         with self._reserve:
             self._dump_redirects(dump)
@@ -413,7 +412,7 @@ class Backend:
             self._release()
 
     def _dump_near(self, dump: "Dump", near: "rtnl.Near") -> None:
-        """Routes of the router, of which there may be very many: the same for all back ends."""
+        """Routes of the router, of which there may be very many: the same code for all back ends."""
         if not near.families:
             return
         self.visit.home()
@@ -433,8 +432,8 @@ class Backend:
             raise PinError("can't read %s: %s" % (BPFFS, compat.strerror(error.errno)))
 
     def counters(self, indexes: "Sequence[int]") -> "list[tuple]":
-        """What our filters on the devices with these indexes count: a list of what tc.parse_counters gives, with that
-        of the eBPF datapath, wherever it is."""
+        """What our filters on the devices with these indexes count: a list of what tc.parse_counters returns, and what
+        the eBPF datapath counts on any device."""
         with self._reserve:
             found = self._count_filters(indexes) if indexes else []
             counted = self.pinned().counters()
@@ -457,7 +456,7 @@ class Backend:
         try:
             return socket.dump(lambda seq: tc.filter_dump(index, seq), hurried=True)
         except OSError:
-            return []  # the device is gone, or its hook
+            return []  # the device or its hook is gone
 
     def _dump_sysctls(self, dump: "Dump") -> None:
         self.visit.home()
@@ -472,8 +471,7 @@ class Backend:
         try:
             self.visit.enter(ns)
         except OSError:
-            # A file that holds no namespace (a crash between the two steps of making one): it has a name and nothing
-            # else.
+            # A file that holds no namespace (a crash between the two steps of creating one): it has only a name.
             dump.namespaces.append(ns)
             return
         dump.namespaces.append(ns)
@@ -503,9 +501,9 @@ class Backend:
         requests = nftables.dump_requests(seq)
         buffers = socket.answers(requests[0], seq, MOST_BUFFERS)
         if not any(nftables.TABLE.encode() + b"\0" in buffer for buffer in buffers):
-            return None, False  # no table of ours: the usual case, and two dumps less
+            return None, False  # no table of ours: the usual case, which saves two dumps
         for request in requests[1:]:
             if socket.spent:
-                return None, False  # too many tables of others: nothing can be said of ours
+                return None, False  # too many tables of others: ours can't be read
             buffers.extend(socket.answers(request, seq, MOST_BUFFERS))
         return nftables.decode(buffers)

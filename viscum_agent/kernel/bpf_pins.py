@@ -1,14 +1,14 @@
 """The eBPF datapath in the kernel: what is pinned in a folder of the BPF file system.
 
-    /sys/fs/bpf/viscum-NETNS/map_*        the maps, filled: the kernel is the database here too
+    /sys/fs/bpf/viscum-NETNS/map_*        the maps with their contents: the kernel is the database here too
                              program_*    the programs, each once
-                             link_*       one for each device; it keeps the program there when the agent ends
-                             filter_*     instead of that where the kernel has no tcx: the program that the device's
-                                          filter holds, so that the folder knows of it
+                             link_*       one per device; it keeps the program attached when the agent ends
+                             filter_*     instead, where the kernel has no tcx: the program that the device's filter
+                                          holds, so that the folder knows it
 
-NETNS is the inode of the router's network namespace: indexes of devices mean something only there. The folder is there
-while a link or filter is. File names in a BPF file system have no dots, which names of devices may have: a colon,
-which those can't have, stands for it.
+NETNS is the inode of the router's network namespace: indexes of devices are only valid there. The folder exists while
+there is a link or filter. File names in a BPF file system can't have dots, device names can: a colon, which those can't
+have, replaces the dot.
 """
 
 import os
@@ -34,7 +34,7 @@ MAPS = {one.name: one for one in layout.MAPS}
 
 
 class PinError(ViscumError):
-    """What is pinned can't be read or written."""
+    """A pin can't be read or written."""
 
 
 class FolderError(OSError):
@@ -49,7 +49,7 @@ NOT_OURS = "%s is not Viscum's: remove it"
 
 
 def folder(inode: int = 0) -> str:
-    """That of the network namespace that the caller is in, or of the one with an inode."""
+    """The folder of the caller's network namespace, or of the one with an inode."""
     return "%s/viscum-%d" % (call.BPFFS, inode or os.stat(SELF)[1])
 
 
@@ -57,13 +57,13 @@ NOBODYS, OURS, FOREIGN = range(3)
 
 
 def whose(path: str) -> int:
-    """Whose the folder is. Everybody may make something in a BPF file system, and who owns the folder may put other
-    pins in the places of ours: only a real folder of the agent's own user is read and written."""
+    """Whose the folder is. Anybody can create something in a BPF file system, and the folder's owner can replace our
+    pins: only a real folder of the agent's own user is read and written."""
     try:
         compat.readlink(path)
-        return FOREIGN  # it leads elsewhere
+        return FOREIGN  # a symbolic link
     except OSError:
-        pass  # no link
+        pass  # not a link
     try:
         status = os.stat(path)
     except OSError:
@@ -73,10 +73,10 @@ def whose(path: str) -> int:
 
 
 def lacks(path: str, fd: int) -> str:
-    """What is in the way of pins in a folder, "" for nothing. `fd` is any map's: it is pinned beside the folder,
-    because the agent watches what goes in it."""
+    """What prevents pins in a folder, "" for nothing. `fd` is any map's: it is pinned beside the folder, because the
+    agent watches for removals in it."""
     if not call.is_mounted():
-        return ""  # it will be, and then it is empty
+        return ""  # it will be, and will then be empty
     if whose(path) == FOREIGN:
         return "a folder for its maps: " + NOT_OURS % path
     trial = "%s_%d" % (path, compat.getpid())
@@ -84,27 +84,27 @@ def lacks(path: str, fd: int) -> str:
         call.pin(fd, trial)
         os.remove(trial)
     except OSError as error:
-        if error.errno != compat.EEXIST:  # left by one that was killed here: that could write, too
+        if error.errno != compat.EEXIST:  # left by a process that was killed here: it could write, too
             return "a BPF file system that it can write to (%s: %s)" % (call.BPFFS, compat.strerror(error.errno))
     return ""
 
 
 def watch() -> int:
-    """A descriptor that becomes readable when something in the folder is removed; -1 where there is none of ours."""
+    """A descriptor that becomes readable when something in the folder is removed; -1 if there is none of ours."""
     path = folder()
     return compat.watch_folder(path) if whose(path) == OURS else -1
 
 
 class Pinned:
-    """Open while it is used; made in the router's namespace, or for that with an inode."""
+    """Open while in use; created in the router's namespace, or for the one with an inode."""
 
     def __init__(self, inode: int = 0) -> None:
         self._folder = folder(inode)
         self._layout = layout.Layout(call.ORDER)
         self._maps: dict[str, int] = {}
         self._programs: dict[str, int] = {}  # name: descriptor
-        self._slots: dict[bytes, int] | None = None  # {pair, as it is in the map: slot}, once it was read
-        self._free: list[int] = []  # slots that are nobody's, the lowest last
+        self._slots: dict[bytes, int] | None = None  # {pair, as in the map: slot}, once read
+        self._free: list[int] = []  # free slots, the lowest last
         self._dirty = False
         self._changing = False  # the matches
 
@@ -113,7 +113,7 @@ class Pinned:
             self._changed()
         _close(self._maps)
         _close(self._programs)
-        self._slots = None  # of the next maps it may be wrong
+        self._slots = None  # may be wrong for the next maps
 
     def _path(self, kind: str, name: str) -> str:
         return "%s/%s%s" % (self._folder, kind, name.replace(".", ":"))
@@ -122,13 +122,13 @@ class Pinned:
         try:
             names = compat.list_names(self._folder) if whose(self._folder) == OURS else []
         except OSError:
-            return []  # nothing here, or nothing that we may see
+            return []  # no folder, or none that we may read
         return sorted([name[len(kind) :].replace(":", ".") for name in names if name.startswith(kind)])
 
     # Reading
 
     def dump(self, dump: "Dump") -> None:
-        """Adds links, entries and counters to a Dump, which has the devices and their filters already."""
+        """Adds links, entries and counters to a Dump, which already has the devices and their filters."""
         links, noted, filters = self._names(LINK), self._names(FILTER), _filters(dump)
         gone = [name for name in noted if name not in filters]
         dump.bpf_links.extend([BpfLinkEntry(name, CLS, 0, "") for name in gone])
@@ -151,7 +151,7 @@ class Pinned:
             except OSError as error:
                 if error.errno != compat.ENOENT:
                     raise
-                continue  # somebody was faster
+                continue  # removed meanwhile
             try:
                 index, program = call.link_info(fd)
             finally:
@@ -165,7 +165,7 @@ class Pinned:
         return call.map_read(self._maps[name], one.key, one.value)
 
     def entries(self) -> "list[BpfEntry]":
-        """All that is taken, as dump.BpfEntry."""
+        """All entries, as dump.BpfEntry."""
         if not self._open_maps():
             return []
         found = []
@@ -177,7 +177,7 @@ class Pinned:
         return found
 
     def counters(self) -> "dict[tuple[int, int], Counters]":
-        """{(index of the source interface, of the pair): Counters}. Asked for every second: no other map is opened."""
+        """{(index of the source interface, of the pair): Counters}. Read every second: no other map is opened."""
         fds = self._maps or self._open(("slots", "counters"))
         try:
             return self._counters(fds) if fds else {}
@@ -201,12 +201,12 @@ class Pinned:
     # The maps
 
     def _open_maps(self) -> bool:
-        """Whether all maps are there, as this agent has them."""
+        """Whether all maps exist, as this agent makes them."""
         self._maps = self._maps or self._open(MAPS)
         return bool(self._maps)
 
     def _open(self, names: "Collection[str]") -> "dict[str, int]":
-        """{name: descriptor} of these maps; nothing when one is not there, or not as this agent has it."""
+        """{name: descriptor} of these maps; nothing if one is missing, or not as this agent makes it."""
         if whose(self._folder) != OURS:
             return {}
         fds = {}
@@ -231,8 +231,8 @@ class Pinned:
                 raise
         if whose(self._folder) != OURS:
             raise FolderError(self._folder)
-        self._remove(MAP, self._names(MAP))  # half of them, or another agent's
-        self._remove(PROGRAM, self._names(PROGRAM))  # they use those
+        self._remove(MAP, self._names(MAP))  # incomplete, or another agent's
+        self._remove(PROGRAM, self._names(PROGRAM))  # they use those maps
         for name in MAPS:
             self._maps[name] = call.map_create(MAPS[name])
             call.pin(self._maps[name], self._path(MAP, name))
@@ -248,7 +248,7 @@ class Pinned:
     # The programs, their links and filters
 
     def program(self, name: str) -> int:
-        """A descriptor of the program; it is loaded if it is not there yet."""
+        """A descriptor of the program; loads it if it is not there yet."""
         self._make_maps()
         if name not in self._programs:
             path = self._path(PROGRAM, name)
@@ -262,7 +262,7 @@ class Pinned:
 
     def add_link(self, item: "Any", index: int) -> None:
         path = self._path(LINK, item.dev)
-        self._remove(LINK, [item.dev])  # of a device of that name that is gone
+        self._remove(LINK, [item.dev])  # left by a removed device of that name
         fd = call.link_create(self.program(item.program), index)
         try:
             call.pin(fd, path)
@@ -270,7 +270,7 @@ class Pinned:
             compat.fd_close(fd)
 
     def change_link(self, item: "Any") -> None:
-        """The program becomes this one, from one packet to the next."""
+        """Replaces the program, from one packet to the next."""
         program = self.program(item.program)
         fd = call.pinned(self._path(LINK, item.dev))
         try:
@@ -280,20 +280,20 @@ class Pinned:
         self._dirty = True
 
     def note_filter(self, item: "Any") -> None:
-        """The device's filter holds this program now."""
+        """Pins the program that the device's filter now holds."""
         self._remove(FILTER, [item.dev])
         call.pin(self.program(item.program), self._path(FILTER, item.dev))
         self._dirty = True
 
     def del_link(self, item: "Any") -> None:
-        """Gone with its pin: nobody else holds it. (Of a filter only the pin goes.)"""
+        """Removes the pin, and with it the link: nobody else holds it. (Of a filter only the pin goes.)"""
         self._remove(PIN[item.hook], [item.dev])
         self._dirty = True
 
     # The entries
 
     def set_match(self, item: "Any", index: int, target: int) -> None:
-        """Adds an entry, or lets it lead elsewhere."""
+        """Adds an entry, or changes where it leads."""
         self._make_maps()
         kind, parts = layout.of_match(item)
         slot = self._slot(self._layout.pair(index, target))
@@ -317,8 +317,8 @@ class Pinned:
         self._dirty = True
 
     def _change(self) -> None:
-        """Before the first change of matches: what the programs remember of them does not count until `close`. Whoever
-        is killed in between leaves it so, which costs a packet a little and is right all the same."""
+        """Before the first change of matches: what the programs remember of them does not count until `close`. If the
+        agent is killed in between, that stays so: every packet is looked up, which is slower but correct."""
         if not self._changing:
             self._changing = True
             _, last, kinds = self._state()
@@ -339,7 +339,7 @@ class Pinned:
         call.map_update(self._maps["state"], self._layout.number(0), self._layout.state(*numbers))
 
     def _slot(self, pair: bytes) -> int:
-        """Where a pair is counted: the lowest place that no other has, from zero on, for a new one."""
+        """The slot that counts a pair; a new pair gets the lowest free one, starting from zero."""
         if self._slots is None:
             self._slots = {key: self._layout.parse_number(value) for key, value in self._read("slots")}
             taken = set(self._slots.values())
@@ -364,7 +364,7 @@ class Pinned:
         return {entry.kind for entry in self.entries() if not layout.is_exact(entry.kind)}
 
     def _set_kinds(self, kinds: set) -> None:
-        """Writes `masks`, the narrower levels first. One that moves is there twice for a moment, never not at all."""
+        """Writes `masks`, the narrower levels first. One that moves is briefly there twice, but never missing."""
         wanted = [self._layout.mask(kind) for kind in sorted(kinds)]
         there = dict(self._read("masks"))
         place = self._layout.number
@@ -381,7 +381,7 @@ class Pinned:
             self._set_state(generation, last, len(wanted))
 
     def tidy(self) -> None:
-        """Takes away what nothing uses any more, after something was deleted."""
+        """Removes what nothing uses any more, after something was deleted."""
         if not self._dirty:
             return
         self._dirty = False
@@ -429,7 +429,7 @@ def _filters(dump: "Dump") -> "dict[str, tuple[int, int]]":
 
 
 def _program_name(number: int, ours: "set[int]") -> str:
-    """The name of the program of that id; "" when it has other maps than those that are pinned."""
+    """The name of the program with that id; "" if it has other maps than the pinned ones."""
     try:
         fd = call.prog_by_id(number)
     except OSError:

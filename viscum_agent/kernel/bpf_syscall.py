@@ -27,11 +27,11 @@ LINK_TYPE_TCX = 11
 BPFFS = "/sys/fs/bpf"  # where everybody mounts it (OpenWrt's init too)
 BATCH = 128  # entries read at once; more than a bucket of a map ever holds
 VERIFIER_LOG = 64 * 1024
-VERIFIER_WORDS = 1500  # letters of its log in an error: the end says why
+VERIFIER_WORDS = 1500  # characters of its log in an error: the end says why
 
 
 class VerifierError(OSError):
-    """A program that the kernel did not take; `words` are the end of the verifier's log."""
+    """A program that the kernel rejected; `words` are the end of the verifier's log."""
 
     def __init__(self, code: int, words: str) -> None:
         super().__init__(code, words)
@@ -46,7 +46,7 @@ def _call(command: int, form: str, *values: object) -> int:
 
 
 def map_create(layout_map: "Map") -> int:
-    """A descriptor of a new map, as a layout.Map says."""
+    """A descriptor of a new map, as described by a layout.Map."""
     one = layout_map
     name = one.name.encode() + bytes(16 - len(one.name))
     return _call(MAP_CREATE, "IIIIIII16s", one.type, one.key, one.value, one.entries, one.flags, 0, 0, name)
@@ -58,7 +58,7 @@ def map_update(fd: int, key: "Buffer", value: "Buffer", flags: int = 0) -> None:
 
 
 def map_lookup(fd: int, key: "Buffer", value_size: int) -> "bytes | None":
-    """The value, None where there is none."""
+    """The value, None if there is none."""
     key, value = bytearray(key), bytearray(value_size)
     try:
         _call(MAP_LOOKUP, "IIQQQ", fd, 0, compat.address_of(key), compat.address_of(value), 0)
@@ -97,7 +97,7 @@ def map_read(fd: int, key_size: int, value_size: int) -> "list[tuple[bytes, byte
             compat.bpf(MAP_LOOKUP_BATCH, attribute)
             last = False
         except OSError as error:
-            if error.errno != compat.ENOENT:  # that was the last one
+            if error.errno != compat.ENOENT:  # that was the last batch
                 raise
             last = True
         count = struct.unpack_from("I", attribute, 32)[0]
@@ -110,13 +110,13 @@ def map_read(fd: int, key_size: int, value_size: int) -> "list[tuple[bytes, byte
 
 
 def array_read(fd: int, value_size: int, count: int) -> bytearray:
-    """The values of the first elements of an array with values for each CPU, one behind the other (kernel 5.13)."""
+    """The values of the first elements of a per-CPU array, one after the other (kernel 5.13)."""
     keys, values, place = bytearray(4 * count), bytearray(value_size * count), bytearray(4)
     where = [compat.address_of(each) for each in (place, keys, values)]
     try:
         _call(MAP_LOOKUP_BATCH, "QQQQIIQQ", 0, *where, count, fd, 0, 0)
     except OSError as error:
-        if error.errno != compat.ENOENT:  # that was the last one
+        if error.errno != compat.ENOENT:  # that was the last batch
             raise
     return values
 
@@ -125,7 +125,7 @@ _possible: list = []
 
 
 def possible_cpus() -> int:
-    """How many values an entry of a map for each CPU has: the same number until the kernel ends."""
+    """How many values an entry of a per-CPU map has: the same number until the kernel ends."""
     if not _possible:
         _possible.append(_count_cpus())
     return _possible[0]
@@ -145,8 +145,8 @@ def _count_cpus() -> int:
 
 
 def prog_load(code: "Buffer", name: str) -> int:
-    """A descriptor of a classifier. Raises VerifierError when the kernel does not take it."""
-    code, licence = bytearray(code), bytearray(b"GPL\0")  # the kernel's word for: may call every helper
+    """A descriptor of a classifier. Raises VerifierError if the kernel rejects it."""
+    code, licence = bytearray(code), bytearray(b"GPL\0")  # what the kernel wants for calling every helper
     known = name.encode() + bytes(16 - len(name))
     where, size = compat.address_of(code), len(code) // 8
 
@@ -162,19 +162,19 @@ def prog_load(code: "Buffer", name: str) -> int:
             raise
     log = bytearray(VERIFIER_LOG)
     try:
-        return load(log)  # once more, with the verifier's reasons
+        return load(log)  # again, with the verifier's log
     except OSError as error:
         words = bytes(log).split(b"\0")[0].decode()[-VERIFIER_WORDS:]
         raise VerifierError(error.errno, words)
 
 
 def link_create(program: int, index: int) -> int:
-    """A descriptor of a link: the program at the ingress of a device, after those that are there (tcx, kernel 6.6)."""
+    """A descriptor of a link: the program at the ingress of a device, after existing ones (tcx, kernel 6.6)."""
     return _call(LINK_CREATE, "IIIIIIQ16s", program, index, TCX_INGRESS, 0, 0, 0, 0, bytes(16))
 
 
 def link_update(link: int, program: int) -> None:
-    """Another program in a link, from one packet to the next."""
+    """Replaces the program of a link, from one packet to the next."""
     _call(LINK_UPDATE, "IIIIQ", link, program, 0, 0, 0)
 
 
@@ -224,13 +224,13 @@ def pin(fd: int, path: str) -> None:
 
 
 def pinned(path: str) -> int:
-    """A descriptor of what is pinned there; OSError with ENOENT for nothing."""
+    """A descriptor of what is pinned there; OSError with ENOENT if nothing is."""
     data = bytearray(path.encode() + b"\0")
     return _call(OBJ_GET, "QII", compat.address_of(data), 0, 0)
 
 
 def is_mounted(path: str = BPFFS) -> bool:
-    """Whether a BPF file system is there: on a device of its own, unlike the directory that holds it."""
+    """Whether a BPF file system is mounted there: it has a device of its own, unlike the directory that holds it."""
     try:
         return os.stat(path)[2] != os.stat(path + "/..")[2]
     except OSError:
@@ -238,7 +238,7 @@ def is_mounted(path: str = BPFFS) -> bool:
 
 
 def can_mount(path: str = BPFFS) -> bool:
-    """Whether there is one, or `mount` would make it."""
+    """Whether one is mounted, or `mount` can do it."""
     if is_mounted(path):
         return True
     try:
@@ -250,7 +250,7 @@ def can_mount(path: str = BPFFS) -> bool:
 
 
 def mount(path: str = BPFFS) -> None:
-    """Mounts one where there is none. OpenWrt does it at boot; a container may not have done it."""
+    """Mounts one if there is none. OpenWrt does so at boot; a container may not have done it."""
     if not is_mounted(path):
         compat.mount("bpf", path, "bpf", 0)
 

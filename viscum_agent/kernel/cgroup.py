@@ -1,12 +1,12 @@
-"""A control group for each service (cgroups(7), version 2): what its program forks is in there, whatever else it does.
+"""A control group for each service (cgroups(7), version 2): what its program forks stays in it, whatever else it does.
 
     MOUNT/viscum-NETNS/NAME.TAG     the processes of service NAME, started with the settings that TAG stands for
                        NAME.check   those of a check by command
 
-NETNS is the inode of the router's network namespace: there may be several agents on one machine. Only root can write
-there, so the name says for sure which settings a program was started with, also to an agent that comes later. The group
-ends with its last process. No controller is enabled, so it needs none, and where no version 2 is mounted services do
-without: their processes are then found by their network namespace only.
+NETNS is the inode of the router's network namespace: one machine may have several agents. Only root can write there, so
+the name is proof of the settings that a program was started with, also for a later agent. The group ends with its last
+process. It needs no controller, so none is enabled. Where version 2 is not mounted, services run without groups: their
+processes are then found only by their network namespace.
 """
 
 import os
@@ -23,8 +23,8 @@ _folder: list = []
 
 
 def folder() -> str:
-    """The folder of the router's services, "" where there are no groups; the same as long as this process runs. First
-    asked for in the router's namespace."""
+    """The folder of the router's services, "" where there are no groups; it stays the same as long as this process
+    runs. The first call must be in the router's namespace."""
     if not _folder:
         top = _mount_point()
         _folder.append("%s/viscum-%d" % (top, os.stat(SELF)[1]) if top else "")
@@ -32,7 +32,7 @@ def folder() -> str:
 
 
 def _mount_point() -> str:
-    """Where version 2 is mounted, "" where it is not."""
+    """Where version 2 is mounted, "" if it is not."""
     for line in _read(MOUNTS).split(b"\n"):
         fields = line.split(b" ")
         if len(fields) > 3 and fields[2] == b"cgroup2" and b"\\" not in fields[1]:
@@ -41,7 +41,7 @@ def _mount_point() -> str:
 
 
 def _read(path: str) -> bytes:
-    """The bytes of a file, at most MOST of them; b"" where it is not there."""
+    """The bytes of a file, at most MOST of them; b"" if it does not exist."""
     try:
         return compat.read_file(path, MOST)
     except OSError:
@@ -59,14 +59,13 @@ def _groups(name: str) -> "list[str]":
 
 
 def tags(name: str) -> "list[str]":
-    """The settings that a service's processes were started with: the tags of the groups with a process in them."""
+    """The settings that a service's processes were started with: the tags of the groups that hold a process."""
     found = [path.rsplit(".", 1)[1] for path in _groups(name) if _read(path + "/cgroup.procs")]
     return [tag for tag in found if tag != CHECK]
 
 
 def pids(name: str, tag: str = "") -> "list[int]":
-    """The processes of a service's program, or with the tag CHECK of its checks, without those that are dead and not
-    yet waited for."""
+    """The processes of a service's program, or with the tag CHECK those of its checks; zombies are not included."""
     found = []
     for path in _groups(name):
         if (path.rsplit(".", 1)[1] == CHECK) == (tag == CHECK):
@@ -75,7 +74,7 @@ def pids(name: str, tag: str = "") -> "list[int]":
 
 
 def make(name: str, tag: str) -> str:
-    """Makes a group and returns its path, "" where there can be none."""
+    """Creates a group and returns its path, "" if there can be none."""
     top = folder()
     if not top:
         return ""
@@ -84,7 +83,7 @@ def make(name: str, tag: str) -> str:
             os.mkdir(path)
         except OSError as error:
             if error.errno != compat.EEXIST:
-                return ""  # mounted for reading only, or not ours to write to
+                return ""  # mounted read-only, or not ours to write to
     return path
 
 
@@ -94,7 +93,7 @@ def join(path: str, pid: int = 0) -> None:
 
 
 def kill(name: str, tag: str = "") -> None:
-    """Kills what is in a service's groups, however fast it forks: cgroup.kill (kernel 5.14), else frozen
+    """Kills everything in a service's groups, however fast it forks: with cgroup.kill (kernel 5.14), else frozen
     (cgroup.freeze, 5.2) and one by one."""
     for path in _groups(name):
         if tag and not path.endswith("." + tag):
@@ -123,10 +122,10 @@ def _try(path: str, data: bytes) -> None:
 
 
 def remove(name: str) -> None:
-    """Removes the groups of a service that nothing is in any more, and the folder with the last of them."""
+    """Removes the empty groups of a service, and the folder with the last of them."""
     paths = _groups(name)
     for path in paths + [folder()] if paths else []:
         try:
             os.rmdir(path)
         except OSError:
-            pass  # somebody is in there, or another service's group
+            pass  # a process is in it, or another service's group

@@ -1,8 +1,8 @@
-"""Netlink messages as bytes, the same for all protocols of it: headers, attributes, and what a buffer holds.
+"""Netlink messages as bytes, the same for all netlink protocols: headers, attributes, and what a buffer holds.
 
-A message is a header (struct nlmsghdr), a fixed part of its kind and attributes (struct nlattr). Both heads are in the
-machine's byte order. A number in an attribute is in that order too (u32) or big-endian (be32), as the protocol wants:
-rtnetlink has the first, nfnetlink the second. The names are the kernel's (nla_put_u32 and nla_put_be32 in
+A message is a header (struct nlmsghdr), a fixed part of its kind and attributes (struct nlattr). Both headers are in
+the machine's byte order. A number in an attribute is in that order too (u32) or big-endian (be32), depending on the
+protocol: rtnetlink uses the first, nfnetlink the second. The names are the kernel's (nla_put_u32 and nla_put_be32 in
 net/netlink.h), the numbers those of linux/netlink.h and, below nfnetlink, of linux/netfilter/nfnetlink.h.
 """
 
@@ -20,23 +20,23 @@ NLM_F_DUMP = 0x300
 NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
 NLM_F_CAPPED, NLM_F_ACK_TLVS = 0x100, 0x200  # in an NLMSG_ERROR
 NLMSGERR_ATTR_MSG = 1
-NLA_F_NESTED = 0x8000  # nfnetlink takes it or leaves it, rtnetlink has nests without it
+NLA_F_NESTED = 0x8000  # optional in nfnetlink; rtnetlink has nests without it
 
 # Writing
 
 
 def message(kind: int, flags: int, body: bytes, seq: int) -> bytes:
-    """A whole message that asks for an answer by its sequence number. Port 0: the kernel knows who asks."""
+    """A whole message that asks for an answer with its sequence number. Port 0: the kernel knows the sender."""
     return pack("IHHII", 16 + len(body), kind, NLM_F_REQUEST | flags, seq, 0) + body
 
 
 def attribute(kind: int, data: bytes) -> bytes:
-    """One attribute: its length is that without the padding to 4 bytes."""
+    """One attribute; its length excludes the padding to 4 bytes."""
     return pack("HH", 4 + len(data), kind) + data + b"\0" * (-len(data) & 3)
 
 
 def nest(kind: int, data: bytes) -> bytes:
-    """An attribute that holds others and says so."""
+    """An attribute that holds others and is marked so."""
     return attribute(kind | NLA_F_NESTED, data)
 
 
@@ -56,8 +56,8 @@ def be32(kind: int, value: int) -> bytes:
 
 
 def messages(data: bytes, strict: bool = False) -> "Iterator[tuple[int, int, int, bytes]]":
-    """(type, flags, seq, body) of each message in what one recv() gave. A broken length ends the walk, or is an error
-    when it is strict."""
+    """(type, flags, seq, body) of each message in the result of one recv(). A broken length ends the iteration, or is
+    an error if `strict`."""
     start = 0
     end = len(data)
     while start + 16 <= end:
@@ -71,8 +71,8 @@ def messages(data: bytes, strict: bool = False) -> "Iterator[tuple[int, int, int
 
 
 def attributes(data: bytes, start: int = 0, wanted: "Sequence[int] | None" = None) -> "dict[int, bytes]":
-    """The attributes of a message as {type: bytes}, all or the wanted types; of a repeated type the last one. Broken
-    lengths end the walk."""
+    """The attributes of a message as {type: bytes}, all or the wanted types; of a repeated type the last one. A broken
+    length ends the iteration."""
     found = {}
     end = len(data)
     while start + 4 <= end:
@@ -87,8 +87,8 @@ def attributes(data: bytes, start: int = 0, wanted: "Sequence[int] | None" = Non
 
 
 def elements(data: bytes, strict: bool = False) -> "list[tuple[int, bytes]]":
-    """The attributes of a list, where all may have one type, as (type, bytes). Broken lengths end the walk, or are an
-    error when it is strict."""
+    """The attributes of a list, where all may have the same type, as (type, bytes). A broken length ends the iteration,
+    or is an error if `strict`."""
     found = []
     start, end = 0, len(data)
     while start + 4 <= end:
@@ -103,7 +103,7 @@ def elements(data: bytes, strict: bool = False) -> "list[tuple[int, bytes]]":
 
 
 def text_of(data: bytes) -> str:
-    """Text up to its NUL. The kernel takes any bytes in a name or alias; what is not UTF-8 is nobody's we know."""
+    """Text up to its NUL. The kernel accepts any bytes in a name or alias; what is not UTF-8 is not ours."""
     try:
         return bytes(data).split(b"\0", 1)[0].decode()
     except UnicodeError:
@@ -119,7 +119,7 @@ def be32_of(data: bytes) -> int:
 
 
 def errno_of(body: bytes) -> int:
-    """What both an NLMSG_ERROR and an NLMSG_DONE begin with; 0 for neither an error nor a dump that ended with one."""
+    """The error number that an NLMSG_ERROR or NLMSG_DONE begins with; 0 if it reports no error."""
     return -unpack_from("i", body, 0)[0]
 
 
@@ -128,7 +128,7 @@ def error(flags: int, body: bytes) -> "tuple[int, str]":
     code = errno_of(body)
     if not flags & NLM_F_ACK_TLVS:
         return code, ""
-    # The request follows: only its header when the message was capped, all of it else.
+    # The request follows: only its header if the message was capped, else all of it.
     start = 20 if flags & NLM_F_CAPPED else 4 + unpack_from("I", body, 4)[0]
     words = attributes(body, (start + 3) & ~3).get(NLMSGERR_ATTR_MSG, b"")
     return code, text_of(words)

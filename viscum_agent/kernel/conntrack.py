@@ -1,11 +1,11 @@
 """What connection tracking remembers in a service's namespace (linux/netfilter/nfnetlink_conntrack.h).
 
-An entry keeps the translation that the rules gave it at first. When the rules change, a client that keeps its UDP
-socket would be answered from the wrong address, or not at all, as long as it goes on. So entries that the rules of now
-would not have made are taken out; the others, and the connections in them, stay.
+An entry keeps the translation that the rules first gave it. When the rules change, a client that keeps its UDP socket
+would be answered from the wrong address, or not at all, as long as it keeps sending. So entries that the current rules
+would not have made are deleted; the others, and their connections, stay.
 
-OpenWrt has ctnetlink in a package of its own (kmod-nf-conntrack-netlink). Without it there is only its kernels' own
-way to forget all at once (hack-*/600-netfilter_conntrack_flush.patch: an `f` written to /proc/net/nf_conntrack).
+OpenWrt has ctnetlink in a separate package (kmod-nf-conntrack-netlink). Without it, the only way is its own kernel
+patch, which flushes everything (hack-*/600-netfilter_conntrack_flush.patch: an `f` written to /proc/net/nf_conntrack).
 """
 
 import struct
@@ -33,8 +33,8 @@ PROC = "/proc/thread-self/net/nf_conntrack"
 
 
 def forget_others(socket: "Socket", rules: "Sequence[NatRule]") -> None:
-    """Takes out the entries that these rules (objects.NatRule) would not have made; `socket` is a netlink.Socket of
-    netfilter's in the namespace that the caller is in."""
+    """Deletes the entries that these rules (objects.NatRule) would not have made; `socket` is a netlink.Socket of
+    netfilter in the caller's namespace."""
     try:
         bodies = []
         for family in (4, 6):
@@ -50,7 +50,7 @@ def _forget_all() -> None:
     try:
         compat.write_file(PROC, b"f\n")
     except OSError:
-        pass  # not OpenWrt: entries end by themselves, when their clients are silent for a while
+        pass  # not OpenWrt: entries time out, once their clients are silent for a while
 
 
 def _get(family: int, seq: int) -> bytes:
@@ -77,7 +77,7 @@ def is_other(body: bytes, rules: "Sequence[NatRule]") -> bool:
 
 
 def _place(data: bytes, to: bool) -> "Place | None":
-    """(protocol, address, port) that a tuple is to, or from; None for what has no ports."""
+    """(protocol, address, port) of a tuple's destination (`to`) or source; None if it has no ports."""
     parts = attributes(data)
     ends, proto = attributes(parts.get(CTA_TUPLE_IP, b"")), attributes(parts.get(CTA_TUPLE_PROTO, b""))
     which = (CTA_IP_V4_DST, CTA_IP_V6_DST) if to else (CTA_IP_V4_SRC, CTA_IP_V6_SRC)

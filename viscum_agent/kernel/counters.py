@@ -1,7 +1,7 @@
-"""What the redirects carry: read every second while somebody looks at it, so with as little work as can be.
+"""What the redirects carry: read every second while somebody watches, so with as little work as possible.
 
-Where to look and whose a filter is was learned at the last look at the kernel (`places`); now only the filters of those
-devices are read, and of those only what they count.
+Where to look and whose a filter is was learned at the last look at the kernel (`places`); here only the filters of
+those devices are read, and of those only their counters.
 """
 
 from collections import namedtuple
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from ..records.dump import Dump
     from .backend import Backend
 
-# `hooks` are the indexes of devices with an ingress hook, `names` maps indexes of devices to their names, `pairs` those
-# of our pairs to their services.
+# `hooks`: the indexes of devices with an ingress hook; `names` maps indexes of devices to their names, `pairs` those of
+# our pairs to their services.
 Places = namedtuple("Places", ("hooks", "names", "pairs"))
 
-# The traffic of a service: names of `devices` that it comes from, the `kind` of its filters, Counters of them and of
-# what its program has `sent`.
+# The traffic of a service: names of its source `devices`, the `kind` of its filters, Counters of them and of what its
+# program has `sent`.
 Traffic = namedtuple("Traffic", ("devices", "kind", "counters", "sent"))
 NONE = Traffic((), "", NOTHING, NOTHING)
 
-DEVICES = "/proc/net/dev"  # read without a lock that others may hold for long, unlike the same by netlink
+DEVICES = "/proc/net/dev"  # unlike netlink, without a lock that others may hold for long
 
 
 def places(dump: "Dump") -> "Places":
@@ -35,23 +35,23 @@ def places(dump: "Dump") -> "Places":
     for link in dump.links:
         if link.ns == "" and link.name.startswith(DEV_PREFIX) and link.alias.startswith(ALIAS_PREFIX):
             pairs[link.index] = link.alias[len(ALIAS_PREFIX) :]
-    # On a pair there is only a program, and what it counts is in a map.
+    # A pair has only a program, whose counters are in a map.
     hooks = [qdisc.index for qdisc in dump.qdiscs if qdisc.index in names and qdisc.index not in pairs]
     return Places(sorted(hooks), names, pairs)
 
 
 class Sent:
-    """What came from the services' programs: what their pairs have received on the router's side (proc_pid_net(5)),
-    which is replies and what the programs begin themselves."""
+    """What the services' programs sent: what their pairs have received on the router's side (proc_pid_net(5)), that is
+    replies and what the programs start themselves."""
 
     def __init__(self) -> None:
-        # Maps lines to (device, Counters): most are as they were, and need not be taken apart again.
+        # Maps lines to (device, Counters): most are unchanged and need not be parsed again.
         self._lines: dict[str, tuple[str, Counters]] = {}
 
     def read(self, where: "Places") -> "dict[str, Counters]":
-        """Maps services to Counters now."""
+        """Maps services to their current Counters."""
         with open(DEVICES) as file:
-            lines = file.read().split("\n")  # MicroPython reads a line letter by letter
+            lines = file.read().split("\n")  # MicroPython reads a line byte by byte
         known, self._lines = self._lines, {}
         for line in lines:
             if DEV_PREFIX in line:
@@ -67,7 +67,7 @@ def _counted(line: str) -> "tuple[str, Counters]":
 
 
 def read(backend: "Backend", where: "Places") -> "dict[str, Traffic]":
-    """Maps services to their Traffic now, without what they sent; one without a redirect is missing."""
+    """Maps services to their current Traffic, without what they sent; services without a redirect are missing."""
     found: dict[str, Traffic] = {}
     for kind, index, target, counters in backend.counters(where.hooks):
         name = where.pairs.get(target)
@@ -87,15 +87,15 @@ def _added(before: "Traffic", device: str, kind: str, counters: "Counters") -> "
 
 
 class Totals:
-    """What each service has counted since the agent began: filters and maps begin at zero each time a redirect is put
-    in, devices each time one is made."""
+    """What each service has counted since the agent started: filters and maps start at zero each time a redirect goes
+    in, devices each time one is created."""
 
     def __init__(self) -> None:
-        self._before: dict[str, Counters] = {}  # what was counted by redirects that are out
-        self._last: dict[str, Counters] = {}  # what the one that is in has counted
+        self._before: dict[str, Counters] = {}  # what earlier redirects have counted
+        self._last: dict[str, Counters] = {}  # what the current one has counted
 
     def count(self, name: str, counters: "Counters | None") -> "Counters":
-        """Takes what counts now (None: nothing is there that does), and returns the service's Counters of all time."""
+        """Takes the current count (None: nothing counts now), and returns the service's total Counters."""
         if counters is None:
             return self.of(name)
         last = self._last.get(name, NOTHING)
@@ -105,7 +105,7 @@ class Totals:
         return self.of(name)
 
     def out(self, name: str) -> None:
-        """The redirect is out: the next one begins at zero."""
+        """The redirect is out: the next one starts at zero."""
         if name in self._last:
             self._before[name] = self.of(name)
             del self._last[name]
@@ -120,7 +120,7 @@ class Totals:
 
 
 class Accounts:
-    """What the services have carried, since the agent began, and where that is counted now."""
+    """What the services have carried since the agent started, and where that is counted now."""
 
     def __init__(self) -> None:
         self._places = Places([], {}, {})
@@ -128,7 +128,7 @@ class Accounts:
         self._sent = Sent()
 
     def learn(self, dump: "Dump") -> "dict[int, str]":
-        """Where it is counted, as of a Dump. Returns the services by the indexes of their pairs."""
+        """Learns from a Dump where the counters are. Returns the services by the indexes of their pairs."""
         self._places = places(dump)
         return self._places.pairs
 
@@ -140,18 +140,18 @@ class Accounts:
         return 0
 
     def out(self, name: str, counters: "Counters | None") -> None:
-        """A redirect goes with what it has counted."""
+        """A redirect goes; what it has counted is kept."""
         if counters is not None:
             self._redirects.count(name, counters)
         self._redirects.out(name)
 
     def forget(self, name: str) -> None:
-        """The service is none any more."""
+        """The service no longer exists."""
         self._redirects.forget(name)
         self._programs.forget(name)
 
     def read(self, backend: "Backend", names: "Iterable[str]") -> "dict[str, Traffic]":
-        """Maps services to their Traffic, also those whose redirects are out now."""
+        """Maps services to their current Traffic, including those whose redirects are out."""
         found, sent = read(backend, self._places), self._sent.read(self._places)
         for name in names:
             now = found.get(name, NONE)

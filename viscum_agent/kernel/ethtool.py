@@ -1,4 +1,4 @@
-"""Features of a device, asked for by ioctl: netlink has them only in a kernel with CONFIG_ETHTOOL_NETLINK.
+"""Features of a device, read by ioctl: netlink has them only in a kernel with CONFIG_ETHTOOL_NETLINK.
 
 Numbers and structs are from linux/ethtool.h and linux/sockios.h, in host byte order.
 """
@@ -13,10 +13,10 @@ ETH_SS_FEATURES, ETH_GSTRING_LEN = 4, 32
 
 
 class Ethtool:
-    """Asks about the devices of the namespace that it was opened in. Use as a context manager."""
+    """Reads from devices in the namespace that it was opened in. A context manager."""
 
     def __init__(self) -> None:
-        self._socket = compat.netlink_socket(compat.NETLINK_ROUTE)  # any socket will do for SIOCETHTOOL
+        self._socket = compat.netlink_socket(compat.NETLINK_ROUTE)  # any socket works for SIOCETHTOOL
         self._names: list[str] = compat.LATER
 
     def __enter__(self) -> "Ethtool":
@@ -26,7 +26,7 @@ class Ethtool:
         self._socket.close()
 
     def active(self, device: str) -> "list[str]":
-        """The names of the features that are on. Raises OSError; a device without any says EOPNOTSUPP."""
+        """The names of the features that are on. Raises OSError; EOPNOTSUPP for a device without features."""
         if self._names is None:
             self._names = self._strings(device)
         blocks = (len(self._names) + 31) // 32

@@ -1,15 +1,15 @@
-"""A client that comes in by a service's eth0: how a check goes the way that a client's packets go.
+"""A client that comes in on a service's eth0: so a check takes the same way as a client's packets.
 
-A socket of the kernel's in the namespace would reach the program by the loopback device, past everything that may be in
-a client's way there (eth0 that is down, an nft rule that is gone, one that drops). So the packets are made here and
-sent out of the router's end of the pair, as the redirect does it with a client's. Their source is the namespace's own
-address, so the answers stay in there: no packet of a check ever leaves it, and no firewall of the router's sees one.
+A kernel socket in the namespace would reach the program over the loopback device, past everything that may be in a
+client's way there (eth0 down, a missing nft rule, one that drops). So the packets are made here and sent out of the
+router's end of the pair, as the redirect does with a client's. Their source is the namespace's own address, so the
+answers stay inside: no packet of a check ever leaves the namespace, and the router's firewall never sees one.
 
-For TCP there are two sockets in the namespace. One reads what comes back (raw(7); it begins with the IP header for IPv4
-and without one for IPv6). The other is bound to the port that the answers go to, and takes nothing (a socket filter):
-without it the kernel would reset what it knows nothing of. For UDP one socket does for both.
+For TCP there are two sockets in the namespace. One reads what comes back (raw(7); with the IP header for IPv4, without
+it for IPv6). The other is bound to the port that the answers go to, and accepts nothing (a socket filter): without it
+the kernel would reset a connection that it does not know. For UDP one socket does both.
 
-It needs accept_local on eth0 (ip-sysctl.rst), which every namespace of ours has.
+It needs accept_local on eth0 (ip-sysctl.rst), which all of our namespaces have.
 """
 
 import struct
@@ -34,16 +34,16 @@ SO_ATTACH_FILTER = 26  # asm/socket.h, on mips as well
 TAKE_NOTHING = struct.pack("HBBI", 6, 0, 0, 0)  # struct sock_filter: BPF_RET | BPF_K, 0 bytes
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10  # RFC 9293, 3.1
-WINDOW = 1024  # bytes; nothing that comes is read
+WINDOW = 1024  # bytes; received data is not read
 HOPS = 64
-SOURCE_MAC = b"\x02\x76\x00\x00\x00\x02"  # locally administered; nobody answers to it
-MOST = 64  # packets read at once: a program may send as many as it likes
-PACKET = 256  # bytes of one; the headers are what counts
+SOURCE_MAC = b"\x02\x76\x00\x00\x00\x02"  # locally administered; no device has it
+MOST = 64  # packets read at once: a program can send any number
+PACKET = 256  # bytes of one; only the headers count
 
 
 class Door:
-    """The router's end of the pairs: sends frames out of them. One socket for all, open as long as the agent runs: the
-    kernel takes a grace period of RCU to close one (packet_release in net/packet/af_packet.c)."""
+    """The router's end of the pairs: sends frames out of them. One socket for all, open as long as the agent runs:
+    closing one takes the kernel a grace period of RCU (packet_release in net/packet/af_packet.c)."""
 
     def __init__(self) -> None:
         self._fd = compat.socket_open(AF_PACKET, RAW, 0)  # protocol 0: it receives nothing
@@ -60,7 +60,7 @@ class Door:
 
 
 def open_in(visit: "Visit", name: str, kind: str, way: "Way", own: bytes) -> "Handshake | Datagram":
-    """A Handshake ("tcp") or a Datagram ("udp") with a service's program, by an answers.Way; `own` is the namespace's
+    """A Handshake ("tcp") or a Datagram ("udp") with a service's program over an answers.Way; `own` is the namespace's
     address of that family (bytes). `visit` is a netns.Visit. Raises OSError; nothing is sent yet."""
     visit.enter(ns_name(name))
     try:
@@ -70,7 +70,7 @@ def open_in(visit: "Visit", name: str, kind: str, way: "Way", own: bytes) -> "Ha
 
 
 class Handshake:
-    """`fd` becomes readable when something has come back; `read` says what. `send` is a function of a packet."""
+    """`fd` becomes readable when something came back; `read` says what. `send` is a function of a packet."""
 
     def __init__(self, family: int, own: bytes, client: bytes, port: int) -> None:
         self._family, self._own, self._client, self._port = family, own, client, port
@@ -88,7 +88,7 @@ class Handshake:
             self._at = port_of(compat.socket_name(self._catch))
             self.fd = compat.socket_open(AF[family], RAW, IPPROTO_TCP)
             compat.socket_bind(self.fd, socket_address(own, 0))
-            compat.socket_connect(self.fd, socket_address(client, 0))  # only what comes from there
+            compat.socket_connect(self.fd, socket_address(client, 0))  # only packets from there
         except OSError:
             self.close()
             raise
@@ -97,7 +97,7 @@ class Handshake:
         send(self._segment(self._begin, 0, SYN))
 
     def read(self, send: "Send") -> bool:
-        """Whether the connection is made. Raises OSError (ECONNREFUSED) when it is refused."""
+        """Whether the connection is established. Raises OSError (ECONNREFUSED) if it is refused."""
         for _ in range(MOST):
             packet = compat.fd_receive(self.fd, PACKET)
             if packet is None:
@@ -111,7 +111,7 @@ class Handshake:
         return self.open
 
     def _flags(self, packet: bytes) -> int:
-        """The flags of a segment of this connection, 0 for another one."""
+        """The flags of a segment of this connection, 0 for any other."""
         at = (packet[0] & 0x0F) * 4 if self._family == 4 else 0
         if len(packet) < at + 14:
             return 0
@@ -124,13 +124,13 @@ class Handshake:
         return flags
 
     def end(self, send: "Send", politely: bool) -> None:
-        """Ends the connection as a client does, or resets it. `hang_up` comes a little later: what the program's side
-        says to that has to find its socket."""
+        """Ends the connection as a client does, or resets it. `hang_up` follows a little later: what the program's side
+        sends in reply must still find its socket."""
         if self.open:
             send(self._segment(self._begin + 1, self._next, FIN | ACK if politely else RST))
 
     def hang_up(self, send: "Send") -> None:
-        """After `end`: the program's side is told that nobody is there any more, if it has said something since."""
+        """After `end`: if the program's side has replied since, a RST says that nobody is there any more."""
         try:
             for _ in range(MOST):
                 packet = compat.fd_receive(self.fd, PACKET)
@@ -157,7 +157,7 @@ class Handshake:
 
 
 class Datagram:
-    """`fd` becomes readable when the program has answered, or was not there to be asked."""
+    """`fd` becomes readable when the program answers, or when nothing listens."""
 
     def __init__(self, family: int, own: bytes, client: bytes, port: int) -> None:
         self._own, self._client, self._port = own, client, port
@@ -176,7 +176,7 @@ class Datagram:
         send(ip_packet(self._own, self._client, IPPROTO_UDP, head, b""))
 
     def read(self, _send: "Send") -> bool:
-        """Whether the program has answered. Raises OSError (ECONNREFUSED) when nobody is there."""
+        """Whether the program has answered. Raises OSError (ECONNREFUSED) if nothing listens."""
         return compat.fd_receive(self.fd, PACKET) is not None
 
     def end(self, _send: "Send", _politely: bool) -> None:
@@ -199,12 +199,12 @@ def socket_address(packed: bytes, port: int) -> bytes:
 
 
 def port_of(name: bytes) -> int:
-    """The port of such a structure."""
+    """The port in such a structure."""
     return struct.unpack_from(">H", name, 2)[0]
 
 
 def ip_packet(source: bytes, target: bytes, protocol: int, head: bytes, tail: bytes) -> bytes:
-    """An IP packet (RFC 791, RFC 8200) with a checksum between `head` and `tail` of what it carries."""
+    """An IP packet (RFC 791, RFC 8200); the checksum of its payload goes between `head` and `tail`."""
     size = len(head) + 2 + len(tail)
     ends = source + target
     if len(source) == 4:

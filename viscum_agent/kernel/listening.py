@@ -1,12 +1,12 @@
-"""The sockets that are open for clients in a network namespace, as /proc lists them (proc_net_tcp.rst, proc(5)).
+"""The sockets that are open for clients in a network namespace, as listed in /proc (proc_net_tcp.rst, proc(5)).
 
 /proc, because OpenWrt builds its kernels without sock_diag (target/linux/generic/hack-*/901-debloat_sock_diag.patch),
-and without the counters of /proc/net/snmp (902-debloat_proc.patch). A program can open as many sockets as it likes, so
-everything is read in pieces and up to a limit, and of a line no more is looked at than tells whether it counts:
+and without the counters of /proc/net/snmp (902-debloat_proc.patch). A program can open any number of sockets, so
+everything is read in pieces and up to a limit, and a line is parsed only as far as needed to see whether it counts:
 
 - TCP: the kernel lists open sockets before connections (tcp_get_idx in net/ipv4/tcp_ipv4.c), so reading ends at the
   first connection, however many there are.
-- UDP: the order is that of a hash, so all have to be read, up to MOST bytes. What is behind that is not seen.
+- UDP: the order is that of a hash, so all have to be read, up to MOST bytes. What comes after is not seen.
 """
 
 import sys
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 PIECE = 4096  # bytes read at once; a line of TCP has 150, of TCP over IPv6 up to 178
 MOST = 1 << 20  # bytes of a file: some 7,000 sockets
-MOST_FOUND = 256  # sockets of a file that are at a port which counts, and
-FEW = 16  # others: so many are enough to say that the program listens elsewhere
+MOST_FOUND = 256  # sockets of a file at a port that counts, and
+FEW = 16  # others: enough to tell that the program listens elsewhere
 O_RDONLY = 0
 
-# net/tcp_states.h, in the file's words; an unconnected UDP socket is in the state TCP_CLOSE.
+# net/tcp_states.h, as the file writes them; an unconnected UDP socket is in the state TCP_CLOSE.
 _OPEN = {"tcp": b"0A", "udp": b"07"}
 _CONNECTED = (b"01", b"08")  # ESTABLISHED, CLOSE_WAIT
 _NOBODY = (b"00000000:0000", b"00000000000000000000000000000000:0000")
@@ -35,8 +35,8 @@ ALL = {"tcp": Ports(set(), [(1, 65535)]), "udp": Ports(set(), [(1, 65535)])}
 
 
 def listeners(ports: "dict[str, Ports] | None" = None) -> "list[Listener]":
-    """facts.Listener of each open socket of TCP and UDP in the namespace that the caller is in. `ports` maps a protocol
-    to the Ports that count; None for all."""
+    """facts.Listener of each open socket of TCP and UDP in the caller's namespace. `ports` maps a protocol to the Ports
+    that count; None for all."""
     ports = ports or ALL
     return _open_ones("tcp", ports["tcp"]) + _open_ones("udp", ports["udp"])
 
@@ -46,15 +46,15 @@ def _open_ones(proto: str, ports: "Ports", few: int = FEW) -> "list[Listener]":
 
 
 def waiting(proto: str, version: int, address: bytes, port: int) -> int:
-    """What waits for the program at a socket: connections that it has not accepted, or bytes that it has not read. -1
-    where it is not open any more. Several programs may share a place (SO_REUSEPORT): the most of any."""
+    """What waits for the program at a socket: connections that are not accepted yet, or bytes that are not read yet. -1
+    if it is no longer open. Several programs may share an address (SO_REUSEPORT): the most of any."""
     open_ones = _open_ones(proto, Ports({port}, []), 0)
     found = [one.waiting for one in open_ones if (one.version, one.address, one.port) == (version, address, port)]
     return max(found) if found else -1
 
 
 def connections() -> int:
-    """How many TCP connections clients have in the namespace that the caller is in, as far as MOST bytes tell."""
+    """How many TCP connections clients have in the caller's namespace, as far as MOST bytes tell."""
     count = [0]
 
     def client(_inode: int) -> None:
@@ -65,7 +65,7 @@ def connections() -> int:
 
 
 def has_clients() -> bool:
-    """Whether any client has a TCP connection in the namespace that the caller is in."""
+    """Whether any client has a TCP connection in the caller's namespace."""
     found: list[int] = []
     waiting: dict[int, int] = {}
     _connections(found.append, waiting, lambda: bool(found))
@@ -74,7 +74,7 @@ def has_clients() -> bool:
 
 def clients() -> "tuple[list[int], dict[int, int]]":
     """(inodes of the sockets of clients' TCP connections, {inode of an open socket: how many wait there}) in the
-    namespace that the caller is in. One that nobody has accepted has no inode yet."""
+    caller's namespace. A connection that is not accepted yet has no inode."""
     found: list[int] = []
     waiting: dict[int, int] = {}
     _connections(found.append, waiting)
@@ -84,8 +84,8 @@ def clients() -> "tuple[list[int], dict[int, int]]":
 def _connections(
     client: "Callable[[int], object]", waiting: "dict[int, int]", enough: "Callable[[], bool]" = bool
 ) -> None:
-    """Calls `client(inode)` for each TCP connection to a port that is open, until `enough()`; `waiting` gets what waits
-    at those."""
+    """Calls `client(inode)` for each TCP connection to an open port, until `enough()`; `waiting` gets what waits at
+    those ports."""
     ports: set[int] = set()
     for name, width in (("tcp", _WIDTH[4]), ("tcp6", _WIDTH[6])):
         _read(name, lambda line, width=width: _connection(line, width, ports, client, waiting) and not enough())
@@ -113,7 +113,7 @@ def _open_sockets(proto: str, version: int, name: str, ports: "Ports", few: int 
     def step(line: bytes) -> bool:
         local, state = _places(line, width)
         if line[state : state + 2] != _OPEN[proto]:
-            return proto == "udp"  # of TCP it is the first connection
+            return proto == "udp"  # for TCP, this is the first connection
         port = _port(line, local, width)
         if port in ports.single or any([low <= port <= high for low, high in ports.ranges]):
             kept = found if len(found) < MOST_FOUND else None
@@ -128,7 +128,7 @@ def _open_sockets(proto: str, version: int, name: str, ports: "Ports", few: int 
 
 
 def _places(line: bytes, width: int) -> "tuple[int, int]":
-    """Where the local address and the state are in a line `NUMBER: ADDRESS:PORT ADDRESS:PORT STATE ...`."""
+    """Where the local address and the state begin in a line `NUMBER: ADDRESS:PORT ADDRESS:PORT STATE ...`."""
     local = line.find(b":") + 2
     return local, local + 2 * (width + 6)
 
@@ -148,8 +148,8 @@ def _listener(proto: str, version: int, port: int, fields: "list[bytes]") -> "Li
 
 
 def _read(name: str, step: "Callable[..., bool]") -> None:
-    """Calls `step` with each line of /proc/net/NAME until it returns False. The kernel has no such file without
-    IPv6."""
+    """Calls `step` with each line of /proc/net/NAME until it returns False. Without IPv6 the kernel has no such
+    file."""
     try:
         fd = compat.fd_open("/proc/thread-self/net/" + name, O_RDONLY)
     except OSError:
@@ -177,5 +177,5 @@ def _read_lines(fd: int, step: "Callable[..., bool]") -> None:
 
 
 def _address(text: bytes) -> bytes:
-    """The bytes of an address, which is written as 32-bit numbers of this machine."""
+    """The bytes of an address, which is written as 32-bit numbers in this machine's byte order."""
     return b"".join([int(text[at : at + 8], 16).to_bytes(4, sys.byteorder) for at in range(0, len(text), 8)])

@@ -1,10 +1,10 @@
-"""What the kernel says about links, addresses and filters of the router, reduced to causes to look again.
+"""Kernel events about links, addresses and filters of the router, reduced to causes to look again.
 
-An event is never acted upon by itself: it may be old, it may be our own. It only names a cause; what has to be done is
-seen by reading the kernel anew. So losing events (ENOBUFS) is a cause as well, and nothing worse. What nothing of a
-plan depends on is no cause, since others make a lot of it: neighbours, which come and go with every client; an address
-whose lifetime is renewed, as with each router advertisement; a qdisc or filter that shapes, which SQM with autorate
-changes several times in a second.
+An event is never acted on by itself: it may be old, it may be our own. It is only a cause; what to do is decided by
+reading the kernel again. So losing events (ENOBUFS) is a cause as well, and nothing worse. What no plan depends on is
+not a cause, since there is a lot of it: neighbours, which come and go with every client; an address whose lifetime is
+renewed, as with each router advertisement; a qdisc or filter that shapes, which SQM with autorate changes several times
+a second.
 """
 
 import struct
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 # RTMGRP_* of linux/rtnetlink.h: links, tc, addresses of both families.
 GROUPS = 0x1 | 0x8 | 0x10 | 0x100
 
-# Why to look again. `device` is whether it is about a device itself; it is urgent when a pair of ours went: filters
+# Why to look again. `device`: whether it is about a device itself; `urgent`: a pair of ours was removed, and filters
 # that lead to it drop what they match.
 Cause = namedtuple("Cause", ("text", "device", "urgent"))
 
 CAUSES = {
-    rtnl.RTM_NEWADDR: "an address came",
-    rtnl.RTM_DELADDR: "an address went",
-    tc.RTM_DELQDISC: "a qdisc went",
-    tc.RTM_DELTFILTER: "a filter went",
-    tc.RTM_NEWQDISC: "a qdisc came",
-    tc.RTM_NEWTFILTER: "a filter came",
+    rtnl.RTM_NEWADDR: "an address was added",
+    rtnl.RTM_DELADDR: "an address was removed",
+    tc.RTM_DELQDISC: "a qdisc was removed",
+    tc.RTM_DELTFILTER: "a filter was removed",
+    tc.RTM_NEWQDISC: "a qdisc was added",
+    tc.RTM_NEWTFILTER: "a filter was added",
 }
 
-READS = 256  # messages in one turn: what is left wakes the loop again
+READS = 256  # messages in one turn: the rest wakes the loop again
 SHARED_BLOCK = -1  # TCM_IFINDEX_MAGIC_BLOCK: filters for several devices
 
 
 class Events:
-    """`fd` is for a loop; `causes()` after it became readable."""
+    """`fd` is for a loop; call `causes()` when it becomes readable."""
 
     def __init__(self) -> None:
         self._socket = compat.netlink_socket(compat.NETLINK_ROUTE, GROUPS)
@@ -49,13 +49,13 @@ class Events:
         self._forget()
 
     def _forget(self) -> None:
-        """What is known of the router, so that repetitions are none: links by index, and sets of their addresses."""
+        """What is known of the router, to ignore repetitions: links by index, and sets of their addresses."""
         self._links: dict[int, Link] = {}
         self._addresses: dict[int, set[str]] = {}
         self._lost = False
 
     def _all_read(self) -> None:
-        """What came before events were lost is read after the news of the loss, and may be true no more."""
+        """What came before events were lost is read after the loss is reported, and may be outdated."""
         if self._lost:
             self._forget()
 
@@ -63,7 +63,7 @@ class Events:
         self._socket.close()
 
     def causes(self) -> "list[Cause]":
-        """The Causes in what has come, without repetition."""
+        """The Causes in the pending events, without repetition."""
         found = {}
         for _ in range(READS):
             try:
@@ -111,13 +111,13 @@ class Events:
 
     def _link_cause(self, kind: int, body: bytes) -> "Cause | None":
         """Wireless drivers repeat a link for each scan: only what the plan can see counts."""
-        if body[0]:  # ifi_family: a bridge's news about its port (AF_BRIDGE), the link itself has its own
+        if body[0]:  # ifi_family: a bridge's event about its port (AF_BRIDGE); the link has its own
             return None
         link = rtnl.parse_link("", body)
         if kind == rtnl.RTM_DELLINK:
             self._links.pop(link.index, None)
             self._addresses.pop(link.index, None)
-            return Cause("device %s went" % link.name, True, link.name.startswith(DEV_PREFIX))
+            return Cause("device %s was removed" % link.name, True, link.name.startswith(DEV_PREFIX))
         if self._links.get(link.index) == link:
             return None
         self._links[link.index] = link

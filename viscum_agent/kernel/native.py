@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     Request = Callable[..., bytes]
 
-# What a deletion may say about an object that is gone already.
+# What a deletion may fail with if the object is already gone.
 GONE = (compat.ENOENT, compat.ENODEV, compat.ESRCH, compat.EADDRNOTAVAIL)
 
-# Devices that are to go are put into this group, which nobody else uses ("vs"), and deleted together: for each deletion
-# the kernel waits until nobody looks at the device any more (synchronize_net: 35 ms measured), be it one or fifty.
-# Group and deletion go in one send(), all of which the kernel works through: no device is ever left in the group.
+# Devices to delete are put into this group, which nobody else uses ("vs"), and deleted together: for each deletion the
+# kernel waits until nobody uses the device any more (synchronize_net: 35 ms measured), be it one device or fifty.
+# Group and deletion go in one send(), which the kernel processes completely: no device is ever left in the group.
 DOOMED = 0x76730001
 TOGETHER = PIPELINE - 1
 
 
 def _gone(operation: "Operation", code: int) -> bool:
     """Whether a deletion failed because there was nothing to delete. With its last filter a hook loses its chain, and
-    then tc_del_tfilter (net/sched/cls_api.c) calls it an invalid argument."""
+    then tc_del_tfilter (net/sched/cls_api.c) returns EINVAL."""
     in_chain = isinstance(operation.old, (Filter, HashTable, Prio, Mark))
     return code in GONE or (in_chain and code == compat.EINVAL)
 
@@ -42,8 +42,8 @@ class Native(Backend):
         super().__init__()
         self._sockets: dict[str, Socket] = {}
         self._indexes: dict[tuple[str, str], int] = {}
-        self._waiting: list[tuple[Operation, Request]] = []  # (operation, request): all for the namespace self._ns
-        self._doomed: list[Operation] = []  # operations that delete pairs, all of them waiting and nothing else
+        self._waiting: list[tuple[Operation, Request]] = []  # (operation, request): all for namespace self._ns
+        self._doomed: list[Operation] = []  # deletions of pairs: all of them wait, and nothing else does
         self._ns = ""
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ class Native(Backend):
                 raise KernelError(operation, code, words)
 
     def _index(self, ns: str, name: str, operation: "Operation") -> int:
-        """The index of a device; whatever makes it is done first."""
+        """The index of a device; flushes first, because a queued request may create it."""
         if (ns, name) not in self._indexes:
             self.flush()
             body = self._socket(ns).ask(lambda seq: rtnl.link_get(name, seq))
@@ -141,8 +141,8 @@ class Native(Backend):
         return self._indexes[(ns, name)]
 
     def _index_of(self, operation: "Operation", item: "Any") -> "Callable[[str], int]":
-        """Gives the index of a device's name. Those of the actions are looked up now, while nothing waits that a
-        look-up could come between."""
+        """A function from a device's name to its index. Those of the actions are looked up now, so that no look-up
+        comes between queued requests."""
         for action in item.actions:
             if action[0] == "mirred":
                 self._index("", action[1], operation)
@@ -231,10 +231,10 @@ class Native(Backend):
             raise KernelError(operation, code or linked[0], words or linked[1])
 
     def _empty_table(self, item: "Any", index: int) -> None:
-        """Takes out what is in a table that was there already.
+        """Deletes the contents of a table that already existed.
 
-        Who deletes a prio of u32 does not delete its tables, as long as another prio has u32 filters: they vanish from
-        every dump, and are there again, filters and all, when the prio is (u32_destroy in net/sched/cls_u32.c).
+        Deleting a prio of u32 does not delete its tables as long as another prio has u32 filters: they vanish from
+        every dump, and reappear, filters and all, when the prio does (u32_destroy in net/sched/cls_u32.c).
         """
         bodies = self._socket("").dump(lambda seq: tc.filter_dump(index, seq))
         for entry in [entry for entry in [tc.parse_filter(body) for body in bodies] if entry]:

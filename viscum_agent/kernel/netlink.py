@@ -1,7 +1,7 @@
 """A netlink socket: messages out in one go, acknowledgements and dumps back.
 
-Requests are pipelined: the kernel works through one send() message by message, and answers in order. So a service costs
-a few system calls, not a few for each object.
+Requests are pipelined: the kernel processes one send() message by message, and answers in order. So a service costs a
+few system calls, not a few per object.
 """
 
 from .. import compat
@@ -12,14 +12,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# Of 208 KiB of receive buffer (net.core.rmem_default) an acknowledgement takes up to 1 KiB, an error with words 2 KiB.
+# Of the receive buffer's 208 KiB (net.core.rmem_default) an acknowledgement takes up to 1 KiB, an error with words 2.
 PIPELINE = 64
 BUFFER = 32768  # bytes; the kernel fills a dump's answers up to this size (netlink_dump in af_netlink.c)
-RETRIES = 5  # of a dump that changed while it was read
+RETRIES = 5  # for a dump that changed while it was read
 
 
 class Interrupted(ViscumError):
-    """A dump that changed each time that it was read. What was read says neither what is nor what was."""
+    """A dump that changed each time it was read. What was read is neither the current state nor an earlier one."""
 
     kind = FOREIGN
 
@@ -28,14 +28,14 @@ class Interrupted(ViscumError):
 
 
 class Socket:
-    """One socket of one protocol, in the namespace that it was opened in for ever."""
+    """One socket of one protocol, for good in the namespace that it was opened in."""
 
     def __init__(self, protocol: int, strict: bool = False) -> None:
         self._socket = compat.netlink_socket(protocol)
         self._seq = 0
-        self.spent = False  # it has a dump that nobody reads to its end, and is good for nothing else
-        # An acknowledgement without a copy of the request (4.2), errors with the kernel's words (4.12); a dump of
-        # routes without those that are remembered for one client (exceptions, which clients can make many of: 4.20).
+        self.spent = False  # it has a dump that is not read to its end, so it can't be used again
+        # Acknowledgements without a copy of the request (4.2), errors with the kernel's words (4.12); a dump of routes
+        # without per-client exceptions, of which clients can make many (4.20).
         options = (compat.NETLINK_CAP_ACK, compat.NETLINK_EXT_ACK)
         for option in options + ((compat.NETLINK_GET_STRICT_CHK,) if strict else ()):
             try:
@@ -51,14 +51,14 @@ class Socket:
         return self._seq
 
     def _receive(self) -> bytes:
-        """One message may be larger: that of a device with hundreds of other names (altname)."""
+        """One message may be larger: that of a device with hundreds of alternative names (altname)."""
         return compat.receive(self._socket, max(BUFFER, compat.next_size(self._socket)))
 
     def transact(self, requests: "Sequence[Callable[..., bytes]]") -> "list[tuple[int, str]]":
-        """Sends requests (functions of a sequence number that give a message asking for an acknowledgement).
+        """Sends requests (functions of a sequence number that return a message with NLM_F_ACK).
 
-        Returns a list with (errno, words) for each, errno 0 for done. The kernel goes on after an error, so must the
-        caller.
+        Returns a list of (errno, words), errno 0 for success. The kernel continues after an error, so the caller must,
+        too.
         """
         results = []
         for start in range(0, len(requests), PIPELINE):
@@ -88,7 +88,7 @@ class Socket:
                     return error(flags, body)
 
     def ask(self, request: "Callable[..., bytes]") -> "bytes | None":
-        """Sends a request for one object: the body of its answer, or None when there is none. Raises OSError."""
+        """Sends a request for one object: the body of its answer, or None if there is none. Raises OSError."""
         seq = self.seq()
         self._socket.send(request(seq))
         while True:
@@ -109,10 +109,10 @@ class Socket:
         most: int = 0,
         sieve: "Callable[[bytes], bytes] | None" = None,
     ) -> "list[bytes]":
-        """The bodies of a dump; read again when the kernel says that it changed meanwhile. Raises OSError, and
-        Interrupted when it changes all the time: in a hurry, what was read at last is good enough.
+        """The bodies of a dump; read again if the kernel says that it changed meanwhile. Raises OSError, and
+        Interrupted if it keeps changing: in a hurry, the last attempt is good enough.
 
-        No more than the first `most` (0 for all) are read. `sieve` makes of what recv() gave what is to be looked at.
+        Only the first `most` (0 for all) are read. `sieve` reduces the result of a recv() to what is to be looked at.
         """
         for _ in range(RETRIES):
             bodies, whole = self._dump(request, most, sieve)

@@ -1,7 +1,7 @@
 """Named network namespaces, as ip-netns(8) keeps them: files in /var/run/netns that hold a namespace by a bind mount.
 
-A thread can be in one namespace only, and a socket stays where it was opened. So the agent goes into a namespace just
-to open a socket or to write a sysctl there, and `Visit` brings it home again.
+A thread is in one namespace at a time, and a socket stays where it was opened. So the agent enters a namespace only to
+open a socket or to write a sysctl there, and `Visit` takes it home again.
 """
 
 import os
@@ -23,7 +23,7 @@ def path(name: str) -> str:
 
 
 def ours() -> "list[str]":
-    """The names that begin like ours; whether they are ours is for `observe` to say."""
+    """The names that begin like ours; whether they are ours is up to `observe`."""
     try:
         names = compat.list_names(DIRECTORY)
     except OSError:
@@ -49,7 +49,7 @@ def make_directory() -> None:
 
 
 def prepare() -> None:
-    """Makes the directory a shared mount, as ip-netns does, so that namespaces show in every mount namespace."""
+    """Makes the directory a shared mount, as ip-netns does, so that every mount namespace sees the namespaces."""
     make_directory()
     try:
         compat.mount("none", DIRECTORY, "none", compat.MS_SHARED | compat.MS_REC)
@@ -71,7 +71,7 @@ def identity(name: str) -> "tuple[int, int]":
 
 
 class Visit:
-    """Goes into namespaces and home again: `with Visit() as visit: visit.enter(name)`; "" is home."""
+    """Enters namespaces and returns home: `with Visit() as visit: visit.enter(name)`; "" is home."""
 
     def __init__(self) -> None:
         self._home = compat.fd_open(SELF, O_RDONLY)
@@ -86,7 +86,7 @@ class Visit:
         self.close()
 
     def close(self) -> None:
-        """Home, with every descriptor given back."""
+        """Returns home and closes every descriptor."""
         self.enter("")
         for name in list(self._fds):
             self.forget(name)
@@ -96,7 +96,7 @@ class Visit:
         self.enter("")
 
     def fd(self, name: str) -> int:
-        """A descriptor of the namespace; it stays this object's."""
+        """A descriptor of the namespace; this object keeps and closes it."""
         if name == "":
             return self._home
         if name not in self._fds:
@@ -116,8 +116,8 @@ class Visit:
             self._here = name
 
     def create(self, name: str, mark: "Callable[[], object]") -> None:
-        """Makes a new namespace and stays in it; `mark` is called in there before it gets its name, so that no
-        namespace of ours is ever without its mark. Raises OSError; EEXIST when there is one of that name."""
+        """Creates a namespace and stays in it; `mark` is called in there before the namespace gets its name, so that
+        none of ours is ever without its mark. Raises OSError; EEXIST if the name is taken."""
         if not self._prepared:
             prepare()
             self._prepared = True
@@ -126,7 +126,7 @@ class Visit:
         except OSError as error:
             if error.errno != compat.EEXIST or is_mounted(name):
                 raise
-            os.remove(path(name))  # left by somebody who was stopped before the name held a namespace
+            os.remove(path(name))  # left by a process that was stopped before the name held a namespace
             _make_file(name)
         try:
             self.scratch()
@@ -139,23 +139,23 @@ class Visit:
             raise
 
     def scratch(self) -> None:
-        """A new namespace without a name, gone when this object goes home."""
+        """Enters a new namespace without a name, which is gone when this object goes home."""
         compat.unshare(compat.CLONE_NEWNET)
-        self._here = None  # nowhere that has a name
+        self._here = None  # no namespace with a name
 
     def delete(self, name: str) -> None:
-        """Takes the name away; the kernel takes the namespace down when nobody is in it any more."""
+        """Removes the name; the kernel removes the namespace when nobody is in it any more."""
         self.forget(name)
         try:
             compat.umount(path(name))
         except OSError as error:
-            if error.errno != compat.EINVAL:  # a file that nothing is mounted on
+            if error.errno != compat.EINVAL:  # nothing is mounted on the file
                 raise
         os.remove(path(name))
 
 
 def read_sysctl(key: str) -> "str | None":
-    """The value in the namespace that the caller is in, None where the kernel has no such key."""
+    """The value in the caller's namespace, None if the kernel has no such key."""
     try:
         with open("/proc/sys/" + key) as file:
             return file.read().strip()

@@ -1,23 +1,23 @@
 """The two nf_tables tables of a service's namespace, as netlink messages and as text.
 
-The agent makes a handful of rules, and only inside the namespaces that are its own. For these few it writes the
-messages itself: `nft` with its libraries costs a router more memory than the whole agent, and a fork for each service.
-Everything here is a pure function; the caller owns the socket (AF_NETLINK, NETLINK_NETFILTER, opened in the namespace).
+The agent makes a handful of rules, and only inside its own namespaces. For these few it writes the messages itself:
+`nft` with its libraries costs a router more memory than the whole agent, and a fork for each service. Everything here
+is a pure function; the caller owns the socket (AF_NETLINK, NETLINK_NETFILTER, opened in the namespace).
 
     table inet viscum     redirects what arrives on eth0 to the program in the namespace, whatever its address
     table netdev viscum   counts every frame that arrives on eth0 as addressed to us, whatever its MAC address
 
-A table is replaced as a whole, in one batch, which the kernel commits at once or not at all.
+A table is replaced as a whole, in one batch, which the kernel commits completely or not at all.
 
-Answers: every message of a batch carries the same sequence number, and only the last command asks for an answer. So
-the first NLMSG_ERROR with that number decides: 0 means that all is done, anything else that nothing has changed. After
-an error more answers with that number may follow (one for each command that failed); they say nothing new.
+Answers: all messages of a batch carry the same sequence number, and only the last command asks for an answer. So the
+first NLMSG_ERROR with that number decides: 0 means that everything is done, anything else that nothing has changed.
+After an error more answers with that number may follow (one for each command that failed); they add nothing.
 
-Byte order: the numbers inside nf_tables attributes are big-endian, and so is everything that is compared with a packet.
+Byte order: numbers inside nf_tables attributes are big-endian, and so is everything that is compared with a packet.
 
 The numbers are those of linux/netfilter/nf_tables.h (NFT_, NFTA_), linux/netfilter/nfnetlink.h (NFNL_),
-linux/netfilter.h (NFPROTO_, hooks, verdicts) and linux/netfilter_ipv4.h (priorities); their names there stand beside
-them.
+linux/netfilter.h (NFPROTO_, hooks, verdicts) and linux/netfilter_ipv4.h (priorities); the names that they have there
+are beside them.
 """
 
 import errno
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-# Something in one of our tables that we would not have written: equal to no NatRule and to neither True nor False.
+# Something in our tables that we would not have written: equal to no NatRule and to neither True nor False.
 Unknown = namedtuple("Unknown", ("where", "what"))
 
 TABLE = "viscum"
@@ -119,11 +119,11 @@ def _pkttype_chain(device: str) -> "_Chain":
     return _Chain(NETDEV, "ingress", "filter", 0, 0, device)
 
 
-# What a person would type
+# Commands to type
 
 
 def nat_text(rules: "Iterable[NatRule]") -> "list[str]":
-    """The commands that make `inet viscum` where there is none. After `delete_text` they replace it, if not at once."""
+    """The commands that create `inet viscum` where there is none. After `delete_text` they replace it, not at once."""
     lines = [
         "nft add table inet viscum",
         "nft add chain inet viscum prerouting '{ type nat hook prerouting priority dstnat; policy accept; }'",
@@ -132,7 +132,7 @@ def nat_text(rules: "Iterable[NatRule]") -> "list[str]":
 
 
 def pkttype_text(dev: str = DEVICE) -> "list[str]":
-    """The commands that make `netdev viscum` where there is none."""
+    """The commands that create `netdev viscum` where there is none."""
     hook = 'type filter hook ingress device "%s" priority 0; policy accept;' % dev
     return [
         "nft add table netdev viscum",
@@ -170,38 +170,38 @@ def _daddr_text(prefix: "address.Prefix") -> str:
 
 
 def nat_batch(rules: "Iterable[NatRule]", seq: int) -> bytes:
-    """Makes `inet viscum` with these rules, or replaces it."""
+    """Creates `inet viscum` with these rules, or replaces it."""
     return _replace(_nat_chain(), [_rule_expressions(rule) for rule in rules], seq)
 
 
 def pkttype_batch(seq: int, dev: str = DEVICE) -> bytes:
-    """Makes `netdev viscum`, or replaces it. Make the device first: older kernels refuse a chain without it."""
+    """Creates `netdev viscum`, or replaces it. Create the device first: older kernels refuse a chain without it."""
     return _replace(_pkttype_chain(dev), [_pkttype_expressions()], seq)
 
 
 def delete_batch(family: int, seq: int) -> bytes:
-    """Deletes our table of a family (INET, NETDEV). That there is none is no error."""
+    """Deletes our table of a family (INET, NETDEV). A missing table is no error."""
     return _batch(_without_table(family), seq)
 
 
 def dump_requests(seq: int) -> "list[bytes]":
-    """The requests that `decode` needs the answers of: send one, read up to its NLMSG_DONE, send the next.
+    """The requests whose answers `decode` needs: send one, read up to its NLMSG_DONE, send the next.
 
-    A netlink socket does one dump at a time (EBUSY). All tables of the namespace are answered, because the kernel's own
+    A netlink socket does one dump at a time (EBUSY). All tables of the namespace are dumped, because the kernel's own
     filter for rules stops after the first table of a name, whatever its family.
     """
     return [_message(kind, 0, NLM_F_DUMP, b"", seq) for kind in (_GETTABLE, _GETCHAIN, _GETRULE)]
 
 
 def _replace(chain: "_Chain", rules: "list[bytes]", seq: int) -> bytes:
-    # Creating the table first lets the deletion succeed where there was none. Nothing here has NLM_F_EXCL, so that what
-    # is there already is no error.
+    # Creating the table first lets the deletion succeed where there was none. No NLM_F_EXCL anywhere, so that existing
+    # objects are no error.
     commands = _without_table(chain.family)
     commands.append((_NEWTABLE, chain.family, NLM_F_CREATE, text(_TABLE_NAME, TABLE)))
     commands.append((_NEWCHAIN, chain.family, NLM_F_CREATE, _chain_attributes(chain)))
     for expressions in rules:
         data = text(_TABLE_NAME, TABLE) + text(_RULE_CHAIN, chain.name) + nest(_RULE_EXPRESSIONS, expressions)
-        commands.append((_NEWRULE, chain.family, NLM_F_CREATE | NLM_F_APPEND, data))  # behind the last rule
+        commands.append((_NEWRULE, chain.family, NLM_F_CREATE | NLM_F_APPEND, data))  # after the last rule
     return _batch(commands, seq)
 
 
@@ -214,14 +214,14 @@ def _batch(commands: "list[tuple[int, int, int, bytes]]", seq: int) -> bytes:
     parts = [_batch_edge(_BATCH_BEGIN, seq)]
     last = len(commands) - 1
     for index, (kind, family, flags, data) in enumerate(commands):
-        # The last command, not the batch's end: before Linux 6.10 nothing answers for that one.
+        # The last command, not the batch's end: before Linux 6.10 the kernel does not answer for the end.
         parts.append(_message(kind, family, flags | (NLM_F_ACK if index == last else 0), data, seq))
     parts.append(_batch_edge(_BATCH_END, seq))
     return b"".join(parts)
 
 
 def _batch_edge(kind: int, seq: int) -> bytes:
-    # struct nfgenmsg, whose resource is the subsystem here, in network order.
+    # struct nfgenmsg; its resource is the subsystem here, in network order.
     return message(kind, 0, bytes([0, 0, 0, NFTABLES >> 8]), seq)
 
 
@@ -251,7 +251,7 @@ def _rule_expressions(rule: "NatRule") -> bytes:
 
 
 def _daddr_expressions(prefix: "address.Prefix") -> bytes:
-    """As nft has it: whole bytes are loaded as they are, a length that is no multiple of 8 needs a mask."""
+    """As in nft: whole bytes are loaded as they are, a length that is not a multiple of 8 needs a mask."""
     parts = _load_meta(_NFPROTO) + _compare(_EQ, bytes([_NFPROTO_OF[prefix.family]]))
     offset = _DADDR_OFFSET[prefix.family]
     if prefix.length == 0:
@@ -323,7 +323,7 @@ def _port_bytes(port: int) -> bytes:
 
 
 def _check(rule: "NatRule") -> None:
-    """The plan makes rules in one form only; another one would never compare equal to what the kernel shows."""
+    """The plan makes rules in one form only; any other would never equal what the kernel shows."""
     if rule.daddr and address.format_prefix(address.parse_prefix(rule.daddr)) != rule.daddr:
         raise ViscumError("'%s' is not the usual form of a prefix" % rule.daddr)
     if rule.proto not in ("", "tcp", "udp"):
@@ -343,10 +343,10 @@ def decode(buffers: "Iterable[bytes]", dev: str = DEVICE) -> tuple:
     """What our tables hold, from the answers to `dump_requests`: (rules, pkttype).
 
     `buffers` are what was read, each with one or more whole messages. `rules` is a tuple of NatRule, None without
-    the table; `pkttype` says whether the table `netdev viscum` is there. What we would not have written is an
-    Unknown: among the rules, or in the place of `pkttype`. So compare with what was asked: an Unknown counts as
-    true. Tables of other names, and of other families, are not looked at. Comments (NFTA_.._USERDATA) are ignored:
-    they move no packet, and newer nft leaves its version there. Raises OSError if a dump ended with an error.
+    the table; `pkttype` says whether the table `netdev viscum` exists. What we would not have written becomes an
+    Unknown: among the rules, or instead of `pkttype`. So compare with what was asked for: an Unknown counts as
+    true. Tables with other names or of other families are ignored. So are comments (NFTA_.._USERDATA): they
+    move no packet, and newer nft stores its version there. Raises OSError if a dump ended with an error.
     """
     dump = _read(buffers)
     if dump.interrupted:
@@ -381,14 +381,14 @@ class _Dump:
         return [rule for each, rule in self.rules if each == family]
 
     def oddities(self, wanted: "_Chain") -> "list[Unknown]":
-        """What the table and its chain have that `wanted` has not, as a list of Unknown."""
+        """What differs from `wanted` in the table and its chain, as a list of Unknown."""
         where = "%s viscum" % ("inet" if wanted.family == INET else "netdev")
         table = [each for family, each in self.tables if family == wanted.family][0]
         chains = [each for family, each in self.chains if family == wanted.family]
         reasons = []
         if be32_of(table.get(_TABLE_FLAGS, bytes(4))):
             reasons.append("table flags")  # dormant, or owned by a process
-        # "Use" counts chains, sets, maps, objects and flow tables: one that we have not asked for still shows here.
+        # "Use" counts chains, sets, maps, objects and flow tables: one that we did not ask for still shows here.
         if len(chains) != 1 or be32_of(table[_TABLE_USE]) != 1:
             reasons.append("more or less than one chain")
         elif _chain_of(wanted.family, chains[0]) != wanted:
@@ -417,19 +417,19 @@ def _read(buffers: "Iterable[bytes]") -> "_Dump":
 
 
 def _fields(data: bytes) -> dict:
-    """Attributes by their type. What is cut short is an error here: part of a rule could read as another rule."""
+    """Attributes by type. A truncated one is an error here: part of a rule could read as another rule."""
     return dict(elements(data, True))
 
 
 def _answers_a_dump(body: bytes) -> bool:
-    """Whether an NLMSG_ERROR is about a request of ours to read: a refused batch may have left others in the socket."""
+    """Whether an NLMSG_ERROR answers one of our dump requests: a refused batch may have left others in the socket."""
     # struct nlmsgerr: the error number, then the header of the message that it answers.
     kind = struct.unpack_from("H", body, 8)[0]
     return kind in [NFTABLES | request for request in (_GETTABLE, _GETCHAIN, _GETRULE)]
 
 
 def _chain_of(family: int, attributes: dict) -> "_Chain | None":
-    """The _Chain that an answer describes, None for one that we could not have made."""
+    """The _Chain that an answer describes, None if we could not have made it."""
     if _CHAIN_HOOK not in attributes:
         return None  # a chain that is only jumped to
     hook = _fields(attributes[_CHAIN_HOOK])
@@ -454,12 +454,12 @@ def _decode_rule(attributes: dict) -> "NatRule | Unknown":
         if _parse(_rule_expressions(rule)) == expressions:
             return rule
     except (ViscumError, ValueError):
-        pass  # a guess that no rule can be made of is no rule of ours
+        pass  # a guess that can't be encoded is not one of our rules
     return Unknown("inet viscum", "a rule of " + ", ".join([name for name, _ in expressions]))
 
 
 def _guess(expressions: "list[tuple[str, dict]]") -> "NatRule":
-    """The NatRule that these expressions may mean: it takes what it knows and leaves the proof to `_decode_rule`."""
+    """The NatRule that these expressions may mean: it uses what it knows and leaves the proof to `_decode_rule`."""
     compared: dict = {}
     mask = None
     to_port = 0
@@ -535,9 +535,9 @@ def _parse(data: bytes) -> "list[tuple[str, dict]]":
 
 
 def error_text(code: int, family: int) -> str:
-    """What a refused batch for a table means where the error number alone would mislead; "" if it speaks for itself.
+    """What a refused batch for a table means if the error number alone would mislead; "" if it speaks for itself.
 
-    The kernel says ENOENT both for a chain type or expression whose module is missing and for a missing device. The
+    The kernel returns ENOENT both for a chain type or expression whose module is missing and for a missing device. The
     packages are those of OpenWrt's package/kernel/linux/modules/netfilter.mk.
     """
     if code not in (errno.ENOENT, errno.EOPNOTSUPP):

@@ -1,10 +1,10 @@
-"""What changes inside the services' namespaces: a cause to look at the kernel again, like those of monitor.py.
+"""Changes inside the services' namespaces: causes to look at the kernel again, like those of monitor.py.
 
-A program with rights, or somebody at a shell, may take an address, a route, eth0 or an nft table away in there, and
-nobody would be answered. Two sockets in the router's namespace hear of it for all services: a netlink socket with
-NETLINK_LISTEN_ALL_NSID (kernel 4.2) also gets what namespaces say that have a number here (nsid, ip-netns(8)). The
-kernel gives one to the other end of each veth pair. Messages of other namespaces are left out, and of the router's own
-only that its firewall has changed is worth knowing.
+A program with rights, or somebody at a shell, may remove an address, a route, eth0 or an nft table in there, and
+clients would get no answer. Two sockets in the router's namespace listen for all services: a netlink socket with
+NETLINK_LISTEN_ALL_NSID (kernel 4.2) also receives the events of namespaces that have a number here (nsid, ip-netns(8)).
+The kernel gives one to the other end of each veth pair. Events of other namespaces are ignored, and of the router's own
+only a change of its firewall counts.
 """
 
 from .. import compat
@@ -21,23 +21,23 @@ NETWORK = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 NFTABLES = 1 << 6
 HERE = -1  # the router's own namespace
 NETLINK_LISTEN_ALL_NSID = 8  # linux/netlink.h
-SIZE = 4096  # bytes of a message: only whose it is counts
-MOST = 64  # messages at once: a program may make as many as it likes
+SIZE = 4096  # bytes of a message: only its namespace counts
+MOST = 64  # messages at once: a program can cause any number
 
 
 class Inside:
-    """`fds` are for a loop; `changed(fd)` says which services something has changed in."""
+    """`fds` are for a loop; `changed(fd)` says in which services something has changed."""
 
     def __init__(self) -> None:
         self._sockets: dict[int, Any] = {}
         self._names: dict[int, str] = {}  # service by nsid
         self._nft = -1
-        self.firewall = False  # whether the router's own rules have changed since somebody set this to False
+        self.firewall = False  # whether the router's own rules have changed since this was set to False
         for protocol, groups in ((compat.NETLINK_ROUTE, NETWORK), (compat.NETLINK_NETFILTER, NFTABLES)):
             try:
                 self._open(protocol, groups)
             except OSError:
-                pass  # a kernel without nfnetlink: there are no tables then
+                pass  # a kernel without nfnetlink: then there are no tables
 
     def _open(self, protocol: int, groups: int) -> None:
         socket = compat.netlink_socket(protocol, groups)
@@ -62,7 +62,7 @@ class Inside:
                 self._names[link.peer_nsid] = pairs[link.index]
 
     def changed(self, fd: int) -> "list[str]":
-        """Sorted names of services; "" stands for: some were not heard."""
+        """Sorted names of services; "" means that some events were missed."""
         found = set()
         for _ in range(MOST):
             try:
@@ -70,7 +70,7 @@ class Inside:
             except OSError as error:
                 if error.errno == compat.EAGAIN:
                     break
-                found.add("")  # ENOBUFS: more came than there was room for
+                found.add("")  # ENOBUFS: more came than the buffer holds
                 continue
             if nsid in self._names:
                 found.add(self._names[nsid])

@@ -1,14 +1,14 @@
-"""The second back end: messages by pyroute2, for whoever has it on the router anyway. CPython only.
+"""The second back end: messages by pyroute2, for routers that have it anyway. CPython only.
 
 Works with 0.7.9 (what the OpenWrt releases have) and with 0.9, whose core is asyncio. Both open their socket in the
-constructor, in the namespace that the thread is in; so we go into a namespace, open an IPRoute there and go home, like
-the native back end. The `netns` argument of 0.9 would do it in a child process instead (pyroute2/process.py), which we
-don't want in a program that supervises its own children. An IPRoute of 0.9 keeps an event loop that runs only inside
-a call; `close` ends the loop with the socket, so nothing stays behind. The socket belongs to one thread, and so does
-this object.
+constructor, in the thread's namespace; so we enter a namespace, open an IPRoute there and return home, like the native
+back end. The `netns` argument of 0.9 would do it in a child process instead (pyroute2/process.py), which we don't want
+in a program that supervises its own children. An IPRoute of 0.9 keeps an event loop that runs only inside a call;
+`close` ends the loop with the socket, so nothing stays behind. The socket belongs to one thread, and so does this
+object.
 
 pyroute2 has no cls_flower and no act_skbmod, and its u32 encoder knows no hash tables and regroups keys. What it can't
-say (see `packed_because`) travels as our own option bytes (tc) inside its message. Filters are read by our parser.
+express (see `packed_because`) is sent as our own option bytes (tc) inside its message. Filters are read by our parser.
 """
 
 from .. import address, compat
@@ -44,13 +44,13 @@ except ImportError as error:
     text = "the package python3-pyroute2 (opkg install python3-pyroute2, or apk add python3-pyroute2): %s"
     raise UnsupportedError(REMEDY % (text % error)) from error
 
-ACTIONS = ("mirred", "skbedit")  # what it knows of what we use
+ACTIONS = ("mirred", "skbedit")  # those of ours that it knows
 ETHERTYPES = {"ip": PROTOCOLS["ip"], "ipv6": PROTOCOLS["ipv6"], "mark": MARK_PROTOCOL}
 
 
 class PackedFilter(nlmsg):
     """A filter message whose options are bytes. Not a subclass of tcmsg: that would inherit its table of attributes,
-    in which the options of u32 are a structure."""
+    where the options of u32 are a structure."""
 
     prefix = "TCA_"
     fields = tcmsg.fields
@@ -101,7 +101,7 @@ class Pyroute2(Backend):
         dump.links.extend({link.index: link for link in [_link(ns, message) for message in found]}.values())
 
     def _one_link(self, ns: str, which: "int | str") -> list:
-        """The messages that answer for a link, by name or index: one, or none."""
+        """The messages that answer a request for a link, by name or index: one, or none."""
         try:
             return _answer(self._route(ns).link("get", **{"ifname" if isinstance(which, str) else "index": which}))
         except NetlinkError as error:
@@ -143,7 +143,7 @@ class Pyroute2(Backend):
     # Writing
 
     def carry(self, operation: "Operation") -> None:
-        """Does one operation at once: there is nothing to flush."""
+        """Executes the operation at once: there is nothing to flush."""
         item = operation.new or operation.old
         try:
             getattr(self, "_%s_%s" % (operation.verb, type(item).__name__.lower()))(operation, item)
@@ -162,12 +162,12 @@ class Pyroute2(Backend):
         return lambda name: self._index("", name, operation)
 
     def _add_veth(self, operation: "Operation", veth: "Any") -> None:
-        # As in rtnl.veth_add: only the router's end is up at once, and the alias takes a message of its own.
+        # As in rtnl.veth_add: only the router's end is up at once, and the alias needs a message of its own.
         peer = {
             "ifname": veth.peer,
             "mtu": veth.mtu,
             "address": veth.peer_mac,
-            "net_ns_fd": self.visit.fd(veth.ns),  # a number: pyroute2 would open a name and has leaked it
+            "net_ns_fd": self.visit.fd(veth.ns),  # a number: pyroute2 would open a name, and used to leak it
         }
         route = self._route("")
         route.link("add", ifname=veth.name, kind="veth", mtu=veth.mtu, address=veth.mac, state="up", peer=peer)
@@ -199,7 +199,7 @@ class Pyroute2(Backend):
         values = {"index": self._index(item.ns, item.dev, operation), "address": text, "prefixlen": int(length)}
         values["family"] = rtnl.AF[6 if ":" in text else 4]
         if ":" in text:
-            values["flags"] = rtnl.IFA_F_NODAD  # as in rtnl: there is nobody else on the pair
+            values["flags"] = rtnl.IFA_F_NODAD  # as in rtnl: nobody else is on the pair
         return values
 
     def _add_address(self, operation: "Operation", item: "Any") -> None:
@@ -281,7 +281,7 @@ class Pyroute2(Backend):
             self._empty_table(operation, item, index)
 
     def _empty_table(self, operation: "Operation", item: "Any", index: int) -> None:
-        """As in native: a table that was there and in no dump comes back with its filters."""
+        """As in native: a table that existed, but in no dump, comes back with its filters."""
         for entry in [parse_filter(message) for message in self._filters(index, tc.INGRESS)]:
             if entry and entry.handle >> 20 == tc.table_of(item.prio) and entry.handle & 0xFFFFF:
                 self._delete_filters(operation, item, entry.handle)
@@ -340,19 +340,19 @@ class Pyroute2(Backend):
         flags = codec.NLM_F_REQUEST | codec.NLM_F_ACK | codec.NLM_F_CREATE
         flags |= {"create": codec.NLM_F_EXCL, "replace": codec.NLM_F_REPLACE}[mode]
         message["header"].update({"type": tc.RTM_NEWTFILTER, "flags": flags})
-        # A batch of one: that of all the ways to send a message of one's own works in 0.7.9 and 0.9 alike.
+        # A batch of one: of all ways to send a message of one's own, this one works in both 0.7.9 and 0.9.
         tuple(self._route("").nlm_request_batch([message]))
 
     def _delete_filters(self, operation: "Operation", item: "Any", handle: int) -> None:
-        """Deletes a filter of the prio that an item is in, or with handle 0 the whole prio."""
+        """Deletes a filter in the item's prio, or with handle 0 the whole prio."""
         index = self._index("", item.dev, operation)
         info = tc.prio_and_protocol(item.prio, ETHERTYPES[item.protocol])
-        # Without the kind: with it 0.7.9 wants the filter's keys as well.
+        # Without the kind: with it, 0.7.9 wants the filter's keys as well.
         _delete(lambda: self._route("").tc("del-filter", index=index, handle=handle, parent=tc.INGRESS, info=info))
 
 
 def _delete(call: "Callable[[], Any]") -> None:
-    """What is gone already is as good as deleted."""
+    """Deletes something; what is already gone counts as deleted."""
     try:
         call()
     except NetlinkError as error:
@@ -360,11 +360,11 @@ def _delete(call: "Callable[[], Any]") -> None:
             raise
 
 
-# What pyroute2 can say
+# What pyroute2 can express
 
 
 def packed_because(item: "Any") -> str:
-    """Why a filter has to travel as our own bytes; "" when pyroute2's encoders say just the same."""
+    """Why a filter must be sent as our own bytes; "" if pyroute2's encoders produce the same."""
     if item.kind != "u32":
         return "pyroute2 has no cls_%s" % item.kind
     unknown = [action[0] for action in item.actions if action[0] not in ACTIONS]
@@ -383,17 +383,17 @@ def _key_texts(keys: "Any") -> "list[str]":
 
 
 def _encoded(keys: "Any") -> "tuple | None":
-    """The keys that pyroute2 makes of ours, None when it can't make any.
+    """The keys that pyroute2 makes of ours, None if it can't make any.
 
-    It works byte by byte in a table of 256, so it can't go in front of the network header (the MAC), it closes gaps
-    inside of a mask, begins words at the first byte that counts and sorts them by offset.
+    It works byte by byte in a table of 256, so it can't reach in front of the network header (the MAC), closes gaps
+    inside a mask, begins words at the first byte that counts and sorts them by offset.
     """
     selector = cls_u32.options.u32_sel(data=bytearray(4), offset=4)  # as in a message: not at the start
     selector.setvalue({"keys": _key_texts(keys)})
     try:
         selector.encode()
     except ValueError:
-        return None  # 0.7.9 on finding nothing to match
+        return None  # 0.7.9, if it finds nothing to match
     return tc.parse_selector(bytes(selector.data[8:]))  # without the attribute's header
 
 
@@ -407,7 +407,7 @@ def _action(action: tuple, index_of: "Callable[[str], int]") -> "dict[str, Any]"
 
 
 def _read(call: "Callable[[], Any]", hurried: bool, most: int) -> list:
-    """The messages of a dump, as netlink.Socket.dump gives bodies. Raises OSError, and Interrupted."""
+    """The messages of a dump, as netlink.Socket.dump returns bodies. Raises OSError, and Interrupted."""
     found: list = []
     for _ in range(RETRIES):
         found = []
@@ -417,7 +417,7 @@ def _read(call: "Callable[[], Any]", hurried: bool, most: int) -> list:
                 if len(found) == most:
                     return found
         except NetlinkDumpInterrupted:
-            continue  # 0.7.9 says so, when all has been read
+            continue  # 0.7.9 says so after reading everything
         except NetlinkError as error:
             raise OSError(error.code, str(error.args[1])) from error
         if not any(message["header"]["flags"] & codec.NLM_F_DUMP_INTR for message in found):  # 0.9 leaves it to us
@@ -462,13 +462,13 @@ def _address(ns: str, message: "Any") -> "Addr | None":
 
 
 def _plain(text: "Any") -> str:
-    """An address as we write it: pyroute2 writes some of IPv6 in its own way."""
+    """An address as we write it: pyroute2 writes some IPv6 addresses in its own way."""
     return address.format_address(address.parse_address(text))
 
 
 def _route_entry(ns: str, message: "Any") -> "RouteEntry | None":
     if message["type"] != rtnl.RTN_UNICAST or message["family"] not in rtnl.FAMILY:
-        return None  # as in rtnl: what leads to no neighbour
+        return None  # as in rtnl: it leads to no neighbour
     if message["flags"] & rtnl.RTM_F_CLONED:
         return None
     dst, via, src = [message.get_attr("RTA_" + name) for name in ("DST", "GATEWAY", "PREFSRC")]
@@ -497,7 +497,7 @@ def _rule_entry(ns: str, message: "Any") -> "RuleEntry | None":
 
 
 def parse_filter(message: "Any") -> "FilterEntry | None":
-    """A FilterEntry, or None for the head of a prio without content: our parser on pyroute2's message, for all kinds.
+    """A FilterEntry, or None for the head of an empty prio: our parser on pyroute2's message, for all kinds.
 
     pyroute2 knows neither flower nor skbmod, and reads the keys of u32 from 4 bytes too early (u32_sel.decode in
     cls_u32.py, 0.7.9 as well as 0.9.7: it forgets the attribute's header).

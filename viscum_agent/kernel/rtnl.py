@@ -1,6 +1,6 @@
 """rtnetlink messages for links, addresses, routes and rules, as bytes; no sockets here.
 
-Behind a message's header (codec.py) are a fixed part and attributes (linux/rtnetlink.h). Numbers are in host byte
+A message's header (codec.py) is followed by a fixed part and attributes (linux/rtnetlink.h). Numbers are in host byte
 order, addresses and MACs in network order. The numbers below are from linux/rtnetlink.h, if_link.h, if_addr.h,
 fib_rules.h and veth.h; they are part of the kernel's ABI.
 """
@@ -41,7 +41,7 @@ IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 27, 28, 29, 37
 LINK_NETNSID_NONE = -1
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 RTEXT_FILTER_SKIP_STATS = 8
-# What is read of a link: few of the 41 attributes, 1 KB in all, that the kernel has to say of it.
+# What is read of a link: a few of the 41 attributes, 1 KB in all, that the kernel sends.
 LINK_ATTRIBUTES = (
     IFLA_ADDRESS,
     IFLA_IFNAME,
@@ -84,8 +84,8 @@ def link_dump(seq: int) -> bytes:
 
 
 def veth_add(veth: "Veth", ns_fd: int, seq: int) -> bytes:
-    """A veth pair whose peer is born in the namespace of `ns_fd`. The router's end is up. The peer can't be yet
-    (veth_open in drivers/net/veth.c: ENOTCONN), and the alias takes a message of its own: both are for link_set."""
+    """A veth pair whose peer is created in the namespace of `ns_fd`. The router's end is up. The peer can't be up yet
+    (veth_open in drivers/net/veth.c: ENOTCONN), and the alias needs a message of its own: link_set does both."""
     peer = _ifinfo() + text(IFLA_IFNAME, veth.peer) + u32(IFLA_MTU, veth.mtu)
     peer += attribute(IFLA_ADDRESS, address.parse_mac(veth.peer_mac)) + u32(IFLA_NET_NS_FD, ns_fd)
     info = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
@@ -218,8 +218,8 @@ def route_dump(seq: int, family: int = 0) -> bytes:
 
 
 def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry | None":
-    """A RouteEntry of IPv4 or IPv6, or None for what leads nowhere else (local addresses, broadcast, a cached one) and
-    for what has no address in common with a Near."""
+    """A RouteEntry of IPv4 or IPv6, or None for a route that leads nowhere else (local addresses, broadcast, a cached
+    one) and for one that does not overlap a Near."""
     family, length, _, _, table, _, _, kind, flags = unpack_from("BBBBBBBBI", body, 0)
     if kind != RTN_UNICAST or family not in FAMILY or flags & RTM_F_CLONED:
         return None
@@ -227,7 +227,7 @@ def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry
     dst = found.get(RTA_DST)
     if near and not near.has(FAMILY[family], dst, length):
         return None
-    return RouteEntry(  # by position: a router with a full table has tens of thousands, and keywords cost each of them
+    return RouteEntry(  # by position: a full table has tens of thousands, and keywords cost time for each
         ns,
         FAMILY[family],
         "%s/%d" % (address.format_address(dst), length) if dst else "default",
@@ -240,7 +240,7 @@ def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry
 
 
 # A message about a route, as the kernel lays it out: nlmsghdr (16 bytes: length, type, flags), rtmsg (12), RTA_TABLE
-# (8), RTA_DST, whose own head is length and type. Where the low byte of each of these numbers is, all of them small:
+# (8), RTA_DST, whose own header is length and type. Where the low byte of each of these numbers is, all of them small:
 _LOW = 0 if pack("H", 1)[0] else 1
 _LENGTH, _LENGTH_HIGH = (0, 1) if pack("H", 1)[0] else (3, 2)
 _TYPE, _FLAGS, _DST_LENGTH, _DST_TYPE, _DST = 4 + _LOW, 6 + _LOW, 36 + _LOW, 38 + _LOW, 40
@@ -248,8 +248,8 @@ _DST_LENGTHS = {4: 8, 6: 20}
 
 
 class Near:
-    """The routes that have an address in common with some prefixes (address.Prefix): a handful, of a table that may
-    have a million. So `sieve` leaves out the others before anything is made of their bytes; `has` is exact."""
+    """The routes that overlap some prefixes (address.Prefix): a handful, of a table that may have a million. So `sieve`
+    drops the others before their bytes are parsed; `has` is exact."""
 
     def __init__(self, prefixes: "Sequence[address.Prefix]") -> None:
         self._prefixes = list(prefixes)
@@ -259,13 +259,13 @@ class Near:
             self._tops[_DST_LENGTHS[prefix.family]].update(_tops(prefix))
 
     def has(self, family: int, dst: "bytes | None", length: int) -> bool:
-        """Whether it is one of them; a default route, which has everything in common, is none."""
+        """Whether a route is one of them; a default route, which overlaps everything, is not."""
         route = address.Prefix(family, dst, length)
         return bool(dst) and any(address.overlaps(route, prefix) for prefix in self._prefixes)
 
     def sieve(self, data: bytes) -> bytes:
-        """What recv() gave, without messages about routes that are surely none of them. Byte by byte, for struct would
-        make objects: with 30,000 routes that is 20 ms instead of 100 on MicroPython."""
+        """The result of a recv(), without messages about routes that are surely none of them. Byte by byte, since
+        struct would make objects: with 30,000 routes that is 20 ms instead of 100 on MicroPython."""
         tops = self._tops
         start, end = 0, len(data) - _DST - 2
         kept = []
@@ -287,7 +287,7 @@ class Near:
 
 
 def _tops(prefix: "address.Prefix") -> "list[int]":
-    """What the first 2 bytes of a network may be that has an address in common with a prefix, as one number."""
+    """The possible first 2 bytes of a network that overlaps a prefix, as one number."""
     first = prefix.packed[0] << 8 | prefix.packed[1]
     around = [first & 0xFFFF << 16 - length for length in range(min(prefix.length, 16))]
     return around + list(range(first, first + (1 << max(0, 16 - prefix.length))))

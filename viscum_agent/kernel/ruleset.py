@@ -1,6 +1,6 @@
-"""The firewall of the router's own namespace, as far as Viscum has to know it: read by netlink, without `nft`.
+"""The firewall of the router's own namespace, as far as Viscum needs to know it: read by netlink, without `nft`.
 
-Nothing is ever written here. Rules are known by their comment: ours begin with MARK (files/usr/share/nftables.d).
+Nothing is ever written here. Rules are identified by their comment: ours begin with MARK (files/usr/share/nftables.d).
 Numbers are from linux/netfilter/nf_tables.h, nfnetlink.h and linux/netfilter.h; integers in attributes are big-endian.
 """
 
@@ -15,10 +15,10 @@ MARK = b"!viscum:"
 # A chain at a hook of netfilter: `family` a name of FAMILIES, `hook` one of HOOKS, `accepts` whether its policy is.
 Chain = namedtuple("Chain", ("family", "table", "name", "hook", "accepts"))
 
-# `hardware` is whether it was made with `flags offload`.
+# `hardware`: whether it was created with `flags offload`.
 Flowtable = namedtuple("Flowtable", ("table", "name", "devices", "hardware"))
 
-# `ours` maps a hook to how many rules of ours are in chains there.
+# `ours` maps a hook to the number of our rules in its chains.
 Ruleset = namedtuple("Ruleset", ("chains", "flowtables", "ours"))
 
 FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}  # NFPROTO_
@@ -36,7 +36,7 @@ _ACCEPT = 1  # NF_ACCEPT
 
 
 def read() -> "Ruleset":
-    """A Ruleset of the namespace that the caller is in. Raises OSError: no nf_tables in this kernel, or no rights."""
+    """A Ruleset of the caller's namespace. Raises OSError: no nf_tables in this kernel, or no rights."""
     socket = Socket(compat.NETLINK_NETFILTER)
     try:
         chains = [chain for chain in [_chain(body) for body in _dump(socket, _GETCHAIN)] if chain]
@@ -52,7 +52,7 @@ def read() -> "Ruleset":
 
 def rejects(found: "Ruleset") -> "dict[int, tuple[str, bool]]":
     """{family: (why firewall4 rejects replies of services, whether only those that the router routes)} from a Ruleset.
-    Of other firewalls nobody knows; nor does it matter where firewall4 lets everything pass."""
+    Other firewalls can't be judged; and where firewall4 accepts everything, it does not matter."""
     forward = [chain for chain in found.chains if chain.table == "fw4" and chain.hook == "forward"]
     if all(chain.accepts for chain in forward):
         return {}
@@ -71,7 +71,7 @@ def _dump(socket: "Socket", kind: int, family: int = 0, wanted: bytes = b"") -> 
 
 
 def _chain(body: bytes) -> "Chain | None":
-    """A Chain, None for one that no hook leads to or whose family has other hooks."""
+    """A Chain, None if no hook leads to it or its family has other hooks."""
     found = attributes(body, _HEADER)
     if _CHAIN_HOOK not in found or body[0] not in FAMILIES:
         return None

@@ -1,11 +1,11 @@
-"""How a service answers, and so how it is checked: decided once, here, from its matches and the sockets that are open.
+"""How a service answers, and so how it is checked: decided once, here, from its matches and its open sockets.
 
 In its namespace a program is reached in one of two ways: the cloud's address is a local one there, or an nft rule
-redirects to the namespace's own address, perhaps to another port. What has a port is taken only where the program
-listens, port by port and family by family; the rest stays with the cloud, with the reason. Whoever could not be asked
-here (a family that the router can't route) is not in the matches any more.
+redirects to the namespace's own address, perhaps to another port. Traffic with ports is taken over only where the
+program listens, port by port and family by family; the rest stays with the cloud, with the reason. Matches that can't
+be checked here (a family that the router can't route) were removed before.
 
-Pure functions. A way is a socket as clients of one family reach it: what has to be asked for the program's health.
+Pure functions. A way is a socket as clients of one family reach it: what to check for the program's health.
 """
 
 from collections import namedtuple
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
     from ..records.facts import Listener
 
 # Where the packets of a match arrive: `address` (bytes) in the namespace, ports from `low` to `high` there, 0 for a
-# match of every protocol. `client` (bytes) and `port` are what a client may ask for, `port` 0 for one of those ports.
+# match of every protocol. `client` (bytes) and `port` are what a client may connect to, `port` 0 for one of those
+# ports.
 Answer = namedtuple("Answer", ("match", "address", "low", "high", "client", "port"))
 
-# `bound` is the address that the socket has, b"" for any: the first four say which way it is. A client that asks for
-# `client` and `client_port` goes it; `version` is the socket's.
+# `bound` is the socket's address, b"" for any: the first four fields identify a way. A client that connects to `client`
+# and `client_port` uses it; `version` is the socket's.
 Way = namedtuple("Way", ("proto", "family", "port", "bound", "version", "client", "client_port"))
 
-# What is known of a service's sockets: facts.Listener records; the keys of the ways (way_key) that answer, None where
-# nobody has asked and all count; and for others that were asked, the reason.
+# What is known of a service's sockets: facts.Listener records; the keys (way_key) of the ways that answer, None if
+# nothing was checked and all count; and for others that were checked, the reason.
 Open = namedtuple("Open", ("listeners", "awake", "mute"))
 
-# What clients ask for where a match is for any address: addresses that nobody has (RFC 5737, RFC 3849).
+# What clients connect to where a match is for any address: addresses that nobody has (RFC 5737, RFC 3849).
 NOBODY = {4: bytes([192, 0, 2, 1]), 6: b"\x20\x01\x0d\xb8" + bytes(11) + b"\x01"}
 
-MOST_PORTS = 64  # that one match is taken for one by one: a program can open all there are
+MOST_PORTS = 64  # taken over one by one for a match: a program can open all there are
 ANY_PORT = (1, 65535)
 
 
 def needs_nat(matches: "Sequence[Match]") -> bool:
-    """Whether the matches (of one family) are more than one address, or one and TCP only, can stand for."""
+    """Whether local addresses can't serve the matches (of one family): one address can, several only with TCP."""
     addresses = {match.dst for match in matches}
     if any(match.dst is None or match.dst.length != address.bits(match.family) or match.to_port for match in matches):
         return True
@@ -50,7 +51,7 @@ def needs_nat(matches: "Sequence[Match]") -> bool:
 
 
 def nat_rules(matches: "Sequence[Match]") -> "tuple[NatRule, ...]":
-    """The redirect rules inside the namespace, the narrower first."""
+    """The redirect rules inside the namespace, narrower ones first."""
     rules = set()
     for family in (4, 6):
         of_family = [match for match in matches if match.family == family]
@@ -94,7 +95,7 @@ def _inside(match: "Match") -> "tuple[int, int]":
 
 
 def asked_ports(matches: "Iterable[Match]", *more: int) -> "dict[str, Ports]":
-    """Where the program of these matches is asked, and at `more` ports: {protocol: facts.Ports}."""
+    """The ports at which the program of these matches is checked, and `more`: {protocol: facts.Ports}."""
     found = {proto: Ports(set(more), []) for proto in ("tcp", "udp")}
     for match in matches:
         low, high = _inside(match)
@@ -106,7 +107,7 @@ def asked_ports(matches: "Iterable[Match]", *more: int) -> "dict[str, Ports]":
 
 
 def _client(match: "Match") -> bytes:
-    """An address that the match takes: of a network the first one behind its own."""
+    """An address that the match takes over: for a network, the first one after its own."""
     if match.dst is None:
         return NOBODY[match.family]
     single = match.dst.length == address.bits(match.family)
@@ -137,8 +138,8 @@ def ways(found: "Sequence[Answer]", listeners: "Iterable[Listener]") -> "list[Wa
 
 
 def settled(found: "Sequence[Answer]", before: "Sequence[Listener]", now: "Sequence[Listener]") -> "list[Listener]":
-    """The listeners that count: a UDP socket that only a match of several ports takes has to be there at two looks in a
-    row. Where a program asks somebody (DNS, NTP), it opens one like that for a moment."""
+    """The listeners that count: a UDP socket that only a match of several ports takes must be there at two looks in a
+    row. A program that queries somebody (DNS, NTP) opens one like that for a moment."""
     known = {one[:4] for one in before}
     return [
         one
@@ -156,7 +157,7 @@ def way_key(way: "Way") -> tuple:
 
 
 def _open_at(answer: "Answer", listeners: "Iterable[Listener]") -> "dict[int, Listener]":
-    """{port: Listener} of the sockets that get what arrives for an Answer, for the first MOST_PORTS ports."""
+    """{port: Listener} of the sockets that receive what arrives for an Answer, for the first MOST_PORTS ports."""
     found: dict[int, Listener] = {}
     for one in listeners:
         if _takes(one, answer) and (one.port not in found or _rank(one, answer) < _rank(found[one.port], answer)):
@@ -172,21 +173,22 @@ def _takes(one: "Listener", answer: "Answer") -> bool:
         return False
     if one.version == match.family:
         return one.address in (b"", answer.address)
-    return one.version == 6 and not one.address  # IPv4 by a socket of IPv6, perhaps: asking it tells
+    return one.version == 6 and not one.address  # an IPv6 socket may take IPv4, too: a check tells
 
 
 def _rank(one: "Listener", answer: "Answer") -> "tuple[bool, bool]":
-    """The kernel's preference: a socket of the family before another, one of the address before one of any."""
+    """The kernel's preference: a socket of the same family before another, one of the address before one of any."""
     return one.version != answer.match.family, one.address == b""
 
 
 def taken(
     found: "Sequence[Answer]", there: "Open | None", whole: bool = False, dynamic: bool = False
 ) -> "list[tuple[Match, Match]]":
-    """The parts of matches that are taken, as [(match, part)]: each match of the Answers with what of it is answered.
+    """The parts of matches that are taken over, as [(match, part)]: each match of the Answers with the part that is
+    answered.
 
-    `there` is Open, None where nobody knows: then all counts as answered, and so it does with `whole`. With `dynamic`
-    all of a family is, as soon as one way of it answers.
+    `there` is Open, None if nothing is known: then everything counts as answered, as with `whole`. With `dynamic` a
+    whole family does, as soon as one way of it answers.
     """
     if there is None or whole:
         return [(answer.match, answer.match) for answer in found]
@@ -215,7 +217,7 @@ def _key(answer: "Answer", one: "Listener") -> tuple:
 
 
 def _parts(answer: "Answer", ports: "list[int]") -> "list[Match]":
-    """The parts of a match that these ports inside are: the whole of it where they are all."""
+    """The parts of a match that these ports inside are: the whole match if they are all of its ports."""
     match = answer.match
     if not ports:
         return []
@@ -233,7 +235,7 @@ def _parts(answer: "Answer", ports: "list[int]") -> "list[Match]":
 def stays(
     found: "Sequence[Answer]", there: "Open | None", parts: "list[tuple[Match, Match]]"
 ) -> "list[tuple[Match, str]]":
-    """[(match, reason)] of what the cloud answers as before; `parts` is what `taken` gave."""
+    """[(match, reason)] of what the cloud still answers; `parts` is what `taken` returned."""
     if there is None:
         return []
     whole = [match for match, part in parts if match == part]
@@ -250,11 +252,11 @@ def stays(
 
 
 def _why(answer: "Answer", there: "Open") -> str:
-    """Why nothing of a match is taken."""
+    """Why nothing of a match is taken over."""
     open_ones = _open_at(answer, there.listeners)
     if open_ones:
         port = min(open_ones)
-        return there.mute.get(_key(answer, open_ones[port]), "it was not asked yet")
+        return there.mute.get(_key(answer, open_ones[port]), "it was not checked yet")
     near = [one for one in there.listeners if one.proto == answer.match.proto and answer.low <= one.port <= answer.high]
     if not near:
         return "the program does not listen there"

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Claims:
-    """What each service has for itself: its device's name, its traffic, and a datapath for each device.
+    """What each service has exclusively: its device's name, its traffic, and a datapath for each device.
 
-    Two services may not take the same packets of a device, unless one match is narrower by its prio
-    (datapath.level_of). The kernel keeps filters of one kind only in a prio, so all services of a device have one
+    Two services must not take the same packets of a device, unless one match is narrower by its prio
+    (datapath.level_of). The kernel keeps only filters of one kind in a prio, so all services on a device have one
     datapath.
     """
 
@@ -25,7 +25,7 @@ class Claims:
         self._datapaths: dict[str, tuple[str, str]] = {}
 
     def take_name(self, service: "Service", package: str) -> None:
-        """Claims the name of the service's device; raises Skip when a longer name was shortened to the same."""
+        """Claims the name of the service's device; raises Skip if a longer name was shortened to the same."""
         name = device_name(service.name)
         other = self._names.setdefault(name, service.name)
         if other != service.name:
@@ -33,7 +33,7 @@ class Claims:
             raise skip(service, package, "", text)
 
     def take(self, part: "ServicePlan", package: str) -> None:
-        """Claims all of a ServicePlan; raises Skip, claiming nothing, when an earlier service has a part of it."""
+        """Claims all of a ServicePlan; raises Skip, claiming nothing, if an earlier service has a part of it."""
         service = part.service
         for dev in part.devices:
             which, name = self._datapaths.get(dev, (part.datapath, ""))

@@ -1,8 +1,8 @@
-"""What has to be done so that the kernel holds what was planned: a pure function of two lists of records.
+"""What to do so that the kernel holds what was planned: a pure function of two lists of records.
 
-Nothing is taken away before its successor is there: additions and changes come first, with the redirect last of them,
-then what is not wanted any more, with the redirect first. Only when a service's namespace or pair of devices is not
-what it should be is all of the service taken down and made again.
+Nothing is removed before its successor exists: additions and changes come first, with the redirect last of them, then
+removals, with the redirect first. Only if a service's namespace or pair of devices is not what it should be is the
+whole service taken down and made again.
 """
 
 from ..records.objects import KINDS, BpfLink, HashTable, Mark, Operation, Prio, Qdisc, Veth, kind_of
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def identity(item: "Any") -> tuple:
-    """What makes a wanted and an observed object the same one, perhaps with other values."""
+    """What identifies a wanted and an observed object as the same one, perhaps with other values."""
     key = kind_of(item).key
     return (type(item), key(item) if key else item)
 
@@ -47,14 +47,14 @@ def removal(found: "Sequence[Found]") -> "list[Operation]":
 
 
 def _is_half(item: "Any") -> bool:
-    """Whether it is a pair without its inner end: it is being deleted, or somebody took that end elsewhere."""
+    """Whether it is a pair without its inner end: it is being deleted, or somebody moved that end."""
     return isinstance(item, Veth) and not item.ns
 
 
 def same_base(wanted: "Sequence", found: "Sequence[Found]") -> bool:
-    """Whether the namespace and the pair are there as wanted, but for values that can be changed.
+    """Whether the namespace and the pair exist as wanted, except for values that can be changed.
 
-    A pair that is gone, or half gone, is made again in the namespace where the program goes on.
+    A pair that is gone, or half gone, is made again in the namespace where the program keeps running.
     """
     there = [identity(each.item) for each in found if kind_of(each.item).base and not _is_half(each.item)]
     pair = any(record is Veth for record, _ in there)
@@ -70,7 +70,7 @@ def _in_place(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]"
     for each in found:
         key = identity(each.item)
         if key in there:
-            surplus.append(each)  # the same twice: one of them is enough
+            surplus.append(each)  # a duplicate: one is enough
         else:
             there[key] = each
     makes = []
@@ -86,7 +86,7 @@ def _in_place(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]"
 
 
 def _ordered(items: "Iterable") -> list:
-    """In the order of making, and within a kind as planned (MicroPython's sort would not keep that)."""
+    """In the order of creation, and within a kind as planned (MicroPython's sort would not keep that)."""
     places: list[list] = [[] for _ in KINDS]
     for item in items:
         places[kind_of(item).rank].append(item)
@@ -100,9 +100,9 @@ def _down_key(found: "Found") -> "tuple[int, str]":
 def diff_shared(wanted: "Iterable", observed: "Observed") -> "tuple[list[Operation], list[Operation]]":
     """(additions, removals) of what services share: programs, qdiscs and hash tables.
 
-    A qdisc is added only where there is no ingress hook at all. One that we made is removed only when nobody else's
-    filters are in it; else only our mark goes and the qdisc is theirs. A prio's hash table is removed with the prio,
-    unless somebody else has a filter in that prio.
+    A qdisc is added only if there is no ingress hook at all. One that we made is removed only if it has nobody else's
+    filters; otherwise only our mark goes and the qdisc is theirs. A prio's hash table is removed with the prio, unless
+    somebody else has a filter in that prio.
     """
     there = [each.item for each in observed.shared]
     adds = []

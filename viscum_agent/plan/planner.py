@@ -1,6 +1,6 @@
 """What should be in the kernel: services and facts in, the records of `objects` out. A pure function.
 
-A service that cannot be planned on this router is named with the reason and left out; the others are planned.
+A service that can't be planned on this router is reported with the reason and left out; the others are planned.
 """
 
 from collections import namedtuple
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
     from .answers import Answer
     from .datapath.classifier import MacPolicy
 
-# One service's part: its own objects, those it shares with others, and what was decided on the way. `answers` are the
-# answers.Answer of all that it could take; `takes` the matches, or parts of them, that it takes, and `stays` pairs of
-# what stays with the cloud, in words: traffic, reason. `gate` is how a check comes in (Gate).
+# One service's part: its own objects, those it shares with others, and what was decided on the way. `answers`: the
+# answers.Answer of all that it could take over; `takes`: the matches, or parts of them, that it takes over; `stays`:
+# pairs of what stays with the cloud, in words: traffic, reason. `gate` is how a check comes in (Gate).
 ServicePlan = namedtuple(
     "ServicePlan",
     ("service", "items", "shared", "datapath", "devices", "warnings", "answers", "takes", "stays", "gate"),
 )
 
-# How a client's packets reach the namespace, for a check that goes the same way: by `dev`, the router's end of the
-# pair, in frames for `mac`; `own` maps a family to the namespace's own address (bytes).
+# How a client's packets reach the namespace, for a check that takes the same way: through `dev`, the router's end of
+# the pair, in frames for `mac`; `own` maps a family to the namespace's own address (bytes).
 Gate = namedtuple("Gate", ("dev", "mac", "own"))
 
 # `services` are ServicePlans in file order; `skipped` are names of services with a problem.
@@ -58,7 +58,7 @@ Plan = namedtuple("Plan", ("services", "skipped", "problems"))
 
 
 def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", package: str = "viscum") -> "Plan":
-    """A Plan for the enabled services among `services` (model.Service)."""
+    """A Plan for the enabled services among `services` (service.Service)."""
     enabled = [service for service in services if service.enabled] if settings.enabled else []
     subnets = Subnets(enabled, settings.pool, facts)
     claims = Claims()
@@ -135,7 +135,7 @@ def _service(
 def _what_it_takes(
     service: "Service", found: "list[Answer]", facts: "Facts"
 ) -> "tuple[list[tuple[Match, Match]], list[tuple[str, str]]]":
-    """([(match, part)], [(traffic, reason)]): what is taken, and what stays with the cloud."""
+    """([(match, part)], [(traffic, reason)]): what is taken over, and what stays with the cloud."""
     there = facts.opened.get(service.name)
     kind = checks.named(service.health.kind)
     whole = not kind.looks or (kind.asks is None and service.dynamic_ports)
@@ -157,8 +157,8 @@ def _datapath(service: "Service", settings: "Settings", facts: "Facts", package:
 def _filters(
     service: "Service", device: "Device", parts: "list[tuple[Match, Match]]", which: "Any", macs: "MacPolicy"
 ) -> list:
-    """The filters of a device, each once: ranges of ports that overlap have parts in common. A part of a match has the
-    prio of the whole, so that a narrower match of another service goes before it."""
+    """The filters of a device, without duplicates: overlapping port ranges have parts in common. A part of a match has
+    the prio of the whole, so that a narrower match of another service goes before it."""
     actions = macs.actions + (("mirred", device_name(service.name)),)
     found, seen = [], set()
     for whole, match in parts:
@@ -205,8 +205,7 @@ def _host_sysctls(service: "Service", matches: "list[Match]", facts: "Facts") ->
         and (match.dst is None or any(address.masked(a, match.dst.length) == match.dst.packed for a in own))
         for match in matches
     )
-    # The larger of conf/all and conf/DEV counts: where all is strict (1), loose (2) is the way out; it needs only some
-    # route.
+    # The larger of conf/all and conf/DEV counts: if all is strict (1), use loose (2), which needs only some route.
     values = ("2" if facts.rp_filter == 1 else "0", "1", "1" if local else "0")
     dev = device_name(service.name)
     return items + [Sysctl("", key % dev, value) for key, value in zip(HOST_SYSCTLS, values)]
@@ -216,8 +215,8 @@ def _answers(service: "Service", family: int, matches: "list[Match]", ends: "tup
     """Addresses and routes for one family. Without NAT, the taken-over addresses are local in the namespace.
 
     UDP answers from the address that its route prefers, so a service with UDP gets the one taken-over address as
-    preferred source. TCP answers from the right one by itself, and its own connections keep a source that the router
-    can masquerade.
+    preferred source. TCP answers from the right one by itself, and the program's own connections keep a source that the
+    router can masquerade.
     """
     ns, dev = ns_name(service.name), device_name(service.name)
     host, inner = ends

@@ -1,4 +1,4 @@
-"""What is wrong with a service that can't be planned on this router."""
+"""Why a service can't be planned on this router."""
 
 from ..errors import CONFIG, Problem
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def devices_of(service: "Service", facts: "Facts", package: str) -> "tuple[list[Device], list[Problem]]":
-    """The source devices, sorted, and a warning for each that is not there (yet)."""
+    """The source devices, sorted, and a warning for each that does not exist (yet)."""
     known = {device.name: device for device in facts.devices if is_device(device.name)}
     found, missing = set(), []
     for option, value, names in named(service, known, facts):
@@ -32,7 +32,7 @@ def devices_of(service: "Service", facts: "Facts", package: str) -> "tuple[list[
     warnings = []
     for option, text in missing:
         where = "%s.%s.%s" % (package, service.name, option)
-        warnings.append(Problem(CONFIG, "", where, text + "; the service goes on without it"))
+        warnings.append(Problem(CONFIG, "", where, text + "; the service runs without it"))
     return [known[name] for name in sorted(found)], warnings
 
 
@@ -66,7 +66,7 @@ def _is_pattern(text: str) -> bool:
 
 def matches_glob(name: str, pattern: str) -> bool:
     """Whether a name matches a pattern with * and ? (no classes: a device name may hold brackets)."""
-    places = {0}  # how much of the name the pattern so far can have matched
+    places = {0}  # how much of the name the pattern so far may have matched
     for c in pattern:
         if c == "*":
             places = set(range(min(places), len(name) + 1))
@@ -83,7 +83,7 @@ def mtu_of(service: "Service", families: "list[int]", devices: "list[Device]", p
     mtu = service.mtu or least
     if 6 in families and mtu < 1280:
         whose = "'%d'" % mtu if service.mtu else "the MTU of %s (%d)" % (name, mtu)
-        text = "%s is less than the 1280 bytes that IPv6 needs (RFC 8200); with option family ipv4 it would do"
+        text = "%s is less than the 1280 bytes that IPv6 needs (RFC 8200); option family ipv4 would work"
         raise skip(service, package, "mtu", text % whose)
     return mtu
 
@@ -91,7 +91,7 @@ def mtu_of(service: "Service", families: "list[int]", devices: "list[Device]", p
 def families_of(
     service: "Service", devices: "list[Device]", which: "Any", facts: "Facts", package: str
 ) -> "tuple[list[int], dict[int, tuple[str, str]]]":
-    """(families that can be served, {family that can't be: (kind of error, why)}). Raises Skip when none can."""
+    """(families that can be served, {family that can't: (kind of error, why)}). Raises Skip if none can."""
     wanted = sorted({match.family for match in service.matches})
     routed = which.ROUTED or service.reply == "routed" or all(device.bridged for device in devices)
     reasons = [(family, _why_lost(family, devices, routed, facts)) for family in wanted]
@@ -102,7 +102,7 @@ def families_of(
 
 
 def _why_lost(family: int, devices: "list[Device]", routed: bool, facts: "Facts") -> "tuple[str, str] | None":
-    """(kind of error, why clients of a family would get no reply), None where they do."""
+    """(kind of error, why clients of a family would get no reply), None if they do."""
     if family == 6 and not facts.ipv6:
         return UNSUPPORTED, "IPv6 stays with the cloud: this kernel has none"
     if family == 6 and not facts.ipv6_forwarding:
@@ -118,7 +118,7 @@ def _why_lost(family: int, devices: "list[Device]", routed: bool, facts: "Facts"
 def family_warnings(
     service: "Service", families: "list[int]", lost: "dict[int, tuple[str, str]]", devices: "list[Device]", package: str
 ) -> "list[Problem]":
-    """What of the families that somebody has named is not served. Any address means: whatever there is."""
+    """Warnings about families that were named and are not served. Any address means: whatever there is."""
     named_ones = {match.family for match in service.matches if match.dst or match.src}
     said = [(family, lost[family]) for family in sorted(lost)]
     for family in families:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from ..config.service import Service
     from ..records.facts import Facts
 
-# How far the search for a free subnet goes. A pool with fewer free ones is as good as full.
+# How far the search for a free subnet goes. A pool with fewer free ones counts as full.
 TRIES = 4096
-SUBNET = {4: 30, 6: 126}  # prefix lengths: two ends and what the protocol keeps for itself
+SUBNET = {4: 30, 6: 126}  # prefix lengths: two ends and what the protocol reserves
 
 
 class Subnets:
@@ -70,7 +70,7 @@ class Subnets:
         raise Skip(Problem(CONFIG, service.name, where, text % (service.name, reason)))
 
     def _first_free(self, pool: "address.Prefix", start: int) -> "address.Prefix | None":
-        """The first free subnet of a pool from a place on, and round; None when there is none (within TRIES)."""
+        """The first free subnet of a pool from a place on, wrapping around; None if there is none (within TRIES)."""
         length = SUBNET[pool.family]
         count = 1 << (length - pool.length)
         place, gone = start % count, 0
@@ -81,7 +81,7 @@ class Subnets:
             if self._usable(subnet):
                 return subnet
             network = self._in_the_way(subnet)
-            size = 1 << max(0, length - network.length) if network else 1  # of what is in the way, in subnets
+            size = 1 << max(0, length - network.length) if network else 1  # size of what is in the way, in subnets
             step = min(size - place % size, count - place)
             place, gone = (place + step) % count, gone + step
         return None

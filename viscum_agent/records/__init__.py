@@ -1,10 +1,10 @@
-"""What the rooms hand on to each other, as plain data with names, so that a test can write it down.
+"""What the folders pass to each other, as plain data with names, so that a test can write it down.
 
     objects  the kernel objects of a service, planned or found
-    dump     what the kernel said, before anybody decides what is ours
-    facts    what the plan has to know about this router
+    dump     what the kernel reports, before it is clear what is ours
+    facts    what the plan needs to know about this router
 
-Nothing in here asks the kernel.
+Nothing here asks the kernel.
 """
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def with_(record: "Record", **changes: "Any") -> "Record":
     """The same record with other values in some fields (MicroPython's named tuples have no _replace and no _fields)."""
     make = type(record)
-    places: Any = make(*range(len(record)))  # by its names: where each field is
+    places: Any = make(*range(len(record)))  # by name: the position of each field
     values = list(record)
     for name in changes:
         values[getattr(places, name)] = changes[name]

@@ -1,7 +1,7 @@
-"""What a back end reads from the kernel, before anybody judges whose it is.
+"""What a back end reads from the kernel, before it is clear whose it is.
 
 The records are the kernel's own view: devices by index, everybody's objects. `observe` turns a Dump into the records of
-`objects`. Both back ends fill the same ones, so a test can hold one dump against the other.
+`objects`. Both back ends fill the same ones, so a test can compare their dumps.
 """
 
 from collections import namedtuple
@@ -18,9 +18,9 @@ RuleEntry = namedtuple("RuleEntry", ("ns", "family", "priority", "iif", "table")
 QdiscEntry = namedtuple("QdiscEntry", ("index", "kind"))
 
 # An ingress filter. `protocol` is the Ethernet type; `classid` 0 for none. For u32: `divisor` > 0 is a hash table,
-# `link` the table that a key of the root leads to. `keys` as in objects.Filter, None for what is not understood, for
-# cls_bpf the number of its program;
-# `actions` likewise, with the device of a mirred as an index. `counters` are those of its last action.
+# `link` the table that a key of the root leads to. `keys` as in objects.Filter, None if not understood, for cls_bpf the
+# number of its program; `actions` likewise, with the device of a mirred as an index. `counters` are those of its last
+# action.
 FilterEntry = namedtuple(
     "FilterEntry",
     (
@@ -38,12 +38,12 @@ FilterEntry = namedtuple(
     ),
 )
 
-# What tc counts for an action: `overlimits` of mirred are packets that its device did not take (it was down).
+# What tc counts for an action: `overlimits` of mirred are packets that its device did not accept (it was down).
 Counters = namedtuple("Counters", ("packets", "bytes", "drops", "overlimits"))
 NOTHING = Counters(0, 0, 0, 0)
 
-# The eBPF datapath. A link or filter: the name of its pin is that of the device it was made for, `index` is 0 when that
-# is gone; `hook` and `program` as in objects.BpfLink. An entry: indexes of source interface and pair, a bpf.layout Kind
+# The eBPF datapath. A link or filter: its pin has the name of the device that it was made for, `index` is 0 if that is
+# gone; `hook` and `program` as in objects.BpfLink. An entry: indexes of source interface and pair, a bpf.layout Kind
 # and Tuple.
 BpfLinkEntry = namedtuple("BpfLinkEntry", ("pin", "hook", "index", "program"))
 BpfEntry = namedtuple("BpfEntry", ("index", "target", "kind", "tuple", "mac"))
@@ -55,9 +55,9 @@ class Dump:
     """One reading of the kernel: the router's namespace and those named viscum-*.
 
     `sysctls` maps (ns, key) to text; `nats` maps a namespace to its NAT rules (None without the table), `pkttypes` to
-    whether the netdev table is there. `egress` are the indexes of devices with filters at the egress hook of a clsact.
-    `listeners` maps a namespace that somebody asked about to its facts.Listener records. `bpf_counters` maps (index of
-    the source interface, of the pair) to Counters.
+    whether the netdev table is there. `egress`: the indexes of devices with filters at the egress hook of a clsact.
+    `listeners` maps a namespace that was asked about to its facts.Listener records. `bpf_counters` maps (index of the
+    source interface, of the pair) to Counters.
     """
 
     def __init__(self) -> None:

@@ -1,36 +1,36 @@
-"""What the plan has to know about this router, as plain data: no kernel in here, so a test can write it down."""
+"""What the plan needs to know about this router, as plain data: no kernel here, so a test can write it down."""
 
 from collections import namedtuple
 
-# What the running kernel has (kernel/probe.py asks it). `nat` is nft redirect, `netdev` nft's ingress hook for a
-# device, `bpf` all that the datapath of that name needs, `tcx` whether it can do without a qdisc (kernel 6.6), `lacks`
-# what is missing for `bpf`, in words, "" for nothing.
+# What the running kernel has (probed by kernel/probe.py). `nat` is nft redirect, `netdev` nft's ingress hook for a
+# device, `bpf` everything that the datapath of that name needs, `tcx` whether it works without a qdisc (kernel 6.6),
+# `lacks` what is missing for `bpf`, in words, "" for nothing.
 Features = namedtuple(
     "Features", ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx", "lacks")
 )
 
 EVERYTHING = Features(*([True] * 9 + [""]))
 
-# A device of the router. `mac` is "" where there is none; `ethernet` says whether frames on it begin with an Ethernet
+# A device of the router. `mac` is "" where there is none; `ethernet` says whether its frames begin with an Ethernet
 # header; `takes_mac` is the MAC that clients send to, on the port of a bridge the bridge's; `bridged` whether it is
-# such a port; `families` are those (4, 6) in which the router has an address there, all while it is down.
+# such a port; `families` those (4, 6) in which the router has an address there, all of them while it is down.
 Device = namedtuple("Device", ("name", "up", "mtu", "mac", "ethernet", "takes_mac", "bridged", "families"))
 
-# A socket that is open for clients in a service's namespace: `proto` "tcp" or "udp"; `version` is the socket's, 4 or 6,
-# and one of 6 that is open for any address may answer IPv4 as well (IPV6_V6ONLY of ipv6(7), which nobody can see from
-# outside); `address` its bytes, b"" for any; `waiting` connections that nobody has accepted, or bytes not read yet.
+# A socket that is open for clients in a service's namespace: `proto` "tcp" or "udp"; `version` is the socket's, 4 or 6;
+# one of 6 that is open for any address may also answer IPv4 (IPV6_V6ONLY of ipv6(7), which can't be seen from outside);
+# `address` its bytes, b"" for any; `waiting` connections that are not accepted yet, or bytes that are not read yet.
 Listener = namedtuple("Listener", ("proto", "version", "address", "port", "waiting"))
 
 # Which ports of a protocol count: `single` ones (a set) and `ranges` of them.
 Ports = namedtuple("Ports", ("single", "ranges"))
 
-# `devices` sorted by name, without our own; `networks` are (prefix text, what it belongs to) of every address and route
-# of the router that is not ours; `addresses` are its own addresses (text, without length); `interfaces` maps a logical
-# interface to its devices; `subnets` maps a service to the addresses that its host end has; `taken` are names of
-# devices and namespaces that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it;
-# `firewall` maps a family to (why the firewall lets no replies of it pass, whether only those that the router routes);
-# `opened` maps a service to what is known of its program's sockets (answers.Open), without those of which nothing is.
-# `why` maps ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
+# `devices` sorted by name, without our own; `networks` (prefix text, what it belongs to) of every address and route of
+# the router that is not ours; `addresses` its own addresses (text, without length); `interfaces` maps a logical
+# interface to its devices; `subnets` maps a service to the addresses of its host end; `taken` names of devices and
+# namespaces that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it; `firewall` maps
+# a family to (why the firewall blocks its replies, whether only those that the router routes); `opened` maps a service
+# to what is known of its program's sockets (answers.Open), without services of which nothing is known. `why` maps
+# ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
 Facts = namedtuple(
     "Facts",
     (

@@ -1,9 +1,9 @@
 """The kernel objects of a service, as plain data.
 
 `plan` makes them from the configuration, `observe` finds the same records in a kernel dump, `diff` compares the two,
-and the back ends in kernel/ carry them over the border. Every record is a tuple of text, numbers and tuples, so that
-equality is what one means by it and that a golden file can show it. Devices are named, never numbered: an index dies
-with its device.
+and the back ends in kernel/ write them to the kernel and read them back. Every record is a tuple of text, numbers and
+tuples, so that equality means what it says and a golden file can show it. Devices are named, never numbered: an index
+dies with its device.
 
 `ns` is the name of a network namespace in /var/run/netns, "" for the one that the agent runs in (the router's).
 """
@@ -51,14 +51,14 @@ PktType = namedtuple("PktType", ("ns", "dev"))
 # The ingress hook of a source interface. The desired one is clsact; an observed one may be plain ingress.
 Qdisc = namedtuple("Qdisc", ("dev",))
 
-# Only the mark in a qdisc that says Viscum made it (MARK_PRIO below).
+# Only the mark in a qdisc that Viscum made (MARK_PRIO below).
 Mark = namedtuple("Mark", ("dev",))
 
 # A u32 hash table of 256 buckets over the last byte of the destination address, linked from its prio's root.
 HashTable = namedtuple("HashTable", ("dev", "prio", "protocol"))
 
-# A prio of ours with nothing in it: it is only ever taken away. (The kernel does that by itself for flower, but not for
-# u32 while another prio has u32 filters.)
+# An empty prio of ours: it is only ever removed. (The kernel does that by itself for flower, but not for u32 while
+# another prio has u32 filters.)
 Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
 
 # An ingress filter. `protocol` is "ip" or "ipv6"; `kind` "flower" or "u32"; `bucket` is a bucket of the HashTable of
@@ -68,29 +68,29 @@ Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
 Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "keys", "actions"))
 
 # A program of the eBPF datapath at the ingress of `dev` (a source interface, or the router's end of a pair), by the
-# name that its bytes give it (bpf.name_of); "" for one that is not ours or has lost its maps. `hook` is TCX or CLS: a
-# link of its own, or a filter (cls_bpf) in the device's Qdisc.
+# name that is derived from its bytes (bpf.name_of); "" for one that is not ours or lost its maps. `hook` is TCX or CLS:
+# a link of its own, or a filter (cls_bpf) in the device's Qdisc.
 BpfLink = namedtuple("BpfLink", ("dev", "hook", "program"))
 TCX, CLS = "tcx", "cls"
 
-# What such a program takes: what comes in on `dev` from `src` ("" for any) to `dst` (prefixes) over `proto` ("" for
-# all). Of the 16 bits of `port` the first `port_bits` count: 16 for one port, 0 for any. `level` is a PRIO_*; `mac`, if
-# there is one, is what frames must be addressed to; `target` is the router's end of the service's pair.
+# What such a program takes over: what comes in on `dev` from `src` ("" for any) to `dst` (prefixes) over `proto` (""
+# for all). Of the 16 bits of `port` the first `port_bits` count: 16 for one port, 0 for any. `level` is a PRIO_*;
+# frames must be addressed to `mac`, if it is set; `target` is the router's end of the service's pair.
 BpfMatch = namedtuple("BpfMatch", ("dev", "level", "proto", "dst", "src", "port", "port_bits", "mac", "target"))
 
-# What there is to know of a kind of object, but for how it is planned, found, written and read:
+# What the agent needs to know about a kind of object, besides how it is planned, found, written and read:
 #
-# rank      its place in the order of making
+# rank      its place in the order of creation
 # key       what stays the same when one is changed in place (a function); without it, another value is another object
-# whole     whether one that was found can be made again as it is (a function); without it, each can
-# base      whether all else of a service is in or on it
+# whole     whether an observed one can be recreated as it is (a function); without it, each can
+# base      whether everything else of a service is in or on it
 # alone     whether it is in the namespace and needs no pair
-# outlives  whether it stays when namespace and pair go, or is one of them: to take a service down it is deleted
-# lasting   whether it stays when nobody wants it any more, until its namespace or device goes
+# outlives  whether it stays when namespace and pair go, or is one of them: taking a service down deletes it
+# lasting   whether it stays when nobody needs it any more, until its namespace or device goes
 # redirect  whether it takes clients' packets: in last, out first, and out while the service can't answer
-# late      whether it is made with the redirect, after all else
+# late      whether it is created with the redirect, after everything else
 # outside   whether namespace and pair are the same without it
-# shared    whether several services may rest on the same one
+# shared    whether several services may depend on the same one
 Kind = namedtuple(
     "Kind",
     ("rank", "key", "whole", "base", "alone", "outlives", "lasting", "redirect", "late", "outside", "shared"),
@@ -113,13 +113,13 @@ _NOTHING_SAID = Kind(
 
 
 def _kind(record: "Any", **facts: "Any") -> "Kind":
-    """The next one in the order of making. What is not said of it is not so."""
+    """The next one in the order of creation. What is not given is false."""
     KINDS[record] = with_(_NOTHING_SAID, rank=len(KINDS), **facts)
     return KINDS[record]
 
 
-# In the order in which a service is made; it is taken down the other way round. A namespace gets its sysctls before it
-# gets devices, which take them over; the router's end of the pair gets its own when it is there.
+# In the order in which a service is created; it is removed in reverse. A namespace gets its sysctls before it gets
+# devices, which inherit them; the router's end of the pair gets its own once it exists.
 _kind(Namespace, base=True, alone=True, outlives=True)
 _kind(Up, alone=True)
 _kind(Sysctl, key=lambda item: (item.ns, item.key), alone=True, lasting=True)
@@ -158,13 +158,13 @@ _kind(
 )
 _kind(
     BpfMatch,
-    key=lambda item: item[:7],  # all that a packet is known by
+    key=lambda item: item[:7],  # everything that a packet is matched by
     outlives=True,
     redirect=True,
     late=True,
     outside=True,
 )
-# These two are never made by themselves.
+# These two are never created on their own.
 _kind(Mark, outside=True)
 _kind(Prio, outside=True)
 
@@ -184,19 +184,19 @@ DEV_PREFIX = "vsc-"
 INNER_DEV = "eth0"
 ALIAS_PREFIX = "viscum "
 
-# The major number of the classid (flowid) of each of our filters: "vs". Nothing else looks at it: a packet that is
-# redirected never meets a class.
+# The major number of the classid (flowid) of all our filters: "vs". Nothing else looks at it: a redirected packet never
+# reaches a class.
 CLASSID = 0x76730001
 
-# The one filter of a device that holds a program, for kernels without tcx: every packet passes it, those of narrower
-# filters of ours have been taken before. A device has one datapath, so there are none.
+# The one filter of a device that holds a program, for kernels without tcx: every packet passes it; narrower filters of
+# ours would take theirs before. A device has one datapath, so there are none.
 BPF_PRIO = 7
 BPF_PROTOCOL = 0x0003  # ETH_P_ALL, linux/if_ether.h
 BPF_HANDLE = 1
 
-# One filter that matches nothing says that Viscum made the qdisc, so that taking the last service down also removes
-# it, and never one that somebody else made. Its protocol is an Ethernet type below 0x0600, which no frame can have
-# (IEEE 802.3: those are lengths), so it costs one comparison a packet.
+# A filter that matches nothing marks the qdiscs that Viscum made, so that taking the last service down also removes the
+# qdisc, and never one that somebody else made. Its protocol is an Ethernet type below 0x0600, which no frame can have
+# (IEEE 802.3: those are lengths), so it costs one comparison per packet.
 MARK_PRIO = 9
 MARK_PROTOCOL = 0x0076
 
@@ -210,8 +210,8 @@ PROTOCOLS = {"ip": 0x0800, "ipv6": 0x86DD}  # linux/if_ether.h
 PROTO_NUMBER = {"tcp": 6, "udp": 17}  # IANA protocol numbers
 
 
-# Hash tables of u32 are numbered for the whole qdisc, not for a prio: ours are 0x761 to 0x766, far from the kernel's
-# own (0x800 and up) and from what people count from 1.
+# u32 hash tables are numbered per qdisc, not per prio: ours are 0x761 to 0x766, far from the kernel's own (0x800 and
+# up) and from those that people count from 1.
 HASH_TABLE = 0x760
 
 
@@ -226,7 +226,7 @@ def bucket_of(dst: bytes) -> int:
 
 
 def prio_of(level: int, family: int) -> int:
-    """IPv4 has the odd prios, IPv6 the even ones."""
+    """IPv4 uses the odd prios, IPv6 the even ones."""
     return level + (family == 6)
 
 
@@ -264,7 +264,7 @@ def mac_of(service: str, end: str) -> str:
 # What every service's namespace gets. A new namespace inherits the router's IPv4 settings (forwarding, arp_ignore=1 on
 # OpenWrt): inside, nothing is forwarded, every address answers, addresses are usable at once, and an unprivileged
 # program may listen on any port (ip_unprivileged_port_start, kernel 4.11). accept_local is for the agent's checks: they
-# come in by eth0 with the namespace's own address (kernel/handshake.py). ip-sysctl.rst in the kernel's documentation.
+# come in on eth0 with the namespace's own address (kernel/handshake.py). ip-sysctl.rst in the kernel's documentation.
 NS_SYSCTLS = (
     ("net/ipv4/ip_forward", "0"),
     ("net/ipv4/conf/all/rp_filter", "0"),
@@ -278,7 +278,7 @@ NS_SYSCTLS = (
     ("net/ipv6/conf/default/accept_dad", "0"),
 )
 
-# What the router's end of a pair gets; the values are the plan's business.
+# What the router's end of a pair gets; the plan sets the values.
 HOST_SYSCTLS = (
     "net/ipv4/conf/%s/rp_filter",
     "net/ipv4/conf/%s/forwarding",

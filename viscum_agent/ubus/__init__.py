@@ -1,4 +1,4 @@
-"""ubus without libubus: codec, client and broker in Python, because no binding of it can subscribe, hand out its
+"""ubus without libubus: codec, client and broker in Python, because none of its bindings can subscribe, expose its
 descriptor or reconnect.
 
     blob     values to bytes and back: what is inside a message
@@ -6,8 +6,8 @@ descriptor or reconnect.
     channel  a socket with a bounded queue
     client   the agent's client, which never waits
     caller   the command line's client, which does
-    broker   what stands in for ubusd where none runs
-    budget   what an account may use up
+    broker   replaces ubusd where none runs
+    budget   what an account may use
     account  names of accounts
-    status   status codes and errors
+    codes    status codes and errors
 """

@@ -1,8 +1,8 @@
-"""Names of accounts and groups, as ubus passes them on with a call."""
+"""Names of accounts and groups, as ubus passes them along with a call."""
 
 
 def name_of(number: int, path: str = "/etc/passwd") -> str:
-    """The name of an account (a group, with its path), or its number where it has none."""
+    """The name of an account (with the other path: of a group), or its number if it has none."""
     try:
         with open(path) as file:
             for line in file:

@@ -4,9 +4,9 @@ Written from blob.h and blobmsg.h of libubox. An attribute is a be32 of {1 bit "
 with this header}, its payload, and zeros up to a multiple of 4. In blobmsg the id is a type, the bit is set, and the
 payload begins with the name: be16 length, the bytes, a NUL, zeros up to a multiple of 4. All numbers are big-endian.
 
-A table is a dict; decoded it keeps the first of two fields with one name, as libubox does. Where the order matters, a
-list of (name, value) pairs goes in as the outermost table and Table(pairs) as one inside, because a MicroPython dict
-has no order. Everything wrong raises UbusError.
+A table is a dict; decoding keeps the first of two fields with the same name, as libubox does. Where the order matters,
+the outermost table is a list of (name, value) pairs and one inside it Table(pairs), because a MicroPython dict has no
+order. Every fault raises UbusError.
 """
 
 import struct
@@ -42,7 +42,7 @@ LENGTH_MASK = 0x00FFFFFF  # BLOB_ATTR_LEN_MASK
 HEADER = 4  # bytes
 
 MAX_SIZE = 1 << 20  # bytes: UBUS_MAX_MSGLEN in CMakeLists.txt of ubus
-# Tables in tables; what the `ubus` command reads with has the same limit (JSON_TOKENER_DEFAULT_DEPTH of json-c).
+# Nested tables; the parser of the `ubus` command has the same limit (JSON_TOKENER_DEFAULT_DEPTH of json-c).
 MAX_DEPTH = 32
 
 # Pads a length to a multiple of 4: _PADDING[length & 3].
@@ -50,7 +50,7 @@ _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 _FORMATS = {INT64: ">q", INT32: ">i", INT16: ">h", DOUBLE: ">d"}
 _BITS = {INT64: 64, INT32: 32, INT16: 16, INT8: 8}
 
-# A value whose type can't be told from it: Typed(INT16, 3), Typed(INT64, 3). Unsigned numbers are taken as well.
+# A value whose type can't be derived from it: Typed(INT16, 3), Typed(INT64, 3). Unsigned numbers are accepted as well.
 Typed = namedtuple("Typed", ("kind", "value"))
 
 
@@ -62,7 +62,7 @@ class Table:
 
 
 def encode(fields: "Fields", limit: int = MAX_SIZE) -> bytes:
-    """The bytes of a table, without an attribute around them. `fields` is a dict or a list of (name, value).
+    """The bytes of a table, without an enclosing attribute. `fields` is a dict or a list of (name, value).
 
     Values: str, bool, int (int32 where it fits, else int64), float, None, dict, Table, list, tuple, Typed.
     """
@@ -72,7 +72,7 @@ def encode(fields: "Fields", limit: int = MAX_SIZE) -> bytes:
 
 
 class _Writer:
-    """One buffer that doubles when it is full: pieces that are joined at the end cost MicroPython's collector more."""
+    """One buffer that doubles when it is full: joining pieces at the end costs MicroPython's collector more."""
 
     def __init__(self, limit: int) -> None:
         self._buffer = bytearray(512)
@@ -112,7 +112,7 @@ class _Writer:
         if depth > MAX_DEPTH:
             raise UbusError("more than %d tables inside each other" % MAX_DEPTH)
         place = self._size
-        self._add(b"\0\0\0\0")  # the header, when the length is known
+        self._add(b"\0\0\0\0")  # the header, filled in when the length is known
         self._add(head)
         if kind == TABLE:
             self.table(value, depth)
@@ -131,13 +131,13 @@ def _name(name: object) -> bytes:
         raise UbusError("the name of a field is a text, not %r" % (name,))
     raw = text_bytes(name)
     if len(raw) > 0xFFFF:
-        raise UbusError("a name of %d bytes; 65535 is the most" % len(raw))
+        raise UbusError("a name of %d bytes; the maximum is 65535" % len(raw))
     head = struct.pack(">H", len(raw)) + raw + b"\0"
     return head + _PADDING[len(head) & 3]
 
 
 def text_bytes(text: str) -> bytes:
-    """A text as UTF-8 without a NUL inside: C would take that for its end."""
+    """A text as UTF-8 without a NUL inside, which C would take for its end."""
     try:
         raw = text.encode()
     except UnicodeError:
@@ -153,7 +153,7 @@ def _kind(value: "Any") -> "tuple[int, Any]":
         return value.kind, int(value.value) if isinstance(value.value, bool) else value.value
     if isinstance(value, str):
         return STRING, value
-    if isinstance(value, bool):  # before int, which it is as well, but not for MicroPython
+    if isinstance(value, bool):  # before int: a bool is an int, too, except in MicroPython
         return INT8, int(value)
     if isinstance(value, int):
         return (INT32 if -0x80000000 <= value <= 0x7FFFFFFF else INT64), value
@@ -269,12 +269,12 @@ def _value(data: "Buffer", kind: int, start: int, end: int, depth: int) -> "Any"
     if size != (8 if kind == DOUBLE else _BITS[kind] // 8):
         raise UbusError("%d bytes for a value of type %s" % (size, TYPE_NAMES[kind]))
     if kind == INT8:
-        return data[start] != 0  # one type for both, and what OpenWrt means by it is a truth value
+        return data[start] != 0  # one type for int8 and bool, and OpenWrt uses it for bool
     return struct.unpack_from(_FORMATS[kind], data, start)[0]
 
 
 def text(raw: "Buffer") -> str:
-    """Bytes as text. What is not UTF-8 (the name of a radio network, say) has U+FFFD for each byte beyond ASCII."""
+    """Bytes as text. If not UTF-8 (the name of a radio network, say), U+FFFD replaces each non-ASCII byte."""
     raw = bytes(raw)
     if b"\0" in raw:
         raise UbusError("a NUL inside a text")
@@ -284,7 +284,7 @@ def text(raw: "Buffer") -> str:
         return _replaced(raw)
     if len(decoded) == len(raw):  # ASCII
         return decoded
-    # MicroPython takes overlong forms, surrogates and numbers above U+10FFFF, and gives back other bytes for some.
+    # MicroPython accepts overlong forms, surrogates and numbers above U+10FFFF, and encodes some to other bytes.
     return decoded if is_strict(raw) else _replaced(raw)
 
 

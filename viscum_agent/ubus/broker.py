@@ -1,16 +1,16 @@
-"""What stands in for ubusd where none runs: the same protocol on a socket of our own.
+"""Replaces ubusd where none runs: the same protocol on a socket of our own.
 
-It lives in the agent's loop: poll what `fds()` gives, call `on_event(fd, events)`, and `tick()` when `next_timeout()`
-has come. Each call deals with a few messages of each peer at most; what is left has its turn after everything else that
-the loop looks after. Written from ubusd_proto.c, ubusd_obj.c, ubusd_event.c and ubusd_monitor.c of ubus, so that the
-`ubus` command can't tell the difference, except:
+It runs in the agent's loop: poll what `fds()` returns, call `on_event(fd, events)`, and `tick()` when `next_timeout()`
+is due. Each call handles a few messages per peer at most; the rest waits until the loop has handled everything else.
+Written from ubusd_proto.c, ubusd_obj.c, ubusd_event.c and ubusd_monitor.c of ubus, so that the `ubus` command can't
+tell the difference, except:
 
-- Rights go by account: root and the agent's own may do everything, others look up and call what `readable` lists.
-  (ubusd reads /usr/share/acl.d.)
-- An account without rights has a budget of connections, messages and bytes, whatever it has asked for and however many
-  connections it has. Over that it is not refused: nothing is read from it until there is something to spend again.
-- ubusd drops silently what does not fit into a queue of 1 MiB. Here notifications, events and copies for monitors are
-  left out, a caller is told if the called does not read, and whoever does not read answers loses the connection.
+- Rights depend on the account: root and the agent's own may do everything, others look up and call what `readable`
+  lists. (ubusd reads /usr/share/acl.d.)
+- An account without rights has a budget of connections, messages and bytes, whatever it asks for and however many
+  connections it has. Over budget it is not refused: nothing is read from it until the budget has refilled.
+- ubusd silently drops what does not fit into a queue of 1 MiB. Here notifications, events and copies for monitors are
+  left out, a caller gets an error if the callee does not read, and a peer that does not read answers is disconnected.
 """
 
 import os
@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 
 BACKLOG = 128
 MAX_PEERS = 64
-AT_ONCE = 8  # connections that are accepted, and messages of one peer that are dealt with, in a turn
-# Of accounts without rights: connections of all of them, of one; bytes of a message, since arguments of a read method
-# are short; messages and bytes that one may send in a second, and at once. A connection counts as much as GREETING
-# messages, because accounts are looked up for it. `viscum status` takes four.
+AT_ONCE = 8  # connections accepted, and messages of one peer handled, per turn
+# For accounts without rights: connections of all of them, of one; bytes of a message, since arguments of a read method
+# are short; messages and bytes that one may send per second, and at once. A connection counts as GREETING messages,
+# because accounts are looked up for it. `viscum status` takes four.
 MAX_GUESTS = 32
 MAX_OF_GUEST = 8
 GUEST_MESSAGE = 8192
@@ -54,21 +54,22 @@ GUEST_BYTES = (32 * 1024, 128 * 1024)
 GREETING = 2
 MAX_OBJECTS = 256  # of one peer
 MAX_RELATIONS = 256  # patterns of one object, or subscriptions
-# Bytes that wait for one peer: for what may be left out, for an answer, and for all peers together. Of accounts without
-# rights for one of them and for all, apart from the others': who does not read may not be in the way of who does.
+# Bytes that wait for one peer: for what may be left out, for an answer, and for all peers together. For accounts
+# without rights, one of them and all, separately from the others: a peer that does not read must not block one that
+# does.
 NOTIFY_LIMIT = 256 * 1024
 QUEUE_LIMIT = 4 * wire.MAX_MESSAGE
 TOTAL_LIMIT = 16 * wire.MAX_MESSAGE
 GUEST_LIMIT = wire.MAX_MESSAGE + 64 * 1024
 GUESTS_LIMIT = 4 * wire.MAX_MESSAGE
-ACCEPT_PAUSE = 1.0  # seconds without new connections when there is no descriptor for one
+ACCEPT_PAUSE = 1.0  # seconds without new connections when no descriptor is left for one
 
 # Instead of a status: the answer comes from somewhere else, or none is due.
 _NO_STATUS = -1
 
 
 class _Peer:
-    """Somebody connected."""
+    """A connected peer."""
 
     def __init__(self, channel: "Channel", number: int, uid: int, gid: int, trusted: bool) -> None:
         self.channel = channel
@@ -86,7 +87,7 @@ class _Object:
     def __init__(self, number: int, peer: "_Peer", path: "str | None", kind: "_Type | None") -> None:
         self.id = number
         self.peer = peer
-        self.path = path  # None: only who knows the number finds it
+        self.path = path  # None: found only by its number
         self.kind = kind  # a _Type, or None
         self.subscribers: list[_Object] = []
         self.targets: list[_Object] = []
@@ -104,7 +105,7 @@ class _Type:
 
 
 class Broker:
-    """`readable` is {object: (method, ...)} for accounts without rights; `log(text)` hears of what went wrong."""
+    """`readable` is {object: (method, ...)} for accounts without rights; `log(text)` is called with what went wrong."""
 
     def __init__(
         self,
@@ -140,10 +141,10 @@ class Broker:
             wire.NOTIFY: self._notify,
         }
 
-    # What the loop needs.
+    # Interface to the loop.
 
     def open(self) -> None:
-        """Listens. Raises ForeignError if somebody answers on that socket already, and OSError."""
+        """Listens. Raises ForeignError if somebody already answers on that socket, and OSError."""
         try:
             compat.fd_close(compat.unix_connect(self.path))
             raise ForeignError("somebody serves ubus on %s already" % self.path)
@@ -152,10 +153,10 @@ class Broker:
                 raise
         _make_directory(self.path)
         try:
-            os.unlink(self.path)  # left behind by one that was killed
+            os.unlink(self.path)  # left behind by a killed broker
         except OSError:
             pass
-        mask = compat.umask(0o111)  # anybody may connect, as to ubusd; what they may do is decided here
+        mask = compat.umask(0o111)  # anybody may connect, as with ubusd; the broker decides what they may do
         try:
             self._listener = compat.unix_listen(self.path, BACKLOG)
         finally:
@@ -175,7 +176,7 @@ class Broker:
         compat.fd_close(self._listener)
         self._listener = -1
         try:
-            if os.stat(self.path)[1] == self._inode:  # not the socket of one that started meanwhile
+            if os.stat(self.path)[1] == self._inode:  # not the socket of a broker that started meanwhile
                 os.unlink(self.path)
         except OSError:
             pass
@@ -186,8 +187,8 @@ class Broker:
         if self._listener >= 0 and compat.monotonic() >= self._paused_until:
             found.append((self._listener, compat.POLLIN))
         for fd in self._peers:
-            # Read even while something waits to be sent: a peer that waits for us to read, before it reads, would wait
-            # for ever. What is not polled for at all can't wake the loop by its end either.
+            # Read even while something waits to be sent: a peer that reads only after we have read would wait for ever.
+            # A descriptor that is not polled at all can't wake the loop by its hangup either.
             channel = self._peers[fd].channel
             wanted = (compat.POLLIN if self._reads(self._peers[fd]) else 0) | (compat.POLLOUT if channel.queued else 0)
             if wanted:
@@ -195,15 +196,15 @@ class Broker:
         return found
 
     def _reads(self, peer: "_Peer") -> bool:
-        """Whether more is read from a peer: not while a message of it has its turn to come."""
+        """Whether to read more from a peer: not while a message of it is still to be handled."""
         return not peer.channel.ended and not peer.channel.waiting and not self._rest(peer)
 
     def _rest(self, peer: "_Peer") -> float:
-        """Seconds until it is a peer's turn again, because its account has used up what it has; 0 for now."""
+        """Seconds until a peer's turn, because its account has used up its budget; 0 for now."""
         return 0 if peer.trusted else max(self._messages.wait(peer.uid), self._bytes.wait(peer.uid))
 
     def next_timeout(self) -> "float | None":
-        """When to call `tick`, and to look at `fds` again, whatever happens: in seconds of compat.monotonic(); None for
+        """When to call `tick` and to check `fds` again, whatever happens: in seconds of compat.monotonic(); None for
         never."""
         now = compat.monotonic()
         dues = [self._paused_until] if self._paused_until > now else []
@@ -214,7 +215,7 @@ class Broker:
         return min(dues) if dues else None
 
     def tick(self) -> None:
-        """Deals with what was received and had not its turn yet."""
+        """Handles what was received but not handled yet."""
         for peer in list(self._peers.values()):
             if peer.channel.waiting:
                 self._take(peer)
@@ -269,7 +270,7 @@ class Broker:
         self._send(peer, wire.HELLO, 0, peer.id, b"")
 
     def _refusal(self, uid: int, trusted: bool) -> str:
-        """Why somebody may not connect now, "" if he may."""
+        """Why a peer may not connect now; "" if it may."""
         if len(self._peers) >= MAX_PEERS:
             return "there are %d already" % len(self._peers)
         if trusted:
@@ -308,7 +309,7 @@ class Broker:
             self._send(peer, wire.STATUS, message.seq, message.peer, wire.pack_attributes([(wire.A_STATUS, status)]))
 
     def _bury(self) -> None:
-        """Removes peers whose connection ended. That sends messages, by which others may end."""
+        """Removes peers whose connection ended. That sends messages, which may end others."""
         while True:
             dead = [peer for peer in self._peers.values() if peer.channel.ended and not self._goes_on(peer)]
             if not dead:
@@ -321,14 +322,14 @@ class Broker:
                     self._free(item)
 
     def _goes_on(self, peer: "_Peer") -> bool:
-        """Whether there is something of a peer that left which still counts, as an event. Who may only ask does not
-        wait for the answer any more."""
+        """Whether something of a departed peer is still to be handled, such as an event. A peer that may only ask no
+        longer waits for its answer."""
         return peer.trusted and peer.channel.waiting
 
     # Sending.
 
     def _send(self, peer: "_Peer", kind: int, seq: int, number: int, body: bytes, optional: bool = False) -> bool:
-        """Sends a message. One that is optional is left out where it does not fit, any other ends the connection."""
+        """Sends a message. An optional one is left out if it does not fit; any other one ends the connection."""
         self._copy(peer, kind, seq, number, body, True)
         data = wire.pack_body(kind, seq, number, body)
         if self._put(peer, data, NOTIFY_LIMIT if optional else QUEUE_LIMIT):
@@ -358,7 +359,7 @@ class Broker:
         return sum([each.channel.queued for each in self._peers.values() if counts(each)])
 
     def _copy(self, peer: "_Peer", kind: int, seq: int, number: int, body: bytes, sent: bool) -> None:
-        """For monitors, a copy of every message that came or went."""
+        """Sends monitors a copy of every message in either direction."""
         for watcher in self._peers.values():
             if not watcher.monitors:
                 continue
@@ -372,7 +373,7 @@ class Broker:
             attributes += [(monitor.SEND, sent), (monitor.DATA, body)]
             try:
                 data = monitor.pack(watcher.monitor_seq, attributes)
-            except UbusError:  # with this around it, too large
+            except UbusError:  # too large with this wrapper
                 self.dropped += 1
                 continue
             if not self._put(watcher, data, NOTIFY_LIMIT):
@@ -447,14 +448,14 @@ class Broker:
             return NOT_FOUND
         if not self._may_call(peer, item, method):
             return PERMISSION_DENIED
-        # The called one may be slow without being at fault: its queue is no reason to end its connection.
+        # The callee may be slow without a fault of its own: a full queue is no reason to disconnect it.
         if item.peer.channel.queued > NOTIFY_LIMIT:
             return NO_MEMORY
         self._forward(peer, item, method, message.seq, data, False)
         return _NO_STATUS
 
     def _response(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
-        """An answer to a call goes back to who called."""
+        """Returns an answer to the caller."""
         item = self._objects.get(attributes.get(wire.A_OBJID, 0))
         needed = wire.A_STATUS if message.kind == wire.STATUS else wire.A_DATA
         caller = self._peers_by_id.get(message.peer)
@@ -465,7 +466,7 @@ class Broker:
     def _add_object(self, peer: "_Peer", message: "Message", attributes: "dict[int, Any]") -> int:
         path = attributes.get(wire.A_OBJPATH)
         if not peer.trusted:
-            # ubusd refuses the name with the first, and what one without a name is good for with the second.
+            # ubusd refuses the name with the first, and what an object without a name is good for with the second.
             return PERMISSION_DENIED if path is None else INVALID_ARGUMENT
         if path in self._paths or len(peer.objects) >= MAX_OBJECTS:
             return INVALID_ARGUMENT
@@ -520,7 +521,7 @@ class Broker:
     # Subscriptions.
 
     def _own(self, peer: "_Peer", attributes: "dict[int, Any]") -> "tuple[Any, Any]":
-        """(the peer's object, the target's number) of a request about a subscription, or (a status, None)."""
+        """(the peer's object, the target's number) of a subscription request, or (a status, None)."""
         if wire.A_OBJID not in attributes or wire.A_TARGET not in attributes:
             return INVALID_ARGUMENT, None
         item = self._objects.get(attributes[wire.A_OBJID])
@@ -560,13 +561,13 @@ class Broker:
         return NOT_FOUND
 
     def _tell_subscribed(self, item: "_Object") -> None:
-        """To the owner: whether anybody is subscribed."""
+        """Tells the owner whether anybody is subscribed."""
         item.seq = (item.seq + 1) & 0xFFFF
         attributes = [(wire.A_OBJID, item.id), (wire.A_ACTIVE, bool(item.subscribers))]
         self._send(item.peer, wire.NOTIFY, item.seq, 0, wire.pack_attributes(attributes))
 
     def _tell_gone(self, subscriber: "_Object", item: "_Object") -> None:
-        """To a subscriber: the object is gone."""
+        """Tells a subscriber that the object is gone."""
         subscriber.targets.remove(item)
         subscriber.seq = (subscriber.seq + 1) & 0xFFFF
         attributes = [(wire.A_OBJID, subscriber.id), (wire.A_TARGET, item.id)]
@@ -591,7 +592,7 @@ class Broker:
             self._forward(peer, subscriber, method, message.seq, attributes.get(wire.A_DATA), True, no_reply)
         return _NO_STATUS
 
-    # Objects of the broker itself.
+    # The broker's own objects.
 
     def _event_call(self, peer: "_Peer", method: str, data: "bytes | None") -> int:
         if method not in ("register", "send"):
@@ -634,7 +635,7 @@ class Broker:
         self._send_event(None, name, blob.encode(fields))
 
     def _send_event(self, sender: "_Peer | None", name: str, body: bytes) -> None:
-        """To each object that has a pattern for it once, and not to the one who sent it."""
+        """Once to each object that has a matching pattern, but not to the sender."""
         for item in list(self._objects.values()):
             if item.peer is sender or not _listens(item, name):
                 continue
@@ -656,7 +657,7 @@ def _listens(item: "_Object", name: str) -> bool:
 
 
 def _event_fields(data: bytes) -> "tuple[str | None, bytes | None]":
-    """(name, data as bytes) of an event that is sent on as it came, or None for what is missing."""
+    """(name, data as bytes) of an event that is forwarded unchanged; None for what is missing."""
     name = body = None
     for field, raw in blob.names(data):
         kind, payload = blob.payload(raw)
@@ -668,7 +669,7 @@ def _event_fields(data: bytes) -> "tuple[str | None, bytes | None]":
 
 
 def _new_id(taken: "Collection[int]") -> int:
-    """Random, as those of ubusd are: an old number means nobody, instead of somebody else."""
+    """Random, as in ubusd: an old number then means nobody, not somebody else."""
     while True:
         number = struct.unpack("I", os.urandom(4))[0]
         if number >= wire.OBJECT_MAX and number not in taken:
@@ -682,4 +683,4 @@ def _make_directory(path: str) -> None:
     try:
         os.mkdir(directory)
     except OSError:
-        pass  # it is there, or listening will say what is wrong
+        pass  # it exists, or listening will report the fault

@@ -1,16 +1,16 @@
-"""What an account may use up: so much at once, and after that so much in each second (a token bucket).
+"""What an account may use: so much at once, and then so much per second (a token bucket).
 
-An account and not a connection, of which anybody can have many. Who uses up more than there is has a debt and waits for
-as long as it takes to fill again.
+Per account and not per connection, since anybody can open many connections. An account that uses more than there is has
+a debt and waits until that is paid off.
 """
 
 from .. import compat
 
-ACCOUNTS = 64  # that are remembered; those that owe nothing are forgotten then
+ACCOUNTS = 64  # accounts that are remembered; above it, those that owe nothing are forgotten
 
 
 class Budget:
-    """`rate` is what comes back in a second, `most` what may be used at once."""
+    """`rate` is what refills per second, `most` what may be used at once."""
 
     def __init__(self, rate: float, most: float) -> None:
         self._rate = rate

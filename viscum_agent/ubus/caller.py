@@ -1,4 +1,4 @@
-"""The command line's client of ubusd or of the broker: calls that wait for answers, made of the agent's client."""
+"""The command line's client of ubusd or the broker: calls that wait for answers, built on the agent's client."""
 
 from .. import compat
 from ..paths import SOCKET
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from .blob import Fields
     from .client import Found
 
-WAIT = 5.0  # seconds, for what ubusd answers itself
+WAIT = 5.0  # seconds, for requests that ubusd answers itself
 
 
 class Caller:
-    """One connection. Use as a context manager. Raises UbusError; its code is CONNECTION_FAILED if nobody answers."""
+    """One connection; a context manager. Raises UbusError; its code is CONNECTION_FAILED if nobody answers."""
 
     def __init__(self, path: str = SOCKET, timeout: float = WAIT) -> None:
         self._reason = ""
@@ -46,7 +46,7 @@ class Caller:
         return self._result(lambda done: self.client.invoke(path, method, args, done, timeout), timeout)
 
     def lookup(self, pattern: "str | None" = None, timeout: float = TIMEOUT_DEFAULT) -> "list[Found]":
-        """[Found]; none is an error only where a pattern was given."""
+        """[Found]; an empty list is an error only if a pattern was given."""
         try:
             return self._result(lambda done: self.client.lookup(pattern, done, timeout), timeout)
         except UbusStatus as error:
@@ -104,7 +104,7 @@ class Caller:
     def _result(self, start: "Callable[[Callable[..., object]], object]", timeout: float) -> "Any":
         answers = []
         start(lambda error, reply: answers.append((error, reply)))
-        # The request's own time is the one that counts: a little more here.
+        # The request's own timeout counts: wait a little longer here.
         self._wait(lambda: answers, timeout + 1)
         error, reply = answers[0]
         if error:
@@ -129,7 +129,7 @@ class Caller:
     def _step(self, now: float, end: "float | None") -> None:
         times = [time for time in (end, self.client.next_timeout()) if time is not None]
         milliseconds = max(0, int((min(times) - now) * 1000) + 1) if times else -1
-        if self.client.fd < 0:  # there was no room for another connection: once more
+        if self.client.fd < 0:  # the backlog was full: try again
             compat.sleep(milliseconds / 1000)
             self.client.tick(compat.monotonic())
             return

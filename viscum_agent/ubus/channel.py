@@ -8,12 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .wire import Message
 
-READ = 65536  # bytes at a time: others get their turn
+READ = 65536  # bytes at a time, so that others get their turn
 _JOIN = 4096  # small messages are queued together up to this size, so that a queue has few pieces
 
 
 class Channel:
-    """`ended` says why nothing more comes or goes ("" while it works); whoever owns the channel closes it then."""
+    """`ended` says why the connection ended ("" while it works); the owner of the channel then closes it."""
 
     def __init__(self, fd: int, message_limit: "int | None" = None) -> None:
         self.fd = fd
@@ -35,12 +35,12 @@ class Channel:
         self._sent = self.queued = 0
 
     def end(self, reason: str) -> None:
-        """Gives the connection up; what waits is forgotten."""
+        """Gives up the connection; what waits is dropped."""
         self.ended = reason
         self._forget()
 
     def send(self, data: bytes, limit: int) -> bool:
-        """Sends now what the socket takes and queues the rest; False if that would make more than `limit` bytes."""
+        """Sends now what the socket accepts and queues the rest; False if that would queue more than `limit` bytes."""
         if self.ended:
             return False
         if self.queued:
@@ -55,7 +55,7 @@ class Channel:
 
     def _append(self, data: bytes) -> None:
         self.queued += len(data)
-        # Not to the first one, of which a part may be sent already.
+        # Not to the first one, part of which may be sent already.
         if len(self._queue) > 1 and len(self._queue[-1]) + len(data) <= _JOIN:
             self._queue[-1] += data
             return
@@ -69,7 +69,7 @@ class Channel:
             return 0
 
     def flush(self) -> None:
-        """Sends what waits, as far as the socket takes it."""
+        """Sends what waits, as far as the socket accepts it."""
         while self._queue:
             data = self._queue[0]
             count = self._write(memoryview(data)[self._sent :])
@@ -100,11 +100,11 @@ class Channel:
 
     @property
     def waiting(self) -> bool:
-        """Whether a message was received that `next` has not given yet: no poll(2) wakes for it."""
+        """Whether a message was received that `next` has not returned yet: poll(2) does not wake up for it."""
         return self._stream.waiting
 
     def next(self) -> "Message | None":
-        """The next message that was received, or None. What came before the end of the connection still counts."""
+        """The next received message, or None. What arrived before the connection ended still counts."""
         try:
             return self._stream.next()
         except UbusError as error:

@@ -1,15 +1,15 @@
-"""The agent's client of ubusd or of the broker: it never waits.
+"""The agent's client of ubusd or the broker: it never waits.
 
-Whoever owns the loop polls `fd` for POLLIN while `wants_read` and POLLOUT while `wants_write`, calls `on_readable`
-(also for POLLHUP and POLLERR) and `on_writable`, and `tick(now)` when `next_timeout()` has come (seconds of
-compat.monotonic, None for never). It connects by itself, again and again, and after each connection publishes its
-objects, listens and subscribes again: ubusd forgets all of it when it restarts.
+The owner of the loop polls `fd` for POLLIN while `wants_read` and POLLOUT while `wants_write`, calls `on_readable`
+(also for POLLHUP and POLLERR) and `on_writable`, and `tick(now)` when `next_timeout()` is due (seconds of
+compat.monotonic, None for never). The client reconnects by itself, and after each connection publishes its objects,
+listens and subscribes again: ubusd forgets all of it when it restarts.
 
-Each call deals with a few messages at most, and with one call of a method, which may take long: for what is left
-`next_timeout()` has come at once, so that whoever owns the loop decides what goes before it.
+Each call handles a few messages at most, and at most one method call, which may take long. If more is left,
+`next_timeout()` is due at once, so that the owner of the loop decides what goes before it.
 
-Errors of peers come as the first argument of a callback: None, or a UbusError whose `code` is a status. A callback may
-be called before the function that it was given to returns. What can't be sent at all raises UbusError at once.
+Errors of peers are the first argument of a callback: None, or a UbusError whose `code` is a status. A callback may run
+before the function that it was given to returns. What can't be sent at all raises UbusError at once.
 """
 
 from collections import namedtuple
@@ -43,34 +43,34 @@ if TYPE_CHECKING:
     from .budget import Budget
     from .wire import Message
 
-# Seconds. libubus tries again every second; here a socket that is back is taken sooner, one that stays away costs less.
+# Seconds. libubus retries every second; here a socket that is back is used sooner, and one that stays away costs less.
 RETRY_FIRST = 0.2
 RETRY_LAST = 5.0
 HELLO_TIMEOUT = 5.0  # ubusd says hello at once
 TIMEOUT_DEFAULT = 30.0  # what the `ubus` command waits
 
-# Bytes waiting for a ubusd that does not read. Over HIGH no further calls are taken in, so what waits stays below HIGH
-# and one answer. Notifications and events over NOTIFY_LIMIT are left out: the next one says more than a stale one.
+# Bytes waiting for a ubusd that does not read. Above HIGH no further calls are read, so what waits stays below HIGH
+# plus one answer. Notifications and events above NOTIFY_LIMIT are dropped: the next one is worth more than a stale one.
 HIGH = 256 * 1024
 NOTIFY_LIMIT = 256 * 1024
 QUEUE_LIMIT = HIGH + 2 * wire.MAX_MESSAGE
-STATUS_ROOM = 65536  # over that, so that an answer that did not fit can be called one
-PENDING_LIMIT = 1024  # requests that wait for an answer
+STATUS_ROOM = 65536  # on top of that, for the status of an answer that did not fit
+PENDING_LIMIT = 1024  # requests waiting for an answer
 REPLY_LIMIT = 4 * wire.MAX_MESSAGE  # bytes of all parts of one answer
-AT_ONCE = 16  # messages, of which one may call a method
-BUSY_PAUSE = 0.05  # seconds until another try where too many others want to connect
+AT_ONCE = 16  # messages, at most one of them a method call
+BUSY_PAUSE = 0.05  # seconds until the next try when the backlog is full
 
 # A handler that returns this answers later, with Request.finish or Request.fail.
 DEFERRED = object()
 
-# `policy` are the arguments: (name, blob type). Others are ignored (uhttpd adds ubus_rpc_session), any may be missing.
+# `policy`: the arguments, as (name, blob type). Others are ignored (uhttpd adds ubus_rpc_session), any may be missing.
 Method = namedtuple("Method", ("handler", "policy"))
 # What a lookup finds: `methods` is {name: {argument: blob type}}.
 Found = namedtuple("Found", ("path", "id", "methods"))
 
 
 class Object:
-    """Something published. `id` is 0 until ubusd knows it."""
+    """A published object. `id` is 0 until ubusd knows it."""
 
     def __init__(self, client: "Client", path: "str | None", methods: "Collection[tuple[str, Method]]") -> None:
         self.path = path
@@ -79,7 +79,7 @@ class Object:
         self.has_subscribers = False
         # Called with the object when has_subscribers changes.
         self.on_subscribers: Callable[[Object], object] | None = None
-        # Called with an error or None each time that ubusd answered.
+        # Called with an error or None each time ubusd answers.
         self.on_registered: Callable[[UbusError | None], object] | None = None
         self.signature = blob.encode([(name, blob.Table(method.policy)) for name, method in methods])
         self._client = client
@@ -88,7 +88,7 @@ class Object:
         self.backoff = 1.0
 
     def notify(self, kind: str, data: "Fields") -> bool:
-        """Tells the subscribers; False if there are none, or if too much waits already."""
+        """Notifies the subscribers; False if there are none or the queue is too full."""
         if not self.id or not self.has_subscribers:
             return False
         body = [(wire.A_OBJID, self.id), (wire.A_METHOD, kind), (wire.A_DATA, blob.encode(data, wire.MAX_DATA))]
@@ -99,11 +99,11 @@ class Object:
         self._client.remove_object(self)
 
     def receive(self, _method: str, _data: dict) -> None:
-        """For objects without methods: what came for a subscription or a listener."""
+        """For objects without methods: handles what arrived for a subscription or a listener."""
 
 
 class Request:
-    """A call that came in. Answer it once: with `finish` or `fail`. `reply` sends a part before that."""
+    """An incoming call. Answer it once, with `finish` or `fail`; `reply` sends a part before that."""
 
     def __init__(self, client: "Client", target: int, message: "Message", attributes: "dict[int, Any]") -> None:
         self.user = attributes.get(wire.A_USER, "")
@@ -118,12 +118,12 @@ class Request:
         self.done = False
 
     def reply(self, data: "Fields") -> None:
-        """Sends data, which may be followed by more. Raises TooLargeError, having sent nothing."""
+        """Sends data; more may follow. Raises TooLargeError, having sent nothing."""
         body = [(wire.A_OBJID, self._target), (wire.A_DATA, blob.encode(data, wire.MAX_DATA))]
         if not self._wanted() or self._send(wire.DATA, body, QUEUE_LIMIT):
             return
         if self._wanted():  # the connection did not just end
-            raise TooLargeError("more of it waits to be read than is kept")
+            raise TooLargeError("too much of it is still unread")
 
     def finish(self, data: "Fields | None" = None) -> None:
         if data is not None:
@@ -131,7 +131,7 @@ class Request:
         self._status(OK)
 
     def fail(self, code: int, message: str = "") -> None:
-        """A status has no room for words, so they go before it as data."""
+        """A status has no room for text, so the message is sent before it, as data."""
         if message:
             try:
                 self.reply({"message": message})
@@ -146,7 +146,7 @@ class Request:
         self.done = True
 
     def _wanted(self) -> bool:
-        """Whether anybody waits for more: not after a status, nor on a connection that is gone."""
+        """Whether anybody still waits: not after a status, nor on a connection that is gone."""
         return not self.done and not self._silent and self._client.is_current(self._connection)
 
     def _send(self, kind: int, body: "Iterable[tuple[int, Any]]", limit: int) -> bool:
@@ -154,7 +154,7 @@ class Request:
 
 
 class _Pending:
-    """A request that waits for its status."""
+    """A request waiting for its status."""
 
     def __init__(self, peer: int, deadline: float, callback: "Callable[..., object]") -> None:
         self.peer = peer
@@ -165,12 +165,12 @@ class _Pending:
 
 
 class _Events(Object):
-    """The one hidden object that all events come to: ubusd sends an event to an object once."""
+    """The one hidden object that receives all events: ubusd sends an event to an object only once."""
 
     def __init__(self, client: "Client") -> None:
         super().__init__(client, None, [])
         self.listeners: list[Listener] = []
-        self.patterns: list[str] = []  # what ubusd was told on this connection
+        self.patterns: list[str] = []  # those registered on this connection
 
     def receive(self, method: str, data: dict) -> None:
         for listener in list(self.listeners):
@@ -179,7 +179,7 @@ class _Events(Object):
 
 
 class Listener:
-    """Events of one pattern."""
+    """Listens for events of one pattern."""
 
     def __init__(
         self,
@@ -199,7 +199,7 @@ class Listener:
 
 
 class Subscription(Object):
-    """Notifications of one object, for as long as it is wanted: the object may come, go and come back."""
+    """Notifications of one object, until removed: the object may come, go and come back."""
 
     def __init__(
         self, client: "Client", path: str, callback: "Callable[..., object]", on_change: "Callable[..., object] | None"
@@ -207,7 +207,7 @@ class Subscription(Object):
         super().__init__(client, None, [])
         self.target_path = path
         self.active = False
-        self.listener: Listener = compat.LATER  # that waits for the object
+        self.listener: Listener = compat.LATER  # waits for the object
         self.callback = callback  # (kind, data)
         self.on_change = on_change  # (active, error)
 
@@ -227,8 +227,8 @@ class Subscription(Object):
 
 
 class Client:
-    """`on_state(connected, reason)` is told about the connection, `on_error(error)` about a fault in a callback.
-    `budget` (budget.Budget) is of the seconds that callers may take up by name of their account, but for `free`."""
+    """`on_state(connected, reason)` is called when the connection changes, `on_error(error)` for a fault in a callback.
+    `budget` (budget.Budget): the seconds that callers may use, by the name of their account, except those in `free`."""
 
     def __init__(
         self,
@@ -241,7 +241,7 @@ class Client:
     ) -> None:
         self.path = path
         self.connection = 0  # counts them
-        self.client_id = 0  # 0: not connected, or ubusd said no hello yet
+        self.client_id = 0  # 0: not connected, or no hello from ubusd yet
         self.dropped = 0  # notifications and events that were left out
         self._on_state = on_state
         self._on_error = on_error
@@ -258,7 +258,7 @@ class Client:
         self._backoff = RETRY_FIRST
         self._hello_deadline = 0.0
 
-    # What the loop needs.
+    # Interface to the loop.
 
     @property
     def fd(self) -> int:
@@ -271,7 +271,7 @@ class Client:
 
     @property
     def wants_read(self) -> bool:
-        """Not while something that came has its turn to come."""
+        """Not while something received is still to be handled."""
         return self._channel is not None and self._channel.queued <= HIGH and not self._channel.waiting
 
     @property
@@ -307,7 +307,7 @@ class Client:
             self._register(item)
 
     def _has_turn(self) -> bool:
-        """Whether there is something to deal with that came already."""
+        """Whether something already received is still to be handled."""
         return self._channel.queued <= HIGH and self._channel.waiting
 
     def on_readable(self) -> None:
@@ -324,7 +324,7 @@ class Client:
         self._take()
 
     def close(self) -> None:
-        """Ends the connection for good; ubusd removes what was published."""
+        """Ends the connection for good; ubusd then removes what was published."""
         self._next_attempt = None
         self._reconnect = False
         if self._channel:
@@ -336,7 +336,7 @@ class Client:
         try:
             fd = compat.unix_connect(self.path)
         except OSError as error:
-            if error.errno == compat.EAGAIN:  # who serves there has more of them than it takes at once
+            if error.errno == compat.EAGAIN:  # the server's backlog is full
                 self._next_attempt = now + BUSY_PAUSE
                 return
             self._again(now)
@@ -385,7 +385,7 @@ class Client:
                 self._register(item)
 
     def _take(self) -> None:
-        """Handles a part of what came, while what goes out has room."""
+        """Handles some of the received messages, as long as the send queue has room."""
         connection = self.connection
         for _ in range(AT_ONCE):
             message = self._channel.next() if self._channel.queued <= HIGH else None
@@ -408,7 +408,7 @@ class Client:
         return self._channel is not None and self._channel.send(data, limit)
 
     def post(self, kind: int, peer: int, body: "Iterable[tuple[int, Any]]") -> bool:
-        """Sends what nobody waits for."""
+        """Sends a message that nobody waits for."""
         sent = self.send(wire.pack(kind, self._next_seq(), peer, body), NOTIFY_LIMIT)
         if not sent:
             self.dropped += 1
@@ -446,7 +446,7 @@ class Client:
         self._guard(pending.callback, code, pending.parts)
 
     def _guard(self, function: "Callable[..., object]", *arguments: object) -> None:
-        """Calls what was given to us: its faults are not the connection's."""
+        """Calls a callback: its faults are not the connection's."""
         try:
             function(*arguments)
         except Exception as error:
@@ -455,14 +455,14 @@ class Client:
     # Receiving.
 
     def _dispatch(self, message: "Message") -> bool:
-        """Whether it called a method."""
+        """Whether the message was a method call."""
         if message.kind == wire.HELLO:
             self._hello(message)
             return False
         try:
             attributes = wire.parse(message.body)
         except UbusError:
-            # One bad message from another program is no reason to leave; whoever waits for it learns of it.
+            # One bad message from another program is no reason to disconnect; the waiting caller gets an error.
             if self._waits_for(message):
                 self._answer(message.seq, PARSE_ERROR)
             return False
@@ -535,7 +535,7 @@ class Client:
     def _check_budget(self, item: "Object", user: str) -> None:
         wait = self._budget.wait(user) if self._counts(item, user) else 0
         if wait:
-            text = "account '%s' has asked for more than its share of the agent's time: ask again in %d s"
+            text = "account '%s' has used more than its share of the agent's time: try again in %d s"
             raise UbusStatus(TIMEOUT, text % (user, int(wait) + 1))
 
     def _handle(self, item: "Object", name: str, data: bytes, request: "Request") -> "Any":
@@ -569,10 +569,10 @@ class Client:
 
     def _registered(self, item: "Object", code: int, parts: "list[dict[int, Any]]") -> None:
         if code == CONNECTION_FAILED:
-            return  # the next connection begins anew
+            return  # the next connection registers it again
         number = parts[0].get(wire.A_OBJID, 0) if parts else 0
         if code != OK or not number:
-            # Somebody else has the name, or no right to it was given: that may change.
+            # The name is taken, or we have no right to it: that may change.
             item.retry_at = compat.monotonic() + item.backoff
             item.backoff = min(item.backoff * 2, 60.0)
             self._refused(item, UbusStatus(code or NOT_FOUND))
@@ -629,7 +629,7 @@ class Client:
         callback: "Callable[..., object]",
         timeout: float = TIMEOUT_DEFAULT,
     ) -> None:
-        """Calls a method of an object (path or id): `callback(error, reply)`. An answer in parts is put together."""
+        """Calls a method of an object (path or id): `callback(error, reply)`. An answer in parts is joined."""
         data = blob.encode(args or {}, wire.MAX_DATA)
         if isinstance(target, int):
             self._invoke(target, method, data, callback, timeout)
@@ -651,7 +651,7 @@ class Client:
     # Events.
 
     def send_event(self, name: str, data: "Fields", callback: "Callable[..., object] | None" = None) -> bool:
-        """Sends an event; with a callback somebody waits for `callback(error, reply)`, without it may be left out."""
+        """Sends an event. With a callback, calls `callback(error, reply)`; without one, the event may be dropped."""
         args = [("id", name), ("data", data if isinstance(data, dict) else blob.Table(data))]
         if callback:
             self.invoke(wire.OBJECT_EVENT, "send", args, callback)
@@ -663,7 +663,7 @@ class Client:
     def listen(
         self, pattern: str, callback: "Callable[..., object]", on_ready: "Callable[..., object] | None" = None
     ) -> "Listener":
-        """`callback(name, data)` for each event of others; `on_ready(error)` when ubusd has agreed, or not."""
+        """`callback(name, data)` for each event of others; `on_ready(error)` when ubusd has accepted or refused it."""
         if self._events is None:
             self._events = _Events(self)
             self._add(self._events)
@@ -683,7 +683,7 @@ class Client:
             registered(None, None)
             return
         events.patterns.append(listener.pattern)
-        # ubusd wants an int32 here, also for numbers that look negative in it.
+        # ubusd wants an int32 here, even for numbers that become negative in it.
         args = [("object", blob.Typed(blob.INT32, events.id)), ("pattern", listener.pattern)]
         self.invoke(wire.OBJECT_EVENT, "register", args, registered)
 
@@ -729,12 +729,12 @@ def _ignore(_code: int, _parts: object) -> None:
 
 
 def arguments(policy: "Iterable[tuple[str, int]]", given: "dict[str, Any]") -> "dict[str, Any]":
-    """The declared ones of the arguments that came; raises UbusStatus for one of a wrong type."""
+    """The declared ones among the given arguments; raises UbusStatus for one of a wrong type."""
     found = {}
     for name, kind in policy:
         value = given.get(name)
         if value is None:
-            continue  # null is what JavaScript sends for an argument that it has no value for
+            continue  # JavaScript sends null for an argument without a value
         if not _fits(kind, value):
             raise UbusStatus(INVALID_ARGUMENT, "%s: not of type %s" % (name, blob.TYPE_NAMES[kind]))
         found[name] = value
@@ -742,7 +742,7 @@ def arguments(policy: "Iterable[tuple[str, int]]", given: "dict[str, Any]") -> "
 
 
 def _fits(kind: int, value: object) -> bool:
-    # JSON knows one kind of number only, so a width says what is in range and not how it was sent.
+    # JSON has only one kind of number, so a width is a range and not an encoding.
     if kind == blob.BOOL or isinstance(value, bool):
         return kind == blob.BOOL and isinstance(value, bool)
     if kind == blob.DOUBLE:
@@ -766,7 +766,7 @@ def _looked_up(code: int, parts: "list[dict[int, Any]]", callback: "Callable[...
     except UbusError as error:
         callback(error, [])
         return
-    # An account without any right to an object is not told of it, and not of the fact either.
+    # An account without any right to an object is not told that it exists.
     callback(None if found else UbusStatus(NOT_FOUND), found)
 
 
@@ -784,7 +784,7 @@ def _invoked(code: int, parts: "list[dict[int, Any]]", callback: "Callable[..., 
 
 
 def _together(parts: "list[dict]") -> dict:
-    """One table of several: tables of the same name are joined, and so are arrays."""
+    """Joins several tables into one: tables of the same name are merged, and arrays concatenated."""
     if not parts:
         return {}
     joined = parts[0]

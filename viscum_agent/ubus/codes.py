@@ -37,24 +37,24 @@ _TEXTS = (
 
 
 def text(code: int) -> str:
-    """What a status code means, in words."""
+    """A status code in words."""
     return _TEXTS[code] if 0 <= code < len(_TEXTS) else "status %d" % code
 
 
 class UbusError(ForeignError):
-    """Bytes that are not ubus, or values that ubus has no bytes for. `code` is the status that says so to a peer."""
+    """Bytes that are not ubus, or values that ubus can't encode. `code` is the status to report to a peer."""
 
     code = PARSE_ERROR
 
 
 class TooLargeError(UbusError):
-    """A message over the limit: it has to be split or shortened, nothing of it was sent."""
+    """A message over the limit: split or shorten it; nothing of it was sent."""
 
     code = NO_MEMORY
 
 
 class UbusStatus(UbusError):
-    """A status other than OK, from a peer or for one. `message` is what was said with it, "" for nothing."""
+    """A status other than OK, from or for a peer. `message` is the text that came with it, "" for none."""
 
     def __init__(self, code: int, message: str = "") -> None:
         super().__init__(message or text(code))

@@ -1,4 +1,4 @@
-"""What the broker tells who watches all messages (`ubus monitor`): each one, with who sent it to whom."""
+"""What the broker sends to `ubus monitor`: each message, with its sender and receiver."""
 
 from .wire import FLAG, MONITOR, NUMBER, RAW, pack_attributes, pack_body
 from .wire import parse as parse_attributes

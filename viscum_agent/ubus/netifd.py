@@ -1,7 +1,8 @@
-"""What netifd calls its interfaces: `lan` is a device today, perhaps another one tomorrow; and so is a Wi-Fi network.
+"""The devices behind netifd's interfaces: `lan` is a device today, perhaps another one tomorrow; and so is a Wi-Fi
+network.
 
-Asked over ubus: `network.interface dump` for logical interfaces, `network.wireless status` for wifi-iface sections and
-for @wifi, every access point. Where netifd doesn't run, /etc/config/network says what it can (State).
+Read over ubus: `network.interface dump` for logical interfaces, `network.wireless status` for wifi-iface sections and
+for @wifi, every access point. Where netifd doesn't run, /etc/config/network has to do (State).
 """
 
 from ..config.schema import EVERY_AP
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 INTERFACES = ("network.interface", "dump")
 WIRELESS = ("network.wireless", "status")
-PATIENCE = 2.0  # seconds; netifd answers from what it knows
+PATIENCE = 2.0  # seconds; netifd answers from memory
 
 
 def names(dump: dict, wireless: dict) -> "dict[str, list[str]]":
-    """Maps names to lists of devices, from the answers to the two questions (either may be {}).
+    """Maps names to lists of devices, from the two answers (either may be {}).
 
-    `l3_device` is where an interface's IP packets are (pppoe-wan), `device` what it is made of; one that is down has
-    only the second.
+    `l3_device` carries an interface's IP packets (pppoe-wan), `device` is below it; one that is down has only the
+    second.
     """
     found = {}
     for interface in dump.get("interface") or []:
@@ -47,7 +48,7 @@ def names(dump: dict, wireless: dict) -> "dict[str, list[str]]":
 
 
 def _devices(network: dict) -> "list[str]":
-    """The device of a Wi-Fi network, and those that hostapd makes for its VLANs and stations."""
+    """The device of a Wi-Fi network, and those that hostapd creates for its VLANs and stations."""
     devices = [network["ifname"]] if network.get("ifname") else []
     for part in (network.get("vlans") or []) + (network.get("stations") or []):
         if part.get("ifname") and part["ifname"] not in devices:
@@ -56,7 +57,7 @@ def _devices(network: dict) -> "list[str]":
 
 
 def ask(path: str) -> "dict[str, list[str]]":
-    """The names as netifd has them, {} where no ubus or no netifd answers."""
+    """The names as netifd has them; {} if no ubusd or no netifd answers."""
     from .caller import Caller
 
     try:
@@ -74,9 +75,9 @@ def _answer(caller: "Caller", question: "tuple[str, str]") -> dict:
 
 
 class Follower:
-    """Keeps asking, as things change: `on_names(names)` with every answer that differs. `client` is an ubus Client.
+    """Asks again when something changes: `on_names(names)` with every answer that differs. `client` is a ubus Client.
 
-    What is known stays known while netifd or ubusd restarts: a redirect must not go because of that.
+    The last answer stays valid while netifd or ubusd restarts: a redirect must not be removed because of that.
     """
 
     def __init__(self, client: "Client", on_names: "Callable[[dict[str, list[str]]], object]") -> None:
@@ -93,7 +94,7 @@ class Follower:
             self.ask()
 
     def ask(self) -> None:
-        """Asks now, or once more after the answers that are on their way."""
+        """Asks now, or once more after the pending answers."""
         self._again = self._asking
         if self._asking:
             return
@@ -110,7 +111,7 @@ class Follower:
         if error and error.code in (CONNECTION_FAILED, TIMEOUT):
             self._done(None)
             return
-        self._asking = False  # whatever it is that they say
+        self._asking = False  # whatever the answer was
         if not error:
             self._radios = wireless
         self._done(names(dump, self._radios))

@@ -1,4 +1,4 @@
-"""ubus messages: an 8-byte header, then one blob whose attributes say what is meant.
+"""ubus messages: an 8-byte header, then one blob whose attributes are the content.
 
 Written from ubusmsg.h and ubusd_proto.c of ubus. The header is u8 version (0), u8 type, be16 sequence number, be32
 peer. The attributes are plain blobs, not blobmsg: the bit "extended" is clear and there are no names.
@@ -29,7 +29,7 @@ UNSUBSCRIBE = 9
 NOTIFY = 10
 MONITOR = 11
 
-# enum ubus_msg_attr in ubusmsg.h. With A_, because some are called as types of messages are.
+# enum ubus_msg_attr in ubusmsg.h. With A_, because some have the names of message types.
 A_STATUS = 1
 A_OBJPATH = 2
 A_OBJID = 3
@@ -50,8 +50,8 @@ OBJECT_MONITOR = 3
 OBJECT_MAX = 1024
 
 MAX_MESSAGE = blob.MAX_SIZE  # of the blob; the header comes on top
-# ubusd adds names of user and group when it passes a call on, and a monitor gets the whole wrapped once more; both
-# still have to fit, and libubus loses its place in the stream after a message that doesn't.
+# ubusd adds the names of user and group when it forwards a call, and a monitor gets the whole message wrapped once
+# more; both must still fit, and libubus loses its place in the stream after a message that doesn't.
 MAX_DATA = MAX_MESSAGE - 1024
 
 HEADER = 8  # bytes
@@ -79,15 +79,15 @@ Message = namedtuple("Message", ("kind", "seq", "peer", "body"))
 
 
 def pack(kind: int, seq: int, peer: int, attributes: "Iterable[tuple[int, Any]]" = ()) -> bytes:
-    """A message as bytes; `attributes` are (id, value). DATA and SIGNATURE take the bytes that blob.encode gives."""
+    """A message as bytes; `attributes` are (id, value). DATA and SIGNATURE take the bytes that blob.encode returns."""
     return pack_body(kind, seq, peer, pack_attributes(attributes))
 
 
 def pack_body(kind: int, seq: int, peer: int, body: bytes) -> bytes:
-    """A message whose attributes are packed already. Raises TooLargeError."""
+    """A message whose attributes are already packed. Raises TooLargeError."""
     size = blob.HEADER + len(body)
     if size > MAX_MESSAGE:
-        raise TooLargeError("a message of %d bytes; %d is the most" % (size, MAX_MESSAGE))
+        raise TooLargeError("a message of %d bytes; the maximum is %d" % (size, MAX_MESSAGE))
     return struct.pack(_HEAD, 0, kind, seq, peer, size) + body
 
 
@@ -119,12 +119,12 @@ def _pack_attribute(parts: "list[bytes]", kind: int, number: int, value: "Any") 
 
 
 def numbers(payload: bytes) -> "list[int]":
-    """The numbers of an A_SUBSCRIBERS."""
+    """The numbers in an A_SUBSCRIBERS."""
     return [_unpack(NUMBER, payload, start, end) for _, _, start, end in blob.attributes(payload, 0, len(payload))]
 
 
 def parse(body: bytes, kinds: "dict[int, int]" = _KINDS) -> "dict[int, Any]":
-    """{attribute: value} of a message; attributes that are not known are left out. Raises UbusError."""
+    """{attribute: value} of a message; unknown attributes are left out. Raises UbusError."""
     found = {}
     for number, _, start, end in blob.attributes(body, 0, len(body)):
         if number in kinds:
@@ -149,20 +149,20 @@ def _unpack(kind: int, body: bytes, start: int, end: int) -> "Any":
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a pattern (a * at its end stands for anything) is meant by a name."""
+    """Whether a name matches a pattern (a * at its end stands for anything)."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
 
 
 class Stream:
-    """Bytes in, in whatever pieces; messages out. Holds at most one message that is not complete.
+    """Bytes in, in pieces of any size; messages out. Holds at most one incomplete message.
 
-    After a UbusError nothing can be made of the stream any more: where the next message begins is not known.
+    After a UbusError the stream is unusable: where the next message begins is unknown.
     """
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
         self._buffer = bytearray()
-        self._start = 0  # of what is not taken yet
+        self._start = 0  # of what `next` has not returned yet
 
     def feed(self, data: bytes) -> None:
         if self._start == len(self._buffer):
@@ -176,7 +176,7 @@ class Stream:
 
     @property
     def waiting(self) -> bool:
-        """Whether `next` has something to give, or to complain about."""
+        """Whether `next` has a message to return or an error to raise."""
         left = len(self._buffer) - self._start
         if left < HEADER + blob.HEADER:
             return False
@@ -191,9 +191,9 @@ class Stream:
         version, kind, seq, peer, word = struct.unpack_from(_HEAD, self._buffer, self._start)
         size = word & blob.LENGTH_MASK
         if version != 0:
-            raise UbusError("version %d of the protocol, which is not known" % version)
+            raise UbusError("unknown protocol version %d" % version)
         if size < blob.HEADER or size > self._limit:
-            raise UbusError("a message of %d bytes; %d is the most" % (size, self._limit))
+            raise UbusError("a message of %d bytes; the maximum is %d" % (size, self._limit))
         first = self._start + HEADER + blob.HEADER
         self._start += HEADER + size
         body = bytes(memoryview(self._buffer)[first : self._start])

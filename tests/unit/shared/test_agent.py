@@ -105,7 +105,9 @@ def test_a_redirect_that_can_not_be_taken_out_now_is_seen_to_in_a_moment():
 
 def test_no_cause_is_lost_when_orphans_can_not_be_taken_out():
     made = agent()
-    made._events = Events([Cause("device vsc-echo went", True, True), Cause("an address came", False, False)])
+    made._events = Events(
+        [Cause("device vsc-echo was removed", True, True), Cause("an address was added", False, False)]
+    )
     made._kernel_events()
     assert timers(made) == 1
 
@@ -115,7 +117,7 @@ def test_a_hundred_urgent_causes_are_one_look_at_the_redirects():
     looks = []
     made.reconciler.dump_redirects = lambda: looks.append(1) or Dump()
     made.reconciler.apply = lambda _: None
-    made._events = Events([Cause("device vsc-%d went" % number, True, True) for number in range(100)])
+    made._events = Events([Cause("device vsc-%d was removed" % number, True, True) for number in range(100)])
     made._kernel_events()
     assert len(looks) == 1
     made._kernel_events()

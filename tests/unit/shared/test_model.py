@@ -120,7 +120,7 @@ def test_a_check_that_can_never_be_made_is_refused():
         text = PORTS + "option healthcheck %s\n" % kind
         assert problems(text) == [] and problems(text + "list proto any\nlist dest_ip 203.0.113.1\n")[:1] != []
         (said,) = problems(text + "list proto %s\n" % other)
-        assert said.startswith("viscum.s.healthcheck: '%s' has no port to ask, because the service takes no" % kind)
+        assert said.startswith("viscum.s.healthcheck: '%s' has no port to check, because the service takes no" % kind)
         assert problems(text + "list proto %s\noption health_port 80\n" % other) == []
 
 
@@ -134,7 +134,7 @@ def test_words_that_the_check_has_no_use_for_are_refused():
         text = PORTS + "option healthcheck %s\noption health_port 80\n" % kind
         text += "option health_command /bin/x\n" if kind == "exec" else ""
         assert problems(text) == [
-            "viscum.s.health_port: is not used, because healthcheck '%s' asks no port: take it out" % kind
+            "viscum.s.health_port: is not used, because healthcheck '%s' checks no port: take it out" % kind
         ]
     for kind in ("auto", "tcp", "none"):
         assert problems(PORTS + "option healthcheck %s\noption health_command /bin/x\n" % kind) == [
@@ -187,7 +187,7 @@ def test_the_same_traffic_can_not_go_to_two_ports():
 def test_nor_can_a_part_of_it_whoever_asks():
     """In the namespace a rule would lead all of it to the port of the narrower one, where perhaps nobody listens."""
     wide = HEAD + "list proto tcp\nlist dest_ip 203.0.113.0/24\nlist dest_port 80-90\noption target_port 8080\n"
-    own = ", whoever asks: for clients of its own (src_ip) make a service of its own"
+    own = ", whatever its src_ip: make a separate service for those clients"
     for lines, more in (
         ("list dest_port 85\noption target_port 8081\n", ""),
         ("list dest_ip 203.0.113.10\nlist dest_port 80-90\noption target_port 8081\n", ""),

@@ -222,7 +222,7 @@ def test_numbers_of_accounts_end_where_the_kernels_do():
         assert value(name, "4294967294") == "4294967294" and value(name, "0") == "0"
         for text in ("4294967295", "4294967296", "8589934592", "18446744073709551616", "00000000000"):
             said = complaint(name, text)
-            assert said == "'%s' is no number of an account; they go from 0 to 4294967294" % text
+            assert said == "'%s' is not an account number; they go from 0 to 4294967294" % text
 
 
 def test_paths_are_absolute():

@@ -1,17 +1,17 @@
-"""How a redirect is built: one file for each datapath, and its place in ALL. Pure functions and a few words:
+"""How a redirect is built: one file for each datapath, listed in ALL. Pure functions and a few constants:
 
-NAME       as the option `datapath` has it
-NEEDS      what of facts.Features it can't do without
+NAME       as in the option `datapath`
+NEEDS      which of facts.Features it can't do without
 ROUTED     whether the router and its firewall see every reply
-MACS       whether frames must have a MAC that the namespace takes, so that the option `rewrite` counts
-lacks(features)                                     why this router can't have it, "" where it can
+MACS       whether frames must have a MAC that the namespace accepts, so that the option `rewrite` counts
+lacks(features)                                     why this router can't use it, "" if it can
 mac_policy(service, devices, features, package)     a classifier.MacPolicy; raises Skip
 reply(dev, features)                                what sends replies back, at the router's end of a pair
 filters(dev, match, level, mac, actions)            what takes the packets of a match at a source device
-shared(dev, filters, features)                      what these rest on there, beside those of other services
+shared(dev, filters, features)                      what these depend on there, like those of other services
 rests_on(filter)                                    the same for one that was found in the kernel
 
-What they share is here: which prio a match belongs to, and what a match for any address has to leave alone.
+What they share is here: the prio that a match belongs to, and what a match for any address must leave alone.
 """
 
 from ... import address
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ...records.facts import Features
     from ...records.objects import BpfMatch
 
-# The first that a router can have is what `auto` takes. In config.schema.DATAPATHS are their names.
+# `auto` takes the first one that a router supports. Their names are in config.schema.DATAPATHS.
 ALL: "tuple[Any, ...]" = (ebpf, flower, u32)
 DATAPATHS = {each.NAME: each for each in ALL}
 
@@ -37,8 +37,8 @@ ANY_IPV6 = ("2000::/3", "fc00::/7", "64:ff9b::/96")
 
 
 def chosen(asked: str, features: "Features | None") -> "Any":
-    """The datapath that `auto` or a name stands for; with `auto`, the last one where the router can have none, or where
-    nobody knows its features."""
+    """The datapath that `auto` or a name stands for; with `auto`, the last one if the router supports none, or if its
+    features are unknown."""
     if asked != "auto":
         return DATAPATHS[asked]
     there = [each for each in ALL if features and not each.lacks(features)]
@@ -51,7 +51,7 @@ def of(redirect: "Filter | BpfMatch") -> "Any":
 
 
 def level_of(match: "Match") -> int:
-    """The narrower the match, the lower the prio: one service may take a port of an address in another one's prefix."""
+    """The narrower the match, the lower the prio: one service may take a port of an address in another's prefix."""
     if match.dst is None:
         return PRIO_ANY
     if match.dst.length == address.bits(match.family) and match.dport and match.dport[0] == match.dport[1]:
@@ -68,7 +68,7 @@ def spread(match: "Match") -> "list[Match]":
 
 
 def needs_mac(match: "Match") -> bool:
-    """UDP to any IPv4 address would take broadcast and multicast as well: only frames to the router's own MAC count.
+    """UDP to any IPv4 address would include broadcast and multicast: only frames to the router's own MAC count.
 
     TCP has neither, IPv6 is spelled out.
     """

@@ -1,4 +1,4 @@
-"""What the datapaths of tc(8) have in common: a classifier finds a packet, and actions hand it to the pair."""
+"""What the tc(8) datapaths have in common: a classifier finds a packet, and actions pass it to the pair."""
 
 from collections import namedtuple
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from ...config.service import Service
     from ...records.facts import Device, Features
 
-# How a frame gets a MAC that the namespace takes: actions on its way in, the MAC of the inner end, and whether the
-# namespace takes any MAC.
+# How a frame gets a MAC that the namespace accepts: actions on its way in, the MAC of the inner end, and whether the
+# namespace accepts any MAC.
 MacPolicy = namedtuple("MacPolicy", ("actions", "inner_mac", "any_mac"))
 
 
 def lacks(name: str, kmod: str, features: "Features") -> str:
-    """Why this router can't redirect with the classifier of a name, which a package brings; "" where it can."""
+    """Why this router can't redirect with the classifier of a name, which package `kmod` provides; "" if it can."""
     if not features.mirred:
         return "this kernel can't redirect (no act_mirred): install kmod-sched-core"
     if not getattr(features, name):
@@ -52,7 +52,7 @@ def mac_policy(service: "Service", devices: "list[Device]", features: "Features"
 def _without_rewriting(service: "Service", devices: "list[Device]", features: "Features", package: str) -> "MacPolicy":
     inner = mac_of(service.name, "inner")
     macs = sorted({device.takes_mac for device in devices if device.takes_mac})
-    # What crosses the port of a bridge may be addressed to a gateway behind it, whose MAC nobody here knows.
+    # What crosses a bridge port may be addressed to a gateway behind it, whose MAC is not known here.
     if len(macs) == 1 and not any(device.bridged for device in devices):
         return MacPolicy((), macs[0], False)
     if features.netdev:

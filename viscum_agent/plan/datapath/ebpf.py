@@ -1,4 +1,4 @@
-"""The eBPF datapath: a match as entries of a hash map that one program on each source interface looks packets up in."""
+"""The eBPF datapath: a match as entries of a hash map that one program on each source interface searches."""
 
 from ...address import format_prefix
 from ...ebpf import name_of
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 NAME = "bpf"
 NEEDS = ("bpf",)
 ROUTED = False
-MACS = False  # what goes from device to device by bpf_redirect_peer, nobody asks for its MAC
+MACS = False  # bpf_redirect_peer passes packets from device to device whatever their MAC
 
 
 def lacks(features: "Features") -> str:
-    return "" if features.bpf else "'bpf' can't be had, this router lacks %s; or say 'auto'" % features.lacks
+    return "" if features.bpf else "'bpf' can't be used: this router lacks %s; or say 'auto'" % features.lacks
 
 
 def mac_policy(service: "Service", devices: "list[Device]", features: "Features", package: str) -> "MacPolicy":
@@ -39,7 +39,7 @@ def rests_on(item: "BpfMatch") -> list:
 
 
 def _at_hook(dev: str, which: str, features: "Features") -> list:
-    """A program at a device, and the qdisc that it needs as a filter."""
+    """A program at a device, and the qdisc that it needs if it is a filter."""
     link = BpfLink(dev, TCX if features.tcx else CLS, name_of(which))
     return [link] if features.tcx else [Qdisc(dev), link]
 

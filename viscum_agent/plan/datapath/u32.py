@@ -1,9 +1,9 @@
 """The u32 datapath: a match as 32-bit words of the packet, each a value under a mask at an offset.
 
-Offsets count from the network header (RFC 791, RFC 8200). The port is where it is only if the IPv4 header has no
-options and the packet is no fragment, so both are matched as well; an IPv6 packet with extension headers, such as a
-fragment, has another next header and passes by. A first fragment has its port there, but the others have none: without
-them it is of use to nobody, so it goes with them, to the cloud.
+Offsets count from the network header (RFC 791, RFC 8200). The port is at its place only if the IPv4 header has no
+options and the packet is not a fragment, so both are matched as well; an IPv6 packet with extension headers, such as a
+fragment, has another next header and does not match. A first fragment has its port there, but the others have none:
+without them it is useless, so it goes with them, to the cloud.
 """
 
 from ... import address
@@ -43,7 +43,7 @@ def shared(dev: str, made: "list[Filter]", features: "Features") -> list:
 
 
 def rests_on(item: "Filter") -> list:
-    """The hash table too, where the filter is in one of its buckets."""
+    """The hash table too, if the filter is in one of its buckets."""
     table = [HashTable(item.dev, item.prio, item.protocol)] if item.bucket >= 0 else []
     return [Qdisc(item.dev)] + table
 
@@ -95,7 +95,7 @@ def blocks(dport: "tuple[int, int] | None") -> "list[tuple[int, int]] | list[Non
 
 
 class Keys:
-    """Collects keys; what lies in the same word becomes one key, as tc(8) does it."""
+    """Collects keys; what lies in the same word becomes one key, as in tc(8)."""
 
     def __init__(self) -> None:
         self._words: list[list[int]] = []  # [value, mask, offset]

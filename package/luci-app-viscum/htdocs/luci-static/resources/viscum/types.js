@@ -181,7 +181,7 @@ const types = {
 	account: function(text) {
 		match(/^(?!-)(?:(?![:/])[!-~])+$/)(text);
 		if (/^[0-9]+$/.test(text) && (text.length > 10 || +text > 4294967294))
-			refuse(_('is no number of an account; they go from 0 to %d').format(4294967294));
+			refuse(_('is not an account number; they go from 0 to %d').format(4294967294));
 	},
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
