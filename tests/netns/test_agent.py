@@ -6,7 +6,7 @@ import time
 
 import pytest
 from agent import CONFIG, PATIENT, QUICK, TAKES, Agent
-from lab import HANG, Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
+from lab import Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
 pytestmark = pytest.mark.usefixtures("datapath")
 
@@ -208,4 +208,4 @@ def test_the_agent_follows_changes_on_two_devices(tmp_path, interpreter, datapat
         made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *PATIENT).replace("lan0", "'lan*'"))
         made.becomes("edge")
         for client in lab.clients:
-            assert lab.ask("udp", "203.0.113.10", 7000, ns=client, timeout=HANG)[0] == "edge"
+            wait_for(lambda client=client: lab.ask("udp", "203.0.113.10", 7000, ns=client)[0] == "edge")

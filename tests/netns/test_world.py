@@ -1,6 +1,7 @@
 """What a program finds around it: the files of its namespace, its account's groups, the router's mounts, and an output
 that takes whatever it says."""
 
+import fcntl
 import os
 import signal
 import socket
@@ -46,6 +47,8 @@ def do(agent, words):
 def test_files_of_etc_netns_stand_for_those_of_etc(lab):
     """As with `ip netns exec` (ip-netns(8)): a service may have name servers of its own."""
     folder = Path("/etc/netns/viscum-echo")
+    alone = os.open("/etc", os.O_RDONLY)  # what is in there is everybody's: the other interpreter's turn comes later
+    fcntl.flock(alone, fcntl.LOCK_EX)
     folder.mkdir(parents=True)
     try:
         (folder / "resolv.conf").write_text("nameserver 203.0.113.99\n")
@@ -62,6 +65,7 @@ def test_files_of_etc_netns_stand_for_those_of_etc(lab):
         folder.rmdir()
         if not list(folder.parent.iterdir()):
             folder.parent.rmdir()
+        os.close(alone)
 
 
 def test_a_program_has_the_groups_of_its_account(lab):
