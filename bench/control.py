@@ -37,8 +37,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import namedtuple
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -49,8 +50,23 @@ COUNTS = (1, 10, 100, 500)
 MANY = 200  # from here on fewer repetitions: the script takes a minute
 TIMEOUT = 600  # seconds for one command
 
-# The numbers of one sample: seconds, seconds, KiB.
-Sample = namedtuple("Sample", ("wall", "cpu", "peak"))
+
+class Sample(NamedTuple):
+    """Seconds, seconds, KiB."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+class Step(NamedTuple):
+    """A part of what `viscum plan` prints: whose it is, and its command lines."""
+
+    service: str
+    commands: list[str]
+
+
+Result = dict[str, dict[str, Sample]]  # of a contestant, of a verb
 
 # What /usr/bin/viscum of the package is: no `site`, no environment, one directory for us and one for pyroute2.
 WRAPPER = """import sys
@@ -64,7 +80,7 @@ sys.exit(main())
 class Bench:
     """A lab with N services configured, and what is needed to measure a command on its router."""
 
-    def __init__(self, lab, count):
+    def __init__(self, lab: Lab, count: int) -> None:
         self.lab = lab
         self.folder = lab.tmp
         self.count = count
@@ -79,27 +95,27 @@ class Bench:
         (self.empty / "viscum").write_text("")
         lab.configure(configuration(count))
 
-    def configure(self, netlink):
+    def configure(self, netlink: str) -> None:
         self.lab.configure(configuration(self.count, netlink))
 
-    def cpython(self, *words):
+    def cpython(self, *words: str) -> list[str]:
         return [sys.executable, "-I", "-S", str(self.wrapper), "-c", str(self.lab.confdir), *words]
 
-    def micropython(self, *words):
+    def micropython(self, *words: str) -> list[str]:
         start = "import sys; sys.path[:0] = [%r]; from viscum_agent.cli.verbs import main; sys.exit(main(sys.argv[1:]))"
         program = self.folder / "viscum_micropython.py"
         program.write_text(start % str(self.folder / "agent"))
         return [*MICROPYTHON, str(program), "-c", str(self.lab.confdir), *words]
 
-    def plan(self, confdir=None):
-        """[(service, command lines)] of what `viscum up` would do; with an empty `confdir`, of what `down` would."""
+    def plan(self, confdir: Path | None = None) -> list[Step]:
+        """The steps of what `viscum up` would do; with an empty `confdir`, of what `down` would."""
         words = [*self.cpython()[:-1], str(confdir or self.lab.confdir), "plan", "--json"]
         return [
-            (step["service"], step["commands"])
+            Step(step["service"], step["commands"])
             for step in json.loads(self.lab.run(self.lab.router, *words, timeout=TIMEOUT).stdout)
         ]
 
-    def measure(self, words):
+    def measure(self, words: list[str]) -> Sample:
         result = self.folder / "result"
         launch = [MICROPYTHON[0], str(ROOT / "bench/launch.py"), str(result)]
         done = self.lab.run(self.lab.router, *launch, *words, timeout=TIMEOUT)
@@ -108,12 +124,12 @@ class Bench:
             raise SystemExit("%s: exit code %s\n%s" % (" ".join(words), code, done.stderr))
         return Sample(float(wall), float(cpu), int(peak))
 
-    def check_up(self):
+    def check_up(self) -> None:
         left = self.plan()
         if left:
-            raise SystemExit("up, but `viscum plan` has more to do: %s" % left[0][1][:3])
+            raise SystemExit("up, but `viscum plan` has more to do: %s" % left[0].commands[:3])
 
-    def check_down(self):
+    def check_down(self) -> None:
         left = [name for name in namespaces() if name.startswith("viscum-")]
         left += [line for line in ip("-n", self.lab.router, "-o", "link").splitlines() if "vsc-" in line]
         hooks = self.lab.run(self.lab.router, "tc", "qdisc", "show", "dev", "lan0").stdout
@@ -121,7 +137,7 @@ class Bench:
         if left:
             raise SystemExit("down, but there is still: %s" % left[:3])
 
-    def settle(self):
+    def settle(self) -> None:
         """Returns when the kernel has taken down every namespace deleted so far (see above)."""
         ns, router = "settle-" + self.lab.router, self.lab.router
         for _ in range(2):
@@ -131,12 +147,12 @@ class Bench:
             wait_for(lambda: "settle" not in ip("-n", router, "-o", "link"))
 
 
-def site_packages():
+def site_packages() -> str:
     """Where pyroute2 is, if it is."""
     return next((folder for folder in sys.path if (Path(folder) / "pyroute2").is_dir()), "/nonexistent")
 
 
-def configuration(count, netlink="native"):
+def configuration(count: int, netlink: str = "native") -> str:
     """N speed-test servers, each taking over one address (of RFC 2544's, for tests) on the LAN."""
     text = ["config globals 'globals'\n\toption netlink '%s'\n" % netlink]
     for number in range(count):
@@ -151,33 +167,36 @@ def configuration(count, netlink="native"):
 # The contestants: each gives the command for "up" and for "down"; what it writes before is not measured.
 
 
-def native_cpython(bench, verb):
+def native_cpython(bench: Bench, verb: str) -> list[str]:
     bench.configure("native")
     return bench.cpython(verb, "--no-program")
 
 
-def native_micropython(bench, verb):
+def native_micropython(bench: Bench, verb: str) -> list[str]:
     bench.configure("native")
     return bench.micropython(verb, "--no-program")
 
 
-def pyroute2(bench, verb):
+def pyroute2(bench: Bench, verb: str) -> list[str]:
     bench.configure("pyroute2")
     return bench.cpython(verb, "--no-program")
 
 
-def script(bench, verb):
+def script(bench: Bench, verb: str) -> list[str]:
     return shell(bench, [line for _, lines in steps(bench, verb) for line in lines])
 
 
-def batch(bench, verb):
+def batch(bench: Bench, verb: str) -> list[str]:
     """Each command is one word of a program, perhaps a namespace, and what goes into its file."""
     files = Files(bench.folder / "batch")
-    router, settings, names, links = [], [], [], []
-    shared: list = []
-    filters: list = []
-    sysctls: dict = {}
-    inner: dict = {}
+    router: list[str] = []
+    settings: list[str] = []
+    names: list[str] = []
+    links: list[str] = []
+    shared: list[str] = []
+    filters: list[str] = []
+    sysctls: dict[str, list[str]] = {}
+    inner: dict[str, list[str]] = {}
     for heading, lines in steps(bench, verb):
         for line in lines:
             words = shlex.split(line)
@@ -209,30 +228,30 @@ def batch(bench, verb):
 class Files:
     """The files that `ip -batch` and `tc -batch` read."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         self._folder = folder
         self._count = 0
 
-    def batch(self, command, lines):
+    def batch(self, command: str, lines: list[str]) -> list[str]:
         self._count += 1
         path = self._folder / str(self._count)
         path.write_text("\n".join(lines) + "\n")
         return ["%s -batch %s" % (command, path)]
 
 
-def steps(bench, verb):
+def steps(bench: Bench, verb: str) -> list[Step]:
     return bench.plan() if verb == "up" else bench.plan(bench.empty)
 
 
-def shell(bench, lines):
+def shell(bench: Bench, lines: list[str]) -> list[str]:
     path = bench.folder / "script.sh"
     path.write_text("\n".join(lines) + "\n")
     return ["sh", "-e", str(path)]
 
 
-CONTESTANTS = {
+CONTESTANTS: dict[str, Callable[[Bench, str], list[str]]] = {
     "native-cpython": native_cpython,
     "native-micropython": native_micropython,
     "pyroute2": pyroute2,
@@ -244,10 +263,12 @@ CONTESTANTS = {
 # Measuring
 
 
-def measure(lab, count, names, repeat, say):
+def measure(
+    lab: Lab, count: int, names: list[str], repeat: int, say: Callable[[str], None]
+) -> dict[str, dict[str, list[Sample]]]:
     """{contestant: {"up": [Sample], "down": [Sample]}}; the order is reversed every other time."""
     bench = Bench(lab, count)
-    found: dict[str, dict[str, list]] = {name: {"up": [], "down": []} for name in names}
+    found: dict[str, dict[str, list[Sample]]] = {name: {"up": [], "down": []} for name in names}
     for repetition in range(repeat):
         for name in names if repetition % 2 == 0 else reversed(names):
             for verb in ("up", "down"):
@@ -260,15 +281,15 @@ def measure(lab, count, names, repeat, say):
     return found
 
 
-def medians(found):
+def medians(found: dict[str, dict[str, list[Sample]]]) -> Result:
     return {name: {verb: _median(verbs[verb]) for verb in verbs} for name, verbs in found.items()}
 
 
-def _median(samples):
+def _median(samples: list[Sample]) -> Sample:
     return Sample(*[statistics.median([sample[place] for sample in samples]) for place in range(len(Sample._fields))])
 
 
-def table(count, repeat, result):
+def table(count: int, repeat: int, result: Result) -> list[str]:
     """Lines of a table for one number of services."""
     base = result.get("native-cpython")
     lines = ["", "%d service%s, medians of %d" % (count, "s" if count > 1 else "", repeat)]
@@ -281,22 +302,22 @@ def table(count, repeat, result):
     return lines + goals(result)
 
 
-def goals(result):
+def goals(result: Result) -> list[str]:
     """How the native back end stands to what people would do instead."""
     lines = []
     for name in ("native-cpython", "native-micropython"):
         for other in ("script", "batch"):
             if name in result and other in result:
-                ratios = tuple([share(result, name, other, verbs) for verbs in (("up",), ("down",), ("up", "down"))])
-                lines.append("%s : %s   up %.3f   down %.3f   both %.3f" % ((name, other) + ratios))
+                up, down, both = [share(result, name, other, x) for x in (("up",), ("down",), ("up", "down"))]
+                lines.append("%s : %s   up %.3f   down %.3f   both %.3f" % (name, other, up, down, both))
     return lines
 
 
-def share(result, name, other, verbs):
+def share(result: Result, name: str, other: str, verbs: Iterable[str]) -> float:
     return sum(result[name][verb].wall for verb in verbs) / sum(result[other][verb].wall for verb in verbs)
 
 
-def as_json(results):
+def as_json(results: dict[int, Result]) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     return {
         str(count): {
             name: {verb: sample._asdict() for verb, sample in verbs.items()} for name, verbs in results[count].items()
@@ -305,7 +326,7 @@ def as_json(results):
     }
 
 
-def usable(names):
+def usable(names: list[str]) -> list[str]:
     """The contestants that can run here; says why one can't."""
     if "pyroute2" in names:
         words = [sys.executable, "-c", "import viscum_agent.kernel.pyroute2_backend"]
@@ -316,7 +337,7 @@ def usable(names):
     return names
 
 
-def isolate():
+def isolate() -> None:
     """Starts this program again with an empty /run, where the names of namespaces and the agent's lock are."""
     if os.path.ismount("/run") and "viscum-bench" in Path("/proc/self/mounts").read_text():
         return
@@ -325,7 +346,7 @@ def isolate():
     os.execvp(words[0], words)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description="Times services up and down; see the head of the file.")
     parser.add_argument("--counts", default=",".join(map(str, COUNTS)), help="numbers of services")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions; a third of them from %d services on" % MANY)
@@ -340,7 +361,7 @@ def main():
     isolate()
     names = usable(options.only.split(","))
     begin = time.monotonic()
-    results = {}
+    results: dict[int, Result] = {}
     say = (lambda text: print(text, file=sys.stderr)) if options.verbose else (lambda text: None)
     for count in map(int, options.counts.split(",")):
         repeat = options.repeat if count < MANY else max(1, options.repeat // 3)

@@ -14,28 +14,42 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 from firewall import connections  # noqa: E402
 from lab import CPYTHON, Lab, isolate  # noqa: E402
-from traffic import Traffic, settle  # noqa: E402
+from traffic import PacketPath, Traffic, settle  # noqa: E402
 from variants import MEANINGS, VARIANTS, machine, usable  # noqa: E402
 
-# `better` says which way is good; `measure` takes (traffic, path, seconds) and gives {figure: number}.
-Test = namedtuple("Test", ("title", "figures", "measure"))
-Figure = namedtuple("Figure", ("key", "title", "form", "better"))
+# Of a traffic and a path, in so many seconds: {figure: number}.
+Measure = Callable[[Traffic, PacketPath, float], dict[str, float]]
+Found = dict[str, dict[str, dict[str, list[float]]]]  # of a test, of a figure, of a variant
 
 
-def tcp(streams, back):
+class Figure(NamedTuple):
+    key: str
+    title: str
+    form: str
+    better: str  # which way is good
+
+
+class Test(NamedTuple):
+    title: str
+    figures: tuple[Figure, ...]
+    measure: Measure
+
+
+def tcp(streams: int, back: bool) -> Measure:
     return lambda traffic, path, seconds: traffic.tcp(path, seconds, streams, back)
 
 
-def mtu(back):
-    def measure(traffic, path, seconds):
+def mtu(back: bool) -> Measure:
+    def measure(traffic: Traffic, path: PacketPath, seconds: float) -> dict[str, float]:
         traffic.whole_packets(path, True)
         try:
             return traffic.tcp(path, seconds, 1, back)
@@ -45,7 +59,7 @@ def mtu(back):
     return measure
 
 
-def throughput(what):
+def throughput(what: str) -> tuple[Figure, Figure]:
     return Figure("gbit", what + ", Gbit/s", "%.2f", "more"), Figure("cpu", what + ", CPU s/GB", "%.3f", "less")
 
 
@@ -93,9 +107,13 @@ GOALS = (
 HELD = "viscum-bpf-tcx"
 
 
-def measure(names, tests, repeat, seconds, traffic, say):
-    """{test: {figure: {variant: [numbers]}}}, and how many connections the router tracked: {variant: number}."""
-    found: dict = {test: {figure.key: {name: [] for name in names} for figure in TESTS[test].figures} for test in tests}
+def measure(
+    names: list[str], tests: list[str], repeat: int, seconds: float, traffic: Traffic, say: Callable[[str], None]
+) -> tuple[Found, dict[str, int]]:
+    """What was found, and how many connections the router tracked: {variant: number}."""
+    found: Found = {
+        test: {figure.key: {name: [] for name in names} for figure in TESTS[test].figures} for test in tests
+    }
     tracked = {}
     for turn in range(repeat):
         for name in names if turn % 2 == 0 else reversed(names):
@@ -110,7 +128,7 @@ def measure(names, tests, repeat, seconds, traffic, say):
     return found, tracked
 
 
-def table(title, figures, names):
+def table(title: str, figures: list[tuple[Figure, dict[str, list[float]]]], names: list[str]) -> list[str]:
     """Lines of one table: a variant a line; medians, least and most, and the ratio to the first variant."""
     lines = ["", "### " + title, ""]
     lines.append("| |" + "".join(" %s | ratio |" % figure.title for figure, _ in figures))
@@ -125,12 +143,12 @@ def table(title, figures, names):
     return lines
 
 
-def tables(found, tests, names):
-    titles = []
+def tables(found: Found, tests: list[str], names: list[str]) -> list[str]:
+    titles: list[str] = []
     for test in tests:
         if TESTS[test].title not in titles:
             titles.append(TESTS[test].title)
-    lines = []
+    lines: list[str] = []
     for title in titles:
         of_title = [test for test in tests if TESTS[test].title == title]
         figures = [(figure, found[test][figure.key]) for test in of_title for figure in TESTS[test].figures]
@@ -138,7 +156,7 @@ def tables(found, tests, names):
     return lines
 
 
-def goals(found, names):
+def goals(found: Found, names: list[str]) -> list[str]:
     """Lines: what was wanted, what was found, and whether that is it."""
     lines = []
     for test, key, base, way, wanted in GOALS:
@@ -156,7 +174,7 @@ def goals(found, names):
     return lines
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description="Compares datapaths; see the head of the file.")
     parser.add_argument("--only", default=",".join(VARIANTS), help="variants, of " + ", ".join(VARIANTS))
     parser.add_argument("--tests", default=",".join(TESTS), help="tests, of " + ", ".join(TESTS))

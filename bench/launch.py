@@ -19,7 +19,7 @@ wait4 = libc.func("i", "wait4", "ipip")
 _exit = libc.func("v", "_exit", "i")
 
 
-def main(result, words):
+def main(result: str, words: "list[str]") -> None:
     import uctypes
 
     kept = [bytearray(word.encode() + b"\0") for word in words]

@@ -30,14 +30,14 @@ REST, CALLS, RELOADS, IDLE = 60, 10000, 1000, 30  # seconds, times, times, secon
 class Served(Agent):
     """An agent that serves ubus itself, and begins with byte code that is there, as on a router."""
 
-    def __init__(self, lab, config):
+    def __init__(self, lab: Lab, config: str) -> None:
         self.socket = str(lab.tmp / "ubus.sock")
         super().__init__(lab, config)
 
-    def words(self):
+    def words(self) -> tuple[str | Path, ...]:
         return (*super().words(), "-b")
 
-    def start(self):
+    def start(self) -> None:
         folder = self.lab.tmp / "bytecode"
         plain = self.lab.env
         self.lab.env = lambda: {**plain(), "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder)}
@@ -46,17 +46,17 @@ class Served(Agent):
         super().start()
         self.lab.env = plain
 
-    def pss(self):
+    def pss(self) -> int:
         """KiB."""
         text = Path("/proc/%d/smaps_rollup" % self.process.pid).read_text()
         return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
 
-    def healthy(self):
+    def healthy(self) -> int:
         services = (agent_calls.state_of(self.socket) or {"services": {}})["services"]
         return len([name for name in services if services[name]["state"] == "healthy"])
 
 
-def config(count, check="tcp", variant=0):
+def config(count: int, check: str = "tcp", variant: int = 0) -> str:
     """`count` services with one program each; `variant` changes what the last one takes."""
     text = ""
     for number in range(count):
@@ -68,7 +68,7 @@ def config(count, check="tcp", variant=0):
     return text
 
 
-def measure(interpreter, count):
+def measure(interpreter: str, count: int) -> None:
     """Prints one line of figures."""
     with tempfile.TemporaryDirectory() as tmp, Lab(tmp, INTERPRETERS[interpreter]) as lab:
         agent = Served(lab, config(count))
@@ -97,7 +97,7 @@ def measure(interpreter, count):
     )
 
 
-def idle_calls(pid):
+def idle_calls(pid: int) -> int:
     """How many system calls a process makes in IDLE seconds."""
     words = ["timeout", "-s", "INT", str(IDLE), "strace", "-qq", "-p", str(pid)]
     result = subprocess.run(words, capture_output=True, text=True)
@@ -107,7 +107,7 @@ def idle_calls(pid):
     return len([line for line in result.stderr.splitlines() if "= " in line and "<detached" not in line])
 
 
-def main(names):
+def main(names: list[str]) -> None:
     isolate()
     print("PSS in KiB: %d s after the last change, after %d calls, after %d reloads" % (REST, CALLS, RELOADS))
     titles = ("interpreter", "services", "at rest", "calls", "reloads", "ms a call", "idle calls")

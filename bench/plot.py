@@ -7,6 +7,7 @@ import json
 import statistics
 import sys
 from html import escape
+from typing import Any
 
 # (test, figure, title). Of what costs time, less is better; that is said beside the title.
 PANELS = (
@@ -22,7 +23,7 @@ OURS, OTHERS, INK, FAINT = "#2b7a4b", "#9aa5b1", "#1f2933", "#616e7c"
 FONT = "font-family='system-ui, sans-serif' font-size='12'"
 
 
-def panel(title, numbers, left, top):
+def panel(title: str, numbers: dict[str, list[float]], left: int, top: int) -> list[str]:
     """SVG elements of one panel; `numbers` are {variant: [number]}."""
     most = max(max(values) for values in numbers.values())
     parts = [text(left, top + 12, title, INK, "font-weight='600'")]
@@ -39,16 +40,16 @@ def panel(title, numbers, left, top):
     return parts
 
 
-def text(x, y, words, colour, more=""):
+def text(x: float, y: int, words: str, colour: str, more: str = "") -> str:
     return "<text x='%.1f' y='%d' fill='%s' %s %s>%s</text>" % (x, y, colour, FONT, more, escape(words))
 
 
-def draw(result):
+def draw(result: dict[str, Any]) -> str:
     figures = result["figures"]
     shown = [(title, figures[test][key]) for test, key, title in PANELS if key in figures.get(test, {})]
     height = 22 + len(result["meanings"]) * ROW + GAP
     width = NAMES + BARS + 70
-    parts = []
+    parts: list[str] = []
     for number, (title, numbers) in enumerate(shown):
         parts += panel(title, numbers, 10 + number % COLUMNS * width, 40 + number // COLUMNS * height)
     rows = (len(shown) + COLUMNS - 1) // COLUMNS

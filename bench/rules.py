@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,19 +24,20 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 
 import datapaths  # noqa: E402
 from lab import CPYTHON, Lab, isolate  # noqa: E402
-from traffic import PORT, Path_, Traffic, settle  # noqa: E402
+from traffic import PORT, PacketPath, Traffic, settle  # noqa: E402
 from variants import down, machine, up  # noqa: E402
 
 COUNTS = (1, 10, 100, 1000)
+Costs = dict[str, list[float]]  # in microseconds, of each of PACKETS
 PACKETS = {"first": "to the first service", "newest": "to the newest", "none": "to the router itself"}
 
 
-def address(number):
+def address(number: int) -> str:
     """Of RFC 2544's, for tests."""
     return "198.18.%d.%d" % (number // 250, number % 250 + 1)
 
 
-def configuration(datapath, count):
+def configuration(datapath: str, count: int) -> str:
     """As short as it can be: the agent reads no file of more than 128 KB."""
     text = ["config globals globals\noption datapath %s\n" % datapaths.DATAPATHS[datapath].option]
     for number in range(count):
@@ -44,13 +46,17 @@ def configuration(datapath, count):
     return "".join(text)
 
 
-def path_to(lab, number):
-    return Path_(lab, lab.client, "viscum-s%d" % number, "0.0.0.0", "eth0", address(number))
+def path_to(lab: Lab, number: int) -> PacketPath:
+    return PacketPath(lab, lab.client, "viscum-s%d" % number, "0.0.0.0", "eth0", address(number))
 
 
-def measure(names, counts, options, traffic, say):
-    """{datapath: {count: {packet: [us]}}}"""
-    found: dict = {name: {count: {packet: [] for packet in PACKETS} for count in counts} for name in names}
+def measure(
+    names: list[str], counts: list[int], options: argparse.Namespace, traffic: Traffic, say: Callable[[str], None]
+) -> dict[str, dict[int, Costs]]:
+    """What was found of each datapath and number of services."""
+    found: dict[str, dict[int, Costs]] = {
+        name: {count: {packet: [] for packet in PACKETS} for count in counts} for name in names
+    }
     for turn in range(options.repeat):
         way = 1 if turn % 2 == 0 else -1
         for name in names[::way]:
@@ -59,7 +65,7 @@ def measure(names, counts, options, traffic, say):
                     say("turn %d of %d: %s, %d" % (turn + 1, options.repeat, name, count))
                     up(lab, name, configuration(name, count))
                     settle()
-                    router = Path_(lab, lab.client, lab.router, "192.168.77.1", "lan0", "192.168.77.1")
+                    router = PacketPath(lab, lab.client, lab.router, "192.168.77.1", "lan0", "192.168.77.1")
                     paths = {"first": path_to(lab, 0), "newest": path_to(lab, count - 1), "none": router}
                     for packet, path in list(paths.items()) * options.samples:
                         found[name][count][packet].append(traffic.cost_in(path, options.seconds)["us"])
@@ -67,7 +73,7 @@ def measure(names, counts, options, traffic, say):
     return found
 
 
-def table(name, counts):
+def table(name: str, counts: dict[int, Costs]) -> list[str]:
     """Lines of a datapath's table; ratios are those to the least number of services."""
     lines = ["", "### " + name, "", "| services |" + "".join(" %s, us | ratio |" % text for text in PACKETS.values())]
     lines.append("|--:|" + "--:|--:|" * len(PACKETS))
@@ -82,7 +88,7 @@ def table(name, counts):
     return lines
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description="Measures what many services cost; see the head of the file.")
     parser.add_argument("--only", default=",".join(datapaths.DATAPATHS), help="datapaths")
     parser.add_argument("--counts", default=",".join(map(str, COUNTS)), help="numbers of services")

@@ -31,11 +31,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from agent import TAKES, NoDescriptors, Public, Unread  # noqa: E402
+from agent import TAKES, Agent, NoDescriptors, Public, Unread  # noqa: E402
 from chaos import CLIENT  # noqa: E402
 from lab import (  # noqa: E402
     CPYTHON,
@@ -51,6 +52,8 @@ from lab import (  # noqa: E402
     wait_for,
 )
 
+Figures = dict[str, float | list[float]]  # whatever else there is to say, each with its unit
+
 INTERPRETERS = {"cpython": CPYTHON, "micropython": MICROPYTHON}
 SETTINGS = ("option respawn_timeout 1", "option respawn_retry 0", "option health_interval 1")
 ROUTES = 30000
@@ -60,7 +63,7 @@ SERVICES, DYING = 300, 200
 PATIENCE = 180  # seconds for the program to answer again: an agent of before took 94 s with so many routes
 
 
-def argument(pid):
+def argument(pid: int) -> bytes:
     """The first one of a process: what a Python runs."""
     return (Path("/proc/%d/cmdline" % pid).read_bytes().split(b"\0") + [b""])[1]
 
@@ -68,15 +71,15 @@ def argument(pid):
 class Scene:
     """A lab with an agent, and a client that asks on. Use as a context manager."""
 
-    kind = Public
-    command = echo_command("edge", 7000)
+    kind: type[Agent] = Public
+    command: str = echo_command("edge", 7000)
 
-    def __init__(self, folder, interpreter, datapath):
+    def __init__(self, folder: str, interpreter: str, datapath: str) -> None:
         self.lab = Lab(folder, INTERPRETERS[interpreter], datapath=datapath)
         self.answers = Path(folder) / "answers"
-        self.figures = {}
+        self.figures: Figures = {}
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.lab.__enter__()
         self.lab.serve_cloud(7000)
         self.begin()
@@ -85,30 +88,30 @@ class Scene:
         self.wait()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.lab.close()
 
-    def begin(self):
+    def begin(self) -> None:
         """Starts an agent of the kind; how long a client then waited for the program is one of the figures."""
         self.agent = self.kind(self.lab, service("echo", self.command, *TAKES, *SETTINGS))
 
-    def change(self, **what):
+    def change(self, **what: type[Agent] | str) -> None:
         """Another agent, with another `kind` or `command`."""
         self.agent.kill()
         vars(self).update(what)
         self.begin()
 
-    def tail(self):
+    def tail(self) -> list[tuple[float, str]]:
         """(when, who) of the last answers; nobody is ""."""
         with self.answers.open() as file:
             file.seek(max(0, self.answers.stat().st_size - 65536))
             lines = [line.split(" ") for line in file.read().split("\n")[1:-1]]
         return [(float(when), who) for when, who in lines]
 
-    def wait(self):
+    def wait(self) -> None:
         wait_for(lambda: [who for _, who in self.tail()[-3:]] == ["edge"] * 3, PATIENCE)
 
-    def unanswered(self, reload):
+    def unanswered(self, reload: bool) -> float:
         """Milliseconds from the death of the program until the cloud has answered."""
         self.wait()
         time.sleep(random.uniform(0.2, 0.7))
@@ -124,26 +127,26 @@ class Scene:
         self.recover()
         return 1000 * (answered - began)
 
-    def by_cloud(self, began):
+    def by_cloud(self, began: float) -> list[float]:
         return [when for when, who in self.tail() if when > began and who == "cloud"]
 
     # The trouble: begins and ends around some deaths, or comes with each of them
 
-    def start(self):
+    def start(self) -> None:
         pass
 
-    def stop(self):
+    def stop(self) -> None:
         pass
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Right before a death."""
 
-    def recover(self):
+    def recover(self) -> None:
         """When the cloud has answered."""
 
 
 class Flood(Scene):
-    def start(self):
+    def start(self) -> None:
         said = self.lab.tmp / "flood"
         with said.open("w") as stream:
             words = (sys.executable, ROOT / "tests/flood.py", self.agent.socket)
@@ -151,33 +154,33 @@ class Flood(Scene):
         wait_for(lambda: "floods" in said.read_text(), 60)
         time.sleep(1)
 
-    def stop(self):
+    def stop(self) -> None:
         kill(self.process)
 
 
 class Routes(Scene):
-    def batch(self, verb):
+    def batch(self, verb: str) -> None:
         lines = ["route %s 20.%d.%d.0/24 dev wan0" % (verb, number >> 8, number & 255) for number in range(ROUTES)]
         (self.lab.tmp / "batch").write_text("\n".join(lines) + "\n")
         ip("-n", self.lab.router, "-batch", self.lab.tmp / "batch")
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         super().__enter__()
         self.check("without")
         return self
 
-    def check(self, which):
+    def check(self, which: str) -> None:
         began = time.monotonic()
         self.lab.run(self.lab.router, *self.lab.agent("viscum_agent"), "-c", self.lab.confdir, "check", check=False,
                      timeout=PATIENCE, cwd=ROOT, env=self.lab.env())  # fmt: skip
         self.figures["`viscum check` %s, s" % which] = round(time.monotonic() - began, 2)
 
-    def start(self):
+    def start(self) -> None:
         self.batch("add")
         if len(self.figures) == 1:
             self.check("with")
 
-    def stop(self):
+    def stop(self) -> None:
         self.batch("del")
 
 
@@ -186,15 +189,15 @@ class Momentary(Scene):
 
     troubled = False
 
-    def start(self):
+    def start(self) -> None:
         self.troubled = True
 
-    def stop(self):
+    def stop(self) -> None:
         self.troubled = False
 
 
 class Events(Momentary):
-    def prepare(self):
+    def prepare(self) -> None:
         if not self.troubled:
             return
         lines = ["link add vsc-t%d type veth peer name vsc-u%d" % (number, number) for number in range(PAIRS // 2)]
@@ -206,14 +209,14 @@ class Events(Momentary):
 
 
 class Descriptors(Momentary):
-    limit = None
+    limit: NoDescriptors | None = None
 
-    def prepare(self):
+    def prepare(self) -> None:
         if self.troubled:
             self.limit = NoDescriptors(self.agent.process.pid)
             self.limit.__enter__()
 
-    def recover(self):
+    def recover(self) -> None:
         if self.limit:
             self.limit.__exit__()
             self.limit = None
@@ -222,10 +225,10 @@ class Descriptors(Momentary):
 class Log(Scene):
     """One agent without, another one with the trouble: what an agent's stderr is, is given to it at its start."""
 
-    def start(self):
+    def start(self) -> None:
         self.change(kind=Unread)
 
-    def stop(self):
+    def stop(self) -> None:
         os.close(self.agent.reading)
         self.change(kind=Public)
 
@@ -233,7 +236,7 @@ class Log(Scene):
 class Agents(Momentary):
     """A second one, as often as somebody's script starts it."""
 
-    def prepare(self):
+    def prepare(self) -> None:
         if self.troubled:
             self.lab.start(self.lab.router, *self.agent.words(), cwd=ROOT, env=self.lab.env())
 
@@ -241,21 +244,21 @@ class Agents(Momentary):
 class Connections(Scene):
     """One agent without, another one whose program has the connections too: they end and begin with it."""
 
-    def start(self):
+    def start(self) -> None:
         crowd = PROGRAMS / "crowd.py"
         crowd.write_text(CROWD)
         self.change(command="/usr/bin/python3 %s %d %s" % (crowd, CONNECTIONS // 2, Scene.command))
 
-    def stop(self):
+    def stop(self) -> None:
         self.change(command=Scene.command)
 
-    def wait(self):
+    def wait(self) -> None:
         super().wait()
         if self.command != Scene.command:
             wait_for(lambda: self.open() >= CONNECTIONS, PATIENCE)
             time.sleep(3)  # checks meet them
 
-    def open(self):
+    def open(self) -> int:
         """How many TCP sockets are in use in the service's namespace."""
         text = self.lab.run("viscum-echo", "cat", "/proc/net/sockstat").stdout
         return int(text.split("TCP: inuse ")[1].split()[0])
@@ -281,7 +284,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 class Services(Momentary):
-    def begin(self):
+    def begin(self) -> None:
         self.others = ["s%d" % number for number in range(SERVICES - 1)]
         config = service("echo", self.command, *TAKES, *SETTINGS)
         for number, name in enumerate(self.others):
@@ -292,7 +295,7 @@ class Services(Momentary):
         wait_for(lambda: self.healthy() == SERVICES, PATIENCE)
         self.figures["all are healthy after the start, s"] = round(time.monotonic() - began, 1)
 
-    def healthy(self):
+    def healthy(self) -> int:
         try:
             states = json.loads(self.agent.viscum("status", "--json").stdout)
         except (OSError, ValueError, AssertionError, subprocess.SubprocessError):
@@ -300,26 +303,36 @@ class Services(Momentary):
         time.sleep(0.5)
         return [one["state"] for one in states].count("healthy")
 
-    def prepare(self):
+    def prepare(self) -> None:
         if self.troubled:
             for name in self.others[:DYING]:
                 for pid in pids_in("viscum-" + name):
                     os.kill(pid, signal.SIGKILL)
 
-    def recover(self):
+    def recover(self) -> None:
         began = time.monotonic()
         wait_for(lambda: self.healthy() == SERVICES, PATIENCE)
         if self.troubled:
-            self.figures.setdefault("all are healthy again, s", []).append(round(time.monotonic() - began, 1))
+            again = self.figures.setdefault("all are healthy again, s", [])
+            assert isinstance(again, list)  # one for each time
+            again.append(round(time.monotonic() - began, 1))
 
 
-TROUBLES = {"flood": Flood, "routes": Routes, "events": Events, "descriptors": Descriptors, "log": Log}
-TROUBLES.update({"agents": Agents, "connections": Connections, "services": Services})
+TROUBLES: dict[str, type[Scene]] = {
+    "flood": Flood,
+    "routes": Routes,
+    "events": Events,
+    "descriptors": Descriptors,
+    "log": Log,
+    "agents": Agents,
+    "connections": Connections,
+    "services": Services,
+}
 
 
-def measure(name, interpreter, options):
+def measure(name: str, interpreter: str, options: argparse.Namespace) -> tuple[dict[str, list[float | None]], Figures]:
     """{"without": [ms], "with": [ms]} and other figures; None in a list where the cloud has not answered in time."""
-    found: dict[str, list] = {"without": [], "with": []}
+    found: dict[str, list[float | None]] = {"without": [], "with": []}
     with tempfile.TemporaryDirectory() as folder, TROUBLES[name](folder, interpreter, options.datapath) as scene:
         for turn in range(2):
             found["without"] += deaths(scene, options.repeat // 2)
@@ -330,11 +343,11 @@ def measure(name, interpreter, options):
         return found, scene.figures
 
 
-def deaths(scene, count):
+def deaths(scene: Scene, count: int) -> list[float | None]:
     return [death(scene, number % 2 == 1) for number in range(count)]
 
 
-def death(scene, reload):
+def death(scene: Scene, reload: bool) -> float | None:
     try:
         return round(scene.unanswered(reload), 1)
     except AssertionError:
@@ -342,7 +355,7 @@ def death(scene, reload):
         return None
 
 
-def row(name, interpreter, found):
+def row(name: str, interpreter: str, found: dict[str, list[float | None]]) -> str:
     cells = [name, interpreter]
     for which in ("without", "with"):
         values = [value for value in found[which] if value is not None]
@@ -352,7 +365,7 @@ def row(name, interpreter, found):
     return "| %s |" % " | ".join(cells)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("--only", default=",".join(TROUBLES), help="some of them")
     parser.add_argument("--interpreters", default=",".join(INTERPRETERS))
@@ -363,13 +376,13 @@ def main():
     if os.geteuid() != 0:
         raise SystemExit("needs root")
     isolate()
-    results = {}
+    results: dict[str, dict[str, object]] = {}
     print("Until the cloud answers, in ms: median (worst) of %d deaths" % options.repeat)
     print("| trouble | agent | without | with |\n|---|---|--:|--:|", flush=True)
     for name in options.only.split(","):
         for interpreter in options.interpreters.split(","):
             found, figures = measure(name, interpreter, options)
-            results["%s %s" % (name, interpreter)] = dict(found, **figures)
+            results["%s %s" % (name, interpreter)] = {**found, **figures}
             print(row(name, interpreter, found), flush=True)
             for text in sorted(figures):
                 print("| %s | %s | %s | |" % (name, text, figures[text]), flush=True)

@@ -1,11 +1,15 @@
 """The ways in which a client's packets reach a program, each made in a lab of its own, for bench/datapath.py."""
 
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import datapaths
 from firewall import start_firewall
-from lab import ROOT, ip, run, service
-from traffic import PORT, Path_
+from lab import ROOT, Lab, ip, run, service
+from traffic import PORT, PacketPath
+
+Variant = Callable[[Lab], PacketPath]
 
 ADDRESS = "203.0.113.10"
 NAME = "bench"
@@ -56,37 +60,37 @@ insert rule inet fw4 forward oifname "docker0" accept
 """.replace("PORT", str(PORT))
 
 
-def firewall(lab):
+def firewall(lab: Lab) -> None:
     """firewall4's rules as it ships them, without flow offloading, and without its limit of 25 new connections a second
     to the router itself: that one would end the comparison of how many there can be."""
     start_firewall(lab, "default", offload=False)
     lab.run(lab.router, "nft", "flush", "chain", "inet", "fw4", "syn_flood")
 
 
-def native(lab):
+def native(lab: Lab) -> PacketPath:
     """The program on the router itself: the address is one of the router's."""
     ip("-n", lab.router, "addr", "add", ADDRESS + "/32", "dev", "lo")
-    return Path_(lab, lab.client, lab.router, ADDRESS, "lan0", ADDRESS)
+    return PacketPath(lab, lab.client, lab.router, ADDRESS, "lan0", ADDRESS)
 
 
-def native_firewall(lab):
+def native_firewall(lab: Lab) -> PacketPath:
     path = native(lab)
     firewall(lab)
     return path
 
 
-def routed(lab):
+def routed(lab: Lab) -> PacketPath:
     """The program one hop further, in a namespace that the router routes to, as it does to the cloud."""
-    return Path_(lab, lab.client, lab.cloud, ADDRESS, "eth0", ADDRESS)
+    return PacketPath(lab, lab.client, lab.cloud, ADDRESS, "eth0", ADDRESS)
 
 
-def routed_firewall(lab):
+def routed_firewall(lab: Lab) -> PacketPath:
     path = routed(lab)
     firewall(lab)
     return path
 
 
-def docker(lab):
+def docker(lab: Lab) -> PacketPath:
     """The program in a namespace on a bridge, its port published by DNAT."""
     path, inside = native_firewall(lab), lab.cloud
     router = lab.router
@@ -111,19 +115,19 @@ def docker(lab):
     return path._replace(server=inside, bind="0.0.0.0", device="eth0")
 
 
-def viscum(datapath):
+def viscum(datapath: str) -> Variant:
     """The program behind a redirect of Viscum's, on a router with the firewall and the package's includes."""
 
-    def make(lab):
+    def make(lab: Lab) -> PacketPath:
         firewall(lab)
         takes = ("list device lan0", "list dest_ip " + ADDRESS, "list dest_port %d" % PORT)
         up(lab, datapath, service(NAME, "/bin/true", *takes, datapaths.option(datapath)))
-        return Path_(lab, lab.client, "viscum-" + NAME, "0.0.0.0", "eth0", ADDRESS)
+        return PacketPath(lab, lab.client, "viscum-" + NAME, "0.0.0.0", "eth0", ADDRESS)
 
     return make
 
 
-def up(lab, datapath, configuration):
+def up(lab: Lab, datapath: str, configuration: str) -> None:
     lab.configure(configuration)
     agent(lab, datapath, "up", "--no-program")
     left = agent(lab, datapath, "plan").stdout
@@ -131,16 +135,16 @@ def up(lab, datapath, configuration):
         raise SystemExit("up, but there is more to do:\n" + left)
 
 
-def down(lab, datapath):
+def down(lab: Lab, datapath: str) -> None:
     agent(lab, datapath, "down", "--no-program")
 
 
-def agent(lab, datapath, *words):
-    words = (*lab.interpreter, *datapaths.start(datapath), "viscum_agent", "-c", lab.confdir, *words)
-    return lab.run(lab.router, *words, cwd=ROOT, env=lab.env(), timeout=600)
+def agent(lab: Lab, datapath: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = (*lab.interpreter, *datapaths.start(datapath), "viscum_agent", "-c", lab.confdir, *words)
+    return lab.run(lab.router, *command, cwd=ROOT, env=lab.env(), timeout=600)
 
 
-VARIANTS = {
+VARIANTS: dict[str, Variant] = {
     "native": native,
     "native-firewall": native_firewall,
     "routed": routed,
@@ -162,7 +166,7 @@ MEANINGS = {
 }
 
 
-def usable(names):
+def usable(names: list[str]) -> list[str]:
     """The variants that can run here; says of each other one why not."""
     found = []
     for name in names:
@@ -174,7 +178,7 @@ def usable(names):
     return found
 
 
-def machine():
+def machine() -> dict[str, str | int]:
     """What the figures were measured on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -8,6 +8,7 @@ tools/luci_options.py --check    only says whether they are what would be writte
 import json
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,7 +78,7 @@ NEVER = {
 }
 
 
-def options():
+def options() -> str:
     """The text of viscum/options.js. KeyError for an option without a title."""
     tables = ["\t%s: %s" % (name, _table(table)) for name, table in schema.SECTIONS.items()]
     return HEAD + "return baseclass.extend({\n\tlongestName: %d,\n\n%s\n});\n" % (
@@ -86,11 +87,11 @@ def options():
     )
 
 
-def _table(table):
+def _table(table: Iterable[schema.Option]) -> str:
     return "[\n%s\n\t]" % ",\n".join("\t\t" + _row(option) for option in table)
 
 
-def _row(option):
+def _row(option: schema.Option) -> str:
     fields = {
         "name": _js(option.name),
         "type": _js("command" if option.name in COMMANDS else option.type.name),
@@ -104,13 +105,13 @@ def _row(option):
     return "{ %s }" % ",\n\t\t\t".join("%s: %s" % field for field in fields.items())
 
 
-def _unit(kind):
+def _unit(kind: schema.Type) -> str:
     """What a number counts, for its title; checks and crashes are in it already."""
     instances = (("a number of seconds", " (seconds)"), ("a number of bytes", " (bytes)"), ("a percentage", " (%)"))
     return "".join([instance for words, instance in instances if kind.expected.startswith(words)])
 
 
-def _limits(kind):
+def _limits(kind: schema.Type) -> dict[str, str]:
     """What else a type has to know, which is in the sentence that says what it expects."""
     if kind.name == "choice":
         words = kind.expected[len("one of: ") :].split(", ")
@@ -124,7 +125,7 @@ def _limits(kind):
     return {"never": _js(NEVER[kind.name])} if kind.name in NEVER else {}
 
 
-def _js(value):
+def _js(value: object) -> str:
     """A JavaScript literal; texts in single quotes, as LuCI's scanner for translations likes them."""
     if isinstance(value, str):
         return "'%s'" % json.dumps(value, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'")
@@ -133,10 +134,10 @@ def _js(value):
     return json.dumps(value)
 
 
-def template(made):
+def template(made: str) -> str:
     """The text of the template for translators: every `_('...')` and `N_(count, '...', '...')` of the application, with
     the files that have it."""
-    found: dict[tuple, list[str]] = {}
+    found: dict[tuple[str, ...], list[str]] = {}
     for path in sorted(RESOURCES.rglob("*.js")):
         text = made if path == OPTIONS else path.read_text()
         for words in TRANSLATED.findall(text):
@@ -151,7 +152,7 @@ def template(made):
     return 'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8"\n\n' + "\n".join(entries)
 
 
-def _entry(words, paths):
+def _entry(words: tuple[str, ...], paths: list[str]) -> str:
     """A text, or one for a single thing and one for several."""
     head = "%s\nmsgid %s\n" % (_places(paths), _po(words[0]))
     if len(words) == 1:
@@ -159,19 +160,19 @@ def _entry(words, paths):
     return head + 'msgid_plural %s\nmsgstr[0] ""\nmsgstr[1] ""\n' % _po(words[1])
 
 
-def _unquoted(literal):
+def _unquoted(literal: str) -> str:
     return re.sub(r"\\(.)", r"\1", literal[1:-1])
 
 
-def _places(paths):
+def _places(paths: list[str]) -> str:
     return "\n".join("#: package/luci-app-viscum/" + path for path in dict.fromkeys(paths))
 
 
-def _po(text):
+def _po(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def main(words):
+def main(words: list[str]) -> int:
     made = options()
     return uptodate.main(ROOT, {OPTIONS: made, TEMPLATE: template(made)}, "luci_options.py", words)
 

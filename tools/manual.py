@@ -6,6 +6,7 @@ tools/manual.py --check    only says whether it is what would be written; exit c
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,7 +23,7 @@ NOTE = (
 )
 
 
-def manual():
+def manual() -> str:
     """The text of docs/manual.md. KeyError when the template asks for what there isn't."""
     parts = {"options " + name: options(table) for name, table in schema.SECTIONS.items()}
     parts["never"] = "\n".join("- %s (%s)" % row for row in schema.NEVER)
@@ -31,7 +32,7 @@ def manual():
     parts["max_matches"] = str(service.MAX_MATCHES)
     unused = set(parts)
 
-    def fill(found):
+    def fill(found: re.Match[str]) -> str:
         unused.discard(found.group(1))
         return parts[found.group(1)]
 
@@ -41,7 +42,7 @@ def manual():
     return NOTE + text
 
 
-def options(table):
+def options(table: Iterable[schema.Option]) -> str:
     rows = ["| option | takes | default | |", "|---|---|---|---|"]
     rows += [
         "| `%s` | %s | %s | %s |" % (option.name, _takes(option), _default(option), option.help) for option in table
@@ -49,17 +50,17 @@ def options(table):
     return "\n".join(rows)
 
 
-def _takes(option):
-    text = option.type.expected
+def _takes(option: schema.Option) -> str:
+    text: str = option.type.expected
     return ("a list, each " if option.many else "") + text
 
 
-def _default(option):
+def _default(option: schema.Option) -> str:
     values = option.default if option.many else [option.default]
     return " ".join("`%s`" % value for value in values if value != "")
 
 
-def main(words):
+def main(words: list[str]) -> int:
     return uptodate.main(ROOT, {MANUAL: manual()}, "manual.py", words)
 
 

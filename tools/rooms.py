@@ -10,10 +10,14 @@ tools/rooms.py --check    only says whether it is what would be written; exit co
 import ast
 import sys
 import tomllib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import uptodate
+
+Rows = list[list[str]]
+Arrow = tuple[str, str]
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, DRAWING = ROOT / "viscum_agent", ROOT / "docs/rooms.svg"
@@ -30,13 +34,13 @@ CAPTION = [
 TEXT = '<text x="%d" y="%d" text-anchor="middle" %s>%s</text>'
 
 
-def layers():
+def layers() -> Rows:
     """The rows from top to bottom, each a list of rooms."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     return [row.split(" | ") for row in contracts[0]["layers"]]
 
 
-def imports(text, path):
+def imports(text: str, path: Path | str) -> set[str]:
     """The names below viscum_agent that the file with this text imports from; `path` is its own below viscum_agent."""
     package = (PACKAGE.name, *Path(path).parts[:-1])
     found: set[str] = set()
@@ -53,18 +57,20 @@ def imports(text, path):
     return found
 
 
-def _not_for_types(node):
+def _not_for_types(node: ast.AST) -> Iterator[ast.AST]:
     """All nodes, but not those below `if TYPE_CHECKING:`."""
     yield node
-    for_types = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-    for child in node.orelse if for_types else ast.iter_child_nodes(node):
+    children = ast.iter_child_nodes(node)
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        children = iter(node.orelse)
+    for child in children:
         yield from _not_for_types(child)
 
 
-def all_arrows():
+def all_arrows() -> set[Arrow]:
     """(importing room, imported room) for the files as they are."""
     rooms = {room for row in layers() for room in row}
-    found: set[tuple[str, str]] = set()
+    found: set[Arrow] = set()
     for file in PACKAGE.rglob("*.py"):
         path = file.relative_to(PACKAGE)
         room = path.parts[0].removesuffix(".py")
@@ -72,47 +78,49 @@ def all_arrows():
     return found
 
 
-def not_down(arrows, rows):
+def not_down(arrows: Iterable[Arrow], rows: Rows) -> list[Arrow]:
     """Those arrows that do not lead to a lower row."""
     row_of = _row_of(rows)
     return sorted((one, other) for one, other in arrows if row_of[one] >= row_of[other])
 
 
-def shortened(arrows):
+def shortened(arrows: Collection[Arrow]) -> list[Arrow]:
     """Without the arrows for which a way through other rooms leads to the same one. There must be no circle."""
     below: dict[str, set[str]] = {}
     for one, other in arrows:
         below.setdefault(one, set()).add(other)
 
-    def reached(room):
-        return set().union(*({other} | reached(other) for other in below.get(room, ())))
+    def reached(room: str) -> set[str]:
+        return set[str]().union(*({other} | reached(other) for other in below.get(room, ())))
 
     return sorted((one, other) for one, other in arrows if not any(other in reached(between) for between in below[one]))
 
 
-def split(rows):
+def split(rows: Rows) -> tuple[Rows, Rows]:
     """(rows that are drawn with arrows, rows at the bottom that nearly all import): the latter are those below the last
     folder, where only compat is one."""
     last = max(index for index, row in enumerate(rows[:-1]) if any((PACKAGE / room).is_dir() for room in row))
     return rows[: last + 1], rows[last + 1 :]
 
 
-def _row_of(rows):
+def _row_of(rows: Rows) -> dict[str, int]:
     return {room: index for index, row in enumerate(rows) for room in row}
 
 
 # Where things are
 
 
-def place(rows, arrows, before):
+def place(
+    rows: Rows, arrows: Collection[Arrow], before: dict[str, float]
+) -> tuple[dict[str, float], dict[Arrow, list[float]]]:
     """({room: x of its middle}, {arrow: its x in each row from its first to its last}): row by row, each room below
     what leads to it, and arrows that pass a row beside its rooms. With the rooms' places of the time before, arrows
     that come from the same box are in the order in which their rooms are."""
     row_of = _row_of(rows)
     x_of: dict[str, float] = {}
-    ways: dict[tuple[str, str], list[float]] = {}
+    ways: dict[Arrow, list[float]] = {}
     for index, row in enumerate(rows):
-        wanted = []
+        wanted: list[tuple[float, float, str | Arrow]] = []
         for room in row:
             into = [way[-1] for arrow, way in ways.items() if arrow[1] == room] or [WIDTH / 2]
             wanted.append((_mean(into), before.get(room, 0), room))
@@ -129,13 +137,13 @@ def place(rows, arrows, before):
     return x_of, ways
 
 
-def spread(wanted, widths):
+def spread(wanted: Sequence[float], widths: Sequence[float]) -> list[float]:
     """As near to what is wanted as can be without one over another (least squares: those that are too near to each
     other move together)."""
     starts = [0.0]
     for one, other in pairwise(widths):
         starts.append(starts[-1] + (one + other) / 2)
-    groups = []
+    groups: list[list[float]] = []
     for x, start in zip(wanted, starts, strict=True):
         groups.append([x - start])
         while len(groups) > 1 and _mean(groups[-2]) > _mean(groups[-1]):
@@ -143,25 +151,25 @@ def spread(wanted, widths):
     return [_mean(group) + start for group, start in zip((g for g in groups for _ in g), starts, strict=True)]
 
 
-def _mean(numbers):
+def _mean(numbers: Sequence[float]) -> float:
     return sum(numbers) / len(numbers)
 
 
-def _width(thing):
+def _width(thing: str | Arrow) -> int:
     return 2 * LANE if isinstance(thing, tuple) else _box(thing) + 2 * LANE
 
 
-def _box(room):
+def _box(room: str) -> int:
     return 9 * len(_label(room)) + 24
 
 
-def _label(room):
+def _label(room: str) -> str:
     return room + ("/" if (PACKAGE / room).is_dir() else ".py")
 
 
-def _ends(arrows, x_of, side):
+def _ends(arrows: dict[Arrow, float], x_of: dict[str, float], side: int) -> dict[Arrow, float]:
     """{arrow: x}: the places at a box's edge, side by side in the order in which the arrows come or go."""
-    found: dict[tuple[str, str], float] = {}
+    found: dict[Arrow, float] = {}
     for room, x in x_of.items():
         own = sorted((beside, arrow) for arrow, beside in arrows.items() if arrow[side] == room)
         found.update((arrow, x + LANE * (number - (len(own) - 1) / 2)) for number, (_, arrow) in enumerate(own))
@@ -171,7 +179,7 @@ def _ends(arrows, x_of, side):
 # What is drawn
 
 
-def drawing(rows, arrows):
+def drawing(rows: Rows, arrows: Collection[Arrow]) -> str:
     """The text of the SVG file."""
     upper, lower = split(rows)
     row_of = _row_of(upper)
@@ -192,17 +200,17 @@ def drawing(rows, arrows):
     return _svg(bottom + LINE, parts)
 
 
-def _top(index):
+def _top(index: int) -> int:
     return 20 + index * (BOX + GAP)
 
 
-def _room(label, x, y, width, fill):
+def _room(label: str, x: float, y: float, width: float, fill: str) -> str:
     edges = (x - width / 2, y, width, BOX, fill)
     box = '<rect x="%d" y="%d" width="%d" height="%d" rx="5" fill="%s" stroke="#666"/>' % edges
     return box + "\n  " + TEXT % (x, y + 20, 'font-weight="bold" xml:space="preserve"', label)
 
 
-def _way(index, way):
+def _way(index: int, way: Sequence[float]) -> str:
     """From the lower edge of a box in row `index` down to the upper edge of one: straight where it passes a row, with a
     bend between two of them."""
     steps = ["M%d %d" % (way[0], _top(index) + BOX)]
@@ -212,7 +220,7 @@ def _way(index, way):
     return '<path d="%s" fill="none" stroke="#555" stroke-width="1.6" marker-end="url(#a)"/>' % "".join(steps)
 
 
-def _svg(height, parts):
+def _svg(height: int, parts: list[str]) -> str:
     return """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img"
      font-family="'DejaVu Sans', Verdana, sans-serif" font-size="13" fill="#222">
@@ -229,7 +237,7 @@ def _svg(height, parts):
 """ % (WIDTH, height, WIDTH, height, TITLE, WIDTH, height, "\n  ".join(parts))
 
 
-def main(words):
+def main(words: list[str]) -> int:
     rows, arrows = layers(), all_arrows()
     wrong = not_down(arrows, rows)
     if wrong:

@@ -8,6 +8,7 @@ tools/ubus_rights.py --check    only says whether they are what would be written
 import json
 import re
 import sys
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,31 +28,31 @@ END = "<!-- End of what is made. -->\n"
 READS, WRITES = (methods.PUBLIC, methods.READ), (methods.WRITE,)
 
 
-def names(who):
+def names(who: Container[str]) -> list[str]:
     """The methods of the words `who`, in the order of the table."""
     return [entry.name for entry in methods.METHODS if entry.who in who]
 
 
-def made():
+def made() -> dict[Path, str]:
     """The text of each file. KeyError or ValueError for one that has no place for the rights."""
     return {UBUSD: _ubusd(), RPCD: _rpcd(), LUCI: _document()}
 
 
-def _ubusd():
+def _ubusd() -> str:
     acl = json.loads(UBUSD.read_text())
     acl["access"] = {methods.OBJECT: {"methods": names([methods.PUBLIC])}}
     acl["subscribe"], acl["listen"] = [methods.OBJECT], [methods.EVENT]
     return _json(acl) + "\n"
 
 
-def _rpcd():
+def _rpcd() -> str:
     acl = json.loads(RPCD.read_text())
     for right, who in (("read", READS), ("write", WRITES)):
         acl[APPLICATION][right]["ubus"][methods.OBJECT] = names(who)
     return _json(acl) + "\n"
 
 
-def _json(value, indent=""):
+def _json(value: object, indent: str = "") -> str:
     """JSON as OpenWrt's packages write it: tabs, and a list in one line."""
     if isinstance(value, dict):
         inner = indent + "\t"
@@ -62,7 +63,7 @@ def _json(value, indent=""):
     return json.dumps(value)
 
 
-def _document():
+def _document() -> str:
     rows = ["| right | allows to call of the ubus object `%s` |" % methods.OBJECT, "|---|---|"]
     rows += ["| read | %s |" % _quoted(names(READS)), "| write | also %s |" % _quoted(names(WRITES))]
     table = "%s\n%s\n\n%s" % (BEGIN, "\n".join(rows), END)
@@ -72,11 +73,11 @@ def _document():
     return text
 
 
-def _quoted(words):
+def _quoted(words: Iterable[str]) -> str:
     return ", ".join("`%s`" % word for word in words)
 
 
-def main(words):
+def main(words: list[str]) -> int:
     return uptodate.main(ROOT, made(), "ubus_rights.py", words)
 
 

@@ -10,6 +10,7 @@ Only Python's own library is used, and no newer one than the build system's: thi
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import apk
 import ipk
@@ -17,11 +18,22 @@ import luci
 import recipe
 import tree
 
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Writer(Protocol):
+        """The module of a package format."""
+
+        def file_name(self, package: recipe.Package) -> str: ...
+
+        def pack(self, package: recipe.Package, entries: "list[tree.Entry]", epoch: int) -> bytes: ...
+
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-WRITERS = {"ipk": ipk, "apk": apk}
+WRITERS: "dict[str, Writer]" = {"ipk": ipk, "apk": apk}
 
 
-def main(words):
+def main(words: "list[str]") -> int:
     if len(words) in (1, 2) and words[0] in WRITERS:
         return build(WRITERS[words[0]], Path(words[1]) if len(words) == 2 else ROOT / "dist")
     if len(words) == 3 and words[0] == "stage":
@@ -31,7 +43,7 @@ def main(words):
     return 2
 
 
-def build(writer, folder):
+def build(writer: "Writer", folder: Path) -> int:
     """Writes every package and says how large it is: on flash, and to download."""
     epoch = tree.epoch(ROOT)
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import hashlib
 import struct
 import zlib
 
+import recipe
 import script
 import tree
 
@@ -22,8 +23,9 @@ _BLOCK_DATABASE, _BLOCK_DATA = 0, 2  # the upper two bits of a block's length
 
 # The fields of each kind of object, in the order of their numbers, from 1.
 _PACKAGE = ("info", "paths", "scripts")
-_INFO: tuple = ("name", "version", "hashes", "description", "arch", "license", "origin", "maintainer", "url")
-_INFO += ("repo-commit", "build-time", "installed-size", "file-size", "provider-priority", "depends", "provides")
+_INFO: "tuple[str, ...]" = ("name", "version", "hashes", "description", "arch", "license", "origin", "maintainer")
+_INFO += ("url", "repo-commit", "build-time", "installed-size", "file-size", "provider-priority")
+_INFO += ("depends", "provides")
 _DEPENDENCY = ("name", "version", "match")
 _FOLDER = ("name", "acl", "files")
 _FILE = ("name", "acl", "size", "mtime", "hash", "target")
@@ -33,11 +35,11 @@ _ANY_VERSION, _CONFLICT = 7, 16  # of a dependency's match
 _UNIQUE_ID = 20  # bytes of a SHA-256 sum
 
 
-def file_name(package):
+def file_name(package: recipe.Package) -> str:
     return "%s-%s-r%s.apk" % (package.name, package.version, package.release)
 
 
-def pack(package, entries, epoch):
+def pack(package: recipe.Package, entries: "list[tree.Entry]", epoch: int) -> bytes:
     """The bytes of the package, the same for the same files and time."""
     entries = sorted(entries + _lists(package, entries))
     folders = [""] + [path[1:] for path in tree.folders(entries)]
@@ -51,7 +53,7 @@ def pack(package, entries, epoch):
     return b"ADBd" + _deflate(b"ADB.pckg" + b"".join(blocks))
 
 
-def _lists(package, entries):
+def _lists(package: recipe.Package, entries: "list[tree.Entry]") -> "list[tree.Entry]":
     """What default_postinst, default_prerm and sysupgrade read where opkg has its own lists. Not in themselves."""
     prefix = "/lib/apk/packages/" + package.name
     sums = {entry.path: hashlib.sha256(entry.data).hexdigest() for entry in entries}
@@ -63,12 +65,12 @@ def _lists(package, entries):
     return [tree.Entry(prefix + name, 0o644, "".join(x + "\n" for x in lines[name]).encode()) for name in lines]
 
 
-def _split(entry):
+def _split(entry: tree.Entry) -> "tuple[str, str]":
     folder, _, name = entry.path[1:].rpartition("/")
     return folder, name
 
 
-def _database(package, files, installed_size, epoch):
+def _database(package: recipe.Package, files: "dict[str, list[tree.Entry]]", installed_size: int, epoch: int) -> bytes:
     writer = _Writer()
     info = {
         "name": writer.text(package.name),
@@ -87,20 +89,20 @@ def _database(package, files, installed_size, epoch):
     paths = [_folder(writer, folder, files[folder], epoch) for folder in files]
     info["installed-size"] = writer.number(installed_size)
     info["hashes"], place = writer.reserve(_UNIQUE_ID)
-    info, paths = writer.object(_INFO, info), writer.array(paths)
+    fields = {"info": writer.object(_INFO, info), "paths": writer.array(paths)}
     scripts = {name: writer.text(text) for name, text in sorted(script.for_apk(package).items(), key=_script_number)}
-    fields = {"info": info, "paths": paths, "scripts": writer.object(_SCRIPTS, scripts)}
+    fields["scripts"] = writer.object(_SCRIPTS, scripts)
     writer.root(writer.object(_PACKAGE, fields))
     # The package's identity is a sum of all that was said, made while its own place was empty.
     writer.data[place : place + _UNIQUE_ID] = hashlib.sha256(writer.data).digest()[:_UNIQUE_ID]
     return bytes(writer.data)
 
 
-def _script_number(item):
+def _script_number(item: "tuple[str, str]") -> int:
     return _SCRIPTS.index(item[0])
 
 
-def _dependencies(writer, words):
+def _dependencies(writer: "_Writer", words: "list[str]") -> int:
     """`name`, `!name` (a conflict), or `name=version`; apk wants to find them by halving, so sorted by name."""
     found = []
     for word in words:
@@ -112,13 +114,13 @@ def _dependencies(writer, words):
     return writer.array([value for _, value in sorted(found)])
 
 
-def _folder(writer, folder, entries, epoch):
+def _folder(writer: "_Writer", folder: str, entries: "list[tree.Entry]", epoch: int) -> int:
     files = [_file(writer, entry, epoch) for entry in entries]
     fields = {"name": writer.text(folder), "acl": _acl(writer, 0o755), "files": writer.array(files)}
     return writer.object(_FOLDER, fields)
 
 
-def _file(writer, entry, epoch):
+def _file(writer: "_Writer", entry: tree.Entry, epoch: int) -> int:
     fields = {
         "name": writer.text(_split(entry)[1]),
         "hash": writer.blob(hashlib.sha256(entry.data).digest()),
@@ -129,7 +131,7 @@ def _file(writer, entry, epoch):
     return writer.object(_FILE, fields)
 
 
-def _acl(writer, mode):
+def _acl(writer: "_Writer", mode: int) -> int:
     root = writer.text("root")
     return writer.object(_ACL, {"mode": writer.number(mode), "user": root, "group": root})
 
@@ -137,20 +139,20 @@ def _acl(writer, mode):
 class _Writer:
     """A database that grows. Every method but `root` returns the 32 bits by which the value is known."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.data = bytearray(8)  # two versions, both 0, and the place of the root
-        self._known = {}
+        self._known: dict[bytes, int] = {}
 
-    def root(self, value):
+    def root(self, value: int) -> None:
         struct.pack_into("<I", self.data, 4, value)
 
-    def number(self, value):
+    def number(self, value: int) -> int:
         return _INT | value if value < 0x10000000 else _INT32 | self._place(struct.pack("<I", value), 4)
 
-    def text(self, text):
+    def text(self, text: str) -> int:
         return self.blob(text.encode())
 
-    def blob(self, data):
+    def blob(self, data: bytes) -> int:
         if not data:
             return _NULL
         kind, form = _BLOB8, "<B"
@@ -160,23 +162,23 @@ class _Writer:
             kind, form = _BLOB16, "<H"
         return kind | self._place(struct.pack(form, len(data)) + data, struct.calcsize(form))
 
-    def reserve(self, length):
+    def reserve(self, length: int) -> "tuple[int, int]":
         """An empty blob that nothing else shares, and the place of its bytes."""
         place = len(self.data)
         self.data += bytes([length]) + bytes(length)
         return _BLOB8 | place, place + 1
 
-    def object(self, names, fields):
+    def object(self, names: "tuple[str, ...]", fields: "dict[str, int]") -> int:
         return self.array([fields.get(name, _NULL) for name in names])
 
-    def array(self, values):
+    def array(self, values: "list[int]") -> int:
         while values and values[-1] == _NULL:
             values = values[:-1]
         if not values:
             return _NULL
         return _OBJECT | self._place(struct.pack("<%dI" % (len(values) + 1), len(values) + 1, *values), 4)
 
-    def _place(self, data, alignment):
+    def _place(self, data: bytes, alignment: int) -> int:
         """Where these bytes are: the same ones are there once."""
         place = self._known.get(data)
         if place is None or place % alignment:
@@ -186,11 +188,11 @@ class _Writer:
         return place
 
 
-def _block(kind, payload):
+def _block(kind: int, payload: bytes) -> bytes:
     length = len(payload) + 4
     return struct.pack("<I", kind << 30 | length) + payload + bytes(-length % 8)
 
 
-def _deflate(data):
+def _deflate(data: bytes) -> bytes:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)  # raw: no header of its own
     return deflate.compress(data) + deflate.flush()

@@ -9,24 +9,28 @@ import ast
 import io
 import re
 import tokenize
-from typing import Any
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 # What stands there is another number on some machines.
 NOT_FROM = ("compat",)
 
 
-def with_constants(texts):
+def with_constants(texts: "dict[PurePath, str]") -> "dict[PurePath, str]":
     """The sources ({path: text}) with constants."""
     values = {path: _values(text) for path, text in texts.items()}
     texts = {path: _without_imports(path, text, values) for path, text in texts.items()}
     said = {path: _said(ast.parse(text)) for path, text in texts.items()}
     found = {}
     for path, text in texts.items():
-        found[path] = _fold(text, set().union(*[said[other] for other in texts if other != path]))
+        found[path] = _fold(text, {name for other in texts if other != path for name in said[other]})
     return found
 
 
-def _said(tree):
+def _said(tree: ast.AST) -> "set[str]":
     """The names that a source asks other modules for; words of its texts too, because getattr may be given one."""
     found = set()
     for node in ast.walk(tree):
@@ -39,7 +43,7 @@ def _said(tree):
     return found
 
 
-def _values(text):
+def _values(text: str) -> "dict[str, int]":
     """{name: number} of a source's module."""
     tree = ast.parse(text)
     found: dict[str, int] = {}
@@ -49,14 +53,15 @@ def _values(text):
     return {name: found[name] for name in found if name not in _bound_twice(tree)}
 
 
-def _without_imports(path, text, values):
+def _without_imports(path: PurePath, text: str, values: "dict[PurePath, dict[str, int]]") -> str:
     """A source in which the numbers of other modules are its own."""
-    tree: Any = ast.parse(text)
+    tree = ast.parse(text)
     lines = text.split("\n")
     for node in tree.body:
         if not isinstance(node, ast.ImportFrom):
             continue
-        numbers = values.get(_module(path, node, values), {})
+        module = _module(path, node, values)
+        numbers = values[module] if module else {}
         taken = [each.name for each in node.names if each.name in numbers and not each.asname]
         taken = [name for name in taken if name not in _bound_twice(tree)]
         if not taken:
@@ -71,7 +76,7 @@ def _without_imports(path, text, values):
     return "\n".join(lines)
 
 
-def _module(path, node, known):
+def _module(path: PurePath, node: ast.ImportFrom, known: "Container[PurePath]") -> "PurePath | None":
     """The path of the module that an import is from, None for none of ours."""
     folder = path.parent
     for _ in range(node.level - 1):
@@ -85,10 +90,10 @@ def _module(path, node, known):
     return None
 
 
-def _fold(text, others):
+def _fold(text: str, others: "set[str]") -> str:
     """A source whose numbers are constants, but for those that other modules say."""
     names: list[str] = []
-    tree: Any = ast.parse(text)
+    tree = ast.parse(text)
     lines = text.split("\n")
     taken = others | _bound_twice(tree)
     for node in tree.body:
@@ -99,41 +104,42 @@ def _fold(text, others):
         names += own
         # More than one statement may be in a line by now.
         lines[node.lineno - 1] = _assigned(lines[node.lineno - 1], node, pairs, own, text)
-        for line in range(node.lineno, node.end_lineno):
+        for line in range(node.lineno, node.end_lineno or node.lineno):
             lines[line] = ""
     return _renamed("\n".join(lines), {name for name in names if not name.startswith("_")})
 
 
-def _assigned(line, node, pairs, own, text):
+def _assigned(line: str, node: ast.stmt, pairs: "list[tuple[str, ast.expr]]", own: "list[str]", text: str) -> str:
     words = []
     for name, value in pairs:
         form = "%s = const(%s)" if name in own else "%s = %s"
         words.append(form % (name, ast.get_source_segment(text, value)))
-    whole: Any = ast.get_source_segment(text, node)
+    whole = ast.get_source_segment(text, node)
+    assert whole is not None  # it comes from this text
     return line.replace(whole.split("\n")[0], "; ".join(words), 1)
 
 
-def _bound_twice(tree):
+def _bound_twice(tree: ast.AST) -> "set[str]":
     """Names that mean more than one thing in a source: set again, attributes of a class, arguments."""
-    found: list = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-    found += 2 * [node.arg for node in ast.walk(tree) if isinstance(node, (ast.arg, ast.keyword))]
+    found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    # The keyword of `**values` has no name.
+    found += 2 * [node.arg for node in ast.walk(tree) if isinstance(node, (ast.arg, ast.keyword)) and node.arg]
     return {name for name in found if found.count(name) > 1}
 
 
-def _numbers(node, constants):
+def _numbers(node: ast.stmt, constants: "Container[str]") -> "list[tuple[str, ast.expr]]":
     """[(name, value)] of an assignment of nothing but numbers, which may be made of constants; [] for any other."""
     if not isinstance(node, ast.Assign) or len(node.targets) != 1:
         return []
     target, value = node.targets[0], node.value
-    pairs: list[tuple[Any, ast.expr]] = [(target, value)]
+    pairs = [(target, value)]
     if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
         pairs = list(zip(target.elts, value.elts))
-    if not all(isinstance(name, ast.Name) and name.id.isupper() and _is_number(one, constants) for name, one in pairs):
-        return []
-    return [(name.id, one) for name, one in pairs]
+    named = [(name.id, one) for name, one in pairs if isinstance(name, ast.Name) and name.id.isupper()]
+    return named if len(named) == len(pairs) and all(_is_number(one, constants) for _, one in named) else []
 
 
-def _is_number(node, constants):
+def _is_number(node: ast.expr, constants: "Container[str]") -> bool:
     if isinstance(node, ast.Constant):
         return type(node.value) is int
     if isinstance(node, ast.Name):
@@ -143,7 +149,7 @@ def _is_number(node, constants):
     return isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_number(node.operand, constants)
 
 
-def _renamed(text, names):
+def _renamed(text: str, names: "set[str]") -> str:
     """A source in which these names begin with an underscore: the compiler forgets such constants."""
     lines = text.split("\n")
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))

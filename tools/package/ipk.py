@@ -3,18 +3,26 @@
 import gzip
 import io
 import tarfile
+from typing import TYPE_CHECKING
 
+import recipe
 import script
 import tree
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def file_name(package):
+    Member = tuple[str, int, bytes | None]  # path, mode, data; a folder has none
+
+
+def file_name(package: recipe.Package) -> str:
     return "%s_%s-r%s_all.ipk" % (package.name, package.version, package.release)
 
 
-def pack(package, entries, epoch):
+def pack(package: recipe.Package, entries: "list[tree.Entry]", epoch: int) -> bytes:
     """The bytes of the package, the same for the same files and time."""
-    data = _tar([(name, 0o755, None) for name in tree.folders(entries)] + [tuple(entry) for entry in entries], epoch)
+    folders: list[Member] = [(name, 0o755, None) for name in tree.folders(entries)]
+    data = _tar([*folders, *entries], epoch)
     control = [("/control", 0o644, _control(package, len(data), epoch).encode())]
     control.append(("/conffiles", 0o644, "".join(path + "\n" for path in package.conffiles).encode()))
     control += [("/" + name, 0o755, text.encode()) for name, text in script.for_opkg(package).items()]
@@ -26,7 +34,7 @@ def pack(package, entries, epoch):
     return _gzip(_tar(members, epoch))
 
 
-def _control(package, installed_size, epoch):
+def _control(package: recipe.Package, installed_size: int, epoch: int) -> str:
     fields = [
         ("Package", package.name),
         ("Version", "%s-r%s" % (package.version, package.release)),
@@ -45,7 +53,7 @@ def _control(package, installed_size, epoch):
     return "".join("%s: %s\n" % field for field in fields if field[1])
 
 
-def _tar(members, epoch):
+def _tar(members: "Iterable[Member]", epoch: int) -> bytes:
     """Files and, where the data is None, folders; root's, without names of users that the builder has."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
@@ -58,7 +66,7 @@ def _tar(members, epoch):
     return buffer.getvalue()
 
 
-def _gzip(data):
+def _gzip(data: bytes) -> bytes:
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as file:
         file.write(data)

@@ -18,7 +18,7 @@ POSTINST = """[ -n "${IPKG_INSTROOT}" ] || {
 """
 
 
-def read(makefile):
+def read(makefile: Path) -> recipe.Package:
     """The package of an application's Makefile; its name is that of the folder."""
     text = makefile.read_text(encoding="utf-8")
     if not re.search(r"^include .*/luci\.mk$", text, re.MULTILINE):

@@ -5,15 +5,30 @@ to variables. What it does not know stays as it is, and is an error where it is 
 """
 
 import re
-from collections import namedtuple
+from pathlib import Path
+from typing import NamedTuple
 
-# One package. Lists are lists of names; `postinst` and `postrm` are shell scripts or empty; `release` is as in
-# VERSION-rRELEASE; `priority` is apk's, among packages that provide the same name.
-Package = namedtuple(
-    "Package",
-    "name version release maintainer license license_files section title description depends conflicts provides"
-    " conffiles postinst postrm priority",
-)
+
+class Package(NamedTuple):
+    """One package. Lists are lists of names; `postinst` and `postrm` are shell scripts or empty."""
+
+    name: str
+    version: str
+    release: str  # as in VERSION-rRELEASE
+    maintainer: str
+    license: str
+    license_files: str
+    section: str
+    title: str
+    description: str
+    depends: "list[str]"
+    conflicts: "list[str]"
+    provides: "list[str]"
+    conffiles: "list[str]"
+    postinst: str
+    postrm: str
+    priority: int  # apk's, among packages that provide the same name
+
 
 _REFERENCE = re.compile(r"\$\((?:call )?([\w/.-]+)\)")
 
@@ -22,7 +37,7 @@ class RecipeError(Exception):
     """The Makefile says something that this does not understand."""
 
 
-def read(makefile):
+def read(makefile: Path) -> "list[Package]":
     """The packages of a Makefile, in its order."""
     text = makefile.read_text(encoding="utf-8")
     known = variables(text)
@@ -30,10 +45,11 @@ def read(makefile):
     return [_package(name, known, makefile) for name in names]
 
 
-def variables(text):
+def variables(text: str) -> "dict[str, str]":
     """What a Makefile's text sets and defines, unexpanded."""
-    found, name = {}, ""
+    found: dict[str, str] = {}
     lines: list[str] = []
+    name = ""
     for line in text.split("\n"):
         if name and line == "endef":
             found[name], name, lines = "\n".join(lines), "", []
@@ -48,13 +64,13 @@ def variables(text):
     return found
 
 
-def _assign(variables, name, operator, value):
+def _assign(variables: "dict[str, str]", name: str, operator: str, value: str) -> None:
     if operator == "+=":
         value = (variables.get(name, "") + " " + value.strip()).strip()
     variables[name] = value
 
 
-def _package(name, variables, makefile):
+def _package(name: str, variables: "dict[str, str]", makefile: Path) -> Package:
     fields: dict[str, str] = {}
     for line in _expand("Package/" + name, variables, makefile).split("\n"):
         found = re.match(r"\s*(\w+) ?(:=|\+=) ?(.*)$", line)
@@ -84,7 +100,7 @@ def _package(name, variables, makefile):
     )
 
 
-def dependency(word, makefile):
+def dependency(word: str, makefile: Path) -> str:
     """The name in a word of DEPENDS."""
     # `+name` alone: no conditions, since a package made without a build configuration has none to ask.
     if not re.match(r"\+[\w-]+$", word):
@@ -92,7 +108,7 @@ def dependency(word, makefile):
     return word[1:]
 
 
-def _expand(name, variables, makefile):
+def _expand(name: str, variables: "dict[str, str]", makefile: Path) -> str:
     """A variable's text, with what it refers to. Shell text is not meant: `$$` stays."""
     if name not in variables:
         raise RecipeError("%s: no %s" % (makefile, name))

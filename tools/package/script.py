@@ -5,11 +5,13 @@ init scripts, and stop and disable them. Both are there on every router, and in 
 is IPKG_INSTROOT.
 """
 
+import recipe
+
 _LIBRARY = '[ -s "${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0\n. "${IPKG_INSTROOT}/lib/functions.sh"\n'
 _UNLESS_TOLD = '[ "${IPKG_NO_SCRIPT}" = "1" ] && exit 0\n'
 
 
-def for_opkg(package):
+def for_opkg(package: recipe.Package) -> "dict[str, str]":
     """{name: text}. The package's name is that of the script's file, which opkg calls NAME.postinst."""
     scripts = {
         "postinst": "#!/bin/sh\n" + _UNLESS_TOLD + _LIBRARY + "default_postinst $0 $@\n",
@@ -22,7 +24,7 @@ def for_opkg(package):
     return scripts
 
 
-def for_apk(package):
+def for_apk(package: recipe.Package) -> "dict[str, str]":
     """{name: text}. apk's scripts have no name of their own."""
     name = 'export root="${IPKG_INSTROOT}"\nexport pkgname="%s"\n' % package.name
     install = _UNLESS_TOLD + _LIBRARY + name + "add_group_and_user\ndefault_postinst\n" + package.postinst

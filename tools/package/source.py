@@ -11,6 +11,7 @@ import tempfile
 import tokenize
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 from constants import with_constants
 
@@ -24,13 +25,21 @@ SMALL_INT_BITS = 31
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # of what an archive can say; all its files have this time
 
 
-def modules(root, left_out):
+class Cut(NamedTuple):
+    """What a source loses: from (line, column) to (line, column), and what stands there instead."""
+
+    start: "tuple[int, int]"
+    end: "tuple[int, int]"
+    instead: str
+
+
+def modules(root: Path, left_out: "tuple[str, ...]") -> "list[Path]":
     """Paths of the agent's files from the root, sorted."""
     found = sorted((root / PACKAGE).rglob("*.py"))
     return [path.relative_to(root) for path in found if path.relative_to(root / PACKAGE).as_posix() not in left_out]
 
 
-def archive(root):
+def archive(root: Path) -> bytes:
     """The bytes of a zip archive of the agent's sources, for CPython to import from."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
@@ -43,7 +52,7 @@ def archive(root):
     return buffer.getvalue()
 
 
-def compiled(root, mpy_cross):
+def compiled(root: Path, mpy_cross: str) -> "list[tuple[str, bytes]]":
     """(path, bytes) of each of the agent's modules as MicroPython's byte code."""
     found = []
     paths = modules(root, NOT_FOR_MICROPYTHON)
@@ -60,7 +69,7 @@ def compiled(root, mpy_cross):
     return found
 
 
-def bare(text):
+def bare(text: str) -> str:
     """A source without comments, docstrings, what is only for mypy, and the help of options, which the manual and the
     form have: in a tenth less memory, and no line changes its number."""
     text = _without_types(text)
@@ -73,59 +82,63 @@ def bare(text):
     return "\n".join(lines)
 
 
-def _without_types(text):
+def _without_types(text: str) -> str:
     """A source without `TYPE_CHECKING = False` and the imports `if TYPE_CHECKING:`, in empty lines."""
     lines = text.split("\n")
     for node in ast.parse(text).body:
-        if ast.unparse(node).split("\n")[0] in ("TYPE_CHECKING = False", "if TYPE_CHECKING:"):
-            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+        if lines[node.lineno - 1] in ("TYPE_CHECKING = False", "if TYPE_CHECKING:"):
+            end = node.end_lineno or node.lineno
+            lines[node.lineno - 1 : end] = [""] * (end - node.lineno + 1)
     return "\n".join(lines)
 
 
-def _cuts(text):
-    """(start, end, replacement) of each comment and docstring."""
+def _cuts(text: str) -> "list[Cut]":
+    """What goes with comments and docstrings."""
     tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    cuts, before = [], tokenize.ENCODING
+    cuts: list[Cut] = []
+    before = tokenize.ENCODING
     for token, following in zip(tokens, tokens[1:] + tokens[-1:]):
         if token.type == tokenize.COMMENT:
-            cuts.append((token.start, token.end, ""))
+            cuts.append(Cut(token.start, token.end, ""))
         elif token.type == tokenize.STRING and before in _BEGINNINGS and following.type == tokenize.NEWLINE:
             # What is left may be all that a function or class has.
-            cuts.append((token.start, token.end, '""' if before == tokenize.INDENT else ""))
+            cuts.append(Cut(token.start, token.end, '""' if before == tokenize.INDENT else ""))
         if token.type not in (tokenize.COMMENT, tokenize.NL):
             before = token.type
     return cuts
 
 
-def _help_cuts(text):
+def _help_cuts(text: str) -> "list[Cut]":
     """The same for the last argument of each Option(...) (config/schema.py) and the help of each Kind(...)
-    (config/checks.py)."""
+    (plan/checks.py)."""
     cuts = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Call):
             words = [each.value for each in node.keywords if each.arg == "help"]
             if getattr(node.func, "id", "") == "Option":
                 words += node.args[4:]
-            cuts += [((each.lineno, each.col_offset), _end(each), '""') for each in words]
+            cuts += [Cut((each.lineno, each.col_offset), _end(each), '""') for each in words]
     return cuts
 
 
-def _type_cuts(text):
+def _type_cuts(text: str) -> "list[Cut]":
     """The same for annotations of parameters, results, and what gets a value. One of several lines stays: what follows
     it would change its line."""
-    lines, cuts = text.split("\n"), []
+    lines = text.split("\n")
+    cuts: list[Cut] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.arg) and node.annotation:
-            cuts.append(((node.lineno, node.col_offset + len(node.arg)), _end(node.annotation), ""))
+            cuts.append(Cut((node.lineno, node.col_offset + len(node.arg)), _end(node.annotation), ""))
         elif isinstance(node, ast.FunctionDef) and node.returns:
             start = lines[node.returns.lineno - 1].rindex(" -> ", 0, node.returns.col_offset)
-            cuts.append(((node.returns.lineno, start), _end(node.returns), ""))
+            cuts.append(Cut((node.returns.lineno, start), _end(node.returns), ""))
         elif isinstance(node, ast.AnnAssign) and node.value:
-            cuts.append((_end(node.target), _end(node.annotation), ""))
-    return [cut for cut in cuts if cut[0][0] == cut[1][0]]
+            cuts.append(Cut(_end(node.target), _end(node.annotation), ""))
+    return [cut for cut in cuts if cut.start[0] == cut.end[0]]
 
 
-def _end(node):
+def _end(node: ast.expr) -> "tuple[int, int]":
+    assert node.end_lineno is not None and node.end_col_offset is not None  # it was parsed, not made
     return node.end_lineno, node.end_col_offset
 
 

@@ -9,13 +9,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import namedtuple
+from pathlib import Path
+from typing import NamedTuple
 
 import luci
 import source
 
-# One file, with a path from the root that begins with a slash.
-Entry = namedtuple("Entry", "path mode data")
+
+class Entry(NamedTuple):
+    """One file, with a path from the root that begins with a slash."""
+
+    path: str
+    mode: int
+    data: bytes
+
 
 LIBRARY = "/usr/lib/viscum"
 INTERPRETERS = {"viscum": "cpython", "viscum-micro": "micropython"}
@@ -26,7 +33,7 @@ class BuildError(Exception):
     """What stands in the way of building, and what to do."""
 
 
-def collect(root, name):
+def collect(root: Path, name: str) -> "list[Entry]":
     """The files of a package, by their paths."""
     if name == APPLICATION:
         return _application(root / "package" / name)
@@ -43,14 +50,14 @@ def collect(root, name):
     return sorted(entries)
 
 
-def _application(folder):
-    entries = []
+def _application(folder: Path) -> "list[Entry]":
+    entries: list[Entry] = []
     for name, place in luci.PLACES.items():
         entries += [Entry(place + entry.path, entry.mode, entry.data) for entry in _mirror(folder / name)]
     return sorted(entries)
 
 
-def _mirror(folder):
+def _mirror(folder: Path) -> "list[Entry]":
     found = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     entries = []
     for path in found:
@@ -63,13 +70,13 @@ def _mirror(folder):
     return entries
 
 
-def _without_comments(data):
+def _without_comments(data: bytes) -> bytes:
     """A script or an nftables include without lines that are comments, but for its first line."""
     first, *lines = data.decode().split("\n")
     return "\n".join([first] + [line for line in lines if not line.lstrip().startswith("#")]).encode()
 
 
-def _mpy_cross():
+def _mpy_cross() -> str:
     named = os.environ.get("MPY_CROSS")
     if named:
         return named
@@ -80,7 +87,7 @@ def _mpy_cross():
     return found
 
 
-def folders(entries):
+def folders(entries: "list[Entry]") -> "list[str]":
     """Every folder above the files, without the root, parents first."""
     found: set[str] = set()
     for entry in entries:
@@ -89,12 +96,12 @@ def folders(entries):
     return sorted(found)
 
 
-def installed_size(entries):
+def installed_size(entries: "list[Entry]") -> int:
     """Bytes, the sum of the files' sizes."""
     return sum(len(entry.data) for entry in entries)
 
 
-def write(entries, folder):
+def write(entries: "list[Entry]", folder: Path) -> None:
     """Puts the files under a folder, for the SDK to pack."""
     for entry in entries:
         path = folder / entry.path[1:]
@@ -105,7 +112,7 @@ def write(entries, folder):
         (folder / name[1:]).chmod(0o755)
 
 
-def epoch(root):
+def epoch(root: Path) -> int:
     """Seconds, the time that everything in a package has: of the release process or of the last commit, never now."""
     if os.environ.get("SOURCE_DATE_EPOCH"):
         return int(os.environ["SOURCE_DATE_EPOCH"])
