@@ -590,7 +590,7 @@ def test_where_nothing_can_be_pinned_and_bpf_is_asked_for_the_reason_is_said(lab
     lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
     for command in ("check", "up"):
         result = lab.viscum(command, check=False)
-        assert result.returncode == 1 and "viscum.echo.datapath: 'bpf' can't be had" in result.stdout + result.stderr
+        assert result.returncode == 1 and "viscum.echo.datapath: 'bpf' can't be used" in result.stdout + result.stderr
         assert in_the_way[0] in result.stdout + result.stderr
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "cloud"
 

@@ -58,6 +58,8 @@ def build(writer: "Writer", folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    if sys.version_info < (3, 8):
+        sys.exit("tools/package needs Python 3.8 or newer (where code ends: ast's end_lineno)")
     try:
         sys.exit(main(sys.argv[1:]))
     except (tree.BuildError, recipe.RecipeError) as error:
