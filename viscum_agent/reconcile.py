@@ -9,7 +9,6 @@ from collections import namedtuple
 from . import compat
 from .apply import Applier, pending
 from .config import network, uci
-from .config.schema import shown
 from .config.service import read
 from .errors import ConfigError, UnsupportedError
 from .kernel import altnames, open_backend, probe, ruleset
@@ -21,6 +20,7 @@ from .plan.planner import Plan, plan
 from .records import with_
 from .records.facts import EVERYTHING
 from .records.objects import ns_name
+from .shell import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

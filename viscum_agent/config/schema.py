@@ -9,6 +9,7 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import CONFIG, Problem
+from ..shell import is_device, is_name, printable, shown  # noqa: F401 (cli/ asks here for `printable`)
 from .uci import as_bool
 
 TYPE_CHECKING = False
@@ -50,23 +51,9 @@ NO_ID = 0xFFFFFFFF  # no account: (uid_t) -1 means "leave it" to setresuid(2) an
 
 EVERY_AP = "@wifi"  # every access point (ubus/netifd.py)
 
-# What the name of a device is made of, beside letters, digits and underscores (br-lan, eth0.10, wan@eth0).
-DEVICE_SIGNS = "-.@+,=%#"
-
 
 class Refused(ValueError):
     """A value of the right type that is refused; the argument, behind the value, says why and what would be right."""
-
-
-def shown(text: str) -> str:
-    """The text as a message shows it: in quotes, on one line, not endless."""
-    return "'%s%s'" % (printable(text[:60]), "..." if len(text) > 60 else "")
-
-
-def printable(text: str) -> str:
-    """The text with numbers for what is not printable ASCII: a copied space that is none can be seen, and nothing gets
-    at the terminal."""
-    return "".join([c if " " <= c <= "~" else "\\u%04x" % ord(c) for c in text])
 
 
 def words_of(text: str) -> "list[str]":
@@ -168,15 +155,11 @@ def _size(prefix: "address.Prefix", shortest: int) -> str:
 
 def _variable(text: str) -> str:
     name, equals, _ = text.partition("=")
-    if not equals or name == "" or "0" <= name[0] <= "9" or not all(_is_name(c) for c in name):
+    if not equals or name == "" or "0" <= name[0] <= "9" or not all(is_name(c) for c in name):
         raise ValueError()
     if name.startswith(RESERVED):
         raise Refused("is a variable that Viscum sets itself: take a name without %s" % RESERVED)
     return text
-
-
-def _is_name(c: str) -> bool:
-    return c == "_" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z"
 
 
 def _account(text: str) -> str:
@@ -201,13 +184,8 @@ def _device(text: str) -> str:
     return text
 
 
-def is_device(name: str) -> bool:
-    """Whether a device's name is one that an option can hold. The kernel also takes what a shell would act upon."""
-    return name not in (".", "..") and all(_is_name(c) or c in DEVICE_SIGNS for c in name)
-
-
 def _interface(text: str) -> str:
-    if not 0 < len(text) <= 15 or not all(_is_name(c) or c in "-.@" for c in text):
+    if not 0 < len(text) <= 15 or not all(is_name(c) or c in "-.@" for c in text):
         raise ValueError()
     if text[0] == "@" and text != EVERY_AP:
         raise Refused("is how a device section of netifd names an interface: write %s" % shown(text[1:]))
@@ -221,7 +199,7 @@ def _section(text: str) -> str:
 
 
 def is_section_name(text: str) -> bool:
-    return text != "" and all(_is_name(c) for c in text)
+    return text != "" and all(is_name(c) for c in text)
 
 
 def choice(*words: str) -> "Type":
