@@ -14,6 +14,7 @@ from .kernel.netlink import Interrupted
 from .kernel.ns_monitor import Inside
 from .log import ERROR, INFO, NOTICE, WARNING, line
 from .loop import Loop, Paced
+from .plan import datapath
 from .plan.actual import observe
 from .plan.diff import redirects_of, removal
 from .plan.planner import Plan
@@ -454,13 +455,14 @@ class Agent:
         return [name for name in snapshot.configuration.bad if name in snapshot.observed.services]
 
     def _say_datapath(self, parts: "list[ServicePlan]") -> None:
-        """Once for each reason, why the cheapest datapath is not the one that `auto` took."""
-        others = sorted({part.datapath for part in parts if part.datapath != "bpf"})
-        lacks = self.reconciler.features.lacks
-        if others and lacks and lacks != self._said_datapath:
-            self._said_datapath = lacks
-            text = "datapath '%s' instead of 'bpf', for which this router lacks %s"
-            self.say(NOTICE, text % ("', '".join(others), lacks))
+        """Once for each reason, why the best datapath is not the one that `auto` took."""
+        best = datapath.ALL[0]
+        others = sorted({part.datapath for part in parts if part.datapath != best.NAME})
+        missing = best.missing(self.reconciler.features)
+        if others and missing and missing != self._said_datapath:
+            self._said_datapath = missing
+            text = "datapath '%s' instead of '%s', for which this router lacks %s"
+            self.say(NOTICE, text % ("', '".join(others), best.NAME, missing))
 
     def _complain(self, problems: "list[Problem]") -> None:
         """Says each problem once, and again only after it was gone."""

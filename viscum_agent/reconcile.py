@@ -13,6 +13,7 @@ from .config.service import read
 from .errors import ConfigError, UnsupportedError
 from .kernel import altnames, open_backend, probe, ruleset
 from .paths import CONFDIR
+from .plan import datapath
 from .plan.actual import facts, observe
 from .plan.answers import asked_ports
 from .plan.diff import redirects_of
@@ -180,7 +181,8 @@ class Reconciler:
         """Why replies that the router routes are rejected, by family; as of the last time that the firewall changed."""
         if self._rules is None:
             try:
-                self._rules = ruleset.rejects(ruleset.read())
+                past = [each.NAME for each in datapath.ALL if not each.ROUTED]
+                self._rules = ruleset.rejects(ruleset.read(), past)
             except OSError:
                 self._rules = {}  # no nf_tables in this kernel, or no rights
         return self._rules

@@ -9,6 +9,7 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import CONFIG, Problem
+from ..plan import datapath
 from ..shell import is_device, is_name, printable, shown  # noqa: F401 (cli/ asks here for `printable`)
 from .uci import as_bool
 
@@ -232,18 +233,17 @@ DEVICE = Type("device", _device, "a device name of at most 15 characters, * and 
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
 
-# A file for each is in plan/datapath.
-DATAPATHS = ("bpf", "flower", "u32")
+DATAPATH = choice("auto", *[each.NAME for each in datapath.ALL])
 
 GLOBALS = (
     Option("enabled", BOOL, False, "1", "Whether any service runs at all."),
     Option(
         "datapath",
-        choice("auto", *DATAPATHS),
+        DATAPATH,
         False,
         "auto",
-        "How packets are redirected, unless a service sets its own. `auto` probes the running kernel and takes `bpf`, "
-        "else `flower`, else `u32`.",
+        "How packets are redirected, unless a service sets its own. `auto` probes the running kernel and takes %s."
+        % ", else ".join(["`%s`" % each.NAME for each in datapath.ALL]),
     ),
     Option(
         "pool",
@@ -322,7 +322,7 @@ SERVICE = (
     )
     + MATCH
     + (
-        Option("datapath", choice("auto", *DATAPATHS), False, "", "As in `globals`, for this service."),
+        Option("datapath", DATAPATH, False, "", "As in `globals`, for this service."),
         Option(
             "rewrite",
             choice("auto", "dst", "both", "none"),
@@ -331,16 +331,17 @@ SERVICE = (
             "How the redirect rewrites an incoming frame. `dst`: the destination MAC becomes the service's. `both`: "
             "the source MAC also becomes that of the router's end of the pair, and the packet counts as addressed to "
             "this host. `none`: no change; the service's interface takes the MAC address of the source interface. "
-            "`auto` is `dst` where the kernel has act_skbmod, else `none`. Datapath `bpf` ignores this option and "
-            "leaves frames unchanged.",
+            "`auto` is `dst` where the kernel has act_skbmod, else `none`. Datapath %s ignores this option and leaves "
+            "frames unchanged." % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.MACS]),
         ),
         Option(
             "reply",
             choice("auto", "routed"),
             False,
             "auto",
-            "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (`bpf`). "
-            "`routed`: through the router and its firewall.",
+            "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (%s). "
+            "`routed`: through the router and its firewall."
+            % ", ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
         ),
         Option(
             "mtu",
