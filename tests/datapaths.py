@@ -38,7 +38,7 @@ def _features():
 def has(name):
     """Whether the kernel, and the agent, have a datapath."""
     found, datapath = _features(), DATAPATHS[name]
-    if found is None or plan_datapath.DATAPATHS[datapath.option].lacks(found):
+    if found is None or plan_datapath.named(datapath.option).lacks(found):
         return False
     return all(getattr(found, need) for need in datapath.needs)
 

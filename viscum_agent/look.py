@@ -10,6 +10,7 @@ from .apply import Applier
 from .errors import problem_text
 from .kernel.netlink import Interrupted
 from .log import ERROR, NOTICE, WARNING
+from .plan import datapath
 from .plan.planner import Plan
 from .reconcile import PACKAGE
 from .records import with_
@@ -276,13 +277,14 @@ class Looks:
         return [name for name in snapshot.configuration.bad if name in snapshot.observed.services]
 
     def _say_datapath(self, parts: "list[ServicePlan]") -> None:
-        """Logs why `auto` did not take the cheapest datapath, once for each reason."""
-        others = sorted({part.datapath for part in parts if part.datapath != "bpf"})
-        lacks = self._agent.reconciler.features.lacks
-        if others and lacks and lacks != self._said_datapath:
-            self._said_datapath = lacks
-            text = "datapath '%s' instead of 'bpf', for which this router lacks %s"
-            self._agent.say(NOTICE, text % ("', '".join(others), lacks))
+        """Once for each reason, why the best datapath is not the one that `auto` took."""
+        best = datapath.ALL[0]
+        others = sorted({part.datapath for part in parts if part.datapath != best.NAME})
+        missing = best.missing(self._agent.reconciler.features)
+        if others and missing and missing != self._said_datapath:
+            self._said_datapath = missing
+            text = "datapath '%s' instead of '%s', for which this router lacks %s"
+            self._agent.say(NOTICE, text % ("', '".join(others), best.NAME, missing))
 
     def _complain(self, problems: "list[Problem]") -> None:
         """Logs each problem once, and again only after it was gone."""

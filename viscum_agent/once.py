@@ -8,11 +8,11 @@ import sys
 
 from . import compat, lock
 from .agent import SIGINT, Agent
-from .config.schema import printable
 from .errors import CONFIG, Problem, ViscumError
 from .log import ERROR, Log
 from .look import Looks
 from .service.states import BACKOFF, BYPASSED, FAILED, STARTING
+from .shell import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from collections import namedtuple
 from . import compat
 from .apply import Applier, pending
 from .config import network, uci
-from .config.schema import shown
 from .config.service import read
 from .errors import ConfigError, UnsupportedError
 from .kernel import altnames, open_backend, probe, ruleset
 from .paths import CONFDIR
+from .plan import datapath
 from .plan.actual import facts, observe
 from .plan.answers import asked_ports
 from .plan.diff import redirects_of
@@ -21,6 +21,7 @@ from .plan.planner import Plan, plan
 from .records import with_
 from .records.facts import EVERYTHING
 from .records.objects import ns_name
+from .shell import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ class Reconciler:
         """Why the firewall rejects replies that the router routes, by family; as of its last change."""
         if self._rules is None:
             try:
-                self._rules = ruleset.rejects(ruleset.read())
+                past = [each.NAME for each in datapath.ALL if not each.ROUTED]
+                self._rules = ruleset.rejects(ruleset.read(), past)
             except OSError:
                 self._rules = {}  # no nf_tables in this kernel, or no rights
         return self._rules

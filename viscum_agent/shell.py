@@ -1,4 +1,8 @@
-"""Quotes text for a shell: for the commands that messages tell people to type."""
+"""Texts as a shell takes them and as a terminal shows them: for messages, and for the commands that they tell people to
+type."""
+
+# The characters of a device name besides letters, digits and underscores (br-lan, eth0.10, wan@eth0).
+DEVICE_SIGNS = "-.@+,=%#"
 
 
 def quote(text: str) -> str:
@@ -8,5 +12,24 @@ def quote(text: str) -> str:
 
 def word(path: str) -> str:
     """A path as one word of a command: in quotes if it needs them."""
-    plain = all(c in "/._-" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z" for c in path)
-    return path if plain else quote(path)
+    return path if all(is_name(c) or c in "/.-" for c in path) else quote(path)
+
+
+def is_name(c: str) -> bool:
+    return c == "_" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z"
+
+
+def is_device(name: str) -> bool:
+    """Whether an option can hold this name of a device. The kernel also allows characters that a shell interprets."""
+    return name not in (".", "..") and all(is_name(c) or c in DEVICE_SIGNS for c in name)
+
+
+def shown(text: str) -> str:
+    """The text as a message shows it: in quotes, on one line, cut at 60 characters."""
+    return "'%s%s'" % (printable(text[:60]), "..." if len(text) > 60 else "")
+
+
+def printable(text: str) -> str:
+    """The text with numbers for everything but printable ASCII: a copied blank that is not a space becomes visible, and
+    no control code reaches the terminal."""
+    return "".join([c if " " <= c <= "~" else "\\u%04x" % ord(c) for c in text])

@@ -5,10 +5,10 @@ import sys
 from . import __version__, compat
 from .agent import Agent
 from .cli.words import COMMON, Usage, take_place
-from .config.schema import printable, shown
 from .errors import ViscumError
 from .log import Log
 from .paths import CONFDIR, SOCKET
+from .shell import printable, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

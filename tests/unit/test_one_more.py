@@ -40,7 +40,7 @@ print("uptime" in made[ubus_rights.UBUSD], "`uptime`" in made[ubus_rights.LUCI])
 
 
 CHECK = """
-from viscum_agent.config import checks
+from viscum_agent.plan import checks
 ping = checks.named("none")._replace(name="ping", does="ping", option="health_host", help="`ping` pings.")
 checks.KINDS += (ping,)
 checks.NAMES += ("ping",)

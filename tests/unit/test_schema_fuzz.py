@@ -19,8 +19,8 @@ from viscum_agent.config import schema, uci
 from viscum_agent.config.service import read
 from viscum_agent.errors import BUG, CONFIG, FOREIGN, UNSUPPORTED, problem_text
 from viscum_agent.kernel import commands
+from viscum_agent.plan import datapath
 from viscum_agent.plan.answers import Open
-from viscum_agent.plan.datapath import DATAPATHS
 from viscum_agent.plan.planner import plan
 from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features, Listener
 from viscum_agent.records.objects import PRIOS
@@ -343,7 +343,7 @@ def test_every_step_from_one_configuration_to_another_has_a_command(before, afte
 
 
 @BOUNDED
-@given(st.lists(st.tuples(st.sampled_from(sorted(DATAPATHS)), PORTS), min_size=1, max_size=4))
+@given(st.lists(st.tuples(st.sampled_from([each.NAME for each in datapath.ALL]), PORTS), min_size=1, max_size=4))
 def test_the_usual_router_takes_every_right_service(choices):
     """Else the tests above might be about refusals only."""
     lines = ["config globals g\noption datapath %s\n" % choices[0][0]]

@@ -3,8 +3,8 @@
 import time
 
 from .. import compat
-from ..config.schema import printable
 from ..errors import ViscumError
+from ..shell import printable
 from ..ubus.caller import Caller
 from ..ubus.codes import CONNECTION_FAILED, NOT_FOUND, UbusError
 from ..ubus_object.names import EVENT, OBJECT

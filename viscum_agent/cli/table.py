@@ -1,6 +1,5 @@
 """`viscum status`: a row for each service, from the agent, or from what the kernel shows if no agent runs."""
 
-from ..config.schema import printable
 from ..kernel import counters
 from ..plan import datapath
 from ..plan.claims import match_text
@@ -10,6 +9,7 @@ from ..records.objects import ns_name
 from ..records.row import status_row
 from ..service import process
 from ..service.states import BYPASSED, DISABLED, FAILED, HEALTHY, STOPPED, WAITING
+from ..shell import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ def main(typed: "Sequence[str] | None" = None) -> int:
 
 
 def _complain(text: str) -> None:
-    from ..config.schema import printable
+    from ..shell import printable
 
     sys.stderr.write("viscum: %s\n" % printable(text))
 
@@ -81,7 +81,7 @@ def _print_json(value: object) -> None:
 
 def _refuse_unknown(arguments: "Arguments", names: "Collection[str]") -> None:
     """A service that is named has to exist."""
-    from ..config.schema import shown
+    from ..shell import shown
 
     for name in arguments.names:
         if name not in names:
@@ -95,7 +95,7 @@ def _root() -> None:
 
 
 def _say(problems: "list[Problem]") -> None:
-    from ..config.schema import printable
+    from ..shell import printable
 
     for problem in problems:
         sys.stderr.write(printable(problem_text(problem)) + "\n")

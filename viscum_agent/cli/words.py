@@ -172,7 +172,7 @@ def take_place(places: "dict[str, str]", word: str, words: "list[str]", command:
 
 
 def _shown(word: str) -> str:
-    from ..config.schema import shown  # only after a mistake
+    from ..shell import shown  # only after a mistake
 
     return shown(word)
 

@@ -6,8 +6,9 @@ An interface may name another interface instead of a device: `@wan` (device.c of
 
 from .. import compat
 from ..errors import ConfigError
+from ..shell import is_device, shown
 from . import uci
-from .schema import EVERY_AP, is_device, shown
+from .schema import EVERY_AP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import CONFIG, Problem
-from . import checks
+from ..plan import checks, datapath
+from ..shell import is_device, is_name, shown
 from .uci import as_bool
 
 TYPE_CHECKING = False
@@ -50,23 +51,9 @@ NO_ID = 0xFFFFFFFF  # no account: (uid_t) -1 means "leave it" to setresuid(2) an
 
 EVERY_AP = "@wifi"  # every access point (ubus/netifd.py)
 
-# The characters of a device name besides letters, digits and underscores (br-lan, eth0.10, wan@eth0).
-DEVICE_SIGNS = "-.@+,=%#"
-
 
 class Refused(ValueError):
     """A value of the right type that is refused; the argument, printed after the value, says why and what is right."""
-
-
-def shown(text: str) -> str:
-    """The text as a message shows it: in quotes, on one line, cut at 60 characters."""
-    return "'%s%s'" % (printable(text[:60]), "..." if len(text) > 60 else "")
-
-
-def printable(text: str) -> str:
-    """The text with numbers for everything but printable ASCII: a copied blank that is not a space becomes visible, and
-    no control code reaches the terminal."""
-    return "".join([c if " " <= c <= "~" else "\\u%04x" % ord(c) for c in text])
 
 
 def words_of(text: str) -> "list[str]":
@@ -168,15 +155,11 @@ def _size(prefix: "address.Prefix", shortest: int) -> str:
 
 def _variable(text: str) -> str:
     name, equals, _ = text.partition("=")
-    if not equals or name == "" or "0" <= name[0] <= "9" or not all(_is_name(c) for c in name):
+    if not equals or name == "" or "0" <= name[0] <= "9" or not all(is_name(c) for c in name):
         raise ValueError()
     if name.startswith(RESERVED):
         raise Refused("is a variable that Viscum sets itself: take a name without %s" % RESERVED)
     return text
-
-
-def _is_name(c: str) -> bool:
-    return c == "_" or "0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z"
 
 
 def _account(text: str) -> str:
@@ -201,13 +184,8 @@ def _device(text: str) -> str:
     return text
 
 
-def is_device(name: str) -> bool:
-    """Whether an option can hold this name of a device. The kernel also allows characters that a shell interprets."""
-    return name not in (".", "..") and all(_is_name(c) or c in DEVICE_SIGNS for c in name)
-
-
 def _interface(text: str) -> str:
-    if not 0 < len(text) <= 15 or not all(_is_name(c) or c in "-.@" for c in text):
+    if not 0 < len(text) <= 15 or not all(is_name(c) or c in "-.@" for c in text):
         raise ValueError()
     if text[0] == "@" and text != EVERY_AP:
         raise Refused("is how a device section of netifd names an interface: write %s" % shown(text[1:]))
@@ -221,7 +199,7 @@ def _section(text: str) -> str:
 
 
 def is_section_name(text: str) -> bool:
-    return text != "" and all(_is_name(c) for c in text)
+    return text != "" and all(is_name(c) for c in text)
 
 
 def choice(*words: str) -> "Type":
@@ -254,18 +232,17 @@ DEVICE = Type("device", _device, "a device name of at most 15 characters, * and 
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
 
-# Each has a file in plan/datapath.
-DATAPATHS = ("bpf", "flower", "u32")
+DATAPATH = choice("auto", *[each.NAME for each in datapath.ALL])
 
 GLOBALS = (
     Option("enabled", BOOL, False, "1", "Whether any service runs at all."),
     Option(
         "datapath",
-        choice("auto", *DATAPATHS),
+        DATAPATH,
         False,
         "auto",
-        "How packets are redirected, unless a service sets its own. `auto` probes the running kernel and takes `bpf`, "
-        "else `flower`, else `u32`.",
+        "How packets are redirected, unless a service sets its own. `auto` probes the running kernel and takes %s."
+        % ", else ".join(["`%s`" % each.NAME for each in datapath.ALL]),
     ),
     Option(
         "pool",
@@ -344,7 +321,7 @@ SERVICE = (
     )
     + MATCH
     + (
-        Option("datapath", choice("auto", *DATAPATHS), False, "", "As in `globals`, for this service."),
+        Option("datapath", DATAPATH, False, "", "As in `globals`, for this service."),
         Option(
             "rewrite",
             choice("auto", "dst", "both", "none"),
@@ -353,16 +330,17 @@ SERVICE = (
             "How the redirect rewrites an incoming frame. `dst`: the destination MAC becomes the service's. `both`: "
             "the source MAC also becomes that of the router's end of the pair, and the packet counts as addressed to "
             "this host. `none`: no change; the service's interface takes the MAC address of the source interface. "
-            "`auto` is `dst` where the kernel has act_skbmod, else `none`. Datapath `bpf` ignores this option and "
-            "leaves frames unchanged.",
+            "`auto` is `dst` where the kernel has act_skbmod, else `none`. Datapath %s ignores this option and leaves "
+            "frames unchanged." % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.MACS]),
         ),
         Option(
             "reply",
             choice("auto", "routed"),
             False,
             "auto",
-            "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (`bpf`). "
-            "`routed`: through the router and its firewall.",
+            "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (%s). "
+            "`routed`: through the router and its firewall."
+            % ", ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
         ),
         Option(
             "mtu",

@@ -9,7 +9,9 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import CONFIG, Problem
-from . import checks, schema
+from ..plan import checks
+from ..shell import shown
+from . import schema
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ def _assign_redirects(redirects: "list[Part]", services: "list[Part]", problems:
                 problems.append(Problem(CONFIG, name, "%s.%s" % (package, name), text))
         elif not _broken(part, "service"):
             there = "; there are: " + ", ".join(names) if names else ", and there is none"
-            text = "%s is no service section" % schema.shown(name) if name else "is missing: name a service section"
+            text = "%s is no service section" % shown(name) if name else "is missing: name a service section"
             problems.append(Problem(CONFIG, "", part.where + ".service", text + there))
 
 
@@ -191,7 +193,7 @@ def _service(part: "Part", extra: "list[Part]") -> "tuple[Service, list[Problem]
 def _refuse_doubled_variables(env: "list[str]", bad: "Callable") -> None:
     names = [variable.split("=")[0] for variable in env]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        bad("env", "%s is set more than once: leave one" % schema.shown(name))
+        bad("env", "%s is set more than once: leave one" % shown(name))
 
 
 def _refuse_unused(part: "Part", options: "tuple[str, ...]", why: str, bad: "Callable") -> None:
@@ -293,8 +295,8 @@ def _words(part: "Part", option: str, bad: "Callable") -> "tuple[str, ...]":
             bad(option, str(error.args[0]))
             return ()
     if not words or not words[0].startswith("/"):
-        shown = schema.shown(words[0] if words else part.values[option][0])
-        bad(option, "%s is not an absolute path; write the whole path of the program (/usr/bin/iperf3)" % shown)
+        first = shown(words[0] if words else part.values[option][0])
+        bad(option, "%s is not an absolute path; write the whole path of the program (/usr/bin/iperf3)" % first)
     return tuple(words)
 
 
@@ -317,7 +319,7 @@ def split_words(text: str) -> "list[str]":
             words.append(word)
             word, begun = "", False
     if quote:
-        raise ValueError("%s has a quote (%s) that is not closed" % (schema.shown(text), quote))
+        raise ValueError("%s has a quote (%s) that is not closed" % (shown(text), quote))
     if begun:
         words.append(word)
     return words

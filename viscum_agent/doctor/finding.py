@@ -2,7 +2,7 @@
 
 from collections import namedtuple
 
-from ..config.schema import printable
+from ..shell import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

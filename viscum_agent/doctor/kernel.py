@@ -1,7 +1,9 @@
 """Findings about the running kernel: what it has, and which service needs what it lacks."""
 
 from ..kernel.bpf_syscall import BPFFS
-from ..plan.datapath import DATAPATHS
+from ..plan import datapath
+from ..plan.datapath import classifier
+from ..records.facts import Feature
 from .finding import configure, error, note, ok, unread, warning
 from .target import names, needs_nat, way
 
@@ -13,22 +15,14 @@ if TYPE_CHECKING:
     from .machine import Machine
     from .target import Target
 
-# A feature, what it is called there, and OpenWrt's package for it (netsupport.mk, netfilter.mk of openwrt/openwrt); ""
-# for what no package brings.
-FEATURES = (
-    ("bpf", "eBPF programs at an ingress hook", ""),
-    ("tcx", "tcx", ""),
-    ("u32", "cls_u32 at an ingress hook", "kmod-sched-core"),
-    ("flower", "cls_flower", "kmod-sched-flower"),
-    ("mirred", "act_mirred", "kmod-sched-core"),
-    ("skbmod", "act_skbmod", "kmod-sched"),
-    ("skbedit", "act_skbedit", "kmod-sched-core"),
-    ("nat", "nft redirect", "kmod-nft-nat"),
-    ("netdev", "nft's ingress hook", "kmod-nft-netdev"),
+# What is no datapath's business.
+NAT = Feature(
+    "nat",
+    "nft redirect",
+    "kmod-nft-nat",
+    "services for prefixes, for several UDP addresses or with target_port can't run",
 )
 
-NEWER = "take OpenWrt 24.10 or newer (kernel 6.6), built with CONFIG_KERNEL_BPF_SYSCALL (it is by default)"
-CLS_BPF = "kmod-sched-bpf"
 RELOAD = "/etc/init.d/viscum reload"
 
 
@@ -47,12 +41,12 @@ def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") 
     found = [_veth(machine)] if machine.veth is False else []
     if machine.veth is None:
         found.append(unread("kernel-veth", machine.unread["veth"]))
-    for feature, what, package in FEATURES:
-        if feature == "tcx" and not machine.features.bpf:
-            continue  # that says it all
-        if not getattr(machine.features, feature):
-            found.append(_missing(machine, targets, settings, feature, what, package))
-    there = [what for feature, what, _ in FEATURES if getattr(machine.features, feature)]
+    there = []
+    for row, words in _features(machine.features):
+        if getattr(machine.features, row.name):
+            there.append(row.what)
+        else:
+            found.append(_missing(machine, targets, settings, row, words))
     if machine.veth:
         there.append("veth")
     return ([ok("kernel", "has " + ", ".join(there))] if there else []) + found
@@ -70,53 +64,53 @@ def _veth(machine: "Machine") -> "Finding":
     return error("kernel-veth", "has no veth", "no service can run", (), install(machine, "kmod-veth"))
 
 
+def _features(features: "Features") -> "list[tuple[Feature, str]]":
+    """What is judged, with what the probe says of it. What a datapath could do without says nothing where that can't be
+    had at all."""
+    found = []
+    for each in datapath.ALL:
+        known = [row for row in each.FEATURES if row.name in each.NEEDS or not each.lacks(features)]
+        found += [(row, each.missing(features)) for row in known]
+    return found + [(row, "") for row in classifier.FEATURES + (NAT,)]
+
+
 def _missing(
-    machine: "Machine", targets: "list[Target]", settings: "Settings", feature: str, what: str, package: str
+    machine: "Machine", targets: "list[Target]", settings: "Settings", row: "Feature", words: str
 ) -> "Finding":
     features = machine.features
-    identity, found = "kernel-" + feature, "has no " + what
-    mend = install(machine, package) if package else NEWER
-    if feature == "bpf" and machine.lacks:
-        found += ": lacks " + machine.lacks
-        mend = _mend_bpf(machine)
-    if not features.bpf and (feature == "mirred" or feature == "u32" and not features.flower):
+    identity, found = "kernel-" + row.name, "has no " + row.what + (": lacks " + words if words else "")
+    mend = _mend(machine, row, words)
+    if row.name in datapath.ALL[-1].NEEDS and not _others(row, features):
         return error(identity, found, "no service can run: nothing can be redirected", (), mend)
-    touched = names([target for target in targets if _needs(target, feature, settings, features)])
+    touched = names([target for target in targets if _needs(target, row.name, settings, features)])
     if touched:
         return error(identity, found, "needs it and is skipped", touched, mend)
-    return note(identity, found, WITHOUT[feature], (), mend)
+    those = " or ".join(["'%s'" % each.NAME for each in datapath.ALL if row.name in each.NEEDS])
+    others = " or ".join([each.NAME for each in datapath.ALL if row.name not in each.NEEDS])
+    return note(identity, found, row.without % {"those": those, "others": others}, (), mend)
 
 
-def _mend_bpf(machine: "Machine") -> str:
-    """What is lacking names the package, or what is wrong with the BPF file system."""
-    if CLS_BPF in machine.lacks:
-        return install(machine, CLS_BPF)
-    for word in machine.lacks.split():
+def _others(row: "Feature", features: "Features") -> list:
+    """The datapaths that can do without a feature, and have what is their own."""
+    return [each for each in datapath.ALL if row.name not in each.NEEDS and getattr(features, each.NEEDS[0])]
+
+
+def _mend(machine: "Machine", row: "Feature", words: str) -> str:
+    """What the probe says may name a package, or what is wrong with the BPF file system."""
+    for word in words.split():
+        if word.startswith("(kmod-"):
+            return install(machine, word[1:-1])
         if word.startswith(BPFFS + "/"):
             return "rm -r %s && %s" % (word, RELOAD)
         if word.startswith("(%s:" % BPFFS):
             return "mount -o remount,rw %s && %s" % (BPFFS, RELOAD)
-    return NEWER
-
-
-# What the other services do without a feature.
-WITHOUT = {
-    "bpf": "datapath 'auto' takes flower or u32, whose replies are routed and cost more",
-    "tcx": "programs are attached as filters (cls_bpf), in a qdisc that others may delete for a moment",
-    "u32": "services with datapath 'u32' can't run",
-    "flower": "datapath 'auto' takes bpf or u32",
-    "mirred": "services with datapath 'flower' or 'u32' can't run",
-    "skbmod": "with rewrite 'auto' the service's interface takes the MAC address that clients send to",
-    "skbedit": "rewrite 'both' is not available",
-    "nat": "services for prefixes, for several UDP addresses or with target_port can't run",
-    "netdev": "without act_skbmod, all source devices of a service need the same MAC address",
-}
+    return install(machine, row.remedy) if row.remedy.startswith("kmod-") else row.remedy
 
 
 def _needs(target: "Target", feature: str, settings: "Settings", features: "Features") -> bool:
     """Whether a service cannot run without a feature."""
     service = target.service
-    asked = DATAPATHS.get(service.datapath or settings.datapath)  # None for 'auto', which takes another one
+    asked = datapath.named(service.datapath or settings.datapath)  # None for 'auto', which takes another one
     if asked and feature in asked.NEEDS:
         return True
     if feature == "nat":

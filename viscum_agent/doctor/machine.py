@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# `unread` maps the name of a field to why it is None. `features` are facts.Features, `lacks` is what eBPF lacks, ""
-# for nothing, `veth` whether there are veth pairs. `files` maps a path to its mode (None: not there), `accounts` maps
+# `unread` maps the name of a field to why it is None. `features` are facts.Features,
+# `veth` whether there are veth pairs. `files` maps a path to its mode (None: not there), `accounts` maps
 # (user, group) to what is wrong with them, "" for nothing. `firewall` are the options of firewall's defaults section
 # ({}: no such file), `ruleset` a kernel ruleset.Ruleset, `tables` the legacy iptables' tables, `includes` maps our
 # three files to whether they are there. `wed` maps a driver to whether WED is on, `running` holds those of NEIGHBOURS
@@ -41,7 +41,6 @@ Machine = namedtuple(
         "unread",
         "root",
         "features",
-        "lacks",
         "veth",
         "files",
         "accounts",
@@ -98,12 +97,10 @@ def gather(targets: "list[Target]", dump: "Dump", confdir: str, root: str = "") 
     look = _Look()
     at = look.at
     programs = [target.service.program for target in targets]
-    features = at("features", probe.features)
     return Machine(
         unread=look.unread,
         root=compat.geteuid() == 0,
-        features=features,
-        lacks=features.lacks if features else "",
+        features=at("features", probe.features),
         veth=at("veth", probe.veth),
         files=_files(targets),
         accounts={(program.user, program.group or ""): _account(program) for program in programs},

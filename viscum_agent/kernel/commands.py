@@ -150,21 +150,13 @@ def _prio(operation: "Operation") -> "list[str]":
 
 
 def _filter(operation: "Operation") -> "list[str]":
-    if operation.verb == "del":
-        item = operation.old
-        handle = _u32_handle(operation.handle) if item.kind == "u32" else "0x%x" % operation.handle
-        words = "tc filter del dev %s ingress prio %d protocol %s handle %s %s"
-        return [words % (item.dev, item.prio, item.protocol, handle, item.kind)]
-    item = operation.new
-    verb, handle = "add", ""
-    if operation.verb == "change":
-        verb = "replace"
-        handle = " handle " + (_u32_handle(operation.handle) if item.kind == "u32" else "0x%x" % operation.handle)
+    item = operation.old if operation.verb == "del" else operation.new
+    number, keys = CLASSIFIERS[item.kind]
+    verb = {"change": "replace"}.get(operation.verb, operation.verb)
+    handle = " handle " + number(operation.handle) if operation.verb != "add" else ""
     words = "tc filter %s dev %s ingress prio %d protocol %s%s %s"
-    head = words % (verb, item.dev, item.prio, item.protocol, handle, item.kind)
-    if item.kind == "u32":
-        return ["%s%s flowid %s%s" % (head, _u32_keys(item), _classid(), _actions(item.actions))]
-    return ["%s classid %s%s%s" % (head, _classid(), _flower_keys(item), _actions(item.actions))]
+    line = words % (verb, item.dev, item.prio, item.protocol, handle, item.kind)
+    return [line if verb == "del" else line + keys(item) + _actions(item.actions)]
 
 
 def _classid() -> str:
@@ -185,7 +177,8 @@ def _u32_keys(item: "Any") -> str:
         if all(key in rest for key in keys):
             rest = [key for key in rest if key not in keys]
             words += text
-    return words + "".join([" match u32 0x%08x 0x%08x at %d" % key for key in rest])
+    words += "".join([" match u32 0x%08x 0x%08x at %d" % key for key in rest])
+    return words + " flowid " + _classid()
 
 
 def _known_keys(item: "Any") -> "Iterator[tuple[tuple, str]]":
@@ -201,7 +194,11 @@ def _known_keys(item: "Any") -> "Iterator[tuple[tuple, str]]":
 
 
 def _flower_keys(item: "Any") -> str:
-    return "".join([" %s %s" % (name, value) for name, value in item.keys])
+    return " classid " + _classid() + "".join([" %s %s" % pair for pair in item.keys])
+
+
+# How tc(8) writes the handle of a filter, and what it selects, for each kind.
+CLASSIFIERS = {"u32": (_u32_handle, _u32_keys), "flower": (hex, _flower_keys)}
 
 
 def _actions(actions: "tuple[tuple, ...]") -> str:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _LO = 1  # the index of lo in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 _MAC = "02:76:00:00:00:01"
 
+# How each classifier is tried, which is also the name of the feature: in a prio of its own, by a filter for TCP.
+CLASSIFIERS = {"u32": (1, ((6 << 16, 0xFF << 16, 8),)), "flower": (3, (("ip_proto", "tcp"),))}
+
 
 def features() -> "Features":
     """Features of this kernel, for the network namespace that the caller is in: what eBPF pins has a folder for each.
@@ -81,26 +84,19 @@ def _nft_socket() -> "Socket | None":
 
 
 def _ask(route: "Socket", nft: "Socket | None", lacks: str, tcx: bool) -> "Features":
-    mirred, skbmod, skbedit = ("mirred", "lo"), ("skbmod", _MAC, ""), ("skbedit", "host")
-    requests = [
-        lambda seq: rtnl.link_set("lo", seq),
-        lambda seq: tc.clsact_add(_LO, seq),
-        _filter("u32", 1, ()),
-        _filter("flower", 3, ()),
-        _filter("u32", 1, (mirred,)),
-        _filter("u32", 1, (skbmod,)),
-        _filter("u32", 1, (skbedit,)),
-    ]
-    up, clsact, u32, flower, *actions = [code == 0 for code, _ in route.transact(requests)]
-    redirects, modifies, edits = [u32 and one for one in actions]
+    requests = [lambda seq: rtnl.link_set("lo", seq), lambda seq: tc.clsact_add(_LO, seq)]
+    requests += [_filter(kind, ()) for kind in CLASSIFIERS]
+    requests += [_filter("u32", (action,)) for action in (("mirred", "lo"), ("skbmod", _MAC, ""), ("skbedit", "host"))]
+    up, clsact, *tried = [code == 0 for code, _ in route.transact(requests)]
+    kinds = dict(zip(CLASSIFIERS, tried))
+    redirects, modifies, edits = [kinds["u32"] and one for one in tried[len(kinds) :]]
     nat = netdev = False
     if nft:
         rules = (nftables.NatRule("", "tcp", (1, 1), 2),)
         nat = _try(nft, lambda seq: nftables.nat_batch(rules, seq))
         netdev = _try(nft, lambda seq: nftables.pkttype_batch(seq, "lo"))
     return Features(
-        u32=clsact and u32,
-        flower=clsact and flower,
+        **{kind: clsact and kinds[kind] for kind in kinds},
         mirred=redirects,
         skbmod=modifies,
         skbedit=edits,
@@ -163,8 +159,8 @@ def _cls_bpf(program: int) -> bool:
     return results[1][0] == 0
 
 
-def _filter(kind: str, prio: int, actions: "tuple[tuple, ...]") -> "Callable[[int], bytes]":
-    keys = ((6 << 16, 0xFF << 16, 8),) if kind == "u32" else (("ip_proto", "tcp"),)
+def _filter(kind: str, actions: "tuple[tuple, ...]") -> "Callable[[int], bytes]":
+    prio, keys = CLASSIFIERS[kind]
     item = Filter(dev="lo", prio=prio, protocol="ip", kind=kind, bucket=-1, keys=keys, actions=actions)
     return lambda seq: tc.filter_add(item, _LO, lambda _: _LO, seq)
 

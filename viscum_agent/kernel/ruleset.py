@@ -50,15 +50,17 @@ def read() -> "Ruleset":
         socket.close()
 
 
-def rejects(found: "Ruleset") -> "dict[int, tuple[str, bool]]":
-    """{family: (why firewall4 rejects replies of services, whether only those that the router routes)} from a Ruleset.
-    Other firewalls can't be judged; and where firewall4 accepts everything, it does not matter."""
+def rejects(found: "Ruleset", past: "list[str]") -> "dict[int, tuple[str, bool]]":
+    """{family: (why firewall4 rejects replies of services, whether only those that the router routes)} from a Ruleset;
+    `past` are the datapaths whose replies bypass it. Other firewalls can't be judged; and where firewall4 accepts
+    everything, it does not matter."""
     forward = [chain for chain in found.chains if chain.table == "fw4" and chain.hook == "forward"]
     if all(chain.accepts for chain in forward):
         return {}
     reasons = {}
     if not found.ours.get("prerouting") or not found.ours.get("forward"):
-        text = "firewall4 has not loaded the rules that let replies pass: see `viscum doctor`, or take datapath 'bpf'"
+        text = "firewall4 has not loaded the rules that let replies pass: see `viscum doctor`, or take datapath '%s'"
+        text %= "' or '".join(past)
         reasons = {4: (text, True), 6: (text, True)}
     if not found.ours.get("input"):
         reasons[6] = ("firewall4 has not loaded the rule for neighbour discovery: see `viscum doctor`", False)

@@ -5,6 +5,7 @@ Numbers are from linux/pkt_sched.h, pkt_cls.h, tc_act/tc_{mirred,skbmod,skbedit}
 for addresses, ports, Ethernet types and u32 keys, which are in network order.
 """
 
+from collections import namedtuple
 from struct import pack, unpack, unpack_from
 
 from .. import address
@@ -227,12 +228,10 @@ def program_del(index: int, seq: int) -> bytes:
 
 
 def filter_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
-    if item.kind == "u32":
-        return u32_options(item, index_of)
-    return flower_options(item, index_of)
+    return CLASSIFIERS[item.kind].options(item, index_of)
 
 
-def u32_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
+def _u32_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
     options = u32(TCA_U32_CLASSID, CLASSID)
     if item.bucket >= 0:
         options += u32(TCA_U32_HASH, table_of(item.prio) << 20 | item.bucket << 12)
@@ -250,7 +249,7 @@ def _selector(
     return data
 
 
-def flower_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
+def _flower_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
     options = u32(TCA_FLOWER_CLASSID, CLASSID) + attribute(TCA_FLOWER_ACT, action_list(item.actions, index_of))
     options += attribute(TCA_FLOWER_ETH_TYPE, pack(">H", PROTOCOLS[item.protocol]))
     proto = ""
@@ -348,22 +347,18 @@ def parse_action(kind: str, options: "dict[int, bytes]") -> "tuple | None":
     return ("skbmod",) + tuple([address.format_mac(mac) if mac else "" for mac in macs])
 
 
-# The attributes of our filters' classids and actions.
-_COUNTED = {"u32": (TCA_U32_CLASSID, TCA_U32_ACT), "flower": (TCA_FLOWER_CLASSID, TCA_FLOWER_ACT)}
-
-
 def parse_counters(body: bytes) -> "tuple[str, int, int, Counters] | None":
     """(kind, index of the device, index that mirred leads to, Counters) of a filter of ours, None for any other. Much
     less work than parse_filter: this is asked for every second."""
     found = attributes(body, 20)
     kind = text_of(found[TCA_KIND])
-    if kind not in _COUNTED:
+    classifier = CLASSIFIERS.get(kind)
+    if not classifier or not classifier.actions:
         return None
-    class_key, actions_key = _COUNTED[kind]
-    options = attributes(found.get(TCA_OPTIONS, b""), 0, _COUNTED[kind])
-    if len(options) < 2 or u32_of(options[class_key]) != CLASSID:
+    options = attributes(found.get(TCA_OPTIONS, b""), 0, (classifier.classid, classifier.actions))
+    if len(options) < 2 or u32_of(options[classifier.classid]) != CLASSID:
         return None
-    actions = attributes(options[actions_key])
+    actions = attributes(options[classifier.actions])
     last = attributes(actions[max(actions)])
     if last[TCA_ACT_KIND] != b"mirred\0":
         return None
@@ -397,37 +392,24 @@ def parse_filter(body: bytes) -> "FilterEntry | None":
     prio = info >> 16
     protocol = unpack(">H", pack("H", info & 0xFFFF))[0]
     options = attributes(found.get(TCA_OPTIONS, b""))
-    if handle == 0 and not options and kind in ("u32", "flower", "bpf"):
+    classifier = CLASSIFIERS.get(kind)
+    if handle == 0 and not options and classifier:
         return None  # for other kinds (matchall) a split dump may have nothing but the head
-    parse = {"u32": _parse_u32, "flower": _parse_flower, "bpf": _parse_bpf}.get(kind)
-    if parse is None:
-        return FilterEntry(
-            index=index,
-            prio=prio,
-            protocol=protocol,
-            kind=kind,
-            handle=handle,
-            classid=0,
-            divisor=0,
-            link=0,
-            keys=None,
-            actions=None,
-            counters=NOTHING,
-        )
-    return parse(index, prio, protocol, handle, options)
-
-
-def _parse_u32(index: int, prio: int, protocol: int, handle: int, options: "dict[int, bytes]") -> "FilterEntry":
-    classid = u32_of(options[TCA_U32_CLASSID]) if TCA_U32_CLASSID in options else 0
-    divisor = u32_of(options[TCA_U32_DIVISOR]) if TCA_U32_DIVISOR in options else 0
-    link = u32_of(options[TCA_U32_LINK]) if TCA_U32_LINK in options else 0
-    actions, counters = parse_actions(options.get(TCA_U32_ACT, b""))
-    keys = parse_selector(options[TCA_U32_SEL]) if TCA_U32_SEL in options else None
+    classid = divisor = link = 0
+    keys = actions = None
+    counters = NOTHING
+    if classifier:
+        classid = _number(options, classifier.classid)
+        keys = classifier.keys(options)
+    if classifier and classifier.actions:
+        actions, counters = parse_actions(options.get(classifier.actions, b""))
+    if kind == "u32":  # it alone has hash tables
+        divisor, link = _number(options, TCA_U32_DIVISOR), _number(options, TCA_U32_LINK)
     return FilterEntry(
         index=index,
         prio=prio,
         protocol=protocol,
-        kind="u32",
+        kind=kind,
         handle=handle,
         classid=classid,
         divisor=divisor,
@@ -436,6 +418,14 @@ def _parse_u32(index: int, prio: int, protocol: int, handle: int, options: "dict
         actions=actions,
         counters=counters,
     )
+
+
+def _number(options: "dict[int, bytes]", key: int) -> int:
+    return u32_of(options[key]) if key in options else 0
+
+
+def _u32_keys(options: "dict[int, bytes]") -> "tuple | None":
+    return parse_selector(options[TCA_U32_SEL]) if TCA_U32_SEL in options else None
 
 
 def parse_selector(data: bytes) -> "tuple | None":
@@ -450,44 +440,6 @@ def parse_selector(data: bytes) -> "tuple | None":
             return None
         keys.append((value, mask, offset))
     return tuple(keys)
-
-
-def _parse_bpf(index: int, prio: int, protocol: int, handle: int, options: "dict[int, bytes]") -> "FilterEntry":
-    """The number of the program (kernel 4.13) instead of keys."""
-    classid = u32_of(options[TCA_BPF_CLASSID]) if TCA_BPF_CLASSID in options else 0
-    program = u32_of(options[TCA_BPF_ID]) if TCA_BPF_ID in options else 0
-    return FilterEntry(
-        index=index,
-        prio=prio,
-        protocol=protocol,
-        kind="bpf",
-        handle=handle,
-        classid=classid,
-        divisor=0,
-        link=0,
-        keys=program,
-        actions=None,
-        counters=NOTHING,
-    )
-
-
-def _parse_flower(index: int, prio: int, protocol: int, handle: int, options: "dict[int, bytes]") -> "FilterEntry":
-    classid = u32_of(options[TCA_FLOWER_CLASSID]) if TCA_FLOWER_CLASSID in options else 0
-    actions, counters = parse_actions(options.get(TCA_FLOWER_ACT, b""))
-    keys = _flower_keys(options)
-    return FilterEntry(
-        index=index,
-        prio=prio,
-        protocol=protocol,
-        kind="flower",
-        handle=handle,
-        classid=classid,
-        divisor=0,
-        link=0,
-        keys=keys,
-        actions=actions,
-        counters=counters,
-    )
 
 
 def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":
@@ -527,3 +479,15 @@ def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":
 def _prefix(packed: bytes, mask: bytes) -> str:
     length = sum([bin(byte).count("1") for byte in mask])
     return "%s/%d" % (address.format_address(packed), length)
+
+
+# What is known of each kind of filter (tc(8) calls them classifiers): `options` makes its attributes from an
+# objects.Filter, `keys` reads them back (None: with something that we never write), `classid` and `actions` are the
+# numbers of the attributes that all kinds have. For bpf a program (its number, kernel 4.13) is what its keys are, and
+# what acts.
+_Classifier = namedtuple("_Classifier", ("options", "keys", "classid", "actions"))
+CLASSIFIERS = {
+    "u32": _Classifier(_u32_options, _u32_keys, TCA_U32_CLASSID, TCA_U32_ACT),
+    "flower": _Classifier(_flower_options, _flower_keys, TCA_FLOWER_CLASSID, TCA_FLOWER_ACT),
+    "bpf": _Classifier(None, lambda options: _number(options, TCA_BPF_ID), TCA_BPF_CLASSID, 0),
+}

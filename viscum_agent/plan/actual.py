@@ -245,14 +245,13 @@ def _role(entry: "FilterEntry") -> str:
     if entry.prio == MARK_PRIO and entry.protocol == MARK_PROTOCOL:
         return "mark" if ours else ""
     table = table_of(entry.prio) << 20 if entry.prio in PRIOS else -1
-    if entry.kind == "u32" and entry.divisor:
+    if entry.divisor:
         return "table" if entry.handle == table else ""  # else the root table of a prio, which is nobody's
-    if table >= 0 and entry.kind in ("u32", "flower"):
-        if entry.link == table:
-            return "link"
-        if ours:
-            return "filter"
-    return "" if entry.kind == "bpf" and entry.prio == BPF_PRIO and ours else "stranger"  # "": _programs sees to it
+    if entry.link == table:
+        return "link"
+    if ours and entry.kind == "bpf":
+        return "" if entry.prio == BPF_PRIO else "stranger"  # "": _programs sees to it
+    return "filter" if ours and table >= 0 else "stranger"
 
 
 def _our_filter(

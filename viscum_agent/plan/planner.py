@@ -6,7 +6,6 @@ A service that can't be planned on this router is reported with the reason and l
 from collections import namedtuple
 
 from .. import address
-from ..config import checks
 from ..errors import FOREIGN, UNSUPPORTED
 from ..records.objects import (
     ALIAS_PREFIX,
@@ -25,7 +24,7 @@ from ..records.objects import (
     mac_of,
     ns_name,
 )
-from . import answers, datapath
+from . import answers, checks, datapath
 from .claims import Claims, match_text
 from .skip import Skip, skip
 from .sources import devices_of, families_of, family_warnings, mtu_of

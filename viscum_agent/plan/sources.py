@@ -1,7 +1,7 @@
 """Where a service's packets come from: its source devices, their MTU, and the families in which clients get replies."""
 
-from ..config.schema import is_device, printable, shown
 from ..errors import CONFIG, UNSUPPORTED, Problem
+from ..shell import is_device, printable, shown
 from .skip import skip
 
 TYPE_CHECKING = False

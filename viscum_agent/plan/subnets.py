@@ -1,9 +1,9 @@
 """Which service gets which subnet of the pool."""
 
 from .. import address
-from ..config.schema import printable
 from ..errors import CONFIG, Problem
 from ..records.objects import name_hash
+from ..shell import printable
 from .skip import Skip
 
 TYPE_CHECKING = False

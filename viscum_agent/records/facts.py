@@ -9,6 +9,11 @@ Features = namedtuple(
     "Features", ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx", "lacks")
 )
 
+# What there is to say of one of them, by its `name`: `what` people call it; `remedy` OpenWrt's package for it
+# (netsupport.mk, netfilter.mk of openwrt/openwrt), or what else to do; `without` what services do that have none, in
+# which %(those)s are the datapaths that need it and %(others)s those that do not.
+Feature = namedtuple("Feature", ("name", "what", "remedy", "without"))
+
 EVERYTHING = Features(*([True] * 9 + [""]))
 
 # A device of the router. `mac` is "" where there is none; `ethernet` says whether its frames begin with an Ethernet

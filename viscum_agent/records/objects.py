@@ -61,10 +61,11 @@ HashTable = namedtuple("HashTable", ("dev", "prio", "protocol"))
 # another prio has u32 filters.)
 Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
 
-# An ingress filter. `protocol` is "ip" or "ipv6"; `kind` "flower" or "u32"; `bucket` is a bucket of the HashTable of
-# its prio, or -1 for none. `keys` for u32: (value, mask, offset) of 32-bit words in network order, the offset counted
-# from the network header; for flower: (name, value) pairs in the order of FLOWER_KEYS in kernel/tc.py. `actions` are
-# ("skbedit", "host"), ("skbmod", dmac or "", smac or ""), ("mirred", device): redirect to the egress of that device.
+# An ingress filter. `protocol` is "ip" or "ipv6"; `kind` "flower" or "u32" (tc(8)); `bucket` is a bucket of the
+# HashTable of its prio, or -1 for none. `keys` for u32: (value, mask, offset) of 32-bit words in network order, the
+# offset counted from the network header; for flower: (name, value) pairs in the order in which kernel/tc.py reads them.
+# `actions` are ("skbedit", "host"), ("skbmod", dmac or "", smac or ""), ("mirred", device): redirect to the egress of
+# that device.
 Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "keys", "actions"))
 
 # A program of the eBPF datapath at the ingress of `dev` (a source interface, or the router's end of a pair), by the

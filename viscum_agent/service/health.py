@@ -15,11 +15,10 @@ from collections import namedtuple
 
 from .. import compat
 from ..address import format_address, parse_mac
-from ..config import checks
 from ..errors import ViscumError
 from ..kernel import handshake, listening
 from ..loop import POLLIN, POLLOUT
-from ..plan import answers
+from ..plan import answers, checks
 from ..records.objects import ns_name
 from . import output, process
 

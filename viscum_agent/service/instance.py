@@ -22,10 +22,9 @@ program that can't answer is worse than none.
 """
 
 from .. import compat
-from ..config import checks
 from ..errors import ViscumError
 from ..log import ERROR, NOTICE, WARNING
-from ..plan import answers
+from ..plan import answers, checks
 from ..plan.claims import match_text
 from . import process, respawn
 from .health import GRACE, Outcome, asks_ways

@@ -11,10 +11,11 @@ import os
 from .. import compat
 from ..address import is_number
 from ..config import trust
-from ..config.schema import NO_ID, printable, shown
+from ..config.schema import NO_ID
 from ..errors import UNSUPPORTED, ConfigError, Problem, ViscumError
 from ..kernel import cgroup, netns
 from ..records.objects import name_hash, ns_name
+from ..shell import printable, shown
 from . import output
 
 TYPE_CHECKING = False

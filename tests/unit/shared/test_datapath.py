@@ -181,8 +181,16 @@ def test_flower_of_any_protocol_has_the_address_only():
 # The table
 
 
-def test_the_option_and_the_table_have_the_same_names_in_the_same_order():
-    assert tuple([each.NAME for each in datapath.ALL]) == schema.DATAPATHS
+def test_the_option_takes_the_names_of_the_table():
+    for option in (schema.option_named("globals", "datapath"), schema.option_named("service", "datapath")):
+        assert option.type.expected == "one of: auto, " + ", ".join([each.NAME for each in datapath.ALL])
+
+
+def test_each_datapath_has_its_own_feature_and_needs_that_first():
+    for each in datapath.ALL:
+        assert each.FEATURES[0].name == each.NEEDS[0]
+    known = [row.name for each in datapath.ALL for row in each.FEATURES]
+    assert len(set(known)) == len(known)
 
 
 def test_auto_takes_the_first_that_the_router_can_have():

@@ -47,7 +47,6 @@ HEALTHY = {
     "unread": {},
     "root": True,
     "features": EVERYTHING,
-    "lacks": "",
     "veth": True,
     "files": {"/usr/bin/echo": 0o100755, "/": 0o040755},
     "accounts": {("nobody", ""): ""},
@@ -74,8 +73,8 @@ FOLDER = "a folder for its maps: /sys/fs/bpf/viscum-5 is not Viscum's: remove it
 READ_ONLY = "a BPF file system that it can write to (/sys/fs/bpf: Read-only file system)"
 
 
-def features(*missing):
-    return Features(*[name not in missing for name in FEATURE_NAMES], "")
+def features(*missing, lacks=""):
+    return Features(*[name not in missing for name in FEATURE_NAMES], lacks)
 
 
 FEATURE_NAMES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx")
@@ -138,13 +137,13 @@ CASES = [
      [("kernel-nat", "error", "echo", "kmod-nft-nat", "")]),
     ("no eBPF", {"features": features("bpf")}, {}, None,
      [("kernel-bpf", "note", "", "24.10", "takes flower or u32")]),
-    ("no eBPF, for want of a module", {"features": features("bpf"), "lacks": "tcx and cls_bpf (kmod-sched-bpf)"}, {},
+    ("no eBPF, for want of a module", {"features": features("bpf", lacks="tcx and cls_bpf (kmod-sched-bpf)")}, {},
      None, [("kernel-bpf", "note", "", "opkg update && opkg install kmod-sched-bpf", "hook: lacks tcx and cls_bpf")]),
-    ("no eBPF, for want of a file system", {"features": features("bpf"), "lacks": "a BPF file system (/x)"}, {},
+    ("no eBPF, for want of a file system", {"features": features("bpf", lacks="a BPF file system (/x)")}, {},
      None, [("kernel-bpf", "note", "", "24.10", "hook: lacks a BPF file system")]),
-    ("no eBPF, for somebody else's folder is in the way", {"features": features("bpf"), "lacks": FOLDER}, {},
+    ("no eBPF, for somebody else's folder is in the way", {"features": features("bpf", lacks=FOLDER)}, {},
      None, [("kernel-bpf", "note", "", "rm -r /sys/fs/bpf/viscum-5 && /etc/init.d/viscum reload", "not Viscum's")]),
-    ("no eBPF, for its file system is read-only", {"features": features("bpf"), "lacks": READ_ONLY}, {},
+    ("no eBPF, for its file system is read-only", {"features": features("bpf", lacks=READ_ONLY)}, {},
      None, [("kernel-bpf", "note", "", "mount -o remount,rw /sys/fs/bpf &&", "it can write to")]),
     ("no eBPF, and it is asked for", {"features": features("bpf")}, {"datapath": "bpf"}, None,
      [("kernel-bpf", "error", "echo", "24.10", "is skipped")]),
@@ -360,11 +359,11 @@ def fits(said, wanted):
 def test_of_a_healthy_router_everything_is_ok():
     assert not finding.trouble(findings())
     features = (
-        "eBPF programs at an ingress hook, tcx, cls_u32 at an ingress hook, cls_flower, act_mirred, act_skbmod, "
-        "act_skbedit, nft redirect, "
+        "eBPF programs at an ingress hook, tcx, cls_flower, cls_u32 at an ingress hook, act_mirred, act_skbmod, "
+        "act_skbedit, nft's ingress hook, "
     )
     assert [(each.severity, each.id, each.found) for each in findings()] == [
-        ("ok", "kernel", "has " + features + "nft's ingress hook, veth"),
+        ("ok", "kernel", "has " + features + "nft redirect, veth"),
         ("ok", "programs", "every enabled service has its program and its account"),
         ("ok", "forwarding", "on"),
         ("ok", "rp-filter", "off on the way of the replies"),

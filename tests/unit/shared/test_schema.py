@@ -2,6 +2,7 @@
 
 from viscum_agent.config import schema
 from viscum_agent.config.uci import Section, parse
+from viscum_agent.shell import shown
 
 
 def check(kind="service", **options):
@@ -59,7 +60,7 @@ def test_variables_in_one_text_are_split_as_netifd_and_procd_split_them():
 def test_a_text_that_may_be_one_variable_or_several_is_refused_with_what_to_write():
     for text in ("A=dark blue", "A='dark blue'", 'A="b c=d"', "A=1 B='x'", "A 1"):
         said = complaint("env", text)
-        assert said == "%s is split at blanks: write `list env` for each variable" % schema.shown(text), said
+        assert said == "%s is split at blanks: write `list env` for each variable" % shown(text), said
 
 
 def test_a_list_for_one_value_is_refused():
@@ -78,9 +79,8 @@ def test_every_wrong_value_of_a_list_is_named():
 def test_ports():
     assert value("dest_port", ["1", "65535", "1-65535", "80-80"]) == [(1, 1), (65535, 65535), (1, 65535), (80, 80)]
     for text in ("0", "65536", "-1", "80-", "-80", "1-2-3", "80,81", "+80", "0x50", "99999999999999999999", "\u0661"):
-        assert complaint(
-            "dest_port", [text]
-        ) == "%s is not a port or a range of ports (1-65535, 5000-5010)" % schema.shown(text)
+        said = complaint("dest_port", [text])
+        assert said == "%s is not a port or a range of ports (1-65535, 5000-5010)" % shown(text)
 
 
 def test_a_range_that_runs_backwards_is_turned_round():
@@ -250,10 +250,10 @@ def test_a_near_miss_gets_a_hint_and_a_far_one_the_list():
 
 
 def test_a_value_is_shown_on_one_line_and_not_endlessly():
-    assert schema.shown("it's") == "'it's'"
-    assert schema.shown("a\n\x1b[2J\x7f\u202e\u00e4") == "'a\\u000a\\u001b[2J\\u007f\\u202e\\u00e4'"
-    assert schema.shown("x" * 60) == "'%s'" % ("x" * 60)
-    assert schema.shown("x" * 61) == "'%s...'" % ("x" * 60)
+    assert shown("it's") == "'it's'"
+    assert shown("a\n\x1b[2J\x7f\u202e\u00e4") == "'a\\u000a\\u001b[2J\\u007f\\u202e\\u00e4'"
+    assert shown("x" * 60) == "'%s'" % ("x" * 60)
+    assert shown("x" * 61) == "'%s...'" % ("x" * 60)
 
 
 def test_all_texts_of_the_table_fit_one_line_of_ascii():

@@ -1,13 +1,16 @@
 """How a redirect is built: one file for each datapath, listed in ALL. Pure functions and a few constants:
 
 NAME       as in the option `datapath`
-NEEDS      which of facts.Features it can't do without
+FEATURES   a facts.Feature for each thing that no other datapath asks of the kernel
+NEEDS      which of facts.Features it can't do without, its own first
 ROUTED     whether the router and its firewall see every reply
 MACS       whether frames must have a MAC that the namespace accepts, so that the option `rewrite` counts
 lacks(features)                                     why this router can't use it, "" if it can
+missing(features)                                   what it misses, if the probe knows more than which features; else ""
 mac_policy(service, devices, features, package)     a classifier.MacPolicy; raises Skip
 reply(dev, features)                                what sends replies back, at the router's end of a pair
 filters(dev, match, level, mac, actions)            what takes the packets of a match at a source device
+is_own(redirect)                                    whether one that was found in the kernel is its own
 shared(dev, filters, features)                      what these depend on there, like those of other services
 rests_on(filter)                                    the same for one that was found in the kernel
 
@@ -16,7 +19,7 @@ What they share is here: the prio that a match belongs to, and what a match for 
 
 from ... import address
 from ...records import with_
-from ...records.objects import PRIO_ANY, PRIO_EXACT, PRIO_WIDE, Filter
+from ...records.objects import PRIO_ANY, PRIO_EXACT, PRIO_WIDE
 from . import ebpf, flower, u32
 
 TYPE_CHECKING = False
@@ -25,11 +28,10 @@ if TYPE_CHECKING:
 
     from ...config.service import Match
     from ...records.facts import Features
-    from ...records.objects import BpfMatch
+    from ...records.objects import BpfMatch, Filter
 
-# `auto` takes the first one that a router supports. Their names are in config.schema.DATAPATHS.
+# The best first: `auto` takes the first one that a router supports. The option `datapath` has their names.
 ALL: "tuple[Any, ...]" = (ebpf, flower, u32)
-DATAPATHS = {each.NAME: each for each in ALL}
 
 # What "any address" means for IPv6: global unicast, unique local and NAT64, so neither link-local nor multicast.
 # IANA IPv6 address space; RFC 4193; RFC 6052.
@@ -40,14 +42,19 @@ def chosen(asked: str, features: "Features | None") -> "Any":
     """The datapath that `auto` or a name stands for; with `auto`, the last one if the router supports none, or if its
     features are unknown."""
     if asked != "auto":
-        return DATAPATHS[asked]
+        return named(asked)
     there = [each for each in ALL if features and not each.lacks(features)]
     return there[0] if there else ALL[-1]
 
 
+def named(name: str) -> "Any":
+    """The datapath of a name, None for `auto`."""
+    return {each.NAME: each for each in ALL}.get(name)
+
+
 def of(redirect: "Filter | BpfMatch") -> "Any":
     """The datapath that a redirect belongs to."""
-    return DATAPATHS[redirect.kind if isinstance(redirect, Filter) else ebpf.NAME]
+    return [each for each in ALL if each.is_own(redirect)][0]
 
 
 def level_of(match: "Match") -> int:

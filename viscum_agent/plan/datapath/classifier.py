@@ -3,6 +3,7 @@
 from collections import namedtuple
 
 from ...errors import UNSUPPORTED
+from ...records.facts import Feature
 from ...records.objects import mac_of
 from ..skip import skip
 
@@ -11,17 +12,40 @@ if TYPE_CHECKING:
     from ...config.service import Service
     from ...records.facts import Device, Features
 
+FEATURES = (
+    Feature("mirred", "act_mirred", "kmod-sched-core", "services with datapath %(those)s can't run"),
+    Feature(
+        "skbmod",
+        "act_skbmod",
+        "kmod-sched",
+        "with rewrite 'auto' the service's interface takes the MAC address that clients send to",
+    ),
+    Feature("skbedit", "act_skbedit", "kmod-sched-core", "rewrite 'both' is not available"),
+    Feature(
+        "netdev",
+        "nft's ingress hook",
+        "kmod-nft-netdev",
+        "without act_skbmod, all source devices of a service need the same MAC address",
+    ),
+)
+
 # How a frame gets a MAC that the namespace accepts: actions on its way in, the MAC of the inner end, and whether the
 # namespace accepts any MAC.
 MacPolicy = namedtuple("MacPolicy", ("actions", "inner_mac", "any_mac"))
 
 
-def lacks(name: str, kmod: str, features: "Features") -> str:
-    """Why this router can't redirect with the classifier of a name, which package `kmod` provides; "" if it can."""
+def lacks(own: "Feature", features: "Features") -> str:
+    """Why this router can't redirect with a classifier, which has the name of its datapath; "" if it can."""
     if not features.mirred:
         return "this kernel can't redirect (no act_mirred): install kmod-sched-core"
-    if not getattr(features, name):
-        return "'%s' needs cls_%s, which this kernel lacks: install %s, or say 'auto'" % (name, name, kmod)
+    if not getattr(features, own.name):
+        text = "'%s' needs cls_%s, which this kernel lacks: install %s, or say 'auto'"
+        return text % (own.name, own.name, own.remedy)
+    return ""
+
+
+def missing(features: "Features") -> str:
+    """Nothing but features."""
     return ""
 
 

@@ -2,23 +2,45 @@
 
 from ...address import format_prefix
 from ...ebpf import name_of
+from ...records.facts import Feature
 from ...records.objects import CLS, PRIO_ANY, TCX, BpfLink, BpfMatch, Qdisc, mac_of
 from .classifier import MacPolicy
 from .u32 import blocks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ...config.service import Match, Service
     from ...records.facts import Device, Features
 
 NAME = "bpf"
+_NEWER = "take OpenWrt 24.10 or newer (kernel 6.6), built with CONFIG_KERNEL_BPF_SYSCALL (it is by default)"
+FEATURES = (
+    Feature(
+        "bpf",
+        "eBPF programs at an ingress hook",
+        _NEWER,
+        "datapath 'auto' takes %(others)s, whose replies are routed and cost more",
+    ),
+    Feature(
+        "tcx",
+        "tcx",
+        _NEWER,
+        "programs are attached as filters (cls_bpf), in a qdisc that others may delete for a moment",
+    ),
+)
 NEEDS = ("bpf",)
 ROUTED = False
 MACS = False  # bpf_redirect_peer passes packets from device to device whatever their MAC
 
 
 def lacks(features: "Features") -> str:
-    return "" if features.bpf else "'bpf' can't be used: this router lacks %s; or say 'auto'" % features.lacks
+    return "" if features.bpf else "'bpf' can't be used: this router lacks %s; or say 'auto'" % missing(features)
+
+
+def missing(features: "Features") -> str:
+    return features.lacks
 
 
 def mac_policy(service: "Service", devices: "list[Device]", features: "Features", package: str) -> "MacPolicy":
@@ -27,6 +49,10 @@ def mac_policy(service: "Service", devices: "list[Device]", features: "Features"
 
 def reply(dev: str, features: "Features") -> list:
     return _at_hook(dev, "reply", features)
+
+
+def is_own(item: "Any") -> bool:
+    return isinstance(item, BpfMatch)
 
 
 def shared(dev: str, made: "list[BpfMatch]", features: "Features") -> list:

@@ -1,23 +1,31 @@
 """The flower datapath: a match as named fields, which the kernel hashes: a thousand of them cost no more than one."""
 
 from ... import address
+from ...records.facts import Feature
 from ...records.objects import PRIO_ANY, Filter, Qdisc, prio_of
 from . import classifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ...config.service import Match
     from ...records.facts import Features
 
 NAME = "flower"
+FEATURES = (Feature(NAME, "cls_flower", "kmod-sched-flower", "datapath 'auto' takes %(others)s"),)
 NEEDS = ("flower", "mirred")
 ROUTED = MACS = True
 
-mac_policy, reply = classifier.mac_policy, classifier.reply
+mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 
 
 def lacks(features: "Features") -> str:
-    return classifier.lacks(NAME, "kmod-sched-flower", features)
+    return classifier.lacks(FEATURES[0], features)
+
+
+def is_own(item: "Any") -> bool:
+    return isinstance(item, Filter) and item.kind == NAME
 
 
 def shared(dev: str, made: "list[Filter]", features: "Features") -> list:

@@ -7,6 +7,7 @@ without them it is useless, so it goes with them, to the cloud.
 """
 
 from ... import address
+from ...records.facts import Feature
 from ...records.objects import (
     PRIO_ANY,
     PRIO_EXACT,
@@ -21,18 +22,27 @@ from . import classifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ...config.service import Match
     from ...records.facts import Features
 
 NAME = "u32"
+FEATURES = (
+    Feature(NAME, "cls_u32 at an ingress hook", "kmod-sched-core", "services with datapath %(those)s can't run"),
+)
 NEEDS = ("u32", "mirred")
 ROUTED = MACS = True
 
-mac_policy, reply = classifier.mac_policy, classifier.reply
+mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 
 
 def lacks(features: "Features") -> str:
-    return classifier.lacks(NAME, "kmod-sched-core", features)
+    return classifier.lacks(FEATURES[0], features)
+
+
+def is_own(item: "Any") -> bool:
+    return isinstance(item, Filter) and item.kind == NAME
 
 
 def shared(dev: str, made: "list[Filter]", features: "Features") -> list:

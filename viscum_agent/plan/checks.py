@@ -10,8 +10,8 @@ from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..plan.answers import Answer
-    from .service import Service
+    from ..config.service import Service
+    from .answers import Answer
 
 Kind = namedtuple("Kind", ("name", "does", "asks", "needs", "looks", "option", "help"))
 
