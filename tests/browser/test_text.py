@@ -69,7 +69,7 @@ def test_no_log_line_becomes_markup(router, page):
 
 
 def test_no_finding_of_the_doctor_becomes_markup(router, page):
-    words = dict.fromkeys(("id", "severity", "found", "means", "mend"), BAIT)
+    words = dict.fromkeys(("id", "severity", "found", "means", "fix"), BAIT)
     answers(router, findings=[{**words, "services": [BAIT]}])
     page.open(STATUS)
     page.click("summary:has-text('Doctor')")

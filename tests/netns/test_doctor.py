@@ -71,8 +71,8 @@ def said(findings, identity):
     return found[0]
 
 
-def mend(lab, finding):
-    lab.run(lab.router, "sh", "-c", finding["mend"])
+def fix(lab, finding):
+    lab.run(lab.router, "sh", "-c", finding["fix"])
 
 
 def firewall(lab, leave_out=""):
@@ -86,14 +86,14 @@ def firewall(lab, leave_out=""):
     lab.run(lab.router, "nft", "-f", path)
 
 
-def test_on_a_router_that_serves_there_is_nothing_to_mend_and_nothing_is_changed(router):
+def test_on_a_router_that_serves_there_is_nothing_to_fix_and_nothing_is_changed(router):
     before = snapshot(router.router), snapshot("viscum-echo")
     assert doctor(router, 0) == []
     assert (snapshot(router.router), snapshot("viscum-echo")) == before
     assert ip("netns", "list").count("viscum-") == 1
 
 
-def test_before_a_service_is_up_there_is_nothing_to_mend(lab):
+def test_before_a_service_is_up_there_is_nothing_to_fix(lab):
     lab.configure(ECHO)
     assert doctor(lab, 0) == []
 
@@ -104,47 +104,47 @@ def test_the_text_is_for_people(router):
     assert lines[-1].endswith(" ok")
 
 
-def test_a_strict_reverse_path_filter_is_found_and_mended(router):
+def test_a_strict_reverse_path_filter_is_found_and_fixed(router):
     router.run(router.router, "sysctl", "-qw", "net.ipv4.conf.vsc-echo.rp_filter=1")
     assert answers(router)[0] == "", "strict filtering does harm"
     found = said(doctor(router, 1), "rp-filter")
     assert (found["severity"], found["services"]) == ("error", ["echo"])
-    mend(router, found)
+    fix(router, found)
     assert answers(router)[0] == "edge"
     assert doctor(router, 0) == []
 
 
-def test_a_reverse_path_filter_that_is_strict_everywhere_is_found_and_mended(router):
+def test_a_reverse_path_filter_that_is_strict_everywhere_is_found_and_fixed(router):
     router.run(router.router, "sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1")
     assert answers(router)[0] == ""
-    mend(router, said(doctor(router, 1), "rp-filter"))
+    fix(router, said(doctor(router, 1), "rp-filter"))
     assert answers(router)[0] == "edge"
     note = said(doctor(router, 0, "note"), "rp-filter")
     assert note["found"] == "strict everywhere"
 
 
-def test_forwarding_that_was_switched_off_is_found_and_mended(router):
+def test_forwarding_that_was_switched_off_is_found_and_fixed(router):
     """Writing ip_forward sets the forwarding of every device."""
     router.run(router.router, "sysctl", "-qw", "net.ipv4.ip_forward=0")
     assert answers(router)[0] == ""
     found = said(doctor(router, 1), "ip-forward")
     assert (found["severity"], found["services"]) == ("error", ["echo"])
-    mend(router, found)
+    fix(router, found)
     assert answers(router)[0] == "edge", "that is enough for the replies"
     note = said(doctor(router, 0, "note"), "ip-forward")
     assert "bypass" in note["means"]
-    mend(router, note)
+    fix(router, note)
     assert doctor(router, 0, "note", "error") == [
         each for each in doctor(router, 0, "note", "error") if each["id"].startswith("kernel-")
     ]
 
 
-def test_ipv6_forwarding_that_was_switched_off_is_found_and_mended(router):
+def test_ipv6_forwarding_that_was_switched_off_is_found_and_fixed(router):
     router.run(router.router, "sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
     assert answers(router)[1] == ""
     found = said(doctor(router, 1), "ipv6-forward")
     assert (found["severity"], found["services"]) == ("error", ["echo"])
-    mend(router, found)
+    fix(router, found)
     assert answers(router)[1] == "edge"
     assert doctor(router, 0) == []
 
@@ -168,7 +168,7 @@ def test_an_include_that_the_firewall_has_not_is_found(router, place, severity, 
     assert place + "/viscum.nft, which is not installed" in found["found"]
     package = "viscum-micro" if "micropython" in router.interpreter[0] else "viscum"
     install = "install %s (opkg install, on OpenWrt 25.12 apk add); then /etc/init.d/firewall reload"
-    assert found["mend"] == install % package
+    assert found["fix"] == install % package
 
 
 @pytest.mark.parametrize("datapath", [name for name in datapaths.here() if name.startswith("bpf")])
@@ -187,12 +187,12 @@ def test_replies_of_ebpf_go_past_the_firewall_and_nothing_else(lab, datapath):
     lab.run(lab.router, "sysctl", "-qw", "net.ipv4.conf.vsc-echo.rp_filter=1")
     forgets()
     assert answers(lab) == ["", "edge"], "the service's ARP requests do not"
-    mend(lab, said(doctor(lab, 1), "rp-filter"))
+    fix(lab, said(doctor(lab, 1), "rp-filter"))
     lab.viscum("down")
     lab.viscum("up")
     lab.run(lab.router, "sysctl", "-qw", "net.ipv4.conf.vsc-echo.forwarding=0")
     assert answers(lab) == ["", "edge"], "the programs ask the router's routes for the way"
-    mend(lab, said(doctor(lab, 1), "ip-forward"))
+    fix(lab, said(doctor(lab, 1), "ip-forward"))
     assert answers(lab) == ["edge", "edge"] and doctor(lab, 0) == []
 
 
@@ -205,7 +205,7 @@ def test_replies_of_ebpf_to_clients_at_the_port_of_a_bridge_need_the_includes(la
     assert [(each["id"], each["services"]) for each in doctor(lab, 1)] == [("firewall", ["echo"])]
 
 
-def test_after_an_installation_there_is_nothing_to_mend(lab):
+def test_after_an_installation_there_is_nothing_to_fix(lab):
     """The firewall was loaded before the package came, and reads its includes with the first enabled service."""
     shipped = (ROOT / "files/etc/config/viscum").read_text()
     (lab.confdir / "viscum").write_text(shipped)
@@ -253,7 +253,7 @@ def test_another_firewall_that_drops_is_a_warning_and_one_that_accepts_a_note(ro
     assert doctor(router, 0) == []
     assert "mine" in said(doctor(router, 0, "note"), "firewall")["found"]
     router.run(router.router, "nft", chain % "drop")
-    assert "docs/operations.md" in said(doctor(router, 1), "firewall")["mend"]
+    assert "docs/operations.md" in said(doctor(router, 1), "firewall")["fix"]
 
 
 def test_a_missing_program_and_a_missing_account_are_found(lab):
@@ -284,7 +284,7 @@ def test_somebody_elses_filters_are_found_and_a_prio_of_ours_is_an_error(router)
     assert found["found"].endswith(": 5")
 
 
-def test_sqm_that_our_qdisc_keeps_out_is_found_and_mended(router):
+def test_sqm_that_our_qdisc_keeps_out_is_found_and_fixed(router):
     router.configure("config queue\n\toption enabled 1\n\toption interface lan0\n", "sqm")
     sqm = ("tc", "qdisc", "add", "dev", "lan0", "handle", "ffff:", "ingress")
     assert router.run(router.router, *sqm, check=False).returncode != 0, "this is how SQM begins"
@@ -315,13 +315,13 @@ def test_a_tunnel_named_as_interface_is_found(lab):
     assert said(doctor(lab, 0, "note"), "l3-device")["services"] == ["echo"], "the other devices do"
 
 
-def test_rx_gro_list_is_found_on_the_port_of_a_bridge_and_mended(lab):
+def test_rx_gro_list_is_found_on_the_port_of_a_bridge_and_fixed(lab):
     lab.bridge()
     lab.configure(ECHO.replace("lan0", "br-lan"))
     lab.run(lab.router, "ethtool", "-K", "lan0", "gro", "on", "rx-gro-list", "on")
     found = said(doctor(lab, 0, "note"), "rx-gro-list")
     assert (found["found"], found["services"]) == ("on: lan0", ["echo"])
-    mend(lab, found)
+    fix(lab, found)
     assert not [each for each in doctor(lab, 0, "note") if each["id"] == "rx-gro-list"]
 
 

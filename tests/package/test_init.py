@@ -96,7 +96,7 @@ def test_an_unreadable_configuration_starts_nothing_and_says_so(router):
     calls = router.init("start")
     assert calls[0].startswith("logger -t viscum -p daemon.err /etc/config/viscum can't be read")
     assert told(calls) == []
-    assert [call for call in calls if call in TRIGGERS] == TRIGGERS, "the next reload may find it mended"
+    assert [call for call in calls if call in TRIGGERS] == TRIGGERS, "the next reload may find it correct"
 
 
 # Reload

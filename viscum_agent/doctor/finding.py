@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 # `id` is a word for scripts, `found` what is there, `means` the consequence, `services` the names of those affected
-# (none: all services, or no particular one), `mend` the commands that fix it, "" where there is nothing to fix.
+# (none: all services, or no particular one), `fix` the commands that fix it, "" where there is nothing to fix.
 # What could not be read is a note that says so, never ok.
-Finding = namedtuple("Finding", ("id", "severity", "found", "means", "services", "mend"))
+Finding = namedtuple("Finding", ("id", "severity", "found", "means", "services", "fix"))
 
 OK, NOTE, WARNING, ERROR = "ok", "note", "warning", "error"
 SEVERITIES = (ERROR, WARNING, NOTE, OK)  # the worst first
@@ -21,19 +21,19 @@ INDENT = "         "
 
 
 def ok(identity: str, found: str) -> "Finding":
-    return Finding(id=identity, severity=OK, found=found, means="", services=(), mend="")
+    return Finding(id=identity, severity=OK, found=found, means="", services=(), fix="")
 
 
-def note(identity: str, found: str, means: str = "", services: "Iterable[str]" = (), mend: str = "") -> "Finding":
-    return Finding(id=identity, severity=NOTE, found=found, means=means, services=tuple(services), mend=mend)
+def note(identity: str, found: str, means: str = "", services: "Iterable[str]" = (), fix: str = "") -> "Finding":
+    return Finding(id=identity, severity=NOTE, found=found, means=means, services=tuple(services), fix=fix)
 
 
-def warning(identity: str, found: str, means: str, services: "Iterable[str]" = (), mend: str = "") -> "Finding":
-    return Finding(id=identity, severity=WARNING, found=found, means=means, services=tuple(services), mend=mend)
+def warning(identity: str, found: str, means: str, services: "Iterable[str]" = (), fix: str = "") -> "Finding":
+    return Finding(id=identity, severity=WARNING, found=found, means=means, services=tuple(services), fix=fix)
 
 
-def error(identity: str, found: str, means: str, services: "Iterable[str]" = (), mend: str = "") -> "Finding":
-    return Finding(id=identity, severity=ERROR, found=found, means=means, services=tuple(services), mend=mend)
+def error(identity: str, found: str, means: str, services: "Iterable[str]" = (), fix: str = "") -> "Finding":
+    return Finding(id=identity, severity=ERROR, found=found, means=means, services=tuple(services), fix=fix)
 
 
 def unread(identity: str, why: str, means: str = "") -> "Finding":
@@ -63,7 +63,7 @@ def dicts(findings: "Iterable[Finding]") -> "list[dict[str, Any]]":
             "found": each.found,
             "means": each.means,
             "services": list(each.services),
-            "mend": each.mend,
+            "fix": each.fix,
         }
         for each in findings
     ]
@@ -77,7 +77,7 @@ def text(findings: "list[Finding]") -> str:
         if each.means:
             who = ", ".join(each.services) + ": " if each.services else ""
             lines += _wrapped(who + each.means)
-        lines += [INDENT + "do: " + line for line in each.mend.split("\n") if line]
+        lines += [INDENT + "do: " + line for line in each.fix.split("\n") if line]
     return "\n".join([printable(line) for line in lines] + [_count(findings)])
 
 

@@ -79,15 +79,15 @@ def _missing(
 ) -> "Finding":
     features = machine.features
     identity, found = "kernel-" + row.name, "has no " + row.what + (": lacks " + words if words else "")
-    mend = _mend(machine, row, words)
+    fix = _remedy(machine, row, words)
     if row.name in datapath.ALL[-1].NEEDS and not _others(row, features):
-        return error(identity, found, "no service can run: nothing can be redirected", (), mend)
+        return error(identity, found, "no service can run: nothing can be redirected", (), fix)
     touched = names([target for target in targets if _needs(target, row.name, settings, features)])
     if touched:
-        return error(identity, found, "needs it and is skipped", touched, mend)
+        return error(identity, found, "needs it and is skipped", touched, fix)
     those = " or ".join(["'%s'" % each.NAME for each in datapath.ALL if row.name in each.NEEDS])
     others = " or ".join([each.NAME for each in datapath.ALL if row.name not in each.NEEDS])
-    return note(identity, found, row.without % {"those": those, "others": others}, (), mend)
+    return note(identity, found, row.without % {"those": those, "others": others}, (), fix)
 
 
 def _others(row: "Feature", features: "Features") -> list:
@@ -95,7 +95,7 @@ def _others(row: "Feature", features: "Features") -> list:
     return [each for each in datapath.ALL if row.name not in each.NEEDS and getattr(features, each.NEEDS[0])]
 
 
-def _mend(machine: "Machine", row: "Feature", words: str) -> str:
+def _remedy(machine: "Machine", row: "Feature", words: str) -> str:
     """What the probe says may name a package, or what is wrong with the BPF file system."""
     for word in words.split():
         if word.startswith("(kmod-"):
@@ -125,11 +125,11 @@ def back_end(machine: "Machine", settings: "Settings") -> "list[Finding]":
     if settings.netlink != "pyroute2" or machine.library:
         return []
     means = "the agent does not start; 'native' needs no library"
-    mend = configure(["set viscum.@globals[0].netlink='native'"])
+    fix = configure(["set viscum.@globals[0].netlink='native'"])
     if machine.interpreter == "micropython":
-        return [error("netlink", "option netlink 'pyroute2' under MicroPython", means, (), mend)]
+        return [error("netlink", "option netlink 'pyroute2' under MicroPython", means, (), fix)]
     found = "option netlink 'pyroute2', but pyroute2 is not installed"
-    return [error("netlink", found, means, (), mend + "\n" + install(machine, "python3-pyroute2"))]
+    return [error("netlink", found, means, (), fix + "\n" + install(machine, "python3-pyroute2"))]
 
 
 def interpreter(machine: "Machine") -> "Finding":

@@ -41,8 +41,8 @@ def _sqm(machine: "Machine", device: str, touched: "tuple[str, ...]", observed: 
     if observed.hooks.get(device) == "clsact":
         found = "SQM is configured for %s, whose ingress hook is a clsact" % device
         means = "SQM can't shape incoming traffic there (it needs a plain ingress qdisc) unless it starts before Viscum"
-        mend = "/etc/init.d/viscum stop && /etc/init.d/sqm restart && /etc/init.d/viscum start"
-        return [warning("sqm", found, means, touched, mend)]
+        fix = "/etc/init.d/viscum stop && /etc/init.d/sqm restart && /etc/init.d/viscum start"
+        return [warning("sqm", found, means, touched, fix)]
     found = "SQM shapes %s" % device
     means = UNSHAPED + "; a restart of SQM deletes the redirect, and the agent puts it back"
     return [note("sqm", found, means, touched)]
@@ -65,8 +65,8 @@ def _strangers(device: str, touched: "tuple[str, ...]", observed: "Observed") ->
     if clash:
         found = "another program's filter at the ingress of %s uses a prio of Viscum's: %s" % (device, _list(clash))
         means = "the kernel may refuse the redirect there"
-        mend = "tc filter show dev %s ingress   # move it to a prio from 10 on" % device
-        return [error("ingress", found, means, touched, mend)]
+        fix = "tc filter show dev %s ingress   # move it to a prio from 10 on" % device
+        return [error("ingress", found, means, touched, fix)]
     ours = any(found.item.dev == device for found in observed.shared if isinstance(found.item, Qdisc))
     if prios:
         found = "another program has filters at the ingress of %s (prio %s)" % (device, _list(prios))

@@ -74,8 +74,8 @@ def _wed(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
     tables = machine.ruleset.flowtables if machine.ruleset else ()
     if "bridger" not in (machine.running or ()) and not any(table.hardware for table in tables):
         return [note("wed", found, "does nothing unless hardware flow offloading or bridger is on")]
-    mend = "sed -i 's/wed_enable=[Y1]/wed_enable=N/' /etc/modules.conf /etc/modules.d/*; reboot"
-    return [warning("wed", found, HARDWARE_MEANS, names(targets), mend)]
+    fix = "sed -i 's/wed_enable=[Y1]/wed_enable=N/' /etc/modules.conf /etc/modules.d/*; reboot"
+    return [warning("wed", found, HARDWARE_MEANS, names(targets), fix)]
 
 
 def _bridger(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
@@ -88,13 +88,13 @@ def _bridger(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
         means = "harmless: it acts between the ports of a bridge, and services take their traffic elsewhere"
         return [note("bridger", "runs", means)]
     touched = names([target for target in targets if any(on([target], port) for port in ports)])
-    mend = ["uci add_list bridger.@defaults[0].blacklist='%s'" % port for port in ports]
+    fix = ["uci add_list bridger.@defaults[0].blacklist='%s'" % port for port in ports]
     means = (
         "what it has handed to the hardware on %s is forwarded unseen: such a connection stays with the cloud until "
         "it ends" % ", ".join(ports)
     )
-    mend.append("uci commit bridger && /etc/init.d/bridger reload")
-    return [warning("bridger", "runs", means, touched, "\n".join(mend))]
+    fix.append("uci commit bridger && /etc/init.d/bridger reload")
+    return [warning("bridger", "runs", means, touched, "\n".join(fix))]
 
 
 def _gro(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
@@ -107,5 +107,5 @@ def _gro(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
         "packets arrive merged and are split again in the service's namespace: correct, but slower. It is OpenWrt's "
         "default, and on again after a restart"
     )
-    mend = "\n".join(["ethtool -K %s rx-gro-list off   # package ethtool" % device for device in machine.gro_list])
-    return [note("rx-gro-list", "on: " + ", ".join(machine.gro_list), means, names(targets), mend)]
+    fix = "\n".join(["ethtool -K %s rx-gro-list off   # package ethtool" % device for device in machine.gro_list])
+    return [note("rx-gro-list", "on: " + ", ".join(machine.gro_list), means, names(targets), fix)]

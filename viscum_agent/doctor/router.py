@@ -49,8 +49,8 @@ def _forwarding(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
         found.append(note("ipv6-forward", "this kernel has no IPv6", "IPv6 matches are skipped", names(ipv6)))
     elif forwards == 0 and ipv6:
         means = "replies over IPv6 are dropped"
-        mend = "sysctl -w net.ipv6.conf.all.forwarding=1"
-        found.append(error("ipv6-forward", "this router does not forward IPv6", means, names(ipv6), mend))
+        fix = "sysctl -w net.ipv6.conf.all.forwarding=1"
+        found.append(error("ipv6-forward", "this router does not forward IPv6", means, names(ipv6), fix))
     elif forwards == 0:
         found.append(note("ipv6-forward", "this router does not forward IPv6", "no service needs it"))
     return found or [ok("forwarding", "on")]
@@ -78,10 +78,10 @@ def _rp_filter(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
     strict = [target for target, value in values if value is not None and max(everywhere, value) == 1]
     if strict:
         loose = 2 if everywhere == 1 else 0
-        mend = ["sysctl -w net.ipv4.conf.%s.rp_filter=%d" % (device_name(each.service.name), loose) for each in strict]
+        fix = ["sysctl -w net.ipv4.conf.%s.rp_filter=%d" % (device_name(each.service.name), loose) for each in strict]
         means = "replies have the cloud's address as source and are dropped"
         text = "strict on " + ", ".join([device_name(each.service.name) for each in strict])
-        return [error("rp-filter", text, means, names(strict), "\n".join(mend))]
+        return [error("rp-filter", text, means, names(strict), "\n".join(fix))]
     if everywhere:
         text = "%s everywhere" % ("strict" if everywhere == 1 else "loose")
         means = "Viscum sets it to loose on its own devices; replies pass while the router has a route to the cloud"
@@ -123,15 +123,15 @@ def _lacks(machine: "Machine", hook: str, fw4: bool, filters: "list[str]", touch
         text = "table %s lacks Viscum's rules at the hook %s" % (", ".join(filters), hook)
         if all(chain.accepts for chain in machine.ruleset.chains if chain.hook == "forward"):
             return note("firewall", text, "harmless as long as it lets everything pass", touched)
-        mend = "put the rules of %s there (docs/operations.md)" % name
-        return warning("firewall", text, "if it does not let them pass, " + means, touched, mend)
+        fix = "put the rules of %s there (docs/operations.md)" % name
+        return warning("firewall", text, "if it does not let them pass, " + means, touched, fix)
     text = "firewall4 has not loaded %s" % name
     if not machine.includes[name]:
         package = "viscum-micro" if machine.interpreter == "micropython" else "viscum"
         return severity("firewall", text + ", which is not installed", means, touched, _again(machine, package))
     if uci.as_bool((machine.firewall or {}).get("auto_includes", "1")) is False:
-        mend = "uci set firewall.@defaults[0].auto_includes='1' && uci commit firewall && " + RELOAD
-        return severity("firewall", text + ": option auto_includes '0'", means, touched, mend)
+        fix = "uci set firewall.@defaults[0].auto_includes='1' && uci commit firewall && " + RELOAD
+        return severity("firewall", text + ": option auto_includes '0'", means, touched, fix)
     return severity("firewall", text + ": its rules were loaded before Viscum was installed", means, touched, RELOAD)
 
 

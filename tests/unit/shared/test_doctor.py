@@ -347,11 +347,11 @@ def findings(changes=(), service=(), observed=None, settings=(), problems=()):
 
 
 def fits(said, wanted):
-    identity, severity, services, mend, rest = wanted
+    identity, severity, services, fix, rest = wanted
     return (
         (said.id, said.severity, ", ".join(said.services)) == (identity, severity, services)
-        and mend in said.mend
-        and bool(mend) == bool(said.mend)
+        and fix in said.fix
+        and bool(fix) == bool(said.fix)
         and rest in said.found + " " + said.means
     )
 
@@ -422,14 +422,14 @@ def test_a_command_fixes_it_for_every_service_that_is_touched():
     both = model.Configuration(read.settings, [read.services[0], other], [], [])
     chosen = target.targets(both, facts())
     said = doctor.judge(machine({"accounts": accounts}), chosen, both.settings, Observed(), NAMES, [])
-    mends = {each.id: each.mend.split("\n") for each in said if each.severity == "error"}
-    assert mends["account"] == [
+    fixes = {each.id: each.fix.split("\n") for each in said if each.severity == "error"}
+    assert fixes["account"] == [
         "uci set viscum.echo.user='nobody'",
         "uci set viscum.other.user='nobody'",
         "uci commit viscum && reload_config",
     ]
     for name in ("echo", "other"):
-        assert "uci add_list viscum.%s.interface='lan'" % name in mends["l3-device"]
+        assert "uci add_list viscum.%s.interface='lan'" % name in fixes["l3-device"]
 
 
 def test_without_an_enabled_service_that_is_said():
@@ -484,20 +484,20 @@ def test_a_command_of_several_lines_is_shown_line_by_line():
 def test_json_has_every_field():
     said = finding.dicts([finding.error("x", "found", "means", ("a", "b"), "do")])
     assert said == [
-        {"id": "x", "severity": "error", "found": "found", "means": "means", "services": ["a", "b"], "mend": "do"}
+        {"id": "x", "severity": "error", "found": "found", "means": "means", "services": ["a", "b"], "fix": "do"}
     ]
 
 
 def test_pyroute2_that_is_not_there_is_an_error():
     said = [each for each in findings(settings=[("netlink", "pyroute2")]) if each.id == "netlink"][0]
-    assert said.severity == "error" and "opkg install python3-pyroute2" in said.mend
-    assert said.mend.startswith("uci set viscum.@globals[0].netlink='native'\nuci commit viscum && reload_config\n")
+    assert said.severity == "error" and "opkg install python3-pyroute2" in said.fix
+    assert said.fix.startswith("uci set viscum.@globals[0].netlink='native'\nuci commit viscum && reload_config\n")
     assert not [
         each for each in findings({"library": True}, settings=[("netlink", "pyroute2")]) if each.id == "netlink"
     ]
     micro = {"interpreter": "micropython", "version": (1, 25)}
     said = [each for each in findings(micro, settings=[("netlink", "pyroute2")]) if each.id == "netlink"][0]
-    assert said.severity == "error" and "python3-pyroute2" not in said.mend and "'native'" in said.mend
+    assert said.severity == "error" and "python3-pyroute2" not in said.fix and "'native'" in said.fix
 
 
 def test_problems_of_the_configuration_are_told_too():

@@ -475,7 +475,7 @@ def test_a_program_that_leaves_its_namespace_each_time_is_started_again_like_one
                 assert stage.state == "starting"
 
 
-def test_a_service_whose_namespace_has_to_be_mended_again_and_again_is_left_to_the_cloud_for_longer_and_longer():
+def test_a_service_whose_namespace_has_to_be_repaired_again_and_again_is_left_to_the_cloud_for_longer_and_longer():
     with Clock() as clock, healthy() as stage:
         waits = []
         for _ in range(3):

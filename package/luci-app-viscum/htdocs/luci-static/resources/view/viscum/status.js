@@ -32,7 +32,7 @@ const STYLE = [
 	'.viscum-number { font-variant-numeric: tabular-nums }',
 	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=sent],',
 	'.viscum-minor [data-name=restarts] { white-space: nowrap }',
-	'.viscum-log, .viscum-mend { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
+	'.viscum-log, .viscum-fix { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
 	'.viscum-panel > summary { cursor: pointer; font-size: 120%; margin: .5em 0 }',
 	'@media (max-width: 600px) {',
 	'.viscum-curve { width: 100% }',
@@ -462,7 +462,7 @@ return view.extend({
 				' ', E('strong', {}, [ finding.id ]), ' ', E('span', {}, [ finding.found ])
 			]),
 			means ? E('div', {}, [ means ]) : '',
-			finding.mend ? E('pre', { 'class': 'viscum-mend' }, [ finding.mend ]) : ''
+			finding.fix ? E('pre', { 'class': 'viscum-fix' }, [ finding.fix ]) : ''
 		]);
 	},
 
