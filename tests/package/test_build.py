@@ -136,6 +136,8 @@ def code(text):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Option":
             node.args[4] = ast.Constant("")
+        if isinstance(node, ast.keyword) and node.arg == "help":
+            node.value = ast.Constant("")
         body = getattr(node, "body", None)
         first = body[0] if isinstance(body, list) and body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):

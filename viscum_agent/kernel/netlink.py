@@ -6,7 +6,7 @@ few system calls, not a few per object.
 
 from .. import compat
 from ..errors import FOREIGN, ViscumError
-from .codec import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, error, messages
+from .codec import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, errno_of, error, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ class Socket:
                     continue
                 whole = whole and not flags & NLM_F_DUMP_INTR
                 if kind == NLMSG_DONE:
+                    if errno_of(body):  # the dump began, and the kernel could not finish it
+                        raise OSError(errno_of(body), compat.strerror(errno_of(body)))
                     return bodies, whole
                 if kind == NLMSG_ERROR:
                     code, words = error(flags, body)
