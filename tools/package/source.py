@@ -109,7 +109,7 @@ def _cuts(text: str) -> "list[Cut]":
 
 
 def _help_cuts(text: str) -> "list[Cut]":
-    """The same for the last argument of each Option(...) (config/schema.py) and the help of each Kind(...)
+    """The same for the last argument of each Option(...) (config/schema.py) and the `help` of each kind of check
     (plan/checks.py)."""
     cuts = []
     for node in ast.walk(ast.parse(text)):

@@ -15,7 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..config.service import Service
     from ..plan.actual import Found
+    from ..plan.planner import ServicePlan
     from ..reconcile import Snapshot
     from ..records.dump import Counters
 
@@ -36,16 +38,15 @@ def rows(snapshot: "Snapshot", agent: "dict[str, dict] | None" = None) -> "list[
     where it knows the service."""
     agent = agent or {}
     table = process.processes()
-    sent = counters.Sent().read(counters.places(snapshot.dump))
-    pending = {name for name, _ in snapshot.pending()}
     enabled = {service.name: service.enabled for service in snapshot.configuration.services}
     names = set(list(enabled) + list(snapshot.observed.services) + snapshot.configuration.bad)
-    found = []
-    for name in sorted(names.union(agent)):
-        pids = process.pids(name, table)
-        row = agent.get(name) or _kernel_row(name, snapshot, pids, sent.get(name, NOTHING), name in pending)
-        found.append(_named(name, row, enabled.get(name, False) if name in names else None, pids))
-    return found
+    pids = {name: process.pids(name, table) for name in names.union(agent)}
+    found = dict(agent)
+    found.update(_kernel_rows(snapshot, {name: pids[name] for name in names if name not in agent}))
+    return [
+        _named(name, found[name], enabled.get(name, False) if name in names else None, pids[name])
+        for name in sorted(found)
+    ]
 
 
 def of_agent(agent: "dict[str, dict]") -> "list[dict]":
@@ -62,11 +63,31 @@ def _named(name: str, row: dict, enabled: "bool | None", pids: "list[int]") -> d
     return row
 
 
-def _kernel_row(name: str, snapshot: "Snapshot", pids: "list[int]", sent: "Counters", pending: bool) -> dict:
-    """What the kernel shows of a service, if there is no agent that knows more."""
+def _kernel_rows(snapshot: "Snapshot", pids: "dict[str, list[int]]") -> "dict[str, dict]":
+    """What the kernel shows of the services in `pids`, which no agent knows better."""
+    if not pids:
+        return {}
     services = {service.name: service for service in snapshot.configuration.services}
     parts = {part.service.name: part for part in snapshot.plan.services}
-    service, part = services.get(name), parts.get(name)
+    pending = {name for name, _ in snapshot.pending()}
+    sent = counters.Sent().read(counters.places(snapshot.dump))
+    return {
+        name: _kernel_row(
+            name, snapshot, services.get(name), parts.get(name), pids[name], sent.get(name, NOTHING), name in pending
+        )
+        for name in pids
+    }
+
+
+def _kernel_row(
+    name: str,
+    snapshot: "Snapshot",
+    service: "Service | None",
+    part: "ServicePlan | None",
+    pids: "list[int]",
+    sent: "Counters",
+    pending: bool,
+) -> dict:
     found = snapshot.observed.of(name)
     filters = [each.item for each in redirects_of(found)]
     problems = [problem.message for problem in snapshot.problems() if problem.service == name]

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# `unread` maps the name of a field to why it is None. `features` are facts.Features,
-# `veth` whether there are veth pairs. `files` maps a path to its mode (None: not there), `accounts` maps
+# `unread` maps the name of a field to why it is None. `features` are facts.Features, `veth` whether there are veth
+# pairs. `files` maps a path to its mode (None: not there), `accounts` maps
 # (user, group) to what is wrong with them, "" for nothing. `firewall` are the options of firewall's defaults section
 # ({}: no such file), `ruleset` a kernel ruleset.Ruleset, `tables` the legacy iptables' tables, `includes` maps our
 # three files to whether they are there. `wed` maps a driver to whether WED is on, `running` holds those of NEIGHBOURS

@@ -135,12 +135,10 @@ class Socket:
                 if answered != seq:
                     continue
                 whole = whole and not flags & NLM_F_DUMP_INTR
-                if kind == NLMSG_DONE:
-                    if errno_of(body):  # the dump began, and the kernel could not finish it
-                        raise OSError(errno_of(body), compat.strerror(errno_of(body)))
+                if kind == NLMSG_DONE and not errno_of(body):
                     return bodies, whole
-                if kind == NLMSG_ERROR:
-                    code, words = error(flags, body)
+                if kind in (NLMSG_DONE, NLMSG_ERROR):  # refused, or begun and not finished
+                    code, words = error(flags, body) if kind == NLMSG_ERROR else (errno_of(body), "")
                     raise OSError(code, words or compat.strerror(code))
                 bodies.append(body)
             if most and len(bodies) >= most:

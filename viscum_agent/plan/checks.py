@@ -8,6 +8,8 @@ service must take one. `looks` says whether it finds out which ports are open: w
 
 from collections import namedtuple
 
+from ..records import with_
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config.service import Service
@@ -16,60 +18,45 @@ if TYPE_CHECKING:
 Kind = namedtuple("Kind", ("name", "does", "asks", "needs", "looks", "option", "help"))
 
 NOTHING = "nothing"
+_ASKS_ALL = Kind(name="auto", does="sockets", asks=("tcp", "udp"), needs=(), looks=True, option="", help="")
 KINDS = (
-    Kind(
-        name="auto",
-        does="sockets",
-        asks=("tcp", "udp"),
-        needs=(),
-        looks=True,
-        option="",
-        help="`auto` is `tcp` for the TCP ports and `udp` for the others.",
-    ),
-    Kind(
+    with_(_ASKS_ALL, help="`auto` is `tcp` for the TCP ports and `udp` for the others."),
+    with_(
+        _ASKS_ALL,
         name="tcp",
-        does="sockets",
         asks=("tcp",),
         needs=("tcp",),
-        looks=True,
-        option="",
         help="`tcp` opens a connection and waits until the program accepts it.",
     ),
-    Kind(
+    with_(
+        _ASKS_ALL,
         name="udp",
-        does="sockets",
         asks=("udp",),
         needs=("udp",),
-        looks=True,
-        option="",
         help="`udp` sends an empty datagram and waits until the program reads it.",
     ),
-    Kind(
+    with_(
+        _ASKS_ALL,
         name="listen",
-        does="sockets",
         asks=(),
         needs=("tcp", "udp"),
-        looks=True,
-        option="",
         help="`listen` only checks that the port is open and that no client waits there for long: for programs that "
         "act on every connection (iperf3).",
     ),
-    Kind(
+    with_(
+        _ASKS_ALL,
         name="exec",
         does="command",
         asks=None,
-        needs=(),
-        looks=True,
         option="health_command",
         help="`exec` runs `health_command`.",
     ),
-    Kind(
+    with_(
+        _ASKS_ALL,
         name="none",
         does=NOTHING,
         asks=None,
-        needs=(),
         looks=False,
-        option="",
         help="`none`: a running program counts as healthy, and all of its traffic is taken over.",
     ),
 )

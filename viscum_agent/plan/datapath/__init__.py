@@ -54,7 +54,7 @@ def named(name: str) -> "Any":
 
 def of(redirect: "Filter | BpfMatch") -> "Any":
     """The datapath that a redirect belongs to."""
-    return [each for each in ALL if each.is_own(redirect)][0]
+    return next(each for each in ALL if each.is_own(redirect))
 
 
 def level_of(match: "Match") -> int:
