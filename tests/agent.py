@@ -65,6 +65,13 @@ class Agent:
             raise AssertionError("not answered by %s:\n%s" % (who, self.log.read_text())) from None
         return time.monotonic() - begin
 
+    def says(self, text, seconds=HANG):
+        """Waits until the log has a text: the agent writes it after what a client sees has changed."""
+        try:
+            wait_for(lambda: text in self.log.read_text(), seconds)
+        except AssertionError:
+            raise AssertionError("did not say %r:\n%s" % (text, self.log.read_text())) from None
+
     def filters(self, dev="lan0"):
         return self.lab.redirects(dev)
 

@@ -106,7 +106,7 @@ def test_an_interface_that_vanishes_and_returns_gets_its_redirect_back(agent):
 def test_an_interface_that_does_not_exist_yet_is_waited_for(lab):
     lab.serve_cloud(7000)
     made = Agent(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK).replace("lan0", "lan9"))
-    wait_for(lambda: "waiting" in made.log.read_text())
+    made.says("waiting")
     assert "viscum-echo" not in namespaces()
     lab.run(lab.router, "ip", "link", "set", "lan0", "down")
     lab.run(lab.router, "ip", "link", "set", "lan0", "name", "lan9")
@@ -121,7 +121,7 @@ def test_an_agent_that_was_killed_is_followed_by_one_that_goes_on_with_what_runs
     agent.kill()
     assert agent.who() == "edge", "the service does not need it"
     agent.start()
-    wait_for(lambda: "found running" in agent.log.read_text())
+    agent.says("found running")
     assert agent.who() == "edge"
     assert pids_in("viscum-echo") == [pid]
     assert snapshot(agent.lab.router) == before
@@ -144,7 +144,7 @@ def test_a_reload_touches_only_what_changed(agent):
     agent.reload(one.replace("serve edge", "serve other"))
     agent.becomes("other")
     agent.reload("config service 'echo\n")
-    wait_for(lambda: "the configuration is rejected" in agent.log.read_text())
+    agent.says("the configuration is rejected")
     assert agent.who() == "other"
 
 
@@ -152,7 +152,7 @@ def test_a_program_that_ends_too_often_is_left_alone_until_a_reload(lab):
     lab.serve_cloud(7000)
     broken = service("echo", "/bin/false", *TAKES, "option respawn_timeout 0", "option respawn_retry 2")
     made = Agent(lab, broken)
-    wait_for(lambda: "failed, the program ended with exit code 1, 3 times in a row" in made.log.read_text())
+    made.says("failed, the program ended with exit code 1, 3 times in a row")
     assert made.who() == "cloud"
     made.reload(service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
     made.becomes("edge")
@@ -168,7 +168,7 @@ def test_a_udp_check_sees_a_program_that_takes_nothing_in(lab):
     os.kill(pid, signal.SIGSTOP)
     try:
         wait_for(lambda: made.lab.ask("udp", "203.0.113.10", 7000)[0] == "cloud")
-        assert "udp port 7000: the program takes nothing in" in made.log.read_text()
+        made.says("udp port 7000: the program takes nothing in")
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_for(lambda: made.lab.ask("udp", "203.0.113.10", 7000)[0] == "edge")

@@ -343,7 +343,7 @@ def test_an_agent_that_would_serve_ubus_where_somebody_does_goes_on_with_that(la
     lab.start(lab.router, sys.executable, ROOT / "tests/ubus_peer.py", "broker", socket)
     wait_for(lambda: os.path.exists(socket))
     served = Served(lab, "config globals 'globals'\n\toption enabled 0\n")
-    wait_for(lambda: "somebody serves ubus on %s already: using that" % socket in served.log.read_text())
+    served.says("somebody serves ubus on %s already: using that" % socket)
     wait_for(lambda: served.viscum("list", check=False).returncode == 0)
 
 
@@ -388,7 +388,7 @@ def test_a_stop_during_the_back_off_is_not_undone(lab):
 def test_a_service_that_waited_and_is_in_no_configuration_any_more_is_forgotten(served):
     other = service("other", echo_command("other", 7001), *TAKES).replace("lan0", "lan9").replace("7000", "7001")
     served.reload(CONFIG + other)
-    wait_for(lambda: "other: waiting" in served.log.read_text())
+    served.says("other: waiting")
     served.reload(CONFIG + other.replace("enabled 1", "enabled 0"))
     wait_for(lambda: agent_calls.ask(served.socket, "status")["services"]["other"]["state"] == "disabled")
     served.reload(CONFIG + other)
@@ -409,7 +409,7 @@ def test_a_restart_of_everything_leaves_what_is_disabled_alone(served):
 def test_a_service_with_a_mistake_can_be_stopped(served):
     """It goes on as it was, but not against somebody's will; also after the agent was started anew."""
     served.reload(CONFIG.replace("dest_port 7000", "dest_port 70000"))
-    wait_for(lambda: "'70000' is not a port" in served.log.read_text())
+    served.says("'70000' is not a port")
     served.viscum("stop", "echo")
     wait_for(lambda: "viscum-echo" not in namespaces())
     assert (served.state(), served.who()) == ("stopped", "cloud")
@@ -535,7 +535,7 @@ def test_who_subscribes_to_the_agent_is_told_of_every_change(served):
 def test_who_came_while_the_agent_had_no_descriptors_left_is_answered_afterwards(lab):
     """Nothing else happens that would wake it."""
     made = Served(lab, "config globals 'globals'\n")
-    wait_for(lambda: "is on ubus" in made.log.read_text())
+    made.says("is on ubus")
     pid = made.process.pid
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     used = max(int(name) for name in os.listdir("/proc/%d/fd" % pid)) + 1

@@ -11,10 +11,6 @@ from viscum_agent.service import process
 MISTAKE = CONFIG.replace("dest_port 7000", "dest_port 70000")
 
 
-def says(agent, text):
-    wait_for(lambda: text in agent.log.read_text())
-
-
 def test_a_redirect_whose_program_died_with_the_agent_is_out_before_another_program_answers(agent):
     agent.kill()
     os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
@@ -30,7 +26,7 @@ def test_a_redirect_is_out_where_the_program_can_not_be_started_any_more(agent):
     os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
     agent.lab.configure(service("echo", "/nonexistent/program", *TAKES, *QUICK))
     agent.start()
-    says(agent, "echo: failed, command: there is no program")
+    agent.says("echo: failed, command: there is no program")
     agent.redirects(there=False)
     assert agent.who() == "cloud"
 
@@ -46,13 +42,13 @@ def test_a_program_of_old_settings_is_replaced(agent):
 
 def test_a_service_with_a_mistake_goes_on_while_it_is_watched_and_is_out_when_nobody_does(agent):
     agent.reload(MISTAKE)
-    says(agent, "'70000' is not a port")
+    agent.says("'70000' is not a port")
     assert agent.who() == "edge"
     agent.kill()
     agent.start()
     agent.redirects(there=False)
-    says(agent, "echo: its redirect is out: nothing supervises its program")
-    says(agent, "echo: waiting, '70000' is not a port")
+    agent.says("echo: its redirect is out: nothing supervises its program")
+    agent.says("echo: waiting, '70000' is not a port")
     assert agent.who() == "cloud"
     agent.reload(CONFIG)
     agent.becomes("edge")
@@ -63,7 +59,7 @@ def test_a_service_whose_interface_went_meanwhile_is_out_and_returns_with_it(age
     agent.kill()
     agent.lab.configure(CONFIG.replace("list device lan0", "list device lan9"))
     agent.start()
-    says(agent, "echo: waiting")
+    agent.says("echo: waiting")
     agent.redirects(there=False)
     agent.reload(CONFIG)
     agent.becomes("edge")
@@ -98,7 +94,7 @@ def test_a_program_whose_namespace_somebody_took_away_is_started_anew(agent):
     (pid,) = pids_in("viscum-echo")
     agent.lab.run(agent.lab.router, "ip", "netns", "del", "viscum-echo")
     agent.process.send_signal(signal.SIGHUP)
-    says(agent, "echo: stopping, it is not in its namespace any more")
+    agent.says("echo: stopping, it is not in its namespace any more")
     agent.becomes("edge")
     assert pids_in("viscum-echo") != [pid]
     assert not process.alive(pid)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from agent import Agent
-from lab import CPYTHON, MICROPYTHON, ROOT, Lab, run, service, wait_for
+from lab import CPYTHON, MICROPYTHON, ROOT, Lab, run, service
 
 from viscum_agent import compat
 from viscum_agent.errors import UnsupportedError
@@ -318,12 +318,12 @@ def test_a_reload_with_a_back_end_that_can_not_be_had_changes_nothing(tmp_path):
     text = service("a", SERVER, "list device lan9", "list dest_port 7000")
     with Lab(tmp_path, MICROPYTHON) as lab:
         made = Agent(lab, text)
-        wait_for(lambda: "waiting" in made.log.read_text())
+        made.says("waiting")
         made.reload(globals_section("pyroute2") + text)
         why = "the configuration is rejected: the netlink back end 'pyroute2' needs CPython"
-        wait_for(lambda: why in made.log.read_text())
+        made.says(why)
         made.reload(text.replace("lan9", "lan8"))
-        wait_for(lambda: "lan8" in made.log.read_text())
+        made.says("lan8")
 
 
 # Every operation by itself

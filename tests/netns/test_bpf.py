@@ -573,7 +573,7 @@ def test_where_nothing_can_be_pinned_the_next_datapath_is_taken_and_a_reload_loo
     before = run("ls", "-lRn", "/sys/fs/bpf/").stdout
     agent = Agent(lab, service("echo", EDGE, "list device lan0", *TAKES, *QUICK))
     agent.becomes("edge")
-    assert why in agent.log.read_text(), agent.log.read_text()
+    agent.says(why)
     assert lab.status("echo")["datapath"] in ("flower", "u32")
     assert lab.viscum("plan").stdout == "# nothing to do\n"
     assert run("ls", "-lRn", "/sys/fs/bpf/").stdout == before
@@ -599,11 +599,11 @@ def test_a_folder_that_comes_in_the_way_later_is_named(lab):
     """After the kernel was asked: between two reloads."""
     lab.serve_cloud(7000)
     made = Agent(lab, service("echo", EDGE, "list device lan9", *TAKES, *QUICK))
-    wait_for(lambda: "waiting" in made.log.read_text())
+    made.says("waiting")
     a_folder(folder(lab))
     try:
         ip("-n", lab.router, "link", "add", "lan9", "type", "veth", "peer", "name", "peer9")
-        wait_for(lambda: "%s is not Viscum's: remove it" % folder(lab) in made.log.read_text())
+        made.says("%s is not Viscum's: remove it" % folder(lab))
         assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "cloud"
         assert sorted(each.name for each in folder(lab).iterdir()) == [
             "filter_lan0",

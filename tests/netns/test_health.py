@@ -74,7 +74,7 @@ def run(lab):
         (PROGRAMS / "server.py").write_text(SERVER)
         command = "/usr/bin/python3 %s/server.py %s" % (PROGRAMS, arguments)
         made.append(Agent(lab, service("echo", command, *LAN, *lines, *FAST)))
-        wait_for(lambda: "echo: healthy" in made[0].log.read_text())
+        made[0].says("echo: healthy")
         return made[0]
 
     yield start
@@ -96,7 +96,7 @@ def hang(agent):
     """Stops the program, and waits for what the agent says of that."""
     for pid in pids_in("viscum-echo"):
         os.kill(pid, signal.SIGSTOP)
-    wait_for(lambda: "echo: bypassed" in agent.log.read_text(), NOTICED)
+    agent.says("echo: bypassed", NOTICED)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_port_that_is_closed_goes_to_the_cloud_at_the_next_check_and_comes_bac
     flag.unlink()
     becomes(agent, "cloud")
     why = "echo: bypassed, the program does not listen on tcp port 7000"
-    wait_for(lambda: why in agent.log.read_text())  # said when the redirect is out
+    agent.says(why)  # said when the redirect is out
     flag.touch()
     becomes(agent, "edge")
 
@@ -221,7 +221,7 @@ def test_a_rule_that_drops_what_comes_in_is_noticed_although_nobody_asks(run):
         "add chain inet other input { type filter hook input priority 0 ; } ; "
         "add rule inet other input iifname eth0 tcp dport 7000 drop",
     )
-    wait_for(lambda: "echo: bypassed" in agent.log.read_text(), NOTICED)
+    agent.says("echo: bypassed", NOTICED)
     assert who(agent) == "cloud"
     agent.lab.run("viscum-echo", "nft", "delete table inet other")
     becomes(agent, "edge")
@@ -251,7 +251,7 @@ def test_a_program_that_flaps_is_left_to_the_cloud_for_a_while(run):
         agent.log.write_text("")
         os.kill(pid, signal.SIGCONT)
         wait_for(lambda: "it answers again" in agent.log.read_text() or "healthy" in agent.log.read_text())
-    assert "it must stay healthy for a while" in agent.log.read_text()
+    agent.says("it must stay healthy for a while")
     assert who(agent) == "cloud"
     becomes(agent, "edge")
 
@@ -271,7 +271,7 @@ def test_a_program_to_which_a_connection_means_something_is_only_looked_at(lab):
     assert "accept4(" not in accepts.communicate()[1]
     os.kill(pid, signal.SIGSTOP)
     who(agent)
-    wait_for(lambda: "the program takes nothing in" in agent.log.read_text(), 2 * NOTICED)
+    agent.says("the program takes nothing in", 2 * NOTICED)
     assert who(agent) == "cloud"
     os.kill(pid, signal.SIGCONT)
 

@@ -28,7 +28,7 @@ def test_an_agent_that_was_killed_leaves_nobody_waiting(agent):
     agent.kill()
     begin = time.monotonic()
     agent.start()
-    wait_for(lambda: "found running" in agent.log.read_text())
+    agent.says("found running")
     assert time.monotonic() - begin < 15
 
 
@@ -42,7 +42,7 @@ def test_an_agent_waits_for_an_up_that_still_runs_and_goes_on_with_what_it_made(
     agent = Agent(lab, service("echo", slow, *TAKES, *QUICK))
     assert up.communicate(timeout=HANG)[0] == b"echo: up\n"
     (pid,) = pids_in("viscum-echo")
-    wait_for(lambda: "found running" in agent.log.read_text())
+    agent.says("found running")
     assert (agent.who(), pids_in("viscum-echo")) == ("edge", [pid])
 
 

@@ -184,7 +184,7 @@ def test_what_a_program_prints_has_its_name_and_survives_the_log_and_the_agent(l
     agent.kill()
     do(agent, "print('nobody listens')")
     agent.start()
-    wait_for(lambda: "found running" in agent.log.read_text())
+    agent.says("found running")
     says("three")
     agent.process.send_signal(signal.SIGSTOP)
     do(agent, "[print('x' * 1000) for _ in range(10000)]")  # 10 MB that nobody reads
