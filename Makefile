@@ -124,9 +124,10 @@ chaos: ## everything goes wrong for SECONDS=120, with SEED=..., while a client a
 	@$(SETUP) venv apt micropython
 	$(PYTHON) tests/chaos.py $(SECONDS) "$(SEED)"
 
-manual: ## write docs/manual.md, the LuCI form's options and the access lists from the agent's tables, docs/rooms.svg from the imports
+manual: ## write what is made from the agent's tables and imports: docs/manual.md, docs/rooms.svg, types, the LuCI form's options, access lists
 	@$(SETUP) venv
 	$(PYTHON) tools/manual.py
+	$(PYTHON) tools/option_types.py
 	$(PYTHON) tools/luci_options.py
 	$(PYTHON) tools/ubus_rights.py
 	$(PYTHON) tools/rooms.py

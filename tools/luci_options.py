@@ -30,19 +30,13 @@ HEAD = """'use strict';
 
 """
 
-# What a person reads before a field; help and expectations are the agent's.
+# What a person reads before a field, where that is not just its name; help and expectations are the agent's.
 TITLES = {
     "bypass_load": "Bypass under load",
-    "command": "Command",
-    "datapath": "Datapath",
     "dest_ip": "Destination address",
     "dest_port": "Destination port",
-    "device": "Device",
-    "dynamic_ports": "Dynamic ports",
-    "enabled": "Enabled",
     "env": "Environment",
     "family": "Address family",
-    "group": "Group",
     "health_command": "Check command",
     "health_fall": "Bad checks",
     "health_interval": "Check interval",
@@ -50,7 +44,6 @@ TITLES = {
     "health_rise": "Good checks",
     "health_timeout": "Check timeout",
     "healthcheck": "Health check",
-    "interface": "Interface",
     "mtu": "MTU",
     "netlink": "Netlink back end",
     "pool": "Address pool",
@@ -59,13 +52,8 @@ TITLES = {
     "respawn_retry": "Crashes at most",
     "respawn_threshold": "Crash threshold",
     "respawn_timeout": "Restart delay",
-    "rewrite": "Rewrite",
-    "service": "Service",
     "src_ip": "Client address",
-    "start_timeout": "Start timeout",
-    "target_port": "Target port",
     "term_timeout": "End timeout",
-    "user": "User",
     "workdir": "Working directory",
 }
 _TEXT = r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*"""
@@ -79,7 +67,7 @@ NEVER = {
 
 
 def options() -> str:
-    """The text of viscum/options.js. KeyError for an option without a title."""
+    """The text of viscum/options.js."""
     tables = ["\t%s: %s" % (name, _table(table)) for name, table in schema.SECTIONS.items()]
     return HEAD + "return baseclass.extend({\n\tlongestName: %d,\n\n%s\n});\n" % (
         service.MAX_NAME,
@@ -97,12 +85,16 @@ def _row(option: schema.Option) -> str:
         "type": _js("command" if option.name in COMMANDS else option.type.name),
         "many": _js(option.many),
         "fallback": _js(list(option.default) if option.many else option.default),
-        "title": "_(%s)" % _js(TITLES[option.name] + _unit(option.type)),
+        "title": "_(%s)" % _js(_title(option) + _unit(option.type)),
         "help": "_(%s)" % _js(option.help),
         "expected": "_(%s)" % _js(option.type.expected),
     }
     fields.update(_limits(option.type))
     return "{ %s }" % ",\n\t\t\t".join("%s: %s" % field for field in fields.items())
+
+
+def _title(option: schema.Option) -> str:
+    return TITLES.get(option.name) or option.name.replace("_", " ").capitalize()
 
 
 def _unit(kind: schema.Type) -> str:

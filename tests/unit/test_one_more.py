@@ -67,7 +67,7 @@ config service 'a'
 read = service.read(uci.parse(TEXT.encode(), "viscum"), "viscum")
 print([problem.where + " " + problem.message for problem in read.problems])
 read = service.read(uci.parse(TEXT.replace("\\toption health_port '1'\\n", "").encode(), "viscum"), "viscum")
-print(read.services[0].health.kind)
+print(read.services[0].health.healthcheck)
 
 class Check(health.Check):
     def _ping(self): self._end_soon("no echo")

@@ -39,6 +39,7 @@ def running(**values):
 
 def test_the_tag_changes_with_what_is_started_and_with_nothing_else():
     first = program()
+    assert process.tag(first) == "4a93e0f4", "the agent before this one has started it with another tag"
     assert process.tag(first) == process.tag(program()) == process.tag(program(start_timeout=99, term_timeout=99))
     others = [
         program(command=("/bin/y",)),

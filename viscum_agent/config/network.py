@@ -82,7 +82,7 @@ def _resolved(name: str, devices: "dict[str, list[str]]", why: "dict[tuple[str, 
 
 def missing(services: "Iterable[Service]", interfaces: "dict[str, list[str]]", links: "Iterable[Link]") -> "list[str]":
     """The names of devices that services and interfaces use and the router does not have, sorted."""
-    names = set()
+    names: set[str] = set()
     for service in services:
         if service.enabled:
             names.update(service.devices)

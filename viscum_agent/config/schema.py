@@ -289,134 +289,155 @@ MATCH = (
     ),
 )
 
-SERVICE = (
-    (
-        Option("enabled", BOOL, False, "0", "Whether the service runs."),
-        Option(
-            "command",
-            TEXT,
-            True,
-            (),
-            "The program and its arguments: one text, split at blanks (quotes keep words together), or a list with one "
-            "word per entry. It runs without a shell and must stay in the foreground.",
-        ),
-        Option(
-            "env",
-            VARIABLE,
-            True,
-            (),
-            "Environment variables of the program. A value with blanks needs a `list` entry of its own.",
-        ),
-        Option("user", ACCOUNT, False, "nobody", "The account that the program runs as; digits are a user ID."),
-        Option("group", ACCOUNT, False, "", "Its group, if it is not the account's own."),
-        Option("workdir", PATH, False, "/", "The directory that the program starts in."),
-        Option(
-            "interface",
-            INTERFACE,
-            True,
-            (),
-            "Networks (`lan`, a `wifi-iface`) whose incoming traffic is matched; `@wifi` for every access point.",
-        ),
-        Option("device", DEVICE, True, (), "Devices (`br-lan`, `phy*-ap0`) whose incoming traffic is matched."),
-    )
-    + MATCH
-    + (
-        Option("datapath", DATAPATH, False, "", "As in `globals`, for this service."),
-        Option(
-            "rewrite",
-            choice("auto", "dst", "both", "none"),
-            False,
-            "auto",
-            "How the redirect rewrites an incoming frame. `dst`: the destination MAC becomes the service's. `both`: "
-            "the source MAC also becomes that of the router's end of the pair, and the packet counts as addressed to "
-            "this host. `none`: no change; the service's interface takes the MAC address of the source interface. "
-            "`auto` is `dst` where the kernel has act_skbmod, else `none`. Datapath %s ignores this option and leaves "
-            "frames unchanged." % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.MACS]),
-        ),
-        Option(
-            "reply",
-            choice("auto", "routed"),
-            False,
-            "auto",
-            "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (%s). "
-            "`routed`: through the router and its firewall."
-            % ", ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
-        ),
-        Option(
-            "mtu",
-            number(576, 65535, "bytes"),
-            False,
-            "",
-            "The MTU of the veth pair. Unset, it is the smallest MTU of the source interfaces.",
-        ),
-        Option(
-            "start_timeout",
-            number(1, 600, "seconds"),
-            False,
-            "10",
-            "How long the program may take until a check passes.",
-        ),
-        Option(
-            "term_timeout",
-            number(0, 600, "seconds"),
-            False,
-            "5",
-            "How long the program may take to exit before it is killed.",
-        ),
-        Option(
-            "dynamic_ports",
-            BOOL,
-            False,
-            "0",
-            "0: only the ports that the program listens on are taken over; the others stay with the cloud. 1: for "
-            "programs that open further ports once a client has connected (iperf3 its UDP port, FTP); all ports are "
-            "taken over while one of them answers.",
-        ),
-        Option(
-            "healthcheck",
-            choice(*checks.NAMES),
-            False,
-            "auto",
-            "How the agent checks whether the program answers. Checks come in as a client's packets do. "
-            + " ".join([kind.help for kind in checks.KINDS]),
-        ),
-        Option("health_port", PORT, False, "", "The port to check, if it is not a matched one."),
-        Option(
-            "health_command",
-            TEXT,
-            True,
-            (),
-            "The command that `exec` runs, written like `command`; exit code 0 means healthy.",
-        ),
-        Option("health_interval", number(1, 3600, "seconds"), False, "5", "The time between two checks."),
-        Option("health_timeout", number(1, 600, "seconds"), False, "2", "How long a check may take."),
-        Option(
-            "health_rise", number(1, 100, "checks"), False, "1", "Good checks in a row before the redirect goes in."
-        ),
-        Option("health_fall", number(1, 100, "checks"), False, "3", "Failed checks in a row before it comes out."),
-        Option(
-            "respawn_threshold",
-            number(0, 86400, "seconds"),
-            False,
-            "3600",
-            "A program that exits sooner than this counts as crashed.",
-        ),
-        Option(
-            "respawn_timeout",
-            number(0, 3600, "seconds"),
-            False,
-            "5",
-            "How long the agent waits before it restarts a program.",
-        ),
-        Option(
-            "respawn_retry",
-            number(0, 1000, "crashes"),
-            False,
-            "5",
-            "After more crashes in a row than this, the agent stops restarting the program. 0 means it never stops.",
-        ),
-    )
+ENABLED = (Option("enabled", BOOL, False, "0", "Whether the service runs."),)
+
+# What a program is started with: another value starts it again (service/process.tag). New ones come last.
+PROGRAM: "tuple[Option, ...]" = (
+    Option(
+        "command",
+        TEXT,
+        True,
+        (),
+        "The program and its arguments: one text, split at blanks (quotes keep words together), or a list with one "
+        "word per entry. It runs without a shell and must stay in the foreground.",
+    ),
+    Option(
+        "env",
+        VARIABLE,
+        True,
+        (),
+        "Environment variables of the program. A value with blanks needs a `list` entry of its own.",
+    ),
+    Option("user", ACCOUNT, False, "nobody", "The account that the program runs as; digits are a user ID."),
+    Option("group", ACCOUNT, False, "", "Its group, if it is not the account's own."),
+    Option("workdir", PATH, False, "/", "The directory that the program starts in."),
 )
+
+# Where its packets come from.
+SOURCES = (
+    Option(
+        "interface",
+        INTERFACE,
+        True,
+        (),
+        "Networks (`lan`, a `wifi-iface`) whose incoming traffic is matched; `@wifi` for every access point.",
+    ),
+    Option("device", DEVICE, True, (), "Devices (`br-lan`, `phy*-ap0`) whose incoming traffic is matched."),
+)
+
+# How its packets travel.
+WAY = (
+    Option("datapath", DATAPATH, False, "", "As in `globals`, for this service."),
+    Option(
+        "rewrite",
+        choice("auto", "dst", "both", "none"),
+        False,
+        "auto",
+        "How the redirect rewrites an incoming frame. `dst`: the destination MAC becomes the service's. `both`: "
+        "the source MAC also becomes that of the router's end of the pair, and the packet counts as addressed to "
+        "this host. `none`: no change; the service's interface takes the MAC address of the source interface. "
+        "`auto` is `dst` where the kernel has act_skbmod, else `none`. Datapath %s ignores this option and leaves "
+        "frames unchanged." % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.MACS]),
+    ),
+    Option(
+        "reply",
+        choice("auto", "routed"),
+        False,
+        "auto",
+        "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (%s). "
+        "`routed`: through the router and its firewall."
+        % ", ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
+    ),
+    Option(
+        "mtu",
+        number(576, 65535, "bytes"),
+        False,
+        "",
+        "The MTU of the veth pair. Unset, it is the smallest MTU of the source interfaces.",
+    ),
+)
+
+# How long the agent waits for it.
+TIMEOUTS = (
+    Option(
+        "start_timeout",
+        number(1, 600, "seconds"),
+        False,
+        "10",
+        "How long the program may take until a check passes.",
+    ),
+    Option(
+        "term_timeout",
+        number(0, 600, "seconds"),
+        False,
+        "5",
+        "How long the program may take to exit before it is killed.",
+    ),
+)
+
+# What of its traffic is taken.
+TAKEN = (
+    Option(
+        "dynamic_ports",
+        BOOL,
+        False,
+        "0",
+        "0: only the ports that the program listens on are taken over; the others stay with the cloud. 1: for "
+        "programs that open further ports once a client has connected (iperf3 its UDP port, FTP); all ports are "
+        "taken over while one of them answers.",
+    ),
+)
+
+HEALTH = (
+    Option(
+        "healthcheck",
+        choice(*checks.NAMES),
+        False,
+        "auto",
+        "How the agent checks whether the program answers. Checks come in as a client's packets do. "
+        + " ".join([kind.help for kind in checks.KINDS]),
+    ),
+    Option("health_port", PORT, False, "", "The port to check, if it is not a matched one."),
+    Option(
+        "health_command",
+        TEXT,
+        True,
+        (),
+        "The command that `exec` runs, written like `command`; exit code 0 means healthy.",
+    ),
+    Option("health_interval", number(1, 3600, "seconds"), False, "5", "The time between two checks."),
+    Option("health_timeout", number(1, 600, "seconds"), False, "2", "How long a check may take."),
+    Option("health_rise", number(1, 100, "checks"), False, "1", "Good checks in a row before the redirect goes in."),
+    Option("health_fall", number(1, 100, "checks"), False, "3", "Failed checks in a row before it comes out."),
+)
+
+RESPAWN = (
+    Option(
+        "respawn_threshold",
+        number(0, 86400, "seconds"),
+        False,
+        "3600",
+        "A program that exits sooner than this counts as crashed.",
+    ),
+    Option(
+        "respawn_timeout",
+        number(0, 3600, "seconds"),
+        False,
+        "5",
+        "How long the agent waits before it restarts a program.",
+    ),
+    Option(
+        "respawn_retry",
+        number(0, 1000, "crashes"),
+        False,
+        "5",
+        "After more crashes in a row than this, the agent stops restarting the program. 0 means it never stops.",
+    ),
+)
+
+SERVICE = ENABLED + PROGRAM + SOURCES + MATCH + WAY + TIMEOUTS + TAKEN + HEALTH + RESPAWN
+
+OWN = ENABLED + WAY + TAKEN  # no part of anything else (fields.py)
 
 REDIRECT = (Option("service", SECTION, False, "", "The service that this extra match belongs to."),) + MATCH
 
@@ -432,10 +453,11 @@ def option_named(section_type: str, name: str) -> "Option | None":
 
 def defaults(section_type: str) -> dict:
     """The values of a section that sets nothing."""
-    return {option.name: _default(option) for option in SECTIONS[section_type]}
+    return {option.name: default(option) for option in SECTIONS[section_type]}
 
 
-def _default(option: "Option") -> object:
+def default(option: "Option") -> object:
+    """Its value where it is unset: a list where it is one, None where there is no default."""
     if option.many:
         return [option.type.parse(text) for text in option.default]
     return option.type.parse(option.default) if option.default != "" else None

@@ -12,6 +12,7 @@ from ..errors import CONFIG, Problem
 from ..plan import checks
 from ..shell import shown
 from . import schema
+from .fields import Health, Program, Respawn, Service, Settings, make
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,39 +21,9 @@ if TYPE_CHECKING:
     from ..address import Prefix
     from .uci import _Section as Section
 
-Settings = namedtuple("Settings", ("enabled", "datapath", "pool", "netlink", "bypass_load"))
-
-# What runs: `command` a list of words, `env` a list of NAME=value, times in seconds, `group` may be None.
-Program = namedtuple("Program", ("command", "env", "user", "group", "workdir", "start_timeout", "term_timeout"))
-
 # What traffic: `family` 4 or 6; `proto` "tcp", "udp" or "" for every protocol; `dst` and `src` address.Prefix or None
 # for any; `dport` (low, high) or None for any; `to_port` is where the program listens, 0 for the same port.
 Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port"))
-
-# How the agent checks health: times in seconds, `command` words, `port` 0 for the matched one.
-Health = namedtuple("Health", ("kind", "port", "command", "interval", "timeout", "rise", "fall"))
-
-# When a program that ended is restarted, in procd's words (service/respawn.py): seconds, seconds, times in a row.
-Respawn = namedtuple("Respawn", ("threshold", "timeout", "retry"))
-
-Service = namedtuple(
-    "Service",
-    (
-        "name",
-        "enabled",
-        "program",
-        "interfaces",
-        "devices",
-        "matches",
-        "datapath",
-        "rewrite",
-        "reply",
-        "mtu",
-        "health",
-        "respawn",
-        "dynamic_ports",
-    ),
-)
 
 # `services` in file order, including disabled ones, even with mistakes; `bad`: the names of the service sections that
 # are left out because of a problem.
@@ -81,10 +52,10 @@ def read(sections: "Iterable[Section]", package: str = "viscum") -> "Configurati
         elif section.type == "redirect":
             redirects.append(part)
         elif settings is None:
-            settings = _settings(values)
+            settings = make(Settings, values)
         else:
             problems.append(Problem(CONFIG, "", where, "is a second globals section, and only the first one counts"))
-    settings = settings or _settings(schema.defaults("globals"))
+    settings = settings or make(Settings, schema.defaults("globals"))
     _assign_redirects(redirects, services, problems, package)
     _refuse_same_names(services, problems)
     made = []
@@ -125,11 +96,6 @@ def _refuse_same_names(services: "list[Part]", problems: "list[Problem]") -> Non
         names.add(name)
 
 
-def _settings(values: dict) -> "Settings":
-    pool = tuple(values["pool"])
-    return Settings(values["enabled"], values["datapath"], pool, values["netlink"], values["bypass_load"])
-
-
 def _assign_redirects(redirects: "list[Part]", services: "list[Part]", problems: "list[Problem]", package: str) -> None:
     """A redirect section without its service is a problem of its own; a broken one is a problem of its service."""
     names = [part.section.name for part in services]
@@ -163,29 +129,16 @@ def _service(part: "Part", extra: "list[Part]") -> "tuple[Service, list[Problem]
     if extra and not own:
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
     matches = _all_matches(([part] if own or not extra else []) + extra, bad)
-    program = Program(
-        command=command,
-        env=tuple(values["env"]),
-        user=values["user"],
-        group=values["group"],
-        workdir=values["workdir"],
-        start_timeout=values["start_timeout"],
-        term_timeout=values["term_timeout"],
-    )
-    service = Service(
+    service = make(
+        Service,
+        values,
         name=section.name,
-        enabled=values["enabled"],
-        program=program,
+        program=make(Program, values, command=command),
         interfaces=tuple(values["interface"]),
         devices=tuple(values["device"]),
         matches=matches,
-        datapath=values["datapath"],
-        rewrite=values["rewrite"],
-        reply=values["reply"],
-        mtu=values["mtu"] or 0,
         health=_health(part, matches, bad),
-        respawn=Respawn(values["respawn_threshold"], values["respawn_timeout"], values["respawn_retry"]),
-        dynamic_ports=values["dynamic_ports"],
+        respawn=make(Respawn, values),
     )
     return service, problems
 
@@ -211,15 +164,7 @@ def _health(part: "Part", matches: "tuple[Match, ...]", bad: "Callable") -> "Hea
         bad("health_command", "is missing: name the command that checks, with its whole path, or another healthcheck")
     if not _broken(part, "healthcheck"):
         _refuse_check(part, kind, matches, bad)
-    return Health(
-        kind=kind.name,
-        port=values["health_port"] or 0,
-        command=command,
-        interval=values["health_interval"],
-        timeout=values["health_timeout"],
-        rise=values["health_rise"],
-        fall=values["health_fall"],
-    )
+    return make(Health, values, command=command)
 
 
 def _refuse_check(part: "Part", kind: "checks.Kind", matches: "tuple[Match, ...]", bad: "Callable") -> None:

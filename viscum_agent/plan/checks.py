@@ -71,6 +71,6 @@ def named(name: str) -> "Kind":
 def of(service: "Service", found: "list[Answer]") -> "Kind":
     """The kind of a service's check: as configured, but `auto` has nothing to ask where it takes over no ports
     (`found`, answers.Answer)."""
-    if service.health.kind == "auto" and not any(answer.high for answer in found):
+    if service.health.healthcheck == "auto" and not any(answer.high for answer in found):
         return named("none")
-    return named(service.health.kind)
+    return named(service.health.healthcheck)

@@ -136,7 +136,7 @@ def _what_it_takes(
 ) -> "tuple[list[tuple[Match, Match]], list[tuple[str, str]]]":
     """([(match, part)], [(traffic, reason)]): what is taken over, and what stays with the cloud."""
     there = facts.opened.get(service.name)
-    kind = checks.named(service.health.kind)
+    kind = checks.named(service.health.healthcheck)
     whole = not kind.looks or (kind.asks is None and service.dynamic_ports)
     parts = answers.taken(found, there, whole, service.dynamic_ports)
     return parts, [(match_text(match), reason) for match, reason in answers.stays(found, there, parts)]

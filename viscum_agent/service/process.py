@@ -11,7 +11,7 @@ import os
 from .. import compat
 from ..address import is_number
 from ..config import trust
-from ..config.schema import NO_ID
+from ..config.schema import NO_ID, PROGRAM, default
 from ..errors import UNSUPPORTED, ConfigError, Problem, ViscumError
 from ..kernel import cgroup, netns
 from ..records.objects import name_hash, ns_name
@@ -32,6 +32,7 @@ SERVICE = "VISCUM_SERVICE"
 
 CANNOT_EXECUTE = 127  # the exit code that a shell uses, too
 TERM_TIMEOUT = 5  # seconds, for a service that is no longer configured
+FIRST = ("command", "env", "user", "group", "workdir")  # the options that every version had
 KEPT = "the check has ended, but a process that traces it holds it: kill that process"
 AT_ONCE = 100  # milliseconds within which a killed process is dead, unless the kernel holds it
 MOST = 1 << 16  # bytes of a file of /proc or /etc
@@ -136,9 +137,16 @@ def age(pid: int) -> float:
 
 
 def tag(program: "Program") -> str:
-    """A hash that tells whether a running program is the configured one."""
-    words = "\0".join(list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir])
-    return "%08x" % name_hash(words)
+    """A hash that tells whether a running program is the configured one: all that it is started with."""
+    words = list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir]
+    # A later option counts only where it is not its default: otherwise a new version of Viscum would take every program
+    # for another one, and restart it.
+    for option in PROGRAM:
+        value = getattr(program, option.name)
+        value = list(value) if option.many else value
+        if option.name not in FIRST and value != default(option):
+            words.append("%s=%s" % (option.name, value))
+    return "%08x" % name_hash("\0".join(words))
 
 
 def is_stale(service: "Service", pid: int) -> bool:

@@ -1,0 +1,58 @@
+# Made by tools/option_types.py from viscum_agent/config/schema.py: change that.
+
+from typing import Any, NamedTuple, TypeVar
+
+from ..address import Prefix
+from .schema import Option
+from .service import Match
+
+Record = TypeVar("Record", bound=tuple)
+
+OPTIONS: dict[Any, list[tuple[str, Option]]]
+
+def make(record: type[Record], values: dict, **judged: Any) -> Record: ...
+
+class Settings(NamedTuple):
+    enabled: bool
+    datapath: str
+    pool: tuple[Prefix, ...]
+    netlink: str
+    bypass_load: int
+
+class Program(NamedTuple):
+    command: tuple[str, ...]
+    env: tuple[str, ...]
+    user: str
+    group: str | None
+    workdir: str
+    start_timeout: int
+    term_timeout: int
+
+class Health(NamedTuple):
+    healthcheck: str
+    port: int | None
+    command: tuple[str, ...]
+    interval: int
+    timeout: int
+    rise: int
+    fall: int
+
+class Respawn(NamedTuple):
+    threshold: int
+    timeout: int
+    retry: int
+
+class Service(NamedTuple):
+    name: str
+    program: Program
+    interfaces: tuple[str, ...]
+    devices: tuple[str, ...]
+    matches: tuple[Match, ...]
+    health: Health
+    respawn: Respawn
+    enabled: bool
+    datapath: str | None
+    rewrite: str
+    reply: str
+    mtu: int | None
+    dynamic_ports: bool
