@@ -18,6 +18,8 @@ files is not counted). CPU is user + system time of the command and its children
 threads is in nobody's. Memory is the peak of the largest process. CPython starts as the package starts it (isolated,
 without `site`, byte code compiled before); MicroPython compiles the sources each time.
 
+The datapath is u32: what `bpf` puts into the kernel, `tc` can't.
+
 After each `up`, `viscum plan` must have nothing to do, whoever did the work; after each `down`, nothing may be left.
 The kernel takes namespaces down in the background: before every sample two namespaces are made and deleted, one after
 the other, and waited for, which the kernel does after all those before them (cleanup_net in net/core/net_namespace.c
@@ -154,7 +156,7 @@ def site_packages() -> str:
 
 def configuration(count: int, netlink: str = "native") -> str:
     """N speed-test servers, each taking over one address (of RFC 2544's, for tests) on the LAN."""
-    text = ["config globals 'globals'\n\toption netlink '%s'\n" % netlink]
+    text = ["config globals 'globals'\n\toption netlink '%s'\n\toption datapath 'u32'\n" % netlink]
     for number in range(count):
         text.append(
             "config service 'speed%d'\n\toption enabled '1'\n\toption command '/usr/bin/iperf3 -s'\n"

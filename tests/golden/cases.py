@@ -29,13 +29,11 @@ from viscum_agent.plan.actual import Found, Observed
 from viscum_agent.plan.answers import Open
 from viscum_agent.plan.planner import plan
 from viscum_agent.records import with_
-from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features, Listener
+from viscum_agent.records.facts import EVERYTHING, Device, Facts, Listener
 from viscum_agent.ujson import loads
 
 EXPECTED = ("Expect problems", "Expect stays", "Expect commands")
 SECTIONS = ("Config", "Facts", "Before", "Neighbours", "Show") + EXPECTED
-FEATURES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx", "lacks")
-DEFAULTS = {"bpf": False, "lacks": ""}  # the others are there
 
 # The usual router: a bridge with its Wi-Fi, a way to the cloud, a tunnel without Ethernet headers.
 ROUTER = {
@@ -156,8 +154,8 @@ def router_facts(text):
         if name not in values:
             raise ValueError("there is no fact '%s'" % name)
     values.update(given)
-    features = [values["features"].get(name, DEFAULTS.get(name, True)) for name in FEATURES]
-    assert len(features) == len(EVERYTHING)
+    features = {"bpf": False}  # the others are there
+    features.update(values["features"])
     return Facts(
         devices=sorted([_device(given) for given in values["devices"]]),
         networks=sorted([(network, values["networks"][network]) for network in values["networks"]]),
@@ -168,7 +166,7 @@ def router_facts(text):
         rp_filter=values["rp_filter"],
         ipv6=values["ipv6"],
         ipv6_forwarding=values["ipv6_forwarding"],
-        features=Features(*features),
+        features=with_(EVERYTHING, **features),
         opened={
             name: Open([_listener(text) for text in values["opened"][name]], None, {}) for name in values["opened"]
         },

@@ -12,7 +12,8 @@ from viscum_agent.doctor.machine import INCLUDES, Machine
 from viscum_agent.errors import CONFIG, UNSUPPORTED, Problem
 from viscum_agent.kernel.ruleset import Chain, Flowtable, Ruleset
 from viscum_agent.plan.actual import Found, Observed
-from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features
+from viscum_agent.records import with_
+from viscum_agent.records.facts import EVERYTHING, Device, Facts
 from viscum_agent.records.objects import Qdisc
 
 MB = 1024 * 1024
@@ -74,10 +75,7 @@ READ_ONLY = "a BPF file system that it can write to (/sys/fs/bpf: Read-only file
 
 
 def features(*missing, lacks=""):
-    return Features(*[name not in missing for name in FEATURE_NAMES], lacks)
-
-
-FEATURE_NAMES = ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx")
+    return with_(EVERYTHING, lacks=lacks, **{name: False for name in missing})
 
 
 def sysctls(**changes):
