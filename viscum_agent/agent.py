@@ -133,6 +133,9 @@ class Agent:
         self.say(severity, text, service)
 
     def bug(self, error: Exception) -> None:
+        if isinstance(error, OSError) and error.errno in compat.SPENT:
+            self.say(ERROR, "has to wait until something is closed: " + compat.strerror(error.errno))
+            return
         self.say(ERROR, "a bug, please report it: %r" % (error,))
         self._log.trace(error)
 

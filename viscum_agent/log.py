@@ -24,6 +24,11 @@ def line(severity: int, text: str, when: float) -> "dict[str, object]":
     return {"time": int(when), "severity": severity, "text": text}
 
 
+def last_words(text: str) -> None:
+    """What a child of the agent says that can't do its work. It has the agent's stderr, or already its program's."""
+    _Stderr().write("viscumd: %s\n" % text)
+
+
 class Log:
     """`say(severity, text, service)`: `service` is the name of the service that it is about, "" for none."""
 

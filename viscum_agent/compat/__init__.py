@@ -60,6 +60,7 @@ NETLINK_GET_STRICT_CHK = 12
 # which mips numbers differently, is in the two files.
 EPERM, ENOENT, ESRCH, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 3, 7, 11, 13, 16, 17, 19, 22
 ENFILE, EMFILE = 23, 24
+SPENT = (ENFILE, EMFILE)  # no descriptor is left: a fact about this moment, not about what was tried
 
 # bpf(2), which every architecture numbers differently (the kernel's arch/*/.../syscall*.tbl, scripts/syscall.tbl for
 # newer ones): by machine (uname -m) and bytes of a pointer, because a 32-bit program on a 64-bit kernel sees the

@@ -144,7 +144,7 @@ def _bpf_lacks(folder: str) -> "tuple[str, bool]":
 
 def _unless_spent(error: OSError) -> None:
     """Raises the error of one who has no descriptor left: that says nothing about the kernel."""
-    if error.errno in (compat.EMFILE, compat.ENFILE):
+    if error.errno in compat.SPENT:
         raise error
 
 

@@ -14,6 +14,7 @@ from ..config import trust
 from ..config.schema import NO_ID, PROGRAM, default
 from ..errors import UNSUPPORTED, ConfigError, Problem, ViscumError
 from ..kernel import cgroup, netns
+from ..log import last_words
 from ..records.objects import name_hash, ns_name
 from ..shell import printable, shown
 from . import output
@@ -256,6 +257,9 @@ def _become(
         compat.default_signals()
         compat.unblock_signals()
         compat.execve(command[0], list(command), environment)
+    except OSError as error:
+        # For one, somebody has just taken its namespace's name away.
+        last_words("%s: its program can't be started: %s" % (service.name, compat.strerror(error.errno)))
     except BaseException as error:  # noqa: B036 (no exception may leave the child)
         compat.print_error(error)
     finally:

@@ -16,6 +16,7 @@ import os
 
 from .. import compat
 from ..kernel import listening
+from ..log import last_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def _work(pids: "list[int]", enter: "Callable[[], object]", patiently: bool) -> 
     try:
         enter()
         end(pids, patiently)
+    except OSError as error:
+        last_words("clients' connections can't be reset: " + compat.strerror(error.errno))
     except BaseException as error:  # noqa: B036 (no exception may leave the child)
         compat.print_error(error)
     finally:
