@@ -59,18 +59,19 @@ class Agent:
     def becomes(self, who, seconds=HANG, port=7000):
         """Waits until a client is answered by somebody; returns how long that took."""
         begin = time.monotonic()
-        try:
-            wait_for(lambda: self.who(port) == who, seconds)
-        except AssertionError:
-            raise AssertionError("not answered by %s:\n%s" % (who, self.log.read_text())) from None
+        self._wait_for(lambda: self.who(port) == who, seconds, "not answered by " + who)
         return time.monotonic() - begin
 
     def says(self, text, seconds=HANG):
         """Waits until the log has a text: the agent writes it after what a client sees has changed."""
+        self._wait_for(lambda: text in self.log.read_text(), seconds, "did not say %r" % text)
+
+    def _wait_for(self, condition, seconds, failure):
+        """Fails with the log, which says why."""
         try:
-            wait_for(lambda: text in self.log.read_text(), seconds)
+            wait_for(condition, seconds)
         except AssertionError:
-            raise AssertionError("did not say %r:\n%s" % (text, self.log.read_text())) from None
+            raise AssertionError("%s:\n%s" % (failure, self.log.read_text())) from None
 
     def filters(self, dev="lan0"):
         return self.lab.redirects(dev)

@@ -84,7 +84,8 @@ class Combination:
         give_up = time.monotonic() + HANG
         # Not the service before this one, which may be for the same clients and answer them just so.
         news = ["%s: starting" % self.name] + (["s%d: disabled" % (self._count - 1)] if self._count > 1 else [])
-        wait_for(lambda: all(text in self._agent.log.read_text() for text in news))
+        for text in news:
+            self._agent.says(text)
         while self._differ(wanted):
             if time.monotonic() > give_up:
                 return self._differ(wanted)

@@ -42,10 +42,10 @@ Settings = _record("Settings", GLOBALS)
 # What runs, and how long (seconds) that may take.
 Program = _record("Program", PROGRAM + TIMEOUTS)
 
-# How the agent asks for health: times in seconds, `command` words.
+# How the agent checks health: times in seconds, `command` words.
 Health = _record("Health", HEALTH, "health_")
 
-# When a program that ended is started again, in procd's words (service/respawn.py): seconds, seconds, times in a row.
+# When a program that ended is restarted, in procd's words (service/respawn.py): seconds, seconds, times in a row.
 Respawn = _record("Respawn", RESPAWN, "respawn_")
 
 Service = _record("Service", OWN, "", ("name", "program", "interfaces", "devices", "matches", "health", "respawn"))

@@ -291,7 +291,7 @@ MATCH = (
 
 ENABLED = (Option("enabled", BOOL, False, "0", "Whether the service runs."),)
 
-# What a program is started with: another value starts it again (service/process.tag). New ones come last.
+# What a program is started with: another value restarts it (service/process.tag). New ones come last.
 PROGRAM: "tuple[Option, ...]" = (
     Option(
         "command",

@@ -34,6 +34,7 @@ SERVICE = "VISCUM_SERVICE"
 CANNOT_EXECUTE = 127  # the exit code that a shell uses, too
 TERM_TIMEOUT = 5  # seconds, for a service that is no longer configured
 FIRST = ("command", "env", "user", "group", "workdir")  # the options that every version had
+LATER = [option for option in PROGRAM if option.name not in FIRST]
 KEPT = "the check has ended, but a process that traces it holds it: kill that process"
 AT_ONCE = 100  # milliseconds within which a killed process is dead, unless the kernel holds it
 MOST = 1 << 16  # bytes of a file of /proc or /etc
@@ -142,10 +143,10 @@ def tag(program: "Program") -> str:
     words = list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir]
     # A later option counts only where it is not its default: otherwise a new version of Viscum would take every program
     # for another one, and restart it.
-    for option in PROGRAM:
+    for option in LATER:
         value = getattr(program, option.name)
         value = list(value) if option.many else value
-        if option.name not in FIRST and value != default(option):
+        if value != default(option):
             words.append("%s=%s" % (option.name, value))
     return "%08x" % name_hash("\0".join(words))
 
