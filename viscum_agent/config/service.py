@@ -194,8 +194,9 @@ def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[Match, ...]":
         for match in _matches(part, bad):
             if tuple(match) in known:
                 continue
-            other = next(iter([one for one in matches if _goes_elsewhere(match, one)]), None)
-            if other:
+            others = [one for one in matches if _goes_elsewhere(match, one)]
+            if others:
+                other = others[0]
                 both = tuple([one.to_port or "the client's" for one in (other, match)])
                 bad("target_port", _TWO_PORTS % both + (_WHOEVER if match.src != other.src else ""), part.where)
                 return ()
@@ -250,10 +251,12 @@ def split_words(text: str) -> "list[str]":
     character. No variables, no globs: this is not a shell. Raises ValueError for an unclosed quote."""
     words, word, quote = [], "", ""
     begun = False  # inside a word, which may be empty: ''
-    letters = iter(text)
-    for c in letters:
-        if c == "\\" and quote != "'":
-            word, begun = word + next(letters, ""), True
+    escaped = False
+    for c in text:
+        if escaped:
+            word, escaped = word + c, False
+        elif c == "\\" and quote != "'":
+            escaped = begun = True
         elif c == quote:
             quote = ""
         elif quote or c not in " \t\n'\"":

@@ -58,11 +58,11 @@ class Subnets:
     def _find(self, service: "Service", family: int, package: str) -> "address.Prefix":
         reasons = []
         for pool in self._pools.get(family, []):
-            owner = next(iter([owner for network, owner in self._networks if address.contains(network, pool)]), "")
-            subnet = None if owner else self._first_free(pool, name_hash(service.name))
+            owners = [owner for network, owner in self._networks if address.contains(network, pool)]
+            subnet = None if owners else self._first_free(pool, name_hash(service.name))
             if subnet:
                 return subnet
-            reason = "overlaps the router's %s" % printable(owner) if owner else "has no free subnet"
+            reason = "overlaps the router's %s" % printable(owners[0]) if owners else "has no free subnet"
             reasons.append("%s %s" % (address.format_prefix(pool), reason))
         where = "%s.globals.pool" % package
         text = "no subnet for service '%s': %s; add another private prefix"
