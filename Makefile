@@ -9,7 +9,7 @@ PYTEST := $(PYTHON) -m pytest
 # processor.
 SIDE_BY_SIDE := --dist worksteal -n auto
 WAITING := --dist worksteal -n $(shell expr 2 \* "$$(nproc)")
-MICROPYTHON := .cache/micropython/micropython
+MICROPYTHON := $(or $(VISCUM_MICROPYTHON),.cache/micropython/micropython)
 SETUP := tools/setup.sh
 
 # The agent's files that are not to be imported by MicroPython: the other interpreter's half, what needs a library of

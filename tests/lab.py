@@ -38,7 +38,9 @@ HANG = 120
 # Seconds after which nobody is taken to answer: a client's second SYN comes after 1 s (RFC 6298).
 SILENCE = 2.5
 CPYTHON = (sys.executable,)
-MICROPYTHON = (str(ROOT / ".cache/micropython/micropython"), "-X", "heapsize=16M")
+# Another one than that of the set-up, by its whole path: an older, a newer, one of another architecture.
+MICROPYTHON_FILE = Path(os.environ.get("VISCUM_MICROPYTHON") or ROOT / ".cache/micropython/micropython")
+MICROPYTHON = (str(MICROPYTHON_FILE), "-X", "heapsize=16M")
 
 
 class Lab:

@@ -14,12 +14,11 @@ import zipfile
 import opkg
 import pytest
 from depends import guarded, refused
-from lab import HANG, ROOT
+from lab import HANG, MICROPYTHON_FILE, ROOT
 from router import run
 
 CACHE = "/var/run/viscum.pycache"
 NOBODY = 65534
-MICROPYTHON = ROOT / ".cache/micropython"
 
 
 class Machine:
@@ -38,7 +37,7 @@ class Machine:
                 target.write_bytes(content)
                 target.chmod(info.mode)
         launcher = self.upper / "bin/micropython"
-        launcher.write_text('#!/bin/sh\nexec %s/micropython "$@"\n' % MICROPYTHON)
+        launcher.write_text('#!/bin/sh\nexec %s "$@"\n' % MICROPYTHON_FILE)
         launcher.chmod(0o755)
 
     def __call__(self, *words, check=True, uid=0):

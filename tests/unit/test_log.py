@@ -8,9 +8,9 @@ import sys
 import termios
 
 import pytest
-from lab import HANG, ROOT
+from lab import HANG, MICROPYTHON_FILE, ROOT
 
-INTERPRETERS = {"cpython": sys.executable, "micropython": str(ROOT / ".cache/micropython/micropython")}
+INTERPRETERS = {"cpython": sys.executable, "micropython": str(MICROPYTHON_FILE)}
 SAYS = """
 from viscum_agent import log
 log.LOG_SOCKET = %r

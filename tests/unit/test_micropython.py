@@ -4,14 +4,12 @@ import ast
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 from golden import cases
+from lab import MICROPYTHON, MICROPYTHON_FILE, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-MICROPYTHON = ROOT / ".cache/micropython/micropython"
-RUN = (str(MICROPYTHON), "-X", "heapsize=16M", "tests/micropython/run.py")
+RUN = (*MICROPYTHON, "tests/micropython/run.py")
 
 
 def collected():
@@ -26,7 +24,7 @@ def collected():
     return count
 
 
-@pytest.mark.skipif(not MICROPYTHON.exists(), reason="no MicroPython here: make setup")
+@pytest.mark.skipif(not MICROPYTHON_FILE.exists(), reason="no MicroPython here: make setup")
 def test_all_shared_tests_pass_under_micropython():
     environment = {**os.environ, "MICROPYPATH": ".:.frozen"}
     result = subprocess.run(RUN, cwd=ROOT, env=environment, capture_output=True, text=True)

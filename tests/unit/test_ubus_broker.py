@@ -5,9 +5,9 @@ import resource
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from lab import MICROPYTHON, MICROPYTHON_FILE, ROOT
 from unit.shared import ubus_bench
 from unit.shared.ubus_bench import METHODS, Bench
 
@@ -20,8 +20,6 @@ from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.client import Method
 from viscum_agent.ubus.codes import UbusError, UbusStatus
 
-ROOT = Path(__file__).resolve().parents[2]
-MICROPYTHON = ROOT / ".cache/micropython/micropython"
 SERVER = "tests/unit/shared/ubus_bench.py"
 NOBODY, SOMEBODY = 65534, 65533
 
@@ -476,9 +474,9 @@ def test_a_caller_waits_while_too_many_others_connect():
 @pytest.fixture(params=["cpython", "micropython"])
 def served(request):
     if request.param == "micropython":
-        if not MICROPYTHON.exists():
+        if not MICROPYTHON_FILE.exists():
             pytest.skip("no MicroPython here: make setup")
-        command = [str(MICROPYTHON), "-X", "heapsize=16M", SERVER]
+        command = [*MICROPYTHON, SERVER]
     else:
         command = [sys.executable, SERVER]
     path = ubus_bench.socket_path()
