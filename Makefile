@@ -20,7 +20,7 @@ ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc
 SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-cpython test-micropython test-pyroute2 test-browser test-vm vm lint format demo \
+.PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format demo \
 	chaos bench bench-control bench-datapath bench-rules bench-memory bench-vm manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
@@ -29,7 +29,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
 
 setup: ## install all that the targets below need
-	@$(SETUP) venv apt micropython python node browser kernel
+	@$(SETUP) venv apt micropython python node browser bigendian kernel
 
 check: lint ## lint, unit and golden tests, for while you work
 	@$(SETUP) venv apt micropython node
@@ -40,7 +40,7 @@ check: lint ## lint, unit and golden tests, for while you work
 test: setup lint ## everything that must pass
 	@nice -n 5 $(MAKE) test-vm >.cache/vm/test.txt 2>&1 & guest=$$!; \
 	trap 'kill $$guest 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
-	$(MAKE) test-cpython test-micropython test-pyroute2 test-browser || exit; \
+	$(MAKE) test-cpython test-micropython test-bigendian test-pyroute2 test-browser || exit; \
 	wait $$guest; status=$$?; trap - EXIT; cat .cache/vm/test.txt; exit $$status
 
 # The namespace tests start the agent under both interpreters.
@@ -59,6 +59,11 @@ test-micropython: ## what also runs under MicroPython
 		MICROPYPATH=.:.frozen $(MICROPYTHON) -c "import $$module" || { echo "MicroPython cannot import $$module"; exit 1; }; \
 	done
 	@echo "MicroPython imports every module of the agent"
+
+# Emulated: about two minutes.
+test-bigendian: ## what holds bytes and the kernel's numbers, on big-endian mips and s390x, each process emulated
+	@$(SETUP) venv apt bigendian
+	$(PYTEST) $(SIDE_BY_SIDE) tests/bigendian tests/unit/test_numbers.py
 
 test-browser: ## the LuCI application in Chromium, in front of the real agent
 	@$(SETUP) venv apt micropython node browser

@@ -8,6 +8,8 @@
 #   python       .cache/python/: a CPython newer than any that OpenWrt has, likewise
 #   node         node_modules/: what checks the LuCI application and drives the browser, from npm
 #   browser      Debian's Chromium
+#   bigendian    .cache/bigendian/: a CPython and a MicroPython of big-endian processors, run by qemu's emulation of a
+#                single process, and the kernel's headers for routers' processors (200 MB with the compiler)
 #   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
 #
 # Each part leaves a stamp in .cache/ and is skipped while the stamp fits its inputs and the things are really there.
@@ -20,6 +22,7 @@ CACHE=$ROOT/.cache
 VENV=$ROOT/.venv
 TRIXIE=$CACHE/trixie # apt's state for the newer release, apart from the machine's own
 RELEASE=trixie       # which one
+PROCESSOR=amd64      # and for which processor
 
 APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
@@ -28,6 +31,16 @@ MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 lib
 PYTHON=python3.15
 PYTHON_RELEASE=forky
 PYTHON_PACKAGES="$PYTHON-minimal lib$PYTHON-minimal lib$PYTHON-stdlib libc6 libexpat1 zlib1g libffi8"
+# Debian has no packages for big-endian mips any more, but a compiler; so MicroPython is built from the source packages of
+# the release that the other one is from. autoconf and its company make libffi's configure.
+BIGENDIAN_APT_PACKAGES="qemu-user gcc-mips-linux-gnu libc6-dev-mips-cross make autoconf automake libtool"
+BIGENDIAN_SOURCES="micropython libffi"
+# And s390x is big-endian and has packages: OpenWrt 24.10's CPython, of Debian's release with the same version.
+BIGENDIAN_RELEASE=bookworm
+BIGENDIAN_PACKAGES="python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libc6 libexpat1 zlib1g libffi8
+    iproute2 libbpf1 libelf1 libmnl0 libcap2 libbsd0 libmd0 libxtables12 libselinux1 libpcre2-8-0"
+# The headers for MicroPython's numbers (tests/unit/test_numbers.py), of the machine's own release.
+HEADERS_OF="amd64 i386 arm64 armhf mips powerpc riscv64 s390x"
 # Only where the machine has none: its own may be newer. The versions of what comes from npm are in package-lock.json;
 # Debian's Node.js 18 can run them.
 NODE_APT_PACKAGES="nodejs npm"
@@ -138,6 +151,7 @@ apt_trixie() {
     apt_get -o Dir::Etc::SourceList="$TRIXIE/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
         -o Dir::State="$TRIXIE/state" -o Dir::State::status="$TRIXIE/state/status" -o Dir::Cache="$TRIXIE/cache" \
+        -o APT::Architecture="$PROCESSOR" -o APT::Architectures="$PROCESSOR" \
         -o APT::Default-Release= -o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
 }
 
@@ -150,30 +164,44 @@ debian_mirror() {
         awk -v release="$codename" '$1 == release { print $2; exit }'
 }
 
-# unpack_trixie FOLDER PROGRAM LAUNCHER PACKAGE...: unpacks packages of Debian trixie into a folder, nothing of the machine
-# is touched. They need trixie's C library, which is among them: LAUNCHER starts PROGRAM (a path in the folder) with it.
-unpack_trixie() {
-    folder=$1
-    program=$2
-    launcher=$1/$3
-    shift 3
+# lists_of_trixie KIND: makes apt's state for the release, with the lists of its packages (deb) or sources (deb-src).
+lists_of_trixie() {
     [ -f /usr/share/keyrings/debian-archive-trixie-automatic.gpg ] || {
         update_once
         apt_get install -y --no-install-recommends debian-archive-keyring
     }
     mirror=$(debian_mirror)
     [ -n "$mirror" ] || die "no Debian mirror among the machine's apt sources"
-    rm -rf "$TRIXIE" "$folder"
-    mkdir -p "$TRIXIE/state/lists/partial" "$TRIXIE/cache/archives/partial" "$TRIXIE/packages" "$folder"
+    rm -rf "$TRIXIE"
+    mkdir -p "$TRIXIE/state/lists/partial" "$TRIXIE/cache/archives/partial" "$TRIXIE/packages"
     : >"$TRIXIE/state/status"
-    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$mirror" "$RELEASE" \
+    printf '%s [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$1" "$mirror" "$RELEASE" \
         >"$TRIXIE/sources.list"
     apt_trixie update
+}
+
+# packages_of_trixie FOLDER PACKAGE...: unpacks packages of the release into a folder, nothing of the machine is touched.
+packages_of_trixie() {
+    folder=$1
+    shift
+    lists_of_trixie deb
+    rm -rf "$folder"
+    mkdir -p "$folder"
     (cd "$TRIXIE/packages" && apt_trixie download "$@")
     for package in "$TRIXIE"/packages/*.deb; do
         dpkg -x "$package" "$folder"
     done
     rm -rf "$TRIXIE"
+}
+
+# unpack_trixie FOLDER PROGRAM LAUNCHER PACKAGE...: the same for packages that need trixie's C library, which is among
+# them: LAUNCHER starts PROGRAM (a path in the folder) with it.
+unpack_trixie() {
+    program=$2
+    launcher=$1/$3
+    unpack=$1
+    shift 3
+    packages_of_trixie "$unpack" "$@"
     cat >"$launcher" <<EOF
 #!/bin/sh
 # Starts the program with the C library that was unpacked beside it.
@@ -210,6 +238,80 @@ setup_python() {
     RELEASE=trixie
     "$CACHE/python/python" -c 'import ctypes' || die "$PYTHON does not run"
     printf '%s\n' "$want" >"$CACHE/python.stamp"
+}
+
+setup_bigendian() {
+    only_amd64 bigendian
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $BIGENDIAN_APT_PACKAGES
+    big=$CACHE/bigendian
+    want=$(stamp bigendian 1 "$ROOT" "$BIGENDIAN_RELEASE $BIGENDIAN_PACKAGES $BIGENDIAN_SOURCES $HEADERS_OF")
+    if stamped bigendian "$want" && "$big/python" -c 'import ctypes' 2>/dev/null &&
+        "$big/micropython" -c 'import ffi' 2>/dev/null && [ -d "$big/headers/usr" ]; then
+        return
+    fi
+    rm -rf "$big"
+    mkdir -p "$big"
+    fetch_headers
+    say "fetching a CPython for s390x"
+    # shellcheck disable=SC2086 # a list of words
+    RELEASE=$BIGENDIAN_RELEASE PROCESSOR=s390x && packages_of_trixie "$big/s390x" $BIGENDIAN_PACKAGES
+    RELEASE=trixie PROCESSOR=amd64
+    emulated "$big/python" s390x "$big/s390x" "$big/s390x/usr/bin/python3.11"
+    build_for_mips
+    emulated "$big/micropython" mips /usr/mips-linux-gnu "$big/mips/micropython"
+    "$big/python" -c 'import sys, ctypes; assert sys.byteorder == "big"' || die "the big-endian CPython does not run"
+    "$big/micropython" -c 'import sys, ffi; assert sys.byteorder == "big"' || die "the big-endian MicroPython does not run"
+    printf '%s\n' "$want" >"$CACHE/bigendian.stamp"
+}
+
+# emulated LAUNCHER PROCESSOR LIBRARIES PROGRAM: LAUNCHER starts PROGRAM in qemu, which finds its C library in LIBRARIES.
+emulated() {
+    printf '#!/bin/sh\n# A program of another processor.\nexec qemu-%s -L "%s" "%s" "$@"\n' "$2" "$3" "$4" >"$1"
+    chmod +x "$1"
+}
+
+fetch_headers() {
+    say "fetching the kernel's headers for other processors"
+    update_once
+    mkdir -p "$CACHE/bigendian/headers" "$CACHE/bigendian/download"
+    for each in $HEADERS_OF; do
+        (cd "$CACHE/bigendian/download" && apt_get -o APT::Sandbox::User=root download "linux-libc-dev-$each-cross")
+    done
+    for package in "$CACHE"/bigendian/download/*.deb; do
+        dpkg -x "$package" "$CACHE/bigendian/headers"
+    done
+    rm -rf "$CACHE/bigendian/download"
+}
+
+# Without what is no part of the agent's: TLS, Java, a database, frozen modules (they would need a compiler for byte code).
+build_for_mips() {
+    say "building MicroPython for big-endian mips"
+    build=$CACHE/bigendian/build
+    lists_of_trixie deb-src
+    rm -rf "$build"
+    mkdir -p "$build/source" "$build/micropython" "$build/libffi" "$CACHE/bigendian/mips"
+    # shellcheck disable=SC2086 # a list of words
+    (cd "$build/source" && apt_trixie source --download-only $BIGENDIAN_SOURCES)
+    rm -rf "$TRIXIE"
+    for source in $BIGENDIAN_SOURCES; do
+        tar -xf "$build/source/$source"_*.orig.tar.* --strip-components=1 -C "$build/$source"
+    done
+    (
+        cd "$build/libffi"
+        autoreconf -i
+        ./configure --host=mips-linux-gnu --disable-shared --disable-docs --disable-multi-os-directory --prefix="$build"
+        make install
+        cd "$build/micropython/ports/unix"
+        make -j2 CROSS_COMPILE=mips-linux-gnu- VARIANT=standard FROZEN_MANIFEST= MICROPY_PY_SSL=0 MICROPY_SSL_AXTLS=0 \
+            MICROPY_SSL_MBEDTLS=0 MICROPY_PY_BTREE=0 MICROPY_PY_FFI=1 MICROPY_PY_JNI=0 STRIP=true \
+            LIBFFI_CFLAGS="-I$build/include" LIBFFI_LDFLAGS="-L$build/lib -lffi"
+        cp build-standard/micropython "$CACHE/bigendian/mips/micropython"
+    ) >"$CACHE/bigendian/build.log" 2>&1 || {
+        tail -n 30 "$CACHE/bigendian/build.log" >&2
+        die "building MicroPython for mips failed"
+    }
+    rm -rf "$build"
 }
 
 setup_node() {
@@ -276,11 +378,11 @@ fetch_kernel() {
     ln -s "boot/vmlinuz-$version" "$folder/vmlinuz"
 }
 
-[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|compiler|micropython|python|node|browser|kernel ..."
+[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|compiler|micropython|python|node|browser|bigendian|kernel ..."
 for part; do
     case $part in
-    venv | apt | compiler | micropython | python | node | browser | kernel) ;;
-    *) die "no part '$part'; there are: venv apt compiler micropython python node browser kernel" ;;
+    venv | apt | compiler | micropython | python | node | browser | bigendian | kernel) ;;
+    *) die "no part '$part'; there are: venv apt compiler micropython python node browser bigendian kernel" ;;
     esac
 done
 mkdir -p "$CACHE"

@@ -18,6 +18,7 @@ from viscum_agent import compat  # noqa: E402
 
 SHARED = "tests/unit/shared"
 GOLDEN = "tests/golden"
+MANY = 1000  # services, for the collector: it shall run seldom, since each test is followed by a collection anyway
 
 
 def golden(path):
@@ -55,6 +56,7 @@ def tests():
 
 def main():
     compat.start()
+    compat.expect(MANY)
     passed = failed = 0
     for name, test in tests():
         gc.collect()

@@ -17,10 +17,12 @@ from agent import QUICK, Agent
 from lab import CLOUD, ROOT, Lab, echo_command, ip, run, service, snapshot, wait_for
 
 from viscum_agent import compat, ebpf
+from viscum_agent.ebpf import program
 from viscum_agent.errors import UnsupportedError
 from viscum_agent.kernel import bpf_syscall as call
 from viscum_agent.kernel import netns, probe
 from viscum_agent.kernel.bpf_pins import Pinned
+from viscum_agent.plan import datapath as plan_datapath
 
 if os.geteuid() == 0:
     pytestmark = pytest.mark.skipif(not probe.features().bpf, reason="this kernel lacks " + probe.features().lacks)
@@ -627,6 +629,28 @@ def test_a_kernel_without_tcx_has_everything_else(monkeypatch):
     found = probe.features()
     monkeypatch.setattr(call, "link_create", no_links)
     assert probe.features() == found._replace(tcx=False)
+
+
+def test_a_kernel_that_reads_no_maps_in_batches_has_everything_but_bpf(monkeypatch):
+    """Before 5.13 it reads none of an array per CPU in one call, before 5.6 none at all: a number that no kernel has
+    stands for the call. `auto` then takes another datapath (tests/golden/20_redirect/15_no_bpf.txt)."""
+    found = probe.features()
+    monkeypatch.setattr(call, "MAP_LOOKUP_BATCH", 250)
+    older = probe.features()
+    assert older == found._replace(bpf=False, tcx=False, lacks=older.lacks)
+    assert older.lacks.startswith("maps (CONFIG_BPF_SYSCALL): ")
+    assert plan_datapath.chosen("auto", older).NAME in ("flower", "u32")
+
+
+@pytest.mark.parametrize("helper", ["REDIRECT_PEER", "REDIRECT_NEIGH", "FIB_LOOKUP"])
+def test_a_kernel_without_a_helper_has_everything_but_bpf(monkeypatch, helper):
+    """redirect_peer and redirect_neigh came with 5.10, fib_lookup with 4.18: a number that no kernel has stands for
+    it."""
+    found = probe.features()
+    monkeypatch.setattr(program, helper, 9999)
+    older = probe.features()
+    assert older == found._replace(bpf=False, tcx=False, lacks=older.lacks)
+    assert older.lacks.startswith("what its programs call: ")
 
 
 @pytest.mark.parametrize("links", ["with links", "without"])

@@ -5,6 +5,8 @@ So three things are held together: the operation, the line of text for it, and t
 recorded/iproute2.txt has pairs of lines, a command and the message that it sent last, in hex: iproute2 6.1.0 on Linux
 6.18, x86-64, each command run by `strace -e trace=sendmsg -e write=all` in a network namespace with the devices lan0
 (70) and vsc-a, and a namespace viscum-a. A message is recorded whether or not the kernel could do what it asks for.
+recorded/iproute2_big.txt has the same of a big-endian processor: iproute2 6.1.0 for s390x in qemu's emulation of a
+process, recorded at its sendmsg(3). It counts where these tests are run by such a processor (tests/bigendian).
 """
 
 import struct
@@ -19,11 +21,11 @@ from viscum_agent.kernel import codec, rtnl, tc
 from viscum_agent.kernel import commands as script
 from viscum_agent.records.objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS
 
-RECORDED = Path(__file__).parent / "recorded/iproute2.txt"
+RECORDED = Path(__file__).parent / ("recorded/iproute2%s.txt" % ("_big" if sys.byteorder == "big" else ""))
 LINES = RECORDED.read_text().splitlines()
 MESSAGES = dict(zip(LINES[::2], [bytes.fromhex(line) for line in LINES[1::2]], strict=True))
 
-little_endian = pytest.mark.skipif(sys.byteorder == "big", reason="the recordings are of a little-endian machine")
+little_endian = pytest.mark.skipif(sys.byteorder == "big", reason="the answers are of a little-endian machine")
 
 LAN0 = 70  # the index that the recordings were made with; those of vsc-a and eth0 are in the messages
 FD = 4  # the descriptor of the namespace that `ip` had
@@ -163,14 +165,13 @@ def alike(one):  # noqa: C901 (a list of exceptions, none of which leads to anot
         fixed = fixed[:7] + bytes(1) + fixed[8:]  # the type: any or unicast
     if kind in (rtnl.RTM_NEWRULE, rtnl.RTM_DELRULE):
         table = one.setdefault(rtnl.FRA_TABLE, struct.pack("I", fixed[4]))  # a byte in the head, or an attribute
-        assert fixed[4] in (0, table[0])
+        assert fixed[4] in (0, codec.u32_of(table) & 0xFF)
         action = fixed[7] if kind == rtnl.RTM_NEWRULE else 0
         fixed = fixed[:4] + bytes(3) + bytes([action]) + fixed[8:]
     one["head"] = kind, flags, fixed
     return one
 
 
-@little_endian
 @pytest.mark.parametrize("operation", OPERATIONS, ids=[script.commands(one)[0] for one in OPERATIONS])
 def test_the_message_is_that_of_the_command(operation):
     commands = [line.split(" 2>/dev/null")[0] for line in script.commands(operation)]
@@ -181,7 +182,6 @@ def test_the_message_is_that_of_the_command(operation):
         assert alike(tree(ours)) == alike(tree(theirs))
 
 
-@little_endian
 def test_devices_are_deleted_together_by_their_group():
     assert alike(tree(rtnl.link_group("vsc-a", 4711, 1))) == alike(tree(MESSAGES["ip link set vsc-a group 4711"]))
     assert alike(tree(rtnl.group_del(4711, 1))) == alike(tree(MESSAGES["ip link del group 4711"]))

@@ -62,37 +62,42 @@ EPERM, ENOENT, ESRCH, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 
 ENFILE, EMFILE = 23, 24
 SPENT = (ENFILE, EMFILE)  # no descriptor is left: a fact about this moment, not about what was tried
 
-# bpf(2), which every architecture numbers differently (the kernel's arch/*/.../syscall*.tbl, scripts/syscall.tbl for
-# newer ones): by machine (uname -m) and bytes of a pointer, because a 32-bit program on a 64-bit kernel sees the
-# kernel's name.
-BPF_CALLS: dict = {
-    ("x86_64", 8): 321,
-    ("x86_64", 4): 357,
-    ("i386", 4): 357,
-    ("i486", 4): 357,
-    ("i586", 4): 357,
-    ("i686", 4): 357,
-    ("aarch64", 8): 280,
-    ("aarch64", 4): 386,
-    ("armv5tel", 4): 386,
-    ("armv6l", 4): 386,
-    ("armv7l", 4): 386,
-    ("armv8l", 4): 386,
-    ("mips", 4): 4355,
-    ("mips64", 8): 5315,
-    ("mips64", 4): 4355,  # o32; nobody builds Python for n32
-    ("ppc", 4): 361,
-    ("ppc64", 8): 361,
-    ("ppc64le", 8): 361,
-    ("riscv64", 8): 280,
-    ("loongarch64", 8): 280,
-    ("s390x", 8): 351,
-}
+# bpf(2), which every family of processors numbers differently (the kernel's arch/*/.../syscall*.tbl; for newer ones
+# scripts/syscall.tbl): by how the machine's name (uname -m) begins and by the bytes of a pointer, because a 32-bit
+# program on a 64-bit kernel sees the kernel's name. ARM's end in the core's features and the byte order: armv5tejl.
+BPF_CALLS = (
+    ("x86_64", 8, 321),
+    ("x86_64", 4, 357),
+    ("i", 4, 357),  # i386 to i686
+    ("aarch64", 8, 280),
+    ("aarch64", 4, 386),
+    ("armv", 4, 386),
+    ("mips", 4, 4355),  # o32, on mips64 as well: nobody builds Python for n32
+    ("mips", 8, 5315),
+    ("ppc", 4, 361),
+    ("ppc", 8, 361),
+    ("riscv64", 8, 280),
+    ("loongarch64", 8, 280),
+    ("s390x", 8, 351),
+)
+
+
+def bpf_call(machine: str, pointer: int) -> "int | None":
+    """The number of bpf(2) on a machine (uname -m) where a pointer has so many bytes; None if it is not known."""
+    for family, size, number in BPF_CALLS:
+        if size == pointer and machine.startswith(family):
+            return number
+    return None
 
 
 def is_mips(machine: str) -> bool:
     """Whether the machine (uname -m) is a mips, whose numbers differ from all others'."""
     return machine.startswith("mips")
+
+
+def is_powerpc(machine: str) -> bool:
+    """Whether the machine (uname -m) is a PowerPC, which numbers some options of sockets differently."""
+    return machine.startswith("ppc")
 
 
 def syscall_base(machine: str, pointer: int) -> int:

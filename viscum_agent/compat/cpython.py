@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-from . import BPF_CALLS, SIGNALS, sigmask_words, syscall_base, unwanted_signals
+from . import SIGNALS, bpf_call, sigmask_words, syscall_base, unwanted_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
 _UNWANTED = unwanted_signals(os.uname().machine)
-_BPF = BPF_CALLS.get((os.uname().machine, ctypes.sizeof(ctypes.c_void_p)))
+_BPF = bpf_call(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 
 
 def _call(name: str, *arguments: "Any") -> int:

@@ -12,7 +12,7 @@ import time
 import ffi
 import uctypes
 
-from . import BPF_CALLS, EAGAIN, SIGNALS, is_mips, sigmask_words, syscall_base, unwanted_signals
+from . import EAGAIN, SIGNALS, bpf_call, is_mips, is_powerpc, sigmask_words, syscall_base, unwanted_signals
 
 
 def _open_libc():
@@ -106,14 +106,15 @@ _SYSCALL_BASE = syscall_base(_machine(), struct.calcsize("P"))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(_machine())
 _UNWANTED = unwanted_signals(_machine())
 _MIPS = is_mips(_machine())
-_BPF = BPF_CALLS.get((_machine(), struct.calcsize("P")))
+_POWERPC = is_powerpc(_machine())
+_BPF = bpf_call(_machine(), struct.calcsize("P"))
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _MIPS else (99, 95, 111)
 _EINPROGRESS = 150 if _MIPS else 115
 # SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
 SOL_SOCKET, _SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _MIPS else (1, 4, 0o4000)
 SO_REUSEADDR = 4 if _MIPS else 2  # asm/socket.h
 _SO_LINGER = 0x80 if _MIPS else 13  # asm/socket.h
-_SO_PEERCRED = 18 if _MIPS else 17  # asm/socket.h
+_SO_PEERCRED = 18 if _MIPS else 21 if _POWERPC else 17  # asm/socket.h
 _SOCK_STREAM, _SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them swapped
 _EINTR, _ECONNABORTED = 4, 130 if _MIPS else 103
 O_NOCTTY = 0o4000 if _MIPS else 0o400  # asm-generic/fcntl.h; mips has its own
