@@ -1,6 +1,6 @@
 """What becomes of the agent's Python in a package.
 
-Both get one archive. In CPython's are sources, for whatever version of Python is on the router, in MicroPython's is byte
+Both get one archive. CPython's has sources, for whatever version of Python is on the router, MicroPython's has byte
 code: its format has been the same since MicroPython 1.19, on every architecture. What is not packed would be too large.
 """
 

@@ -18,6 +18,8 @@ FOLDER, FILE = 0x4000, 0x8000  # stat.h: S_IFDIR, S_IFREG
 
 
 class Archive:
+    """A file system of modules."""
+
     def __init__(self, path):
         self._path = path
         with open(path, "rb") as file:
