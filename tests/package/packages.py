@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 from lab import ROOT
@@ -37,6 +38,19 @@ def build(source, kind, folder, check=True, **environment):
     if check and result.returncode:
         raise AssertionError(result.stderr)
     return {re.match(r"(.+?)[-_]\d", path.name).group(1): path for path in sorted(folder.glob("*." + kind))}, result
+
+
+def unpacked(archive):
+    """{path: bytes} of what is in MicroPython's archive, unpacked with no more memory than its launchers take."""
+    first, rest = archive.split(b"\n", 1)
+    lines, data = rest[: int(first)].decode().splitlines(), rest[int(first) :]
+    found, end = {}, 0
+    for name, offset, size in (line.split() for line in lines):
+        assert int(offset) == end, "one behind the other, with nothing in between"
+        end += int(size)
+        found[name] = zlib.decompress(data[int(offset) : end], -11)
+    assert end == len(data)
+    return found
 
 
 def next_release(source, line):

@@ -45,8 +45,7 @@ def collect(root: Path, name: str) -> "list[Entry]":
     if interpreter == "cpython":
         entries.append(Entry(LIBRARY + "/agent.zip", 0o644, source.archive(root)))
     else:
-        compiled = source.compiled(root, _mpy_cross())
-        entries += [Entry("%s/%s" % (LIBRARY, path), 0o644, data) for path, data in compiled]
+        entries.append(Entry(LIBRARY + "/agent.packed", 0o644, source.packed(root, _mpy_cross())))
     return sorted(entries)
 
 

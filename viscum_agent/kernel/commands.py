@@ -57,9 +57,10 @@ def _veth(operation: "Operation") -> "list[str]":
         return ["ip link del " + operation.old.name]
     if operation.verb == "change":
         return _veth_change(item, operation.old)
-    add = "ip link add %s mtu %d address %s up type veth peer name %s mtu %d address %s netns %s"
+    end = "%s numtxqueues 1 numrxqueues 1 mtu %d address %s"
+    ends = end % (item.name, item.mtu, item.mac), end % (item.peer, item.mtu, item.peer_mac)
     return [
-        add % (item.name, item.mtu, item.mac, item.peer, item.mtu, item.peer_mac, item.ns),
+        "ip link add %s up type veth peer name %s netns %s" % (ends + (item.ns,)),
         "ip -n %s link set %s up" % (item.ns, item.peer),
         "ip link set %s alias '%s'" % (item.name, item.alias),
     ]

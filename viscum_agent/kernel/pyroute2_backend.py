@@ -162,15 +162,18 @@ class Pyroute2(Backend):
         return lambda name: self._index("", name, operation)
 
     def _add_veth(self, operation: "Operation", veth: "Any") -> None:
-        # As in rtnl.veth_add: only the router's end is up at once, and the alias needs a message of its own.
+        # As in rtnl.veth_add: only the router's end is up at once, the alias needs a message of its own, and one queue.
+        queues = {"num_tx_queues": 1, "num_rx_queues": 1}
         peer = {
+            **queues,
             "ifname": veth.peer,
             "mtu": veth.mtu,
             "address": veth.peer_mac,
             "net_ns_fd": self.visit.fd(veth.ns),  # a number: pyroute2 would open a name, and used to leak it
         }
         route = self._route("")
-        route.link("add", ifname=veth.name, kind="veth", mtu=veth.mtu, address=veth.mac, state="up", peer=peer)
+        own = {"ifname": veth.name, "mtu": veth.mtu, "address": veth.mac, "state": "up", **queues}
+        route.link("add", kind="veth", peer=peer, **own)
         route.link("set", ifname=veth.name, state="up", ifalias=veth.alias)
         self._route(veth.ns).link("set", ifname=veth.peer, state="up")
 

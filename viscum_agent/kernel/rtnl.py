@@ -38,6 +38,7 @@ RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 5, 10, 18, 20
 IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 27, 28, 29, 37
+IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES = 31, 32
 LINK_NETNSID_NONE = -1
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 RTEXT_FILTER_SKIP_STATS = 8
@@ -85,11 +86,15 @@ def link_dump(seq: int) -> bytes:
 
 def veth_add(veth: "Veth", ns_fd: int, seq: int) -> bytes:
     """A veth pair whose peer is created in the namespace of `ns_fd`. The router's end is up. The peer can't be up yet
-    (veth_open in drivers/net/veth.c: ENOTCONN), and the alias needs a message of its own: link_set does both."""
-    peer = _ifinfo() + text(IFLA_IFNAME, veth.peer) + u32(IFLA_MTU, veth.mtu)
+    (veth_open in drivers/net/veth.c: ENOTCONN), and the alias needs a message of its own: link_set does both.
+
+    One queue: without that it gets as many as there are processors (veth_get_num_queues there, since Linux 5.17), at 6
+    KB each and end, and only XDP and GRO on veth, which nobody uses here, would spread packets over them."""
+    queues = u32(IFLA_NUM_TX_QUEUES, 1) + u32(IFLA_NUM_RX_QUEUES, 1)
+    peer = _ifinfo() + text(IFLA_IFNAME, veth.peer) + u32(IFLA_MTU, veth.mtu) + queues
     peer += attribute(IFLA_ADDRESS, address.parse_mac(veth.peer_mac)) + u32(IFLA_NET_NS_FD, ns_fd)
     info = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
-    body = _ifinfo(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, veth.name) + u32(IFLA_MTU, veth.mtu)
+    body = _ifinfo(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, veth.name) + u32(IFLA_MTU, veth.mtu) + queues
     body += attribute(IFLA_ADDRESS, address.parse_mac(veth.mac)) + attribute(IFLA_LINKINFO, info)
     return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, body, seq)
 

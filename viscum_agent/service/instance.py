@@ -26,6 +26,7 @@ from ..errors import ViscumError
 from ..log import ERROR, NOTICE, WARNING
 from ..plan import answers, checks
 from ..plan.claims import match_text
+from ..records import with_
 from . import process, respawn
 from .health import GRACE, Outcome, asks_ways
 from .holdoff import HoldOff
@@ -87,7 +88,7 @@ class Instance:
         self.starts = 0  # by this agent
         self.ended = ""  # how the program ended, until it is restarted
         self._inhibitors = Inhibitors()
-        self.part: ServicePlan = compat.LATER  # plan.ServicePlan, as it was last planned
+        self.part: ServicePlan = compat.LATER  # plan.ServicePlan, as it was last planned, without its objects
         self._takes: tuple = (None, [], [])
         self._connections = (0, -1, 0.0, 0)  # (pid, packets, time) that they were counted for; how many
         self._agent = agent
@@ -179,7 +180,8 @@ class Instance:
 
     def planned(self, part: "ServicePlan") -> None:
         """Takes the current plan. A new way in it is taken only once it was asked (opened)."""
-        before, self.part = self.part, part
+        # Without the kernel objects, 4 KB of each service: only a look needs them, and makes new ones.
+        before, self.part = self.part, with_(part, items=(), shared=())
         if self.pid and before and before.answers != part.answers and self.state not in (WAITING, STOPPING):
             self._check_soon()
 

@@ -1,0 +1,56 @@
+# Importing this makes the agent importable from its archive.
+#
+# Names that many modules have in common (name, service, family) are in the byte code of each of them, and a router's
+# flash is small: packed, all modules together are a third smaller, and one file instead of a hundred is found faster
+# than unpacking takes. MicroPython imports from any file system, so the archive is one.
+#
+# The archive (tools/package/source.py writes it): the length of its list and a line end; the list, with a line for each
+# module (name, offset behind the list, size); then the modules, deflated.
+
+import sys
+from io import BytesIO
+
+import deflate
+import vfs
+
+WINDOW = 11  # the 2,048 bytes that a module was packed with, as a power of two
+FOLDER, FILE = 0x4000, 0x8000  # stat.h: S_IFDIR, S_IFREG
+
+
+class Archive:
+    """A file system of modules."""
+
+    def __init__(self, path):
+        self._path = path
+        with open(path, "rb") as file:
+            size = int(file.readline())
+            self._list = b"\n" + file.read(size)
+            self._begin = file.tell()
+
+    def mount(self, readonly, mkfs):
+        pass
+
+    def stat(self, path):
+        name = path[1:]
+        if not name or self._behind(name + "/"):
+            return (FOLDER,) + (0,) * 9
+        if self._behind(name + " "):
+            return (FILE,) + (0,) * 9
+        raise OSError(2)
+
+    def open(self, path, mode):
+        line = self._list[self._behind(path[1:] + " ") :]
+        offset, size = line[: line.find(b"\n")].split()
+        with open(self._path, "rb") as file:
+            file.seek(self._begin + int(offset))
+            packed = file.read(int(size))
+        return deflate.DeflateIO(BytesIO(packed), deflate.RAW, WINDOW)
+
+    def _behind(self, text):
+        found = self._list.find(b"\n" + text.encode())
+        return found + 1 + len(text) if found >= 0 else 0
+
+
+folder = sys.path[0] + "/agent"  # there is none of that name
+vfs.mount(Archive(folder + ".packed"), folder)
+sys.path[0] = folder
