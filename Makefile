@@ -133,6 +133,7 @@ manual: ## write what is made from the agent's tables and imports: docs/manual.m
 	@$(SETUP) venv
 	$(PYTHON) tools/manual.py
 	$(PYTHON) tools/option_types.py
+	$(PYTHON) tools/ebpf_names.py
 	$(PYTHON) tools/luci_options.py
 	$(PYTHON) tools/ubus_rights.py
 	$(PYTHON) tools/rooms.py

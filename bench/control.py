@@ -45,7 +45,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tools/package"))
 
+import tree  # noqa: E402
 from lab import MICROPYTHON, Lab, ip, namespaces, run, wait_for  # noqa: E402
 
 COUNTS = (1, 10, 100, 500)
@@ -104,10 +106,13 @@ class Bench:
         return [sys.executable, "-I", "-S", str(self.wrapper), "-c", str(self.lab.confdir), *words]
 
     def micropython(self, *words: str) -> list[str]:
-        start = "import sys; sys.path[:0] = [%r]; from viscum_agent.cli.verbs import main; sys.exit(main(sys.argv[1:]))"
-        program = self.folder / "viscum_micropython.py"
-        program.write_text(start % str(self.folder / "agent"))
-        return [*MICROPYTHON, str(program), "-c", str(self.lab.confdir), *words]
+        """What /usr/bin/viscum of the package does: its byte code, and nothing is compiled at the start."""
+        root = self.folder / "package"
+        if not root.exists():
+            name = next(name for name, interpreter in tree.INTERPRETERS.items() if interpreter == "micropython")
+            tree.write(tree.collect(ROOT, name), root)
+        program = str(root) + tree.LIBRARY + "/viscum.py"
+        return [*MICROPYTHON, program, "-c", str(self.lab.confdir), *words]
 
     def plan(self, confdir: Path | None = None) -> list[Step]:
         """The steps of what `viscum up` would do; with an empty `confdir`, of what `down` would."""

@@ -74,14 +74,16 @@ def mask(length: int, size: int) -> bytes:
 
 def masked(packed: bytes, length: int) -> bytes:
     """The address with every bit past `length` cleared."""
-    return bytes([a & b for a, b in zip(packed, mask(length, len(packed)))])
+    rest = 8 * len(packed) - length
+    return (int.from_bytes(packed, "big") >> rest << rest).to_bytes(len(packed), "big")
 
 
 def contains(outer: "Prefix", inner: "Prefix") -> bool:
     """Whether prefix `outer` holds all of prefix `inner`."""
     if outer.family != inner.family or outer.length > inner.length:
         return False
-    return masked(inner.packed, outer.length) == outer.packed
+    rest = 8 * len(outer.packed) - outer.length
+    return int.from_bytes(inner.packed, "big") >> rest == int.from_bytes(outer.packed, "big") >> rest
 
 
 def overlaps(one: "Prefix", other: "Prefix") -> bool:

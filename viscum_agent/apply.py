@@ -49,6 +49,10 @@ class Applier:
 
     def run(self, plan: "Plan", before: "Observed", keep: "Sequence[str]" = ()) -> "Result":
         """Applies a Plan; `before` is the Observed that it was made from. Services in `keep` stay as they are."""
+        with self._backend.work:
+            return self._run(plan, before, keep)
+
+    def _run(self, plan: "Plan", before: "Observed", keep: "Sequence[str]") -> "Result":
         wanted = {part.service.name: part for part in plan.services}
         if before.orphans:
             self._guard("", lambda: self._backend.apply(removal(before.orphans)))
@@ -130,7 +134,8 @@ class Applier:
         failed = failed + [name for name in wanted if name in self._gone and name not in failed]
         good = [wanted[name] for name in wanted if name not in failed]
         touched = self._done or self._problems or before.orphans
-        now = observe(self._backend.dump()) if touched else before
+        dump = self._backend.dump if good else self._backend.dump_marks
+        now = observe(dump()) if touched else before
         late = [part for part in good if diff(part.items, now.of(part.service.name))]
         shared = [found.item for found in now.shared]
         again = [part for part in late if self._bring_up(part, now, shared)]

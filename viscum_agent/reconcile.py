@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .records.objects import Operation
 
 PACKAGE = "viscum"
+PROGRAMS, NO_PROGRAMS = "with eBPF", "without eBPF"  # what the kernel is asked
 
 
 class Snapshot(namedtuple("Snapshot", ("configuration", "dump", "observed", "plan"))):
@@ -90,7 +91,7 @@ class Reconciler:
         compat.expect(len(self.configuration.services))
         self.backend: Backend = compat.LATER
         self.features = EVERYTHING
-        self._asked = False  # whether the kernel was probed since the configuration was read
+        self._asked = ""  # what the kernel was asked since the configuration was read
         self._opened = opened
         self._names: dict[str, list[str]] | None = None  # netifd's interfaces
         self._path = path
@@ -111,7 +112,7 @@ class Reconciler:
         if new.settings.netlink != self.backend.name:
             self._change_backend(new.settings.netlink)
         self.configuration = new
-        self._asked = False
+        self._asked = ""
         self.forget_firewall()
         compat.expect(len(new.services))
 
@@ -157,7 +158,7 @@ class Reconciler:
     def _planned(
         self, configuration: "Configuration", dump: "Dump", observed: "Observed", known: "dict[str, Open]"
     ) -> "Snapshot":
-        self._ask_kernel()
+        self._ask_kernel(configuration)
         opened: dict[str, Open | None] = dict(known)
         for service in configuration.services if configuration is not self.configuration else ():
             if service not in self.configuration.services:
@@ -195,17 +196,26 @@ class Reconciler:
 
         return netifd.ask(self._path)
 
-    def _ask_kernel(self) -> None:
-        """Probes the kernel, once for each reading of the configuration: modules and file systems come and go."""
-        if self._asked:
+    def _ask_kernel(self, configuration: "Configuration") -> None:
+        """Probes the kernel, once for each reading of the configuration: modules and file systems come and go. eBPF is
+        asked for only where a service may have it."""
+        programs = datapath.may_be(datapath.ebpf.NAME, configuration.settings, configuration.services)
+        wanted = PROGRAMS if programs else NO_PROGRAMS
+        if self._asked in (PROGRAMS, wanted):
             return
         try:
-            self.features = probe.features()
-            self._asked = True
+            self.features = probe.features(programs)
+            self._asked = wanted
         except UnsupportedError:
             pass  # not root, so nothing will be done either; or no descriptor is left: the last result counts
 
     # What commands ask for
+
+    def found(self) -> "Snapshot":
+        """A Snapshot of what is there, with nothing planned: all that `down` needs, for a fraction of the work."""
+        dump = self.backend.dump_marks()
+        nothing = Plan([], [], [])
+        return Snapshot(configuration=self.configuration, dump=dump, observed=observe(dump), plan=nothing)
 
     def require(self, snapshot: "Snapshot", names: "Collection[str]", to_run: bool = False) -> None:
         """Raises ConfigError for a service that is neither in the configuration nor in the kernel, and with `to_run`

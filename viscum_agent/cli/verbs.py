@@ -197,7 +197,7 @@ def _objects_only(arguments: "Arguments", word: str) -> int:
     held.take(LOCK_PATIENCE)
     try:
         with Reconciler(arguments.confdir, arguments.socket) as reconciler:
-            snapshot = reconciler.look()
+            snapshot = reconciler.look() if word == "up" else reconciler.found()
             reconciler.require(snapshot, arguments.names, word == "up")
             make = reconciler.up if word == "up" else reconciler.down
             result = make(snapshot, arguments.names)

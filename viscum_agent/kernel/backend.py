@@ -8,7 +8,7 @@ up to `apply`, which reads the kernel again and removes what should not be there
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..records.dump import Dump
-from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, alias_of
+from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Sysctl, alias_of
 from ..reserve import Reserve
 from . import commands, conntrack, listening, netns, nftables, rtnl, tc
 from .bpf_pins import PinError, Pinned
@@ -80,15 +80,32 @@ def _inner_ends(dump: "Dump") -> "dict[str, list]":
     return found
 
 
-def _mark(name: str) -> None:
-    """Marks the caller's namespace as ours (observe): its loopback is up and has our alias."""
-    socket = Socket(compat.NETLINK_ROUTE)
-    try:
-        code, _ = socket.transact([lambda seq: rtnl.link_set("lo", seq, alias=alias_of(name))])[0]
-    finally:
-        socket.close()
-    if code:
-        raise OSError(code)
+class _Work:
+    """Dumps and applies that follow each other (`with backend.work:`, also inside itself). From the first to the last
+    of them the reserve is given back, and what was opened and learned at home is kept."""
+
+    def __init__(self, backend: "Backend") -> None:
+        self._backend = backend
+        self._reserve = Reserve(NEEDED)
+        self._depth = 0
+
+    def __enter__(self) -> "_Work":
+        if self._depth == 0:
+            self._reserve.__enter__()
+        self._depth += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth:
+            return
+        try:
+            self._backend.forget_home()
+        finally:
+            self._reserve.__exit__()
+
+    def close(self) -> None:
+        self._reserve.close()
 
 
 class Backend:
@@ -101,7 +118,7 @@ class Backend:
         self._nft: dict[str, Socket] = {}
         self._pinned: Pinned | None = None
         self._home_indexes: dict[str, int] = {}
-        self._reserve = Reserve(NEEDED)
+        self.work = _Work(self)
         self.hurried = False  # a dump that keeps changing is good enough
 
     def __enter__(self) -> "Backend":
@@ -113,7 +130,7 @@ class Backend:
     def close(self) -> None:
         self.forget_all()
         self.visit.close()
-        self._reserve.close()
+        self.work.close()
 
     def forget_all(self) -> None:
         for ns in list(self._nft):
@@ -145,8 +162,16 @@ class Backend:
         """Executes one operation on a link, address, route, rule, qdisc or filter. It may wait for `flush`."""
         raise NotImplementedError
 
-    def flush(self) -> None:
-        """Returns when all operations are executed; raises KernelError for the first that failed."""
+    def flush(self, inside: bool = True) -> None:
+        """Returns when all operations are executed, those in namespaces only with `inside`; raises KernelError for the
+        first that failed."""
+
+    def drop(self) -> None:
+        """Forgets operations that wait for `flush`."""
+
+    def take_socket(self, ns: str, socket: "Socket") -> None:
+        """Takes an rtnetlink socket that was opened in a new namespace, to use or to close it."""
+        socket.close()
 
     def leave(self, ns: str) -> None:
         """Closes what is kept open for a namespace."""
@@ -155,26 +180,38 @@ class Backend:
 
     def apply(self, operations: "Sequence[Operation]") -> None:
         """Executes operations in order. Raises KernelError for the first that failed; later ones may be done."""
-        with self._reserve:
-            self._apply(operations)
+        with self.work:
+            try:
+                self._apply(operations)
+            except ViscumError:
+                self.forget_home()  # it may be wrong
+                raise
 
     def _apply(self, operations: "Sequence[Operation]") -> None:
         try:
             for operation in operations:
-                shared = self._SHARED.get(type(operation.new or operation.old).__name__)
+                item = operation.new or operation.old
+                shared = self._SHARED.get(type(item).__name__)
                 if shared is None:
                     self._carry(operation)
                     continue
-                self.flush()
+                self._flush_before(item)
                 shared(self, operation)
             self.flush()
             self._tidy()
         finally:
+            self.drop()
             self.visit.home()
             self._release()
 
+    def _flush_before(self, item: "Any") -> None:
+        """Everything that waits, but for a sysctl: it needs only its device, which nothing inside a namespace makes."""
+        if not isinstance(item, Sysctl):
+            self.flush()
+        elif not item.ns:
+            self.flush(inside=False)
+
     def _carry(self, operation: "Operation") -> None:
-        self.visit.home()
         try:
             self.carry(operation)
         except OSError as error:  # a namespace that is gone, no descriptor left
@@ -182,12 +219,15 @@ class Backend:
             raise KernelError(operation, error.errno, "")
 
     def _release(self) -> None:
-        """Closes the sockets and descriptors of the namespaces: a hundred services must not hold hundreds.
-
-        Those of home as well: what was learned of its devices may be wrong at the next look.
-        """
-        for ns in [""] + list(self.visit.names()):
+        """Closes the sockets and descriptors of the namespaces: a hundred services must not hold hundreds."""
+        for ns in list(self.visit.names()):
             self._leave(ns)
+        if self._pinned:
+            self._pinned.settle()
+
+    def forget_home(self) -> None:
+        """Closes those of home as well: what was learned of its devices may be wrong at the next look."""
+        self._leave("")
         self._home_indexes.clear()
         if self._pinned:
             self._pinned.close()
@@ -202,13 +242,31 @@ class Backend:
     def _namespace(self, operation: "Operation") -> None:
         try:
             if operation.verb == "add":
-                self.visit.create(operation.new.name, lambda: _mark(operation.new.name))
+                self._create(operation.new.name)
                 return
             self.visit.home()
             self._leave(operation.old.name)
             self.visit.delete(operation.old.name)
         except OSError as error:
             raise KernelError(operation, error.errno, "")
+
+    def _create(self, name: str) -> None:
+        try:
+            self.visit.create(name, lambda: self._mark(name))
+            self.visit.fd(name)  # so that it is left in the end (_release)
+        except OSError:
+            self._leave(name)
+            raise
+
+    def _mark(self, name: str) -> None:
+        """Marks the caller's namespace as ours (observe): its loopback is up and has our alias."""
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            code, _ = socket.transact([lambda seq: rtnl.link_set("lo", seq, alias=alias_of(name))])[0]
+        finally:
+            self.take_socket(name, socket)
+        if code:
+            raise OSError(code)
 
     def _sysctl(self, operation: "Operation") -> None:
         if operation.verb == "del":
@@ -363,7 +421,8 @@ class Backend:
         overlap one of these prefixes; all if `pools` is None. `ports` maps the namespaces whose open sockets are wanted
         to what listening.listeners takes. `breathe()` is called between two namespaces, and may use this back end."""
         dump = Dump()
-        with self._reserve:
+        with self.work:
+            self.forget_home()
             self._dump(dump, pools, ports or {}, breathe)
         return dump
 
@@ -388,7 +447,31 @@ class Backend:
             for ns in netns.ours():
                 if breathe:
                     breathe()
-                self._dump_namespace(dump, ns, ends.get(alias_of(ns), []), ports.get(ns))
+                if self._enter(dump, ns):
+                    self._dump_namespace(dump, ns, ends, ports.get(ns))
+        finally:
+            self.visit.home()
+            self._release()
+
+    def dump_marks(self) -> "Dump":
+        """A Dump with only as much of the services' namespaces as tells whose they are: enough to take them down."""
+        dump = Dump()
+        with self.work:
+            self.forget_home()
+            self._dump_marks(dump)
+        return dump
+
+    def _dump_marks(self, dump: "Dump") -> None:
+        try:
+            self.dump_links(dump)
+            self.dump_network(dump, "")
+            self.dump_tc(dump)
+            self._dump_bpf(dump)
+            ends = _inner_ends(dump)
+            for ns in netns.ours():
+                if self._enter(dump, ns):
+                    self._dump_ends(dump, ns, ends)
+                    self._leave(ns)
         finally:
             self.visit.home()
             self._release()
@@ -397,7 +480,8 @@ class Backend:
         """A Dump of only what redirects are made of, and what they count: links and filters of the router. While these
         keep changing it has the last state read: a redirect that must be removed can't wait."""
         dump = Dump()
-        with self._reserve:
+        with self.work:
+            self.forget_home()
             self._dump_redirects(dump)
         return dump
 
@@ -434,7 +518,7 @@ class Backend:
     def counters(self, indexes: "Sequence[int]") -> "list[tuple]":
         """What our filters on the devices with these indexes count: a list of what tc.parse_counters returns, and what
         the eBPF datapath counts on any device."""
-        with self._reserve:
+        with self.work:
             found = self._count_filters(indexes) if indexes else []
             counted = self.pinned().counters()
             self._release()
@@ -467,17 +551,23 @@ class Backend:
         for key in keys:
             self._read_sysctl(dump, "", key)
 
-    def _dump_namespace(self, dump: "Dump", ns: str, ends: list, ports: "dict | None") -> None:
+    def _enter(self, dump: "Dump", ns: str) -> bool:
+        """Whether a namespace can be read. A file that holds none (a crash between the two steps of creating one) has
+        only a name."""
+        dump.namespaces.append(ns)
         try:
             self.visit.enter(ns)
         except OSError:
-            # A file that holds no namespace (a crash between the two steps of creating one): it has only a name.
-            dump.namespaces.append(ns)
-            return
-        dump.namespaces.append(ns)
+            return False
+        return True
+
+    def _dump_ends(self, dump: "Dump", ns: str, ends: "dict[str, list]") -> None:
+        self.dump_ends(dump, ns, ["lo", INNER_DEV] + ends.get(alias_of(ns), []))
+
+    def _dump_namespace(self, dump: "Dump", ns: str, ends: "dict[str, list]", ports: "dict | None") -> None:
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
-        self.dump_ends(dump, ns, ["lo", INNER_DEV] + ends)
+        self._dump_ends(dump, ns, ends)
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)

@@ -108,9 +108,13 @@ class Pinned:
         self._dirty = False
         self._changing = False  # the matches
 
-    def close(self) -> None:
+    def settle(self) -> None:
+        """What was changed counts from now on."""
         if self._changing:
             self._changed()
+
+    def close(self) -> None:
+        self.settle()
         _close(self._maps)
         _close(self._programs)
         self._slots = None  # may be wrong for the next maps
@@ -317,7 +321,7 @@ class Pinned:
         self._dirty = True
 
     def _change(self) -> None:
-        """Before the first change of matches: what the programs remember of them does not count until `close`. If the
+        """Before the first change of matches: what the programs remember of them does not count until `settle`. If the
         agent is killed in between, that stays so: every packet is looked up, which is slower but correct."""
         if not self._changing:
             self._changing = True

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from ..records.dump import Dump
+    from ..records.dump import Dump, Link
     from ..records.objects import Operation, Veth
 
     Request = Callable[..., bytes]
@@ -42,14 +42,19 @@ class Native(Backend):
         super().__init__()
         self._sockets: dict[str, Socket] = {}
         self._indexes: dict[tuple[str, str], int] = {}
-        self._waiting: list[tuple[Operation, Request]] = []  # (operation, request): all for namespace self._ns
+        self._outer: list[tuple[Operation, Request]] = []  # what waits for the router's namespace, and
+        self._inner: list[tuple[Operation, Request]] = []  # what waits for namespace self._ns: goes after it
         self._doomed: list[Operation] = []  # deletions of pairs: all of them wait, and nothing else does
         self._ns = ""
+        self._ends: dict[str, tuple[str, str]] = {}  # (namespace, device) at the other end of a new pair
 
     def close(self) -> None:
         for ns in list(self._sockets):
             self._sockets.pop(ns).close()
         super().close()
+
+    def take_socket(self, ns: str, socket: "Socket") -> None:
+        self._sockets[ns] = socket
 
     def leave(self, ns: str) -> None:
         if ns in self._sockets:
@@ -74,8 +79,12 @@ class Native(Backend):
         dump.links.extend([rtnl.parse_link("", body) for body in self._bodies("", rtnl.link_dump)])
 
     def dump_ends(self, dump: "Dump", ns: str, ends: "Sequence[int | str]") -> None:
-        found = [self._socket(ns).ask(lambda seq, end=end: rtnl.link_get(end, seq)) for end in ends]
-        links = {link.index: link for link in [rtnl.parse_link(ns, body) for body in found if body is not None]}
+        links: dict[int | str, Link] = {}
+        for end in ends:
+            body = None if end in links else self._socket(ns).ask(lambda seq, end=end: rtnl.link_get(end, seq))
+            if body is not None:
+                link = rtnl.parse_link(ns, body)
+                links[link.index] = link
         dump.links.extend(links.values())
 
     def dump_network(self, dump: "Dump", ns: str) -> None:
@@ -110,20 +119,31 @@ class Native(Backend):
         getattr(self, name)(operation, item)
 
     def _queue(self, ns: str, operation: "Operation", *requests: "Request") -> None:
-        if ns != self._ns:
+        if ns and ns != self._ns:
             self.flush()
             self._ns = ns
-        self._waiting.extend([(operation, request) for request in requests])
+        waiting = self._inner if ns else self._outer
+        waiting.extend([(operation, request) for request in requests])
 
-    def flush(self) -> None:
-        if not self._waiting:
-            return
+    def flush(self, inside: bool = True) -> None:
+        """The router's part goes first: a pair, before its inner end is used. It depends on nothing in a namespace."""
         if self._doomed:
-            self._waiting.append((self._doomed[-1], lambda seq: rtnl.group_del(DOOMED, seq)))
+            self._outer.append((self._doomed[-1], lambda seq: rtnl.group_del(DOOMED, seq)))
             self._doomed = []
-        waiting, self._waiting = self._waiting, []
+        waiting, self._outer = self._outer, []
+        self._send("", waiting)
+        if inside:
+            waiting, self._inner = self._inner, []
+            self._send(self._ns, waiting)
+
+    def drop(self) -> None:
+        self._outer, self._inner, self._doomed = [], [], []
+
+    def _send(self, ns: str, waiting: "list[tuple[Operation, Request]]") -> None:
+        if not waiting:
+            return
         try:
-            results = self._socket(self._ns).transact([request for _, request in waiting])
+            results = self._socket(ns).transact([request for _, request in waiting])
         except OSError as error:  # the namespace is gone
             raise KernelError(waiting[0][0], error.errno, "")
         for (operation, _), (code, words) in zip(waiting, results):
@@ -132,13 +152,20 @@ class Native(Backend):
 
     def _index(self, ns: str, name: str, operation: "Operation") -> int:
         """The index of a device; flushes first, because a queued request may create it."""
+        if ns and name == "lo":
+            return rtnl.LOOPBACK_INDEX
         if (ns, name) not in self._indexes:
-            self.flush()
+            self.flush(inside=False)
             body = self._socket(ns).ask(lambda seq: rtnl.link_get(name, seq))
             if body is None:
                 raise KernelError(operation, compat.ENODEV, "there is no device %s" % name)
             self._indexes[(ns, name)] = rtnl.index_of(body)
+            if not ns and name in self._ends:  # the next question would be for its inner end
+                self._indexes[self._ends.pop(name)] = rtnl.peer_of(body)
         return self._indexes[(ns, name)]
+
+    def _home_index(self, name: str, operation: "Operation") -> int:
+        return self._index("", name, operation)
 
     def _index_of(self, operation: "Operation", item: "Any") -> "Callable[[str], int]":
         """A function from a device's name to its index. Those of the actions are looked up now, so that no look-up
@@ -157,6 +184,7 @@ class Native(Backend):
             lambda seq: rtnl.link_set(veth.name, seq, alias=veth.alias),
         )
         self._queue(veth.ns, operation, lambda seq: rtnl.link_set(veth.peer, seq))
+        self._ends[veth.name] = (veth.ns, veth.peer)
 
     def _change_veth(self, operation: "Operation", veth: "Veth") -> None:
         host = lambda seq: rtnl.link_set(veth.name, seq, True, veth.mtu, veth.mac, veth.alias)  # noqa: E731
@@ -166,7 +194,7 @@ class Native(Backend):
             ends.reverse()
         for ns, request in ends:
             self._queue(ns, operation, request)
-        self.flush()
+            self.flush()
 
     def _del_veth(self, operation: "Operation", veth: "Veth") -> None:
         if len(self._doomed) in (0, TOGETHER):
@@ -174,6 +202,7 @@ class Native(Backend):
         self._queue("", operation, lambda seq: rtnl.link_group(veth.name, DOOMED, seq))
         self._doomed.append(operation)
         self._indexes.pop(("", veth.name), None)
+        self._ends.pop(veth.name, None)
 
     def _add_up(self, operation: "Operation", item: "Any") -> None:
         self._queue(item.ns, operation, lambda seq: rtnl.link_set(item.dev, seq, alias=alias_of(item.ns)))

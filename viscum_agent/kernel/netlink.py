@@ -1,18 +1,20 @@
-"""A netlink socket: messages out in one go, acknowledgements and dumps back.
+"""A netlink socket: messages out in one go, an acknowledgement and dumps back.
 
 Requests are pipelined: the kernel processes one send() message by message, and answers in order. So a service costs a
 few system calls, not a few per object.
 """
 
+from struct import pack_into, unpack_from
+
 from .. import compat
 from ..errors import FOREIGN, ViscumError
-from .codec import NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, errno_of, error, messages
+from .codec import NLM_F_ACK, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, errno_of, error, messages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# Of the receive buffer's 208 KiB (net.core.rmem_default) an acknowledgement takes up to 1 KiB, an error with words 2.
+# Of the receive buffer's 208 KiB (net.core.rmem_default) an error with the kernel's words takes up to 2 KiB.
 PIPELINE = 64
 BUFFER = 32768  # bytes; the kernel fills a dump's answers up to this size (netlink_dump in af_netlink.c)
 RETRIES = 5  # for a dump that changed while it was read
@@ -66,24 +68,35 @@ class Socket:
         return results
 
     def _pipeline(self, requests: "Sequence[Callable[..., bytes]]") -> "list[tuple[int, str]]":
-        sent = []
-        data = b""
-        for request in requests:
-            sent.append(self.seq())
-            data += request(sent[-1])
+        """Only the last request asks for an acknowledgement: the kernel works in order, and reports errors unasked
+        (netlink_rcv_skb in net/netlink/af_netlink.c). So most services need one answer, not one per object."""
+        first = self._seq + 1
+        made = [request(self.seq()) for request in requests]
+        data = bytearray(b"".join(made))
+        start = 0
+        for each in made[:-1]:
+            flags = unpack_from("H", data, start + 6)[0]  # of struct nlmsghdr: length, type, flags
+            pack_into("H", data, start + 6, flags & ~NLM_F_ACK)
+            start += len(each)
         self._socket.send(data)
-        results: dict[int, tuple] = {}
-        while len(results) < len(sent):
-            for kind, flags, seq, body in messages(self._receive()):
-                if kind == NLMSG_ERROR and seq in sent:
-                    results[seq] = error(flags, body)
-        return [results[seq] for seq in sent]
+        results = [(0, "")] * len(made)
+        while True:
+            for kind, flags, seq, body in messages(self._acknowledgement()):
+                if kind != NLMSG_ERROR or not first <= seq <= self._seq:
+                    continue
+                results[seq - first] = error(flags, body)
+                if seq == self._seq:
+                    return results
+
+    def _acknowledgement(self) -> bytes:
+        """It has a known size, unlike what a dump may hold: no need to ask for it first."""
+        return compat.receive(self._socket, BUFFER)
 
     def batch(self, data: bytes, seq: int) -> "tuple[int, str]":
         """Sends an nf_tables batch and returns (errno, words): the first answer with its number decides."""
         self._socket.send(data)
         while True:
-            for kind, flags, answered, body in messages(self._receive()):
+            for kind, flags, answered, body in messages(self._acknowledgement()):
                 if kind == NLMSG_ERROR and answered == seq:
                     return error(flags, body)
 

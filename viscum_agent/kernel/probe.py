@@ -6,6 +6,7 @@ what is there. lo has an ingress hook like any device, so nothing has to be made
 
 from .. import compat, ebpf
 from ..errors import UnsupportedError
+from ..records import with_
 from ..records.facts import Features
 from ..records.objects import Filter, Veth
 from . import bpf_pins, nftables, rtnl, tc
@@ -18,36 +19,39 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LO = 1  # the index of lo in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
+_LO = rtnl.LOOPBACK_INDEX
 _MAC = "02:76:00:00:00:01"
 
 # How each classifier is tried, which is also the name of the feature: in a prio of its own, by a filter for TCP.
 CLASSIFIERS = {"u32": (1, ((6 << 16, 0xFF << 16, 8),)), "flower": (3, (("ip_proto", "tcp"),))}
 
 
-def features() -> "Features":
+def features(programs: bool = True) -> "Features":
     """Features of this kernel, for the network namespace that the caller is in: what eBPF pins has a folder for each.
+    Without `programs` eBPF is not tried, which takes longer than all the rest, and counts as missing.
     Raises UnsupportedError where namespaces can't be made, or no descriptor is left."""
     try:
-        return _features()
+        return _features(programs)
     except OSError as error:
         text = "can't try what the kernel has: %s (Viscum runs as root, on a kernel with CONFIG_NET_NS)"
         raise UnsupportedError(text % compat.strerror(error.errno))
 
 
-def _features() -> "Features":
+def _features(programs: bool) -> "Features":
     visit = Visit()
     sockets: list[Socket] = []
     try:
-        folder = bpf_pins.folder()
-        visit.scratch()
-        lacks, tcx = _bpf_lacks(folder)
+        lacks, tcx = "", False
+        if programs:
+            folder = bpf_pins.folder()
+            visit.scratch()
+            lacks, tcx = _bpf_lacks(folder)
         # Another one: what was tried for eBPF, a qdisc perhaps, must not be in the way of what is tried next.
         visit.scratch()
         sockets.append(Socket(compat.NETLINK_ROUTE))
         nft = _nft_socket()
         sockets.extend([nft] if nft else [])
-        return _ask(sockets[0], nft, lacks, tcx)
+        return with_(_ask(sockets[0], nft), bpf=programs and not lacks, tcx=tcx, lacks=lacks)
     finally:
         visit.close()
         for socket in sockets:
@@ -83,7 +87,8 @@ def _nft_socket() -> "Socket | None":
         return None  # a kernel without nfnetlink
 
 
-def _ask(route: "Socket", nft: "Socket | None", lacks: str, tcx: bool) -> "Features":
+def _ask(route: "Socket", nft: "Socket | None") -> "Features":
+    """All but eBPF."""
     requests = [lambda seq: rtnl.link_set("lo", seq), lambda seq: tc.clsact_add(_LO, seq)]
     requests += [_filter(kind, ()) for kind in CLASSIFIERS]
     requests += [_filter("u32", (action,)) for action in (("mirred", "lo"), ("skbmod", _MAC, ""), ("skbedit", "host"))]
@@ -102,9 +107,9 @@ def _ask(route: "Socket", nft: "Socket | None", lacks: str, tcx: bool) -> "Featu
         skbedit=edits,
         nat=nat,
         netdev=netdev,
-        bpf=not lacks,
-        tcx=tcx,
-        lacks=lacks,
+        bpf=False,
+        tcx=False,
+        lacks="",
     )
 
 
@@ -116,7 +121,7 @@ def _bpf_lacks(folder: str) -> "tuple[str, bool]":
     fds, maps = [], {}
     step = "maps (CONFIG_BPF_SYSCALL)"
     try:
-        for one in ebpf.MAPS:
+        for one in MAPS.values():
             maps[one.name] = call.map_create(one)
             fds.append(maps[one.name])
         call.map_read(maps["exact"], MAPS["exact"].key, MAPS["exact"].value)

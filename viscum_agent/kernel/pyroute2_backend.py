@@ -145,6 +145,7 @@ class Pyroute2(Backend):
     def carry(self, operation: "Operation") -> None:
         """Executes the operation at once: there is nothing to flush."""
         item = operation.new or operation.old
+        self.visit.home()
         try:
             getattr(self, "_%s_%s" % (operation.verb, type(item).__name__.lower()))(operation, item)
         except NetlinkError as error:

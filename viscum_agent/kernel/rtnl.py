@@ -54,6 +54,7 @@ LINK_ATTRIBUTES = (
     IFLA_LINK_NETNSID,
 )
 IFF_UP = 1
+LOOPBACK_INDEX = 1  # in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
 RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
@@ -124,6 +125,12 @@ def group_del(group: int, seq: int) -> bytes:
 def index_of(body: bytes) -> int:
     """The index in a link message."""
     return unpack_from("i", body, 4)[0]
+
+
+def peer_of(body: bytes) -> int:
+    """The index of the other end of a veth pair, in the link message of one end; 0 if it does not say."""
+    found = attributes(body, 16, (IFLA_LINK,))
+    return u32_of(found[IFLA_LINK]) if found else 0
 
 
 def parse_link(ns: str, body: bytes) -> "Link":

@@ -40,8 +40,8 @@ def named(service: "Service", known: "dict[str, Device]", facts: "Facts") -> "li
     """(option, value, names of devices) for each value that names source devices."""
     found = [("interface", value, facts.interfaces.get(value, [value])) for value in service.interfaces]
     for value in service.devices:
-        names = [name for name in known if matches_glob(name, value)]
-        found.append(("device", value, names if _is_pattern(value) else [value]))
+        names = [name for name in known if matches_glob(name, value)] if _is_pattern(value) else [value]
+        found.append(("device", value, names))
     return found
 
 

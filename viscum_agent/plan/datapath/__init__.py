@@ -24,9 +24,10 @@ from . import ebpf, flower, u32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
-    from ...config.service import Match
+    from ...config.service import Match, Service, Settings
     from ...records.facts import Features
     from ...records.objects import BpfMatch, Filter
 
@@ -45,6 +46,11 @@ def chosen(asked: str, features: "Features | None") -> "Any":
         return named(asked)
     there = [each for each in ALL if features and not each.lacks(features)]
     return there[0] if there else ALL[-1]
+
+
+def may_be(name: str, settings: "Settings", services: "Iterable[Service]") -> bool:
+    """Whether any of these services may have the datapath of that name, on some router."""
+    return any((service.datapath or settings.datapath) in ("auto", name) for service in services)
 
 
 def named(name: str) -> "Any":
