@@ -108,6 +108,7 @@ class Looks:
         self._looked_at(snapshot, wanted, result)
         self._look_later()
         self._agent.watch_pins()
+        self._agent.deadline.vouch(self._agent.vouches())
         self._lasted = compat.monotonic() - began
 
     def _read(self) -> "Snapshot | None":
@@ -128,6 +129,7 @@ class Looks:
         if compat.monotonic() < self._breath:
             return
         self._breath = float("inf")  # not from within itself
+        self._agent.deadline.breathe()
         self._agent.withdrawal.step()
         for instance in self._agent.withdrawal.ended_now():
             self._each(instance, lambda instance: instance.exited())

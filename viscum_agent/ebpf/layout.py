@@ -16,7 +16,7 @@ counting; `slots`, the place there of an {interface, pair}, for the agent (for t
 `clients`, what the forward program has learned: {client address} with an exact match that the client uses (service
 address, port, protocol, generation, pair, slot) and its place (interface, client's MAC, router's MAC); and `state`,
 three numbers: the generation of the matches, 0 while the agent changes them; the last generation; the number of kinds
-in `masks`.
+in `masks`; and `deadline`, one number: until when a living agent vouches for what is in the maps, 0 for ever.
 """
 
 import struct
@@ -45,7 +45,12 @@ MAPS = (
     Map("counters", PERCPU_ARRAY, 4, 16, SLOTS, 0),
     Map("clients", LRU_HASH, 16, 48, 2048, 0),
     Map("state", ARRAY, 4, 12, 1, 0),
+    Map("deadline", ARRAY, 4, 4, 1, 0),
 )
+
+# The deadline is in units of 2^30 ns of the monotonic clock, about a second: so it is a single word, which nobody reads
+# half written, and does not wrap.
+DEADLINE_SHIFT = 30
 
 V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
 V4_BITS = 96
@@ -88,6 +93,10 @@ class Layout:
 
     def number(self, value: int) -> bytes:
         return self._pack("I", value)
+
+    def deadline(self, now: int, seconds: int) -> bytes:
+        """The value in `deadline` for so many seconds from now (monotonic, nanoseconds), rounded up; 0 is for ever."""
+        return self.number((now + seconds * 1000000000 >> DEADLINE_SHIFT) + 1 if seconds else 0)
 
     def parse_number(self, data: bytes) -> int:
         return self._unpack("I", data)[0]

@@ -11,10 +11,12 @@ no port here, not even the first: a match with a port ignores all of them, so th
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
+from .layout import DEADLINE_SHIFT
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, REDIRECT = 1, 2, 3, 7, 23
 SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
+KTIME_GET_COARSE_NS = 160  # the monotonic clock as of the last tick: a load, where the exact one asks the hardware
 
 # struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's byte order.
 SKB_LEN, SKB_PKT_TYPE, SKB_PROTOCOL, SKB_VLAN_PRESENT, SKB_IFINDEX = 0, 4, 16, 20, 40
@@ -86,6 +88,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
     _learn(asm, maps)
     asm.label("taken")
+    _unless_late(asm, maps)
     _count(asm, maps)
     asm.load(R0, R6, SKB_PKT_TYPE, 4)
     asm.jump_if(R0, "==", PACKET_HOST, "go")
@@ -363,6 +366,18 @@ def _same_service(asm: "Assembler", entry: int, label: str) -> None:
     """Continues if the tuple is that of an entry of `clients`."""
     _same(asm, entry, PLACE_SERVICE, FP, SERVICE, 16, 8, label)
     _same(asm, entry, PLACE_PORT, FP, PORT, 4, 4, label)  # and the protocol
+
+
+def _unless_late(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """Jumps to "pass" if the agent let its deadline pass: it is gone or stuck, and nobody knows whether the program
+    still answers. Clobbers R7."""
+    asm.map_value(R7, maps["deadline"])
+    asm.load(R7, R7, 0, 4)
+    asm.jump_if(R7, "==", 0, "in time")
+    asm.call(KTIME_GET_COARSE_NS)
+    asm.shift_right(R0, DEADLINE_SHIFT)
+    asm.jump_if_register(R0, ">", R7, "pass")
+    asm.label("in time")
 
 
 # Counting and learning

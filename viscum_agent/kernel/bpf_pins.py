@@ -95,6 +95,23 @@ def watch() -> int:
     return compat.watch_folder(path) if whose(path) == OURS else -1
 
 
+def open_map(name: str) -> int:
+    """A descriptor of a pinned map, -1 if there is none that is as this agent makes it."""
+    path = folder()
+    if whose(path) != OURS:
+        return -1
+    try:
+        fd = call.pinned("%s/%s%s" % (path, MAP, name))
+    except OSError as error:
+        if error.errno != compat.ENOENT:
+            raise
+        return -1
+    if _is_as(call.map_info(fd), MAPS[name]):
+        return fd
+    compat.fd_close(fd)
+    return -1
+
+
 class Pinned:
     """Open while in use; created in the router's namespace, or for the one with an inode."""
 

@@ -395,3 +395,21 @@ def test_a_match_that_is_not_exact_is_never_remembered():
         known(made, ipv4(proto=17), exact)
         del made.maps["exact"][next(iter(made.maps["exact"]))]
         assert made.run("fwd", exact) == (7, "peer", PAIR + 1), "remembered when the exact one came"
+
+
+# The deadline
+
+
+def test_nothing_is_taken_when_the_deadline_has_passed():
+    for made in each(match(), match("203.0.113.0/24", "udp")):
+        known(made, ipv4())
+        made.clock = 100 * 10**9
+        made.maps["deadline"][bytes(4)] = bytearray(made.layout.deadline(made.clock, 15))
+        made.clock += 15 * 10**9
+        assert made.run("fwd", ipv4()) == TAKEN and made.run("fwd", ipv4(proto=17)) != PASSED
+        counted = bytes(made.maps["counters"][made.layout.number(0)])
+        made.clock += 3 * 10**9  # its unit is longer than a second, and the last one that began counts
+        assert made.run("fwd", ipv4()) == PASSED and made.run("fwd", ipv4(proto=17)) == PASSED
+        assert bytes(made.maps["counters"][made.layout.number(0)]) == counted
+        made.maps["deadline"][bytes(4)] = bytearray(made.layout.deadline(made.clock, 0))
+        assert made.run("fwd", ipv4()) == TAKEN, "no agent, so no deadline"
