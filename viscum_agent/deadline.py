@@ -26,6 +26,7 @@ class Deadline:
         self._seconds = 0
         self._next = float("inf")  # when it has to be put off
         self._timer: Timer | None = None
+        self._refusals = 0
 
     def vouch(self, seconds: int) -> None:
         """From now on redirects hold for so many seconds at a time, 0 for good."""
@@ -42,6 +43,7 @@ class Deadline:
         self._timer, self._next = None, float("inf")
         try:
             there = bpf_deadline.put_off(self._seconds)
+            self._hear(bpf_deadline.refusals())
         except OSError as error:
             self._agent.say(ERROR, "the deadline of its redirects can't be put off: %s" % compat.strerror(error.errno))
             there = True
@@ -51,3 +53,9 @@ class Deadline:
         self._next = compat.monotonic() + wait
         # At the end of a turn: one that was stopped for long first hears what has ended meanwhile.
         self._timer = self._agent.loop.after(wait, lambda: self._agent.loop.after_all(self._put_off))
+
+    def _hear(self, refusals: int) -> None:
+        """A port that was closed when a client came is with the cloud now: a look puts it back, if it is open again."""
+        if refusals != self._refusals:
+            self._refusals = refusals
+            self._agent.looks.soon("a port was closed")

@@ -189,8 +189,18 @@ class Pinned:
         for name, parse in (("exact", self._layout.parse_exact), ("wide", self._layout.parse_wide)):
             for key, value in self._read(name):
                 index, kind, parts = parse(key)
-                target, mac = self._layout.parse_value(value)
-                found.append(BpfEntry(index, target, kind, parts, mac))
+                target, mac, flags = self._layout.parse_value(value)
+                found.append(
+                    BpfEntry(
+                        index=index,
+                        target=target,
+                        kind=kind,
+                        tuple=parts,
+                        mac=mac,
+                        watched=bool(flags & layout.WATCHED),
+                        refused=bool(flags & layout.REFUSED),
+                    )
+                )
         return found
 
     def counters(self) -> "dict[tuple[int, int], Counters]":
@@ -318,7 +328,7 @@ class Pinned:
             self._set_kinds(self._kinds() | {kind})
         name, key = self._key(kind, index, parts)
         self._change()
-        call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot))
+        call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot, item.watched))
 
     def del_match(self, item: "Any", index: int, target: int) -> None:
         """Deletes an entry, unless it leads to another pair by now; `target` is 0 for one that leads nowhere."""
