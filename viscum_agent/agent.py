@@ -6,6 +6,7 @@ Everything that happens (a kernel event, a program that ends, a check, a reload,
 """
 
 from . import compat, lock
+from .deadline import Deadline
 from .errors import ConfigError
 from .kernel import bpf_pins, counters, netns
 from .kernel.monitor import Events
@@ -60,6 +61,7 @@ class Agent:
         self._inside: Inside = compat.LATER
         self._firewall_timer: Timer | None = None
         self.withdrawal = Withdrawal(self)
+        self.deadline = Deadline(self)
         self.looks = self.make_looks()
         self._orphans = Paced(self.loop, self.withdrawal.orphans)
         # A program that changes its network all the time affects only itself, but a look covers all services.
@@ -87,6 +89,7 @@ class Agent:
             self._watch_load()
             self.say(NOTICE, "runs")
             self.loop.run()
+            self.deadline.vouch(self.vouches())  # the next agent has as long as this one had
         finally:
             self._close()
             held.release()
@@ -193,6 +196,10 @@ class Agent:
 
     def learn_places(self, dump: "Dump") -> None:
         self._inside.follow(dump, self.accounts.learn(dump))
+
+    def vouches(self) -> int:
+        """Seconds that a redirect holds without a sign of this agent's life, 0 for good."""
+        return self.reconciler.configuration.settings.watch_timeout
 
     def watch_pins(self) -> None:
         """Watches the folder of what is pinned (eBPF): nothing else tells that somebody removed it."""

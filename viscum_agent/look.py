@@ -82,6 +82,7 @@ class Looks:
             self.soon(cause)
             return
         wanted, keep = self._chosen(snapshot)
+        self._ask_refused(snapshot.observed.refused)
         self._agent.withdrawal.trust(snapshot.observed)
         try:
             self._withdraw_unwatched(snapshot, [name for name in snapshot.observed.services if name not in wanted])
@@ -108,7 +109,16 @@ class Looks:
         self._looked_at(snapshot, wanted, result)
         self._look_later()
         self._agent.watch_pins()
+        self._agent.deadline.vouch(self._agent.vouches())
         self._lasted = compat.monotonic() - began
+
+    def _ask_refused(self, names: "set[str]") -> None:
+        """For services of which a port was closed when a client came: this look puts it back, and a check finds out
+        whether it has to go."""
+        for name in sorted(names.intersection(self.instances)):
+            self.expected.add(name)
+            self._agent.say(NOTICE, "a port was closed, and its clients reached the cloud: it is asked again", name)
+            self.instances[name].ask_again()
 
     def _read(self) -> "Snapshot | None":
         """A Snapshot; None if the kernel has to be read again, because what was read is not of one moment."""
@@ -128,6 +138,7 @@ class Looks:
         if compat.monotonic() < self._breath:
             return
         self._breath = float("inf")  # not from within itself
+        self._agent.deadline.breathe()
         self._agent.withdrawal.step()
         for instance in self._agent.withdrawal.ended_now():
             self._each(instance, lambda instance: instance.exited())

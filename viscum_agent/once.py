@@ -9,6 +9,7 @@ import sys
 from . import compat, lock
 from .agent import SIGINT, Agent
 from .errors import CONFIG, Problem, ViscumError
+from .kernel import bpf_deadline
 from .log import ERROR, Log
 from .look import Looks
 from .service.states import BACKOFF, BYPASSED, FAILED, STARTING
@@ -73,7 +74,10 @@ class UntilDone(Looks):
         return mine, keep + [name for name in others if name not in keep]
 
     def _withdraw_unwatched(self, snapshot: "Snapshot", names: "list[str]") -> None:
-        """Services that are not meant stay as they are."""
+        """Services that are not meant stay as they are, also those whose clients an agent that is gone has left to the
+        cloud: from now on redirects hold for good, so theirs has to go."""
+        if bpf_deadline.has_passed():
+            super()._withdraw_unwatched(snapshot, [name for name in names if not self._once.means(name)])
 
     def _looked_at(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", result: "Result") -> None:
         self._once.looked_at(snapshot, wanted, result)
@@ -139,6 +143,9 @@ class Once(Agent):
 
     def settle(self) -> float:
         return SETTLE
+
+    def vouches(self) -> int:
+        return 0
 
     def make_looks(self) -> "UntilDone":
         return UntilDone(self)

@@ -307,7 +307,7 @@ def test_traffic_outlives_the_command_and_down_leaves_no_pin(lab):
     lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
     lab.viscum("up")
     names = sorted(pin.name.split("_")[0] for pin in folder(lab).iterdir())
-    assert names == sorted([kind(lab)] * 2 + ["map"] * 7 + ["program"] * 2)
+    assert names == sorted([kind(lab)] * 2 + ["map"] * len(ebpf.MAPS) + ["program"] * 2)
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
     lab.viscum("down")
     assert snapshot(lab.router) == before

@@ -1,6 +1,6 @@
 """`viscum status`: a row for each service, from the agent, or from what the kernel shows if no agent runs."""
 
-from ..kernel import counters
+from ..kernel import bpf_deadline, counters
 from ..plan import datapath
 from ..plan.claims import match_text
 from ..plan.diff import redirects_of
@@ -91,7 +91,11 @@ def _kernel_row(
     found = snapshot.observed.of(name)
     filters = [each.item for each in redirects_of(found)]
     problems = [problem.message for problem in snapshot.problems() if problem.service == name]
-    state, reason = _state(bool(service and service.enabled), found, bool(filters), pids, pending, problems)
+    late = bool(filters) and datapath.of(filters[0]) is datapath.ebpf and bpf_deadline.has_passed()
+    closed = name in snapshot.observed.refused
+    state, reason = _state(
+        bool(service and service.enabled), found, bool(filters), late, closed, pids, pending, problems
+    )
     kind = datapath.of(filters[0]).NAME if filters else part.datapath if part else ""
     devices = tuple(sorted({item.dev for item in filters}))
     pid = process.main_pid(pids)
@@ -114,16 +118,21 @@ def _state(
     enabled: bool,
     found: "Sequence[Found]",
     redirected: bool,
+    late: bool,
+    closed: bool,
     pids: "list[int]",
     pending: bool,
     problems: "list[str]",
 ) -> "tuple[str, str]":
-    """(state, reason) without an agent (service/states.py)."""
+    """(state, reason) without an agent (service/states.py); `late` is whether nobody vouches for the redirect any
+    more, `closed` whether a client found a port closed."""
     said = "; ".join(problems)
     if not found:
         return (WAITING, said) if problems else (STOPPED if enabled else DISABLED, "")
     if not pids:
-        return FAILED, said or (DEAD_END if redirected else "no program runs")
+        return FAILED, said or (DEAD_END if redirected and not late and not closed else "no program runs")
+    if late or closed:
+        return BYPASSED, said or ("its agent ended or hangs (watch_timeout)" if late else "a port of it was closed")
     if not redirected:
         return BYPASSED, said or "its redirect is out"
     return HEALTHY, said or (OTHERWISE if pending else "")

@@ -192,6 +192,7 @@ def _with_programs(arguments: "Arguments", word: str) -> int:
 
 def _objects_only(arguments: "Arguments", word: str) -> int:
     from .. import lock
+    from ..kernel import bpf_deadline
 
     held = lock.Lock(word)
     held.take(LOCK_PATIENCE)
@@ -201,6 +202,7 @@ def _objects_only(arguments: "Arguments", word: str) -> int:
             reconciler.require(snapshot, arguments.names, word == "up")
             make = reconciler.up if word == "up" else reconciler.down
             result = make(snapshot, arguments.names)
+            bpf_deadline.put_off(0)  # nobody will
             problems = snapshot.problems() if word == "up" else []
     finally:
         held.release()

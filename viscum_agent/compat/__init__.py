@@ -14,7 +14,7 @@ Python that both share. A system call that fails raises OSError with its errno.
     random32()                                                                        getrandom(2)
     disconnect(fd)  shutdown(fd)  reset_on_close(fd)                                  connect(2) AF_UNSPEC, SO_LINGER 0
     get_blocking(fd)  set_blocking(fd, blocking)                                      O_NONBLOCK
-    getpid()  geteuid()  strerror(errno)  monotonic()  netlink_socket(protocol)  receive(socket, size)
+    getpid()  geteuid()  strerror(errno)  monotonic()  monotonic_ns()  netlink_socket(protocol)  receive(socket, size)
     receive_nsid(socket, size)                                                        netlink(7)
     unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
     fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)

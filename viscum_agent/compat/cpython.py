@@ -31,7 +31,7 @@ chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
 exit_now, fd_close, geteuid, getenv, getpid = os._exit, os.close, os.geteuid, os.getenv, os.getpid
 pidfd_open, readlink = os.pidfd_open, os.readlink
 get_blocking, set_blocking = os.get_blocking, os.set_blocking
-monotonic, sleep = time.monotonic, time.sleep
+monotonic, monotonic_ns, sleep = time.monotonic, time.monotonic_ns, time.sleep
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -67,6 +67,7 @@ _c_getsockname = _libc.func("i", "getsockname", "ipp")
 _c_sendto = _libc.func("l", "sendto", "ipLipi")
 _c_setsockopt = _libc.func("i", "setsockopt", "iiipi")
 _c_shutdown = _libc.func("i", "shutdown", "ii")
+_c_clock_gettime = _libc.func("i", "clock_gettime", "ip")
 _c_isatty = _libc.func("i", "isatty", "i")
 _c_fcntl = _libc.func("i", "fcntl", "iil")
 _c_getsockopt = _libc.func("i", "getsockopt", "iiipp")
@@ -79,6 +80,7 @@ geteuid = _libc.func("i", "geteuid", "")
 
 _MSG_PEEK, _MSG_TRUNC = 2, 0x20  # linux/socket.h
 _LOCK_EX, _LOCK_NB = 2, 4  # sys/file.h
+_CLOCK_MONOTONIC = 1  # linux/time.h
 IN_DELETE = 0x200  # linux/inotify.h
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _SOCK_CLOEXEC = 0o2000000
@@ -308,6 +310,14 @@ def monotonic():
     _clock[1] += time.ticks_diff(now, _clock[0])
     _clock[0] = now
     return _clock[1] / 1000
+
+
+def monotonic_ns():
+    """The kernel's monotonic clock, which eBPF programs see: time.ticks_ms begins anew now and then."""
+    spec = bytearray(struct.calcsize("ll"))
+    _check(_c_clock_gettime(_CLOCK_MONOTONIC, spec))
+    seconds, nanoseconds = struct.unpack("ll", spec)
+    return seconds * 1000000000 + nanoseconds
 
 
 def sleep(seconds):

@@ -18,6 +18,7 @@ class Settings(NamedTuple):
     pool: tuple[Prefix, ...]
     netlink: str
     bypass_load: int
+    watch_timeout: int
 
 class Program(NamedTuple):
     command: tuple[str, ...]

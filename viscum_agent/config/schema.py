@@ -267,6 +267,14 @@ GLOBALS = (
         "While the router's CPU is busier than this, all redirects are out and clients reach the cloud. The redirects "
         "come back 20 percentage points below it. 0 means never.",
     ),
+    Option(
+        "watch_timeout",
+        number(0, 3600, "seconds"),
+        False,
+        "15",
+        "How long redirects by eBPF hold without a sign of life of the agent. If it is killed or stuck for longer, "
+        "clients reach the cloud until an agent lives again. 0 means for good.",
+    ),
 )
 
 MATCH = (

@@ -13,10 +13,10 @@ R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, FP = range(11)  # FP, the frame pointer:
 LOAD, STORE_NUMBER, STORE = 0x61, 0x62, 0x63
 SIZE = {1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18}
 LOAD_NUMBER_64 = 0x18
-ADD, AND, SHIFT_LEFT, MOVE = 0x07, 0x57, 0x67, 0xB7  # 64 bits, with a number
+ADD, OR, AND, SHIFT_LEFT, SHIFT_RIGHT, MOVE = 0x07, 0x47, 0x57, 0x67, 0x77, 0xB7  # 64 bits, with a number
 REGISTER = 0x08  # added: the other operand is a register
 JUMP, CALL, EXIT = 0x05, 0x85, 0x95
-JUMP_IF = {"==": 0x15, ">": 0x25, ">=": 0x35, "!=": 0x55, "<=": 0xB5}
+JUMP_IF = {"==": 0x15, ">": 0x25, ">=": 0x35, "!=": 0x55, "<": 0xA5, "<=": 0xB5}
 # In the source register of LOAD_NUMBER_64: the number is a map's descriptor, and stands for the map or for its value.
 PSEUDO_MAP_FD, PSEUDO_MAP_VALUE = 1, 2
 
@@ -90,8 +90,15 @@ class Assembler:
     def mask(self, destination: int, value: int) -> None:
         self._emit(AND, destination, 0, 0, value)
 
+    def set_bits(self, destination: int, value: int) -> None:
+        """Bitwise OR."""
+        self._emit(OR, destination, 0, 0, value)
+
     def shift_left(self, destination: int, bits: int) -> None:
         self._emit(SHIFT_LEFT, destination, 0, 0, bits)
+
+    def shift_right(self, destination: int, bits: int) -> None:
+        self._emit(SHIFT_RIGHT, destination, 0, 0, bits)
 
     # Control flow
 

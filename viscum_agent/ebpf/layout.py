@@ -16,7 +16,8 @@ counting; `slots`, the place there of an {interface, pair}, for the agent (for t
 `clients`, what the forward program has learned: {client address} with an exact match that the client uses (service
 address, port, protocol, generation, pair, slot) and its place (interface, client's MAC, router's MAC); and `state`,
 three numbers: the generation of the matches, 0 while the agent changes them; the last generation; the number of kinds
-in `masks`.
+in `masks`; and `deadline`, one number: until when a living agent vouches for what is in the maps, 0 for ever;
+`refusals`, one number: how often the reply program saw that a port is closed, so that the agent notices.
 """
 
 import struct
@@ -45,7 +46,16 @@ MAPS = (
     Map("counters", PERCPU_ARRAY, 4, 16, SLOTS, 0),
     Map("clients", LRU_HASH, 16, 48, 2048, 0),
     Map("state", ARRAY, 4, 12, 1, 0),
+    Map("deadline", ARRAY, 4, 4, 1, 0),
+    Map("refusals", ARRAY, 4, 4, 1, 0),
 )
+
+# The deadline is in units of 2^30 ns of the monotonic clock, about a second: so it is a single word, which nobody reads
+# half written, and does not wrap.
+DEADLINE_SHIFT = 30
+
+# Flags of an entry's value. The reply program sets REFUSED: the entry takes nothing until the agent writes it anew.
+FIXED, WATCHED, REFUSED = 1, 2, 4
 
 V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
 V4_BITS = 96
@@ -76,10 +86,12 @@ class Layout:
         tail = struct.pack(">HBB", found.port, found.proto, 0)
         return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
 
-    def value(self, target: int, mac: str, slot: int) -> bytes:
-        """Frames must be addressed to `mac`, unless it is empty; `slot` is the index in `counters`."""
+    def value(self, target: int, mac: str, slot: int, watched: bool = False) -> bytes:
+        """Frames must be addressed to `mac`, unless it is empty; `slot` is the index in `counters`; `watched` is
+        whether a port that turns out to be closed takes the entry out."""
         packed = address.parse_mac(mac) if mac else bytes(6)
-        return self._pack("IH", target, 1 if mac else 0) + packed + self._pack("I", slot)
+        flags = (FIXED if mac else 0) | (WATCHED if watched else 0)
+        return self._pack("IH", target, flags) + packed + self._pack("I", slot)
 
     def mask(self, kind: "Kind") -> bytes:
         """The value in `masks`: the kind's word, and a mask for everything after the interface in the key."""
@@ -88,6 +100,10 @@ class Layout:
 
     def number(self, value: int) -> bytes:
         return self._pack("I", value)
+
+    def deadline(self, now: int, seconds: int) -> bytes:
+        """The value in `deadline` for so many seconds from now (monotonic, nanoseconds), rounded up; 0 is for ever."""
+        return self.number((now + seconds * 1000000000 >> DEADLINE_SHIFT) + 1 if seconds else 0)
 
     def parse_number(self, data: bytes) -> int:
         return self._unpack("I", data)[0]
@@ -114,10 +130,10 @@ class Layout:
         port, proto = struct.unpack(">HB", key[40:43])
         return index, parse_kind(word), Tuple(key[8:24], key[24:40], port, proto)
 
-    def parse_value(self, value: bytes) -> "tuple[int, str]":
-        """(index of the pair, MAC or "")"""
-        target, fixed = self._unpack("IH", value[:6])
-        return target, address.format_mac(value[6:12]) if fixed else ""
+    def parse_value(self, value: bytes) -> "tuple[int, str, int]":
+        """(index of the pair, MAC or "", flags)"""
+        target, flags = self._unpack("IH", value[:6])
+        return target, address.format_mac(value[6:12]) if flags & FIXED else "", flags
 
     def parse_counters(self, values: "bytes | bytearray", at: int, cpus: int) -> "tuple[int, int]":
         """(packets, bytes) summed over all CPUs, from this offset on."""
@@ -146,7 +162,7 @@ def of_match(match: "BpfMatch") -> "tuple[Kind, Tuple]":
     return kind, Tuple(service, client, match.port, PROTO_NUMBER[match.proto] if match.proto else 0)
 
 
-def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str) -> "BpfMatch":
+def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str, watched: bool) -> "BpfMatch":
     """The objects.BpfMatch of an entry."""
     src = _prefix_text(found.client, kind.client) if kind.client else ""
     proto = {number: name for name, number in PROTO_NUMBER.items()}.get(found.proto, "") if kind.proto else ""
@@ -161,6 +177,7 @@ def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str) -> "
         port_bits=kind.port,
         mac=mac,
         target=target,
+        watched=watched,
     )
 
 

@@ -11,10 +11,12 @@ no port here, not even the first: a match with a port ignores all of them, so th
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
+from .layout import DEADLINE_SHIFT, FIXED, REFUSED, WATCHED
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, REDIRECT = 1, 2, 3, 7, 23
 SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
+KTIME_GET_COARSE_NS = 160  # the monotonic clock as of the last tick: a load, where the exact one asks the hardware
 
 # struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's byte order.
 SKB_LEN, SKB_PKT_TYPE, SKB_PROTOCOL, SKB_VLAN_PRESENT, SKB_IFINDEX = 0, 4, 16, 20, 40
@@ -23,16 +25,21 @@ SKB_DATA, SKB_DATA_END, SKB_GSO_SEGS = 76, 80, 164
 # linux/if_packet.h: how the device classifies a frame. OTHERHOST is one for another MAC, such as the bridge's.
 PACKET_HOST, PACKET_OTHERHOST = 0, 3
 
+DROP = 2  # TC_ACT_SHOT
 NEXT = -1  # TCX_NEXT, and TC_ACT_UNSPEC of cls_bpf: the next program or filter decides
 
 ETH_IP, ETH_IPV6 = 0x0800, 0x86DD
-IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6 = 6, 17, 58
+IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6 = 1, 6, 17, 58
 ETH_HEADER = 14
 # From the start of the frame: destination and source MAC; fields of RFC 791 and RFC 8200.
 MAC_TO, MAC_FROM = 0, 6
 IP_VERSION, IP_FRAGMENT, IP_PROTOCOL, IP_SRC, IP_DST, IP_END = 14, 20, 23, 26, 30, 34
 IPV6_NEXT, IPV6_SRC, IPV6_DST, IPV6_END = 20, 22, 38, 54
 PORTS = 4  # source and destination port: the first bytes of TCP and UDP alike
+TCP_SEQ, TCP_FLAGS = 4, 13  # RFC 9293
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+# An ICMP error: 8 bytes, then the packet that it is about (RFC 792, RFC 4443). Type and code are its first two bytes.
+ICMP_HEADER, PORT_UNREACHABLE, PORT_UNREACHABLE6 = 8, 3 << 8 | 3, 1 << 8 | 4
 
 # The stack, from the frame pointer down: keys as in layout.py, each aligned to a word, addresses to a double word.
 EXACT_KEY = -28  # interface, service address, port, protocol
@@ -43,6 +50,7 @@ KIND, WIDE_INDEX, WIDE_SERVICE, WIDE_CLIENT, WIDE_PORT, WIDE_PROTO = (WIDE_KEY +
 SLOT_KEY = -96
 MASK_KEY = -100
 PORT_WORDS = -104  # the two ports of a packet with IP options
+REFUSAL = -112  # whether the packet says that the service's port is closed
 KNOWN = -108  # what `clients` knows of the client, see below
 PLACE = -160  # 48 bytes: the value in `clients`
 FIB = -224  # struct bpf_fib_lookup, 64 bytes
@@ -52,7 +60,7 @@ PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is stored, or a
 SELDOM = 15  # a mask: one in sixteen
 
 # Values (layout.py).
-VALUE_TARGET, VALUE_FIXED, VALUE_MAC, VALUE_SLOT = 0, 4, 6, 12
+VALUE_TARGET, VALUE_FLAGS, VALUE_MAC, VALUE_SLOT = 0, 4, 6, 12
 MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 4, 20, 36, 38
 PLACE_SERVICE, PLACE_PORT, PLACE_GENERATION, PLACE_TARGET, PLACE_SLOT = 0, 16, 20, 24, 28
 PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER = 32, 36, 42
@@ -74,7 +82,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.jump_if(R0, "==", PACKET_HOST, "to us")
     asm.jump_if(R0, "!=", PACKET_OTHERHOST, "pass")
     asm.label("to us")
-    _read(asm, IP_DST, IPV6_DST, IP_SRC, IPV6_SRC, 2)
+    _read(asm, IP_DST, IPV6_DST, IP_SRC, IPV6_SRC, 2, "pass")
     asm.load(R0, R6, SKB_IFINDEX, 4)
     asm.store(FP, INDEX, R0, 4)
     # Before any lookup: what is learned then is at least as new as this generation.
@@ -82,10 +90,14 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     _recall(asm, maps)
     asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
     _find(asm, maps, kinds, True)
+    asm.load(R0, R7, VALUE_FLAGS, 2)
+    asm.mask(R0, REFUSED)
+    asm.jump_if(R0, "!=", 0, "pass")
     asm.load(R8, R7, VALUE_TARGET, 4)  # the map may change under us: read it once
     _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
     _learn(asm, maps)
     asm.label("taken")
+    _unless_late(asm, maps)
     _count(asm, maps)
     asm.load(R0, R6, SKB_PKT_TYPE, 4)
     asm.jump_if(R0, "==", PACKET_HOST, "go")
@@ -106,7 +118,10 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     """The bytes of the reply program."""
     asm = Assembler(order)
     asm.move(R6, R1)
-    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0)
+    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, "icmpv6")
+    asm.store_number(FP, REFUSAL, 0, 4)
+    _note_refusal(asm)
+    asm.label("parsed")
     _state(asm, maps, R7, STATE_GENERATION)
     _look_up(asm, maps, "clients", CLIENT)
     asm.move(R8, R0)
@@ -121,6 +136,8 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.jump("whose")
     asm.label("known")
     _copy(asm, FP, INDEX, R8, PLACE_INDEX, 4, 4)
+    asm.load(R0, FP, REFUSAL, 4)
+    asm.jump_if(R0, "!=", 0, "whose")
     _same_generation(asm, R8, R7, "whose")
     _same_service(asm, R8, "whose")
     asm.load(R0, R8, PLACE_TARGET, 4)
@@ -132,6 +149,9 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.load(R0, R7, VALUE_TARGET, 4)
     asm.load(R1, R6, SKB_IFINDEX, 4)
     asm.jump_if_register(R0, "!=", R1, "pass")
+    asm.load(R0, FP, REFUSAL, 4)
+    asm.jump_if(R0, "!=", 0, "refused")
+    asm.label("answer")
     asm.jump_if(R8, "==", 0, "to neighbour")
     asm.label("straight")
     _copy(asm, R9, MAC_TO, R8, PLACE_CLIENT, 12, 2)  # both MACs, in the order of a frame
@@ -146,6 +166,8 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R4, 0)
     asm.call(REDIRECT_NEIGH)
     asm.leave()
+    _unreachable6(asm)
+    _refuse(asm, maps)
     _pass(asm)
     return asm.code()
 
@@ -186,9 +208,9 @@ def _state(asm: "Assembler", maps: "dict[str, int]", register: int, field: int) 
 # Parsing a packet
 
 
-def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6: int, port: int) -> None:
+def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6: int, port: int, icmpv6: str) -> None:
     """Writes SERVICE, CLIENT, PORT and PROTO; R9 is then the frame, R7 clobbered. The arguments are the offsets of the
-    service's half in the frame (in the ports)."""
+    service's half in the frame (in the ports), and where it goes on with ICMPv6, without a port."""
     asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
     asm.jump_if(R0, "!=", 0, "pass")
     asm.load(R0, R6, SKB_PROTOCOL, 4)
@@ -234,7 +256,7 @@ def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6:
     for place, where in ((SERVICE, service6), (CLIENT, client6)):
         _copy(asm, FP, place, R9, where, 16, 4)
     asm.load(R5, R9, IPV6_NEXT, 1)
-    asm.jump_if(R5, "==", IPPROTO_ICMPV6, "pass")
+    asm.jump_if(R5, "==", IPPROTO_ICMPV6, icmpv6)
     asm.store(FP, PROTO, R5, 1)
     asm.store_number(FP, PROTO + 1, 0, 1)
     _with_ports(asm, "ipv6 ports")
@@ -301,7 +323,8 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool)
     _look_up(asm, maps, "wide", WIDE_KEY)
     asm.jump_if(R0, "==", 0, "kind")
     if check_mac:
-        asm.load(R1, R0, VALUE_FIXED, 2)
+        asm.load(R1, R0, VALUE_FLAGS, 2)
+        asm.mask(R1, FIXED)
         asm.jump_if(R1, "==", 0, "any mac")
         _same(asm, R0, VALUE_MAC, R9, MAC_TO, 6, 2, "kind")
         asm.label("any mac")
@@ -363,6 +386,115 @@ def _same_service(asm: "Assembler", entry: int, label: str) -> None:
     """Continues if the tuple is that of an entry of `clients`."""
     _same(asm, entry, PLACE_SERVICE, FP, SERVICE, 16, 8, label)
     _same(asm, entry, PLACE_PORT, FP, PORT, 4, 4, label)  # and the protocol
+
+
+# Ports that are closed
+
+
+def _note_refusal(asm: "Assembler") -> None:
+    """Writes 1 to REFUSAL for a packet that says that a port is closed: a RST that answers a SYN (RFC 9293, 3.5.2: its
+    sequence number is 0, and it has an ACK), or an ICMP error about UDP, PORT and PROTO then being those of what it is
+    about."""
+    asm.load(R0, FP, PROTO, 1)
+    asm.jump_if(R0, "==", IPPROTO_TCP, "segment")
+    asm.jump_if(R0, "!=", IPPROTO_ICMP, "parsed")
+    inner = IP_END + ICMP_HEADER
+    _long_enough(asm, inner + IP_END - ETH_HEADER + PORTS, "parsed")
+    for at, size, value in (
+        (IP_VERSION, 1, 0x45),
+        (IP_END, 2, asm.network16(PORT_UNREACHABLE)),
+        (inner, 1, 0x45),
+        (inner + IP_PROTOCOL - ETH_HEADER, 1, IPPROTO_UDP),
+    ):
+        asm.load(R0, R9, at, size)
+        asm.jump_if(R0, "!=", value, "parsed")
+    _refused_udp(asm, inner + IP_END - ETH_HEADER)
+    asm.jump("parsed")
+    asm.label("segment")
+    asm.load(R3, R6, SKB_DATA_END, 4)
+    asm.load(R0, R9, IP_VERSION, 1)
+    asm.jump_if(R0, "==", 0x45, "segment of ipv4")
+    asm.mask(R0, 0xF0)
+    asm.jump_if(R0, "!=", 0x60, "parsed")
+    _flags(asm, IPV6_END)
+    asm.jump("flags")
+    asm.label("segment of ipv4")
+    _flags(asm, IP_END)
+    asm.label("flags")
+    asm.mask(R0, FIN | SYN | RST | ACK)
+    asm.jump_if(R0, "!=", RST | ACK, "parsed")
+    asm.jump_if(R1, "!=", 0, "parsed")
+    asm.store_number(FP, REFUSAL, 1, 4)
+
+
+def _flags(asm: "Assembler", start: int) -> None:
+    """R0 are the flags of the segment that starts there, R1 is its sequence number; R3 is the end of the frame."""
+    asm.address(R4, R9, start + TCP_FLAGS + 1)
+    asm.jump_if_register(R4, ">", R3, "parsed")
+    asm.load(R1, R9, start + TCP_SEQ, 4)
+    asm.load(R0, R9, start + TCP_FLAGS, 1)
+
+
+def _unreachable6(asm: "Assembler") -> None:
+    """What _note_refusal does, for ICMPv6, of which nothing else is a reply."""
+    inner = IPV6_END + ICMP_HEADER
+    asm.label("icmpv6")
+    _long_enough(asm, inner + IPV6_END - ETH_HEADER + PORTS, "pass")
+    for at, size, value in (
+        (IPV6_END, 2, asm.network16(PORT_UNREACHABLE6)),
+        (inner + IPV6_NEXT - ETH_HEADER, 1, IPPROTO_UDP),
+    ):
+        asm.load(R0, R9, at, size)
+        asm.jump_if(R0, "!=", value, "pass")
+    _refused_udp(asm, inner + IPV6_END - ETH_HEADER)
+    asm.jump("parsed")
+
+
+def _refused_udp(asm: "Assembler", ports: int) -> None:
+    """`ports` is where those of the datagram that found no socket are."""
+    _copy(asm, FP, PORT, R9, ports + 2, 2, 2)
+    asm.store_number(FP, PROTO, IPPROTO_UDP, 1)
+    asm.store_number(FP, PROTO + 1, 0, 1)
+    asm.store_number(FP, REFUSAL, 1, 4)
+
+
+def _long_enough(asm: "Assembler", length: int, otherwise: str) -> None:
+    """R9 is the frame, of which `length` bytes can be read; jumps to the label if it has fewer."""
+    asm.load(R0, R6, SKB_LEN, 4)
+    asm.jump_if(R0, "<", length, otherwise)
+    _open(asm, length)
+
+
+def _refuse(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """The entry (R7) that led to a closed port leads nowhere from now on, and nobody hears of it but the agent: the
+    client's next SYN or datagram reaches the cloud. What is remembered with clients does not count any more."""
+    asm.label("refused")
+    asm.load(R0, R7, VALUE_FLAGS, 2)
+    asm.move(R1, R0)
+    asm.mask(R1, WATCHED)
+    asm.jump_if(R1, "==", 0, "answer")
+    asm.set_bits(R0, REFUSED)
+    asm.store(R7, VALUE_FLAGS, R0, 2)
+    asm.map_value(R1, maps["state"])
+    asm.store_number(R1, STATE_GENERATION, 0, 4)
+    asm.map_value(R1, maps["refusals"])
+    asm.load(R0, R1, 0, 4)
+    asm.add_number(R0, 1)
+    asm.store(R1, 0, R0, 4)
+    asm.number(R0, DROP)
+    asm.leave()
+
+
+def _unless_late(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """Jumps to "pass" if the agent let its deadline pass: it is gone or stuck, and nobody knows whether the program
+    still answers. Clobbers R7."""
+    asm.map_value(R7, maps["deadline"])
+    asm.load(R7, R7, 0, 4)
+    asm.jump_if(R7, "==", 0, "in time")
+    asm.call(KTIME_GET_COARSE_NS)
+    asm.shift_right(R0, DEADLINE_SHIFT)
+    asm.jump_if_register(R0, ">", R7, "pass")
+    asm.label("in time")
 
 
 # Counting and learning

@@ -95,6 +95,23 @@ def watch() -> int:
     return compat.watch_folder(path) if whose(path) == OURS else -1
 
 
+def open_map(name: str) -> int:
+    """A descriptor of a pinned map, -1 if there is none that is as this agent makes it."""
+    path = folder()
+    if whose(path) != OURS:
+        return -1
+    try:
+        fd = call.pinned("%s/%s%s" % (path, MAP, name))
+    except OSError as error:
+        if error.errno != compat.ENOENT:
+            raise
+        return -1
+    if _is_as(call.map_info(fd), MAPS[name]):
+        return fd
+    compat.fd_close(fd)
+    return -1
+
+
 class Pinned:
     """Open while in use; created in the router's namespace, or for the one with an inode."""
 
@@ -176,8 +193,18 @@ class Pinned:
         for name, parse in (("exact", self._layout.parse_exact), ("wide", self._layout.parse_wide)):
             for key, value in self._read(name):
                 index, kind, parts = parse(key)
-                target, mac = self._layout.parse_value(value)
-                found.append(BpfEntry(index, target, kind, parts, mac))
+                target, mac, flags = self._layout.parse_value(value)
+                found.append(
+                    BpfEntry(
+                        index=index,
+                        target=target,
+                        kind=kind,
+                        tuple=parts,
+                        mac=mac,
+                        watched=bool(flags & layout.WATCHED),
+                        refused=bool(flags & layout.REFUSED),
+                    )
+                )
         return found
 
     def counters(self) -> "dict[tuple[int, int], Counters]":
@@ -305,7 +332,7 @@ class Pinned:
             self._set_kinds(self._kinds() | {kind})
         name, key = self._key(kind, index, parts)
         self._change()
-        call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot))
+        call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot, item.watched))
 
     def del_match(self, item: "Any", index: int, target: int) -> None:
         """Deletes an entry, unless it leads to another pair by now; `target` is 0 for one that leads nowhere."""

@@ -65,7 +65,8 @@ class Observed:
     """`services` maps a service to its Found objects; `shared` are Found programs, qdiscs and hash tables of ours;
     `hooks` maps a device to the kind of ingress qdisc it has; `strangers` maps a device to whether somebody else's
     filters are at its hook, and `foreign_prios` are the (device, prio) with somebody else's filter in them; `orphans`
-    are what of our redirects leads nowhere; `counters` maps a service to Counters."""
+    are what of our redirects leads nowhere; `refused` are the services of which a part stays with the cloud because its
+    port was closed; `counters` maps a service to Counters."""
 
     def __init__(self) -> None:
         self.services: dict[str, list[Found]] = {}
@@ -74,6 +75,7 @@ class Observed:
         self.strangers: set[str] = set()
         self.foreign_prios: set[tuple[str, int]] = set()
         self.orphans: list[Found] = []
+        self.refused: set[str] = set()
         self.counters: dict[str, Counters] = {}
 
     def of(self, service: str) -> "list[Found]":
@@ -300,11 +302,15 @@ def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], 
     for entry in dump.bpf_entries:
         dev, target = names.get(("", entry.index), ""), names.get(("", entry.target), "")
         service = owners.get(("dev", target))
-        item = to_match(dev, entry.kind, entry.tuple, entry.mac, target if service else "")
+        # One that takes nothing any more is not as it was planned, so it is written anew.
+        watched = entry.watched and not entry.refused
+        item = to_match(dev, entry.kind, entry.tuple, entry.mac, target if service else "", watched)
         if service is None or not dev:
             observed.orphans.append(Found(item, entry.index))
         else:
             observed._add(service, item, entry.index)
+            if entry.refused:
+                observed.refused.add(service)
     for index, pair in dump.bpf_counters:
         service = owners.get(("dev", names.get(("", pair), "")))
         if service and ("", index) in names:

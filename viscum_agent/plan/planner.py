@@ -164,7 +164,7 @@ def _filters(
         level = datapath.level_of(whole)
         mac = device.takes_mac if datapath.needs_mac(match) else ""
         for part in datapath.spread(match):
-            for item in which.filters(device.name, part, level, mac, actions):
+            for item in which.filters(device.name, part, level, mac, actions, not service.dynamic_ports):
                 if item not in seen:
                     seen.add(item)
                     found.append(item)

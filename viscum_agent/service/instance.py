@@ -449,6 +449,11 @@ class Instance:
         self._stop_waiting()
         self._check_after(0)
 
+    def ask_again(self) -> None:
+        """Something speaks against it: it is checked now, if it is checked at all."""
+        if self.state in (HEALTHY, BYPASSED) and not self._check and self._is_checked_again():
+            self._check_after(0)
+
     def _check_after(self, seconds: float) -> None:
         self._loop.cancel(self._timer)
         self._timer = self._loop.after(seconds, self._begin_check)

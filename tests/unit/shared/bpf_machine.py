@@ -28,6 +28,9 @@ class Machine:
         self.neighbour = None  # (index, router's MAC, client's MAC) that the route of a reply leads to
         self.asked = b""  # what the route was asked for
         self.random = 1
+        self.clock = 0  # nanoseconds since the kernel began
+        self.maps["deadline"][bytes(4)] = bytearray(4)
+        self.maps["refusals"][bytes(4)] = bytearray(4)
 
     def set_state(self, generation, kinds=0):
         self.maps["state"][bytes(4)] = bytearray(self.layout.state(generation, generation, kinds))
@@ -108,12 +111,13 @@ class Machine:
                 self.write(registers[to] + offset, value.to_bytes(size, self.order))
             elif kind == 7:
                 a = registers[to]
-                done = {0x00: a + operand, 0x50: a & operand, 0x60: a << (operand & 63), 0xB0: operand}
+                done = {0x00: a + operand, 0x40: a | operand, 0x50: a & operand, 0xB0: operand}
+                done.update({0x60: a << (operand & 63), 0x70: a >> (operand & 63)})
                 registers[to] = done[opcode & 0xF0] & ALL
             else:
                 a = registers[to]
                 taken = {0x00: True, 0x10: a == operand, 0x20: a > operand, 0x30: a >= operand, 0x50: a != operand}
-                taken[0xB0] = a <= operand
+                taken.update({0xA0: a < operand, 0xB0: a <= operand})
                 place += offset if taken[opcode & 0xF0] else 0
         raise AssertionError("does not end")
 
@@ -131,8 +135,8 @@ class Machine:
             self.maps[name][key] = bytearray(value)
         elif number == 3:
             self.maps[name].pop(self.read(two, SIZES[name].key), None)
-        elif number == 7:
-            result = self.random
+        elif number in (7, 160):
+            result = self.random if number == 7 else self.clock
         elif number == 26:
             result = self._load_bytes(two, three, four)
         elif number == 32:

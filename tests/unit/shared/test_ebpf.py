@@ -31,14 +31,14 @@ def entries(wanted, mac=""):
     return [item for part in parts for item in ebpf.filters("lan0", part, level, mac, (("mirred", "vsc-s"),))]
 
 
-def machine(order, *wanted):
+def machine(order, *wanted, watched=False):
     """A machine with these matches in its maps; each leads to a pair of its own, from PAIR on."""
     made = Machine(order)
     kinds = set()
     for number, one in enumerate(wanted):
         for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
             kind, parts = layout.of_match(item)
-            value = bytearray(made.layout.value(PAIR + number, item.mac, number))
+            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched))
             if layout.is_exact(kind):
                 made.maps["exact"][made.layout.exact_key(LAN, parts)] = value
             else:
@@ -115,13 +115,13 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
                     index, kind, parts = made.parse_exact(made.exact_key(7, parts))
                 else:
                     index, kind, parts = made.parse_wide(made.wide_key(kind, 7, parts))
-                target, mac = made.parse_value(made.value(9, item.mac, 3))
+                target, mac, flags = made.parse_value(made.value(9, item.mac, 3, item.watched))
                 assert (index, target) == (7, 9)
-                assert layout.to_match("lan0", kind, parts, mac, "vsc-s") == item
+                assert layout.to_match("lan0", kind, parts, mac, "vsc-s", bool(flags & layout.WATCHED)) == item
 
 
 def test_one_port_of_one_address_is_one_entry():
-    assert entries(match()) == [BpfMatch("lan0", 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s")]
+    assert entries(match()) == [BpfMatch("lan0", 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s", False)]
     assert layout.is_exact(layout.of_match(entries(match())[0])[0])
 
 
@@ -138,8 +138,8 @@ def test_the_sizes_of_the_maps_are_those_of_what_is_written():
 # What the forward program takes
 
 
-def each(*wanted):
-    return [machine(order, *wanted) for order in ORDERS]
+def each(*wanted, watched=False):
+    return [machine(order, *wanted, watched=watched) for order in ORDERS]
 
 
 def test_an_address_and_a_port_are_taken_and_no_other():
@@ -395,3 +395,121 @@ def test_a_match_that_is_not_exact_is_never_remembered():
         known(made, ipv4(proto=17), exact)
         del made.maps["exact"][next(iter(made.maps["exact"]))]
         assert made.run("fwd", exact) == (7, "peer", PAIR + 1), "remembered when the exact one came"
+
+
+# The deadline
+
+
+def test_nothing_is_taken_when_the_deadline_has_passed():
+    for made in each(match(), match("203.0.113.0/24", "udp")):
+        known(made, ipv4())
+        made.clock = 100 * 10**9
+        made.maps["deadline"][bytes(4)] = bytearray(made.layout.deadline(made.clock, 15))
+        made.clock += 15 * 10**9
+        assert made.run("fwd", ipv4()) == TAKEN and made.run("fwd", ipv4(proto=17)) != PASSED
+        counted = bytes(made.maps["counters"][made.layout.number(0)])
+        made.clock += 3 * 10**9  # its unit is longer than a second, and the last one that began counts
+        assert made.run("fwd", ipv4()) == PASSED and made.run("fwd", ipv4(proto=17)) == PASSED
+        assert bytes(made.maps["counters"][made.layout.number(0)]) == counted
+        made.maps["deadline"][bytes(4)] = bytearray(made.layout.deadline(made.clock, 0))
+        assert made.run("fwd", ipv4()) == TAKEN, "no agent, so no deadline"
+
+
+# Ports that are closed
+
+
+DROPPED = (2, "", 0)
+RST, SYN, ACK = 4, 2, 16
+
+
+def segment(flags, seq=0, port=80):
+    return struct.pack(">HHIIBBHHH", port, 40000, seq, 1, 0x50, flags, 0, 0, 0)
+
+
+def answer4(content, proto=6):
+    return ipv4(dst="192.168.1.5", src=ADDRESS, proto=proto, to=CLIENT)[:-20] + content
+
+
+def answer6(content, proto=6):
+    return ipv6(dst="fd00::5", src=ADDRESS6, proto=proto)[:-20] + content
+
+
+def unreachable4(code=3, proto=17, port=80):
+    """A namespace's answer to a datagram for which there is no socket (RFC 792)."""
+    about = ipv4(src="192.168.1.5", dst=ADDRESS, proto=proto, port=port)[14:]
+    return answer4(struct.pack(">BBHI", 3, code, 0, 0) + about, proto=1)
+
+
+def unreachable6(code=4, proto=17, port=80):
+    about = ipv6(src="fd00::5", dst=ADDRESS6, proto=proto, port=port)[14:]
+    return answer6(struct.pack(">BBHI", 1, code, 0, 0) + about, proto=58)
+
+
+CLOSED = (
+    (match(), ipv4(), answer4(segment(RST | ACK))),
+    (match(ADDRESS6), ipv6(), answer6(segment(RST | ACK))),
+    (match(proto="udp"), ipv4(proto=17), unreachable4()),
+    (match(ADDRESS6, "udp"), ipv6(proto=17), unreachable6()),
+)
+
+
+def test_a_closed_port_is_left_to_the_cloud_at_once_and_the_client_does_not_hear_of_it():
+    for wanted, asks, refusal in CLOSED:
+        for client_is_known in (False, True):
+            for made in each(wanted, watched=True):
+                made.neighbour = (LAN, ROUTER, CLIENT)
+                if client_is_known:
+                    known(made, asks, asks)
+                assert made.run("fwd", asks) == TAKEN
+                assert made.run("reply", refusal, index=PAIR) == DROPPED
+                assert made.run("fwd", asks) == PASSED
+                assert made.layout.parse_number(made.maps["refusals"][bytes(4)]) == 1
+
+
+def test_the_agent_puts_a_port_back_by_writing_its_entry_anew():
+    for wanted, asks, refusal in CLOSED:
+        for made in each(wanted, watched=True):
+            before = {key: bytes(made.maps["exact"][key]) for key in made.maps["exact"]}
+            known(made, asks)
+            made.run("reply", refusal, index=PAIR)
+            (value,) = made.maps["exact"].values()
+            assert made.layout.parse_value(bytes(value)) == (PAIR, "", layout.WATCHED | layout.REFUSED)
+            made.maps["exact"] = {key: bytearray(before[key]) for key in before}
+            assert made.run("fwd", asks) == TAKEN
+
+
+def test_only_an_answer_to_a_syn_or_a_datagram_says_that_a_port_is_closed():
+    others = [answer4(segment(flags, seq)) for flags, seq in ((RST, 0), (RST | ACK, 7), (SYN | ACK, 0), (ACK, 0))]
+    for made in each(match(), watched=True):
+        known(made, ipv4())
+        for packet in others:
+            assert made.run("reply", packet, index=PAIR) == (7, "redirect", LAN)
+        assert made.run("fwd", ipv4()) == TAKEN
+    others = [unreachable4(code=4), answer4(bytes(8), proto=1), unreachable4(proto=6), unreachable4(port=81)]
+    others6 = [unreachable6(code=3), answer6(bytes(8), proto=58), unreachable6(proto=6), unreachable6(port=81)]
+    for wanted, asks, packets in (
+        (match(proto="udp"), ipv4(proto=17), others),
+        (match(ADDRESS6, "udp"), ipv6(proto=17), others6),
+    ):
+        for made in each(wanted, watched=True):
+            known(made, asks)
+            for packet in packets:
+                assert made.run("reply", packet, index=PAIR) == PASSED
+            assert made.run("fwd", asks) == TAKEN
+
+
+def test_a_port_of_a_range_may_be_closed_and_so_may_what_nobody_watches():
+    for made in each(match(), watched=False):
+        known(made, ipv4())
+        assert made.run("reply", answer4(segment(RST | ACK)), index=PAIR) == (7, "redirect", LAN)
+        assert made.run("fwd", ipv4()) == TAKEN
+    (single,) = ebpf.filters("lan0", match(), 1, "", (("mirred", "vsc-s"),), True)
+    wide = ebpf.filters("lan0", match(dport=(7000, 7010)), 3, "", (("mirred", "vsc-s"),), True)
+    assert single.watched and [one.watched for one in wide] == [one.port_bits == 16 for one in wide]
+
+
+def test_another_service_can_not_close_a_port():
+    for made in each(match(), match("203.0.113.11"), watched=True):
+        known(made, ipv4())
+        assert made.run("reply", answer4(segment(RST | ACK)), index=PAIR + 1) == PASSED
+        assert made.run("fwd", ipv4()) == TAKEN

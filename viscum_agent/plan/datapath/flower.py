@@ -36,8 +36,11 @@ def rests_on(item: "Filter") -> list:
     return [Qdisc(item.dev)]
 
 
-def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[Filter]":
-    """The filter of one match on one device, as a list with one objects.Filter."""
+def filters(
+    dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]", watched: bool = False
+) -> "list[Filter]":
+    """The filter of one match on one device, as a list with one objects.Filter. It sees no replies, so nothing can be
+    `watched`."""
     keys = []
     if mac and level == PRIO_ANY:
         keys.append(("dst_mac", mac))

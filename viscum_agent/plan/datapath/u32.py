@@ -58,8 +58,11 @@ def rests_on(item: "Filter") -> list:
     return [Qdisc(item.dev)] + table
 
 
-def filters(dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]") -> "list[Filter]":
-    """The filters of one match on one device, as objects.Filter; a range of ports may take several."""
+def filters(
+    dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]", watched: bool = False
+) -> "list[Filter]":
+    """The filters of one match on one device, as objects.Filter; a range of ports may take several. They see
+    no replies, so nothing can be `watched`."""
     protocol = "ip" if match.family == 4 else "ipv6"
     prio = prio_of(level, match.family)
     bucket = bucket_of(match.dst.packed) if level == PRIO_EXACT else -1

@@ -46,7 +46,16 @@ return baseclass.extend({
 			help: _('While the router\'s CPU is busier than this, all redirects are out and clients reach the cloud. The redirects come back 20 percentage points below it. 0 means never.'),
 			expected: _('a percentage from 0 to 100'),
 			low: 0,
-			high: 100 }
+			high: 100 },
+		{ name: 'watch_timeout',
+			type: 'number',
+			many: false,
+			fallback: '15',
+			title: _('Watch timeout (seconds)'),
+			help: _('How long redirects by eBPF hold without a sign of life of the agent. If it is killed or stuck for longer, clients reach the cloud until an agent lives again. 0 means for good.'),
+			expected: _('a number of seconds from 0 to 3600'),
+			low: 0,
+			high: 3600 }
 	],
 
 	service: [

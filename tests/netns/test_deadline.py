@@ -1,0 +1,179 @@
+"""Redirects by eBPF end by themselves: when no agent vouches for them any more (watch_timeout), and port by port when a
+client finds one closed, whether there is an agent or not.
+"""
+
+import os
+import signal
+import time
+
+import datapaths
+import pytest
+from agent import CONFIG, TAKES, Agent
+from lab import SILENCE, listens, namespaces, pids_in, service, wait_for
+
+HOLDS = 3  # seconds
+AGAIN = 1  # seconds until a SYN is sent again (RFC 6298)
+LATE = 1.5  # seconds that a busy machine may add: less than until the SYN after that
+KEPT = "config globals 'globals'\n\toption watch_timeout %d\n\n" % HOLDS + CONFIG
+# Neither a deadline nor a check does anything: what happens is the work of the programs in the kernel.
+LEFT_ALONE = KEPT.replace("watch_timeout %d" % HOLDS, "watch_timeout 0").replace("_interval 1", "_interval 3600")
+BY_TIME = [name for name in ("bpf-tcx", "bpf-cls") if datapaths.has(name)]
+
+
+@pytest.fixture(params=BY_TIME)
+def datapath(request):
+    return request.param
+
+
+@pytest.fixture
+def agent(lab, datapath):
+    lab.serve_cloud(7000, 7001)
+    made = Agent(lab, KEPT)
+    made.becomes("edge")
+    yield made
+    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+
+
+def test_a_program_that_hangs_while_its_agent_does_leaves_its_clients_to_the_cloud(agent):
+    (pid,) = pids_in("viscum-echo")
+    agent.process.send_signal(signal.SIGSTOP)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        agent.becomes("cloud")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    agent.process.send_signal(signal.SIGCONT)
+    agent.becomes("edge")
+
+
+def test_clients_of_an_agent_that_was_killed_reach_the_cloud_until_the_next_one_lives(agent):
+    (pid,) = pids_in("viscum-echo")
+    agent.kill()
+    assert agent.who() == "edge"
+    agent.becomes("cloud")
+    agent.start()
+    agent.becomes("edge")
+    assert pids_in("viscum-echo") == [pid], "it was adopted"
+
+
+def test_an_agent_that_was_told_to_end_leaves_the_next_one_as_long(agent):
+    began = time.monotonic()
+    agent.process.terminate()
+    agent.process.wait(10)
+    agent.becomes("cloud")
+    assert time.monotonic() - began > HOLDS - 1
+    assert "viscum-echo" in namespaces()
+
+
+def test_a_living_agent_puts_it_off(agent):
+    until = time.monotonic() + 3 * HOLDS
+    while time.monotonic() < until:
+        assert agent.who() == "edge"
+
+
+def test_what_viscum_up_made_holds_for_good(agent):
+    agent.kill()
+    agent.lab.viscum("up")
+    until = time.monotonic() + 2 * HOLDS
+    while time.monotonic() < until:
+        assert agent.who() == "edge"
+
+
+def test_viscum_up_of_another_service_leaves_those_to_the_cloud_that_had_gone_there(agent):
+    agent.kill()
+    agent.becomes("cloud")
+    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
+    other = CONFIG.replace("'echo'", "'other'").replace("7000", "7001")
+    agent.lab.configure(KEPT + "\n" + other)
+    agent.lab.viscum("up", "other")
+    assert agent.who(7001) == "edge"
+    assert agent.who() == "cloud"
+
+
+# What a client finds closed
+
+
+@pytest.fixture
+def left_alone(lab, datapath):
+    lab.serve_cloud(7000)
+    made = Agent(lab, LEFT_ALONE)
+    made.becomes("edge")
+    yield made
+    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_clients_of_a_program_that_ended_behind_its_agents_back_reach_the_cloud_one_syn_later(left_alone, proto):
+    questions = [(proto, "203.0.113.10", 7000)] * 20
+    assert set(left_alone.lab.who(questions)) == {"edge"}
+    left_alone.process.send_signal(signal.SIGSTOP)
+    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
+    wait_for(lambda: not pids_in("viscum-echo"))
+    if proto == "udp":
+        left_alone.lab.who(questions[:1], timeout=SILENCE)  # a datagram that is lost is not sent again
+    began = time.monotonic()
+    assert left_alone.lab.who(questions) == ["cloud"] * 20
+    assert time.monotonic() - began < AGAIN + LATE
+    left_alone.process.send_signal(signal.SIGCONT)
+    left_alone.becomes("edge")
+
+
+def test_no_client_is_refused_while_a_program_ends_and_its_agent_lives(agent):
+    """One whose connection the kernel had accepted already may well be reset."""
+    for _ in range(5):
+        agent.becomes("edge")
+        os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
+        found = [agent.lab.ask("tcp", "203.0.113.10", 7000, timeout=AGAIN + LATE) for _ in range(5)]
+        assert not [reason for who, reason in found if not who and "reset" not in reason], found
+
+
+# A program that closes its port for a while when it is told to.
+CLOSES = """
+import signal, socket, time
+def listen():
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind(('', 7000))
+    server.listen(16)
+    return server
+closing = []
+signal.signal(signal.SIGUSR1, lambda *_: closing.append(1))
+signal.siginterrupt(signal.SIGUSR1, False)
+server = listen()
+server.settimeout(0.1)
+while True:
+    try:
+        peer, _ = server.accept()
+    except OSError:
+        peer = None
+    if peer:
+        peer.recv(100)
+        peer.sendall(b'edge -')
+        peer.close()
+    if closing:
+        closing.clear()
+        server.close()
+        time.sleep(2)
+        server = listen()
+        server.settimeout(0.1)
+"""
+
+
+def test_a_port_that_was_closed_for_a_moment_comes_back_with_the_next_sign_of_life(lab, datapath):
+    lab.serve_cloud(7000)
+    program = lab.tmp.parent / "closes.py"
+    lab.tmp.parent.chmod(0o755)
+    program.write_text(CLOSES)
+    command = "/usr/bin/python3 %s" % program
+    lines = (*TAKES, "list proto tcp", "option user root", "option health_interval 3600")
+    made = Agent(lab, service("echo", command, *lines))
+    made.becomes("edge")
+    made.process.send_signal(signal.SIGSTOP)
+    os.kill(pids_in("viscum-echo")[0], signal.SIGUSR1)
+    wait_for(lambda: not listens("viscum-echo", 7000))
+    assert made.who() == "cloud"
+    wait_for(lambda: listens("viscum-echo", 7000))
+    assert made.who() == "cloud", "nobody has looked yet"
+    made.process.send_signal(signal.SIGCONT)
+    made.says("echo: a port was closed, and its clients reached the cloud")
+    made.becomes("edge")
