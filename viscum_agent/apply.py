@@ -47,19 +47,24 @@ class Applier:
         self._problems: list[Problem] = []
         self._done: list[str] = []
 
-    def run(self, plan: "Plan", before: "Observed", keep: "Sequence[str]" = ()) -> "Result":
-        """Applies a Plan; `before` is the Observed that it was made from. Services in `keep` stay as they are."""
+    def run(
+        self, plan: "Plan", before: "Observed", keep: "Sequence[str]" = (), ending: "Sequence[str]" = ()
+    ) -> "Result":
+        """Applies a Plan; `before` is the Observed that it was made from. Services in `keep` stay as they are. So do
+        those in `ending`, whose clients are being sent away: until they are gone no shared object goes either, because
+        removing a qdisc costs the device packets (qdisc_graft), and the last ones to their clients are among them."""
         with self._backend.work:
-            return self._run(plan, before, keep)
+            return self._run(plan, before, keep, ending)
 
-    def _run(self, plan: "Plan", before: "Observed", keep: "Sequence[str]") -> "Result":
+    def _run(self, plan: "Plan", before: "Observed", keep: "Sequence[str]", ending: "Sequence[str]") -> "Result":
+        keep = list(keep) + list(ending)
         wanted = {part.service.name: part for part in plan.services}
         if before.orphans:
             self._guard("", lambda: self._backend.apply(removal(before.orphans)))
         self._take_down([name for name in sorted(before.services) if name not in wanted and name not in keep], before)
         shared = [found.item for found in before.shared]
         failed = [part.service.name for part in plan.services if not self._see_to(part, before, shared)]
-        self._settle(wanted, failed, before, keep)
+        self._settle(wanted, failed, before, None if ending else keep)
         return Result(self._done, self._problems)
 
     def _see_to(self, part: "ServicePlan", before: "Observed", shared: list) -> bool:
@@ -124,9 +129,10 @@ class Applier:
         self._guard(name, lambda: self._backend.apply(operations))
 
     def _settle(
-        self, wanted: "dict[str, ServicePlan]", failed: "list[str]", before: "Observed", keep: "Sequence[str]"
+        self, wanted: "dict[str, ServicePlan]", failed: "list[str]", before: "Observed", keep: "Sequence[str] | None"
     ) -> None:
-        """Checks the result: removes shared objects that nobody needs, and applies once more what is not as planned.
+        """Checks the result: removes shared objects that neither the plan nor `keep` needs (None: no matter who does),
+        and applies once more what is not as planned.
 
         Somebody else may have changed something meanwhile. What is still missing after that, the kernel silently did
         not do.
@@ -142,7 +148,8 @@ class Applier:
         if late:
             now = observe(self._backend.dump())
         failed = failed + [part.service.name for part in late if part not in again]
-        surplus = _surplus([part for part in good if part.service.name not in failed], list(keep) + failed, now)
+        there = [part for part in good if part.service.name not in failed]
+        surplus = [] if keep is None else _surplus(there, list(keep) + failed, now)
         if surplus:
             self._guard("", lambda: self._backend.apply(surplus))
         for part in again:

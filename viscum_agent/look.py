@@ -95,7 +95,7 @@ class Looks:
         self._agent.learn_places(snapshot.dump)
         snapshot = snapshot.without_dump()
         result = Applier(self._agent.reconciler.backend, PACKAGE, self.breathe, self._agent.withdrawal.gone).run(
-            Plan(parts, [], []), snapshot.observed, keep + stopping
+            Plan(parts, [], []), snapshot.observed, keep, stopping
         )
         self._say_repaired(result.done)
         self._complain(snapshot.problems() + result.problems)

@@ -249,3 +249,27 @@ def test_connections_that_the_program_began_itself_go_on(lab):
     agent.flag.touch()
     agent.becomes("edge-with-cloud")
     assert pids_in("viscum-echo") == [pid], agent.log.read_text()
+
+
+@pytest.mark.usefixtures("datapath")
+def test_while_a_program_ends_the_devices_lose_no_packet(lab):
+    """A qdisc that goes takes with it what a device is about to send, such as the resets of the last clients: so none
+    goes before the service."""
+    agent = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK))
+    agent.says("healthy")
+    (pid,) = pids_in("viscum-echo")
+    before = qdiscs(lab)
+    os.kill(pid, signal.SIGSTOP)  # takes no SIGTERM, and has 5 s to end
+    agent.viscum("stop", "echo")
+    agent.says("echo: stopping")
+    agent.redirects(there=False)
+    agent.viscum("reload")  # a look
+    assert qdiscs(lab) == before and pids_in("viscum-echo") == [pid]
+    os.kill(pid, signal.SIGKILL)
+    agent.says("echo: stopped")
+    wait_for(lambda: "viscum-echo" not in namespaces())
+    wait_for(lambda: "clsact" not in qdiscs(lab))
+
+
+def qdiscs(lab):
+    return lab.run(lab.router, "tc", "qdisc", "show", "dev", "lan0").stdout

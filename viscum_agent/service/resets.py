@@ -10,9 +10,6 @@ if TYPE_CHECKING:
 
     from ..loop import Loop
 
-# Seconds until what was sent last has left the queues of the pair, also on a busy router: who removes the pair before
-# that loses it (flush_backlog in net/core/dev.c), and a client that only waits would wait for ever.
-DRAIN = 0.2
 AT_ONCE = 4  # services whose clients are reset at the same time, by a child each
 
 
@@ -42,7 +39,7 @@ class Resets:
         self._next()
 
     def when_ended(self, name: str, step: "Callable[[], None]") -> None:
-        """Runs `step` at once, or a moment after the clients of a service have been reset."""
+        """Runs `step` at once, or once the clients of a service have been reset."""
         if name in self._running or name in self._waiting:
             self._after[name] = step
         else:
@@ -69,7 +66,7 @@ class Resets:
 
     def _ended(self, name: str) -> None:
         del self._running[name]
-        self._loop.after(DRAIN, self._after.pop(name, _nothing))
+        self._after.pop(name, _nothing)()
         self._next()
 
 
