@@ -47,7 +47,7 @@ OTHERS = {
 }
 NOWHERE = ("idlelib", "tkinter", "_tkinter", "turtledemo", "turtle", "webbrowser", "_osx_support", "nis")
 
-# What the package `viscum` names (package/viscum/Makefile), and what `viscum-micro` does.
+# What the package `viscum-cpython` names (package/viscum/Makefile), and what `viscum` does.
 NAMED = (LIGHT, "python3-ctypes")
 
 # What is built into micropython-nossl from 1.23 on, without its one frozen module (asyncio) and micropython-lib.

@@ -2,7 +2,7 @@
 # Run by the package feeds' CI on an emulated router: $1 is the package, $2 its version.
 
 case "$1" in
-viscum | viscum-micro) ;;
+viscum | viscum-cpython) ;;
 *) exit 0 ;;
 esac
 

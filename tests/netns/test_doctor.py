@@ -166,7 +166,7 @@ def test_an_include_that_the_firewall_has_not_is_found(router, place, severity, 
     (found,) = doctor(router, 1)
     assert (found["id"], found["severity"], found["services"]) == ("firewall", severity, ["echo"])
     assert place + "/viscum.nft, which is not installed" in found["found"]
-    package = "viscum-micro" if "micropython" in router.interpreter[0] else "viscum"
+    package = "viscum" if "micropython" in router.interpreter[0] else "viscum-cpython"
     install = "install %s (opkg install, on OpenWrt 25.12 apk add); then /etc/init.d/firewall reload"
     assert found["fix"] == install % package
 

@@ -29,7 +29,7 @@ def apks(source, tmp_path_factory):
     return build(source, "apk", tmp_path_factory.mktemp("apk"))[0]
 
 
-@pytest.fixture(params=["viscum", "viscum-micro"])
+@pytest.fixture(params=["viscum", "viscum-cpython"])
 def name(request):
     return request.param
 

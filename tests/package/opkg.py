@@ -8,11 +8,13 @@ import io
 import os
 import shutil
 import tarfile
+from pathlib import Path
 
+from lab import wait_for
 from router import run
 
 INFO = "/usr/lib/opkg/info/"
-DEPENDENCIES = ("kmod-veth", "kmod-sched-core", "python3-light", "python3-ctypes", "micropython-nossl")
+DEPENDENCIES = ("kmod-veth", "kmod-sched-core", "python3-light", "python3-ctypes", "micropython-nossl", "luci-base")
 
 
 class Refused(Exception):
@@ -42,7 +44,7 @@ def fields(control):
 
 
 class Program:
-    """The real opkg. It is told that what our packages depend on is installed."""
+    """The real opkg. It is told that what our packages depend on is installed, and sees which processes there are."""
 
     def __init__(self, router, path):
         self.router = router
@@ -52,9 +54,15 @@ class Program:
 
     def install(self, ipk):
         shutil.copy(ipk, self.router.path("/tmp/"))
-        result = self.router.run("opkg", "install", "/tmp/" + ipk.name, check=False)
+        script = 'mount -t proc none "$0/proc" && exec chroot "$0" opkg install "$1"'
+        words = ["unshare", "--mount", "sh", "-c", script, self.router.root, "/tmp/" + ipk.name]
+        result = run(words, False, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
         if result.returncode:
             raise Refused(result.stdout + result.stderr)
+        # What it left to the background ends with it.
+        wait_for(
+            lambda: not any(_root_of(entry) == str(self.router.root) for entry in Path("/proc").glob("[0-9]*/root"))
+        )
 
     def install_image(self, ipk):
         """Into an image that is being built: from outside, the scripts get its root in IPKG_INSTROOT."""
@@ -80,7 +88,11 @@ class StandIn:
     def install(self, ipk):
         control, data = read(ipk)
         name, version = fields(control)["Package"], fields(control)["Version"]
-        self._refuse_others(name, control, {path[1:] for path, (_, content) in data.items() if content is not None})
+        replaced = self._replaced(fields(control))
+        files = {path[1:] for path, (_, content) in data.items() if content is not None}
+        self._refuse_others(fields(control), files, {name, *replaced})
+        for other in replaced:
+            self.remove(other)
         upgrade = self._info(name, "list").exists()
         if upgrade:
             for kind in ("prerm", "postrm"):
@@ -117,11 +129,23 @@ class StandIn:
     def _listed(self, name):
         return self._info(name, "list").read_text().split()
 
-    def _refuse_others(self, name, control, files):
-        others = [path.stem for path in self.router.path(INFO).glob("*.list") if path.stem != name]
-        for other in others:
-            if other in fields(control).get("Conflicts", "") or files & set(self._listed(other)):
-                raise Refused("%s conflicts with %s, or has the same file" % (name, other))
+    def _installed(self):
+        """{name: control fields}"""
+        controls = {path.stem: path.read_bytes() for path in self.router.path(INFO).glob("*.control")}
+        return {name: fields({"./control": (None, data)}) for name, data in controls.items()}
+
+    def _replaced(self, package):
+        """Those that are removed first: a package Replaces them and conflicts with what they provide."""
+        conflicts, replaces = _names(package, "Conflicts"), _names(package, "Replaces")
+        installed = self._installed().items()
+        return [
+            name for name, other in installed if name in replaces and conflicts & {name, *_names(other, "Provides")}
+        ]
+
+    def _refuse_others(self, package, files, but):
+        for other in set(self._installed()) - but:
+            if other in _names(package, "Conflicts") or files & set(self._listed(other)):
+                raise Refused("%s conflicts with %s, or has the same file" % (package["Package"], other))
 
     def _changed_settings(self, name, settings):
         """{path: text} of those configuration files that are there and not as this package brought them."""
@@ -151,6 +175,17 @@ class StandIn:
         if self._info(name, kind).exists():
             path = INFO + "%s.%s" % (name, kind)
             self.router.run(path, *words, PKG_ROOT="/", PKG_UPGRADE="1" if upgrade else "0")
+
+
+def _root_of(entry):
+    try:
+        return os.readlink(entry)
+    except OSError:
+        return ""  # it has ended
+
+
+def _names(package, field):
+    return set(package.get(field, "").replace(",", " ").split())
 
 
 def _postinst_of_image(router, name):

@@ -31,8 +31,8 @@ add_group_and_user() { :; }
 default_postinst() {
 	local name="$(_name "$1")" i
 	local own="$IPKG_INSTROOT/usr/lib/opkg/info/$name.postinst-pkg"
-	[ ! -f "$own" ] || ( . "$own" )
 	_uci_defaults "$name"
+	[ ! -f "$own" ] || ( . "$own" )
 	for i in $(_list "$name" /etc/init.d/); do
 		if [ -n "$IPKG_INSTROOT" ]; then
 			/bin/sh "$IPKG_INSTROOT/etc/rc.common" "$IPKG_INSTROOT$i" enable
@@ -47,7 +47,7 @@ _uci_defaults() {
 	local i
 	[ -z "$IPKG_INSTROOT" ] || return 0
 	for i in $(_list "$1" /etc/uci-defaults/); do
-		( . "$i" ) && rm -f "$i"
+		( [ -f "$i" ] && . "$i" ) && rm -f "$i"
 	done
 }
 

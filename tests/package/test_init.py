@@ -292,6 +292,63 @@ def test_an_upgrade_without_services_starts_nothing(router):
     assert told(router.init("start", PKG_UPGRADE="1")) == []
 
 
+# One package in the other's place
+
+SWAP = "var/run/viscum.swap"
+COMES = ["opkg install viscum-cpython", "opkg install /tmp/viscum_0.1.0-r1_all.ipk"]
+COMES += ["opkg --force-reinstall install viscum"]
+COMES += ["apk add viscum-cpython", "apk add viscum !viscum-cpython", "apk del viscum-cpython"]
+GOES = ["opkg remove viscum", "opkg install other", "apk add !viscum", "apk del viscum-cpython viscum"]
+GOES += ["apk del -r viscum"]
+
+
+@pytest.fixture
+def manager(running):
+    """Runs `stop` as a package manager does, by its script: manager("opkg install viscum-cpython")."""
+    for tool in ("opkg", "apk"):
+        program = running.path / "bin" / tool
+        program.write_text("#!/bin/sh\n/tmp/prerm\nexit 0\n")
+        program.chmod(0o755)
+    (running.path / "tmp/prerm").write_text("#!/bin/sh\n%s stop\nexit 0\n" % INIT)
+    (running.path / "tmp/prerm").chmod(0o755)
+    agent = running.path / "usr/sbin/viscumd"  # of the package that comes
+    agent.parent.mkdir(parents=True, exist_ok=True)
+    agent.touch(0o755)
+    (running.path / "proc").mkdir()
+    (running.path / "etc/apk").mkdir()
+    (running.path / "etc/apk/world").write_text("busybox\nviscum><Q1abc=\nviscum-cpython\n!viscum-other\n")
+    script = 'mount -t proc none "$0/proc" && exec chroot "$0" "$@"'
+
+    def remove(command):
+        running.forget()
+        words = ["unshare", "--mount", "sh", "-c", script, str(running.path), *command.split()]
+        run(*words, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PKG_UPGRADE": "0"})
+        return running
+
+    return remove
+
+
+@pytest.mark.parametrize("command", COMES)
+def test_where_the_other_package_comes_the_agent_and_its_services_stay(manager, command):
+    router = manager(command)
+    assert (router.agent(), router.services_up()) == ("running", ["viscum-iperf"])
+    assert "viscum down" not in router.calls() and (router.path / SWAP).exists()
+
+
+@pytest.mark.parametrize("command", GOES)
+def test_where_none_comes_everything_is_taken_down(manager, command):
+    router = manager(command)
+    assert "viscum down" in router.calls() and router.services_up() == []
+    assert not (router.path / SWAP).exists()
+
+
+def test_the_other_package_starts_a_new_agent(running):
+    (running.path / SWAP).touch()
+    calls = running.init("start", PKG_UPGRADE="0")
+    assert told(calls) == ["procd: TERM", "procd: start when the old one has ended"]
+    assert running.services_up() == ["viscum-iperf"] and not (running.path / SWAP).exists()
+
+
 # The firewall's includes
 
 

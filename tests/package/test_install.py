@@ -1,9 +1,9 @@
 """The package on a router: installed, upgraded and removed by opkg, its scripts run by busybox ash."""
 
 import pytest
-from opkg import Refused, read
+from opkg import opkg, read
 from packages import NEWS, build, next_release, unpacked
-from router import OWN
+from router import OWN, Router
 
 SHIPPED = "/etc/config/viscum"
 CACHE = "/tmp/run/viscum.pycache"
@@ -75,10 +75,10 @@ def test_an_upgrade_keeps_changed_configuration_and_puts_the_new_one_beside_it(
 
 
 def test_an_upgrade_leaves_nothing_of_the_old_version(router, installer, ipks, source, tmp_path):
-    installer.install(ipks["viscum-micro"])
+    installer.install(ipks["viscum"])
     later = next_release(source, NEWS)
     (later / "viscum_agent/utf8.py").rename(later / "viscum_agent/utf9.py")
-    built = build(later, "ipk", tmp_path)[0]["viscum-micro"]
+    built = build(later, "ipk", tmp_path)[0]["viscum"]
     installer.install(built)
     files = unpacked(router.path("/usr/lib/viscum/agent.packed").read_bytes())
     assert "viscum_agent/utf9.mpy" in files and "viscum_agent/utf8.mpy" not in files
@@ -141,19 +141,53 @@ def test_the_luci_application_comes_and_goes_beside_either(router, installer, ip
     assert left == {path: found for path, found in before.items() if found[3] is not None}
 
 
-@pytest.mark.parametrize("first, second", [("viscum", "viscum-micro"), ("viscum-micro", "viscum")])
-def test_the_two_packages_can_not_be_installed_together(router, installer, ipks, first, second):
-    installer.install(ipks[first])
-    before = router.files()
-    with pytest.raises(Refused):
-        installer.install(ipks[second])
-    assert router.files() == before
+# The two packages
 
 
-@pytest.mark.parametrize("first, second", [("viscum", "viscum-micro"), ("viscum-micro", "viscum")])
-def test_one_can_take_the_others_place_with_its_configuration(router, installer, ipks, first, second):
+BOTH = [("viscum", "viscum-cpython"), ("viscum-cpython", "viscum")]
+
+
+@pytest.mark.parametrize("first, second", BOTH)
+def test_one_package_takes_the_others_place_in_one_step(router, installer, ipks, tmp_path, first, second):
+    """With nothing of the other left; so what is there is what is there when only this one was installed."""
     installer.install(ipks[first])
-    router.write(SHIPPED, "config service 'mine'\n", 0o600)
-    installer.remove(first)
     installer.install(ipks[second])
-    assert router.path(SHIPPED).read_text() == "config service 'mine'\n"
+    fresh = Router(tmp_path / "fresh")
+    opkg(fresh).install(ipks[second])
+    assert router.files() == fresh.files()
+    info = [path.stem for path in router.path("/usr/lib/opkg/info").glob("viscum*.control")]
+    assert info == [second], "the manager knows that it has gone, too"
+
+
+@pytest.mark.parametrize("first, second", BOTH)
+def test_a_swap_keeps_changed_configuration_and_puts_the_new_one_beside_it(router, installer, ipks, first, second):
+    installer.install(ipks[first])
+    shipped = router.path(SHIPPED).read_text()
+    mine = "config service 'mine'\n"
+    router.write(SHIPPED, mine, 0o600)
+    installer.install(ipks[second])
+    assert router.path(SHIPPED).read_text() == mine
+    assert router.path(SHIPPED).stat().st_mode & 0o777 == 0o600
+    assert router.path(SHIPPED + "-opkg").read_text() == shipped
+
+
+@pytest.mark.parametrize("first, second", BOTH)
+def test_a_swap_keeps_what_is_in_memory_and_in_the_firewall(router, installer, ipks, first, second):
+    installer.install(ipks[first])
+    router.write("/tmp/run/viscum.lock", "")
+    router.write("/tmp/run/viscum.swap", "")  # of the init script, where it finds that the other one comes
+    router.write("/tmp/ruleset", 'iifname "vsc-*" notrack comment "!viscum: replies of a service"\n')
+    router.calls()
+    installer.install(ipks[second])
+    assert router.path("/tmp/run/viscum.lock").exists()
+    assert router.calls() == ["viscum disable", "viscum stop", "viscum enable", "viscum start"]
+
+
+@pytest.mark.parametrize("first, second", BOTH)
+def test_the_luci_application_stays_where_one_takes_the_others_place(router, installer, ipks, first, second):
+    router.write("/etc/init.d/rpcd", "#!/bin/sh /etc/rc.common\n", 0o755)
+    installer.install(ipks[first])
+    installer.install(ipks["luci-app-viscum"])
+    pages = {path: found for path, found in router.files().items() if path.startswith("/www")}
+    installer.install(ipks[second])
+    assert {path: found for path, found in router.files().items() if path.startswith("/www")} == pages

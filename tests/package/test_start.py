@@ -73,7 +73,7 @@ def machine(tmp_path, ipks, name):
 def cpython(tmp_path, ipks):
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    return Machine(tmp_path / "machine", ipks["viscum"])
+    return Machine(tmp_path / "machine", ipks["viscum-cpython"])
 
 
 @pytest.mark.parametrize("words", [["--version"], ["check"]])
@@ -122,10 +122,10 @@ def test_the_smaller_package_says_that_it_serves_no_ubus(machine, name):
     config = machine.folder / "empty"
     config.mkdir()
     (config / "viscum").write_text("")
-    seconds = HANG if name == "viscum-micro" else 5
+    seconds = HANG if name == "viscum" else 5
     words = ("timeout", str(seconds), "viscumd", "-c", config, "-s", machine.folder / "ubus.sock", "-b")
     result = machine(*words, check=False)
-    if name == "viscum-micro":
+    if name == "viscum":
         assert (result.returncode, result.stderr.count("no ubus of its own")) == (1, 1)
     else:
         assert result.returncode == 124, "it runs until it is ended"

@@ -108,6 +108,6 @@ def test_what_counts_as_built_in_is_so_in_this_micropython(tmp_path):
 def test_the_recipe_names_these_packages():
     text = RECIPE.read_text()
     parts = {name: body for name, body in re.findall(r"define Package/([\w-]+)\n(.*?)\nendef", text, re.S)}
-    depends = {name: re.findall(r"\+((?:micro)?python[\w-]*)", parts[name]) for name in ("viscum", "viscum-micro")}
-    assert sorted(depends["viscum"]) == sorted(NAMED) and LIGHT in NAMED
-    assert depends["viscum-micro"] == ["micropython-nossl"]
+    depends = {name: re.findall(r"\+((?:micro)?python[\w-]*)", parts[name]) for name in ("viscum", "viscum-cpython")}
+    assert sorted(depends["viscum-cpython"]) == sorted(NAMED) and LIGHT in NAMED
+    assert depends["viscum"] == ["micropython-nossl"]

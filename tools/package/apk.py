@@ -31,7 +31,6 @@ _FOLDER = ("name", "acl", "files")
 _FILE = ("name", "acl", "size", "mtime", "hash", "target")
 _ACL = ("mode", "user", "group")
 _SCRIPTS = ("trigger", "pre-install", "post-install", "pre-deinstall", "post-deinstall", "pre-upgrade", "post-upgrade")
-_ANY_VERSION, _CONFLICT = 7, 16  # of a dependency's match
 _UNIQUE_ID = 20  # bytes of a SHA-256 sum
 
 
@@ -80,11 +79,11 @@ def _database(package: recipe.Package, files: "dict[str, list[tree.Entry]]", ins
         "license": writer.text(package.license),
         "maintainer": writer.text(package.maintainer),
     }
-    conflicts = ["!" + name for name in package.conflicts]
+    # The build system tells apk of no conflict: two that provide one version of a name can't be installed together.
     provides = ["%s=%s-r%s" % (name, package.version, package.release) for name in package.provides]
     if package.priority:
         info["provider-priority"] = writer.number(package.priority)
-    info["depends"] = _dependencies(writer, package.depends + conflicts)
+    info["depends"] = _dependencies(writer, package.depends)
     info["provides"] = _dependencies(writer, provides)
     paths = [_folder(writer, folder, files[folder], epoch) for folder in files]
     info["installed-size"] = writer.number(installed_size)
@@ -103,13 +102,11 @@ def _script_number(item: "tuple[str, str]") -> int:
 
 
 def _dependencies(writer: "_Writer", words: "list[str]") -> int:
-    """`name`, `!name` (a conflict), or `name=version`; apk wants to find them by halving, so sorted by name."""
+    """`name` or `name=version`; apk wants to find them by halving, so sorted by name."""
     found = []
     for word in words:
-        name, _, version = word.lstrip("!").partition("=")
+        name, _, version = word.partition("=")
         fields = {"name": writer.text(name), "version": writer.text(version)}
-        if word.startswith("!"):
-            fields["match"] = writer.number(_ANY_VERSION | _CONFLICT)
         found.append((name, writer.object(_DEPENDENCY, fields)))
     return writer.array([value for _, value in sorted(found)])
 

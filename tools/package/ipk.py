@@ -41,6 +41,7 @@ def _control(package: recipe.Package, installed_size: int, epoch: int) -> str:
         ("Depends", ", ".join(package.depends)),
         ("Conflicts", ", ".join(package.conflicts)),
         ("Provides", ", ".join(package.provides)),
+        ("Replaces", ", ".join(package.replaces)),
         ("License", package.license),
         ("LicenseFiles", package.license_files),
         ("Section", package.section),

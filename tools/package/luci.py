@@ -39,6 +39,7 @@ def read(makefile: Path) -> recipe.Package:
         depends=[recipe.dependency(word, makefile) for word in variables["LUCI_DEPENDS"].split()],
         conflicts=[],
         provides=[],
+        replaces=[],
         conffiles=[],
         postinst=POSTINST,
         postrm=variables["Package/%s/postrm" % Path(makefile).resolve().parent.name].replace("$$", "$") + "\n",

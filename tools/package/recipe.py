@@ -1,7 +1,8 @@
 """Reads what a package is from its Makefile for OpenWrt's build system, so that it is written down once.
 
-Of make's language it knows what that Makefile uses: `NAME:=VALUE`, `NAME+= VALUE`, `A = $(B)`, `define`, and references
-to variables. What it does not know stays as it is, and is an error where it is used.
+Of make's language it knows what that Makefile uses: `NAME:=VALUE`, `NAME+= VALUE`, `A = $(B)`, `define`, references
+to variables, and `$(if $(DUMP), ...)`, which is for the build system's menu and nothing here. What it does not know
+stays as it is, and is an error where it is used.
 """
 
 import re
@@ -24,12 +25,14 @@ class Package(NamedTuple):
     depends: "list[str]"
     conflicts: "list[str]"
     provides: "list[str]"
+    replaces: "list[str]"  # opkg's
     conffiles: "list[str]"
     postinst: str
     postrm: str
     priority: int  # apk's, among packages that provide the same name
 
 
+_FOR_THE_MENU = re.compile(r"\$\(if \$\(DUMP\),[^()]*\)")
 _REFERENCE = re.compile(r"\$\((?:call )?([\w/.-]+)\)")
 
 
@@ -79,7 +82,7 @@ def _package(name: str, variables: "dict[str, str]", makefile: Path) -> Package:
     if fields.get("PKGARCH") != "all":
         raise RecipeError("%s: %s is not for all architectures" % (makefile, name))
     part = {key: _expand("Package/%s/%s" % (name, key), variables, makefile) for key in ("description", "conffiles")}
-    postrm = _expand("Package/%s/postrm" % name, variables, makefile)
+    script = {key: _expand("Package/%s/%s" % (name, key), variables, makefile) for key in ("postinst", "postrm")}
     return Package(
         name,
         variables["PKG_VERSION"],
@@ -93,9 +96,10 @@ def _package(name: str, variables: "dict[str, str]", makefile: Path) -> Package:
         [dependency(word, makefile) for word in fields["DEPENDS"].split()],
         fields.get("CONFLICTS", "").split(),
         fields.get("PROVIDES", "").split(),
+        re.findall(r"^Replaces: (.+)$", variables.get("Package/%s/CONTROL" % name, ""), re.MULTILINE),
         part["conffiles"].split(),
-        "",
-        postrm.replace("$$", "$") + "\n",
+        script["postinst"].replace("$$", "$") + "\n",
+        script["postrm"].replace("$$", "$") + "\n",
         100 if fields.get("DEFAULT_VARIANT") else 0,  # as package-pack.mk has it
     )
 
@@ -112,4 +116,5 @@ def _expand(name: str, variables: "dict[str, str]", makefile: Path) -> str:
     """A variable's text, with what it refers to. Shell text is not meant: `$$` stays."""
     if name not in variables:
         raise RecipeError("%s: no %s" % (makefile, name))
-    return _REFERENCE.sub(lambda found: _expand(found.group(1), variables, makefile), variables[name])
+    text = _FOR_THE_MENU.sub("", variables[name])
+    return _REFERENCE.sub(lambda found: _expand(found.group(1), variables, makefile), text)

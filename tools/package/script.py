@@ -5,6 +5,8 @@ init scripts, and stop and disable them. Both are there on every router, and in 
 is IPKG_INSTROOT.
 """
 
+import re
+
 import recipe
 
 _LIBRARY = '[ -s "${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0\n. "${IPKG_INSTROOT}/lib/functions.sh"\n'
@@ -27,7 +29,8 @@ def for_opkg(package: recipe.Package) -> "dict[str, str]":
 def for_apk(package: recipe.Package) -> "dict[str, str]":
     """{name: text}. apk's scripts have no name of their own."""
     name = 'export root="${IPKG_INSTROOT}"\nexport pkgname="%s"\n' % package.name
-    install = _UNLESS_TOLD + _LIBRARY + name + "add_group_and_user\ndefault_postinst\n" + package.postinst
+    own = re.sub(r"^\s*#!.*\n", "", package.postinst, flags=re.MULTILINE)
+    install = _UNLESS_TOLD + _LIBRARY + name + "add_group_and_user\ndefault_postinst\n" + own
     scripts = {
         "post-install": "#!/bin/sh\n" + install,
         "post-upgrade": "#!/bin/sh\nexport PKG_UPGRADE=1\n" + install,

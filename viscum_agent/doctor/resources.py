@@ -27,7 +27,7 @@ def _memory(machine: "Machine") -> "list[Finding]":
         means = "the kernel may kill the agent or a service's program when it needs more"
         return [warning("memory", text, means, (), "ps w   # what could go")]
     if total < SMALL and machine.interpreter == "cpython":
-        return [note("memory", text, "little for CPython: the package viscum-micro does the same in a third of it")]
+        return [note("memory", text, "little for CPython: the package viscum does the same in a third of it")]
     return [ok("memory", text)]
 
 

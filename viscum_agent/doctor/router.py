@@ -127,7 +127,7 @@ def _lacks(machine: "Machine", hook: str, fw4: bool, filters: "list[str]", touch
         return warning("firewall", text, "if it does not let them pass, " + means, touched, fix)
     text = "firewall4 has not loaded %s" % name
     if not machine.includes[name]:
-        package = "viscum-micro" if machine.interpreter == "micropython" else "viscum"
+        package = "viscum" if machine.interpreter == "micropython" else "viscum-cpython"
         return severity("firewall", text + ", which is not installed", means, touched, _again(machine, package))
     if uci.as_bool((machine.firewall or {}).get("auto_includes", "1")) is False:
         fix = "uci set firewall.@defaults[0].auto_includes='1' && uci commit firewall && " + RELOAD

@@ -97,7 +97,7 @@ class Bus:
         try:
             from ..ubus.broker import Broker
         except ImportError:
-            raise UnsupportedError("-b: this package has no ubus of its own: start ubusd, or install viscum")
+            raise UnsupportedError("-b: this package has no ubus of its own: start ubusd, or install viscum-cpython")
         broker = Broker(path, READABLE)
         try:
             broker.open()
