@@ -20,23 +20,24 @@ ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc
 SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format demo \
-	chaos bench bench-control bench-datapath bench-rules bench-memory bench-vm manual picture \
+.PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format \
+	demo test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-vm manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
 
-setup: ## install all that the targets below need
-	@$(SETUP) venv apt micropython python node browser bigendian kernel
+setup: ## install all that `make test` needs
+	@$(SETUP) venv apt micropython python node browser bigendian kernel router-arm64
 
 check: lint ## lint, unit and golden tests, for while you work
 	@$(SETUP) venv apt micropython node
 	$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/golden
 
-# The guest takes half an hour for itself and shares nothing with the others: it runs beside them, and steps back a little
-# (nice; not the usual 10, with which a busy machine would leave it no time at all). What it printed comes at the end.
+# The guests take half an hour for themselves and share nothing with the others: they run beside them, one after the other,
+# and step back a little (nice; not the usual 10, with which a busy machine would leave them no time at all). What they
+# printed comes at the end.
 test: setup lint ## everything that must pass
 	@nice -n 5 $(MAKE) test-vm >.cache/vm/test.txt 2>&1 & guest=$$!; \
 	trap 'kill $$guest 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
@@ -75,6 +76,14 @@ test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 	tests/vm/run.sh --kernel 6.1
 
 vm: test-vm ## the same as test-vm
+
+test-router: ## the packages on an emulated ARM64 router: with each datapath, under both interpreters
+	@$(SETUP) venv router-arm64
+	$(PYTHON) tests/routers/run.py arm64
+
+test-routers: ## the same on ARM64, ARM and MIPS; prints the table of docs/routers.md; about an hour on two cores
+	@$(SETUP) venv router-arm64 router-armhf router-mipsel
+	$(PYTHON) tests/routers/run.py
 
 lint: ## style, types, rooms, shell scripts, the LuCI application
 	@$(SETUP) venv apt node

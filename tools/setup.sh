@@ -11,6 +11,9 @@
 #   bigendian    .cache/bigendian/: a CPython and a MicroPython of big-endian processors, run by qemu's emulation of a
 #                single process, and the kernel's headers for routers' processors (200 MB with the compiler)
 #   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
+#   router-arm64, router-armhf, router-mipsel
+#                .cache/routers/: a router's kernel and userland of that processor, and its emulator (about 200 MB each;
+#                for mipsel a cross compiler as well, which builds MicroPython)
 #
 # Each part leaves a stamp in .cache/ and is skipped while the stamp fits its inputs and the things are really there.
 # Needs root where packages are missing.
@@ -22,7 +25,6 @@ CACHE=$ROOT/.cache
 VENV=$ROOT/.venv
 TRIXIE=$CACHE/trixie # apt's state for the newer release, apart from the machine's own
 RELEASE=trixie       # which one
-PROCESSOR=amd64      # and for which processor
 
 APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
@@ -56,6 +58,14 @@ KERNEL_PATTERN='^linux-image-%s\.[0-9]+[^-]*(-[0-9]+)?-amd64$'
 VIRTME="virtme-ng==1.42"
 # Shares the machine's files with the guest, four times as fast as what qemu has built in; not in Debian before trixie.
 VIRTIOFSD_PACKAGES="virtiofsd libc6 libgcc-s1 libcap-ng0 libseccomp2"
+# A router's userland: busybox, the two interpreters, and iproute2 for the tests. bookworm is the last release with
+# mipsel; its MicroPython is too old, and trixie's needs trixie's C library, with which bookworm's programs run as well.
+ROUTER_RELEASE=bookworm
+ROUTER_PACKAGES="busybox-static python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 zlib1g libc6
+    libffi8 libgcc-s1 iproute2 libbpf1 libelf1 libmnl0 libcap2 libbsd0 libmd0 libxtables12"
+# What builds MicroPython for mipsel, and what of mipsel it is linked with.
+MIPSEL_APT_PACKAGES="gcc gcc-mipsel-linux-gnu libc6-dev libc6-dev-mipsel-cross make dpkg-dev xz-utils"
+MIPSEL_PACKAGES="libffi8 libffi-dev"
 
 say() { printf 'setup: %s\n' "$*"; }
 die() {
@@ -146,13 +156,21 @@ setup_compiler() {
     install_packages gcc libc6-dev ethtool iperf3 util-linux
 }
 
-# apt_trixie ARGUMENT...: apt-get for Debian $RELEASE, with nothing of the machine's own lists, cache or status.
+# apt_trixie ARGUMENT...: apt-get for Debian $RELEASE and the architecture $ARCH, with nothing of the machine's own lists,
+# cache or status.
+ARCH=$(dpkg --print-architecture)
 apt_trixie() {
-    apt_get -o Dir::Etc::SourceList="$TRIXIE/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-        -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null \
-        -o Dir::State="$TRIXIE/state" -o Dir::State::status="$TRIXIE/state/status" -o Dir::Cache="$TRIXIE/cache" \
-        -o APT::Architecture="$PROCESSOR" -o APT::Architectures="$PROCESSOR" \
-        -o APT::Default-Release= -o APT::Sandbox::User=root -o Acquire::Languages=none "$@"
+    # shellcheck disable=SC2046 # a list of words
+    apt_get $(trixie_options) "$@"
+}
+
+# The words that tell apt and its tools so. No path in them has a blank: nor may that of the repository.
+trixie_options() {
+    printf -- '-o %s ' "APT::Architecture=$ARCH" "APT::Architectures=$ARCH" \
+        "Dir::Etc::SourceList=$TRIXIE/sources.list" Dir::Etc::SourceParts=/dev/null \
+        Dir::Etc::Preferences=/dev/null Dir::Etc::PreferencesParts=/dev/null \
+        "Dir::State=$TRIXIE/state" "Dir::State::status=$TRIXIE/state/status" "Dir::Cache=$TRIXIE/cache" \
+        APT::Default-Release= APT::Sandbox::User=root Acquire::Languages=none
 }
 
 # The mirror that this machine uses for its own release.
@@ -164,8 +182,9 @@ debian_mirror() {
         awk -v release="$codename" '$1 == release { print $2; exit }'
 }
 
-# lists_of_trixie KIND: makes apt's state for the release, with the lists of its packages (deb) or sources (deb-src).
-lists_of_trixie() {
+# open_trixie: the lists of Debian $RELEASE for $ARCH, in $TRIXIE; what is downloaded goes to $TRIXIE/packages. Nothing of
+# the machine is touched.
+open_trixie() {
     [ -f /usr/share/keyrings/debian-archive-trixie-automatic.gpg ] || {
         update_once
         apt_get install -y --no-install-recommends debian-archive-keyring
@@ -175,16 +194,17 @@ lists_of_trixie() {
     rm -rf "$TRIXIE"
     mkdir -p "$TRIXIE/state/lists/partial" "$TRIXIE/cache/archives/partial" "$TRIXIE/packages"
     : >"$TRIXIE/state/status"
-    printf '%s [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$1" "$mirror" "$RELEASE" \
-        >"$TRIXIE/sources.list"
+    for type in deb ${1:-}; do
+        printf '%s [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$type" "$mirror" "$RELEASE"
+    done >"$TRIXIE/sources.list"
     apt_trixie update
 }
 
-# packages_of_trixie FOLDER PACKAGE...: unpacks packages of the release into a folder, nothing of the machine is touched.
+# packages_of_trixie FOLDER PACKAGE...: unpacks packages of the release into a folder.
 packages_of_trixie() {
     folder=$1
     shift
-    lists_of_trixie deb
+    open_trixie
     rm -rf "$folder"
     mkdir -p "$folder"
     (cd "$TRIXIE/packages" && apt_trixie download "$@")
@@ -255,8 +275,10 @@ setup_bigendian() {
     fetch_headers
     say "fetching a CPython for s390x"
     # shellcheck disable=SC2086 # a list of words
-    RELEASE=$BIGENDIAN_RELEASE PROCESSOR=s390x && packages_of_trixie "$big/s390x" $BIGENDIAN_PACKAGES
-    RELEASE=trixie PROCESSOR=amd64
+    newer=$RELEASE
+    # shellcheck disable=SC2086 # a list of words
+    RELEASE=$BIGENDIAN_RELEASE ARCH=s390x && packages_of_trixie "$big/s390x" $BIGENDIAN_PACKAGES
+    RELEASE=$newer ARCH=$(dpkg --print-architecture)
     emulated "$big/python" s390x "$big/s390x" "$big/s390x/usr/bin/python3.11"
     build_for_mips
     emulated "$big/micropython" mips /usr/mips-linux-gnu "$big/mips/micropython"
@@ -288,7 +310,7 @@ fetch_headers() {
 build_for_mips() {
     say "building MicroPython for big-endian mips"
     build=$CACHE/bigendian/build
-    lists_of_trixie deb-src
+    open_trixie deb-src
     rm -rf "$build"
     mkdir -p "$build/source" "$build/micropython" "$build/libffi" "$CACHE/bigendian/mips"
     # shellcheck disable=SC2086 # a list of words
@@ -378,11 +400,102 @@ fetch_kernel() {
     ln -s "boot/vmlinuz-$version" "$folder/vmlinuz"
 }
 
-[ $# -gt 0 ] || die "usage: tools/setup.sh venv|apt|compiler|micropython|python|node|browser|bigendian|kernel ..."
+setup_router_arm64() {
+    setup_router arm64 arm64 qemu-system-arm
+}
+
+setup_router_armhf() {
+    setup_router armhf armmp qemu-system-arm
+}
+
+setup_router_mipsel() {
+    setup_router mipsel 4kc-malta qemu-system-mips
+}
+
+# setup_router ARCHITECTURE KERNEL EMULATOR: .cache/routers/ARCHITECTURE/, with the kernel's package in kernel/ (`vmlinuz`
+# leads to the image) and a root folder in root/, as far as it is Debian's. KERNEL is how the kernel's name ends.
+setup_router() {
+    only_amd64 "router-$1"
+    install_packages "$3" kmod busybox-static
+    folder=$CACHE/routers/$1
+    want=$(stamp "router-$1" 1 "$2" "$ROUTER_RELEASE $ROUTER_PACKAGES" "$RELEASE $MICROPYTHON_PACKAGES" \
+        "$MIPSEL_APT_PACKAGES $MIPSEL_PACKAGES" "$(cat tools/micropython_mipsel.sh)")
+    if stamped "router-$1" "$want" && [ -f "$folder/kernel/vmlinuz" ] && [ -x "$folder/root/usr/bin/micropython" ]; then
+        return
+    fi
+    say "fetching a router's kernel and userland ($1)"
+    rm -rf "$folder"
+    mkdir -p "$folder/kernel" "$folder/root/usr"
+    for name in bin sbin lib; do # as trixie's packages want it
+        mkdir "$folder/root/usr/$name"
+        ln -s "usr/$name" "$folder/root/$name"
+    done
+    newer=$RELEASE
+    ARCH=$1 RELEASE=$ROUTER_RELEASE
+    open_trixie
+    # shellcheck disable=SC2046 # a list of words
+    image=$(apt-cache $(trixie_options) pkgnames linux-image-6.1. |
+        grep -E "^linux-image-6\.1\.[0-9]+-[0-9]+-$2\$" | sort -V | tail -n 1)
+    [ -n "$image" ] || die "no kernel for $1 in $RELEASE"
+    # shellcheck disable=SC2086 # a list of words
+    (cd "$TRIXIE/packages" && apt_trixie download "$image" $ROUTER_PACKAGES)
+    dpkg -x "$TRIXIE/packages/$image"_*.deb "$folder/kernel"
+    rm "$TRIXIE/packages/$image"_*.deb
+    unpack_into "$folder/root"
+    version=${image#linux-image-}
+    depmod -b "$folder/kernel" "$version"
+    ln -s "boot/$(basename "$folder"/kernel/boot/vmlinu*)" "$folder/kernel/vmlinuz"
+    RELEASE=$newer
+    if [ "$1" = mipsel ]; then
+        build_micropython "$folder/root"
+    else
+        open_trixie
+        # shellcheck disable=SC2086 # a list of words
+        (cd "$TRIXIE/packages" && apt_trixie download $MICROPYTHON_PACKAGES)
+        unpack_into "$folder/root"
+    fi
+    rm -rf "$TRIXIE"
+    ARCH=$(dpkg --print-architecture)
+    printf '%s\n' "$want" >"$CACHE/router-$1.stamp"
+}
+
+# unpack_into FOLDER: what was downloaded, over what is there, through its links.
+unpack_into() {
+    for package in "$TRIXIE"/packages/*.deb; do
+        dpkg-deb --fsys-tarfile "$package" | tar -x --keep-directory-symlink -C "$1" --exclude './usr/share/doc' \
+            --exclude './usr/share/man' --exclude './usr/share/locale'
+    done
+}
+
+# build_micropython ROOT: Debian's has no mipsel any more, so its source is built here, for what is in bookworm.
+build_micropython() {
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $MIPSEL_APT_PACKAGES
+    RELEASE=$ROUTER_RELEASE
+    open_trixie
+    # shellcheck disable=SC2086 # a list of words
+    (cd "$TRIXIE/packages" && apt_trixie download $MIPSEL_PACKAGES)
+    mkdir "$TRIXIE/mipsel"
+    unpack_into "$TRIXIE/mipsel"
+    mv "$TRIXIE/mipsel" "$CACHE/routers/mipsel/linked"
+    RELEASE=$newer ARCH=$(dpkg --print-architecture)
+    open_trixie deb-src
+    say "building MicroPython for mipsel"
+    (cd "$TRIXIE/packages" && apt_trixie source --download-only micropython)
+    tools/micropython_mipsel.sh "$TRIXIE/packages" "$CACHE/routers/mipsel/linked" "$1/usr/bin/micropython" \
+        >"$CACHE/routers/mipsel/build.log" 2>&1 || {
+        tail -n 30 "$CACHE/routers/mipsel/build.log" >&2
+        die "MicroPython for mipsel could not be built"
+    }
+    rm -rf "$CACHE/routers/mipsel/linked"
+}
+
+[ $# -gt 0 ] || die "usage: tools/setup.sh PART ...; its first lines list the parts"
 for part; do
     case $part in
     venv | apt | compiler | micropython | python | node | browser | bigendian | kernel) ;;
-    *) die "no part '$part'; there are: venv apt compiler micropython python node browser bigendian kernel" ;;
+    router-arm64 | router-armhf | router-mipsel) ;;
+    *) die "no part '$part'; the first lines of tools/setup.sh list them" ;;
     esac
 done
 mkdir -p "$CACHE"
@@ -390,5 +503,5 @@ mkdir -p "$CACHE"
 exec 9>"$CACHE/setup.lock"
 flock 9
 for part; do
-    "setup_$part"
+    "setup_$(echo "$part" | tr - _)"
 done
