@@ -35,7 +35,7 @@ PYTHON_RELEASE=forky
 PYTHON_PACKAGES="$PYTHON-minimal lib$PYTHON-minimal lib$PYTHON-stdlib libc6 libexpat1 zlib1g libffi8"
 # Debian has no packages for big-endian mips any more, but a compiler; so MicroPython is built from the source packages of
 # the release that the other one is from. autoconf and its company make libffi's configure.
-BIGENDIAN_APT_PACKAGES="qemu-user gcc-mips-linux-gnu libc6-dev-mips-cross make autoconf automake libtool"
+BIGENDIAN_APT_PACKAGES="qemu-user gcc-mips-linux-gnu libc6-dev-mips-cross make autoconf automake libtool libltdl-dev"
 BIGENDIAN_SOURCES="micropython libffi"
 # And s390x is big-endian and has packages: OpenWrt 24.10's CPython, of Debian's release with the same version.
 BIGENDIAN_RELEASE=bookworm
@@ -297,9 +297,10 @@ fetch_headers() {
     say "fetching the kernel's headers for other processors"
     update_once
     mkdir -p "$CACHE/bigendian/headers" "$CACHE/bigendian/download"
-    for each in $HEADERS_OF; do
-        (cd "$CACHE/bigendian/download" && apt_get -o APT::Sandbox::User=root download "linux-libc-dev-$each-cross")
-    done
+    # shellcheck disable=SC2086 # a list of words
+    packages=$(printf 'linux-libc-dev-%s-cross ' $HEADERS_OF)
+    # shellcheck disable=SC2086 # likewise
+    (cd "$CACHE/bigendian/download" && apt_get -o APT::Sandbox::User=root download $packages)
     for package in "$CACHE"/bigendian/download/*.deb; do
         dpkg -x "$package" "$CACHE/bigendian/headers"
     done
@@ -319,7 +320,9 @@ build_for_mips() {
     for source in $BIGENDIAN_SOURCES; do
         tar -xf "$build/source/$source"_*.orig.tar.* --strip-components=1 -C "$build/$source"
     done
+    set +e # in a condition the shell would go on after an error
     (
+        set -e
         cd "$build/libffi"
         autoreconf -i
         ./configure --host=mips-linux-gnu --disable-shared --disable-docs --disable-multi-os-directory --prefix="$build"
@@ -329,7 +332,10 @@ build_for_mips() {
             MICROPY_SSL_MBEDTLS=0 MICROPY_PY_BTREE=0 MICROPY_PY_FFI=1 MICROPY_PY_JNI=0 STRIP=true \
             LIBFFI_CFLAGS="-I$build/include" LIBFFI_LDFLAGS="-L$build/lib -lffi"
         cp build-standard/micropython "$CACHE/bigendian/mips/micropython"
-    ) >"$CACHE/bigendian/build.log" 2>&1 || {
+    ) >"$CACHE/bigendian/build.log" 2>&1
+    built=$?
+    set -e
+    [ "$built" = 0 ] || {
         tail -n 30 "$CACHE/bigendian/build.log" >&2
         die "building MicroPython for mips failed"
     }
