@@ -108,6 +108,10 @@ bench-memory: ## what the agent holds, whether it grows, whether it sleeps: anot
 	@$(SETUP) venv apt micropython
 	$(PYTHON) bench/memory.py $(BENCH_ARGS)
 
+bench-kernel: ## what a service costs the kernel's memory, by part
+	@$(SETUP) venv apt
+	$(PYTHON) bench/kernel.py $(BENCH_ARGS)
+
 # The emulated processor's clock counts instructions here (-icount: one is a nanosecond), so "us" are thousands of them,
 # the same in every run. A guest for each datapath: a thousand namespaces are enough for one.
 COUNTED := VISCUM_VM_QEMU="-icount shift=0" VISCUM_VM_TIMEOUT=7200 tests/vm/run.sh --run python
