@@ -21,7 +21,7 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-pyroute2 test-browser test-vm vm lint format demo \
-	chaos bench bench-control bench-datapath bench-rules bench-memory bench-vm manual picture \
+	chaos bench bench-control bench-datapath bench-rules bench-memory bench-kernel bench-vm manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
