@@ -21,7 +21,8 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format \
-	demo test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-vm manual picture \
+	demo test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-kernel bench-vm \
+	manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
@@ -39,7 +40,7 @@ check: lint ## lint, unit and golden tests, for while you work
 # and step back a little (nice; not the usual 10, with which a busy machine would leave them no time at all). What they
 # printed comes at the end.
 test: setup lint ## everything that must pass
-	@nice -n 5 $(MAKE) test-vm >.cache/vm/test.txt 2>&1 & guest=$$!; \
+	@nice -n 5 $(MAKE) test-vm test-router >.cache/vm/test.txt 2>&1 & guest=$$!; \
 	trap 'kill $$guest 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	$(MAKE) test-cpython test-micropython test-bigendian test-pyroute2 test-browser || exit; \
 	wait $$guest; status=$$?; trap - EXIT; cat .cache/vm/test.txt; exit $$status
@@ -121,6 +122,10 @@ bench-rules: ## what a thousand services cost a packet
 bench-memory: ## what the agent holds, whether it grows, whether it sleeps: another half an hour
 	@$(SETUP) venv apt micropython
 	$(PYTHON) bench/memory.py $(BENCH_ARGS)
+
+bench-kernel: ## what a service costs the kernel's memory, by part
+	@$(SETUP) venv apt
+	$(PYTHON) bench/kernel.py $(BENCH_ARGS)
 
 # The emulated processor's clock counts instructions here (-icount: one is a nanosecond), so "us" are thousands of them,
 # the same in every run. A guest for each datapath: a thousand namespaces are enough for one.

@@ -610,9 +610,10 @@ def start():
 
 def expect(services):
     """Collects early: otherwise small objects scatter over the heap until no large one fits, with most of it free. The
-    more is alive (20 KB per service), the longer a collection takes and the more garbage it must be worth: 1/4 to 2 MB.
+    more is alive (4 KB per service), the longer a collection takes and the more garbage it must be worth: 1/4 to 1 MB.
+    Whatever was garbage once stays the process's memory.
     """
-    gc.threshold(min(2 << 20, (256 << 10) + (6 << 10) * services))
+    gc.threshold(min(1 << 20, (256 << 10) + (3 << 10) * services))
 
 
 def isatty():
