@@ -14,6 +14,8 @@ import pytest
 from depends import INTERPRETERS, LIGHT, NAMED, NOSSL, OTHERS, allowed, guarded, modules_of, refused
 from lab import ROOT
 
+from viscum_agent import compat
+
 sys.path.append(str(ROOT / "tools/package"))
 from source import bare  # noqa: E402
 
@@ -94,6 +96,10 @@ def test_every_module_of_a_package_is_of_the_standard_library():
 
 def test_micropython_imports_only_what_is_built_in():
     assert imported(*NOT_MICROPYTHON, *OPTIONAL) - set(NOSSL) == set()
+
+
+def test_what_a_micropython_must_not_be_built_without_is_what_the_agent_imports():
+    assert set(compat.BUILT_IN) - imported(*NOT_MICROPYTHON, *OPTIONAL) == set()
 
 
 @pytest.mark.skipif(not Path(INTERPRETERS["micropython"][0]).exists(), reason="no MicroPython here: make setup")

@@ -4,6 +4,8 @@ The times are printed, not judged: this machine is no router.
 """
 
 import os
+import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -95,6 +97,25 @@ def test_how_long_a_call_takes(interpreter, tmp_path, capsys):
         shown.append("%s %.0f ms" % (call, _fastest(words, environment)))
     with capsys.disabled():
         print("\n" + ", ".join(shown))
+
+
+@pytest.mark.parametrize("words", [["viscum_agent", "doctor"], ["viscum_agent", "up"], ["viscum_agent.viscumd"]])
+def test_a_micropython_that_lacks_something_is_told_so_in_one_line(words, tmp_path):
+    """None of this machine's lacks ffi, so a copy of the agent asks for a module that no MicroPython has."""
+    micropython = INTERPRETERS["micropython"]
+    if not Path(micropython[0]).exists():
+        pytest.skip("no MicroPython here: make setup")
+    shutil.copytree(ROOT / "viscum_agent", tmp_path / "viscum_agent")
+    file = tmp_path / "viscum_agent/compat/__init__.py"
+    file.write_text(file.read_text().replace('("ffi", ', '("ffi_of_nobody", '))
+    environment = {**os.environ, "MICROPYPATH": "%s:.frozen" % tmp_path}
+    command = [*micropython, "-m", *words]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (1, "")
+    says = (
+        r"viscum: this MicroPython \(1\.\d+\) was built without ffi_of_nobody: install the package micropython-nossl\n"
+    )
+    assert re.fullmatch(says, result.stderr)
 
 
 def _fastest(words, environment):

@@ -143,7 +143,35 @@ S_IFMT, S_IFREG, S_IFDIR, S_IFIFO, S_IFCHR, S_IFSOCK = 0o170000, 0o100000, 0o040
 
 MICROPYTHON = sys.implementation.name == "micropython"
 
+# The oldest and the newest version that the tests have passed with: CPython's are those of OpenWrt's releases and what
+# comes next (tools/setup.sh), MicroPython's those of OpenWrt 24.10, 25.12 (1.23) and its master (1.28). The package for
+# MicroPython depends on the oldest. docs/micropython.md says how these differ.
+TESTED = {"cpython": ((3, 11), (3, 15)), "micropython": ((1, 23), (1, 28))}
+# What Viscum can't do without, and a MicroPython may have been built without (ports/unix/mpconfigport.mk).
+BUILT_IN = ("ffi", "select", "socket", "uctypes")
+
+
+def version() -> "tuple[int, int]":
+    """That of the interpreter, major and minor."""
+    numbers = sys.implementation.version
+    return numbers[0], numbers[1]
+
+
+def _has(name: str) -> bool:
+    try:
+        __import__(name)
+    except ImportError:
+        return False
+    return True
+
+
 if MICROPYTHON:
+    _absent = [name for name in BUILT_IN if not _has(name)]
+    if _absent:
+        # Whatever was asked for: all of it needs this, the doctor too. No traceback, which says nothing to do.
+        _text = "viscum: this MicroPython (%d.%d) was built without %s: install the package micropython-nossl\n"
+        sys.stderr.write(_text % (version() + (", ".join(_absent),)))
+        sys.exit(1)
     from .micropython import *  # noqa: F403
 else:
     from .cpython import *  # noqa: F403

@@ -1,5 +1,6 @@
 """Findings about the running kernel: what it has, and which service needs what it lacks."""
 
+from .. import compat
 from ..kernel.bpf_syscall import BPFFS
 from ..plan import datapath
 from ..plan.datapath import classifier
@@ -134,8 +135,12 @@ def back_end(machine: "Machine", settings: "Settings") -> "list[Finding]":
 
 def interpreter(machine: "Machine") -> "Finding":
     version = ".".join([str(number) for number in machine.version])
-    least = (1, 23) if machine.interpreter == "micropython" else (3, 11)
+    oldest, newest = compat.TESTED[machine.interpreter]
     found = "%s %s" % ("MicroPython" if machine.interpreter == "micropython" else "CPython", version)
-    if machine.version >= least:
+    tested = "%%s than what Viscum is tested with (%d.%d to %d.%d)" % (oldest + newest)
+    if machine.version > newest:
+        return note("interpreter", found, tested % "is newer")
+    if machine.version >= oldest:
         return ok("interpreter", found)
-    return warning("interpreter", found, "is older than what Viscum is tested with (%d.%d)" % least)
+    means = tested % "is older" + ": what this one lacks shows only when it is used"
+    return warning("interpreter", found, means, (), "upgrade OpenWrt to 24.10 or newer, which has %d.%d" % oldest)

@@ -120,7 +120,7 @@ def gather(targets: "list[Target]", dump: "Dump", confdir: str, root: str = "") 
         disks=_disks(),
         manager=_manager(root),
         interpreter=sys.implementation.name,
-        version=tuple(sys.version_info[:2]) if not compat.MICROPYTHON else tuple(sys.implementation.version[:2]),
+        version=compat.version(),
         library=compat.has_library("pyroute2"),
     )
 

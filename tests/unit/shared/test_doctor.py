@@ -312,8 +312,17 @@ CASES = [
     ("memory can't be read", unread("memory"), {}, None, [("memory", "note", "", "", "the reason")]),
     ("flash is full", {"disks": {"/overlay": (16 * MB, 0)}}, {}, None,
      [("flash", "warning", "", "du -ax /overlay", "0 kB")]),
-    ("an old MicroPython", {"interpreter": "micropython", "version": (1, 20)}, {}, None,
-     [("interpreter", "warning", "", "", "1.23")]),
+    ("the oldest MicroPython", {"interpreter": "micropython", "version": (1, 23)}, {}, None,
+     [("interpreter", "ok", "", "", "MicroPython 1.23")]),
+    ("the newest MicroPython", {"interpreter": "micropython", "version": (1, 28)}, {}, None,
+     [("interpreter", "ok", "", "", "MicroPython 1.28")]),
+    ("an older MicroPython, OpenWrt 23.05's", {"interpreter": "micropython", "version": (1, 20)}, {}, None,
+     [("interpreter", "warning", "", "24.10 or newer, which has 1.23", "(1.23 to 1.28)")]),
+    ("a newer MicroPython than any that was tried", {"interpreter": "micropython", "version": (1, 29)}, {}, None,
+     [("interpreter", "note", "", "", "is newer than what Viscum is tested with (1.23 to 1.28)")]),
+    ("an older CPython", {"version": (3, 10)}, {}, None,
+     [("interpreter", "warning", "", "24.10 or newer, which has 3.11", "(3.11 to 3.15)")]),
+    ("a newer CPython", {"version": (3, 16)}, {}, None, [("interpreter", "note", "", "", "is newer")]),
 ]
 # fmt: on
 

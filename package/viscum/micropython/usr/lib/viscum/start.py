@@ -53,4 +53,5 @@ class Archive:
 
 folder = sys.path[0] + "/agent"  # there is none of that name
 vfs.mount(Archive(folder + ".packed"), folder)
-sys.path[0] = folder
+# Nothing of ours is elsewhere: at each import of collections, struct or os MicroPython looks through all these folders.
+sys.path[:] = [folder, ".frozen"]
