@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / part) for part in ("", "tests")]
@@ -48,7 +49,17 @@ STEPS = (
     ("an nft redirect in it", ["ip netns exec vk# nft '%s'" % NAT]),
 )
 # Caches of files, processes and their memory: how their names begin.
-OTHERS = ("ext4", "jbd2", "proc_inode", "shmem_inode", "inode_cache", "ovl_inode", "fuse", "dentry", "buffer_head")
+OTHERS: tuple[str, ...] = (
+    "ext4",
+    "jbd2",
+    "proc_inode",
+    "shmem_inode",
+    "inode_cache",
+    "ovl_inode",
+    "fuse",
+    "dentry",
+    "buffer_head",
+)
 OTHERS += ("radix_tree", "extent_status", "bio", "lsm_inode", "task_", "vm_area", "anon_vma", "maple", "mm_", "filp")
 OTHERS += ("files_", "sighand", "signal", "pid", "cred", "pde_opener", "kmalloc-rcl", "names_cache", "eventpoll")
 Reading = tuple[dict[str, int], int]
@@ -101,7 +112,7 @@ def main() -> None:
     measured("nothing (what others do meanwhile)", lambda: time.sleep(2), words.count, 0)
     try:
         for title, commands in STEPS:
-            measured(title, lambda commands=commands: by_hand(commands, words.count), words.count, words.caches)
+            measured(title, partial(by_hand, commands, words.count), words.count, words.caches)
     finally:
         by_hand(["ip netns del vk#"], words.count)
         time.sleep(5)
