@@ -60,19 +60,7 @@ OTHERS: tuple[str, ...] = (
     "dentry",
     "buffer_head",
 )
-OTHERS += (
-    "buffer_head",
-    "radix_tree",
-    "extent_status",
-    "bio",
-    "lsm_inode",
-    "task_",
-    "vm_area",
-    "anon_vma",
-    "maple",
-    "mm_",
-    "filp",
-)
+OTHERS += ("radix_tree", "extent_status", "bio", "lsm_inode", "task_", "vm_area", "anon_vma", "maple", "mm_", "filp")
 OTHERS += ("files_", "sighand", "signal", "pid", "cred", "pde_opener", "kmalloc-rcl", "names_cache", "eventpoll")
 Reading = tuple[dict[str, int], int]
 

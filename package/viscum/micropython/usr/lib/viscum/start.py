@@ -7,6 +7,7 @@
 # The archive (tools/package/source.py writes it): the length of its list and a line end; the list, with a line for each
 # module (name, offset behind the list, size); then the modules, deflated.
 
+import gc
 import sys
 from io import BytesIO
 
@@ -39,8 +40,8 @@ class Archive:
         raise OSError(2)
 
     def open(self, path, mode):
-        line = self._list[self._behind(path[1:] + " ") :]
-        offset, size = line[: line.find(b"\n")].split()
+        begin = self._behind(path[1:] + " ")
+        offset, size = self._list[begin : self._list.find(b"\n", begin)].split()
         with open(self._path, "rb") as file:
             file.seek(self._begin + int(offset))
             packed = file.read(int(size))
@@ -51,6 +52,8 @@ class Archive:
         return found + 1 + len(text) if found >= 0 else 0
 
 
+# What unpacking leaves would stay the process's memory, were it not collected soon: half a megabyte.
+gc.threshold(128 << 10)
 folder = sys.path[0] + "/agent"  # there is none of that name
 vfs.mount(Archive(folder + ".packed"), folder)
 # Nothing of ours is elsewhere: at each import of collections, struct or os MicroPython looks through all these folders.
