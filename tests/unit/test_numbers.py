@@ -54,6 +54,7 @@ INCLUDES = (
     "linux/sockios.h",
     "linux/in.h",
     "linux/stat.h",
+    "linux/time.h",
     "linux/wait.h",
 )
 
