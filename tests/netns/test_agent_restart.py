@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 from agent import CONFIG, QUICK, TAKES, Agent
 from lab import ROOT, echo_command, namespaces, pids_in, service, snapshot, wait_for
@@ -125,26 +124,3 @@ class Deaf(Agent):
     def start(self):
         words = self.words()
         self.process = self.lab.start(self.lab.router, *words, cwd=ROOT, env=self.lab.env(), stderr=self._stderr)
-
-
-def test_each_way_into_a_program_is_answered_while_the_next_agent_comes(agent):
-    # Which way is asked first is up to the interpreter; some have their answer while they are asked.
-    other = service(
-        "port",
-        echo_command("port", 7001),
-        "list device lan0",
-        "list dest_ip 203.0.113.11",
-        "list dest_ip 2001:db8:cafe::11",
-        "list dest_port 80",
-        "option target_port 7001",
-    )
-    questions = [(proto, to, 80) for to in ("203.0.113.11", "2001:db8:cafe::11") for proto in ("tcp", "udp")]
-    agent.lab.serve_cloud(80)
-    agent.reload(CONFIG + other)
-    wait_for(lambda: agent.lab.who(questions) == ["port"] * 4)
-    for _ in range(4):
-        agent.kill()
-        agent.start()
-        until = time.monotonic() + 2  # the first check, and the next one a second later
-        while time.monotonic() < until:
-            assert agent.lab.who(questions) == ["port"] * 4
