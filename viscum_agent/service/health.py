@@ -114,6 +114,7 @@ class Check:
         self._kind = checks.of(self._service, part.answers)
         self._give_up = compat.monotonic() + self._health.timeout
         self._questions: list[Question] = []
+        self._begun = False  # whether all of them have
         self._listeners: list = compat.LATER
         self._mute: dict[tuple, str] = {}
         self._asked: list[str] = []  # the reasons of those that were asked
@@ -165,11 +166,11 @@ class Check:
             self._closed = True
             self._end_soon(NOTHING_LISTENS + where(self._part.answers))
             return
+        questions: list[Question] = []
         for way in self._chosen(ways):
             kind = (Handshake if way.proto == "tcp" else Datagram) if way.proto in asked else Look
-            self._begin(kind(self, way))
-        if not self._questions:
-            self._end_soon("")
+            questions.append(kind(self, way))
+        self._begin(questions)
 
     def _look(self) -> "list[Listener]":
         """The open sockets, at the ports that count."""
@@ -202,11 +203,16 @@ class Check:
             client=local,
             client_port=port,
         )
-        self._begin(Inside(self, way))
+        self._begin([Inside(self, way)])
 
-    def _begin(self, question: "Question") -> None:
-        self._questions.append(question)
-        question.begin()
+    def _begin(self, questions: "list[Question]") -> None:
+        """All are there before the first begins: one that is answered at once must not end the check of the others."""
+        self._questions = list(questions)
+        for question in questions:
+            question.begin()
+        self._begun = True
+        if not self._questions:
+            self._end_soon(self._verdict())
 
     # What questions ask for
 
@@ -249,7 +255,7 @@ class Check:
         if question.asks:
             self._asked.append(reason)
         self._questions.remove(question)
-        if not self._questions:
+        if self._begun and not self._questions:
             self._finish(self._verdict())
 
     def _verdict(self) -> str:
