@@ -40,7 +40,7 @@ MACHINES = {
 OPTIONS = "-m 512 -nic none -display none -monitor none -serial stdio -no-reboot"
 MOST = 4 << 20  # bytes of a console that are read
 ROW, END = "VISCUM ROW ", "VISCUM END "
-COLUMNS = "up", "TCP, UDP", "target_port", "agent killed", "program killed", "doctor", "asleep", "down", "MiB"
+COLUMNS = "up", "TCP, UDP", "target_port", "agent killed", "program killed", "doctor", "down", "wakes", "MiB"
 
 
 def main() -> int:
@@ -96,6 +96,7 @@ def boot(name: str, only: str) -> "int | None":
     words = ["timeout", "--kill-after=10", str(limit), *machine.emulator.split(), *OPTIONS.split()]
     words += ["-kernel", str(folder / "kernel/vmlinuz"), "-initrd", str(folder / "initramfs.gz"), "-append", append]
     rows, status = [], None
+    (folder / "rows.json").write_text("[]")
     with (folder / "console.txt").open("w") as console:
         process = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True
@@ -107,6 +108,7 @@ def boot(name: str, only: str) -> "int | None":
                     console.flush()
                 if line.startswith(ROW):
                     rows.append(dict(json.loads(line[len(ROW) :]), processor=name))
+                    (folder / "rows.json").write_text(json.dumps(rows))
                 elif line.startswith(END):
                     status = int(line[len(END) :])
                 elif line[:7].strip().replace(".", "").isdigit():
@@ -117,7 +119,6 @@ def boot(name: str, only: str) -> "int | None":
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    (folder / "rows.json").write_text(json.dumps(rows))
     return 124 if process.returncode == 124 else status
 
 
@@ -129,7 +130,7 @@ def stored(name: str) -> list[dict]:
 def table(rows: list[dict]) -> str:
     """Markdown."""
     titles = ["processor", "kernel", "interpreter", "datapath", *COLUMNS]
-    lines = [titles, ["---"] * (len(titles) - 1) + ["--:"]]
+    lines = [titles, ["---"] * (len(titles) - 2) + ["--:"] * 2]
     for row in rows:
         kernel = "%s.%s" % tuple(row["kernel"].split(".")[:2])
         interpreter = " ".join([row["interpreter"], row.get("version", "")]).strip()
