@@ -97,9 +97,18 @@ def _destination(text: str) -> "address.Prefix":
     if prefix.length == 0:
         raise Refused("is any address: leave the option out for that, and name ports (dest_port)")
     for never, reason in NEVER:
-        if address.overlaps(address.parse_prefix(never), prefix):
+        if address.overlaps(_network(never), prefix):
             raise Refused("can't be redirected: %s is %s" % (never, reason))
     return prefix
+
+
+_networks: "dict[str, address.Prefix]" = {}  # those of the tables above, once somebody asked
+
+
+def _network(text: str) -> "address.Prefix":
+    if text not in _networks:
+        _networks[text] = address.parse_prefix(text)
+    return _networks[text]
 
 
 def _prefix(text: str) -> "address.Prefix":
@@ -133,7 +142,7 @@ def _on_the_wire(prefix: "address.Prefix", slash: str) -> "address.Prefix":
 def _clients(text: str) -> "address.Prefix":
     prefix = _prefix(text)
     for never, reason in NEVER:
-        if reason != LINK_LOCAL and address.contains(address.parse_prefix(never), prefix):
+        if reason != LINK_LOCAL and address.contains(_network(never), prefix):
             raise Refused("can't be a client's: %s is %s" % (never, reason))
     return prefix
 
@@ -144,7 +153,7 @@ def _pool(text: str) -> "address.Prefix":
     if not shortest <= prefix.length <= longest:
         raise Refused("is too %s: its length has to be from %d to %d" % (_size(prefix, shortest), shortest, longest))
     for never in NO_POOL:
-        if address.overlaps(address.parse_prefix(never), prefix):
+        if address.overlaps(_network(never), prefix):
             raise Refused("can't be a pool: no device has addresses of %s; take a private prefix" % never)
     return prefix
 
@@ -444,16 +453,22 @@ REDIRECT = (Option("service", SECTION, False, "", "The service that this extra m
 SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT}
 
 
+# By type of section: worked out once, and not for each of a hundred services.
+_OPTIONS: "dict[str, dict[str, Option]]" = {}
+_DEFAULTS: "dict[str, dict]" = {}
+
+
 def option_named(section_type: str, name: str) -> "Option | None":
-    for option in SECTIONS[section_type]:
-        if option.name == name:
-            return option
-    return None
+    if section_type not in _OPTIONS:
+        _OPTIONS[section_type] = {option.name: option for option in SECTIONS[section_type]}
+    return _OPTIONS[section_type].get(name)
 
 
 def defaults(section_type: str) -> dict:
     """The values of a section that sets nothing."""
-    return {option.name: default(option) for option in SECTIONS[section_type]}
+    if section_type not in _DEFAULTS:
+        _DEFAULTS[section_type] = {option.name: default(option) for option in SECTIONS[section_type]}
+    return dict(_DEFAULTS[section_type])
 
 
 def default(option: "Option") -> object:

@@ -1,5 +1,8 @@
 import sys
 
-from viscum_agent.viscumd import main
+# Nothing of ours is elsewhere: at each import of collections, struct or os MicroPython looks through all these folders.
+sys.path[1:] = [".frozen"]
+
+from viscum_agent.viscumd import main  # noqa: E402
 
 sys.exit(main())
