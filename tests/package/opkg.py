@@ -91,6 +91,7 @@ class StandIn:
         replaced = self._replaced(fields(control))
         files = {path[1:] for path, (_, content) in data.items() if content is not None}
         self._refuse_others(fields(control), files, {name, *replaced})
+        forgotten = {path for other in replaced for path in self._listed(other)}
         for other in replaced:
             self.remove(other)
         upgrade = self._info(name, "list").exists()
@@ -99,7 +100,7 @@ class StandIn:
                 self._script(name, kind, "upgrade", version, upgrade=True)
         kept = self._changed_settings(name, control["./conffiles"][1].decode().split())
         old = self._listed(name) if upgrade else []
-        self._unpack(control, data, name)
+        self._unpack(control, data, name, forgotten)
         for path in set(old) - set(self._listed(name)):
             self.router.path(path).unlink(missing_ok=True)
         for path, text in kept.items():
@@ -154,7 +155,8 @@ class StandIn:
         texts = {path: self.router.path(path).read_text() for path in settings if self.router.path(path).exists()}
         return {path: text for path, text in texts.items() if sums.get(path) != _sum(text)}
 
-    def _unpack(self, control, data, name):
+    def _unpack(self, control, data, name, forgotten=()):
+        """The list of files is without those that were a replaced package's, as opkg writes it."""
         for path, (info, content) in data.items():
             target = self.router.path(path[1:])
             if content is None:
@@ -166,6 +168,7 @@ class StandIn:
             self._info(name, path[2:]).write_bytes(content)
             self._info(name, path[2:]).chmod(info.mode)
         listed = [path[1:] for path, (_, content) in data.items() if content is not None]
+        listed = [path for path in listed if path not in forgotten]
         self._info(name, "list").write_text("".join(path + "\n" for path in listed))
         settings = control["./conffiles"][1].decode().split()
         sums = ["%s %s\n" % (path, _sum(data["." + path][1].decode())) for path in settings]

@@ -149,7 +149,9 @@ BOTH = [("viscum", "viscum-cpython"), ("viscum-cpython", "viscum")]
 
 @pytest.mark.parametrize("first, second", BOTH)
 def test_one_package_takes_the_others_place_in_one_step(router, installer, ipks, tmp_path, first, second):
-    """With nothing of the other left; so what is there is what is there when only this one was installed."""
+    """With nothing of the other left; so what is there is what is there when only this one was installed, and it goes
+    with it."""
+    before = router.files()
     installer.install(ipks[first])
     installer.install(ipks[second])
     fresh = Router(tmp_path / "fresh")
@@ -157,6 +159,8 @@ def test_one_package_takes_the_others_place_in_one_step(router, installer, ipks,
     assert router.files() == fresh.files()
     info = [path.stem for path in router.path("/usr/lib/opkg/info").glob("viscum*.control")]
     assert info == [second], "the manager knows that it has gone, too"
+    installer.remove(second)
+    assert router.files() == before
 
 
 @pytest.mark.parametrize("first, second", BOTH)
