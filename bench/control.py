@@ -16,7 +16,7 @@ Measured is everything from fork to exit: the start of the interpreter, reading 
 planning, doing, and reading the kernel again to verify (script and batch read and verify nothing, and writing their
 files is not counted). CPU is user + system time of the command and its children; what the kernel does later in its own
 threads is in nobody's. Memory is the peak of the largest process. CPython starts as the package starts it (isolated,
-without `site`, byte code compiled before); MicroPython compiles the sources each time.
+without `site`, byte code compiled before), and MicroPython runs the archive of the package.
 
 The datapath is u32: what `bpf` puts into the kernel, `tc` can't.
 

@@ -20,7 +20,7 @@ from packages import EPOCH, build, copy_source, unpacked
 
 import viscum_agent
 
-LIMIT = 200 * 1000  # bytes of our own files on flash
+LIMIT = 200 * 1024  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
 APPLICATION = "luci-app-viscum"
@@ -148,7 +148,9 @@ def code(text):
 
 
 def test_our_own_files_are_small(ipks, name, capsys):
-    size = sum(len(content) for _, content in installed(ipks[name]).values())
+    files = {path: len(content) for path, (_, content) in installed(ipks[name]).items()}
+    files["/etc/init.d/viscum"] = (ROOT / "files/etc/init.d/viscum").stat().st_size  # the copy has a stand-in
+    size = sum(files.values())
     with capsys.disabled():
         download = ipks[name].stat().st_size
         print("\n%s: %d bytes of our own files installed (limit %d), %d to download" % (name, size, LIMIT, download))
