@@ -164,17 +164,27 @@ class Pyroute2(Backend):
 
     def _add_veth(self, operation: "Operation", veth: "Any") -> None:
         # As in rtnl.veth_add: only the router's end is up at once, the alias needs a message of its own, and one queue.
-        queues = {"num_tx_queues": 1, "num_rx_queues": 1}
+        # (MicroPython reads this file as well, to say that the library is missing: no displays with `**`.)
         peer = {
-            **queues,
+            "num_tx_queues": 1,
+            "num_rx_queues": 1,
             "ifname": veth.peer,
             "mtu": veth.mtu,
             "address": veth.peer_mac,
             "net_ns_fd": self.visit.fd(veth.ns),  # a number: pyroute2 would open a name, and used to leak it
         }
         route = self._route("")
-        own = {"ifname": veth.name, "mtu": veth.mtu, "address": veth.mac, "state": "up", **queues}
-        route.link("add", kind="veth", peer=peer, **own)
+        route.link(
+            "add",
+            ifname=veth.name,
+            kind="veth",
+            mtu=veth.mtu,
+            address=veth.mac,
+            state="up",
+            num_tx_queues=1,
+            num_rx_queues=1,
+            peer=peer,
+        )
         route.link("set", ifname=veth.name, state="up", ifalias=veth.alias)
         self._route(veth.ns).link("set", ifname=veth.peer, state="up")
 
