@@ -125,6 +125,11 @@ O_CREATE = 0o400 if _MIPS else 0o100
 O_CREATE_EXCLUSIVE = 0o2400 if _MIPS else 0o300
 
 
+# All bits of a pointer: before 1.25 addressof is negative for the upper half of 32 bits (extmod/moductypes.c), and a
+# kernel of 64 bits takes no such address from a program of 32.
+_POINTER = (1 << (8 * struct.calcsize("P"))) - 1
+
+
 def setns(fd):
     _check(_c_setns(fd, 0))
 
@@ -574,7 +579,7 @@ def device_ioctl(fd, request, device, data):
 
 def address_of(buffer):
     """The address of a bytearray's memory; keep it alive and don't resize it while the address is used."""
-    return uctypes.addressof(buffer)
+    return uctypes.addressof(buffer) & _POINTER
 
 
 def bpf(command, attribute):

@@ -1,5 +1,7 @@
 """Numbers of the kernel that depend on the machine, and what a program must not inherit."""
 
+import struct
+
 from viscum_agent import compat
 
 
@@ -26,3 +28,9 @@ def test_the_socket_of_a_check_is_closed_where_a_program_begins():
         assert int(flags, 8) & 0o2000000, "O_CLOEXEC"
     finally:
         sock.close()
+
+
+def test_an_address_is_a_number_that_a_kernel_of_64_bits_takes_from_a_program_of_32():
+    """MicroPython before 1.25 has a negative one for the upper half: seen where a pointer has 4 bytes."""
+    place = bytearray(64)
+    assert 0 < compat.address_of(place) < 1 << (8 * struct.calcsize("P"))
