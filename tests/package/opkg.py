@@ -49,7 +49,7 @@ class Program:
     def __init__(self, router, path):
         self.router = router
         shutil.copy(path, router.path("/bin/opkg"))
-        entry = "Package: %s\nVersion: 1\nStatus: install ok installed\nArchitecture: all\n\n"
+        entry = "Package: %s\nVersion: 1.23.0-r1\nStatus: install ok installed\nArchitecture: all\n\n"
         router.write(INFO + "../status", "".join(entry % name for name in DEPENDENCIES))
 
     def install(self, ipk):

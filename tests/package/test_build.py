@@ -161,7 +161,7 @@ def test_control_says_what_the_makefile_says(ipks):
     both = {name: opkg.fields(opkg.read(ipks[name])[0]) for name in AGENTS}
     micro, cpython = both["viscum"], both["viscum-cpython"]
     assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
-    assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl"
+    assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl (>=1.23)"
     assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent")
     # opkg must find no conflict by the other's own name: then the name would mean the one that replaces it.
     assert micro["Conflicts"] == cpython["Conflicts"] == "viscum-agent"
@@ -362,7 +362,8 @@ def test_an_apk_says_what_the_makefile_says(apks):
         b"python3-light",
     ]
     micro, _, _, _ = adb.read(apks["viscum"])
-    assert [row[0] for row in micro[14]] == [b"kmod-sched-core", b"kmod-veth", b"micropython-nossl"]
+    least = [b"micropython-nossl", b"1.23", 5]  # 5: equal or greater
+    assert micro[14] == [[b"kmod-sched-core"], [b"kmod-veth"], least]
     # With a version: apk installs no two packages that provide the same name so.
     assert info[15] == [[b"viscum", version], [b"viscum-agent", version]]
     assert micro[15] == [[b"viscum-agent", version]]

@@ -117,3 +117,5 @@ def test_the_recipe_names_these_packages():
     depends = {name: re.findall(r"\+((?:micro)?python[\w-]*)", parts[name]) for name in ("viscum", "viscum-cpython")}
     assert sorted(depends["viscum-cpython"]) == sorted(NAMED) and LIGHT in NAMED
     assert depends["viscum"] == ["micropython-nossl"]
+    oldest, _ = compat.TESTED["micropython"]
+    assert "EXTRA_DEPENDS:=micropython-nossl (>=%d.%d)" % oldest in parts["viscum"]

@@ -31,6 +31,7 @@ _FOLDER = ("name", "acl", "files")
 _FILE = ("name", "acl", "size", "mtime", "hash", "target")
 _ACL = ("mode", "user", "group")
 _SCRIPTS = ("trigger", "pre-install", "post-install", "pre-deinstall", "post-deinstall", "pre-upgrade", "post-upgrade")
+_AT_LEAST = 1 | 4  # of a dependency's match: equal or greater; without one, a version has to be equal
 _UNIQUE_ID = 20  # bytes of a SHA-256 sum
 
 
@@ -102,11 +103,15 @@ def _script_number(item: "tuple[str, str]") -> int:
 
 
 def _dependencies(writer: "_Writer", words: "list[str]") -> int:
-    """`name` or `name=version`; apk wants to find them by halving, so sorted by name."""
+    """`name`, `name=version` or `name (>=version)`; apk wants to find them by halving, so sorted by name."""
     found = []
     for word in words:
-        name, _, version = word.partition("=")
+        name, least, version = word.rstrip(")").partition(" (>=")
+        if not least:
+            name, _, version = word.partition("=")
         fields = {"name": writer.text(name), "version": writer.text(version)}
+        if least:
+            fields["match"] = writer.number(_AT_LEAST)
         found.append((name, writer.object(_DEPENDENCY, fields)))
     return writer.array([value for _, value in sorted(found)])
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 
 class Package(NamedTuple):
-    """One package. Lists are lists of names; `postinst` and `postrm` are shell scripts or empty."""
+    """One package. Lists are lists of names, in `depends` perhaps with a version (`_depends`); `postinst` and `postrm`
+    are shell scripts or empty."""
 
     name: str
     version: str
@@ -93,7 +94,7 @@ def _package(name: str, variables: "dict[str, str]", makefile: Path) -> Package:
         fields["SECTION"],
         fields["TITLE"],
         part["description"].strip(),
-        [dependency(word, makefile) for word in fields["DEPENDS"].split()],
+        _depends(fields, makefile),
         fields.get("CONFLICTS", "").split(),
         fields.get("PROVIDES", "").split(),
         re.findall(r"^Replaces: (.+)$", variables.get("Package/%s/CONTROL" % name, ""), re.MULTILINE),
@@ -102,6 +103,20 @@ def _package(name: str, variables: "dict[str, str]", makefile: Path) -> Package:
         script["postrm"].replace("$$", "$") + "\n",
         100 if fields.get("DEFAULT_VARIANT") else 0,  # as package-pack.mk has it
     )
+
+
+def _depends(fields: "dict[str, str]", makefile: Path) -> "list[str]":
+    """The names in DEPENDS, those with a version in EXTRA_DEPENDS as `name (>=version)`."""
+    versioned = {}
+    for each in filter(None, fields.get("EXTRA_DEPENDS", "").split(", ")):
+        # One blank: package-pack.mk takes the second word for the version. Nothing but a lower limit is needed here.
+        if not re.match(r"[\w-]+ \(>=[\w.]+\)$", each):
+            raise RecipeError("%s: can't tell what EXTRA_DEPENDS '%s' needs" % (makefile, each))
+        versioned[each.split(" ")[0]] = each
+    names = [dependency(word, makefile) for word in fields["DEPENDS"].split()]
+    if not set(versioned) <= set(names):
+        raise RecipeError("%s: EXTRA_DEPENDS names what DEPENDS does not" % makefile)
+    return [versioned.get(name, name) for name in names]
 
 
 def dependency(word: str, makefile: Path) -> str:
