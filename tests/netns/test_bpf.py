@@ -17,7 +17,7 @@ from agent import QUICK, Agent
 from lab import CLOUD, ROOT, Lab, echo_command, ip, run, service, snapshot, wait_for
 
 from viscum_agent import compat, ebpf
-from viscum_agent.ebpf import program
+from viscum_agent.ebpf import layout, program
 from viscum_agent.errors import UnsupportedError
 from viscum_agent.kernel import bpf_syscall as call
 from viscum_agent.kernel import netns, probe
@@ -307,7 +307,7 @@ def test_traffic_outlives_the_command_and_down_leaves_no_pin(lab):
     lab.configure(service("echo", EDGE, "list device lan0", *TAKES))
     lab.viscum("up")
     names = sorted(pin.name.split("_")[0] for pin in folder(lab).iterdir())
-    assert names == sorted([kind(lab)] * 2 + ["map"] * len(ebpf.MAPS) + ["program"] * 2)
+    assert names == sorted([kind(lab)] * 2 + ["map"] * len(layout.MAPS) + ["program"] * 2)
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
     lab.viscum("down")
     assert snapshot(lab.router) == before
@@ -476,7 +476,7 @@ def test_the_programs_are_for_machines_that_must_read_where_a_word_begins_as_wel
     visit, fds, log = netns.Visit(), {}, bytearray(1 << 24)
     visit.scratch()
     try:
-        for one in ebpf.MAPS:
+        for one in layout.MAPS:
             fds[one.name] = call.map_create(one)
         for which in ebpf.PROGRAMS:
             code, licence = bytearray(ebpf.assemble(which, call.ORDER, fds)), bytearray(b"GPL\0")
