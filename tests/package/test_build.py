@@ -20,7 +20,7 @@ from packages import EPOCH, build, copy_source, unpacked
 
 import viscum_agent
 
-LIMIT = 200 * 1024  # bytes of our own files on flash
+LIMIT = 256 * 1000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
 APPLICATION = "luci-app-viscum"
