@@ -25,13 +25,17 @@ def datapath(request):
     return request.param
 
 
-@pytest.fixture
-def agent(lab, datapath):
+def running(lab, config):
     lab.serve_cloud(7000, 7001)
-    made = Agent(lab, KEPT)
+    made = Agent(lab, config)
     made.becomes("edge")
     yield made
     assert "Traceback" not in made.log.read_text(), made.log.read_text()
+
+
+@pytest.fixture
+def agent(lab, datapath):
+    yield from running(lab, KEPT)
 
 
 def test_a_program_that_hangs_while_its_agent_does_leaves_its_clients_to_the_cloud(agent):
@@ -95,11 +99,7 @@ def test_viscum_up_of_another_service_leaves_those_to_the_cloud_that_had_gone_th
 
 @pytest.fixture
 def left_alone(lab, datapath):
-    lab.serve_cloud(7000)
-    made = Agent(lab, LEFT_ALONE)
-    made.becomes("edge")
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+    yield from running(lab, LEFT_ALONE)
 
 
 @pytest.mark.parametrize("proto", ["tcp", "udp"])

@@ -91,11 +91,8 @@ def _kernel_row(
     found = snapshot.observed.of(name)
     filters = [each.item for each in redirects_of(found)]
     problems = [problem.message for problem in snapshot.problems() if problem.service == name]
-    late = bool(filters) and datapath.of(filters[0]) is datapath.ebpf and bpf_deadline.has_passed()
-    closed = name in snapshot.observed.refused
-    state, reason = _state(
-        bool(service and service.enabled), found, bool(filters), late, closed, pids, pending, problems
-    )
+    ended = _ended(name, filters, snapshot)
+    state, reason = _state(bool(service and service.enabled), found, bool(filters), ended, pids, pending, problems)
     kind = datapath.of(filters[0]).NAME if filters else part.datapath if part else ""
     devices = tuple(sorted({item.dev for item in filters}))
     pid = process.main_pid(pids)
@@ -114,25 +111,30 @@ def _kernel_row(
     )
 
 
+def _ended(name: str, filters: list, snapshot: "Snapshot") -> str:
+    """Why the redirect of a service ended by itself, which only eBPF's do; "" if it did not."""
+    if filters and datapath.of(filters[0]) is datapath.ebpf and bpf_deadline.has_passed():
+        return "its agent ended or hangs (watch_timeout)"
+    return "a port of it was closed" if name in snapshot.observed.refused else ""
+
+
 def _state(
     enabled: bool,
     found: "Sequence[Found]",
     redirected: bool,
-    late: bool,
-    closed: bool,
+    ended: str,
     pids: "list[int]",
     pending: bool,
     problems: "list[str]",
 ) -> "tuple[str, str]":
-    """(state, reason) without an agent (service/states.py); `late` is whether nobody vouches for the redirect any
-    more, `closed` whether a client found a port closed."""
+    """(state, reason) without an agent (service/states.py); `ended` is why its redirect ended by itself, if it did."""
     said = "; ".join(problems)
     if not found:
         return (WAITING, said) if problems else (STOPPED if enabled else DISABLED, "")
     if not pids:
-        return FAILED, said or (DEAD_END if redirected and not late and not closed else "no program runs")
-    if late or closed:
-        return BYPASSED, said or ("its agent ended or hangs (watch_timeout)" if late else "a port of it was closed")
+        return FAILED, said or (DEAD_END if redirected and not ended else "no program runs")
+    if ended:
+        return BYPASSED, said or ended
     if not redirected:
         return BYPASSED, said or "its redirect is out"
     return HEALTHY, said or (OTHERWISE if pending else "")

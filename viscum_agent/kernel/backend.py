@@ -420,10 +420,14 @@ class Backend:
         """A Dump of the router's namespace and of those named viscum-*. Of the router's own routes it has those that
         overlap one of these prefixes; all if `pools` is None. `ports` maps the namespaces whose open sockets are wanted
         to what listening.listeners takes. `breathe()` is called between two namespaces, and may use this back end."""
+        return self._fresh(lambda dump: self._dump(dump, pools, ports or {}, breathe))
+
+    def _fresh(self, read: "Callable[[Dump], object]") -> "Dump":
+        """What `read` puts into a Dump, with nothing remembered of home."""
         dump = Dump()
         with self.work:
             self.forget_home()
-            self._dump(dump, pools, ports or {}, breathe)
+            read(dump)
         return dump
 
     def _dump(
@@ -455,11 +459,7 @@ class Backend:
 
     def dump_marks(self) -> "Dump":
         """A Dump with only as much of the services' namespaces as tells whose they are: enough to take them down."""
-        dump = Dump()
-        with self.work:
-            self.forget_home()
-            self._dump_marks(dump)
-        return dump
+        return self._fresh(self._dump_marks)
 
     def _dump_marks(self, dump: "Dump") -> None:
         try:
@@ -479,11 +479,7 @@ class Backend:
     def dump_redirects(self) -> "Dump":
         """A Dump of only what redirects are made of, and what they count: links and filters of the router. While these
         keep changing it has the last state read: a redirect that must be removed can't wait."""
-        dump = Dump()
-        with self.work:
-            self.forget_home()
-            self._dump_redirects(dump)
-        return dump
+        return self._fresh(self._dump_redirects)
 
     def _dump_redirects(self, dump: "Dump") -> None:
         self.hurried = True

@@ -96,16 +96,21 @@ def watch() -> int:
 
 
 def open_map(name: str) -> int:
-    """A descriptor of a pinned map, -1 if there is none that is as this agent makes it."""
+    """A descriptor of a pinned map, -1 if there is none that is as this agent makes it. Raises OSError."""
     path = folder()
     if whose(path) != OURS:
         return -1
     try:
-        fd = call.pinned("%s/%s%s" % (path, MAP, name))
+        return _open_as_made(path, name)
     except OSError as error:
         if error.errno != compat.ENOENT:
             raise
         return -1
+
+
+def _open_as_made(path: str, name: str) -> int:
+    """A descriptor of a map in our folder, -1 if it is another than this agent makes. Raises OSError."""
+    fd = call.pinned("%s/%s%s" % (path, MAP, name))
     if _is_as(call.map_info(fd), MAPS[name]):
         return fd
     compat.fd_close(fd)
@@ -240,16 +245,17 @@ class Pinned:
         """{name: descriptor} of these maps; nothing if one is missing, or not as this agent makes it."""
         if whose(self._folder) != OURS:
             return {}
-        fds = {}
+        fds: dict[str, int] = {}
         for name in names:
             try:
-                fds[name] = call.pinned(self._path(MAP, name))
+                fd = _open_as_made(self._folder, name)
             except OSError:
-                break
-        if len(fds) == len(names) and all(_is_as(call.map_info(fds[name]), MAPS[name]) for name in names):
-            return fds
-        _close(fds)
-        return {}
+                fd = -1
+            if fd < 0:
+                _close(fds)
+                return {}
+            fds[name] = fd
+        return fds
 
     def _make_maps(self) -> None:
         if self._open_maps():
