@@ -8,7 +8,7 @@ import time
 
 import datapaths
 import pytest
-from agent import CONFIG, TAKES, Agent
+from agent import CONFIG, TAKES, Agent, Served
 from lab import SILENCE, listens, namespaces, pids_in, service, wait_for
 
 HOLDS = 3  # seconds
@@ -166,8 +166,9 @@ def test_a_port_that_was_closed_for_a_moment_comes_back_with_the_next_sign_of_li
     program.write_text(CLOSES)
     command = "/usr/bin/python3 %s" % program
     lines = (*TAKES, "list proto tcp", "option user root", "option health_interval 3600")
-    made = Agent(lab, service("echo", command, *lines))
+    made = Served(lab, service("echo", command, *lines))
     made.becomes("edge")
+    assert made.state() == "healthy", "who answers is not in the middle of a look, which would put the port back unsaid"
     made.process.send_signal(signal.SIGSTOP)
     os.kill(pids_in("viscum-echo")[0], signal.SIGUSR1)
     wait_for(lambda: not listens("viscum-echo", 7000))
