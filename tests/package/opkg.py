@@ -10,7 +10,6 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from lab import wait_for
 from router import run
 
 INFO = "/usr/lib/opkg/info/"
@@ -60,6 +59,8 @@ class Program:
         if result.returncode:
             raise Refused(result.stdout + result.stderr)
         # What it left to the background ends with it.
+        from lab import wait_for  # tests/routers has the rest of this file without it
+
         wait_for(
             lambda: not any(_root_of(entry) == str(self.router.root) for entry in Path("/proc").glob("[0-9]*/root"))
         )
