@@ -47,7 +47,8 @@ def test_the_cloud_answers_then_the_edge_then_the_cloud_again():
     )
     assert [(page, speed) for page, _, speed, _ in found] == [("cloud", "cloud"), ("edge", "edge"), ("cloud", "cloud")]
     away = [float(milliseconds) for _, milliseconds, _, _ in found]
-    assert away[1] < 10 < 30 <= min(away[0], away[2]), "the edge is nearer"
+    # demo.py puts the cloud 15 ms away, each way; how much less the edge is depends on what else the machine does.
+    assert away[1] < 30 <= min(away[0], away[2]), "the edge is nearer"
     rates = [int(rate) for _, _, _, rate in found]
     assert max(rates[0], rates[2]) <= 55 < rates[1], "and faster than the line to the cloud"
     assert "\033" not in result.stdout, "colours are for terminals"
