@@ -7,7 +7,7 @@ import pytest
 
 from viscum_agent import compat
 from viscum_agent.kernel import codec, rtnl
-from viscum_agent.kernel.netlink import Socket
+from viscum_agent.kernel.netlink import PIPELINE, Socket
 
 RTM_GETROUTE, NLM_F_REQUEST, NLM_F_DUMP = 26, 1, 0x300  # linux/rtnetlink.h, linux/netlink.h
 AF_INET, NO_SUCH_TABLE = 2, 233
@@ -56,3 +56,19 @@ def test_what_an_error_says_in_words_is_read_where_the_kernel_has_them():
         assert results[0][1] != ""
     finally:
         asking.close()
+
+
+def test_an_error_in_the_middle_is_of_the_request_that_it_was_about():
+    """Of many that are sent in one go the kernel acknowledges only the last, and it goes on after an error."""
+    asking = Socket(compat.NETLINK_ROUTE)
+    names = ["lo", "nosuchdevice", *["lo"] * PIPELINE, "nosuchdevice", "lo", "nosuchdevice"]
+    try:
+        results = asking.transact([_exists(name) for name in names])
+        assert [code for code, words in results] == [0 if name == "lo" else errno.ENODEV for name in names]
+    finally:
+        asking.close()
+
+
+def _exists(name):
+    body = bytes(16) + codec.attribute(rtnl.IFLA_IFNAME, name.encode() + b"\0")  # struct ifinfomsg first
+    return lambda seq: codec.message(rtnl.RTM_GETLINK, codec.NLM_F_ACK, body, seq)
