@@ -54,6 +54,7 @@ TITLES = {
     "respawn_timeout": "Restart delay",
     "src_ip": "Client address",
     "term_timeout": "End timeout",
+    "drain_timeout": "Drain timeout",
     "workdir": "Working directory",
 }
 _TEXT = r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s*"""

@@ -8,6 +8,7 @@ Everything that happens (a kernel event, a program that ends, a check, a reload,
 from . import compat, lock
 from .deadline import Deadline
 from .errors import ConfigError
+from .flows import Flows
 from .kernel import bpf_pins, counters, netns
 from .kernel.monitor import Events
 from .kernel.ns_monitor import Inside
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from .config.service import Configuration
     from .kernel.counters import Traffic
+    from .kernel.listening import Flow
     from .log import Log
     from .loop import Timer
     from .plan.answers import Open
@@ -49,6 +51,8 @@ class Agent:
     """`run` returns when the agent is told to end; services keep running then, and only `service viscum stop` takes
     them down."""
 
+    keeps_flows = True  # open connections stay with the side that has them
+
     def __init__(self, confdir: str, log: "Log") -> None:
         self.loop = Loop(self.bug)
         self.instances: dict[str, Instance] = {}
@@ -62,6 +66,7 @@ class Agent:
         self._firewall_timer: Timer | None = None
         self.withdrawal = Withdrawal(self)
         self.deadline = Deadline(self)
+        self.flows = Flows(self)
         self.looks = self.make_looks()
         self._orphans = Paced(self.loop, self.withdrawal.orphans)
         # A program that changes its network all the time affects only itself, but a look covers all services.
@@ -189,10 +194,15 @@ class Agent:
     def look_soon(self, cause: str) -> None:
         self.looks.soon(cause)
 
-    def withdraw(self, instance: "Instance") -> None:
-        """Takes a service's redirect out now; a look does the rest."""
+    def withdraw(self, instance: "Instance", answers: bool) -> bool:
+        """Takes a service's redirect out now; a look does the rest. `answers` is whether its program can go on with its
+        connections; returns whether they go on."""
         self.looks.soon("%s is out" % instance.name)
+        held = answers and self.keeps_flows and self.flows.hold(instance.name)
         self.withdrawal.of(instance)
+        if held:
+            self.flows.drain(instance.name)
+        return held
 
     def learn_places(self, dump: "Dump") -> None:
         self._inside.follow(dump, self.accounts.learn(dump))
@@ -261,8 +271,20 @@ class Agent:
         self._resets.end(name, patiently)
 
     def when_connections_ended(self, name: str, step: "Callable[[], None]") -> None:
-        """Does a step at once, or when the clients of a service have been reset."""
-        self._resets.when_ended(name, step)
+        """Does a step at once, or when the clients of a service have ended their connections or have been reset."""
+        self.flows.when_drained(name, lambda: self._resets.when_ended(name, step))
+
+    def end_drain(self, name: str) -> None:
+        """The connections of a service go on no longer without a redirect."""
+        self.flows.end(name)
+
+    def resume_flows(self, name: str) -> None:
+        """The redirect of a service comes back: its connections go on."""
+        self.flows.resume(name)
+
+    def open_flows(self, name: str) -> "list[Flow]":
+        """The TCP connections that clients have to a service (listening.Flow). Raises OSError."""
+        return self._tools.flows(name)
 
     def _is_redirected(self, name: str) -> bool:
         return name not in self.instances or self.instances[name].redirected

@@ -82,6 +82,8 @@ class Looks:
             self.soon(cause)
             return
         wanted, keep = self._chosen(snapshot)
+        if self._agent.keeps_flows:
+            self._agent.flows.adopt(snapshot)
         self._ask_refused(snapshot.observed.refused)
         self._agent.withdrawal.trust(snapshot.observed)
         try:
@@ -94,6 +96,8 @@ class Looks:
         parts = [self._part(wanted[name], snapshot) for name in sorted(wanted) if name not in stopping]
         self._agent.learn_places(snapshot.dump)
         snapshot = snapshot.without_dump()
+        if self._agent.keeps_flows:
+            self._agent.flows.before(parts, snapshot.observed)
         result = Applier(self._agent.reconciler.backend, PACKAGE, self.breathe, self._agent.withdrawal.gone).run(
             Plan(parts, [], []), snapshot.observed, keep, stopping
         )
@@ -108,6 +112,8 @@ class Looks:
         self._forget_instances(snapshot)
         self._looked_at(snapshot, wanted, result)
         self._look_later()
+        if self._agent.keeps_flows:
+            self._agent.flows.after(snapshot.observed)
         self._agent.watch_pins()
         self._agent.deadline.vouch(self._agent.vouches())
         self._lasted = compat.monotonic() - began
@@ -218,6 +224,9 @@ class Looks:
             if self.instances[name].state in OFF and name not in wanted and name not in keep:
                 self.instances[name].disable()  # stopped by hand, or not wanted: which of the two may have changed
         for name in sorted(wanted):
+            instance = self.instances[name]
+            if instance.ends_for_good and name in self._agent.flows:
+                instance.go_on()
             if self.instances[name].pid and self.instances[name].state != STOPPING:
                 self._each(
                     self.instances[name],

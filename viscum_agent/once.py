@@ -87,6 +87,8 @@ class Once(Agent):
     """`run` returns (names of changed services, problems). `names` are the services that are meant, none for all; `up`
     is whether they are to be up."""
 
+    keeps_flows = False
+
     def __init__(self, confdir: str, names: "Collection[str]", up: bool) -> None:
         super().__init__(confdir, Words())
         self.looks: UntilDone

@@ -28,6 +28,7 @@ class Program(NamedTuple):
     workdir: str
     start_timeout: int
     term_timeout: int
+    drain_timeout: int
 
 class Health(NamedTuple):
     healthcheck: str

@@ -390,6 +390,14 @@ TIMEOUTS = (
         "5",
         "How long the program may take to exit before it is killed.",
     ),
+    Option(
+        "drain_timeout",
+        number(0, 86400, "seconds"),
+        False,
+        "20",
+        "How long open TCP connections may go on when the redirect goes although the program can answer (`bypass`, "
+        "load, other settings, `stop`, disabled); then they are reset. Only with datapath `bpf`.",
+    ),
 )
 
 # What of its traffic is taken.

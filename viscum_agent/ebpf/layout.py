@@ -18,6 +18,11 @@ address, port, protocol, generation, pair, slot) and its place (interface, clien
 three numbers: the generation of the matches, 0 while the agent changes them; the last generation; the number of kinds
 in `masks`; and `deadline`, one number: until when a living agent vouches for what is in the maps, 0 for ever;
 `refusals`, one number: how often the reply program saw that a port is closed, so that the agent notices.
+
+`flows` and `missed` are for TCP connections that outlive a change (flows.py): {client address, service address, the
+service's port, protocol, the client's port} with a value as in `exact`, one for each connection that a service has
+while it takes over or drains; and, by slot, when a packet of no such connection was last seen, in units of the
+deadline.
 """
 
 import struct
@@ -36,6 +41,7 @@ NO_PREALLOC = 1  # flag: memory is allocated per entry; only the agent adds entr
 
 MASKS = 64  # the most kinds of wide match in use
 SLOTS = 2048  # the most pairs of a source interface and a service; 32 KiB of memory per CPU
+FLOWS = 8192  # the most connections that are known one by one; 1 MiB of memory, and the oldest gives way
 
 Map = namedtuple("Map", ("name", "type", "key", "value", "entries", "flags"))
 MAPS = (
@@ -48,6 +54,8 @@ MAPS = (
     Map("state", ARRAY, 4, 12, 1, 0),
     Map("deadline", ARRAY, 4, 4, 1, 0),
     Map("refusals", ARRAY, 4, 4, 1, 0),
+    Map("flows", LRU_HASH, 40, 16, FLOWS, 0),
+    Map("missed", ARRAY, 4, 4, SLOTS, 0),
 )
 
 # The deadline is in units of 2^30 ns of the monotonic clock, about a second: so it is a single word, which nobody reads
@@ -56,6 +64,11 @@ DEADLINE_SHIFT = 30
 
 # Flags of an entry's value. The reply program sets REFUSED: the entry takes nothing until the agent writes it anew.
 FIXED, WATCHED, REFUSED = 1, 2, 4
+# JOINS: the SYNs that it takes are noted in `flows`; KNOWN: of TCP it takes nothing but those and what is noted there.
+JOINS, KNOWN = 8, 16
+TAKE_OVER = JOINS | KNOWN
+# In `state`, beside the number of kinds: connections of some service are still taken although its redirect is out.
+DRAINS = 1 << 16
 
 V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
 V4_BITS = 96
@@ -86,12 +99,26 @@ class Layout:
         tail = struct.pack(">HBB", found.port, found.proto, 0)
         return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
 
-    def value(self, target: int, mac: str, slot: int, watched: bool = False) -> bytes:
+    def value(self, target: int, mac: str, slot: int, watched: bool = False, mode: int = 0) -> bytes:
         """Frames must be addressed to `mac`, unless it is empty; `slot` is the index in `counters`; `watched` is
-        whether a port that turns out to be closed takes the entry out."""
+        whether a port that turns out to be closed takes the entry out; `mode` is JOINS, TAKE_OVER or 0."""
         packed = address.parse_mac(mac) if mac else bytes(6)
-        flags = (FIXED if mac else 0) | (WATCHED if watched else 0)
+        flags = (FIXED if mac else 0) | (WATCHED if watched else 0) | mode
         return self._pack("IH", target, flags) + packed + self._pack("I", slot)
+
+    def in_mode(self, value: bytes, mode: int) -> bytes:
+        """An entry's value with another mode."""
+        flags = self._unpack("H", value[4:6])[0]
+        return value[:4] + self._pack("H", flags & ~TAKE_OVER | mode) + value[6:]
+
+    def slot_of(self, value: bytes) -> int:
+        """An entry's index in `counters` and `missed`."""
+        return self._unpack("I", value[12:16])[0]
+
+    def flow_key(self, client: bytes, client_port: int, service: bytes, port: int) -> bytes:
+        """Of a TCP connection, both addresses as bytes of IPv4 or IPv6."""
+        ends = [end if len(end) == 16 else V4 + end for end in (client, service)]
+        return ends[0] + ends[1] + struct.pack(">HBBHH", port, PROTO_NUMBER["tcp"], 0, client_port, 0)
 
     def mask(self, kind: "Kind") -> bytes:
         """The value in `masks`: the kind's word, and a mask for everything after the interface in the key."""

@@ -3,6 +3,6 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_e82a655d",
-    "reply": "reply_3ef2e64a",
+    "fwd": "fwd_452713a8",
+    "reply": "reply_bacd8dfb",
 }

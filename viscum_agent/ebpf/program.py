@@ -76,6 +76,8 @@ AF_INET, AF_INET6 = 2, 10
 
 def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     """The bytes of the forward program; `maps` maps names to descriptors, `kinds` is how many `masks` can hold."""
+    from . import flows  # it needs what is here
+
     asm = Assembler(order)
     asm.move(R6, R1)
     asm.load(R0, R6, SKB_PKT_TYPE, 4)
@@ -91,8 +93,9 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
     _find(asm, maps, kinds, True)
     asm.load(R0, R7, VALUE_FLAGS, 2)
-    asm.mask(R0, REFUSED)
-    asm.jump_if(R0, "!=", 0, "pass")
+    asm.mask(R0, flows.MODES)
+    asm.jump_if(R0, "!=", 0, "by mode")
+    asm.label("take")
     asm.load(R8, R7, VALUE_TARGET, 4)  # the map may change under us: read it once
     _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
     _learn(asm, maps)
@@ -110,12 +113,16 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R2, 0)
     asm.call(REDIRECT_PEER)
     asm.leave()
+    flows.by_mode(asm, maps)
+    flows.drained(asm, maps, 0)
     _pass(asm)
     return asm.code()
 
 
 def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     """The bytes of the reply program."""
+    from . import flows
+
     asm = Assembler(order)
     asm.move(R6, R1)
     _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, "icmpv6")
@@ -168,6 +175,7 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.leave()
     _unreachable6(asm)
     _refuse(asm, maps)
+    flows.drained(asm, maps, 2)
     _pass(asm)
     return asm.code()
 
@@ -296,8 +304,8 @@ def _open(asm: "Assembler", length: int) -> None:
 
 
 def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool) -> None:
-    """R7 is the value of the narrowest match for the tuple; jumps to "pass" without one. R8 is kept; PLACE_GENERATION
-    becomes 0 if it is not an exact match."""
+    """R7 is the value of the narrowest match for the tuple; without one jumps to "pass", or to "unmatched" where there
+    is more to look up. R8 is kept; PLACE_GENERATION becomes 0 if it is not an exact match."""
     _look_up(asm, maps, "exact", EXACT_KEY)
     asm.move(R7, R0)
     asm.jump_if(R7, "!=", 0, "found")
@@ -308,11 +316,11 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool)
     asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)  # the match may depend on more than a client's entry holds
     asm.number(R7, 0)  # the place in `masks`
     asm.label("kind")
-    asm.jump_if(R7, ">=", kinds, "pass")
+    asm.jump_if(R7, ">=", kinds, "unmatched")
     asm.store(FP, MASK_KEY, R7, 4)
     asm.add_number(R7, 1)
     _look_up(asm, maps, "masks", MASK_KEY)
-    asm.jump_if(R0, "==", 0, "pass")
+    asm.jump_if(R0, "==", 0, "unmatched")
     asm.load(R1, R0, MASK_KIND, 4)
     asm.store(FP, KIND, R1, 4)
     for place, source, mask in ((WIDE_SERVICE, SERVICE, MASK_SERVICE), (WIDE_CLIENT, CLIENT, MASK_CLIENT)):

@@ -117,6 +117,7 @@ class Backend:
         self.visit = netns.Visit()
         self._nft: dict[str, Socket] = {}
         self._pinned: Pinned | None = None
+        self.cut_in = 0  # the mode of redirects by eBPF that are written (layout.TAKE_OVER)
         self._home_indexes: dict[str, int] = {}
         self.work = _Work(self)
         self.hurried = False  # a dump that keeps changing is good enough
@@ -302,7 +303,14 @@ class Backend:
         if self._pinned is None:
             self.visit.home()
             self._pinned = Pinned()
+        self._pinned.cut_in = self.cut_in
         return self._pinned
+
+    def with_pinned(self, step: "Callable[[Pinned], Any]") -> "Any":
+        """What a step on what is pinned returns. Raises OSError."""
+        with self.work:
+            self.visit.home()
+            return step(self.pinned())
 
     def _bpf(self, operation: "Operation", step: "Callable[[Pinned], object]") -> None:
         """Runs a step on what is pinned, in the router's namespace."""

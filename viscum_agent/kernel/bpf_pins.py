@@ -23,10 +23,11 @@ from .netns import SELF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
     from typing import Any
 
     from ..records.dump import Dump
+    from .listening import Flow
 
 MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
 PIN = {TCX: LINK, CLS: FILTER}
@@ -129,6 +130,7 @@ class Pinned:
         self._free: list[int] = []  # free slots, the lowest last
         self._dirty = False
         self._changing = False  # the matches
+        self.cut_in = 0  # the mode of entries that are written (layout.TAKE_OVER)
 
     def settle(self) -> None:
         """What was changed counts from now on."""
@@ -208,6 +210,7 @@ class Pinned:
                         mac=mac,
                         watched=bool(flags & layout.WATCHED),
                         refused=bool(flags & layout.REFUSED),
+                        takes_over=bool(flags & layout.TAKE_OVER),
                     )
                 )
         return found
@@ -338,7 +341,9 @@ class Pinned:
             self._set_kinds(self._kinds() | {kind})
         name, key = self._key(kind, index, parts)
         self._change()
-        call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot, item.watched))
+        call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot, item.watched, self.cut_in))
+        if self.cut_in:
+            self._note_missed(slot)
 
     def del_match(self, item: "Any", index: int, target: int) -> None:
         """Deletes an entry, unless it leads to another pair by now; `target` is 0 for one that leads nowhere."""
@@ -414,8 +419,93 @@ class Pinned:
             for at in range(len(there) - 1, len(wanted) - 1, -1):
                 call.map_delete(self._maps["masks"], place(at))
         generation, last, count = self._state()
-        if count != len(wanted):
-            self._set_state(generation, last, len(wanted))
+        drains = count & layout.DRAINS
+        if count != len(wanted) | drains:
+            self._set_state(generation, last, len(wanted) | drains)
+
+    # Connections that stay with the side that has them (ebpf/flows.py)
+
+    def join(self, target: int) -> "list[int]":
+        """From now on the SYNs that a pair's entries take are noted. Returns the slots of those entries."""
+        slots = []
+        for name, key, value in self._entries_to({target}):
+            slots.append(self._layout.slot_of(value))
+            if not self._layout.parse_value(value)[2] & layout.JOINS:
+                self._set_mode(name, key, value, layout.JOINS)
+        self.settle()
+        return slots
+
+    def note_flows(self, flows: "Iterable[Flow]", target: int, slots: "Sequence[int]") -> None:
+        """Notes a pair's TCP connections. They count in the first of the slots; without one they are not counted."""
+        if not self._open_maps():
+            return
+        value = self._layout.value(target, "", slots[0] if slots else layout.SLOTS)
+        for one in flows:
+            key = self._layout.flow_key(one.client, one.client_port, one.service, one.port)
+            known = call.map_lookup(self._maps["flows"], key, MAPS["flows"].value)
+            if known is None or self._layout.parse_value(known)[0] != target:
+                call.map_update(self._maps["flows"], key, value)
+
+    def forget_flows(self, target: int) -> None:
+        """A pair's connections are taken no longer, unless an entry takes them."""
+        if not self._open_maps():
+            return
+        for key, value in self._read("flows"):
+            if self._layout.parse_value(value)[0] == target:
+                call.map_delete(self._maps["flows"], key)
+
+    def flow_targets(self) -> "set[int]":
+        """The indexes of the pairs that have connections noted."""
+        if not self._open_maps():
+            return set()
+        return {self._layout.parse_value(value)[0] for _, value in self._read("flows")}
+
+    def drains(self) -> bool:
+        """Whether what is noted is taken without an entry."""
+        return bool(self._open_maps() and self._state()[2] & layout.DRAINS)
+
+    def set_drains(self, drains: bool) -> None:
+        if not self._open_maps():
+            return
+        generation, last, count = self._state()
+        self._set_state(generation, last, count & ~layout.DRAINS | (layout.DRAINS if drains else 0))
+
+    def end_take_over(self, targets: "Collection[int]", quiet: int) -> None:
+        """Entries of these pairs take everything from now on, if no packet of another's connection was seen for so many
+        seconds."""
+        since = self._now() - (quiet * 1000000000 >> layout.DEADLINE_SHIFT)
+        for name, key, value in self._entries_to(targets):
+            if self._missed(self._layout.slot_of(value)) <= since:
+                self._set_mode(name, key, value, 0)
+        self.settle()
+
+    def _entries_to(self, targets: "Collection[int]") -> "list[tuple[str, bytes, bytes]]":
+        """(map, key, value) of each entry that leads to one of these pairs."""
+        if not self._open_maps():
+            return []
+        parse = self._layout.parse_value
+        return [
+            (name, key, value)
+            for name in ("exact", "wide")
+            for key, value in self._read(name)
+            if parse(value)[0] in targets
+        ]
+
+    def _set_mode(self, name: str, key: bytes, value: bytes, mode: int) -> None:
+        self._change()
+        call.map_update(self._maps[name], key, self._layout.in_mode(value, mode))
+
+    def _note_missed(self, slot: int) -> None:
+        """A take-over begins: who is silent now has as long as who was seen now."""
+        place = self._layout.number
+        call.map_update(self._maps["missed"], place(slot), place(self._now()))
+
+    def _missed(self, slot: int) -> int:
+        value: Any = call.map_lookup(self._maps["missed"], self._layout.number(slot), 4)  # an array has all of them
+        return self._layout.parse_number(value)
+
+    def _now(self) -> int:
+        return compat.monotonic_ns() >> layout.DEADLINE_SHIFT
 
     def tidy(self) -> None:
         """Removes what nothing uses any more, after something was deleted."""
@@ -437,6 +527,8 @@ class Pinned:
         entries = self.entries()
         self._set_kinds({entry.kind for entry in entries if not layout.is_exact(entry.kind)})
         pairs = {(entry.index, entry.target) for entry in entries}
+        if self.drains():
+            return  # what drains is still counted
         for pair, _ in self._read("slots"):
             if self._layout.parse_pair(pair) not in pairs:
                 call.map_delete(self._maps["slots"], pair)

@@ -10,6 +10,7 @@ everything is read in pieces and up to a limit, and a line is parsed only as far
 """
 
 import sys
+from collections import namedtuple
 
 from .. import compat
 from ..records.facts import Listener, Ports
@@ -27,9 +28,16 @@ O_RDONLY = 0
 # net/tcp_states.h, as the file writes them; an unconnected UDP socket is in the state TCP_CLOSE.
 _OPEN = {"tcp": b"0A", "udp": b"07"}
 _CONNECTED = (b"01", b"08")  # ESTABLISHED, CLOSE_WAIT
+_SYN_RECEIVED = b"03"
+# Also FIN_WAIT1, CLOSING, LAST_ACK: what the program has sent may not have arrived yet.
+_UNFINISHED = (b"01", _SYN_RECEIVED, b"04", b"08", b"09", b"0B")
 _NOBODY = (b"00000000:0000", b"00000000000000000000000000000000:0000")
 _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291, 2.5.5.2
 _WIDTH = {4: 8, 6: 32}  # digits of an address
+
+# A TCP connection of a client: both addresses as bytes, of IPv4, IPv6 or both (_MAPPED); `unfinished` is whether one of
+# them still has something to send.
+Flow = namedtuple("Flow", ("client", "client_port", "service", "port", "unfinished"))
 
 ALL = {"tcp": Ports(set(), [(1, 65535)]), "udp": Ports(set(), [(1, 65535)])}
 
@@ -79,6 +87,27 @@ def clients() -> "tuple[list[int], dict[int, int]]":
     waiting: dict[int, int] = {}
     _connections(found.append, waiting)
     return [inode for inode in found if inode], {inode: waiting[inode] for inode in waiting if waiting[inode]}
+
+
+def flows() -> "list[Flow]":
+    """Each TCP connection of a client in the caller's namespace, as far as MOST bytes tell."""
+    found: list[Flow] = []
+    ports: set[int] = set()
+    for name, width in (("tcp", _WIDTH[4]), ("tcp6", _WIDTH[6])):
+        _read(name, lambda line, width=width: _flow(line, width, ports, found))
+    return found
+
+
+def _flow(line: bytes, width: int, ports: "set[int]", found: "list[Flow]") -> bool:
+    local, state = _places(line, width)
+    port = _port(line, local, width)
+    kind = line[state : state + 2]
+    if kind == _OPEN["tcp"]:
+        ports.add(port)
+    elif port in ports:
+        service, client = [part.split(b":") for part in line[local : state - 1].split()]
+        found.append(Flow(_address(client[0]), int(client[1], 16), _address(service[0]), port, kind in _UNFINISHED))
+    return True
 
 
 def _connections(

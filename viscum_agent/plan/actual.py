@@ -66,7 +66,8 @@ class Observed:
     `hooks` maps a device to the kind of ingress qdisc it has; `strangers` maps a device to whether somebody else's
     filters are at its hook, and `foreign_prios` are the (device, prio) with somebody else's filter in them; `orphans`
     are what of our redirects leads nowhere; `refused` are the services of which a part stays with the cloud because its
-    port was closed; `counters` maps a service to Counters."""
+    port was closed; `taking_over` maps services that leave open TCP connections to the cloud to the indexes of their
+    pairs (ebpf/flows.py); `counters` maps a service to Counters."""
 
     def __init__(self) -> None:
         self.services: dict[str, list[Found]] = {}
@@ -76,6 +77,7 @@ class Observed:
         self.foreign_prios: set[tuple[str, int]] = set()
         self.orphans: list[Found] = []
         self.refused: set[str] = set()
+        self.taking_over: dict[str, int] = {}
         self.counters: dict[str, Counters] = {}
 
     def of(self, service: str) -> "list[Found]":
@@ -311,6 +313,8 @@ def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], 
             observed._add(service, item, entry.index)
             if entry.refused:
                 observed.refused.add(service)
+            if entry.takes_over:
+                observed.taking_over[service] = entry.target
     for index, pair in dump.bpf_counters:
         service = owners.get(("dev", names.get(("", pair), "")))
         if service and ("", index) in names:

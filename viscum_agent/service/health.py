@@ -79,6 +79,9 @@ class Tools:
     def has_clients(self, name: str) -> bool:
         return self._inside(name, listening.has_clients)
 
+    def flows(self, name: str) -> "list[listening.Flow]":
+        return self._inside(name, listening.flows)
+
     def output(self, name: str) -> int:
         return self._inside(name, output.open_for_reader)
 

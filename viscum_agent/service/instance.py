@@ -162,15 +162,30 @@ class Instance:
             return
         before, self.state, self.reason = self.state, state, reason
         if before == HEALTHY:
-            self._agent.withdraw(self)
             # After that, so that a client that reconnects at once reaches the cloud.
-            self._agent.end_connections(self.name, patiently=state != STOPPING)
+            if not self._agent.withdraw(self, self._can_answer(state)):
+                self._agent.end_connections(self.name, patiently=state != STOPPING)
+        elif state in (BACKOFF, FAILED) or state in OFF:
+            self._agent.end_drain(self.name)
         if state == HEALTHY:
+            self._agent.resume_flows(self.name)
             self._agent.look_soon("%s is healthy" % self.name)
         if before != state or state == BYPASSED:
             severity = WARNING if state in (BYPASSED, BACKOFF) else ERROR if state == FAILED else NOTICE
             self._agent.say_state(severity, state + (", " + reason if reason else ""), self.name)
         self._agent.changed(self, before)
+
+    @property
+    def drain_time(self) -> int:
+        """Seconds that connections may go on when the redirect goes although the program can answer."""
+        return self.service.program.drain_timeout if self.service else 0
+
+    def _can_answer(self, state: str) -> bool:
+        """Whether the program can go on with its connections when the redirect goes for that state."""
+        if not self.pid or not process.alive(self.pid) or not self.drain_time:
+            return False
+        failed = CHECKS in self._inhibitors or MEDDLED in self._inhibitors
+        return state == STOPPING or (state == BYPASSED and not failed)
 
     def configure(self, service: "Service") -> None:
         """Takes the current settings. A running program is checked by them."""
@@ -344,6 +359,7 @@ class Instance:
     def exited(self) -> None:
         """The program ended: before anything else, its clients go to the cloud."""
         pid = self.pid
+        self._agent.end_drain(self.name)
         if self.state == STOPPING:
             self._unwatch()  # what it left behind has the same time to end: the timer keeps running
             process.reap(pid, self.name)
@@ -393,6 +409,16 @@ class Instance:
         self._stop_waiting()
         self._then, self._again = then, again
         self._agent.when_connections_ended(self.name, self._ask_to_end)
+
+    @property
+    def ends_for_good(self) -> bool:
+        """Whether it is being stopped, and not to be started again after that."""
+        return self.state == STOPPING and not self._again
+
+    def go_on(self) -> None:
+        """It is wanted again before its program was asked to end: that one goes on."""
+        self.become(STARTING, "wanted again")
+        self._check_after(0)
 
     def _ask_to_end(self) -> None:
         if self.state != STOPPING:
@@ -521,6 +547,7 @@ class Instance:
             self._inhibitors.lift(CHECKS, MEDDLED)
         elif reason and CHECKS not in self._inhibitors and self._has_failed(outcome):
             self._inhibitors.put(CHECKS, reason)
+            self._agent.end_drain(self.name)
             if self.state == HEALTHY:
                 self._holdoff.fell(compat.monotonic())
         self._decide()

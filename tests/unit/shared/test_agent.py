@@ -99,7 +99,7 @@ def test_a_look_that_fails_after_a_signal_is_not_passed_over_in_silence():
 
 def test_a_redirect_that_can_not_be_taken_out_now_is_seen_to_in_a_moment():
     made = agent()
-    made.withdraw(Instance())
+    made.withdraw(Instance(), False)
     assert timers(made) == 1
 
 
@@ -184,7 +184,7 @@ class Dying:
         return self._fd in ready
 
     def exited(self):
-        self._agent.withdraw(self)
+        self._agent.withdraw(self, False)
         self.redirected = False
         self._agent.loop.remove(self._fd)
         compat.fd_close(self._fd)

@@ -386,8 +386,9 @@ def test_of_a_healthy_router_everything_is_ok():
 
 
 def test_each_thing_that_is_wrong_is_found_and_nothing_else():
-    healthy = findings()
     for title, changes, service, observed, wanted in CASES:
+        asked = {"datapath": service["datapath"]} if "datapath" in service else {}
+        healthy = findings() + findings({}, asked)
         said = [each for each in findings(changes, service, observed) if each not in healthy]
         left = list(said)
         for each in wanted:
@@ -466,6 +467,19 @@ def test_what_could_not_be_read_is_never_ok():
             changes["unread"]["ruleset"] = "the reason"
         said = [each for each in findings(changes) if "the reason" in each.found]
         assert said and all(each.severity != "ok" for each in said), name
+
+
+def test_a_service_whose_open_connections_are_reset_although_they_need_not_be_is_named():
+    for changes, asked, there in (
+        ({}, "u32", True),
+        ({}, "flower", True),
+        ({}, "auto", False),
+        ({"features": features("bpf")}, "u32", False),
+    ):
+        said = [each for each in findings(changes, {"datapath": asked}) if each.id == "connections"]
+        assert bool(said) == there, (asked, said)
+        for each in said:
+            assert each.services == ("echo",) and "are reset" in each.means and "'bpf' or 'auto'" in each.fix
 
 
 def test_the_worst_comes_first_and_the_last_line_counts():

@@ -64,8 +64,16 @@ class Agent:
         self.told = []  # what was done, in its order
         self.redirect = False
 
-    def withdraw(self, _unit):
+    def withdraw(self, _unit, answers):
         self.told.append("withdrawn")
+        self.answers = answers
+        return False
+
+    def end_drain(self, _name):
+        pass
+
+    def resume_flows(self, _name):
+        pass
 
     def end_connections(self, _name, patiently=True):
         self.told.append("reset")
@@ -260,7 +268,7 @@ def test_the_redirect_goes_before_anybody_hears_of_it():
 
 def test_checks_go_on_after_one_in_which_something_went_wrong_here():
     with healthy("option health_fall 1") as stage:
-        stage.agent.withdraw = lambda _: 1 / 0
+        stage.agent.withdraw = lambda *_: 1 / 0
         raises(ZeroDivisionError, stage.check, "hangs")
         assert stage.agent.loop.timers, "another check"
 

@@ -21,7 +21,7 @@ FEATURES = (
         "bpf",
         "eBPF programs at an ingress hook",
         _NEWER,
-        "datapath 'auto' takes %(others)s, whose replies are routed and cost more",
+        "datapath 'auto' takes %(others)s, whose replies are routed and cost more, and which reset open connections",
     ),
     Feature(
         "tcx",

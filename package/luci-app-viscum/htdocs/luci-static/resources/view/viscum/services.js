@@ -27,7 +27,7 @@ const TABS = [
 		[ 'family', 'src_ip', 'target_port', 'dynamic_ports' ] ],
 	[ 'program', _('Program'),
 		[ 'user', 'group', 'workdir', 'env', 'start_timeout', 'term_timeout',
-			'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
+			'drain_timeout', 'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
 	[ 'health', _('Health'),
 		[ 'healthcheck', 'health_port', 'health_command', 'health_interval', 'health_timeout', 'health_rise',
 			'health_fall' ] ],

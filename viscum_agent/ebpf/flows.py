@@ -1,0 +1,152 @@
+"""TCP connections stay with the side that has them when a redirect comes or goes: a part of the two programs.
+
+    take-over   (an entry with JOINS and KNOWN) the redirect has just come: a SYN is noted in `flows` and taken, and so
+                is what is noted there; the rest belongs to connections with the cloud and passes. UDP and others are
+                taken.
+    joining     (JOINS) before the redirect goes: as in a take-over, but everything is taken. Meanwhile the agent notes
+                the connections that the namespace has.
+    steady      (neither) everything is taken, and nothing looked up.
+    drain       (no entry, and DRAINS in `state`) the redirect has gone: what is noted is taken, and a SYN passes and
+                removes what was noted of its ports.
+
+Neither mode is remembered with clients (PLACE_GENERATION is 0): each packet is looked up, as those of wide matches are.
+"""
+
+from .assembler import FP, R0, R1, R2, R3, R4, R6, R7, R8, R9, Assembler
+from .layout import DEADLINE_SHIFT, DRAINS, JOINS, KNOWN, REFUSED
+from .program import (
+    ACK,
+    CLIENT,
+    ETH_HEADER,
+    FIB,
+    IP_VERSION,
+    IPPROTO_TCP,
+    IPV6_END,
+    KTIME_GET_COARSE_NS,
+    MAP_DELETE,
+    MAP_UPDATE,
+    PLACE,
+    PLACE_GENERATION,
+    PORT,
+    PROTO,
+    SERVICE,
+    SKB_LOAD_BYTES,
+    SLOT_KEY,
+    STATE_KINDS,
+    SYN,
+    TCP_FLAGS,
+    VALUE_FLAGS,
+    VALUE_MAC,
+    VALUE_SLOT,
+    VALUE_TARGET,
+    WIDE_KEY,
+    _copy,
+    _look_up,
+    _state,
+)
+
+MODES = REFUSED | JOINS | KNOWN  # flags of an entry that does not simply take everything
+
+# On the stack, in the place of what is not needed any more: the key of `flows` where the wide key was, the first bytes
+# of the segment and a value for `flows` where the route will be asked.
+FLOW_KEY = WIDE_KEY + 4
+FLOW_SERVICE, FLOW_PORT, FLOW_CLIENT_PORT = FLOW_KEY + 16, FLOW_KEY + 32, FLOW_KEY + 36
+SEGMENT, SEGMENT_SIZE = FIB, TCP_FLAGS + 1
+FLOW_VALUE = FIB + 16
+
+
+def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """For an entry (R7) that has one of MODES: jumps to "take" with the value that counts in R7, or to "pass"."""
+    asm.label("by mode")
+    asm.mask(R0, REFUSED)
+    asm.jump_if(R0, "!=", 0, "pass")
+    asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)
+    asm.load(R0, FP, PROTO, 1)
+    asm.jump_if(R0, "!=", IPPROTO_TCP, "take")
+    _read_segment(asm, 0)
+    _jump_if_syn(asm, "joins")
+    asm.load(R0, R7, VALUE_FLAGS, 2)
+    asm.mask(R0, KNOWN)
+    asm.jump_if(R0, "==", 0, "take")
+    _look_up(asm, maps, "flows", FLOW_KEY)
+    asm.jump_if(R0, "==", 0, "missed")
+    asm.move(R7, R0)
+    asm.jump("take")
+    asm.label("missed")
+    _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
+    asm.call(KTIME_GET_COARSE_NS)
+    asm.shift_right(R0, DEADLINE_SHIFT)
+    asm.move(R8, R0)
+    _look_up(asm, maps, "missed", SLOT_KEY)
+    asm.jump_if(R0, "==", 0, "pass")
+    asm.store(R0, 0, R8, 4)
+    asm.jump("pass")
+    asm.label("joins")
+    _copy(asm, FP, FLOW_VALUE + VALUE_TARGET, R7, VALUE_TARGET, 4, 4)
+    asm.store_number(FP, FLOW_VALUE + VALUE_FLAGS, 0, 2)
+    for at in range(0, 6, 2):
+        asm.store_number(FP, FLOW_VALUE + VALUE_MAC + at, 0, 2)
+    _copy(asm, FP, FLOW_VALUE + VALUE_SLOT, R7, VALUE_SLOT, 4, 4)
+    asm.address(R2, FP, FLOW_KEY)
+    asm.address(R3, FP, FLOW_VALUE)
+    asm.number(R4, 0)  # BPF_ANY
+    asm.map(R1, maps["flows"])
+    asm.call(MAP_UPDATE)
+    asm.jump("take")
+
+
+def drained(asm: "Assembler", maps: "dict[str, int]", port: int) -> None:
+    """For a packet that no entry takes: jumps to "found" with the value of its connection in R7, or to "pass". `port`
+    is where the client's is in the segment. R8 is kept if that is not 0."""
+    asm.label("unmatched")
+    _state(asm, maps, R0, STATE_KINDS)
+    asm.mask(R0, DRAINS)
+    asm.jump_if(R0, "==", 0, "pass")
+    asm.load(R0, FP, PROTO, 1)
+    asm.jump_if(R0, "!=", IPPROTO_TCP, "pass")
+    _read_segment(asm, port)
+    if port == 0:
+        _jump_if_syn(asm, "leaves")
+    _look_up(asm, maps, "flows", FLOW_KEY)
+    asm.jump_if(R0, "==", 0, "pass")
+    asm.move(R7, R0)
+    asm.jump("found")
+    if port == 0:
+        asm.label("leaves")
+        asm.address(R2, FP, FLOW_KEY)
+        asm.map(R1, maps["flows"])
+        asm.call(MAP_DELETE)
+        asm.jump("pass")
+
+
+def _read_segment(asm: "Assembler", port: int) -> None:
+    """Writes SEGMENT and FLOW_KEY; jumps to "pass" for a fragment, of which nobody knows the connection."""
+    ready = asm.new_label("offset")
+    asm.load(R0, FP, PORT, 2)
+    asm.jump_if(R0, "==", 0, "pass")
+    asm.load(R0, R9, IP_VERSION, 1)
+    asm.number(R2, IPV6_END)
+    asm.move(R1, R0)
+    asm.mask(R1, 0xF0)
+    asm.jump_if(R1, "==", 0x60, ready)
+    asm.mask(R0, 0x0F)
+    asm.shift_left(R0, 2)
+    asm.address(R2, R0, ETH_HEADER)
+    asm.label(ready)
+    asm.move(R1, R6)
+    asm.address(R3, FP, SEGMENT)
+    asm.number(R4, SEGMENT_SIZE)
+    asm.call(SKB_LOAD_BYTES)
+    asm.jump_if(R0, "!=", 0, "pass")
+    _copy(asm, FP, FLOW_KEY, FP, CLIENT, 16, 8)
+    _copy(asm, FP, FLOW_SERVICE, FP, SERVICE, 16, 8)
+    _copy(asm, FP, FLOW_PORT, FP, PORT, 4, 4)  # and the protocol
+    _copy(asm, FP, FLOW_CLIENT_PORT, FP, SEGMENT + port, 2, 2)
+    asm.store_number(FP, FLOW_CLIENT_PORT + 2, 0, 2)
+
+
+def _jump_if_syn(asm: "Assembler", label: str) -> None:
+    """For the first segment of a connection."""
+    asm.load(R0, FP, SEGMENT + TCP_FLAGS, 1)
+    asm.mask(R0, SYN | ACK)
+    asm.jump_if(R0, "==", SYN, label)
