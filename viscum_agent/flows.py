@@ -10,7 +10,7 @@ end what they begin.
 """
 
 from . import compat
-from .ebpf.layout import TAKE_OVER
+from .ebpf.layout import TAKE_OVER, V4
 from .errors import ViscumError
 from .kernel import counters
 from .log import ERROR
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .agent import Agent
     from .kernel.bpf_pins import Pinned
+    from .kernel.listening import Flow
     from .loop import Timer
     from .plan.actual import Observed
     from .plan.planner import ServicePlan
@@ -149,9 +150,13 @@ class Flows:
         else:
             self.end(name)
 
-    def _open(self, name: str) -> "list":
+    def _open(self, name: str) -> "list[Flow]":
+        """What a service's clients have open: what has the namespace's own address is a check."""
+        part = self._agent.instance(name).part
+        own = list(part.gate.own.values()) if part else []
+        own += [V4 + each for each in own if len(each) == 4]
         try:
-            return self._agent.open_flows(name)
+            return [one for one in self._agent.open_flows(name) if one.client not in own]
         except OSError:
             return []  # its namespace is gone
 
