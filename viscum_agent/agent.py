@@ -198,7 +198,7 @@ class Agent:
         """Takes a service's redirect out now; a look does the rest. `answers` is whether its program can go on with its
         connections; returns whether they go on."""
         self.looks.soon("%s is out" % instance.name)
-        held = answers and self.keeps_flows and self.flows.hold(instance.name)
+        held = answers and self.keeps_flows and self.flows.goes(instance.name)
         self.withdrawal.of(instance)
         if held:
             self.flows.drain(instance.name)

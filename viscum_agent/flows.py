@@ -43,7 +43,7 @@ class Drain:
 
 
 class Flows:
-    """`adopt`, `before` and `after` in each look, `hold` and `drain` around a redirect that goes, `end` for a program
+    """`adopt`, `before` and `after` in each look, `goes` and `drain` around a redirect that goes, `end` for a program
     that can't answer any more."""
 
     def __init__(self, agent: "Agent") -> None:
@@ -108,9 +108,15 @@ class Flows:
         self._on_pins(lambda pinned: pinned.note_flows(open_ones, target, joined))
         return bool(joined)
 
+    def goes(self, name: str) -> bool:
+        """A service's redirect is about to go: what is open goes on then; returns whether it can."""
+        if not self.hold(name):
+            return False
+        self._set_on(True)  # before it goes: no packet is between the two
+        return True
+
     def drain(self, name: str) -> None:
-        """A service's redirect is out, after `hold`: what is noted goes on."""
-        self._set_on(True)
+        """A service's redirect is out, after `goes`."""
         self._begin(name, self._agent.accounts.index_of(name))
 
     def when_drained(self, name: str, step: "Callable[[], None]") -> None:

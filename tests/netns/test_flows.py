@@ -294,8 +294,9 @@ def test_a_full_table_loses_the_oldest_of_those_that_never_went_on_and_no_other(
         bpf_syscall.map_update(flows, key, value)
     assert all_go_on(edge)
     there = {key for key, _ in bpf_syscall.map_read(flows, 40, 16)}
-    assert not there.intersection(keys[: layout.FLOWS // 2])
-    assert there.issuperset(keys[-layout.FLOWS // 2 :])
+    # Each CPU has a few free places at hand (LOCAL_FREE_TARGET in kernel/bpf/bpf_lru_list.c), so it is not exact.
+    assert len(there.intersection(keys[: layout.FLOWS // 2])) < 512
+    assert len(there.intersection(keys[-layout.FLOWS // 2 :])) > layout.FLOWS // 2 - 512
 
 
 def test_udp_switches_at_once(lab, datapath):
