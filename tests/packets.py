@@ -15,9 +15,12 @@ import datapaths
 from lab import ROOT, ip, service
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption, IPOption_NOP, IPOption_Router_Alert
 from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
     ICMPv6EchoRequest,
     ICMPv6ND_NS,
     ICMPv6ND_RS,
+    ICMPv6PacketTooBig,
+    ICMPv6TimeExceeded,
     IPv6,
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrFragment,
@@ -36,6 +39,7 @@ A, B = "203.0.113.10", "203.0.113.11"
 A6, B6 = "2001:db8:cafe::10", "2001:db8:cafe::11"
 PORT = 7000
 DATA = b"x" * 32
+MIDDLE, MIDDLE6 = "192.168.77.9", "2001:db8:77::9"  # a router between the client and this one
 # A record of routes (RFC 791) whose bytes are the ports where they would be without it.
 OPTION = struct.pack(">BBBB4s", 7, 7, PORT >> 8, PORT & 0xFF, bytes(4))[:7] + b"\0"
 
@@ -64,9 +68,28 @@ def udp(port=PORT, sport=40000, **fields):
     return UDP(sport=sport, dport=port, **fields) / Raw(DATA)
 
 
+def sent4(port=PORT, src=A, kind=TCP, dst="192.168.77.2", **fields):
+    """What a service has sent, as an ICMP error quotes it."""
+    return Raw(bytes(IP(src=src, dst=dst, **fields) / kind(sport=port, dport=40000) / Raw(DATA)))
+
+
+def sent6(port=PORT, src=A6, kind=TCP, dst="2001:db8:77::2"):
+    return Raw(bytes(IPv6(src=src, dst=dst) / kind(sport=port, dport=40000) / Raw(DATA)))
+
+
+def fragment6(offset):
+    """A fragment of a datagram that a service has sent."""
+    header = IPv6ExtHdrFragment(offset=offset, m=1, id=7, nh=17)
+    return Raw(
+        bytes(IPv6(src=A6, dst="2001:db8:77::2") / header / Raw(bytes(UDP(sport=PORT, dport=40000) / Raw(DATA))))
+    )
+
+
 OPTIONS = (CLOUD, "u32 finds a port only at a fixed place: packets with IPv4 options pass")
 BEHIND = (SERVICE, "flower looks behind IPv6 extension headers, and can't be told not to")
 NO_PORTS = (CLOUD, "bpf reads the ports of every packet: one that is too short for them passes")
+UNREAD = (CLOUD, "u32 and flower know what a packet is by its own header, not by one that it quotes")
+ERRORS = {"u32": UNREAD, "flower": UNREAD}
 UNNAMED = (SERVICE, "without an address nothing but the MAC is looked at: the router would drop it, the service does")
 
 # One service: TCP and UDP of port 7000 of one address of each family, on a device of its own.
@@ -129,6 +152,30 @@ EXACT = (
     row("multicast, IPv6", v6("ff02::fb") / udp(), ROUTER, to="3333000000fb"),
     row("broadcast", v4("255.255.255.255") / udp(), ROUTER, to="broadcast"),
     row("broadcast of the subnet", v4("192.168.77.255") / udp(), ROUTER, to="broadcast"),
+    # ICMP errors, of a router behind the client's interface or of the client, about what the service has sent
+    row("fragmentation needed", v4(src=MIDDLE) / ICMP(type=3, code=4, nexthopmtu=1280) / sent4(), SERVICE, **ERRORS),
+    row("too big", v6(src=MIDDLE6) / ICMPv6PacketTooBig(mtu=1280) / sent6(), SERVICE, **ERRORS),
+    row("fragmentation needed, UDP", v4() / ICMP(type=3, code=4) / sent4(kind=UDP), SERVICE, **ERRORS),
+    row("too big, UDP", v6() / ICMPv6PacketTooBig(mtu=1280) / sent6(kind=UDP), SERVICE, **ERRORS),
+    row("too big, first fragment", v6() / ICMPv6PacketTooBig(mtu=1280) / fragment6(0), SERVICE, **ERRORS),
+    row("too big, another fragment", v6() / ICMPv6PacketTooBig(mtu=1280) / fragment6(100), CLOUD),
+    row("unreachable", v4(src=MIDDLE) / ICMP(type=3, code=1) / sent4(), SERVICE, **ERRORS),
+    row("unreachable, IPv6", v6(src=MIDDLE6) / ICMPv6DestUnreach(code=3) / sent6(), SERVICE, **ERRORS),
+    row("time exceeded", v4(src=MIDDLE) / ICMP(type=11) / sent4(kind=UDP), SERVICE, **ERRORS),
+    row("time exceeded, IPv6", v6(src=MIDDLE6) / ICMPv6TimeExceeded() / sent6(kind=UDP), SERVICE, **ERRORS),
+    row("unreachable, options", v4() / ICMP(type=3) / sent4(options=[IPOption_NOP()] * 8), SERVICE, **ERRORS),
+    row("unreachable, first fragment", v4() / ICMP(type=3) / sent4(flags="MF"), SERVICE, **ERRORS),
+    row("unreachable, another fragment", v4() / ICMP(type=3) / sent4(frag=100), CLOUD),
+    row("unreachable, next port", v4() / ICMP(type=3) / sent4(PORT + 1), CLOUD),
+    row("unreachable, next port, IPv6", v6() / ICMPv6DestUnreach() / sent6(PORT + 1), CLOUD),
+    row("unreachable, for another address", v4(B) / ICMP(type=3) / sent4(), CLOUD),
+    row("unreachable, about another address", v4() / ICMP(type=3) / sent4(src=B), CLOUD),
+    row("unreachable, about another address, IPv6", v6() / ICMPv6DestUnreach() / sent6(src=B6), CLOUD),
+    row("unreachable, about what the client sent", v4() / ICMP(type=3) / Raw(bytes(v4() / tcp())), CLOUD),
+    row("unreachable, without the ports", v4() / ICMP(type=3) / Raw(bytes(sent4())[:23]), CLOUD),
+    row("unreachable, without the ports, IPv6", v6() / ICMPv6DestUnreach() / Raw(bytes(sent6())[:43]), CLOUD),
+    row("ping that quotes", v4() / ICMP(type=8) / sent4(), CLOUD),
+    row("ping that quotes, IPv6", v6() / ICMPv6EchoRequest(data=bytes(sent6())), CLOUD),
     # Fragments: without all of them nobody can do anything, and only the first has a port. So all of them pass.
     row("first fragment", v4(flags="MF") / udp(), CLOUD),
     row("first fragment, TCP", v4(flags="MF") / tcp(), CLOUD),
@@ -206,6 +253,10 @@ RANGES = (
     row("IPv4 options", v4(options=[IPOption_NOP()] * 4) / udp(), SERVICE, u32=OPTIONS),
     row("destination options", v6() / IPv6ExtHdrDestOpt() / udp(), CLOUD, flower=BEHIND),
     row("ping", v4() / ICMP(), CLOUD),
+    row("unreachable", v4() / ICMP(type=3) / sent4(7010), SERVICE, **ERRORS),
+    row("too big", v6() / ICMPv6PacketTooBig() / sent6(6990), SERVICE, **ERRORS),
+    row("unreachable, port behind", v4() / ICMP(type=3) / sent4(7011), CLOUD),
+    row("too big, port before", v6() / ICMPv6PacketTooBig() / sent6(6989), CLOUD),
 )
 
 # Port 7000 of any address.
@@ -219,6 +270,11 @@ ANY = (
     row("next port, IPv6", v6() / tcp(PORT + 1), CLOUD),
     row("ping", v4() / ICMP(), CLOUD),
     row("ping, IPv6", v6() / ICMPv6EchoRequest(), CLOUD),
+    row("unreachable", v4() / ICMP(type=3) / sent4(), SERVICE, **ERRORS),
+    row("unreachable, UDP", v4() / ICMP(type=3) / sent4(kind=UDP), SERVICE, **ERRORS),
+    row("unreachable, UDP, to another host's MAC", v4() / ICMP(type=3) / sent4(kind=UDP), ROUTER, to="host"),
+    row("too big", v6() / ICMPv6PacketTooBig() / sent6(), SERVICE, **ERRORS),
+    row("unreachable, next port", v4() / ICMP(type=3) / sent4(PORT + 1), CLOUD),
     row("broadcast", v4("255.255.255.255", src="0.0.0.0") / udp(), ROUTER, to="broadcast"),
     row("broadcast of the subnet", v4("192.168.77.255") / udp(), ROUTER, to="broadcast"),
     row("multicast", v4("239.1.2.3") / udp(), ROUTER, to="01005e010203"),
@@ -253,6 +309,9 @@ WHOLE = (
     row("UDP, IPv6", v6() / udp(9), SERVICE),
     row("TCP, IPv6", v6() / tcp(1), SERVICE),
     row("ping, IPv6", v6() / ICMPv6EchoRequest(), CLOUD),
+    row("unreachable", v4() / ICMP(type=3) / sent4(9), SERVICE),
+    row("unreachable, about another address", v4() / ICMP(type=3) / sent4(9, src=B), SERVICE),
+    row("too big", v6() / ICMPv6PacketTooBig() / sent6(9), SERVICE, **ERRORS),
     row("neighbour solicitation", v6(hlim=255) / ICMPv6ND_NS(tgt=A6), CLOUD),
     row("destination options", v6() / IPv6ExtHdrDestOpt() / udp(), CLOUD, flower=BEHIND),
     row("destination options, ping", v6() / IPv6ExtHdrDestOpt() / ICMPv6EchoRequest(), CLOUD),
@@ -271,6 +330,9 @@ CLIENTS = (
     row("none of these, IPv6", v6(src="2001:db8:78::2") / udp(), CLOUD),
     row("TCP", v4() / tcp(), CLOUD),
     row("TCP, IPv6", v6() / tcp(), CLOUD),
+    row("unreachable", v4(src="192.168.76.2") / ICMP(type=3) / sent4(kind=UDP), SERVICE, **ERRORS),
+    row("unreachable, none of these", v4() / ICMP(type=3) / sent4(kind=UDP, dst="192.168.76.2"), CLOUD),
+    row("unreachable, TCP", v4() / ICMP(type=3) / sent4(), CLOUD),
 )
 
 # On br-lan, which has another host behind another port. What goes between the two is none of the bridge's own.
@@ -279,6 +341,8 @@ BRIDGE = (
     row("to the bridge, IPv6", v6() / tcp(), SERVICE),
     row("to another host", v4() / udp(), HOST, to="host"),
     row("to another host, IPv6", v6() / tcp(), HOST, to="host"),
+    row("unreachable", v4() / ICMP(type=3) / sent4(), SERVICE, **ERRORS),
+    row("unreachable, to another host", v4() / ICMP(type=3) / sent4(), HOST, to="host"),
     row("next port", v4() / udp(PORT + 1), CLOUD),
     row("broadcast", v4("255.255.255.255") / udp(), HOST, to="broadcast"),
     row("802.1Q", v4() / udp(), HOST, to="host", tags=((0x8100, 5),)),

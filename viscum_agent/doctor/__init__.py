@@ -11,7 +11,7 @@ from ..plan import actual
 from ..reconcile import PACKAGE, Reconciler
 from ..records.facts import EVERYTHING
 from ..service import process
-from . import kernel, neighbour, offload, program, resources, router
+from . import filters, kernel, neighbour, offload, program, resources, router
 from .finding import dicts, error, note, ordered, text, trouble, warning
 from .machine import gather
 from .target import targets
@@ -66,6 +66,7 @@ def judge(
     """The findings from plain data."""
     found = _account(machine)
     found += kernel.findings(machine, chosen, settings) + kernel.back_end(machine, settings)
+    found += filters.findings(machine, chosen, settings)
     found += program.findings(machine, chosen, problems)
     found += router.findings(machine, chosen, settings)
     found += offload.findings(machine, chosen)

@@ -17,6 +17,7 @@ from .layout import DEADLINE_SHIFT, DRAINS, JOINS, KNOWN, REFUSED
 from .program import (
     ACK,
     CLIENT,
+    ERROR,
     ETH_HEADER,
     FIB,
     IP_VERSION,
@@ -28,6 +29,7 @@ from .program import (
     PLACE,
     PLACE_GENERATION,
     PORT,
+    PORT_WORDS,
     PROTO,
     SERVICE,
     SKB_LOAD_BYTES,
@@ -44,6 +46,7 @@ from .program import (
     _look_up,
     _state,
 )
+from .program import KNOWN as CLIENT_KNOWN
 
 MODES = REFUSED | JOINS | KNOWN  # flags of an entry that does not simply take everything
 
@@ -120,10 +123,13 @@ def drained(asm: "Assembler", maps: "dict[str, int]", port: int) -> None:
 
 
 def _read_segment(asm: "Assembler", port: int) -> None:
-    """Writes SEGMENT and FLOW_KEY; jumps to "pass" for a fragment, of which nobody knows the connection."""
-    ready = asm.new_label("offset")
+    """Writes SEGMENT and FLOW_KEY; jumps to "pass" for a fragment, of which nobody knows the connection. An ICMP error
+    (icmp.py) goes where the connection goes that it is about."""
+    ready, found = asm.new_label("offset"), asm.new_label("segment found")
     asm.load(R0, FP, PORT, 2)
     asm.jump_if(R0, "==", 0, "pass")
+    if port == 0:
+        _quoted_segment(asm, found)
     asm.load(R0, R9, IP_VERSION, 1)
     asm.number(R2, IPV6_END)
     asm.move(R1, R0)
@@ -138,11 +144,24 @@ def _read_segment(asm: "Assembler", port: int) -> None:
     asm.number(R4, SEGMENT_SIZE)
     asm.call(SKB_LOAD_BYTES)
     asm.jump_if(R0, "!=", 0, "pass")
+    asm.label(found)
     _copy(asm, FP, FLOW_KEY, FP, CLIENT, 16, 8)
     _copy(asm, FP, FLOW_SERVICE, FP, SERVICE, 16, 8)
     _copy(asm, FP, FLOW_PORT, FP, PORT, 4, 4)  # and the protocol
     _copy(asm, FP, FLOW_CLIENT_PORT, FP, SEGMENT + port, 2, 2)
     asm.store_number(FP, FLOW_CLIENT_PORT + 2, 0, 2)
+
+
+def _quoted_segment(asm: "Assembler", found: str) -> None:
+    """For an ICMP error writes of SEGMENT what is needed, and jumps to `found`: the client has the second of the quoted
+    ports, and no connection begins."""
+    other = asm.new_label("no error")
+    asm.load(R0, FP, CLIENT_KNOWN, 4)
+    asm.jump_if(R0, "!=", ERROR, other)
+    _copy(asm, FP, SEGMENT, FP, PORT_WORDS + 2, 2, 2)
+    asm.store_number(FP, SEGMENT + TCP_FLAGS, 0, 1)
+    asm.jump(found)
+    asm.label(other)
 
 
 def _jump_if_syn(asm: "Assembler", label: str) -> None:

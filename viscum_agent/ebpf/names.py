@@ -3,6 +3,6 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_452713a8",
+    "fwd": "fwd_dc0c5c6e",
     "reply": "reply_bacd8dfb",
 }

@@ -6,8 +6,9 @@
               client whose place is known, else to the neighbour that the router's routes name. Everything else passes
               as if there were no program.
 
-Never taken: frames with a VLAN tag, broadcast, multicast, link-local, ICMPv6, anything that is not IP. A fragment has
-no port here, not even the first: a match with a port ignores all of them, so that one receiver gets them all.
+Never taken: frames with a VLAN tag, broadcast, multicast, link-local, ICMPv6 but for errors, anything that is not IP. A
+fragment has no port here, not even the first: a match with a port ignores all of them, so that one receiver gets them
+all. An ICMP error counts as the packet that it is about.
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
@@ -57,6 +58,7 @@ FIB = -224  # struct bpf_fib_lookup, 64 bytes
 
 NOTHING, OLD = 0, 1  # no entry, or one with another place or generation
 PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is stored, or another one
+ERROR = 4  # not asked: it is an ICMP error (icmp.py)
 SELDOM = 15  # a mask: one in sixteen
 
 # Values (layout.py).
@@ -76,7 +78,7 @@ AF_INET, AF_INET6 = 2, 10
 
 def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     """The bytes of the forward program; `maps` maps names to descriptors, `kinds` is how many `masks` can hold."""
-    from . import flows  # it needs what is here
+    from . import flows, icmp  # they need what is here
 
     asm = Assembler(order)
     asm.move(R6, R1)
@@ -84,7 +86,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.jump_if(R0, "==", PACKET_HOST, "to us")
     asm.jump_if(R0, "!=", PACKET_OTHERHOST, "pass")
     asm.label("to us")
-    _read(asm, IP_DST, IPV6_DST, IP_SRC, IPV6_SRC, 2, "pass")
+    _read(asm, IP_DST, IPV6_DST, IP_SRC, IPV6_SRC, 2, ("icmp", "icmpv6"))
     asm.load(R0, R6, SKB_IFINDEX, 4)
     asm.store(FP, INDEX, R0, 4)
     # Before any lookup: what is learned then is at least as new as this generation.
@@ -113,6 +115,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R2, 0)
     asm.call(REDIRECT_PEER)
     asm.leave()
+    icmp.errors(asm)
     flows.by_mode(asm, maps)
     flows.drained(asm, maps, 0)
     _pass(asm)
@@ -125,7 +128,7 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
 
     asm = Assembler(order)
     asm.move(R6, R1)
-    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, "icmpv6")
+    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, ("no port", "icmpv6"))
     asm.store_number(FP, REFUSAL, 0, 4)
     _note_refusal(asm)
     asm.label("parsed")
@@ -216,9 +219,12 @@ def _state(asm: "Assembler", maps: "dict[str, int]", register: int, field: int) 
 # Parsing a packet
 
 
-def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6: int, port: int, icmpv6: str) -> None:
+def _read(
+    asm: "Assembler", service4: int, service6: int, client4: int, client6: int, port: int, others: "tuple[str, str]"
+) -> None:
     """Writes SERVICE, CLIENT, PORT and PROTO; R9 is then the frame, R7 clobbered. The arguments are the offsets of the
-    service's half in the frame (in the ports), and where it goes on with ICMPv6, without a port."""
+    service's half in the frame (in the ports), and where it goes on with an IPv4 protocol (R5) that has no ports, and
+    with ICMPv6."""
     asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
     asm.jump_if(R0, "!=", 0, "pass")
     asm.load(R0, R6, SKB_PROTOCOL, 4)
@@ -242,7 +248,7 @@ def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6:
     asm.load(R0, R9, IP_FRAGMENT, 2)
     asm.mask(R0, asm.network16(0x3FFF))  # without the DF flag
     asm.jump_if(R0, "!=", 0, "no port")
-    _with_ports(asm, "ipv4 ports")
+    _with_ports(asm, "ipv4 ports", others[0])
     asm.label("ipv4 ports")
     asm.load(R0, R9, IP_VERSION, 1)
     asm.jump_if(R0, "!=", 0x45, "options")
@@ -264,10 +270,10 @@ def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6:
     for place, where in ((SERVICE, service6), (CLIENT, client6)):
         _copy(asm, FP, place, R9, where, 16, 4)
     asm.load(R5, R9, IPV6_NEXT, 1)
-    asm.jump_if(R5, "==", IPPROTO_ICMPV6, icmpv6)
+    asm.jump_if(R5, "==", IPPROTO_ICMPV6, others[1])
     asm.store(FP, PROTO, R5, 1)
     asm.store_number(FP, PROTO + 1, 0, 1)
-    _with_ports(asm, "ipv6 ports")
+    _with_ports(asm, "ipv6 ports", "no port")
     asm.label("ipv6 ports")
     asm.load(R0, R9, IPV6_END + port, 2)
     asm.jump("port")
@@ -277,10 +283,10 @@ def _read(asm: "Assembler", service4: int, service6: int, client4: int, client6:
     asm.store(FP, PORT, R0, 2)
 
 
-def _with_ports(asm: "Assembler", label: str) -> None:
-    """Jumps to the label for a protocol (R5) with ports, to "no port" for others."""
+def _with_ports(asm: "Assembler", label: str, otherwise: str) -> None:
+    """Jumps to the label for a protocol (R5) with ports, to the other label for one without."""
     asm.jump_if(R5, "==", IPPROTO_TCP, label)
-    asm.jump_if(R5, "!=", IPPROTO_UDP, "no port")
+    asm.jump_if(R5, "!=", IPPROTO_UDP, otherwise)
 
 
 def _open(asm: "Assembler", length: int) -> None:

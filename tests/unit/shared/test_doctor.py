@@ -398,6 +398,15 @@ def test_each_thing_that_is_wrong_is_found_and_nothing_else():
         assert [each for each in left if each.severity != "ok"] == [], (title, left)
 
 
+def test_a_service_that_does_not_hear_of_icmp_errors_although_it_could_is_named():
+    asked = ({}, "u32", True), ({}, "flower", True), ({}, "auto", False), ({"features": features("bpf")}, "u32", False)
+    for changes, name, there in asked:
+        said = [each for each in findings(changes, {"datapath": name}) if each.id == "icmp-errors"]
+        assert bool(said) == there, (name, said)
+        for each in said:
+            assert each.services == ("echo",) and "smaller MTU" in each.means and "option mtu" in each.fix
+
+
 def test_of_two_services_only_the_one_that_is_touched_is_named():
     """`other` takes UDP over IPv6 from eth1, with its own program and account."""
     other = {"user": "www", "command": "/usr/bin/other", "proto": ["udp"], "interface": None, "device": ["eth1"]}

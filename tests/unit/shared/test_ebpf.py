@@ -172,7 +172,7 @@ def test_what_is_never_taken():
     wide = (match(ADDRESS, "", None), match("2001:db8::/32", "tcp", None))
     for made in each(*wide):
         assert made.run("fwd", ipv4(proto=1)) == TAKEN
-        assert made.run("fwd", ipv6(proto=58)) == PASSED, "ICMPv6"
+        assert made.run("fwd", ipv6(proto=58)) == PASSED, "ICMPv6, but for errors"
         assert made.run("fwd", ipv6(proto=0)) == PASSED, "an extension header"
         assert made.run("fwd", ipv4(), vlan=1) == PASSED, "a VLAN tag"
         assert made.run("fwd", ipv4(), protocol=0x0806) == PASSED, "ARP"
@@ -222,6 +222,135 @@ def test_packets_and_bytes_are_counted():
         made.run("fwd", ipv4(), gso=44)
         made.run("fwd", ipv4(port=81))
         assert made.layout.parse_counters(made.maps["counters"][made.layout.number(0)], 0, 1) == (45, 108)
+
+
+# ICMP errors
+
+
+MIDDLE, MIDDLE6 = "192.168.1.77", "fd00::77"  # a router between the service's client and this router
+
+
+def error4(about, kind=3, code=4, dst=ADDRESS, src=MIDDLE, **fields):
+    """Of a router in the middle, about a packet without its Ethernet header."""
+    return ipv4(dst, src, 1, **fields)[:-20] + struct.pack(">BBHI", kind, code, 0, 1280) + about
+
+
+def error6(about, kind=2, code=0, dst=ADDRESS6, src=MIDDLE6):
+    return ipv6(dst, src, 58)[:-20] + struct.pack(">BBHI", kind, code, 0, 1280) + about
+
+
+def sent4(src=ADDRESS, dst="192.168.1.5", proto=6, port=80, **fields):
+    """What a service has sent, as an error quotes it."""
+    return ipv4(dst, src, proto, 40000, port, **fields)[14:]
+
+
+def sent6(src=ADDRESS6, dst="fd00::5", proto=6, port=80):
+    return ipv6(dst, src, proto, 40000, port)[14:]
+
+
+def fragment6(offset, proto=17, port=80):
+    """A fragment of what a service has sent."""
+    whole = sent6(proto=proto, port=port)
+    return whole[:6] + bytes([44]) + whole[7:40] + struct.pack(">BBHI", proto, 0, offset << 3 | 1, 7) + whole[40:]
+
+
+def test_an_icmp_error_about_a_redirected_flow_goes_to_the_service():
+    for proto in ("tcp", "udp"):
+        number = 6 if proto == "tcp" else 17
+        for made in each(match(proto=proto), match(ADDRESS6, proto)):
+            for kind in (3, 11, 12):
+                assert made.run("fwd", error4(sent4(proto=number), kind)) == TAKEN, kind
+            for kind in (1, 2, 3, 4):
+                assert made.run("fwd", error6(sent6(proto=number), kind)) == (7, "peer", PAIR + 1), kind
+
+
+def test_an_icmp_error_about_another_flow_passes():
+    for made in each(match(), match(ADDRESS6)):
+        for packet in (
+            error4(sent4(port=81)),
+            error4(sent4(proto=17)),
+            error4(sent4(src="203.0.113.11")),
+            error4(sent4(), dst="203.0.113.11"),
+            error4(sent4(fragment=0x2001)),
+            error4(sent4(), kind=8),
+            error4(sent4(), kind=5),
+            error4(ipv4()[14:]),
+            error4(sent4(), fragment=0x2000),
+            error4(sent4(), options=b"\x01" * 4),
+            error6(sent6(port=81)),
+            error6(sent6(proto=17)),
+            error6(sent6(src="2001:db8::2")),
+            error6(sent6(), dst="2001:db8::2"),
+            error6(sent6(), kind=0),
+            error6(sent6(), kind=5),
+            error6(sent6(), kind=128),
+            error6(ipv6()[14:]),
+            error6(sent6(proto=0)),
+        ):
+            assert made.run("fwd", packet) == PASSED
+
+
+def test_an_icmp_error_is_taken_as_far_as_its_quotation_names_ports():
+    for made in each(match(), match(ADDRESS6)):
+        whole, whole6 = error4(sent4()[:24]), error6(sent6()[:44])
+        assert made.run("fwd", whole) == TAKEN and made.run("fwd", whole6) == (7, "peer", PAIR + 1)
+        for length in range(14, len(whole)):
+            assert made.run("fwd", whole[:length]) == PASSED, length
+        for length in range(14, len(whole6)):
+            assert made.run("fwd", whole6[:length]) == PASSED, length
+
+
+def test_an_icmp_error_quotes_options_and_first_fragments():
+    for made in each(match(proto="udp"), match(ADDRESS6, "udp")):
+        for words in range(1, 11):
+            assert made.run("fwd", error4(sent4(proto=17, options=b"\x01" * 4 * words))) == TAKEN
+        assert made.run("fwd", error4(sent4(proto=17, fragment=0x2000))) == TAKEN
+        assert made.run("fwd", error6(fragment6(0))) == (7, "peer", PAIR + 1)
+        for packet in (error6(fragment6(1)), error6(fragment6(0, port=81)), error6(fragment6(0, proto=6))):
+            assert made.run("fwd", packet) == PASSED
+
+
+def test_an_icmp_error_is_of_the_client_that_it_quotes_and_of_no_other():
+    only = (match(src="192.168.1.4/30"), match(ADDRESS6, src="fd00::4/126"))
+    for made in each(*only):
+        assert made.run("fwd", error4(sent4())) == TAKEN and made.run("fwd", error6(sent6())) == (7, "peer", PAIR + 1)
+        assert made.run("fwd", error4(sent4(dst="192.168.1.9"))) == PASSED
+        assert made.run("fwd", error6(sent6(dst="fd00::9"))) == PASSED
+
+
+def test_where_every_protocol_is_taken_an_icmp_error_is_as_well():
+    for made in each(match(ADDRESS, "", None)):
+        for about in (sent4(), sent4(proto=1), sent4(fragment=1), sent4()[:10], ipv4()[14:]):
+            assert made.run("fwd", error4(about)) == TAKEN
+
+
+def test_nothing_is_learned_and_nobody_forgotten_by_an_icmp_error():
+    """Whoever can send a packet could forge one."""
+    for about, error, own in ((ipv4(), error4(sent4()), match()), (ipv6(), error6(sent6()), match(ADDRESS6))):
+        for made in each(own):
+            made.neighbour = (LAN, ROUTER, CLIENT)
+            assert made.run("fwd", error) == TAKEN
+            assert made.maps["clients"] == {} and made.asked == b""
+            known(made, about)
+            before = {key: bytes(made.maps["clients"][key]) for key in made.maps["clients"]}
+            assert len(before) == 1
+            for forged in (error, error[:6] + ROUTER + error[12:]):
+                assert made.run("fwd", forged) == TAKEN
+            assert {key: bytes(made.maps["clients"][key]) for key in made.maps["clients"]} == before
+            assert made.layout.parse_counters(made.maps["counters"][made.layout.number(0)], 0, 1)[0] == 4
+
+
+def test_an_icmp_error_about_a_closed_port_or_after_the_deadline_passes():
+    for made in each(match(), watched=True):
+        known(made, ipv4())
+        made.clock = 100 * 10**9
+        made.maps["deadline"][bytes(4)] = bytearray(made.layout.deadline(made.clock, 15))
+        made.clock += 18 * 10**9
+        assert made.run("fwd", error4(sent4())) == PASSED
+        made.maps["deadline"][bytes(4)] = bytearray(4)
+        assert made.run("fwd", error4(sent4())) == TAKEN
+        made.run("reply", answer4(segment(RST | ACK)), index=PAIR)
+        assert made.run("fwd", error4(sent4())) == PASSED
 
 
 # Where the client is, and its replies

@@ -4,7 +4,23 @@ from viscum_agent import address
 from viscum_agent.ebpf import layout
 
 from .bpf_machine import LAN, PAIR
-from .test_ebpf import ADDRESS, ADDRESS6, CLIENT, ORDERS, PASSED, ROUTER, TAKEN, ipv4, ipv6, machine, match
+from .test_ebpf import (
+    ADDRESS,
+    ADDRESS6,
+    CLIENT,
+    ORDERS,
+    PASSED,
+    ROUTER,
+    TAKEN,
+    error4,
+    error6,
+    ipv4,
+    ipv6,
+    machine,
+    match,
+    sent4,
+    sent6,
+)
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 SECOND = 1 << layout.DEADLINE_SHIFT
@@ -155,6 +171,25 @@ def test_what_the_agent_notes_is_what_the_program_looks_up():
             made.maps["flows"][made.layout.flow_key(ends[0], 40000, ends[1], 80)] = value
         drain(made)
         assert made.run("fwd", segment4(ACK)) == made.run("fwd", segment6(ACK)) == TAKEN
+
+
+def test_an_icmp_error_goes_to_the_side_that_has_the_connection_that_it_is_about():
+    """Those of sent4 and sent6 are with the client's port 40000."""
+    for order in ORDERS:
+        for segment, error, target in ((segment4, error4(sent4()), PAIR), (segment6, error6(sent6()), PAIR + 1)):
+            made = in_mode(order, layout.JOINS)
+            assert made.run("fwd", error) == (7, "peer", target), "everything is taken"
+            assert not made.maps["flows"], "and an error begins no connection"
+            made = in_mode(order, layout.TAKE_OVER)
+            made.run("fwd", segment(SYN, 40001))
+            assert made.run("fwd", error) == PASSED
+            made.run("fwd", segment(SYN))
+            assert made.run("fwd", error) == (7, "peer", target)
+            drain(made)
+            assert made.run("fwd", error) == (7, "peer", target)
+            assert len(made.maps["flows"]) == 2, "no connection ends by it"
+            made.run("fwd", segment(SYN))
+            assert made.run("fwd", error) == PASSED
 
 
 def test_a_wide_match_takes_over_and_drains_like_another():

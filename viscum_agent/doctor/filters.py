@@ -1,0 +1,23 @@
+"""Findings about services whose packets tc filters take: what only the eBPF programs do."""
+
+from .finding import note
+from .target import names, way
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.service import Settings
+    from .finding import Finding
+    from .machine import Machine
+    from .target import Target
+
+ERRORS = "ICMP errors about its answers go to the cloud: behind a link of a smaller MTU clients get no large answer"
+BY_MTU = "take datapath 'bpf' or 'auto' for it, or set option mtu to the smallest MTU on the way to its clients"
+
+
+def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
+    if machine.features is None or not machine.features.bpf:
+        return []  # the finding about what is missing says that much
+    features = machine.features
+    filtered = [target for target in targets if way(target, settings, features).ROUTED]
+    touched = names([each for each in filtered if not way(each, settings, features).lacks(features)])
+    return [note("icmp-errors", "not read by datapaths 'u32' and 'flower'", ERRORS, touched, BY_MTU)] if touched else []
