@@ -38,7 +38,8 @@ class Deadline:
             self._put_off()
 
     def _put_off(self) -> None:
-        """Sets the timer for the next time, as long as there is something to put off."""
+        """Sets the timer for the next time, as long as there is something to put off. While nobody is redirected it
+        passes: the look that puts the next redirect in begins with `breathe`."""
         self._agent.loop.cancel(self._timer)
         self._timer, self._next = None, float("inf")
         try:
@@ -51,6 +52,8 @@ class Deadline:
             return
         wait = self._seconds / TIMES
         self._next = compat.monotonic() + wait
+        if not any(instance.redirected for instance in self._agent.instances.values()):
+            return
         # At the end of a turn: one that was stopped for long first hears what has ended meanwhile.
         self._timer = self._agent.loop.after(wait, lambda: self._agent.loop.after_all(self._put_off))
 

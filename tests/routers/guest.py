@@ -31,7 +31,7 @@ from viscum_agent.kernel.netns import Visit  # noqa: E402
 
 HANG = 240  # seconds after which something is taken to hang: all is slow here
 IDLE = 30  # seconds
-SETTLED = 8  # seconds after a reload; a look is due every 45 s (look.py)
+QUIET = 3  # seconds without a wake after which a reload is over; the next look is due 45 s after the last (look.py)
 SOCKET = "/var/run/ubus/ubus.sock"
 IP, TC = "/usr/bin/ip", "/usr/sbin/tc"
 LOG = Path("/tmp/agent.log")
@@ -45,6 +45,7 @@ PORTS = {"echo": 7000, "port": 80}
 SERVICES = """
 config globals 'globals'
 	option datapath '%(datapath)s'
+	option watch_timeout '%(watch)d'
 
 config service 'echo'
 	option enabled '1'
@@ -195,14 +196,19 @@ class Row:
         assert programs == {name: row["pid"] for name, row in self.rows().items()}, "a program was started again"
 
     def idle(self) -> str:
-        """How often the agent woke up in IDLE seconds: the kernel counts how often it gave the processor away.
-        Printed, not judged: see docs/routers.md."""
-        self.configure("none")
+        """How often the agent woke up in IDLE seconds in which no check, deadline or look is due: the kernel counts how
+        often it gave the processor away."""
+        self.configure("none", watch=3600)
         self.agent.send_signal(signal.SIGHUP)
-        time.sleep(SETTLED)
+        wait_for(lambda: self.wakes(QUIET) == 0, "an agent that sleeps")
+        found = self.wakes(IDLE)
+        assert found == 0, found
+        return "0"
+
+    def wakes(self, seconds: int) -> int:
         before = self.switches()
-        time.sleep(IDLE)
-        return str(self.switches() - before)
+        time.sleep(seconds)
+        return self.switches() - before
 
     def memory(self) -> str:
         """All its pages, also those that it shares now: with nobody to share them, its PSS would be that."""
@@ -229,8 +235,8 @@ class Row:
 
     # Helpers
 
-    def configure(self, check: str) -> None:
-        CONFIG.write_text(SERVICES % {"datapath": self.option, "check": check})
+    def configure(self, check: str, watch: int = 15) -> None:
+        CONFIG.write_text(SERVICES % {"datapath": self.option, "check": check, "watch": watch})
 
     def start(self) -> None:
         with LOG.open("a") as stream:

@@ -512,10 +512,12 @@ class Instance:
             self._check_after(min(self._agent.settle(), self.service.health.interval))
 
     def _is_checked_again(self) -> bool:
-        """Whether another check follows: a service without checks needs no timer."""
+        """Whether another check follows. A service without checks needs no timer, unless something keeps its redirect
+        out for a while: the end of that is noticed by a check."""
         return (
             checks.of(self.service, self.part.answers).does != checks.NOTHING
             or self._good + 1 < self.service.health.rise
+            or any(name in self._inhibitors for name in (CHECKS, MEDDLED, FLAPPING))
         )
 
     def _taken(self) -> "list[tuple] | None":
@@ -524,6 +526,10 @@ class Instance:
 
     def _note(self, outcome: "Outcome") -> None:
         """Records what a check has found at each way."""
+        if checks.of(self.service, self.part.answers).does == checks.NOTHING:
+            # No check will add to what an earlier kind has found, so it would never be settled.
+            self._listeners, self._ways = None, {}
+            return
         if outcome.listeners is None:
             return
         found = self.part.answers
@@ -588,6 +594,8 @@ class Instance:
             self._holdoff.fell(now)
             self._inhibitors.put(MEDDLED, REPAIRS)
             self._decide()
+            if not self._timer:  # a service without checks
+                self._check_after(self.service.health.interval)
 
     def retry(self) -> None:
         """A reload or `start`: what failed is tried again."""

@@ -338,6 +338,53 @@ def test_a_program_that_was_not_checked_is_checked_when_that_is_asked_for():
         assert stage.state == "bypassed"
 
 
+def unchecked(stage):
+    """The next check of a service without checks."""
+    seconds = stage.agent.loop.run_next()
+    Check.begun[-1].done(Outcome(reason="", listeners=None, mute={}, closed=False))
+    return seconds
+
+
+def test_a_program_that_is_not_checked_any_more_lets_the_agent_sleep():
+    """Also where its sockets were seen only once, and might have changed until the next look at them."""
+    with Stage("list dest_port 80", "option health_interval 3600") as stage:
+        stage.instance.ensure(stage.agent.redirect)
+        stage.check()
+        assert not stage.instance.is_settled
+        stage.plan("list dest_port 80", "option healthcheck none")
+        unchecked(stage)
+        assert (stage.state, stage.takes(), stage.agent.loop.timers) == ("healthy", [80], [])
+        assert stage.instance.is_settled
+
+
+def test_a_program_that_is_not_checked_any_more_but_flaps_comes_back_when_its_time_is_over():
+    with Clock() as clock, healthy("option health_fall 1") as stage:
+        for reason in ("hangs", "", "hangs"):
+            stage.check(reason)
+        stage.plan("list dest_port 80", "option healthcheck none", "option health_interval 5")
+        waits = [unchecked(stage)]
+        while stage.state != "healthy":
+            assert stage.instance.reason == instance.FLAPS
+            waits.append(unchecked(stage))
+            clock.now += waits[-1]
+        assert waits == [0, 5, 5, 5]
+        unchecked(stage)
+        assert not stage.agent.loop.timers, "no check"
+
+
+def test_a_service_without_checks_whose_namespace_had_to_be_repaired_comes_back():
+    with Stage("list dest_port 80", "option healthcheck none", "option health_interval 5") as stage, Clock():
+        stage.instance.ensure(stage.agent.redirect)
+        unchecked(stage)
+        for _ in range(instance.REPAIRED + 1):
+            stage.instance.repaired()
+        assert (stage.state, stage.instance.reason) == ("bypassed", instance.REPAIRS)
+        assert unchecked(stage) == 5
+        assert stage.state == "healthy"
+        unchecked(stage)
+        assert not stage.agent.loop.timers, "no check"
+
+
 def test_a_shorter_interval_does_not_wait_for_the_longer_one():
     with healthy("option health_interval 3600") as stage:
         stage.plan("list dest_port 80", "option health_interval 5")
