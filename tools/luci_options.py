@@ -33,6 +33,7 @@ HEAD = """'use strict';
 # What a person reads before a field, where that is not just its name; help and expectations are the agent's.
 TITLES = {
     "bypass_load": "Bypass under load",
+    "capability": "Capabilities",
     "dest_ip": "Destination address",
     "dest_port": "Destination port",
     "env": "Environment",
@@ -115,6 +116,8 @@ def _limits(kind: schema.Type) -> dict[str, str]:
         assert found
         low, high = map(int, found.groups())
         return {"low": _js(low), "high": _js(high)}
+    if kind is schema.CAPABILITY:
+        return {"words": _js([schema.ALL, *schema.CAPABILITIES])}
     return {"never": _js(NEVER[kind.name])} if kind.name in NEVER else {}
 
 

@@ -26,7 +26,8 @@ LINES = (*LINES, "option health_fall 2", "option respawn_timeout 1", "option res
 WITNESS = ("list dest_ip 203.0.113.11", "list dest_port 7100")
 PLACES = ("203.0.113.10", "203.0.113.12", "198.18.5.5")  # of the cloud: that of each attack of a crew
 CHECKED = ("option healthcheck exec", 'option health_command "/bin/sleep 0.3"')
-ROOT_USER = ("option user root",)
+# Root as it was before services had a box: what is attacked here is what the box protects.
+ROOT_USER = ("option user root", "list capability all")
 BUGS = ("a bug, please report it", "Traceback")
 
 # `lines` are further ones of its section; `answered` who may answer its own clients in the end.

@@ -102,7 +102,7 @@ def test_what_the_program_mounts_stays_its_own(lab):
     place.mkdir()
     command = "/bin/sh -c 'mount -t tmpfs none %s; exec %s'" % (place, echo_command("edge", 7000))
     lab.serve_cloud(7000)
-    agent = Agent(lab, service("echo", command, *TAKES, *QUICK, "option user root"))
+    agent = Agent(lab, service("echo", command, *TAKES, *QUICK, "option user root", "list capability sys_admin"))
     agent.becomes("edge")
     (pid,) = pids_in("viscum-echo")
     assert str(place) in Path("/proc/%d/mounts" % pid).read_text()

@@ -16,8 +16,9 @@ import pytest
 from lab import ROOT
 
 from viscum_agent import agent, compat, lock, log
+from viscum_agent.config import schema
 from viscum_agent.kernel import ethtool, handshake
-from viscum_agent.service import output
+from viscum_agent.service import box, output
 
 HEADERS = ROOT / ".cache/bigendian/headers/usr"
 pytestmark = pytest.mark.skipif(not HEADERS.exists(), reason="no headers of other processors here: make setup")
@@ -49,6 +50,8 @@ INCLUDES = (
     "linux/sched.h",
     "linux/mount.h",
     "linux/prctl.h",
+    "linux/securebits.h",
+    "linux/capability.h",
     "linux/inotify.h",
     "linux/netlink.h",
     "linux/sockios.h",
@@ -81,6 +84,11 @@ SHARED = (
 )
 ELSEWHERE = {
     agent: ("SIGHUP", "SIGINT"),
+    box: (
+        ("PR_SET_KEEPCAPS", "PR_CAPBSET_READ", "PR_CAPBSET_DROP", "PR_SET_SECUREBITS", "PR_SET_NO_NEW_PRIVS")
+        + ("PR_CAP_AMBIENT", "PR_CAP_AMBIENT_RAISE", "_LINUX_CAPABILITY_VERSION_3")
+        + ("SECBIT_NOROOT", "SECBIT_NOROOT_LOCKED")
+    ),
     ethtool: ("SIOCETHTOOL",),
     handshake: ("SO_ATTACH_FILTER",),
     lock: ("O_RDWR",),
@@ -155,6 +163,11 @@ def test_what_counts_as_the_same_everywhere_is_so(processor):
     for module, names in ELSEWHERE.items():
         ours.update({name: getattr(module, name) for name in names})
     assert ours == values(processor, list(ours))
+
+
+def test_capabilities_are_in_the_order_of_their_numbers(processor):
+    ours = {"CAP_" + name.upper(): number for number, name in enumerate(schema.CAPABILITIES)}
+    assert {**ours, "CAP_LAST_CAP": len(ours) - 1} == values(processor, [*ours, "CAP_LAST_CAP"])
 
 
 def test_what_micropython_has_to_know_is_the_processors(processor):

@@ -7,7 +7,8 @@ Python that both share. A system call that fails raises OSError with its errno.
     fd_open(path, flags, mode=0)  fd_close(fd)  fd_read(fd, size)  try_flock(fd)      open(2), flock(2)
     read_file(path, most)  write_file(path, data)                                     read(2), write(2)
     fork()  execve(path, argv, env)  exit_now(code)  waitpid(pid, flags)  dup2(a, b)  processes
-    setsid()  drop_privileges(uid, gid, groups)  no_new_privs()  chdir(path)  umask(mask)     before exec, in the child
+    setsid()  drop_privileges(uid, gid, groups)  chdir(path)  umask(mask)             before exec, in the child
+    prctl(option, *numbers)  capset(header, data)                                     prctl(2), capset(2)
     pidfd_open(pid)  pidfd_getfd(pidfd, fd)  poll_fd(fd, milliseconds)                pidfd_open(2), poll(2)
     socket_open(family, kind, protocol)  socket_bind(fd, address)  socket_connect    sockets as descriptors;
     socket_listen  socket_name(fd)  set_option(fd, level, option, data)  send_to      an address: sockaddr

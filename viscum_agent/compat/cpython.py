@@ -39,7 +39,6 @@ EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP,
 O_CREATE, O_NONBLOCK, O_NOCTTY = os.O_CREAT, os.O_NONBLOCK, os.O_NOCTTY
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 IN_DELETE = 0x200  # linux/inotify.h
-PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
 _UNWANTED = unwanted_signals(os.uname().machine)
@@ -122,8 +121,12 @@ def drop_privileges(uid: int, gid: int, groups: "list[int]") -> None:
     os.setuid(uid)
 
 
-def no_new_privs() -> None:
-    _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+def prctl(option: int, one: int = 0, two: int = 0) -> int:
+    return _call("prctl", option, *[ctypes.c_ulong(number) for number in (one, two, 0, 0)])
+
+
+def capset(header: bytes, data: bytes) -> None:
+    _call("capset", header, data)
 
 
 def default_signals() -> None:

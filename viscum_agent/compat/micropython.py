@@ -44,6 +44,7 @@ _c_setgroups = _libc.func("i", "setgroups", "Lp")
 _c_setgid = _libc.func("i", "setgid", "i")
 _c_setuid = _libc.func("i", "setuid", "i")
 _c_prctl = _libc.func("i", "prctl", "iLLLL")
+_c_capset = _libc.func("i", "capset", "pp")
 _c_chdir = _libc.func("i", "chdir", "s")
 _c_umask = _libc.func("i", "umask", "i")
 _c_signal = _libc.func("p", "signal", "ip")
@@ -82,7 +83,6 @@ _MSG_PEEK, _MSG_TRUNC = 2, 0x20  # linux/socket.h
 _LOCK_EX, _LOCK_NB = 2, 4  # sys/file.h
 _CLOCK_MONOTONIC = 1  # linux/time.h
 IN_DELETE = 0x200  # linux/inotify.h
-PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _SOCK_CLOEXEC = 0o2000000
 
 
@@ -233,8 +233,12 @@ def drop_privileges(uid, gid, groups):
     _check(_c_setuid(uid))
 
 
-def no_new_privs():
-    _check(_c_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+def prctl(option, one=0, two=0):
+    return _check(_c_prctl(option, one, two, 0, 0))
+
+
+def capset(header, data):
+    _check(_c_capset(bytearray(header), bytearray(data)))
 
 
 def default_signals():

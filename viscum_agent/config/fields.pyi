@@ -26,6 +26,7 @@ class Program(NamedTuple):
     user: str
     group: str | None
     workdir: str
+    capability: tuple[str, ...]
     start_timeout: int
     term_timeout: int
     drain_timeout: int

@@ -21,6 +21,12 @@ Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
 
 LINK_LOCAL = "link-local"
 
+
+def words_of(text: str) -> "list[str]":
+    """The text split at blanks; str.split() would also split at other blanks, and not the same on both interpreters."""
+    return [word for word in text.replace("\t", " ").replace("\n", " ").split(" ") if word]
+
+
 # Destinations that are never redirected, and why: they don't leave the link, so no cloud service has one.
 NEVER = (
     ("0.0.0.0/8", "no destination"),
@@ -51,14 +57,18 @@ NO_ID = 0xFFFFFFFF  # no account: (uid_t) -1 means "leave it" to setresuid(2) an
 
 EVERY_AP = "@wifi"  # every access point (ubus/netifd.py)
 
+# By their numbers (linux/capability.h, capabilities(7)).
+CAPABILITIES = words_of(
+    "chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service "
+    "net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin "
+    "sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap mac_override "
+    "mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore"
+)
+ALL = "all"
+
 
 class Refused(ValueError):
     """A value of the right type that is refused; the argument, printed after the value, says why and what is right."""
-
-
-def words_of(text: str) -> "list[str]":
-    """The text split at blanks; str.split() would also split at other blanks, and not the same on both interpreters."""
-    return [word for word in text.replace("\t", " ").replace("\n", " ").split(" ") if word]
 
 
 def _text(text: str) -> str:
@@ -181,6 +191,16 @@ def _account(text: str) -> str:
     return text
 
 
+def _capability(text: str) -> str:
+    if text == ALL or text in CAPABILITIES:
+        return text
+    short = text.lower()
+    short = short[4:] if short.startswith("cap_") else short
+    if short in CAPABILITIES:
+        raise Refused("is how a C program writes it: write %s" % short)
+    raise ValueError()
+
+
 def _path(text: str) -> str:
     if not text.startswith("/") or any(c < " " or c == "\x7f" for c in text):
         raise ValueError()
@@ -236,6 +256,7 @@ POOL = Type(
 )
 VARIABLE = Type("variable", _variable, "a variable with its value (NAME=value)")
 ACCOUNT = Type("account", _account, "the name or number of an account (nobody, 65534)")
+CAPABILITY = Type("capability", _capability, "a capability (net_raw, sys_nice; see capabilities(7)) or all")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
@@ -328,6 +349,14 @@ PROGRAM: "tuple[Option, ...]" = (
     Option("user", ACCOUNT, False, "nobody", "The account that the program runs as; digits are a user ID."),
     Option("group", ACCOUNT, False, "", "Its group, if it is not the account's own."),
     Option("workdir", PATH, False, "/", "The directory that the program starts in."),
+    Option(
+        "capability",
+        CAPABILITY,
+        True,
+        (),
+        "What of root's powers the program has, whatever its account, and may pass on to what it starts. None by "
+        "default, for `root` as well. Ports below 1024 need none. `all` is everything that the agent has.",
+    ),
 )
 
 # Where its packets come from.

@@ -17,7 +17,7 @@ from ..kernel import cgroup, netns
 from ..log import last_words
 from ..records.objects import name_hash, ns_name
 from ..shell import printable, shown
-from . import output
+from . import box, output
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -253,8 +253,7 @@ def _become(
         enter(service.name)
         _redirect_output()
         compat.chdir(service.program.workdir)
-        compat.drop_privileges(*ids)
-        compat.no_new_privs()
+        box.confine(service.program, ids)
         compat.default_signals()
         compat.unblock_signals()
         compat.execve(command[0], list(command), environment)
@@ -360,6 +359,7 @@ def lacks(service: "Service") -> "list[tuple[str, str]]":
     except ConfigError as error:
         option, _, text = str(error).partition(": ")
         found.append((option, text))
+    found += box.lacks(program)
     for option, command in (("command", program.command), ("health_command", service.health.command)):
         text = _why_not_run(command[0], uid, program.user) if command else ""
         if text:

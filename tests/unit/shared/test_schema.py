@@ -225,6 +225,14 @@ def test_numbers_of_accounts_end_where_the_kernels_do():
             assert said == "'%s' is not an account number; they go from 0 to 4294967294" % text
 
 
+def test_capabilities_are_named_as_setpriv_and_procd_name_them():
+    assert value("capability", ["net_raw", "all"]) == ["net_raw", "all"]
+    assert value("capability", "chown checkpoint_restore") == ["chown", "checkpoint_restore"]
+    for text in ("CAP_NET_RAW", "cap_net_raw", "NET_RAW"):
+        assert complaint("capability", text) == "'%s' is how a C program writes it: write net_raw" % text
+    assert complaint("capability", "net").startswith("'net' is not a capability (net_raw")
+
+
 def test_paths_are_absolute():
     assert value("workdir", "/srv/with blank") == "/srv/with blank"
     for text in ("srv", "./srv", "/a\nb", "/a\x1bb"):

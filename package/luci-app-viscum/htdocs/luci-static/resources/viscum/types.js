@@ -183,6 +183,12 @@ const types = {
 		if (/^[0-9]+$/.test(text) && (text.length > 10 || +text > 4294967294))
 			refuse(_('is not an account number; they go from 0 to %d').format(4294967294));
 	},
+	capability: function(text, option) {
+		const short = text.toLowerCase().replace(/^cap_/, '');
+
+		if (!option.words.includes(text))
+			refuse(option.words.includes(short) ? _('is how a C program writes it: write %s').format(short) : null);
+	},
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
 	interface: match(/^(@wifi|[A-Za-z0-9_.-][A-Za-z0-9_.@-]{0,14})$/),

@@ -28,6 +28,8 @@ const TABS = [
 	[ 'program', _('Program'),
 		[ 'user', 'group', 'workdir', 'env', 'start_timeout', 'term_timeout',
 			'drain_timeout', 'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
+	[ 'box', _('Limits'),
+		[ 'capability' ] ],
 	[ 'health', _('Health'),
 		[ 'healthcheck', 'health_port', 'health_command', 'health_interval', 'health_timeout', 'health_rise',
 			'health_fall' ] ],

@@ -1,0 +1,104 @@
+"""A program that was broken into stays in its box: real attempts (tests/attempts.py), each of which is seen to succeed
+where its section takes the box away, and to fail where it does not."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+from lab import PROGRAMS, ROOT, pids_in, service
+
+TAKES = ("list device lan0", "list proto tcp", "list dest_ip 203.0.113.10", "list dest_port 7000")
+OTHER = 1  # the account of attempts.py
+
+# Powers of root that a program of account root doesn't have: the capability of each.
+POWERS = {
+    "become_another": "setuid",
+    "join_a_group": "setgid",
+    "signal_another": "kill",
+    "read_anothers_file": "dac_override",
+    "give_a_file_away": "chown",
+    "raw_socket": "net_raw",
+    "packet_socket": "net_raw",
+    "own_address": "net_admin",
+    "another_root": "sys_chroot",
+    "device_file": "mknod",
+    "host_name": "sys_admin",
+    "before_others": "sys_nice",
+    "locked_memory": "ipc_lock",
+}
+
+
+def field(pid, name):
+    with open("/proc/%d/status" % pid) as file:
+        return next(line.split(":")[1].split() for line in file if line.startswith(name + ":"))
+
+
+@pytest.fixture
+def tried(lab):
+    """Runs a service whose program attempts things; returns what came of each, {name: words}."""
+    shutil.copy(ROOT / "tests/attempts.py", PROGRAMS)
+    folder = PROGRAMS / "folder"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    folder.chmod(0o777)
+    (folder / "secret").write_text("secret")
+    (folder / "secret").chmod(0o600)
+    os.chown(folder / "secret", OTHER, OTHER)
+    other = subprocess.Popen(["/bin/sleep", "600"], user=OTHER)
+    (folder / "other").write_text(str(other.pid))
+
+    def run(names, *lines):
+        command = "/usr/bin/python3 %s/attempts.py %s edge 7000 %s" % (PROGRAMS, folder, " ".join(names))
+        lab.configure(service("echo", command, *TAKES, *lines))
+        lab.viscum("up")
+        found = json.loads((folder / "attempts").read_text())
+        assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge", "it serves as before"
+        lab.viscum("down")
+        return found
+
+    yield run
+    other.kill()
+    other.wait()
+
+
+def test_root_has_no_power_that_its_section_does_not_name(tried):
+    found = tried(POWERS, "option user root")
+    assert not [name for name in POWERS if found[name] not in ("EPERM", "EACCES")], found
+    assert tried(POWERS, "option user root", "list capability all") == dict.fromkeys(POWERS, "done")
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_a_program_has_the_powers_that_its_section_names_and_no_others(tried, user):
+    """Whatever its account, and what it starts as well: the attempts are its children's."""
+    found = tried(POWERS, "option user " + user, "list capability net_raw", "list capability sys_chroot")
+    named = [name for name in POWERS if POWERS[name] in ("net_raw", "sys_chroot")]
+    assert [name for name in POWERS if found[name] == "done"] == named, found
+
+
+def test_what_root_gave_up_is_gone_for_good(tried):
+    lines = ("option user root", "list capability net_raw")
+    assert tried(["raw_socket", "powers_back"], *lines) == {"raw_socket": "done", "powers_back": "EPERM"}
+
+
+def test_what_it_executes_can_get_nothing_back(lab):
+    """The bounding set ends what exec could add, and account 0 adds nothing (securebits, locked)."""
+    for user, lines, mask in (("nobody", (), 0), ("root", (), 0), ("root", ("list capability net_raw",), 1 << 13)):
+        command = "/usr/bin/python3 %s/echo.py serve edge 7000" % PROGRAMS
+        lab.configure(service("echo", command, *TAKES, "option user " + user, *lines))
+        lab.viscum("up")
+        (pid,) = pids_in("viscum-echo")
+        for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert [int(word, 16) for word in field(pid, name)] == [mask], (user, name)
+        lab.viscum("down")
+
+
+def test_what_the_agent_has_not_itself_is_refused_with_the_option(lab):
+    """In a box of its own, as in a container."""
+    lab.configure(service("echo", "/usr/bin/python3 x", *TAKES, "list capability sys_boot", "list capability chown"))
+    words = ("setpriv", "--bounding-set", "-sys_boot", *lab.agent("viscum_agent"))
+    result = lab.run(lab.router, *words, "-c", lab.confdir, "check", check=False, cwd=ROOT, env=lab.env())
+    said = "viscum.echo.capability: the agent has no 'sys_boot' itself: take it out, or start the agent with it"
+    assert result.returncode == 1 and said in result.stdout + result.stderr, result
+    assert "'chown'" not in result.stdout + result.stderr

@@ -1,0 +1,89 @@
+"""What a program may do besides what its account may: nothing, unless its section says so.
+
+A program is broken into sooner or later, and what it can do then is what it was started with. All of it is set between
+fork and exec, by the child itself, so it costs no process and no program of its own.
+"""
+
+import struct
+
+from .. import compat
+from ..config.schema import ALL, CAPABILITIES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.service import Program
+
+# linux/prctl.h
+PR_SET_KEEPCAPS, PR_CAPBSET_READ, PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_SET_NO_NEW_PRIVS = 8, 23, 24, 28, 38
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+# linux/securebits.h: account 0 is an account like any other, and stays that. (As long as no_new_privs holds, that does
+# the same.)
+SECBIT_NOROOT, SECBIT_NOROOT_LOCKED = 1, 2
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h: two words of 32 bits
+
+
+def confine(program: "Program", ids: "tuple[int, int, list[int]]") -> None:
+    """In the child, before exec: gives up all that the program is not to have. `ids` are its uid, gid and all of its
+    gids. Raises OSError."""
+    kept = _numbers(program.capability)
+    _bound(kept)
+    compat.prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED)
+    compat.prctl(PR_SET_KEEPCAPS, 1)  # until exec: another account would lose them right away
+    compat.drop_privileges(*ids)
+    _hold(kept)
+    compat.prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def lacks(program: "Program") -> "list[tuple[str, str]]":
+    """(option, sentence) for each thing that a program is to have here and can't."""
+    found = []
+    for name in program.capability:
+        if name == ALL:
+            continue
+        state = _state(CAPABILITIES.index(name))
+        if state is None:
+            found.append(("capability", "this kernel has no '%s': take it out" % name))
+        elif not state:
+            text = "the agent has no '%s' itself: take it out, or start the agent with it"
+            found.append(("capability", text % name))
+    return found
+
+
+def _state(number: int) -> "bool | None":
+    """Whether this process may have a capability; None if the kernel does not know it."""
+    try:
+        return compat.prctl(PR_CAPBSET_READ, number) == 1
+    except OSError:
+        return None
+
+
+def _numbers(names: "tuple[str, ...]") -> "list[int]":
+    if ALL in names:
+        return [number for number in range(len(CAPABILITIES)) if _state(number)]
+    return [CAPABILITIES.index(name) for name in names]
+
+
+def _bound(kept: "list[int]") -> None:
+    """Takes all others out of the bounding set, which is the most that a process and its children can ever have. A
+    newer kernel may have some that we don't know by name."""
+    for number in range(64):
+        if number in kept:
+            continue
+        try:
+            compat.prctl(PR_CAPBSET_DROP, number)
+        except OSError as error:
+            if error.errno != compat.EINVAL:
+                raise
+            return  # there are no more
+
+
+def _hold(kept: "list[int]") -> None:
+    """Has these capabilities and no others, in all sets; the ambient one is what exec leaves to a program."""
+    mask = 0
+    for number in kept:
+        mask |= 1 << number
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    # struct __user_cap_data_struct, twice: effective, permitted, inheritable.
+    compat.capset(struct.pack("Ii", _LINUX_CAPABILITY_VERSION_3, 0), struct.pack("6I", low, low, low, high, high, high))
+    for number in kept:
+        compat.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number)
