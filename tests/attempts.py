@@ -105,6 +105,55 @@ def powers_back():
         raise PermissionError(errno.EPERM, "gone")
 
 
+# What there is only so much of
+
+
+def many_descriptors():
+    held = []
+    while len(held) < 500:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+
+
+def many_processes():
+    held = []
+    try:
+        while len(held) < 50:
+            pid = os.fork()
+            if pid == 0:
+                signal.pause()
+            held.append(pid)
+    finally:
+        for pid in held:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def core_file():
+    pid = os.fork()
+    if pid == 0:
+        os.chdir(FOLDER)
+        os.kill(os.getpid(), signal.SIGABRT)
+    if not os.WCOREDUMP(os.waitpid(pid, 0)[1]):
+        raise OSError(errno.EFBIG, "no core")
+
+
+def much_locked():
+    memory = ctypes.create_string_buffer(4 << 20)
+    call("mlock", memory, 4 << 20)
+
+
+def large_file():
+    (FOLDER / "large").write_bytes(bytes(2 << 20))
+
+
+def file_for_all():
+    path = FOLDER / "open"
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
+    if path.stat().st_mode & 0o777 != 0o666:
+        raise PermissionError(errno.EACCES, "umask")
+
+
 def main():
     _, folder, who, port, *names = sys.argv
     found = {name: _outcome(globals()[name]) for name in names}

@@ -34,10 +34,12 @@ HEAD = """'use strict';
 TITLES = {
     "bypass_load": "Bypass under load",
     "capability": "Capabilities",
+    "core": "Core file (bytes)",
     "dest_ip": "Destination address",
     "dest_port": "Destination port",
     "env": "Environment",
     "family": "Address family",
+    "fsize": "File size (bytes)",
     "health_command": "Check command",
     "health_fall": "Bad checks",
     "health_interval": "Check interval",
@@ -45,8 +47,12 @@ TITLES = {
     "health_rise": "Good checks",
     "health_timeout": "Check timeout",
     "healthcheck": "Health check",
+    "memlock": "Locked memory (bytes)",
     "mtu": "MTU",
     "netlink": "Netlink back end",
+    "nofile": "Descriptors",
+    "nproc": "Processes",
+    "oom_score_adj": "OOM score",
     "pool": "Address pool",
     "proto": "Protocol",
     "reply": "Replies",
@@ -116,6 +122,8 @@ def _limits(kind: schema.Type) -> dict[str, str]:
         assert found
         low, high = map(int, found.groups())
         return {"low": _js(low), "high": _js(high)}
+    if kind.name == "signed":
+        return dict(zip(("low", "high"), re.findall(r"-?\d+", kind.expected), strict=True))
     if kind is schema.CAPABILITY:
         return {"words": _js([schema.ALL, *schema.CAPABILITIES])}
     return {"never": _js(NEVER[kind.name])} if kind.name in NEVER else {}

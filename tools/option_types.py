@@ -42,7 +42,15 @@ JUDGED = {
     "respawn": "Respawn",
 }
 # What a type of schema.py makes of a text, where that is no text.
-MADE = {"bool": "bool", "number": "int", "port": "int", "ports": "tuple[int, int]"}
+MADE = {
+    "bool": "bool",
+    "number": "int",
+    "limit": "int",
+    "umask": "int",
+    "signed": "int",
+    "port": "int",
+    "ports": "tuple[int, int]",
+}
 MADE.update({name: "Prefix" for name in ("destination", "clients", "pool")})
 
 

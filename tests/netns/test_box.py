@@ -30,6 +30,18 @@ POWERS = {
 }
 
 
+# What there is only so much of: the option with a value that stops it, one that does not, and what the kernel says.
+LIMITS = {
+    "many_descriptors": ("nofile", "64", "1024", "EMFILE"),
+    "many_processes": ("nproc", "20", "1000", "EAGAIN"),
+    "core_file": ("core", "0", "unlimited", "EFBIG"),
+    "much_locked": ("memlock", "65536", "8388608", "ENOMEM"),
+    "large_file": ("fsize", "1048576", "unlimited", "EFBIG"),
+    "file_for_all": ("umask", "027", "000", "EACCES"),
+}
+ALONE = "option user 54321"  # an account that nobody else has
+
+
 def field(pid, name):
     with open("/proc/%d/status" % pid) as file:
         return next(line.split(":")[1].split() for line in file if line.startswith(name + ":"))
@@ -102,3 +114,64 @@ def test_what_the_agent_has_not_itself_is_refused_with_the_option(lab):
     said = "viscum.echo.capability: the agent has no 'sys_boot' itself: take it out, or start the agent with it"
     assert result.returncode == 1 and said in result.stdout + result.stderr, result
     assert "'chown'" not in result.stdout + result.stderr
+
+
+# Limits
+
+
+def test_each_limit_stops_what_it_is_for(tried):
+    tight = ["option %s %s" % LIMITS[name][:2] for name in LIMITS]
+    assert tried(LIMITS, ALONE, *tight) == {name: LIMITS[name][3] for name in LIMITS}
+    wide = ["option %s %s" % (LIMITS[name][0], LIMITS[name][2]) for name in LIMITS]
+    assert tried(LIMITS, ALONE, *wide) == dict.fromkeys(LIMITS, "done")
+
+
+def test_without_options_it_leaves_no_core_and_goes_before_the_routers_daemons(lab):
+    lab.configure(service("echo", "/usr/bin/python3 %s/echo.py serve edge 7000" % PROGRAMS, *TAKES))
+    lab.viscum("up")
+    (pid,) = pids_in("viscum-echo")
+    assert "Max core file size        0                    0 " in _read(pid, "limits")
+    assert _limits(pid, "Max open files") == _limits(os.getpid(), "Max open files"), "as who started it"
+    assert int(_read(pid, "oom_score_adj")) == max(200, int(_read(os.getpid(), "oom_score_adj")))
+    assert field(pid, "Umask") == ["0022"]
+    assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_priorities_are_those_of_its_section(lab):
+    lines = ("option nice -7", "option oom_score_adj 900")
+    lab.configure(service("echo", "/usr/bin/python3 %s/echo.py serve edge 7000" % PROGRAMS, *TAKES, *lines))
+    lab.viscum("up")
+    (pid,) = pids_in("viscum-echo")
+    assert os.getpriority(os.PRIO_PROCESS, pid) == -7
+    assert int(_read(pid, "oom_score_adj")) == 900
+    if os.path.exists("/proc/%d/autogroup" % pid):
+        assert _read(pid, "autogroup").endswith("nice -7\n")
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        (
+            "option nofile unlimited",
+            "nofile: the kernel refuses this value (Operation not permitted): take another one",
+        ),
+        ("option nproc 0", "(its account has more processes than nproc)"),
+    ],
+)
+def test_a_value_that_the_kernel_refuses_is_named(lab, line, said):
+    """No process may have more descriptors than fs.nr_open."""
+    lab.configure(service("echo", "/usr/bin/python3 %s/echo.py serve edge 7000" % PROGRAMS, *TAKES, ALONE, line))
+    other = subprocess.Popen(["/bin/sleep", "600"], user=54321)
+    result = lab.viscum("up", check=False)
+    other.kill()
+    other.wait()
+    assert result.returncode == 1 and said in result.stderr, result.stderr
+
+
+def _read(pid, name):
+    with open("/proc/%d/%s" % (pid, name)) as file:
+        return file.read()
+
+
+def _limits(pid, what):
+    return [line for line in _read(pid, "limits").split("\n") if line.startswith(what)]

@@ -49,6 +49,7 @@ INCLUDES = (
     "asm/poll.h",
     "linux/sched.h",
     "linux/mount.h",
+    "asm/resource.h",
     "linux/prctl.h",
     "linux/securebits.h",
     "linux/capability.h",
@@ -162,6 +163,11 @@ def test_what_counts_as_the_same_everywhere_is_so(processor):
     ours = {name: getattr(compat, name) for name in SHARED}
     for module, names in ELSEWHERE.items():
         ours.update({name: getattr(module, name) for name in names})
+    assert ours == values(processor, list(ours))
+
+
+def test_limits_have_the_processors_numbers(processor):
+    ours = {"RLIMIT_" + name.upper(): number for name, number in compat.limit_numbers(processor.machine).items()}
     assert ours == values(processor, list(ours))
 
 

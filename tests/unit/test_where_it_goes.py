@@ -208,7 +208,7 @@ def _options(copy):
 # A table of schema.py, a row for it, and where its value is then. Its default is 3.
 ROWS = {
     "GLOBALS": ("pace", "settings.pace"),
-    "PROGRAM": ("nice", "service.program.nice"),
+    "PROGRAM": ("scheduler", "service.program.scheduler"),
     "TIMEOUTS": ("kill_timeout", "service.program.kill_timeout"),
     "WAY": ("hops", "service.hops"),
     "TAKEN": ("depth", "service.depth"),

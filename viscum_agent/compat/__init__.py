@@ -9,6 +9,7 @@ Python that both share. A system call that fails raises OSError with its errno.
     fork()  execve(path, argv, env)  exit_now(code)  waitpid(pid, flags)  dup2(a, b)  processes
     setsid()  drop_privileges(uid, gid, groups)  chdir(path)  umask(mask)             before exec, in the child
     prctl(option, *numbers)  capset(header, data)                                     prctl(2), capset(2)
+    set_limit(number, value)  set_priority(nice)                                      prlimit(2), setpriority(2)
     pidfd_open(pid)  pidfd_getfd(pidfd, fd)  poll_fd(fd, milliseconds)                pidfd_open(2), poll(2)
     socket_open(family, kind, protocol)  socket_bind(fd, address)  socket_connect    sockets as descriptors;
     socket_listen  socket_name(fd)  set_option(fd, level, option, data)  send_to      an address: sockaddr
@@ -110,6 +111,14 @@ def syscall_base(machine: str, pointer: int) -> int:
 def sigmask_words(machine: str) -> "tuple[int, int]":
     """SIG_BLOCK, SIG_SETMASK of sigprocmask(2) (asm/signal.h)."""
     return (1, 3) if is_mips(machine) else (0, 2)
+
+
+def limit_numbers(machine: str) -> "dict[str, int]":
+    """The numbers of limits on a machine (uname -m), by their names in setrlimit(2), in small letters
+    (asm-generic/resource.h; mips has its own)."""
+    if is_mips(machine):
+        return {"fsize": 1, "core": 4, "nofile": 5, "nproc": 8, "memlock": 9}
+    return {"fsize": 1, "core": 4, "nofile": 7, "nproc": 6, "memlock": 8}
 
 
 SIGNALS = 65  # signals are below this number; MIPS has as many again, which nobody uses (asm/signal.h)

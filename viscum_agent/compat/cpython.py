@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-from . import SIGNALS, bpf_call, sigmask_words, syscall_base, unwanted_signals
+from . import SIGNALS, bpf_call, limit_numbers, sigmask_words, syscall_base, unwanted_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ IN_DELETE = 0x200  # linux/inotify.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
 _UNWANTED = unwanted_signals(os.uname().machine)
+LIMITS = limit_numbers(os.uname().machine)
+_prlimit = "prlimit64" if hasattr(_libc, "prlimit64") else "prlimit"  # the C library's: musl has one of 64 bits only
 _BPF = bpf_call(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 
 
@@ -127,6 +129,15 @@ def prctl(option: int, one: int = 0, two: int = 0) -> int:
 
 def capset(header: bytes, data: bytes) -> None:
     _call("capset", header, data)
+
+
+def set_limit(number: int, value: int) -> None:
+    """Both the limit and how far a process may raise it; -1 for none."""
+    _call(_prlimit, 0, number, struct.pack("qq", value, value), None)
+
+
+def set_priority(nice: int) -> None:
+    _call("setpriority", 0, 0, nice)  # PRIO_PROCESS, this one
 
 
 def default_signals() -> None:

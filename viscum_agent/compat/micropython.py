@@ -12,7 +12,17 @@ import time
 import ffi
 import uctypes
 
-from . import EAGAIN, SIGNALS, bpf_call, is_mips, is_powerpc, sigmask_words, syscall_base, unwanted_signals
+from . import (
+    EAGAIN,
+    SIGNALS,
+    bpf_call,
+    is_mips,
+    is_powerpc,
+    limit_numbers,
+    sigmask_words,
+    syscall_base,
+    unwanted_signals,
+)
 
 
 def _open_libc():
@@ -45,6 +55,7 @@ _c_setgid = _libc.func("i", "setgid", "i")
 _c_setuid = _libc.func("i", "setuid", "i")
 _c_prctl = _libc.func("i", "prctl", "iLLLL")
 _c_capset = _libc.func("i", "capset", "pp")
+_c_setpriority = _libc.func("i", "setpriority", "iii")
 _c_chdir = _libc.func("i", "chdir", "s")
 _c_umask = _libc.func("i", "umask", "i")
 _c_signal = _libc.func("p", "signal", "ip")
@@ -79,6 +90,11 @@ _c_uname = _libc.func("i", "uname", "p")
 getpid = _libc.func("i", "getpid", "")
 geteuid = _libc.func("i", "geteuid", "")
 
+try:
+    _c_prlimit = _libc.func("i", "prlimit64", "iipp")
+except OSError:
+    _c_prlimit = _libc.func("i", "prlimit", "iipp")  # musl's, which has 64 bits anyway
+
 _MSG_PEEK, _MSG_TRUNC = 2, 0x20  # linux/socket.h
 _LOCK_EX, _LOCK_NB = 2, 4  # sys/file.h
 _CLOCK_MONOTONIC = 1  # linux/time.h
@@ -109,6 +125,7 @@ _SIG_BLOCK, _SIG_SETMASK = sigmask_words(_machine())
 _UNWANTED = unwanted_signals(_machine())
 _MIPS = is_mips(_machine())
 _POWERPC = is_powerpc(_machine())
+LIMITS = limit_numbers(_machine())
 _BPF = bpf_call(_machine(), struct.calcsize("P"))
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _MIPS else (99, 95, 111)
 _EINPROGRESS = 150 if _MIPS else 115
@@ -239,6 +256,15 @@ def prctl(option, one=0, two=0):
 
 def capset(header, data):
     _check(_c_capset(bytearray(header), bytearray(data)))
+
+
+def set_limit(number, value):
+    """Both the limit and how far a process may raise it; -1 for none."""
+    _check(_c_prlimit(0, number, bytearray(struct.pack("qq", value, value)), None))
+
+
+def set_priority(nice):
+    _check(_c_setpriority(0, 0, nice))  # PRIO_PROCESS, this one
 
 
 def default_signals():

@@ -27,6 +27,14 @@ class Program(NamedTuple):
     group: str | None
     workdir: str
     capability: tuple[str, ...]
+    nofile: int | None
+    nproc: int | None
+    core: int
+    memlock: int | None
+    fsize: int | None
+    umask: int
+    oom_score_adj: int
+    nice: int | None
     start_timeout: int
     term_timeout: int
     drain_timeout: int

@@ -66,6 +66,11 @@ CAPABILITIES = words_of(
 )
 ALL = "all"
 
+UNLIMITED = -1  # as a limit: RLIM_INFINITY (linux/resource.h)
+# As if a program took a fifth of the memory more than it does: where memory runs out, any daemon of the router that
+# takes less than that outlives it (proc_pid_oom_score_adj(5)).
+OOM_SCORE_ADJ = 200
+
 
 class Refused(ValueError):
     """A value of the right type that is refused; the argument, printed after the value, says why and what is right."""
@@ -201,6 +206,16 @@ def _capability(text: str) -> str:
     raise ValueError()
 
 
+def _limit(text: str) -> int:
+    return UNLIMITED if text == "unlimited" else _integer(text, 0, 9999999999)
+
+
+def _umask(text: str) -> int:
+    if len(text) not in (3, 4) or not all("0" <= c <= "7" for c in text) or (len(text) == 4 and text[0] != "0"):
+        raise ValueError()
+    return int(text, 8)
+
+
 def _path(text: str) -> str:
     if not text.startswith("/") or any(c < " " or c == "\x7f" for c in text):
         raise ValueError()
@@ -245,6 +260,13 @@ def number(low: int, high: int, instance: str) -> "Type":
     return Type("number", lambda text: _integer(text, low, high), "%s from %d to %d" % (what, low, high))
 
 
+def signed(low: int, high: int) -> "Type":
+    def parse(text: str) -> int:
+        return -_integer(text[1:], 0, -low) if text.startswith("-") else _integer(text, 0, high)
+
+    return Type("signed", parse, "a number from %d to %d" % (low, high))
+
+
 BOOL = Type("bool", _bool, "a boolean (1, on, true, yes, enabled; 0, off, false, no, disabled)")
 TEXT = Type("text", _text, "a text")
 PORT = Type("port", _port, "a port (1-65535)")
@@ -257,6 +279,8 @@ POOL = Type(
 VARIABLE = Type("variable", _variable, "a variable with its value (NAME=value)")
 ACCOUNT = Type("account", _account, "the name or number of an account (nobody, 65534)")
 CAPABILITY = Type("capability", _capability, "a capability (net_raw, sys_nice; see capabilities(7)) or all")
+LIMIT = Type("limit", _limit, "a number, or unlimited")
+UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
@@ -356,6 +380,30 @@ PROGRAM: "tuple[Option, ...]" = (
         (),
         "What of root's powers the program has, whatever its account, and may pass on to what it starts. None by "
         "default, for `root` as well. Ports below 1024 need none. `all` is everything that the agent has.",
+    ),
+    Option("nofile", LIMIT, False, "", "How many descriptors each of its processes may have. Unset: as the agent's."),
+    Option(
+        "nproc",
+        LIMIT,
+        False,
+        "",
+        "How many processes and threads its account may have, those of other services with that account included. Not "
+        "for `root`. Unset: as the agent's.",
+    ),
+    Option("core", LIMIT, False, "0", "The size in bytes of what is left of a process that crashes (a core file)."),
+    Option("memlock", LIMIT, False, "", "How many bytes each of its processes may lock into memory."),
+    Option("fsize", LIMIT, False, "", "How many bytes a file may have that it writes."),
+    Option("umask", UMASK, False, "022", "The rights that files which it makes do not get."),
+    Option(
+        "oom_score_adj",
+        signed(-1000, 1000),
+        False,
+        "%d" % OOM_SCORE_ADJ,
+        "How early the kernel kills it when memory runs out: 1000 first, -1000 never. The default puts it before the "
+        "router's own daemons.",
+    ),
+    Option(
+        "nice", signed(-20, 19), False, "", "How far others go before it where the CPU is busy. Unset: as the agent."
     ),
 )
 
@@ -598,7 +646,8 @@ def unknown_type(name: str) -> str:
 
 def _unknown(section_type: str, name: str) -> str:
     known = [option.name for option in SECTIONS[section_type]]
-    near = [word for word in known if _distance(word, name) <= 2 or (len(name) > 2 and name in word)]
+    # In a short word two other letters are another word.
+    near = [word for word in known if _distance(word, name) < min(3, len(word) / 2) or (len(name) > 2 and name in word)]
     if near:
         return "is not an option; did you mean %s?" % " or ".join(["'%s'" % word for word in near])
     others = [kind for kind in sorted(SECTIONS) if option_named(kind, name)]

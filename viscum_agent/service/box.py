@@ -7,10 +7,13 @@ fork and exec, by the child itself, so it costs no process and no program of its
 import struct
 
 from .. import compat
-from ..config.schema import ALL, CAPABILITIES
+from ..config.schema import ALL, CAPABILITIES, OOM_SCORE_ADJ
+from ..errors import ConfigError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..config.service import Program
 
 # linux/prctl.h
@@ -21,10 +24,13 @@ PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
 SECBIT_NOROOT, SECBIT_NOROOT_LOCKED = 1, 2
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h: two words of 32 bits
 
+_OOM = "/proc/self/oom_score_adj"
+
 
 def confine(program: "Program", ids: "tuple[int, int, list[int]]") -> None:
     """In the child, before exec: gives up all that the program is not to have. `ids` are its uid, gid and all of its
-    gids. Raises OSError."""
+    gids. Raises OSError, and ConfigError for a value that the kernel refuses."""
+    _limit(program)
     kept = _numbers(program.capability)
     _bound(kept)
     compat.prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED)
@@ -32,6 +38,41 @@ def confine(program: "Program", ids: "tuple[int, int, list[int]]") -> None:
     compat.drop_privileges(*ids)
     _hold(kept)
     compat.prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _limit(program: "Program") -> None:
+    compat.umask(program.umask)
+    if program.nice is not None:
+        _set("nice", _go_before, program.nice)
+    if program.oom_score_adj != OOM_SCORE_ADJ or _is_less(OOM_SCORE_ADJ):
+        _set("oom_score_adj", compat.write_file, _OOM, b"%d" % program.oom_score_adj)
+    for name in compat.LIMITS:
+        value = getattr(program, name)
+        if value is not None:
+            _set(name, compat.set_limit, compat.LIMITS[name], value)
+
+
+def _set(option: str, call: "Callable[..., None]", *arguments: object) -> None:
+    try:
+        call(*arguments)
+    except OSError as error:
+        text = "%s: the kernel refuses this value (%s): take another one, or leave the option out"
+        raise ConfigError(text % (option, compat.strerror(error.errno)))
+
+
+def _go_before(nice: int) -> None:
+    compat.set_priority(nice)
+    try:
+        # What has a session of its own is weighed as a whole (sched(7), The autogroup feature).
+        compat.write_file("/proc/self/autogroup", b"%d" % nice)
+    except OSError:
+        pass  # a kernel without that
+
+
+def _is_less(score: int) -> bool:
+    """Whether the agent, from which this is inherited, would be killed later than that. One that is to go sooner has a
+    reason, and may lack the right to change it."""
+    return int(compat.read_file(_OOM, 16)) < score
 
 
 def lacks(program: "Program") -> "list[tuple[str, str]]":

@@ -248,7 +248,6 @@ def _become(
         if group:
             cgroup.join(group)
         compat.setsid()
-        compat.umask(0o022)
         _close_others()
         enter(service.name)
         _redirect_output()
@@ -259,7 +258,10 @@ def _become(
         compat.execve(command[0], list(command), environment)
     except OSError as error:
         # For one, somebody has just taken its namespace's name away.
-        last_words("%s: its program can't be started: %s" % (service.name, compat.strerror(error.errno)))
+        why = " (its account has more processes than nproc)" if error.errno == compat.EAGAIN else ""
+        last_words("%s: its program can't be started: %s%s" % (service.name, compat.strerror(error.errno), why))
+    except ConfigError as error:
+        last_words("%s: its program can't be started: %s" % (service.name, error))
     except BaseException as error:  # noqa: B036 (no exception may leave the child)
         compat.print_error(error)
     finally:

@@ -233,6 +233,26 @@ def test_capabilities_are_named_as_setpriv_and_procd_name_them():
     assert complaint("capability", "net").startswith("'net' is not a capability (net_raw")
 
 
+def test_limits_are_numbers_or_none_at_all():
+    assert value("nofile", "0") == 0 and value("fsize", "9999999999") == 9999999999
+    assert value("core", "unlimited") == schema.UNLIMITED
+    for text in ("-1", "1k", "Unlimited", "99999999999", ""):
+        assert "is not a number, or unlimited" in complaint("nproc", text), text
+
+
+def test_a_umask_is_octal():
+    assert (value("umask", "022"), value("umask", "0077"), value("umask", "000")) == (0o22, 0o77, 0)
+    for text in ("22", "088", "1022", "00022", "0o22", "-022"):
+        assert "is not a umask of three octal digits" in complaint("umask", text), text
+
+
+def test_priorities_go_both_ways():
+    assert [value("nice", text) for text in ("-20", "0", "-0", "19")] == [-20, 0, 0, 19]
+    assert [value("oom_score_adj", text) for text in ("-1000", "1000")] == [-1000, 1000]
+    for text in ("-21", "20", "--1", "+1", "-", "1.5"):
+        assert complaint("nice", text) == "'%s' is not a number from -20 to 19" % text
+
+
 def test_paths_are_absolute():
     assert value("workdir", "/srv/with blank") == "/srv/with blank"
     for text in ("srv", "./srv", "/a\nb", "/a\x1bb"):

@@ -189,6 +189,9 @@ const types = {
 		if (!option.words.includes(text))
 			refuse(option.words.includes(short) ? _('is how a C program writes it: write %s').format(short) : null);
 	},
+	limit: (text) => text === 'unlimited' || integer(text, 0, 9999999999),
+	umask: match(/^0?[0-7]{3}$/),
+	signed: (text, option) => text[0] === '-' ? integer(text.slice(1), 0, -option.low) : integer(text, 0, option.high),
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
 	interface: match(/^(@wifi|[A-Za-z0-9_.-][A-Za-z0-9_.@-]{0,14})$/),

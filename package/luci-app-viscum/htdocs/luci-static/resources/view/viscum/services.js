@@ -29,7 +29,7 @@ const TABS = [
 		[ 'user', 'group', 'workdir', 'env', 'start_timeout', 'term_timeout',
 			'drain_timeout', 'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
 	[ 'box', _('Limits'),
-		[ 'capability' ] ],
+		[ 'capability', 'nofile', 'nproc', 'core', 'memlock', 'fsize', 'umask', 'oom_score_adj', 'nice' ] ],
 	[ 'health', _('Health'),
 		[ 'healthcheck', 'health_port', 'health_command', 'health_interval', 'health_timeout', 'health_rise',
 			'health_fall' ] ],
