@@ -9,6 +9,7 @@ Each attempt is a process of its own. What it would change, it leaves as it was,
 import ctypes
 import errno
 import json
+import mmap
 import os
 import resource
 import signal
@@ -152,6 +153,138 @@ def file_for_all():
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
     if path.stat().st_mode & 0o777 != 0o666:
         raise PermissionError(errno.EACCES, "umask")
+
+
+# What no server asks the kernel for
+
+NEW_USER, NEW_NET, NEW_NS, NEW_PID = 0x10000000, 0x40000000, 0x20000, 0x20000000  # linux/sched.h
+# arch/x86/entry/syscalls/syscall_64.tbl
+NUMBERS = {"clone": 56, "ptrace": 101, "pivot_root": 155, "init_module": 175, "delete_module": 176, "add_key": 248}
+NUMBERS.update({"keyctl": 250, "perf_event_open": 298, "process_vm_readv": 310, "kcmp": 312, "bpf": 321})
+NUMBERS.update({"userfaultfd": 323, "io_uring_setup": 425, "open_tree": 428, "fsopen": 430, "clone3": 435})
+NUMBERS.update({"pidfd_getfd": 438})
+
+
+def system(name, *arguments, fine=()):
+    """A system call by its number. The errors in `fine` are those of who would have been served."""
+    try:
+        return call("syscall", NUMBERS[name], *arguments)
+    except OSError as error:
+        if error.errno not in fine:
+            raise
+        return 0
+
+
+def namespace_by_unshare():
+    call("unshare", NEW_USER | NEW_NET | NEW_NS | NEW_PID)
+
+
+def _in_child(result):
+    if result == 0:
+        os._exit(0)
+    os.waitpid(result, 0)
+
+
+def namespace_by_clone():
+    _in_child(system("clone", NEW_USER | NEW_NET | signal.SIGCHLD, 0, 0, 0, 0))
+
+
+def namespace_by_clone3():
+    _in_child(system("clone3", struct.pack("8Q", NEW_USER, 0, 0, 0, signal.SIGCHLD, 0, 0, 0), 64))
+
+
+def namespace_by_the_numbers_of_i386():
+    """As a program of 64 bits can, by interrupt 0x80: push rbx; mov eax, edi; mov ebx, esi; int 0x80; pop rbx; ret."""
+    memory = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    memory.write(bytes.fromhex("53 89 f8 89 f3 cd 80 5b c3"))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    result = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int)(address)(310, NEW_USER)
+    if result < 0:
+        raise OSError(-result, "unshare")
+
+
+def namespace_of_another():
+    with open("/proc/self/ns/net") as file:
+        call("setns", file.fileno(), 0)
+
+
+def mounted():
+    place = str(FOLDER).encode()
+    call("mount", b"none", place, b"tmpfs", 0, None)
+    call("umount2", place, 2)
+
+
+def mounted_anew():
+    os.close(system("fsopen", b"tmpfs", 0))
+
+
+def mount_copied():
+    os.close(system("open_tree", -100, b"/", 1))  # AT_FDCWD, OPEN_TREE_CLONE
+
+
+def root_exchanged():
+    system("pivot_root", b"/nowhere", b"/nowhere", fine=(errno.ENOENT,))
+
+
+def key_added():
+    system("add_key", b"user", b"attempt", b"x", 1, -2)  # KEY_SPEC_PROCESS_KEYRING
+
+
+def keys_found():
+    system("keyctl", 0, -2, 1)  # KEYCTL_GET_KEYRING_ID
+
+
+def page_faults():
+    os.close(system("userfaultfd", 1))  # UFFD_USER_MODE_ONLY
+
+
+def ring():
+    os.close(system("io_uring_setup", 1, bytes(bytearray(120))))
+
+
+def program_for_the_kernel():
+    os.close(system("bpf", 0, struct.pack("IIIII", 2, 4, 4, 1, 0) + bytes(100), 120))  # BPF_MAP_CREATE, an array
+
+
+def counters():
+    attributes = struct.pack("IIQQQQQ", 1, 120, 1, 0, 0, 0, 0x60) + bytes(
+        72
+    )  # PERF_COUNT_SW_TASK_CLOCK, not the kernel
+    os.close(system("perf_event_open", attributes, 0, -1, -1, 0))
+
+
+def traced():
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    try:
+        system("ptrace", 0x4206, pid, 0, 0)  # PTRACE_SEIZE
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def memory_read():
+    """Its own, which is as good as another's of its account."""
+    here, there = ctypes.create_string_buffer(b"x" * 8), ctypes.create_string_buffer(8)
+    vectors = [struct.pack("PL", ctypes.addressof(each), 8) for each in (there, here)]
+    system("process_vm_readv", os.getpid(), vectors[0], 1, vectors[1], 1, 0)
+
+
+def compared():
+    system("kcmp", os.getpid(), os.getppid(), 1, 0, 0)  # KCMP_VM
+
+
+def descriptor_taken():
+    os.close(system("pidfd_getfd", os.pidfd_open(os.getpid()), 0, 0))
+
+
+def module_loaded():
+    system("init_module", b"", 0, b"", fine=(errno.ENOEXEC,))
+
+
+def module_removed():
+    system("delete_module", b"nosuch_of_viscum", os.O_NONBLOCK, fine=(errno.ENOENT,))
 
 
 def main():

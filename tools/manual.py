@@ -16,6 +16,7 @@ import uptodate  # noqa: E402
 
 from viscum_agent.cli import words  # noqa: E402
 from viscum_agent.config import schema, service  # noqa: E402
+from viscum_agent.service import seccomp  # noqa: E402
 
 TEMPLATE, MANUAL = ROOT / "docs/manual.template.md", ROOT / "docs/manual.md"
 NOTE = (
@@ -26,6 +27,7 @@ NOTE = (
 def manual() -> str:
     """The text of docs/manual.md. KeyError when the template asks for what there isn't."""
     parts = {"options " + name: options(table) for name, table in schema.SECTIONS.items()}
+    parts["syscalls"] = "\n".join("- `%s`: %s" % (name, _calls(name)) for name in seccomp.GROUPS)
     parts["never"] = "\n".join("- %s (%s)" % row for row in schema.NEVER)
     parts["usage"] = "\n".join(("    " + line).rstrip() for line in words.usage().rstrip().split("\n"))
     parts["max_name"] = str(service.MAX_NAME)
@@ -48,6 +50,12 @@ def options(table: Iterable[schema.Option]) -> str:
         "| `%s` | %s | %s | %s |" % (option.name, _takes(option), _default(option), option.help) for option in table
     ]
     return "\n".join(rows)
+
+
+def _calls(group: str) -> str:
+    names: list[str] = seccomp.GROUPS[group].split(" ")
+    text = ", ".join(names)
+    return text + " (clone and unshare only where they make a namespace)" if group == "namespaces" else text
 
 
 def _takes(option: schema.Option) -> str:

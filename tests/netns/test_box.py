@@ -39,6 +39,35 @@ LIMITS = {
     "large_file": ("fsize", "1048576", "unlimited", "EFBIG"),
     "file_for_all": ("umask", "027", "000", "EACCES"),
 }
+# System calls that no server needs: the group of each. The first can be made by everyone, those in ROOTS by root.
+CALLS = {
+    "namespace_by_unshare": "namespaces",
+    "namespace_by_clone": "namespaces",
+    "namespace_by_clone3": "namespaces",
+    "namespace_by_the_numbers_of_i386": "namespaces",
+    "key_added": "keyring",
+    "keys_found": "keyring",
+    "page_faults": "userfaultfd",
+    "ring": "io_uring",
+    "counters": "perf",
+    "traced": "ptrace",
+    "memory_read": "ptrace",
+    "compared": "ptrace",
+    "descriptor_taken": "ptrace",
+}
+ROOTS = {
+    "namespace_of_another": "namespaces",
+    "mounted": "mount",
+    "mounted_anew": "mount",
+    "mount_copied": "mount",
+    "root_exchanged": "mount",
+    "program_for_the_kernel": "bpf",
+    "module_loaded": "modules",
+    "module_removed": "modules",
+}
+ROOT_USER = ("option user root", "list capability all")
+# What a kernel may have been built without: the attempt has no meaning there.
+OPTIONAL = ("keyring", "userfaultfd", "io_uring", "perf", "bpf", "modules")
 ALONE = "option user 54321"  # an account that nobody else has
 
 
@@ -175,3 +204,37 @@ def _read(pid, name):
 
 def _limits(pid, what):
     return [line for line in _read(pid, "limits").split("\n") if line.startswith(what)]
+
+
+# System calls
+
+
+@pytest.mark.parametrize("calls, lines", [(CALLS, (ALONE,)), (ROOTS, ROOT_USER)], ids=["everyone", "root"])
+def test_a_system_call_that_no_server_needs_is_refused(tried, calls, lines):
+    """Also to root with all of its powers, and by the numbers of another processor."""
+    free = tried(calls, *lines, "list allow_syscalls all")
+    lacking = [name for name in calls if free[name] in ("ENOSYS", "signal SIGSEGV")]
+    assert all(calls[name] in OPTIONAL or name.endswith("i386") for name in lacking), free
+    assert [name for name in calls if free[name] != "done"] == lacking, free
+    found = tried([name for name in calls if name not in lacking], *lines)
+    absent = [name for name in calls if name.endswith("clone3") or calls[name] == "io_uring"]
+    assert found == {name: "ENOSYS" if name in absent else "EPERM" for name in found} and found
+
+
+def test_what_its_section_allows_is_served_and_nothing_else(tried):
+    groups = ("ptrace", "keyring", "perf")
+    free = tried(CALLS, ALONE, "list allow_syscalls all")
+    found = tried(CALLS, ALONE, *["list allow_syscalls %s" % group for group in groups])
+    assert [name for name in CALLS if found[name] == "done"] == [
+        name for name in CALLS if CALLS[name] in groups and free[name] == "done"
+    ]
+
+
+def test_every_process_of_a_service_has_the_filter_and_who_may_make_all_has_none(lab):
+    command = "/usr/bin/python3 %s/echo.py serve edge 7000" % PROGRAMS
+    for lines, mode in (((), "2"), (("list allow_syscalls bpf",), "2"), (("list allow_syscalls all",), "0")):
+        lab.configure(service("echo", command, *TAKES, *lines))
+        lab.viscum("up")
+        (pid,) = pids_in("viscum-echo")
+        assert field(pid, "Seccomp") == [mode]
+        lab.viscum("down")

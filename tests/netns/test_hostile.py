@@ -26,8 +26,9 @@ LINES = (*LINES, "option health_fall 2", "option respawn_timeout 1", "option res
 WITNESS = ("list dest_ip 203.0.113.11", "list dest_port 7100")
 PLACES = ("203.0.113.10", "203.0.113.12", "198.18.5.5")  # of the cloud: that of each attack of a crew
 CHECKED = ("option healthcheck exec", 'option health_command "/bin/sleep 0.3"')
-# Root as it was before services had a box: what is attacked here is what the box protects.
-ROOT_USER = ("option user root", "list capability all")
+# As it was before services had a box: what is attacked here is what the box protects.
+UNFILTERED = ("list allow_syscalls all",)
+ROOT_USER = ("option user root", "list capability all", *UNFILTERED)
 BUGS = ("a bug, please report it", "Traceback")
 
 # `lines` are further ones of its section; `answered` who may answer its own clients in the end.
@@ -59,15 +60,15 @@ LIGHT = [
     Attack("environment_none"),
     Attack("name_bytes"),
     Attack("arguments_huge"),
-    Attack("leaver_child"),
-    Attack("leaver_main"),
-    Attack("leaver_nested"),
-    Attack("group_climber"),
+    Attack("leaver_child", UNFILTERED),
+    Attack("leaver_main", UNFILTERED),
+    Attack("leaver_nested", UNFILTERED),
+    Attack("group_climber", UNFILTERED),
     Attack("daemons"),
     Attack("deaf"),
     Attack("headless"),
-    Attack("tracer"),
-    Attack("check_tracer", CHECKED),
+    Attack("tracer", UNFILTERED),
+    Attack("check_tracer", (*CHECKED, *UNFILTERED)),
     Attack("stopper", answered=("cloud",)),
     Attack("zombies"),
     Attack("vanisher"),

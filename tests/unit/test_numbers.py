@@ -18,7 +18,7 @@ from lab import ROOT
 from viscum_agent import agent, compat, lock, log
 from viscum_agent.config import schema
 from viscum_agent.kernel import ethtool, handshake
-from viscum_agent.service import box, output
+from viscum_agent.service import box, output, seccomp
 
 HEADERS = ROOT / ".cache/bigendian/headers/usr"
 pytestmark = pytest.mark.skipif(not HEADERS.exists(), reason="no headers of other processors here: make setup")
@@ -50,7 +50,11 @@ INCLUDES = (
     "linux/sched.h",
     "linux/mount.h",
     "asm/resource.h",
+    "linux/audit.h",
+    "linux/bpf_common.h",
+    "linux/filter.h",
     "linux/prctl.h",
+    "linux/seccomp.h",
     "linux/securebits.h",
     "linux/capability.h",
     "linux/inotify.h",
@@ -91,6 +95,10 @@ ELSEWHERE = {
         + ("SECBIT_NOROOT", "SECBIT_NOROOT_LOCKED")
     ),
     ethtool: ("SIOCETHTOOL",),
+    seccomp: (
+        ("PR_SET_SECCOMP", "SECCOMP_MODE_FILTER", "SECCOMP_RET_ALLOW", "SECCOMP_RET_ERRNO", "SECCOMP_RET_KILL_PROCESS")
+        + ("EFAULT",)
+    ),
     handshake: ("SO_ATTACH_FILTER",),
     lock: ("O_RDWR",),
     log: ("O_WRONLY",),
@@ -100,8 +108,9 @@ ELSEWHERE = {
 UNWANTED = ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO", "SIGTSTP", "SIGTTIN", "SIGTTOU")
 
 
-def values(processor, names):
-    """{name: number} of macros or expressions, as the processor's headers have them."""
+def values(processor, names, absent=None):
+    """{name: number} of macros or expressions, as the processor's headers have them; `absent` is that of a name which
+    they do not have."""
     lines = ["#include <%s>" % each for each in INCLUDES] + ["@%d %s" % pair for pair in enumerate(names)]
     defines = ["-D" + each for each in processor.defines]
     words = ["mips-linux-gnu-cpp", "-undef", "-nostdinc", "-P", *defines, "-I", HEADERS / processor.folder / "include"]
@@ -110,13 +119,14 @@ def values(processor, names):
     for line in result.stdout.splitlines():
         if line.startswith("@"):
             place, expression = line[1:].split(" ", 1)
-            found[names[int(place)]] = eval(as_python(expression))
+            name = names[int(place)]
+            found[name] = absent if expression == name and absent is not None else eval(as_python(expression))
     return found
 
 
 def as_python(expression):
-    """A number of C, perhaps octal (02000000), as one of Python."""
-    words = expression.replace("(", " ( ").replace(")", " ) ").split()
+    """A number of C, perhaps octal (02000000) or unsigned (0x8U), as one of Python."""
+    words = [word.rstrip("U") for word in expression.replace("(", " ( ").replace(")", " ) ").split()]
     return " ".join(["0o" + word[1:] if word.isdigit() and word[0] == "0" < word else word for word in words])
 
 
@@ -163,6 +173,57 @@ def test_what_counts_as_the_same_everywhere_is_so(processor):
     ours = {name: getattr(compat, name) for name in SHARED}
     for module, names in ELSEWHERE.items():
         ours.update({name: getattr(module, name) for name in names})
+    assert ours == values(processor, list(ours))
+
+
+# The families of system calls that a processor's headers have, by AUDIT_ARCH_*.
+AUDITED = {
+    "x86_64": ["AUDIT_ARCH_X86_64"],
+    "i686": ["AUDIT_ARCH_I386"],
+    "aarch64": ["AUDIT_ARCH_AARCH64"],
+    "armv7l": ["AUDIT_ARCH_ARM", "AUDIT_ARCH_ARMEB"],
+    "mips": ["AUDIT_ARCH_MIPS", "AUDIT_ARCH_MIPSEL"],
+    "mips64": ["AUDIT_ARCH_MIPS64", "AUDIT_ARCH_MIPSEL64"],
+    "ppc": ["AUDIT_ARCH_PPC"],
+    "ppc64": ["AUDIT_ARCH_PPC64", "AUDIT_ARCH_PPC64LE"],
+    "riscv64": ["AUDIT_ARCH_RISCV64"],
+    "s390x": ["AUDIT_ARCH_S390X"],
+    "mips64 n32": ["AUDIT_ARCH_MIPS64N32", "AUDIT_ARCH_MIPSEL64N32"],
+    "s390": ["AUDIT_ARCH_S390"],
+}
+ASIDE = [
+    Processor("mips64 n32", 4, "mips-linux-gnu", ("__MIPSEB__", "_MIPS_SIM=2")),  # _MIPS_SIM_NABI32
+    Processor("s390", 4, "s390x-linux-gnu", ()),
+]
+
+
+@pytest.mark.parametrize("processor", PROCESSORS + ASIDE, ids=[each.machine for each in PROCESSORS + ASIDE])
+def test_a_filter_knows_system_calls_by_the_processors_numbers(processor):
+    for audited in AUDITED[processor.machine]:
+        identity = values(processor, [audited])[audited]
+        ((table, base),) = [
+            (table, base) for identities, table, base in seccomp._families(processor.machine) if identity in identities
+        ]
+        found = values(processor, ["__NR_" + name for name in seccomp.EARLIER] + ["__NR_clone3"], absent=0)
+        assert [found["__NR_" + name] for name in seccomp.EARLIER] == [each + base if each else 0 for each in table]
+        later = {"__NR_" + name: number + base for name, number in seccomp.LATER.items() if number <= 442}
+        assert later == values(processor, list(later)), "467 came with Linux 6.15"
+
+
+def test_a_filters_instructions_are_the_kernels(processor):
+    ours = {
+        "(BPF_LD | BPF_W | BPF_ABS)": seccomp.LOAD,
+        "(BPF_JMP | BPF_JEQ | BPF_K)": seccomp.EQUAL,
+        "(BPF_JMP | BPF_JGE | BPF_K)": seccomp.AT_LEAST,
+        "(BPF_JMP | BPF_JSET | BPF_K)": seccomp.ANY_BIT,
+        "(BPF_JMP | BPF_JA)": seccomp.JUMP,
+        "(BPF_RET | BPF_K)": seccomp.RETURN,
+        "ENOSYS": 89 if compat.is_mips(processor.machine) else 38,
+        "CLONE_NEWTIME": seccomp.NEW_TIME,
+        "(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)": (
+            seccomp.NEW
+        ),
+    }
     assert ours == values(processor, list(ours))
 
 

@@ -42,7 +42,8 @@ IN_DELETE = 0x200  # linux/inotify.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
 _UNWANTED = unwanted_signals(os.uname().machine)
-LIMITS = limit_numbers(os.uname().machine)
+MACHINE = os.uname().machine
+LIMITS = limit_numbers(MACHINE)
 _prlimit = "prlimit64" if hasattr(_libc, "prlimit64") else "prlimit"  # the C library's: musl has one of 64 bits only
 _BPF = bpf_call(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 

@@ -34,6 +34,7 @@ class Program(NamedTuple):
     fsize: int | None
     umask: int
     oom_score_adj: int
+    allow_syscalls: tuple[str, ...]
     nice: int | None
     start_timeout: int
     term_timeout: int

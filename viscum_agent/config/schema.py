@@ -66,6 +66,9 @@ CAPABILITIES = words_of(
 )
 ALL = "all"
 
+# Groups of system calls that are for no server (service/seccomp.py).
+SYSCALLS = words_of("namespaces mount keyring userfaultfd io_uring bpf perf ptrace modules")
+
 UNLIMITED = -1  # as a limit: RLIM_INFINITY (linux/resource.h)
 # As if a program took a fifth of the memory more than it does: where memory runs out, any daemon of the router that
 # takes less than that outlives it (proc_pid_oom_score_adj(5)).
@@ -401,6 +404,14 @@ PROGRAM: "tuple[Option, ...]" = (
         "%d" % OOM_SCORE_ADJ,
         "How early the kernel kills it when memory runs out: 1000 first, -1000 never. The default puts it before the "
         "router's own daemons.",
+    ),
+    Option(
+        "allow_syscalls",
+        choice(*(SYSCALLS + [ALL])),
+        True,
+        (),
+        "System calls that the program may make although no server needs them, by group; "
+        "the manual says what is in which. `all`: no filter at all.",
     ),
     Option(
         "nice", signed(-20, 19), False, "", "How far others go before it where the CPU is busy. Unset: as the agent."

@@ -53,6 +53,7 @@ def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") 
     if machine.veth:
         there.append("veth")
     found += _resets(targets, settings, machine.features)
+    found += [_seccomp(machine.seccomp)] if machine.seccomp else []
     return ([ok("kernel", "has " + ", ".join(there))] if there else []) + found
 
 
@@ -78,6 +79,11 @@ def _blind(machine: "Machine") -> "Finding":
 
 def _veth(machine: "Machine") -> "Finding":
     return error("kernel-veth", "has no veth", "no service can run", (), install(machine, "kmod-veth"))
+
+
+def _seccomp(why: str) -> "Finding":
+    means = "programs may make every system call that their account may"
+    return note("kernel-seccomp", why, means, (), "build an image with CONFIG_KERNEL_SECCOMP=y")
 
 
 def _features(features: "Features") -> "list[tuple[Feature, str]]":

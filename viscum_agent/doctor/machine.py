@@ -13,7 +13,7 @@ from ..config import uci
 from ..errors import ConfigError, UnsupportedError
 from ..kernel import ethtool, netns, probe, ruleset
 from ..records.objects import device_name
-from ..service import process
+from ..service import process, seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 # `unread` maps the name of a field to why it is None. `features` are facts.Features, `veth` whether there are veth
-# pairs. `files` maps a path to its mode (None: not there), `accounts` maps
+# pairs, `seccomp` why programs have no filter for system calls, "" where they have. `files` maps a path to its mode
+# (None: not there), `accounts` maps
 # (user, group) to what is wrong with them, "" for nothing. `firewall` are the options of firewall's defaults section
 # ({}: no such file), `ruleset` a kernel ruleset.Ruleset, `tables` the legacy iptables' tables, `includes` maps our
 # three files to whether they are there. `wed` maps a driver to whether WED is on, `running` holds those of NEIGHBOURS
@@ -42,6 +43,7 @@ Machine = namedtuple(
         "root",
         "features",
         "veth",
+        "seccomp",
         "files",
         "accounts",
         "firewall",
@@ -102,6 +104,7 @@ def gather(targets: "list[Target]", dump: "Dump", confdir: str, root: str = "") 
         root=compat.geteuid() == 0,
         features=at("features", probe.features),
         veth=at("veth", probe.veth),
+        seccomp=seccomp.missing(),
         files=_files(targets),
         accounts={(program.user, program.group or ""): _account(program) for program in programs},
         firewall=at("firewall", _options, confdir, "firewall", "defaults"),

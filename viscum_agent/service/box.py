@@ -9,6 +9,7 @@ import struct
 from .. import compat
 from ..config.schema import ALL, CAPABILITIES, OOM_SCORE_ADJ
 from ..errors import ConfigError
+from . import seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def confine(program: "Program", ids: "tuple[int, int, list[int]]") -> None:
     compat.drop_privileges(*ids)
     _hold(kept)
     compat.prctl(PR_SET_NO_NEW_PRIVS, 1)
+    seccomp.install(program.allow_syscalls)
 
 
 def _limit(program: "Program") -> None:
@@ -87,6 +89,9 @@ def lacks(program: "Program") -> "list[tuple[str, str]]":
         elif not state:
             text = "the agent has no '%s' itself: take it out, or start the agent with it"
             found.append(("capability", text % name))
+    why = seccomp.missing() if program.allow_syscalls and ALL not in program.allow_syscalls else ""
+    if why:
+        found.append(("allow_syscalls", why + ": take the option out, and the program may make every call"))
     return found
 
 

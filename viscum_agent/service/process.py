@@ -17,7 +17,7 @@ from ..kernel import cgroup, netns
 from ..log import last_words
 from ..records.objects import name_hash, ns_name
 from ..shell import printable, shown
-from . import box, output
+from . import box, output, seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -230,6 +230,7 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
         del environment[TAG]  # it is not the program
     group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
     share_mounts()
+    seccomp.prepare(program.allow_syscalls)
     pid = compat.fork()
     if pid == 0:
         _become(service, command or program.command, (uid, gid, groups), environment, group)

@@ -1,0 +1,146 @@
+"""The filter for system calls, run here by a machine for classic BPF, on every processor that it knows."""
+
+import struct
+
+from viscum_agent import compat
+from viscum_agent.config import schema
+from viscum_agent.service import seccomp
+
+NEW_USER, NEW_TIME, THREAD, SIGCHLD = 0x10000000, 0x80, 0x003D0F00, 17  # linux/sched.h; what pthread_create(3) asks for
+ALLOWED, REFUSED, KILLED = "allowed", compat.EPERM, "killed"
+MACHINES = (
+    ("x86_64", "little"),
+    ("i686", "little"),
+    ("aarch64", "little"),
+    ("aarch64_be", "big"),
+    ("armv7l", "little"),
+    ("armv5teb", "big"),
+    ("mips", "big"),
+    ("mips", "little"),
+    ("mips64", "big"),
+    ("ppc64le", "little"),
+    ("ppc", "big"),
+    ("riscv64", "little"),
+    ("loongarch64", "little"),
+    ("s390x", "big"),
+)
+
+
+def run(code, order, family, number, arguments=()):
+    """What a filter makes of a system call: ALLOWED, KILLED, or the number of the error."""
+    mark = ">" if order == "big" else "<"
+    values = list(arguments) + [0] * (6 - len(arguments))
+    data = struct.pack(mark + "IIQ", number, family, 0) + struct.pack(mark + "6Q", *values)
+    at = word = steps = 0
+    while True:
+        kind, yes, no, value = struct.unpack_from(mark + "HBBI", code, 8 * at)
+        at += 1
+        steps += 1
+        if kind == seccomp.LOAD:
+            word = struct.unpack_from(mark + "I", data, value)[0]
+        elif kind == seccomp.JUMP:
+            at += value
+        elif kind == seccomp.EQUAL:
+            at += yes if word == value else no
+        elif kind == seccomp.AT_LEAST:
+            at += yes if word >= value else no
+        elif kind == seccomp.ANY_BIT:
+            at += yes if word & value else no
+        else:
+            assert kind == seccomp.RETURN and steps < 40, (kind, steps)
+            if value == seccomp.SECCOMP_RET_ALLOW:
+                return ALLOWED
+            return KILLED if value == seccomp.SECCOMP_RET_KILL_PROCESS else value - seccomp.SECCOMP_RET_ERRNO
+
+
+def numbers(group, table, base):
+    """{name: number} of a group's system calls in one family."""
+    found = {}
+    for name in seccomp.GROUPS[group].split(" "):
+        if name in seccomp.LATER:
+            found[name] = seccomp.LATER[name] + base
+        elif table[seccomp.EARLIER.index(name)]:
+            found[name] = table[seccomp.EARLIER.index(name)] + base
+    return found
+
+
+def families():
+    """(machine, byte order, AUDIT_ARCH_*, numbers, base) of all that the filter knows."""
+    found = []
+    for machine, order in MACHINES:
+        for identities, table, base in seccomp._families(machine):
+            found += [(machine, order, identity, table, base) for identity in identities]
+    return found
+
+
+def absent(machine):
+    return 89 if machine.startswith("mips") else 38  # ENOSYS
+
+
+def test_what_no_server_needs_is_refused_in_every_family_and_what_has_a_substitute_is_absent():
+    for machine, order, family, table, base in families():
+        code = seccomp.code(machine, order, ())
+        for group in seccomp.GROUPS:
+            for name, number in numbers(group, table, base).items():
+                wanted = absent(machine) if group == "io_uring" or name == "clone3" else REFUSED
+                flags = [NEW_USER] * 2 if name in ("clone", "unshare") else []
+                assert run(code, order, family, number, flags) == wanted, (machine, family, name)
+
+
+def test_all_others_pass():
+    for machine, order, family, table, base in families():
+        code = seccomp.code(machine, order, ())
+        named = [number for group in seccomp.GROUPS for number in numbers(group, table, base).values()]
+        for number in range(base, base + 600):
+            if number not in named:
+                assert run(code, order, family, number) == ALLOWED, (machine, family, number)
+
+
+def test_a_group_that_is_allowed_passes_and_no_other_does():
+    for allowed in schema.SYSCALLS:
+        for machine, order, family, table, base in families():
+            code = seccomp.code(machine, order, (allowed,))
+            for group in seccomp.GROUPS:
+                for name, number in numbers(group, table, base).items():
+                    passes = run(code, order, family, number, [NEW_USER] * 2) == ALLOWED
+                    assert passes == (group == allowed), (machine, family, name)
+
+
+def test_threads_and_processes_are_made_as_ever():
+    """clone(2) has the flags in its first argument, on s390 in its second. What is above 32 bits is no flag of it."""
+    for machine, order, family, table, base in families():
+        code = seccomp.code(machine, order, ())
+        number = table[seccomp.EARLIER.index("clone")] + base
+        for flags in (THREAD, SIGCHLD, SIGCHLD | 1 << 40):
+            places = [flags, 0x7F000000] if not machine.startswith("s390") else [0x7F000000, flags]
+            assert run(code, order, family, number, places) == ALLOWED, (machine, family, flags)
+        assert run(code, order, family, number, [NEW_USER | SIGCHLD] * 2) == REFUSED
+
+
+def test_a_thread_may_part_from_others_but_not_into_a_namespace():
+    for machine, order, family, table, base in families():
+        code = seccomp.code(machine, order, ())
+        number = table[seccomp.EARLIER.index("unshare")] + base
+        assert run(code, order, family, number, [0x400]) == ALLOWED  # CLONE_FILES
+        assert run(code, order, family, number, [NEW_TIME]) == REFUSED
+
+
+def test_the_numbers_of_another_processor_end_the_program():
+    for machine, order in MACHINES:
+        assert run(seccomp.code(machine, order, ()), order, 0x12345678, 1) == KILLED
+
+
+def test_x32_is_absent():
+    code = seccomp.code("x86_64", "little", ())
+    assert run(code, "little", 0xC000003E, 0x40000000 | 272, [NEW_USER]) == 38
+    assert run(code, "little", 0xC000003E, 0x40000000) == 38
+
+
+def test_a_filter_fits_the_kernels_limit():
+    """BPF_MAXINSNS is 4096 (linux/bpf_common.h)."""
+    for machine, order in MACHINES:
+        assert len(seccomp.code(machine, order, ())) < 8 * 512, machine
+
+
+def test_who_may_make_all_has_no_filter():
+    assert seccomp.prepare(("all", "bpf")) == b""

@@ -1,0 +1,193 @@
+"""System calls that no server needs: with most of them an account without rights reaches parts of the kernel that were
+only for root before, which is where it is broken into. So a program does not get them unless its section says so.
+
+The filter (seccomp(2)) is a program of classic BPF, for the kernel to run before each system call: it is given the
+number, the processor family that the number is of, and the arguments (struct seccomp_data, linux/seccomp.h). Whoever is
+refused gets EPERM, or ENOSYS where programs know how to do without.
+"""
+
+import struct
+import sys
+
+from .. import compat
+from ..config.schema import ALL, SYSCALLS, words_of
+
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2  # linux/prctl.h, linux/seccomp.h
+SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
+EFAULT = 14  # asm-generic/errno-base.h
+NUMBER, FAMILY, ARGUMENTS = 0, 4, 16  # where they are in struct seccomp_data; an argument has 8 bytes
+
+# Instructions (linux/bpf_common.h): load a word; jump if equal, if at least, if a bit is set; jump; return.
+LOAD, EQUAL, AT_LEAST, ANY_BIT, JUMP, RETURN = 0x20, 0x15, 0x35, 0x45, 0x05, 0x06
+
+# CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET (linux/sched.h), and only for unshare(2) NEWTIME: for
+# clone(2) the lowest byte is a signal.
+NEW = 0x7E020000
+NEW_TIME = 0x80
+
+# The system calls of each group. Those that came with number 424 or later have the same everywhere.
+GROUPS = {
+    "namespaces": "clone unshare setns clone3",
+    "mount": "mount umount umount2 pivot_root open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr "
+    "open_tree_attr",
+    "keyring": "add_key request_key keyctl",
+    "userfaultfd": "userfaultfd",
+    "io_uring": "io_uring_setup io_uring_enter io_uring_register",
+    "bpf": "bpf",
+    "perf": "perf_event_open",
+    "ptrace": "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise",
+    "modules": "init_module finit_module delete_module kexec_load kexec_file_load",
+}
+assert sorted(GROUPS) == sorted(SYSCALLS)
+
+LATER = {
+    "io_uring_setup": 425,
+    "io_uring_enter": 426,
+    "io_uring_register": 427,
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "fspick": 433,
+    "clone3": 435,
+    "pidfd_getfd": 438,
+    "process_madvise": 440,
+    "mount_setattr": 442,
+    "open_tree_attr": 467,
+}
+# The others' numbers in this order, by the kernel's arch/*/.../syscall*.tbl and asm-generic/unistd.h; 0: there is none.
+EARLIER = words_of(
+    "clone unshare setns mount umount umount2 pivot_root add_key request_key keyctl userfaultfd bpf perf_event_open "
+    "ptrace process_vm_readv process_vm_writev kcmp init_module finit_module delete_module kexec_load kexec_file_load"
+)
+_X86_64 = (56, 272, 308, 165, 0, 166, 155, 248, 249, 250, 323, 321, 298) + (101, 310, 311, 312, 175, 313, 176, 246, 320)
+_I386 = (120, 310, 346, 21, 22, 52, 217, 286, 287, 288, 374, 357, 336) + (26, 347, 348, 349, 128, 350, 129, 283, 0)
+_ARM = (120, 337, 375, 21, 0, 52, 218, 309, 310, 311, 388, 386, 364) + (26, 376, 377, 378, 128, 379, 129, 347, 401)
+_GENERIC = (220, 97, 268, 40, 0, 39, 41, 217, 218, 219, 282, 280, 241) + (117, 270, 271, 272, 105, 273, 106, 104, 294)
+_O32 = (120, 303, 344, 21, 22, 52, 216, 280, 281, 282, 357, 355, 333) + (26, 345, 346, 347, 128, 348, 129, 311, 0)
+_N64 = (55, 262, 303, 160, 0, 161, 151, 239, 240, 241, 317, 315, 292) + (99, 304, 305, 306, 168, 307, 169, 270, 0)
+_N32 = (55, 266, 308, 160, 0, 161, 151, 243, 244, 245, 321, 319, 296) + (99, 309, 310, 311, 168, 312, 169, 274, 0)
+_POWERPC = (120, 282, 350, 21, 22, 52, 203, 269, 270, 271, 364, 361, 319) + (26, 351, 352, 354, 128, 353, 129, 268, 382)
+_S390 = (120, 303, 339, 21, 22, 52, 217, 278, 279, 280, 355, 351, 331) + (26, 340, 341, 343, 128, 344, 129, 277, 381)
+
+# By how the machine's name (uname -m) begins: the families of system calls that a kernel there may serve, whatever the
+# agent is itself: (AUDIT_ARCH_* of linux/audit.h, numbers, what to add to them).
+_X86 = (((0xC000003E,), _X86_64, 0), ((0x40000003,), _I386, 0))
+_ARMS = (((0xC00000B7,), _GENERIC, 0), ((0x40000028, 0x28), _ARM, 0))
+MACHINES = (
+    ("x86_64", _X86),
+    ("i", _X86),  # i386 to i686
+    ("aarch64", _ARMS),
+    ("arm", _ARMS),
+    (
+        "mips",
+        (
+            ((0x8, 0x40000008), _O32, 4000),
+            ((0x80000008, 0xC0000008), _N64, 5000),
+            ((0xA0000008, 0xE0000008), _N32, 6000),
+        ),
+    ),
+    ("ppc", (((0x14, 0x80000015, 0xC0000015), _POWERPC, 0),)),
+    ("riscv64", (((0xC00000F3,), _GENERIC, 0),)),
+    ("loongarch64", (((0xC0000102,), _GENERIC, 0),)),
+    ("s390", (((0x80000016, 0x16), _S390, 0),)),
+)
+X32 = 0x40000000  # in a number of x86-64: a third set of numbers, which nobody builds for
+
+
+def missing() -> str:
+    """Why there can be no filter here, "" where there can be one."""
+    if not _families(compat.MACHINE):
+        return "the numbers of system calls on %s are not known" % compat.MACHINE
+    try:
+        compat.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 0)  # a filter at address 0: no more than a question
+    except OSError as error:
+        if error.errno == EFAULT:
+            return ""
+    return "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER)"
+
+
+_codes: "dict[tuple[str, ...], bytes]" = {}
+
+
+def prepare(allowed: "tuple[str, ...]") -> bytes:
+    """The filter that leaves a program these groups, b"" where it has none. The agent calls this before it forks, so
+    that the child finds the result."""
+    if ALL in allowed:
+        return b""
+    if allowed not in _codes:
+        _codes[allowed] = b"" if missing() else code(compat.MACHINE, sys.byteorder, allowed)
+    return _codes[allowed]
+
+
+def install(allowed: "tuple[str, ...]") -> None:
+    """In the child, once it has no_new_privs: from here on, and for whatever it executes. Raises OSError."""
+    filters = bytearray(prepare(allowed))
+    if filters:
+        # struct sock_fprog: how many instructions, of 8 bytes each, and where.
+        head = bytearray(struct.pack("HP", len(filters) // 8, compat.address_of(filters)))
+        compat.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, compat.address_of(head))
+
+
+def code(machine: str, order: str, allowed: "tuple[str, ...]") -> bytes:
+    """The bytes of the filter for a machine (uname -m) and its byte order ("little", "big")."""
+    heads = [(LOAD, 0, 0, FAMILY)]
+    bodies: list[tuple] = []
+    families = _families(machine)
+    left = sum([2 * len(each[0]) for each in families]) + 1  # instructions until the first body
+    for identities, numbers, base in families:
+        body = _family(machine, order, allowed, numbers, base)
+        for identity in identities:
+            left -= 2
+            heads += [(EQUAL, 0, 1, identity), (JUMP, 0, 0, left + len(bodies))]
+        bodies += body
+    heads.append((RETURN, 0, 0, SECCOMP_RET_KILL_PROCESS))  # no kernel of this machine has such a program
+    mark = ">" if order == "big" else "<"
+    return b"".join([struct.pack(mark + "HBBI", *each) for each in heads + bodies])
+
+
+def _families(machine: str) -> tuple:
+    for name, families in MACHINES:
+        if machine.startswith(name):
+            return families
+    return ()
+
+
+def _family(machine: str, order: str, allowed: "tuple[str, ...]", numbers: "tuple[int, ...]", base: int) -> "list":
+    refuse = [(RETURN, 0, 0, SECCOMP_RET_ERRNO | compat.EPERM)]
+    absent = [(RETURN, 0, 0, SECCOMP_RET_ERRNO | (89 if compat.is_mips(machine) else 38))]  # ENOSYS (asm/errno.h)
+    swapped = machine.startswith("s390")  # clone(2): the stack comes first
+    special = {
+        "clone": _unless(order, 1 if swapped else 0, NEW, refuse),
+        "unshare": _unless(order, 0, NEW | NEW_TIME, refuse),
+        "clone3": absent,  # its flags are in memory, where a filter can't look: the C libraries then use clone
+    }
+    entries = []
+    for group in GROUPS:
+        for name in () if group in allowed else GROUPS[group].split(" "):
+            number = LATER[name] if name in LATER else numbers[EARLIER.index(name)]
+            if number:
+                action = absent if group == "io_uring" else special.get(name, refuse)
+                entries.append((number + base, action))
+    entries.sort(key=lambda entry: entry[0])
+    first = [(ANY_BIT, 0, 1, X32)] + absent if numbers is _X86_64 else []
+    return [(LOAD, 0, 0, NUMBER)] + first + _search(entries)
+
+
+def _unless(order: str, argument: int, bits: int, action: "list[tuple]") -> "list[tuple]":
+    """Takes the action if an argument has one of the bits (of its lower half)."""
+    at = ARGUMENTS + 8 * argument + (4 if order == "big" else 0)
+    return [(LOAD, 0, 0, at), (ANY_BIT, 0, 1, bits)] + action + [(RETURN, 0, 0, SECCOMP_RET_ALLOW)]
+
+
+def _search(entries: "list[tuple[int, list]]") -> "list[tuple]":
+    """Instructions that find a number by halves, since this costs every system call, and take its action."""
+    if len(entries) > 3:
+        middle = len(entries) // 2
+        low = _search(entries[:middle])
+        return [(AT_LEAST, len(low), 0, entries[middle][0])] + low + _search(entries[middle:])
+    found = []
+    for number, action in entries:
+        found += [(EQUAL, 0, len(action), number)] + action
+    return found + [(RETURN, 0, 0, SECCOMP_RET_ALLOW)]
