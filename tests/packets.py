@@ -90,6 +90,8 @@ BEHIND = (SERVICE, "flower looks behind IPv6 extension headers, and can't be tol
 NO_PORTS = (CLOUD, "bpf reads the ports of every packet: one that is too short for them passes")
 UNREAD = (CLOUD, "u32 and flower know what a packet is by its own header, not by one that it quotes")
 ERRORS = {"u32": UNREAD, "flower": UNREAD}
+UNCHECKED = (SERVICE, "u32 and flower ask no route")
+FORGED = {"u32": UNCHECKED, "flower": UNCHECKED}
 UNNAMED = (SERVICE, "without an address nothing but the MAC is looked at: the router would drop it, the service does")
 
 # One service: TCP and UDP of port 7000 of one address of each family, on a device of its own.
@@ -114,6 +116,16 @@ EXACT = (
     row("TTL 1", v4(ttl=1) / udp(), SERVICE),
     row("hop limit 1", v6(hlim=1) / udp(), SERVICE),
     row("padded to 60 bytes", v4(len=28) / UDP(sport=40000, dport=PORT, len=8) / Raw(b"\0" * 18), SERVICE),
+    # Sources that the router would answer elsewhere, or nowhere
+    row("from another subnet behind the device", v4(src="192.168.99.2") / udp(), SERVICE),
+    row("from another subnet behind the device, IPv6", v6(src="2001:db8:99::2") / udp(), SERVICE),
+    row("from another device's subnet", v4(src="192.168.78.9") / udp(), CLOUD, **FORGED),
+    row("from the other side", v4(src="198.51.100.7") / udp(), CLOUD, **FORGED),
+    row("from the other side, TCP", v4(src="198.51.100.7") / tcp(), CLOUD, **FORGED),
+    row("from the other side, IPv6", v6(src="2001:db8:100::7") / udp(), CLOUD, **FORGED),
+    row("from nowhere", v4(src="192.0.2.7") / udp(), CLOUD, **FORGED),
+    row("from nowhere, IPv6", v6(src="2001:db8:ffff::7") / udp(), CLOUD, **FORGED),
+    row("from the router itself", v4(src="192.168.77.1") / udp(), ROUTER, **FORGED),
     # Other ports
     row("next port", v4() / udp(PORT + 1), CLOUD),
     row("port before", v4() / udp(PORT - 1), CLOUD),
@@ -355,6 +367,7 @@ BRIDGE_PORT = (
     row("to another host", v4() / udp(), SERVICE, to="host"),
     row("to another host, IPv6", v6() / tcp(), SERVICE, to="host"),
     row("to another host, another address", v4(B) / udp(), HOST, to="host"),
+    row("from the other side, whose route can not be compared", v4(src="198.51.100.7") / udp(), SERVICE),
     row("to another host, first fragment", v4(flags="MF") / udp(), HOST, to="host"),
     row("next port", v4() / udp(PORT + 1), CLOUD),
     row("broadcast", v4("255.255.255.255") / udp(), HOST, to="broadcast"),
@@ -429,6 +442,8 @@ class Crossing:
             ("-4", "198.18.0.0/15", "198.51.100.2"),
             ("-6", "2001:db8:cafe::/64", "2001:db8:100::2"),
             ("-6", "fd12:3456::/64", "2001:db8:100::2"),
+            ("-4", "192.168.99.0/24", "192.168.77.2"),
+            ("-6", "2001:db8:99::/64", "2001:db8:77::2"),
         ):
             words.append("%s route add %s via %s" % (family, prefix, via))
         if bridged:

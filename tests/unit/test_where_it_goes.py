@@ -88,7 +88,7 @@ def reply(dev, features):
     return []
 
 
-def filters(dev, match, level, mac, actions, watched=False):
+def filters(dev, match, level, mac, actions, watched=False, checked=False):
     keys = (("to", match.dst.packed),)
     return [Filter(dev=dev, prio=1, protocol="ip", kind=NAME, bucket=-1, keys=keys, actions=actions)]
 

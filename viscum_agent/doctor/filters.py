@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .target import Target
 
 ERRORS = "ICMP errors about its answers go to the cloud: behind a link of a smaller MTU clients get no large answer"
+FORGED = "who forges a source address makes the service answer that address, wherever it is"
+BY_ROUTE = "take datapath 'bpf' or 'auto' for it"
 BY_MTU = "take datapath 'bpf' or 'auto' for it, or set option mtu to the smallest MTU on the way to its clients"
 
 
@@ -20,4 +22,9 @@ def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") 
     features = machine.features
     filtered = [target for target in targets if way(target, settings, features).ROUTED]
     touched = names([each for each in filtered if not way(each, settings, features).lacks(features)])
-    return [note("icmp-errors", "not read by datapaths 'u32' and 'flower'", ERRORS, touched, BY_MTU)] if touched else []
+    if not touched:
+        return []
+    return [
+        note("icmp-errors", "not read by datapaths 'u32' and 'flower'", ERRORS, touched, BY_MTU),
+        note("sources", "not compared to routes by datapaths 'u32' and 'flower'", FORGED, touched, BY_ROUTE),
+    ]

@@ -13,7 +13,7 @@ Neither mode is remembered with clients (PLACE_GENERATION is 0): each packet is 
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R6, R7, R8, R9, Assembler
-from .layout import DEADLINE_SHIFT, DRAINS, JOINS, KNOWN, REFUSED
+from .layout import CHECKED, DEADLINE_SHIFT, DRAINS, JOINS, KNOWN, REFUSED
 from .program import (
     ACK,
     CLIENT,
@@ -86,7 +86,9 @@ def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.jump("pass")
     asm.label("joins")
     _copy(asm, FP, FLOW_VALUE + VALUE_TARGET, R7, VALUE_TARGET, 4, 4)
-    asm.store_number(FP, FLOW_VALUE + VALUE_FLAGS, 0, 2)
+    asm.load(R0, R7, VALUE_FLAGS, 2)
+    asm.mask(R0, CHECKED)
+    asm.store(FP, FLOW_VALUE + VALUE_FLAGS, R0, 2)
     for at in range(0, 6, 2):
         asm.store_number(FP, FLOW_VALUE + VALUE_MAC + at, 0, 2)
     _copy(asm, FP, FLOW_VALUE + VALUE_SLOT, R7, VALUE_SLOT, 4, 4)

@@ -69,6 +69,7 @@ JOINS, KNOWN = 8, 16
 TAKE_OVER = JOINS | KNOWN
 # In `state`, beside the number of kinds: connections of some service are still taken although its redirect is out.
 DRAINS = 1 << 16
+CHECKED = 32  # only from clients that the router would answer over the same interface
 
 V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
 V4_BITS = 96
@@ -99,11 +100,14 @@ class Layout:
         tail = struct.pack(">HBB", found.port, found.proto, 0)
         return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
 
-    def value(self, target: int, mac: str, slot: int, watched: bool = False, mode: int = 0) -> bytes:
+    def value(
+        self, target: int, mac: str, slot: int, watched: bool = False, checked: bool = False, mode: int = 0
+    ) -> bytes:
         """Frames must be addressed to `mac`, unless it is empty; `slot` is the index in `counters`; `watched` is
-        whether a port that turns out to be closed takes the entry out; `mode` is JOINS, TAKE_OVER or 0."""
+        whether a port that turns out to be closed takes the entry out, `checked` whether the client's route counts;
+        `mode` is JOINS, TAKE_OVER or 0."""
         packed = address.parse_mac(mac) if mac else bytes(6)
-        flags = (FIXED if mac else 0) | (WATCHED if watched else 0) | mode
+        flags = (FIXED if mac else 0) | (WATCHED if watched else 0) | (CHECKED if checked else 0) | mode
         return self._pack("IH", target, flags) + packed + self._pack("I", slot)
 
     def in_mode(self, value: bytes, mode: int) -> bytes:
@@ -189,7 +193,7 @@ def of_match(match: "BpfMatch") -> "tuple[Kind, Tuple]":
     return kind, Tuple(service, client, match.port, PROTO_NUMBER[match.proto] if match.proto else 0)
 
 
-def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str, watched: bool) -> "BpfMatch":
+def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str, watched: bool, checked: bool) -> "BpfMatch":
     """The objects.BpfMatch of an entry."""
     src = _prefix_text(found.client, kind.client) if kind.client else ""
     proto = {number: name for name, number in PROTO_NUMBER.items()}.get(found.proto, "") if kind.proto else ""
@@ -205,6 +209,7 @@ def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str, watc
         mac=mac,
         target=target,
         watched=watched,
+        checked=checked,
     )
 
 

@@ -12,7 +12,7 @@ all. An ICMP error counts as the packet that it is about.
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
-from .layout import DEADLINE_SHIFT, FIXED, REFUSED, WATCHED
+from .layout import CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, WATCHED
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, REDIRECT = 1, 2, 3, 7, 23
@@ -73,6 +73,7 @@ STATE_GENERATION, STATE_KINDS = 0, 8
 FIB_FAMILY, FIB_PROTOCOL, FIB_INDEX, FIB_SRC, FIB_DST = 0, 1, 8, 16, 32
 FIB_ROUTER, FIB_CLIENT, FIB_SIZE = 52, 58, 64
 NO_NEIGHBOUR = 7  # BPF_FIB_LKUP_RET_NO_NEIGH: the route is known, the MAC is not
+NOT_FORWARDED = 4  # BPF_FIB_LKUP_RET_NOT_FWDED: no route, or the router's own; below it, the route refuses all packets
 AF_INET, AF_INET6 = 2, 10
 
 
@@ -542,6 +543,9 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     to itself. So the router's own tables have to agree: the route of a reply, looked up as if it had come out of the
     pair (R8), leads to this interface and this MAC. While they don't (a port of a bridge, a neighbour not resolved yet,
     a client that moved) there is no entry, and replies go where the routes say.
+
+    Those who are not known and whose route leads elsewhere are not taken (jumps to "pass"): whoever has that address
+    has not asked. What is known was asked for before, so it costs them nothing.
     """
     asm.load(R0, FP, KNOWN, 4)
     asm.jump_if(R0, "<=", OLD, "ask")
@@ -555,8 +559,8 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.jump_if(R0, "!=", 0, "taken")
     asm.label("ask")
     _ask_route(asm)
-    asm.jump_if(R0, "!=", 0, "forget")  # BPF_FIB_LKUP_RET_SUCCESS
-    _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "forget")
+    asm.jump_if(R0, "!=", 0, "no way")  # BPF_FIB_LKUP_RET_SUCCESS
+    _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "elsewhere")
     _same(asm, FP, FIB + FIB_CLIENT, R9, MAC_FROM, 6, 2, "forget")
     asm.store(FP, PLACE + PLACE_TARGET, R8, 4)
     for to, source, size, step in (
@@ -574,6 +578,17 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.map(R1, maps["clients"])
     asm.call(MAP_UPDATE)
     asm.jump("taken")
+    asm.label("no way")
+    asm.jump_if(R0, "==", NO_NEIGHBOUR, "which way")
+    asm.jump_if(R0, ">", NOT_FORWARDED, "forget")  # the router itself could not say
+    asm.jump("elsewhere")
+    asm.label("which way")
+    _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "elsewhere")
+    asm.jump("forget")
+    asm.label("elsewhere")
+    asm.load(R0, R7, VALUE_FLAGS, 2)
+    asm.mask(R0, CHECKED)
+    asm.jump_if(R0, "!=", 0, "pass")
     asm.label("forget")
     asm.load(R0, FP, KNOWN, 4)
     asm.jump_if(R0, "==", NOTHING, "taken")

@@ -211,6 +211,7 @@ class Pinned:
                         watched=bool(flags & layout.WATCHED),
                         refused=bool(flags & layout.REFUSED),
                         takes_over=bool(flags & layout.TAKE_OVER),
+                        checked=bool(flags & layout.CHECKED),
                     )
                 )
         return found
@@ -341,7 +342,8 @@ class Pinned:
             self._set_kinds(self._kinds() | {kind})
         name, key = self._key(kind, index, parts)
         self._change()
-        call.map_update(self._maps[name], key, self._layout.value(target, item.mac, slot, item.watched, self.cut_in))
+        value = self._layout.value(target, item.mac, slot, item.watched, item.checked, self.cut_in)
+        call.map_update(self._maps[name], key, value)
         if self.cut_in:
             self._note_missed(slot)
 

@@ -164,7 +164,9 @@ def _filters(
         level = datapath.level_of(whole)
         mac = device.takes_mac if datapath.needs_mac(match) else ""
         for part in datapath.spread(match):
-            for item in which.filters(device.name, part, level, mac, actions, not service.dynamic_ports):
+            # The route of a client at the port of a bridge names the bridge.
+            judged = not service.dynamic_ports, not device.bridged
+            for item in which.filters(device.name, part, level, mac, actions, *judged):
                 if item not in seen:
                     seen.add(item)
                     found.append(item)

@@ -46,7 +46,9 @@ NOTHING = Counters(0, 0, 0, 0)
 # gone; `hook` and `program` as in objects.BpfLink. An entry: indexes of source interface and pair, a bpf.layout Kind
 # and Tuple.
 BpfLinkEntry = namedtuple("BpfLinkEntry", ("pin", "hook", "index", "program"))
-BpfEntry = namedtuple("BpfEntry", ("index", "target", "kind", "tuple", "mac", "watched", "refused", "takes_over"))
+BpfEntry = namedtuple(
+    "BpfEntry", ("index", "target", "kind", "tuple", "mac", "watched", "refused", "takes_over", "checked")
+)
 
 ARPHRD_ETHER = 1  # linux/if_arp.h
 

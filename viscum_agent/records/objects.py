@@ -78,7 +78,7 @@ TCX, CLS = "tcx", "cls"
 # for all). Of the 16 bits of `port` the first `port_bits` count: 16 for one port, 0 for any. `level` is a PRIO_*;
 # frames must be addressed to `mac`, if it is set; `target` is the router's end of the service's pair.
 BpfMatch = namedtuple(
-    "BpfMatch", ("dev", "level", "proto", "dst", "src", "port", "port_bits", "mac", "target", "watched")
+    "BpfMatch", ("dev", "level", "proto", "dst", "src", "port", "port_bits", "mac", "target", "watched", "checked")
 )
 
 # What the agent needs to know about a kind of object, besides how it is planned, found, written and read:

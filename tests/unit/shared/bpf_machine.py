@@ -26,6 +26,7 @@ class Machine:
         self.fds = {one.name: 100 + number for number, one in enumerate(MAPS)}
         self._names = {self.fds[name]: name for name in self.fds}
         self.neighbour = None  # (index, router's MAC, client's MAC) that the route of a reply leads to
+        self.no_way = (7, 0)  # without a neighbour: the result (BPF_FIB_LKUP_RET_NO_NEIGH), and the index of the route
         self.asked = b""  # what the route was asked for
         self.random = 1
         self.clock = 0  # nanoseconds since the kernel began
@@ -161,7 +162,8 @@ class Machine:
     def _route(self, where):
         self.asked = self.read(where, 64)
         if self.neighbour is None:
-            return 7  # BPF_FIB_LKUP_RET_NO_NEIGH
+            self.write(where + 8, self.no_way[1].to_bytes(4, self.order))
+            return self.no_way[0]
         index, router, client = self.neighbour
         self.write(where + 8, index.to_bytes(4, self.order))
         self.write(where + 52, router + client)

@@ -401,13 +401,17 @@ def test_each_thing_that_is_wrong_is_found_and_nothing_else():
         assert [each for each in left if each.severity != "ok"] == [], (title, left)
 
 
-def test_a_service_that_does_not_hear_of_icmp_errors_although_it_could_is_named():
+def test_a_service_that_could_have_its_icmp_errors_and_sources_looked_at_is_named():
     asked = ({}, "u32", True), ({}, "flower", True), ({}, "auto", False), ({"features": features("bpf")}, "u32", False)
     for changes, name, there in asked:
-        said = [each for each in findings(changes, {"datapath": name}) if each.id == "icmp-errors"]
-        assert bool(said) == there, (name, said)
-        for each in said:
-            assert each.services == ("echo",) and "smaller MTU" in each.means and "option mtu" in each.fix
+        said = {
+            each.id: each for each in findings(changes, {"datapath": name}) if each.id in ("icmp-errors", "sources")
+        }
+        assert len(said) == (2 if there else 0), (name, said)
+        if there:
+            assert "smaller MTU" in said["icmp-errors"].means and "option mtu" in said["icmp-errors"].fix
+            assert "forges" in said["sources"].means and "'bpf'" in said["sources"].fix
+            assert said["icmp-errors"].services == said["sources"].services == ("echo",)
 
 
 def test_of_two_services_only_the_one_that_is_touched_is_named():

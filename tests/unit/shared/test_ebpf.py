@@ -31,14 +31,14 @@ def entries(wanted, mac=""):
     return [item for part in parts for item in ebpf.filters("lan0", part, level, mac, (("mirred", "vsc-s"),))]
 
 
-def machine(order, *wanted, watched=False):
+def machine(order, *wanted, watched=False, checked=False):
     """A machine with these matches in its maps; each leads to a pair of its own, from PAIR on."""
     made = Machine(order)
     kinds = set()
     for number, one in enumerate(wanted):
         for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
             kind, parts = layout.of_match(item)
-            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched))
+            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked))
             if layout.is_exact(kind):
                 made.maps["exact"][made.layout.exact_key(LAN, parts)] = value
             else:
@@ -115,13 +115,18 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
                     index, kind, parts = made.parse_exact(made.exact_key(7, parts))
                 else:
                     index, kind, parts = made.parse_wide(made.wide_key(kind, 7, parts))
-                target, mac, flags = made.parse_value(made.value(9, item.mac, 3, item.watched))
+                target, mac, flags = made.parse_value(made.value(9, item.mac, 3, item.watched, item.checked))
                 assert (index, target) == (7, 9)
-                assert layout.to_match("lan0", kind, parts, mac, "vsc-s", bool(flags & layout.WATCHED)) == item
+                assert (
+                    layout.to_match(
+                        "lan0", kind, parts, mac, "vsc-s", bool(flags & layout.WATCHED), bool(flags & layout.CHECKED)
+                    )
+                    == item
+                )
 
 
 def test_one_port_of_one_address_is_one_entry():
-    assert entries(match()) == [BpfMatch("lan0", 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s", False)]
+    assert entries(match()) == [BpfMatch("lan0", 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s", False, False)]
     assert layout.is_exact(layout.of_match(entries(match())[0])[0])
 
 
@@ -138,8 +143,8 @@ def test_the_sizes_of_the_maps_are_those_of_what_is_written():
 # What the forward program takes
 
 
-def each(*wanted, watched=False):
-    return [machine(order, *wanted, watched=watched) for order in ORDERS]
+def each(*wanted, **how):
+    return [machine(order, *wanted, **how) for order in ORDERS]
 
 
 def test_an_address_and_a_port_are_taken_and_no_other():
@@ -412,6 +417,42 @@ def test_a_reply_goes_straight_to_a_known_client_and_nothing_else_does():
             ipv4(dst="192.168.1.5", src=ADDRESS, port=40000, sport=80, fragment=0x2000),
         ):
             assert made.run("reply", other, index=PAIR) == PASSED
+
+
+# Sources that are somebody else's
+
+
+def test_who_is_not_known_is_taken_only_where_the_router_would_answer():
+    """(Result of the look-up, index, whether the packet is taken): linux/bpf.h, BPF_FIB_LKUP_RET_*."""
+    error = -22  # EINVAL
+    answers = [(7, LAN, True), (7, LAN + 1, False), (0, LAN + 1, False)]
+    answers += [(result, 0, False) for result in (1, 2, 3, 4)] + [(result, 0, True) for result in (5, 6, 8, error)]
+    for packet, own in ((ipv4(), match()), (ipv6(), match(ADDRESS6)), (ipv4(), match(None))):
+        for result, index, taken in answers:
+            for made in each(own, checked=True):
+                made.no_way = (result, index)
+                assert made.run("fwd", packet) == (TAKEN if taken else PASSED), (result, index)
+            for made in each(own, checked=False):
+                made.no_way = (result, index)
+                assert made.run("fwd", packet) == TAKEN, "at the port of a bridge nobody knows"
+
+
+def test_who_is_known_is_not_asked_for_again_and_stays_known_whatever_others_send():
+    for own in (match(), match(None)):
+        for made in each(own, checked=True):
+            known(made, ipv4())
+            made.neighbour, made.asked = None, b""
+            assert made.run("fwd", ipv4()) == TAKEN and made.asked == b""
+            forged = ipv4()[:6] + ROUTER + ipv4()[12:]
+            made.no_way = (0, LAN + 1)
+            before = dict(made.maps["clients"])
+            assert made.run("fwd", forged) == PASSED and made.maps["clients"] == before
+            assert made.run("fwd", ipv4()) == TAKEN
+
+
+def test_a_source_counts_unless_the_device_is_the_port_of_a_bridge():
+    (single,) = ebpf.filters("lan0", match(), 1, "", (("mirred", "vsc-s"),), False, True)
+    assert single.checked and not entries(match())[0].checked
 
 
 # The service that is remembered with a client

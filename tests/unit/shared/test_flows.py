@@ -51,9 +51,9 @@ def answer(packet):
     return bytes(made)
 
 
-def in_mode(order, mode, *wanted):
+def in_mode(order, mode, *wanted, checked=False):
     """A machine whose entries have a mode."""
-    made = machine(order, *(wanted or (match(), match(ADDRESS6))))
+    made = machine(order, *(wanted or (match(), match(ADDRESS6))), checked=checked)
     for name in ("exact", "wide"):
         for key in made.maps[name]:
             made.maps[name][key] = bytearray(made.layout.in_mode(bytes(made.maps[name][key]), mode))
@@ -106,6 +106,14 @@ def test_a_take_over_is_never_remembered_with_the_client():
         assert made.run("fwd", segment4(ACK)) == PASSED
         assert made.run("fwd", segment4(ACK, 40001)) == TAKEN
         assert made.run("reply", answer(segment4(ACK, 40001)), PAIR) == (7, "redirect", LAN)
+
+
+def test_a_source_that_the_router_would_answer_elsewhere_opens_no_connection_in_a_take_over():
+    for order in ORDERS:
+        made = in_mode(order, layout.TAKE_OVER, checked=True)
+        made.neighbour = (LAN + 1, ROUTER, CLIENT)
+        for flags in (SYN, ACK):
+            assert made.run("fwd", segment4(flags)) == PASSED
 
 
 def test_the_last_time_that_a_connection_with_the_cloud_was_seen_is_noted():

@@ -71,10 +71,17 @@ def _at_hook(dev: str, which: str, features: "Features") -> list:
 
 
 def filters(
-    dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]", watched: bool = False
+    dev: str,
+    match: "Match",
+    level: int,
+    mac: str,
+    actions: "tuple[tuple, ...]",
+    watched: bool = False,
+    checked: bool = False,
 ) -> "list[BpfMatch]":
     """The entries of one match on one device, as objects.BpfMatch; a range of ports may take several.
-    `watched` is whether a port that turns out to be closed is left to the cloud at once."""
+    `watched` is whether a port that turns out to be closed is left to the cloud at once, `checked` whether
+    only clients are taken that the router would answer over this device."""
     dst = format_prefix(match.dst) if match.dst is not None else "0.0.0.0/0"  # any IPv6 address is spelled out
     src = format_prefix(match.src) if match.src is not None else ""
     target = actions[-1][1]
@@ -95,6 +102,7 @@ def filters(
                 mac=mac,
                 target=target,
                 watched=watched and bits == 16,  # one port of a range may well be closed
+                checked=checked,
             )
         )
     return found

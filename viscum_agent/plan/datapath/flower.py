@@ -37,10 +37,16 @@ def rests_on(item: "Filter") -> list:
 
 
 def filters(
-    dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]", watched: bool = False
+    dev: str,
+    match: "Match",
+    level: int,
+    mac: str,
+    actions: "tuple[tuple, ...]",
+    watched: bool = False,
+    checked: bool = False,
 ) -> "list[Filter]":
-    """The filter of one match on one device, as a list with one objects.Filter. It sees no replies, so nothing can be
-    `watched`."""
+    """The filter of one match on one device, as a list with one objects.Filter. It sees neither replies nor routes, so
+    nothing can be `watched` or `checked`."""
     keys = []
     if mac and level == PRIO_ANY:
         keys.append(("dst_mac", mac))

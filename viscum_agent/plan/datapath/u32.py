@@ -59,10 +59,16 @@ def rests_on(item: "Filter") -> list:
 
 
 def filters(
-    dev: str, match: "Match", level: int, mac: str, actions: "tuple[tuple, ...]", watched: bool = False
+    dev: str,
+    match: "Match",
+    level: int,
+    mac: str,
+    actions: "tuple[tuple, ...]",
+    watched: bool = False,
+    checked: bool = False,
 ) -> "list[Filter]":
     """The filters of one match on one device, as objects.Filter; a range of ports may take several. They see
-    no replies, so nothing can be `watched`."""
+    no replies and no routes, so nothing can be `watched` or `checked`."""
     protocol = "ip" if match.family == 4 else "ipv6"
     prio = prio_of(level, match.family)
     bucket = bucket_of(match.dst.packed) if level == PRIO_EXACT else -1
