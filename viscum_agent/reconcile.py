@@ -204,7 +204,7 @@ class Reconciler:
         if self._asked in (PROGRAMS, wanted):
             return
         try:
-            self.features = probe.features(programs)
+            self.features = probe.features(programs, self.backend.spare)
             self._asked = wanted
         except UnsupportedError:
             pass  # not root, so nothing will be done either; or no descriptor is left: the last result counts

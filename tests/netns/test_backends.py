@@ -18,9 +18,9 @@ import pytest
 from agent import Agent
 from lab import CPYTHON, MICROPYTHON, ROOT, Lab, namespaces, run, service
 
-from viscum_agent import compat
+from viscum_agent import compat, ebpf
 from viscum_agent.errors import UnsupportedError
-from viscum_agent.kernel import bpf_syscall, commands, open_backend, probe
+from viscum_agent.kernel import bpf_pins, bpf_syscall, commands, open_backend, probe
 from viscum_agent.kernel.backend import Backend, KernelError
 from viscum_agent.plan.actual import observe
 from viscum_agent.reconcile import Reconciler
@@ -305,6 +305,94 @@ def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, w
             assert reconciler.down(snapshot, [one]).problems == []
     for netlink in NETLINK:
         assert quiet(lambda netlink=netlink: records(read(netlink))) == empty
+
+
+# What the kernel was tried with is not made twice: checking the programs takes it longer than all the rest of an `up`.
+
+
+def loads(monkeypatch):
+    """The names of the programs that are loaded from now on, one for each time."""
+    names, load = [], bpf_syscall.prog_load
+    monkeypatch.setattr(bpf_syscall, "prog_load", lambda code, name: names.append(name) or load(code, name))
+    return names
+
+
+def descriptors():
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+CURRENT = sorted(ebpf.name_of(which) for which in ebpf.PROGRAMS)
+
+
+@each_writer
+@pytest.mark.parametrize("attachment", ["cls_bpf", "tcx"])
+def test_an_up_loads_each_program_once_and_the_next_none(router, monkeypatch, writer, attachment):
+    if attachment == "cls_bpf":
+        monkeypatch.setattr(bpf_syscall, "link_create", no_links)
+    else:
+        need("tcx")
+    text, loaded, before = configuration("bpf"), loads(monkeypatch), descriptors()
+    up(router, writer, text)
+    assert sorted(loaded) == CURRENT
+    up(router, writer, text.replace("7000", "7001"))
+    assert sorted(loaded) == CURRENT
+    with agent(router, writer, text.replace("7000", "7001")) as reconciler:
+        assert reconciler.look().pending() == []
+        assert sorted(loaded) == CURRENT
+    down(router, writer)
+    assert descriptors() == before
+    up(router, writer, text)
+    assert sorted(loaded) == sorted(2 * CURRENT)
+
+
+def test_what_was_only_looked_at_leaves_no_descriptor_and_no_pin(router, monkeypatch):
+    text, before, folder, loaded = configuration("bpf"), descriptors(), bpf_pins.folder(), loads(monkeypatch)
+    with agent(router, "native", text) as reconciler:
+        assert reconciler.look().pending()
+        kept = descriptors()
+        reconciler.reload()
+        assert reconciler.look().pending()
+        assert sorted(loaded) == sorted(2 * CURRENT), "a reload asks again"
+        assert descriptors() == kept
+    assert descriptors() == before and not os.path.exists(folder)
+
+
+def test_programs_that_are_pinned_prove_only_that_this_kernel_takes_them(router, monkeypatch):
+    """Everything else is asked again: the attachment, and whether something can be pinned."""
+    need("tcx")
+    found = probe.features()
+    up(router, "native", configuration("bpf"))
+    loaded = loads(monkeypatch)
+    assert probe.features() == found
+    with monkeypatch.context() as patch:
+        patch.setattr(bpf_syscall, "link_create", no_links)
+        assert probe.features() == found._replace(tcx=False)
+    os.chown(bpf_pins.folder(), 65534, -1)
+    assert not probe.features().bpf and "is not Viscum's" in probe.features().lacks
+    os.chown(bpf_pins.folder(), 0, -1)
+    assert loaded == []
+    os.remove(bpf_pins.folder() + "/program_" + CURRENT[0])
+    assert probe.features() == found
+    assert sorted(loaded) == CURRENT
+
+
+def test_programs_with_other_maps_than_the_pinned_ones_are_not_used(router):
+    """As after an upgrade: the maps stay, and the programs that the kernel was tried with have maps of their own."""
+    up(router, "native", configuration("bpf"))
+    for name in CURRENT:
+        os.remove("%s/program_%s" % (bpf_pins.folder(), name))
+    spare = bpf_pins.Loaded()
+    probe.features(spare=spare)
+    assert sorted(spare.programs) == CURRENT
+    pinned = bpf_pins.Pinned(spare=spare)
+    try:
+        used = {name: bpf_syscall.prog_info(pinned.program(name))[1] for name in CURRENT}
+        ours = {bpf_syscall.map_info(fd)[1] for fd in pinned._maps.values()}
+    finally:
+        pinned.close()
+    assert all(set(used[name]) <= ours for name in CURRENT)
+    assert spare.programs == spare.maps == {}
+    down(router, "native")
 
 
 @each_writer

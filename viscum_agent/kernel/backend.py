@@ -11,7 +11,7 @@ from ..records.dump import Dump
 from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Sysctl, alias_of
 from ..reserve import Reserve
 from . import commands, conntrack, listening, netns, nftables, rtnl, tc
-from .bpf_pins import PinError, Pinned
+from .bpf_pins import Loaded, PinError, Pinned
 from .bpf_syscall import BPFFS
 from .netlink import Socket
 
@@ -118,6 +118,7 @@ class Backend:
         self._nft: dict[str, Socket] = {}
         self._pinned: Pinned | None = None
         self.cut_in = 0  # the mode of redirects by eBPF that are written (layout.TAKE_OVER)
+        self.spare = Loaded()  # what is pinned next, if the kernel was tried with it
         self._home_indexes: dict[str, int] = {}
         self.work = _Work(self)
         self.hurried = False  # a dump that keeps changing is good enough
@@ -130,6 +131,7 @@ class Backend:
 
     def close(self) -> None:
         self.forget_all()
+        self.spare.close()
         self.visit.close()
         self.work.close()
 
@@ -302,7 +304,7 @@ class Backend:
         """What is pinned for the router's namespace."""
         if self._pinned is None:
             self.visit.home()
-            self._pinned = Pinned()
+            self._pinned = Pinned(spare=self.spare)
         self._pinned.cut_in = self.cut_in
         return self._pinned
 

@@ -118,11 +118,60 @@ def _open_as_made(path: str, name: str) -> int:
     return -1
 
 
-class Pinned:
-    """Open while in use; created in the router's namespace, or for the one with an inode."""
+class Loaded:
+    """Descriptors of a whole set: all maps, and the programs that use them. The kernel checks a program for as long as
+    all the rest of an `up` takes: what it was tried with (probe.py) is kept here, until it is pinned or the kernel is
+    asked again."""
 
-    def __init__(self, inode: int = 0) -> None:
+    def __init__(self) -> None:
+        self.maps: dict[str, int] = {}
+        self.programs: dict[str, int] = {}
+
+    def make_maps(self) -> None:
+        for name in MAPS:
+            self.maps[name] = call.map_create(MAPS[name])
+
+    def load(self) -> None:
+        """Loads the programs for these maps. Raises VerifierError for one that the kernel rejects."""
+        for which in ebpf.PROGRAMS:
+            name = ebpf.name_of(which)
+            self.programs[name] = call.prog_load(ebpf.assemble(which, call.ORDER, self.maps), name)
+
+    def open(self, path: str) -> bool:
+        """Whether the programs of this agent are pinned in a folder: then they are open now, and the map `state`."""
+        if whose(path) != OURS:
+            return False
+        try:
+            state = _open_as_made(path, "state")
+            if state >= 0:
+                self.maps["state"] = state
+                for which in ebpf.PROGRAMS:
+                    name = ebpf.name_of(which)
+                    self.programs[name] = call.pinned("%s/%s%s" % (path, PROGRAM, name))
+                return True
+        except OSError as error:
+            if error.errno in compat.SPENT:
+                raise
+        self.close()
+        return False
+
+    def take(self, other: "Loaded") -> None:
+        """Takes what another one has."""
+        self.close()
+        self.maps, self.programs, other.maps, other.programs = other.maps, other.programs, {}, {}
+
+    def close(self) -> None:
+        _close(self.maps)
+        _close(self.programs)
+
+
+class Pinned:
+    """Open while in use; created in the router's namespace, or for the one with an inode. `spare` is pinned where
+    nothing is."""
+
+    def __init__(self, inode: int = 0, spare: "Loaded | None" = None) -> None:
         self._folder = folder(inode)
+        self._spare = spare or Loaded()
         self._layout = layout.Layout(call.ORDER)
         self._maps: dict[str, int] = {}
         self._programs: dict[str, int] = {}  # name: descriptor
@@ -263,6 +312,7 @@ class Pinned:
 
     def _make_maps(self) -> None:
         if self._open_maps():
+            self._spare.close()  # its programs have other maps
             return
         call.mount()
         try:
@@ -274,9 +324,21 @@ class Pinned:
             raise FolderError(self._folder)
         self._remove(MAP, self._names(MAP))  # incomplete, or another agent's
         self._remove(PROGRAM, self._names(PROGRAM))  # they use those maps
-        for name in MAPS:
-            self._maps[name] = call.map_create(MAPS[name])
-            call.pin(self._maps[name], self._path(MAP, name))
+        self._pin_new()
+
+    def _pin_new(self) -> None:
+        new = Loaded()
+        try:
+            new.take(self._spare)
+            if not new.maps:
+                new.make_maps()
+            for name in MAPS:
+                call.pin(new.maps[name], self._path(MAP, name))
+            for name in new.programs:
+                call.pin(new.programs[name], self._path(PROGRAM, name))
+            self._maps, self._programs, new.maps, new.programs = new.maps, new.programs, {}, {}
+        finally:
+            new.close()
 
     def _remove(self, kind: str, names: "Iterable[str]") -> None:
         for name in names:

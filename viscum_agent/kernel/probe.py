@@ -4,14 +4,14 @@ A file under /lib/modules proves nothing (a module may be built in, or be for an
 what is there. lo has an ingress hook like any device, so nothing has to be made first.
 """
 
-from .. import compat, ebpf
+from .. import compat
 from ..errors import UnsupportedError
 from ..records import with_
 from ..records.facts import Features
 from ..records.objects import Filter, Veth
 from . import bpf_pins, nftables, rtnl, tc
 from . import bpf_syscall as call
-from .bpf_pins import MAPS
+from .bpf_pins import MAPS, Loaded
 from .netlink import Socket
 from .netns import O_RDONLY, SELF, Visit
 
@@ -26,18 +26,21 @@ _MAC = "02:76:00:00:00:01"
 CLASSIFIERS = {"u32": (1, ((6 << 16, 0xFF << 16, 8),)), "flower": (3, (("ip_proto", "tcp"),))}
 
 
-def features(programs: bool = True) -> "Features":
+def features(programs: bool = True, spare: "Loaded | None" = None) -> "Features":
     """Features of this kernel, for the network namespace that the caller is in: what eBPF pins has a folder for each.
-    Without `programs` eBPF is not tried, which takes longer than all the rest, and counts as missing.
+    Without `programs` eBPF is not tried, which takes longer than all the rest, and counts as missing. With it `spare`
+    gets the maps and programs that were made for trying, if all went well, in place of what it had.
     Raises UnsupportedError where namespaces can't be made, or no descriptor is left."""
+    if spare:
+        spare.close()
     try:
-        return _features(programs)
+        return _features(programs, spare)
     except OSError as error:
         text = "can't try what the kernel has: %s (Viscum runs as root, on a kernel with CONFIG_NET_NS)"
         raise UnsupportedError(text % compat.strerror(error.errno))
 
 
-def _features(programs: bool) -> "Features":
+def _features(programs: bool, spare: "Loaded | None") -> "Features":
     visit = Visit()
     sockets: list[Socket] = []
     try:
@@ -45,7 +48,7 @@ def _features(programs: bool) -> "Features":
         if programs:
             folder = bpf_pins.folder()
             visit.scratch()
-            lacks, tcx = _bpf_lacks(folder)
+            lacks, tcx = _bpf_lacks(folder, spare)
         # Another one: what was tried for eBPF, a qdisc perhaps, must not be in the way of what is tried next.
         visit.scratch()
         sockets.append(Socket(compat.NETLINK_ROUTE))
@@ -113,38 +116,51 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
     )
 
 
-def _bpf_lacks(folder: str) -> "tuple[str, bool]":
+def _bpf_lacks(folder: str, spare: "Loaded | None") -> "tuple[str, bool]":
     """(what the eBPF datapath lacks, "" for nothing; whether there is tcx): in a scratch namespace both programs, with
-    maps of their own, and a link on lo, else a filter. `folder` is where they are to be pinned."""
+    maps of their own, and a link on lo, else a filter. `folder` is where they are to be pinned. Programs that are there
+    already were taken by this kernel, since no file system of eBPF outlives it: only the rest is tried, with them."""
     if not call.can_mount():
         return "a BPF file system (%s)" % call.BPFFS, False
-    fds, maps = [], {}
+    tried = Loaded()
     step = "maps (CONFIG_BPF_SYSCALL)"
     try:
-        for one in MAPS.values():
-            maps[one.name] = call.map_create(one)
-            fds.append(maps[one.name])
-        call.map_read(maps["exact"], MAPS["exact"].key, MAPS["exact"].value)
-        call.array_read(maps["counters"], MAPS["counters"].value * call.possible_cpus(), 1)  # kernel 5.13
-        lacks = bpf_pins.lacks(folder, maps["state"])
+        pinned = tried.open(folder)
+        if not pinned:
+            tried.make_maps()
+            call.map_read(tried.maps["exact"], MAPS["exact"].key, MAPS["exact"].value)
+            call.array_read(tried.maps["counters"], MAPS["counters"].value * call.possible_cpus(), 1)  # kernel 5.13
+        lacks = bpf_pins.lacks(folder, tried.maps["state"])
         if lacks:
             return lacks, False
         step = "what its programs call"
-        for which in ebpf.PROGRAMS:
-            program = call.prog_load(ebpf.assemble(which, call.ORDER, maps), ebpf.name_of(which))
-            fds.append(program)  # noqa: PERF401 (those before one that fails have to be closed)
-        try:
-            fds.append(call.link_create(fds[-1], _LO))
-            return "", True
-        except OSError as error:  # a kernel before 6.6
-            _unless_spent(error)
-            return ("" if _cls_bpf(fds[-1]) else "tcx (kernel 6.6) and cls_bpf (kmod-sched-bpf)"), False
+        if not pinned:
+            tried.load()
+        tcx = _tcx(tried)
+        if not tcx and not _cls_bpf(_any(tried)):
+            return "tcx (kernel 6.6) and cls_bpf (kmod-sched-bpf)", False
+        if spare and not pinned:
+            spare.take(tried)
+        return "", tcx
     except OSError as error:
         _unless_spent(error)
         return "%s: %s" % (step, compat.strerror(error.errno)), False
     finally:
-        for fd in fds:
-            compat.fd_close(fd)
+        tried.close()
+
+
+def _any(loaded: "Loaded") -> int:
+    return list(loaded.programs.values())[0]
+
+
+def _tcx(loaded: "Loaded") -> bool:
+    """Whether a program can have a link, in the same namespace."""
+    try:
+        compat.fd_close(call.link_create(_any(loaded), _LO))
+        return True
+    except OSError as error:  # a kernel before 6.6
+        _unless_spent(error)
+        return False
 
 
 def _unless_spent(error: OSError) -> None:
