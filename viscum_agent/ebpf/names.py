@@ -3,6 +3,6 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_7cf3c5ab",
-    "reply": "reply_bacd8dfb",
+    "fwd": "fwd_0b15422f",
+    "reply": "reply_95f8d536",
 }
