@@ -28,6 +28,7 @@ import router  # noqa: E402
 
 from viscum_agent.cli import agent_calls  # noqa: E402
 from viscum_agent.kernel.netns import Visit  # noqa: E402
+from viscum_agent.ubus.codes import UbusStatus  # noqa: E402
 
 HANG = 240  # seconds after which something is taken to hang: all is slow here
 IDLE = 30  # seconds
@@ -247,8 +248,13 @@ class Row:
         self.agent.wait()
 
     def rows(self) -> dict:
-        """What the agent says of each service; {} when none answers."""
-        return (agent_calls.state_of(SOCKET) or {"services": {}})["services"]
+        """What the agent says of each service; {} when none answers, or not in time: a processor emulated beside other
+        work takes long to start CPython, and nobody else gets any of it meanwhile."""
+        try:
+            return (agent_calls.state_of(SOCKET) or {"services": {}})["services"]
+        except UbusStatus as error:
+            say("no answer: %s" % error)
+            return {}
 
     def is_healthy(self) -> bool:
         rows = self.rows()
