@@ -30,7 +30,7 @@ from viscum_agent.cli import agent_calls  # noqa: E402
 from viscum_agent.kernel.netns import Visit  # noqa: E402
 from viscum_agent.ubus.codes import UbusStatus  # noqa: E402
 
-HANG = 240  # seconds after which something is taken to hang: all is slow here
+HANG = 600  # seconds after which something is taken to hang: CPython starts for minutes on a busy emulated MIPS
 IDLE = 30  # seconds
 QUIET = 3  # seconds without a wake after which a reload is over; the next look is due 45 s after the last (look.py)
 SOCKET = "/var/run/ubus/ubus.sock"
