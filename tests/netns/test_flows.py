@@ -260,6 +260,18 @@ def test_connections_go_on_through_the_death_of_the_agent_and_the_next_one_knows
     assert all_go_on(edge, cloud, again)
 
 
+def test_the_next_agent_goes_on_with_what_drains(router):
+    router.agent.reload(router.config)
+    edge = router.new("e")
+    router.agent.reload(router.off)
+    cloud = router.new("c")
+    router.agent.kill()
+    router.agent.start()
+    wait_for(lambda: router.agent.log.read_text().count("is on ubus") == 2)
+    time.sleep(1)
+    assert all_go_on(edge, cloud)
+
+
 def test_a_port_that_is_used_again_after_a_drain_goes_to_the_cloud(router):
     router.agent.reload(router.config)
     router.new("e")
