@@ -67,6 +67,12 @@ def test_a_number_that_is_imported_by_name_is_written_where_it_is_needed():
     assert inner[Path("agent/in/x.py")] == "_ALONE = const(7)\n_ALONE"
 
 
+def test_a_number_that_has_the_name_of_another_modules_stays_where_that_is_imported_under_a_new_one():
+    theirs = "from .ours import ALONE as OTHER\n\nALONE = 3\nprint(ALONE, OTHER)\n"
+    assert folded("ALONE = 7\n", theirs, "agent/theirs.py") == theirs
+    assert folded("ALONE = 7\n", theirs) == "ALONE = 7\n"
+
+
 def test_a_number_that_depends_on_the_machine_is_imported_when_it_runs():
     texts = {Path("agent/compat/__init__.py"): "SIGNAL = 7", Path("agent/x.py"): "from .compat import SIGNAL\nSIGNAL"}
     assert with_constants(texts) == texts

@@ -95,7 +95,7 @@ def _fold(text: str, others: "set[str]") -> str:
     names: list[str] = []
     tree = ast.parse(text)
     lines = text.split("\n")
-    taken = others | _bound_twice(tree)
+    taken = others | _bound_twice(tree) | _imported(tree)
     for node in tree.body:
         pairs = _numbers(node, names)
         own = [name for name, _ in pairs if name not in taken and not re.search(r"\b_%s\b" % name, text)]
@@ -107,6 +107,11 @@ def _fold(text: str, others: "set[str]") -> str:
         for line in range(node.lineno, node.end_lineno or node.lineno):
             lines[line] = ""
     return _renamed("\n".join(lines), {name for name in names if not name.startswith("_")})
+
+
+def _imported(tree: ast.Module) -> "set[str]":
+    """What a source still imports, by the names that other modules have for it: `NAME as OTHER` is not its own NAME."""
+    return {each.name for node in tree.body if isinstance(node, ast.ImportFrom) for each in node.names}
 
 
 def _assigned(line: str, node: ast.stmt, pairs: "list[tuple[str, ast.expr]]", own: "list[str]", text: str) -> str:
