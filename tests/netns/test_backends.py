@@ -854,11 +854,13 @@ def kernel_state(lab):
 
 
 def named(dump):
-    """A Dump with the names of devices for their indexes, sorted."""
+    """A Dump with the names of devices for their indexes, sorted. The number of a namespace that is gone is free again
+    only when the kernel has taken it down, some time later: so all that counts is whether there is one."""
     names = {(link.ns, link.index): link.name for link in dump.links}
     plain = {name: value for name, value in records(dump).items() if not isinstance(value, list)}
     plain["links"] = sorted(
-        link[:1] + link[2:8] + (names.get((link.ns, link.master)), link.alias, link.peer_nsid) for link in dump.links
+        link[:1] + link[2:8] + (names.get((link.ns, link.master)), link.alias, link.peer_nsid < 0)
+        for link in dump.links
     )
     plain["addresses"] = sorted((each.ns, names[(each.ns, each.index)], each.address) for each in dump.addresses)
     plain["routes"] = sorted(each[:4] + (names.get((each.ns, each.oif), ""),) + each[5:] for each in dump.routes)
