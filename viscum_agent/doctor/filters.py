@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from .machine import Machine
     from .target import Target
 
+RESETS = "each time its redirect comes or goes, open TCP connections are reset"
 ERRORS = "ICMP errors about its answers go to the cloud: behind a link of a smaller MTU clients get no large answer"
 FORGED = "who forges a source address makes the service answer that address, wherever it is"
-BY_ROUTE = "take datapath 'bpf' or 'auto' for it"
-BY_MTU = "take datapath 'bpf' or 'auto' for it, or set option mtu to the smallest MTU on the way to its clients"
+BY_EBPF = "take datapath 'bpf' or 'auto' for it"
+BY_MTU = BY_EBPF + ", or set option mtu to the smallest MTU on the way to its clients"
 
 
 def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
@@ -25,6 +26,7 @@ def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") 
     if not touched:
         return []
     return [
+        note("connections", "takes packets by tc filters (datapath 'u32' or 'flower')", RESETS, touched, BY_EBPF),
         note("icmp-errors", "not read by datapaths 'u32' and 'flower'", ERRORS, touched, BY_MTU),
-        note("sources", "not compared to routes by datapaths 'u32' and 'flower'", FORGED, touched, BY_ROUTE),
+        note("sources", "not compared to routes by datapaths 'u32' and 'flower'", FORGED, touched, BY_EBPF),
     ]

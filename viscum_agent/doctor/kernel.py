@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .machine import Machine
     from .target import Target
 
-BY_EBPF = "take datapath 'bpf' or 'auto' for it"
-
 # What is no datapath's business.
 NAT = Feature(
     "nat",
@@ -52,21 +50,8 @@ def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") 
             found.append(_missing(machine, targets, settings, row, words))
     if machine.veth:
         there.append("veth")
-    found += _resets(targets, settings, machine.features)
     found += [_seccomp(machine.seccomp)] if machine.seccomp else []
     return ([ok("kernel", "has " + ", ".join(there))] if there else []) + found
-
-
-def _resets(targets: "list[Target]", settings: "Settings", features: "Features") -> "list[Finding]":
-    """Services whose datapath does not know connections one by one."""
-    if not features.bpf:
-        return []  # the finding about that says it
-    ways = [(target, way(target, settings, features)) for target in targets]
-    touched = names([target for target, chosen in ways if chosen.ROUTED and not chosen.lacks(features)])
-    if not touched:
-        return []
-    means = "each time its redirect comes or goes, open TCP connections are reset"
-    return [note("connections", "takes packets by tc filters (datapath 'u32' or 'flower')", means, touched, BY_EBPF)]
 
 
 def _blind(machine: "Machine") -> "Finding":
