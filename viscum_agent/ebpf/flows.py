@@ -25,7 +25,6 @@ from .program import (
     IPV6_END,
     KTIME_GET_COARSE_NS,
     MAP_DELETE,
-    MAP_UPDATE,
     PLACE,
     PLACE_GENERATION,
     PORT,
@@ -45,6 +44,7 @@ from .program import (
     _copy,
     _look_up,
     _state,
+    _store,
 )
 from .program import KNOWN as CLIENT_KNOWN
 
@@ -92,11 +92,7 @@ def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
     for at in range(0, 6, 2):
         asm.store_number(FP, FLOW_VALUE + VALUE_MAC + at, 0, 2)
     _copy(asm, FP, FLOW_VALUE + VALUE_SLOT, R7, VALUE_SLOT, 4, 4)
-    asm.address(R2, FP, FLOW_KEY)
-    asm.address(R3, FP, FLOW_VALUE)
-    asm.number(R4, 0)  # BPF_ANY
-    asm.map(R1, maps["flows"])
-    asm.call(MAP_UPDATE)
+    _store(asm, maps, "flows", FLOW_KEY, FLOW_VALUE)
     asm.jump("take")
 
 

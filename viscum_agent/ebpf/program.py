@@ -208,6 +208,15 @@ def _same(asm: "Assembler", base: int, offset: int, other: int, place: int, size
         asm.jump_if_register(R1, "!=", R2, label)
 
 
+def _store(asm: "Assembler", maps: "dict[str, int]", name: str, key: int, value: int) -> None:
+    """Stores the value for the key, which are at those places of the stack, whether there is one or not."""
+    asm.address(R2, FP, key)
+    asm.address(R3, FP, value)
+    asm.number(R4, 0)  # BPF_ANY
+    asm.map(R1, maps[name])
+    asm.call(MAP_UPDATE)
+
+
 def _look_up(asm: "Assembler", maps: "dict[str, int]", name: str, key: int) -> None:
     """R0 is the address of the value for the key at that place of the stack, 0 if there is none."""
     asm.address(R2, FP, key)
@@ -577,11 +586,7 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
         (PLACE_ROUTER, FIB + FIB_ROUTER, 6, 2),
     ):
         _copy(asm, FP, PLACE + to, FP, source, size, step)
-    asm.address(R2, FP, CLIENT)
-    asm.address(R3, FP, PLACE)
-    asm.number(R4, 0)  # BPF_ANY
-    asm.map(R1, maps["clients"])
-    asm.call(MAP_UPDATE)
+    _store(asm, maps, "clients", CLIENT, PLACE)
     asm.jump("taken")
     asm.label("no way")
     asm.jump_if(R0, "==", NO_NEIGHBOUR, "which way")
