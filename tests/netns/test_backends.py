@@ -281,13 +281,18 @@ def no_links(program, index):
     raise OSError(compat.EINVAL, compat.strerror(compat.EINVAL))
 
 
-@each_writer
-@pytest.mark.parametrize("attachment", ["cls_bpf", "tcx"])
-def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, writer, attachment):
+def attach_by(monkeypatch, attachment):
+    """cls_bpf or tcx, as far as this kernel has it."""
     if attachment == "cls_bpf":
         monkeypatch.setattr(bpf_syscall, "link_create", no_links)
     else:
         need("tcx")
+
+
+@each_writer
+@pytest.mark.parametrize("attachment", ["cls_bpf", "tcx"])
+def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, writer, attachment):
+    attach_by(monkeypatch, attachment)
     text = configuration("bpf")
     empty = quiet(lambda: records(read(writer)))
     up(router, writer, text)
@@ -327,10 +332,7 @@ CURRENT = sorted(ebpf.name_of(which) for which in ebpf.PROGRAMS)
 @each_writer
 @pytest.mark.parametrize("attachment", ["cls_bpf", "tcx"])
 def test_an_up_loads_each_program_once_and_the_next_none(router, monkeypatch, writer, attachment):
-    if attachment == "cls_bpf":
-        monkeypatch.setattr(bpf_syscall, "link_create", no_links)
-    else:
-        need("tcx")
+    attach_by(monkeypatch, attachment)
     text, loaded, before = configuration("bpf"), loads(monkeypatch), descriptors()
     up(router, writer, text)
     assert sorted(loaded) == CURRENT
