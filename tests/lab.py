@@ -35,6 +35,8 @@ CLOUD6 = ("2001:db8:cafe::10", "2001:db8:cafe::11")
 # Every wait of the tests ends with it, and a test as a whole with `timeout` in pyproject.toml. A test of a time that
 # Viscum promises measures it.
 HANG = 120
+# In an emulated guest, several programs that start side by side may take longer than the default of 10 s.
+START_TIMEOUT = ("option start_timeout 60",) if "VISCUM_GUEST" in os.environ else ()
 # Seconds after which nobody is taken to answer: a client's second SYN comes after 1 s (RFC 6298).
 SILENCE = 2.5
 CPYTHON = (sys.executable,)
@@ -277,6 +279,8 @@ def echo_command(who, *ports):
 def service(name, command, *lines):
     """A UCI service section, enabled; `lines` are further lines."""
     text = ["config service '%s'" % name, "option enabled 1", 'option command "%s"' % command]
+    if not any(line.startswith("option start_timeout ") for line in lines):
+        text.extend(START_TIMEOUT)
     return "\n\t".join(text + list(lines)) + "\n\n"
 
 
