@@ -27,7 +27,7 @@ OTHER = 1  # Debian's account `daemon`, which these tests run nothing else as
 def call(name, *arguments):
     """A function of the C library that returns -1 for an error; raises OSError."""
     function = getattr(libc, name)
-    function.restype = ctypes.c_long
+    function.restype = ctypes.c_long if name == "syscall" else ctypes.c_int
     result = function(*[ctypes.c_long(each) if isinstance(each, int) else each for each in arguments])
     if result == -1:
         raise OSError(ctypes.get_errno(), name)
@@ -285,6 +285,102 @@ def module_loaded():
 
 def module_removed():
     system("delete_module", b"nosuch_of_viscum", os.O_NONBLOCK, fine=(errno.ENOENT,))
+
+
+# What is there besides what it needs: files, processes, sockets
+
+CONFIGURATION, OVERLAY, OUTSIDE, THEIRS = "/etc/config/attempt", "/overlay/attempt", "/srv", "/tmp/viscum-attempt"
+SOCKET = "/run/ubus/ubus.sock"
+
+
+def configuration_read():
+    Path(CONFIGURATION).read_bytes()
+
+
+def configuration_below_the_overlay():
+    Path(OVERLAY).read_bytes()
+
+
+def written_outside():
+    path = Path(OUTSIDE) / "mine"
+    path.write_text("x")
+    path.unlink()
+
+
+def anothers_temporary_file():
+    Path(THEIRS).read_bytes()
+
+
+def socket_reached():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.connect(SOCKET)
+
+
+def anothers_segment():
+    """Shared memory as System V has it."""
+    call("shmget", int((FOLDER / "segment").read_text()), 0, 0)
+
+
+def namespaces_found():
+    os.listdir("/run/netns")
+
+
+def init_seen():
+    os.stat("/proc/1")
+
+
+def anothers_command_line():
+    Path("/proc/%s/cmdline" % (FOLDER / "other").read_text()).read_bytes()
+
+
+def all_processes_seen():
+    if not any(os.stat("/proc/" + name).st_uid != os.getuid() for name in os.listdir("/proc") if name.isdigit()):
+        raise FileNotFoundError(errno.ENOENT, "others")
+
+
+def kernels_setting():
+    path = Path("/proc/sys/kernel/core_pattern")
+    path.write_text(path.read_text())
+
+
+def _filled(path):
+    with open(path, "wb") as file:
+        os.unlink(path)
+        for _ in range(24):
+            file.write(bytes(1 << 20))
+            file.flush()
+
+
+def tmp_filled():
+    _filled("/tmp/viscum-large")
+
+
+def shared_memory_filled():
+    _filled("/dev/shm/viscum-large")
+
+
+def many_files():
+    made = []
+    try:
+        while len(made) < 5000:
+            path = Path("/tmp/viscum-%d-%d" % (os.getpid(), len(made)))
+            path.touch()
+            made.append(path)
+    finally:
+        for path in made:
+            path.unlink()
+
+
+def _mount_again(path, flags):
+    call("mount", b"none", path, None, 0x1000 | 32 | flags, None)  # MS_BIND, MS_REMOUNT
+
+
+def made_writable():
+    _mount_again(b"/srv", 0)
+
+
+def uncovered():
+    call("umount2", b"/etc/config", 2)
 
 
 def main():

@@ -62,6 +62,10 @@ TITLES = {
     "respawn_timeout": "Restart delay",
     "src_ip": "Client address",
     "term_timeout": "End timeout",
+    "tmp_size": "Temporary files (MB)",
+    "view": "What it sees",
+    "visible": "Visible paths",
+    "writable": "Writable paths",
     "drain_timeout": "Drain timeout",
     "workdir": "Working directory",
 }

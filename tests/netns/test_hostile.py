@@ -27,7 +27,7 @@ WITNESS = ("list dest_ip 203.0.113.11", "list dest_port 7100")
 PLACES = ("203.0.113.10", "203.0.113.12", "198.18.5.5")  # of the cloud: that of each attack of a crew
 CHECKED = ("option healthcheck exec", 'option health_command "/bin/sleep 0.3"')
 # As it was before services had a box: what is attacked here is what the box protects.
-UNFILTERED = ("list allow_syscalls all",)
+UNFILTERED = ("list allow_syscalls all", "option view host")
 ROOT_USER = ("option user root", "list capability all", *UNFILTERED)
 BUGS = ("a bug, please report it", "Traceback")
 

@@ -83,15 +83,17 @@ def test_a_program_has_the_groups_of_its_account(lab):
         run("umount", "/etc/group")
 
 
-def test_what_the_router_mounts_and_unmounts_later_reaches_the_program(agent):
-    """A disk that is plugged in while the service runs, and one that has to be let go."""
-    place = PROGRAMS / "disk"
-    place.mkdir()
+@pytest.mark.parametrize("place", [PROGRAMS / "disk", Path("/srv")], ids=["in a path that it asked for", "elsewhere"])
+def test_what_the_router_mounts_and_unmounts_later_reaches_the_program(agent, place):
+    """A disk that is plugged in while the service runs, and one that has to be let go. It can be written to as on the
+    router, although what was there when the program started can't."""
+    place.mkdir(exist_ok=True)
     assert do(agent, "os.listdir('%s')" % place) == "[]"
-    run("mount", "-t", "tmpfs", "none", place)
+    run("mount", "-t", "tmpfs", "none", place, "-o", "mode=1777")
     try:
         (place / "file").touch()
         assert do(agent, "os.listdir('%s')" % place) == "['file']"
+        assert do(agent, "os.mkdir('%s/folder')" % place) == "None"
     finally:
         run("umount", place)
     assert do(agent, "os.listdir('%s')" % place) == "[]"

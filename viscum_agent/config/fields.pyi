@@ -36,6 +36,10 @@ class Program(NamedTuple):
     oom_score_adj: int
     allow_syscalls: tuple[str, ...]
     nice: int | None
+    view: str
+    visible: tuple[str, ...]
+    writable: tuple[str, ...]
+    tmp_size: int
     start_timeout: int
     term_timeout: int
     drain_timeout: int

@@ -225,6 +225,12 @@ def _path(text: str) -> str:
     return text
 
 
+def _place(text: str) -> str:
+    if any(part in ("", ".", "..") for part in _path(text)[1:].split("/")) and text != "/":
+        raise Refused("is not the plain way to write it: leave out `.`, `..`, `//` and a `/` at the end")
+    return text
+
+
 def _device(text: str) -> str:
     if not 0 < len(text) <= 15 or not is_device(text.replace("*", "").replace("?", "")):
         raise ValueError()
@@ -285,6 +291,7 @@ CAPABILITY = Type("capability", _capability, "a capability (net_raw, sys_nice; s
 LIMIT = Type("limit", _limit, "a number, or unlimited")
 UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
+PLACE = Type("place", _place, "an absolute path (/srv/data)")
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
@@ -415,6 +422,23 @@ PROGRAM: "tuple[Option, ...]" = (
     ),
     Option(
         "nice", signed(-20, 19), False, "", "How far others go before it where the CPU is busy. Unset: as the agent."
+    ),
+    Option(
+        "view",
+        choice("private", "host"),
+        False,
+        "private",
+        "What the program sees of the router's files: `private` is what the manual says under "
+        '"What it sees of the router", `host` all that its account may see and change.',
+    ),
+    Option("visible", PLACE, True, (), "Hidden files and folders that it sees after all, to read (`/var/run/ubus`)."),
+    Option("writable", PLACE, True, (), "Files and folders that it may change, as its account may (`/srv/data`)."),
+    Option(
+        "tmp_size",
+        number(1, 65536, "megabytes"),
+        False,
+        "16",
+        "How much fits into what is its own: `/tmp`, `/run`, `/var/tmp` and `/dev/shm` together. It takes memory.",
     ),
 )
 

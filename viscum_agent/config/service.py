@@ -128,6 +128,8 @@ def _service(part: "Part", extra: "list[Part]") -> "tuple[Service, list[Problem]
     own = values["dest_ip"] or values["dest_port"] or values["src_ip"] or _broken(part, "dest_ip", "dest_port")
     if extra and not own:
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
+    if values["view"] == "host":
+        _refuse_unused(part, ("visible", "writable", "tmp_size"), "with view 'host' it sees everything", bad)
     matches = _all_matches(([part] if own or not extra else []) + extra, bad)
     service = make(
         Service,

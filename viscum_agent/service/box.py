@@ -42,12 +42,16 @@ def confine(program: "Program", ids: "tuple[int, int, list[int]]") -> None:
     seccomp.install(program.allow_syscalls)
 
 
-def _limit(program: "Program") -> None:
-    compat.umask(program.umask)
+def place(program: "Program") -> None:
+    """In the child, while it may write to /proc: what goes before it, and before what it goes. Raises as `confine`."""
     if program.nice is not None:
         _set("nice", _go_before, program.nice)
     if program.oom_score_adj != OOM_SCORE_ADJ or _is_less(OOM_SCORE_ADJ):
         _set("oom_score_adj", compat.write_file, _OOM, b"%d" % program.oom_score_adj)
+
+
+def _limit(program: "Program") -> None:
+    compat.umask(program.umask)
     for name in compat.LIMITS:
         value = getattr(program, name)
         if value is not None:

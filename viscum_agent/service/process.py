@@ -17,7 +17,7 @@ from ..kernel import cgroup, netns
 from ..log import last_words
 from ..records.objects import name_hash, ns_name
 from ..shell import printable, shown
-from . import box, output, seccomp
+from . import box, output, seccomp, view
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ LATER = [option for option in PROGRAM if option.name not in FIRST]
 KEPT = "the check has ended, but a process that traces it holds it: kill that process"
 AT_ONCE = 100  # milliseconds within which a killed process is dead, unless the kernel holds it
 MOST = 1 << 16  # bytes of a file of /proc or /etc
-NETNS_FILES = "/etc/netns"  # ip-netns(8): NAME/FILE there stands for /etc/FILE in the namespace NAME
 
 
 def processes() -> "dict[tuple, list[int]]":
@@ -229,11 +228,13 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     if command:
         del environment[TAG]  # it is not the program
     group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
-    share_mounts()
+    # A check has the program's own view, and so its files. Any process of it will do.
+    inside = (cgroup.pids(service.name) or programs(service.name))[:1] if command else []
+    view.share_mounts()
     seccomp.prepare(program.allow_syscalls)
     pid = compat.fork()
     if pid == 0:
-        _become(service, command or program.command, (uid, gid, groups), environment, group)
+        _become(service, command or program.command, (uid, gid, groups), environment, (group, inside))
     return pid
 
 
@@ -242,15 +243,21 @@ def _become(
     command: "Sequence[str]",
     ids: "tuple[int, int, list[int]]",
     environment: "dict[str, str]",
-    group: str,
+    company: "tuple[str, list[int]]",
 ) -> "NoReturn":
-    """In the child: never returns."""
+    """In the child: never returns. `company`: its control group, and a process whose view it shares."""
     try:
+        group, inside = company
         if group:
             cgroup.join(group)
         compat.setsid()
         _close_others()
-        enter(service.name)
+        enter_network(service.name)
+        box.place(service.program)
+        if inside:
+            view.join(inside[0])
+        else:
+            view.make(service)
         _redirect_output()
         compat.chdir(service.program.workdir)
         box.confine(service.program, ids)
@@ -269,31 +276,12 @@ def _become(
         compat.exit_now(CANNOT_EXECUTE)
 
 
-def share_mounts() -> None:
-    """Makes the router's mounts shared, so that what is later mounted or unmounted there reaches programs as well
-    (mount_namespaces(7)). A kernel starts with private ones, and OpenWrt leaves them so; systemd makes them shared."""
-    for line in _read("/proc/self/mountinfo").split(b"\n"):
-        fields = line.split(b" ")
-        if len(fields) > 6 and fields[4] == b"/" and not fields[6].startswith(b"shared:"):
-            try:
-                compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
-            except OSError:
-                pass  # programs then see what was mounted when they started
-            return
-
-
 def enter(name: str) -> None:
-    """Moves this process into a service's network namespace, and into its own mounts: /sys shows that network, and the
+    """Moves this process into a service's network namespace, with mounts of its own: /sys shows that network, and the
     files that ip-netns(8) knows for it replace those of /etc."""
     enter_network(name)
-    compat.unshare(compat.CLONE_NEWNS)
-    compat.mount("none", "/", "none", compat.MS_SLAVE | compat.MS_REC)
-    try:
-        compat.umount("/sys")
-        compat.mount("sysfs", "/sys", "sysfs", 0)
-    except OSError:
-        pass  # no /sys, as in a container: nothing shows the wrong network
-    _bind_files("%s/%s" % (NETNS_FILES, ns_name(name)))
+    view.whole()
+    view.of_namespace(name)
 
 
 def enter_network(name: str) -> None:
@@ -301,18 +289,6 @@ def enter_network(name: str) -> None:
     fd = compat.fd_open(netns.path(ns_name(name)), netns.O_RDONLY)
     compat.setns(fd)
     compat.fd_close(fd)
-
-
-def _bind_files(folder: str) -> None:
-    try:
-        names = compat.list_names(folder)
-    except OSError:
-        return
-    for name in names:
-        try:
-            compat.mount("%s/%s" % (folder, name), "/etc/" + name, "none", compat.MS_BIND)
-        except OSError:
-            pass  # no such file in /etc to mount it over
 
 
 def _close_others() -> None:
@@ -362,7 +338,7 @@ def lacks(service: "Service") -> "list[tuple[str, str]]":
     except ConfigError as error:
         option, _, text = str(error).partition(": ")
         found.append((option, text))
-    found += box.lacks(program)
+    found += box.lacks(program) + view.lacks(program)
     for option, command in (("command", program.command), ("health_command", service.health.command)):
         text = _why_not_run(command[0], uid, program.user) if command else ""
         if text:

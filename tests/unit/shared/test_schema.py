@@ -253,6 +253,16 @@ def test_priorities_go_both_ways():
         assert complaint("nice", text) == "'%s' is not a number from -20 to 19" % text
 
 
+def test_what_a_program_may_see_or_change_is_written_plainly():
+    """It is compared with the folders that are the program's own."""
+    assert value("writable", ["/srv/with blank", "/", "/..a/.b"]) == ["/srv/with blank", "/", "/..a/.b"]
+    for text in ("/srv/", "/srv//data", "/srv/./data", "/srv/../data", "//", "/.."):
+        assert complaint("visible", text).startswith("'%s' is not the plain way to write it" % text), text
+    assert "is not an absolute path (/srv/data)" in complaint("visible", "srv")
+    assert complaint("tmp_size", "0") == "'0' is not a number of megabytes from 1 to 65536"
+    assert complaint("view", "own") == "'own' is not one of: private, host"
+
+
 def test_paths_are_absolute():
     assert value("workdir", "/srv/with blank") == "/srv/with blank"
     for text in ("srv", "./srv", "/a\nb", "/a\x1bb"):

@@ -151,6 +151,15 @@ def test_a_variable_that_is_set_twice_is_named():
     assert problems(text) == ["viscum.s.env: 'A' is set more than once: leave one"]
 
 
+def test_a_program_that_sees_all_needs_nothing_opened():
+    lines = "list visible /run\nlist writable /srv\noption tmp_size 8\n"
+    assert problems(PORTS + lines) == []
+    assert problems(PORTS + "option view host\n" + lines) == [
+        "viscum.s.%s: is not used, because with view 'host' it sees everything: take it out" % name
+        for name in ("visible", "writable", "tmp_size")
+    ]
+
+
 # Redirect sections
 
 MORE = "config redirect 'more'\noption service s\nlist proto tcp\n"

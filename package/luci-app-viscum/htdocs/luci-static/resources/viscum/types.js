@@ -193,6 +193,7 @@ const types = {
 	umask: match(/^0?[0-7]{3}$/),
 	signed: (text, option) => text[0] === '-' ? integer(text.slice(1), 0, -option.low) : integer(text, 0, option.high),
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),
+	place: match(/^\/$|^(\/(?!\.{1,2}(\/|$))[^/\x00-\x1f\x7f]+)+$/),
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
 	interface: match(/^(@wifi|[A-Za-z0-9_.-][A-Za-z0-9_.@-]{0,14})$/),
 	section: match(/^[A-Za-z0-9_]+$/)

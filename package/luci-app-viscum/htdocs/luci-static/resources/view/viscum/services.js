@@ -30,7 +30,7 @@ const TABS = [
 			'drain_timeout', 'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
 	[ 'box', _('Limits'),
 		[ 'capability', 'allow_syscalls', 'nofile', 'nproc', 'core', 'memlock', 'fsize', 'umask', 'oom_score_adj',
-			'nice' ] ],
+			'nice', 'view', 'visible', 'writable', 'tmp_size' ] ],
 	[ 'health', _('Health'),
 		[ 'healthcheck', 'health_port', 'health_command', 'health_interval', 'health_timeout', 'health_rise',
 			'health_fall' ] ],
