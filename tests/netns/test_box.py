@@ -9,6 +9,8 @@ import subprocess
 import pytest
 from lab import PROGRAMS, ROOT, pids_in, service
 
+from viscum_agent.kernel import cgroup
+
 TAKES = ("list device lan0", "list proto tcp", "list dest_ip 203.0.113.10", "list dest_port 7000")
 OTHER = 1  # the account of attempts.py
 
@@ -195,6 +197,44 @@ def test_a_value_that_the_kernel_refuses_is_named(lab, line, said):
     other.kill()
     other.wait()
     assert result.returncode == 1 and said in result.stderr, result.stderr
+
+
+def test_a_limit_for_which_there_are_no_control_groups_is_refused_with_the_option(lab):
+    """Whoever sets one relies on it. The default one is kept where that is possible."""
+    lines = ("option memory_max 64m", "option cpu_max 50", "option pids_max 20")
+    command = "/usr/bin/python3 %s/echo.py serve edge 7000" % PROGRAMS
+    hidden = "for each in $(awk '$3 == \"cgroup2\" { print $2 }' /proc/self/mounts); do umount -l $each; done; "
+    shell = ("unshare", "-m", "sh", "-ec", hidden + 'exec "$@"', "-")
+
+    def viscum(*words):
+        words = (*shell, *lab.agent("viscum_agent"), "-c", lab.confdir, *words)
+        return lab.run(lab.router, *words, check=False, cwd=ROOT, env=lab.env())
+
+    lab.configure(service("echo", command, *TAKES, *lines))
+    why = ": no control groups of version 2 are mounted: take the option out, and the program runs without that limit"
+    result = viscum("check")
+    for name in ("memory_max", "cpu_max", "pids_max"):
+        assert "viscum.echo.%s%s" % (name, why) in result.stdout + result.stderr, result
+    result = viscum("up")
+    assert result.returncode == 1 and "memory_max" + why in result.stderr, result
+    lab.configure(service("echo", command, *TAKES))
+    assert viscum("check").returncode == 0
+    found = {each["id"]: each for each in json.loads(viscum("doctor", "--json").stdout)}
+    assert found["kernel-cgroup"]["means"].startswith("no service can have memory_max or cpu_max or pids_max, and none")
+
+
+def test_what_a_program_uses_is_in_its_status(lab):
+    """What this kernel counts of it; tests/vm/test_limits.py has the rest."""
+    lab.configure(service("echo", "/usr/bin/python3 %s/echo.py serve edge 7000" % PROGRAMS, *TAKES))
+    lab.viscum("up")
+    row = lab.status("echo")
+    if not os.path.exists(cgroup._mount_point()):
+        pytest.skip("no control groups of version 2")
+    assert 10_000 < row["cpu_usec"] < 600_000_000
+    for key in ("memory", "tasks", "oom_kills", "tasks_refused"):
+        assert row[key] is None or row[key] >= 0
+    lab.viscum("down")
+    assert lab.status("echo")["cpu_usec"] is None
 
 
 def _read(pid, name):

@@ -36,6 +36,9 @@ class Program(NamedTuple):
     oom_score_adj: int
     allow_syscalls: tuple[str, ...]
     nice: int | None
+    memory_max: str | None
+    cpu_max: int | None
+    pids_max: int
     start_timeout: int
     term_timeout: int
     drain_timeout: int

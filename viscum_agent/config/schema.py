@@ -73,6 +73,11 @@ UNLIMITED = -1  # as a limit: RLIM_INFINITY (linux/resource.h)
 # As if a program took a fifth of the memory more than it does: where memory runs out, any daemon of the router that
 # takes less than that outlives it (proc_pid_oom_score_adj(5)).
 OOM_SCORE_ADJ = 200
+# More than a server for the clients of one router needs, with a thread for each connection, and a small part of the
+# 32,768 that all of them have together (kernel.pid_max).
+PIDS_MAX = 1024
+UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+LEAST = 1 << 20  # bytes: with less than that nothing starts
 
 
 class Refused(ValueError):
@@ -213,6 +218,15 @@ def _limit(text: str) -> int:
     return UNLIMITED if text == "unlimited" else _integer(text, 0, 9999999999)
 
 
+def _bytes(text: str) -> int:
+    """As Docker, systemd and the kernel (memparse) write it: 64m and 64M are 64 * 1024 * 1024."""
+    unit = UNITS.get(text[-1:], 0)
+    count = _integer(text[:-1] if unit else text, 0, 9999999999) * (unit or 1)
+    if not LEAST <= count < 1 << 62:
+        raise ValueError()
+    return count
+
+
 def _umask(text: str) -> int:
     if len(text) not in (3, 4) or not all("0" <= c <= "7" for c in text) or (len(text) == 4 and text[0] != "0"):
         raise ValueError()
@@ -283,6 +297,7 @@ VARIABLE = Type("variable", _variable, "a variable with its value (NAME=value)")
 ACCOUNT = Type("account", _account, "the name or number of an account (nobody, 65534)")
 CAPABILITY = Type("capability", _capability, "a capability (net_raw, sys_nice; see capabilities(7)) or all")
 LIMIT = Type("limit", _limit, "a number, or unlimited")
+BYTES = Type("bytes", _bytes, "a number of bytes of at least 1m; k, m and g stand for 1024, 1024k and 1024m (64m)")
 UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
@@ -415,6 +430,28 @@ PROGRAM: "tuple[Option, ...]" = (
     ),
     Option(
         "nice", signed(-20, 19), False, "", "How far others go before it where the CPU is busy. Unset: as the agent."
+    ),
+    Option(
+        "memory_max",
+        BYTES,
+        False,
+        "",
+        "How much memory it may have, with what the kernel keeps for it (files that it reads, sockets). A program that "
+        "needs more is ended and restarted. Unset: no limit.",
+    ),
+    Option(
+        "cpu_max",
+        number(1, 25600, "per cent"),
+        False,
+        "",
+        "How much of the time of one CPU it may have; 200 is two CPUs. Unset: no limit.",
+    ),
+    Option(
+        "pids_max",
+        LIMIT,
+        False,
+        "%d" % PIDS_MAX,
+        "How many processes and threads it may have. The default is in force where the kernel can do that.",
     ),
 )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from ..config.service import Configuration, Program, Service
+    from ..kernel.cgroup import Usage
 
 # What a program finds in its environment, besides its own `env`.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -229,6 +230,7 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     if command:
         del environment[TAG]  # it is not the program
     group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
+    box.hold(program, group)
     share_mounts()
     seccomp.prepare(program.allow_syscalls)
     pid = compat.fork()
@@ -519,6 +521,21 @@ def reap(pid: int, name: str) -> str:
     """How a service's program ended, in words. This reaps it, except where `result` can't."""
     status = result(pid, name)
     return "an unknown result" if status is None else ending(status)
+
+
+def usage(name: str) -> "Usage":
+    """What a service's program uses (cgroup.Usage)."""
+    return cgroup.usage(name).get(name, cgroup.UNKNOWN)
+
+
+def ran_into(service: "Service", before: "Usage") -> str:
+    """Which limit of its control group a service's program has met since its Usage was `before`: the end of a sentence,
+    with the option; "" for none."""
+    now = usage(service.name)
+    if (now.oom_kills or 0) > (before.oom_kills or 0):
+        return "; the kernel ended it for want of memory" + (" (memory_max)" if service.program.memory_max else "")
+    count = (now.refused or 0) - (before.refused or 0)
+    return "; it was refused %d processes or threads (pids_max)" % count if count > 0 else ""
 
 
 def ending(status: int) -> str:

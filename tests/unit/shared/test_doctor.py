@@ -10,6 +10,7 @@ from viscum_agent.config import uci
 from viscum_agent.doctor import finding, target
 from viscum_agent.doctor.machine import INCLUDES, Machine
 from viscum_agent.errors import CONFIG, UNSUPPORTED, Problem
+from viscum_agent.kernel import cgroup
 from viscum_agent.kernel.ruleset import Chain, Flowtable, Ruleset
 from viscum_agent.plan.actual import Found, Observed
 from viscum_agent.records import with_
@@ -50,6 +51,7 @@ HEALTHY = {
     "features": EVERYTHING,
     "veth": True,
     "seccomp": "",
+    "groups": {},
     "files": {"/usr/bin/echo": 0o100755, "/": 0o040755},
     "accounts": {("nobody", ""): ""},
     "firewall": {},
@@ -118,6 +120,12 @@ CASES = [
      [("kernel-mirred", "error", "", "apk add kmod-sched-core", ""), ("kernel-bpf", "note", "", "24.10", "")]),
     ("no filter for system calls", {"seccomp": "this kernel has no seccomp filters"}, {}, None,
      [("kernel-seccomp", "note", "", "CONFIG_KERNEL_SECCOMP=y", "every system call")]),
+    ("no control groups", {"groups": dict.fromkeys(("memory", "cpu", "pids"), cgroup.NO_MOUNT)}, {}, None,
+     [("kernel-cgroup", "note", "", "mount -t cgroup2", "memory_max or cpu_max or pids_max, and none is kept")]),
+    ("no memory controller", {"groups": {"memory": "this kernel's control groups have no controller 'memory'"}}, {},
+     None, [("kernel-cgroup", "note", "", "CONFIG_KERNEL_MEMCG=y", "no service can have memory_max")]),
+    ("controllers of version 1", {"groups": {"cpu": "version 1 of control groups is mounted"}}, {}, None,
+     [("kernel-cgroup", "note", "", "", "cpu_max")]),
     ("no flower", {"features": features("flower")}, {}, None,
      [("kernel-flower", "note", "", "kmod-sched-flower", "takes bpf or u32")]),
     ("no flower, and it is asked for", {"features": features("flower")}, {"datapath": "flower"}, None,

@@ -240,6 +240,19 @@ def test_limits_are_numbers_or_none_at_all():
         assert "is not a number, or unlimited" in complaint("nproc", text), text
 
 
+def test_memory_is_written_as_elsewhere():
+    texts = {"1048576": 1 << 20, "64m": 64 << 20, "64M": 64 << 20, "2048k": 2 << 20, "1g": 1 << 30}
+    assert {text: value("memory_max", text) for text in texts} == texts
+    for text in ("", "0", "64", "1048575", "1023k", "64mb", "64 m", "m", "-1m", "0.5g", "unlimited", "9999999999g"):
+        assert "is not a number of bytes of at least 1m" in complaint("memory_max", text), text
+
+
+def test_cpu_is_a_percentage_of_one():
+    assert (value("cpu_max", "1"), value("cpu_max", "250")) == (1, 250)
+    for text in ("0", "50%", "0.5", "50000 100000", "unlimited"):
+        assert "is not a percentage from 1 to 25600" in complaint("cpu_max", text), text
+
+
 def test_a_umask_is_octal():
     assert (value("umask", "022"), value("umask", "0077"), value("umask", "000")) == (0o22, 0o77, 0)
     for text in ("22", "088", "1022", "00022", "0o22", "-022"):
