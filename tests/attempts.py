@@ -54,6 +54,14 @@ def read_anothers_file():
     (FOLDER / "secret").read_bytes()
 
 
+def trace_another():
+    system("ptrace", 0x4206, int((FOLDER / "other").read_text()), 0, 0)  # PTRACE_SEIZE
+
+
+def read_anothers_environment():
+    Path("/proc", (FOLDER / "other").read_text(), "environ").read_bytes()
+
+
 def give_a_file_away():
     path = FOLDER / "mine"
     path.touch()

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from lab import PROGRAMS, ROOT, pids_in, service
+from lab import PROGRAMS, ROOT, echo_command, pids_in, service
 
 from viscum_agent.kernel import cgroup
 
@@ -68,6 +68,8 @@ ROOTS = {
     "module_removed": "modules",
 }
 ROOT_USER = ("option user root", "list capability all")
+# What programs of one account can do to each other.
+NEIGHBOURS = ("signal_another", "read_anothers_file", "trace_another", "read_anothers_environment")
 # What a kernel may have been built without: the attempt has no meaning there.
 OPTIONAL = ("keyring", "userfaultfd", "io_uring", "perf", "bpf", "modules")
 ALONE = "option user 54321"  # an account that nobody else has
@@ -92,9 +94,9 @@ def tried(lab):
     other = subprocess.Popen(["/bin/sleep", "600"], user=OTHER)
     (folder / "other").write_text(str(other.pid))
 
-    def run(names, *lines):
+    def run(names, *lines, beside=""):
         command = "/usr/bin/python3 %s/attempts.py %s edge 7000 %s" % (PROGRAMS, folder, " ".join(names))
-        lab.configure(service("echo", command, *TAKES, *lines))
+        lab.configure(beside + service("echo", command, *TAKES, *lines))
         lab.viscum("up")
         found = json.loads((folder / "attempts").read_text())
         assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge", "it serves as before"
@@ -145,6 +147,27 @@ def test_what_the_agent_has_not_itself_is_refused_with_the_option(lab):
     said = "viscum.echo.capability: the agent has no 'sys_boot' itself: take it out, or start the agent with it"
     assert result.returncode == 1 and said in result.stdout + result.stderr, result
     assert "'chown'" not in result.stdout + result.stderr
+
+
+# Accounts
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_two_services_are_strangers_unless_they_share_an_account(lab, tried, shared):
+    lines = ("list allow_syscalls all", *(["option user nobody"] if shared else []))
+    takes = ("list device lan0", "list proto tcp", "list dest_ip 203.0.113.11", "list dest_port 7001")
+    other = service("other", echo_command("other", 7001), *takes, *lines)
+    lab.configure(other)
+    lab.viscum("up")
+    (pid,) = pids_in("viscum-other")
+    folder = PROGRAMS / "folder"
+    (folder / "other").write_text(str(pid))
+    os.chown(folder / "secret", *2 * (int(field(pid, "Uid")[0]),))
+    found = tried(NEIGHBOURS, *lines, beside=other)
+    if shared:
+        assert found == dict.fromkeys(NEIGHBOURS, "done")
+    else:
+        assert all(found[name] in ("EPERM", "EACCES") for name in NEIGHBOURS), found
 
 
 # Limits

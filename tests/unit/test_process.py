@@ -38,16 +38,16 @@ def running(**values):
 
 
 def test_the_tag_changes_with_what_is_started_and_with_nothing_else():
-    first = program()
+    first = program(account="nobody")
     assert process.tag(first) == "4a93e0f4", "the agent before this one has started it with another tag"
-    assert process.tag(first) == process.tag(program()) == process.tag(program(start_timeout=99, term_timeout=99))
+    assert process.tag(first) == process.tag(program(account="nobody", start_timeout=99, term_timeout=99))
     others = [
-        program(command=("/bin/y",)),
-        program(command=("/bin/x", "")),
-        program(env=("A=1",)),
-        program(user="root"),
-        program(group="root"),
-        program(workdir="/tmp"),
+        program(account="nobody", command=("/bin/y",)),
+        program(account="nobody", command=("/bin/x", "")),
+        program(account="nobody", env=("A=1",)),
+        program(),
+        program(account="nobody", group="root"),
+        program(account="nobody", workdir="/tmp"),
     ]
     assert len({process.tag(one) for one in [first, *others]}) == 7
 
@@ -335,6 +335,18 @@ def missing(command=sys.executable, user="nobody", *lines):
     lines = ("list dest_port 1", "option user %s" % user, *lines)
     made = service(*lines)
     return dict(process.lacks(made._replace(program=made.program._replace(command=(str(command),)))))
+
+
+def test_an_account_of_its_own_is_nobody_elses(files):
+    (files / "PASSWD").write_text("root:x:0:0::/:/bin/sh\n")
+    own = service("list dest_port 1")
+    assert "user" not in dict(process.lacks(own))
+    (files / "PASSWD").write_text("root:x:0:0::/:/bin/sh\nalice:x:%s:1::/:/bin/sh\n" % own.program.account)
+    said = "the account of its own, %s, is somebody's in %s/PASSWD: name another one" % (own.program.account, files)
+    assert dict(process.lacks(own))["user"] == said
+    assert "user" not in dict(process.lacks(service("list dest_port 1", "option user " + own.program.account)))
+    (files / "PASSWD").unlink()
+    assert "user" not in dict(process.lacks(own)), "it needs no such file"
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path):

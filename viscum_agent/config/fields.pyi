@@ -21,9 +21,10 @@ class Settings(NamedTuple):
     watch_timeout: int
 
 class Program(NamedTuple):
+    account: str
     command: tuple[str, ...]
     env: tuple[str, ...]
-    user: str
+    user: str | None
     group: str | None
     workdir: str
     capability: tuple[str, ...]
@@ -36,7 +37,7 @@ class Program(NamedTuple):
     oom_score_adj: int
     allow_syscalls: tuple[str, ...]
     nice: int | None
-    memory_max: str | None
+    memory_max: int | None
     cpu_max: int | None
     pids_max: int
     start_timeout: int

@@ -53,6 +53,11 @@ NOBODY = address.parse_prefix("::/127")  # unspecified and loopback
 
 RESERVED = "VISCUM_"  # prefix of the variables that say which service a process belongs to
 
+# The accounts of services whose sections name none: the first and the last number. Nobody else is likely to have one:
+# Debian counts from 1000 up and has 60000 and more for itself, OpenWrt's packages are below 1000 or count from 32768 or
+# 65536. And every file system can store them: JFFS2 has 16 bits for the owner of a file.
+OWN_ACCOUNTS = (40000, 59999)
+
 NO_ID = 0xFFFFFFFF  # no account: (uid_t) -1 means "leave it" to setresuid(2) and chown(2)
 
 EVERY_AP = "@wifi"  # every access point (ubus/netifd.py)
@@ -388,7 +393,14 @@ PROGRAM: "tuple[Option, ...]" = (
         (),
         "Environment variables of the program. A value with blanks needs a `list` entry of its own.",
     ),
-    Option("user", ACCOUNT, False, "nobody", "The account that the program runs as; digits are a user ID."),
+    Option(
+        "user",
+        ACCOUNT,
+        False,
+        "",
+        "The account that the program runs as; digits are a user ID. Unset: one of its own, which is a number from %d "
+        "to %d that follows from the service's name." % OWN_ACCOUNTS,
+    ),
     Option("group", ACCOUNT, False, "", "Its group, if it is not the account's own."),
     Option("workdir", PATH, False, "/", "The directory that the program starts in."),
     Option(

@@ -109,7 +109,7 @@ def gather(targets: "list[Target]", dump: "Dump", confdir: str, root: str = "") 
         seccomp=seccomp.missing(),
         groups={each: cgroup.missing(each) for _, each, _ in box.GROUPS if cgroup.missing(each)},
         files=_files(targets),
-        accounts={(program.user, program.group or ""): _account(program) for program in programs},
+        accounts={(program.account, program.group or ""): _account(program) for program in programs},
         firewall=at("firewall", _options, confdir, "firewall", "defaults"),
         ruleset=at("ruleset", ruleset.read),
         tables=at("tables", _words, root + "/proc/net/ip_tables_names"),
@@ -149,7 +149,7 @@ def _files(targets: "list[Target]") -> "dict[str, int | None]":
 
 def _account(program: "Program") -> str:
     try:
-        process.account(program.user, program.group)
+        process.account(program.account, program.group)
     except ConfigError as error:
         return str(error)
     return ""

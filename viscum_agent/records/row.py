@@ -39,6 +39,7 @@ def status_row(
         "uptime": uptime,
         "restarts": restarts,
         "bypass": bypass,
+        "user": service.program.account if service else "",
         "datapath": traffic.kind,
         "interfaces": list(service.interfaces + service.devices)[:LISTED] if service else [],
         "from": list(traffic.devices)[:most],

@@ -141,7 +141,7 @@ def age(pid: int) -> float:
 
 def tag(program: "Program") -> str:
     """A hash that tells whether a running program is the configured one: all that it is started with."""
-    words = list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir]
+    words = list(program.command) + list(program.env) + [program.account, program.group or "", program.workdir]
     # A later option counts only where it is not its default: otherwise a new version of Viscum would take every program
     # for another one, and restart it.
     for option in LATER:
@@ -222,7 +222,7 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     _look_at_kept()
     if command and service.name in _kept.values():
         raise ViscumError(KEPT)
-    uid, gid, groups = account(program.user, program.group)
+    uid, gid, groups = account(program.account, program.group)
     environment = {"PATH": PATH, "HOME": "/", SERVICE: service.name, TAG: tag(program)}
     for variable in program.env:
         name, _, value = variable.partition("=")
@@ -360,13 +360,15 @@ def lacks(service: "Service") -> "list[tuple[str, str]]":
     uid = 0
     found = []
     try:
-        uid = account(program.user, program.group)[0]
+        uid = account(program.account, program.group)[0]
+        if program.user is None:
+            _require_own(uid)
     except ConfigError as error:
         option, _, text = str(error).partition(": ")
         found.append((option, text))
     found += box.lacks(program)
     for option, command in (("command", program.command), ("health_command", service.health.command)):
-        text = _why_not_run(command[0], uid, program.user) if command else ""
+        text = _why_not_run(command[0], uid, program.account) if command else ""
         if text:
             found.append((option, printable(text)))
     if _mode(program.workdir) & compat.S_IFMT != compat.S_IFDIR:
@@ -437,6 +439,16 @@ def account(user: str, group: "str | None") -> "tuple[int, int, list[int]]":
     if group:
         gid = _group(group)
     return uid, gid, [gid] + [each for each in _groups_of(user) if each != gid]
+
+
+def _require_own(uid: int) -> None:
+    """Raises ConfigError if the account of a service's own is somebody's in /etc/passwd."""
+    try:
+        rows = [line.split(b":") for line in trust.read(PASSWD, LARGEST).split(b"\n")]
+    except (OSError, ConfigError):
+        return  # there is none, or it is not for us
+    if b"%d" % uid in [row[2] for row in rows if len(row) > 2]:
+        raise ConfigError("user: the account of its own, %d, is somebody's in %s: name another one" % (uid, PASSWD))
 
 
 def _group(group: str) -> int:

@@ -53,7 +53,7 @@ HEALTHY = {
     "seccomp": "",
     "groups": {},
     "files": {"/usr/bin/echo": 0o100755, "/": 0o040755},
-    "accounts": {("nobody", ""): ""},
+    "accounts": {("53348", ""): ""},
     "firewall": {},
     "ruleset": Ruleset(FW4, [], OURS),
     "tables": [],
@@ -183,8 +183,8 @@ CASES = [
      [("workdir", "error", "echo", "mkdir -p /data", "")]),
     ("no such account", {"accounts": {("ghost", ""): "user: there is no account 'ghost' in /etc/passwd"}},
      {"user": "ghost"}, None,
-     [("account", "error", "echo", "uci set viscum.echo.user='nobody'\nuci commit viscum && reload_config", "ghost")]),
-    ("no such group", {"accounts": {("nobody", "ghost"): "group: there is no group 'ghost' in /etc/group"}},
+     [("account", "error", "echo", "uci delete viscum.echo.user\nuci commit viscum && reload_config", "ghost")]),
+    ("no such group", {"accounts": {("53348", "ghost"): "group: there is no group 'ghost' in /etc/group"}},
      {"group": "ghost"}, None,
      [("account", "error", "echo", "uci delete viscum.echo.group\nuci commit viscum && reload_config", "ghost")]),
     # Forwarding and rp_filter
@@ -427,7 +427,7 @@ def test_of_two_services_only_the_one_that_is_touched_is_named():
     other = {"user": "www", "command": "/usr/bin/other", "proto": ["udp"], "interface": None, "device": ["eth1"]}
     other["dest_ip"] = ["2001:db8::1"]
     files = {"/usr/bin/echo": 0o100755, "/usr/bin/other": None, "/": 0o040755}
-    accounts = {("nobody", ""): "", ("www", ""): "user: there is no account 'www' in /etc/passwd"}
+    accounts = {("53348", ""): "", ("www", ""): "user: there is no account 'www' in /etc/passwd"}
     values = sysctls(net__ipv4__ip_forward="0", net__ipv6__conf__all__forwarding="0")
     changes = {"files": files, "accounts": accounts, "sysctls": values, "qosify": ["eth1"], "sqm": ["br-lan"]}
     read = [configuration({}), configuration(other)]
@@ -456,8 +456,8 @@ def test_a_command_fixes_it_for_every_service_that_is_touched():
     said = doctor.judge(machine({"accounts": accounts}), chosen, both.settings, Observed(), NAMES, [])
     fixes = {each.id: each.fix.split("\n") for each in said if each.severity == "error"}
     assert fixes["account"] == [
-        "uci set viscum.echo.user='nobody'",
-        "uci set viscum.other.user='nobody'",
+        "uci delete viscum.echo.user",
+        "uci delete viscum.other.user",
         "uci commit viscum && reload_config",
     ]
     for name in ("echo", "other"):

@@ -8,7 +8,12 @@ from viscum_agent.ubus_object import rows
 HUGE = 2**63 - 1
 
 
+class Program:
+    account = "4294967294"
+
+
 class Service:
+    program = Program()
     interfaces = tuple(["interface%02d" % number * 2 for number in range(20)])
     devices = tuple(["phy%02d-access-pt" % number for number in range(20)])
 

@@ -27,7 +27,7 @@ def complaint(name, text, kind="service"):
 def test_a_section_that_sets_nothing_has_the_defaults():
     values, problems = check()
     assert problems == []
-    assert values["enabled"] is False and values["proto"] == ["tcp", "udp"] and values["user"] == "nobody"
+    assert values["enabled"] is False and values["proto"] == ["tcp", "udp"] and values["user"] is None
     assert values["dest_ip"] == [] and values["mtu"] is None and values["term_timeout"] == 5
 
 
