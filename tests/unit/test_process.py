@@ -166,9 +166,27 @@ def test_groups_are_told_apart_by_service_and_a_check_is_no_program(group, sleep
     assert process.alive(pids["s.0"]) and process.alive(pids["s2.0"])
 
 
+def test_what_a_program_uses_is_that_of_its_own_group(group, sleeper):
+    """Neither that of a check, nor of an empty group of older settings, nor a file of the folder."""
+    for name in ("s.0", "s.1", "s.check", "cpu.0"):
+        cgroup.make(*name.split("."))
+    code = "while True: pass"
+    child = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        cgroup.join(group + "/s.0", child.pid)
+        cgroup.join(group + "/s.check", sleeper())
+        wait_for(lambda: cgroup.usage("s")["s"].cpu_usec > 10_000, 20)
+        assert sorted(cgroup.usage()) == ["cpu", "s"] and cgroup.usage()["cpu"].cpu_usec == 0
+        assert cgroup.usage("s2") == {}
+    finally:
+        child.kill()
+        child.wait()
+        cgroup.remove("cpu")
+
+
 def test_without_groups_nothing_is_made_and_nothing_fails(monkeypatch):
     monkeypatch.setattr(cgroup, "_folder", [""])
-    assert (cgroup.make("s", "0"), cgroup.tags("s"), cgroup.pids("s")) == ("", [], [])
+    assert (cgroup.make("s", "0"), cgroup.tags("s"), cgroup.pids("s"), cgroup.usage()) == ("", [], [], {})
     cgroup.kill("s")
     cgroup.remove("s")
 

@@ -86,7 +86,7 @@ def _groups(missing: "dict[str, str]") -> "Finding":
     words = ["CONFIG_KERNEL_%s=y" % SYMBOLS[each] for _, each in lacking if missing[each].startswith("this kernel")]
     fix = "build an image with " + " ".join(words) if words else ""
     if found == cgroup.NO_MOUNT:
-        fix = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && " + RELOAD
+        fix = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && /etc/init.d/viscum restart"
     return note("kernel-cgroup", found, means, (), fix)
 
 

@@ -136,7 +136,9 @@ def usage(name: str = "") -> "dict[str, Usage]":
         service, tag = path[path.rfind("/") + 1 :].rsplit(".", 1)
         # A restart with other settings may have left an empty one.
         if tag != CHECK and (service not in found or _read(path + "/cgroup.procs")):
-            found[service] = _usage(path, b"memory" in counted, b"pids" in counted)
+            used = _usage(path, b"memory" in counted, b"pids" in counted)
+            if used.cpu_usec is not None:  # else it is a file of the folder itself, like cgroup.procs
+                found[service] = used
     return found
 
 

@@ -555,7 +555,7 @@ class Instance:
         if self._good >= health.rise:
             self._inhibitors.lift(CHECKS, MEDDLED)
         elif reason and CHECKS not in self._inhibitors and self._has_failed(outcome):
-            self._inhibitors.put(CHECKS, reason)
+            self._inhibitors.put(CHECKS, reason + process.ran_into(self.service, self._used))
             self._agent.end_drain(self.name)
             if self.state == HEALTHY:
                 self._holdoff.fell(compat.monotonic())
