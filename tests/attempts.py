@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -51,6 +52,14 @@ def signal_another():
 
 def read_anothers_file():
     (FOLDER / "secret").read_bytes()
+
+
+def trace_another():
+    system("ptrace", 0x4206, int((FOLDER / "other").read_text()), 0, 0)  # PTRACE_SEIZE
+
+
+def read_anothers_environment():
+    Path("/proc", (FOLDER / "other").read_text(), "environ").read_bytes()
 
 
 def give_a_file_away():
@@ -127,6 +136,34 @@ def many_processes():
         for pid in held:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+def fork_bomb():
+    """Children of children for two minutes, while it goes on."""
+    if os.fork():
+        return
+    os.closerange(0, 64)  # nobody waits for their end
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            os.fork()
+        except OSError:
+            time.sleep(0.2)
+    os._exit(0)
+
+
+def much_memory():
+    held = [bytearray(b"x") * (1 << 20) for _ in range(200)]
+    assert len(held) == 200
+
+
+def busy():
+    """One processor, for all of two seconds."""
+    began, used = time.monotonic(), time.process_time()
+    while time.monotonic() - began < 2:
+        pass
+    if time.process_time() - used < 1:
+        raise OSError(errno.EDQUOT, "not even half of one")
 
 
 def core_file():

@@ -34,6 +34,7 @@ def make(record: type[Record], values: dict, **judged: Any) -> Record: ...
 # Of the fields that are no options.
 JUDGED = {
     "name": "str",
+    "account": "str",
     "program": "Program",
     "interfaces": "tuple[str, ...]",
     "devices": "tuple[str, ...]",
@@ -46,6 +47,7 @@ MADE = {
     "bool": "bool",
     "number": "int",
     "limit": "int",
+    "bytes": "int",
     "umask": "int",
     "signed": "int",
     "port": "int",

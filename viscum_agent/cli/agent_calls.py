@@ -134,7 +134,7 @@ def clock(seconds: float) -> str:
 
 TOP_INTERVAL = 2  # seconds
 CLEAR = "\x1b[H\x1b[2J"  # cursor home, erase the screen (ECMA-48)
-TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME", "RESTARTS")
+TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "CPU%", "MEMORY", "UPTIME", "RESTARTS")
 
 
 def _top(arguments: "Arguments") -> int:
@@ -157,6 +157,7 @@ def _top(arguments: "Arguments") -> int:
 def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", seconds: float) -> "tuple[str, ...]":
     row, old = now[name], before.get(name, now[name])
     packets = max(0, row["packets"] - old["packets"]) / seconds
+    cpu = max(0, (row["cpu_usec"] or 0) - (old["cpu_usec"] or 0)) / seconds / 1e4
     bits = 8 * max(0, row["bytes"] - old["bytes"]) / seconds / 1e6
     state = row["state"] + (" (%s)" % printable(row["reason"]) if row["reason"] and row["state"] != "healthy" else "")
     return (
@@ -165,6 +166,8 @@ def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", secon
         str(row["connections"]),
         "%.0f" % packets,
         "%.2f" % bits,
+        "%.0f" % cpu,
+        "%.1f MB" % (row["memory"] / 1e6) if row["memory"] else "-",
         "%d s" % row["uptime"],
         str(row["restarts"]),
     )

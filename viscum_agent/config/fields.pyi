@@ -21,9 +21,10 @@ class Settings(NamedTuple):
     watch_timeout: int
 
 class Program(NamedTuple):
+    account: str
     command: tuple[str, ...]
     env: tuple[str, ...]
-    user: str
+    user: str | None
     group: str | None
     workdir: str
     capability: tuple[str, ...]
@@ -40,6 +41,9 @@ class Program(NamedTuple):
     visible: tuple[str, ...]
     writable: tuple[str, ...]
     tmp_size: int
+    memory_max: int | None
+    cpu_max: int | None
+    pids_max: int
     start_timeout: int
     term_timeout: int
     drain_timeout: int

@@ -53,6 +53,11 @@ NOBODY = address.parse_prefix("::/127")  # unspecified and loopback
 
 RESERVED = "VISCUM_"  # prefix of the variables that say which service a process belongs to
 
+# The accounts of services whose sections name none: the first and the last number. Nobody else is likely to have one:
+# Debian counts from 1000 up and has 60000 and more for itself, OpenWrt's packages are below 1000 or count from 32768 or
+# 65536. And every file system can store them: JFFS2 has 16 bits for the owner of a file.
+OWN_ACCOUNTS = (40000, 59999)
+
 NO_ID = 0xFFFFFFFF  # no account: (uid_t) -1 means "leave it" to setresuid(2) and chown(2)
 
 EVERY_AP = "@wifi"  # every access point (ubus/netifd.py)
@@ -73,6 +78,11 @@ UNLIMITED = -1  # as a limit: RLIM_INFINITY (linux/resource.h)
 # As if a program took a fifth of the memory more than it does: where memory runs out, any daemon of the router that
 # takes less than that outlives it (proc_pid_oom_score_adj(5)).
 OOM_SCORE_ADJ = 200
+# More than a server for the clients of one router needs, with a thread for each connection, and a small part of the
+# 32,768 that all of them have together (kernel.pid_max).
+PIDS_MAX = 1024
+UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+LEAST = 1 << 20  # bytes: with less than that nothing starts
 
 
 class Refused(ValueError):
@@ -213,6 +223,15 @@ def _limit(text: str) -> int:
     return UNLIMITED if text == "unlimited" else _integer(text, 0, 9999999999)
 
 
+def _bytes(text: str) -> int:
+    """As Docker, systemd and the kernel (memparse) write it: 64m and 64M are 64 * 1024 * 1024."""
+    unit = UNITS.get(text[-1:], 0)
+    count = _integer(text[:-1] if unit else text, 0, 9999999999) * (unit or 1)
+    if not LEAST <= count < 1 << 62:
+        raise ValueError()
+    return count
+
+
 def _umask(text: str) -> int:
     if len(text) not in (3, 4) or not all("0" <= c <= "7" for c in text) or (len(text) == 4 and text[0] != "0"):
         raise ValueError()
@@ -289,6 +308,7 @@ VARIABLE = Type("variable", _variable, "a variable with its value (NAME=value)")
 ACCOUNT = Type("account", _account, "the name or number of an account (nobody, 65534)")
 CAPABILITY = Type("capability", _capability, "a capability (net_raw, sys_nice; see capabilities(7)) or all")
 LIMIT = Type("limit", _limit, "a number, or unlimited")
+BYTES = Type("bytes", _bytes, "a number of bytes of at least 1m; k, m and g stand for 1024, 1024k and 1024m (64m)")
 UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 PLACE = Type("place", _place, "an absolute path (/srv/data)")
@@ -380,7 +400,14 @@ PROGRAM: "tuple[Option, ...]" = (
         (),
         "Environment variables of the program. A value with blanks needs a `list` entry of its own.",
     ),
-    Option("user", ACCOUNT, False, "nobody", "The account that the program runs as; digits are a user ID."),
+    Option(
+        "user",
+        ACCOUNT,
+        False,
+        "",
+        "The account that the program runs as; digits are a user ID. Unset: one of its own, which is a number from %d "
+        "to %d that follows from the service's name." % OWN_ACCOUNTS,
+    ),
     Option("group", ACCOUNT, False, "", "Its group, if it is not the account's own."),
     Option("workdir", PATH, False, "/", "The directory that the program starts in."),
     Option(
@@ -439,6 +466,28 @@ PROGRAM: "tuple[Option, ...]" = (
         False,
         "16",
         "How much fits into what is its own: `/tmp`, `/run`, `/var/tmp` and `/dev/shm` together. It takes memory.",
+    ),
+    Option(
+        "memory_max",
+        BYTES,
+        False,
+        "",
+        "How much memory it may have, with what the kernel keeps for it (files that it reads, sockets). A program that "
+        "needs more is ended and restarted. Unset: no limit.",
+    ),
+    Option(
+        "cpu_max",
+        number(1, 25600, "per cent"),
+        False,
+        "",
+        "How much of the time of one CPU it may have; 200 is two CPUs. Unset: no limit.",
+    ),
+    Option(
+        "pids_max",
+        LIMIT,
+        False,
+        "%d" % PIDS_MAX,
+        "How many processes and threads it may have. The default is in force where the kernel can do that.",
     ),
 )
 

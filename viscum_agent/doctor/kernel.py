@@ -1,10 +1,12 @@
 """Findings about the running kernel: what it has, and which service needs what it lacks."""
 
 from .. import compat
+from ..kernel import cgroup
 from ..kernel.bpf_syscall import BPFFS
 from ..plan import datapath
 from ..plan.datapath import classifier
 from ..records.facts import Feature
+from ..service import box
 from .finding import configure, error, note, ok, unread, warning
 from .target import names, needs_nat, way
 
@@ -23,6 +25,9 @@ NAT = Feature(
     "kmod-nft-nat",
     "services for prefixes, for several UDP addresses or with target_port can't run",
 )
+
+# What OpenWrt calls the controllers of control groups; each is on but in small-flash builds.
+SYMBOLS = {"memory": "MEMCG", "cpu": "CFS_BANDWIDTH", "pids": "CGROUP_PIDS"}
 
 RELOAD = "/etc/init.d/viscum reload"
 
@@ -51,6 +56,7 @@ def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") 
     if machine.veth:
         there.append("veth")
     found += [_seccomp(machine.seccomp)] if machine.seccomp else []
+    found += [_groups(machine.groups)] if machine.groups else []
     return ([ok("kernel", "has " + ", ".join(there))] if there else []) + found
 
 
@@ -69,6 +75,19 @@ def _veth(machine: "Machine") -> "Finding":
 def _seccomp(why: str) -> "Finding":
     means = "programs may make every system call that their account may"
     return note("kernel-seccomp", why, means, (), "build an image with CONFIG_KERNEL_SECCOMP=y")
+
+
+def _groups(missing: "dict[str, str]") -> "Finding":
+    lacking = [(option, each) for option, each, _ in box.GROUPS if each in missing]
+    means = "no service can have %s" % " or ".join([option for option, _ in lacking])
+    if "pids" in missing:
+        means += ", and none is kept from filling the router with processes"
+    found = "; ".join(sorted(set(missing.values())))
+    words = ["CONFIG_KERNEL_%s=y" % SYMBOLS[each] for _, each in lacking if missing[each].startswith("this kernel")]
+    fix = "build an image with " + " ".join(words) if words else ""
+    if found == cgroup.NO_MOUNT:
+        fix = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && /etc/init.d/viscum restart"
+    return note("kernel-cgroup", found, means, (), fix)
 
 
 def _features(features: "Features") -> "list[tuple[Feature, str]]":

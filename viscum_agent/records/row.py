@@ -7,6 +7,7 @@ service/states.py.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config.service import Service
+    from ..kernel.cgroup import Usage
     from ..kernel.counters import Traffic
 
 LISTED = 8  # items of a list in a row that is cut
@@ -22,6 +23,7 @@ def status_row(
     bypass: bool,
     service: "Service | None",
     traffic: "Traffic",
+    usage: "Usage",
     takes: "list[str]",
     stays: "list[str]",
     connections: "int | None",
@@ -37,6 +39,7 @@ def status_row(
         "uptime": uptime,
         "restarts": restarts,
         "bypass": bypass,
+        "user": service.program.account if service else "",
         "datapath": traffic.kind,
         "interfaces": list(service.interfaces + service.devices)[:LISTED] if service else [],
         "from": list(traffic.devices)[:most],
@@ -46,12 +49,12 @@ def status_row(
         "stays": [text[:LEFT_WORDS] for text in stays[:LEFT]] if cut else stays,
         "stays_count": len(stays),
     }
-    row.update(counters_row(traffic, connections))
+    row.update(counters_row(traffic, usage, connections))
     return row
 
 
-def counters_row(traffic: "Traffic", connections: "int | None") -> dict:
-    """What its redirects count, what its program has sent, and its TCP connections now."""
+def counters_row(traffic: "Traffic", usage: "Usage", connections: "int | None") -> dict:
+    """What its redirects count, what its program has sent and uses, and its TCP connections now."""
     return {
         "packets": traffic.counters.packets,
         "bytes": traffic.counters.bytes,
@@ -60,4 +63,9 @@ def counters_row(traffic: "Traffic", connections: "int | None") -> dict:
         "sent_packets": traffic.sent.packets,
         "sent_bytes": traffic.sent.bytes,
         "connections": connections,
+        "memory": usage.memory,
+        "tasks": usage.tasks,
+        "cpu_usec": usage.cpu_usec,
+        "oom_kills": usage.oom_kills,
+        "tasks_refused": usage.refused,
     }

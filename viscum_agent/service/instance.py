@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from ..agent import Agent
     from ..config.service import Health, Service
+    from ..kernel.cgroup import Usage
     from ..loop import Timer
     from ..plan.answers import Open
     from ..plan.planner import ServicePlan
@@ -98,6 +99,7 @@ class Instance:
         self._check: Check | None = None
         self._good = self._bad = self._crashes = 0
         self._started = 0.0
+        self._used: Usage = compat.LATER  # when it was started
         self._seen: list[Listener] = []  # what was open at the last look into the namespace
         self._steady = False  # whether the look before it found the same
         self._listeners: list[Listener] | None = None  # what of it counts, None before the first look
@@ -331,6 +333,7 @@ class Instance:
         self._started = compat.monotonic() - process.age(pid)
         self._pidfd = compat.pidfd_open(pid)
         self.pid = pid
+        self._used = process.usage(self.name)
         self._forget_checks()
         self._loop.add(self._pidfd, lambda _: self.exited())
 
@@ -369,7 +372,7 @@ class Instance:
         self._forget()
         words = process.reap(pid, self.name)
         self._signal(compat.SIGKILL)  # what it left behind can't answer in its place
-        self._crashed("ended with " + words)
+        self._crashed("ended with " + words + process.ran_into(self.service, self._used))
 
     def _crashed(self, words: str) -> None:
         """Restarts the program after its back-off, or leaves it alone."""
@@ -552,7 +555,7 @@ class Instance:
         if self._good >= health.rise:
             self._inhibitors.lift(CHECKS, MEDDLED)
         elif reason and CHECKS not in self._inhibitors and self._has_failed(outcome):
-            self._inhibitors.put(CHECKS, reason)
+            self._inhibitors.put(CHECKS, reason + process.ran_into(self.service, self._used))
             self._agent.end_drain(self.name)
             if self.state == HEALTHY:
                 self._holdoff.fell(compat.monotonic())

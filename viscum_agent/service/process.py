@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from ..config.service import Configuration, Program, Service
+    from ..kernel.cgroup import Usage
 
 # What a program finds in its environment, besides its own `env`.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -139,7 +140,7 @@ def age(pid: int) -> float:
 
 def tag(program: "Program") -> str:
     """A hash that tells whether a running program is the configured one: all that it is started with."""
-    words = list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir]
+    words = list(program.command) + list(program.env) + [program.account, program.group or "", program.workdir]
     # A later option counts only where it is not its default: otherwise a new version of Viscum would take every program
     # for another one, and restart it.
     for option in LATER:
@@ -220,7 +221,7 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     _look_at_kept()
     if command and service.name in _kept.values():
         raise ViscumError(KEPT)
-    uid, gid, groups = account(program.user, program.group)
+    uid, gid, groups = account(program.account, program.group)
     environment = {"PATH": PATH, "HOME": "/", SERVICE: service.name, TAG: tag(program)}
     for variable in program.env:
         name, _, value = variable.partition("=")
@@ -230,6 +231,7 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
     # A check has the program's own view, and so its files. Any process of it will do.
     inside = (cgroup.pids(service.name) or programs(service.name))[:1] if command else []
+    box.hold(program, group)
     view.share_mounts()
     seccomp.prepare(program.allow_syscalls)
     pid = compat.fork()
@@ -334,13 +336,15 @@ def lacks(service: "Service") -> "list[tuple[str, str]]":
     uid = 0
     found = []
     try:
-        uid = account(program.user, program.group)[0]
+        uid = account(program.account, program.group)[0]
+        if program.user is None:
+            _require_own(uid)
     except ConfigError as error:
         option, _, text = str(error).partition(": ")
         found.append((option, text))
     found += box.lacks(program) + view.lacks(program)
     for option, command in (("command", program.command), ("health_command", service.health.command)):
-        text = _why_not_run(command[0], uid, program.user) if command else ""
+        text = _why_not_run(command[0], uid, program.account) if command else ""
         if text:
             found.append((option, printable(text)))
     if _mode(program.workdir) & compat.S_IFMT != compat.S_IFDIR:
@@ -411,6 +415,16 @@ def account(user: str, group: "str | None") -> "tuple[int, int, list[int]]":
     if group:
         gid = _group(group)
     return uid, gid, [gid] + [each for each in _groups_of(user) if each != gid]
+
+
+def _require_own(uid: int) -> None:
+    """Raises ConfigError if the account of a service's own is somebody's in /etc/passwd."""
+    try:
+        rows = [line.split(b":") for line in trust.read(PASSWD, LARGEST).split(b"\n")]
+    except (OSError, ConfigError):
+        return  # there is none, or it is not for us
+    if b"%d" % uid in [row[2] for row in rows if len(row) > 2]:
+        raise ConfigError("user: the account of its own, %d, is somebody's in %s: name another one" % (uid, PASSWD))
 
 
 def _group(group: str) -> int:
@@ -495,6 +509,21 @@ def reap(pid: int, name: str) -> str:
     """How a service's program ended, in words. This reaps it, except where `result` can't."""
     status = result(pid, name)
     return "an unknown result" if status is None else ending(status)
+
+
+def usage(name: str) -> "Usage":
+    """What a service's program uses (cgroup.Usage)."""
+    return cgroup.usage(name).get(name, cgroup.UNKNOWN)
+
+
+def ran_into(service: "Service", before: "Usage") -> str:
+    """Which limit of its control group a service's program has met since its Usage was `before`: the end of a sentence,
+    with the option; "" for none."""
+    now = usage(service.name)
+    if (now.oom_kills or 0) > (before.oom_kills or 0):
+        return "; the kernel ended it for want of memory" + (" (memory_max)" if service.program.memory_max else "")
+    count = (now.refused or 0) - (before.refused or 0)
+    return "; it was refused %d processes or threads (pids_max)" % count if count > 0 else ""
 
 
 def ending(status: int) -> str:

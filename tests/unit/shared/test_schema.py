@@ -27,7 +27,7 @@ def complaint(name, text, kind="service"):
 def test_a_section_that_sets_nothing_has_the_defaults():
     values, problems = check()
     assert problems == []
-    assert values["enabled"] is False and values["proto"] == ["tcp", "udp"] and values["user"] == "nobody"
+    assert values["enabled"] is False and values["proto"] == ["tcp", "udp"] and values["user"] is None
     assert values["dest_ip"] == [] and values["mtu"] is None and values["term_timeout"] == 5
 
 
@@ -238,6 +238,19 @@ def test_limits_are_numbers_or_none_at_all():
     assert value("core", "unlimited") == schema.UNLIMITED
     for text in ("-1", "1k", "Unlimited", "99999999999", ""):
         assert "is not a number, or unlimited" in complaint("nproc", text), text
+
+
+def test_memory_is_written_as_elsewhere():
+    texts = {"1048576": 1 << 20, "64m": 64 << 20, "64M": 64 << 20, "2048k": 2 << 20, "1g": 1 << 30}
+    assert {text: value("memory_max", text) for text in texts} == texts
+    for text in ("", "0", "64", "1048575", "1023k", "64mb", "64 m", "m", "-1m", "0.5g", "unlimited", "9999999999g"):
+        assert "is not a number of bytes of at least 1m" in complaint("memory_max", text), text
+
+
+def test_cpu_is_a_percentage_of_one():
+    assert (value("cpu_max", "1"), value("cpu_max", "250")) == (1, 250)
+    for text in ("0", "50%", "0.5", "50000 100000", "unlimited"):
+        assert "is not a percentage from 1 to 25600" in complaint("cpu_max", text), text
 
 
 def test_a_umask_is_octal():

@@ -190,6 +190,13 @@ const types = {
 			refuse(option.words.includes(short) ? _('is how a C program writes it: write %s').format(short) : null);
 	},
 	limit: (text) => text === 'unlimited' || integer(text, 0, 9999999999),
+	bytes: function(text) {
+		const unit = /[kmg]$/i.test(text) ? 'kmg'.indexOf(text.slice(-1).toLowerCase()) + 1 : 0;
+		const count = integer(unit ? text.slice(0, -1) : text, 0, 9999999999) * 1024 ** unit;
+
+		if (count < 1024 ** 2 || count >= 2 ** 62)
+			refuse();
+	},
 	umask: match(/^0?[0-7]{3}$/),
 	signed: (text, option) => text[0] === '-' ? integer(text.slice(1), 0, -option.low) : integer(text, 0, option.high),
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),

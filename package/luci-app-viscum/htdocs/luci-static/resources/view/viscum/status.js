@@ -130,7 +130,8 @@ function Row(name, page) {
 		this.cell(_('Takes over'), [ this.text('takes', 'viscum-lines'), this.minor('stays') ]),
 		this.cell(_('From'), [ this.text('interfaces'), this.minor('devices') ]),
 		this.cell(_('Datapath'), [ this.text('datapath') ]),
-		this.cell(_('Program'), [ this.text('uptime', 'viscum-number'), this.minor('restarts') ]),
+		this.cell(_('Program'), [ this.text('uptime', 'viscum-number'), this.minor('memory'),
+			this.minor('restarts') ]),
 		this.cell(_('Traffic'), [ this.text('bytes', 'viscum-number'), this.minor('packets'), this.minor('sent') ]),
 		this.cell(_('Connections'), [ this.text('connections', 'viscum-number') ]),
 		this.cell(_('Throughput'), [ this.text('rate', 'viscum-number'), this.curve.node ]),
@@ -200,6 +201,7 @@ Row.prototype = {
 		set('devices', devices === interfaces ? '' : devices);
 		set('datapath', data.datapath || '-');
 		set('uptime', data.pid ? duration(data.uptime) : '-');
+		set('memory', data.memory ? _('%s of memory').format(volume(data.memory)) : '');
 		set('restarts', data.restarts
 			? N_(data.restarts, '%d restart', '%d restarts').format(data.restarts) : '');
 		set('bytes', _('%s in').format(volume(data.bytes)));
