@@ -275,8 +275,14 @@ def echo_command(who, *ports):
 
 
 def service(name, command, *lines):
-    """A UCI service section, enabled; `lines` are further lines."""
+    """A UCI service section, enabled; `lines` are further lines.
+
+    Its program has a minute to answer: some of them are Python programs that start side by side in a guest of qemu
+    without KVM, where the 10 s of the default are not always enough.
+    """
     text = ["config service '%s'" % name, "option enabled 1", 'option command "%s"' % command]
+    if not any(line.startswith("option start_timeout ") for line in lines):
+        text.append("option start_timeout 60")
     return "\n\t".join(text + list(lines)) + "\n\n"
 
 
