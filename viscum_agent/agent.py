@@ -282,6 +282,10 @@ class Agent:
         """The redirect of a service comes back: its connections go on."""
         self.flows.resume(name)
 
+    def calm_in(self) -> float:
+        """Seconds until a service that starts may get its redirect."""
+        return self.flows.calm_in()
+
     def open_flows(self, name: str) -> "list[Flow]":
         """The TCP connections that clients have to a service (listening.Flow). Raises OSError."""
         return self._tools.flows(name)
