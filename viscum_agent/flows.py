@@ -167,18 +167,18 @@ class Flows:
 
     def _poll(self, name: str) -> None:
         drain = self._drains[name]
-        if compat.monotonic() < drain.until and any(one.unfinished for one in self._open(name)):
+        if compat.monotonic() < drain.until and self._open(name, unfinished=True):
             drain.timer = self._agent.loop.after(POLL, lambda: self._poll(name))
         else:
             self.end(name)
 
-    def _open(self, name: str) -> "list[Flow]":
-        """What a service's clients have open: what has the namespace's own address is a check."""
+    def _open(self, name: str, unfinished: bool = False) -> "list[Flow]":
+        """What a service's clients have open (listening.flows): what has the namespace's own address is a check."""
         part = self._agent.instance(name).part
         own = list(part.gate.own.values()) if part else []
         own += [V4 + each for each in own if len(each) == 4]
         try:
-            return [one for one in self._agent.open_flows(name) if one.client not in own]
+            return self._agent.open_flows(name, own, unfinished)
         except OSError:
             return []  # its namespace is gone
 
