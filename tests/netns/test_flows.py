@@ -1,6 +1,7 @@
 """Open TCP connections stay with the side that has them when a redirect by eBPF comes or goes; new ones go to the right
 side at once."""
 
+import json
 import os
 import signal
 import time
@@ -34,6 +35,9 @@ def test_connections_with_the_cloud_go_on_there_when_the_service_comes(router):
     router.agent.reload(router.config)
     after = router.new("e")
     assert all_go_on(before, after)
+    passed = json.loads(router.agent.viscum("status", "--json").stdout)[0]["passed"]
+    assert passed["cloud"] >= 4, "a question and an acknowledgement of each"
+    assert sum(passed.values()) == passed["cloud"]
 
 
 @pytest.mark.parametrize("datapath", [name for name in BY_MODE if name == "bpf-cls"])

@@ -62,7 +62,7 @@ def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
     """For an entry (R7) that has one of MODES: jumps to "take" with the value that counts in R7, or to "pass"."""
     asm.label("by mode")
     asm.mask(R0, REFUSED)
-    asm.jump_if(R0, "!=", 0, "pass")
+    asm.jump_if(R0, "!=", 0, "closed")
     asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)
     asm.load(R0, FP, PROTO, 1)
     asm.jump_if(R0, "!=", IPPROTO_TCP, "take")
@@ -83,7 +83,7 @@ def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
     _look_up(asm, maps, "missed", SLOT_KEY)
     asm.jump_if(R0, "==", 0, "pass")
     asm.store(R0, 0, R8, 4)
-    asm.jump("pass")
+    asm.jump("of the cloud")
     asm.label("joins")
     _copy(asm, FP, FLOW_VALUE + VALUE_TARGET, R7, VALUE_TARGET, 4, 4)
     asm.load(R0, R7, VALUE_FLAGS, 2)

@@ -119,6 +119,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     icmp.errors(asm)
     flows.by_mode(asm, maps)
     flows.drained(asm, maps, 0)
+    _count_passed(asm, maps)
     _pass(asm)
     return asm.code()
 
@@ -515,14 +516,14 @@ def _refuse(asm: "Assembler", maps: "dict[str, int]") -> None:
 
 
 def _unless_late(asm: "Assembler", maps: "dict[str, int]") -> None:
-    """Jumps to "pass" if the agent let its deadline pass: it is gone or stuck, and nobody knows whether the program
+    """Jumps to "late" if the agent let its deadline pass: it is gone or stuck, and nobody knows whether the program
     still answers. Clobbers R7."""
     asm.map_value(R7, maps["deadline"])
     asm.load(R7, R7, 0, 4)
     asm.jump_if(R7, "==", 0, "in time")
     asm.call(KTIME_GET_COARSE_NS)
     asm.shift_right(R0, DEADLINE_SHIFT)
-    asm.jump_if_register(R0, ">", R7, "pass")
+    asm.jump_if_register(R0, ">", R7, "late")
     asm.label("in time")
 
 
@@ -543,6 +544,24 @@ def _count(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.label("counted")
 
 
+def _count_passed(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """Packets that an entry would take and that pass, by reason (dump.PASSED), at SLOT_KEY; if the port was closed, at
+    that of the entry (R7)."""
+    for place, label in enumerate(("of the cloud", "late", "closed", "not answered here")):
+        asm.label(label)
+        if label == "closed":
+            _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
+        asm.number(R7, 4 * place)
+        asm.jump("passed")
+    asm.label("passed")
+    _look_up(asm, maps, "passed", SLOT_KEY)
+    asm.jump_if(R0, "==", 0, "pass")
+    asm.add(R0, R7)
+    asm.load(R1, R0, 0, 4)
+    asm.add_number(R1, 1)
+    asm.store(R0, 0, R1, 4)
+
+
 def _increase(asm: "Assembler", offset: int) -> None:
     """No atomic instruction is needed: the value belongs to this CPU."""
     asm.load(R2, R0, offset, 8)
@@ -558,8 +577,8 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     pair (R8), leads to this interface and this MAC. While they don't (a port of a bridge, a neighbour not resolved yet,
     a client that moved) there is no entry, and replies go where the routes say.
 
-    Those who are not known and whose route leads elsewhere are not taken (jumps to "pass"): whoever has that address
-    has not asked. What is known was asked for before, so it costs them nothing.
+    Those who are not known and whose route leads elsewhere are not taken ("not answered here"): whoever has that
+    address has not asked. What is known was asked for before, so it costs them nothing.
     """
     asm.load(R0, FP, KNOWN, 4)
     asm.jump_if(R0, "<=", OLD, "ask")
@@ -598,7 +617,7 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.label("elsewhere")
     asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.mask(R0, CHECKED)
-    asm.jump_if(R0, "!=", 0, "pass")
+    asm.jump_if(R0, "!=", 0, "not answered here")
     asm.label("forget")
     asm.load(R0, FP, KNOWN, 4)
     asm.jump_if(R0, "==", NOTHING, "taken")

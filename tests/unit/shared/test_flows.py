@@ -219,3 +219,35 @@ def test_a_drain_ends_with_the_deadline_like_a_redirect():
         made.maps["deadline"][bytes(4)] = bytearray(made.layout.number(5))
         made.clock = 6 * SECOND
         assert made.run("fwd", segment4(ACK, 40001)) == PASSED
+
+
+# Why a packet was left alone although there is an entry for it
+
+
+def passed(made):
+    """How many, by the reasons of dump.PASSED."""
+    return made.layout.parse_counters(made.maps["passed"][made.layout.number(0)], "I", 4, 0, 1)
+
+
+def test_what_is_left_alone_is_counted_by_reason():
+    for order in ORDERS:
+        made = in_mode(order, layout.TAKE_OVER, match(), checked=True)
+        made.maps["passed"][made.layout.number(0)] = bytearray(16)
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        assert made.run("fwd", segment4(ACK)) == PASSED
+        assert passed(made) == [1, 0, 0, 0]
+        made.clock = 100 * SECOND
+        made.maps["deadline"][bytes(4)] = bytearray(made.layout.number(99))
+        assert made.run("fwd", segment4(SYN)) == PASSED
+        assert passed(made) == [1, 1, 0, 0]
+        made.neighbour = (LAN + 1, ROUTER, CLIENT)
+        for _ in range(2):
+            assert made.run("fwd", segment4(SYN, src="192.168.1.6")) == PASSED
+        assert passed(made) == [1, 1, 0, 2]
+        for key in made.maps["exact"]:
+            made.maps["exact"][key] = bytearray(made.layout.value(PAIR, "", 0))
+            made.maps["exact"][key][4 if order == "little" else 5] |= layout.REFUSED
+        assert made.run("fwd", segment4(SYN)) == PASSED
+        assert passed(made) == [1, 1, 1, 2]
+        assert made.run("fwd", segment4(SYN, dst="198.51.100.1")) == PASSED
+        assert passed(made) == [1, 1, 1, 2], "nobody wants it"
