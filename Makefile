@@ -22,7 +22,7 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format \
 	demo test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-kernel bench-vm \
-	test-flows manual picture \
+	bench-modes test-flows manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
@@ -119,6 +119,10 @@ bench-datapath: ## what a packet costs on each way to a program
 bench-rules: ## what a thousand services cost a packet
 	@$(SETUP) venv apt compiler
 	$(PYTHON) bench/rules.py $(BENCH_ARGS)
+
+bench-modes: ## what a packet costs the first eBPF program while connections stay with the side that has them: seconds
+	@$(SETUP) venv
+	unshare --net $(PYTHON) bench/modes.py
 
 bench-memory: ## what the agent holds, whether it grows, whether it sleeps: another half an hour
 	@$(SETUP) venv apt micropython
