@@ -25,7 +25,7 @@ from .withdrawal import Withdrawal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from .config.service import Configuration
@@ -282,9 +282,13 @@ class Agent:
         """The redirect of a service comes back: its connections go on."""
         self.flows.resume(name)
 
-    def open_flows(self, name: str) -> "list[Flow]":
-        """The TCP connections that clients have to a service (listening.Flow). Raises OSError."""
-        return self._tools.flows(name)
+    def calm_in(self) -> float:
+        """Seconds until a service that starts may get its redirect."""
+        return self.flows.calm_in()
+
+    def open_flows(self, name: str, own: "Sequence[bytes]", unfinished: bool) -> "list[Flow]":
+        """The TCP connections that clients have to a service (listening.flows). Raises OSError."""
+        return self._tools.flows(name, own, unfinished)
 
     def _is_redirected(self, name: str) -> bool:
         return name not in self.instances or self.instances[name].redirected

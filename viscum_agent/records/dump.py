@@ -38,9 +38,12 @@ FilterEntry = namedtuple(
     ),
 )
 
-# What tc counts for an action: `overlimits` of mirred are packets that its device did not accept (it was down).
-Counters = namedtuple("Counters", ("packets", "bytes", "drops", "overlimits"))
-NOTHING = Counters(0, 0, 0, 0)
+# What tc counts for an action: `overlimits` of mirred are packets that its device did not accept (it was down). The
+# eBPF datapath also counts what a match would take and was left alone (PASSED): because it belongs to a connection with
+# the cloud, because no agent vouches, because the port was closed, because the router would answer elsewhere.
+PASSED = ("cloud", "late", "closed", "elsewhere")
+Counters = namedtuple("Counters", ("packets", "bytes", "drops", "overlimits", "cloud", "late", "closed", "elsewhere"))
+NOTHING = Counters(0, 0, 0, 0, 0, 0, 0, 0)
 
 # The eBPF datapath. A link or filter: its pin has the name of the device that it was made for, `index` is 0 if that is
 # gone; `hook` and `program` as in objects.BpfLink. An entry: indexes of source interface and pair, a bpf.layout Kind

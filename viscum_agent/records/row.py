@@ -4,6 +4,8 @@ ubus_object/rows.py makes it of what the agent knows, cli/table.py of what the k
 service/states.py.
 """
 
+from .dump import PASSED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config.service import Service
@@ -50,6 +52,7 @@ def status_row(
         "stays_count": len(stays),
     }
     row.update(counters_row(traffic, usage, connections))
+    row["passed"] = {reason: getattr(traffic.counters, reason) for reason in PASSED}
     return row
 
 

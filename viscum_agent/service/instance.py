@@ -77,7 +77,7 @@ class Way:
 class Instance:
     """`agent` does what concerns others: `withdraw(instance)`, `end_connections(name)`, `look_soon(cause)`,
     `changed(instance)`, `say(...)`, `processes()`, `check(instance, turn, done)`, `connections(name)`, `bug(error)`,
-    `eager()`, `settle()`."""
+    `eager()`, `settle()`, `calm_in()`."""
 
     def __init__(self, name: str, agent: "Agent") -> None:
         self.name = name
@@ -578,6 +578,10 @@ class Instance:
         if self.state not in (STARTING, HEALTHY, BYPASSED):
             return
         if self.state != HEALTHY and self._good >= self.service.health.rise:
+            wait = self._agent.calm_in() if self.state == STARTING else 0
+            if wait:
+                self._check_after(wait)
+                return
             self._inhibitors.put(FLAPPING, FLAPS if self._holdoff.left(now) else "")
             if not self._inhibitors.reason:
                 self._holdoff.came_back(now)

@@ -2,10 +2,10 @@
 
 from viscum_agent.plan.actual import Found, facts, observe
 from viscum_agent.plan.answers import Open
+from viscum_agent.records import with_
 from viscum_agent.records.dump import (
     NOTHING,
     Addr,
-    Counters,
     Dump,
     FilterEntry,
     Link,
@@ -112,7 +112,7 @@ def running():
         filter_entry(handle=0x80000000, classid=0, divisor=1, actions=()),
         filter_entry(handle=0x76100000, classid=0, divisor=256, actions=()),
         filter_entry(handle=0x80000800, classid=0, link=0x76100000, actions=()),
-        filter_entry(counters=Counters(5, 500, 0, 1)),
+        filter_entry(counters=with_(NOTHING, packets=5, bytes=500, overlimits=1)),
     ]
     dump.sysctls = {
         ("", "net/ipv4/conf/all/rp_filter"): "2",
@@ -158,7 +158,7 @@ def test_all_of_a_running_service_is_found():
         Sysctl("viscum-a", "net/ipv4/ip_forward", "0"),
         FILTER,
     }
-    assert observed.counters == {"a": Counters(5, 500, 0, 1)}
+    assert observed.counters == {"a": with_(NOTHING, packets=5, bytes=500, overlimits=1)}
     assert observed.shared == [Found(HashTable("lan1", 1, "ip"), 0x80000800), Found(Qdisc("lan1"), 0)]
     assert observed.hooks == {"lan1": "clsact"}
     assert (observed.strangers, observed.foreign_prios, observed.orphans) == (set(), set(), [])
