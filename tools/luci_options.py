@@ -38,6 +38,7 @@ TITLES = {
     "core": "Core file (bytes)",
     "dest_ip": "Destination address",
     "dest_port": "Destination port",
+    "egress": "May reach",
     "env": "Environment",
     "family": "Address family",
     "fsize": "File size (bytes)",

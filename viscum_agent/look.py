@@ -14,7 +14,7 @@ from .plan import datapath
 from .plan.planner import Plan
 from .reconcile import PACKAGE
 from .records import with_
-from .records.objects import kind_of
+from .records.objects import Guard, kind_of
 from .service import process
 from .service.instance import OFF
 from .service.states import BACKOFF, FAILED, HEALTHY, STOPPING
@@ -96,6 +96,7 @@ class Looks:
         parts = [self._part(wanted[name], snapshot) for name in sorted(wanted) if name not in stopping]
         self._agent.learn_places(snapshot.dump)
         snapshot = snapshot.without_dump()
+        self._expect_guards(parts, snapshot)
         if self._agent.keeps_flows:
             self._agent.flows.before(parts, snapshot.observed)
         result = Applier(self._agent.reconciler.backend, PACKAGE, self.breathe, self._agent.withdrawal.gone).run(
@@ -281,6 +282,15 @@ class Looks:
             if name not in wanted or name in broken:
                 continue
             self._each(instance, lambda instance: instance.ensure(snapshot.is_redirected(instance.name)))
+
+    def _expect_guards(self, parts: "list[ServicePlan]", snapshot: "Snapshot") -> None:
+        """Other addresses of the router are other rules: that is nobody's doing. Their hash is the mark's beginning."""
+        for part in parts:
+            name = part.service.name
+            items = [each.item for each in snapshot.observed.of(name)] + part.items
+            marks = [item.mark.split("/") for item in items if isinstance(item, Guard)]
+            if len(marks) == 2 and len(marks[0]) == 2 and marks[0][0] != marks[1][0]:
+                self.expected.add(name)
 
     def _say_repaired(self, names: "list[str]") -> None:
         """Logs what somebody else had changed. The agent's own changes show in the states."""

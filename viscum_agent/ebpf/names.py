@@ -4,5 +4,5 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 
 NAMES = {
     "fwd": "fwd_0b15422f",
-    "reply": "reply_95f8d536",
+    "reply": "reply_bf3224c1",
 }

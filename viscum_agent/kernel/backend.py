@@ -34,8 +34,8 @@ MOST_INSIDE = 1000
 MOST_BUFFERS = 32
 
 # Descriptors that a dump or an apply has open at most at once: the eBPF datapath's maps, a link and a program; a
-# namespace, a netlink socket of each protocol there and one at home. (pyroute2 has four for each of its sockets.)
-NEEDED = 24
+# namespace, a netlink socket of each protocol there and at home. (pyroute2 has four for each of its sockets.)
+NEEDED = 25
 
 _KINDS = {
     compat.EEXIST: FOREIGN,
@@ -300,6 +300,14 @@ class Backend:
         else:
             self._nft_batch(operation, item.ns, lambda seq: nftables.pkttype_batch(seq, item.dev), nftables.NETDEV)
 
+    def _guard(self, operation: "Operation") -> None:
+        item = operation.new or operation.old
+        there = operation.old is not None and operation.old.mark != ""
+        if operation.verb != "del" and item.rules is not None:
+            self._nft_batch(operation, "", lambda seq: nftables.guard_batch(item, seq), nftables.GUARD)
+        elif there:
+            self._nft_batch(operation, "", lambda seq: nftables.guard_delete_batch(item.dev, seq), nftables.GUARD)
+
     def pinned(self) -> "Pinned":
         """What is pinned for the router's namespace."""
         if self._pinned is None:
@@ -402,6 +410,7 @@ class Backend:
         "Sysctl": _sysctl,
         "Nat": _nat,
         "PktType": _pkttype,
+        "Guard": _guard,
         "BpfLink": _bpf_link,
         "BpfMatch": _bpf_match,
     }
@@ -456,6 +465,7 @@ class Backend:
                 self._dump_near(dump, rtnl.Near(pools))
             self.dump_tc(dump)
             self._dump_bpf(dump)
+            self._dump_guards(dump)
             self._dump_sysctls(dump)
             ends = _inner_ends(dump)
             for ns in netns.ours():
@@ -477,6 +487,7 @@ class Backend:
             self.dump_network(dump, "")
             self.dump_tc(dump)
             self._dump_bpf(dump)
+            self._dump_guards(dump)
             ends = _inner_ends(dump)
             for ns in netns.ours():
                 if self._enter(dump, ns):
@@ -547,6 +558,18 @@ class Backend:
             return socket.dump(lambda seq: tc.filter_dump(index, seq), hurried=True)
         except OSError:
             return []  # the device or its hook is gone
+
+    def _dump_guards(self, dump: "Dump") -> None:
+        tables, chains = nftables.GUARD_DUMPS
+        try:
+            socket = self._nft_socket("")
+            found = socket.dump(tables, True)
+            if nftables.guards(found, ()):
+                dump.guards = nftables.guards(found, socket.dump(chains, True))
+        except OSError as error:
+            if error.errno in compat.SPENT:
+                raise
+            # else a kernel without nf_tables
 
     def _dump_sysctls(self, dump: "Dump") -> None:
         self.visit.home()

@@ -26,6 +26,7 @@ from ..records.objects import (
     Address,
     BpfLink,
     Filter,
+    Guard,
     HashTable,
     Namespace,
     Nat,
@@ -148,6 +149,10 @@ def _pairs(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
             alias=link.alias,
         )
         observed._add(service, veth)
+        observed._add(service, Guard(link.name, dump.guards.get(link.name, ""), None))
+    for dev in sorted(dump.guards):
+        if ("dev", dev) not in owners:
+            observed.orphans.append(Found(Guard(dev, dump.guards[dev], None), 0))
 
 
 def _inside(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
