@@ -57,6 +57,7 @@ class Looks:
         self.meddled: set[str] = set()  # services in whose namespaces something has changed since the last look
         self._said: set[str] = set()
         self._said_datapath = ""
+        self._said_dropped: set[str] = set()
 
     @property
     def is_due(self) -> bool:
@@ -103,6 +104,7 @@ class Looks:
             Plan(parts, [], []), snapshot.observed, keep, stopping
         )
         self._say_repaired(result.done)
+        self._say_dropped(snapshot.observed.dropped)
         self._complain(snapshot.problems() + result.problems)
         self._say_datapath(parts)
         if result.done:
@@ -301,6 +303,14 @@ class Looks:
                 if name in self.meddled:
                     instance.repaired()
         self.expected, self.meddled = set(), set()
+
+    def _say_dropped(self, dropped: "dict[str, int]") -> None:
+        """Once for each time that a service begins to be kept from something, and counts from 0."""
+        for name in sorted(dropped):
+            if dropped[name] and name not in self._said_dropped:
+                text = "dropped packets that its program began itself (%d so far): option egress says what it may reach"
+                self._agent.say(NOTICE, text % dropped[name], name)
+        self._said_dropped = {name for name in dropped if dropped[name]}
 
     def _kept(self, snapshot: "Snapshot") -> "list[str]":
         """Services that stay as they are, because their new configuration has a mistake."""

@@ -450,7 +450,7 @@ PREFIX = Filter("lan0", 3, "ip", "u32", -1, ((0xCB007100, 0xFFFFFF00, 16),), RED
 PREFIX6 = Filter("lan0", 4, "ipv6", "u32", -1, ((0x20010DB8, 0xFFFFFFFF, 24), (0, 0xFFFF, 28)), REDIRECT)
 BEFORE_HEADER = Filter("lan0", 5, "ip", "u32", -1, ((0x0276, 0xFFFF, -16), (1, 0xFFFFFFFF, -12)), REDIRECT)
 NARROW = NatRule("203.0.113.0/24", "tcp", (443, 443), 8443)
-LETS_OUT = GuardRule(True, 4, "203.0.113.10/32", "", "tcp", (443, 443), None, "begun")
+LETS_OUT = GuardRule("accept", 4, "203.0.113.10/32", "", "tcp", (443, 443), None, "begun")
 
 # In the order of making. Each is there, in both readers' eyes, after it is added, and gone after it is deleted.
 OBJECTS = [

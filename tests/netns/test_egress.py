@@ -9,7 +9,7 @@ import struct
 from collections import namedtuple
 
 from agent import QUICK, Agent
-from lab import echo_command, ip, pids_in, service, wait_for
+from lab import ROOT, echo_command, ip, pids_in, service, wait_for
 from packets import collect as arrived
 from packets import ethertype, mac, mark_in, marked, sender, watch
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
@@ -319,7 +319,7 @@ def test_another_egress_or_another_address_of_the_router_restarts_no_program(lab
     agent.becomes("edge")
     pids = pids_in("viscum-echo")
     ip("-n", lab.router, "addr", "add", "192.168.88.1/24", "dev", "lan0")
-    wait_for(lambda: "ip daddr 192.168.88.1 drop" in listed(lab))
+    wait_for(lambda: "ip daddr 192.168.88.1 return" in listed(lab))
     for line, there in (("list egress any", False), ("list egress 198.18.5.5", True), ("list egress none", True)):
         agent.reload(service("echo", echo_command("edge", PORT), *LINES, *QUICK, line))
         wait_for(lambda there=there: ("policy drop" in listed(lab)) == there)
@@ -328,6 +328,17 @@ def test_another_egress_or_another_address_of_the_router_restarts_no_program(lab
     lab.configure("")
     agent.reload("")
     wait_for(lambda: "vsc-echo" not in lab.run(lab.router, "nft", "list", "tables").stdout)
+
+
+def test_the_log_says_that_something_was_kept_in(lab):
+    """And counts nothing of what the kernel sends by itself in any namespace."""
+    agent = Agent(lab, ECHO)
+    agent.becomes("edge")
+    ask = ("/usr/bin/python3", ROOT / "tests/echo.py", "ask", "udp", ROUTER, 53, 0.1)
+    lab.viscum("exec", "echo", "--", *ask)
+    assert "dropped packets" not in agent.log.read_text()
+    agent.reload(ECHO + "# again\n")
+    agent.says("echo: dropped packets that its program began itself (1 so far): option egress says what it may reach")
 
 
 def test_a_pair_that_is_made_again_is_guarded_again(lab):
@@ -341,12 +352,22 @@ def test_a_pair_that_is_made_again_is_guarded_again(lab):
 
 
 def test_what_is_left_without_its_service_is_taken_away(lab):
-    lab.run(lab.router, "nft", "add table inet vsc-gone; add chain inet vsc-gone x")
-    lab.run(lab.router, "nft", "add table inet others; add chain inet others x")
+    lab.run(lab.router, "nft", 'add table inet vsc-gone { comment "viscum"; }; add chain inet vsc-gone x')
+    lab.run(lab.router, "nft", "add table inet vsc-others; add chain inet vsc-others x")
     lab.configure(service("echo", "/bin/true", *LINES))
     lab.viscum("up", "--no-program")
     lab.viscum("down", "--no-program")
-    assert lab.run(lab.router, "nft", "list", "tables").stdout == "table inet others\n"
+    assert lab.run(lab.router, "nft", "list", "tables").stdout == "table inet vsc-others\n"
+
+
+def test_somebody_elses_table_is_left_alone(lab):
+    lab.run(lab.router, "nft", 'add table inet vsc-echo { comment "mine"; }')
+    lab.configure(service("echo", "/bin/true", *LINES))
+    said = lab.viscum("up", "--no-program", check=False)
+    assert (
+        said.returncode == 1 and "needs the name of the nft table inet vsc-echo, which is not Viscum's" in said.stderr
+    )
+    assert 'comment "mine"' in listed(lab)
 
 
 def test_the_plans_commands_make_the_same_table(lab):

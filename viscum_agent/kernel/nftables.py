@@ -62,6 +62,9 @@ Unknown = namedtuple("Unknown", ("where", "what"))
 
 TABLE = "viscum"
 GUARD_PREFIX = "egress_"
+# The comment by which a table in the router is known as ours, as nft stores one (NFTNL_UDATA_TABLE_COMMENT of libnftnl,
+# kernel 5.10): a type, the length, and the text.
+COMMENT = b"\0\7viscum\0"
 DEVICE = "eth0"  # the inner end of the veth pair
 INET = 1  # NFPROTO_INET: the family of the redirect table
 NETDEV = 5  # NFPROTO_NETDEV: the family of the packet type table
@@ -75,8 +78,14 @@ _BATCH_BEGIN = 16  # NFNL_MSG_BATCH_BEGIN
 _BATCH_END = 17  # NFNL_MSG_BATCH_END
 _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _NEWRULE, _GETRULE = 0, 1, 2, 3, 4, 6, 7  # NFT_MSG_
 
-_TABLE_NAME, _TABLE_FLAGS, _TABLE_USE = 1, 2, 3  # NFTA_TABLE_; tables, chains and rules all name their table in 1
+_TABLE_NAME, _TABLE_FLAGS, _TABLE_USE, _TABLE_USERDATA = (
+    1,
+    2,
+    3,
+    6,
+)  # NFTA_TABLE_; tables, chains and rules all name their table in 1
 _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_USE, _CHAIN_TYPE, _CHAIN_FLAGS = 3, 4, 5, 6, 7, 10  # NFTA_CHAIN_
+_CHAIN_COUNTERS, _COUNTER_BYTES, _COUNTER_PACKETS = 8, 1, 2  # NFTA_CHAIN_COUNTERS, NFTA_COUNTER_
 _HOOK_NUM, _HOOK_PRIORITY, _HOOK_DEV, _HOOK_DEVS = 1, 2, 3, 4  # NFTA_HOOK_
 _RULE_CHAIN, _RULE_EXPRESSIONS = 2, 4  # NFTA_RULE_
 _LIST_ELEM = 1  # NFTA_LIST_ELEM
@@ -85,6 +94,7 @@ _DATA_VALUE, _DATA_VERDICT, _VERDICT_CODE = 1, 2, 1  # NFTA_DATA_VALUE, NFTA_DAT
 
 _BASE = 1  # NFT_CHAIN_BASE
 _DROP, _ACCEPT = 0, 1  # NF_DROP, NF_ACCEPT
+_VERDICTS = {"accept": _ACCEPT, "return": -5 & 0xFFFFFFFF, "drop": _DROP}  # NFT_RETURN
 _INGRESS = 5  # NF_INET_INGRESS (kernel 5.10)
 
 _REG = 1  # NFT_REG_1: 16 bytes, room for an IPv6 address and for a device name
@@ -216,7 +226,8 @@ def _replace(chain: "_Chain", rules: "list[bytes]", seq: int) -> bytes:
     # Creating the table first lets the deletion succeed where there was none. No NLM_F_EXCL anywhere, so that existing
     # objects are no error.
     commands = _without_table(chain.family, chain.table)
-    commands.append((_NEWTABLE, chain.family, NLM_F_CREATE, text(_TABLE_NAME, chain.table)))
+    comment = attribute(_TABLE_USERDATA, COMMENT) if chain.table != TABLE else b""
+    commands.append((_NEWTABLE, chain.family, NLM_F_CREATE, text(_TABLE_NAME, chain.table) + comment))
     commands.append((_NEWCHAIN, chain.family, NLM_F_CREATE, _chain_attributes(chain)))
     for expressions in rules:
         data = text(_TABLE_NAME, chain.table) + text(_RULE_CHAIN, chain.name) + nest(_RULE_EXPRESSIONS, expressions)
@@ -253,7 +264,11 @@ def _chain_attributes(chain: "_Chain") -> bytes:
     if chain.dev:
         hook += text(_HOOK_DEV, chain.dev)
     names = text(_TABLE_NAME, chain.table) + text(_CHAIN_NAME, chain.name)
-    return names + nest(_CHAIN_HOOK, hook) + be32(_CHAIN_POLICY, chain.policy) + text(_CHAIN_TYPE, chain.type)
+    names += nest(_CHAIN_HOOK, hook) + be32(_CHAIN_POLICY, chain.policy) + text(_CHAIN_TYPE, chain.type)
+    if chain.policy == _ACCEPT:
+        return names
+    # Counts what its policy drops, from 0.
+    return names + nest(_CHAIN_COUNTERS, attribute(_COUNTER_BYTES, bytes(8)) + attribute(_COUNTER_PACKETS, bytes(8)))
 
 
 def _rule_expressions(rule: "NatRule") -> bytes:
@@ -401,7 +416,8 @@ def guard_text(item: "Guard") -> "list[str]":
         return []
     where, chain = "inet " + item.dev, _guard_name(item)
     hook = 'type filter hook ingress device "%s" priority 0; policy drop;' % item.dev
-    lines = ["nft add table " + where, "nft add chain %s %s '{ %s }'" % (where, chain, hook)]
+    table = "nft add table %s '{ comment \"viscum\"; }'" % where
+    lines = [table, "nft add chain %s %s '{ %s }'" % (where, chain, hook)]
     return lines + ["nft add rule %s %s '%s'" % (where, chain, guard_rule_text(rule)) for rule in item.rules]
 
 
@@ -418,7 +434,7 @@ def guard_rule_text(rule: "GuardRule") -> str:
     if rule.proto and not rule.sport and not rule.dport:
         words.append("meta l4proto " + rule.proto)
     more = _WORDS[rule.what][rule.family]
-    return " ".join(words + ([more] if more else []) + ["accept" if rule.accept else "drop"])
+    return " ".join(words + ([more] if more else []) + [rule.verdict])
 
 
 def guard_batch(item: "Guard", seq: int) -> bytes:
@@ -445,27 +461,32 @@ def _guard_expressions(rule: "GuardRule") -> bytes:
     for ports, offset in ((rule.sport, _SPORT_OFFSET), (rule.dport, _DPORT_OFFSET)):
         parts.append(_port_expressions(ports, offset) if ports else b"")
     parts.append(_what_expressions(rule.what, rule.family))
-    verdict = nest(_DATA_VERDICT, be32(_VERDICT_CODE, _ACCEPT if rule.accept else _DROP))
+    verdict = nest(_DATA_VERDICT, be32(_VERDICT_CODE, _VERDICTS[rule.verdict]))
     load = be32(_IMMEDIATE_DREG, _REG_VERDICT) + nest(_IMMEDIATE_DATA, verdict)
     return b"".join(parts) + _expression("immediate", load)
 
 
-def guards(tables: "Iterable[bytes]", chains: "Iterable[bytes]") -> "dict[str, str]":
-    """{device: mark} of the tables that `guard_batch` made, from the bodies of both dumps (GUARD_DUMPS); a mark that no
-    Guard has where one is not as it was made. The mark is in the chain's name, so no rule is read: a hundred services
-    have a thousand, and who may change one may change everything."""
-    found, names = {}, {}
+def guards(tables: "Iterable[bytes]", chains: "Iterable[bytes]") -> "dict[str, tuple[str | None, int]]":
+    """{device: (mark, packets dropped)} of the tables that `guard_batch` made, from the bodies of both dumps
+    (GUARD_DUMPS). The mark is "?", as of no Guard, where one is not as it was made, None for somebody else's of such a
+    name. It is in the chain's name, so no rule is read: a hundred services have a thousand, and who may change one may
+    change everything."""
+    found: dict[str, tuple[str | None, int]] = {}
+    whole = []
     for body in tables:
         attributes = _fields(body[4:])
         name = text_of(attributes[_TABLE_NAME])
         if name.startswith(DEV_PREFIX):
-            whole = be32_of(attributes[_TABLE_USE]) == 1 and not be32_of(attributes.get(_TABLE_FLAGS, bytes(4)))
-            found[name], names[name] = "?", whole
+            found[name] = "?" if attributes.get(_TABLE_USERDATA) == COMMENT else None, 0
+            if be32_of(attributes[_TABLE_USE]) == 1 and not be32_of(attributes.get(_TABLE_FLAGS, bytes(4))):
+                whole.append(name)
     for body in chains if found else ():
         attributes = _fields(body[4:])
         dev, name = [text_of(attributes[each]) for each in (_TABLE_NAME, _CHAIN_NAME)]
-        if names.get(dev) and _chain_of(INET, attributes) == _guard_chain(dev, name):
-            found[dev] = "%s/%d" % (name[len(GUARD_PREFIX) :], be32_of(attributes[_CHAIN_USE]))
+        if dev in whole and found[dev][0] and _chain_of(INET, attributes) == _guard_chain(dev, name):
+            counters = _fields(attributes.get(_CHAIN_COUNTERS, b""))
+            packets = int.from_bytes(counters.get(_COUNTER_PACKETS, b""), "big")
+            found[dev] = "%s/%d" % (name[len(GUARD_PREFIX) :], be32_of(attributes[_CHAIN_USE])), packets
     return found
 
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 # Near the router, besides the networks that it has an address in (RFC 1918, RFC 4193).
 PRIVATE = {4: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), 6: ("fc00::/7",)}
 
-# What is no single host's: multicast, broadcast, reserved (RFC 5771, RFC 1112); link-local, multicast (RFC 4291).
-NO_HOST = {4: ("224.0.0.0/3",), 6: ("fe80::/10", "ff00::/8")}
+# What is no single host's, or of the pair itself: multicast, broadcast, reserved (RFC 5771, RFC 1112); link-local
+# (RFC 4291).
+NO_HOST = {4: ("224.0.0.0/3",), 6: ("fe80::/10",)}
 
 
 def guard(
@@ -36,15 +37,18 @@ def guard(
     if "any" in words:
         return Guard(dev, "", None)
     found = [_tcp(match) for match in matches if match.proto != "udp"]
+    # Multicast first: what the kernel itself says in any namespace (MLD, RFC 3810; router solicitations) is nothing to
+    # count. It asks for its neighbours by multicast, too.
+    found += _neighbours(own[6] + "/128") if 6 in own else []
+    found.append(_no(6, "ff00::/8", "drop"))
     for family in sorted(own):
         of_family = [match for match in matches if match.family == family]
         mine = own[family] + "/%d" % address.bits(family)
-        found += _neighbours(mine) if family == 6 else []
         found += _named(family, mine, service.egress)
         others = [match for match in of_family if match.proto != "tcp"]
         near = _near(family, facts)
         if others or "lan" in words or "wan" in words:
-            found += [_drop(family, daddr) for daddr in _kept(family, pools, facts)]
+            found += [_no(family, daddr) for daddr in _kept(family, pools, facts)]
         for match in others:
             found += _datagrams(match)
         found += _far_and_near(family, mine, near, words)
@@ -67,11 +71,11 @@ def _rule(
     dport: "tuple[int, int] | None" = None,
     what: str = "",
 ) -> "GuardRule":
-    return GuardRule(True, family, saddr, daddr, proto, sport, dport, what)
+    return GuardRule("accept", family, saddr, daddr, proto, sport, dport, what)
 
 
-def _drop(family: int, daddr: str) -> "GuardRule":
-    return GuardRule(False, family, "", daddr, "", None, None, "")
+def _no(family: int, daddr: str, verdict: str = "return") -> "GuardRule":
+    return GuardRule(verdict, family, "", daddr, "", None, None, "")
 
 
 def _ends(match: "Match") -> "tuple[str, str]":
@@ -139,4 +143,4 @@ def _near(family: int, facts: "Facts") -> "list[str]":
 def _far_and_near(family: int, mine: str, near: "list[str]", words: "list[str]") -> "list[GuardRule]":
     if "wan" not in words:
         return [_rule(family, mine, daddr) for daddr in near] if "lan" in words else []
-    return ([] if "lan" in words else [_drop(family, daddr) for daddr in near]) + [_rule(family, mine)]
+    return ([] if "lan" in words else [_no(family, daddr) for daddr in near]) + [_rule(family, mine)]

@@ -81,7 +81,8 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
 def _service(
     service: "Service", settings: "Settings", facts: "Facts", subnets: "Subnets", package: str
 ) -> "ServicePlan":
-    for what, name in (("device", device_name(service.name)), ("network namespace", ns_name(service.name))):
+    dev = device_name(service.name)
+    for what, name in (("device", dev), ("network namespace", ns_name(service.name)), ("nft table", "inet " + dev)):
         if name in facts.taken:
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
             raise skip(service, package, "", text % (what, name), FOREIGN)

@@ -31,11 +31,11 @@ Ports = namedtuple("Ports", ("single", "ranges"))
 
 # `devices` sorted by name, without our own; `networks` (prefix text, what it belongs to) of every address and route of
 # the router that is not ours; `addresses` its own addresses (text, without length); `interfaces` maps a logical
-# interface to its devices; `subnets` maps a service to the addresses of its host end; `taken` names of devices and
-# namespaces that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it; `firewall` maps
-# a family to (why the firewall blocks its replies, whether only those that the router routes); `opened` maps a service
-# to what is known of its program's sockets (answers.Open), without services of which nothing is known. `why` maps
-# ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
+# interface to its devices; `subnets` maps a service to the addresses of its host end; `taken` names of devices,
+# namespaces and nft tables that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it;
+# `firewall` maps a family to (why the firewall blocks its replies, whether only those that the router routes); `opened`
+# maps a service to what is known of its program's sockets (answers.Open), without services of which nothing is known.
+# `why` maps ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
 Facts = namedtuple(
     "Facts",
     (

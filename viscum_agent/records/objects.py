@@ -53,10 +53,11 @@ PktType = namedtuple("PktType", ("ns", "dev"))
 # for no table. Only that is read back, so `rules` of an observed one are None.
 Guard = namedtuple("Guard", ("dev", "mark", "rules"))
 
-# `accept` is False to drop; `saddr` and `daddr` as in a NatRule, "" for any; `proto` "tcp", "udp" or ""; ports (low,
-# high) or None; `what` it must be besides: "" for anything, "begun" for a TCP segment that begins no connection,
-# "fragment" for one without ports, "error" of ICMP, "neighbour" discovery, "not tcp".
-GuardRule = namedtuple("GuardRule", ("accept", "family", "saddr", "daddr", "proto", "sport", "dport", "what"))
+# `verdict` is "accept", "return" (to the table's policy: drop, and count) or "drop"; `saddr` and `daddr` as in a
+# NatRule, "" for any; `proto` "tcp", "udp" or ""; ports (low, high) or None; `what` it must be besides, "" for nothing:
+# "begun" for a TCP segment that begins no connection, "fragment" for one without ports, "error" of ICMP, "neighbour"
+# discovery, "not tcp".
+GuardRule = namedtuple("GuardRule", ("verdict", "family", "saddr", "daddr", "proto", "sport", "dport", "what"))
 
 # The ingress hook of a source interface. The desired one is clsact; an observed one may be plain ingress.
 Qdisc = namedtuple("Qdisc", ("dev",))

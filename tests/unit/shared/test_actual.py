@@ -250,10 +250,12 @@ def test_a_rule_for_our_device_is_ours():
 
 def test_what_guards_a_pair_is_known_by_its_mark_and_without_the_pair_it_is_an_orphan():
     dump = running()
-    dump.guards = {"vsc-a": "12345678/3", "vsc-gone": "?"}
+    dump.guards = {"vsc-a": ("12345678/3", 5), "vsc-gone": ("?", 0), "vsc-others": (None, 0)}
     observed = observe(dump)
     assert Guard("vsc-a", "12345678/3", None) in items(observed)
     assert observed.orphans == [Found(Guard("vsc-gone", "?", None), 0)]
+    assert observed.dropped == {"a": 5}
+    assert facts(dump, EVERYTHING, {}).taken == ["inet vsc-others"]
 
 
 def test_a_filter_of_ours_that_leads_nowhere_is_an_orphan():
