@@ -390,6 +390,18 @@ def test_the_plans_commands_make_the_same_table(lab):
     lab.viscum("down", "--no-program")
 
 
+def test_there_may_be_more_rules_than_one_message_holds(lab):
+    lines = ["list dest_ip 203.0.113.%d" % number for number in range(1, 129)]
+    lines += ["list dest_ip 2001:db8::%x" % number for number in range(1, 129)]
+    text = service("echo", "/bin/true", "list device lan0", "list dest_port 7000", "option proto udp", *lines)
+    for more in ("", "\toption egress wan\n"):
+        lab.configure(text.rstrip("\n") + "\n" + more)
+        lab.viscum("up", "--no-program")
+        assert listed(lab).count("udp sport 7000 accept") == 256
+        assert lab.viscum("plan").stdout == "# nothing to do\n"
+    lab.viscum("down", "--no-program")
+
+
 # Who is where
 
 

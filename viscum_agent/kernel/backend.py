@@ -8,7 +8,7 @@ up to `apply`, which reads the kernel again and removes what should not be there
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..records.dump import Dump
-from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Sysctl, alias_of
+from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Guard, Sysctl, alias_of
 from ..reserve import Reserve
 from . import commands, conntrack, listening, netns, nftables, rtnl, tc
 from .bpf_pins import Loaded, PinError, Pinned
@@ -117,6 +117,7 @@ class Backend:
         self.visit = netns.Visit()
         self._nft: dict[str, Socket] = {}
         self._pinned: Pinned | None = None
+        self._unguarded: list[Operation] = []  # deletions of guards that wait
         self.cut_in = 0  # the mode of redirects by eBPF that are written (layout.TAKE_OVER)
         self.spare = Loaded()  # what is pinned next, if the kernel was tried with it
         self._home_indexes: dict[str, int] = {}
@@ -194,15 +195,19 @@ class Backend:
         try:
             for operation in operations:
                 item = operation.new or operation.old
+                if operation.verb != "del" or not isinstance(item, Guard):
+                    self._unguard()
                 shared = self._SHARED.get(type(item).__name__)
                 if shared is None:
                     self._carry(operation)
                     continue
                 self._flush_before(item)
                 shared(self, operation)
+            self._unguard()
             self.flush()
             self._tidy()
         finally:
+            self._unguarded = []
             self.drop()
             self.visit.home()
             self._release()
@@ -304,9 +309,18 @@ class Backend:
         item = operation.new or operation.old
         there = operation.old is not None and operation.old.mark != ""
         if operation.verb != "del" and item.rules is not None:
-            self._nft_batch(operation, "", lambda seq: nftables.guard_batch(item, seq), nftables.GUARD)
+            for start in range(0, max(1, len(item.rules)), nftables.MOST_RULES):
+                batch = lambda seq, start=start: nftables.guard_batch(item, start, there, seq)  # noqa: E731
+                self._nft_batch(operation, "", batch, nftables.GUARD)
         elif there:
-            self._nft_batch(operation, "", lambda seq: nftables.guard_delete_batch(item.dev, seq), nftables.GUARD)
+            self._unguarded.append(operation)
+
+    def _unguard(self) -> None:
+        """Deletes together: guards that follow each other, of a hundred services say."""
+        gone, self._unguarded = self._unguarded, []
+        if gone:
+            devs = [operation.old.dev for operation in gone]
+            self._nft_batch(gone[-1], "", lambda seq: nftables.guards_delete_batch(devs, seq), nftables.GUARD)
 
     def pinned(self) -> "Pinned":
         """What is pinned for the router's namespace."""

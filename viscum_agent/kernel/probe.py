@@ -103,7 +103,7 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
         rules = (nftables.NatRule("", "tcp", (1, 1), 2),)
         nat = _try(nft, lambda seq: nftables.nat_batch(rules, seq))
         netdev = _try(nft, lambda seq: nftables.pkttype_batch(seq, "lo"))
-        guard = _try(nft, lambda seq: nftables.guard_batch(Guard("lo", "probe", ()), seq))
+        guard = _try(nft, lambda seq: nftables.guard_batch(Guard("lo", "probe", ()), 0, False, seq))
     return Features(
         **{kind: clsact and kinds[kind] for kind in kinds},
         mirred=redirects,
