@@ -420,6 +420,52 @@ def uncovered():
     call("umount2", b"/etc/config", 2)
 
 
+# Who is none of its clients (the addresses of tests/lab.py)
+
+
+def _asked(kind, address, port, own=None):
+    """Something answers there."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as sock:
+        sock.settimeout(1)
+        if own:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(own)
+        try:
+            sock.connect((address, port))
+            sock.send(b"who\n")
+            sock.recv(1)
+        except TimeoutError:
+            raise OSError(errno.ETIMEDOUT, "nobody") from None
+
+
+def hosts_ssh():
+    _asked(socket.SOCK_STREAM, "192.168.77.2", 22)
+
+
+def hosts_ssh_over_ipv6():
+    _asked(socket.SOCK_STREAM, "2001:db8:77::2", 22)
+
+
+def routers_ssh():
+    _asked(socket.SOCK_STREAM, "192.168.77.1", 22)
+
+
+def routers_ssh_over_ipv6():
+    _asked(socket.SOCK_STREAM, "2001:db8:77::1", 22)
+
+
+def routers_resolver():
+    _asked(socket.SOCK_DGRAM, "192.168.77.1", 53)
+
+
+def cloud():
+    _asked(socket.SOCK_STREAM, "203.0.113.11", 7001)
+
+
+def cloud_over_ipv6():
+    _asked(socket.SOCK_DGRAM, "2001:db8:cafe::11", 7001)
+
+
 def main():
     _, folder, who, port, *names = sys.argv
     found = {name: _outcome(globals()[name]) for name in names}

@@ -39,6 +39,7 @@ TITLES = {
     "cpu_max": "CPU",
     "dest_ip": "Destination address",
     "dest_port": "Destination port",
+    "egress": "May reach",
     "env": "Environment",
     "family": "Address family",
     "fsize": "File size (bytes)",

@@ -22,7 +22,7 @@ HEAD = """# Made by tools/option_types.py from viscum_agent/config/schema.py: ch
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
-from .schema import Option
+from .schema import Destination, Option
 from .service import Match
 
 Record = TypeVar("Record", bound=tuple)
@@ -53,6 +53,7 @@ MADE = {
     "port": "int",
     "ports": "tuple[int, int]",
 }
+MADE["reached"] = "Destination"
 MADE.update({name: "Prefix" for name in ("destination", "clients", "pool")})
 
 

@@ -170,6 +170,23 @@ def test_two_services_are_strangers_unless_they_share_an_account(lab, tried, sha
         assert all(found[name] in ("EPERM", "EACCES") for name in NEIGHBOURS), found
 
 
+# Who is no client
+
+
+OTHERS = ("hosts_ssh", "hosts_ssh_over_ipv6", "routers_ssh", "routers_ssh_over_ipv6", "routers_resolver", "cloud")
+OTHERS = (*OTHERS, "cloud_over_ipv6")
+
+
+def test_a_program_reaches_nobody_but_its_clients(tried, lab):
+    """tests/netns/test_egress.py has what an attacker with more rights than a program sends."""
+    lab.serve(lab.client, "host", 22)
+    lab.serve(lab.router, "router@192.168.77.1,2001:db8:77::1", 22, 53)
+    lab.serve_cloud(7001)
+    both = ("list dest_ip 2001:db8:cafe::10",)
+    assert tried(OTHERS, *both) == dict.fromkeys(OTHERS, "ETIMEDOUT")
+    assert tried(OTHERS, *both, "list egress any") == dict.fromkeys(OTHERS, "done")
+
+
 # Limits
 
 

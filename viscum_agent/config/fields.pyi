@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
-from .schema import Option
+from .schema import Destination, Option
 from .service import Match
 
 Record = TypeVar("Record", bound=tuple)
@@ -74,5 +74,6 @@ class Service(NamedTuple):
     datapath: str | None
     rewrite: str
     reply: str
+    egress: tuple[Destination, ...]
     mtu: int | None
     dynamic_ports: bool

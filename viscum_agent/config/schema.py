@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 Type = namedtuple("Type", ("name", "parse", "expected"))
 Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
 
+# What a service may reach itself: a word of EGRESS with `prefix` and `ports` None, or "" with an address.Prefix and
+# (low, high), or None for every port and protocol.
+Destination = namedtuple("Destination", ("word", "prefix", "ports"))
+EGRESS = ("none", "lan", "wan", "any")
+
 LINK_LOCAL = "link-local"
 
 
@@ -175,6 +180,20 @@ def _clients(text: str) -> "address.Prefix":
     return prefix
 
 
+def _reached(text: str) -> "Destination":
+    if text in EGRESS:
+        return Destination(text, None, None)
+    where, colon, port = text, "", ""
+    if text.startswith("["):
+        where, bracket, port = text[1:].partition("]")
+        colon, port = port[:1], port[1:]
+        if not bracket or ":" not in where or colon not in ("", ":"):
+            raise ValueError()
+    elif text.count(":") == 1:
+        where, colon, port = text.partition(":")
+    return Destination("", _prefix(where), _port_range(port) if colon else None)
+
+
 def _pool(text: str) -> "address.Prefix":
     prefix = _prefix(text)
     shortest, longest = (14, 28) if prefix.family == 4 else (16, 110)
@@ -301,6 +320,11 @@ PORT = Type("port", _port, "a port (1-65535)")
 PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
 DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
 CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
+REACHED = Type(
+    "reached",
+    _reached,
+    "none, lan, wan, any, or a destination (203.0.113.7, 203.0.113.0/24:443, [2001:db8::7]:53)",
+)
 POOL = Type(
     "pool", _pool, "a private prefix with room for a small subnet for each service (10.213.0.0/16, fd76:7363::/64)"
 )
@@ -525,6 +549,15 @@ WAY = (
         "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (%s). "
         "`routed`: through the router and its firewall."
         % ", ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
+    ),
+    Option(
+        "egress",
+        REACHED,
+        True,
+        ("none",),
+        "What the program may reach by itself, besides its clients. `none`: only replies leave. `lan`: private "
+        "addresses and the router's own networks. `wan`: everything else. Or destinations, with a port or a range of "
+        "TCP and UDP. `any`: all that the firewall lets out, which the others need as well.",
     ),
     Option(
         "mtu",

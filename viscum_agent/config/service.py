@@ -145,6 +145,9 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
     if not (values["interface"] or values["device"] or _broken(part, "interface", "device")):
         bad("interface", "is missing: name at least one interface (lan) or device (br-lan) that the clients are behind")
     _refuse_doubled_variables(values["env"], bad)
+    alone = [each.word for each in values["egress"] if each.word in ("none", "any")]
+    if alone and len(values["egress"]) > 1:
+        bad("egress", "'%s' stands alone: it says all there is to say" % alone[0])
     own = values["dest_ip"] or values["dest_port"] or values["src_ip"] or _broken(part, "dest_ip", "dest_port")
     if extra and not own:
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)

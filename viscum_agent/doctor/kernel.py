@@ -26,6 +26,13 @@ NAT = Feature(
     "services for prefixes, for several UDP addresses or with target_port can't run",
 )
 
+GUARD = Feature(
+    "guard",
+    "nft's ingress hook in the inet family",
+    "take OpenWrt 22.03 or newer with firewall4 (kernel 5.10), or set option egress 'any'",
+    "services whose egress is not 'any' can't run",
+)
+
 # What OpenWrt calls the controllers of control groups; each is on but in small-flash builds.
 SYMBOLS = {"memory": "MEMCG", "cpu": "CFS_BANDWIDTH", "pids": "CGROUP_PIDS"}
 
@@ -97,7 +104,7 @@ def _features(features: "Features") -> "list[tuple[Feature, str]]":
     for each in datapath.ALL:
         known = [row for row in each.FEATURES if row.name in each.NEEDS or not each.lacks(features)]
         found += [(row, each.missing(features)) for row in known]
-    return found + [(row, "") for row in classifier.FEATURES + (NAT,)]
+    return found + [(row, "") for row in classifier.FEATURES + (NAT, GUARD)]
 
 
 def _missing(
@@ -141,6 +148,8 @@ def _needs(target: "Target", feature: str, settings: "Settings", features: "Feat
         return True
     if feature == "nat":
         return needs_nat(target)
+    if feature == "guard":
+        return service.egress[0].word != "any"
     if not way(target, settings, features).MACS:
         return False
     return service.rewrite in {"skbmod": ("dst", "both"), "skbedit": ("both",)}.get(feature, ())

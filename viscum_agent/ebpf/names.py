@@ -4,5 +4,5 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 
 NAMES = {
     "fwd": "fwd_2a9b064a",
-    "reply": "reply_bcd4984d",
+    "reply": "reply_725a0e4d",
 }

@@ -430,7 +430,8 @@ def _same_service(asm: "Assembler", entry: int, label: str) -> None:
 def _note_refusal(asm: "Assembler") -> None:
     """Writes 1 to REFUSAL for a packet that says that a port is closed: a RST that answers a SYN (RFC 9293, 3.5.2: its
     sequence number is 0, and it has an ACK), or an ICMP error about UDP, PORT and PROTO then being those of what it is
-    about."""
+    about. A TCP segment that begins a connection is no reply (jumps to "pass"), nor one whose flags are not where they
+    usually are."""
     asm.load(R0, FP, PROTO, 1)
     asm.jump_if(R0, "==", IPPROTO_TCP, "segment")
     asm.jump_if(R0, "!=", IPPROTO_ICMP, "parsed")
@@ -451,12 +452,15 @@ def _note_refusal(asm: "Assembler") -> None:
     asm.load(R0, R9, IP_VERSION, 1)
     asm.jump_if(R0, "==", 0x45, "segment of ipv4")
     asm.mask(R0, 0xF0)
-    asm.jump_if(R0, "!=", 0x60, "parsed")
+    asm.jump_if(R0, "!=", 0x60, "pass")
     _flags(asm, IPV6_END)
     asm.jump("flags")
     asm.label("segment of ipv4")
     _flags(asm, IP_END)
     asm.label("flags")
+    asm.move(R2, R0)
+    asm.mask(R2, SYN | ACK)
+    asm.jump_if(R2, "==", SYN, "pass")
     asm.mask(R0, FIN | SYN | RST | ACK)
     asm.jump_if(R0, "!=", RST | ACK, "parsed")
     asm.jump_if(R1, "!=", 0, "parsed")
@@ -466,7 +470,7 @@ def _note_refusal(asm: "Assembler") -> None:
 def _flags(asm: "Assembler", start: int) -> None:
     """R0 are the flags of the segment that starts there, R1 is its sequence number; R3 is the end of the frame."""
     asm.address(R4, R9, start + TCP_FLAGS + 1)
-    asm.jump_if_register(R4, ">", R3, "parsed")
+    asm.jump_if_register(R4, ">", R3, "pass")
     asm.load(R1, R9, start + TCP_SEQ, 4)
     asm.load(R0, R9, start + TCP_FLAGS, 1)
 

@@ -61,6 +61,8 @@ class Dump:
 
     `sysctls` maps (ns, key) to text; `nats` maps a namespace to its NAT rules (None without the table), `pkttypes` to
     whether the netdev table is there. `egress`: the indexes of devices with filters at the egress hook of a clsact.
+    `guards` maps the devices with a table of their own name to (the mark of their Guard, None for somebody else's; how
+    many packets it dropped).
     `listeners` maps a namespace that was asked about to its facts.Listener records. `bpf_counters` maps (index of the
     source interface, of the pair) to Counters.
     """
@@ -77,6 +79,7 @@ class Dump:
         self.sysctls: dict[tuple[str, str], str] = {}
         self.nats: dict[str, tuple | None] = {}
         self.pkttypes: dict[str, object] = {}
+        self.guards: dict[str, tuple[str | None, int]] = {}
         self.listeners: dict[str, list] = {}
         self.bpf_links: list[BpfLinkEntry] = []
         self.bpf_entries: list[BpfEntry] = []

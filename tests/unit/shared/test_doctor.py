@@ -144,6 +144,10 @@ CASES = [
      [("kernel-nat", "note", "", "kmod-nft-nat", "")]),
     ("no nft redirect, and it is needed", {"features": features("nat")}, {"target_port": "80"}, None,
      [("kernel-nat", "error", "echo", "kmod-nft-nat", "")]),
+    ("nothing can keep a program in", {"features": features("guard")}, {}, None,
+     [("kernel-guard", "error", "echo", "egress 'any'", "is skipped")]),
+    ("nothing can keep a program in, nor has to", {"features": features("guard")}, {"egress": "any"}, None,
+     [("kernel-guard", "note", "", "22.03", "not 'any'")]),
     ("no eBPF", {"features": features("bpf")}, {}, None,
      [("kernel-bpf", "note", "", "24.10", "takes flower or u32")]),
     ("no eBPF, for want of a module", {"features": features("bpf", lacks="tcx and cls_bpf (kmod-sched-bpf)")}, {},
@@ -381,7 +385,7 @@ def test_of_a_healthy_router_everything_is_ok():
         "act_skbedit, nft's ingress hook, "
     )
     assert [(each.severity, each.id, each.found) for each in findings()] == [
-        ("ok", "kernel", "has " + features + "nft redirect, veth"),
+        ("ok", "kernel", "has " + features + "nft redirect, nft's ingress hook in the inet family, veth"),
         ("ok", "programs", "every enabled service has its program and its account"),
         ("ok", "forwarding", "on"),
         ("ok", "rp-filter", "off on the way of the replies"),

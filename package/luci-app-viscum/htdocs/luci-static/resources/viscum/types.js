@@ -147,6 +147,15 @@ const types = {
 		if (at >= 0 && integer(text.slice(at + 1), 1, 65535) < low)
 			refuse(_('runs backwards'));
 	},
+	reached: function(text) {
+		const found = /^\[(.*:.*)\](?::(.*))?$/.exec(text) || /^([^:\[]*):([^:]*)$/.exec(text) || [ text, text ];
+
+		if ([ 'none', 'lan', 'wan', 'any' ].includes(text))
+			return;
+		prefixOf(found[1]);
+		if (found[2] != null)
+			types.ports(found[2]);
+	},
 	clients: function(text, option) {
 		const prefix = prefixOf(text);
 
