@@ -149,7 +149,7 @@ chaos: ## everything goes wrong for SECONDS=120, with SEED=..., while a client a
 	$(PYTHON) tests/chaos.py $(SECONDS) "$(SEED)"
 
 ROUNDS := 100
-test-flows: ## open connections through ROUNDS=100 of all that comes between them: a quarter of an hour; the tests of flows
+test-flows: ## 100 open connections through ROUNDS=100 of all that comes between them, and the tests of flows: a quarter of an hour
 	@$(SETUP) venv apt micropython
 	$(PYTHON) tests/rounds.py $(ROUNDS)
 	$(PYTEST) $(WAITING) tests/netns/test_flows.py

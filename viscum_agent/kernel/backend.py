@@ -112,12 +112,12 @@ class Backend:
     """A context manager; it closes every descriptor and never leaves the process in another namespace."""
 
     name: str  # as in the option `netlink`
+    _unguarded: "tuple[Operation, ...]" = ()  # deletions of guards that wait
 
     def __init__(self) -> None:
         self.visit = netns.Visit()
         self._nft: dict[str, Socket] = {}
         self._pinned: Pinned | None = None
-        self._unguarded: list[Operation] = []  # deletions of guards that wait
         self.cut_in = 0  # the mode of redirects by eBPF that are written (layout.TAKE_OVER)
         self.spare = Loaded()  # what is pinned next, if the kernel was tried with it
         self._home_indexes: dict[str, int] = {}
@@ -207,7 +207,7 @@ class Backend:
             self.flush()
             self._tidy()
         finally:
-            self._unguarded = []
+            self._unguarded = ()
             self.drop()
             self.visit.home()
             self._release()
@@ -313,11 +313,11 @@ class Backend:
                 batch = lambda seq, start=start: nftables.guard_batch(item, start, there, seq)  # noqa: E731
                 self._nft_batch(operation, "", batch, nftables.GUARD)
         elif there:
-            self._unguarded.append(operation)
+            self._unguarded += (operation,)
 
     def _unguard(self) -> None:
         """Deletes together: guards that follow each other, of a hundred services say."""
-        gone, self._unguarded = self._unguarded, []
+        gone, self._unguarded = self._unguarded, ()
         if gone:
             devs = [operation.old.dev for operation in gone]
             self._nft_batch(gone[-1], "", lambda seq: nftables.guards_delete_batch(devs, seq), nftables.GUARD)

@@ -5,8 +5,10 @@ A reply is what comes from an address and port that the service takes over. A TC
 none, from whatever port. The rules come in the order in which they cost least: TCP replies first.
 """
 
+import binascii
+
 from .. import address
-from ..records.objects import Guard, GuardRule, device_name, name_hash
+from ..records.objects import Guard, GuardRule, device_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,13 +26,35 @@ PRIVATE = {4: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), 6: ("fc00::/7",
 NO_HOST = {4: ("224.0.0.0/3",), 6: ("fe80::/10",)}
 
 
-def guard(
-    service: "Service",
-    matches: "Iterable[Match]",
-    own: "dict[int, str]",
-    pools: "Iterable[address.Prefix]",
-    facts: "Facts",
-) -> "Guard":
+class Around:
+    """What is the same for all services of a router, worked out once."""
+
+    def __init__(self, pools: "Iterable[address.Prefix]", facts: "Facts") -> None:
+        self._pools = pools
+        self._facts = facts
+        self._kept: dict[int, list[GuardRule]] = {}
+        self._networks = [address.parse_prefix(text) for text, _ in facts.networks]
+
+    def kept(self, family: int) -> "list[GuardRule]":
+        """What is only for who is named: other services, the router itself, and what its broadcasts reach."""
+        if family not in self._kept:
+            found = list(NO_HOST[family])
+            found += [address.format_prefix(pool) for pool in self._pools if pool.family == family]
+            own = [address.format_prefix(address.parse_prefix(text)) for text in self._facts.addresses]
+            own += [_broadcast(network) for network in self._networks if network.family == 4 and network.length < 31]
+            found += sorted({each for each in own if (":" in each) == (family == 6)})
+            self._kept[family] = [_no(family, daddr) for daddr in found]
+        return self._kept[family]
+
+    def near(self, family: int) -> "list[str]":
+        """Private addresses, and the networks that the router has an address in."""
+        private = [address.parse_prefix(text) for text in PRIVATE[family]]
+        more = {each for each in self._networks if each.family == family}
+        more = {each for each in more if not any(address.contains(one, each) for one in private)}
+        return [address.format_prefix(each) for each in private + sorted(more)]
+
+
+def guard(service: "Service", matches: "Iterable[Match]", own: "dict[int, str]", around: "Around") -> "Guard":
     """The Guard of a service's pair. `own` maps each of its families to the namespace's own address (text)."""
     dev = device_name(service.name)
     words = [each.word for each in service.egress]
@@ -46,14 +70,13 @@ def guard(
         mine = own[family] + "/%d" % address.bits(family)
         found += _named(family, mine, service.egress)
         others = [match for match in of_family if match.proto != "tcp"]
-        near = _near(family, facts)
         if others or "lan" in words or "wan" in words:
-            found += [_no(family, daddr) for daddr in _kept(family, pools, facts)]
+            found += around.kept(family)
         for match in others:
             found += _datagrams(match)
-        found += _far_and_near(family, mine, near, words)
+        found += _far_and_near(family, mine, around, words)
     rules = tuple(_once(found))
-    mark = "%08x/%d" % (name_hash(str([tuple(rule) for rule in rules])), len(rules))
+    mark = "%08x/%d" % (binascii.crc32(str([tuple(rule) for rule in rules]).encode()), len(rules))
     return Guard(dev, mark, rules)
 
 
@@ -115,32 +138,12 @@ def _named(family: int, mine: str, egress: "Iterable[Destination]") -> "list[Gua
     return found
 
 
-def _kept(family: int, pools: "Iterable[address.Prefix]", facts: "Facts") -> "list[str]":
-    """What is only for who is named: other services, the router itself, and what its broadcasts reach."""
-    found = list(NO_HOST[family])
-    found += [address.format_prefix(pool) for pool in pools if pool.family == family]
-    known = [text + "/%d" % bits for text, bits in [(each, 128 if ":" in each else 32) for each in facts.addresses]]
-    known += [_broadcast(network) for network in _networks(4, facts) if network.length < 31]
-    return found + sorted({each for each in known if (":" in each) == (family == 6)})
-
-
 def _broadcast(network: "address.Prefix") -> str:
     last = address.add(network.packed, (1 << (32 - network.length)) - 1)
     return address.format_address(last) + "/32"
 
 
-def _networks(family: int, facts: "Facts") -> "list[address.Prefix]":
-    found = [address.parse_prefix(text) for text, _ in facts.networks]
-    return [each for each in found if each.family == family]
-
-
-def _near(family: int, facts: "Facts") -> "list[str]":
-    private = [address.parse_prefix(text) for text in PRIVATE[family]]
-    more = [each for each in _networks(family, facts) if not any(address.contains(one, each) for one in private)]
-    return [address.format_prefix(each) for each in private + sorted(set(more))]
-
-
-def _far_and_near(family: int, mine: str, near: "list[str]", words: "list[str]") -> "list[GuardRule]":
+def _far_and_near(family: int, mine: str, around: "Around", words: "list[str]") -> "list[GuardRule]":
     if "wan" not in words:
-        return [_rule(family, mine, daddr) for daddr in near] if "lan" in words else []
-    return ([] if "lan" in words else [_no(family, daddr) for daddr in near]) + [_rule(family, mine)]
+        return [_rule(family, mine, daddr) for daddr in around.near(family)] if "lan" in words else []
+    return ([] if "lan" in words else [_no(family, daddr) for daddr in around.near(family)]) + [_rule(family, mine)]

@@ -26,7 +26,7 @@ from ..records.objects import (
 )
 from . import answers, checks, datapath
 from .claims import Claims, match_text
-from .egress import guard
+from .egress import Around, guard
 from .skip import Skip, skip
 from .sources import devices_of, families_of, family_warnings, mtu_of
 from .subnets import SUBNET, Subnets
@@ -63,11 +63,12 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
     enabled = [service for service in services if service.enabled] if settings.enabled else []
     subnets = Subnets(enabled, settings.pool, facts)
     claims = Claims()
+    around = Around(settings.pool, facts)
     planned, skipped, problems = [], [], []
     for service in enabled:
         try:
             claims.take_name(service, package)
-            part = _service(service, settings, facts, subnets, package)
+            part = _service(service, settings, facts, subnets, around, package)
             claims.take(part, package)
         except Skip as error:
             problems.append(error.args[0])
@@ -79,7 +80,7 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
 
 
 def _service(
-    service: "Service", settings: "Settings", facts: "Facts", subnets: "Subnets", package: str
+    service: "Service", settings: "Settings", facts: "Facts", subnets: "Subnets", around: "Around", package: str
 ) -> "ServicePlan":
     dev = device_name(service.name)
     for what, name in (("device", dev), ("network namespace", ns_name(service.name)), ("nft table", "inet " + dev)):
@@ -96,7 +97,7 @@ def _service(
     ends = {family: subnets.of(service, family, package) for family in families}
     items = _base(service, macs, mtu)
     own = {family: ends[family][1] for family in families}
-    items.append(_guard(guard(service, matches, own, settings.pool, facts), service, facts, package))
+    items.append(_guard(guard(service, matches, own, around), service, facts, package))
     warnings += _egress_warnings(service, matches, package)
     items += _host_sysctls(service, matches, facts)
     for family in families:
