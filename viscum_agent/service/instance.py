@@ -314,14 +314,14 @@ class Instance:
         """Reads what the program prints. The program runs even if that fails."""
         if self._output is None:
             try:
-                self._output = Output(self._loop, self._agent.output(self.name), self._agent.said_by(self.name))
+                self._output = Output(
+                    self._loop, self._agent.output(self.name), self._printed, self._agent.to_log(self.name)
+                )
             except OSError as error:
                 self._agent.say(WARNING, "its output can't be read: %s" % compat.strerror(error.errno), self.name)
 
-    @property
-    def said(self) -> "list[tuple[int, str]]":
-        """The last lines that the program printed: (seconds since 1970, text)."""
-        return self._output.kept if self._output else []
+    def _printed(self, text: str) -> None:
+        self._agent.keep(self.name, text)
 
     def _start_after(self, seconds: float, reason: str) -> None:
         self.become(BACKOFF, "%s; next start in %d s" % (reason, seconds))
