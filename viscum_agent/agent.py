@@ -247,6 +247,14 @@ class Agent:
         """Keeps a line that a service's program printed, for `lines`."""
         self._log.keep(name, text)
 
+    def printed(self, name: str, since: int = 0) -> "list[str]":
+        """The last of these lines, after the one with that number."""
+        return self._log.printed(name, since)
+
+    def serial(self) -> int:
+        """The number of the last line that was kept."""
+        return self._log.serial
+
     def to_log(self, name: str) -> "Callable[[str], bool]":
         """A function that passes such lines on to the system log (Log.pass_on)."""
         return lambda text: self._log.pass_on(name, text)

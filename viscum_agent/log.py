@@ -77,9 +77,9 @@ class Log:
             self._stderr.write("viscum-%s: %s\n" % (name, text))
         return True
 
-    def printed(self, name: str) -> "list[str]":
-        """The last lines that a service's program printed."""
-        return [text for _, _, text in self._printed.of(name)]
+    def printed(self, name: str, since: int = 0) -> "list[str]":
+        """The last lines that a service's program printed, after the one with that number."""
+        return [text for number, _, text in self._printed.of(name) if number > since]
 
     def _next(self) -> int:
         self.serial = self.serial + 1 if self.serial < 0x7FFFFFFF else self._first

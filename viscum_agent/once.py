@@ -203,7 +203,7 @@ class Once(Agent):
             return
         if instance.state == BYPASSED:
             reason += " (for %d s: option start_timeout)" % instance.service.program.start_timeout
-        said = "".join(["\n    " + printable(line) for line in self._log.printed(instance.name)[-SAID:]])
+        said = "".join(["\n    " + printable(line) for line in instance.said[-SAID:]])
         self._trouble.setdefault(
             instance.name, Problem(CONFIG, instance.name, "viscum." + instance.name, reason + said)
         )

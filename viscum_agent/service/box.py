@@ -13,7 +13,7 @@ from . import seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..config.service import Program
 
@@ -26,6 +26,28 @@ SECBIT_NOROOT, SECBIT_NOROOT_LOCKED = 1, 2
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h: two words of 32 bits
 
 _OOM = "/proc/self/oom_score_adj"
+
+# The kernel tells only the program that it may not do something, but most programs print that: as strerror(3) of glibc
+# or musl says it, perhaps in small letters. And what allows it.
+HINTS = (
+    ("Operation not permitted", "`list capability` and `list allow_syscalls`"),
+    ("Permission denied", "`option user` and `option group`"),
+    ("Function not implemented", "`list allow_syscalls`"),
+    ("Too many open files", "`option nofile`"),
+    ("No file descriptors available", "`option nofile`"),
+    ("File too large", "`option fsize`"),
+    ("fork: Resource temporarily unavailable", "`option nproc`"),
+)
+
+
+def hint(said: "Iterable[str]") -> str:
+    """Which options may help a program that printed these lines, as the end of a sentence; "" if they say nothing of
+    it."""
+    text = "\n".join(said)
+    for words, options in HINTS:
+        if words[1:] in text:
+            return 'said "%s": see %s' % (words, options)
+    return ""
 
 
 def confine(program: "Program", ids: "tuple[int, int, list[int]]") -> None:

@@ -182,12 +182,16 @@ class Output:
         self._listen()
 
     def close(self) -> None:
-        """After the program has ended: reads its last words first."""
-        self._came()
-        self._print(self._lines.flush(compat.monotonic()))
+        self.catch_up()
         self._loop.cancel(self._timer)
         self._loop.remove(self._fd)
         compat.fd_close(self._fd)
+
+    def catch_up(self) -> None:
+        """Reads what the program printed up to now: its last words, when it has ended."""
+        self._came()
+        self._print(self._lines.flush(compat.monotonic()))
+        self._pause(AGAIN if self._late else 0)
 
     def _listen(self) -> None:
         """Goes on, once the system log has what is late or accepts nothing any more."""
