@@ -245,7 +245,15 @@ def test_the_main_process_leads_a_session_and_is_the_oldest_that_does(sleeper):
 
 
 @pytest.mark.parametrize(
-    "status, words", [(0, "exit code 0"), (127 << 8, "exit code 127"), (9, "signal 9"), (0x8B, "signal 11")]
+    "status, words",
+    [
+        (0, "exit code 0"),
+        (127 << 8, "exit code 127"),
+        (9, "signal 9"),
+        (0x8B, "signal 11"),
+        (signal.SIGSYS | 0x80, "signal %d (a system call: see `list allow_syscalls`)" % signal.SIGSYS),
+        (signal.SIGXFSZ, "signal %d (a large file: see `option fsize`)" % signal.SIGXFSZ),
+    ],
 )
 def test_an_ending_in_words(status, words):
     """wait(2): the low seven bits are the signal, the next says that there is a core, the next byte is the code."""

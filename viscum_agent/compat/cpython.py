@@ -241,7 +241,7 @@ def try_send(fd: int, data: bytes) -> bool:
 
 
 _SOCKET_KIND = {1: socket.SOCK_STREAM, 2: socket.SOCK_DGRAM, 3: socket.SOCK_RAW}
-SOL_SOCKET, SO_REUSEADDR = socket.SOL_SOCKET, socket.SO_REUSEADDR
+SOL_SOCKET, SO_REUSEADDR, SO_SNDBUF = socket.SOL_SOCKET, socket.SO_REUSEADDR, socket.SO_SNDBUF
 
 
 def socket_open(family: int, kind: int, protocol: int) -> int:

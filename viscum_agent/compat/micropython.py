@@ -135,7 +135,7 @@ EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _MIPS else (99, 95,
 _EINPROGRESS = 150 if _MIPS else 115
 # SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
 SOL_SOCKET, _SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _MIPS else (1, 4, 0o4000)
-SO_REUSEADDR = 4 if _MIPS else 2  # asm/socket.h
+SO_REUSEADDR, SO_SNDBUF = (4, 0x1001) if _MIPS else (2, 7)  # asm/socket.h
 _SO_LINGER = 0x80 if _MIPS else 13  # asm/socket.h
 _SO_PEERCRED = 18 if _MIPS else 21 if _POWERPC else 17  # asm/socket.h
 _SOCK_STREAM, _SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them swapped

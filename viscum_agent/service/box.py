@@ -15,7 +15,7 @@ from . import seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ..config.service import Program
 
@@ -35,6 +35,28 @@ GROUPS = (("memory_max", "memory", None), ("cpu_max", "cpu", None), ("pids_max",
 PERIOD = 100000  # microseconds: the kernel's own. What a program may have of one is given it at the beginning
 NONE = b"max"
 WITHOUT = ": take the option out, and the program runs without that limit"
+# The kernel tells only the program that it may not do something, but most programs print that: as strerror(3) of glibc
+# or musl says it, perhaps in small letters. And what allows it.
+HINTS = (
+    ("Read-only file system", "`list writable`"),
+    ("Operation not permitted", "`list capability` and `list allow_syscalls`"),
+    ("Permission denied", "`option user` and `option group`"),
+    ("Function not implemented", "`list allow_syscalls`"),
+    ("Too many open files", "`option nofile`"),
+    ("No file descriptors available", "`option nofile`"),
+    ("File too large", "`option fsize`"),
+    ("fork: Resource temporarily unavailable", "`option nproc`"),
+)
+
+
+def hint(said: "Iterable[str]") -> str:
+    """Which options may help a program that printed these lines, as the end of a sentence; "" if they say nothing of
+    it."""
+    text = "\n".join(said)
+    for words, options in HINTS:
+        if words[1:] in text:
+            return 'said "%s": see %s' % (words, options)
+    return ""
 
 
 def confine(program: "Program", ids: "tuple[int, int, list[int]]") -> None:

@@ -526,10 +526,15 @@ def ran_into(service: "Service", before: "Usage") -> str:
     return "; it was refused %d processes or threads (pids_max)" % count if count > 0 else ""
 
 
+# SIGSYS and SIGXFSZ (asm/signal.h).
+_SYS, _XFSZ = (12, 31) if compat.is_mips(compat.MACHINE) else (31, 25)
+_LIMITS = {_SYS: " (a system call: see `list allow_syscalls`)", _XFSZ: " (a large file: see `option fsize`)"}
+
+
 def ending(status: int) -> str:
     """A wait status in words (wait(2))."""
     if status & 0x7F:
-        return "signal %d" % (status & 0x7F)
+        return "signal %d" % (status & 0x7F) + _LIMITS.get(status & 0x7F, "")
     return "exit code %d" % (status >> 8 & 0xFF)
 
 

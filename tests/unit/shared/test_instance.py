@@ -105,6 +105,12 @@ class Agent:
 
     say_state = say
 
+    def serial(self):
+        return 0
+
+    def printed(self, name, since):
+        return []
+
     def output(self, name):
         raise OSError(2, "ENOENT")
 

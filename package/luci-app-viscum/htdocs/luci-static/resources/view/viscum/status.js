@@ -125,7 +125,12 @@ function Row(name, page) {
 	this.toForm = toForm(_('Enable in the configuration'));
 	this.toForm.dataset.action = 'enable';
 	this.node = E('tr', { 'class': 'tr', 'data-service': name }, [
-		this.cell(_('Service'), [ E('strong', {}, [ name ]) ]),
+		this.cell(_('Service'), [
+			E('strong', {}, [ name ]),
+			E('div', { 'class': 'viscum-minor' }, [
+				E('a', { 'href': '#', 'data-action': 'log', 'click': (event) => page.showLog(event, name) }, [ _('Log') ])
+			])
+		]),
 		this.cell(_('State'), [ this.text('state', 'viscum-state'), this.minor('reason') ]),
 		this.cell(_('Takes over'), [ this.text('takes', 'viscum-lines'), this.minor('stays') ]),
 		this.cell(_('From'), [ this.text('interfaces'), this.minor('devices') ]),
@@ -399,6 +404,18 @@ return view.extend({
 			this.lines
 		]);
 		return this.log;
+	},
+
+	/* What a row's link leads to. */
+	showLog: function(event, name) {
+		event.preventDefault();
+		this.whose.value = name;
+		this.lines.textContent = '';
+		if (this.log.open)
+			this.refreshLog();
+		else
+			this.log.open = true;
+		this.log.scrollIntoView();
 	},
 
 	/* Has the services to choose from; who was chosen stays chosen, even when it is gone. */
