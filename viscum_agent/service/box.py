@@ -35,6 +35,7 @@ GROUPS = (("memory_max", "memory", None), ("cpu_max", "cpu", None), ("pids_max",
 PERIOD = 100000  # microseconds: the kernel's own. What a program may have of one is given it at the beginning
 NONE = b"max"
 WITHOUT = ": take the option out, and the program runs without that limit"
+
 # The kernel tells only the program that it may not do something, but most programs print that: as strerror(3) of glibc
 # or musl says it, perhaps in small letters. And what allows it.
 HINTS = (
