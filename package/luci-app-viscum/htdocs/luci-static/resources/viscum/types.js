@@ -148,7 +148,7 @@ const types = {
 			refuse(_('runs backwards'));
 	},
 	reached: function(text) {
-		const found = /^\[(.*:.*)\](?::(.*))?$/.exec(text) || /^([^:\[]*):([^:]*)$/.exec(text) || [ text, text ];
+		const found = /^\[(.*:.*)\](?::(.*))?$/.exec(text) || /^([^:[]*):([^:]*)$/.exec(text) || [ text, text ];
 
 		if ([ 'none', 'lan', 'wan', 'any' ].includes(text))
 			return;
