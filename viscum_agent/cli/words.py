@@ -7,7 +7,6 @@ MicroPython's is a different one.
 
 from collections import namedtuple
 
-from ..address import is_number
 from ..paths import CONFDIR, SOCKET
 
 TYPE_CHECKING = False
@@ -184,6 +183,8 @@ def take_place(places: "dict[str, str]", word: str, words: "list[str]", command:
 
 def _number(words: "list[str]", command: str) -> int:
     """Takes the value of -n from the words that follow."""
+    from ..address import is_number  # not for every call: with CPython it brings the socket module
+
     if not words or not is_number(words[0]) or len(words[0]) > 9 or not int(words[0]):
         raise Usage("-n needs a number of lines", command)
     return int(words.pop(0))
