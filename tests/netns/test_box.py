@@ -154,7 +154,7 @@ def test_what_the_agent_has_not_itself_is_refused_with_the_option(lab):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_two_services_are_strangers_unless_they_share_an_account(lab, tried, shared):
-    lines = ("list allow_syscalls all", *(["option user nobody"] if shared else []))
+    lines = ("list allow_syscalls all", "option view host", *(["option user nobody"] if shared else []))
     takes = ("list device lan0", "list proto tcp", "list dest_ip 203.0.113.11", "list dest_port 7001")
     other = service("other", echo_command("other", 7001), *takes, *lines)
     lab.configure(other)

@@ -335,8 +335,8 @@ def test_the_log_says_that_something_was_kept_in(lab):
     agent = Agent(lab, ECHO)
     agent.becomes("edge")
     ask = ("/usr/bin/python3", ROOT / "tests/echo.py", "ask", "udp", ROUTER, 53, 0.1)
-    lab.viscum("exec", "echo", "--", *ask)
     assert "dropped packets" not in agent.log.read_text()
+    lab.viscum("exec", "echo", "--", *ask)
     agent.reload(ECHO + "# again\n")
     agent.says("echo: dropped packets that its program began itself (1 so far): option egress says what it may reach")
 
