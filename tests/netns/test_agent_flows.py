@@ -95,6 +95,7 @@ class Flagged(Agent):
             "option user root",
             "option healthcheck exec",
             "option health_fall 1",
+            "list egress any",
         )
         check = "option health_command '/usr/bin/test -e %s'" % self.flag
         super().__init__(lab, service("echo", "/usr/bin/python3 %s/program.py" % PROGRAMS, *lines, check))

@@ -134,8 +134,8 @@ def _began(pid: int) -> int:
 
 def age(pid: int) -> float:
     """Seconds since a process began: /proc counts them in 1/100 s (USER_HZ, the same on all architectures)."""
-    now = float(_read("/proc/uptime").split()[0])
-    return max(0, now - _began(pid) / 100)
+    uptime = _read("/proc/uptime").split()  # nothing where no descriptor is left
+    return max(0, float(uptime[0]) - _began(pid) / 100) if uptime else 0
 
 
 def tag(program: "Program") -> str:
