@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
-from .schema import Destination, Option
+from .schema import Option
 from .service import Match
 
 Record = TypeVar("Record", bound=tuple)
@@ -21,10 +21,9 @@ class Settings(NamedTuple):
     watch_timeout: int
 
 class Program(NamedTuple):
-    account: str
     command: tuple[str, ...]
     env: tuple[str, ...]
-    user: str | None
+    user: str
     group: str | None
     workdir: str
     capability: tuple[str, ...]
@@ -37,13 +36,6 @@ class Program(NamedTuple):
     oom_score_adj: int
     allow_syscalls: tuple[str, ...]
     nice: int | None
-    view: str
-    visible: tuple[str, ...]
-    writable: tuple[str, ...]
-    tmp_size: int
-    memory_max: int | None
-    cpu_max: int | None
-    pids_max: int
     start_timeout: int
     term_timeout: int
     drain_timeout: int
@@ -74,6 +66,5 @@ class Service(NamedTuple):
     datapath: str | None
     rewrite: str
     reply: str
-    egress: tuple[Destination, ...]
     mtu: int | None
     dynamic_ports: bool

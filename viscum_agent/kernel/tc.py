@@ -9,8 +9,7 @@ from collections import namedtuple
 from struct import pack, unpack, unpack_from
 
 from .. import address
-from ..records import with_
-from ..records.dump import NOTHING, FilterEntry, QdiscEntry
+from ..records.dump import NOTHING, Counters, FilterEntry, QdiscEntry
 from ..records.objects import (
     BPF_HANDLE,
     BPF_PRIO,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from ..records.dump import Counters
     from ..records.objects import Filter, HashTable, Prio
 
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
@@ -380,7 +378,7 @@ def _statistics(data: bytes) -> "Counters":
     drops = overlimits = 0
     if TCA_STATS_QUEUE in found:
         drops, _, overlimits = unpack_from("III", found[TCA_STATS_QUEUE], 8)
-    return with_(NOTHING, packets=packets, bytes=size, drops=drops, overlimits=overlimits)
+    return Counters(packets, size, drops, overlimits)
 
 
 # Reading filters back
