@@ -163,3 +163,12 @@ def test_no_connection_of_a_service_leaves_with_the_clouds_address(lab):
     seen += lab.run(lab.cloud, "nft", "list", "chain", "ip6", "seen", "prerouting").stdout
     assert seen.count("packets 0 ") == 2, seen
     assert answers(lab, SILENCE)[::2] == ["edge"] * 2, "while clients are answered"
+
+
+def test_chains_of_somebody_else_at_the_ingress_hook_are_no_trouble(lab):
+    """In a table of the inet family (kernel 5.10): they have a hook that others do not have."""
+    chain = "{ type filter hook ingress device lan0 priority 0; }"
+    lab.run(lab.router, "nft", "add table inet theirs; add chain inet theirs early " + chain)
+    lab.configure(ECHO)
+    lab.viscum("up")
+    assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"

@@ -78,6 +78,8 @@ def _chain(body: bytes) -> "Chain | None":
     if _CHAIN_HOOK not in found or body[0] not in FAMILIES:
         return None
     hook = be32_of(attributes(found[_CHAIN_HOOK])[_HOOK_NUM])
+    if hook >= len(HOOKS):
+        return None  # the ingress hook of a device (NF_INET_INGRESS): before all that is looked at here
     accepts = _CHAIN_POLICY not in found or be32_of(found[_CHAIN_POLICY]) == _ACCEPT
     return Chain(FAMILIES[body[0]], text_of(found[_CHAIN_TABLE]), text_of(found[_CHAIN_NAME]), HOOKS[hook], accepts)
 
