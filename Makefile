@@ -22,7 +22,7 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format \
 	demo test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-kernel bench-vm \
-	manual picture \
+	bench-modes test-flows manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
@@ -120,6 +120,10 @@ bench-rules: ## what a thousand services cost a packet
 	@$(SETUP) venv apt compiler
 	$(PYTHON) bench/rules.py $(BENCH_ARGS)
 
+bench-modes: ## what a packet costs the first eBPF program while connections stay with the side that has them: seconds
+	@$(SETUP) venv
+	unshare --net $(PYTHON) bench/modes.py
+
 bench-memory: ## what the agent holds, whether it grows, whether it sleeps: another half an hour
 	@$(SETUP) venv apt micropython
 	$(PYTHON) bench/memory.py $(BENCH_ARGS)
@@ -143,6 +147,12 @@ SEED :=
 chaos: ## everything goes wrong for SECONDS=120, with SEED=..., while a client asks on
 	@$(SETUP) venv apt micropython
 	$(PYTHON) tests/chaos.py $(SECONDS) "$(SEED)"
+
+ROUNDS := 100
+test-flows: ## 100 open connections through ROUNDS=100 of all that comes between them, and the tests of flows: a quarter of an hour
+	@$(SETUP) venv apt micropython
+	$(PYTHON) tests/rounds.py $(ROUNDS)
+	$(PYTEST) $(WAITING) tests/netns/test_flows.py
 
 manual: ## write what is made from the agent's tables and imports: docs/manual.md, docs/rooms.svg, types, the LuCI form's options, access lists
 	@$(SETUP) venv

@@ -200,6 +200,7 @@ def batch(bench: Bench, verb: str) -> list[str]:
     settings: list[str] = []
     names: list[str] = []
     links: list[str] = []
+    tables: list[str] = []
     shared: list[str] = []
     filters: list[str] = []
     sysctls: dict[str, list[str]] = {}
@@ -217,6 +218,8 @@ def batch(bench: Bench, verb: str) -> list[str]:
                 names.append(line[3:])
             elif words[0] == "ip":
                 links.append(line[3:])
+            elif words[0] == "nft":
+                tables.append(" ".join(words[1:]))
             else:
                 (shared if heading == "shared" else filters).append(line[3:])
     if verb == "up":
@@ -226,14 +229,16 @@ def batch(bench: Bench, verb: str) -> list[str]:
         for ns in inner:
             router += files.batch("ip -n " + ns, inner[ns])
         router += ["sysctl -qw " + " ".join(settings)]
+        router += files.batch("nft", tables, "-f")
         router += files.batch("tc", filters)
     else:
-        router += files.batch("tc", filters) + files.batch("ip", links) + files.batch("tc", shared)
+        router += files.batch("tc", filters) + files.batch("nft", tables, "-f")
+        router += files.batch("ip", links) + files.batch("tc", shared)
     return shell(bench, router)
 
 
 class Files:
-    """The files that `ip -batch` and `tc -batch` read."""
+    """The files that `ip -batch`, `tc -batch` and `nft -f` read."""
 
     def __init__(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -241,11 +246,11 @@ class Files:
         self._folder = folder
         self._count = 0
 
-    def batch(self, command: str, lines: list[str]) -> list[str]:
+    def batch(self, command: str, lines: list[str], option: str = "-batch") -> list[str]:
         self._count += 1
         path = self._folder / str(self._count)
         path.write_text("\n".join(lines) + "\n")
-        return ["%s -batch %s" % (command, path)]
+        return ["%s %s %s" % (command, option, path)]
 
 
 def steps(bench: Bench, verb: str) -> list[Step]:

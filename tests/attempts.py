@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -27,7 +28,7 @@ OTHER = 1  # Debian's account `daemon`, which these tests run nothing else as
 def call(name, *arguments):
     """A function of the C library that returns -1 for an error; raises OSError."""
     function = getattr(libc, name)
-    function.restype = ctypes.c_long
+    function.restype = ctypes.c_long if name == "syscall" else ctypes.c_int
     result = function(*[ctypes.c_long(each) if isinstance(each, int) else each for each in arguments])
     if result == -1:
         raise OSError(ctypes.get_errno(), name)
@@ -51,6 +52,14 @@ def signal_another():
 
 def read_anothers_file():
     (FOLDER / "secret").read_bytes()
+
+
+def trace_another():
+    system("ptrace", 0x4206, int((FOLDER / "other").read_text()), 0, 0)  # PTRACE_SEIZE
+
+
+def read_anothers_environment():
+    Path("/proc", (FOLDER / "other").read_text(), "environ").read_bytes()
 
 
 def give_a_file_away():
@@ -127,6 +136,34 @@ def many_processes():
         for pid in held:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+def fork_bomb():
+    """Children of children for two minutes, while it goes on."""
+    if os.fork():
+        return
+    os.closerange(0, 64)  # nobody waits for their end
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        try:
+            os.fork()
+        except OSError:
+            time.sleep(0.2)
+    os._exit(0)
+
+
+def much_memory():
+    held = [bytearray(b"x") * (1 << 20) for _ in range(200)]
+    assert len(held) == 200
+
+
+def busy():
+    """One processor, for all of two seconds."""
+    began, used = time.monotonic(), time.process_time()
+    while time.monotonic() - began < 2:
+        pass
+    if time.process_time() - used < 1:
+        raise OSError(errno.EDQUOT, "not even half of one")
 
 
 def core_file():
@@ -285,6 +322,148 @@ def module_loaded():
 
 def module_removed():
     system("delete_module", b"nosuch_of_viscum", os.O_NONBLOCK, fine=(errno.ENOENT,))
+
+
+# What is there besides what it needs: files, processes, sockets
+
+CONFIGURATION, OVERLAY, OUTSIDE, THEIRS = "/etc/config/attempt", "/overlay/attempt", "/srv", "/tmp/viscum-attempt"
+SOCKET = "/run/ubus/ubus.sock"
+
+
+def configuration_read():
+    Path(CONFIGURATION).read_bytes()
+
+
+def configuration_below_the_overlay():
+    Path(OVERLAY).read_bytes()
+
+
+def written_outside():
+    path = Path(OUTSIDE) / "mine"
+    path.write_text("x")
+    path.unlink()
+
+
+def anothers_temporary_file():
+    Path(THEIRS).read_bytes()
+
+
+def socket_reached():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.connect(SOCKET)
+
+
+def anothers_segment():
+    """Shared memory as System V has it."""
+    call("shmget", int((FOLDER / "segment").read_text()), 0, 0)
+
+
+def namespaces_found():
+    os.listdir("/run/netns")
+
+
+def init_seen():
+    os.stat("/proc/1")
+
+
+def anothers_command_line():
+    Path("/proc/%s/cmdline" % (FOLDER / "other").read_text()).read_bytes()
+
+
+def all_processes_seen():
+    if not any(os.stat("/proc/" + name).st_uid != os.getuid() for name in os.listdir("/proc") if name.isdigit()):
+        raise FileNotFoundError(errno.ENOENT, "others")
+
+
+def kernels_setting():
+    path = Path("/proc/sys/kernel/core_pattern")
+    path.write_text(path.read_text())
+
+
+def _filled(path):
+    with open(path, "wb") as file:
+        os.unlink(path)
+        for _ in range(24):
+            file.write(bytes(1 << 20))
+            file.flush()
+
+
+def tmp_filled():
+    _filled("/tmp/viscum-large")
+
+
+def shared_memory_filled():
+    _filled("/dev/shm/viscum-large")
+
+
+def many_files():
+    made = []
+    try:
+        while len(made) < 5000:
+            path = Path("/tmp/viscum-%d-%d" % (os.getpid(), len(made)))
+            path.touch()
+            made.append(path)
+    finally:
+        for path in made:
+            path.unlink()
+
+
+def _mount_again(path, flags):
+    call("mount", b"none", path, None, 0x1000 | 32 | flags, None)  # MS_BIND, MS_REMOUNT
+
+
+def made_writable():
+    _mount_again(b"/srv", 0)
+
+
+def uncovered():
+    call("umount2", b"/etc/config", 2)
+
+
+# Who is none of its clients (the addresses of tests/lab.py)
+
+
+def _asked(kind, address, port, own=None):
+    """Something answers there."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as sock:
+        sock.settimeout(1)
+        if own:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(own)
+        try:
+            sock.connect((address, port))
+            sock.send(b"who\n")
+            sock.recv(1)
+        except TimeoutError:
+            raise OSError(errno.ETIMEDOUT, "nobody") from None
+
+
+def hosts_ssh():
+    _asked(socket.SOCK_STREAM, "192.168.77.2", 22)
+
+
+def hosts_ssh_over_ipv6():
+    _asked(socket.SOCK_STREAM, "2001:db8:77::2", 22)
+
+
+def routers_ssh():
+    _asked(socket.SOCK_STREAM, "192.168.77.1", 22)
+
+
+def routers_ssh_over_ipv6():
+    _asked(socket.SOCK_STREAM, "2001:db8:77::1", 22)
+
+
+def routers_resolver():
+    _asked(socket.SOCK_DGRAM, "192.168.77.1", 53)
+
+
+def cloud():
+    _asked(socket.SOCK_STREAM, "203.0.113.11", 7001)
+
+
+def cloud_over_ipv6():
+    _asked(socket.SOCK_DGRAM, "2001:db8:cafe::11", 7001)
 
 
 def main():

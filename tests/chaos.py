@@ -29,12 +29,15 @@ from lab import CPYTHON, MICROPYTHON, Lab, echo_command, isolate, namespaces, pi
 
 SETTINGS = ("option health_fall 2", "option respawn_retry 0", "option term_timeout 1")
 PATIENCE = 30  # seconds for the program to answer again: the back-off of a program and a fall of health are in it
-SEVERAL = "several at once"
-# How long nobody may answer after a fault, in ms: several times what is measured (docs/benchmarks.md), since others may
-# work on the machine. A hung program is found by two checks of up to a second, with a second between them.
-WORST = 2000
+HANG = "hang the program"
+SEVERAL, SEVERAL_LINK, SEVERAL_HANG = "several at once", "several, with its link", "several, with a hang"
+# How long nobody may answer after a fault, in ms. A hung program is found by two checks of up to a second, with a
+# second between them.
+WORST = 500
+WORST_SEVERAL = 2000  # the agent may be away for one of them
 WORST_LINK = 4000  # the client has to find the router again
 WORST_HUNG = 8000
+BUSY = 4  # so many times WORST where others work on the machine
 GROWTH = 2048  # KiB of memory that an agent may need more at the end than at half time
 CLIENT = """
 import socket, sys, time
@@ -93,12 +96,12 @@ class Chaos:
     def _disturb(self, names):
         """One fault, or a few of which each comes into the middle of the recovery from another; then all recovers."""
         chosen = [self.random.choice(names) for _ in range(self.random.choice((1, 1, 1, 2, 3)))]
-        begin = time.monotonic()
+        begin = back = time.monotonic()
         for name in chosen:
-            back = FAULTS[name](self) or begin
+            back = max(back, FAULTS[name](self) or begin)
             if len(chosen) > 1:
                 time.sleep(self.random.uniform(0, 0.3))
-        name = chosen[0] if len(chosen) == 1 else SEVERAL
+        name = chosen[0] if len(chosen) == 1 else _several(chosen)
         self.done.append((name, begin, back))
         self._answered_again(name)
         time.sleep(self.random.uniform(0.2, 1.0))
@@ -243,13 +246,21 @@ class Chaos:
         }
 
 
-def too_long(report):
+def _several(chosen):
+    if HANG in chosen:
+        return SEVERAL_HANG
+    return SEVERAL_LINK if set(chosen) & set(LINK_FAULTS) else SEVERAL
+
+
+def too_long(report, busy=1):
     """The faults after which the client went without an answer for too long, in words."""
-    bounds = {name: WORST_LINK for name in LINK_FAULTS}
-    bounds.update({"hang the program": WORST_HUNG, SEVERAL: WORST_HUNG})
+    bounds = {name: WORST_LINK for name in (*LINK_FAULTS, SEVERAL_LINK)}
+    bounds.update({HANG: WORST_HUNG, SEVERAL_HANG: WORST_HUNG, SEVERAL: WORST_SEVERAL})
     worst = {name: report["faults"][name]["worst_ms"] for name in report["faults"]}
     return [
-        "%s: nobody answered for %d ms" % (name, worst[name]) for name in worst if worst[name] > bounds.get(name, WORST)
+        "%s: nobody answered for %d ms" % (name, worst[name])
+        for name in worst
+        if worst[name] > bounds.get(name, busy * WORST)
     ]
 
 
@@ -308,7 +319,7 @@ def _state(pid):
 
 FAULTS = {
     "kill the program": Chaos.kill_program,
-    "hang the program": Chaos.hang_program,
+    HANG: Chaos.hang_program,
     "kill the agent": Chaos.kill_agent,
     "delete the pair": Chaos.delete_pair,
     "delete the filters": Chaos.delete_filters,

@@ -277,11 +277,14 @@ def echo_command(who, *ports):
 
 
 def service(name, command, *lines):
-    """A UCI service section, enabled; `lines` are further lines."""
-    text = ["config service '%s'" % name, "option enabled 1", 'option command "%s"' % command]
+    """A UCI service section, enabled; `lines` are further lines. Its program sees PROGRAMS, although that is in /tmp,
+    where programs have a folder of their own."""
+    text = ["config service '%s'" % name, "option enabled 1", 'option command "%s"' % command, *lines]
     if not any(line.startswith("option start_timeout ") for line in lines):
         text.extend(START_TIMEOUT)
-    return "\n\t".join(text + list(lines)) + "\n\n"
+    if "option view host" not in lines:
+        text.append("list writable %s" % PROGRAMS)
+    return "\n\t".join(text) + "\n\n"
 
 
 def isolate():

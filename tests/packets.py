@@ -235,10 +235,11 @@ EXACT = (
     row("the router's own traffic, IPv6", v6(src="2001:db8:100::1") / udp(), CLOUD, sender="router"),
     row("from the cloud", v4("192.168.77.2", src=A) / udp(40000, sport=PORT), CLIENT, sender="cloud"),
     row("an answer of the service", v4("192.168.77.2", src=A) / udp(40000, sport=PORT), CLIENT, sender="service"),
-    row("an answer of the service, IPv6", v6("2001:db8:77::2", src=A6) / tcp(40000, PORT), CLIENT, sender="service"),
+    row("an answer of the service, IPv6", v6("2001:db8:77::2", src=A6) / tcp(9, PORT, "SA"), CLIENT, sender="service"),
+    row("the service asks from its port", v6("2001:db8:77::2", src=A6) / tcp(9, PORT), ROUTER, sender="service"),
     row("a fragment of an answer", v4("192.168.77.2", src=A, flags="MF") / udp(40000, PORT), CLIENT, sender="service"),
-    row("ping by the service", v4("192.168.77.2", src=A) / ICMP(), CLIENT, sender="service"),
-    row("the service asks the cloud", v4(B, src=A) / udp(), CLOUD, sender="service"),
+    row("ping by the service", v4("192.168.77.2", src=A) / ICMP(), ROUTER, sender="service"),
+    row("the service asks the cloud", v4(B, src=A) / udp(), ROUTER, sender="service"),
 )
 
 # Several addresses and ports: 203.0.113.10/31 and 2001:db8:cafe::10/127, ports 6990 to 7010 and 9.

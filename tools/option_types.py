@@ -22,7 +22,7 @@ HEAD = """# Made by tools/option_types.py from viscum_agent/config/schema.py: ch
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
-from .schema import Option
+from .schema import Destination, Option
 from .service import Match
 
 Record = TypeVar("Record", bound=tuple)
@@ -34,6 +34,7 @@ def make(record: type[Record], values: dict, **judged: Any) -> Record: ...
 # Of the fields that are no options.
 JUDGED = {
     "name": "str",
+    "account": "str",
     "program": "Program",
     "interfaces": "tuple[str, ...]",
     "devices": "tuple[str, ...]",
@@ -46,11 +47,13 @@ MADE = {
     "bool": "bool",
     "number": "int",
     "limit": "int",
+    "bytes": "int",
     "umask": "int",
     "signed": "int",
     "port": "int",
     "ports": "tuple[int, int]",
 }
+MADE["reached"] = "Destination"
 MADE.update({name: "Prefix" for name in ("destination", "clients", "pool")})
 
 

@@ -2,7 +2,7 @@
 # Installs what the tests need, part by part, so that a fresh Debian machine needs nothing by hand:
 #
 #   venv         .venv with the test tools and the agent itself (editable)
-#   apt          Debian packages that the tests on this machine's own kernel use
+#   apt          Debian packages that the tests on this machine's own kernel use; .cache/others/: servers that they start
 #   compiler     gcc, for the traffic generator of the benchmarks
 #   micropython  .cache/micropython/: the other interpreter, with ffi, next to its own C library
 #   python       .cache/python/: a CPython newer than any that OpenWrt has, likewise
@@ -27,6 +27,8 @@ TRIXIE=$CACHE/trixie # apt's state for the newer release, apart from the machine
 RELEASE=trixie       # which one
 
 APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
+# Not installed, which would start some of them, but unpacked, with what they need and this machine has not.
+OTHERS_PACKAGES="dnsmasq-base nginx mosquitto mosquitto-clients"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 # A newer CPython than any OpenWrt has (3.14), of Debian's next release, and of the libraries those that ctypes loads.
@@ -150,6 +152,23 @@ setup_venv() {
 setup_apt() {
     # shellcheck disable=SC2086 # a list of words
     install_packages $APT_PACKAGES
+    [ "$(id -u)" = 0 ] || return 0 # so do the tests that start them need root
+    want=$(stamp others 1 "$OTHERS_PACKAGES")
+    if stamped others "$want" && [ -d "$CACHE/others/usr" ]; then
+        return
+    fi
+    say "fetching $OTHERS_PACKAGES"
+    update_once
+    rm -rf "$CACHE/others" "$CACHE/others.packages"
+    mkdir -p "$CACHE/others" "$CACHE/others.packages/partial"
+    # shellcheck disable=SC2086 # a list of words
+    apt_get -o APT::Sandbox::User=root -o Dir::Cache::archives="$CACHE/others.packages" \
+        install -y --download-only --reinstall --no-install-recommends $OTHERS_PACKAGES
+    for package in "$CACHE"/others.packages/*.deb; do
+        dpkg -x "$package" "$CACHE/others"
+    done
+    rm -rf "$CACHE/others.packages"
+    printf '%s\n' "$want" >"$CACHE/others.stamp"
 }
 
 setup_compiler() {

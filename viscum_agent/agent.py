@@ -12,7 +12,7 @@ from .flows import Flows
 from .kernel import bpf_pins, counters, netns
 from .kernel.monitor import Events
 from .kernel.ns_monitor import Inside
-from .log import ERROR, INFO, NOTICE, WARNING, line
+from .log import ERROR, NOTICE, WARNING
 from .look import Looks
 from .loop import Loop, Paced
 from .reconcile import Reconciler
@@ -25,7 +25,7 @@ from .withdrawal import Withdrawal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from .config.service import Configuration
@@ -243,9 +243,21 @@ class Agent:
         """A descriptor that receives what the programs in a service's namespace print. Raises OSError."""
         return self._tools.output(name)
 
-    def said_by(self, name: str) -> "Callable[[str], None]":
-        """A function that logs what a service's program prints."""
-        return lambda text: self._log.program(name, text)
+    def keep(self, name: str, text: str) -> None:
+        """Keeps a line that a service's program printed, for `lines`."""
+        self._log.keep(name, text)
+
+    def printed(self, name: str, since: int = 0) -> "list[str]":
+        """The last of these lines, after the one with that number."""
+        return self._log.printed(name, since)
+
+    def serial(self) -> int:
+        """The number of the last line that was kept."""
+        return self._log.serial
+
+    def to_log(self, name: str) -> "Callable[[str], bool]":
+        """A function that passes such lines on to the system log (Log.pass_on)."""
+        return lambda text: self._log.pass_on(name, text)
 
     # Checks
 
@@ -282,9 +294,13 @@ class Agent:
         """The redirect of a service comes back: its connections go on."""
         self.flows.resume(name)
 
-    def open_flows(self, name: str) -> "list[Flow]":
-        """The TCP connections that clients have to a service (listening.Flow). Raises OSError."""
-        return self._tools.flows(name)
+    def calm_in(self) -> float:
+        """Seconds until a service that starts may get its redirect."""
+        return self.flows.calm_in()
+
+    def open_flows(self, name: str, own: "Sequence[bytes]", unfinished: bool) -> "list[Flow]":
+        """The TCP connections that clients have to a service (listening.flows). Raises OSError."""
+        return self._tools.flows(name, own, unfinished)
 
     def _is_redirected(self, name: str) -> bool:
         return name not in self.instances or self.instances[name].redirected
@@ -327,15 +343,9 @@ class Agent:
         redirects that are out now."""
         return self.accounts.read(self.reconciler.backend, self.instances)
 
-    def lines(self, name: str) -> "list[dict[str, Any]]":
-        """The last log lines about a service, with what its program printed; or all of the agent's (Log.lines)."""
-        lines = self._log.lines(name)
-        if name in self.instances:
-            lines += [line(INFO, "viscum-%s: %s" % (name, text), when) for when, text in self.instances[name].said]
-            # MicroPython's sort is not stable, and lines of the same second are equal.
-            order = sorted([(each["time"], place) for place, each in enumerate(lines)])
-            lines = [lines[place] for _, place in order]
-        return lines
+    def lines(self, name: str, since: int = 0) -> "dict[str, Any]":
+        """The answer to `logs` (Log.lines); its `serial` is the next `since`."""
+        return {"lines": self._log.lines(name, since), "serial": self._log.serial}
 
     def snapshot(self, configuration: "Configuration | None" = None) -> "Snapshot":
         """A Snapshot of now; changes nothing (Reconciler.look)."""

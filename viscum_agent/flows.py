@@ -14,7 +14,7 @@ from .ebpf.layout import TAKE_OVER, V4
 from .errors import ViscumError
 from .kernel import counters
 from .log import ERROR
-from .records.objects import BpfMatch, Nat
+from .records.objects import BpfLink, BpfMatch, Nat, Qdisc
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 QUIET = 300  # seconds without a packet after which no connection with the cloud is thought to be left
 POLL = 0.5  # seconds between looks at what is left of a drain
+# Seconds until a SYN whose answer was lost was sent again (after 1 s, RFC 6298) and answered.
+SENT_AGAIN = 1.5
 
 
 class Drain:
@@ -51,6 +53,8 @@ class Flows:
         self._drains: dict[str, Drain] = {}
         self._adopted = False
         self._on = False  # whether what is noted is taken without an entry
+        self._hooked = False  # whether this look gives a device a qdisc
+        self._calm = 0.0  # when the connections are open that began while a device got one
 
     def __contains__(self, name: str) -> bool:
         """Whether a service's connections go on although its redirect is out."""
@@ -75,6 +79,7 @@ class Flows:
     def before(self, parts: "Sequence[ServicePlan]", observed: "Observed") -> None:
         """Redirects are about to come or to change: what the services' namespaces have open stays there."""
         self._agent.reconciler.backend.cut_in = TAKE_OVER
+        self._hooked = any(_needs_qdisc(part, observed) for part in parts)
         for part in parts:
             found = observed.of(part.service.name)
             wanted = {item for item in part.items if isinstance(item, BpfMatch)}
@@ -83,6 +88,8 @@ class Flows:
 
     def after(self, observed: "Observed") -> None:
         """Ends what is not needed any more."""
+        if self._hooked:
+            self._calm = compat.monotonic() + SENT_AGAIN
         if self._on and not self._drains:
             self._set_on(False)
         quiet = {}
@@ -92,6 +99,15 @@ class Flows:
                 quiet[observed.taking_over[name]] = name
         if quiet:
             self._on_pins(lambda pinned: pinned.end_take_over(set(quiet), QUIET))
+
+    def calm_in(self) -> float:
+        """Seconds until the next redirect may come, for programs that are filters.
+
+        A device that gets its qdisc drops what it is about to send (qdisc_graft in net/sched/sch_api.c deactivates it).
+        If that is the cloud's answer to a SYN, the client repeats its SYN and the cloud its answer: a redirect that
+        came in between would give the same connection to both.
+        """
+        return max(0, self._calm - compat.monotonic())
 
     # A redirect that goes
 
@@ -151,18 +167,18 @@ class Flows:
 
     def _poll(self, name: str) -> None:
         drain = self._drains[name]
-        if compat.monotonic() < drain.until and any(one.unfinished for one in self._open(name)):
+        if compat.monotonic() < drain.until and self._open(name, unfinished=True):
             drain.timer = self._agent.loop.after(POLL, lambda: self._poll(name))
         else:
             self.end(name)
 
-    def _open(self, name: str) -> "list[Flow]":
-        """What a service's clients have open: what has the namespace's own address is a check."""
+    def _open(self, name: str, unfinished: bool = False) -> "list[Flow]":
+        """What a service's clients have open (listening.flows): what has the namespace's own address is a check."""
         part = self._agent.instance(name).part
         own = list(part.gate.own.values()) if part else []
         own += [V4 + each for each in own if len(each) == 4]
         try:
-            return [one for one in self._agent.open_flows(name) if one.client not in own]
+            return self._agent.open_flows(name, own, unfinished)
         except OSError:
             return []  # its namespace is gone
 
@@ -177,3 +193,10 @@ class Flows:
         except (ViscumError, OSError) as error:
             self._agent.say(ERROR, "open connections can't be kept where they are: %s" % error)
             return None
+
+
+def _needs_qdisc(part: "ServicePlan", observed: "Observed") -> bool:
+    """Whether a program is to be a filter of a device that has no qdisc yet."""
+    devices = [item.dev for item in part.shared if isinstance(item, BpfLink)]
+    missing = [item.dev for item in part.shared if isinstance(item, Qdisc) and item.dev not in observed.hooks]
+    return any(dev in devices for dev in missing)

@@ -14,7 +14,7 @@ from .plan import datapath
 from .plan.planner import Plan
 from .reconcile import PACKAGE
 from .records import with_
-from .records.objects import kind_of
+from .records.objects import Guard, kind_of
 from .service import process
 from .service.instance import OFF
 from .service.states import BACKOFF, FAILED, HEALTHY, STOPPING
@@ -57,6 +57,7 @@ class Looks:
         self.meddled: set[str] = set()  # services in whose namespaces something has changed since the last look
         self._said: set[str] = set()
         self._said_datapath = ""
+        self._said_dropped: set[str] = set()
 
     @property
     def is_due(self) -> bool:
@@ -96,12 +97,14 @@ class Looks:
         parts = [self._part(wanted[name], snapshot) for name in sorted(wanted) if name not in stopping]
         self._agent.learn_places(snapshot.dump)
         snapshot = snapshot.without_dump()
+        self._expect_guards(parts, snapshot)
         if self._agent.keeps_flows:
             self._agent.flows.before(parts, snapshot.observed)
         result = Applier(self._agent.reconciler.backend, PACKAGE, self.breathe, self._agent.withdrawal.gone).run(
             Plan(parts, [], []), snapshot.observed, keep, stopping
         )
         self._say_repaired(result.done)
+        self._say_dropped(snapshot.observed.dropped)
         self._complain(snapshot.problems() + result.problems)
         self._say_datapath(parts)
         if result.done:
@@ -282,6 +285,15 @@ class Looks:
                 continue
             self._each(instance, lambda instance: instance.ensure(snapshot.is_redirected(instance.name)))
 
+    def _expect_guards(self, parts: "list[ServicePlan]", snapshot: "Snapshot") -> None:
+        """Other addresses of the router are other rules: that is nobody's doing. Their hash is the mark's beginning."""
+        for part in parts:
+            name = part.service.name
+            items = [each.item for each in snapshot.observed.of(name)] + part.items
+            marks = [item.mark.split("/") for item in items if isinstance(item, Guard)]
+            if len(marks) == 2 and len(marks[0]) == 2 and marks[0][0] != marks[1][0]:
+                self.expected.add(name)
+
     def _say_repaired(self, names: "list[str]") -> None:
         """Logs what somebody else had changed. The agent's own changes show in the states."""
         for name in names:
@@ -291,6 +303,14 @@ class Looks:
                 if name in self.meddled:
                     instance.repaired()
         self.expected, self.meddled = set(), set()
+
+    def _say_dropped(self, dropped: "dict[str, int]") -> None:
+        """Once for each time that a service begins to be kept from something, and counts from 0."""
+        for name in sorted(dropped):
+            if dropped[name] and name not in self._said_dropped:
+                text = "dropped packets that its program began itself (%d so far): option egress says what it may reach"
+                self._agent.say(NOTICE, text % dropped[name], name)
+        self._said_dropped = {name for name in dropped if dropped[name]}
 
     def _kept(self, snapshot: "Snapshot") -> "list[str]":
         """Services that stay as they are, because their new configuration has a mistake."""

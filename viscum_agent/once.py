@@ -37,8 +37,9 @@ class Words(Log):
         if severity <= ERROR:
             sys.stderr.write(printable("%s: %s" % (service, text) if service else text) + "\n")
 
-    def program(self, name: str, text: str) -> None:
+    def pass_on(self, name: str, text: str) -> bool:
         """What a program prints is shown when it fails (Once)."""
+        return True
 
 
 class UntilDone(Looks):
@@ -202,7 +203,7 @@ class Once(Agent):
             return
         if instance.state == BYPASSED:
             reason += " (for %d s: option start_timeout)" % instance.service.program.start_timeout
-        said = "".join(["\n    " + printable(line) for _, line in instance.said[-SAID:]])
+        said = "".join(["\n    " + printable(line) for line in instance.said[-SAID:]])
         self._trouble.setdefault(
             instance.name, Problem(CONFIG, instance.name, "viscum." + instance.name, reason + said)
         )

@@ -288,9 +288,12 @@ def test_the_log_and_the_doctor_are_on_the_page(echo, page):
     page.until("() => document.querySelectorAll('.viscum-finding').length")
 
 
+COMMAND = echo_command("edge", 7000)
+PRINTS = ECHO.replace(COMMAND, "/bin/sh -c 'echo The pump is primed.; exec %s'" % COMMAND)
+
+
 def test_the_log_of_one_service_has_what_its_program_printed(echo, page):
-    command = echo_command("edge", 7000)
-    echo.reload(ECHO.replace(command, "/bin/sh -c 'echo The pump is primed.; exec %s'" % command))
+    echo.reload(PRINTS)
     page.open(STATUS)
     page.click("summary:has-text('Log')")
     page.sees("echo: healthy")
@@ -299,6 +302,18 @@ def test_the_log_of_one_service_has_what_its_program_printed(echo, page):
     page.sees("viscum-echo: The pump is primed.")
     page.order("selectOption", "#viscum-whose", "")
     page.misses("The pump is primed.")
+
+
+def test_a_service_s_row_leads_to_its_log(echo, page):
+    echo.reload(PRINTS)
+    page.open(STATUS)
+    press(page, "log")
+    page.sees("viscum-echo: The pump is primed.")
+    assert page.run("() => document.querySelector('#viscum-whose').value") == "echo"
+    page.order("selectOption", "#viscum-whose", "")
+    page.misses("The pump is primed.")
+    press(page, "log")
+    page.sees("The pump is primed.")
 
 
 def test_who_was_chosen_for_the_log_stays_chosen(echo, router, page):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from agent import CONFIG, PATIENT, QUICK, TAKES, Agent
-from lab import Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
+from lab import PROGRAMS, Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
 pytestmark = pytest.mark.usefixtures("datapath")
 
@@ -176,8 +176,7 @@ def test_a_udp_check_sees_a_program_that_takes_nothing_in(lab):
 
 def test_a_check_by_command_decides(lab):
     lab.serve_cloud(7000)
-    flag = lab.tmp.parent / "flag"
-    lab.tmp.parent.chmod(0o755)
+    flag = PROGRAMS / "flag"
     lines = (*TAKES, *QUICK, "option healthcheck exec", "option health_command '/usr/bin/test -e %s'" % flag)
     made = Agent(lab, service("echo", echo_command("edge", 7000), *lines, "option health_fall 2", "option user root"))
     time.sleep(1)

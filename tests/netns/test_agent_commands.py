@@ -176,6 +176,28 @@ def test_logs_tell_what_happened_to_a_service(served):
         "echo: bypassed, asked for",
     ]
     assert {"time", "severity", "text"} == set(json.loads(served.viscum("logs", "--json").stdout)[0])
+    assert served.viscum("logs", "-n", "1", "echo").stdout.endswith("echo: bypassed, asked for\n")
+    assert len(served.viscum("logs", "-n", "2", "echo").stdout.splitlines()) == 2
+    unknown = served.viscum("logs", "nobody", check=False)
+    assert unknown.returncode == 1 and "there is no service 'nobody'" in unknown.stderr
+
+
+def test_logs_follow_a_service_from_one_agent_to_the_next(served):
+    words = (*served.lab.agent("viscum_agent"), "-s", served.socket, "logs", "-n", "1", "-f", "echo")
+    output = served.lab.tmp / "logs"
+    with output.open("w") as stream:
+        served.lab.start(served.lab.router, *words, cwd=ROOT, env=served.lab.env(), stdout=stream, stderr=stream)
+
+    def printed():
+        return [line.split(" ", 2)[2] for line in output.read_text().splitlines()]
+
+    wait_for(lambda: printed() == ["echo: healthy"])
+    served.viscum("bypass", "echo")
+    wait_for(lambda: printed() == ["echo: healthy", "echo: bypassed, asked for"])
+    served.kill()
+    served.start()
+    wait_for(lambda: "echo: starting, found running" in printed()[2:])
+    assert printed().count("echo: bypassed, asked for") == 1
 
 
 def test_top_shows_what_a_service_carries(served):
@@ -183,9 +205,10 @@ def test_top_shows_what_a_service_carries(served):
     client = served.lab.start(served.lab.client, sys.executable, ROOT / "tests/echo.py", *words)
     title, row = [line.split() for line in served.viscum("top").stdout.splitlines()]
     client.wait()
-    assert title == ["SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME", "RESTARTS"]
+    assert title == ["SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "CPU%", "MEMORY", "UPTIME", "RESTARTS"]
     assert row[:2] == ["echo", "healthy"]
     assert 50 < float(row[3]) < 300, "the client sends 200 packets a second"
+    assert 0 <= float(row[5]) <= 100 and row[6] == "-", "counted where a service has memory_max"
 
 
 def test_connections_are_counted(served):

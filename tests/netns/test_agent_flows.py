@@ -9,7 +9,7 @@ import time
 
 import pytest
 from agent import QUICK, TAKES, Agent, Served
-from lab import echo_command, namespaces, pids_in, run, service, wait_for
+from lab import PROGRAMS, echo_command, namespaces, pids_in, run, service, wait_for
 
 from viscum_agent.agent import PATIENCE
 
@@ -85,10 +85,9 @@ class Flagged(Agent):
     """A service that is healthy while a file is there, whatever its program does."""
 
     def __init__(self, lab, program):
-        lab.tmp.parent.chmod(0o755)
-        self.flag = lab.tmp.parent / "flag"
+        self.flag = PROGRAMS / "flag"
         self.flag.touch()
-        (lab.tmp.parent / "program.py").write_text(program)
+        (PROGRAMS / "program.py").write_text(program)
         lines = (
             *TAKES,
             *QUICK,
@@ -96,9 +95,10 @@ class Flagged(Agent):
             "option user root",
             "option healthcheck exec",
             "option health_fall 1",
+            "list egress any",
         )
         check = "option health_command '/usr/bin/test -e %s'" % self.flag
-        super().__init__(lab, service("echo", "/usr/bin/python3 %s/program.py" % lab.tmp.parent, *lines, check))
+        super().__init__(lab, service("echo", "/usr/bin/python3 %s/program.py" % PROGRAMS, *lines, check))
 
 
 class Cpus:

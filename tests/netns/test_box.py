@@ -7,7 +7,9 @@ import shutil
 import subprocess
 
 import pytest
-from lab import PROGRAMS, ROOT, pids_in, service
+from lab import PROGRAMS, ROOT, echo_command, pids_in, service
+
+from viscum_agent.kernel import cgroup
 
 TAKES = ("list device lan0", "list proto tcp", "list dest_ip 203.0.113.10", "list dest_port 7000")
 OTHER = 1  # the account of attempts.py
@@ -66,6 +68,8 @@ ROOTS = {
     "module_removed": "modules",
 }
 ROOT_USER = ("option user root", "list capability all")
+# What programs of one account can do to each other.
+NEIGHBOURS = ("signal_another", "read_anothers_file", "trace_another", "read_anothers_environment")
 # What a kernel may have been built without: the attempt has no meaning there.
 OPTIONAL = ("keyring", "userfaultfd", "io_uring", "perf", "bpf", "modules")
 ALONE = "option user 54321"  # an account that nobody else has
@@ -90,9 +94,9 @@ def tried(lab):
     other = subprocess.Popen(["/bin/sleep", "600"], user=OTHER)
     (folder / "other").write_text(str(other.pid))
 
-    def run(names, *lines):
+    def run(names, *lines, beside=""):
         command = "/usr/bin/python3 %s/attempts.py %s edge 7000 %s" % (PROGRAMS, folder, " ".join(names))
-        lab.configure(service("echo", command, *TAKES, *lines))
+        lab.configure(beside + service("echo", command, *TAKES, *lines))
         lab.viscum("up")
         found = json.loads((folder / "attempts").read_text())
         assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge", "it serves as before"
@@ -145,6 +149,44 @@ def test_what_the_agent_has_not_itself_is_refused_with_the_option(lab):
     assert "'chown'" not in result.stdout + result.stderr
 
 
+# Accounts
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_two_services_are_strangers_unless_they_share_an_account(lab, tried, shared):
+    lines = ("list allow_syscalls all", "option view host", *(["option user nobody"] if shared else []))
+    takes = ("list device lan0", "list proto tcp", "list dest_ip 203.0.113.11", "list dest_port 7001")
+    other = service("other", echo_command("other", 7001), *takes, *lines)
+    lab.configure(other)
+    lab.viscum("up")
+    (pid,) = pids_in("viscum-other")
+    folder = PROGRAMS / "folder"
+    (folder / "other").write_text(str(pid))
+    os.chown(folder / "secret", *2 * (int(field(pid, "Uid")[0]),))
+    found = tried(NEIGHBOURS, *lines, beside=other)
+    if shared:
+        assert found == dict.fromkeys(NEIGHBOURS, "done")
+    else:
+        assert all(found[name] in ("EPERM", "EACCES") for name in NEIGHBOURS), found
+
+
+# Who is no client
+
+
+OTHERS = ("hosts_ssh", "hosts_ssh_over_ipv6", "routers_ssh", "routers_ssh_over_ipv6", "routers_resolver", "cloud")
+OTHERS = (*OTHERS, "cloud_over_ipv6")
+
+
+def test_a_program_reaches_nobody_but_its_clients(tried, lab):
+    """tests/netns/test_egress.py has what an attacker with more rights than a program sends."""
+    lab.serve(lab.client, "host", 22)
+    lab.serve(lab.router, "router@192.168.77.1,2001:db8:77::1", 22, 53)
+    lab.serve_cloud(7001)
+    both = ("list dest_ip 2001:db8:cafe::10",)
+    assert tried(OTHERS, *both) == dict.fromkeys(OTHERS, "ETIMEDOUT")
+    assert tried(OTHERS, *both, "list egress any") == dict.fromkeys(OTHERS, "done")
+
+
 # Limits
 
 
@@ -195,6 +237,44 @@ def test_a_value_that_the_kernel_refuses_is_named(lab, line, said):
     other.kill()
     other.wait()
     assert result.returncode == 1 and said in result.stderr, result.stderr
+
+
+def test_a_limit_for_which_there_are_no_control_groups_is_refused_with_the_option(lab):
+    """Whoever sets one relies on it. The default one is kept where that is possible."""
+    lines = ("option memory_max 64m", "option cpu_max 50", "option pids_max 20")
+    command = "/usr/bin/python3 %s/echo.py serve edge 7000" % PROGRAMS
+    hidden = "for each in $(awk '$3 == \"cgroup2\" { print $2 }' /proc/self/mounts); do umount -l $each; done; "
+    shell = ("unshare", "-m", "sh", "-ec", hidden + 'exec "$@"', "-")
+
+    def viscum(*words):
+        words = (*shell, *lab.agent("viscum_agent"), "-c", lab.confdir, *words)
+        return lab.run(lab.router, *words, check=False, cwd=ROOT, env=lab.env())
+
+    lab.configure(service("echo", command, *TAKES, *lines))
+    why = ": no control groups of version 2 are mounted: take the option out, and the program runs without that limit"
+    result = viscum("check")
+    for name in ("memory_max", "cpu_max", "pids_max"):
+        assert "viscum.echo.%s%s" % (name, why) in result.stdout + result.stderr, result
+    result = viscum("up")
+    assert result.returncode == 1 and "memory_max" + why in result.stderr, result
+    lab.configure(service("echo", command, *TAKES))
+    assert viscum("check").returncode == 0
+    found = {each["id"]: each for each in json.loads(viscum("doctor", "--json").stdout)}
+    assert found["kernel-cgroup"]["means"].startswith("no service can have memory_max or cpu_max or pids_max, and none")
+
+
+def test_what_a_program_uses_is_in_its_status(lab):
+    """What this kernel counts of it; tests/vm/test_limits.py has the rest."""
+    lab.configure(service("echo", "/usr/bin/python3 %s/echo.py serve edge 7000" % PROGRAMS, *TAKES))
+    lab.viscum("up")
+    row = lab.status("echo")
+    if not os.path.exists(cgroup._mount_point()):
+        pytest.skip("no control groups of version 2")
+    assert 10_000 < row["cpu_usec"] < 600_000_000
+    for key in ("memory", "tasks", "oom_kills", "tasks_refused"):
+        assert row[key] is None or row[key] >= 0
+    lab.viscum("down")
+    assert lab.status("echo")["cpu_usec"] is None
 
 
 def _read(pid, name):

@@ -134,7 +134,7 @@ def test_a_firewall_that_drops_what_conntrack_calls_invalid_breaks_nothing(up):
 
 def test_what_a_service_sends_by_itself_goes_the_normal_way(up):
     """Its own connections are the router's firewall's business, also those to a client that is known."""
-    up.configure(service("echo", EDGE, "list device lan0", *TAKES, "list proto tcp"))
+    up.configure(service("echo", EDGE, "list device lan0", *TAKES, "list proto tcp", "list egress any"))
     up.viscum("up")  # with UDP they would come from the taken-over address, and answers go to the cloud
     up.ask("tcp", "203.0.113.10", 7000)
     assert mapped("192.168.77.2") in clients(up)
@@ -151,6 +151,8 @@ def test_what_a_service_sends_by_itself_goes_the_normal_way(up):
 
 def test_replies_of_another_port_of_the_service_go_the_normal_way(up):
     """From the taken-over address, but not from the port that is taken."""
+    up.configure(service("echo", EDGE, "list device lan0", *TAKES, "list egress any"))
+    up.viscum("up")
     up.ask("udp", "203.0.113.10", 7000)
     before = forwarded(up)[0]
     send = "import socket; s = socket.socket(2, 2); s.bind(('203.0.113.10', 7001)); s.sendto(b'x', ('192.168.77.2', 9))"

@@ -172,7 +172,7 @@ def test_up_never_takes_down_what_it_is_asked_to_bring_up(lab):
     [
         ("/usr/bin/not-there", (), "command", "there is no program /usr/bin/not-there"),
         ("/etc/passwd", (), "command", "/etc/passwd is not an executable file"),
-        ("%s/root-only", (), "command", "account 'nobody' may not run"),
+        ("%s/root-only", (), "command", "account '48216' may not run"),
         ("%s/script", (), "command", "is a script for '/bin/no-shell'"),
         (None, ("option user nemo",), "user", "there is no account 'nemo' in /etc/passwd"),
         (None, ("option group nemo",), "group", "there is no group 'nemo' in /etc/group"),
@@ -184,7 +184,7 @@ def test_up_never_takes_down_what_it_is_asked_to_bring_up(lab):
             "there is no program /not/there",
         ),
     ],
-    ids=["none", "no program", "not for nobody", "no interpreter", "user", "group", "workdir", "check"],
+    ids=["none", "no program", "only for root", "no interpreter", "user", "group", "workdir", "check"],
 )
 def test_check_up_and_the_agent_say_the_same_of_what_the_router_does_not_have(lab, command, lines, option, said):
     script, hidden = PROGRAMS / "script", PROGRAMS / "root-only"

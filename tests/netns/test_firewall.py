@@ -135,9 +135,9 @@ def test_a_client_behind_wan_is_answered_from_the_routers_own_address(lab, rules
 
 
 @pytest.mark.parametrize("address, seen", [("203.0.113.11", "198.51.100.1"), ("2001:db8:cafe::11", "fd76:7363:756d:")])
-def test_what_a_service_begins_itself_is_tracked_masqueraded_and_needs_a_zone(lab, address, seen):
+def test_what_a_service_begins_itself_needs_egress_and_a_zone_and_is_tracked_and_masqueraded(lab, address, seen):
     lab.serve_cloud(7001)
-    lab.configure(ECHO + "\toption proto tcp\n")
+    lab.configure(ECHO + "\toption proto tcp\n\tlist egress wan\n")
     lab.viscum("up")
     ask = ("/usr/bin/python3", ROOT / "tests/echo.py", "ask", "tcp", address, 7001, 1)
     start_firewall(lab, "strict")
@@ -146,6 +146,9 @@ def test_what_a_service_begins_itself_is_tracked_masqueraded_and_needs_a_zone(la
     assert '["cloud", ' in lab.viscum("exec", "echo", "--", *ask).stdout
     (line,) = [line for line in connections(lab) if "dport=7001" in line and "ASSURED" in line]
     assert "dst=" + seen in line, "where the cloud sends its answers to"
+    lab.configure(ECHO + "\toption proto tcp\n")
+    lab.viscum("up")
+    assert '["", ' in lab.viscum("exec", "echo", "--", *ask).stdout, "without egress nothing reaches the firewall"
 
 
 def test_no_connection_of_a_service_leaves_with_the_clouds_address(lab):

@@ -1,158 +1,24 @@
 """Open TCP connections stay with the side that has them when a redirect by eBPF comes or goes; new ones go to the right
 side at once."""
 
+import json
 import os
 import signal
-import socket
-import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import datapaths
 import pytest
-from agent import CONFIG, QUICK, TAKES, Served
-from lab import CLOUD, CLOUD6, listens, pids_in, service, wait_for
-
-from viscum_agent.ebpf import layout
-from viscum_agent.flows import QUIET
-from viscum_agent.kernel import bpf_syscall
-from viscum_agent.kernel.netns import Visit
+from agent import CONFIG, Served
+from lab import CLOUD, pids_in, wait_for
+from talks import Router, Talk, all_go_on, both, sides, still_goes_on
 
 BY_MODE = [name for name in ("bpf-tcx", "bpf-cls") if datapaths.has(name)]
-STALL = 10  # seconds
-
-# A program that answers each byte with its name, as long as the client likes.
-TALKS = """
-import socket, sys, threading
-def serve(peer):
-    try:
-        while peer.recv(1):
-            peer.sendall(sys.argv[1].encode())
-    except OSError:
-        pass
-    peer.close()
-def listen(family, address):
-    server = socket.socket(family)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    server.bind((address, 7000))
-    server.listen(64)
-    while True:
-        threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
-threading.Thread(target=listen, args=(socket.AF_INET6, '::')).start()
-listen(socket.AF_INET, '0.0.0.0')
-"""
-LINES = (*TAKES, *QUICK, "list dest_ip " + CLOUD6[0], "list proto tcp", "option user root", "option drain_timeout 600")
-
-
-class Talk:
-    """A connection of a client, and the side that has it."""
-
-    def __init__(self, lab, address=CLOUD[0], port=0):
-        with Visit() as visit:
-            visit.enter(lab.client)
-            self.sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock.settimeout(STALL)
-        if port:
-            self.sock.bind(("", port))
-        self.sock.connect((address, 7000))
-        self.side = self.says()
-
-    def says(self):
-        """One letter of the side that answers: c or e."""
-        self.sock.sendall(b"x")
-        return self.sock.recv(1).decode()
-
-    def goes_on(self):
-        return self.says() == self.side
-
-    def reset(self):
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
-
-
-def both(lab):
-    """A connection of each family."""
-    return [Talk(lab, address) for address in (CLOUD[0], CLOUD6[0])]
-
-
-def sides(talks):
-    return {talk.side for talk in talks}
-
-
-def all_go_on(*talks):
-    return all(talk.goes_on() for some in talks for talk in some)
-
-
-def still_goes_on(talk):
-    try:
-        return talk.goes_on()
-    except OSError:
-        return False
 
 
 @pytest.fixture(params=BY_MODE)
 def datapath(request):
     return request.param
-
-
-class Router:
-    """An agent, a cloud and a service that talk."""
-
-    def __init__(self, lab):
-        self.lab = lab
-        self.program = lab.tmp.parent / "talks.py"
-        lab.tmp.parent.chmod(0o755)
-        self.program.write_text(TALKS)
-        lab.start(lab.cloud, "/usr/bin/python3", self.program, "c")
-        wait_for(lambda: listens(lab.cloud, 7000))
-        self.config = service("echo", "/usr/bin/python3 %s e" % self.program, *LINES)
-        self.off = self.config.replace("enabled 1", "enabled 0")
-        self.agent = Served(lab, "")
-        wait_for(lambda: os.path.exists(self.agent.socket))
-
-    def new(self, side):
-        """Waits until new connections of both families go to a side; returns two."""
-        found = []
-
-        def arrived():
-            try:
-                found[:] = both(self.lab)
-            except ConnectionResetError:
-                # Known with cls_bpf: a device drops what it is about to send when it gets its qdisc (qdisc_graft in
-                # net/sched/sch_api.c). If that is the cloud's SYN-ACK, the client's repeated SYN reaches the edge.
-                return False
-            return sides(found) == {side}
-
-        try:
-            wait_for(arrived)
-        except AssertionError:
-            raise AssertionError(self.agent.log.read_text()) from None
-        return found
-
-    def bypass(self, on):
-        self.agent.call("bypass", name="echo", on=on)
-
-    def map(self, name):
-        path = next(path for path in self.lab.pins() if path.name == "map_" + name)
-        return bpf_syscall.pinned(str(path))
-
-    def become_steady(self):
-        """As if no connection with the cloud was seen for long: the next look ends the take-over."""
-        made = layout.Layout(bpf_syscall.ORDER)
-        missed, exact = self.map("missed"), self.map("exact")
-
-        def look():
-            long_ago = (time.monotonic_ns() - (QUIET + 2) * 10**9) >> layout.DEADLINE_SHIFT
-            for slot in range(4):
-                bpf_syscall.map_update(missed, made.number(slot), made.number(long_ago))
-            self.agent.call("reload")
-            values = bpf_syscall.map_read(exact, 24, 16)
-            return values and not any(made.parse_value(value)[2] & layout.TAKE_OVER for _, value in values)
-
-        wait_for(look)  # one that was closed a moment ago may still have something to say
 
 
 @pytest.fixture
@@ -169,6 +35,27 @@ def test_connections_with_the_cloud_go_on_there_when_the_service_comes(router):
     router.agent.reload(router.config)
     after = router.new("e")
     assert all_go_on(before, after)
+    passed = json.loads(router.agent.viscum("status", "--json").stdout)[0]["passed"]
+    assert passed["cloud"] >= 4, "a question and an acknowledgement of each"
+    assert sum(passed.values()) == passed["cloud"]
+
+
+@pytest.mark.parametrize("datapath", [name for name in BY_MODE if name == "bpf-cls"])
+def test_a_connection_whose_first_answer_a_new_qdisc_dropped_stays_with_the_cloud(router):
+    """A device drops what it is about to send when it gets its qdisc (qdisc_graft in net/sched/sch_api.c). The client
+    then repeats its SYN after 1 s, and the cloud its answer."""
+    chain = "chain lost { type filter hook forward priority 0; tcp flags syn,ack / syn,ack drop; }"
+    router.lab.run(router.lab.router, "nft", "table inet lost { %s\n}" % chain)
+    router.agent.reload(router.config)
+    wait_for(lambda: "clsact" in router.lab.run(router.lab.router, "tc", "qdisc", "show", "dev", "lan0").stdout)
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(Talk, router.lab)
+        time.sleep(0.5)
+        router.lab.run(router.lab.router, "nft", "delete table inet lost")
+        talk = found.result()
+    router.new("e")
+    assert talk.side == "c"
+    assert talk.goes_on()
 
 
 def test_connections_with_the_service_go_on_there_through_bypass_and_back(router):
@@ -304,16 +191,11 @@ def test_the_connections_of_a_program_that_died_are_not_kept(router):
 def test_a_full_table_loses_the_oldest_of_those_that_never_went_on_and_no_other(router):
     router.agent.reload(router.config)
     edge = router.new("e")
-    flows, made = router.map("flows"), layout.Layout(bpf_syscall.ORDER)
-    value = made.value(0, "", layout.SLOTS)
-    keys = [made.flow_key(b"\x0a\x01" + number.to_bytes(2, "big"), 40000, bytes(4), 80) for number in range(16384)]
-    for key in keys:
-        bpf_syscall.map_update(flows, key, value)
+    oldest, newest, there = router.fill()
     assert all_go_on(edge)
-    there = {key for key, _ in bpf_syscall.map_read(flows, 40, 16)}
     # Each CPU has a few free places at hand (LOCAL_FREE_TARGET in kernel/bpf/bpf_lru_list.c), so it is not exact.
-    assert len(there.intersection(keys[: layout.FLOWS // 2])) < 512
-    assert len(there.intersection(keys[-layout.FLOWS // 2 :])) > layout.FLOWS // 2 - 512
+    assert len(there & oldest) < 512
+    assert len(newest - there) < 512
 
 
 def test_udp_switches_at_once(lab, datapath):

@@ -23,11 +23,14 @@ SETTLED = 1.2  # seconds that an attack goes on before the witness is killed: a 
 
 LINES = ("list device lan0", "list proto tcp", "option health_interval 1", "option health_timeout 1")
 LINES = (*LINES, "option health_fall 2", "option respawn_timeout 1", "option respawn_retry 0", "option term_timeout 1")
+LINES = (*LINES, "option pids_max unlimited")
 WITNESS = ("list dest_ip 203.0.113.11", "list dest_port 7100")
 PLACES = ("203.0.113.10", "203.0.113.12", "198.18.5.5")  # of the cloud: that of each attack of a crew
 CHECKED = ("option healthcheck exec", 'option health_command "/bin/sleep 0.3"')
 # As it was before services had a box: what is attacked here is what the box protects.
-UNFILTERED = ("list allow_syscalls all",)
+UNFILTERED = ("list allow_syscalls all", "option view host")
+# Who shares the account of those that he attacks can do more.
+SHARED = ("option user nobody",)
 ROOT_USER = ("option user root", "list capability all", *UNFILTERED)
 BUGS = ("a bug, please report it", "Traceback")
 
@@ -117,7 +120,7 @@ class Yard:
         self.witnessed("edge")
 
     def _config(self, extra=""):
-        return service("witness", echo_command("edge", 7100), *WITNESS, *LINES) + extra
+        return service("witness", echo_command("edge", 7100), *WITNESS, *LINES, *SHARED) + extra
 
     # What the witness's clients get
 
@@ -177,7 +180,8 @@ class Yard:
             (folder / name).chmod(0o666)
         command = "/usr/bin/python3 %s/%s.py %s" % (self._programs, attack.name, folder)
         takes = ("list dest_ip %s" % place, "list dest_port 7000")
-        return service(attack.name, command, *takes, *LINES, *attack.lines)
+        user = () if any(line.startswith("option user ") for line in attack.lines) else SHARED
+        return service(attack.name, command, *takes, *LINES, *user, *attack.lines)
 
     def kill_witness(self):
         """Returns how long its clients had neither the cloud nor the program, or would have had if the agent had been

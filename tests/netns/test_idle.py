@@ -21,9 +21,17 @@ def unchecked(name, port, *lines):
     return service(name, echo_command(name, port), *takes(port), "option healthcheck none", *lines)
 
 
+# Prints more than a log has room for, and half a line.
+PRINTS = "seq 1000; printf unfinished"
+
 # One service in each state in which there is nothing to do.
 RESTING = [
-    unchecked("healthy", 7000),
+    service(
+        "healthy",
+        "/bin/sh -c '%s; exec %s'" % (PRINTS, echo_command("healthy", 7000)),
+        *takes(7000),
+        "option healthcheck none",
+    ),
     unchecked("bypassed", 7001),
     unchecked("stopped", 7002),
     unchecked("disabled", 7003).replace("enabled 1", "enabled 0"),

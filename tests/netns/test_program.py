@@ -18,14 +18,16 @@ def field(pid, name):
     raise LookupError(name)
 
 
-def test_it_runs_as_nobody_in_its_namespace_with_nothing_to_gain_and_no_extra_process(lab):
+def test_it_runs_with_its_own_account_in_its_namespace_with_nothing_to_gain_and_no_extra_process(lab):
     lab.configure(service("echo", echo_command("edge", 7000), *TAKES))
     lab.viscum("up")
     (pid,) = pids_in("viscum-echo")
     assert lab.status("echo")["pids"] == [pid]
-    assert field(pid, "Uid") == ["65534"] * 4
-    assert field(pid, "Gid") == ["65534"] * 4
-    assert field(pid, "Groups") == ["65534"]
+    account = lab.status("echo")["user"]
+    assert account == "53348", "files that it wrote long ago are its own"
+    assert field(pid, "Uid") == [account] * 4
+    assert field(pid, "Gid") == [account] * 4
+    assert field(pid, "Groups") == [account]
     assert field(pid, "NoNewPrivs") == ["1"]
     assert field(pid, "CapEff") == ["0000000000000000"]
     assert field(pid, "PPid") == ["1"], "nobody waits between it and init"
@@ -35,7 +37,7 @@ def test_it_runs_as_nobody_in_its_namespace_with_nothing_to_gain_and_no_extra_pr
 
 
 def test_it_inherits_nothing_that_the_command_was_started_with(lab):
-    """Who starts the agent may have files open without knowing, and `nobody` is not to read them."""
+    """Who starts the agent may have files open without knowing, and a program is not to read them."""
     secret = lab.tmp / "secret"
     secret.write_text("secret")
     lab.configure(service("echo", echo_command("edge", 7000), *TAKES))

@@ -83,15 +83,17 @@ def test_a_program_has_the_groups_of_its_account(lab):
         run("umount", "/etc/group")
 
 
-def test_what_the_router_mounts_and_unmounts_later_reaches_the_program(agent):
-    """A disk that is plugged in while the service runs, and one that has to be let go."""
-    place = PROGRAMS / "disk"
-    place.mkdir()
+@pytest.mark.parametrize("place", [PROGRAMS / "disk", Path("/srv")], ids=["in a path that it asked for", "elsewhere"])
+def test_what_the_router_mounts_and_unmounts_later_reaches_the_program(agent, place):
+    """A disk that is plugged in while the service runs, and one that has to be let go. It can be written to as on the
+    router, although what was there when the program started can't."""
+    place.mkdir(exist_ok=True)
     assert do(agent, "os.listdir('%s')" % place) == "[]"
-    run("mount", "-t", "tmpfs", "none", place)
+    run("mount", "-t", "tmpfs", "none", place, "-o", "mode=1777")
     try:
         (place / "file").touch()
         assert do(agent, "os.listdir('%s')" % place) == "['file']"
+        assert do(agent, "os.mkdir('%s/folder')" % place) == "None"
     finally:
         run("umount", place)
     assert do(agent, "os.listdir('%s')" % place) == "[]"
@@ -199,6 +201,37 @@ def test_what_a_program_prints_has_its_name_and_survives_the_log_and_the_agent(l
     assert pids_in("viscum-echo") == [pid]
     assert "<30>viscum-echo: nobody listens" not in system_log.lines
     assert "four" in agent.viscum("logs", "echo").stdout
+
+
+def test_what_a_program_prints_at_once_reaches_a_system_log_that_is_read(lab, system_log):
+    """Its queue has room for 10 lines (net.unix.max_dgram_qlen); a Python program that fails prints 30."""
+    (PROGRAMS / "does.py").write_text(DOES)
+    lines = (*TAKES, *QUICK, "list proto tcp", "option healthcheck none")
+    agent = Agent(lab, service("echo", "/usr/bin/python3 -u %s/does.py" % PROGRAMS, *lines))
+    agent.redirects()
+    do(agent, "[print('line %d' % each) for each in range(60)]")
+    wanted = ["<30>viscum-echo: line %d" % each for each in range(60)]
+    wait_for(lambda: system_log.has(wanted[-1]))
+    assert [line for line in system_log.lines if "viscum-echo" in line] == wanted
+
+
+LAST_WORDS = "__import__('signal').signal(15, lambda *_: [print('last words'), os._exit(0)])"
+
+
+def test_the_last_lines_of_a_program_outlive_it(lab):
+    (PROGRAMS / "does.py").write_text(DOES)
+    lines = (*TAKES, *QUICK, "list proto tcp")
+    agent = Served(lab, service("echo", "/usr/bin/python3 -u %s/does.py" % PROGRAMS, *lines))
+    agent.redirects()
+    do(agent, LAST_WORDS)
+    agent.viscum("restart", "echo")
+    agent.redirects(there=False)
+    agent.redirects()
+    agent.viscum("stop", "echo")
+    wait_for(lambda: agent.state() == "stopped")
+    said = agent.viscum("logs", "echo").stdout
+    assert said.count("viscum-echo: last words") == 1, said
+    assert said.index("stopping, restart") < said.index("last words") < said.index("echo: stopped"), said
 
 
 def test_a_program_may_open_its_output_and_close_it(lab):

@@ -15,8 +15,8 @@ def gone(*_):
 
 
 def starts_a_program(monkeypatch):
-    monkeypatch.setattr(process, "enter", gone)
-    process._become(SERVICE, ["/bin/true"], (0, 0, []), {}, "")
+    monkeypatch.setattr(process, "enter_network", gone)
+    process._become(SERVICE, ["/bin/true"], (0, 0, []), {}, ("", []))
 
 
 def resets_connections(monkeypatch):

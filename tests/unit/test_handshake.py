@@ -107,6 +107,25 @@ def test_of_tcp_only_what_listens_is_read(monkeypatch):
     assert sum(map(len, read)) <= 2 * listening.PIECE
 
 
+def test_whether_any_connection_goes_on_is_known_after_the_first(monkeypatch):
+    """It is asked every half second while a service drains (flows.py), of 64,000 connections perhaps."""
+    read = []
+    plain = listening.compat.fd_read
+    monkeypatch.setattr(listening.compat, "fd_read", lambda fd, size: read.append(plain(fd, size)) or read[-1])
+    here = bytes([127, 0, 0, 1])
+    with socket.create_server(("127.0.0.1", 0), backlog=500) as server:
+        port = server.getsockname()[1]
+        clients = [socket.create_connection(server.getsockname()) for _ in range(300)]
+        assert len([one for one in listening.flows() if (one.client, one.port) == (here, port)]) == 300
+        assert not [one for one in listening.flows([here]) if one.client == here]
+        whole = sum(map(len, read)) // 2
+        read.clear()
+        assert len(listening.flows(unfinished=True)) == 1
+        assert sum(map(len, read)) < whole - 100 * 150, "bytes: a connection is a line of 150"
+        for each in clients:
+            each.close()
+
+
 def test_a_file_without_an_end_is_read_up_to_a_limit(monkeypatch):
     line = b"  1: 0100007F:1F90 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 1 2 0\n"
     monkeypatch.setattr(listening.compat, "fd_read", lambda fd, size: line * 20)

@@ -134,6 +134,29 @@ def test_a_system_log_that_nobody_reads_is_not_waited_for(say, system_log):
     assert b"line 0 " in system_log.recv(1000)
 
 
+# A program that prints more than the log takes, before and after the agent says something.
+FLOODED = """
+from viscum_agent import log
+log.LOG_SOCKET = %r
+made = log.Log()
+for round in range(2):
+    accepted = [made.pass_on('web', 'line %%d of the flood ' %% number + 300 * round * '.') for number in range(1000)]
+    made.say(log.NOTICE, 'healthy', 'echo')
+print(True in accepted, accepted[-1])
+"""
+
+
+def test_what_programs_print_leaves_room_in_the_system_log_for_what_the_agent_says(say, system_log):
+    assert say(subprocess.DEVNULL, FLOODED).stdout == "False False\n"
+    system_log.setblocking(False)
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(system_log.recv(1000).decode())
+    assert [line.split("]: ")[1] for line in found if "viscumd[" in line] == 2 * ["echo: healthy"]
+    assert found[0] == "<30>viscum-web: line 0 of the flood "
+
+
 NEXT_FILE = """
 from viscum_agent import log
 log.LOG_SOCKET = %r

@@ -117,7 +117,11 @@ A=b A= =b 1A=b A_1=b=c A-B=c VISCUM_PROGRAM=x VISCUM=x VISCUM_=x
 nobody 4294967294 4294967295 4294967296 00000000000 0000000000 65534x no:body no/body -nobody n root www-data
 / /tmp tmp /tmp/ö
 unlimited Unlimited 022 0022 1022 22 088 000 -0 -20 -21 19 20 --1 - -1000 -1001 1001 9999999999
+lan wan lan,wan 203.0.113.7:53 203.0.113.7:0 203.0.113.0/24:80-90 203.0.113.0/24:90-80 203.0.113.7: :53 [::1]:53
+[::1] [2001:db8::/61]:53 [2001:db8::/33]:53-x [2001:db8::7]53 [2001:db8::7 2001:db8::7]:53
+[203.0.113.7]:53 [2001:db8::7]: []:53
 net_raw CAP_NET_RAW cap_sys_nice cap_cap_kill cap_all all ALL checkpoint_restore net
+64m 64M 2048k 2048K 1023k 1024k 1g 1G 4294967295g 4294967296g 9999999999g 64mb 6\u212a m k 1048576 1048575 0.5g 64km
 br-lan phy*-ap0 eth? . .. *. ** * .* ?. a123456789012345 a12345678901234 eth0.10 wan@eth0 a,b+c=d%e#f br/lan
 lan @wifi @wan @ a@b lan_2 iperf-2 iperf 100 101 576 575 86400 86401 3600 600 601
 """

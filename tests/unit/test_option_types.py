@@ -67,6 +67,6 @@ def _is(words, value):
         return value is None or _is(words[: -len(" | None")], value)
     if words.startswith("tuple[") and words.endswith(", ...]"):
         return isinstance(value, tuple) and all(_is(words[len("tuple[") : -len(", ...]")], each) for each in value)
-    if words == "Prefix":
-        return type(value).__name__ == "Prefix"
+    if words in ("Prefix", "Destination"):
+        return type(value).__name__ == words
     return type(value) is {"str": str, "int": int, "bool": bool}[words]

@@ -38,16 +38,16 @@ def running(**values):
 
 
 def test_the_tag_changes_with_what_is_started_and_with_nothing_else():
-    first = program()
+    first = program(account="nobody")
     assert process.tag(first) == "4a93e0f4", "the agent before this one has started it with another tag"
-    assert process.tag(first) == process.tag(program()) == process.tag(program(start_timeout=99, term_timeout=99))
+    assert process.tag(first) == process.tag(program(account="nobody", start_timeout=99, term_timeout=99))
     others = [
-        program(command=("/bin/y",)),
-        program(command=("/bin/x", "")),
-        program(env=("A=1",)),
-        program(user="root"),
-        program(group="root"),
-        program(workdir="/tmp"),
+        program(account="nobody", command=("/bin/y",)),
+        program(account="nobody", command=("/bin/x", "")),
+        program(account="nobody", env=("A=1",)),
+        program(),
+        program(account="nobody", group="root"),
+        program(account="nobody", workdir="/tmp"),
     ]
     assert len({process.tag(one) for one in [first, *others]}) == 7
 
@@ -166,9 +166,27 @@ def test_groups_are_told_apart_by_service_and_a_check_is_no_program(group, sleep
     assert process.alive(pids["s.0"]) and process.alive(pids["s2.0"])
 
 
+def test_what_a_program_uses_is_that_of_its_own_group(group, sleeper):
+    """Neither that of a check, nor of an empty group of older settings, nor a file of the folder."""
+    for name in ("s.0", "s.1", "s.check", "cpu.0"):
+        cgroup.make(*name.split("."))
+    code = "while True: pass"
+    child = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        cgroup.join(group + "/s.0", child.pid)
+        cgroup.join(group + "/s.check", sleeper())
+        wait_for(lambda: cgroup.usage("s")["s"].cpu_usec > 10_000, 20)
+        assert sorted(cgroup.usage()) == ["cpu", "s"] and cgroup.usage()["cpu"].cpu_usec == 0
+        assert cgroup.usage("s2") == {}
+    finally:
+        child.kill()
+        child.wait()
+        cgroup.remove("cpu")
+
+
 def test_without_groups_nothing_is_made_and_nothing_fails(monkeypatch):
     monkeypatch.setattr(cgroup, "_folder", [""])
-    assert (cgroup.make("s", "0"), cgroup.tags("s"), cgroup.pids("s")) == ("", [], [])
+    assert (cgroup.make("s", "0"), cgroup.tags("s"), cgroup.pids("s"), cgroup.usage()) == ("", [], [], {})
     cgroup.kill("s")
     cgroup.remove("s")
 
@@ -227,7 +245,15 @@ def test_the_main_process_leads_a_session_and_is_the_oldest_that_does(sleeper):
 
 
 @pytest.mark.parametrize(
-    "status, words", [(0, "exit code 0"), (127 << 8, "exit code 127"), (9, "signal 9"), (0x8B, "signal 11")]
+    "status, words",
+    [
+        (0, "exit code 0"),
+        (127 << 8, "exit code 127"),
+        (9, "signal 9"),
+        (0x8B, "signal 11"),
+        (signal.SIGSYS | 0x80, "signal %d (a system call: see `list allow_syscalls`)" % signal.SIGSYS),
+        (signal.SIGXFSZ, "signal %d (a large file: see `option fsize`)" % signal.SIGXFSZ),
+    ],
 )
 def test_an_ending_in_words(status, words):
     """wait(2): the low seven bits are the signal, the next says that there is a core, the next byte is the code."""
@@ -335,6 +361,18 @@ def missing(command=sys.executable, user="nobody", *lines):
     lines = ("list dest_port 1", "option user %s" % user, *lines)
     made = service(*lines)
     return dict(process.lacks(made._replace(program=made.program._replace(command=(str(command),)))))
+
+
+def test_an_account_of_its_own_is_nobody_elses(files):
+    (files / "PASSWD").write_text("root:x:0:0::/:/bin/sh\n")
+    own = service("list dest_port 1")
+    assert "user" not in dict(process.lacks(own))
+    (files / "PASSWD").write_text("root:x:0:0::/:/bin/sh\nalice:x:%s:1::/:/bin/sh\n" % own.program.account)
+    said = "the account of its own, %s, is somebody's in %s/PASSWD: name another one" % (own.program.account, files)
+    assert dict(process.lacks(own))["user"] == said
+    assert "user" not in dict(process.lacks(service("list dest_port 1", "option user " + own.program.account)))
+    (files / "PASSWD").unlink()
+    assert "user" not in dict(process.lacks(own)), "it needs no such file"
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path):

@@ -227,6 +227,7 @@ config globals g
 config service s
     option enabled 1
     option command /bin/x
+    option user nobody
     list interface lan
     list dest_port 1
 '''

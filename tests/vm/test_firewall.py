@@ -67,7 +67,7 @@ def test_a_client_behind_wan_is_answered(lab, address):
 def test_what_a_service_begins_itself_is_masqueraded(lab):
     lab.serve_cloud(7001)
     start_firewall(lab, "zone", offload=True)
-    lab.configure(ECHO + "\toption proto tcp\n")
+    lab.configure(ECHO + "\toption proto tcp\n\tlist egress wan\n")
     lab.viscum("up")
     ask = ("/usr/bin/python3", ROOT / "tests/echo.py", "ask", "tcp", "203.0.113.11", 7001, 5)
     assert '["cloud", ' in lab.viscum("exec", "echo", "--", *ask).stdout

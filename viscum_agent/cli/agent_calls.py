@@ -116,15 +116,35 @@ def _counted(name: str, row: "dict[str, Any]") -> str:
 
 
 def _logs(arguments: "Arguments") -> int:
-    lines = []
-    for args in _each_name(arguments):
-        lines.extend(ask(arguments.socket, "logs", args)["lines"])
-    if arguments.json:
+    asked = _each_name(arguments)
+    for args in asked:
+        args["lines"] = arguments.lines
+    lines = _lines(arguments, asked)
+    if arguments.json and not arguments.follows:
         print(dumps(lines))
         return 0
-    for line in lines:
-        print("%s %s" % (clock(line["time"]), printable(line["text"])))
-    return 0
+    while True:
+        for line in lines:
+            text = "%s %s" % (clock(line["time"]), printable(line["text"]))
+            print(dumps(line) if arguments.json else text)
+        if not arguments.follows:
+            return 0
+        compat.flush()
+        compat.sleep(FOLLOW)
+        try:
+            lines = _lines(arguments, asked)
+        except ViscumError:
+            lines = []  # the agent is being restarted, or does not know the service yet
+
+
+def _lines(arguments: "Arguments", asked: "list[dict[str, Any]]") -> "list[dict[str, Any]]":
+    """The log lines of all whom the calls name, and in `asked` the arguments for what comes later."""
+    lines = []
+    for args in asked:
+        answer = ask(arguments.socket, "logs", args)
+        lines.extend(answer["lines"])
+        args["since"], args["lines"] = answer["serial"], 0
+    return lines
 
 
 def clock(seconds: float) -> str:
@@ -132,9 +152,9 @@ def clock(seconds: float) -> str:
     return "%04d-%02d-%02d %02d:%02d:%02d" % tuple(time.localtime(seconds)[:6])
 
 
-TOP_INTERVAL = 2  # seconds
+TOP_INTERVAL, FOLLOW = 2, 1  # seconds
 CLEAR = "\x1b[H\x1b[2J"  # cursor home, erase the screen (ECMA-48)
-TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "UPTIME", "RESTARTS")
+TOP_COLUMNS = ("SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "CPU%", "MEMORY", "UPTIME", "RESTARTS")
 
 
 def _top(arguments: "Arguments") -> int:
@@ -157,6 +177,7 @@ def _top(arguments: "Arguments") -> int:
 def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", seconds: float) -> "tuple[str, ...]":
     row, old = now[name], before.get(name, now[name])
     packets = max(0, row["packets"] - old["packets"]) / seconds
+    cpu = max(0, (row["cpu_usec"] or 0) - (old["cpu_usec"] or 0)) / seconds / 1e4
     bits = 8 * max(0, row["bytes"] - old["bytes"]) / seconds / 1e6
     state = row["state"] + (" (%s)" % printable(row["reason"]) if row["reason"] and row["state"] != "healthy" else "")
     return (
@@ -165,6 +186,8 @@ def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", secon
         str(row["connections"]),
         "%.0f" % packets,
         "%.2f" % bits,
+        "%.0f" % cpu,
+        "%.1f MB" % (row["memory"] / 1e6) if row["memory"] else "-",
         "%d s" % row["uptime"],
         str(row["restarts"]),
     )

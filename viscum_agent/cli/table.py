@@ -105,6 +105,7 @@ def _kernel_row(
         bypass=False,
         service=service,
         traffic=counters.Traffic(devices, kind, snapshot.observed.counters.get(name, NOTHING), sent),
+        usage=process.usage(name),
         takes=sorted({match_text(match) for match in service.matches}) if service else [],
         stays=sorted({"%s: %s" % each for each in part.stays}) if part and pids else [],
         connections=None,

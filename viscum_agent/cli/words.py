@@ -62,9 +62,9 @@ COMMANDS = (
     Command(
         "logs",
         SOME,
-        JSON,
+        JSON + ("-n", "-f"),
         "show the agent's last messages, with a name also the program's last output",
-        "The full output of programs is in the system log.",
+        "The full output of programs is in the system log. With -f, --json prints a line for each.",
     ),
     Command(
         "top", NONE, (), "show the current traffic of each service, every 2 seconds", "Only once without a terminal."
@@ -80,6 +80,8 @@ OPTIONS = (
     ("--no-program", "kernel objects only, no programs"),
     ("--all", "all services"),
     ("--off", "put the redirects back in"),
+    ("-n LINES", "only so many of the last lines (of each service)"),
+    ("-f", "print what comes later, too, until interrupted"),
     ("--help", "show what a command does and takes"),
     ("--version", "print the version"),
 )
@@ -103,6 +105,7 @@ class Arguments:
         self.options: list[str] = []
         self.rest: list[str] = []
         self.places: dict[str, str] = {}  # of -c and -s
+        self.lines = 0  # 0: all
         self.help = self.version = False
         words = list(words)
         while words:
@@ -133,6 +136,10 @@ class Arguments:
     def off(self) -> bool:
         return "--off" in self.options
 
+    @property
+    def follows(self) -> bool:
+        return "-f" in self.options
+
     def _take(self, word: str, words: "list[str]") -> None:
         if word == "":
             raise Usage("one of the words is empty", self.command)
@@ -145,6 +152,9 @@ class Arguments:
             self.help = True
         elif word in ("-V", "--version"):
             self.version = True
+        elif word == "-n":
+            self._take_option(word)
+            self.lines = _number(words, self.command)
         elif word.startswith("-"):
             self._take_option(word)
         elif not self.command:
@@ -155,7 +165,7 @@ class Arguments:
             self.names.append(word)
 
     def _take_option(self, word: str) -> None:
-        if word not in [option for option, _ in OPTIONS]:
+        if word not in [_word(option) for option, _ in OPTIONS]:
             raise Usage("unknown option %s" % _shown(word), self.command)
         if word in self.options:
             raise Usage("%s is given twice" % word, self.command)
@@ -169,6 +179,15 @@ def take_place(places: "dict[str, str]", word: str, words: "list[str]", command:
     if word in places:
         raise Usage("%s is given twice" % word, command)
     places[word] = words.pop(0)
+
+
+def _number(words: "list[str]", command: str) -> int:
+    """Takes the value of -n from the words that follow."""
+    from ..address import is_number  # not for every call: with CPython it brings the socket module
+
+    if not words or not is_number(words[0]) or len(words[0]) > 9 or not int(words[0]):
+        raise Usage("-n needs a number of lines", command)
+    return int(words.pop(0))
 
 
 def _shown(word: str) -> str:
@@ -224,7 +243,7 @@ def usage() -> str:
         lines.append(_line(_form(row), row.short))
     lines += ["", "options:"]
     for option, text in OPTIONS:
-        names = [row.name for row in COMMANDS if option in row.options]
+        names = [row.name for row in COMMANDS if _word(option) in row.options]
         lines.append(_line(option, "%s: %s" % (", ".join(names), text) if names else text))
     return "\n".join(lines) + "\n"
 
@@ -234,12 +253,17 @@ def help_of(name: str) -> str:
     row: Any = command(name)  # there is one (parse)
     lines = ["usage: viscum %s" % " ".join([row.name] + ["[%s]" % each for each in _optional(row)] + [row.names])]
     lines = [lines[0].rstrip(), "", row.short[0].upper() + row.short[1:] + "." + (" " + row.more if row.more else "")]
-    taken = [option for option in OPTIONS if option[0] in row.options or option[0].split(" ")[0] in _places(row)]
+    taken = [option for option in OPTIONS if _word(option[0]) in row.options + _places(row)]
     return "\n".join(lines + [""] * bool(taken) + [_line(*option) for option in taken]) + "\n"
 
 
 def _optional(row: "Command") -> "list[str]":
-    return [option for option in row.options if option not in row.names]
+    return [option for option, _ in OPTIONS if _word(option) in row.options and option not in row.names]
+
+
+def _word(option: str) -> str:
+    """An option without its value, as it is typed."""
+    return option.split(" ")[0]
 
 
 def _places(row: "Command") -> "tuple[str, ...]":

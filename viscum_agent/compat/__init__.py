@@ -3,7 +3,8 @@
 The two files beside this one define the same functions over the C library (ctypes or ffi); the rest of the agent is
 Python that both share. A system call that fails raises OSError with its errno.
 
-    setns(fd)  unshare(flags)  mount(source, target, fstype, flags)  umount(target)   namespaces(7), mount(2)
+    setns(fd)  unshare(flags)  mount(source, target, fstype, flags, data="")          namespaces(7), mount(2)
+    umount(target)  mount_setattr(target, flags, attributes)                          umount(2), mount_setattr(2)
     fd_open(path, flags, mode=0)  fd_close(fd)  fd_read(fd, size)  try_flock(fd)      open(2), flock(2)
     read_file(path, most)  write_file(path, data)                                     read(2), write(2)
     fork()  execve(path, argv, env)  exit_now(code)  waitpid(pid, flags)  dup2(a, b)  processes
@@ -41,12 +42,17 @@ LATER: "Any" = None
 
 # From the kernel's uapi headers, the same on every architecture that OpenWrt has (mips differs in none of these).
 CLONE_NEWNS = 0x00020000  # linux/sched.h
+CLONE_NEWIPC = 0x08000000
 CLONE_NEWNET = 0x40000000
-MS_BIND = 4096  # linux/mount.h
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8  # linux/mount.h
+MS_BIND = 4096
 MS_REC = 16384
 MS_SLAVE = 1 << 19
 MS_SHARED = 1 << 20
 MNT_DETACH = 2
+MOUNT_ATTR_RDONLY = 1
+AT_FDCWD, AT_RECURSIVE = -100, 0x8000  # linux/fcntl.h
+O_PATH = 0o10000000  # asm-generic/fcntl.h, and so on every architecture that OpenWrt has
 SIGTERM = 15
 SIGKILL = 9
 WNOHANG = 1

@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-from . import SIGNALS, bpf_call, limit_numbers, sigmask_words, syscall_base, unwanted_signals
+from . import AT_FDCWD, SIGNALS, bpf_call, limit_numbers, sigmask_words, syscall_base, unwanted_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ O_CREATE, O_NONBLOCK, O_NOCTTY = os.O_CREAT, os.O_NONBLOCK, os.O_NOCTTY
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 IN_DELETE = 0x200  # linux/inotify.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
+_MOUNT_SETATTR = _PIDFD_GETFD + 4
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
 _UNWANTED = unwanted_signals(os.uname().machine)
 MACHINE = os.uname().machine
@@ -68,8 +69,14 @@ def unshare(flags: int) -> None:
     _call("unshare", flags)
 
 
-def mount(source: str, target: str, fstype: str, flags: int) -> None:
-    _call("mount", source.encode(), target.encode(), fstype.encode(), ctypes.c_ulong(flags), None)
+def mount(source: str, target: str, fstype: str, flags: int, data: str = "") -> None:
+    _call("mount", source.encode(), target.encode(), fstype.encode(), ctypes.c_ulong(flags), data.encode())
+
+
+def mount_setattr(target: str, flags: int, attributes: bytes) -> None:
+    """From the current folder, where `target` is no whole path; `attributes`: struct mount_attr (linux/mount.h)."""
+    size = ctypes.c_size_t(len(attributes))
+    _call("syscall", _MOUNT_SETATTR, AT_FDCWD, target.encode(), flags, attributes, size)
 
 
 def umount(target: str) -> None:
@@ -234,7 +241,7 @@ def try_send(fd: int, data: bytes) -> bool:
 
 
 _SOCKET_KIND = {1: socket.SOCK_STREAM, 2: socket.SOCK_DGRAM, 3: socket.SOCK_RAW}
-SOL_SOCKET, SO_REUSEADDR = socket.SOL_SOCKET, socket.SO_REUSEADDR
+SOL_SOCKET, SO_REUSEADDR, SO_SNDBUF = socket.SOL_SOCKET, socket.SO_REUSEADDR, socket.SO_SNDBUF
 
 
 def socket_open(family: int, kind: int, protocol: int) -> int:

@@ -13,6 +13,7 @@ import ffi
 import uctypes
 
 from . import (
+    AT_FDCWD,
     EAGAIN,
     SIGNALS,
     bpf_call,
@@ -39,7 +40,8 @@ _errno = _libc.func("p", "__errno_location", "")
 _strerror = _libc.func("s", "strerror", "i")
 _c_setns = _libc.func("i", "setns", "ii")
 _c_unshare = _libc.func("i", "unshare", "i")
-_c_mount = _libc.func("i", "mount", "sssLp")
+_c_mount = _libc.func("i", "mount", "sssLs")
+_c_mount_setattr = _libc.func("l", "syscall", "llsLpL")
 _c_umount2 = _libc.func("i", "umount2", "si")
 _c_open = _libc.func("i", "open", "sii")
 _c_close = _libc.func("i", "close", "i")
@@ -121,6 +123,7 @@ def _machine():
 
 
 _SYSCALL_BASE = syscall_base(_machine(), struct.calcsize("P"))
+_MOUNT_SETATTR = 442 + _SYSCALL_BASE
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(_machine())
 _UNWANTED = unwanted_signals(_machine())
 _MIPS = is_mips(_machine())
@@ -132,7 +135,7 @@ EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = (126, 122, 146) if _MIPS else (99, 95,
 _EINPROGRESS = 150 if _MIPS else 115
 # SOL_SOCKET, SO_ERROR (asm/socket.h), O_NONBLOCK (asm/fcntl.h): mips has its own here, too.
 SOL_SOCKET, _SO_ERROR, O_NONBLOCK = (0xFFFF, 0x1007, 0o200) if _MIPS else (1, 4, 0o4000)
-SO_REUSEADDR = 4 if _MIPS else 2  # asm/socket.h
+SO_REUSEADDR, SO_SNDBUF = (4, 0x1001) if _MIPS else (2, 7)  # asm/socket.h
 _SO_LINGER = 0x80 if _MIPS else 13  # asm/socket.h
 _SO_PEERCRED = 18 if _MIPS else 21 if _POWERPC else 17  # asm/socket.h
 _SOCK_STREAM, _SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them swapped
@@ -156,8 +159,14 @@ def unshare(flags):
     _check(_c_unshare(flags))
 
 
-def mount(source, target, fstype, flags):
-    _check(_c_mount(source, target, fstype, flags, None))
+def mount(source, target, fstype, flags, data=""):
+    _check(_c_mount(source, target, fstype, flags, data))
+
+
+def mount_setattr(target, flags, attributes):
+    """From the current folder, where `target` is no whole path; `attributes`: struct mount_attr (linux/mount.h)."""
+    size = len(attributes)
+    _check(_c_mount_setattr(_MOUNT_SETATTR, AT_FDCWD, target, flags, bytearray(attributes), size))
 
 
 def umount(target):

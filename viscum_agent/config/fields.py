@@ -39,8 +39,8 @@ def make(record: "Any", values: dict, **judged: "Any") -> "Any":
 
 Settings = _record("Settings", GLOBALS)
 
-# What runs, and how long (seconds) that may take.
-Program = _record("Program", PROGRAM + TIMEOUTS)
+# What runs, and how long (seconds) that may take; `account` is `user`, or the number of the service's own account.
+Program = _record("Program", PROGRAM + TIMEOUTS, "", ("account",))
 
 # How the agent checks health: times in seconds, `command` words.
 Health = _record("Health", HEALTH, "health_")

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
-from .schema import Option
+from .schema import Destination, Option
 from .service import Match
 
 Record = TypeVar("Record", bound=tuple)
@@ -21,9 +21,10 @@ class Settings(NamedTuple):
     watch_timeout: int
 
 class Program(NamedTuple):
+    account: str
     command: tuple[str, ...]
     env: tuple[str, ...]
-    user: str
+    user: str | None
     group: str | None
     workdir: str
     capability: tuple[str, ...]
@@ -36,6 +37,13 @@ class Program(NamedTuple):
     oom_score_adj: int
     allow_syscalls: tuple[str, ...]
     nice: int | None
+    view: str
+    visible: tuple[str, ...]
+    writable: tuple[str, ...]
+    tmp_size: int
+    memory_max: int | None
+    cpu_max: int | None
+    pids_max: int
     start_timeout: int
     term_timeout: int
     drain_timeout: int
@@ -66,5 +74,6 @@ class Service(NamedTuple):
     datapath: str | None
     rewrite: str
     reply: str
+    egress: tuple[Destination, ...]
     mtu: int | None
     dynamic_ports: bool

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 Type = namedtuple("Type", ("name", "parse", "expected"))
 Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
 
+# What a service may reach itself: a word of EGRESS with `prefix` and `ports` None, or "" with an address.Prefix and
+# (low, high), or None for every port and protocol.
+Destination = namedtuple("Destination", ("word", "prefix", "ports"))
+EGRESS = ("none", "lan", "wan", "any")
+
 LINK_LOCAL = "link-local"
 
 
@@ -53,6 +58,11 @@ NOBODY = address.parse_prefix("::/127")  # unspecified and loopback
 
 RESERVED = "VISCUM_"  # prefix of the variables that say which service a process belongs to
 
+# The accounts of services whose sections name none: the first and the last number. Nobody else is likely to have one:
+# Debian counts from 1000 up and has 60000 and more for itself, OpenWrt's packages are below 1000 or count from 32768 or
+# 65536. And every file system can store them: JFFS2 has 16 bits for the owner of a file.
+OWN_ACCOUNTS = (40000, 59999)
+
 NO_ID = 0xFFFFFFFF  # no account: (uid_t) -1 means "leave it" to setresuid(2) and chown(2)
 
 EVERY_AP = "@wifi"  # every access point (ubus/netifd.py)
@@ -73,6 +83,11 @@ UNLIMITED = -1  # as a limit: RLIM_INFINITY (linux/resource.h)
 # As if a program took a fifth of the memory more than it does: where memory runs out, any daemon of the router that
 # takes less than that outlives it (proc_pid_oom_score_adj(5)).
 OOM_SCORE_ADJ = 200
+# More than a server for the clients of one router needs, with a thread for each connection, and a small part of the
+# 32,768 that all of them have together (kernel.pid_max).
+PIDS_MAX = 1024
+UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+LEAST = 1 << 20  # bytes: with less than that nothing starts
 
 
 class Refused(ValueError):
@@ -165,6 +180,20 @@ def _clients(text: str) -> "address.Prefix":
     return prefix
 
 
+def _reached(text: str) -> "Destination":
+    if text in EGRESS:
+        return Destination(text, None, None)
+    where, colon, port = text, "", ""
+    if text.startswith("["):
+        where, bracket, port = text[1:].partition("]")
+        colon, port = port[:1], port[1:]
+        if not bracket or ":" not in where or colon not in ("", ":"):
+            raise ValueError()
+    elif text.count(":") == 1:
+        where, colon, port = text.partition(":")
+    return Destination("", _prefix(where), _port_range(port) if colon else None)
+
+
 def _pool(text: str) -> "address.Prefix":
     prefix = _prefix(text)
     shortest, longest = (14, 28) if prefix.family == 4 else (16, 110)
@@ -213,6 +242,15 @@ def _limit(text: str) -> int:
     return UNLIMITED if text == "unlimited" else _integer(text, 0, 9999999999)
 
 
+def _bytes(text: str) -> int:
+    """As Docker, systemd and the kernel (memparse) write it: 64m and 64M are 64 * 1024 * 1024."""
+    unit = UNITS.get(text[-1:], 0)
+    count = _integer(text[:-1] if unit else text, 0, 9999999999) * (unit or 1)
+    if not LEAST <= count < 1 << 62:
+        raise ValueError()
+    return count
+
+
 def _umask(text: str) -> int:
     if len(text) not in (3, 4) or not all("0" <= c <= "7" for c in text) or (len(text) == 4 and text[0] != "0"):
         raise ValueError()
@@ -222,6 +260,12 @@ def _umask(text: str) -> int:
 def _path(text: str) -> str:
     if not text.startswith("/") or any(c < " " or c == "\x7f" for c in text):
         raise ValueError()
+    return text
+
+
+def _place(text: str) -> str:
+    if any(part in ("", ".", "..") for part in _path(text)[1:].split("/")) and text != "/":
+        raise Refused("is not the plain way to write it: leave out `.`, `..`, `//` and a `/` at the end")
     return text
 
 
@@ -276,6 +320,11 @@ PORT = Type("port", _port, "a port (1-65535)")
 PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
 DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
 CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
+REACHED = Type(
+    "reached",
+    _reached,
+    "none, lan, wan, any, or a destination (203.0.113.7, 203.0.113.0/24:443, [2001:db8::7]:53)",
+)
 POOL = Type(
     "pool", _pool, "a private prefix with room for a small subnet for each service (10.213.0.0/16, fd76:7363::/64)"
 )
@@ -283,8 +332,10 @@ VARIABLE = Type("variable", _variable, "a variable with its value (NAME=value)")
 ACCOUNT = Type("account", _account, "the name or number of an account (nobody, 65534)")
 CAPABILITY = Type("capability", _capability, "a capability (net_raw, sys_nice; see capabilities(7)) or all")
 LIMIT = Type("limit", _limit, "a number, or unlimited")
+BYTES = Type("bytes", _bytes, "a number of bytes of at least 1m; k, m and g stand for 1024, 1024k and 1024m (64m)")
 UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
+PLACE = Type("place", _place, "an absolute path (/srv/data)")
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
@@ -373,7 +424,14 @@ PROGRAM: "tuple[Option, ...]" = (
         (),
         "Environment variables of the program. A value with blanks needs a `list` entry of its own.",
     ),
-    Option("user", ACCOUNT, False, "nobody", "The account that the program runs as; digits are a user ID."),
+    Option(
+        "user",
+        ACCOUNT,
+        False,
+        "",
+        "The account that the program runs as; digits are a user ID. Unset: one of its own, which is a number from %d "
+        "to %d that follows from the service's name." % OWN_ACCOUNTS,
+    ),
     Option("group", ACCOUNT, False, "", "Its group, if it is not the account's own."),
     Option("workdir", PATH, False, "/", "The directory that the program starts in."),
     Option(
@@ -416,6 +474,45 @@ PROGRAM: "tuple[Option, ...]" = (
     Option(
         "nice", signed(-20, 19), False, "", "How far others go before it where the CPU is busy. Unset: as the agent."
     ),
+    Option(
+        "view",
+        choice("private", "host"),
+        False,
+        "private",
+        "What the program sees of the router's files: `private` is what the manual says under "
+        '"What it sees of the router", `host` all that its account may see and change.',
+    ),
+    Option("visible", PLACE, True, (), "Hidden files and folders that it sees after all, to read (`/var/run/ubus`)."),
+    Option("writable", PLACE, True, (), "Files and folders that it may change, as its account may (`/srv/data`)."),
+    Option(
+        "tmp_size",
+        number(1, 65536, "megabytes"),
+        False,
+        "16",
+        "How much fits into what is its own: `/tmp`, `/run`, `/var/tmp` and `/dev/shm` together. It takes memory.",
+    ),
+    Option(
+        "memory_max",
+        BYTES,
+        False,
+        "",
+        "How much memory it may have, with what the kernel keeps for it (files that it reads, sockets). A program that "
+        "needs more is ended and restarted. Unset: no limit.",
+    ),
+    Option(
+        "cpu_max",
+        number(1, 25600, "per cent"),
+        False,
+        "",
+        "How much of the time of one CPU it may have; 200 is two CPUs. Unset: no limit.",
+    ),
+    Option(
+        "pids_max",
+        LIMIT,
+        False,
+        "%d" % PIDS_MAX,
+        "How many processes and threads it may have. The default is in force where the kernel can do that.",
+    ),
 )
 
 # Where its packets come from.
@@ -452,6 +549,15 @@ WAY = (
         "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (%s). "
         "`routed`: through the router and its firewall."
         % ", ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
+    ),
+    Option(
+        "egress",
+        REACHED,
+        True,
+        ("none",),
+        "What the program may reach by itself, besides its clients. `none`: only replies leave. `lan`: private "
+        "addresses and the router's own networks. `wan`: everything else. Or destinations, with a port or a range of "
+        "TCP and UDP. `any`: all that the firewall lets out, which the others need as well.",
     ),
     Option(
         "mtu",

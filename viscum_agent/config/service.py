@@ -10,9 +10,11 @@ from collections import namedtuple
 from .. import address
 from ..errors import CONFIG, Problem
 from ..plan import checks
+from ..records.objects import name_hash
 from ..shell import shown
 from . import schema
 from .fields import Health, Program, Respawn, Service, Settings, make
+from .schema import OWN_ACCOUNTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,10 +61,12 @@ def read(sections: "Iterable[Section]", package: str = "viscum") -> "Configurati
     _assign_redirects(redirects, services, problems, package)
     _refuse_same_names(services, problems)
     made = []
+    accounts = _own_accounts(services)
     bad = {problem.service for problem in problems if problem.service}
     for part in services:
         name = part.section.name
-        service, found = _service(part, [other for other in redirects if other.values["service"] == name])
+        extra = [other for other in redirects if other.values["service"] == name]
+        service, found = _service(part, extra, accounts[name])
         problems.extend(found)
         if found:
             bad.add(name)
@@ -111,8 +115,24 @@ def _assign_redirects(redirects: "list[Part]", services: "list[Part]", problems:
             problems.append(Problem(CONFIG, "", part.where + ".service", text + there))
 
 
-def _service(part: "Part", extra: "list[Part]") -> "tuple[Service, list[Problem]]":
-    """(Service, problems) from a section and the redirect sections that belong to it."""
+def _own_accounts(services: "list[Part]") -> "dict[str, str]":
+    """A number for each service, by its name, so that it stays the same; it is used where the section names no account.
+    If somebody has that, the next one is taken: in the order of the file, with the services that are off."""
+    first, last = OWN_ACCOUNTS
+    taken = {int(part.values["user"]) for part in services if address.is_number(part.values["user"] or "")}
+    found = {}
+    for part in services:
+        number = first + name_hash(part.section.name) % (last - first + 1)
+        while number in taken:
+            number = number + 1 if number < last else first
+        if not part.values["user"]:
+            taken.add(number)
+        found[part.section.name] = "%d" % number
+    return found
+
+
+def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service, list[Problem]]":
+    """(Service, problems) from a section and the redirect sections that belong to it. `account` is its own."""
     section, values = part.section, part.values
     problems = []
 
@@ -125,15 +145,20 @@ def _service(part: "Part", extra: "list[Part]") -> "tuple[Service, list[Problem]
     if not (values["interface"] or values["device"] or _broken(part, "interface", "device")):
         bad("interface", "is missing: name at least one interface (lan) or device (br-lan) that the clients are behind")
     _refuse_doubled_variables(values["env"], bad)
+    alone = [each.word for each in values["egress"] if each.word in ("none", "any")]
+    if alone and len(values["egress"]) > 1:
+        bad("egress", "'%s' stands alone: it says all there is to say" % alone[0])
     own = values["dest_ip"] or values["dest_port"] or values["src_ip"] or _broken(part, "dest_ip", "dest_port")
     if extra and not own:
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
+    if values["view"] == "host":
+        _refuse_unused(part, ("visible", "writable", "tmp_size"), "with view 'host' it sees everything", bad)
     matches = _all_matches(([part] if own or not extra else []) + extra, bad)
     service = make(
         Service,
         values,
         name=section.name,
-        program=make(Program, values, command=command),
+        program=make(Program, values, command=command, account=values["user"] or account),
         interfaces=tuple(values["interface"]),
         devices=tuple(values["device"]),
         matches=matches,

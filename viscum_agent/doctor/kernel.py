@@ -1,10 +1,12 @@
 """Findings about the running kernel: what it has, and which service needs what it lacks."""
 
 from .. import compat
+from ..kernel import cgroup
 from ..kernel.bpf_syscall import BPFFS
 from ..plan import datapath
 from ..plan.datapath import classifier
 from ..records.facts import Feature
+from ..service import box
 from .finding import configure, error, note, ok, unread, warning
 from .target import names, needs_nat, way
 
@@ -23,6 +25,16 @@ NAT = Feature(
     "kmod-nft-nat",
     "services for prefixes, for several UDP addresses or with target_port can't run",
 )
+
+GUARD = Feature(
+    "guard",
+    "nft's ingress hook in the inet family",
+    "take OpenWrt 22.03 or newer with firewall4 (kernel 5.10), or set option egress 'any'",
+    "services whose egress is not 'any' can't run",
+)
+
+# What OpenWrt calls the controllers of control groups; each is on but in small-flash builds.
+SYMBOLS = {"memory": "MEMCG", "cpu": "CFS_BANDWIDTH", "pids": "CGROUP_PIDS"}
 
 RELOAD = "/etc/init.d/viscum reload"
 
@@ -51,6 +63,7 @@ def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") 
     if machine.veth:
         there.append("veth")
     found += [_seccomp(machine.seccomp)] if machine.seccomp else []
+    found += [_groups(machine.groups)] if machine.groups else []
     return ([ok("kernel", "has " + ", ".join(there))] if there else []) + found
 
 
@@ -71,6 +84,19 @@ def _seccomp(why: str) -> "Finding":
     return note("kernel-seccomp", why, means, (), "build an image with CONFIG_KERNEL_SECCOMP=y")
 
 
+def _groups(missing: "dict[str, str]") -> "Finding":
+    lacking = [(option, each) for option, each, _ in box.GROUPS if each in missing]
+    means = "no service can have %s" % " or ".join([option for option, _ in lacking])
+    if "pids" in missing:
+        means += ", and none is kept from filling the router with processes"
+    found = "; ".join(sorted(set(missing.values())))
+    words = ["CONFIG_KERNEL_%s=y" % SYMBOLS[each] for _, each in lacking if missing[each].startswith("this kernel")]
+    fix = "build an image with " + " ".join(words) if words else ""
+    if found == cgroup.NO_MOUNT:
+        fix = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && /etc/init.d/viscum restart"
+    return note("kernel-cgroup", found, means, (), fix)
+
+
 def _features(features: "Features") -> "list[tuple[Feature, str]]":
     """What is judged, with what the probe says of it. What a datapath could do without says nothing where that can't be
     had at all."""
@@ -78,7 +104,7 @@ def _features(features: "Features") -> "list[tuple[Feature, str]]":
     for each in datapath.ALL:
         known = [row for row in each.FEATURES if row.name in each.NEEDS or not each.lacks(features)]
         found += [(row, each.missing(features)) for row in known]
-    return found + [(row, "") for row in classifier.FEATURES + (NAT,)]
+    return found + [(row, "") for row in classifier.FEATURES + (NAT, GUARD)]
 
 
 def _missing(
@@ -122,6 +148,8 @@ def _needs(target: "Target", feature: str, settings: "Settings", features: "Feat
         return True
     if feature == "nat":
         return needs_nat(target)
+    if feature == "guard":
+        return service.egress[0].word != "any"
     if not way(target, settings, features).MACS:
         return False
     return service.rewrite in {"skbmod": ("dst", "both"), "skbedit": ("both",)}.get(feature, ())

@@ -11,9 +11,9 @@ from collections import namedtuple
 from .. import compat
 from ..config import uci
 from ..errors import ConfigError, UnsupportedError
-from ..kernel import ethtool, netns, probe, ruleset
+from ..kernel import cgroup, ethtool, netns, probe, ruleset
 from ..records.objects import device_name
-from ..service import process, seccomp
+from ..service import box, process, seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 # `unread` maps the name of a field to why it is None. `features` are facts.Features, `veth` whether there are veth
-# pairs, `seccomp` why programs have no filter for system calls, "" where they have. `files` maps a path to its mode
+# pairs, `seccomp` why programs have no filter for system calls, "" where they have, `groups` why their control groups
+# can't limit them, by controller, where they can't. `files` maps a path to its mode
 # (None: not there), `accounts` maps
 # (user, group) to what is wrong with them, "" for nothing. `firewall` are the options of firewall's defaults section
 # ({}: no such file), `ruleset` a kernel ruleset.Ruleset, `tables` the legacy iptables' tables, `includes` maps our
@@ -44,6 +45,7 @@ Machine = namedtuple(
         "features",
         "veth",
         "seccomp",
+        "groups",
         "files",
         "accounts",
         "firewall",
@@ -105,8 +107,9 @@ def gather(targets: "list[Target]", dump: "Dump", confdir: str, root: str = "") 
         features=at("features", probe.features),
         veth=at("veth", probe.veth),
         seccomp=seccomp.missing(),
+        groups={each: cgroup.missing(each) for _, each, _ in box.GROUPS if cgroup.missing(each)},
         files=_files(targets),
-        accounts={(program.user, program.group or ""): _account(program) for program in programs},
+        accounts={(program.account, program.group or ""): _account(program) for program in programs},
         firewall=at("firewall", _options, confdir, "firewall", "defaults"),
         ruleset=at("ruleset", ruleset.read),
         tables=at("tables", _words, root + "/proc/net/ip_tables_names"),
@@ -146,7 +149,7 @@ def _files(targets: "list[Target]") -> "dict[str, int | None]":
 
 def _account(program: "Program") -> str:
     try:
-        process.account(program.user, program.group)
+        process.account(program.account, program.group)
     except ConfigError as error:
         return str(error)
     return ""

@@ -71,10 +71,10 @@ def _search(machine: "Machine", path: str) -> str:
 
 
 def _account_of(program: "Program") -> "tuple[str, str]":
-    return program.user, program.group or ""
+    return program.account, program.group or ""
 
 
 def _account(account: "tuple[str, str]", why: str, targets: "list[Target]") -> "Finding":
     touched = names([each for each in targets if _account_of(each.service.program) == account])
-    change = "set viscum.%s.user='nobody'" if why.startswith("user") else "delete viscum.%s.group"
+    change = "delete viscum.%s." + ("user" if why.startswith("user") else "group")
     return error("account", why, "does not start", touched, configure([change % name for name in touched]))

@@ -9,28 +9,36 @@
     drain       (no entry, and DRAINS in `state`) the redirect has gone: what is noted is taken, and a SYN passes and
                 removes what was noted of its ports.
 
-Neither mode is remembered with clients (PLACE_GENERATION is 0): each packet is looked up, as those of wide matches are.
+With a client it is remembered that an exact entry takes over (BY_MODE), so one lookup serves for two, as in the steady
+mode; every change of a mode changes the generation. Joining, and what wide entries take, is looked up for each packet.
 """
 
-from .assembler import FP, R0, R1, R2, R3, R4, R6, R7, R8, R9, Assembler
+from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
 from .layout import CHECKED, DEADLINE_SHIFT, DRAINS, JOINS, KNOWN, REFUSED
 from .program import (
     ACK,
+    BY_MODE,
     CLIENT,
+    CURRENT,
     ERROR,
     ETH_HEADER,
+    EXACT_KEY,
     FIB,
+    IP_END,
     IP_VERSION,
     IPPROTO_TCP,
     IPV6_END,
     KTIME_GET_COARSE_NS,
     MAP_DELETE,
+    MODE,
     PLACE,
     PLACE_GENERATION,
     PORT,
     PORT_WORDS,
     PROTO,
     SERVICE,
+    SKB_DATA,
+    SKB_DATA_END,
     SKB_LOAD_BYTES,
     SLOT_KEY,
     STATE_KINDS,
@@ -62,11 +70,17 @@ def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
     """For an entry (R7) that has one of MODES: jumps to "take" with the value that counts in R7, or to "pass"."""
     asm.label("by mode")
     asm.mask(R0, REFUSED)
-    asm.jump_if(R0, "!=", 0, "pass")
-    asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)
+    asm.jump_if(R0, "!=", 0, "closed")
     asm.load(R0, FP, PROTO, 1)
     asm.jump_if(R0, "!=", IPPROTO_TCP, "take")
-    _read_segment(asm, 0)
+    asm.load(R0, R7, VALUE_FLAGS, 2)
+    asm.mask(R0, KNOWN)
+    asm.shift_left(R0, 27)
+    asm.store(FP, MODE, R0, 4)  # BY_MODE or 0
+    asm.jump_if(R0, "!=", 0, "remembered")
+    asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)
+    asm.label("remembered")
+    _read_segment(asm, 0, True)
     _jump_if_syn(asm, "joins")
     asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.mask(R0, KNOWN)
@@ -77,13 +91,14 @@ def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.jump("take")
     asm.label("missed")
     _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
+    asm.label("unknown")
     asm.call(KTIME_GET_COARSE_NS)
     asm.shift_right(R0, DEADLINE_SHIFT)
     asm.move(R8, R0)
     _look_up(asm, maps, "missed", SLOT_KEY)
     asm.jump_if(R0, "==", 0, "pass")
     asm.store(R0, 0, R8, 4)
-    asm.jump("pass")
+    asm.jump("of the cloud")
     asm.label("joins")
     _copy(asm, FP, FLOW_VALUE + VALUE_TARGET, R7, VALUE_TARGET, 4, 4)
     asm.load(R0, R7, VALUE_FLAGS, 2)
@@ -96,6 +111,29 @@ def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.jump("take")
 
 
+def recalled(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """What by_mode does, for a client with which it is remembered that the entry takes over (R0 is the place's slot):
+    saves a lookup. A SYN needs the entry."""
+    asm.label("recalled")
+    asm.mask(R0, BY_MODE - 1)
+    asm.store(FP, SLOT_KEY, R0, 4)
+    _read_segment(asm, 0, False)
+    _jump_if_syn(asm, "another")
+    _look_up(asm, maps, "flows", FLOW_KEY)
+    asm.move(R7, R0)
+    asm.jump_if(R7, "==", 0, "unknown")
+    asm.load(R8, R7, VALUE_TARGET, 4)
+    _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
+    asm.jump("taken")
+    asm.label("another")
+    _look_up(asm, maps, "exact", EXACT_KEY)
+    asm.move(R7, R0)
+    asm.jump_if(R7, "==", 0, "pass")  # it has just gone
+    asm.store_number(FP, CLIENT_KNOWN, CURRENT, 4)
+    asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)
+    asm.jump("joins")
+
+
 def drained(asm: "Assembler", maps: "dict[str, int]", port: int) -> None:
     """For a packet that no entry takes: jumps to "found" with the value of its connection in R7, or to "pass". `port`
     is where the client's is in the segment. R8 is kept if that is not 0."""
@@ -105,7 +143,7 @@ def drained(asm: "Assembler", maps: "dict[str, int]", port: int) -> None:
     asm.jump_if(R0, "==", 0, "pass")
     asm.load(R0, FP, PROTO, 1)
     asm.jump_if(R0, "!=", IPPROTO_TCP, "pass")
-    _read_segment(asm, port)
+    _read_segment(asm, port, port == 0)
     if port == 0:
         _jump_if_syn(asm, "leaves")
     _look_up(asm, maps, "flows", FLOW_KEY)
@@ -120,15 +158,27 @@ def drained(asm: "Assembler", maps: "dict[str, int]", port: int) -> None:
         asm.jump("pass")
 
 
-def _read_segment(asm: "Assembler", port: int) -> None:
+def _read_segment(asm: "Assembler", port: int, quoted: bool) -> None:
     """Writes SEGMENT and FLOW_KEY; jumps to "pass" for a fragment, of which nobody knows the connection. An ICMP error
-    (icmp.py) goes where the connection goes that it is about."""
+    (icmp.py; `quoted` is whether there may be one) goes where the connection goes that it is about."""
     ready, found = asm.new_label("offset"), asm.new_label("segment found")
     asm.load(R0, FP, PORT, 2)
     asm.jump_if(R0, "==", 0, "pass")
-    if port == 0:
+    if quoted:
         _quoted_segment(asm, found)
+    other = asm.new_label("not in reach")
     asm.load(R0, R9, IP_VERSION, 1)
+    asm.jump_if(R0, "!=", 0x45, other)
+    # Not by R9: how much of that was looked at would differ between packets, and the verifier would check all that
+    # follows for each length.
+    asm.load(R5, R6, SKB_DATA, 4)
+    asm.load(R3, R6, SKB_DATA_END, 4)
+    asm.address(R4, R5, IP_END + SEGMENT_SIZE)
+    asm.jump_if_register(R4, ">", R3, other)
+    _copy(asm, FP, SEGMENT + port, R5, IP_END + port, 2, 2)
+    _copy(asm, FP, SEGMENT + TCP_FLAGS, R5, IP_END + TCP_FLAGS, 1, 1)
+    asm.jump(found)
+    asm.label(other)
     asm.number(R2, IPV6_END)
     asm.move(R1, R0)
     asm.mask(R1, 0xF0)

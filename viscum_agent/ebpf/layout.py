@@ -22,7 +22,8 @@ in `masks`; and `deadline`, one number: until when a living agent vouches for wh
 `flows` and `missed` are for TCP connections that outlive a change (flows.py): {client address, service address, the
 service's port, protocol, the client's port} with a value as in `exact`, one for each connection that a service has
 while it takes over or drains; and, by slot, when a packet of no such connection was last seen, in units of the
-deadline.
+deadline. `passed` counts, by slot and CPU, packets that were left alone although there is an entry for them, by reason
+(records.dump.PASSED).
 """
 
 import struct
@@ -56,6 +57,7 @@ MAPS = (
     Map("refusals", ARRAY, 4, 4, 1, 0),
     Map("flows", LRU_HASH, 40, 16, FLOWS, 0),
     Map("missed", ARRAY, 4, 4, SLOTS, 0),
+    Map("passed", PERCPU_ARRAY, 4, 16, SLOTS, 0),
 )
 
 # The deadline is in units of 2^30 ns of the monotonic clock, about a second: so it is a single word, which nobody reads
@@ -166,14 +168,12 @@ class Layout:
         target, flags = self._unpack("IH", value[:6])
         return target, address.format_mac(value[6:12]) if flags & FIXED else "", flags
 
-    def parse_counters(self, values: "bytes | bytearray", at: int, cpus: int) -> "tuple[int, int]":
-        """(packets, bytes) summed over all CPUs, from this offset on."""
-        numbers = struct.unpack_from(self._prefix + "Q" * (2 * cpus), values, at)
-        packets = size = 0
-        for at in range(0, 2 * cpus, 2):
-            packets += numbers[at]
-            size += numbers[at + 1]
-        return packets, size
+    def parse_counters(self, values: "bytes | bytearray", form: str, count: int, slot: int, cpus: int) -> "list[int]":
+        """The `count` numbers of that form in a slot, each summed over all CPUs."""
+        size = count * cpus
+        place = slot * size * struct.calcsize(self._prefix + form)
+        numbers = struct.unpack_from(self._prefix + form * size, values, place)
+        return [sum([numbers[at] for at in range(first, size, count)]) for first in range(count)]
 
 
 def kind_word(kind: "Kind") -> int:

@@ -3,6 +3,6 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_0b15422f",
-    "reply": "reply_95f8d536",
+    "fwd": "fwd_2a9b064a",
+    "reply": "reply_725a0e4d",
 }

@@ -12,7 +12,7 @@ all. An ICMP error counts as the packet that it is about.
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
-from .layout import CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, WATCHED
+from .layout import CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, SLOTS, WATCHED
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, REDIRECT = 1, 2, 3, 7, 23
@@ -55,7 +55,9 @@ REFUSAL = -112  # whether the packet says that the service's port is closed
 KNOWN = -108  # what `clients` knows of the client, see below
 PLACE = -160  # 48 bytes: the value in `clients`
 FIB = -224  # struct bpf_fib_lookup, 64 bytes
+MODE = -228  # BY_MODE where the entry's mode is remembered with the client, else 0
 
+BY_MODE = 1 << 31  # in a place's slot: of TCP only what is in `flows` is taken (flows.py)
 NOTHING, OLD = 0, 1  # no entry, or one with another place or generation
 PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is stored, or another one
 ERROR = 4  # not asked: it is an ICMP error (icmp.py)
@@ -94,6 +96,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     _state(asm, maps, R8, STATE_GENERATION)
     _recall(asm, maps)
     asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
+    asm.store_number(FP, MODE, 0, 4)
     _find(asm, maps, kinds, True)
     asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.mask(R0, flows.MODES)
@@ -118,7 +121,9 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.leave()
     icmp.errors(asm)
     flows.by_mode(asm, maps)
+    flows.recalled(asm, maps)
     flows.drained(asm, maps, 0)
+    _count_passed(asm, maps)
     _pass(asm)
     return asm.code()
 
@@ -372,8 +377,8 @@ def _masked(asm: "Assembler", place: int, source: int, mask: int, size: int) -> 
 
 
 def _recall(asm: "Assembler", maps: "dict[str, int]") -> None:
-    """Jumps to "taken" if this is the service, R8 then the index of its pair and SLOT_KEY its slot. Continues if it is
-    not, with R8 unchanged and KNOWN written.
+    """Jumps to "taken" if this is the service, R8 then the index of its pair and SLOT_KEY its slot; to "recalled" if it
+    takes over, R0 then the place's slot. Continues if it is not, with R8 unchanged and KNOWN written.
 
     One lookup then serves for two. What is stored is valid until something changes: any change of the matches changes
     the generation, which is 0 in the meantime.
@@ -385,8 +390,10 @@ def _recall(asm: "Assembler", maps: "dict[str, int]") -> None:
     _same(asm, R7, PLACE_CLIENT, R9, MAC_FROM, 6, 2, "moved")
     _same_generation(asm, R7, R8, "old")
     _same_service(asm, R7, "other")
+    asm.load(R0, R7, PLACE_SLOT, 4)
+    asm.jump_if(R0, ">", SLOTS, "recalled")
+    asm.store(FP, SLOT_KEY, R0, 4)
     asm.load(R8, R7, PLACE_TARGET, 4)
-    _copy(asm, FP, SLOT_KEY, R7, PLACE_SLOT, 4, 4)
     asm.jump("taken")
     asm.label("new")
     asm.store_number(FP, KNOWN, NOTHING, 4)
@@ -423,7 +430,8 @@ def _same_service(asm: "Assembler", entry: int, label: str) -> None:
 def _note_refusal(asm: "Assembler") -> None:
     """Writes 1 to REFUSAL for a packet that says that a port is closed: a RST that answers a SYN (RFC 9293, 3.5.2: its
     sequence number is 0, and it has an ACK), or an ICMP error about UDP, PORT and PROTO then being those of what it is
-    about."""
+    about. A TCP segment that begins a connection is no reply (jumps to "pass"), nor one whose flags are not where they
+    usually are."""
     asm.load(R0, FP, PROTO, 1)
     asm.jump_if(R0, "==", IPPROTO_TCP, "segment")
     asm.jump_if(R0, "!=", IPPROTO_ICMP, "parsed")
@@ -444,12 +452,15 @@ def _note_refusal(asm: "Assembler") -> None:
     asm.load(R0, R9, IP_VERSION, 1)
     asm.jump_if(R0, "==", 0x45, "segment of ipv4")
     asm.mask(R0, 0xF0)
-    asm.jump_if(R0, "!=", 0x60, "parsed")
+    asm.jump_if(R0, "!=", 0x60, "pass")
     _flags(asm, IPV6_END)
     asm.jump("flags")
     asm.label("segment of ipv4")
     _flags(asm, IP_END)
     asm.label("flags")
+    asm.move(R2, R0)
+    asm.mask(R2, SYN | ACK)
+    asm.jump_if(R2, "==", SYN, "pass")
     asm.mask(R0, FIN | SYN | RST | ACK)
     asm.jump_if(R0, "!=", RST | ACK, "parsed")
     asm.jump_if(R1, "!=", 0, "parsed")
@@ -459,7 +470,7 @@ def _note_refusal(asm: "Assembler") -> None:
 def _flags(asm: "Assembler", start: int) -> None:
     """R0 are the flags of the segment that starts there, R1 is its sequence number; R3 is the end of the frame."""
     asm.address(R4, R9, start + TCP_FLAGS + 1)
-    asm.jump_if_register(R4, ">", R3, "parsed")
+    asm.jump_if_register(R4, ">", R3, "pass")
     asm.load(R1, R9, start + TCP_SEQ, 4)
     asm.load(R0, R9, start + TCP_FLAGS, 1)
 
@@ -515,14 +526,14 @@ def _refuse(asm: "Assembler", maps: "dict[str, int]") -> None:
 
 
 def _unless_late(asm: "Assembler", maps: "dict[str, int]") -> None:
-    """Jumps to "pass" if the agent let its deadline pass: it is gone or stuck, and nobody knows whether the program
+    """Jumps to "late" if the agent let its deadline pass: it is gone or stuck, and nobody knows whether the program
     still answers. Clobbers R7."""
     asm.map_value(R7, maps["deadline"])
     asm.load(R7, R7, 0, 4)
     asm.jump_if(R7, "==", 0, "in time")
     asm.call(KTIME_GET_COARSE_NS)
     asm.shift_right(R0, DEADLINE_SHIFT)
-    asm.jump_if_register(R0, ">", R7, "pass")
+    asm.jump_if_register(R0, ">", R7, "late")
     asm.label("in time")
 
 
@@ -543,6 +554,24 @@ def _count(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.label("counted")
 
 
+def _count_passed(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """Packets that an entry would take and that pass, by reason (dump.PASSED), at SLOT_KEY; if the port was closed, at
+    that of the entry (R7)."""
+    for place, label in enumerate(("of the cloud", "late", "closed", "not answered here")):
+        asm.label(label)
+        if label == "closed":
+            _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
+        asm.number(R7, 4 * place)
+        asm.jump("passed")
+    asm.label("passed")
+    _look_up(asm, maps, "passed", SLOT_KEY)
+    asm.jump_if(R0, "==", 0, "pass")
+    asm.add(R0, R7)
+    asm.load(R1, R0, 0, 4)
+    asm.add_number(R1, 1)
+    asm.store(R0, 0, R1, 4)
+
+
 def _increase(asm: "Assembler", offset: int) -> None:
     """No atomic instruction is needed: the value belongs to this CPU."""
     asm.load(R2, R0, offset, 8)
@@ -558,8 +587,8 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     pair (R8), leads to this interface and this MAC. While they don't (a port of a bridge, a neighbour not resolved yet,
     a client that moved) there is no entry, and replies go where the routes say.
 
-    Those who are not known and whose route leads elsewhere are not taken (jumps to "pass"): whoever has that address
-    has not asked. What is known was asked for before, so it costs them nothing.
+    Those who are not known and whose route leads elsewhere are not taken ("not answered here"): whoever has that
+    address has not asked. What is known was asked for before, so it costs them nothing.
     """
     asm.load(R0, FP, KNOWN, 4)
     asm.jump_if(R0, "<=", OLD, "ask")
@@ -580,12 +609,15 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     for to, source, size, step in (
         (PLACE_SERVICE, SERVICE, 16, 8),
         (PLACE_PORT, PORT, 4, 4),  # and the protocol
-        (PLACE_SLOT, SLOT_KEY, 4, 4),
         (PLACE_INDEX, INDEX, 4, 4),
         (PLACE_CLIENT, FIB + FIB_CLIENT, 6, 2),
         (PLACE_ROUTER, FIB + FIB_ROUTER, 6, 2),
     ):
         _copy(asm, FP, PLACE + to, FP, source, size, step)
+    asm.load(R0, FP, SLOT_KEY, 4)
+    asm.load(R1, FP, MODE, 4)
+    asm.add(R0, R1)
+    asm.store(FP, PLACE + PLACE_SLOT, R0, 4)
     _store(asm, maps, "clients", CLIENT, PLACE)
     asm.jump("taken")
     asm.label("no way")
@@ -598,7 +630,7 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.label("elsewhere")
     asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.mask(R0, CHECKED)
-    asm.jump_if(R0, "!=", 0, "pass")
+    asm.jump_if(R0, "!=", 0, "not answered here")
     asm.label("forget")
     asm.load(R0, FP, KNOWN, 4)
     asm.jump_if(R0, "==", NOTHING, "taken")

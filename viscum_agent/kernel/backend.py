@@ -8,7 +8,7 @@ up to `apply`, which reads the kernel again and removes what should not be there
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..records.dump import Dump
-from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Sysctl, alias_of
+from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Guard, Sysctl, alias_of
 from ..reserve import Reserve
 from . import commands, conntrack, listening, netns, nftables, rtnl, tc
 from .bpf_pins import Loaded, PinError, Pinned
@@ -34,8 +34,8 @@ MOST_INSIDE = 1000
 MOST_BUFFERS = 32
 
 # Descriptors that a dump or an apply has open at most at once: the eBPF datapath's maps, a link and a program; a
-# namespace, a netlink socket of each protocol there and one at home. (pyroute2 has four for each of its sockets.)
-NEEDED = 24
+# namespace, a netlink socket of each protocol there and at home. (pyroute2 has four for each of its sockets.)
+NEEDED = 25
 
 _KINDS = {
     compat.EEXIST: FOREIGN,
@@ -112,6 +112,7 @@ class Backend:
     """A context manager; it closes every descriptor and never leaves the process in another namespace."""
 
     name: str  # as in the option `netlink`
+    _unguarded: "tuple[Operation, ...]" = ()  # deletions of guards that wait
 
     def __init__(self) -> None:
         self.visit = netns.Visit()
@@ -194,15 +195,19 @@ class Backend:
         try:
             for operation in operations:
                 item = operation.new or operation.old
+                if operation.verb != "del" or not isinstance(item, Guard):
+                    self._unguard()
                 shared = self._SHARED.get(type(item).__name__)
                 if shared is None:
                     self._carry(operation)
                     continue
                 self._flush_before(item)
                 shared(self, operation)
+            self._unguard()
             self.flush()
             self._tidy()
         finally:
+            self._unguarded = ()
             self.drop()
             self.visit.home()
             self._release()
@@ -299,6 +304,23 @@ class Backend:
             )
         else:
             self._nft_batch(operation, item.ns, lambda seq: nftables.pkttype_batch(seq, item.dev), nftables.NETDEV)
+
+    def _guard(self, operation: "Operation") -> None:
+        item = operation.new or operation.old
+        there = operation.old is not None and operation.old.mark != ""
+        if operation.verb != "del" and item.rules is not None:
+            for start in range(0, max(1, len(item.rules)), nftables.MOST_RULES):
+                batch = lambda seq, start=start: nftables.guard_batch(item, start, there, seq)  # noqa: E731
+                self._nft_batch(operation, "", batch, nftables.GUARD)
+        elif there:
+            self._unguarded += (operation,)
+
+    def _unguard(self) -> None:
+        """Deletes together: guards that follow each other, of a hundred services say."""
+        gone, self._unguarded = self._unguarded, ()
+        if gone:
+            devs = [operation.old.dev for operation in gone]
+            self._nft_batch(gone[-1], "", lambda seq: nftables.guards_delete_batch(devs, seq), nftables.GUARD)
 
     def pinned(self) -> "Pinned":
         """What is pinned for the router's namespace."""
@@ -402,6 +424,7 @@ class Backend:
         "Sysctl": _sysctl,
         "Nat": _nat,
         "PktType": _pkttype,
+        "Guard": _guard,
         "BpfLink": _bpf_link,
         "BpfMatch": _bpf_match,
     }
@@ -456,6 +479,7 @@ class Backend:
                 self._dump_near(dump, rtnl.Near(pools))
             self.dump_tc(dump)
             self._dump_bpf(dump)
+            self._dump_guards(dump)
             self._dump_sysctls(dump)
             ends = _inner_ends(dump)
             for ns in netns.ours():
@@ -477,6 +501,7 @@ class Backend:
             self.dump_network(dump, "")
             self.dump_tc(dump)
             self._dump_bpf(dump)
+            self._dump_guards(dump)
             ends = _inner_ends(dump)
             for ns in netns.ours():
                 if self._enter(dump, ns):
@@ -547,6 +572,18 @@ class Backend:
             return socket.dump(lambda seq: tc.filter_dump(index, seq), hurried=True)
         except OSError:
             return []  # the device or its hook is gone
+
+    def _dump_guards(self, dump: "Dump") -> None:
+        tables, chains = nftables.GUARD_DUMPS
+        try:
+            socket = self._nft_socket("")
+            found = socket.dump(tables, True)
+            if nftables.guards(found, ()):
+                dump.guards = nftables.guards(found, socket.dump(chains, True))
+        except OSError as error:
+            if error.errno in compat.SPENT:
+                raise
+            # else a kernel without nf_tables
 
     def _dump_sysctls(self, dump: "Dump") -> None:
         self.visit.home()

@@ -267,7 +267,7 @@ class Pinned:
 
     def counters(self) -> "dict[tuple[int, int], Counters]":
         """{(index of the source interface, of the pair): Counters}. Read every second: no other map is opened."""
-        fds = self._maps or self._open(("slots", "counters"))
+        fds = self._maps or self._open(("slots", "counters", "passed"))
         try:
             return self._counters(fds) if fds else {}
         finally:
@@ -279,12 +279,12 @@ class Pinned:
         places = [(pair, made.parse_number(slot)) for pair, slot in call.map_read(fds["slots"], slots.key, slots.value)]
         if not places:
             return {}
-        size = MAPS["counters"].value * cpus
-        values = call.array_read(fds["counters"], size, max([slot for _, slot in places]) + 1)
+        many = max([slot for _, slot in places]) + 1
+        taken, passed = [call.array_read(fds[name], MAPS[name].value * cpus, many) for name in ("counters", "passed")]
         found = {}
         for pair, slot in places:
-            packets, count = made.parse_counters(values, slot * size, cpus)
-            found[made.parse_pair(pair)] = Counters(packets, count, 0, 0)
+            numbers = made.parse_counters(taken, "Q", 2, slot, cpus) + [0, 0]
+            found[made.parse_pair(pair)] = Counters(*numbers + made.parse_counters(passed, "I", 4, slot, cpus))
         return found
 
     # The maps
@@ -455,8 +455,9 @@ class Pinned:
         if not self._free:
             raise OSError(compat.E2BIG, "no place in map_counters")
         slot = self._free.pop()
-        empty = bytes(MAPS["counters"].value * call.possible_cpus())
-        call.map_update(self._maps["counters"], self._layout.number(slot), empty)
+        for name in ("counters", "passed"):
+            empty = bytes(MAPS[name].value * call.possible_cpus())
+            call.map_update(self._maps[name], self._layout.number(slot), empty)
         call.map_update(self._maps["slots"], pair, self._layout.number(slot))
         self._slots[pair] = slot
         return slot

@@ -115,6 +115,13 @@ def _pkttype(operation: "Operation") -> "list[str]":
     return [_in(operation.new.ns) + text for text in nftables.pkttype_text(operation.new.dev)]
 
 
+def _guard(operation: "Operation") -> "list[str]":
+    texts = nftables.guard_text(operation.new) if operation.new else []
+    if operation.old and operation.old.mark:
+        texts = ["nft delete table inet " + operation.old.dev] + texts
+    return texts
+
+
 def _qdisc(operation: "Operation") -> "list[str]":
     if operation.verb == "del":
         return ["tc qdisc del dev %s clsact" % operation.old.dev]
@@ -260,6 +267,7 @@ RENDER = {
     "Rule": _rule,
     "Nat": _nat,
     "PktType": _pkttype,
+    "Guard": _guard,
     "Qdisc": _qdisc,
     "Mark": _mark,
     "HashTable": _hash_table,

@@ -6,6 +6,7 @@ those devices are read, and of those only their counters.
 
 from collections import namedtuple
 
+from ..records import with_
 from ..records.dump import NOTHING, Counters
 from ..records.objects import ALIAS_PREFIX, DEV_PREFIX
 
@@ -63,7 +64,7 @@ class Sent:
 
 def _counted(line: str) -> "tuple[str, Counters]":
     device, size, packets, _, drops = line.split(None, 5)[:5]
-    return device[:-1], Counters(int(packets), int(size), int(drops), 0)
+    return device[:-1], with_(NOTHING, packets=int(packets), bytes=int(size), drops=int(drops))
 
 
 def read(backend: "Backend", where: "Places") -> "dict[str, Traffic]":

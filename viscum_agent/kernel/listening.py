@@ -17,7 +17,7 @@ from ..records.facts import Listener, Ports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 PIECE = 4096  # bytes read at once; a line of TCP has 150, of TCP over IPv6 up to 178
 MOST = 1 << 20  # bytes of a file: some 7,000 sockets
@@ -35,9 +35,8 @@ _NOBODY = (b"00000000:0000", b"00000000000000000000000000000000:0000")
 _MAPPED = bytes(10) + b"\xff\xff"  # RFC 4291, 2.5.5.2
 _WIDTH = {4: 8, 6: 32}  # digits of an address
 
-# A TCP connection of a client: both addresses as bytes, of IPv4, IPv6 or both (_MAPPED); `unfinished` is whether one of
-# them still has something to send.
-Flow = namedtuple("Flow", ("client", "client_port", "service", "port", "unfinished"))
+# A TCP connection of a client: both addresses as bytes, of IPv4, IPv6 or both (_MAPPED).
+Flow = namedtuple("Flow", ("client", "client_port", "service", "port"))
 
 ALL = {"tcp": Ports(set(), [(1, 65535)]), "udp": Ports(set(), [(1, 65535)])}
 
@@ -89,24 +88,32 @@ def clients() -> "tuple[list[int], dict[int, int]]":
     return [inode for inode in found if inode], {inode: waiting[inode] for inode in waiting if waiting[inode]}
 
 
-def flows() -> "list[Flow]":
-    """Each TCP connection of a client in the caller's namespace, as far as MOST bytes tell."""
+def flows(own: "Sequence[bytes]" = (), unfinished: bool = False) -> "list[Flow]":
+    """Each TCP connection of a client in the caller's namespace, as far as MOST bytes tell, but for those from `own`
+    addresses. With `unfinished` at most one, of which an end still has something to send: a look at thousands of
+    connections is then over after the first."""
     found: list[Flow] = []
     ports: set[int] = set()
     for name, width in (("tcp", _WIDTH[4]), ("tcp6", _WIDTH[6])):
-        _read(name, lambda line, width=width: _flow(line, width, ports, found))
+        if not (unfinished and found):
+            _read(name, lambda line, width=width: _flow(line, width, ports, own, unfinished, found))
     return found
 
 
-def _flow(line: bytes, width: int, ports: "set[int]", found: "list[Flow]") -> bool:
+def _flow(
+    line: bytes, width: int, ports: "set[int]", own: "Sequence[bytes]", unfinished: bool, found: "list[Flow]"
+) -> bool:
     local, state = _places(line, width)
     port = _port(line, local, width)
     kind = line[state : state + 2]
     if kind == _OPEN["tcp"]:
         ports.add(port)
-    elif port in ports:
+    elif port in ports and (kind in _UNFINISHED or not unfinished):
         service, client = [part.split(b":") for part in line[local : state - 1].split()]
-        found.append(Flow(_address(client[0]), int(client[1], 16), _address(service[0]), port, kind in _UNFINISHED))
+        address = _address(client[0])
+        if address not in own:
+            found.append(Flow(address, int(client[1], 16), _address(service[0]), port))
+            return not unfinished
     return True
 
 

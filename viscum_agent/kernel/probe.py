@@ -8,7 +8,7 @@ from .. import compat
 from ..errors import UnsupportedError
 from ..records import with_
 from ..records.facts import Features
-from ..records.objects import Filter, Veth
+from ..records.objects import Filter, Guard, Veth
 from . import bpf_pins, nftables, rtnl, tc
 from . import bpf_syscall as call
 from .bpf_pins import MAPS, Loaded
@@ -98,11 +98,12 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
     up, clsact, *tried = [code == 0 for code, _ in route.transact(requests)]
     kinds = dict(zip(CLASSIFIERS, tried))
     redirects, modifies, edits = [kinds["u32"] and one for one in tried[len(kinds) :]]
-    nat = netdev = False
+    nat = netdev = guard = False
     if nft:
         rules = (nftables.NatRule("", "tcp", (1, 1), 2),)
         nat = _try(nft, lambda seq: nftables.nat_batch(rules, seq))
         netdev = _try(nft, lambda seq: nftables.pkttype_batch(seq, "lo"))
+        guard = _try(nft, lambda seq: nftables.guard_batch(Guard("lo", "probe", ()), 0, False, seq))
     return Features(
         **{kind: clsact and kinds[kind] for kind in kinds},
         mirred=redirects,
@@ -110,6 +111,7 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
         skbedit=edits,
         nat=nat,
         netdev=netdev,
+        guard=guard,
         bpf=False,
         tcx=False,
         lacks="",

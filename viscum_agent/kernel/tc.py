@@ -9,7 +9,8 @@ from collections import namedtuple
 from struct import pack, unpack, unpack_from
 
 from .. import address
-from ..records.dump import NOTHING, Counters, FilterEntry, QdiscEntry
+from ..records import with_
+from ..records.dump import NOTHING, FilterEntry, QdiscEntry
 from ..records.objects import (
     BPF_HANDLE,
     BPF_PRIO,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from ..records.dump import Counters
     from ..records.objects import Filter, HashTable, Prio
 
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
@@ -378,7 +380,7 @@ def _statistics(data: bytes) -> "Counters":
     drops = overlimits = 0
     if TCA_STATS_QUEUE in found:
         drops, _, overlimits = unpack_from("III", found[TCA_STATS_QUEUE], 8)
-    return Counters(packets, size, drops, overlimits)
+    return with_(NOTHING, packets=packets, bytes=size, drops=drops, overlimits=overlimits)
 
 
 # Reading filters back

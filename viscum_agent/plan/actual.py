@@ -26,6 +26,7 @@ from ..records.objects import (
     Address,
     BpfLink,
     Filter,
+    Guard,
     HashTable,
     Namespace,
     Nat,
@@ -67,7 +68,8 @@ class Observed:
     filters are at its hook, and `foreign_prios` are the (device, prio) with somebody else's filter in them; `orphans`
     are what of our redirects leads nowhere; `refused` are the services of which a part stays with the cloud because its
     port was closed; `taking_over` maps services that leave open TCP connections to the cloud to the indexes of their
-    pairs (ebpf/flows.py); `counters` maps a service to Counters."""
+    pairs (ebpf/flows.py); `counters` maps a service to Counters, `dropped` to how many packets of its own its Guard
+    dropped."""
 
     def __init__(self) -> None:
         self.services: dict[str, list[Found]] = {}
@@ -79,6 +81,7 @@ class Observed:
         self.refused: set[str] = set()
         self.taking_over: dict[str, int] = {}
         self.counters: dict[str, Counters] = {}
+        self.dropped: dict[str, int] = {}
 
     def of(self, service: str) -> "list[Found]":
         return self.services.get(service, [])
@@ -148,6 +151,13 @@ def _pairs(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
             alias=link.alias,
         )
         observed._add(service, veth)
+        mark, dropped = dump.guards.get(link.name, ("", 0))
+        observed._add(service, Guard(link.name, mark or "", None))
+        observed.dropped[service] = dropped
+    for dev in sorted(dump.guards):
+        mark = dump.guards[dev][0]
+        if mark and ("dev", dev) not in owners:
+            observed.orphans.append(Found(Guard(dev, mark, None), 0))
 
 
 def _inside(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
@@ -343,6 +353,7 @@ def facts(
     devices = [_device(link, by_index, routed) for link in home if ("dev", link.name) not in owners]
     taken = [link.name for link in home if link.name.startswith(DEV_PREFIX) and ("dev", link.name) not in owners]
     taken += [ns for ns in dump.namespaces if ("ns", ns) not in owners]
+    taken += ["inet " + dev for dev in dump.guards if dump.guards[dev][0] is None]
     networks = []
     own = []
     subnets: dict[str, list[str]] = {}

@@ -5,7 +5,7 @@ removals, with the redirect first. Only if a service's namespace or pair of devi
 whole service taken down and made again.
 """
 
-from ..records.objects import KINDS, BpfLink, HashTable, Mark, Operation, Prio, Qdisc, Veth, kind_of
+from ..records.objects import KINDS, BpfLink, Guard, HashTable, Mark, Operation, Prio, Qdisc, Veth, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def diff(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]":
     if not same_base(wanted, found):
         return removal(found) + [Operation("add", item, None, 0) for item in _ordered(wanted)]
     half = [each for each in found if _is_half(each.item)]
+    if half:  # its guard hangs on the end that goes
+        half += [each for each in found if isinstance(each.item, Guard)]
     return removal(half) + _in_place(wanted, [each for each in found if each not in half])
 
 
@@ -78,11 +80,16 @@ def _in_place(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]"
         each = there.pop(identity(item), None)
         if each is None:
             makes.append(Operation("add", item, None, 0))
-        elif each.item != item:
+        elif _said(each.item) != _said(item):
             makes.append(Operation("change", item, each.item, each.handle))
     left = surplus + [each for each in there.values() if not kind_of(each.item).lasting]
     drops = [Operation("del", None, each.item, each.handle) for each in sorted(left, key=_down_key)]
     return makes + drops
+
+
+def _said(item: "Any") -> "Any":
+    said = kind_of(item).said
+    return said(item) if said else item
 
 
 def _ordered(items: "Iterable") -> list:

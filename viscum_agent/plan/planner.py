@@ -6,7 +6,7 @@ A service that can't be planned on this router is reported with the reason and l
 from collections import namedtuple
 
 from .. import address
-from ..errors import FOREIGN, UNSUPPORTED
+from ..errors import CONFIG, FOREIGN, UNSUPPORTED, Problem
 from ..records.objects import (
     ALIAS_PREFIX,
     HOST_SYSCTLS,
@@ -26,6 +26,7 @@ from ..records.objects import (
 )
 from . import answers, checks, datapath
 from .claims import Claims, match_text
+from .egress import Around, guard
 from .skip import Skip, skip
 from .sources import devices_of, families_of, family_warnings, mtu_of
 from .subnets import SUBNET, Subnets
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from ..config.service import Match, Service, Settings
     from ..records.facts import Device, Facts
+    from ..records.objects import Guard
     from .answers import Answer
     from .datapath.classifier import MacPolicy
 
@@ -61,11 +63,12 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
     enabled = [service for service in services if service.enabled] if settings.enabled else []
     subnets = Subnets(enabled, settings.pool, facts)
     claims = Claims()
+    around = Around(settings.pool, facts)
     planned, skipped, problems = [], [], []
     for service in enabled:
         try:
             claims.take_name(service, package)
-            part = _service(service, settings, facts, subnets, package)
+            part = _service(service, settings, facts, subnets, around, package)
             claims.take(part, package)
         except Skip as error:
             problems.append(error.args[0])
@@ -77,9 +80,10 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
 
 
 def _service(
-    service: "Service", settings: "Settings", facts: "Facts", subnets: "Subnets", package: str
+    service: "Service", settings: "Settings", facts: "Facts", subnets: "Subnets", around: "Around", package: str
 ) -> "ServicePlan":
-    for what, name in (("device", device_name(service.name)), ("network namespace", ns_name(service.name))):
+    dev = device_name(service.name)
+    for what, name in (("device", dev), ("network namespace", ns_name(service.name)), ("nft table", "inet " + dev)):
         if name in facts.taken:
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
             raise skip(service, package, "", text % (what, name), FOREIGN)
@@ -92,6 +96,9 @@ def _service(
     macs = which.mac_policy(service, devices, facts.features, package)
     ends = {family: subnets.of(service, family, package) for family in families}
     items = _base(service, macs, mtu)
+    own = {family: ends[family][1] for family in families}
+    items.append(_guard(guard(service, matches, own, around), service, facts, package))
+    warnings += _egress_warnings(service, matches, package)
     items += _host_sysctls(service, matches, facts)
     for family in families:
         items += _answers(service, family, [match for match in matches if match.family == family], ends[family])
@@ -106,7 +113,7 @@ def _service(
     gate = Gate(
         dev=device_name(service.name),
         mac=macs.inner_mac,
-        own={family: address.parse_address(ends[family][1]) for family in families},
+        own={family: address.parse_address(own[family]) for family in families},
     )
     found = answers.answers(matches, gate.own)
     parts, stays = _what_it_takes(service, found, facts)
@@ -140,6 +147,29 @@ def _what_it_takes(
     whole = not kind.looks or (kind.asks is None and service.dynamic_ports)
     parts = answers.taken(found, there, whole, service.dynamic_ports)
     return parts, [(match_text(match), reason) for match, reason in answers.stays(found, there, parts)]
+
+
+def _guard(made: "Guard", service: "Service", facts: "Facts", package: str) -> "Guard":
+    if made.rules is not None and not facts.features.guard:
+        text = "can't be limited: this kernel has no nft ingress hook (inet, kernel 5.10); or set it to 'any'"
+        raise skip(service, package, "egress", text, UNSUPPORTED)
+    return made
+
+
+def _egress_warnings(service: "Service", matches: "list[Match]", package: str) -> "list[Problem]":
+    """Where its own packets have the cloud's address, what answers them does not come back; and without a match of a
+    family it has no address of that family."""
+    if service.egress[0].word in ("none", "any"):
+        return []
+    said = []
+    for family in (4, 6):
+        of_family = [match for match in matches if match.family == family]
+        if any(match.proto != "tcp" for match in of_family) and not answers.needs_nat(of_family):
+            text = "has no effect over IPv%d: what the program begins has the cloud's address as its source; set "
+            said.append((text + "target_port (it may be the port that clients use), or take TCP only") % family)
+        if not of_family and any(each.prefix is not None and each.prefix.family == family for each in service.egress):
+            said.append("has no effect over IPv%d: the service takes over none of it" % family)
+    return [Problem(CONFIG, "", "%s.%s.egress" % (package, service.name), text) for text in said]
 
 
 # How packets are taken

@@ -38,9 +38,12 @@ FilterEntry = namedtuple(
     ),
 )
 
-# What tc counts for an action: `overlimits` of mirred are packets that its device did not accept (it was down).
-Counters = namedtuple("Counters", ("packets", "bytes", "drops", "overlimits"))
-NOTHING = Counters(0, 0, 0, 0)
+# What tc counts for an action: `overlimits` of mirred are packets that its device did not accept (it was down). The
+# eBPF datapath also counts what a match would take and was left alone (PASSED): because it belongs to a connection with
+# the cloud, because no agent vouches, because the port was closed, because the router would answer elsewhere.
+PASSED = ("cloud", "late", "closed", "elsewhere")
+Counters = namedtuple("Counters", ("packets", "bytes", "drops", "overlimits", "cloud", "late", "closed", "elsewhere"))
+NOTHING = Counters(0, 0, 0, 0, 0, 0, 0, 0)
 
 # The eBPF datapath. A link or filter: its pin has the name of the device that it was made for, `index` is 0 if that is
 # gone; `hook` and `program` as in objects.BpfLink. An entry: indexes of source interface and pair, a bpf.layout Kind
@@ -58,6 +61,8 @@ class Dump:
 
     `sysctls` maps (ns, key) to text; `nats` maps a namespace to its NAT rules (None without the table), `pkttypes` to
     whether the netdev table is there. `egress`: the indexes of devices with filters at the egress hook of a clsact.
+    `guards` maps the devices with a table of their own name to (the mark of their Guard, None for somebody else's; how
+    many packets it dropped).
     `listeners` maps a namespace that was asked about to its facts.Listener records. `bpf_counters` maps (index of the
     source interface, of the pair) to Counters.
     """
@@ -74,6 +79,7 @@ class Dump:
         self.sysctls: dict[tuple[str, str], str] = {}
         self.nats: dict[str, tuple | None] = {}
         self.pkttypes: dict[str, object] = {}
+        self.guards: dict[str, tuple[str | None, int]] = {}
         self.listeners: dict[str, list] = {}
         self.bpf_links: list[BpfLinkEntry] = []
         self.bpf_entries: list[BpfEntry] = []

@@ -3,10 +3,10 @@
 from collections import namedtuple
 
 # What the running kernel has (probed by kernel/probe.py). `nat` is nft redirect, `netdev` nft's ingress hook for a
-# device, `bpf` everything that the datapath of that name needs, `tcx` whether it works without a qdisc (kernel 6.6),
-# `lacks` what is missing for `bpf`, in words, "" for nothing.
+# device, `guard` that of the inet family (kernel 5.10), `bpf` everything that the datapath of that name needs, `tcx`
+# whether it works without a qdisc (kernel 6.6), `lacks` what is missing for `bpf`, in words, "" for nothing.
 Features = namedtuple(
-    "Features", ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "bpf", "tcx", "lacks")
+    "Features", ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "guard", "bpf", "tcx", "lacks")
 )
 
 # What there is to say of one of them, by its `name`: `what` people call it; `remedy` OpenWrt's package for it
@@ -14,7 +14,7 @@ Features = namedtuple(
 # which %(those)s are the datapaths that need it and %(others)s those that do not.
 Feature = namedtuple("Feature", ("name", "what", "remedy", "without"))
 
-EVERYTHING = Features(*([True] * 9 + [""]))
+EVERYTHING = Features(*([True] * 10 + [""]))
 
 # A device of the router. `mac` is "" where there is none; `ethernet` says whether its frames begin with an Ethernet
 # header; `takes_mac` is the MAC that clients send to, on the port of a bridge the bridge's; `bridged` whether it is
@@ -31,11 +31,11 @@ Ports = namedtuple("Ports", ("single", "ranges"))
 
 # `devices` sorted by name, without our own; `networks` (prefix text, what it belongs to) of every address and route of
 # the router that is not ours; `addresses` its own addresses (text, without length); `interfaces` maps a logical
-# interface to its devices; `subnets` maps a service to the addresses of its host end; `taken` names of devices and
-# namespaces that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it; `firewall` maps
-# a family to (why the firewall blocks its replies, whether only those that the router routes); `opened` maps a service
-# to what is known of its program's sockets (answers.Open), without services of which nothing is known. `why` maps
-# ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
+# interface to its devices; `subnets` maps a service to the addresses of its host end; `taken` names of devices,
+# namespaces and nft tables that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it;
+# `firewall` maps a family to (why the firewall blocks its replies, whether only those that the router routes); `opened`
+# maps a service to what is known of its program's sockets (answers.Open), without services of which nothing is known.
+# `why` maps ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
 Facts = namedtuple(
     "Facts",
     (

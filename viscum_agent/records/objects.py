@@ -48,6 +48,17 @@ Nat = namedtuple("Nat", ("ns", "rules"))
 # The nft table `netdev viscum` of a namespace: frames on `dev` count as addressed to us, whatever their MAC.
 PktType = namedtuple("PktType", ("ns", "dev"))
 
+# What may leave the pair `dev` for the router: the nft table of that name there, which drops the rest. `rules` are
+# GuardRules in order, None for no table: everything may. `mark` stands for them: their hash and how many they are, ""
+# for no table. Only that is read back, so `rules` of an observed one are None.
+Guard = namedtuple("Guard", ("dev", "mark", "rules"))
+
+# `verdict` is "accept", "return" (to the table's policy: drop, and count) or "drop"; `saddr` and `daddr` as in a
+# NatRule, "" for any; `proto` "tcp", "udp" or ""; ports (low, high) or None; `what` it must be besides, "" for nothing:
+# "begun" for a TCP segment that begins no connection, "fragment" for one without ports, "error" of ICMP, "neighbour"
+# discovery, "not tcp".
+GuardRule = namedtuple("GuardRule", ("verdict", "family", "saddr", "daddr", "proto", "sport", "dport", "what"))
+
 # The ingress hook of a source interface. The desired one is clsact; an observed one may be plain ingress.
 Qdisc = namedtuple("Qdisc", ("dev",))
 
@@ -85,6 +96,7 @@ BpfMatch = namedtuple(
 #
 # rank      its place in the order of creation
 # key       what stays the same when one is changed in place (a function); without it, another value is another object
+# said      what tells a changed one (a function); without it, all of it
 # whole     whether an observed one can be recreated as it is (a function); without it, each can
 # base      whether everything else of a service is in or on it
 # alone     whether it is in the namespace and needs no pair
@@ -96,13 +108,14 @@ BpfMatch = namedtuple(
 # shared    whether several services may depend on the same one
 Kind = namedtuple(
     "Kind",
-    ("rank", "key", "whole", "base", "alone", "outlives", "lasting", "redirect", "late", "outside", "shared"),
+    ("rank", "key", "said", "whole", "base", "alone", "outlives", "lasting", "redirect", "late", "outside", "shared"),
 )
 
 KINDS: "dict[Any, Kind]" = {}
 _NOTHING_SAID = Kind(
     rank=0,
     key=None,
+    said=None,
     whole=None,
     base=False,
     alone=False,
@@ -132,6 +145,14 @@ _kind(
     whole=lambda item: bool(item.ns and item.mtu and item.mac and item.peer_mac),  # half a pair, an end that was down
     base=True,
     outlives=True,
+)
+_kind(
+    Guard,  # before the namespace has an address on its pair
+    key=lambda item: item.dev,
+    said=lambda item: item.mark,
+    whole=lambda item: item.rules is not None or item.mark == "",
+    outlives=True,
+    lasting=True,  # it is changed, never just taken away: a service that is restored stays guarded
 )
 _HOST_SYSCTL = _kind("Sysctl of the router", key=lambda item: (item.ns, item.key), lasting=True)
 _kind(PktType, key=lambda item: item.ns, whole=lambda item: item.dev != "")

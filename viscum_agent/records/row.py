@@ -4,9 +4,12 @@ ubus_object/rows.py makes it of what the agent knows, cli/table.py of what the k
 service/states.py.
 """
 
+from .dump import PASSED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config.service import Service
+    from ..kernel.cgroup import Usage
     from ..kernel.counters import Traffic
 
 LISTED = 8  # items of a list in a row that is cut
@@ -22,6 +25,7 @@ def status_row(
     bypass: bool,
     service: "Service | None",
     traffic: "Traffic",
+    usage: "Usage",
     takes: "list[str]",
     stays: "list[str]",
     connections: "int | None",
@@ -37,6 +41,7 @@ def status_row(
         "uptime": uptime,
         "restarts": restarts,
         "bypass": bypass,
+        "user": service.program.account if service else "",
         "datapath": traffic.kind,
         "interfaces": list(service.interfaces + service.devices)[:LISTED] if service else [],
         "from": list(traffic.devices)[:most],
@@ -46,12 +51,13 @@ def status_row(
         "stays": [text[:LEFT_WORDS] for text in stays[:LEFT]] if cut else stays,
         "stays_count": len(stays),
     }
-    row.update(counters_row(traffic, connections))
+    row.update(counters_row(traffic, usage, connections))
+    row["passed"] = {reason: getattr(traffic.counters, reason) for reason in PASSED}
     return row
 
 
-def counters_row(traffic: "Traffic", connections: "int | None") -> dict:
-    """What its redirects count, what its program has sent, and its TCP connections now."""
+def counters_row(traffic: "Traffic", usage: "Usage", connections: "int | None") -> dict:
+    """What its redirects count, what its program has sent and uses, and its TCP connections now."""
     return {
         "packets": traffic.counters.packets,
         "bytes": traffic.counters.bytes,
@@ -60,4 +66,9 @@ def counters_row(traffic: "Traffic", connections: "int | None") -> dict:
         "sent_packets": traffic.sent.packets,
         "sent_bytes": traffic.sent.bytes,
         "connections": connections,
+        "memory": usage.memory,
+        "tasks": usage.tasks,
+        "cpu_usec": usage.cpu_usec,
+        "oom_kills": usage.oom_kills,
+        "tasks_refused": usage.refused,
     }

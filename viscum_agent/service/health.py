@@ -24,7 +24,7 @@ from . import output, process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import TypeVar
 
     from ..kernel.handshake import Send
@@ -79,8 +79,8 @@ class Tools:
     def has_clients(self, name: str) -> bool:
         return self._inside(name, listening.has_clients)
 
-    def flows(self, name: str) -> "list[listening.Flow]":
-        return self._inside(name, listening.flows)
+    def flows(self, name: str, own: "Sequence[bytes]", unfinished: bool) -> "list[listening.Flow]":
+        return self._inside(name, lambda: listening.flows(own, unfinished))
 
     def output(self, name: str) -> int:
         return self._inside(name, output.open_for_reader)

@@ -27,7 +27,7 @@ from ..log import ERROR, NOTICE, WARNING
 from ..plan import answers, checks
 from ..plan.claims import match_text
 from ..records import with_
-from . import process, respawn
+from . import box, process, respawn
 from .health import GRACE, Outcome, asks_ways
 from .holdoff import HoldOff
 from .inhibitors import ASKED, CHECKS, FLAPPING, MEDDLED, OVERLOAD, Inhibitors
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from ..agent import Agent
     from ..config.service import Health, Service
+    from ..kernel.cgroup import Usage
     from ..loop import Timer
     from ..plan.answers import Open
     from ..plan.planner import ServicePlan
@@ -76,7 +77,7 @@ class Way:
 class Instance:
     """`agent` does what concerns others: `withdraw(instance)`, `end_connections(name)`, `look_soon(cause)`,
     `changed(instance)`, `say(...)`, `processes()`, `check(instance, turn, done)`, `connections(name)`, `bug(error)`,
-    `eager()`, `settle()`."""
+    `eager()`, `settle()`, `calm_in()`."""
 
     def __init__(self, name: str, agent: "Agent") -> None:
         self.name = name
@@ -98,6 +99,7 @@ class Instance:
         self._check: Check | None = None
         self._good = self._bad = self._crashes = 0
         self._started = 0.0
+        self._used: Usage = compat.LATER  # when it was started
         self._seen: list[Listener] = []  # what was open at the last look into the namespace
         self._steady = False  # whether the look before it found the same
         self._listeners: list[Listener] | None = None  # what of it counts, None before the first look
@@ -105,6 +107,8 @@ class Instance:
         self._turn = 0  # counts the checks
         self._holdoff = HoldOff()
         self._output: Output | None = None
+        self._begun = 0  # the number of the last line before it was started
+        self._hinted: list[str] = []  # what was said of its output, with these settings
         self._then: Callable[[], object] = compat.LATER  # what comes after a stop,
         self._again = False  # and whether that is another start
         self._repairs: list[float] = []  # when something was restored in its namespace, lately
@@ -190,6 +194,8 @@ class Instance:
     def configure(self, service: "Service") -> None:
         """Takes the current settings. A running program is checked by them."""
         before, self.service = self.service, service
+        if before and before.program != service.program:
+            self._hinted = []
         if self.pid and before and before.health != service.health and self.state not in (WAITING, STOPPING):
             self._check_soon()
 
@@ -291,6 +297,7 @@ class Instance:
         self._stop_waiting()
         pid = 0
         self.ended = ""
+        self._begun = self._agent.serial()
         self._listen_to_it()
         try:
             pid = process.spawn(self.service)
@@ -314,14 +321,24 @@ class Instance:
         """Reads what the program prints. The program runs even if that fails."""
         if self._output is None:
             try:
-                self._output = Output(self._loop, self._agent.output(self.name), self._agent.said_by(self.name))
+                self._output = Output(
+                    self._loop, self._agent.output(self.name), self._printed, self._agent.to_log(self.name)
+                )
             except OSError as error:
                 self._agent.say(WARNING, "its output can't be read: %s" % compat.strerror(error.errno), self.name)
 
+    def _printed(self, text: str) -> None:
+        """Keeps a line, and says once which option may help where it tells that something is forbidden."""
+        self._agent.keep(self.name, text)
+        hint = box.hint([text])
+        if hint and hint not in self._hinted:
+            self._hinted.append(hint)
+            self._agent.say(NOTICE, "its program " + hint, self.name)
+
     @property
-    def said(self) -> "list[tuple[int, str]]":
-        """The last lines that the program printed: (seconds since 1970, text)."""
-        return self._output.kept if self._output else []
+    def said(self) -> "list[str]":
+        """The last lines that the program printed since it was started."""
+        return self._agent.printed(self.name, self._begun)
 
     def _start_after(self, seconds: float, reason: str) -> None:
         self.become(BACKOFF, "%s; next start in %d s" % (reason, seconds))
@@ -331,6 +348,7 @@ class Instance:
         self._started = compat.monotonic() - process.age(pid)
         self._pidfd = compat.pidfd_open(pid)
         self.pid = pid
+        self._used = process.usage(self.name)
         self._forget_checks()
         self._loop.add(self._pidfd, lambda _: self.exited())
 
@@ -367,9 +385,13 @@ class Instance:
             return
         self.become(BACKOFF, "the program ended")
         self._forget()
+        if self._output:
+            self._output.catch_up()
         words = process.reap(pid, self.name)
+        hint = box.hint(self.said)
+        words += "; it " + hint if hint else ""
         self._signal(compat.SIGKILL)  # what it left behind can't answer in its place
-        self._crashed("ended with " + words)
+        self._crashed("ended with " + words + process.ran_into(self.service, self._used))
 
     def _crashed(self, words: str) -> None:
         """Restarts the program after its back-off, or leaves it alone."""
@@ -552,7 +574,7 @@ class Instance:
         if self._good >= health.rise:
             self._inhibitors.lift(CHECKS, MEDDLED)
         elif reason and CHECKS not in self._inhibitors and self._has_failed(outcome):
-            self._inhibitors.put(CHECKS, reason)
+            self._inhibitors.put(CHECKS, reason + process.ran_into(self.service, self._used))
             self._agent.end_drain(self.name)
             if self.state == HEALTHY:
                 self._holdoff.fell(compat.monotonic())
@@ -575,6 +597,10 @@ class Instance:
         if self.state not in (STARTING, HEALTHY, BYPASSED):
             return
         if self.state != HEALTHY and self._good >= self.service.health.rise:
+            wait = self._agent.calm_in() if self.state == STARTING else 0
+            if wait:
+                self._check_after(wait)
+                return
             self._inhibitors.put(FLAPPING, FLAPS if self._holdoff.left(now) else "")
             if not self._inhibitors.reason:
                 self._holdoff.came_back(now)

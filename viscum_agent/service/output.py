@@ -9,7 +9,6 @@ never waits and never fails, and is lost if nobody has joined the group. The age
 """
 
 import struct
-import time
 
 from .. import compat
 from ..kernel.handshake import DATAGRAM, socket_address
@@ -32,7 +31,8 @@ BURST, RATE = 200, 50  # lines that a program may print at once, and per second 
 SIZE = 1 << 16  # bytes of a datagram
 MOST = 32  # datagrams read at once
 PAUSE = 0.2  # seconds without reading a program that prints more than that
-KEPT = 20  # lines of each service, for callers of the agent
+AGAIN, TRIES = 0.05, 5  # seconds until a system log that is behind is tried again, and how often it may accept nothing
+LATE = 100  # lines that wait for it, at most
 
 # Characters that a log escapes: controls (C1), line and paragraph separators (Zl, Zp), those that change the direction
 # of text (UAX #9) and invisible ones (Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 15.1).
@@ -168,23 +168,40 @@ def _shown(number: int) -> str:
 
 
 class Output:
-    """What one service's program prints: read in the loop, passed to `say(text)`, with the last lines kept."""
+    """What one service's program prints, read in the loop: each line is given to `keep(text)`, and to `pass_on(text)`
+    until that returns True."""
 
-    def __init__(self, loop: "Loop", fd: int, say: "Callable[[str], object]") -> None:
-        self._loop, self._fd, self._say = loop, fd, say
+    def __init__(
+        self, loop: "Loop", fd: int, keep: "Callable[[str], object]", pass_on: "Callable[[str], bool]"
+    ) -> None:
+        self._loop, self._fd, self._keep, self._pass_on = loop, fd, keep, pass_on
         self._lines = Lines(compat.monotonic())
         self._timer: Timer | None = None
-        self.kept: list[tuple[int, str]] = []  # (seconds since 1970, text)
+        self._late: list[str] = []  # lines that the system log had no room for yet
+        self._tries = 0
         self._listen()
 
     def close(self) -> None:
+        self.catch_up()
         self._loop.cancel(self._timer)
         self._loop.remove(self._fd)
         compat.fd_close(self._fd)
 
+    def catch_up(self) -> None:
+        """Reads what the program printed up to now: its last words, when it has ended."""
+        self._came()
+        self._print(self._lines.flush(compat.monotonic()))
+        self._pause(AGAIN if self._late else 0)
+
     def _listen(self) -> None:
+        """Goes on, once the system log has what is late or accepts nothing any more."""
         self._timer = None
+        self._send()
+        if self._late:
+            self._timer = self._loop.after(AGAIN, self._listen)
+            return
         self._loop.add(self._fd, lambda _: self._came())
+        self._wait_for_rest()
 
     def _came(self) -> None:
         for _ in range(MOST):
@@ -193,10 +210,16 @@ class Output:
                 self._wait_for_rest()
                 return
             self._print(self._lines.take(data, compat.monotonic()))
-        # It prints faster than we read: what does not fit into the socket is lost, and nobody else waits for us.
+            if self._late:
+                self._pause(AGAIN)
+                return
+        self._pause(PAUSE)  # it prints faster than we read
+
+    def _pause(self, seconds: float) -> None:
+        """What meanwhile does not fit into the socket is lost, and nobody else waits for us."""
         self._loop.remove(self._fd)
         self._loop.cancel(self._timer)
-        self._timer = self._loop.after(PAUSE, self._listen)
+        self._timer = self._loop.after(seconds, self._listen)
 
     def _wait_for_rest(self) -> None:
         self._loop.cancel(self._timer)
@@ -204,11 +227,24 @@ class Output:
 
     def _flush(self) -> None:
         self._print(self._lines.flush(compat.monotonic()))
-        self._wait_for_rest()
+        if self._late:
+            self._pause(AGAIN)
+        else:
+            self._wait_for_rest()
 
     def _print(self, lines: "list[str]") -> None:
         for line in lines:
-            self.kept.append((int(time.time()), line))
-            if len(self.kept) > KEPT:
-                self.kept.pop(0)
-            self._say(line)
+            self._keep(line)
+        self._late = (self._late + lines)[:LATE]
+        self._send()
+
+    def _send(self) -> None:
+        late = len(self._late)
+        while self._late and self._pass_on(self._late[0]):
+            self._late.pop(0)
+        if len(self._late) < late:
+            self._tries = 0
+        elif late:
+            self._tries += 1
+        if self._tries > TRIES:
+            self._late = []  # nobody reads it: from now on, it is not waited for until it accepts something

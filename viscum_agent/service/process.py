@@ -17,7 +17,7 @@ from ..kernel import cgroup, netns
 from ..log import last_words
 from ..records.objects import name_hash, ns_name
 from ..shell import printable, shown
-from . import box, output, seccomp
+from . import box, output, seccomp, view
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from ..config.service import Configuration, Program, Service
+    from ..kernel.cgroup import Usage
 
 # What a program finds in its environment, besides its own `env`.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -38,7 +39,6 @@ LATER = [option for option in PROGRAM if option.name not in FIRST]
 KEPT = "the check has ended, but a process that traces it holds it: kill that process"
 AT_ONCE = 100  # milliseconds within which a killed process is dead, unless the kernel holds it
 MOST = 1 << 16  # bytes of a file of /proc or /etc
-NETNS_FILES = "/etc/netns"  # ip-netns(8): NAME/FILE there stands for /etc/FILE in the namespace NAME
 
 
 def processes() -> "dict[tuple, list[int]]":
@@ -134,13 +134,13 @@ def _began(pid: int) -> int:
 
 def age(pid: int) -> float:
     """Seconds since a process began: /proc counts them in 1/100 s (USER_HZ, the same on all architectures)."""
-    now = float(_read("/proc/uptime").split()[0])
-    return max(0, now - _began(pid) / 100)
+    uptime = _read("/proc/uptime").split()  # nothing where no descriptor is left
+    return max(0, float(uptime[0]) - _began(pid) / 100) if uptime else 0
 
 
 def tag(program: "Program") -> str:
     """A hash that tells whether a running program is the configured one: all that it is started with."""
-    words = list(program.command) + list(program.env) + [program.user, program.group or "", program.workdir]
+    words = list(program.command) + list(program.env) + [program.account, program.group or "", program.workdir]
     # A later option counts only where it is not its default: otherwise a new version of Viscum would take every program
     # for another one, and restart it.
     for option in LATER:
@@ -221,7 +221,7 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     _look_at_kept()
     if command and service.name in _kept.values():
         raise ViscumError(KEPT)
-    uid, gid, groups = account(program.user, program.group)
+    uid, gid, groups = account(program.account, program.group)
     environment = {"PATH": PATH, "HOME": "/", SERVICE: service.name, TAG: tag(program)}
     for variable in program.env:
         name, _, value = variable.partition("=")
@@ -229,11 +229,14 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     if command:
         del environment[TAG]  # it is not the program
     group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
-    share_mounts()
+    # A check has the program's own view, and so its files. Any process of it will do.
+    inside = (cgroup.pids(service.name) or programs(service.name))[:1] if command else []
+    box.hold(program, group)
+    view.share_mounts()
     seccomp.prepare(program.allow_syscalls)
     pid = compat.fork()
     if pid == 0:
-        _become(service, command or program.command, (uid, gid, groups), environment, group)
+        _become(service, command or program.command, (uid, gid, groups), environment, (group, inside))
     return pid
 
 
@@ -242,15 +245,21 @@ def _become(
     command: "Sequence[str]",
     ids: "tuple[int, int, list[int]]",
     environment: "dict[str, str]",
-    group: str,
+    company: "tuple[str, list[int]]",
 ) -> "NoReturn":
-    """In the child: never returns."""
+    """In the child: never returns. `company`: its control group, and a process whose view it shares."""
     try:
+        group, inside = company
         if group:
             cgroup.join(group)
         compat.setsid()
         _close_others()
-        enter(service.name)
+        enter_network(service.name)
+        box.place(service.program)
+        if inside:
+            view.join(inside[0])
+        else:
+            view.make(service)
         _redirect_output()
         compat.chdir(service.program.workdir)
         box.confine(service.program, ids)
@@ -269,31 +278,12 @@ def _become(
         compat.exit_now(CANNOT_EXECUTE)
 
 
-def share_mounts() -> None:
-    """Makes the router's mounts shared, so that what is later mounted or unmounted there reaches programs as well
-    (mount_namespaces(7)). A kernel starts with private ones, and OpenWrt leaves them so; systemd makes them shared."""
-    for line in _read("/proc/self/mountinfo").split(b"\n"):
-        fields = line.split(b" ")
-        if len(fields) > 6 and fields[4] == b"/" and not fields[6].startswith(b"shared:"):
-            try:
-                compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
-            except OSError:
-                pass  # programs then see what was mounted when they started
-            return
-
-
 def enter(name: str) -> None:
-    """Moves this process into a service's network namespace, and into its own mounts: /sys shows that network, and the
+    """Moves this process into a service's network namespace, with mounts of its own: /sys shows that network, and the
     files that ip-netns(8) knows for it replace those of /etc."""
     enter_network(name)
-    compat.unshare(compat.CLONE_NEWNS)
-    compat.mount("none", "/", "none", compat.MS_SLAVE | compat.MS_REC)
-    try:
-        compat.umount("/sys")
-        compat.mount("sysfs", "/sys", "sysfs", 0)
-    except OSError:
-        pass  # no /sys, as in a container: nothing shows the wrong network
-    _bind_files("%s/%s" % (NETNS_FILES, ns_name(name)))
+    view.whole()
+    view.of_namespace(name)
 
 
 def enter_network(name: str) -> None:
@@ -301,18 +291,6 @@ def enter_network(name: str) -> None:
     fd = compat.fd_open(netns.path(ns_name(name)), netns.O_RDONLY)
     compat.setns(fd)
     compat.fd_close(fd)
-
-
-def _bind_files(folder: str) -> None:
-    try:
-        names = compat.list_names(folder)
-    except OSError:
-        return
-    for name in names:
-        try:
-            compat.mount("%s/%s" % (folder, name), "/etc/" + name, "none", compat.MS_BIND)
-        except OSError:
-            pass  # no such file in /etc to mount it over
 
 
 def _close_others() -> None:
@@ -358,13 +336,15 @@ def lacks(service: "Service") -> "list[tuple[str, str]]":
     uid = 0
     found = []
     try:
-        uid = account(program.user, program.group)[0]
+        uid = account(program.account, program.group)[0]
+        if program.user is None:
+            _require_own(uid)
     except ConfigError as error:
         option, _, text = str(error).partition(": ")
         found.append((option, text))
-    found += box.lacks(program)
+    found += box.lacks(program) + view.lacks(program)
     for option, command in (("command", program.command), ("health_command", service.health.command)):
-        text = _why_not_run(command[0], uid, program.user) if command else ""
+        text = _why_not_run(command[0], uid, program.account) if command else ""
         if text:
             found.append((option, printable(text)))
     if _mode(program.workdir) & compat.S_IFMT != compat.S_IFDIR:
@@ -435,6 +415,16 @@ def account(user: str, group: "str | None") -> "tuple[int, int, list[int]]":
     if group:
         gid = _group(group)
     return uid, gid, [gid] + [each for each in _groups_of(user) if each != gid]
+
+
+def _require_own(uid: int) -> None:
+    """Raises ConfigError if the account of a service's own is somebody's in /etc/passwd."""
+    try:
+        rows = [line.split(b":") for line in trust.read(PASSWD, LARGEST).split(b"\n")]
+    except (OSError, ConfigError):
+        return  # there is none, or it is not for us
+    if b"%d" % uid in [row[2] for row in rows if len(row) > 2]:
+        raise ConfigError("user: the account of its own, %d, is somebody's in %s: name another one" % (uid, PASSWD))
 
 
 def _group(group: str) -> int:
@@ -521,10 +511,30 @@ def reap(pid: int, name: str) -> str:
     return "an unknown result" if status is None else ending(status)
 
 
+def usage(name: str) -> "Usage":
+    """What a service's program uses (cgroup.Usage)."""
+    return cgroup.usage(name).get(name, cgroup.UNKNOWN)
+
+
+def ran_into(service: "Service", before: "Usage") -> str:
+    """Which limit of its control group a service's program has met since its Usage was `before`: the end of a sentence,
+    with the option; "" for none."""
+    now = usage(service.name)
+    if (now.oom_kills or 0) > (before.oom_kills or 0):
+        return "; the kernel ended it for want of memory" + (" (memory_max)" if service.program.memory_max else "")
+    count = (now.refused or 0) - (before.refused or 0)
+    return "; it was refused %d processes or threads (pids_max)" % count if count > 0 else ""
+
+
+# SIGSYS and SIGXFSZ (asm/signal.h).
+_SYS, _XFSZ = (12, 31) if compat.is_mips(compat.MACHINE) else (31, 25)
+_LIMITS = {_SYS: " (a system call: see `list allow_syscalls`)", _XFSZ: " (a large file: see `option fsize`)"}
+
+
 def ending(status: int) -> str:
     """A wait status in words (wait(2))."""
     if status & 0x7F:
-        return "signal %d" % (status & 0x7F)
+        return "signal %d" % (status & 0x7F) + _LIMITS.get(status & 0x7F, "")
     return "exit code %d" % (status >> 8 & 0xFF)
 
 

@@ -55,7 +55,7 @@ METHODS = (
     Entry(name="list", args=(("after", blob.STRING),), who=PUBLIC),
     Entry(name="stats", args=PAGED, who=PUBLIC),
     Entry(name="plan", args=(("from", blob.INT32),), who=PUBLIC),
-    Entry(name="logs", args=NAME, who=READ),
+    Entry(name="logs", args=NAME + (("lines", blob.INT32), ("since", blob.INT32)), who=READ),
     Entry(name="doctor", args=(), who=READ),
     Entry(name="start", args=NAME, who=WRITE),
     Entry(name="stop", args=NAME, who=WRITE),
@@ -211,7 +211,13 @@ class Bus:
         return self._page(args, {}, lambda instances: rows.stats(instances, traffic))
 
     def _logs(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        return {"lines": self._agent.lines(args.get("name", ""))}
+        """The last lines, at most `lines`; with `since` only those after the answer that had it as its `serial`."""
+        name = args.get("name", "")
+        answer = self._agent.lines(name, args.get("since", 0))
+        if name and not answer["lines"]:
+            self._instances(args)  # raises, where it is nobody's name
+        answer["lines"] = answer["lines"][-max(0, args.get("lines", 0)) :]
+        return answer
 
     def _doctor(self, _method: str, _args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         """The doctor is loaded only when asked for."""

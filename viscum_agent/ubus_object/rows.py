@@ -7,6 +7,7 @@ most PAGE rows; the next call passes the answer's `next` as `after`.
 import os
 import struct
 
+from ..kernel import cgroup
 from ..kernel.counters import NONE
 from ..records.row import counters_row, status_row
 
@@ -25,7 +26,11 @@ TEXT = 400 * 1024  # bytes of lines
 
 def status(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]", whole: bool) -> "dict[str, dict]":
     """Maps names to rows. `traffic` is from Agent.traffic; `whole` is whether lists are given in full."""
-    return {instance.name: _row(instance, traffic.get(instance.name, NONE), whole) for instance in instances}
+    used = cgroup.usage()
+    return {
+        instance.name: _row(instance, traffic.get(instance.name, NONE), used.get(instance.name, cgroup.UNKNOWN), whole)
+        for instance in instances
+    }
 
 
 class Changes:
@@ -78,15 +83,15 @@ class Changes:
 
 
 def stats(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]") -> "dict[str, dict]":
-    """Maps names to what their redirects count, and their TCP connections now."""
-    found = {}
+    """Maps names to what their redirects count, what their programs use, and their TCP connections now."""
+    found, used = {}, cgroup.usage()
     for instance in instances:
-        carried = traffic.get(instance.name, NONE)
-        found[instance.name] = counters_row(carried, instance.connections(carried.counters.packets))
+        carried, takes = traffic.get(instance.name, NONE), used.get(instance.name, cgroup.UNKNOWN)
+        found[instance.name] = counters_row(carried, takes, instance.connections(carried.counters.packets))
     return found
 
 
-def _row(instance: "Instance", traffic: "Traffic", whole: bool) -> dict:
+def _row(instance: "Instance", traffic: "Traffic", usage: "cgroup.Usage", whole: bool) -> dict:
     return status_row(
         state=instance.state,
         reason=instance.reason[:WORDS],
@@ -96,6 +101,7 @@ def _row(instance: "Instance", traffic: "Traffic", whole: bool) -> dict:
         bypass=instance.bypass_asked,
         service=instance.service,
         traffic=traffic,
+        usage=usage,
         takes=instance.takes(),
         stays=instance.stays(),
         connections=instance.connections(traffic.counters.packets),

@@ -2,10 +2,10 @@
 
 from viscum_agent.plan.actual import Found, facts, observe
 from viscum_agent.plan.answers import Open
+from viscum_agent.records import with_
 from viscum_agent.records.dump import (
     NOTHING,
     Addr,
-    Counters,
     Dump,
     FilterEntry,
     Link,
@@ -20,6 +20,7 @@ from viscum_agent.records.objects import (
     MARK_PROTOCOL,
     Address,
     Filter,
+    Guard,
     HashTable,
     Namespace,
     Nat,
@@ -112,7 +113,7 @@ def running():
         filter_entry(handle=0x80000000, classid=0, divisor=1, actions=()),
         filter_entry(handle=0x76100000, classid=0, divisor=256, actions=()),
         filter_entry(handle=0x80000800, classid=0, link=0x76100000, actions=()),
-        filter_entry(counters=Counters(5, 500, 0, 1)),
+        filter_entry(counters=with_(NOTHING, packets=5, bytes=500, overlimits=1)),
     ]
     dump.sysctls = {
         ("", "net/ipv4/conf/all/rp_filter"): "2",
@@ -150,6 +151,7 @@ def test_all_of_a_running_service_is_found():
         Namespace("viscum-a"),
         Up("viscum-a", "lo"),
         Veth("vsc-a", "viscum-a", "eth0", 1500, "02:00:00:00:00:0a", "02:00:00:00:00:02", "viscum a"),
+        Guard("vsc-a", "", None),
         Address("", "vsc-a", "10.213.0.1/30"),
         Address("viscum-a", "lo", "203.0.113.10/32"),
         Address("viscum-a", "eth0", "10.213.0.2/30"),
@@ -158,7 +160,7 @@ def test_all_of_a_running_service_is_found():
         Sysctl("viscum-a", "net/ipv4/ip_forward", "0"),
         FILTER,
     }
-    assert observed.counters == {"a": Counters(5, 500, 0, 1)}
+    assert observed.counters == {"a": with_(NOTHING, packets=5, bytes=500, overlimits=1)}
     assert observed.shared == [Found(HashTable("lan1", 1, "ip"), 0x80000800), Found(Qdisc("lan1"), 0)]
     assert observed.hooks == {"lan1": "clsact"}
     assert (observed.strangers, observed.foreign_prios, observed.orphans) == (set(), set(), [])
@@ -244,6 +246,16 @@ def test_a_rule_for_our_device_is_ours():
     dump = running()
     dump.rules = [RuleEntry("", 4, 100, "vsc-a", 7), RuleEntry("", 4, 0, "", 255), RuleEntry("", 4, 9, "lan1", 7)]
     assert [item for item in items(observe(dump)) if type(item).__name__ == "Rule"] == [Rule("", 4, 100, "vsc-a", 7)]
+
+
+def test_what_guards_a_pair_is_known_by_its_mark_and_without_the_pair_it_is_an_orphan():
+    dump = running()
+    dump.guards = {"vsc-a": ("12345678/3", 5), "vsc-gone": ("?", 0), "vsc-others": (None, 0)}
+    observed = observe(dump)
+    assert Guard("vsc-a", "12345678/3", None) in items(observed)
+    assert observed.orphans == [Found(Guard("vsc-gone", "?", None), 0)]
+    assert observed.dropped == {"a": 5}
+    assert facts(dump, EVERYTHING, {}).taken == ["inet vsc-others"]
 
 
 def test_a_filter_of_ours_that_leads_nowhere_is_an_orphan():

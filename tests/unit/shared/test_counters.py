@@ -1,11 +1,12 @@
 """What is counted goes on when a redirect goes and comes back."""
 
 from viscum_agent.kernel.counters import Totals
-from viscum_agent.records.dump import Counters
+from viscum_agent.records import with_
+from viscum_agent.records.dump import NOTHING
 
 
 def packets(totals, name, count):
-    return totals.count(name, Counters(count, 100 * count, 0, 0)).packets
+    return totals.count(name, with_(NOTHING, packets=count, bytes=100 * count)).packets
 
 
 def test_counters_never_fall():

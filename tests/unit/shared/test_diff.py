@@ -6,6 +6,7 @@ from viscum_agent.records import with_
 from viscum_agent.records.objects import (
     Address,
     Filter,
+    Guard,
     HashTable,
     Mark,
     Namespace,
@@ -74,6 +75,33 @@ def test_a_filter_is_deleted_by_its_handle():
 def test_a_rule_outside_of_the_namespace_is_deleted_too():
     rule = Rule("", 4, 100, "vsc-a", 7)
     assert [one.old for one in removal(found(NS, rule, VETH))] == [rule, VETH, NS]
+
+
+# What guards a pair is read back by its mark only.
+NEW = Guard("vsc-a", "2/1", ("a rule",))
+
+
+def test_a_guard_is_there_before_anything_has_an_address():
+    order = kinds([operation.new for operation in diff(ALL + [NEW], [])])
+    assert order == "Namespace Up Sysctl Veth Guard Sysctl Address Route Filter"
+
+
+def test_a_guard_is_changed_in_place_if_its_mark_differs():
+    assert steps(ALL + [NEW], found(*(ALL + [Guard("vsc-a", "2/1", None)]))) == []
+    for mark in ("", "?", "1/1", "2/0"):
+        assert steps(ALL + [NEW], found(*(ALL + [Guard("vsc-a", mark, None)]))) == [("change", NEW)]
+
+
+def test_a_guard_goes_with_its_service_and_not_before():
+    old = Guard("vsc-a", "2/1", None)
+    assert kinds([one.old for one in diff([], found(*(ALL + [old])))]) == "Filter Guard Veth Namespace"
+    assert diff(ALL, found(*(ALL + [old]))) == [], "what is restored to before there were any stays guarded"
+
+
+def test_half_a_pair_takes_its_guard_with_it():
+    there = found(NS, LO, with_(VETH, ns=""), Guard("vsc-a", "2/1", None))
+    made = [(verb, type(item).__name__) for verb, item in steps([NS, LO, VETH, NEW], there)]
+    assert made == [("del", "Guard"), ("del", "Veth"), ("add", "Veth"), ("add", "Guard")]
 
 
 def test_the_new_filter_is_there_before_the_old_one_goes():

@@ -10,6 +10,7 @@ from viscum_agent.config import uci
 from viscum_agent.doctor import finding, target
 from viscum_agent.doctor.machine import INCLUDES, Machine
 from viscum_agent.errors import CONFIG, UNSUPPORTED, Problem
+from viscum_agent.kernel import cgroup
 from viscum_agent.kernel.ruleset import Chain, Flowtable, Ruleset
 from viscum_agent.plan.actual import Found, Observed
 from viscum_agent.records import with_
@@ -50,8 +51,9 @@ HEALTHY = {
     "features": EVERYTHING,
     "veth": True,
     "seccomp": "",
+    "groups": {},
     "files": {"/usr/bin/echo": 0o100755, "/": 0o040755},
-    "accounts": {("nobody", ""): ""},
+    "accounts": {("53348", ""): ""},
     "firewall": {},
     "ruleset": Ruleset(FW4, [], OURS),
     "tables": [],
@@ -118,6 +120,12 @@ CASES = [
      [("kernel-mirred", "error", "", "apk add kmod-sched-core", ""), ("kernel-bpf", "note", "", "24.10", "")]),
     ("no filter for system calls", {"seccomp": "this kernel has no seccomp filters"}, {}, None,
      [("kernel-seccomp", "note", "", "CONFIG_KERNEL_SECCOMP=y", "every system call")]),
+    ("no control groups", {"groups": dict.fromkeys(("memory", "cpu", "pids"), cgroup.NO_MOUNT)}, {}, None,
+     [("kernel-cgroup", "note", "", "mount -t cgroup2", "memory_max or cpu_max or pids_max, and none is kept")]),
+    ("no memory controller", {"groups": {"memory": "this kernel's control groups have no controller 'memory'"}}, {},
+     None, [("kernel-cgroup", "note", "", "CONFIG_KERNEL_MEMCG=y", "no service can have memory_max")]),
+    ("controllers of version 1", {"groups": {"cpu": "version 1 of control groups is mounted"}}, {}, None,
+     [("kernel-cgroup", "note", "", "", "cpu_max")]),
     ("no flower", {"features": features("flower")}, {}, None,
      [("kernel-flower", "note", "", "kmod-sched-flower", "takes bpf or u32")]),
     ("no flower, and it is asked for", {"features": features("flower")}, {"datapath": "flower"}, None,
@@ -136,6 +144,10 @@ CASES = [
      [("kernel-nat", "note", "", "kmod-nft-nat", "")]),
     ("no nft redirect, and it is needed", {"features": features("nat")}, {"target_port": "80"}, None,
      [("kernel-nat", "error", "echo", "kmod-nft-nat", "")]),
+    ("nothing can keep a program in", {"features": features("guard")}, {}, None,
+     [("kernel-guard", "error", "echo", "egress 'any'", "is skipped")]),
+    ("nothing can keep a program in, nor has to", {"features": features("guard")}, {"egress": "any"}, None,
+     [("kernel-guard", "note", "", "22.03", "not 'any'")]),
     ("no eBPF", {"features": features("bpf")}, {}, None,
      [("kernel-bpf", "note", "", "24.10", "takes flower or u32")]),
     ("no eBPF, for want of a module", {"features": features("bpf", lacks="tcx and cls_bpf (kmod-sched-bpf)")}, {},
@@ -175,8 +187,8 @@ CASES = [
      [("workdir", "error", "echo", "mkdir -p /data", "")]),
     ("no such account", {"accounts": {("ghost", ""): "user: there is no account 'ghost' in /etc/passwd"}},
      {"user": "ghost"}, None,
-     [("account", "error", "echo", "uci set viscum.echo.user='nobody'\nuci commit viscum && reload_config", "ghost")]),
-    ("no such group", {"accounts": {("nobody", "ghost"): "group: there is no group 'ghost' in /etc/group"}},
+     [("account", "error", "echo", "uci delete viscum.echo.user\nuci commit viscum && reload_config", "ghost")]),
+    ("no such group", {"accounts": {("53348", "ghost"): "group: there is no group 'ghost' in /etc/group"}},
      {"group": "ghost"}, None,
      [("account", "error", "echo", "uci delete viscum.echo.group\nuci commit viscum && reload_config", "ghost")]),
     # Forwarding and rp_filter
@@ -373,7 +385,7 @@ def test_of_a_healthy_router_everything_is_ok():
         "act_skbedit, nft's ingress hook, "
     )
     assert [(each.severity, each.id, each.found) for each in findings()] == [
-        ("ok", "kernel", "has " + features + "nft redirect, veth"),
+        ("ok", "kernel", "has " + features + "nft redirect, nft's ingress hook in the inet family, veth"),
         ("ok", "programs", "every enabled service has its program and its account"),
         ("ok", "forwarding", "on"),
         ("ok", "rp-filter", "off on the way of the replies"),
@@ -419,7 +431,7 @@ def test_of_two_services_only_the_one_that_is_touched_is_named():
     other = {"user": "www", "command": "/usr/bin/other", "proto": ["udp"], "interface": None, "device": ["eth1"]}
     other["dest_ip"] = ["2001:db8::1"]
     files = {"/usr/bin/echo": 0o100755, "/usr/bin/other": None, "/": 0o040755}
-    accounts = {("nobody", ""): "", ("www", ""): "user: there is no account 'www' in /etc/passwd"}
+    accounts = {("53348", ""): "", ("www", ""): "user: there is no account 'www' in /etc/passwd"}
     values = sysctls(net__ipv4__ip_forward="0", net__ipv6__conf__all__forwarding="0")
     changes = {"files": files, "accounts": accounts, "sysctls": values, "qosify": ["eth1"], "sqm": ["br-lan"]}
     read = [configuration({}), configuration(other)]
@@ -448,8 +460,8 @@ def test_a_command_fixes_it_for_every_service_that_is_touched():
     said = doctor.judge(machine({"accounts": accounts}), chosen, both.settings, Observed(), NAMES, [])
     fixes = {each.id: each.fix.split("\n") for each in said if each.severity == "error"}
     assert fixes["account"] == [
-        "uci set viscum.echo.user='nobody'",
-        "uci set viscum.other.user='nobody'",
+        "uci delete viscum.echo.user",
+        "uci delete viscum.other.user",
         "uci commit viscum && reload_config",
     ]
     for name in ("echo", "other"):

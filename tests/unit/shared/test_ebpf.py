@@ -226,7 +226,7 @@ def test_packets_and_bytes_are_counted():
         made.run("fwd", ipv4())
         made.run("fwd", ipv4(), gso=44)
         made.run("fwd", ipv4(port=81))
-        assert made.layout.parse_counters(made.maps["counters"][made.layout.number(0)], 0, 1) == (45, 108)
+        assert made.layout.parse_counters(made.maps["counters"][made.layout.number(0)], "Q", 2, 0, 1) == [45, 108]
 
 
 # ICMP errors
@@ -342,7 +342,7 @@ def test_nothing_is_learned_and_nobody_forgotten_by_an_icmp_error():
             for forged in (error, error[:6] + ROUTER + error[12:]):
                 assert made.run("fwd", forged) == TAKEN
             assert {key: bytes(made.maps["clients"][key]) for key in made.maps["clients"]} == before
-            assert made.layout.parse_counters(made.maps["counters"][made.layout.number(0)], 0, 1)[0] == 4
+            assert made.layout.parse_counters(made.maps["counters"][made.layout.number(0)], "Q", 2, 0, 1)[0] == 4
 
 
 def test_an_icmp_error_about_a_closed_port_or_after_the_deadline_passes():
@@ -533,7 +533,7 @@ def test_a_client_of_two_services_reaches_both_and_each_counts_its_own():
         known(made, ipv4(), second, ipv4(), second, second)
         assert made.run("fwd", second) == (7, "peer", PAIR + 1)
         slots = [made.maps["counters"][made.layout.number(slot)] for slot in (0, 1)]
-        assert [made.layout.parse_counters(slot, 0, 1)[0] for slot in slots] == [2, 4]
+        assert [made.layout.parse_counters(slot, "Q", 2, 0, 1)[0] for slot in slots] == [2, 4]
 
 
 def test_the_service_that_is_remembered_becomes_the_other_one_now_and_then():

@@ -66,7 +66,7 @@ def drain(made, kinds=0):
     """Its redirects are gone, their connections are not."""
     made.maps["exact"].clear()
     made.maps["wide"].clear()
-    made.set_state(1, kinds | layout.DRAINS)
+    made.set_state(2, kinds | layout.DRAINS)
 
 
 def test_a_take_over_leaves_open_connections_to_the_cloud_and_takes_new_ones_to_their_end():
@@ -98,14 +98,44 @@ def test_options_of_ipv4_are_stepped_over_and_fragments_are_nobodys():
         assert made.run("fwd", segment4(ACK, fragment=0x2000)) == PASSED
 
 
-def test_a_take_over_is_never_remembered_with_the_client():
+def test_with_a_client_that_has_a_connection_it_is_remembered_that_the_entry_takes_over():
     for order in ORDERS:
         made = in_mode(order, layout.TAKE_OVER)
         made.neighbour = (LAN, ROUTER, CLIENT)
         made.run("fwd", segment4(SYN, 40001))
-        assert made.run("fwd", segment4(ACK)) == PASSED
-        assert made.run("fwd", segment4(ACK, 40001)) == TAKEN
-        assert made.run("reply", answer(segment4(ACK, 40001)), PAIR) == (7, "redirect", LAN)
+        made.clock = 50 * SECOND
+        for gone in (False, True):
+            if gone:
+                made.maps["exact"].clear()  # no look-up there
+            assert made.run("fwd", segment4(ACK)) == PASSED
+            assert made.run("fwd", segment4(ACK, 40001)) == TAKEN
+            assert made.run("reply", answer(segment4(ACK, 40001)), PAIR) == (7, "redirect", LAN)
+        assert made.layout.parse_number(made.maps["missed"][made.layout.number(0)]) == 50
+        assert made.layout.parse_counters(made.maps["counters"][made.layout.number(0)], "Q", 2, 0, 1)[0] == 3
+        assert made.run("fwd", segment4(SYN, 40002)) == PASSED, "a SYN asks the entry"
+        made.set_state(2)
+        assert made.run("fwd", segment4(ACK, 40001)) == PASSED, "whatever changes a mode changes the generation"
+
+
+def test_what_is_no_tcp_is_remembered_as_ever():
+    for order in ORDERS:
+        made = in_mode(order, layout.TAKE_OVER, match(proto="udp"))
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        made.run("fwd", ipv4(proto=17))
+        made.maps["exact"].clear()
+        assert made.run("fwd", ipv4(proto=17)) == TAKEN
+
+
+def test_joining_is_never_remembered_with_the_client():
+    for order in ORDERS:
+        made = in_mode(order, layout.JOINS)
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        for port in (40001, 40002):
+            assert made.run("fwd", segment4(ACK, port)) == TAKEN
+            assert made.run("fwd", segment4(SYN, port)) == TAKEN
+        assert len(made.maps["flows"]) == 2
+        made.maps["exact"].clear()
+        assert made.run("fwd", segment4(ACK, 40001)) == PASSED
 
 
 def test_a_source_that_the_router_would_answer_elsewhere_opens_no_connection_in_a_take_over():
@@ -219,3 +249,36 @@ def test_a_drain_ends_with_the_deadline_like_a_redirect():
         made.maps["deadline"][bytes(4)] = bytearray(made.layout.number(5))
         made.clock = 6 * SECOND
         assert made.run("fwd", segment4(ACK, 40001)) == PASSED
+
+
+# Why a packet was left alone although there is an entry for it
+
+
+def passed(made):
+    """How many, by the reasons of dump.PASSED."""
+    return made.layout.parse_counters(made.maps["passed"][made.layout.number(0)], "I", 4, 0, 1)
+
+
+def test_what_is_left_alone_is_counted_by_reason():
+    for order in ORDERS:
+        made = in_mode(order, layout.TAKE_OVER, match(), checked=True)
+        made.maps["passed"][made.layout.number(0)] = bytearray(16)
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        assert made.run("fwd", segment4(ACK)) == PASSED
+        assert passed(made) == [1, 0, 0, 0]
+        made.clock = 100 * SECOND
+        made.maps["deadline"][bytes(4)] = bytearray(made.layout.number(99))
+        assert made.run("fwd", segment4(SYN)) == PASSED
+        assert passed(made) == [1, 1, 0, 0]
+        made.neighbour = (LAN + 1, ROUTER, CLIENT)
+        for _ in range(2):
+            assert made.run("fwd", segment4(SYN, src="192.168.1.6")) == PASSED
+        assert passed(made) == [1, 1, 0, 2]
+        for key in made.maps["exact"]:
+            made.maps["exact"][key] = bytearray(made.layout.value(PAIR, "", 0))
+            made.maps["exact"][key][4 if order == "little" else 5] |= layout.REFUSED
+        made.set_state(0)
+        assert made.run("fwd", segment4(SYN)) == PASSED
+        assert passed(made) == [1, 1, 1, 2]
+        assert made.run("fwd", segment4(SYN, dst="198.51.100.1")) == PASSED
+        assert passed(made) == [1, 1, 1, 2], "nobody wants it"

@@ -63,6 +63,7 @@ class Agent:
         self.loop = Loop()
         self.told = []  # what was done, in its order
         self.redirect = False
+        self.calm = 0
 
     def withdraw(self, _unit, answers):
         self.told.append("withdrawn")
@@ -90,6 +91,9 @@ class Agent:
     def settle(self):
         return 1
 
+    def calm_in(self):
+        return self.calm
+
     def expects(self, one):
         self.told.append("answers")
 
@@ -100,6 +104,12 @@ class Agent:
         assert severity <= NOTICE
 
     say_state = say
+
+    def serial(self):
+        return 0
+
+    def printed(self, name, since):
+        return []
 
     def output(self, name):
         raise OSError(2, "ENOENT")
@@ -248,6 +258,18 @@ def test_health_rise_good_checks_in_a_row_bring_the_redirect():
             stage.check(outcome)
             states.append(stage.state)
         assert states == ["starting"] * 5 + ["healthy"]
+
+
+def test_a_program_that_answers_gets_its_redirect_when_the_connections_that_just_began_are_open():
+    with Stage("list dest_port 80", "option healthcheck none") as stage:
+        stage.agent.calm = 1.5
+        stage.instance.ensure(stage.agent.redirect)
+        stage.check()
+        assert stage.state == "starting"
+        assert min(seconds for seconds, _ in stage.agent.loop.timers) == 1.5
+        stage.agent.calm = 0
+        stage.check()
+        assert stage.state == "healthy"
 
 
 def test_health_fall_bad_checks_in_a_row_take_it_out_and_health_rise_good_ones_bring_it_back():

@@ -1,14 +1,20 @@
 """Answers about services always fit into a ubus message, whatever the services are called and say."""
 
 from viscum_agent.kernel.counters import Traffic
-from viscum_agent.records.dump import Counters
+from viscum_agent.records import with_
+from viscum_agent.records.dump import NOTHING, Counters
 from viscum_agent.ubus import blob, wire
 from viscum_agent.ubus_object import rows
 
 HUGE = 2**63 - 1
 
 
+class Program:
+    account = "4294967294"
+
+
 class Service:
+    program = Program()
     interfaces = tuple(["interface%02d" % number * 2 for number in range(20)])
     devices = tuple(["phy%02d-access-pt" % number for number in range(20)])
 
@@ -44,7 +50,7 @@ def pages(instances, answer):
 
 def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers_that_fit():
     instances = [Instance(number) for number in range(500)]
-    counted = Traffic(Service.devices, "bpf-cls", *2 * (Counters(HUGE, HUGE, HUGE, HUGE),))
+    counted = Traffic(Service.devices, "bpf-cls", *2 * (Counters(*[HUGE] * 8),))
     traffic = {instance.name: counted for instance in instances}
     answers = pages(instances, lambda some: rows.status(some, traffic, False))
     for answer in answers:
@@ -56,10 +62,11 @@ def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers
 
 def test_what_the_redirects_count_is_told():
     instance = Instance(0)
-    counted = Traffic(("lan0",), "u32", Counters(1, 2, 3, 4), Counters(5, 6, 0, 0))
+    counted = Traffic(("lan0",), "u32", Counters(*range(1, 9)), with_(NOTHING, packets=5, bytes=6))
     row = rows.stats([instance], {instance.name: counted})[instance.name]
     taken = {"packets": 1, "bytes": 2, "drops": 3, "overlimits": 4, "connections": 0}
-    assert row == dict(taken, sent_packets=5, sent_bytes=6)
+    unknown = dict.fromkeys(("memory", "tasks", "cpu_usec", "oom_kills", "tasks_refused"))
+    assert row == dict(taken, sent_packets=5, sent_bytes=6, **unknown)
 
 
 def test_lines_are_counted_in_bytes():

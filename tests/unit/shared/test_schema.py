@@ -27,7 +27,7 @@ def complaint(name, text, kind="service"):
 def test_a_section_that_sets_nothing_has_the_defaults():
     values, problems = check()
     assert problems == []
-    assert values["enabled"] is False and values["proto"] == ["tcp", "udp"] and values["user"] == "nobody"
+    assert values["enabled"] is False and values["proto"] == ["tcp", "udp"] and values["user"] is None
     assert values["dest_ip"] == [] and values["mtu"] is None and values["term_timeout"] == 5
 
 
@@ -240,6 +240,19 @@ def test_limits_are_numbers_or_none_at_all():
         assert "is not a number, or unlimited" in complaint("nproc", text), text
 
 
+def test_memory_is_written_as_elsewhere():
+    texts = {"1048576": 1 << 20, "64m": 64 << 20, "64M": 64 << 20, "2048k": 2 << 20, "1g": 1 << 30}
+    assert {text: value("memory_max", text) for text in texts} == texts
+    for text in ("", "0", "64", "1048575", "1023k", "64mb", "64 m", "m", "-1m", "0.5g", "unlimited", "9999999999g"):
+        assert "is not a number of bytes of at least 1m" in complaint("memory_max", text), text
+
+
+def test_cpu_is_a_percentage_of_one():
+    assert (value("cpu_max", "1"), value("cpu_max", "250")) == (1, 250)
+    for text in ("0", "50%", "0.5", "50000 100000", "unlimited"):
+        assert "is not a percentage from 1 to 25600" in complaint("cpu_max", text), text
+
+
 def test_a_umask_is_octal():
     assert (value("umask", "022"), value("umask", "0077"), value("umask", "000")) == (0o22, 0o77, 0)
     for text in ("22", "088", "1022", "00022", "0o22", "-022"):
@@ -251,6 +264,16 @@ def test_priorities_go_both_ways():
     assert [value("oom_score_adj", text) for text in ("-1000", "1000")] == [-1000, 1000]
     for text in ("-21", "20", "--1", "+1", "-", "1.5"):
         assert complaint("nice", text) == "'%s' is not a number from -20 to 19" % text
+
+
+def test_what_a_program_may_see_or_change_is_written_plainly():
+    """It is compared with the folders that are the program's own."""
+    assert value("writable", ["/srv/with blank", "/", "/..a/.b"]) == ["/srv/with blank", "/", "/..a/.b"]
+    for text in ("/srv/", "/srv//data", "/srv/./data", "/srv/../data", "//", "/.."):
+        assert complaint("visible", text).startswith("'%s' is not the plain way to write it" % text), text
+    assert "is not an absolute path (/srv/data)" in complaint("visible", "srv")
+    assert complaint("tmp_size", "0") == "'0' is not a number of megabytes from 1 to 65536"
+    assert complaint("view", "own") == "'own' is not one of: private, host"
 
 
 def test_paths_are_absolute():

@@ -151,6 +151,15 @@ def test_a_variable_that_is_set_twice_is_named():
     assert problems(text) == ["viscum.s.env: 'A' is set more than once: leave one"]
 
 
+def test_a_program_that_sees_all_needs_nothing_opened():
+    lines = "list visible /run\nlist writable /srv\noption tmp_size 8\n"
+    assert problems(PORTS + lines) == []
+    assert problems(PORTS + "option view host\n" + lines) == [
+        "viscum.s.%s: is not used, because with view 'host' it sees everything: take it out" % name
+        for name in ("visible", "writable", "tmp_size")
+    ]
+
+
 # Redirect sections
 
 MORE = "config redirect 'more'\noption service s\nlist proto tcp\n"
@@ -221,6 +230,33 @@ def test_services_are_in_file_order_and_a_bad_one_is_left_out():
         + "option mtu x\n"
     )
     assert [s.name for s in found.services] == ["z", "b"] and found.bad == ["a"]
+
+
+# Accounts
+
+
+def accounts(*sections):
+    """The account of each of these (name, line)."""
+    text = "config service %s\n" + HEAD[19:].replace("option enabled 1\n", "") + "list dest_port 1\n%s\n"
+    return {each.name: each.program.account for each in read("".join([text % each for each in sections])).services}
+
+
+def test_each_service_has_an_account_of_its_own_that_follows_from_its_name():
+    assert accounts(("echo", ""), ("web", "option user www")) == {"echo": "53348", "web": "www"}
+    names = ["s%d" % number for number in range(500)]
+    found = accounts(*[(name, "") for name in names])
+    assert len(set(found.values())) == 500 and all(40000 <= int(each) <= 59999 for each in found.values())
+    assert found["s7"] == accounts(("s7", ""))["s7"], "whoever else is there"
+
+
+def test_two_names_with_one_number_have_two_accounts_in_the_order_of_the_file():
+    """Also while one of them is off: it may be switched on."""
+    one, other = ("s478", "option enabled 1"), ("s1886", "option enabled 0")
+    number = int(accounts(one)["s478"])
+    assert accounts(other)["s1886"] == str(number), "as chosen for this test"
+    assert accounts(one, other) == {"s478": str(number), "s1886": str(number + 1)}
+    assert accounts(other, one) == {"s1886": str(number), "s478": str(number + 1)}
+    assert accounts(one, ("a", "option user 0%d" % number)) == {"s478": str(number + 1), "a": "0%d" % number}
 
 
 def test_a_mistake_in_a_service_that_is_off_does_not_keep_it_on():

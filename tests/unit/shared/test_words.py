@@ -52,6 +52,17 @@ def test_all_is_said_where_nobody_is_named():
         assert refusal(*typed) == "bypass takes names of services, or --all"
 
 
+def test_a_number_of_lines_is_a_number():
+    found = words.parse(["logs", "-n", "20", "web", "-f"])
+    assert (found.lines, found.follows, found.names, found.options) == (20, True, ["web"], ["-n", "-f"])
+    assert (words.parse(["logs"]).lines, words.parse(["logs"]).follows) == (0, False)
+    for typed in (["-n"], ["-n", "web"], ["-n", "0"], ["-n", "-5"], ["-n", "1_0"], ["-n", ""], ["-n", "9" * 5000]):
+        assert refusal("logs", *typed) == "-n needs a number of lines"
+    assert refusal("logs", "-n 5") == "unknown option '-n 5'"
+    assert refusal("logs", "-n", "5", "-n", "6") == "-n is given twice"
+    assert refusal("status", "-n", "5") == "status does not take -n"
+
+
 def test_what_follows_two_dashes_is_the_commands_own():
     found = words.parse(["-s", "x", "exec", "web", "--", "ls", "--help", "-c", "", "--"])
     assert (found.names, found.rest, found.help, found.socket) == (

@@ -147,6 +147,15 @@ const types = {
 		if (at >= 0 && integer(text.slice(at + 1), 1, 65535) < low)
 			refuse(_('runs backwards'));
 	},
+	reached: function(text) {
+		const found = /^\[(.*:.*)\](?::(.*))?$/.exec(text) || /^([^:[]*):([^:]*)$/.exec(text) || [ text, text ];
+
+		if ([ 'none', 'lan', 'wan', 'any' ].includes(text))
+			return;
+		prefixOf(found[1]);
+		if (found[2] != null)
+			types.ports(found[2]);
+	},
 	clients: function(text, option) {
 		const prefix = prefixOf(text);
 
@@ -190,9 +199,17 @@ const types = {
 			refuse(option.words.includes(short) ? _('is how a C program writes it: write %s').format(short) : null);
 	},
 	limit: (text) => text === 'unlimited' || integer(text, 0, 9999999999),
+	bytes: function(text) {
+		const unit = /[kmg]$/i.test(text) ? 'kmg'.indexOf(text.slice(-1).toLowerCase()) + 1 : 0;
+		const count = integer(unit ? text.slice(0, -1) : text, 0, 9999999999) * 1024 ** unit;
+
+		if (count < 1024 ** 2 || count >= 2 ** 62)
+			refuse();
+	},
 	umask: match(/^0?[0-7]{3}$/),
 	signed: (text, option) => text[0] === '-' ? integer(text.slice(1), 0, -option.low) : integer(text, 0, option.high),
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),
+	place: match(/^\/$|^(\/(?!\.{1,2}(\/|$))[^/\x00-\x1f\x7f]+)+$/),
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
 	interface: match(/^(@wifi|[A-Za-z0-9_.-][A-Za-z0-9_.@-]{0,14})$/),
 	section: match(/^[A-Za-z0-9_]+$/)

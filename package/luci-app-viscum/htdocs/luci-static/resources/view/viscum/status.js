@@ -125,12 +125,18 @@ function Row(name, page) {
 	this.toForm = toForm(_('Enable in the configuration'));
 	this.toForm.dataset.action = 'enable';
 	this.node = E('tr', { 'class': 'tr', 'data-service': name }, [
-		this.cell(_('Service'), [ E('strong', {}, [ name ]) ]),
+		this.cell(_('Service'), [
+			E('strong', {}, [ name ]),
+			E('div', { 'class': 'viscum-minor' }, [
+				E('a', { 'href': '#', 'data-action': 'log', 'click': (event) => page.showLog(event, name) }, [ _('Log') ])
+			])
+		]),
 		this.cell(_('State'), [ this.text('state', 'viscum-state'), this.minor('reason') ]),
 		this.cell(_('Takes over'), [ this.text('takes', 'viscum-lines'), this.minor('stays') ]),
 		this.cell(_('From'), [ this.text('interfaces'), this.minor('devices') ]),
 		this.cell(_('Datapath'), [ this.text('datapath') ]),
-		this.cell(_('Program'), [ this.text('uptime', 'viscum-number'), this.minor('restarts') ]),
+		this.cell(_('Program'), [ this.text('uptime', 'viscum-number'), this.minor('memory'),
+			this.minor('restarts') ]),
 		this.cell(_('Traffic'), [ this.text('bytes', 'viscum-number'), this.minor('packets'), this.minor('sent') ]),
 		this.cell(_('Connections'), [ this.text('connections', 'viscum-number') ]),
 		this.cell(_('Throughput'), [ this.text('rate', 'viscum-number'), this.curve.node ]),
@@ -200,6 +206,7 @@ Row.prototype = {
 		set('devices', devices === interfaces ? '' : devices);
 		set('datapath', data.datapath || '-');
 		set('uptime', data.pid ? duration(data.uptime) : '-');
+		set('memory', data.memory ? _('%s of memory').format(volume(data.memory)) : '');
 		set('restarts', data.restarts
 			? N_(data.restarts, '%d restart', '%d restarts').format(data.restarts) : '');
 		set('bytes', _('%s in').format(volume(data.bytes)));
@@ -397,6 +404,18 @@ return view.extend({
 			this.lines
 		]);
 		return this.log;
+	},
+
+	/* What a row's link leads to. */
+	showLog: function(event, name) {
+		event.preventDefault();
+		this.whose.value = name;
+		this.lines.textContent = '';
+		if (this.log.open)
+			this.refreshLog();
+		else
+			this.log.open = true;
+		this.log.scrollIntoView();
 	},
 
 	/* Has the services to choose from; who was chosen stays chosen, even when it is gone. */

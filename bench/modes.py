@@ -1,0 +1,123 @@
+"""What a packet costs the first eBPF program in each mode of its entry (ebpf/flows.py), by BPF_PROG_TEST_RUN.
+
+modes.py [REPEAT]           nanoseconds, the least of five runs of so many packets each; needs root
+"""
+
+import ctypes
+import struct
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from viscum_agent import compat  # noqa: E402
+from viscum_agent.address import parse_address  # noqa: E402
+from viscum_agent.ebpf import layout  # noqa: E402
+from viscum_agent.ebpf.program import BY_MODE  # noqa: E402
+from viscum_agent.kernel import bpf_syscall  # noqa: E402
+from viscum_agent.kernel.bpf_pins import Loaded  # noqa: E402
+
+TEST_RUN = 10  # linux/bpf.h
+INDEX, PAIR, GENERATION = 1, 9, 7  # a packet of a test run comes in by the loopback device
+CLIENT, SERVICE, PORT, CLIENT_PORT = parse_address("192.168.1.5"), parse_address("203.0.113.10"), 80, 40000
+ACK = 16
+TUPLE = layout.Tuple(layout.V4 + SERVICE, bytes(16), PORT, 6)
+TURNS = 5
+TAKES, PASSES = 7, -1  # TC_ACT_REDIRECT, TC_ACT_UNSPEC
+
+
+def packet() -> bytes:
+    """A segment of 64 bytes to the service, in a frame to the loopback device."""
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 104, 7, 0, 64, 6, 0) + CLIENT + SERVICE
+    segment = struct.pack(">HHIIBBHHH", CLIENT_PORT, PORT, 1, 1, 0x50, ACK, 1024, 0, 0)
+    return bytes(12) + b"\x08\x00" + head + segment + bytes(64)
+
+
+class Kernel:
+    """The programs with maps of their own, which nothing else uses."""
+
+    def __init__(self) -> None:
+        self.made = layout.Layout(bpf_syscall.ORDER)
+        self.loaded = Loaded()
+        self.loaded.make_maps()
+        self.loaded.load()
+        (self.program,) = [fd for name, fd in self.loaded.programs.items() if name.startswith("fwd")]
+
+    def write(self, name: str, key: bytes, value: bytes) -> None:
+        bpf_syscall.map_update(self.loaded.maps[name], key, value)
+
+    def entry(self, mode: int) -> None:
+        self.write("exact", self.made.exact_key(INDEX, TUPLE), self.made.value(PAIR, "", 0, mode=mode))
+
+    def known(self, generation: int, mode: int = 0) -> None:
+        """The client's place is known, with this service and its mode for one generation."""
+        used = TUPLE.service + struct.pack(">HBB", PORT, TUPLE.proto, 0)
+        place = used + struct.pack("=IIII", generation, PAIR, mode, INDEX) + bytes(12)  # both MACs
+        self.write("clients", layout.V4 + CLIENT, place)
+
+    def flow(self) -> None:
+        self.write("flows", self.made.flow_key(CLIENT, CLIENT_PORT, SERVICE, PORT), self.made.value(PAIR, "", 0))
+
+    def state(self, flags: int = 0) -> None:
+        self.write("state", self.made.number(0), self.made.state(GENERATION, GENERATION, flags))
+
+    def run(self, frame: bytes, repeat: int) -> tuple[int, int]:
+        """(verdict, nanoseconds)"""
+        data = ctypes.create_string_buffer(frame, len(frame))
+        fields = (self.program, 0, len(frame), 0, ctypes.addressof(data), 0, repeat, 0)
+        attribute = bytearray(struct.pack("=IIIIQQII", *fields) + bytes(40))
+        compat.bpf(TEST_RUN, attribute)
+        return struct.unpack_from("=i", attribute, 4)[0], struct.unpack_from("=I", attribute, 36)[0]
+
+
+def steady(kernel: Kernel) -> None:
+    kernel.entry(0)
+    kernel.known(GENERATION)
+
+
+def take_over(kernel: Kernel) -> None:
+    kernel.entry(layout.TAKE_OVER)
+    kernel.known(GENERATION, BY_MODE)
+
+
+def joined(kernel: Kernel) -> None:
+    take_over(kernel)
+    kernel.flow()
+
+
+def drained(kernel: Kernel) -> None:
+    kernel.state(layout.DRAINS)
+    kernel.known(0)
+    kernel.flow()
+
+
+# A name, what is in the maps, the verdict.
+MODES = (
+    ("nobody's", lambda kernel: None, PASSES),
+    ("steady", steady, TAKES),
+    ("take-over, a connection of the service", joined, TAKES),
+    ("take-over, a connection of the cloud", take_over, PASSES),
+    ("drain, a connection of the service", drained, TAKES),
+    ("drain, nobody's", lambda kernel: kernel.state(layout.DRAINS), PASSES),
+)
+
+
+def main(repeat: str = "1000000") -> None:
+    kernels: list[tuple[str, Kernel, int, list[int]]] = []
+    for name, fill, verdict in MODES:
+        kernel = Kernel()
+        kernel.state()
+        fill(kernel)
+        kernels.append((name, kernel, verdict, []))
+    for _ in range(TURNS):
+        for name, kernel, verdict, found in kernels:
+            answer, took = kernel.run(packet(), int(repeat))
+            assert answer == verdict, "%s: %d" % (name, answer)
+            found.append(took)
+    print("| a packet | ns |\n|---|--:|")
+    for name, _, _, found in kernels:
+        print("| %s | %d |" % (name, min(found)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

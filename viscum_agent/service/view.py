@@ -1,0 +1,214 @@
+"""What a program sees of the router's files and of its other processes: what it needs to run, and no more of it to
+write to than it asks for.
+
+The child that becomes the program mounts all of it, in a namespace of its own (mount_namespaces(7)). So it costs no
+process, nobody else sees it, and it goes with the program's last process. It follows the router's mounts: a disk that
+is plugged in later is there, and one that is taken out is let go.
+"""
+
+import os
+import struct
+
+from .. import compat
+from ..records.objects import ns_name
+from ..shell import printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..config.service import Program, Service
+
+NETNS_FILES = "/etc/netns"  # ip-netns(8): NAME/FILE there stands for /etc/FILE in the namespace NAME
+
+HOST = "host"  # the view of a program that sees what the router's own do
+
+# Folders of its own, for all of which there is so much memory: where all accounts may write, and where the router's
+# daemons have their sockets. OpenWrt has nearly all of it in /tmp.
+PRIVATE = ("/tmp", "/run", "/var/tmp", "/dev/shm")
+# Empty folders. OpenWrt's /etc/config is below the second one as well (mount_root of fstools).
+HIDDEN = ("/etc/config", "/overlay")
+# What is in those folders on one router or another, and programs need: files, which are the router's, and empty
+# folders.
+FILES = ("/etc/resolv.conf", "/etc/TZ", "/etc/localtime", "/dev/log")
+FOLDERS = ("/var/run", "/var/lock", "/var/log", "/var/lib", "/var/cache")
+
+INODES = 256  # files and folders for each megabyte: one takes about 1 KiB of the kernel's memory besides
+NO_SUCH_CALL = (38, 89)  # ENOSYS: the second one is that of mips (asm/errno.h)
+
+
+def lacks(program: "Program") -> "list[tuple[str, str]]":
+    """(option, sentence) for each path that a program is to see here and that is not there."""
+    asked = [("visible", path) for path in program.visible] + [("writable", path) for path in program.writable]
+    text = "there is no %s: make it, or take it out"
+    return [(option, printable(text % path)) for option, path in asked if not compat.exists(path)]
+
+
+def share_mounts() -> None:
+    """Makes the router's mounts shared, so that what is later mounted or unmounted there reaches programs as well. A
+    kernel starts with private ones, and OpenWrt leaves them so; systemd makes them shared."""
+    try:
+        mounts = compat.read_file("/proc/self/mountinfo", 1 << 16)
+    except OSError:
+        return
+    for line in mounts.split(b"\n"):
+        fields = line.split(b" ")
+        if len(fields) > 6 and fields[4] == b"/" and not fields[6].startswith(b"shared:"):
+            try:
+                compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
+            except OSError:
+                pass  # programs then see what was mounted when they started
+            return
+
+
+def whole() -> None:
+    """This process gets mounts of its own, which are the router's; only /sys shows the network that it is in. Raises
+    OSError, as do the others."""
+    compat.unshare(compat.CLONE_NEWNS)
+    compat.mount("none", "/", "none", compat.MS_SLAVE | compat.MS_REC)
+    try:
+        compat.umount("/sys")
+        compat.mount("sysfs", "/sys", "sysfs", 0)
+    except OSError:
+        pass  # no /sys, as in a container: nothing shows the wrong network
+
+
+def of_namespace(name: str) -> None:
+    """The files that ip-netns(8) knows for a service's namespace replace those of /etc."""
+    folder = "%s/%s" % (NETNS_FILES, ns_name(name))
+    try:
+        names = compat.list_names(folder)
+    except OSError:
+        return
+    for each in names:
+        try:
+            compat.mount("%s/%s" % (folder, each), "/etc/" + each, "none", compat.MS_BIND)
+        except OSError:
+            pass  # no such file in /etc to mount it over
+
+
+def join(pid: int) -> None:
+    """This process sees what another one does, which has to have a view of its own already."""
+    if os.stat("/proc/%d/ns/mnt" % pid)[1] == os.stat("/proc/self/ns/mnt")[1]:
+        raise OSError(compat.ESRCH, compat.strerror(compat.ESRCH))  # it was only just forked
+    try:
+        _enter(pid, "ipc")
+    except OSError:
+        pass  # a kernel without that
+    _enter(pid, "mnt")
+
+
+def _enter(pid: int, kind: str) -> None:
+    fd = compat.fd_open("/proc/%d/ns/%s" % (pid, kind), 0)
+    compat.setns(fd)
+    compat.fd_close(fd)
+
+
+def make(service: "Service") -> None:
+    """In the child, as root: this process gets its program's view."""
+    program = service.program
+    whole()
+    if program.view == HOST:
+        of_namespace(service.name)
+        return
+    try:
+        compat.unshare(compat.CLONE_NEWIPC)  # System V's shared memory: without bounds, and it outlives its processes
+    except OSError:
+        pass  # a kernel without that
+    compat.umask(0)
+    asked = program.visible + program.writable
+    kept = _opened(asked + program.command + service.health.command + (program.workdir,) + FILES)
+    folders = [path for path in FOLDERS if compat.exists(path)]
+    own = _cover(program, asked)
+    for path in folders:
+        _place(path, True)
+    for path in sorted(kept):
+        if path != "/" and (path in asked or not compat.exists(path)):
+            _bind(path, *kept[path])
+    of_namespace(service.name)
+    _protect(program, own)
+
+
+def _opened(paths: "Iterable[str]") -> "dict[str, tuple[int, bool]]":
+    """Of those words that are paths of something: (a descriptor, by which it is found under whatever is mounted over
+    it; whether it is a folder)."""
+    found = {}
+    for path in paths:
+        try:
+            if path.startswith("/") and path not in found:
+                is_folder = os.stat(path)[0] & compat.S_IFMT == compat.S_IFDIR
+                found[path] = (compat.fd_open(path, compat.O_PATH), is_folder)
+        except OSError:
+            pass  # nothing is there
+    return found
+
+
+def _cover(program: "Program", asked: "tuple[str, ...]") -> "list[str]":
+    """Mounts what hides the router's own; returns the folders that are the program's now."""
+    flags = compat.MS_NOSUID | compat.MS_NODEV
+    if "/proc" not in asked:
+        try:
+            # Of the processes that it could not trace it sees nothing (proc(5), hidepid=4 since kernel 5.8).
+            compat.mount("proc", "/proc", "proc", flags | compat.MS_NOEXEC, "hidepid=4")
+        except OSError:
+            pass
+    for path in HIDDEN:
+        if path not in asked and compat.exists(path):
+            compat.mount("viscum", path, "tmpfs", flags, "mode=755")
+    own = [path for path in PRIVATE if path not in asked and compat.exists(path)]
+    for path in own:
+        if path == own[0]:
+            size = "size=%dm,nr_inodes=%d" % (program.tmp_size, program.tmp_size * INODES)
+            compat.mount("viscum", path, "tmpfs", flags, "mode=1777," + size)
+            continue
+        _place(path, True)  # it may have been in the one before
+        part = own[0] + path[path.rfind("/") :]
+        _place(part, True)
+        compat.mount(part, path, "none", compat.MS_BIND)
+    return own
+
+
+def _place(path: str, is_folder: bool) -> None:
+    """Makes a folder or an empty file to mount something on, and the folders above, unless they exist. Where links lead
+    to nothing, that is made."""
+    if compat.exists(path):
+        return
+    above = path[: path.rfind("/")]
+    try:
+        link = compat.readlink(path)
+    except OSError:
+        link = ""
+    if link:
+        _place(link if link.startswith("/") else "%s/%s" % (above, link), is_folder)
+        return
+    if above:
+        _place(above, True)
+    if is_folder:
+        os.mkdir(path)
+    else:
+        compat.fd_close(compat.fd_open(path, compat.O_CREATE, 0o666))
+
+
+def _bind(path: str, fd: int, is_folder: bool) -> None:
+    _place(path, is_folder)
+    compat.mount("/proc/self/fd/%d" % fd, path, "none", compat.MS_BIND | compat.MS_REC)
+
+
+def _protect(program: "Program", own: "list[str]") -> None:
+    """Makes everything read-only but for what is its own, and what its section names."""
+    try:
+        _set("/", True, compat.AT_RECURSIVE)
+    except OSError as error:
+        if error.errno in NO_SUCH_CALL:
+            return  # a kernel before 5.12
+        raise
+    for path in own:
+        _set(path, False, 0)
+    for path in sorted(program.visible + program.writable):
+        _set(path, path not in program.writable, compat.AT_RECURSIVE)
+
+
+def _set(path: str, read_only: bool, flags: int) -> None:
+    # struct mount_attr: what to set, what to clear, propagation, userns_fd.
+    bits = compat.MOUNT_ATTR_RDONLY
+    compat.mount_setattr(path, flags, struct.pack("4Q", bits if read_only else 0, 0 if read_only else bits, 0, 0))
