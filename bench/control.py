@@ -196,45 +196,40 @@ def script(bench: Bench, verb: str) -> list[str]:
 def batch(bench: Bench, verb: str) -> list[str]:
     """Each command is one word of a program, perhaps a namespace, and what goes into its file."""
     files = Files(bench.folder / "batch")
-    router: list[str] = []
-    settings: list[str] = []
-    names: list[str] = []
-    links: list[str] = []
-    tables: list[str] = []
-    shared: list[str] = []
-    filters: list[str] = []
-    sysctls: dict[str, list[str]] = {}
-    inner: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for heading, lines in steps(bench, verb):
         for line in lines:
-            words = shlex.split(line)
-            if line.startswith("ip netns exec "):
-                sysctls.setdefault(words[3], []).append(words[-1])
-            elif words[0] == "sysctl":
-                settings.append(words[-1])
-            elif line.startswith("ip -n "):
-                inner.setdefault(words[2], []).append(line.split(None, 3)[3])
-            elif line.startswith("ip netns add "):
-                names.append(line[3:])
-            elif words[0] == "ip":
-                links.append(line[3:])
-            elif words[0] == "nft":
-                tables.append(" ".join(words[1:]))
-            else:
-                (shared if heading == "shared" else filters).append(line[3:])
-    if verb == "up":
-        router += files.batch("ip", names)
-        router += ["ip netns exec %s sysctl -qw %s" % (ns, " ".join(sysctls[ns])) for ns in sysctls]
-        router += files.batch("ip", links)
-        for ns in inner:
-            router += files.batch("ip -n " + ns, inner[ns])
-        router += ["sysctl -qw " + " ".join(settings)]
-        router += files.batch("nft", tables, "-f")
-        router += files.batch("tc", filters)
-    else:
-        router += files.batch("tc", filters) + files.batch("nft", tables, "-f")
-        router += files.batch("ip", links) + files.batch("tc", shared)
-    return shell(bench, router)
+            place, words = batched(line, heading)
+            found.setdefault(place, []).append(words)
+    if verb != "up":
+        commands = files.batch("tc", found["filters"]) + files.batch("nft", found.get("tables", []), "-f")
+        return shell(bench, commands + files.batch("ip", found["links"]) + files.batch("tc", found.get("shared", [])))
+    commands = files.batch("ip", found["names"])
+    commands += [place + " " + " ".join(found[place]) for place in found if place.startswith("ip netns exec ")]
+    commands += files.batch("ip", found["links"])
+    for place in found:
+        if place.startswith("ip -n "):
+            commands += files.batch(place, found[place])
+    commands += ["sysctl -qw " + " ".join(found["settings"])] + files.batch("nft", found.get("tables", []), "-f")
+    return shell(bench, commands + files.batch("tc", found.get("shared", []) + found["filters"]))
+
+
+def batched(line: str, heading: str) -> tuple[str, str]:
+    """Where a command of the script goes in the batch, and what of it."""
+    words = shlex.split(line)
+    if line.startswith("ip netns exec "):
+        return "ip netns exec %s sysctl -qw" % words[3], words[-1]
+    if line.startswith("ip -n "):
+        return "ip -n " + words[2], line.split(None, 3)[3]
+    if line.startswith("ip netns add "):
+        return "names", line[3:]
+    if words[0] == "nft":
+        return "tables", " ".join(words[1:])
+    if words[0] == "sysctl":
+        return "settings", words[-1]
+    if words[0] == "ip":
+        return "links", line[3:]
+    return ("shared" if heading == "shared" else "filters"), line[3:]
 
 
 class Files:
