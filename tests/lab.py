@@ -8,6 +8,7 @@ in a namespace by nsenter and not by `ip netns exec`: that would give them mount
 namespace can be made.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ import echo
 from datapaths import DATAPATHS, start
 
 from viscum_agent import compat
+from viscum_agent.kernel import cgroup
 from viscum_agent.kernel.bpf_pins import Pinned, folder
 from viscum_agent.kernel.bpf_syscall import BPFFS
 from viscum_agent.kernel.netns import Visit
@@ -153,8 +155,19 @@ class Lab:
                 os.kill(pid, signal.SIGKILL)
             wait_for(lambda ns=ns: not pids_in(ns))
             ip("netns", "del", ns)
-        # Pins outlive a namespace, whose number the next one may get.
+        # Pins and control groups outlive a namespace, whose number the next one may get.
         shutil.rmtree(self._pinned(), ignore_errors=True)
+        groups = self._groups()
+        for group in groups.glob("*.*/cgroup.procs"):
+            wait_for(lambda group=group: _is_removed(group.parent))
+        if groups.exists():
+            groups.rmdir()
+
+    def _groups(self):
+        """The folder of the router's control groups (kernel/cgroup.py)."""
+        return Path(cgroup._mount_point() or "/nonexistent") / (
+            "viscum-%d" % os.stat("/run/netns/" + self.router).st_ino
+        )
 
     def _pinned(self):
         return Path(folder(os.stat("/run/netns/" + self.router).st_ino))
@@ -335,6 +348,15 @@ def kill(process):
     if process.poll() is None:
         process.kill()
     process.wait(HANG)
+
+
+def _is_removed(group):
+    """Ends what is left in a control group, and removes it."""
+    with contextlib.suppress(OSError):  # before 5.14
+        (group / "cgroup.kill").write_text("1")
+    with contextlib.suppress(OSError):  # who was killed is still in it
+        group.rmdir()
+    return not group.exists()
 
 
 def listens(ns, port):
