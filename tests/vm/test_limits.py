@@ -127,6 +127,6 @@ def test_a_limit_that_can_not_be_kept_is_told(lab):
     words = ("unshare", "-m", "sh", "-ec", shell, "-", *lab.agent("viscum_agent"), "-c", lab.confdir, "up")
     result = lab.run(lab.router, *words, check=False, cwd=ROOT, env=lab.env())
     wait_for(lambda: not (GROUPS / "in/cgroup.procs").read_text())
-    (GROUPS / "in").rmdir()
+    (GROUPS / "in").rmdir()  # a group that was made for the program is gone
     said = "memory_max: can't be kept here (Device or resource busy): take the option out, and the program runs without"
     assert result.returncode == 1 and said in result.stderr, result.stderr

@@ -231,10 +231,15 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
     # A check has the program's own view, and so its files. Any process of it will do.
     inside = (cgroup.pids(service.name) or programs(service.name))[:1] if command else []
-    box.hold(program, group)
-    view.share_mounts()
-    seccomp.prepare(program.allow_syscalls)
-    pid = compat.fork()
+    pid = -1
+    try:
+        box.hold(program, group)
+        view.share_mounts()
+        seccomp.prepare(program.allow_syscalls)
+        pid = compat.fork()
+    finally:
+        if pid < 0:
+            cgroup.remove(service.name)
     if pid == 0:
         _become(service, command or program.command, (uid, gid, groups), environment, (group, inside))
     return pid
