@@ -52,11 +52,13 @@ def _mount_point() -> str:
 
 
 def _read(path: str) -> bytes:
-    """The bytes of a file, at most MOST of them; b"" if it does not exist."""
+    """The whole lines of a file, at most MOST bytes; b"" if it does not exist."""
     try:
-        return compat.read_file(path, MOST)
+        data = compat.read_file(path, MOST)
     except OSError:
         return b""
+    # The beginning of a number would be another process, which may be somebody else's.
+    return data if len(data) < MOST else data[: data.rfind(b"\n") + 1]
 
 
 def _groups(name: str) -> "list[str]":
