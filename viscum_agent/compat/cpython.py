@@ -198,6 +198,7 @@ def poll_fd(fd: int, milliseconds: int) -> bool:
 def netlink_socket(protocol: int, groups: int = 0) -> "socket.socket":
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     sock.bind((0, groups))
+    sock.connect((0, 0))  # to the kernel: else whoever has CAP_NET_ADMIN in this namespace can answer in its place
     return sock
 
 

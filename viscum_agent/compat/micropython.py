@@ -372,6 +372,7 @@ def sleep(seconds):
 def netlink_socket(protocol, groups=0):
     sock = socket.socket(16, 3 | _SOCK_CLOEXEC, protocol)  # AF_NETLINK, SOCK_RAW
     sock.bind(struct.pack("HHII", 16, 0, 0, groups))
+    sock.connect(struct.pack("HHII", 16, 0, 0, 0))
     return sock
 
 
