@@ -30,7 +30,9 @@ def parse_address(text: str) -> bytes:
 
 
 def format_address(packed: bytes) -> str:
-    """The usual text of 4 or 16 bytes (RFC 5952 for IPv6)."""
+    """The usual text of 4 or 16 bytes (RFC 5952 for IPv6). Raises ValueError for any other number."""
+    if len(packed) not in (4, 16):
+        raise ValueError("not an IP address")  # MicroPython would read what is behind them in memory
     return socket.inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)
 
 

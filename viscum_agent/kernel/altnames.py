@@ -2,6 +2,7 @@
 
 from .. import compat
 from . import rtnl
+from .codec import understood
 from .netlink import Socket
 
 TYPE_CHECKING = False
@@ -27,4 +28,4 @@ def _own_name(socket: "Socket", name: str) -> str:
         body = socket.ask(lambda seq: rtnl.link_get(name, seq))
     except OSError:
         return ""  # longer than a name can be
-    return rtnl.parse_link("", body).name if body else ""
+    return understood(rtnl.parse_link, "", body).name if body else ""

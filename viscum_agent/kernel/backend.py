@@ -13,6 +13,7 @@ from ..reserve import Reserve
 from . import commands, conntrack, listening, netns, nftables, rtnl, tc
 from .bpf_pins import Loaded, PinError, Pinned
 from .bpf_syscall import BPFFS
+from .codec import parsed, understood
 from .netlink import Socket
 
 TYPE_CHECKING = False
@@ -535,8 +536,7 @@ class Backend:
         try:
             for family in near.families:
                 bodies = socket.dump(lambda seq, family=family: rtnl.route_dump(seq, family), sieve=near.sieve)
-                found = [rtnl.parse_route("", body, near) for body in bodies]
-                dump.routes.extend([item for item in found if item])
+                dump.routes.extend(parsed(lambda body: rtnl.parse_route("", body, near), bodies))
         finally:
             socket.close()
 
@@ -561,8 +561,7 @@ class Backend:
         socket = Socket(compat.NETLINK_ROUTE)
         try:
             for index in indexes:
-                bodies = self._filters_of(socket, index)
-                found.extend([item for item in [tc.parse_counters(body) for body in bodies] if item])
+                found.extend(parsed(tc.parse_counters, self._filters_of(socket, index)))
         finally:
             socket.close()
         return found
@@ -578,8 +577,8 @@ class Backend:
         try:
             socket = self._nft_socket("")
             found = socket.dump(tables, True)
-            if nftables.guards(found, ()):
-                dump.guards = nftables.guards(found, socket.dump(chains, True))
+            if understood(nftables.guards, found, ()):
+                dump.guards = understood(nftables.guards, found, socket.dump(chains, True))
         except OSError as error:
             if error.errno in compat.SPENT:
                 raise
@@ -639,4 +638,4 @@ class Backend:
             if socket.spent:
                 return None, False  # too many tables of others: ours can't be read
             buffers.extend(socket.answers(request, seq, MOST_BUFFERS))
-        return nftables.decode(buffers)
+        return understood(nftables.decode, buffers)

@@ -6,13 +6,15 @@ protocol: rtnetlink uses the first, nfnetlink the second. The names are the kern
 net/netlink.h), the numbers those of linux/netlink.h and, below nfnetlink, of linux/netfilter/nfnetlink.h.
 """
 
-from struct import pack, unpack, unpack_from
+import struct
+from struct import pack, unpack_from
 
 from ..errors import ViscumError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP_INTR = 1, 4, 0x10
@@ -53,6 +55,22 @@ def be32(kind: int, value: int) -> bytes:
 
 
 # Reading
+
+# What a function raises that does not find in a message what the kernel always sends; MicroPython has no struct.error.
+CUT_SHORT = (LookupError, ValueError, getattr(struct, "error", ValueError))
+
+
+def understood(read: "Callable[..., Any]", *arguments: object) -> "Any":
+    """What a function makes of messages. Raises ViscumError where they are cut short."""
+    try:
+        return read(*arguments)
+    except CUT_SHORT:
+        raise ViscumError("a netlink message is cut short")
+
+
+def parsed(parse: "Callable[[Any], Any]", bodies: "Iterable[Any]") -> list:
+    """What a function makes of each body, without those that it makes nothing of. Raises ViscumError."""
+    return understood(lambda: [item for item in [parse(body) for body in bodies] if item])
 
 
 def messages(data: bytes, strict: bool = False) -> "Iterator[tuple[int, int, int, bytes]]":
@@ -111,16 +129,16 @@ def text_of(data: bytes) -> str:
 
 
 def u32_of(data: bytes) -> int:
-    return unpack("I", data)[0]
+    return unpack_from("I", data)[0]
 
 
 def be32_of(data: bytes) -> int:
-    return unpack(">I", data)[0]
+    return unpack_from(">I", data)[0]
 
 
 def errno_of(body: bytes) -> int:
     """The error number that an NLMSG_ERROR or NLMSG_DONE begins with; 0 if it reports no error."""
-    return -unpack_from("i", body, 0)[0]
+    return -understood(unpack_from, "i", body, 0)[0]
 
 
 def error(flags: int, body: bytes) -> "tuple[int, str]":
@@ -129,7 +147,7 @@ def error(flags: int, body: bytes) -> "tuple[int, str]":
     if not flags & NLM_F_ACK_TLVS:
         return code, ""
     # The request follows: only its header if the message was capped, else all of it.
-    start = 20 if flags & NLM_F_CAPPED else 4 + unpack_from("I", body, 4)[0]
+    start = 20 if flags & NLM_F_CAPPED else 4 + understood(unpack_from, "I", body, 4)[0]
     words = attributes(body, (start + 3) & ~3).get(NLMSGERR_ATTR_MSG, b"")
     return code, text_of(words)
 

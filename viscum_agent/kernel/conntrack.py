@@ -12,7 +12,7 @@ import struct
 
 from .. import address, compat
 from ..records.objects import PROTO_NUMBER
-from .codec import NLM_F_ACK, NLM_F_DUMP, attributes, nest, nf_message
+from .codec import NLM_F_ACK, NLM_F_DUMP, attributes, nest, nf_message, parsed
 from .rtnl import AF
 
 TYPE_CHECKING = False
@@ -42,7 +42,7 @@ def forget_others(socket: "Socket", rules: "Sequence[NatRule]") -> None:
     except OSError:
         _forget_all()
         return
-    wrong = [(family, body) for family, body in bodies if is_other(body, rules)]
+    wrong = parsed(lambda each: is_other(each[1], rules) and each, bodies)
     socket.transact([lambda seq, each=each: _delete(each[0], each[1], seq) for each in wrong])
 
 
@@ -85,7 +85,7 @@ def _place(data: bytes, to: bool) -> "Place | None":
     port = proto.get(CTA_PROTO_DST_PORT if to else CTA_PROTO_SRC_PORT)
     if packed is None or port is None or CTA_PROTO_NUM not in proto:
         return None
-    return proto[CTA_PROTO_NUM][0], bytes(packed), struct.unpack(">H", port)[0]
+    return proto[CTA_PROTO_NUM][0], bytes(packed), struct.unpack_from(">H", port)[0]
 
 
 def _matches(rule: "NatRule", place: "Place") -> bool:

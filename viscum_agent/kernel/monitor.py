@@ -13,7 +13,7 @@ from collections import namedtuple
 from .. import compat
 from ..records.objects import DEV_PREFIX
 from . import rtnl, tc
-from .codec import messages
+from .codec import messages, understood
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Events:
                 self._lost = True
                 found["events were lost"] = Cause("events were lost", True, True)
             for kind, _, _, body in messages(data):
-                cause = self._cause(kind, body)
+                cause = understood(self._cause, kind, body)
                 if cause:
                     found[cause.text] = cause
         return list(found.values())

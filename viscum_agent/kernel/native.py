@@ -4,6 +4,7 @@ from .. import compat
 from ..records.objects import Filter, HashTable, Mark, Prio, alias_of
 from . import rtnl, tc
 from .backend import MOST_INSIDE, Backend, KernelError
+from .codec import parsed, understood
 from .netlink import PIPELINE, Socket
 
 TYPE_CHECKING = False
@@ -76,34 +77,30 @@ class Native(Backend):
         return self._socket(ns).dump(request, self.hurried or ns != "", MOST_INSIDE if ns else 0)
 
     def dump_links(self, dump: "Dump") -> None:
-        dump.links.extend([rtnl.parse_link("", body) for body in self._bodies("", rtnl.link_dump)])
+        dump.links.extend(parsed(lambda body: rtnl.parse_link("", body), self._bodies("", rtnl.link_dump)))
 
     def dump_ends(self, dump: "Dump", ns: str, ends: "Sequence[int | str]") -> None:
         links: dict[int | str, Link] = {}
         for end in ends:
             body = None if end in links else self._socket(ns).ask(lambda seq, end=end: rtnl.link_get(end, seq))
             if body is not None:
-                link = rtnl.parse_link(ns, body)
+                link = understood(rtnl.parse_link, ns, body)
                 links[link.index] = link
         dump.links.extend(links.values())
 
     def dump_network(self, dump: "Dump", ns: str) -> None:
-        found = [rtnl.parse_address(ns, body) for body in self._bodies(ns, rtnl.address_dump)]
-        dump.addresses.extend([item for item in found if item])
+        dump.addresses.extend(parsed(lambda body: rtnl.parse_address(ns, body), self._bodies(ns, rtnl.address_dump)))
         if ns == "":
-            rules = [rtnl.parse_rule(ns, body) for body in self._bodies(ns, rtnl.rule_dump)]
-            dump.rules.extend([item for item in rules if item])
+            dump.rules.extend(parsed(lambda body: rtnl.parse_rule(ns, body), self._bodies(ns, rtnl.rule_dump)))
 
     def dump_routes(self, dump: "Dump", ns: str) -> None:
-        found = [rtnl.parse_route(ns, body) for body in self._bodies(ns, rtnl.route_dump)]
-        dump.routes.extend([item for item in found if item])
+        dump.routes.extend(parsed(lambda body: rtnl.parse_route(ns, body), self._bodies(ns, rtnl.route_dump)))
 
     def dump_tc(self, dump: "Dump") -> None:
-        found = [tc.parse_qdisc(body) for body in self._bodies("", tc.qdisc_dump)]
-        dump.qdiscs.extend([item for item in found if item])
+        dump.qdiscs.extend(parsed(tc.parse_qdisc, self._bodies("", tc.qdisc_dump)))
         for qdisc in dump.qdiscs:
             bodies = self._bodies("", lambda seq, index=qdisc.index: tc.filter_dump(index, seq))
-            dump.filters.extend([item for item in [tc.parse_filter(body) for body in bodies] if item])
+            dump.filters.extend(parsed(tc.parse_filter, bodies))
             if qdisc.kind == "clsact" and self._bodies(
                 "", lambda seq, index=qdisc.index: tc.filter_dump(index, seq, tc.EGRESS)
             ):
@@ -266,7 +263,7 @@ class Native(Backend):
         every dump, and reappear, filters and all, when the prio does (u32_destroy in net/sched/cls_u32.c).
         """
         bodies = self._socket("").dump(lambda seq: tc.filter_dump(index, seq))
-        for entry in [entry for entry in [tc.parse_filter(body) for body in bodies] if entry]:
+        for entry in parsed(tc.parse_filter, bodies):
             if entry.handle >> 20 == tc.table_of(item.prio) and entry.handle & 0xFFFFF:
                 self._socket("").transact([lambda seq, one=entry: tc.filter_del(item, one.handle, index, seq, "u32")])
 

@@ -607,7 +607,7 @@ def _chain_of(family: int, attributes: dict) -> "_Chain | None":
         devices = [text_of(hook[_HOOK_DEV])]
     if flags != _BASE or len(devices) > 1:
         return None
-    priority = struct.unpack(">i", hook[_HOOK_PRIORITY])[0]
+    priority = struct.unpack_from(">i", hook[_HOOK_PRIORITY])[0]
     number = be32_of(hook[_HOOK_NUM])
     table, name, kind = [text_of(attributes[each]) for each in (_TABLE_NAME, _CHAIN_NAME, _CHAIN_TYPE)]
     return _Chain(family, table, name, kind, number, priority, devices[0] if devices else "", policy)
@@ -667,7 +667,7 @@ def _key(kind: str, number: int) -> "tuple[str, bytes]":
 
 
 def _data_of(attributes: dict, kind: int) -> bytes:
-    return attributes.get(kind, {}).get(_DATA_VALUE, b"")
+    return (attributes.get(kind) or {}).get(_DATA_VALUE, b"")
 
 
 def _canonical(rule: dict) -> "list[tuple[str, dict]]":

@@ -5,7 +5,7 @@ order, addresses and MACs in network order. The numbers below are from linux/rtn
 fib_rules.h and veth.h; they are part of the kernel's ABI.
 """
 
-from struct import pack, unpack, unpack_from
+from struct import pack, unpack_from
 
 from .. import address
 from ..records.dump import Addr, Link, RouteEntry, RuleEntry
@@ -150,7 +150,7 @@ def parse_link(ns: str, body: bytes) -> "Link":
         master=u32_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
         alias=text_of(found.get(IFLA_IFALIAS, b"")),
         peer=u32_of(found[IFLA_LINK]) if IFLA_LINK in found else 0,
-        peer_nsid=unpack("i", found[IFLA_LINK_NETNSID])[0] if IFLA_LINK_NETNSID in found else LINK_NETNSID_NONE,
+        peer_nsid=unpack_from("i", found[IFLA_LINK_NETNSID])[0] if IFLA_LINK_NETNSID in found else LINK_NETNSID_NONE,
     )
 
 

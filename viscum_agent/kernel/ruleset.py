@@ -7,7 +7,7 @@ Numbers are from linux/netfilter/nf_tables.h, nfnetlink.h and linux/netfilter.h;
 from collections import namedtuple
 
 from .. import compat
-from .codec import NFTABLES, NLM_F_DUMP, attributes, be32_of, elements, nf_message, text, text_of
+from .codec import NFTABLES, NLM_F_DUMP, attributes, be32_of, elements, nf_message, parsed, text, text_of
 from .netlink import Socket
 
 MARK = b"!viscum:"
@@ -39,8 +39,8 @@ def read() -> "Ruleset":
     """A Ruleset of the caller's namespace. Raises OSError: no nf_tables in this kernel, or no rights."""
     socket = Socket(compat.NETLINK_NETFILTER)
     try:
-        chains = [chain for chain in [_chain(body) for body in _dump(socket, _GETCHAIN)] if chain]
-        flowtables = [_flowtable(body) for body in _dump(socket, _GETFLOWTABLE)]
+        chains = parsed(_chain, _dump(socket, _GETCHAIN))
+        flowtables = parsed(_flowtable, _dump(socket, _GETFLOWTABLE))
         ours: dict[str, int] = {}
         for chain in chains:
             if chain.hook in ("prerouting", "input", "forward"):

@@ -6,7 +6,7 @@ for addresses, ports, Ethernet types and u32 keys, which are in network order.
 """
 
 from collections import namedtuple
-from struct import pack, unpack, unpack_from
+from struct import pack, unpack_from
 
 from .. import address
 from ..records import with_
@@ -88,7 +88,7 @@ def _tcmsg(index: int, handle: int, parent: int, info: int) -> bytes:
 
 def prio_and_protocol(prio: int, protocol: int) -> int:
     """Prio and Ethernet type (network order) in one word; a prio of 0 stands for any."""
-    return prio << 16 | unpack("H", pack(">H", protocol))[0]
+    return prio << 16 | unpack_from("H", pack(">H", protocol))[0]
 
 
 # Qdiscs
@@ -342,7 +342,7 @@ def parse_action(kind: str, options: "dict[int, bytes]") -> "tuple | None":
     if verdict != TC_ACT_PIPE:
         return None
     if kind == "skbedit" and TCA_SKBEDIT_PTYPE in options:
-        return ("skbedit", "host") if unpack("H", options[TCA_SKBEDIT_PTYPE])[0] == PACKET_HOST else None
+        return ("skbedit", "host") if unpack_from("H", options[TCA_SKBEDIT_PTYPE])[0] == PACKET_HOST else None
     if kind != "skbmod":
         return None
     macs = [options.get(TCA_SKBMOD_DMAC, b""), options.get(TCA_SKBMOD_SMAC, b"")]
@@ -376,7 +376,7 @@ def _statistics(data: bytes) -> "Counters":
         return NOTHING
     size, packets = unpack_from("QI", found[TCA_STATS_BASIC], 0)
     if TCA_STATS_PKT64 in found:
-        packets = unpack("Q", found[TCA_STATS_PKT64])[0]
+        packets = unpack_from("Q", found[TCA_STATS_PKT64])[0]
     drops = overlimits = 0
     if TCA_STATS_QUEUE in found:
         drops, _, overlimits = unpack_from("III", found[TCA_STATS_QUEUE], 8)
@@ -392,7 +392,7 @@ def parse_filter(body: bytes) -> "FilterEntry | None":
     found = attributes(body, 20)
     kind = text_of(found[TCA_KIND])
     prio = info >> 16
-    protocol = unpack(">H", pack("H", info & 0xFFFF))[0]
+    protocol = unpack_from(">H", pack("H", info & 0xFFFF))[0]
     options = attributes(found.get(TCA_OPTIONS, b""))
     classifier = CLASSIFIERS.get(kind)
     if handle == 0 and not options and classifier:
@@ -469,11 +469,11 @@ def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":
                 packed, bits = left.pop(table[family]), left.pop(table[family] + 1)
                 keys.append((name, _prefix(packed, bits)))
     if TCA_FLOWER_PORT_DST_MIN in left:
-        low = unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MIN))[0]
-        keys.append(("dst_port", "%d-%d" % (low, unpack(">H", left.pop(TCA_FLOWER_PORT_DST_MAX))[0])))
+        low = unpack_from(">H", left.pop(TCA_FLOWER_PORT_DST_MIN))[0]
+        keys.append(("dst_port", "%d-%d" % (low, unpack_from(">H", left.pop(TCA_FLOWER_PORT_DST_MAX))[0])))
     elif proto in TCA_FLOWER_PORT_DST and TCA_FLOWER_PORT_DST[proto][0] in left:
         key, mask = TCA_FLOWER_PORT_DST[proto]
-        keys.append(("dst_port", "%d" % unpack(">H", left.pop(key))[0]))
+        keys.append(("dst_port", "%d" % unpack_from(">H", left.pop(key))[0]))
         left.pop(mask, None)
     return None if left else tuple(keys)
 
