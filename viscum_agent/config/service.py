@@ -32,6 +32,7 @@ Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port"
 Configuration = namedtuple("Configuration", ("settings", "services", "bad", "problems"))
 
 MAX_NAME = 64  # with its prefix, a file name in /var/run/netns; nobody types longer ones
+MOST_NAMED = 20  # services in one message: there may be a thousand such messages
 MAX_MATCHES = 256  # filters of one service on one device; more is a mistake in a list
 
 
@@ -58,15 +59,14 @@ def read(sections: "Iterable[Section]", package: str = "viscum") -> "Configurati
         else:
             problems.append(Problem(CONFIG, "", where, "is a second globals section, and only the first one counts"))
     settings = settings or make(Settings, schema.defaults("globals"))
-    _assign_redirects(redirects, services, problems, package)
+    redirected = _assign_redirects(redirects, services, problems, package)
     _refuse_same_names(services, problems)
     made = []
     accounts = _own_accounts(services)
     bad = {problem.service for problem in problems if problem.service}
     for part in services:
         name = part.section.name
-        extra = [other for other in redirects if other.values["service"] == name]
-        service, found = _service(part, extra, accounts[name])
+        service, found = _service(part, redirected[name], accounts[name])
         problems.extend(found)
         if found:
             bad.add(name)
@@ -100,19 +100,26 @@ def _refuse_same_names(services: "list[Part]", problems: "list[Problem]") -> Non
         names.add(name)
 
 
-def _assign_redirects(redirects: "list[Part]", services: "list[Part]", problems: "list[Problem]", package: str) -> None:
-    """A redirect section without its service is a problem of its own; a broken one is a problem of its service."""
+def _assign_redirects(
+    redirects: "list[Part]", services: "list[Part]", problems: "list[Problem]", package: str
+) -> "dict[str, list[Part]]":
+    """The redirect sections of each service. One without its service is a problem of its own; a broken one is a problem
+    of its service."""
     names = [part.section.name for part in services]
+    found: dict[str, list[Part]] = {name: [] for name in names}
     for part in redirects:
         name = part.values["service"]
-        if name in names:
+        if name in found:
+            found[name].append(part)
             if part.broken:
                 text = "is skipped, because its redirect section '%s' has a mistake" % part.section.name
                 problems.append(Problem(CONFIG, name, "%s.%s" % (package, name), text))
         elif not _broken(part, "service"):
-            there = "; there are: " + ", ".join(names) if names else ", and there is none"
+            there = "; there are: " + ", ".join(names[:MOST_NAMED]) if names else ", and there is none"
             text = "%s is no service section" % shown(name) if name else "is missing: name a service section"
+            there += ", ..." if len(names) > MOST_NAMED else ""
             problems.append(Problem(CONFIG, "", part.where + ".service", text + there))
+    return found
 
 
 def _own_accounts(services: "list[Part]") -> "dict[str, str]":
@@ -122,6 +129,8 @@ def _own_accounts(services: "list[Part]") -> "dict[str, str]":
     taken = {int(part.values["user"]) for part in services if address.is_number(part.values["user"] or "")}
     found = {}
     for part in services:
+        if part.section.name in found:
+            continue
         number = first + name_hash(part.section.name) % (last - first + 1)
         while number in taken:
             number = number + 1 if number < last else first
@@ -169,8 +178,12 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
 
 
 def _refuse_doubled_variables(env: "list[str]", bad: "Callable") -> None:
-    names = [variable.split("=")[0] for variable in env]
-    for name in sorted({name for name in names if names.count(name) > 1}):
+    names: set[str] = set()
+    twice: set[str] = set()
+    for variable in env:
+        name = variable.split("=")[0]
+        (twice if name in names else names).add(name)
+    for name in sorted(twice):
         bad("env", "%s is set more than once: leave one" % shown(name))
 
 
@@ -227,8 +240,9 @@ def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[Match, ...]":
                 return ()
             known.add(tuple(match))
             matches.append(match)
-    if len(matches) > MAX_MATCHES:
-        bad("dest_ip", _too_many(len(matches)))
+        if len(matches) > MAX_MATCHES:
+            bad("dest_ip", _too_many(len(matches)))
+            break
     return tuple(matches)
 
 
@@ -274,27 +288,30 @@ def _words(part: "Part", option: str, bad: "Callable") -> "tuple[str, ...]":
 def split_words(text: str) -> "list[str]":
     """Splits a command at blanks; quotes of either kind keep blanks, and a backslash outside '' escapes the next
     character. No variables, no globs: this is not a shell. Raises ValueError for an unclosed quote."""
-    words, word, quote = [], "", ""
+    words, quote = [], ""
+    word: list[str] = []
     begun = False  # inside a word, which may be empty: ''
     escaped = False
     for c in text:
         if escaped:
-            word, escaped = word + c, False
+            word.append(c)
+            escaped = False
         elif c == "\\" and quote != "'":
             escaped = begun = True
         elif c == quote:
             quote = ""
         elif quote or c not in " \t\n'\"":
-            word, begun = word + c, True
+            word.append(c)
+            begun = True
         elif c in "'\"":
             quote, begun = c, True
         elif begun:
-            words.append(word)
-            word, begun = "", False
+            words.append("".join(word))
+            word, begun = [], False
     if quote:
         raise ValueError("%s has a quote (%s) that is not closed" % (shown(text), quote))
     if begun:
-        words.append(word)
+        words.append("".join(word))
     return words
 
 

@@ -28,13 +28,26 @@ def read(rows: "Any", package: str) -> "Configuration":
     """A config.service.Configuration. Raises UbusStatus for what no file could contain."""
     if not isinstance(rows, list) or not all(_is_section(row) for row in rows):
         raise UbusStatus(INVALID_ARGUMENT, TAKES)
+    if sum([_size(row) for row in rows]) > uci.MAX_SIZE:
+        raise UbusStatus(INVALID_ARGUMENT, "sections: more than the %d bytes of the largest file" % uci.MAX_SIZE)
     return service.read([_section(row) for row in rows], package)
+
+
+def _size(row: "dict[str, Any]") -> int:
+    """The bytes that a section takes in a file, at least."""
+    size = len(row[".type"]) + len(row[".name"]) + 4
+    for key in row:
+        if not key.startswith("."):
+            texts = row[key] if isinstance(row[key], list) else (row[key],)
+            size += sum([len(key) + len(text) + 4 for text in texts])
+    return size
 
 
 def _is_section(row: "Any") -> bool:
     if not isinstance(row, dict) or not isinstance(row.get(".type"), str) or not isinstance(row.get(".name"), str):
         return False
-    return is_section_name(row[".name"]) and all(_is_value(row[key]) for key in row if not key.startswith("."))
+    names = [key for key in row if not key.startswith(".")]
+    return all(is_section_name(name) for name in names + [row[".name"]]) and all(_is_value(row[key]) for key in names)
 
 
 def _is_value(value: object) -> bool:
