@@ -22,7 +22,7 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format \
 	demo test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-kernel bench-vm \
-	bench-modes test-flows manual picture \
+	bench-modes test-flows fuzz manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
@@ -48,7 +48,7 @@ test: setup lint ## everything that must pass
 # The namespace tests start the agent under both interpreters.
 test-cpython: ## unit, golden and namespace tests, run by CPython
 	@$(SETUP) venv apt micropython python node
-	$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/golden tests/package
+	$(PYTEST) $(SIDE_BY_SIDE) tests/unit tests/golden tests/fuzz tests/package
 	$(PYTEST) $(WAITING) tests/netns
 
 # First that each file of the agent is in the shared subset at all: it compiles and loads.
@@ -153,6 +153,12 @@ test-flows: ## 100 open connections through ROUNDS=100 of all that comes between
 	@$(SETUP) venv apt micropython
 	$(PYTHON) tests/rounds.py $(ROUNDS)
 	$(PYTEST) $(WAITING) tests/netns/test_flows.py
+
+MINUTES := 5
+READERS :=
+fuzz: ## MINUTES=5 of inputs for each reader of files, messages and packets, or for those in READERS=...
+	@$(SETUP) venv micropython fuzz
+	$(PYTHON) tests/fuzz/run.py $(MINUTES) $(READERS)
 
 manual: ## write what is made from the agent's tables and imports: docs/manual.md, docs/rooms.svg, types, the LuCI form's options, access lists
 	@$(SETUP) venv

@@ -10,6 +10,7 @@
 #   browser      Debian's Chromium
 #   bigendian    .cache/bigendian/: a CPython and a MicroPython of big-endian processors, run by qemu's emulation of a
 #                single process, and the kernel's headers for routers' processors (200 MB with the compiler)
+#   fuzz         atheris in .venv, which makes inputs that reach new code
 #   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
 #   router-arm64, router-armhf, router-mipsel
 #                .cache/routers/: a router's kernel and userland of that processor, and its emulator (about 200 MB each;
@@ -378,6 +379,15 @@ setup_browser() {
     install_packages chromium
 }
 
+setup_fuzz() {
+    setup_venv
+    if "$VENV/bin/python" -c 'import atheris' 2>/dev/null; then
+        return
+    fi
+    say "installing atheris"
+    "$VENV/bin/python" -m pip install -qq --disable-pip-version-check -e '.[fuzz]'
+}
+
 setup_kernel() {
     only_amd64 kernel
     setup_venv
@@ -518,7 +528,7 @@ build_micropython() {
 [ $# -gt 0 ] || die "usage: tools/setup.sh PART ...; its first lines list the parts"
 for part; do
     case $part in
-    venv | apt | compiler | micropython | python | node | browser | bigendian | kernel) ;;
+    venv | apt | compiler | micropython | python | node | browser | bigendian | fuzz | kernel) ;;
     router-arm64 | router-armhf | router-mipsel) ;;
     *) die "no part '$part'; the first lines of tools/setup.sh list them" ;;
     esac
