@@ -46,7 +46,7 @@ def parse_prefix(text: str) -> "Prefix":
     family = 4 if len(packed) == 4 else 6
     if not slash:
         return Prefix(family, packed, bits(family))
-    if not is_number(length) or int(length) > bits(family):
+    if not is_number(length) or len(length) > 3 or int(length) > bits(family):
         raise ValueError("the prefix length goes from 0 to %d" % bits(family))
     network = masked(packed, int(length))
     if network != packed:
