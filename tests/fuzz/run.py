@@ -25,8 +25,8 @@ from fuzz.engine import Other  # noqa: E402
 CACHE = Path(os.environ.get("VISCUM_FUZZ_CACHE") or ROOT / ".cache/fuzz")
 LONGEST = 8192  # bytes of an input
 PATIENCE = 10  # seconds for one of these
-KEPT = 400  # bytes of an input that is kept for good
-MOST_KEPT = 60  # new ones at once
+KEPT = 300  # bytes of an input that is kept for good
+MOST_KEPT = 25  # new ones at once
 
 
 def folder(name):

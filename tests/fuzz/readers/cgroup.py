@@ -9,6 +9,7 @@ from viscum_agent import compat
 from viscum_agent.kernel import cgroup
 
 ALLOWED = ()
+COUNT = 40
 TOKENS = [b"\xff\xff\xff\xff", bytes(4), b"\0\0\0\1"]
 
 

@@ -9,6 +9,7 @@ from viscum_agent.kernel import listening
 from viscum_agent.records.facts import Ports
 
 ALLOWED = ()
+COUNT = 40
 TOKENS = [b"\x0a", b"\1", b"\7", b"\xff" * 8, bytes(8)]
 HEAD = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 STATES = (10, 10, 10, 1, 3, 4, 6, 7, 8, 11, 12)
