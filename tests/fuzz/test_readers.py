@@ -12,7 +12,7 @@ import tracemalloc
 import pytest
 from fuzz import corpora, engine, fuzzing
 
-CHANGED = 250  # inputs for each reader that are made from others
+CHANGED = 120  # inputs for each reader that are made from others
 SIZES = (16 * 1024, 64 * 1024)  # bytes
 GROWS = 9  # times as long, at most, for an input that is 4 times as long; a square would be 16 times
 SHORT = 0.03  # seconds that say nothing about growth
