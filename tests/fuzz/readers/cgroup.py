@@ -32,6 +32,10 @@ def read(data):
         return found, cgroup.tags("s"), cgroup._number(folder + "/s.t/cpu.stat", b"usage_usec ") if most > 60 else None
     finally:
         cgroup._folder[:], cgroup.MOST = before
+        for name in ("cgroup.procs", "cpu.stat"):
+            os.unlink("%s/s.t/%s" % (folder, name))
+        os.rmdir(folder + "/s.t")
+        os.rmdir(folder)
 
 
 def write(folder, name, text):
