@@ -48,6 +48,8 @@ MADE = {
     "number": "int",
     "limit": "int",
     "bytes": "int",
+    "rate": "int",
+    "burst": "int",
     "umask": "int",
     "signed": "int",
     "port": "int",

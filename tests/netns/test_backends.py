@@ -19,8 +19,9 @@ from agent import Agent
 from lab import CPYTHON, MICROPYTHON, ROOT, Lab, namespaces, run, service
 
 from viscum_agent import compat, ebpf
+from viscum_agent.config import schema
 from viscum_agent.errors import UnsupportedError
-from viscum_agent.kernel import bpf_pins, bpf_syscall, commands, open_backend, probe
+from viscum_agent.kernel import bpf_pins, bpf_syscall, commands, open_backend, probe, tc
 from viscum_agent.kernel.backend import Backend, KernelError
 from viscum_agent.plan.actual import observe
 from viscum_agent.reconcile import Reconciler
@@ -42,6 +43,7 @@ from viscum_agent.records.objects import (
     Route,
     Rule,
     Sysctl,
+    Tbf,
     Up,
     Veth,
 )
@@ -86,6 +88,12 @@ CONFIGURATIONS = {
         + u32(
             "b", "list device lan0", "list dest_ip 2001:db8:cafe::/61", "list dest_port 443", "option target_port 7000"
         ),
+    ),
+    "a rate, with and without a burst": (
+        ("tbf",),
+        u32("a", "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000", "option rate 1.5mbit")
+        + u32("b", "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7001", "option rate 200mbit")
+        + u32("c", "list device lan0", "list dest_ip 203.0.113.11", "option rate 800kbps", "option burst 2k"),
     ),
     "every protocol": (
         ("nat",),
@@ -459,6 +467,7 @@ OBJECTS = [
     Sysctl(NS, "net/ipv4/ip_unprivileged_port_start", "0"),
     VETH,
     Guard(DEV, "12345678/1", (LETS_OUT,)),
+    Tbf(NS, "eth0", 2500000, 125000),
     Sysctl("", "net/ipv4/conf/vsc-x/accept_local", "1"),
     PktType(NS, "eth0"),
     Address("", DEV, "10.213.0.1/30"),
@@ -496,6 +505,7 @@ CHANGES = [
     ),
     (Nat(NS, (NARROW,)), Nat(NS, (NARROW, NatRule("203.0.113.0/24", "udp", None, 0)))),
     (Guard(DEV, "12345678/1", (LETS_OUT,)), Guard(DEV, "1234567a/0", ())),
+    (Tbf(NS, "eth0", 2500000, 125000), Tbf(NS, "eth0", 2500001, 2047)),
 ]
 
 # Sysctls go with their namespace or device, and so does the loopback.
@@ -550,6 +560,36 @@ def test_every_operation_does_what_it_says(router, writer):
                 assert bare(item) not in items(), item
         assert items() == []
         assert read("native").namespaces == before
+
+
+@each_writer
+def test_what_limits_a_rate_is_read_as_it_was_written(router, writer):
+    """The kernel keeps a burst as a time, and rounds it."""
+    need("tbf")
+    rates = (schema.SLOWEST, 1234567, schema.FASTEST)
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH)])
+        for rate in rates:
+            for burst in (schema.LEAST_BURST, 99991, schema.MOST_BURST):
+                item = Tbf(NS, "eth0", rate, burst)
+                backend.apply([Operation("add", item, None, 0)])
+                assert item in items()
+        run("tc", "-n", NS, "qdisc", "replace", "dev", "eth0", "root", "handle", "7673:", "tbf", "rate", "32gbit",
+            "burst", "99000", "limit", "%d" % tc.tbf_limit(item))  # fmt: skip
+        (other,) = [one for one in items() if isinstance(one, Tbf)]
+        assert other.rate == item.rate and abs(other.burst - 99000) < 1000, "only the burst was changed"
+
+
+@each_writer
+def test_somebody_elses_queue_is_not_ours_and_ours_takes_its_place(router, writer):
+    need("tbf")
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), VETH)])
+        for words in (("tbf", "rate", "1mbit", "burst", "5000", "limit", "9000"), ("pfifo", "limit", "9")):
+            run("tc", "-n", NS, "qdisc", "replace", "dev", "eth0", "root", "handle", "5:", *words)
+            assert not [one for one in items() if isinstance(one, Tbf)]
+            backend.apply([Operation("add", Tbf(NS, "eth0", 2500000, 125000), None, 0)])
+            assert Tbf(NS, "eth0", 2500000, 125000) in items()
 
 
 @each_writer

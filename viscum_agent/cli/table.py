@@ -146,7 +146,8 @@ def table(found: "list[dict]") -> str:
     lines = [[title for title, _ in COLUMNS] + ["PACKETS"]]
     lines += [[_cell(value) for value in [row[key] for _, key in COLUMNS] + [row["packets"]]] for row in found]
     reasons = ["%s: %s" % (row["name"], printable(row["reason"])) for row in found if row["reason"]]
-    return "\n".join([columns(lines)] + reasons + [line for row in found for line in _stays(row)])
+    rates = ["%s: rate %dkbit" % (row["name"], row["rate"] // 1000) for row in found if row.get("rate")]
+    return "\n".join([columns(lines)] + reasons + rates + [line for row in found for line in _stays(row)])
 
 
 def _stays(row: dict) -> "list[str]":

@@ -75,5 +75,7 @@ class Service(NamedTuple):
     rewrite: str
     reply: str
     egress: tuple[Destination, ...]
+    rate: int | None
+    burst: int | None
     mtu: int | None
     dynamic_ports: bool

@@ -89,6 +89,12 @@ PIDS_MAX = 1024
 UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 LEAST = 1 << 20  # bytes: with less than that nothing starts
 
+# Rates (bytes/s) and bursts (bytes). A burst that takes longer than 2^32 of the kernel's ticks could not be read back,
+# nor, without an attribute of its own, a rate of 2^32 (TCA_TBF_PARMS).
+SLOWEST, FASTEST = 64000 // 8, 32 * 10**9 // 8
+LEAST_BURST, MOST_BURST = 2 << 10, 2 << 20
+MULTIPLES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+
 
 class Refused(ValueError):
     """A value of the right type that is refused; the argument, printed after the value, says why and what is right."""
@@ -242,13 +248,34 @@ def _limit(text: str) -> int:
     return UNLIMITED if text == "unlimited" else _integer(text, 0, 9999999999)
 
 
-def _bytes(text: str) -> int:
+def _bytes(text: str, least: int = LEAST, most: int = (1 << 62) - 1) -> int:
     """As Docker, systemd and the kernel (memparse) write it: 64m and 64M are 64 * 1024 * 1024."""
     unit = UNITS.get(text[-1:], 0)
     count = _integer(text[:-1] if unit else text, 0, 9999999999) * (unit or 1)
-    if not LEAST <= count < 1 << 62:
+    if not least <= count <= most:
         raise ValueError()
     return count
+
+
+def _rate(text: str) -> int:
+    """Bytes in a second, from what tc(8) takes: 20mbit and 20000000 are bits, 2500kbps bytes in a second."""
+    lower = text.lower()
+    digits = lower.rstrip("bgikmpst")
+    unit = lower[len(digits) :] or "bit"
+    whole, dot, part = digits.partition(".")
+    if (
+        unit[-3:] not in ("bit", "bps")
+        or unit[:-3] not in MULTIPLES
+        or len(part) > 6
+        or not whole
+        or (dot and not part)
+    ):
+        raise ValueError()
+    count = _integer(whole + part, 0, 9999999999) * MULTIPLES[unit[:-3]] // 10 ** len(part)
+    rate = count if unit[-3:] == "bps" else count // 8
+    if not SLOWEST <= rate <= FASTEST:
+        raise ValueError()
+    return rate
 
 
 def _umask(text: str) -> int:
@@ -333,6 +360,12 @@ ACCOUNT = Type("account", _account, "the name or number of an account (nobody, 6
 CAPABILITY = Type("capability", _capability, "a capability (net_raw, sys_nice; see capabilities(7)) or all")
 LIMIT = Type("limit", _limit, "a number, or unlimited")
 BYTES = Type("bytes", _bytes, "a number of bytes of at least 1m; k, m and g stand for 1024, 1024k and 1024m (64m)")
+RATE = Type("rate", _rate, "a rate as tc(8) writes it, from 64kbit to 32gbit (20mbit, 1.5mbit; in bytes: 2mbps)")
+BURST = Type(
+    "burst",
+    lambda text: _bytes(text, LEAST_BURST, MOST_BURST),
+    "a number of bytes from 2k to 2m; k and m stand for 1024 and 1024k (64k)",
+)
 UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 PLACE = Type("place", _place, "an absolute path (/srv/data)")
@@ -558,6 +591,22 @@ WAY = (
         "What the program may reach by itself, besides its clients. `none`: only replies leave. `lan`: private "
         "addresses and the router's own networks. `wan`: everything else. Or destinations, with a port or a range of "
         "TCP and UDP. `any`: all that the firewall lets out, which the others need as well.",
+    ),
+    Option(
+        "rate",
+        RATE,
+        False,
+        "",
+        "How much the program may send, replies included: `20mbit`, as tc(8) writes it. What is more waits in a queue. "
+        "Unset: no limit.",
+    ),
+    Option(
+        "burst",
+        BURST,
+        False,
+        "",
+        "How many bytes it may send at once after a pause, at any speed. Unset: what `rate` sends in 50 ms, but at "
+        "least 16k and at most 2m.",
     ),
     Option(
         "mtu",

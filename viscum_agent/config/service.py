@@ -157,6 +157,7 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
     alone = [each.word for each in values["egress"] if each.word in ("none", "any")]
     if alone and len(values["egress"]) > 1:
         bad("egress", "'%s' stands alone: it says all there is to say" % alone[0])
+    _judge_rate(part, bad)
     own = values["dest_ip"] or values["dest_port"] or values["src_ip"] or _broken(part, "dest_ip", "dest_port")
     if extra and not own:
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
@@ -175,6 +176,20 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
         respawn=make(Respawn, values),
     )
     return service, problems
+
+
+# What lets a program take the queue away that keeps `rate`, or go around it (PACKET_QDISC_BYPASS of packet(7)).
+PAST_RATE = ("net_admin", "net_raw", schema.ALL)
+
+
+def _judge_rate(part: "Part", bad: "Callable") -> None:
+    if part.values["rate"] is None:
+        if not _broken(part, "rate"):
+            _refuse_unused(part, ("burst",), "there is no rate", bad)
+        return
+    for name in part.values["capability"]:
+        if name in PAST_RATE:
+            bad("rate", "can't be kept: a program with capability '%s' gets around it; take out one of the two" % name)
 
 
 def _refuse_doubled_variables(env: "list[str]", bad: "Callable") -> None:

@@ -33,6 +33,8 @@ GUARD = Feature(
     "services whose egress is not 'any' can't run",
 )
 
+TBF = Feature("tbf", "sch_tbf", "kmod-sched-core", "no service can have a rate")
+
 # What OpenWrt calls the controllers of control groups; each is on but in small-flash builds.
 SYMBOLS = {"memory": "MEMCG", "cpu": "CFS_BANDWIDTH", "pids": "CGROUP_PIDS"}
 
@@ -104,7 +106,7 @@ def _features(features: "Features") -> "list[tuple[Feature, str]]":
     for each in datapath.ALL:
         known = [row for row in each.FEATURES if row.name in each.NEEDS or not each.lacks(features)]
         found += [(row, each.missing(features)) for row in known]
-    return found + [(row, "") for row in classifier.FEATURES + (NAT, GUARD)]
+    return found + [(row, "") for row in classifier.FEATURES + (NAT, GUARD, TBF)]
 
 
 def _missing(
@@ -150,6 +152,8 @@ def _needs(target: "Target", feature: str, settings: "Settings", features: "Feat
         return needs_nat(target)
     if feature == "guard":
         return service.egress[0].word != "any"
+    if feature == "tbf":
+        return service.rate is not None
     if not way(target, settings, features).MACS:
         return False
     return service.rewrite in {"skbmod": ("dst", "both"), "skbedit": ("both",)}.get(feature, ())

@@ -420,12 +420,34 @@ class Backend:
         index, target = self._home_index(item.dev, operation), self._home_index(item.target, operation)
         self._bpf(operation, lambda pinned: pinned.set_match(item, index, target))
 
+    def _tbf(self, operation: "Operation") -> None:
+        item = operation.new or operation.old
+        try:
+            self.visit.enter(item.ns)
+            socket = Socket(compat.NETLINK_ROUTE)
+        except OSError as error:
+            raise KernelError(operation, error.errno, "")
+        try:
+            body = socket.ask(lambda seq: rtnl.link_get(item.dev, seq))
+            if body is None:
+                raise KernelError(operation, compat.ENODEV, "there is no device %s" % item.dev)
+            index = rtnl.index_of(body)
+            request = lambda seq: tc.tbf_set(item, index, seq)  # noqa: E731
+            if operation.verb == "del":
+                request = lambda seq: tc.tbf_del(index, seq)  # noqa: E731
+            code, words = socket.transact([request])[0]
+        finally:
+            socket.close()
+        if code and not (operation.verb == "del" and code in (compat.ENOENT, compat.EINVAL)):
+            raise KernelError(operation, code, words)
+
     _SHARED = {
         "Namespace": _namespace,
         "Sysctl": _sysctl,
         "Nat": _nat,
         "PktType": _pkttype,
         "Guard": _guard,
+        "Tbf": _tbf,
         "BpfLink": _bpf_link,
         "BpfMatch": _bpf_match,
     }
@@ -617,6 +639,21 @@ class Backend:
             self.visit.enter(ns)
             dump.listeners[ns] = listening.listeners(ports)
         self._leave(ns)
+
+    def note_queue(self, dump: "Dump", ns: str, index: int, kind: str) -> None:
+        """Reads the queue of a device in a service's namespace, if it may be ours: `kind` is its IFLA_QDISC."""
+        if kind != "tbf":
+            return
+        self.visit.enter(ns)
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            # (Asked for one, the kernel would tell everybody who listens for changes.)
+            found = [tc.parse_tbf(body, index) for body in socket.dump(tc.qdisc_dump, True, MOST_INSIDE)]
+        finally:
+            socket.close()
+        for one in found:
+            if one:
+                dump.tbfs[ns] = one
 
     def _read_sysctl(self, dump: "Dump", ns: str, key: str) -> None:
         value = netns.read_sysctl(key)

@@ -5,10 +5,20 @@ programs and maps, so these are comments. The syntax is that of ip(8), tc(8), nf
 """
 
 from .. import address
-from ..records.objects import BPF_HANDLE, BPF_PRIO, CLASSID, CLS, MARK_PRIO, MARK_PROTOCOL, alias_of, table_of
+from ..records.objects import (
+    BPF_HANDLE,
+    BPF_PRIO,
+    CLASSID,
+    CLS,
+    MARK_PRIO,
+    MARK_PROTOCOL,
+    TBF_HANDLE,
+    alias_of,
+    table_of,
+)
 from . import nftables
 from .bpf_syscall import BPFFS
-from .tc import DST_LAST_WORD
+from .tc import DST_LAST_WORD, tbf_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,6 +130,14 @@ def _guard(operation: "Operation") -> "list[str]":
     if operation.old and operation.old.mark:
         texts = ["nft delete table inet " + operation.old.dev] + texts
     return texts
+
+
+def _tbf(operation: "Operation") -> "list[str]":
+    item = operation.new or operation.old
+    if operation.verb == "del":
+        return ["tc -n %s qdisc del dev %s root" % (item.ns, item.dev)]
+    words = "tc -n %s qdisc replace dev %s root handle %x: tbf rate %dbit burst %d limit %d"
+    return [words % (item.ns, item.dev, TBF_HANDLE >> 16, item.rate * 8, item.burst, tbf_limit(item))]
 
 
 def _qdisc(operation: "Operation") -> "list[str]":
@@ -268,6 +286,7 @@ RENDER = {
     "Nat": _nat,
     "PktType": _pkttype,
     "Guard": _guard,
+    "Tbf": _tbf,
     "Qdisc": _qdisc,
     "Mark": _mark,
     "HashTable": _hash_table,

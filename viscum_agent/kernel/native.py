@@ -1,7 +1,7 @@
 """The native back end: our own rtnetlink messages, packed and pipelined, one socket for each namespace."""
 
 from .. import compat
-from ..records.objects import Filter, HashTable, Mark, Prio, alias_of
+from ..records.objects import INNER_DEV, Filter, HashTable, Mark, Prio, alias_of
 from . import rtnl, tc
 from .backend import MOST_INSIDE, Backend, KernelError
 from .codec import parsed, understood
@@ -86,6 +86,8 @@ class Native(Backend):
             if body is not None:
                 link = understood(rtnl.parse_link, ns, body)
                 links[link.index] = link
+                if link.name == INNER_DEV:
+                    self.note_queue(dump, ns, link.index, rtnl.queue_of(body))
         dump.links.extend(links.values())
 
     def dump_network(self, dump: "Dump", ns: str) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from ..records.dump import Dump
 
-# RTMGRP_* of linux/rtnetlink.h: links, addresses and routes of both families; nftables is group 7 of nfnetlink.
-NETWORK = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+# RTMGRP_* of linux/rtnetlink.h: links, queues, addresses and routes of both families; nftables is group 7 of nfnetlink.
+NETWORK = 0x1 | 0x8 | 0x10 | 0x40 | 0x100 | 0x400
 NFTABLES = 1 << 6
 HERE = -1  # the router's own namespace
 NETLINK_LISTEN_ALL_NSID = 8  # linux/netlink.h

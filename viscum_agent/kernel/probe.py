@@ -8,7 +8,7 @@ from .. import compat
 from ..errors import UnsupportedError
 from ..records import with_
 from ..records.facts import Features
-from ..records.objects import Filter, Guard, Veth
+from ..records.objects import Filter, Guard, Tbf, Veth
 from . import bpf_pins, nftables, rtnl, tc
 from . import bpf_syscall as call
 from .bpf_pins import MAPS, Loaded
@@ -95,7 +95,8 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
     requests = [lambda seq: rtnl.link_set("lo", seq), lambda seq: tc.clsact_add(_LO, seq)]
     requests += [_filter(kind, ()) for kind in CLASSIFIERS]
     requests += [_filter("u32", (action,)) for action in (("mirred", "lo"), ("skbmod", _MAC, ""), ("skbedit", "host"))]
-    up, clsact, *tried = [code == 0 for code, _ in route.transact(requests)]
+    requests.append(lambda seq: tc.tbf_set(Tbf("", "lo", 1 << 20, 1 << 20), _LO, seq))
+    up, clsact, *tried, tbf = [code == 0 for code, _ in route.transact(requests)]
     kinds = dict(zip(CLASSIFIERS, tried))
     redirects, modifies, edits = [kinds["u32"] and one for one in tried[len(kinds) :]]
     nat = netdev = guard = False
@@ -112,6 +113,7 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
         nat=nat,
         netdev=netdev,
         guard=guard,
+        tbf=tbf,
         bpf=False,
         tcx=False,
         lacks="",

@@ -14,7 +14,7 @@ express (see `packed_because`) is sent as our own option bytes (tc) inside its m
 from .. import address, compat
 from ..errors import UnsupportedError
 from ..records.dump import Addr, Link, QdiscEntry, RouteEntry, RuleEntry
-from ..records.objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS, Prio, alias_of
+from ..records.objects import CLASSID, INNER_DEV, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS, Prio, alias_of
 from . import codec, rtnl, tc
 from .backend import MOST_INSIDE, Backend, KernelError
 from .native import GONE
@@ -99,6 +99,9 @@ class Pyroute2(Backend):
     def dump_ends(self, dump: "Dump", ns: str, ends: "Sequence[int | str]") -> None:
         found = [message for end in ends for message in self._one_link(ns, end)]
         dump.links.extend({link.index: link for link in [_link(ns, message) for message in found]}.values())
+        for message in found:
+            if message.get_attr("IFLA_IFNAME") == INNER_DEV:
+                self.note_queue(dump, ns, message["index"], message.get_attr("IFLA_QDISC"))
 
     def _one_link(self, ns: str, which: "int | str") -> list:
         """The messages that answer a request for a link, by name or index: one, or none."""

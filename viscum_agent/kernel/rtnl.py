@@ -37,6 +37,7 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 5, 10, 18, 20
+IFLA_QDISC = 6
 IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 27, 28, 29, 37
 IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES = 31, 32
 LINK_NETNSID_NONE = -1
@@ -131,6 +132,11 @@ def peer_of(body: bytes) -> int:
     """The index of the other end of a veth pair, in the link message of one end; 0 if it does not say."""
     found = attributes(body, 16, (IFLA_LINK,))
     return u32_of(found[IFLA_LINK]) if found else 0
+
+
+def queue_of(body: bytes) -> str:
+    """The kind of the queue of what a device sends, in its link message."""
+    return text_of(attributes(body, 16, (IFLA_QDISC,)).get(IFLA_QDISC, b""))
 
 
 def parse_link(ns: str, body: bytes) -> "Link":

@@ -20,6 +20,7 @@ from ..records.objects import (
     MARK_PROTOCOL,
     PROTO_NUMBER,
     PROTOCOLS,
+    TBF_HANDLE,
     table_of,
 )
 from .codec import (
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..records.dump import Counters
-    from ..records.objects import Filter, HashTable, Prio
+    from ..records.objects import Filter, HashTable, Prio, Tbf
 
 RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC = 36, 37, 38
 RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER = 44, 45, 46
@@ -52,6 +53,7 @@ TC_H_CLSACT = 0xFFFFFFF1
 INGRESS = 0xFFFFFFF2  # TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): reaches clsact and plain ingress alike
 EGRESS = 0xFFFFFFF3  # with TC_H_MIN_EGRESS; on a plain ingress it would silently mean the ingress hook
 CLSACT_HANDLE = 0xFFFF0000
+ROOT = 0xFFFFFFFF  # TC_H_ROOT: the queue of what a device sends
 
 TCA_KIND, TCA_OPTIONS = 1, 2
 TCA_U32_CLASSID, TCA_U32_HASH, TCA_U32_LINK, TCA_U32_DIVISOR, TCA_U32_SEL, TCA_U32_ACT = 1, 2, 3, 4, 5, 7
@@ -65,6 +67,10 @@ TCA_FLOWER_PORT_DST_MIN, TCA_FLOWER_PORT_DST_MAX = 89, 90  # kernel 5.1
 
 TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_FLAGS, TCA_BPF_ID = 3, 6, 7, 8, 11
 TCA_BPF_FLAG_ACT_DIRECT = 1
+
+TCA_TBF_PARMS, TCA_TBF_BURST = 1, 6
+TC_LINKLAYER_ETHERNET = 1  # the kernel counts by itself, without a table (tbf_change in net/sched/sch_tbf.c)
+TICK = 64  # nanoseconds (PSCHED_SHIFT in net/pkt_sched.h), of which it says how many a burst takes
 
 TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_ACT_STATS = 1, 2, 4
 TCA_STATS_BASIC, TCA_STATS_QUEUE, TCA_STATS_PKT64 = 1, 3, 8
@@ -113,6 +119,39 @@ def parse_qdisc(body: bytes) -> "QdiscEntry | None":
     index = unpack_from("i", body, 4)[0]
     kind = text_of(attributes(body, 20)[TCA_KIND])
     return QdiscEntry(index, kind) if kind in ("clsact", "ingress") else None
+
+
+def tbf_limit(item: "Tbf") -> int:
+    """How many bytes may wait: a burst, 50 ms, and some packets. What a local socket sends has to wait there, and TCP
+    takes note of it; only what is more is dropped."""
+    return item.burst + item.rate // 20 + 16384
+
+
+def tbf_set(item: "Tbf", index: int, seq: int) -> bytes:
+    """Makes an objects.Tbf, or changes it, in the place of whatever queue there is."""
+    # struct tc_tbf_qopt: two tc_ratespec (the second: no peak rate), limit, and in ticks what TCA_TBF_BURST says
+    # better.
+    rate = pack("BBHhHI", 0, TC_LINKLAYER_ETHERNET, 0, 0, 0, item.rate) + bytes(12)
+    options = attribute(TCA_TBF_PARMS, rate + pack("III", tbf_limit(item), 0, 0)) + u32(TCA_TBF_BURST, item.burst)
+    body = _tcmsg(index, TBF_HANDLE, ROOT, 0) + text(TCA_KIND, "tbf") + attribute(TCA_OPTIONS, options)
+    return message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, body, seq)
+
+
+def tbf_del(index: int, seq: int) -> bytes:
+    return message(RTM_DELQDISC, NLM_F_ACK, _tcmsg(index, TBF_HANDLE, ROOT, 0), seq)
+
+
+def parse_tbf(body: bytes, device: int) -> "tuple[int, int] | None":
+    """(rate, burst) of a queue of the device with that index as `tbf_set` makes it, None for any other one."""
+    index, handle = unpack_from("iI", body, 4)
+    found = attributes(body, 20)
+    if (index, handle) != (device, TBF_HANDLE) or text_of(found[TCA_KIND]) != "tbf":
+        return None
+    parms = attributes(found[TCA_OPTIONS])[TCA_TBF_PARMS]
+    rate, (limit, ticks) = unpack_from("I", parms, 8)[0], unpack_from("II", parms, 24)
+    burst = ticks * TICK * rate // 10**9  # the kernel rounds it to ticks; the limit says which number it was
+    exact = limit - rate // 20 - 16384
+    return rate, exact if abs(exact - burst) <= 2 * TICK * rate // 10**9 + 2 else burst
 
 
 # Filters

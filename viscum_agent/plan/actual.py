@@ -35,6 +35,7 @@ from ..records.objects import (
     Route,
     Rule,
     Sysctl,
+    Tbf,
     Up,
     Veth,
     alias_of,
@@ -180,7 +181,7 @@ def _inside(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], st
 
 
 def _settings(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
-    """What is set inside a namespace, and its nft tables."""
+    """What is set inside a namespace, its nft tables, and how much it may send."""
     for ns, key in dump.sysctls:
         if ("ns", ns) in owners:
             observed._add(owners[("ns", ns)], Sysctl(ns, key, dump.sysctls[(ns, key)]))
@@ -190,6 +191,9 @@ def _settings(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
         if ("ns", ns) in owners and dump.pkttypes[ns]:
             # What we would not have written is not the device's table: it differs, and is replaced.
             observed._add(owners[("ns", ns)], PktType(ns, INNER_DEV if dump.pkttypes[ns] is True else ""))
+    for ns in dump.tbfs:
+        if ("ns", ns) in owners:
+            observed._add(owners[("ns", ns)], Tbf(ns, INNER_DEV, *dump.tbfs[ns]))
 
 
 def _own_loopback(text: str) -> bool:

@@ -18,6 +18,7 @@ from ..records.objects import (
     PktType,
     Route,
     Sysctl,
+    Tbf,
     Up,
     Veth,
     device_name,
@@ -53,6 +54,11 @@ ServicePlan = namedtuple(
 # How a client's packets reach the namespace, for a check that takes the same way: through `dev`, the router's end of
 # the pair, in frames for `mac`; `own` maps a family to the namespace's own address (bytes).
 Gate = namedtuple("Gate", ("dev", "mac", "own"))
+
+# Between what (bytes) a burst is that is not set. TCP sends up to 64 KiB at once, and what is larger than a burst is
+# cut into packets first, which takes time.
+BURST = (16 << 10, 2 << 20)
+ETHERNET = 14  # bytes of a frame's header
 
 # `services` are ServicePlans in file order; `skipped` are names of services with a problem.
 Plan = namedtuple("Plan", ("services", "skipped", "problems"))
@@ -98,6 +104,7 @@ def _service(
     items = _base(service, macs, mtu)
     own = {family: ends[family][1] for family in families}
     items.append(_guard(guard(service, matches, own, around), service, facts, package))
+    items += _limits(service, mtu, facts, package)
     warnings += _egress_warnings(service, matches, package)
     items += _host_sysctls(service, matches, facts)
     for family in families:
@@ -154,6 +161,22 @@ def _guard(made: "Guard", service: "Service", facts: "Facts", package: str) -> "
         text = "can't be limited: this kernel has no nft ingress hook (inet, kernel 5.10); or set it to 'any'"
         raise skip(service, package, "egress", text, UNSUPPORTED)
     return made
+
+
+def _limits(service: "Service", mtu: int, facts: "Facts", package: str) -> list:
+    """How much it may send: at the inner end of its pair, where all it sends is, with every datapath. What it sends
+    waits there, and local sockets wait with it; at the router's end it could only be dropped."""
+    if service.rate is None:
+        return []
+    if not facts.features.tbf:
+        text = "can't be kept: this kernel has no sch_tbf: install kmod-sched-core, or take the option out"
+        raise skip(service, package, "rate", text, UNSUPPORTED)
+    frame = mtu + ETHERNET
+    burst = service.burst or max(min(max(service.rate // 20, BURST[0]), BURST[1]), frame)
+    if burst < frame:
+        text = "is less than a frame (%d bytes), so nothing could leave: take more, or leave it out" % frame
+        raise skip(service, package, "burst", text, CONFIG)
+    return [Tbf(ns_name(service.name), INNER_DEV, service.rate, burst)]
 
 
 def _egress_warnings(service: "Service", matches: "list[Match]", package: str) -> "list[Problem]":

@@ -59,6 +59,9 @@ Guard = namedtuple("Guard", ("dev", "mark", "rules"))
 # discovery, "not tcp".
 GuardRule = namedtuple("GuardRule", ("verdict", "family", "saddr", "daddr", "proto", "sport", "dport", "what"))
 
+# What `dev` in `ns` sends waits in a token bucket (tc-tbf(8)) with our handle: `rate` in bytes/s, `burst` in bytes.
+Tbf = namedtuple("Tbf", ("ns", "dev", "rate", "burst"))
+
 # The ingress hook of a source interface. The desired one is clsact; an observed one may be plain ingress.
 Qdisc = namedtuple("Qdisc", ("dev",))
 
@@ -154,6 +157,7 @@ _kind(
     outlives=True,
     lasting=True,  # it is changed, never just taken away: a service that is restored stays guarded
 )
+_kind(Tbf, key=lambda item: (item.ns, item.dev))
 _HOST_SYSCTL = _kind("Sysctl of the router", key=lambda item: (item.ns, item.key), lasting=True)
 _kind(PktType, key=lambda item: item.ns, whole=lambda item: item.dev != "")
 _kind(Address)
@@ -211,6 +215,9 @@ ALIAS_PREFIX = "viscum "
 # The major number of the classid (flowid) of all our filters: "vs". Nothing else looks at it: a redirected packet never
 # reaches a class.
 CLASSID = 0x76730001
+
+# The handle of our queues, with the same number.
+TBF_HANDLE = CLASSID & ~0xFFFF
 
 # The one filter of a device that holds a program, for kernels without tcx: every packet passes it; narrower filters of
 # ours would take theirs before. A device has one datapath, so there are none.

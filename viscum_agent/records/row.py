@@ -42,6 +42,7 @@ def status_row(
         "restarts": restarts,
         "bypass": bypass,
         "user": service.program.account if service else "",
+        "rate": service.rate * 8 if service and service.rate else None,
         "datapath": traffic.kind,
         "interfaces": list(service.interfaces + service.devices)[:LISTED] if service else [],
         "from": list(traffic.devices)[:most],

@@ -29,6 +29,7 @@ from viscum_agent.records.objects import (
     Route,
     Rule,
     Sysctl,
+    Tbf,
     Up,
     Veth,
 )
@@ -240,6 +241,12 @@ def test_nft_tables_of_the_namespace():
     assert {Nat("viscum-a", ()), PktType("viscum-a", "eth0")} <= set(items(observe(dump)))
     dump.pkttypes["viscum-a"] = ("what we never write",)
     assert PktType("viscum-a", "") in items(observe(dump))
+
+
+def test_what_limits_a_service_is_its_own():
+    dump = running()
+    dump.tbfs = {"viscum-a": (2500000, 125000), "viscum-b": (1, 1)}
+    assert [one for one in items(observe(dump)) if isinstance(one, Tbf)] == [Tbf("viscum-a", "eth0", 2500000, 125000)]
 
 
 def test_a_rule_for_our_device_is_ours():

@@ -126,6 +126,10 @@ CASES = [
      None, [("kernel-cgroup", "note", "", "CONFIG_KERNEL_MEMCG=y", "no service can have memory_max")]),
     ("controllers of version 1", {"groups": {"cpu": "version 1 of control groups is mounted"}}, {}, None,
      [("kernel-cgroup", "note", "", "", "cpu_max")]),
+    ("nothing can keep a rate", {"features": features("tbf")}, {"rate": "20mbit"}, None,
+     [("kernel-tbf", "error", "echo", "kmod-sched-core", "is skipped")]),
+    ("nothing can keep a rate, and nobody asks", {"features": features("tbf")}, {}, None,
+     [("kernel-tbf", "note", "", "kmod-sched-core", "no service can have a rate")]),
     ("no flower", {"features": features("flower")}, {}, None,
      [("kernel-flower", "note", "", "kmod-sched-flower", "takes bpf or u32")]),
     ("no flower, and it is asked for", {"features": features("flower")}, {"datapath": "flower"}, None,
@@ -385,7 +389,7 @@ def test_of_a_healthy_router_everything_is_ok():
         "act_skbedit, nft's ingress hook, "
     )
     assert [(each.severity, each.id, each.found) for each in findings()] == [
-        ("ok", "kernel", "has " + features + "nft redirect, nft's ingress hook in the inet family, veth"),
+        ("ok", "kernel", "has " + features + "nft redirect, nft's ingress hook in the inet family, sch_tbf, veth"),
         ("ok", "programs", "every enabled service has its program and its account"),
         ("ok", "forwarding", "on"),
         ("ok", "rp-filter", "off on the way of the replies"),

@@ -15,6 +15,7 @@ class Program:
 
 class Service:
     program = Program()
+    rate = 4000000000
     interfaces = tuple(["interface%02d" % number * 2 for number in range(20)])
     devices = tuple(["phy%02d-access-pt" % number for number in range(20)])
 

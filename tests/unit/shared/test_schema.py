@@ -247,6 +247,21 @@ def test_memory_is_written_as_elsewhere():
         assert "is not a number of bytes of at least 1m" in complaint("memory_max", text), text
 
 
+def test_rates_are_written_as_tc_writes_them():
+    texts = {"20mbit": 2500000, "20Mbit": 2500000, "1.5mbit": 187500, "64000": 8000, "1gbit": 125000000}
+    texts.update({"2mbps": 2000000, "8000bps": 8000, "64kibit": 8192, "1mibps": 1048576, "32gbit": 4000000000})
+    assert {text: value("rate", text) for text in texts} == texts
+    wrong = ("", "mbit", "20mb", "20 mbit", "-1mbit", "63kbit", "33gbit", "1tbit", "1.mbit", ".5mbit", "1.5.2mbit")
+    for text in wrong + ("20%", "20mbits", "0x10mbit", "1e6", "unlimited", "bit20", "1.0000001mbit", "99999999999"):
+        assert "is not a rate as tc(8) writes it" in complaint("rate", text), text
+
+
+def test_a_burst_has_bounds():
+    assert (value("burst", "2k"), value("burst", "20000"), value("burst", "2m")) == (2048, 20000, 2 << 20)
+    for text in ("2047", "2097153", "3m", "1g", "10kb", ""):
+        assert "is not a number of bytes from 2k to 2m" in complaint("burst", text), text
+
+
 def test_cpu_is_a_percentage_of_one():
     assert (value("cpu_max", "1"), value("cpu_max", "250")) == (1, 250)
     for text in ("0", "50%", "0.5", "50000 100000", "unlimited"):

@@ -24,6 +24,20 @@ def problems(text):
     return ["%s: %s" % (problem.where, problem.message) for problem in read(text).problems]
 
 
+def test_a_rate_that_the_program_can_get_around_is_refused():
+    section = "config service s\noption command /bin/x\nlist interface l\nlist dest_port 1\noption rate 20mbit\n"
+    assert problems(section + "list capability net_bind_service\n") == []
+    for name in ("net_raw", "net_admin", "all"):
+        said = "viscum.s.rate: can't be kept: a program with capability '%s' gets around it; take out one of the two"
+        assert problems(section + "list capability %s\n" % name) == [said % name]
+
+
+def test_a_burst_needs_a_rate():
+    section = "config service s\noption command /bin/x\nlist interface l\nlist dest_port 1\noption burst 64k\n"
+    assert problems(section) == ["viscum.s.burst: is not used, because there is no rate: take it out"]
+    assert len(problems(section + "option rate quick\n")) == 1, "it is not used because of the other mistake"
+
+
 # Commands
 
 

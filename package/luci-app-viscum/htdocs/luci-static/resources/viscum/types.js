@@ -126,6 +126,14 @@ function integer(text, low, high) {
 	return +text;
 }
 
+function bytes(text, least, most) {
+	const unit = /[kmg]$/i.test(text) ? 'kmg'.indexOf(text.slice(-1).toLowerCase()) + 1 : 0;
+	const count = integer(unit ? text.slice(0, -1) : text, 0, 9999999999) * 1024 ** unit;
+
+	if (count < least || count > most)
+		refuse();
+}
+
 function match(expression) {
 	return (text) => expression.test(text) || refuse();
 }
@@ -199,11 +207,20 @@ const types = {
 			refuse(option.words.includes(short) ? _('is how a C program writes it: write %s').format(short) : null);
 	},
 	limit: (text) => text === 'unlimited' || integer(text, 0, 9999999999),
-	bytes: function(text) {
-		const unit = /[kmg]$/i.test(text) ? 'kmg'.indexOf(text.slice(-1).toLowerCase()) + 1 : 0;
-		const count = integer(unit ? text.slice(0, -1) : text, 0, 9999999999) * 1024 ** unit;
+	bytes: (text) => bytes(text, 2 ** 20, 2 ** 62 - 1024),
+	burst: (text) => bytes(text, 2 ** 11, 2 ** 21),
+	/* as tc(8) writes it: bits without a unit */
+	rate: function(text) {
+		const found = /^(\d+)(?:\.(\d{1,6}))?(?:([kmg]?)(i?)(bit|bps))?$/i.exec(text);
 
-		if (count < 1024 ** 2 || count >= 2 ** 62)
+		if (!found || (found[4] && !found[3]))
+			refuse();
+		const [ , whole, part = '', prefix = '', binary, unit = 'bit' ] = found;
+		const multiple = (binary ? 1024 : 1000) ** (prefix ? 'kmg'.indexOf(prefix.toLowerCase()) + 1 : 0);
+		const count = Math.floor(integer(whole + part, 0, 9999999999) * multiple / 10 ** part.length);
+		const rate = unit.toLowerCase() === 'bps' ? count : Math.floor(count / 8);
+
+		if (rate < 8000 || rate > 4000000000)
 			refuse();
 	},
 	umask: match(/^0?[0-7]{3}$/),
