@@ -475,12 +475,21 @@ def main():
 
 
 def _outcome(attempt):
+    return ended(*begun(attempt))
+
+
+def begun(attempt):
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.write(writing, _try(attempt).encode())
         os._exit(0)
     os.close(writing)
+    return pid, reading
+
+
+def ended(pid, reading):
+    """What came of it: "done", or what the kernel said."""
     with os.fdopen(reading) as file:
         text = file.read()
     status = os.waitpid(pid, 0)[1]
