@@ -157,6 +157,13 @@ def much_memory():
     assert len(held) == 200
 
 
+def memory_bomb():
+    """Until it is ended."""
+    held = []
+    while True:
+        held.append(bytearray(b"x") * (1 << 20))
+
+
 def busy():
     """One processor, for all of two seconds."""
     began, used = time.monotonic(), time.process_time()

@@ -574,6 +574,26 @@ def routers_abstract_socket():
         sock.connect("\0" + AIMS["abstract"])
 
 
+def neighbours_asked_for():
+    """So many who do not exist that the machine has no room for the router's own: its namespaces share that table.
+    Where it may, it takes the time back that each then has to answer."""
+    for path in Path("/proc/sys/net").glob("ipv?/neigh/eth0/*"):
+        with contextlib.suppress(OSError):
+            path.write_text({"mcast_solicit": "3", "retrans_time_ms": "1000"}.get(path.name, path.read_text()))
+    index = socket.if_nametoindex("eth0")
+    for number in range(300):
+        with socket.socket(socket.AF_INET, UDP) as four, socket.socket(socket.AF_INET6, UDP) as six:
+            four.setsockopt(socket.SOL_SOCKET, 25, b"eth0\0")  # SO_BINDTODEVICE
+            four.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
+            four.sendto(b"", ("10.99.%d.%d" % divmod(number, 256), 9))
+            six.sendto(b"", ("fe80::99:%x" % number, 9, 0, index))
+    time.sleep(0.5)
+    words = ("ip", "neigh", "show", "dev", "eth0")
+    asked = subprocess.run(words, capture_output=True, text=True, check=True).stdout.count("INCOMPLETE")
+    if asked < 100:
+        raise OSError(errno.EHOSTUNREACH, "they are known to fail")
+
+
 # Who is no client. `sent` ones are done when the test gets what they send
 
 

@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import struct
@@ -58,8 +59,8 @@ any_source any_source_over_ipv6
 """
 NETWORK = """
 own_address address_taken address_taken_over_ipv6 route_added route_added_over_ipv6 rule_added neighbour_claimed
-neighbour_claimed_over_ipv6 neighbour_claimed_by_an_old_call device_made tunnel_made hardware_address_changed
-listens_to_all firewall_changed traffic_control_changed
+neighbour_claimed_over_ipv6 neighbours_asked_for neighbour_claimed_by_an_old_call device_made tunnel_made
+hardware_address_changed listens_to_all firewall_changed traffic_control_changed
 """
 CALLS = """
 namespace_by_unshare namespace_by_clone namespace_by_clone3 namespace_by_the_numbers_of_i386 namespace_of_another
@@ -122,7 +123,7 @@ WITHOUT = {
 REFUSED = ("EPERM", "EACCES", "EROFS", "ENOENT", "ENOSYS", "ENOSPC", "ESRCH", "EFBIG", "ETIMEDOUT", "EAFNOSUPPORT")
 NO_SOURCE = ("ENETUNREACH",)  # the kernel's answer to who is not it
 OTHERWISE = {"routers_abstract_socket": ("ECONNREFUSED",), "as_a_host": NO_SOURCE, "as_another_cloud": NO_SOURCE}
-OTHERWISE["as_another_service"] = NO_SOURCE
+OTHERWISE.update({"as_another_service": NO_SOURCE, "neighbours_asked_for": ("EHOSTUNREACH",)})
 
 
 class Machine:
@@ -408,8 +409,12 @@ def bare(machine, free):
     return machine.without_service()
 
 
-def test_there_are_many_attempts(boxed):
+def test_there_are_many_attempts_and_the_documents_count_them(boxed):
     assert len(set(ATTEMPTS + SURVIVORS)) == len(ATTEMPTS + SURVIVORS) == len(boxed) > 150
+    rows = re.findall(r"\| (\d+) \| `([A-Z]+)` \|", (ROOT / "docs/security.md").read_text())
+    lists = [globals()[name] for _, name in rows]
+    assert [int(number) for number, _ in rows] == [len(each.split() if each is not LIVES else each) for each in lists]
+    assert sum(int(number) for number, _ in rows) == len(boxed)
 
 
 @pytest.mark.parametrize("name", ATTEMPTS)
