@@ -445,11 +445,6 @@ def audited():
             raise OSError(-number, "refused")
 
 
-def network_of_another_kind():
-    """Sockets that no network namespace keeps apart, for a virtual machine's host."""
-    socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
-
-
 # Its network
 
 

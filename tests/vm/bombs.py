@@ -25,7 +25,8 @@ TAKES = ("list device lan0", "list proto tcp")
 WITNESS = service("witness", echo_command("edge", 7001), *TAKES, "list dest_ip 203.0.113.11", "list dest_port 7001")
 BOMBS = {"fork": "fork_bomb", "memory": "memory_bomb"}
 LINES = ("option healthcheck none", "option respawn_timeout 1", "option respawn_retry 0")
-LINES = (*LINES, "option memory_max 64m", "option cpu_max 50")
+LINES = (*LINES, "option cpu_max 50")
+LIMITS = {"fork": "option memory_max 400m", "memory": "option memory_max 64m"}
 
 
 def waits(lab):
@@ -47,7 +48,7 @@ def waits(lab):
 
 def bomb(name, folder):
     command = "/usr/bin/python3 %s/attempts.py %s bomb 7000 %s" % (PROGRAMS, folder, BOMBS[name])
-    return service("bomb", command, *TAKES, "list dest_ip 203.0.113.10", "list dest_port 7000", *LINES)
+    return service("bomb", command, *TAKES, "list dest_ip 203.0.113.10", "list dest_port 7000", *LINES, LIMITS[name])
 
 
 def main():
@@ -60,23 +61,24 @@ def main():
         agent = Agent(lab, WITNESS)
         wait_for(lambda: lab.ask("tcp", "203.0.113.11", 7001)[0] == "edge")
         for name in BOMBS:
-            found = {"without": [], name: []}
+            rows, found = [], {"without": [], name: []}
             for _ in range(ROUNDS):
                 found["without"] += waits(lab)
                 agent.reload(WITNESS + bomb(name, folder))
                 wait_for(lambda: os.path.exists("/run/netns/viscum-bomb"))
                 time.sleep(5)
                 found[name] += waits(lab)
-                row = lab.status("bomb")
+                rows.append(lab.status("bomb"))
                 agent.reload(WITNESS)
                 wait_for(lambda: not os.path.exists("/run/netns/viscum-bomb"))
                 time.sleep(2)
-            print("%s: tasks %s, refused %s" % (name, row["tasks"], row["tasks_refused"]))
+            said = [(row["tasks"], row["tasks_refused"], row["memory"]) for row in rows]
+            print("%s: processes, refused, bytes: %s" % (name, said))
             for kind, times in found.items():
                 times.sort()
                 figures = [times[len(times) * part // 1000] * 1000 for part in (500, 950, 990, 999)]
                 print("  %-8s p50 %.2f ms, p95 %.2f ms, p99 %.2f ms, p99.9 %.2f ms" % (kind, *figures), flush=True)
-        print(agent.log.read_text()[-600:])
+        print("\n".join(agent.log.read_text().split("\n")[-12:]))
         agent.kill()
 
 
