@@ -22,7 +22,7 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format \
 	demo test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-kernel bench-vm \
-	bench-modes test-flows fuzz manual picture \
+	bench-modes bombs test-flows fuzz manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
@@ -141,6 +141,10 @@ bench-vm: ## how many instructions a packet costs with every datapath, and with 
 	for datapath in u32 flower bpf-cls bpf-tcx; do \
 		$(COUNTED) bench/rules.py --only $$datapath --counts 1,1000 --repeat 1 --seconds 0.05 $(BENCH_ARGS) || exit; \
 	done
+
+bombs: ## how long other services' clients wait beside a fork bomb and a memory bomb: in the virtual machine
+	@$(SETUP) venv kernel
+	tests/vm/run.sh --run python tests/vm/bombs.py
 
 SECONDS := 120
 SEED :=

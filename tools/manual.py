@@ -55,7 +55,11 @@ def options(table: Iterable[schema.Option]) -> str:
 def _calls(group: str) -> str:
     names: list[str] = seccomp.GROUPS[group].split(" ")
     text = ", ".join(names)
-    return text + " (clone and unshare only where they make a namespace)" if group == "namespaces" else text
+    notes = {
+        "namespaces": " (clone and unshare only where they make a namespace)",
+        "sockets": " (only of families other than unix, inet, inet6, netlink and packet)",
+    }
+    return text + notes.get(group, "")
 
 
 def _takes(option: schema.Option) -> str:

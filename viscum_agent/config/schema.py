@@ -77,7 +77,7 @@ CAPABILITIES = words_of(
 ALL = "all"
 
 # Groups of system calls that are for no server (service/seccomp.py).
-SYSCALLS = words_of("namespaces mount keyring userfaultfd io_uring bpf perf ptrace modules")
+SYSCALLS = words_of("namespaces mount keyring userfaultfd io_uring bpf perf ptrace modules sockets")
 
 UNLIMITED = -1  # as a limit: RLIM_INFINITY (linux/resource.h)
 # As if a program took a fifth of the memory more than it does: where memory runs out, any daemon of the router that

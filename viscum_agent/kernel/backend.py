@@ -8,7 +8,7 @@ up to `apply`, which reads the kernel again and removes what should not be there
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..records.dump import Dump
-from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Guard, Sysctl, alias_of
+from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Guard, Sysctl, alias_of, kind_of
 from ..reserve import Reserve
 from . import commands, conntrack, listening, netns, nftables, rtnl, tc
 from .bpf_pins import Loaded, PinError, Pinned
@@ -217,7 +217,7 @@ class Backend:
         """Everything that waits, but for a sysctl: it needs only its device, which nothing inside a namespace makes."""
         if not isinstance(item, Sysctl):
             self.flush()
-        elif not item.ns:
+        elif not kind_of(item).alone:
             self.flush(inside=False)
 
     def _carry(self, operation: "Operation") -> None:

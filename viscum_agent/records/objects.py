@@ -138,7 +138,7 @@ def _kind(record: "Any", **facts: "Any") -> "Kind":
 
 
 # In the order in which a service is created; it is removed in reverse. A namespace gets its sysctls before it gets
-# devices, which inherit them; the router's end of the pair gets its own once it exists.
+# devices, which inherit them; both ends of the pair get their own once they exist.
 _kind(Namespace, base=True, alone=True, outlives=True)
 _kind(Up, alone=True)
 _kind(Sysctl, key=lambda item: (item.ns, item.key), alone=True, lasting=True)
@@ -158,7 +158,7 @@ _kind(
     lasting=True,  # it is changed, never just taken away: a service that is restored stays guarded
 )
 _kind(Tbf, key=lambda item: (item.ns, item.dev))
-_HOST_SYSCTL = _kind("Sysctl of the router", key=lambda item: (item.ns, item.key), lasting=True)
+_PAIR_SYSCTL = _kind("Sysctl of a pair", key=lambda item: (item.ns, item.key), lasting=True)
 _kind(PktType, key=lambda item: item.ns, whole=lambda item: item.dev != "")
 _kind(Address)
 _kind(Route, key=lambda item: (item.ns, item.family, item.dst))
@@ -198,8 +198,9 @@ _kind(Prio, outside=True)
 
 
 def kind_of(item: "Any") -> "Kind":
-    """The row of an object's kind; sysctls of the router have one of their own."""
-    return _HOST_SYSCTL if isinstance(item, Sysctl) and not item.ns else KINDS[type(item)]
+    """The row of an object's kind; sysctls of the pair have one of their own."""
+    of_pair = isinstance(item, Sysctl) and (not item.ns or INNER_DEV in item.key)
+    return _PAIR_SYSCTL if of_pair else KINDS[type(item)]
 
 
 # Something to do: `verb` is "add", "change" or "del"; `old` is the observed object that "change" and "del" act on (else
@@ -307,6 +308,13 @@ NS_SYSCTLS = (
     ("net/ipv6/conf/all/accept_ra", "0"),
     ("net/ipv6/conf/default/accept_ra", "0"),
     ("net/ipv6/conf/default/accept_dad", "0"),
+    # All namespaces share one table of neighbours (gc_thresh3 in arp(7), 1,024): whoever asks for enough that do not
+    # exist leaves no room for the router's clients. The one that does exist answers at once, so the others are soon
+    # known to fail, and give way. (20 ms is a whole number of jiffies with every HZ.)
+    ("net/ipv4/neigh/eth0/mcast_solicit", "1"),
+    ("net/ipv4/neigh/eth0/retrans_time_ms", "20"),
+    ("net/ipv6/neigh/eth0/mcast_solicit", "1"),
+    ("net/ipv6/neigh/eth0/retrans_time_ms", "20"),
 )
 
 # What the router's end of a pair gets; the plan sets the values.

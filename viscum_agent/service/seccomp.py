@@ -25,6 +25,10 @@ LOAD, EQUAL, AT_LEAST, ANY_BIT, JUMP, RETURN = 0x20, 0x15, 0x35, 0x45, 0x05, 0x0
 NEW = 0x7E020000
 NEW_TIME = 0x80
 
+# AF_UNIX, INET, INET6, NETLINK and PACKET (linux/socket.h; the last takes a capability). Others are not kept apart by
+# network namespaces: with them a program is with the machine's virtual machines, radios, modems.
+SOCKETS = (1, 2, 10, 16, 17)
+
 # The system calls of each group. Those that came with number 424 or later have the same everywhere.
 GROUPS = {
     "namespaces": "clone unshare setns clone3",
@@ -37,6 +41,7 @@ GROUPS = {
     "perf": "perf_event_open",
     "ptrace": "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise",
     "modules": "init_module finit_module delete_module kexec_load kexec_file_load",
+    "sockets": "socket socketcall",
 }
 assert sorted(GROUPS) == sorted(SYSCALLS)
 
@@ -56,20 +61,130 @@ LATER = {
     "mount_setattr": 442,
     "open_tree_attr": 467,
 }
-# The others' numbers in this order, by the kernel's arch/*/.../syscall*.tbl and asm-generic/unistd.h; 0: there is none.
+# The others' numbers in this order, by the kernel's arch/*/.../syscall*.tbl and asm-generic/unistd.h; 0: there is none,
+# or it is left alone: with the numbers of i386 and s390 glibc knows no other call than socketcall.
 EARLIER = words_of(
     "clone unshare setns mount umount umount2 pivot_root add_key request_key keyctl userfaultfd bpf perf_event_open "
-    "ptrace process_vm_readv process_vm_writev kcmp init_module finit_module delete_module kexec_load kexec_file_load"
+    "ptrace process_vm_readv process_vm_writev kcmp init_module finit_module delete_module kexec_load kexec_file_load "
+    "socket socketcall"
 )
-_X86_64 = (56, 272, 308, 165, 0, 166, 155, 248, 249, 250, 323, 321, 298) + (101, 310, 311, 312, 175, 313, 176, 246, 320)
-_I386 = (120, 310, 346, 21, 22, 52, 217, 286, 287, 288, 374, 357, 336) + (26, 347, 348, 349, 128, 350, 129, 283, 0)
-_ARM = (120, 337, 375, 21, 0, 52, 218, 309, 310, 311, 388, 386, 364) + (26, 376, 377, 378, 128, 379, 129, 347, 401)
-_GENERIC = (220, 97, 268, 40, 0, 39, 41, 217, 218, 219, 282, 280, 241) + (117, 270, 271, 272, 105, 273, 106, 104, 294)
-_O32 = (120, 303, 344, 21, 22, 52, 216, 280, 281, 282, 357, 355, 333) + (26, 345, 346, 347, 128, 348, 129, 311, 0)
-_N64 = (55, 262, 303, 160, 0, 161, 151, 239, 240, 241, 317, 315, 292) + (99, 304, 305, 306, 168, 307, 169, 270, 0)
-_N32 = (55, 266, 308, 160, 0, 161, 151, 243, 244, 245, 321, 319, 296) + (99, 309, 310, 311, 168, 312, 169, 274, 0)
-_POWERPC = (120, 282, 350, 21, 22, 52, 203, 269, 270, 271, 364, 361, 319) + (26, 351, 352, 354, 128, 353, 129, 268, 382)
-_S390 = (120, 303, 339, 21, 22, 52, 217, 278, 279, 280, 355, 351, 331) + (26, 340, 341, 343, 128, 344, 129, 277, 381)
+_X86_64 = (56, 272, 308, 165, 0, 166, 155, 248, 249, 250, 323, 321, 298) + (
+    101,
+    310,
+    311,
+    312,
+    175,
+    313,
+    176,
+    246,
+    320,
+    41,
+    0,
+)
+_I386 = (120, 310, 346, 21, 22, 52, 217, 286, 287, 288, 374, 357, 336) + (
+    26,
+    347,
+    348,
+    349,
+    128,
+    350,
+    129,
+    283,
+    0,
+    359,
+    0,
+)
+_ARM = (120, 337, 375, 21, 0, 52, 218, 309, 310, 311, 388, 386, 364) + (
+    26,
+    376,
+    377,
+    378,
+    128,
+    379,
+    129,
+    347,
+    401,
+    281,
+    0,
+)
+_GENERIC = (220, 97, 268, 40, 0, 39, 41, 217, 218, 219, 282, 280, 241) + (
+    117,
+    270,
+    271,
+    272,
+    105,
+    273,
+    106,
+    104,
+    294,
+    198,
+    0,
+)
+_O32 = (120, 303, 344, 21, 22, 52, 216, 280, 281, 282, 357, 355, 333) + (
+    26,
+    345,
+    346,
+    347,
+    128,
+    348,
+    129,
+    311,
+    0,
+    183,
+    102,
+)
+_N64 = (55, 262, 303, 160, 0, 161, 151, 239, 240, 241, 317, 315, 292) + (
+    99,
+    304,
+    305,
+    306,
+    168,
+    307,
+    169,
+    270,
+    0,
+    40,
+    0,
+)
+_N32 = (55, 266, 308, 160, 0, 161, 151, 243, 244, 245, 321, 319, 296) + (
+    99,
+    309,
+    310,
+    311,
+    168,
+    312,
+    169,
+    274,
+    0,
+    40,
+    0,
+)
+_POWERPC = (120, 282, 350, 21, 22, 52, 203, 269, 270, 271, 364, 361, 319) + (
+    26,
+    351,
+    352,
+    354,
+    128,
+    353,
+    129,
+    268,
+    382,
+    326,
+    102,
+)
+_S390 = (120, 303, 339, 21, 22, 52, 217, 278, 279, 280, 355, 351, 331) + (
+    26,
+    340,
+    341,
+    343,
+    128,
+    344,
+    129,
+    277,
+    381,
+    359,
+    0,
+)
 
 # By how the machine's name (uname -m) begins: the families of system calls that a kernel there may serve, whatever the
 # agent is itself: (AUDIT_ARCH_* of linux/audit.h, numbers, what to add to them).
@@ -157,10 +272,14 @@ def _families(machine: str) -> tuple:
 def _family(machine: str, order: str, allowed: "tuple[str, ...]", numbers: "tuple[int, ...]", base: int) -> "list":
     refuse = [(RETURN, 0, 0, SECCOMP_RET_ERRNO | compat.EPERM)]
     absent = [(RETURN, 0, 0, SECCOMP_RET_ERRNO | (89 if compat.is_mips(machine) else 38))]  # ENOSYS (asm/errno.h)
+    wrong = [(RETURN, 0, 0, SECCOMP_RET_ERRNO | (124 if compat.is_mips(machine) else 97))]  # EAFNOSUPPORT
     swapped = machine.startswith("s390")  # clone(2): the stack comes first
     special = {
         "clone": _unless(order, 1 if swapped else 0, NEW, refuse),
         "unshare": _unless(order, 0, NEW | NEW_TIME, refuse),
+        "socket": _only_if(order, SOCKETS, wrong),
+        # Its first argument is which call it stands for. The C libraries then use socket.
+        "socketcall": [(LOAD, 0, 0, _at(order, 0)), (EQUAL, 0, 1, 1)] + absent + [(RETURN, 0, 0, SECCOMP_RET_ALLOW)],
         "clone3": absent,  # its flags are in memory, where a filter can't look: the C libraries then use clone
     }
     entries = []
@@ -175,10 +294,20 @@ def _family(machine: str, order: str, allowed: "tuple[str, ...]", numbers: "tupl
     return [(LOAD, 0, 0, NUMBER)] + first + _search(entries)
 
 
+def _at(order: str, argument: int) -> int:
+    """Where the lower half of an argument is."""
+    return ARGUMENTS + 8 * argument + (4 if order == "big" else 0)
+
+
 def _unless(order: str, argument: int, bits: int, action: "list[tuple]") -> "list[tuple]":
     """Takes the action if an argument has one of the bits (of its lower half)."""
-    at = ARGUMENTS + 8 * argument + (4 if order == "big" else 0)
-    return [(LOAD, 0, 0, at), (ANY_BIT, 0, 1, bits)] + action + [(RETURN, 0, 0, SECCOMP_RET_ALLOW)]
+    return [(LOAD, 0, 0, _at(order, argument)), (ANY_BIT, 0, 1, bits)] + action + [(RETURN, 0, 0, SECCOMP_RET_ALLOW)]
+
+
+def _only_if(order: str, values: "tuple[int, ...]", action: "list[tuple]") -> "list[tuple]":
+    """Takes the action if the first argument is none of the values."""
+    fine = [(EQUAL, len(values) - number, 0, value) for number, value in enumerate(values)]
+    return [(LOAD, 0, 0, _at(order, 0))] + fine + action + [(RETURN, 0, 0, SECCOMP_RET_ALLOW)]
 
 
 def _search(entries: "list[tuple[int, list]]") -> "list[tuple]":

@@ -77,14 +77,23 @@ def absent(machine):
     return 89 if machine.startswith("mips") else 38  # ENOSYS
 
 
+def no_family(machine):
+    return 124 if machine.startswith("mips") else 97  # EAFNOSUPPORT
+
+
+def refused(name):
+    """Arguments with which a call is refused."""
+    return {"clone": [NEW_USER] * 2, "unshare": [NEW_USER], "socket": [40], "socketcall": [1]}.get(name, [])
+
+
 def test_what_no_server_needs_is_refused_in_every_family_and_what_has_a_substitute_is_absent():
     for machine, order, family, table, base in families():
         code = seccomp.code(machine, order, ())
         for group in seccomp.GROUPS:
             for name, number in numbers(group, table, base).items():
-                wanted = absent(machine) if group == "io_uring" or name == "clone3" else REFUSED
-                flags = [NEW_USER] * 2 if name in ("clone", "unshare") else []
-                assert run(code, order, family, number, flags) == wanted, (machine, family, name)
+                wanted = absent(machine) if group == "io_uring" or name in ("clone3", "socketcall") else REFUSED
+                wanted = no_family(machine) if name == "socket" else wanted
+                assert run(code, order, family, number, refused(name)) == wanted, (machine, family, name)
 
 
 def test_all_others_pass():
@@ -93,7 +102,7 @@ def test_all_others_pass():
         named = [number for group in seccomp.GROUPS for number in numbers(group, table, base).values()]
         for number in range(base, base + 600):
             if number not in named:
-                assert run(code, order, family, number) == ALLOWED, (machine, family, number)
+                assert run(code, order, family, number, [40]) == ALLOWED, (machine, family, number)
 
 
 def test_a_group_that_is_allowed_passes_and_no_other_does():
@@ -102,7 +111,7 @@ def test_a_group_that_is_allowed_passes_and_no_other_does():
             code = seccomp.code(machine, order, (allowed,))
             for group in seccomp.GROUPS:
                 for name, number in numbers(group, table, base).items():
-                    passes = run(code, order, family, number, [NEW_USER] * 2) == ALLOWED
+                    passes = run(code, order, family, number, refused(name)) == ALLOWED
                     assert passes == (group == allowed), (machine, family, name)
 
 
@@ -123,6 +132,17 @@ def test_a_thread_may_part_from_others_but_not_into_a_namespace():
         number = table[seccomp.EARLIER.index("unshare")] + base
         assert run(code, order, family, number, [0x400]) == ALLOWED  # CLONE_FILES
         assert run(code, order, family, number, [NEW_TIME]) == REFUSED
+
+
+def test_a_server_has_its_sockets():
+    for machine, order, family, table, base in families():
+        code = seccomp.code(machine, order, ())
+        number = table[seccomp.EARLIER.index("socket")] + base
+        for kind in range(50):
+            wanted = ALLOWED if kind in (1, 2, 10, 16, 17) else no_family(machine)
+            assert run(code, order, family, number, [kind, 1]) == wanted, (machine, family, kind)
+        other = table[seccomp.EARLIER.index("socketcall")] + base
+        assert run(code, order, family, other, [2]) == ALLOWED, "bind(2)"
 
 
 def test_the_numbers_of_another_processor_end_the_program():
