@@ -22,7 +22,7 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format \
 	demo test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-kernel bench-vm \
-	bench-modes bombs test-flows fuzz manual picture \
+	bench-modes bombs test-flows test-clients fuzz manual picture \
 	tox ipk apk clean
 .NOTPARALLEL:
 
@@ -157,6 +157,10 @@ test-flows: ## 100 open connections through ROUNDS=100 of all that comes between
 	@$(SETUP) venv apt micropython
 	$(PYTHON) tests/rounds.py $(ROUNDS)
 	$(PYTEST) $(WAITING) tests/netns/test_flows.py
+
+test-clients: ## clients that send what no honest one does, with each way to attach a program, and for longer: ten minutes
+	@$(SETUP) venv apt micropython
+	VISCUM_FLOOD=5 $(PYTEST) tests/netns/test_hostile_clients.py
 
 MINUTES := 5
 READERS :=

@@ -126,6 +126,8 @@ EXACT = (
     row("from nowhere", v4(src="192.0.2.7") / udp(), CLOUD, **FORGED),
     row("from nowhere, IPv6", v6(src="2001:db8:ffff::7") / udp(), CLOUD, **FORGED),
     row("from the router itself", v4(src="192.168.77.1") / udp(), ROUTER, **FORGED),
+    row("from the address itself", v4(src=A) / udp(), CLOUD, **FORGED),
+    row("from the address itself, IPv6", v6(src=A6) / udp(), CLOUD, **FORGED),
     # Other ports
     row("next port", v4() / udp(PORT + 1), CLOUD),
     row("port before", v4() / udp(PORT - 1), CLOUD),
@@ -369,6 +371,8 @@ BRIDGE_PORT = (
     row("to another host, IPv6", v6() / tcp(), SERVICE, to="host"),
     row("to another host, another address", v4(B) / udp(), HOST, to="host"),
     row("from the other side, whose route can not be compared", v4(src="198.51.100.7") / udp(), SERVICE),
+    row("from the address itself", v4(src=A) / udp(), ROUTER, **FORGED),
+    row("from the address itself, IPv6", v6(src=A6) / udp(), ROUTER, **FORGED),
     row("to another host, first fragment", v4(flags="MF") / udp(), HOST, to="host"),
     row("next port", v4() / udp(PORT + 1), CLOUD),
     row("broadcast", v4("255.255.255.255") / udp(), HOST, to="broadcast"),

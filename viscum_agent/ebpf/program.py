@@ -125,6 +125,9 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     flows.drained(asm, maps, 0)
     _count_passed(asm, maps)
     _pass(asm)
+    asm.label("itself")
+    asm.number(R0, DROP)
+    asm.leave()
     return asm.code()
 
 
@@ -589,6 +592,9 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
 
     Those who are not known and whose route leads elsewhere are not taken ("not answered here"): whoever has that
     address has not asked. What is known was asked for before, so it costs them nothing.
+
+    Nobody is the service itself (its address in the pair's network, or the one that it takes over): a program would
+    answer its own answers for ever. Such packets are dropped: the cloud would answer the first of these addresses.
     """
     asm.load(R0, FP, KNOWN, 4)
     asm.jump_if(R0, "<=", OLD, "ask")
@@ -603,7 +609,7 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.label("ask")
     _ask_route(asm)
     asm.jump_if(R0, "!=", 0, "no way")  # BPF_FIB_LKUP_RET_SUCCESS
-    _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "elsewhere")
+    _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "another way")
     _same(asm, FP, FIB + FIB_CLIENT, R9, MAC_FROM, 6, 2, "forget")
     asm.store(FP, PLACE + PLACE_TARGET, R8, 4)
     for to, source, size, step in (
@@ -625,12 +631,17 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.jump_if(R0, ">", NOT_FORWARDED, "forget")  # the router itself could not say
     asm.jump("elsewhere")
     asm.label("which way")
-    _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "elsewhere")
+    _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "another way")
     asm.jump("forget")
+    asm.label("another way")
+    asm.load(R0, FP, FIB + FIB_INDEX, 4)
+    asm.jump_if_register(R0, "==", R8, "itself")
     asm.label("elsewhere")
     asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.mask(R0, CHECKED)
     asm.jump_if(R0, "!=", 0, "not answered here")
+    _same(asm, FP, SERVICE, FP, CLIENT, 16, 8, "forget")
+    asm.jump("itself")
     asm.label("forget")
     asm.load(R0, FP, KNOWN, 4)
     asm.jump_if(R0, "==", NOTHING, "taken")
