@@ -22,7 +22,7 @@ HEAD = """# Made by tools/option_types.py from viscum_agent/config/schema.py: ch
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
-from .schema import Destination, Option
+from .schema import Destination, Mount, Option
 from .service import Match
 
 Record = TypeVar("Record", bound=tuple)
@@ -54,6 +54,7 @@ MADE = {
     "ports": "tuple[int, int]",
 }
 MADE["reached"] = "Destination"
+MADE["mount"] = "Mount"
 MADE.update({name: "Prefix" for name in ("destination", "clients", "pool")})
 
 

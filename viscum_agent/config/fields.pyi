@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
-from .schema import Destination, Option
+from .schema import Destination, Mount, Option
 from .service import Match
 
 Record = TypeVar("Record", bound=tuple)
@@ -44,6 +44,8 @@ class Program(NamedTuple):
     memory_max: int | None
     cpu_max: int | None
     pids_max: int
+    root: str | None
+    mount: tuple[Mount, ...]
     start_timeout: int
     term_timeout: int
     drain_timeout: int

@@ -24,6 +24,11 @@ Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
 Destination = namedtuple("Destination", ("word", "prefix", "ports"))
 EGRESS = ("none", "lan", "wan", "any")
 
+# What of the router is in a service's own root: a file or folder there, where it is seen, whether it may be changed.
+# Without a `source` it is a folder of the service's own, in memory.
+Mount = namedtuple("Mount", ("source", "target", "writable"))
+TMPFS = "tmpfs"
+
 LINK_LOCAL = "link-local"
 
 
@@ -269,6 +274,16 @@ def _place(text: str) -> str:
     return text
 
 
+def _mount(text: str) -> "Mount":
+    source, _, rest = text.partition(":")
+    target, _, word = rest.partition(":")
+    if word not in ("", "ro") or (source == TMPFS and word):
+        raise ValueError()
+    if _place(target) == "/":
+        raise Refused("can't be mounted on the root itself: name a folder in it")
+    return Mount("" if source == TMPFS else _place(source), target, not word)
+
+
 def _device(text: str) -> str:
     if not 0 < len(text) <= 15 or not is_device(text.replace("*", "").replace("?", "")):
         raise ValueError()
@@ -336,6 +351,9 @@ BYTES = Type("bytes", _bytes, "a number of bytes of at least 1m; k, m and g stan
 UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 PLACE = Type("place", _place, "an absolute path (/srv/data)")
+MOUNT = Type(
+    "mount", _mount, "two absolute paths (/srv/data:/data, /etc/ssl:/etc/ssl:ro), or tmpfs and one (tmpfs:/cache)"
+)
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
@@ -512,6 +530,22 @@ PROGRAM: "tuple[Option, ...]" = (
         False,
         "%d" % PIDS_MAX,
         "How many processes and threads it may have. The default is in force where the kernel can do that.",
+    ),
+    Option(
+        "root",
+        PLACE,
+        False,
+        "",
+        "A folder, or an image (squashfs), that is the program's root: it sees what is in there and nothing of the "
+        "router. All its paths are paths in there.",
+    ),
+    Option(
+        "mount",
+        MOUNT,
+        True,
+        (),
+        "What of the router is in its `root`, and where: `/srv/data:/data`, with `:ro` only to read; `tmpfs:/cache` is "
+        "an empty folder of its own.",
     ),
 )
 

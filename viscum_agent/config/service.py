@@ -153,6 +153,10 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
     if values["view"] == "host":
         _refuse_unused(part, ("visible", "writable", "tmp_size"), "with view 'host' it sees everything", bad)
+    if values["root"]:
+        _refuse_unused(part, ("view", "visible"), "with a root of its own it sees that and what `mount` names", bad)
+    elif not _broken(part, "root"):
+        _refuse_unused(part, ("mount",), "only a `root` of its own has that: see `visible` and `writable`", bad)
     matches = _all_matches(([part] if own or not extra else []) + extra, bad)
     service = make(
         Service,

@@ -348,11 +348,13 @@ def lacks(service: "Service") -> "list[tuple[str, str]]":
         option, _, text = str(error).partition(": ")
         found.append((option, text))
     found += box.lacks(program) + view.lacks(program)
+    if view.is_image(program):
+        return found  # what is in there shows when it is mounted
     for option, command in (("command", program.command), ("health_command", service.health.command)):
-        text = _why_not_run(command[0], uid, program.account) if command else ""
+        text = _why_not_run(program, command[0], uid) if command else ""
         if text:
             found.append((option, printable(text)))
-    if _mode(program.workdir) & compat.S_IFMT != compat.S_IFDIR:
+    if _mode(view.place_of(program, program.workdir)) & compat.S_IFMT != compat.S_IFDIR:
         found.append(("workdir", printable("there is no directory %s: make it or name another one" % program.workdir)))
     return found
 
@@ -365,24 +367,26 @@ def _mode(path: str) -> int:
         return 0
 
 
-def _why_not_run(path: str, uid: int, user: str) -> str:
-    """Why an account can't run a program, "" when it can."""
-    mode = _mode(path)
+def _why_not_run(program: "Program", path: str, uid: int) -> str:
+    """Why a program's account can't run what is at a path of its, "" when it can."""
+    user, place = program.account, view.place_of(program, path)
+    mode = _mode(place)
     if not mode:
         words = " (in a list each word of a command is an entry of its own)" if " " in path else ""
         return "there is no program %s: install it or correct the path%s" % (path, words)
     if mode & compat.S_IFMT != compat.S_IFREG or not mode & 0o111:
         return "%s is not an executable file: chmod +x it, or name another one" % path
-    if not _may_execute(path, uid):
+    if not _may_execute(place, uid):
         return "account '%s' may not run %s (mode %o): chmod o+x it, or name another user" % (user, path, mode & 0o7777)
     folder = path[: path.rfind("/")]
     while folder:
-        if not _may_execute(folder, uid):
+        place = view.place_of(program, folder)
+        if not _may_execute(place, uid):
             text = "account '%s' may not enter %s (mode %o), where %s is: move it, or name another user"
-            return text % (user, folder, _mode(folder) & 0o7777, path)
+            return text % (user, folder, _mode(place) & 0o7777, path)
         folder = folder[: folder.rfind("/")]
-    interpreter = _interpreter(path)
-    if interpreter and not _mode(interpreter):
+    interpreter = _interpreter(view.place_of(program, path))
+    if interpreter and not _mode(view.place_of(program, interpreter)):
         return "%s is a script for %s, which is not there: install that" % (path, shown(interpreter))
     return ""
 

@@ -276,6 +276,18 @@ def test_what_a_program_may_see_or_change_is_written_plainly():
     assert complaint("view", "own") == "'own' is not one of: private, host"
 
 
+def test_a_mount_says_what_and_where():
+    assert [tuple(each) for each in value("mount", ["/srv/data:/data", "/etc/ssl:/ssl:ro", "tmpfs:/cache"])] == [
+        ("/srv/data", "/data", True),
+        ("/etc/ssl", "/ssl", False),
+        ("", "/cache", True),
+    ]
+    for text in ("/srv", "/srv:", ":/srv", "srv:/srv", "/a:/b:rw", "/a:/b:ro:", "tmpfs:/cache:ro", "tmpfs"):
+        assert "is not two absolute paths (/srv/data:/data" in complaint("mount", text), text
+    assert complaint("mount", "/a:/b/../c").startswith("'/a:/b/../c' is not the plain way to write it")
+    assert complaint("mount", "/a:/") == "'/a:/' can't be mounted on the root itself: name a folder in it"
+
+
 def test_paths_are_absolute():
     assert value("workdir", "/srv/with blank") == "/srv/with blank"
     for text in ("srv", "./srv", "/a\nb", "/a\x1bb"):
