@@ -44,6 +44,7 @@ LATER: "Any" = None
 
 # From the kernel's uapi headers, the same on every architecture that OpenWrt has (mips differs in none of these).
 CLONE_NEWNS = 0x00020000  # linux/sched.h
+CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWNET = 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8  # linux/mount.h

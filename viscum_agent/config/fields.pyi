@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
+from .bundle import Bundle
 from .schema import Destination, Mount, Option
 from .service import Match
 
@@ -46,6 +47,7 @@ class Program(NamedTuple):
     pids_max: int
     root: str | None
     mount: tuple[Mount, ...]
+    bundle: Bundle | None
     start_timeout: int
     term_timeout: int
     drain_timeout: int

@@ -26,7 +26,7 @@ EGRESS = ("none", "lan", "wan", "any")
 
 # What of the router is in a service's own root: a file or folder there, where it is seen, whether it may be changed.
 # Without a `source` it is a folder of the service's own, in memory.
-Mount = namedtuple("Mount", ("source", "target", "writable"))
+Mount = namedtuple("Mount", ("source", "target", "writable", "executable"))
 TMPFS = "tmpfs"
 
 LINK_LOCAL = "link-local"
@@ -276,12 +276,13 @@ def _place(text: str) -> str:
 
 def _mount(text: str) -> "Mount":
     source, _, rest = text.partition(":")
-    target, _, word = rest.partition(":")
-    if word not in ("", "ro") or (source == TMPFS and word):
+    target, colon, words = rest.partition(":")
+    flags = words.split(",") if colon else []
+    if [each for each in flags if each not in ("ro", "noexec") or (each == "ro" and source == TMPFS)]:
         raise ValueError()
     if _place(target) == "/":
         raise Refused("can't be mounted on the root itself: name a folder in it")
-    return Mount("" if source == TMPFS else _place(source), target, not word)
+    return Mount("" if source == TMPFS else _place(source), target, "ro" not in flags, "noexec" not in flags)
 
 
 def _device(text: str) -> str:
@@ -544,8 +545,16 @@ PROGRAM: "tuple[Option, ...]" = (
         MOUNT,
         True,
         (),
-        "What of the router is in its `root`, and where: `/srv/data:/data`, with `:ro` only to read; `tmpfs:/cache` is "
-        "an empty folder of its own.",
+        "What of the router is in its `root`, and where: `/srv/data:/data`, with `:ro` only to read, `:noexec` not to "
+        "execute, `:ro,noexec` for both; `tmpfs:/cache` is an empty folder of its own.",
+    ),
+    Option(
+        "bundle",
+        PLACE,
+        False,
+        "",
+        "The folder of an OCI runtime bundle: its `config.json` says what the options do not, among them `command` and "
+        "`root`. Options beside it replace what it says; `env`, `mount` and `writable` are added.",
     ),
 )
 

@@ -16,6 +16,7 @@ from . import view
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..config.bundle import Bundle
     from ..config.service import Program, Service
 
 STAGE = "/tmp"  # which it covers until it takes the router's place; only this process sees that
@@ -119,8 +120,10 @@ def make(service: "Service") -> None:
     compat.chroot(STAGE)
     own = _furnish(program, devices)
     for source in files:
+        target = "/etc" + source[source.rfind("/") :]
         try:
-            view.bind("/etc" + source[source.rfind("/") :], *files[source])
+            view.bind(target, *files[source])
+            view.attributes(target, 0, NO_POWERS, 0)
         except OSError:
             pass  # an image without that
     asked = {path: True for path in program.writable if path != "/"}
@@ -132,8 +135,25 @@ def make(service: "Service") -> None:
             view.bind(each.target, *sources[each.source])
             view.attributes(each.target, compat.AT_RECURSIVE, NO_POWERS, 0)
             asked[each.target] = each.writable
+        if not each.executable:
+            view.attributes(each.target, compat.AT_RECURSIVE, compat.MOUNT_ATTR_NOEXEC, 0)
+    if program.bundle:
+        _add(program.bundle)
     view.protect(own + [path for path in program.writable if path == "/"], asked)
     _enter()
+
+
+def _add(bundle: "Bundle") -> None:
+    """What only a bundle says of a root."""
+    for path in bundle.masked:
+        if compat.exists(path):
+            if _kind(path) == compat.S_IFDIR:
+                compat.mount("viscum", path, "tmpfs", view.COVER | compat.MS_RDONLY, "size=4k")
+            else:
+                compat.mount("/dev/null", path, "none", compat.MS_BIND)
+    if bundle.hostname:
+        compat.unshare(compat.CLONE_NEWUTS)
+        compat.write_file("/proc/sys/kernel/hostname", bundle.hostname.encode())
 
 
 def _stage(path: str) -> None:
@@ -183,6 +203,7 @@ def _furnish(program: "Program", devices: "dict[str, tuple[int, bool]]") -> "lis
     for name, which in LINKS:
         compat.symlink("/proc/self/fd" + which, "/dev/" + name)
     view.place("/dev/shm", True)
+    memory = [path for path in memory if path not in view.PRIVATE]
     own = [path for path in list(view.PRIVATE) + memory if path not in taken and compat.exists(path)]
     compat.umask(0)
     view.make_own(own, program.tmp_size)

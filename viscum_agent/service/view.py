@@ -114,10 +114,11 @@ def join(pid: int) -> None:
     """This process sees what another one does, which has to have a view of its own already."""
     if os.stat("/proc/%d/ns/mnt" % pid)[1] == os.stat("/proc/self/ns/mnt")[1]:
         raise OSError(compat.ESRCH, compat.strerror(compat.ESRCH))  # it was only just forked
-    try:
-        _enter(pid, "ipc")
-    except OSError:
-        pass  # a kernel without that
+    for kind in ("ipc", "uts"):
+        try:
+            _enter(pid, kind)
+        except OSError:
+            pass  # a kernel without that
     _enter(pid, "mnt")
 
 

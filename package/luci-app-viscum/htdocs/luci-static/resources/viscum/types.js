@@ -211,12 +211,12 @@ const types = {
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),
 	place: match(/^\/$|^(\/(?!\.{1,2}(\/|$))[^/\x00-\x1f\x7f]+)+$/),
 	mount: function(text) {
-		const found = /^([^:]*):([^:]*)(?::(ro)?)?$/.exec(text) || refuse();
+		const found = /^([^:]*):([^:]*)(?::((?:ro|noexec)(?:,(?:ro|noexec))*))?$/.exec(text) || refuse();
 
 		if (found[1] !== 'tmpfs')
 			types.place(found[1]);
 		types.place(found[2]);
-		if (found[2] === '/' || (found[1] === 'tmpfs' && found[3]))
+		if (found[2] === '/' || (found[1] === 'tmpfs' && /ro/.test(found[3] || '')))
 			refuse();
 	},
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),

@@ -30,7 +30,7 @@ const TABS = [
 			'drain_timeout', 'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
 	[ 'box', _('Limits'),
 		[ 'memory_max', 'cpu_max', 'pids_max', 'capability', 'allow_syscalls', 'nofile', 'nproc', 'core', 'memlock',
-			'fsize', 'umask', 'oom_score_adj', 'nice', 'view', 'visible', 'writable', 'tmp_size', 'root', 'mount' ] ],
+			'fsize', 'umask', 'oom_score_adj', 'nice', 'view', 'visible', 'writable', 'tmp_size', 'root', 'mount', 'bundle' ] ],
 	[ 'health', _('Health'),
 		[ 'healthcheck', 'health_port', 'health_command', 'health_interval', 'health_timeout', 'health_rise',
 			'health_fall' ] ],
