@@ -22,7 +22,8 @@ HEAD = """# Made by tools/option_types.py from viscum_agent/config/schema.py: ch
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
-from .schema import Destination, Option
+from .bundle import Bundle
+from .schema import Destination, Mount, Option
 from .service import Match
 
 Record = TypeVar("Record", bound=tuple)
@@ -31,7 +32,7 @@ OPTIONS: dict[Any, list[tuple[str, Option]]]
 
 def make(record: type[Record], values: dict, **judged: Any) -> Record: ...
 """
-# Of the fields that are no options.
+# Of the fields that are no options, or become something else.
 JUDGED = {
     "name": "str",
     "account": "str",
@@ -41,6 +42,7 @@ JUDGED = {
     "matches": "tuple[Match, ...]",
     "health": "Health",
     "respawn": "Respawn",
+    "bundle": "Bundle | None",
 }
 # What a type of schema.py makes of a text, where that is no text.
 MADE = {
@@ -56,6 +58,7 @@ MADE = {
     "ports": "tuple[int, int]",
 }
 MADE["reached"] = "Destination"
+MADE["mount"] = "Mount"
 MADE.update({name: "Prefix" for name in ("destination", "clients", "pool")})
 
 
@@ -65,7 +68,7 @@ def stub() -> str:
 
 
 def _record(record: Any, options: "dict[str, schema.Option]") -> str:
-    rows = ["    %s: %s" % (name, _type(options[name]) if name in options else JUDGED[name]) for name in record._fields]
+    rows = ["    %s: %s" % (name, JUDGED.get(name) or _type(options[name])) for name in record._fields]
     return "\nclass %s(NamedTuple):\n%s\n" % (record.__name__, "\n".join(rows))
 
 

@@ -5,6 +5,7 @@ Python that both share. A system call that fails raises OSError with its errno.
 
     setns(fd)  unshare(flags)  mount(source, target, fstype, flags, data="")          namespaces(7), mount(2)
     umount(target)  mount_setattr(target, flags, attributes)                          umount(2), mount_setattr(2)
+    chroot(path)  pivot_root(new, old)  symlink(target, path)                         chroot(2), pivot_root(2)
     fd_open(path, flags, mode=0)  fd_close(fd)  fd_read(fd, size)  try_flock(fd)      open(2), flock(2)
     read_file(path, most)  write_file(path, data)                                     read(2), write(2)
     fork()  execve(path, argv, env)  exit_now(code)  waitpid(pid, flags)  dup2(a, b)  processes
@@ -25,6 +26,7 @@ Python that both share. A system call that fails raises OSError with its errno.
     watch_folder(path)                                                                inotify(7), -1 for no such folder
     isatty()  flush()  forget_output()                                                stdout
     device_ioctl(fd, request, device, data)  has_library(name)                        netdevice(7)
+    ioctl(fd, request, data=b"")                                                      ioctl(2)
     bpf(command, attribute)  address_of(buffer)                                       bpf(2), with bytearrays
 """
 
@@ -42,15 +44,16 @@ LATER: "Any" = None
 
 # From the kernel's uapi headers, the same on every architecture that OpenWrt has (mips differs in none of these).
 CLONE_NEWNS = 0x00020000  # linux/sched.h
+CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWNET = 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8  # linux/mount.h
-MS_BIND = 4096
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8  # linux/mount.h
+MS_BIND, MS_MOVE = 4096, 8192
 MS_REC = 16384
 MS_SLAVE = 1 << 19
 MS_SHARED = 1 << 20
 MNT_DETACH = 2
-MOUNT_ATTR_RDONLY = 1
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000  # linux/fcntl.h
 O_PATH = 0o10000000  # asm-generic/fcntl.h, and so on every architecture that OpenWrt has
 SIGTERM = 15

@@ -29,7 +29,7 @@ chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
     os.waitpid,
 )
 exit_now, fd_close, geteuid, getenv, getpid = os._exit, os.close, os.geteuid, os.getenv, os.getpid
-pidfd_open, readlink = os.pidfd_open, os.readlink
+pidfd_open, readlink, symlink, chroot = os.pidfd_open, os.readlink, os.symlink, os.chroot
 get_blocking, set_blocking = os.get_blocking, os.set_blocking
 monotonic, monotonic_ns, sleep = time.monotonic, time.monotonic_ns, time.sleep
 
@@ -81,6 +81,10 @@ def mount_setattr(target: str, flags: int, attributes: bytes) -> None:
 
 def umount(target: str) -> None:
     _call("umount2", target.encode(), 2)  # MNT_DETACH
+
+
+def pivot_root(new: str, old: str) -> None:
+    _call("pivot_root", new.encode(), old.encode())
 
 
 def fd_open(path: str, flags: int, mode: int = 0) -> int:
@@ -404,6 +408,12 @@ def device_ioctl(fd: int, request: int, device: str, data: bytearray) -> None:
     buffer = (ctypes.c_char * len(data)).from_buffer(data)
     ifreq = struct.pack("16sP", device.encode(), ctypes.addressof(buffer))
     fcntl.ioctl(fd, request, ifreq + bytes(40 - len(ifreq)))  # 40 bytes where pointers have 8, 32 elsewhere
+
+
+def ioctl(fd: int, request: int, data: bytes = b"") -> int:
+    """What the call returns; that is 0 for one with data."""
+    found = fcntl.ioctl(fd, request, data or 0)
+    return 0 if isinstance(found, bytes) else found
 
 
 def address_of(buffer: bytearray) -> int:

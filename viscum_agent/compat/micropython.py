@@ -59,6 +59,9 @@ _c_prctl = _libc.func("i", "prctl", "iLLLL")
 _c_capset = _libc.func("i", "capset", "pp")
 _c_setpriority = _libc.func("i", "setpriority", "iii")
 _c_chdir = _libc.func("i", "chdir", "s")
+_c_chroot = _libc.func("i", "chroot", "s")
+_c_pivot_root = _libc.func("i", "pivot_root", "ss")
+_c_symlink = _libc.func("i", "symlink", "ss")
 _c_umask = _libc.func("i", "umask", "i")
 _c_signal = _libc.func("p", "signal", "ip")
 _c_kill = _libc.func("i", "kill", "ii")
@@ -171,6 +174,18 @@ def mount_setattr(target, flags, attributes):
 
 def umount(target):
     _check(_c_umount2(target, 2))  # MNT_DETACH
+
+
+def chroot(path):
+    _check(_c_chroot(path))
+
+
+def pivot_root(new, old):
+    _check(_c_pivot_root(new, old))
+
+
+def symlink(target, path):
+    _check(_c_symlink(target, path))
 
 
 def fd_open(path, flags, mode=0):
@@ -616,6 +631,11 @@ def device_ioctl(fd, request, device, data):
     ifreq = bytearray(40)  # where pointers have 8 bytes; 32 elsewhere
     struct.pack_into("16sP", ifreq, 0, name + bytes(16 - len(name)), uctypes.addressof(data))
     _check(_c_ioctl(fd, request, ifreq))
+
+
+def ioctl(fd, request, data=b""):
+    """What the call returns; that is 0 for one with data."""
+    return _check(_c_ioctl(fd, request, bytearray(data) if data else None))
 
 
 def address_of(buffer):

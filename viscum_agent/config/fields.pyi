@@ -3,7 +3,8 @@
 from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
-from .schema import Destination, Option
+from .bundle import Bundle
+from .schema import Destination, Mount, Option
 from .service import Match
 
 Record = TypeVar("Record", bound=tuple)
@@ -44,6 +45,9 @@ class Program(NamedTuple):
     memory_max: int | None
     cpu_max: int | None
     pids_max: int
+    root: str | None
+    mount: tuple[Mount, ...]
+    bundle: Bundle | None
     start_timeout: int
     term_timeout: int
     drain_timeout: int

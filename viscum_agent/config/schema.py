@@ -24,6 +24,11 @@ Option = namedtuple("Option", ("name", "type", "many", "default", "help"))
 Destination = namedtuple("Destination", ("word", "prefix", "ports"))
 EGRESS = ("none", "lan", "wan", "any")
 
+# What of the router is in a service's own root: a file or folder there, where it is seen, whether it may be changed.
+# Without a `source` it is a folder of the service's own, in memory.
+Mount = namedtuple("Mount", ("source", "target", "writable", "executable"))
+TMPFS = "tmpfs"
+
 LINK_LOCAL = "link-local"
 
 
@@ -296,6 +301,17 @@ def _place(text: str) -> str:
     return text
 
 
+def _mount(text: str) -> "Mount":
+    source, _, rest = text.partition(":")
+    target, colon, words = rest.partition(":")
+    flags = words.split(",") if colon else []
+    if [each for each in flags if each not in ("ro", "noexec") or (each == "ro" and source == TMPFS)]:
+        raise ValueError()
+    if _place(target) == "/":
+        raise Refused("can't be mounted on the root itself: name a folder in it")
+    return Mount("" if source == TMPFS else _place(source), target, "ro" not in flags, "noexec" not in flags)
+
+
 def _device(text: str) -> str:
     if not 0 < len(text) <= 15 or not is_device(text.replace("*", "").replace("?", "")):
         raise ValueError()
@@ -369,6 +385,9 @@ BURST = Type(
 UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 PLACE = Type("place", _place, "an absolute path (/srv/data)")
+MOUNT = Type(
+    "mount", _mount, "two absolute paths (/srv/data:/data, /etc/ssl:/etc/ssl:ro), or tmpfs and one (tmpfs:/cache)"
+)
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
@@ -545,6 +564,30 @@ PROGRAM: "tuple[Option, ...]" = (
         False,
         "%d" % PIDS_MAX,
         "How many processes and threads it may have. The default is in force where the kernel can do that.",
+    ),
+    Option(
+        "root",
+        PLACE,
+        False,
+        "",
+        "A folder, or an image (squashfs), that is the program's root: it sees what is in there and nothing of the "
+        "router. All its paths are paths in there.",
+    ),
+    Option(
+        "mount",
+        MOUNT,
+        True,
+        (),
+        "What of the router is in its `root`, and where: `/srv/data:/data`, with `:ro` only to read, `:noexec` not to "
+        "execute, `:ro,noexec` for both; `tmpfs:/cache` is an empty folder of its own.",
+    ),
+    Option(
+        "bundle",
+        PLACE,
+        False,
+        "",
+        "The folder of an OCI runtime bundle: its `config.json` says what the options do not, among them `command` and "
+        "`root`. Options beside it replace what it says; `env`, `mount` and `writable` are added.",
     ),
 )
 

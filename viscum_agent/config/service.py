@@ -150,10 +150,12 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
 
     if len(section.name) > MAX_NAME:
         bad("", "is a name longer than %d characters: choose a shorter one" % MAX_NAME)
+    _refuse_doubled_variables(values["env"], bad)
+    if values["bundle"] and not _broken(part, "bundle"):
+        _take_bundle(part, bad)
     command = _command(part, bad)
     if not (values["interface"] or values["device"] or _broken(part, "interface", "device")):
         bad("interface", "is missing: name at least one interface (lan) or device (br-lan) that the clients are behind")
-    _refuse_doubled_variables(values["env"], bad)
     alone = [each.word for each in values["egress"] if each.word in ("none", "any")]
     if alone and len(values["egress"]) > 1:
         bad("egress", "'%s' stands alone: it says all there is to say" % alone[0])
@@ -163,6 +165,10 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
     if values["view"] == "host":
         _refuse_unused(part, ("visible", "writable", "tmp_size"), "with view 'host' it sees everything", bad)
+    if values["root"]:
+        _refuse_unused(part, ("view", "visible"), "with a root of its own it sees that and what `mount` names", bad)
+    elif not _broken(part, "root"):
+        _refuse_unused(part, ("mount",), "only a `root` of its own has that: see `visible` and `writable`", bad)
     matches = _all_matches(([part] if own or not extra else []) + extra, bad)
     service = make(
         Service,
@@ -190,6 +196,21 @@ def _judge_rate(part: "Part", bad: "Callable") -> None:
     for name in part.values["capability"]:
         if name in PAST_RATE:
             bad("rate", "can't be kept: a program with capability '%s' gets around it; take out one of the two" % name)
+
+
+def _take_bundle(part: "Part", bad: "Callable") -> None:
+    """Completes a section's values by what its bundle says."""
+    from . import bundle  # most routers need it never
+
+    said, wrong = bundle.load(part.values["bundle"])
+    for text in wrong:
+        bad("bundle", text)
+    _refuse_unused(part, ("root",), "its bundle has one", bad)
+    for name in said:
+        if name in bundle.ADDED:
+            part.values[name] = said[name] + part.values[name]
+        elif name not in part.section.options or name in ("bundle", "root"):
+            part.values[name] = said[name]
 
 
 def _refuse_doubled_variables(env: "list[str]", bad: "Callable") -> None:
@@ -278,7 +299,7 @@ def _too_many(count: int) -> str:
 
 
 def _command(part: "Part", bad: "Callable") -> "tuple[str, ...]":
-    if not part.values["command"] and not _broken(part, "command"):
+    if not (part.values["command"] or part.values["bundle"] or _broken(part, "command", "bundle")):
         bad("command", "is missing: name the program to run, with its whole path")
     return _words(part, "command", bad)
 
@@ -294,7 +315,7 @@ def _words(part: "Part", option: str, bad: "Callable") -> "tuple[str, ...]":
         except ValueError as error:
             bad(option, str(error.args[0]))
             return ()
-    if not words or not words[0].startswith("/"):
+    if not words or not (words[0].startswith("/") or (part.values["bundle"] and option == "command")):
         first = shown(words[0] if words else part.values[option][0])
         bad(option, "%s is not an absolute path; write the whole path of the program (/usr/bin/iperf3)" % first)
     return tuple(words)

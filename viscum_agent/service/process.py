@@ -222,6 +222,8 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     if command and service.name in _kept.values():
         raise ViscumError(KEPT)
     uid, gid, groups = account(program.account, program.group)
+    if program.bundle:
+        groups = list(program.bundle.groups)
     environment = {"PATH": PATH, "HOME": "/", SERVICE: service.name, TAG: tag(program)}
     for variable in program.env:
         name, _, value = variable.partition("=")
@@ -231,6 +233,8 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
     # A check has the program's own view, and so its files. Any process of it will do.
     inside = (cgroup.pids(service.name) or programs(service.name))[:1] if command else []
+    words = command or program.command
+    path = _whole_path(program, words[0])
     pid = -1
     try:
         box.hold(program, group)
@@ -241,7 +245,7 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
         if pid < 0:
             cgroup.remove(service.name)
     if pid == 0:
-        _become(service, command or program.command, (uid, gid, groups), environment, (group, inside))
+        _become(service, words, (uid, gid, groups), environment, (group, inside, path))
     return pid
 
 
@@ -250,11 +254,12 @@ def _become(
     command: "Sequence[str]",
     ids: "tuple[int, int, list[int]]",
     environment: "dict[str, str]",
-    company: "tuple[str, list[int]]",
+    company: "tuple[str, list[int], str]",
 ) -> "NoReturn":
-    """In the child: never returns. `company`: its control group, and a process whose view it shares."""
+    """In the child: never returns. `company`: its control group, a process whose view it shares, and where the
+    command is."""
     try:
-        group, inside = company
+        group, inside, path = company
         if group:
             cgroup.join(group)
         compat.setsid()
@@ -270,7 +275,7 @@ def _become(
         box.confine(service.program, ids)
         compat.default_signals()
         compat.unblock_signals()
-        compat.execve(command[0], list(command), environment)
+        compat.execve(path, list(command), environment)
     except OSError as error:
         # For one, somebody has just taken its namespace's name away.
         why = " (its account has more processes than nproc)" if error.errno == compat.EAGAIN else ""
@@ -348,11 +353,13 @@ def lacks(service: "Service") -> "list[tuple[str, str]]":
         option, _, text = str(error).partition(": ")
         found.append((option, text))
     found += box.lacks(program) + view.lacks(program)
+    if view.is_image(program):
+        return found  # what is in there shows when it is mounted
     for option, command in (("command", program.command), ("health_command", service.health.command)):
-        text = _why_not_run(command[0], uid, program.account) if command else ""
+        text = _why_not_run(program, _whole_path(program, command[0]), uid) if command else ""
         if text:
             found.append((option, printable(text)))
-    if _mode(program.workdir) & compat.S_IFMT != compat.S_IFDIR:
+    if _mode(view.place_of(program, program.workdir)) & compat.S_IFMT != compat.S_IFDIR:
         found.append(("workdir", printable("there is no directory %s: make it or name another one" % program.workdir)))
     return found
 
@@ -365,24 +372,40 @@ def _mode(path: str) -> int:
         return 0
 
 
-def _why_not_run(path: str, uid: int, user: str) -> str:
-    """Why an account can't run a program, "" when it can."""
-    mode = _mode(path)
+def _whole_path(program: "Program", name: str) -> str:
+    """Where a program is that a bundle may name without its folder, as execvp(3) finds it."""
+    if name.startswith("/"):
+        return name
+    path = PATH
+    for variable in program.env:
+        path = variable[5:] if variable.startswith("PATH=") else path
+    for folder in [program.workdir] if "/" in name else path.split(":"):
+        whole = "%s/%s" % (folder.rstrip("/"), name)
+        if _mode(view.place_of(program, whole)) & 0o111:
+            return whole
+    return name
+
+
+def _why_not_run(program: "Program", path: str, uid: int) -> str:
+    """Why a program's account can't run what is at a path of its, "" when it can."""
+    user, place = program.account, view.place_of(program, path)
+    mode = _mode(place)
     if not mode:
         words = " (in a list each word of a command is an entry of its own)" if " " in path else ""
         return "there is no program %s: install it or correct the path%s" % (path, words)
     if mode & compat.S_IFMT != compat.S_IFREG or not mode & 0o111:
         return "%s is not an executable file: chmod +x it, or name another one" % path
-    if not _may_execute(path, uid):
+    if not _may_execute(place, uid):
         return "account '%s' may not run %s (mode %o): chmod o+x it, or name another user" % (user, path, mode & 0o7777)
     folder = path[: path.rfind("/")]
     while folder:
-        if not _may_execute(folder, uid):
+        place = view.place_of(program, folder)
+        if not _may_execute(place, uid):
             text = "account '%s' may not enter %s (mode %o), where %s is: move it, or name another user"
-            return text % (user, folder, _mode(folder) & 0o7777, path)
+            return text % (user, folder, _mode(place) & 0o7777, path)
         folder = folder[: folder.rfind("/")]
-    interpreter = _interpreter(path)
-    if interpreter and not _mode(interpreter):
+    interpreter = _interpreter(view.place_of(program, path))
+    if interpreter and not _mode(view.place_of(program, interpreter)):
         return "%s is a script for %s, which is not there: install that" % (path, shown(interpreter))
     return ""
 

@@ -34,14 +34,33 @@ FILES = ("/etc/resolv.conf", "/etc/TZ", "/etc/localtime", "/dev/log")
 FOLDERS = ("/var/run", "/var/lock", "/var/log", "/var/lib", "/var/cache")
 
 INODES = 256  # files and folders for each megabyte: one takes about 1 KiB of the kernel's memory besides
+COVER = compat.MS_NOSUID | compat.MS_NODEV
 NO_SUCH_CALL = (38, 89)  # ENOSYS: the second one is that of mips (asm/errno.h)
 
 
 def lacks(program: "Program") -> "list[tuple[str, str]]":
     """(option, sentence) for each path that a program is to see here and that is not there."""
+    if program.root:
+        from . import root
+
+        return root.lacks(program)
     asked = [("visible", path) for path in program.visible] + [("writable", path) for path in program.writable]
     text = "there is no %s: make it, or take it out"
     return [(option, printable(text % path)) for option, path in asked if not compat.exists(path)]
+
+
+def is_image(program: "Program") -> bool:
+    """Whether what is in a program's root can't be looked at from here."""
+    return bool(program.root) and not compat.exists(str(program.root) + "/.")
+
+
+def place_of(program: "Program", path: str) -> str:
+    """Where on the router is what a program finds at a path."""
+    if not program.root:
+        return path
+    from . import root
+
+    return root.inside(program, path)
 
 
 def share_mounts() -> None:
@@ -75,26 +94,31 @@ def whole() -> None:
 
 def of_namespace(name: str) -> None:
     """The files that ip-netns(8) knows for a service's namespace replace those of /etc."""
-    folder = "%s/%s" % (NETNS_FILES, ns_name(name))
-    try:
-        names = compat.list_names(folder)
-    except OSError:
-        return
-    for each in names:
+    for source, target in files_of(name):
         try:
-            compat.mount("%s/%s" % (folder, each), "/etc/" + each, "none", compat.MS_BIND)
+            compat.mount(source, target, "none", compat.MS_BIND)
         except OSError:
             pass  # no such file in /etc to mount it over
+
+
+def files_of(name: str) -> "list[tuple[str, str]]":
+    """(file, what it replaces) for a service's namespace."""
+    folder = "%s/%s" % (NETNS_FILES, ns_name(name))
+    try:
+        return [("%s/%s" % (folder, each), "/etc/" + each) for each in compat.list_names(folder)]
+    except OSError:
+        return []
 
 
 def join(pid: int) -> None:
     """This process sees what another one does, which has to have a view of its own already."""
     if os.stat("/proc/%d/ns/mnt" % pid)[1] == os.stat("/proc/self/ns/mnt")[1]:
         raise OSError(compat.ESRCH, compat.strerror(compat.ESRCH))  # it was only just forked
-    try:
-        _enter(pid, "ipc")
-    except OSError:
-        pass  # a kernel without that
+    for kind in ("ipc", "uts"):
+        try:
+            _enter(pid, kind)
+        except OSError:
+            pass  # a kernel without that
     _enter(pid, "mnt")
 
 
@@ -115,21 +139,32 @@ def make(service: "Service") -> None:
         compat.unshare(compat.CLONE_NEWIPC)  # System V's shared memory: without bounds, and it outlives its processes
     except OSError:
         pass  # a kernel without that
+    if program.root:
+        from . import root  # most routers need it never
+
+        root.make(service)
+        return
     compat.umask(0)
     asked = program.visible + program.writable
-    kept = _opened(asked + program.command + service.health.command + (program.workdir,) + FILES)
+    kept = opened(asked + program.command + service.health.command + (program.workdir,) + FILES)
     folders = [path for path in FOLDERS if compat.exists(path)]
-    own = _cover(program, asked)
+    if "/proc" not in asked:
+        mount_proc()
+    for path in HIDDEN:
+        if path not in asked and compat.exists(path):
+            compat.mount("viscum", path, "tmpfs", COVER, "mode=755")
+    own = [path for path in PRIVATE if path not in asked and compat.exists(path)]
+    make_own(own, program.tmp_size)
     for path in folders:
-        _place(path, True)
+        place(path, True)
     for path in sorted(kept):
         if path != "/" and (path in asked or not compat.exists(path)):
-            _bind(path, *kept[path])
+            bind(path, *kept[path])
     of_namespace(service.name)
-    _protect(program, own)
+    protect(own, {path: path in program.writable for path in asked})
 
 
-def _opened(paths: "Iterable[str]") -> "dict[str, tuple[int, bool]]":
+def opened(paths: "Iterable[str]") -> "dict[str, tuple[int, bool]]":
     """Of those words that are paths of something: (a descriptor, by which it is found under whatever is mounted over
     it; whether it is a folder)."""
     found = {}
@@ -143,32 +178,30 @@ def _opened(paths: "Iterable[str]") -> "dict[str, tuple[int, bool]]":
     return found
 
 
-def _cover(program: "Program", asked: "tuple[str, ...]") -> "list[str]":
-    """Mounts what hides the router's own; returns the folders that are the program's now."""
-    flags = compat.MS_NOSUID | compat.MS_NODEV
-    if "/proc" not in asked:
-        try:
-            # Of the processes that it could not trace it sees nothing (proc(5), hidepid=4 since kernel 5.8).
-            compat.mount("proc", "/proc", "proc", flags | compat.MS_NOEXEC, "hidepid=4")
-        except OSError:
-            pass
-    for path in HIDDEN:
-        if path not in asked and compat.exists(path):
-            compat.mount("viscum", path, "tmpfs", flags, "mode=755")
-    own = [path for path in PRIVATE if path not in asked and compat.exists(path)]
+def mount_proc() -> bool:
+    """Of the processes that it could not trace it sees nothing (proc(5), hidepid=4 since kernel 5.8). False where that
+    is not possible."""
+    try:
+        compat.mount("proc", "/proc", "proc", COVER | compat.MS_NOEXEC, "hidepid=4")
+    except OSError:
+        return False
+    return True
+
+
+def make_own(own: "list[str]", megabytes: int) -> None:
+    """Folders that are the program's, with so much room in all."""
     for path in own:
         if path == own[0]:
-            size = "size=%dm,nr_inodes=%d" % (program.tmp_size, program.tmp_size * INODES)
-            compat.mount("viscum", path, "tmpfs", flags, "mode=1777," + size)
+            size = "size=%dm,nr_inodes=%d" % (megabytes, megabytes * INODES)
+            compat.mount("viscum", path, "tmpfs", COVER, "mode=1777," + size)
             continue
-        _place(path, True)  # it may have been in the one before
-        part = own[0] + path[path.rfind("/") :]
-        _place(part, True)
+        place(path, True)  # it may have been in the one before
+        part = own[0] + (path[path.rfind("/") :] if path in PRIVATE else "/." + path[1:].replace("/", "."))
+        place(part, True)
         compat.mount(part, path, "none", compat.MS_BIND)
-    return own
 
 
-def _place(path: str, is_folder: bool) -> None:
+def place(path: str, is_folder: bool) -> None:
     """Makes a folder or an empty file to mount something on, and the folders above, unless they exist. Where links lead
     to nothing, that is made."""
     if compat.exists(path):
@@ -179,36 +212,36 @@ def _place(path: str, is_folder: bool) -> None:
     except OSError:
         link = ""
     if link:
-        _place(link if link.startswith("/") else "%s/%s" % (above, link), is_folder)
+        place(link if link.startswith("/") else "%s/%s" % (above, link), is_folder)
         return
     if above:
-        _place(above, True)
+        place(above, True)
     if is_folder:
         os.mkdir(path)
     else:
         compat.fd_close(compat.fd_open(path, compat.O_CREATE, 0o666))
 
 
-def _bind(path: str, fd: int, is_folder: bool) -> None:
-    _place(path, is_folder)
+def bind(path: str, fd: int, is_folder: bool) -> None:
+    place(path, is_folder)
     compat.mount("/proc/self/fd/%d" % fd, path, "none", compat.MS_BIND | compat.MS_REC)
 
 
-def _protect(program: "Program", own: "list[str]") -> None:
-    """Makes everything read-only but for what is its own, and what its section names."""
-    try:
-        _set("/", True, compat.AT_RECURSIVE)
-    except OSError as error:
-        if error.errno in NO_SUCH_CALL:
-            return  # a kernel before 5.12
-        raise
-    for path in own:
-        _set(path, False, 0)
-    for path in sorted(program.visible + program.writable):
-        _set(path, path not in program.writable, compat.AT_RECURSIVE)
-
-
-def _set(path: str, read_only: bool, flags: int) -> None:
-    # struct mount_attr: what to set, what to clear, propagation, userns_fd.
+def protect(own: "list[str]", asked: "dict[str, bool]") -> None:
+    """Makes everything read-only but for what is its own, and what it asked for to write."""
     bits = compat.MOUNT_ATTR_RDONLY
-    compat.mount_setattr(path, flags, struct.pack("4Q", bits if read_only else 0, 0 if read_only else bits, 0, 0))
+    attributes("/", compat.AT_RECURSIVE, bits, 0)
+    for path in own:
+        attributes(path, 0, 0, bits)
+    for path in sorted(asked):
+        attributes(path, compat.AT_RECURSIVE, 0 if asked[path] else bits, bits if asked[path] else 0)
+
+
+def attributes(path: str, flags: int, more: int, less: int) -> None:
+    """Sets and clears bits of a mount, and with AT_RECURSIVE of those below it. A kernel before 5.12 does nothing."""
+    try:
+        # struct mount_attr: what to set, what to clear, propagation, userns_fd.
+        compat.mount_setattr(path, flags, struct.pack("4Q", more, less, 0, 0))
+    except OSError as error:
+        if error.errno not in NO_SUCH_CALL:
+            raise

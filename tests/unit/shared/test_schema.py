@@ -291,6 +291,33 @@ def test_what_a_program_may_see_or_change_is_written_plainly():
     assert complaint("view", "own") == "'own' is not one of: private, host"
 
 
+def test_a_mount_says_what_and_where():
+    texts = ["/srv/data:/data", "/etc/ssl:/ssl:ro", "/a:/b:noexec,ro", "tmpfs:/cache", "tmpfs:/cache:noexec"]
+    assert [tuple(each) for each in value("mount", texts)] == [
+        ("/srv/data", "/data", True, True),
+        ("/etc/ssl", "/ssl", False, True),
+        ("/a", "/b", False, False),
+        ("", "/cache", True, True),
+        ("", "/cache", True, False),
+    ]
+    wrong = (
+        "/srv",
+        "/srv:",
+        ":/srv",
+        "srv:/srv",
+        "/a:/b:",
+        "/a:/b:rw",
+        "/a:/b:ro:",
+        "/a:/b:ro,",
+        "tmpfs:/c:ro",
+        "tmpfs",
+    )
+    for text in wrong:
+        assert "is not two absolute paths (/srv/data:/data" in complaint("mount", text), text
+    assert complaint("mount", "/a:/b/../c").startswith("'/a:/b/../c' is not the plain way to write it")
+    assert complaint("mount", "/a:/") == "'/a:/' can't be mounted on the root itself: name a folder in it"
+
+
 def test_paths_are_absolute():
     assert value("workdir", "/srv/with blank") == "/srv/with blank"
     for text in ("srv", "./srv", "/a\nb", "/a\x1bb"):

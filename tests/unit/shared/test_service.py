@@ -174,6 +174,16 @@ def test_a_program_that_sees_all_needs_nothing_opened():
     ]
 
 
+def test_a_root_of_its_own_shows_nothing_else_of_the_router():
+    mount = "list mount /srv/data:/data\n"
+    assert problems(PORTS + "option root /srv/app\nlist writable /data\noption tmp_size 8\n" + mount) == []
+    for name, line in (("view", "option view host"), ("visible", "list visible /run")):
+        text = "is not used, because with a root of its own it sees that and what `mount` names: take it out"
+        assert problems(PORTS + "option root /srv/app\n" + line + "\n") == ["viscum.s.%s: %s" % (name, text)]
+    (said,) = problems(PORTS + mount)
+    assert said.startswith("viscum.s.mount: is not used, because only a `root` of its own has that: see `visible` and")
+
+
 # Redirect sections
 
 MORE = "config redirect 'more'\noption service s\nlist proto tcp\n"

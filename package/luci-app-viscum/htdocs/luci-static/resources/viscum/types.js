@@ -227,6 +227,15 @@ const types = {
 	signed: (text, option) => text[0] === '-' ? integer(text.slice(1), 0, -option.low) : integer(text, 0, option.high),
 	path: match(/^\/[^\x00-\x1f\x7f]*$/),
 	place: match(/^\/$|^(\/(?!\.{1,2}(\/|$))[^/\x00-\x1f\x7f]+)+$/),
+	mount: function(text) {
+		const found = /^([^:]*):([^:]*)(?::((?:ro|noexec)(?:,(?:ro|noexec))*))?$/.exec(text) || refuse();
+
+		if (found[1] !== 'tmpfs')
+			types.place(found[1]);
+		types.place(found[2]);
+		if (found[2] === '/' || (found[1] === 'tmpfs' && /ro/.test(found[3] || '')))
+			refuse();
+	},
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
 	interface: match(/^(@wifi|[A-Za-z0-9_.-][A-Za-z0-9_.@-]{0,14})$/),
 	section: match(/^[A-Za-z0-9_]+$/)

@@ -1,0 +1,266 @@
+"""A root of its own: what a program sees there, that no link in it leads out, and an image in place of a folder."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from agent import QUICK, TAKES, Agent
+from lab import ROOT, pids_in, run
+
+from viscum_agent.service import root
+
+OTHERS = ROOT / ".cache/others"  # tools/setup.sh apt
+USR = "list mount /usr:/usr:ro"
+SERVER = "/usr/bin/python3 /echo.py serve edge 7000"
+# Looks around, writes down what it found in /out, and becomes the server.
+LOOKS = """
+import errno, json, os, sys
+def tried(work):
+    try:
+        return work() or "done"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+found = {
+    "root": sorted(os.listdir("/")),
+    "above": sorted(os.listdir("/../..")),
+    "out": tried(lambda: open("/out/secret").read()),
+    "absolute": tried(lambda: open("/absolute").read()),
+    "upwards": tried(lambda: open("/upwards").read()),
+    "first process": tried(lambda: os.listdir("/proc/1/root")),
+    "processes": {os.stat("/proc/" + name).st_uid for name in os.listdir("/proc") if name.isdigit()} == {os.getuid()},
+    "kernel's setting": tried(lambda: open("/proc/sys/kernel/panic", "w").write("0") and None),
+    "network's devices": tried(lambda: os.listdir("/sys/class/net")),
+    "devices": sorted(os.listdir("/dev")),
+    "new device": tried(lambda: os.symlink("x", "/dev/x")),
+    "random": len(open("/dev/urandom", "rb").read(4)),
+    "null": tried(lambda: open("/dev/null", "w").write("x") and None),
+    "mounts": [line.split()[1:4:2] for line in open("/proc/self/mounts")],
+}
+def left():
+    os.mkdir("/tmp/deeper")
+    os.chroot("/tmp/deeper")
+    os.chdir("../" * 20)
+    os.chroot(".")
+    return sorted(os.listdir("/"))
+reading, writing = os.pipe()
+if os.fork() == 0:
+    os.write(writing, json.dumps(tried(left)).encode())
+    os._exit(0)
+found["left"] = json.loads(os.read(reading, 65536))
+os.close(reading)
+os.wait()
+for place in ("/tmp/x", "/run/x", "/dev/shm/x", "/x", "/data/x", "/host/x", "/cache/x", "/usr/x"):
+    found[place] = tried(lambda: open(place, "w").write("x") and None)
+for place in ("/etc/hosts", "/etc/resolv.conf"):
+    found[place] = tried(lambda: open(place).read())
+json.dump(found, open("/out/found", "w"))
+os.execv("/usr/bin/python3", ["python3"] + sys.argv[1:])
+"""
+
+
+def section(folder, command, *lines):
+    words = ["config service echo", "option enabled 1", "option command '%s'" % command, "option root %s" % folder]
+    return "\n\t".join([*words, *TAKES, "list proto tcp", *lines]) + "\n"
+
+
+@pytest.fixture
+def app(tmp_path):
+    """A root: what Debian's Python needs comes from the router, by a mount."""
+    folder = tmp_path / "app"
+    for name in ("etc", "usr", "run", "data", "out"):
+        (folder / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        if Path("/" + name).is_symlink():
+            (folder / name).symlink_to("usr/" + name)
+    shutil.copy(ROOT / "tests/echo.py", folder)
+    (folder / "looks.py").write_text(LOOKS)
+    for name in ("data", "out"):
+        (folder / name).chmod(0o777)
+    return folder
+
+
+def looked(lab, app, *lines):
+    """What a program found that looked around, before it served."""
+    lab.configure(section(app, SERVER.replace("/echo.py", "/looks.py /echo.py"), USR, "list writable /out", *lines))
+    lab.viscum("up")
+    assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+    found = json.loads((app / "out/found").read_text())
+    lab.viscum("down")
+    return found
+
+
+def test_a_program_sees_its_root_and_nothing_of_the_router(lab, app, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (app / "absolute").symlink_to(tmp_path / "secret")
+    (app / "upwards").symlink_to("../" * 20 + str(tmp_path / "secret"))
+    host = tmp_path / "host"
+    host.mkdir()
+    host.chmod(0o777)
+    shared = ("list mount %s:/host" % host, "list mount tmpfs:/cache", "list writable /data")
+    shutil.copytree("/etc", tmp_path / "etc", symlinks=True)
+    (tmp_path / "etc/netns/viscum-echo").mkdir(parents=True)
+    (tmp_path / "etc/netns/viscum-echo/hosts").write_text("192.0.2.1 box\n")
+    run("mount", "--bind", tmp_path / "etc", "/etc")
+    mounts = Path("/proc/self/mounts").read_text()
+    try:
+        found = looked(lab, app, *shared)
+        assert Path("/proc/self/mounts").read_text() == mounts
+    finally:
+        run("umount", "/etc")
+    names = {path.name for path in app.iterdir()} | {"proc", "dev", "tmp", "host", "cache"}
+    assert found.pop("root") == found.pop("above") == sorted(names)
+    assert found.pop("devices") == sorted([*root.DEVICES, "fd", "shm", "stderr", "stdin", "stdout"])
+    powerful = {place for place, flags in found.pop("mounts") if not {"nosuid", "nodev"} <= set(flags.split(","))}
+    assert powerful <= {"/dev/" + name for name in root.DEVICES}, "no program gets an account, no file a device"
+    assert found == {
+        "out": "ENOENT",
+        "absolute": "ENOENT",
+        "upwards": "ENOENT",
+        "first process": "ENOENT",
+        "processes": True,
+        "kernel's setting": found["kernel's setting"],
+        "network's devices": "ENOENT",
+        "new device": "EROFS",
+        "random": 4,
+        "null": "done",
+        "left": "EPERM",
+        "/tmp/x": "done",
+        "/run/x": "done",
+        "/dev/shm/x": "done",
+        "/x": "EROFS",
+        "/data/x": "done",
+        "/host/x": "done",
+        "/cache/x": "done",
+        "/usr/x": "EROFS",
+        "/etc/hosts": "192.0.2.1 box\n",
+        "/etc/resolv.conf": "ENOENT",
+    }
+    assert found["kernel's setting"] in ("EROFS", "EACCES")
+    assert (app / "data/x").exists() and (host / "x").exists() and not (app / "tmp/x").exists()
+
+
+def test_what_is_not_its_own_can_be_written_to_only_where_its_section_says_so(lab, app, tmp_path):
+    """Root, too; and what nobody asked for stays as it was."""
+    host = tmp_path / "host"
+    host.mkdir()
+    lines = ("option user root", "list capability dac_override", "list capability sys_chroot")
+    found = looked(lab, app, *lines, "list mount %s:/host:ro" % host)
+    assert [found[name] for name in ("/x", "/data/x", "/host/x", "kernel's setting")] == ["EROFS"] * 4
+    assert found["left"] == found["root"], "who leaves a root by chroot(2) finds the same one"
+    found = looked(lab, app, *lines, "list mount %s:/host" % host, "list writable /")
+    assert [found[name] for name in ("/x", "/data/x", "/host/x")] == ["done"] * 3
+    assert [found[name] for name in ("/usr/x", "kernel's setting", "new device")] == ["EROFS"] * 3
+
+
+def test_no_link_in_a_root_leads_what_is_mounted_there_out_of_it(lab, app, tmp_path):
+    """Whoever made the folder made the links: nothing is made, written or mounted outside."""
+    run("mount", "-t", "tmpfs", "none", "/srv")
+    outside = Path("/srv/outside")
+    outside.mkdir()
+    shutil.rmtree(app / "etc")
+    (app / "etc").symlink_to("../" * 20 + str(outside)[1:])
+    (app / "dev").symlink_to(outside / "dev")
+    (app / "cache").symlink_to(outside / "made")
+    (app / "host").symlink_to("../" * 20 + "srv/outside/file")
+    lines = ("list mount tmpfs:/cache", "list mount /etc/hostname:/host:ro")
+    try:
+        found = looked(lab, app, *lines)
+        assert list(outside.iterdir()) == []
+    finally:
+        run("umount", "/srv")
+    assert found["null"] == "done" and found["/cache/x"] == "done"
+    assert (app / str(outside)[1:]).is_dir(), "it is inside"
+
+
+def test_a_check_by_command_has_the_root_of_its_program(lab, app):
+    lab.serve_cloud(7000)
+    lines = ("option healthcheck exec", "option health_command '/bin/sh -c \"test -e /run/ready && test -e /echo.py\"'")
+    command = '/bin/sh -c ": > /run/ready; exec %s"' % SERVER
+    agent = Agent(lab, section(app, command, USR, *QUICK, *lines))
+    agent.becomes("edge")
+    (pid,) = pids_in("viscum-echo")
+    (Path("/proc/%d/root" % pid) / "run/ready").unlink()
+    agent.becomes("cloud")
+
+
+def test_what_is_not_there_is_named_with_its_option(lab, app, tmp_path):
+    shutil.copy("/bin/true", tmp_path / "program")
+    (app / "absolute").symlink_to(tmp_path / "program")
+    lacking = {
+        "root": ("/srv/none", "there is no folder or image /srv/none: make it, or name another one"),
+        "command": ("/absolute", "there is no program /absolute: install it or correct the path"),
+        "workdir": ("/none", "there is no directory /none: make it or name another one"),
+        "writable": ("/none", "there is no /none in %s: make it, or take it out" % app),
+        "mount": ("/none:/x", "there is no /none: make it, or take it out"),
+    }
+    text = ""
+    for option, (value, _) in lacking.items():
+        lines = ["%s %s %s" % ("option" if option == "workdir" else "list", option, value)]
+        command, folder = value if option == "command" else SERVER, value if option == "root" else app
+        lines = [] if option in ("command", "root") else lines
+        text += section(folder, command, USR, *lines).replace("service echo", "service " + option)
+    lab.configure(text)
+    result = lab.viscum("check", check=False)
+    said = [line for line in (result.stdout + result.stderr).splitlines() if "there is no" in line]
+    assert said == ["viscum.%s.%s: %s" % (name, name, lacking[name][1]) for name in lacking]
+
+
+# An image
+
+
+@pytest.fixture
+def image(app, tmp_path):
+    """Of the same root, with all that has to be there to mount on."""
+    tool = shutil.which("mksquashfs") or OTHERS / "usr/bin/mksquashfs"
+    if not Path(tool).exists():
+        pytest.skip("needs tools/setup.sh apt")
+    for name in ("proc", "dev", "tmp", "host", "cache"):
+        (app / name).mkdir()
+    libraries = ":".join(map(str, [*OTHERS.glob("usr/lib/*-linux-gnu*"), *OTHERS.glob("lib/*-linux-gnu*")]))
+    made = tmp_path / "app.img"
+    words = [tool, app, made, "-quiet", "-no-progress", "-all-root", "-comp", "gzip"]
+    subprocess.run(words, check=True, env={**os.environ, "LD_LIBRARY_PATH": libraries}, stdout=subprocess.DEVNULL)
+    return made
+
+
+def loops(image):
+    return [
+        path for path in Path("/sys/block").glob("loop*/loop/backing_file") if path.read_text().strip() == str(image)
+    ]
+
+
+def test_an_image_is_a_root_that_goes_with_its_program(lab, image, tmp_path):
+    shared = ("list mount tmpfs:/cache", "option user root", "list capability dac_override")
+    lab.configure(section(image, SERVER, USR, *shared))
+    lab.viscum("up")
+    assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+    (pid,) = pids_in("viscum-echo")
+    (line,) = [line for line in Path("/proc/%d/mounts" % pid).read_text().splitlines() if line.split()[1] == "/"]
+    assert line.split()[2] == "squashfs" and {"ro", "nosuid", "nodev"} <= set(line.split()[3].split(","))
+    assert len(loops(image)) == 1
+    lab.viscum("down")
+    assert loops(image) == []
+
+
+def test_an_image_that_can_be_no_root_is_named_with_the_reason(lab, image):
+    """The kernel trusts what it mounts, so nobody but root may have changed it."""
+
+    def said(command, *lines):
+        lab.configure(section(image, SERVER, USR, *lines))
+        result = lab.viscum(command, check=False)
+        assert result.returncode == 1
+        return result.stdout + result.stderr
+
+    assert "viscum.echo.writable: %s is an image, in which nothing" % image in said("check", "list writable /data")
+    nowhere = "root: there is no /none in %s to mount something on, and it can't be made" % image
+    assert nowhere in said("up", "list mount /etc:/none") and loops(image) == []
+    image.chmod(0o666)
+    assert "viscum.echo.root: %s is refused: it can be written by others" % image in said("check")
+    image.chmod(0o644)
+    image.write_bytes(b"hsqs" + bytes(8192))
+    assert "root: the image %s can't be mounted (" % image in said("up") and loops(image) == []
+    image.write_bytes(bytes(8192))
+    assert "%s is neither a folder nor an image (squashfs)" % image in said("check")

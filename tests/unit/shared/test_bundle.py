@@ -1,0 +1,129 @@
+"""What an OCI runtime bundle's config.json says as values of options, and what of it is refused by name."""
+
+from viscum_agent import ujson
+from viscum_agent.config import bundle
+
+FOLDER = "/srv/app"
+LEAST = {"process": {"args": ["/bin/x"]}, "root": {"path": "rootfs"}}
+
+
+def said(**parts):
+    """(values, complaints) of a document with these parts, as it comes out of a file."""
+    document = dict(LEAST)
+    document.update(parts)
+    return bundle.values_of(ujson.loads(ujson.dumps(document)), FOLDER)
+
+
+def values(**parts):
+    found, wrong = said(**parts)
+    assert wrong == [], wrong
+    return found
+
+
+def refused(**parts):
+    (text,) = said(**parts)[1]
+    return text
+
+
+def process(**parts):
+    found = {"args": ["/bin/x"]}
+    found.update(parts)
+    return {"process": found}
+
+
+def test_the_least_is_a_program_and_a_root_that_it_may_write_to():
+    found = values()
+    assert found["command"] == ["/bin/x"] and found["root"] == "/srv/app/rootfs" and found["writable"] == ["/"]
+    assert (found["user"], found["group"], found["workdir"], found["env"]) == ("0", "0", "/", [])
+    assert tuple(found["bundle"]) == (FOLDER, "", (), ())
+    assert values(root={"path": "/srv/other", "readonly": True})["root"] == "/srv/other"
+    assert values(root={"path": "r", "readonly": True})["writable"] == []
+
+
+def test_a_process_has_what_is_left_of_its_powers_after_exec():
+    powers = {"bounding": ["CAP_KILL", "CAP_CHOWN"], "effective": ["CAP_KILL"], "ambient": ["CAP_CHOWN"]}
+    assert values(**process(capabilities=powers))["capability"] == ["kill", "chown"]
+    assert values(**process(capabilities=powers, user={"uid": 5, "gid": 6}))["capability"] == ["chown"]
+    assert values(**process())["capability"] == []
+
+
+def test_limits_are_those_of_options():
+    limits = [
+        {"type": "RLIMIT_NOFILE", "soft": 64, "hard": 64},
+        {"type": "RLIMIT_CORE", "soft": 2**64 - 1, "hard": 2**64 - 1},
+    ]
+    found = values(**process(rlimits=limits, oomScoreAdj=-5))
+    assert (found["nofile"], found["core"], found["oom_score_adj"]) == (64, -1, -5)
+    resources = {"memory": {"limit": 1 << 26}, "cpu": {"quota": 50000, "period": 200000}, "pids": {"limit": 20}}
+    found = values(linux={"resources": resources})
+    assert (found["memory_max"], found["cpu_max"], found["pids_max"]) == (1 << 26, 25, 20)
+    nothing = {"memory": {"limit": -1}, "cpu": {"quota": -1}, "pids": {"limit": -1}}
+    assert not [name for name in values(linux={"resources": nothing}) if name.endswith("_max")]
+
+
+def test_mounts_are_those_of_the_option():
+    mounts = [
+        {"destination": "/a", "type": "bind", "source": "data", "options": ["rbind", "ro", "noexec"]},
+        {"destination": "/b", "type": "none", "source": "/etc/x", "options": ["bind", "nosuid"]},
+        {"destination": "/c", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m", "nodev"]},
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]},
+    ]
+    assert [tuple(each) for each in values(mounts=mounts)["mount"]] == [
+        ("/srv/app/data", "/a", False, False),
+        ("/etc/x", "/b", True, True),
+        ("", "/c", True, True),
+    ]
+
+
+def test_what_it_says_and_nobody_does_is_refused_by_its_name():
+    bind = {"destination": "/a", "type": "bind", "source": "/b", "options": ["bind", "idmap"]}
+    cases = (
+        ("process.apparmorProfile is not supported: remove it", process(apparmorProfile="x")),
+        ("process.user.username is not supported: remove it", process(user={"username": "x"})),
+        ("hooks is not supported: remove it", {"hooks": {"prestart": [{"path": "/bin/x"}]}}),
+        ("linux.uidMappings is not supported: remove it", {"linux": {"uidMappings": [{"size": 1}]}}),
+        ("linux.seccomp is not supported: remove it", {"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}}),
+        ("linux.sysctl is not supported: remove it", {"linux": {"sysctl": {"net.core.somaxconn": "1"}}}),
+        ("linux.devices is not supported: remove it", {"linux": {"devices": [{"path": "/dev/fuse"}]}}),
+        ("linux.resources.memory.swap is not supported", {"linux": {"resources": {"memory": {"swap": 0}}}}),
+        ("linux.resources.devices: a service has the usual", {"linux": {"resources": {"devices": [{"allow": True}]}}}),
+        ("linux.namespaces: 'user' is not supported: remove it", {"linux": {"namespaces": [{"type": "user"}]}}),
+        (
+            "linux.namespaces: 'pid' of others is not",
+            {"linux": {"namespaces": [{"type": "pid", "path": "/proc/1/ns/pid"}]}},
+        ),
+        ("linux.readonlyPaths: '/etc' can't be kept", {"linux": {"readonlyPaths": ["/etc"]}}),
+        ("linux.maskedPaths: 'etc' is not an absolute path", {"linux": {"maskedPaths": ["etc"]}}),
+        ("process.noNewPrivileges is false", process(noNewPrivileges=False)),
+        ("process.rlimits: 'RLIMIT_RTPRIO' is not supported", process(rlimits=[{"type": "RLIMIT_RTPRIO"}])),
+        (
+            "process.rlimits: RLIMIT_CORE has two values",
+            process(rlimits=[{"type": "RLIMIT_CORE", "soft": 1, "hard": 2}]),
+        ),
+        ("process.capabilities.bounding: '?' is not a capability", process(capabilities={"bounding": ["kill"]})),
+        ("process.env: 'VISCUM_X=1' is a variable that Viscum", process(env=["VISCUM_X=1"])),
+        ("process.args is missing", process(args=[])),
+        ("process.args has a wrong type", process(args="x")),
+        ("process.args has an entry of a wrong type", process(args=["a\0b"])),
+        ("process.user.uid has a wrong type", process(user={"uid": True})),
+        ("process.user.uid: '-1' is not the name or number", process(user={"uid": -1})),
+        ("process.user.uid is not where it belongs", process(user=[])),
+        ("mounts: the type 'overlay' of '/a' is not supported", {"mounts": [{"destination": "/a", "type": "overlay"}]}),
+        ("mounts: 'idmap' of '/a' is not supported", {"mounts": [bind]}),
+        ("a path in it (root, mounts) is not a plain one", {"root": {"path": "../x"}}),
+        ("hostname is no name for a host", {"hostname": "x" * 65}),
+    )
+    for text, parts in cases:
+        found = said(**parts)[1]
+        assert [each for each in found if each.startswith(text)], (text, found)
+    assert values(linux={"seccomp": None, "uidMappings": [], "sysctl": {}}, hooks={}), "what is empty says nothing"
+
+
+def test_what_is_no_object_is_refused():
+    for document in (None, [], 1, "x", {"process": 1}, {"root": []}, {"linux": "x"}, {"mounts": {}}, {"mounts": [1]}):
+        assert bundle.values_of(document, FOLDER)[1], document
+
+
+def test_a_file_that_is_not_there_or_not_json_is_named():
+    assert bundle.load("/nowhere")[1] == ["there is no file /nowhere/config.json: name the folder of a bundle"]

@@ -1,0 +1,235 @@
+"""A root of its own for a program: a folder, or an image (squashfs). What is in there is all that it sees, but for what
+its section mounts.
+
+It is furnished while it is the root of this process (chroot(2)), but not yet what it sees as its current folder: so
+whatever links are in there, they lead to what they will lead the program to, and never out. In the end it takes the
+place of the router's (pivot_root(2)), and nothing is left that leads back.
+"""
+
+import os
+import struct
+
+from .. import compat
+from ..config import trust
+from ..errors import ConfigError
+from . import view
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..config.bundle import Bundle
+    from ..config.service import Program, Service
+
+STAGE = "/tmp"  # which it covers until it takes the router's place; only this process sees that
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+LINKS = (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2"))  # to /proc/self/fd
+
+MAGIC = b"hsqs"  # fs/squashfs: SQUASHFS_MAGIC, always little endian
+CONTROL = "/dev/loop-control"
+# linux/loop.h
+LOOP_CONFIGURE, LOOP_CTL_GET_FREE = 0x4C0A, 0x4C82
+LO_FLAGS_READ_ONLY, LO_FLAGS_AUTOCLEAR = 1, 4
+TRIES = 20  # somebody else may take the device that was free; or its file comes a moment later (hotplug)
+NO_POWERS = compat.MOUNT_ATTR_NOSUID | compat.MOUNT_ATTR_NODEV
+LINKS_MOST = 40  # as the kernel's MAXSYMLINKS
+
+
+def lacks(program: "Program") -> "list[tuple[str, str]]":
+    """(option, sentence) for each thing that a program with a root is to have here and can't."""
+    path = program.root or ""
+    kind = _kind(path)
+    found = []
+    if kind == compat.S_IFREG:
+        why = _why_no_image(path)
+        found += [("root", why)] if why else []
+        if program.writable:
+            text = "%s is an image, in which nothing can be changed: take it out, and see `mount`" % path
+            found.append(("writable", text))
+    elif kind != compat.S_IFDIR:
+        found.append(("root", "there is no folder or image %s: make it, or name another one" % path))
+    else:
+        text = "there is no %s in " + path + ": make it, or take it out"
+        found += [("writable", text % each) for each in program.writable if not compat.exists(inside(program, each))]
+    text = "there is no %s: make it, or take it out"
+    found += [("mount", text % each.source) for each in program.mount if each.source and not compat.exists(each.source)]
+    return [(option, view.printable(text)) for option, text in found]
+
+
+def _kind(path: str) -> int:
+    try:
+        return os.stat(path)[0] & compat.S_IFMT
+    except OSError:
+        return 0
+
+
+def _why_no_image(path: str) -> str:
+    """The kernel trusts an image: so it takes none that others than root can change."""
+    try:
+        if trust.read(path, len(MAGIC), True) != MAGIC:
+            return "%s is neither a folder nor an image (squashfs): name another one" % path
+    except (OSError, ConfigError) as error:
+        return str(error)
+    return (
+        "" if compat.exists(CONTROL) else "there are no loop devices for %s: install kmod-loop, or use a folder" % path
+    )
+
+
+def inside(program: "Program", path: str) -> str:
+    """Where on the router is what a program finds at a path in its root."""
+    mounts: list[tuple[str, str]] = []
+    for each in sorted(program.mount, key=lambda each: each.target):
+        mounts.append((_resolved(program, mounts, each.target), each.source))
+    return _behind(program, mounts, _resolved(program, mounts, path))
+
+
+def _behind(program: "Program", mounts: "list[tuple[str, str]]", path: str) -> str:
+    for target, source in reversed(mounts):
+        if source and (path + "/").startswith(target + "/"):
+            return source + path[len(target) :]
+    return (program.root or "") + path
+
+
+def _resolved(program: "Program", mounts: "list[tuple[str, str]]", path: str) -> str:
+    """A path in a root without links."""
+    parts, found, links = path.split("/"), "", 0
+    while parts and links <= LINKS_MOST:
+        part = parts.pop(0)
+        if part == "..":
+            found = found[: found.rfind("/")] if found else ""
+        elif part not in ("", "."):
+            try:
+                link = compat.readlink(_behind(program, mounts, "%s/%s" % (found, part)))
+            except OSError:
+                found = "%s/%s" % (found, part)
+                continue
+            links += 1
+            found = "" if link.startswith("/") else found
+            parts = link.split("/") + parts
+    return found
+
+
+def make(service: "Service") -> None:
+    """In the child, as root, with mounts of its own: makes the root of a service this process's. Raises OSError, and
+    ConfigError for what can't be as configured."""
+    program = service.program
+    devices = view.opened(["/dev/" + name for name in DEVICES])
+    files = view.opened([source for source, _ in view.files_of(service.name)])
+    sources = view.opened([each.source for each in program.mount])
+    compat.umask(0o022)
+    _stage(program.root or "")
+    compat.chdir("/")
+    compat.chroot(STAGE)
+    own = _furnish(program, devices)
+    for source in files:
+        target = "/etc" + source[source.rfind("/") :]
+        try:
+            view.bind(target, *files[source])
+            view.attributes(target, 0, NO_POWERS, 0)
+        except OSError:
+            pass  # an image without that
+    asked = {path: True for path in program.writable if path != "/"}
+    for path in asked:
+        compat.mount(path, path, "none", compat.MS_BIND | compat.MS_REC)
+    for each in sorted(program.mount, key=lambda each: each.target):
+        if each.source:
+            _place(program, each.target, sources[each.source][1])
+            view.bind(each.target, *sources[each.source])
+            view.attributes(each.target, compat.AT_RECURSIVE, NO_POWERS, 0)
+            asked[each.target] = each.writable
+        if not each.executable:
+            view.attributes(each.target, compat.AT_RECURSIVE, compat.MOUNT_ATTR_NOEXEC, 0)
+    if program.bundle:
+        _add(program.bundle)
+    view.protect(own + [path for path in program.writable if path == "/"], asked)
+    _enter()
+
+
+def _add(bundle: "Bundle") -> None:
+    """What only a bundle says of a root."""
+    for path in bundle.masked:
+        if compat.exists(path):
+            if _kind(path) == compat.S_IFDIR:
+                compat.mount("viscum", path, "tmpfs", view.COVER | compat.MS_RDONLY, "size=4k")
+            else:
+                compat.mount("/dev/null", path, "none", compat.MS_BIND)
+    if bundle.hostname:
+        compat.unshare(compat.CLONE_NEWUTS)
+        compat.write_file("/proc/sys/kernel/hostname", bundle.hostname.encode())
+
+
+def _stage(path: str) -> None:
+    if _kind(path) == compat.S_IFDIR:
+        compat.mount(path, STAGE, "none", compat.MS_BIND | compat.MS_REC)
+        view.attributes(STAGE, compat.AT_RECURSIVE, NO_POWERS, 0)
+        return
+    try:
+        device, fd = _loop_device(path)
+        compat.mount(device, STAGE, "squashfs", view.COVER | compat.MS_RDONLY)
+        compat.fd_close(fd)  # from here on it goes with the mount
+    except OSError as error:
+        why = "this kernel has no squashfs" if error.errno == compat.ENODEV else compat.strerror(error.errno)
+        raise ConfigError("root: the image %s can't be mounted (%s): use a folder, or mend that" % (path, why))
+
+
+def _loop_device(path: str) -> "tuple[str, int]":
+    """(a device that has the content of a file, a descriptor of it). It goes when nobody uses it any more."""
+    file, control = compat.fd_open(path, 0), compat.fd_open(CONTROL, 2)
+    # struct loop_config: the file, the size of a block, struct loop_info64 with only its flags, room for later.
+    flags = LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR
+    data = struct.pack("II", file, 0) + bytes(52) + struct.pack("I", flags) + bytes(240)
+    for left in range(TRIES - 1, -1, -1):
+        device = "/dev/loop%d" % compat.ioctl(control, LOOP_CTL_GET_FREE)
+        try:
+            fd = compat.fd_open(device, 0)
+            compat.ioctl(fd, LOOP_CONFIGURE, data)
+            break
+        except OSError as error:
+            if not left or error.errno not in (compat.ENOENT, compat.EBUSY):
+                raise
+            compat.sleep(0.05)
+    return device, fd
+
+
+def _furnish(program: "Program", devices: "dict[str, tuple[int, bool]]") -> "list[str]":
+    """Mounts what every program has, and returns the folders that are its own."""
+    memory = [each.target for each in program.mount if not each.source]
+    taken = [each.target for each in program.mount if each.source]
+    for path in ["/proc", "/dev", "/tmp"] + memory:
+        _place(program, path, True)
+    if not view.mount_proc():
+        compat.mount("proc", "/proc", "proc", view.COVER | compat.MS_NOEXEC)  # before 5.8 it sees the processes of all
+    compat.mount("viscum", "/dev", "tmpfs", view.COVER, "mode=755,size=64k")
+    for path in devices:
+        view.bind(path, *devices[path])
+    for name, which in LINKS:
+        compat.symlink("/proc/self/fd" + which, "/dev/" + name)
+    view.place("/dev/shm", True)
+    memory = [path for path in memory if path not in view.PRIVATE]
+    own = [path for path in list(view.PRIVATE) + memory if path not in taken and compat.exists(path)]
+    compat.umask(0)
+    view.make_own(own, program.tmp_size)
+    compat.umask(0o022)
+    return own
+
+
+def _place(program: "Program", path: str, is_folder: bool) -> None:
+    try:
+        view.place(path, is_folder)
+    except OSError as error:
+        text = "root: there is no %s in %s to mount something on, and it can't be made (%s): make it there"
+        raise ConfigError(text % (path, program.root, compat.strerror(error.errno)))
+
+
+def _enter() -> None:
+    """From a root that is furnished: what is left of the router goes."""
+    compat.chroot(".")
+    compat.chdir(STAGE)
+    try:
+        compat.pivot_root(".", ".")
+    except OSError as error:
+        if error.errno != compat.EINVAL:
+            raise
+        compat.mount(".", "/", "none", compat.MS_MOVE)  # a router that runs from its initramfs, which stays
+        compat.chroot(".")
+    else:
+        compat.umount(".")
+    compat.chdir("/")
