@@ -67,10 +67,10 @@ def _compat() -> "ModuleType":
     return compat
 
 
-def Reconciler(*words: "Any") -> "_Reconciler":  # noqa: N802 (the class, loaded when it is called)
+def Reconciler(*words: "Any", **options: "Any") -> "_Reconciler":  # noqa: N802 (the class, loaded when it is called)
     from .. import reconcile
 
-    return reconcile.Reconciler(*words)
+    return reconcile.Reconciler(*words, **options)
 
 
 def _print_json(value: object) -> None:
@@ -235,7 +235,7 @@ def show_status(arguments: "Arguments") -> int:
         agent = None
     services = agent and agent["services"]
     try:
-        reconciler = Reconciler(arguments.confdir, arguments.socket)
+        reconciler = Reconciler(arguments.confdir, arguments.socket, loads=False)
     except ConfigError as error:
         if services is None:
             raise
