@@ -261,11 +261,11 @@ def show_status(arguments: "Arguments") -> int:
 
 def execute(arguments: "Arguments") -> int:
     from ..records.objects import ns_name
-    from ..service import process
+    from ..service import process, running
 
     _root()
     name = arguments.names[0]
-    if not process.namespace_exists(name):
+    if not running.namespace_exists(name):
         raise ConfigError("service '%s' is not up: there is no namespace %s" % (name, ns_name(name)))
     process.execute(name, arguments.rest)
     return 1
