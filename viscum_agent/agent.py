@@ -17,7 +17,7 @@ from .look import Looks
 from .loop import Loop, Paced
 from .reconcile import Reconciler
 from .reserve import Reserve
-from .service import health, overload, process
+from .service import health, overload, running
 from .service.instance import EAGER, Instance
 from .service.resets import Resets
 from .service.states import STARTING
@@ -237,7 +237,7 @@ class Agent:
 
     def runs(self, name: str) -> bool:
         """Whether any process of a service runs."""
-        return bool(process.pids(name, self.processes()))
+        return bool(running.pids(name, self.processes()))
 
     def output(self, name: str) -> int:
         """A descriptor that receives what the programs in a service's namespace print. Raises OSError."""
@@ -309,10 +309,10 @@ class Agent:
         self.say(WARNING, "its clients' connections can't be reset: %s" % reason, name)
 
     def processes(self) -> "dict[tuple, list[int]]":
-        """process.processes(), once for each turn of the loop: reading /proc for each of many services takes long."""
+        """running.processes(), once for each turn of the loop: reading /proc for each of many services takes long."""
         if self._table[0] != self.loop.turn:
             with self._reserve:
-                self._table = (self.loop.turn, process.processes())
+                self._table = (self.loop.turn, running.processes())
         return self._table[1]
 
     def eager(self) -> float:

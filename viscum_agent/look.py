@@ -15,7 +15,7 @@ from .plan.planner import Plan
 from .reconcile import PACKAGE
 from .records import with_
 from .records.objects import Guard, kind_of
-from .service import process
+from .service import process, running
 from .service.instance import OFF
 from .service.states import BACKOFF, FAILED, HEALTHY, STOPPING
 
@@ -246,7 +246,7 @@ class Looks:
     def _restart_if_other(self, instance: "Instance", service: "Service") -> None:
         if process.is_stale(service, instance.pid):
             instance.restart("its settings changed")
-        elif process.is_astray(instance.name, instance.pid):
+        elif running.is_astray(instance.name, instance.pid):
             instance.astray()
 
     def _each(self, instance: "Instance", step: "Callable[[Instance], object]") -> None:

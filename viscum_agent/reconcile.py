@@ -83,10 +83,14 @@ class Reconciler:
 
     `path` is the ubus socket for asking netifd about its interfaces, when the first plan needs them; without one it is
     not asked. `opened()` returns what the caller knows of services' sockets better than a dump (plan.actual.facts).
+    `loads` is whether the kernel is to check the eBPF programs themselves (probe.features).
     """
 
-    def __init__(self, confdir: str, path: "str | None" = None, opened: "Callable[[], dict]" = _nobody) -> None:
+    def __init__(
+        self, confdir: str, path: "str | None" = None, opened: "Callable[[], dict]" = _nobody, loads: bool = True
+    ) -> None:
         self._confdir = confdir
+        self._loads = loads
         self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
         compat.expect(len(self.configuration.services))
         self.backend: Backend = compat.LATER
@@ -204,7 +208,7 @@ class Reconciler:
         if self._asked in (PROGRAMS, wanted):
             return
         try:
-            self.features = probe.features(programs, self.backend.spare)
+            self.features = probe.features(programs, self.backend.spare, self._loads)
             self._asked = wanted
         except UnsupportedError:
             pass  # not root, so nothing will be done either; or no descriptor is left: the last result counts

@@ -6,7 +6,7 @@ import signal
 from agent import CONFIG, QUICK, TAKES, Agent
 from lab import ROOT, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
-from viscum_agent.service import process
+from viscum_agent.service import running
 
 MISTAKE = CONFIG.replace("dest_port 7000", "dest_port 70000")
 
@@ -77,7 +77,7 @@ def test_a_service_that_no_section_wants_is_taken_down_with_its_program_and_its_
     assert pids_in("viscum-echo") == [pid], "it has 5 s to end"
     assert agent.who() == "cloud"
     wait_for(lambda: "viscum-echo" not in namespaces())
-    assert not process.alive(pid)
+    assert not running.alive(pid)
 
 
 def test_nothing_is_left_of_a_service_that_no_section_wants(lab):
@@ -97,7 +97,7 @@ def test_a_program_whose_namespace_somebody_took_away_is_started_anew(agent):
     agent.says("echo: stopping, it is not in its namespace any more")
     agent.becomes("edge")
     assert pids_in("viscum-echo") != [pid]
-    assert not process.alive(pid)
+    assert not running.alive(pid)
 
 
 def test_an_agent_that_nobody_listens_to_goes_on(lab):

@@ -659,15 +659,25 @@ def test_a_kernel_that_reads_no_maps_in_batches_has_everything_but_bpf(monkeypat
     assert plan_datapath.chosen("auto", older).NAME in ("flower", "u32")
 
 
+@pytest.mark.parametrize("loads", [True, False], ids=["for up", "for status"])
 @pytest.mark.parametrize("helper", ["REDIRECT_PEER", "REDIRECT_NEIGH", "FIB_LOOKUP"])
-def test_a_kernel_without_a_helper_has_everything_but_bpf(monkeypatch, helper):
+def test_a_kernel_without_a_helper_has_everything_but_bpf(monkeypatch, helper, loads):
     """redirect_peer and redirect_neigh came with 5.10, fib_lookup with 4.18: a number that no kernel has stands for
     it."""
-    found = probe.features()
+    found = probe.features(loads=loads)
     monkeypatch.setattr(program, helper, 9999)
-    older = probe.features()
+    older = probe.features(loads=loads)
     assert older == found._replace(bpf=False, tcx=False, lacks=older.lacks)
     assert older.lacks.startswith("what its programs call: ")
+
+
+@pytest.mark.parametrize("links", ["with links", "without"])
+def test_who_only_looks_learns_the_same_without_the_programs(monkeypatch, links):
+    if links == "without":
+        monkeypatch.setattr(call, "link_create", no_links)
+    found = probe.features()
+    monkeypatch.setattr(program, "forward", None)  # it can't be made
+    assert probe.features(loads=False) == found
 
 
 @pytest.mark.parametrize("links", ["with links", "without"])
@@ -680,6 +690,7 @@ def test_asking_the_kernel_leaves_nothing_behind(lab, monkeypatch, links):
 
     before = there()
     probe.features()
+    probe.features(loads=False)
     probe.veth()
     assert there() == before
 

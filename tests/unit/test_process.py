@@ -15,7 +15,7 @@ from viscum_agent.config import service as model
 from viscum_agent.config import uci
 from viscum_agent.errors import ConfigError
 from viscum_agent.kernel import cgroup
-from viscum_agent.service import process
+from viscum_agent.service import process, running
 
 
 def service(*lines):
@@ -29,7 +29,7 @@ def program(**values):
     return made._replace(**values)
 
 
-def running(**values):
+def configured(**values):
     """A service whose program has these values."""
     return service("list dest_port 1")._replace(program=program(**values))
 
@@ -87,15 +87,15 @@ def sleeper():
 
 def test_a_process_with_another_tag_is_stale(sleeper):
     current, other, none = sleeper(**{process.TAG: process.tag(program())}), sleeper(**{process.TAG: "0"}), sleeper()
-    assert [process.is_stale(running(), pid) for pid in (current, other, none)] == [False, True, False]
+    assert [process.is_stale(configured(), pid) for pid in (current, other, none)] == [False, True, False]
 
 
 def test_what_a_process_calls_itself_is_read_as_bytes_and_up_to_a_limit(sleeper):
     """An environment that is no text, or a megabyte of it, is nobody's error but its own."""
     words = {process.TAG: "\udcff"}
-    assert process.is_stale(running(), sleeper(**words))
+    assert process.is_stale(configured(), sleeper(**words))
     large = {"A%d" % number: "x" * 100_000 for number in range(10)}
-    assert not process.is_stale(running(), sleeper(**large, **{process.TAG: "0"})), "behind the limit"
+    assert not process.is_stale(configured(), sleeper(**large, **{process.TAG: "0"})), "behind the limit"
 
 
 def test_a_name_that_is_no_text_is_that_of_a_process_like_any_other():
@@ -103,9 +103,9 @@ def test_a_name_that_is_no_text_is_that_of_a_process_like_any_other():
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         child.stdout.readline()
-        assert process.alive(child.pid)
-        assert process.main_pid([child.pid]) == child.pid
-        assert process.age(child.pid) < 60
+        assert running.alive(child.pid)
+        assert running.main_pid([child.pid]) == child.pid
+        assert running.age(child.pid) < 60
     finally:
         child.communicate(b"\n", 10)
 
@@ -115,7 +115,7 @@ def test_a_program_in_a_group_is_known_by_that_whatever_it_says_of_itself(sleepe
     for name, said, stale in (("0", tag, True), (tag, "0", False), (tag, "", False)):
         pid = sleeper(**{process.TAG: said})
         cgroup.join(cgroup.make("s", name), pid)
-        assert process.is_stale(running(), pid) == stale
+        assert process.is_stale(configured(), pid) == stale
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda pid=pid: pid not in cgroup.pids("s"))
         cgroup.remove("s")
@@ -123,8 +123,8 @@ def test_a_program_in_a_group_is_known_by_that_whatever_it_says_of_itself(sleepe
 
 def test_a_program_of_an_older_agent_is_put_into_a_group(sleeper, group, monkeypatch):
     pid = sleeper(**{process.TAG: process.tag(program())})
-    monkeypatch.setattr(process, "_in_namespace", lambda name, table=None: [pid])
-    process.adopt(running(), pid)
+    monkeypatch.setattr(running, "_in_namespace", lambda name, table=None: [pid])
+    process.adopt(configured(), pid)
     assert (cgroup.tags("s"), cgroup.pids("s")) == ([process.tag(program())], [pid])
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not cgroup.pids("s"))
@@ -152,7 +152,7 @@ def test_a_kernel_without_cgroup_kill_ends_them_frozen(group, sleeper):
     path = cgroup.make("s", "0")
     cgroup.join(path, pid)
     cgroup._kill_frozen(path)
-    wait_for(lambda: not process.alive(pid))
+    wait_for(lambda: not running.alive(pid))
 
 
 def test_groups_are_told_apart_by_service_and_a_check_is_no_program(group, sleeper):
@@ -162,8 +162,8 @@ def test_groups_are_told_apart_by_service_and_a_check_is_no_program(group, sleep
     assert (cgroup.pids("s"), cgroup.pids("s", cgroup.CHECK)) == ([pids["s.0"]], [pids["s.check"]])
     assert cgroup.tags("s") == ["0"]
     cgroup.kill("s", cgroup.CHECK)
-    wait_for(lambda: not process.alive(pids["s.check"]))
-    assert process.alive(pids["s.0"]) and process.alive(pids["s2.0"])
+    wait_for(lambda: not running.alive(pids["s.check"]))
+    assert running.alive(pids["s.0"]) and running.alive(pids["s2.0"])
 
 
 def test_what_a_program_uses_is_that_of_its_own_group(group, sleeper):
@@ -192,7 +192,7 @@ def test_without_groups_nothing_is_made_and_nothing_fails(monkeypatch):
 
 
 def test_a_process_that_is_gone_is_not_stale():
-    assert not process.is_stale(running(), 2**22 + 1)  # above pid_max (proc(5))
+    assert not process.is_stale(configured(), 2**22 + 1)  # above pid_max (proc(5))
 
 
 # Processes
@@ -200,28 +200,28 @@ def test_a_process_that_is_gone_is_not_stale():
 
 def test_a_zombie_is_not_alive(sleeper):
     pid = sleeper()
-    assert process.alive(pid)
+    assert running.alive(pid)
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not process.alive(pid))
+    wait_for(lambda: not running.alive(pid))
     os.kill(pid, 0)  # still there, until its parent waits for it
-    assert not process.alive(2**22 + 1)
+    assert not running.alive(2**22 + 1)
 
 
 def test_who_knows_all_processes_is_believed_also_when_there_are_none(monkeypatch):
     """Reading /proc once for each of a hundred services takes long."""
-    monkeypatch.setattr(process.netns, "identity", lambda _: (4, 4026531840))
-    monkeypatch.setattr(process, "processes", lambda: pytest.fail("reads /proc"))
-    assert process.pids("echo", {}) == []
+    monkeypatch.setattr(running.netns, "identity", lambda _: (4, 4026531840))
+    monkeypatch.setattr(running, "processes", lambda: pytest.fail("reads /proc"))
+    assert running.pids("echo", {}) == []
 
 
 def test_who_left_a_namespace_is_not_taken_for_who_is_in_the_next_of_its_number(sleeper, monkeypatch):
     """The kernel gives the inode of a namespace that is gone to the next one, and who only visited the first lives on.
     To take it for the service's program would be to start none, and to kill a stranger at its end."""
     pid = sleeper()
-    here = process._network(pid)
+    here = running.network(pid)
     for number, expected in (here[1], [pid]), (here[1] + 1, []):
-        monkeypatch.setattr(process.netns, "identity", lambda _, number=number: (here[0], number))
-        assert process.pids("echo", {(here[0], number): [pid]}) == expected
+        monkeypatch.setattr(running.netns, "identity", lambda _, number=number: (here[0], number))
+        assert running.pids("echo", {(here[0], number): [pid]}) == expected
 
 
 def test_a_name_with_brackets_and_blanks_is_no_field(tmp_path):
@@ -231,17 +231,17 @@ def test_a_name_with_brackets_and_blanks_is_no_field(tmp_path):
     child = subprocess.Popen([str(path), "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
     try:
         wait_for(lambda: b"(a) Z 1 1)" in Path("/proc/%d/stat" % child.pid).read_bytes())
-        assert process.alive(child.pid)
-        assert process._stat(child.pid)[1] == str(child.pid).encode()
+        assert running.alive(child.pid)
+        assert running.stat(child.pid)[1] == str(child.pid).encode()
     finally:
         child.communicate(b"\n")
 
 
 def test_the_main_process_leads_a_session_and_is_the_oldest_that_does(sleeper):
     inside, leader, younger = sleeper(session=False), sleeper(), sleeper()
-    assert process.main_pid(sorted([younger, inside, leader], reverse=True)) == leader
-    assert process.main_pid([inside]) == inside
-    assert process.main_pid([]) == 0
+    assert running.main_pid(sorted([younger, inside, leader], reverse=True)) == leader
+    assert running.main_pid([inside]) == inside
+    assert running.main_pid([]) == 0
 
 
 @pytest.mark.parametrize(

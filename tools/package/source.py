@@ -14,13 +14,15 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+import assembled
 from constants import with_constants
 
 PACKAGE = "viscum_agent"
 # What one interpreter has no use for: the other one's half, and what needs a library of CPython's.
-NOT_FOR_CPYTHON = ("compat/micropython.py",)
+NOT_FOR_CPYTHON = ("compat/micropython.py",) + assembled.LEFT_OUT
 # The smaller package has no broker either: a router has ubusd.
-NOT_FOR_MICROPYTHON = ("compat/cpython.py", "kernel/pyroute2_backend.py", "ubus/broker.py", "ubus/monitor.py")
+NOT_FOR_MICROPYTHON: "tuple[str, ...]" = ("compat/cpython.py", "kernel/pyroute2_backend.py", "ubus/broker.py")
+NOT_FOR_MICROPYTHON += ("ubus/monitor.py",) + assembled.LEFT_OUT
 # Bits of an integer that is no object: as many as the smallest of the routers has (32 bits wide, one for a mark).
 SMALL_INT_BITS = 31
 # The window that modules are packed with, 2 KiB as a power of two: what unpacking takes in memory. A larger one saves
@@ -43,6 +45,13 @@ def modules(root: Path, left_out: "tuple[str, ...]") -> "list[Path]":
     return [path.relative_to(root) for path in found if path.relative_to(root / PACKAGE).as_posix() not in left_out]
 
 
+def text(root: Path, path: Path) -> str:
+    """The source of one of the agent's files, as a package has it but for what `bare` takes."""
+    if path.relative_to(PACKAGE).as_posix() == assembled.MODULE:
+        return assembled.text(root)
+    return (root / path).read_text(encoding="utf-8")
+
+
 def archive(root: Path) -> bytes:
     """The bytes of a zip archive of the agent's sources, for CPython to import from."""
     buffer = io.BytesIO()
@@ -52,7 +61,7 @@ def archive(root: Path) -> bytes:
             info.compress_type = zipfile.ZIP_DEFLATED
             info.create_system = 3  # Unix, also where this is built elsewhere
             info.external_attr = 0o644 << 16
-            file.writestr(info, bare((root / path).read_text(encoding="utf-8")))
+            file.writestr(info, bare(text(root, path)))
     return buffer.getvalue()
 
 
@@ -76,7 +85,7 @@ def compiled(root: Path, mpy_cross: str) -> "list[tuple[str, bytes]]":
     """(path, bytes) of each of the agent's modules as MicroPython's byte code."""
     found = []
     paths = modules(root, NOT_FOR_MICROPYTHON)
-    texts = with_constants({path: bare((root / path).read_text(encoding="utf-8")) for path in paths})
+    texts = with_constants({path: bare(text(root, path)) for path in paths})
     with tempfile.TemporaryDirectory() as folder:
         for path in paths:
             output, plain = Path(folder, "module.mpy"), Path(folder, "module.py")

@@ -7,7 +7,7 @@ from ..plan.diff import redirects_of
 from ..records.dump import NOTHING
 from ..records.objects import ns_name
 from ..records.row import status_row
-from ..service import process
+from ..service import running
 from ..service.states import BYPASSED, DISABLED, FAILED, HEALTHY, STOPPED, WAITING
 from ..shell import printable
 
@@ -37,10 +37,10 @@ def rows(snapshot: "Snapshot", agent: "dict[str, dict] | None" = None) -> "list[
     """A row for each service that is configured, in the kernel, or known to the agent, sorted by name; the agent's own
     where it knows the service."""
     agent = agent or {}
-    table = process.processes()
+    table = running.processes()
     enabled = {service.name: service.enabled for service in snapshot.configuration.services}
     names = set(list(enabled) + list(snapshot.observed.services) + snapshot.configuration.bad)
-    pids = {name: process.pids(name, table) for name in names.union(agent)}
+    pids = {name: running.pids(name, table) for name in names.union(agent)}
     found = dict(agent)
     found.update(_kernel_rows(snapshot, {name: pids[name] for name in names if name not in agent}))
     return [
@@ -95,17 +95,17 @@ def _kernel_row(
     state, reason = _state(bool(service and service.enabled), found, bool(filters), ended, pids, pending, problems)
     kind = datapath.of(filters[0]).NAME if filters else part.datapath if part else ""
     devices = tuple(sorted({item.dev for item in filters}))
-    pid = process.main_pid(pids)
+    pid = running.main_pid(pids)
     return status_row(
         state=state,
         reason=reason,
         pid=pid,
-        uptime=int(process.age(pid)) if pid else 0,
+        uptime=int(running.age(pid)) if pid else 0,
         restarts=None,
         bypass=False,
         service=service,
         traffic=counters.Traffic(devices, kind, snapshot.observed.counters.get(name, NOTHING), sent),
-        usage=process.usage(name),
+        usage=running.usage(name),
         takes=sorted({match_text(match) for match in service.matches}) if service else [],
         stays=sorted({"%s: %s" % each for each in part.stays}) if part and pids else [],
         connections=None,

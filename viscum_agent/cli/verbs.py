@@ -67,10 +67,10 @@ def _compat() -> "ModuleType":
     return compat
 
 
-def Reconciler(*words: "Any") -> "_Reconciler":  # noqa: N802 (the class, loaded when it is called)
+def Reconciler(*words: "Any", **options: "Any") -> "_Reconciler":  # noqa: N802 (the class, loaded when it is called)
     from .. import reconcile
 
-    return reconcile.Reconciler(*words)
+    return reconcile.Reconciler(*words, **options)
 
 
 def _print_json(value: object) -> None:
@@ -235,7 +235,7 @@ def show_status(arguments: "Arguments") -> int:
         agent = None
     services = agent and agent["services"]
     try:
-        reconciler = Reconciler(arguments.confdir, arguments.socket)
+        reconciler = Reconciler(arguments.confdir, arguments.socket, loads=False)
     except ConfigError as error:
         if services is None:
             raise
@@ -261,11 +261,11 @@ def show_status(arguments: "Arguments") -> int:
 
 def execute(arguments: "Arguments") -> int:
     from ..records.objects import ns_name
-    from ..service import process
+    from ..service import process, running
 
     _root()
     name = arguments.names[0]
-    if not process.namespace_exists(name):
+    if not running.namespace_exists(name):
         raise ConfigError("service '%s' is not up: there is no namespace %s" % (name, ns_name(name)))
     process.execute(name, arguments.rest)
     return 1

@@ -7,6 +7,7 @@ from .layout import MASKS
 from .names import NAMES
 
 PROGRAMS = ("fwd", "reply")
+TRIAL, TRIAL_MAPS = "trial", ("exact", "counters", "clients", "state")
 
 
 def name_of(which: str) -> str:
@@ -15,8 +16,8 @@ def name_of(which: str) -> str:
 
 
 def assemble(which: str, order: str, maps: "dict[str, int]") -> bytes:
-    """The bytes of a program; `maps` maps the names of layout.MAPS to descriptors."""
+    """The bytes of one of PROGRAMS or of TRIAL; `maps` maps the names of layout.MAPS to descriptors."""
     from . import program  # a tenth of the agent's code, for a step that most commands don't come to
 
-    make = {"fwd": program.forward, "reply": program.reply}[which]
+    make = {"fwd": program.forward, "reply": program.reply, TRIAL: program.trial}[which]
     return make(order, maps, MASKS)

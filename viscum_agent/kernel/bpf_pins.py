@@ -127,8 +127,8 @@ class Loaded:
         self.maps: dict[str, int] = {}
         self.programs: dict[str, int] = {}
 
-    def make_maps(self) -> None:
-        for name in MAPS:
+    def make_maps(self, names: "Iterable[str]" = tuple(MAPS)) -> None:
+        for name in names:
             self.maps[name] = call.map_create(MAPS[name])
 
     def load(self) -> None:
@@ -136,6 +136,10 @@ class Loaded:
         for which in ebpf.PROGRAMS:
             name = ebpf.name_of(which)
             self.programs[name] = call.prog_load(ebpf.assemble(which, call.ORDER, self.maps), name)
+
+    def load_trial(self) -> None:
+        """Loads the program of ebpf.TRIAL alone. Raises VerifierError."""
+        self.programs[ebpf.TRIAL] = call.prog_load(ebpf.assemble(ebpf.TRIAL, call.ORDER, self.maps), ebpf.TRIAL)
 
     def open(self, path: str) -> bool:
         """Whether the programs of this agent are pinned in a folder: then they are open now, and the map `state`."""

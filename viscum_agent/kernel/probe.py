@@ -5,6 +5,7 @@ what is there. lo has an ingress hook like any device, so nothing has to be made
 """
 
 from .. import compat
+from ..ebpf import TRIAL_MAPS
 from ..errors import UnsupportedError
 from ..records import with_
 from ..records.facts import Features
@@ -26,21 +27,22 @@ _MAC = "02:76:00:00:00:01"
 CLASSIFIERS = {"u32": (1, ((6 << 16, 0xFF << 16, 8),)), "flower": (3, (("ip_proto", "tcp"),))}
 
 
-def features(programs: bool = True, spare: "Loaded | None" = None) -> "Features":
+def features(programs: bool = True, spare: "Loaded | None" = None, loads: bool = True) -> "Features":
     """Features of this kernel, for the network namespace that the caller is in: what eBPF pins has a folder for each.
     Without `programs` eBPF is not tried, which takes longer than all the rest, and counts as missing. With it `spare`
-    gets the maps and programs that were made for trying, if all went well, in place of what it had.
+    gets the maps and programs that were made for trying, if all went well, in place of what it had. Without `loads` a
+    small program that calls the same is tried instead of them: for who only looks.
     Raises UnsupportedError where namespaces can't be made, or no descriptor is left."""
     if spare:
         spare.close()
     try:
-        return _features(programs, spare)
+        return _features(programs, spare, loads)
     except OSError as error:
         text = "can't try what the kernel has: %s (Viscum runs as root, on a kernel with CONFIG_NET_NS)"
         raise UnsupportedError(text % compat.strerror(error.errno))
 
 
-def _features(programs: bool, spare: "Loaded | None") -> "Features":
+def _features(programs: bool, spare: "Loaded | None", loads: bool) -> "Features":
     visit = Visit()
     sockets: list[Socket] = []
     try:
@@ -48,7 +50,7 @@ def _features(programs: bool, spare: "Loaded | None") -> "Features":
         if programs:
             folder = bpf_pins.folder()
             visit.scratch()
-            lacks, tcx = _bpf_lacks(folder, spare)
+            lacks, tcx = _bpf_lacks(folder, spare if loads else None, loads)
         # Another one: what was tried for eBPF, a qdisc perhaps, must not be in the way of what is tried next.
         visit.scratch()
         sockets.append(Socket(compat.NETLINK_ROUTE))
@@ -120,7 +122,7 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
     )
 
 
-def _bpf_lacks(folder: str, spare: "Loaded | None") -> "tuple[str, bool]":
+def _bpf_lacks(folder: str, spare: "Loaded | None", loads: bool) -> "tuple[str, bool]":
     """(what the eBPF datapath lacks, "" for nothing; whether there is tcx): in a scratch namespace both programs, with
     maps of their own, and a link on lo, else a filter. `folder` is where they are to be pinned. Programs that are there
     already were taken by this kernel, since no file system of eBPF outlives it: only the rest is tried, with them."""
@@ -131,7 +133,7 @@ def _bpf_lacks(folder: str, spare: "Loaded | None") -> "tuple[str, bool]":
     try:
         pinned = tried.open(folder)
         if not pinned:
-            tried.make_maps()
+            tried.make_maps(MAPS if loads else TRIAL_MAPS)
             call.map_read(tried.maps["exact"], MAPS["exact"].key, MAPS["exact"].value)
             call.array_read(tried.maps["counters"], MAPS["counters"].value * call.possible_cpus(), 1)  # kernel 5.13
         lacks = bpf_pins.lacks(folder, tried.maps["state"])
@@ -139,7 +141,8 @@ def _bpf_lacks(folder: str, spare: "Loaded | None") -> "tuple[str, bool]":
             return lacks, False
         step = "what its programs call"
         if not pinned:
-            tried.load()
+            load = tried.load if loads else tried.load_trial
+            load()
         tcx = _tcx(tried)
         if not tcx and not _cls_bpf(_any(tried)):
             return "tcx (kernel 6.6) and cls_bpf (kmod-sched-bpf)", False

@@ -27,7 +27,7 @@ from ..log import ERROR, NOTICE, WARNING
 from ..plan import answers, checks
 from ..plan.claims import match_text
 from ..records import with_
-from . import box, process, respawn
+from . import box, process, respawn, running
 from .health import GRACE, Outcome, asks_ways
 from .holdoff import HoldOff
 from .inhibitors import ASKED, CHECKS, FLAPPING, MEDDLED, OVERLOAD, Inhibitors
@@ -186,7 +186,7 @@ class Instance:
 
     def _can_answer(self, state: str) -> bool:
         """Whether the program can go on with its connections when the redirect goes for that state."""
-        if not self.pid or not process.alive(self.pid) or not self.drain_time:
+        if not self.pid or not running.alive(self.pid) or not self.drain_time:
             return False
         failed = CHECKS in self._inhibitors or MEDDLED in self._inhibitors
         return state == STOPPING or (state == BYPASSED and not failed)
@@ -252,12 +252,12 @@ class Instance:
     # The program
 
     def _pids(self) -> "list[int]":
-        return process.pids(self.name, self._agent.processes())
+        return running.pids(self.name, self._agent.processes())
 
     def _signal(self, number: int) -> "list[int]":
         """Signals all processes, also a program that is not in its namespace: just forked, or astray."""
         found = process.signal_all(self.name, number, self._agent.processes())
-        if self.pid and self.pid not in found and process.alive(self.pid):
+        if self.pid and self.pid not in found and running.alive(self.pid):
             found += process.send([self.pid], number)
         return found
 
@@ -269,9 +269,9 @@ class Instance:
             self._check_after(0)
         if self.pid or self.state in (BACKOFF, FAILED, STOPPING):
             return
-        found = process.programs(self.name, self._agent.processes())
+        found = running.programs(self.name, self._agent.processes())
         if found:
-            self._adopt(process.main_pid(found), redirected)
+            self._adopt(running.main_pid(found), redirected)
         else:
             self.start()
 
@@ -345,10 +345,10 @@ class Instance:
         self._timer = self._loop.after(seconds, self.start)
 
     def _watch(self, pid: int) -> None:
-        self._started = compat.monotonic() - process.age(pid)
+        self._started = compat.monotonic() - running.age(pid)
         self._pidfd = compat.pidfd_open(pid)
         self.pid = pid
-        self._used = process.usage(self.name)
+        self._used = running.usage(self.name)
         self._forget_checks()
         self._loop.add(self._pidfd, lambda _: self.exited())
 

@@ -2,7 +2,7 @@
 (sockets.py)."""
 
 from .. import compat
-from . import process, sockets
+from . import process, running, sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Resets:
         if self._is_redirected(name):
             return False
         try:
-            pids = process.programs(name, self._processes()) if self._has_clients(name) else []
+            pids = running.programs(name, self._processes()) if self._has_clients(name) else []
             if pids:
                 enter, done = lambda: process.enter_network(name), lambda: self._ended(name)
                 self._running[name] = sockets.Ending(self._loop, pids, enter, patiently, done)

@@ -9,7 +9,7 @@ from viscum_agent.errors import ConfigError
 from viscum_agent.log import NOTICE
 from viscum_agent.plan.planner import plan
 from viscum_agent.records.facts import Listener
-from viscum_agent.service import instance, process
+from viscum_agent.service import instance, process, running
 from viscum_agent.service.health import Outcome
 
 PID = 4000000  # above every real one (proc(5), pid_max is at most 2^22)
@@ -174,7 +174,9 @@ class Stage:
 
     def _parts(self):
         names = ("spawn", "age", "alive", "send", "reap", "pids", "programs", "signal_all", "clear")
-        return [(process, name) for name in names] + [(instance.compat, "pidfd_open")]
+        return [(running if hasattr(running, name) else process, name) for name in names] + [
+            (instance.compat, "pidfd_open")
+        ]
 
     def plan(self, *lines):
         """The settings and the plan of now."""
