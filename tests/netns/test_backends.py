@@ -902,7 +902,7 @@ def kernel_state(lab):
             command = "tc -d -j filter show dev %s %s" % (link.name, side)
             shown = run(*command.split(), check=False).stdout  # a device without the hook is an error
             state[("", command)] = filters_without_numbers(shown)
-    state["dump"] = named(dump)
+    state.update({("dump", field): value for field, value in named(dump).items()})
     return state
 
 
@@ -921,6 +921,8 @@ def named(dump):
     plain["qdiscs"] = sorted((names[("", each.index)], each.kind) for each in dump.qdiscs)
     plain["filters"] = [_named_filter(each, names) for each in sorted(dump.filters)]
     plain["egress"] = sorted(names[("", index)] for index in dump.egress)
+    # Not what they have dropped: a script makes a chain before its rules.
+    plain["guards"] = {dev: mark for dev, (mark, _) in dump.guards.items()}
     return plain
 
 

@@ -16,7 +16,7 @@ def gone(*_):
 
 def starts_a_program(monkeypatch):
     monkeypatch.setattr(process, "enter_network", gone)
-    process._become(SERVICE, ["/bin/true"], (0, 0, []), {}, ("", []))
+    process._become(SERVICE, ["/bin/true"], (0, 0, []), {}, ("", [], "/bin/true"))
 
 
 def resets_connections(monkeypatch):

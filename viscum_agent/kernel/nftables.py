@@ -27,6 +27,7 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import ViscumError
+from ..records import with_
 from ..records.objects import DEV_PREFIX, NatRule
 from .codec import (
     NFTABLES,
@@ -232,7 +233,18 @@ def _replace(chain: "_Chain", rules: "list[bytes]", seq: int) -> bytes:
 def _new_table(chain: "_Chain") -> "list[tuple[int, int, int, bytes]]":
     comment = attribute(_TABLE_USERDATA, COMMENT) if chain.table != TABLE else b""
     table = (_NEWTABLE, chain.family, NLM_F_CREATE, text(_TABLE_NAME, chain.table) + comment)
-    return [table, (_NEWCHAIN, chain.family, NLM_F_CREATE, _chain_attributes(chain))]
+    if chain.policy == _ACCEPT:
+        return [table, (_NEWCHAIN, chain.family, NLM_F_CREATE, _chain_attributes(chain))]
+    # The kernel hooks a new chain in at once and gives it its rules with the end of the batch (nf_tables_addchain in
+    # net/netfilter/nf_tables_api.c): with this policy at once, it would drop and count what comes in between.
+    empty = with_(chain, policy=_ACCEPT)
+    names = text(_TABLE_NAME, chain.table) + text(_CHAIN_NAME, chain.name)
+    counters = nest(_CHAIN_COUNTERS, attribute(_COUNTER_BYTES, bytes(8)) + attribute(_COUNTER_PACKETS, bytes(8)))
+    return [
+        table,
+        (_NEWCHAIN, chain.family, NLM_F_CREATE, _chain_attributes(empty)),
+        (_NEWCHAIN, chain.family, 0, names + be32(_CHAIN_POLICY, chain.policy) + counters),
+    ]
 
 
 def _new_rules(chain: "_Chain", rules: "Iterable[bytes]") -> "list[tuple[int, int, int, bytes]]":
@@ -272,11 +284,7 @@ def _chain_attributes(chain: "_Chain") -> bytes:
     if chain.dev:
         hook += text(_HOOK_DEV, chain.dev)
     names = text(_TABLE_NAME, chain.table) + text(_CHAIN_NAME, chain.name)
-    names += nest(_CHAIN_HOOK, hook) + be32(_CHAIN_POLICY, chain.policy) + text(_CHAIN_TYPE, chain.type)
-    if chain.policy == _ACCEPT:
-        return names
-    # Counts what its policy drops, from 0.
-    return names + nest(_CHAIN_COUNTERS, attribute(_COUNTER_BYTES, bytes(8)) + attribute(_COUNTER_PACKETS, bytes(8)))
+    return names + nest(_CHAIN_HOOK, hook) + be32(_CHAIN_POLICY, chain.policy) + text(_CHAIN_TYPE, chain.type)
 
 
 def _rule_expressions(rule: "NatRule") -> bytes:

@@ -91,11 +91,11 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
         environment[name] = value
     if command:
         del environment[TAG]  # it is not the program
+    words = command or program.command
+    path = _whole_path(program, words[0])
     group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
     # A check has the program's own view, and so its files. Any process of it will do.
     inside = (cgroup.pids(service.name) or programs(service.name))[:1] if command else []
-    words = command or program.command
-    path = _whole_path(program, words[0])
     pid = -1
     try:
         box.hold(program, group)

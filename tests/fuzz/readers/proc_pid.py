@@ -3,7 +3,7 @@ kernel says among it, whatever the process puts there."""
 
 from fuzz.fuzzing import Pieces
 
-from viscum_agent.service import process
+from viscum_agent.service import running
 
 ALLOWED = ()
 TOKENS = [
@@ -29,19 +29,19 @@ def read(data):
     fields = ["S", "1", "2", session, 0, -1] + [0] * 13 + [began] + [0] * 30
     files = {
         "/proc/%d/stat" % pid: b"%d (%s) " % (pid, name) + " ".join([str(field) for field in fields]).encode() + b"\n",
-        "/proc/%d/environ" % pid: (b"A=1\0%s=%s\0" % (process.TAG.encode(), tag) + environment)[: process.MOST],
+        "/proc/%d/environ" % pid: (b"A=1\0%s=%s\0" % (running.TAG.encode(), tag) + environment)[: running.MOST],
     }
-    before, process._read = process._read, lambda path: files.get(path, b"")
+    before, running._read = running._read, lambda path: files.get(path, b"")
     try:
-        assert process._stat(pid) == (b"S", str(session).encode(), str(began).encode())
-        assert process.alive(pid) and process._began(pid) == began
-        assert process.main_pid([pid, pid]) == pid
-        assert process._variable(pid, process.TAG) == tag
-        visitor = process._is_visitor(pid)
+        assert running.stat(pid) == (b"S", str(session).encode(), str(began).encode())
+        assert running.alive(pid) and running._began(pid) == began
+        assert running.main_pid([pid, pid]) == pid
+        assert running.started_with(pid, running.TAG) == tag
+        visitor = running._is_visitor(pid)
         assert not tag or not visitor
-        return visitor, process._variable(pid, "A"), process._variable(pid, process.SERVICE)
+        return visitor, running.started_with(pid, "A"), running.started_with(pid, running.SERVICE)
     finally:
-        process._read = before
+        running._read = before
 
 
 def seeds():
