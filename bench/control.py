@@ -210,15 +210,20 @@ def batch(bench: Bench, verb: str) -> list[str]:
     for place in found:
         if place.startswith("ip -n "):
             commands += files.batch(place, found[place])
+    commands += [place[len(LATER) :] + " " + " ".join(found[place]) for place in found if place.startswith(LATER)]
     commands += ["sysctl -qw " + " ".join(found["settings"])] + files.batch("nft", found.get("tables", []), "-f")
     return shell(bench, commands + files.batch("tc", found.get("shared", []) + found["filters"]))
+
+
+LATER = "later: "  # of a sysctl: its device has to be there
 
 
 def batched(line: str, heading: str) -> tuple[str, str]:
     """Where a command of the script goes in the batch, and what of it."""
     words = shlex.split(line)
     if line.startswith("ip netns exec "):
-        return "ip netns exec %s sysctl -qw" % words[3], words[-1]
+        when = LATER if "/eth0/" in words[-1] else ""
+        return "%sip netns exec %s sysctl -qw" % (when, words[3]), words[-1]
     if line.startswith("ip -n "):
         return "ip -n " + words[2], line.split(None, 3)[3]
     if line.startswith("ip netns add "):

@@ -181,7 +181,7 @@ class Row:
         bad = [each for each in findings if each["severity"] in ("error", "warning")]
         assert not bad and result.returncode == 0, (result.returncode, bad)
         self.found["version"] = next(each["found"] for each in findings if each["id"] == "interpreter").split()[1]
-        notes = [each["id"] for each in findings if each["severity"] == "note"]
+        notes = ["%s (%s)" % (each["id"], each["found"]) for each in findings if each["severity"] == "note"]
         say("doctor's notes: " + " ".join(notes))
 
     def agent_killed(self) -> None:

@@ -131,6 +131,7 @@ def recalled(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.jump_if(R7, "==", 0, "pass")  # it has just gone
     asm.store_number(FP, CLIENT_KNOWN, CURRENT, 4)
     asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)
+    asm.store_number(FP, MODE, 0, 4)
     asm.jump("joins")
 
 
