@@ -146,6 +146,9 @@ class Unread(Agent):
         os.close(writing)
 
 
+RESTS = 60  # looks, 5 ms apart, in which a process that rests has the same descriptors
+
+
 class NoDescriptors:
     """As a context manager: a process gets none any more."""
 
@@ -156,10 +159,10 @@ class NoDescriptors:
     def __enter__(self):
         # As it rests: in the middle of its work it has some more, or has those that it holds in reserve in use.
         looks = []
-        for _ in range(20):
-            looks.append({int(name) for name in os.listdir("/proc/%d/fd" % self.pid)})
+        while len(looks) < RESTS or len(set(looks[-RESTS:])) > 1:
+            looks.append(frozenset(int(name) for name in os.listdir("/proc/%d/fd" % self.pid)))
             time.sleep(0.005)
-        taken = max(looks, key=lambda look: (looks.count(look), len(look)))
+        taken = looks[-1]
         free = min(set(range(len(taken) + 1)) - taken)
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (free, self.before[1]))
 

@@ -55,6 +55,12 @@ def test_a_number_that_another_module_names_stays_as_it_is(theirs):
     assert "ALONE = 7" in folded("ALONE = 7\n", theirs).split("\n")
 
 
+def test_a_number_that_is_used_above_stays_as_it_is():
+    """There the compiler does not know it yet, and what it forgets afterwards is no name."""
+    text = "def answer():\n    return LATE\n\n\nLATE = 5\n"
+    assert folded(text) == text
+
+
 def test_a_number_that_is_imported_by_name_is_written_where_it_is_needed():
     theirs = "from .ours import (\n    ALONE,\n    WORDS,\n)\n\nprint(ALONE, WORDS)\n"
     found = folded("ALONE = 7\nWORDS = 'x'\n", theirs, "agent/theirs.py").split("\n")

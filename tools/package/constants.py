@@ -98,6 +98,7 @@ def _fold(text: str, others: "set[str]") -> str:
     taken = others | _bound_twice(tree) | _imported(tree)
     for node in tree.body:
         pairs = _numbers(node, names)
+        taken |= _used_before(tree, node)
         own = [name for name, _ in pairs if name not in taken and not re.search(r"\b_%s\b" % name, text)]
         if not own:
             continue
@@ -107,6 +108,11 @@ def _fold(text: str, others: "set[str]") -> str:
         for line in range(node.lineno, node.end_lineno or node.lineno):
             lines[line] = ""
     return _renamed("\n".join(lines), {name for name in names if not name.startswith("_")})
+
+
+def _used_before(tree: ast.Module, assigned: ast.stmt) -> "set[str]":
+    """The names in functions that stand before an assignment: there the compiler does not know its constants yet."""
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.lineno < assigned.lineno}
 
 
 def _imported(tree: ast.Module) -> "set[str]":

@@ -294,6 +294,10 @@ def _interpreter(path: str) -> str:
     return name if name.startswith("/") else ""
 
 
+PASSWD, GROUP = "/etc/passwd", "/etc/group"
+LARGEST = 256 * 1024  # bytes of each: a router has 1 KB
+
+
 def account(user: str, group: "str | None") -> "tuple[int, int, list[int]]":
     """(uid, gid, all gids) of names in /etc/passwd and /etc/group, or of numbers. Raises ConfigError."""
     if is_number(user):
@@ -320,10 +324,6 @@ def _group(group: str) -> int:
     if is_number(group):
         return _number("group", group.encode(), group)
     return _number("group", _entry("group", GROUP, group)[2], group)
-
-
-PASSWD, GROUP = "/etc/passwd", "/etc/group"
-LARGEST = 256 * 1024  # bytes of each: a router has 1 KB
 
 
 def _number(option: str, text: bytes, name: str) -> int:
