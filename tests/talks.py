@@ -180,6 +180,22 @@ class Crowd:
             self.lost.append((talk.side, str(error)))
 
 
+def become_steady(agent, missed, exact, chosen=lambda key: True):
+    """As if no connection with the cloud was seen for long: the next look ends the take-over of the chosen entries. One
+    that was closed a moment ago may still have something to say."""
+    made = layout.Layout(bpf_syscall.ORDER)
+
+    def look():
+        long_ago = (time.monotonic_ns() - (QUIET + 2) * 10**9) >> layout.DEADLINE_SHIFT
+        for slot in range(32):
+            bpf_syscall.map_update(missed, made.number(slot), made.number(long_ago))
+        agent.call("reload")
+        found = [value for key, value in bpf_syscall.map_read(exact, 24, 16) if chosen(key)]
+        return found and not any(made.parse_value(value)[2] & layout.TAKE_OVER for value in found)
+
+    wait_for(look)
+
+
 class Router:
     """An agent (`kind`), a cloud and a service that talk; `lines` are more of the service's section."""
 
@@ -217,19 +233,7 @@ class Router:
         return bpf_syscall.pinned(str(path))
 
     def become_steady(self):
-        """As if no connection with the cloud was seen for long: the next look ends the take-over."""
-        made = layout.Layout(bpf_syscall.ORDER)
-        missed, exact = self.map("missed"), self.map("exact")
-
-        def look():
-            long_ago = (time.monotonic_ns() - (QUIET + 2) * 10**9) >> layout.DEADLINE_SHIFT
-            for slot in range(4):
-                bpf_syscall.map_update(missed, made.number(slot), made.number(long_ago))
-            self.agent.call("reload")
-            values = bpf_syscall.map_read(exact, 24, 16)
-            return values and not any(made.parse_value(value)[2] & layout.TAKE_OVER for _, value in values)
-
-        wait_for(look)  # one that was closed a moment ago may still have something to say
+        become_steady(self.agent, self.map("missed"), self.map("exact"))
 
     def fill(self):
         """Notes twice as many connections as there is place for; returns (the older half of what fits, the newer half,

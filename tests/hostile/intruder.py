@@ -237,29 +237,29 @@ def own_program_replaced():
     os.close(os.open(AIMS["program"], os.O_WRONLY))
 
 
+def write_again(path):
+    """As it was, so that nothing changes where it succeeds."""
+    Path(path).write_text(Path(path).read_text())
+
+
 def device_changed():
-    path = Path("/sys/class/net/lo/mtu")
-    path.write_text(path.read_text())
+    write_again("/sys/class/net/lo/mtu")
 
 
 def module_parameter_changed():
-    path = Path("/sys/module/printk/parameters/time")
-    path.write_text(path.read_text())
+    write_again("/sys/module/printk/parameters/time")
 
 
 def forwarding():
-    path = Path("/proc/sys/net/ipv4/ip_forward")
-    path.write_text(path.read_text())
+    write_again("/proc/sys/net/ipv4/ip_forward")
 
 
 def answers_for_others():
-    path = Path("/proc/sys/net/ipv4/conf/eth0/proxy_arp")
-    path.write_text(path.read_text())
+    write_again("/proc/sys/net/ipv4/conf/eth0/proxy_arp")
 
 
 def memory_overcommitted():
-    path = Path("/proc/sys/vm/overcommit_memory")
-    path.write_text(path.read_text())
+    write_again("/proc/sys/vm/overcommit_memory")
 
 
 def anothers_file_by_a_handle():

@@ -39,9 +39,9 @@ from raw_clients import (
     tcp,
     udp,
 )
+from talks import become_steady
 
 from viscum_agent.ebpf import layout
-from viscum_agent.flows import QUIET
 from viscum_agent.kernel import bpf_syscall
 
 # Answers what comes with its name, as many clients as there are: select(2) ends at 1,024 descriptors.
@@ -427,19 +427,8 @@ class Yard:
         return packed(address) in {key for key, _ in bpf_syscall.map_read(self.map("clients"), *GROW["clients"])}
 
     def become_steady(self):
-        """As if no connection with the cloud was seen for long: the next look ends the take-over of `echo`."""
-        made = layout.Layout(bpf_syscall.ORDER)
-        missed, exact = self.map("missed"), self.map("exact")
-
-        def look():
-            long_ago = (time.monotonic_ns() - (QUIET + 2) * 10**9) >> layout.DEADLINE_SHIFT
-            for slot in range(32):
-                bpf_syscall.map_update(missed, made.number(slot), made.number(long_ago))
-            self.agent.call("reload")
-            found = [value for key, value in bpf_syscall.map_read(exact, *GROW["exact"]) if key[4:20] == packed(A6)]
-            return not any(made.parse_value(value)[2] & layout.TAKE_OVER for value in found)
-
-        wait_for(look)
+        """Of `echo`."""
+        become_steady(self.agent, self.map("missed"), self.map("exact"), lambda key: key[4:20] == packed(A6))
         self.steady = True
 
     # What is held

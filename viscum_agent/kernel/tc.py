@@ -124,7 +124,11 @@ def parse_qdisc(body: bytes) -> "QdiscEntry | None":
 def tbf_limit(item: "Tbf") -> int:
     """How many bytes may wait: a burst, 50 ms, and some packets. What a local socket sends has to wait there, and TCP
     takes note of it; only what is more is dropped."""
-    return item.burst + item.rate // 20 + 16384
+    return item.burst + _besides(item.rate)
+
+
+def _besides(rate: int) -> int:
+    return rate // 20 + 16384
 
 
 def tbf_set(item: "Tbf", index: int, seq: int) -> bytes:
@@ -150,7 +154,7 @@ def parse_tbf(body: bytes, device: int) -> "tuple[int, int] | None":
     parms = attributes(found[TCA_OPTIONS])[TCA_TBF_PARMS]
     rate, (limit, ticks) = unpack_from("I", parms, 8)[0], unpack_from("II", parms, 24)
     burst = ticks * TICK * rate // 10**9  # the kernel rounds it to ticks; the limit says which number it was
-    exact = limit - rate // 20 - 16384
+    exact = limit - _besides(rate)
     return rate, exact if abs(exact - burst) <= 2 * TICK * rate // 10**9 + 2 else burst
 
 
