@@ -66,6 +66,10 @@ class Agent:
         """Waits until the log has a text: the agent writes it after what a client sees has changed."""
         self._wait_for(lambda: text in self.log.read_text(), seconds, "did not say %r" % text)
 
+    def has_done_all(self):
+        """Waits until nothing is left to do: a client may be answered, and a redirect be there, before that."""
+        wait_for(lambda: self.lab.viscum("-s", self.socket, "plan").stdout == "# nothing to do\n")
+
     def _wait_for(self, condition, seconds, failure):
         """Fails with the log, which says why."""
         try:

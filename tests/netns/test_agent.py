@@ -89,7 +89,7 @@ def test_a_pair_of_devices_that_somebody_deleted_is_back_and_the_program_goes_on
     agent.lab.run(agent.lab.router, "ip", "link", "del", "vsc-echo")
     agent.becomes("edge")
     assert pids_in("viscum-echo") == [pid]
-    assert agent.lab.viscum("plan").stdout == "# nothing to do\n"
+    agent.has_done_all()
 
 
 def test_an_interface_that_vanishes_and_returns_gets_its_redirect_back(agent):

@@ -208,7 +208,7 @@ def test_what_somebody_takes_away_inside_the_namespace_is_put_back(run, words):
     agent.lab.run("viscum-echo", *words.split())
     time.sleep(1)  # nobody asks
     becomes(agent, "edge")
-    assert agent.lab.viscum("plan").stdout == "# nothing to do\n"
+    agent.has_done_all()
 
 
 def test_a_rule_that_drops_what_comes_in_is_noticed_although_nobody_asks(run):
