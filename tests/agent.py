@@ -153,22 +153,26 @@ class Unread(Agent):
 RESTS = 60  # looks, 5 ms apart, in which a process that rests has the same descriptors
 
 
-class NoDescriptors:
-    """As a context manager: a process gets none any more."""
+def _has_gap(numbers):
+    """The limit is on numbers, not on how many there are: below a gap it would take the reserve away, too."""
+    return max(numbers) >= len(numbers)
 
-    def __init__(self, pid):
-        self.pid = pid
+
+class NoDescriptors:
+    """As a context manager: a process gets none any more. It has those that it holds in reserve, unless `least` is how
+    many it may have at most: then it opens nothing again that it closes."""
+
+    def __init__(self, pid, least=0):
+        self.pid, self._least = pid, least
         self.before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
 
     def __enter__(self):
         # As it rests: in the middle of its work it has some more, or has those that it holds in reserve in use.
         looks = []
-        while len(looks) < RESTS or len(set(looks[-RESTS:])) > 1:
+        while len(looks) < RESTS or len(set(looks[-RESTS:])) > 1 or _has_gap(looks[-1]):
             looks.append(frozenset(int(name) for name in os.listdir("/proc/%d/fd" % self.pid)))
             time.sleep(0.005)
-        taken = looks[-1]
-        free = min(set(range(len(taken) + 1)) - taken)
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (free, self.before[1]))
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (self._least or len(looks[-1]), self.before[1]))
 
     def __exit__(self, *_):
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.before)

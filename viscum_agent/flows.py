@@ -167,20 +167,29 @@ class Flows:
 
     def _poll(self, name: str) -> None:
         drain = self._drains[name]
-        if compat.monotonic() < drain.until and self._open(name, unfinished=True):
+        if compat.monotonic() < drain.until and self._is_unfinished(name):
             drain.timer = self._agent.loop.after(POLL, lambda: self._poll(name))
         else:
             self.end(name)
 
-    def _open(self, name: str, unfinished: bool = False) -> "list[Flow]":
+    def _is_unfinished(self, name: str) -> bool:
+        try:
+            return bool(self._open_ones(name, True))
+        except OSError as error:
+            return error.errno in compat.SPENT  # else its namespace is gone
+
+    def _open(self, name: str) -> "list[Flow]":
+        try:
+            return self._open_ones(name, False)
+        except OSError:
+            return []  # its namespace is gone; or no descriptor is left, and a redirect has to go all the same
+
+    def _open_ones(self, name: str, unfinished: bool) -> "list[Flow]":
         """What a service's clients have open (listening.flows): what has the namespace's own address is a check."""
         part = self._agent.instance(name).part
         own = list(part.gate.own.values()) if part else []
         own += [V4 + each for each in own if len(each) == 4]
-        try:
-            return self._agent.open_flows(name, own, unfinished)
-        except OSError:
-            return []  # its namespace is gone
+        return self._agent.open_flows(name, own, unfinished)
 
     def _set_on(self, on: bool) -> None:
         self._on = on

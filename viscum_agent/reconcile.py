@@ -187,7 +187,8 @@ class Reconciler:
             try:
                 past = [each.NAME for each in datapath.ALL if not each.ROUTED]
                 self._rules = ruleset.rejects(ruleset.read(), past)
-            except OSError:
+            except OSError as error:
+                compat.unless_spent(error)
                 self._rules = {}  # no nf_tables in this kernel, or no rights
         return self._rules
 

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import datapaths
 import pytest
 from agent import CONFIG, Agent, NoDescriptors, Public, Unread
 from lab import ROOT, pids_in, wait_for
@@ -112,6 +113,19 @@ def test_without_a_descriptor_left_a_program_that_does_not_answer_is_bypassed(ag
         assert agent.process.poll() is None
     if how == signal.SIGSTOP:
         os.kill(pid, signal.SIGCONT)
+    agent.becomes("edge")
+
+
+@pytest.mark.parametrize("datapath", [name for name in datapaths.here() if name.startswith("bpf")])
+@pytest.mark.usefixtures("datapath")
+def test_a_redirect_that_no_descriptor_is_left_to_take_out_is_not_taken_for_gone(agent):
+    """Not all those in reserve: what can't be read is not what is not there."""
+    (pid,) = pids_in("viscum-echo")
+    with NoDescriptors(agent.process.pid, least=16):
+        os.kill(pid, signal.SIGKILL)
+        agent.says("a redirect can't be taken out: ")
+        assert "vsc-echo" in agent.filters()
+    agent.redirects(there=False)
     agent.becomes("edge")
 
 

@@ -73,6 +73,13 @@ EPERM, ENOENT, ESRCH, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 
 ENFILE, EMFILE = 23, 24
 SPENT = (ENFILE, EMFILE)  # no descriptor is left: a fact about this moment, not about what was tried
 
+
+def unless_spent(error: OSError) -> None:
+    """Raises the error of one who has no descriptor left, before it is taken to say that something is not there."""
+    if error.errno in SPENT:
+        raise error
+
+
 # bpf(2), which every family of processors numbers differently (the kernel's arch/*/.../syscall*.tbl; for newer ones
 # scripts/syscall.tbl): by how the machine's name (uname -m) begins and by the bytes of a pointer, because a 32-bit
 # program on a 64-bit kernel sees the kernel's name. ARM's end in the core's features and the byte order: armv5tejl.

@@ -602,9 +602,7 @@ class Backend:
             if understood(nftables.guards, found, ()):
                 dump.guards = understood(nftables.guards, found, socket.dump(chains, True))
         except OSError as error:
-            if error.errno in compat.SPENT:
-                raise
-            # else a kernel without nf_tables
+            compat.unless_spent(error)  # else a kernel without nf_tables
 
     def _dump_sysctls(self, dump: "Dump") -> None:
         self.visit.home()
@@ -621,7 +619,8 @@ class Backend:
         dump.namespaces.append(ns)
         try:
             self.visit.enter(ns)
-        except OSError:
+        except OSError as error:
+            compat.unless_spent(error)
             return False
         return True
 
@@ -664,7 +663,8 @@ class Backend:
         """(rules or None, pkttype) of a namespace."""
         try:
             socket = self._nft_socket(ns)
-        except OSError:
+        except OSError as error:
+            compat.unless_spent(error)
             return None, False  # a kernel without nf_tables
         seq = socket.seq()
         requests = nftables.dump_requests(seq)

@@ -154,8 +154,7 @@ class Loaded:
                     self.programs[name] = call.pinned("%s/%s%s" % (path, PROGRAM, name))
                 return True
         except OSError as error:
-            if error.errno in compat.SPENT:
-                raise
+            compat.unless_spent(error)
         self.close()
         return False
 
@@ -202,7 +201,8 @@ class Pinned:
     def _names(self, kind: str) -> "list[str]":
         try:
             names = compat.list_names(self._folder) if whose(self._folder) == OURS else []
-        except OSError:
+        except OSError as error:
+            compat.unless_spent(error)
             return []  # no folder, or none that we may read
         return sorted([name[len(kind) :].replace(":", ".") for name in names if name.startswith(kind)])
 
@@ -304,10 +304,13 @@ class Pinned:
             return {}
         fds: dict[str, int] = {}
         for name in names:
+            fd = -1
             try:
                 fd = _open_as_made(self._folder, name)
-            except OSError:
-                fd = -1
+            except OSError as error:
+                if error.errno in compat.SPENT:
+                    _close(fds)
+                    raise
             if fd < 0:
                 _close(fds)
                 return {}
@@ -630,7 +633,8 @@ def _program_name(number: int, ours: "set[int]") -> str:
     """The name of the program with that id; "" if it has other maps than the pinned ones."""
     try:
         fd = call.prog_by_id(number)
-    except OSError:
+    except OSError as error:
+        compat.unless_spent(error)
         return ""
     try:
         name, maps = call.prog_info(fd)

@@ -188,7 +188,8 @@ def _read(name: str, step: "Callable[..., bool]") -> None:
     file."""
     try:
         fd = compat.fd_open("/proc/thread-self/net/" + name, O_RDONLY)
-    except OSError:
+    except OSError as error:
+        compat.unless_spent(error)
         return
     try:
         _read_lines(fd, step)

@@ -26,7 +26,8 @@ def ours() -> "list[str]":
     """The names that begin like ours; whether they are ours is up to `observe`."""
     try:
         names = compat.list_names(DIRECTORY)
-    except OSError:
+    except OSError as error:
+        compat.unless_spent(error)
         return []
     return sorted([name for name in names if name.startswith(NS_PREFIX) and is_mounted(name)])
 

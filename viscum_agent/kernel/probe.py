@@ -88,7 +88,7 @@ def _nft_socket() -> "Socket | None":
     try:
         return Socket(compat.NETLINK_NETFILTER)
     except OSError as error:
-        _unless_spent(error)
+        compat.unless_spent(error)
         return None  # a kernel without nfnetlink
 
 
@@ -150,7 +150,7 @@ def _bpf_lacks(folder: str, spare: "Loaded | None", loads: bool) -> "tuple[str, 
             spare.take(tried)
         return "", tcx
     except OSError as error:
-        _unless_spent(error)
+        compat.unless_spent(error)
         return "%s: %s" % (step, compat.strerror(error.errno)), False
     finally:
         tried.close()
@@ -166,14 +166,8 @@ def _tcx(loaded: "Loaded") -> bool:
         compat.fd_close(call.link_create(_any(loaded), _LO))
         return True
     except OSError as error:  # a kernel before 6.6
-        _unless_spent(error)
+        compat.unless_spent(error)
         return False
-
-
-def _unless_spent(error: OSError) -> None:
-    """Raises the error of one who has no descriptor left: that says nothing about the kernel."""
-    if error.errno in compat.SPENT:
-        raise error
 
 
 def _cls_bpf(program: int) -> bool:
