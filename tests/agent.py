@@ -68,7 +68,8 @@ class Agent:
 
     def has_done_all(self):
         """Waits until nothing is left to do: a client may be answered, and a redirect be there, before that."""
-        wait_for(lambda: self.lab.viscum("-s", self.socket, "plan").stdout == "# nothing to do\n")
+        done = "# nothing to do\n"
+        self._wait_for(lambda: self.lab.viscum("-s", self.socket, "plan").stdout == done, HANG, "has more to do")
 
     def _wait_for(self, condition, seconds, failure):
         """Fails with the log, which says why."""
