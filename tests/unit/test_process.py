@@ -251,7 +251,7 @@ def test_the_main_process_leads_a_session_and_is_the_oldest_that_does(sleeper):
         (127 << 8, "exit code 127"),
         (9, "signal 9"),
         (0x8B, "signal 11"),
-        (signal.SIGSYS | 0x80, "signal %d (a system call: see `list allow_syscalls`)" % signal.SIGSYS),
+        (signal.SIGSYS | 0x80, "signal %d (a system call: see `allow_syscalls` and `seccomp`)" % signal.SIGSYS),
         (signal.SIGXFSZ, "signal %d (a large file: see `option fsize`)" % signal.SIGXFSZ),
     ],
 )

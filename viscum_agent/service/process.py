@@ -100,7 +100,7 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     try:
         box.hold(program, group)
         view.share_mounts()
-        seccomp.prepare(program.allow_syscalls)
+        seccomp.prepare(program)
         pid = compat.fork()
     finally:
         if pid < 0:
@@ -412,7 +412,7 @@ def ran_into(service: "Service", before: "Usage") -> str:
 
 # SIGSYS and SIGXFSZ (asm/signal.h).
 _SYS, _XFSZ = (12, 31) if compat.is_mips(compat.MACHINE) else (31, 25)
-_LIMITS = {_SYS: " (a system call: see `list allow_syscalls`)", _XFSZ: " (a large file: see `option fsize`)"}
+_LIMITS = {_SYS: " (a system call: see `allow_syscalls` and `seccomp`)", _XFSZ: " (a large file: see `option fsize`)"}
 
 
 def ending(status: int) -> str:

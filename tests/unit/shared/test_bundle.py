@@ -4,6 +4,7 @@ from viscum_agent import ujson
 from viscum_agent.config import bundle
 
 FOLDER = "/srv/app"
+NOTIFY = "SCMP_ACT_NOTIFY"  # somebody else would have to decide
 LEAST = {"process": {"args": ["/bin/x"]}, "root": {"path": "rootfs"}}
 
 
@@ -76,6 +77,13 @@ def test_mounts_are_those_of_the_option():
     ]
 
 
+def test_a_list_of_system_calls_is_that_of_the_option():
+    rule = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+    found = values(linux={"seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}})["seccomp"]
+    assert found == (0x00050001, ((("read",), 0x7FFF0000, ()),))
+    assert "seccomp" not in values()
+
+
 def test_what_it_says_and_nobody_does_is_refused_by_its_name():
     bind = {"destination": "/a", "type": "bind", "source": "/b", "options": ["bind", "idmap"]}
     cases = (
@@ -83,7 +91,7 @@ def test_what_it_says_and_nobody_does_is_refused_by_its_name():
         ("process.user.username is not supported: remove it", process(user={"username": "x"})),
         ("hooks is not supported: remove it", {"hooks": {"prestart": [{"path": "/bin/x"}]}}),
         ("linux.uidMappings is not supported: remove it", {"linux": {"uidMappings": [{"size": 1}]}}),
-        ("linux.seccomp is not supported: remove it", {"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}}),
+        ("linux.seccomp: defaultAction: 'SCMP_ACT_NOTIFY' is not", {"linux": {"seccomp": {"defaultAction": NOTIFY}}}),
         ("linux.sysctl is not supported: remove it", {"linux": {"sysctl": {"net.core.somaxconn": "1"}}}),
         ("linux.devices is not supported: remove it", {"linux": {"devices": [{"path": "/dev/fuse"}]}}),
         ("linux.resources.memory.swap is not supported", {"linux": {"resources": {"memory": {"swap": 0}}}}),
