@@ -67,6 +67,7 @@ def values_of(document: object, folder: str) -> "tuple[dict[str, Any], list[str]
         "masked": [],
         "mount": [],
         "root": "rootfs",
+        "writable": [],
         "bundle": folder,
     }
     wrong: list[str] = []

@@ -70,14 +70,20 @@ def share_mounts() -> None:
         mounts = compat.read_file("/proc/self/mountinfo", 1 << 16)
     except OSError:
         return
+    if is_private(mounts):
+        try:
+            compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
+        except OSError:
+            pass  # programs then see what was mounted when they started
+
+
+def is_private(mounts: bytes) -> bool:
+    """Whether what is mounted on the root is not shared, by a mountinfo (proc(5))."""
     for line in mounts.split(b"\n"):
         fields = line.split(b" ")
         if len(fields) > 6 and fields[4] == b"/" and not fields[6].startswith(b"shared:"):
-            try:
-                compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
-            except OSError:
-                pass  # programs then see what was mounted when they started
-            return
+            return True
+    return False
 
 
 def whole() -> None:

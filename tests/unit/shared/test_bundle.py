@@ -5,6 +5,7 @@ from viscum_agent.config import bundle
 
 FOLDER = "/srv/app"
 NOTIFY = "SCMP_ACT_NOTIFY"  # somebody else would have to decide
+ROOT_AMISS = "root.path is not where it belongs"
 LEAST = {"process": {"args": ["/bin/x"]}, "root": {"path": "rootfs"}}
 
 
@@ -131,6 +132,8 @@ def test_what_it_says_and_nobody_does_is_refused_by_its_name():
 def test_what_is_no_object_is_refused():
     for document in (None, [], 1, "x", {"process": 1}, {"root": []}, {"linux": "x"}, {"mounts": {}}, {"mounts": [1]}):
         assert bundle.values_of(document, FOLDER)[1], document
+    # Found by fuzzing: without a root it was not known whether that could be written to, which ended the agent.
+    assert said(root="x", linux={"readonlyPaths": ["/etc"]})[1] == ["root has a wrong type", ROOT_AMISS]
 
 
 def test_a_file_that_is_not_there_or_not_json_is_named():
