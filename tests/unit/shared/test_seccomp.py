@@ -231,7 +231,7 @@ def test_a_condition_is_about_all_64_bits_of_an_argument():
     )
     for machine, order, pointer, family, numbers in natives():
         for word, value, two, right, wrong in cases:
-            rule = (("ioctl",), ALLOW, ((2, word, value, two),))
+            rule = (("ioctl",), ALLOW, ((2, word, value, two), (0, "EQ", HUGE, 0)))
             code = listed(machine, order, pointer, DENY | 1, rule)
             for argument in right + wrong:
                 wanted = ALLOWED if argument in right else REFUSED
