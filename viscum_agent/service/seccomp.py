@@ -52,7 +52,7 @@ GROUPS = {
     "perf": "perf_event_open",
     "ptrace": "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd process_madvise",
     "modules": "init_module finit_module delete_module kexec_load kexec_file_load",
-    "sockets": "socket socketcall",
+    "sockets": "socket socketcall socketpair",
 }
 assert sorted(GROUPS) == sorted(SYSCALLS)
 
@@ -77,26 +77,26 @@ LATER = {
 EARLIER = words_of(
     "clone unshare setns mount umount umount2 pivot_root add_key request_key keyctl userfaultfd bpf perf_event_open "
     "ptrace process_vm_readv process_vm_writev kcmp init_module finit_module delete_module kexec_load kexec_file_load "
-    "socket socketcall"
+    "socket socketcall socketpair"
 )
 _X86_64: "tuple[int, ...]" = (56, 272, 308, 165, 0, 166, 155, 248, 249, 250, 323, 321, 298)
-_X86_64 += (101, 310, 311, 312, 175, 313, 176, 246, 320, 41, 0)
+_X86_64 += (101, 310, 311, 312, 175, 313, 176, 246, 320, 41, 0, 53)
 _I386: "tuple[int, ...]" = (120, 310, 346, 21, 22, 52, 217, 286, 287, 288, 374, 357, 336)
-_I386 += (26, 347, 348, 349, 128, 350, 129, 283, 0, 359, 0)
+_I386 += (26, 347, 348, 349, 128, 350, 129, 283, 0, 359, 0, 360)
 _ARM: "tuple[int, ...]" = (120, 337, 375, 21, 0, 52, 218, 309, 310, 311, 388, 386, 364)
-_ARM += (26, 376, 377, 378, 128, 379, 129, 347, 401, 281, 0)
+_ARM += (26, 376, 377, 378, 128, 379, 129, 347, 401, 281, 0, 288)
 _GENERIC: "tuple[int, ...]" = (220, 97, 268, 40, 0, 39, 41, 217, 218, 219, 282, 280, 241)
-_GENERIC += (117, 270, 271, 272, 105, 273, 106, 104, 294, 198, 0)
+_GENERIC += (117, 270, 271, 272, 105, 273, 106, 104, 294, 198, 0, 199)
 _O32: "tuple[int, ...]" = (120, 303, 344, 21, 22, 52, 216, 280, 281, 282, 357, 355, 333)
-_O32 += (26, 345, 346, 347, 128, 348, 129, 311, 0, 183, 102)
+_O32 += (26, 345, 346, 347, 128, 348, 129, 311, 0, 183, 102, 184)
 _N64: "tuple[int, ...]" = (55, 262, 303, 160, 0, 161, 151, 239, 240, 241, 317, 315, 292)
-_N64 += (99, 304, 305, 306, 168, 307, 169, 270, 0, 40, 0)
+_N64 += (99, 304, 305, 306, 168, 307, 169, 270, 0, 40, 0, 52)
 _N32: "tuple[int, ...]" = (55, 266, 308, 160, 0, 161, 151, 243, 244, 245, 321, 319, 296)
-_N32 += (99, 309, 310, 311, 168, 312, 169, 274, 0, 40, 0)
+_N32 += (99, 309, 310, 311, 168, 312, 169, 274, 0, 40, 0, 52)
 _POWERPC: "tuple[int, ...]" = (120, 282, 350, 21, 22, 52, 203, 269, 270, 271, 364, 361, 319)
-_POWERPC += (26, 351, 352, 354, 128, 353, 129, 268, 382, 326, 102)
+_POWERPC += (26, 351, 352, 354, 128, 353, 129, 268, 382, 326, 102, 333)
 _S390: "tuple[int, ...]" = (120, 303, 339, 21, 22, 52, 217, 278, 279, 280, 355, 351, 331)
-_S390 += (26, 340, 341, 343, 128, 344, 129, 277, 381, 359, 0)
+_S390 += (26, 340, 341, 343, 128, 344, 129, 277, 381, 359, 0, 360)
 
 X86_64 = 0xC000003E  # AUDIT_ARCH_X86_64
 # By how the machine's name (uname -m) begins: the families of system calls that a kernel there may serve, whatever the
@@ -224,8 +224,9 @@ def _own(machine: str, order: str, allowed: "tuple[str, ...]", numbers: "tuple[i
         "clone": _unless(order, 1 if swapped else 0, NEW, refuse),
         "unshare": _unless(order, 0, NEW | NEW_TIME, refuse),
         "socket": _only_if(order, SOCKETS, wrong),
-        # Its first argument is which call it stands for. The C libraries then use socket.
-        "socketcall": [(LOAD, 0, 0, _at(order, 0)), (EQUAL, 0, 1, 1)] + absent + ALLOW,
+        "socketpair": _only_if(order, SOCKETS, wrong),  # the kernel makes both before it asks whether they can be one
+        # Its first argument is which call it stands for. The C libraries then use socket and socketpair.
+        "socketcall": [(LOAD, 0, 0, _at(order, 0)), (EQUAL, 1, 0, 1), (EQUAL, 0, 1, 8)] + absent + ALLOW,
         "clone3": absent,  # its flags are in memory, where a filter can't look: the C libraries then use clone
     }
     found = {}

@@ -90,7 +90,9 @@ def no_family(machine):
 
 def refused(name):
     """Arguments with which a call is refused."""
-    return {"clone": [NEW_USER] * 2, "unshare": [NEW_USER], "socket": [40], "socketcall": [1]}.get(name, [])
+    return {"clone": [NEW_USER] * 2, "unshare": [NEW_USER], "socket": [40], "socketpair": [40], "socketcall": [1]}.get(
+        name, []
+    )
 
 
 def test_what_no_server_needs_is_refused_in_every_family_and_what_has_a_substitute_is_absent():
@@ -99,7 +101,7 @@ def test_what_no_server_needs_is_refused_in_every_family_and_what_has_a_substitu
         for group in seccomp.GROUPS:
             for name, number in numbers(group, table, base).items():
                 wanted = absent(machine) if group == "io_uring" or name in ("clone3", "socketcall") else REFUSED
-                wanted = no_family(machine) if name == "socket" else wanted
+                wanted = no_family(machine) if name in ("socket", "socketpair") else wanted
                 assert run(code, order, family, number, refused(name)) == wanted, (machine, family, name)
 
 
@@ -144,12 +146,15 @@ def test_a_thread_may_part_from_others_but_not_into_a_namespace():
 def test_a_server_has_its_sockets():
     for machine, order, family, table, base in families():
         code = seccomp.code(machine, order, ())
-        number = table[seccomp.EARLIER.index("socket")] + base
-        for kind in range(50):
-            wanted = ALLOWED if kind in (1, 2, 10, 16, 17) else no_family(machine)
-            assert run(code, order, family, number, [kind, 1]) == wanted, (machine, family, kind)
+        for name in ("socket", "socketpair"):
+            number = table[seccomp.EARLIER.index(name)] + base
+            for kind in range(50):
+                wanted = ALLOWED if kind in (1, 2, 10, 16, 17) else no_family(machine)
+                assert run(code, order, family, number, [kind, 1]) == wanted, (machine, family, name, kind)
         other = table[seccomp.EARLIER.index("socketcall")] + base
         assert run(code, order, family, other, [2]) == ALLOWED, "bind(2)"
+        if other > base:
+            assert run(code, order, family, other, [8]) == absent(machine), "socketpair(2)"
 
 
 def test_the_numbers_of_another_processor_end_the_program():
