@@ -30,6 +30,7 @@ if [ "$name $1 $2 $3" = "ubus call service list" ]; then
 	exit
 fi
 echo "$name $*" >>/tmp/calls
+[ "$name $1 $2 $3" != "ubus call service watchdog" ] || exit 0
 while [ -e "/tmp/hold/$name" ]; do sleep 0.02; done
 case "$name $*" in
 "ubus"*) [ "$(cat /tmp/procd/agent 2>/dev/null)" = running ] || exit 4 ;;
