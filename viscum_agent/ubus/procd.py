@@ -42,12 +42,14 @@ class Watchdog:
         now = compat.monotonic()
         if seconds == self._seconds and now < self._next:
             return
-        self._waits, self._seconds, self._next = True, seconds, now + OFTEN
+        self._waits, self._seconds = True, seconds
         # Without a mode: whether it watches is up to the init script.
         self._client.invoke("service", "watchdog", dict(WHO, timeout=seconds), self._answered)
 
     def _answered(self, error: "UbusStatus | None", _reply: "Any") -> None:
         """Where nobody can watch, there is nobody to call; a ubusd or procd that does not answer may do so later."""
         self._waits = error is not None and error.code not in (CONNECTION_FAILED, TIMEOUT)
+        # A reload wakes one that sleeps, and begins with LIMIT (the init script).
+        self._next = compat.monotonic() + (1 if self._seconds == ASLEEP else OFTEN)
         if error:
             self._seconds = 0
