@@ -35,6 +35,12 @@ class Watched(Guest):
         self.process.kill()
         os.kill(pid, signal.SIGKILL)
 
+    def sleeps(self):
+        """Whether procd does not hear of it for longer than it would wait for one that is awake."""
+        calls = self.procd("calls")
+        time.sleep(LIMIT + 1)
+        return self.procd("calls") == calls
+
     def told(self, seconds):
         """Waits until procd has been told to wait for so long."""
         self._wait_for(lambda: self.procd("timeout") == seconds, 10, "procd was not told")
@@ -67,8 +73,7 @@ def test_an_agent_that_is_stuck_has_a_successor_and_one_that_sleeps_is_left_alon
     second = agent.procd("pid")
     agent.viscum("stop", "echo")
     agent.told(ASLEEP)
-    calls = agent.procd("calls")
-    time.sleep(LIMIT + 1)
-    assert (agent.procd("pid"), agent.procd("calls")) == (second, calls), "nothing wakes it"
+    wait_for(agent.sleeps)
+    assert agent.procd("pid") == second, "nothing wakes it"
     agent.viscum("start", "echo")
     agent.told(LIMIT)
