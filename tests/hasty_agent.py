@@ -1,9 +1,9 @@
-"""viscumd with a watchdog that waits for seconds and not for minutes."""
+"""viscumd that calls procd every other second and not every other minute."""
 
 import sys
 
 from viscum_agent import viscumd
 from viscum_agent.ubus import procd
 
-procd.LIMIT, procd.OFTEN = 3, 1.2  # a check wakes it once a second
+procd.OFTEN = 1.5  # a check wakes it once a second
 sys.exit(viscumd.main())

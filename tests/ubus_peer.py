@@ -7,7 +7,8 @@ ubus_peer.py netifd SOCKET STATE       says what netifd would say about its inte
 ubus_peer.py procd SOCKET SECONDS WORD...
                                        runs an agent and watches it as procd does (its service/instance.c):
                                        one of which it has not heard for so long gets SIGTERM, SIGKILL and
-                                       a successor; `service list` tells its pid and what was called last
+                                       a successor; `service list` tells its pid and what was called last;
+                                       with SIGHUP only a second is left
 """
 
 import json
@@ -78,7 +79,11 @@ class Procd:
         self.client = Client(path)
         methods = [("watchdog", Method(self.called, self.POLICY)), ("list", Method(self.list, []))]
         self.client.add_object("service", methods)
+        signal.signal(signal.SIGHUP, self.hurry)
         self.start()
+
+    def hurry(self, *_):
+        self.until = time.monotonic() + 1
 
     def start(self):
         self.process = subprocess.Popen(self.words)

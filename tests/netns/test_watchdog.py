@@ -1,5 +1,5 @@
-"""procd restarts an agent that is there and does nothing, and lets one that sleeps sleep. procd is a stand-in that is
-as impatient as tests/hasty_agent.py is hasty; docs/packages.md says what was tried with the real one.
+"""procd restarts an agent that is there and does nothing, and lets one that sleeps sleep. procd is a stand-in; docs/
+packages.md says what was tried with the real one.
 """
 
 import os
@@ -9,13 +9,13 @@ import time
 
 import pytest
 from agent import CONFIG, Guest
-from lab import ROOT, Lab, pids_in, wait_for
+from lab import HANG, ROOT, Lab, pids_in, wait_for
 
 from viscum_agent.ubus.caller import Caller
-from viscum_agent.ubus.procd import ASLEEP
+from viscum_agent.ubus.procd import ASLEEP, LIMIT
 
-START = 20  # seconds, for an agent that starts
-LIMIT = 3  # hasty_agent's
+START = 100  # seconds, for an agent that starts
+OFTEN = 1.5  # hasty_agent's
 
 
 class Watched(Guest):
@@ -36,14 +36,14 @@ class Watched(Guest):
         os.kill(pid, signal.SIGKILL)
 
     def sleeps(self):
-        """Whether procd does not hear of it for longer than it would wait for one that is awake."""
+        """Whether procd does not hear of it where it would have heard twice of one that is awake."""
         calls = self.procd("calls")
-        time.sleep(LIMIT + 1)
+        time.sleep(2 * OFTEN + 1)
         return self.procd("calls") == calls
 
     def told(self, seconds):
         """Waits until procd has been told to wait for so long."""
-        self._wait_for(lambda: self.procd("timeout") == seconds, 10, "procd was not told")
+        self._wait_for(lambda: self.procd("timeout") == seconds, HANG, "procd was not told")
 
 
 @pytest.fixture
@@ -60,10 +60,12 @@ def agent(tmp_path, interpreter):
 
 def test_an_agent_that_is_stuck_has_a_successor_and_one_that_sleeps_is_left_alone(agent):
     first, (program,) = agent.procd("pid"), pids_in("viscum-echo")
-    time.sleep(LIMIT + 1)
+    calls = agent.procd("calls")
+    wait_for(lambda: agent.procd("calls") > calls + 2)
     assert agent.procd("pid") == first, "it is heard of"
 
     os.kill(first, signal.SIGSTOP)
+    agent.process.send_signal(signal.SIGHUP)
     wait_for(lambda: agent.procd("pid") != first)
     calls = agent.procd("calls")
     wait_for(lambda: agent.procd("calls") > calls)
