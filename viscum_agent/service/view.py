@@ -150,6 +150,7 @@ def make(service: "Service") -> None:
 
         root.make(service)
         return
+    compat.chdir("/")
     compat.umask(0)
     asked = program.visible + program.writable
     kept = opened(asked + program.command + service.health.command + (program.workdir,) + FILES)
@@ -229,8 +230,9 @@ def place(path: str, is_folder: bool) -> None:
 
 
 def bind(path: str, fd: int, is_folder: bool) -> None:
+    """Mounts what `opened` found. The current folder is the router's root, whatever is that of this process."""
     place(path, is_folder)
-    compat.mount("/proc/self/fd/%d" % fd, path, "none", compat.MS_BIND | compat.MS_REC)
+    compat.mount("proc/self/fd/%d" % fd, path, "none", compat.MS_BIND | compat.MS_REC)
 
 
 def protect(own: "list[str]", asked: "dict[str, bool]") -> None:
