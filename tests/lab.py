@@ -100,6 +100,8 @@ class Lab:
         for address in CLOUD6 if self._ipv6 else ():
             ip("-n", self.cloud, "addr", "add", address + "/128", "dev", "lo", "nodad")
             ip("-n", self.router, "-6", "route", "add", address + "/128", "via", "2001:db8:100::2")
+        # A device has its carrier a moment after the other end is up: no snapshot should be from before that.
+        wait_for(lambda: "NO-CARRIER" not in ip("-n", self.router, "link", "show"))
 
     def wire_client(self, number):
         """The link from a client to the router's lan0, lan1, ..."""

@@ -18,7 +18,7 @@ from lab import CPYTHON, HANG, MICROPYTHON, PROGRAMS, ROOT, Lab, echo_command, n
 from viscum_agent.ubus.caller import Caller
 
 WITHIN = 1  # seconds from the witness's death until its clients have the cloud
-MEASURED = 3  # times at most: a machine with something else to do is slow now and then, a fault is there each time
+MEASURED = 6  # times at most: a machine with something else to do is slow now and then, a fault is there each time
 SETTLED = 1.2  # seconds that an attack goes on before the witness is killed: a check of the program is among them
 
 LINES = ("list device lan0", "list proto tcp", "option health_interval 1", "option health_timeout 1")
