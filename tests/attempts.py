@@ -6,6 +6,7 @@ attempts.py FOLDER WHO PORT NAME...     FOLDER/attempts has JSON then: {name: "d
 Each attempt is a process of its own. What it would change, it leaves as it was, even where nothing stops it.
 """
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -281,6 +282,27 @@ def keys_found():
 def network_of_another_kind():
     """Sockets that no network namespace keeps apart, here for a virtual machine's host."""
     socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
+
+
+def pair_of_another_kind():
+    """The kernel makes two sockets of the family before it says that there are no such pairs."""
+    try:
+        socket.socketpair(socket.AF_VSOCK, socket.SOCK_STREAM)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+
+
+def socket_of_any_other_kind():
+    """Of all families but those that a service has (linux/socket.h)."""
+    found = []
+    for family in set(range(3, 64)) - {socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET}:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_RAW, socket.SOCK_SEQPACKET):
+            with contextlib.suppress(OSError):
+                socket.socket(family, kind).close()
+                found.append(family)
+    if not found:
+        raise OSError(errno.EAFNOSUPPORT, "none of them")
 
 
 def page_faults():

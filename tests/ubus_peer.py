@@ -4,17 +4,25 @@ ubus_peer.py broker SOCKET             serves ubus there
 ubus_peer.py netifd SOCKET STATE       says what netifd would say about its interfaces: STATE is a JSON file with the
                                        answers to `network.interface dump` and `network.wireless status`; with SIGHUP
                                        it tells everybody that something changed
+ubus_peer.py procd SOCKET SECONDS WORD...
+                                       runs an agent and watches it as procd does (its service/instance.c):
+                                       one of which it has not heard for so long gets SIGTERM, SIGKILL and
+                                       a successor; `service list` tells its pid and what was called last;
+                                       with SIGHUP only a second is left
 """
 
 import json
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from viscum_agent import compat  # noqa: E402
 from viscum_agent.loop import POLLIN, POLLOUT, Loop  # noqa: E402
+from viscum_agent.ubus import blob  # noqa: E402
 from viscum_agent.ubus.broker import Broker  # noqa: E402
 from viscum_agent.ubus.client import Client, Method  # noqa: E402
 
@@ -60,5 +68,59 @@ def netifd(path, file):
             client.send_event("network.interface", {"action": "ifup", "interface": "lan"})
 
 
+class Procd:
+    """A service `viscum` with an instance `agent`, in mode 1: the init script has asked for it to be watched."""
+
+    POLICY = [("name", blob.STRING), ("instance", blob.STRING), ("timeout", blob.INT32)]
+
+    def __init__(self, path, seconds, *words):
+        self.words = words
+        self.timeout, self.calls = float(seconds), 0
+        self.client = Client(path)
+        methods = [("watchdog", Method(self.called, self.POLICY)), ("list", Method(self.list, []))]
+        self.client.add_object("service", methods)
+        signal.signal(signal.SIGHUP, self.hurry)
+        self.start()
+
+    def hurry(self, *_):
+        self.until = time.monotonic() + 1
+
+    def start(self):
+        self.process = subprocess.Popen(self.words)
+        self.until = time.monotonic() + self.timeout
+
+    def called(self, _name, arguments, _request):
+        assert (arguments["name"], arguments["instance"]) == ("viscum", "agent")
+        self.timeout = arguments.get("timeout", self.timeout)
+        self.until = time.monotonic() + self.timeout
+        self.calls += 1
+        return {"name": "viscum", "instance": "agent", "mode": 1, "timeout": int(self.timeout)}
+
+    def list(self, *_):
+        return {"pid": self.process.pid, "timeout": int(self.timeout), "calls": self.calls}
+
+    def run(self):
+        while True:
+            self.client.tick(compat.monotonic())
+            if self.client.fd >= 0 and compat.wait_fd(self.client.fd, POLLIN, 50):
+                self.client.on_readable()
+            self.client.on_writable()
+            if time.monotonic() > self.until:
+                self.restart()
+
+    def restart(self):
+        self.process.terminate()
+        try:
+            self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.start()
+
+
+def procd(*words):
+    Procd(*words).run()
+
+
 if __name__ == "__main__":
-    {"broker": serve, "netifd": netifd}[sys.argv[1]](*sys.argv[2:])
+    {"broker": serve, "netifd": netifd, "procd": procd}[sys.argv[1]](*sys.argv[2:])

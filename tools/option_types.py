@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
 from .bundle import Bundle
+from .calls import Policy
 from .schema import Destination, Mount, Option
 from .service import Match
 
@@ -43,6 +44,7 @@ JUDGED = {
     "health": "Health",
     "respawn": "Respawn",
     "bundle": "Bundle | None",
+    "seccomp": "Policy | None",
 }
 # What a type of schema.py makes of a text, where that is no text.
 MADE = {

@@ -4,8 +4,12 @@ MicroPython has no `ipaddress`, and on CPython that module costs more memory tha
 Bytes are in network order. Everything here is a pure function.
 """
 
-import socket
 from collections import namedtuple
+
+try:
+    from _socket import inet_ntop, inet_pton  # CPython's `socket` holds much more (compat/cpython.py)
+except ImportError:
+    from socket import inet_ntop, inet_pton
 
 AF_INET = 2  # linux/socket.h: the same on every architecture
 AF_INET6 = 10
@@ -24,7 +28,7 @@ def parse_address(text: str) -> bytes:
     if "%" in text or "\0" in text:
         raise ValueError("not an IP address")
     try:
-        return bytes(socket.inet_pton(AF_INET6 if ":" in text else AF_INET, text))
+        return bytes(inet_pton(AF_INET6 if ":" in text else AF_INET, text))
     except (OSError, ValueError):
         raise ValueError("not an IP address")
 
@@ -33,7 +37,7 @@ def format_address(packed: bytes) -> str:
     """The usual text of 4 or 16 bytes (RFC 5952 for IPv6). Raises ValueError for any other number."""
     if len(packed) not in (4, 16):
         raise ValueError("not an IP address")  # MicroPython would read what is behind them in memory
-    return socket.inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)
+    return inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)
 
 
 def parse_prefix(text: str) -> "Prefix":

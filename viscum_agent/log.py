@@ -27,16 +27,17 @@ def line(severity: int, text: str, when: float) -> "dict[str, object]":
     return {"time": int(when), "severity": severity, "text": text}
 
 
-def last_words(text: str) -> None:
-    """What a child of the agent says that can't do its work. It has the agent's stderr, or already its program's."""
-    _Stderr().write("viscumd: %s\n" % text)
+def last_words(text: str, stderr: "Stderr | None" = None) -> None:
+    """What a child of the agent says that can't do its work. It has the agent's stderr, or already its program's.
+    `stderr` is one that was made while there was a /proc."""
+    (stderr or Stderr()).write("viscumd: %s\n" % text)
 
 
 class Log:
     """`say(severity, text, service)`: `service` is the name of the service that it is about, "" for none."""
 
     def __init__(self) -> None:
-        self._stderr = _Stderr()
+        self._stderr = Stderr()
         self._own, self._programs = _SystemLog(False), _SystemLog(True)
         self._kept: list[tuple[int, str, dict[str, object]]] = []
         self._printed = Printed()
@@ -173,7 +174,7 @@ STDERR = "/proc/self/fd/2"
 O_WRONLY = 1
 
 
-class _Stderr:
+class Stderr:
     """Standard error. A pipe or terminal is opened once more to get an O_NONBLOCK flag of its own: others write there
     as well, and everybody who shares a descriptor shares its flags."""
 

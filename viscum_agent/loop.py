@@ -120,13 +120,17 @@ class Loop:
             if compat.monotonic() - now > SLICE:
                 return
 
-    def _patience(self) -> int:
-        """Milliseconds until the next timer, rounded up; -1 for no limit."""
+    def rest(self) -> float:
+        """Seconds until the next timer, infinite without one, 0 when something is due."""
         if self._after_all:
             return 0
-        if not self._timers:
+        return max(0.0, self._timers[0][0] - compat.monotonic()) if self._timers else float("inf")
+
+    def _patience(self) -> int:
+        """Milliseconds until the next timer, rounded up; -1 for no limit."""
+        left = self.rest()
+        if left == float("inf"):
             return -1
-        left = self._timers[0][0] - compat.monotonic()
         return int(left * 1000) + 1 if left > 0 else 0
 
     def _call(self, callback: "Callable[..., object]", *arguments: object) -> None:

@@ -4,7 +4,7 @@ import sys
 
 from . import __version__, compat
 from .agent import Agent
-from .cli.words import COMMON, Usage, take_place
+from .cli.places import COMMON, Usage, take_place
 from .errors import ViscumError
 from .log import Log
 from .paths import CONFDIR, SOCKET

@@ -18,8 +18,11 @@ import sys
 NAMES = (
     "blobmsg",
     "broker",
+    "bundle",
+    "calls",
     "cgroup",
     "conntrack",
+    "mounts",
     "netlink",
     "nftables",
     "options",

@@ -83,3 +83,10 @@ def test_a_message_names_some_of_the_services_that_there_are():
     sections.append(uci.Section("redirect", "r", False, {"service": "b"}, 1))
     (text,) = [problem.message for problem in service.read(sections).problems if problem.where == "viscum.r.service"]
     assert text.startswith("'b' is no service section; there are: a0, a1, ") and text.endswith("a19, ...")
+
+
+def test_control_groups_are_not_made_in_a_place_whose_name_is_no_text(monkeypatch):
+    """One such mount on the router, of anybody's, and every start and every look of the agent failed."""
+    lines = b"none /g\xff cgroup2 rw 0 0\nnone  cgroup2 rw 0 0\nnone /sys/fs/cgroup cgroup2 rw 0 0\n"
+    monkeypatch.setattr(cgroup, "_read", lambda path: lines)
+    assert cgroup._mount_point() == "/sys/fs/cgroup"

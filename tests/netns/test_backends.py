@@ -33,6 +33,7 @@ from viscum_agent.records.objects import (
     GuardRule,
     HashTable,
     Mark,
+    Mute,
     Namespace,
     Nat,
     NatRule,
@@ -481,6 +482,7 @@ OBJECTS = [
     Route(NS, 6, "default", "fd76:7363::1", "eth0", "2001:db8:cafe::10"),
     Route(NS, 6, "2001:db8:1::/48", "fd76:7363::1", "eth0", ""),
     Nat(NS, (NARROW,)),
+    Mute(NS, "7000"),
     Rule("", 4, 1000, DEV, 254),
     Rule("", 4, 1001, DEV, 70000),
     Rule("", 6, 1000, DEV, 255),
@@ -504,6 +506,7 @@ CHANGES = [
         Route(NS, 6, "2001:db8:1::/48", "fd76:7363::1", "eth0", "2001:db8:cafe::10"),
     ),
     (Nat(NS, (NARROW,)), Nat(NS, (NARROW, NatRule("203.0.113.0/24", "udp", None, 0)))),
+    (Mute(NS, "7000"), Mute(NS, "1-32767_50000")),
     (Guard(DEV, "12345678/1", (LETS_OUT,)), Guard(DEV, "1234567a/0", ())),
     (Tbf(NS, "eth0", 2500000, 125000), Tbf(NS, "eth0", 2500001, 2047)),
 ]

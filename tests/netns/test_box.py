@@ -1,6 +1,7 @@
 """A program that was broken into stays in its box: real attempts (tests/attempts.py), each of which is seen to succeed
 where its section takes the box away, and to fail where it does not."""
 
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import pytest
 from lab import PROGRAMS, ROOT, echo_command, pids_in, service
 
+from viscum_agent.config import calls
 from viscum_agent.kernel import cgroup
 
 TAKES = ("list device lan0", "list proto tcp", "list dest_ip 203.0.113.10", "list dest_port 7000")
@@ -72,6 +74,7 @@ ROOT_USER = ("option user root", "list capability all")
 NEIGHBOURS = ("signal_another", "read_anothers_file", "trace_another", "read_anothers_environment")
 # What a kernel may have been built without: the attempt has no meaning there.
 OPTIONAL = ("keyring", "userfaultfd", "io_uring", "perf", "bpf", "modules")
+X86_64 = 0xC000003E  # AUDIT_ARCH_X86_64: what these tests run on
 ALONE = "option user 54321"  # an account that nobody else has
 
 
@@ -308,6 +311,48 @@ def test_what_its_section_allows_is_served_and_nothing_else(tried):
     assert [name for name in CALLS if found[name] == "done"] == [
         name for name in CALLS if CALLS[name] in groups and free[name] == "done"
     ]
+
+
+def test_a_list_takes_the_place_of_what_is_refused_without_one(lab, tried, tmp_path):
+    """One that refuses some calls, and one that allows some: here all that there are but one."""
+    names = ("traced", "compared", "keys_found")
+    free = tried(names, ALONE, "list allow_syscalls all")
+    assert (free["traced"], free["compared"]) == ("done", "done")
+    assert tried(names, ALONE) == dict.fromkeys(names, "EPERM")
+    path = tmp_path / "list.json"
+    option = "option seccomp %s" % path
+    refused = {"names": ["keyctl", "kcmp"], "action": "SCMP_ACT_ERRNO", "errnoRet": errno.EACCES}
+    path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [refused]}))
+    assert tried(names, ALONE, option) == {"traced": "done", "compared": "EACCES", "keys_found": "EACCES"}
+    every = [name for name in calls.numbers(X86_64) if name != "kcmp"]
+    passes = {"names": every, "action": "SCMP_ACT_ALLOW"}
+    path.write_text(json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 28, "syscalls": [passes]}))
+    assert tried(names, ALONE, option) == {**free, "compared": "ENOSPC"}
+
+
+def test_a_list_is_trusted_as_the_configuration_is(lab, tmp_path):
+    path = tmp_path / "list.json"
+    lab.configure(service("echo", "/usr/bin/python3 x", *TAKES, "option seccomp %s" % path, "list allow_syscalls bpf"))
+    cases = (
+        ("", "there is no file %s: name a list of system calls" % path),
+        ('{"defaultAction": "SCMP_ACT_ALLOW"', "%s is not JSON: mend it" % path),
+        ('{"defaultAction": "ALLOW"}', "%s: defaultAction: 'ALLOW' is not supported: say SCMP_ACT_ALLOW" % path),
+        (
+            '{"defaultAction": "SCMP_ACT_ALLOW"}',
+            "it can be written by others than root (mode 666): chmod go-w %s" % path,
+        ),
+    )
+    for text, message in cases:
+        if text:
+            path.write_text(text)
+        path.parent.chmod(0o755)
+        if "mode 666" in message:
+            path.chmod(0o666)
+        result = lab.viscum("check", check=False)
+        assert result.returncode == 1
+        said = result.stdout + result.stderr
+        assert "viscum.echo.seccomp: " in said and message in said, said
+        assert "viscum.echo.allow_syscalls: is not used, because a list says which system calls it may make" in said
 
 
 def test_every_process_of_a_service_has_the_filter_and_who_may_make_all_has_none(lab):

@@ -69,8 +69,8 @@ new_pid_namespace new_network_namespace new_time_namespace child_in_new_mount_na
 child_in_new_uts_namespace child_in_new_ipc_namespace child_in_new_user_namespace child_in_new_pid_namespace
 child_in_new_network_namespace mounted mounted_anew mount_copied mount_bound mount_moved mount_attributes_changed
 mounts_propagated processes_mounted root_exchanged made_writable own_group_left groups_limit_raised key_added keys_found
-page_faults network_of_another_kind ring program_for_the_kernel counters traced trace_another memory_read
-anothers_memory_by_a_call compared
+page_faults network_of_another_kind pair_of_another_kind socket_of_any_other_kind ring program_for_the_kernel
+counters traced trace_another memory_read anothers_memory_by_a_call compared
 descriptor_taken anothers_descriptor module_loaded module_removed another_kernel
 """
 VIEW = """
@@ -114,6 +114,8 @@ WITHOUT = {
     "key_added": ("ENOSYS",),  # CONFIG_KEYS
     "keys_found": ("ENOSYS",),
     "network_of_another_kind": ("EAFNOSUPPORT",),  # CONFIG_VSOCKETS
+    "pair_of_another_kind": ("EAFNOSUPPORT",),
+    "socket_of_any_other_kind": ("EAFNOSUPPORT",),
     "page_faults": ("ENOSYS",),  # CONFIG_USERFAULTFD
     "ring": ("ENOSYS", "EPERM"),  # CONFIG_IO_URING, kernel.io_uring_disabled
     "counters": ("ENOSYS", "ENOENT"),  # CONFIG_PERF_EVENTS

@@ -142,14 +142,21 @@ class Netfilter:
                 return -code
 
     def decode(self, **named):
+        return nftables.decode(self.dump(3), **named)
+
+    def muted(self):
+        return nftables.muted(self.dump(2))
+
+    def dump(self, count):
+        """What answers so many of the requests."""
         self.seq += 1
         parts = []
-        for request in nftables.dump_requests(self.seq):
+        for request in nftables.dump_requests(self.seq)[:count]:
             self.socket.send(request)
             parts.append(self.socket.recv(65536))
             while NLMSG_DONE not in kinds(parts[-1]):
                 parts.append(self.socket.recv(65536))
-        return nftables.decode(parts, **named)
+        return parts
 
 
 def kinds(data):
@@ -264,6 +271,35 @@ def test_what_nft_wrote_reads_as_what_was_asked(service, rules):
     assert Netfilter(service).decode() == (None, False)
     type_in(service, nftables.nat_text(rules) + nftables.pkttype_text())
     assert Netfilter(service).decode() == (rules, True)
+
+
+@pytest.mark.parametrize("ports", ["7000", "53-5353", "1-32767_40000_50000"])
+def test_what_a_program_would_say_to_itself_is_written_and_read_as_nft_does(namespace, service, ports):
+    typed = namespace()
+    type_in(typed, nftables.mute_text(ports))
+    netfilter = Netfilter(service)
+    assert netfilter.send(nftables.mute_batch, ports, False) == 0
+    assert listed(service) == listed(typed)
+    assert netfilter.muted() == Netfilter(typed).muted() == ports
+    assert netfilter.send(nftables.mute_batch, "9", True) == 0
+    assert netfilter.muted() == "9"
+    assert netfilter.send(nftables.mute_batch, None, True) == 0
+    assert nft(service, "list", "tables") == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nft add rule inet viscum-lo udp_7000 accept",
+        "nft flush chain inet viscum-lo udp_7000",
+        "nft add chain inet viscum-lo other",
+        "nft add chain inet viscum-lo udp_7000 '{ policy drop; }'",
+        "nft add table inet viscum-lo '{ flags dormant; }'",
+    ],
+)
+def test_any_change_to_that_shows(service, line):
+    type_in(service, [*nftables.mute_text("7000"), line])
+    assert Netfilter(service).muted() == "?"
 
 
 RULE = "nft add rule inet viscum prerouting "

@@ -1,5 +1,6 @@
 """A root of its own: what a program sees there, that no link in it leads out, and an image in place of a folder."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,9 @@ import pytest
 from agent import QUICK, TAKES, Agent
 from lab import ROOT, pids_in, run
 
+from viscum_agent import compat
+from viscum_agent.config import service as model
+from viscum_agent.config import uci
 from viscum_agent.service import root
 
 OTHERS = ROOT / ".cache/others"  # tools/setup.sh apt
@@ -173,6 +177,22 @@ def test_no_link_in_a_root_leads_what_is_mounted_there_out_of_it(lab, app, tmp_p
         run("umount", "/srv")
     assert found["null"] == "done" and found["/cache/x"] == "done"
     assert (app / str(outside)[1:]).is_dir(), "it is inside"
+
+
+def test_nothing_is_made_where_a_magic_link_of_proc_would_lead(app, tmp_path):
+    """Who owns the folder, and not the router, puts such a link where the agent is to mount something."""
+    (app / "host").symlink_to("/proc/self/cwd%s/made" % tmp_path)
+    text = section(app, SERVER, USR, "list mount /etc:/host", "list mount /srv:/data")
+    (made,) = model.read(uci.parse(text.encode(), "viscum")).services
+    pid = os.fork()
+    if pid == 0:
+        compat.unshare(compat.CLONE_NEWNS)
+        run("mount", "--make-rprivate", "/")
+        with contextlib.suppress(FileNotFoundError):
+            root.make(made)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_check_by_command_has_the_root_of_its_program(lab, app):

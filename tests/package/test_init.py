@@ -99,6 +99,20 @@ def test_an_unreadable_configuration_starts_nothing_and_says_so(router):
     assert [call for call in calls if call in TRIGGERS] == TRIGGERS, "the next reload may find it correct"
 
 
+def test_procd_watches_the_agent_but_not_while_it_is_given_the_instance(router):
+    router.configure(ENABLED)
+    watch = 'ubus call service watchdog {"name":"viscum","instance":"agent","mode":%d,"timeout":%d}'
+    calls = router.init("start")
+    assert [call for call in calls if call.startswith("ubus call service watchdog") or call == "set agent"] == [
+        watch % (0, 0),
+        "set agent",
+        watch % (1, 180),
+    ], "a procd of before 2026-02-09 would crash"
+    assert watch % (1, 180) in router.init("start")
+    (router.path / "tmp/procd/timeout").write_text("2000000")
+    assert watch % (1, 2000000) in router.init("start"), "it sleeps, and a start does not wake it"
+
+
 # Reload
 
 

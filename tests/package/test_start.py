@@ -138,6 +138,7 @@ def test_byte_code_is_kept_in_memory_and_used_again(cpython):
     result = cpython("strace", "-f", "-e", "trace=openat,rename", "viscum", "--version")
     assert {path.name: path.stat().st_ino for path in cpython.cache.iterdir()} == kept
     assert "viscum.pycache/viscum_agent.cli.verbs" in result.stderr and "rename" not in result.stderr
+    assert result.stderr.count('/agent.zip"') == 1, "the list of its files is read, and no source"
 
 
 def test_an_agent_that_had_to_compile_begins_anew_without_what_that_left_in_memory(cpython):

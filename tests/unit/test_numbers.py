@@ -16,7 +16,7 @@ import pytest
 from lab import ROOT
 
 from viscum_agent import agent, compat, lock, log
-from viscum_agent.config import schema
+from viscum_agent.config import calls, schema
 from viscum_agent.kernel import ethtool, handshake
 from viscum_agent.service import box, output, seccomp
 
@@ -35,7 +35,7 @@ PROCESSORS = [
     Processor("mips64", 8, "mips-linux-gnu", ("__MIPSEB__", "_MIPS_SIM=3")),  # _MIPS_SIM_ABI64
     Processor("ppc", 4, "powerpc-linux-gnu", ("__powerpc__",)),
     Processor("ppc64", 8, "powerpc-linux-gnu", ("__powerpc__", "__powerpc64__")),
-    Processor("riscv64", 8, "riscv64-linux-gnu", ("__riscv_xlen=64", "__LP64__")),
+    Processor("riscv64", 8, "riscv64-linux-gnu", ("__riscv_xlen=64", "__LP64__", "__SIZEOF_POINTER__=8")),
     Processor("s390x", 8, "s390x-linux-gnu", ("__s390x__",)),
 ]
 NAMES = [each.machine for each in PROCESSORS]
@@ -212,12 +212,44 @@ def test_a_filter_knows_system_calls_by_the_processors_numbers(processor):
         assert later == values(processor, list(later)), "467 came with Linux 6.15"
 
 
+# What no kernel serves any more, or ever did.
+NEVER = "afs_syscall break create_module ftime get_kernel_syms getpmsg gtty lock mpx prof profil putpmsg query_module"
+NEVER += " security stty tuxcall ulimit vserver epoll_ctl_old epoll_wait_old multiplexer sys_debug_setcontext"
+NO_CALLS = ("reserved", "unused", "arch_specific", "syscalls")
+
+
+@pytest.mark.parametrize("processor", PROCESSORS, ids=NAMES)
+def test_a_list_knows_system_calls_by_the_processors_numbers(processor):
+    """All that its headers have, and nothing that they have with another number."""
+    base = {"mips": 4000, "mips64": 5000}.get(processor.machine, 0)
+    there = set(headers_calls(processor)) - set(NEVER.split())
+    for audited in AUDITED[processor.machine]:
+        ours = calls.numbers(values(processor, [audited])[audited])
+        theirs = values(processor, ["__NR_" + name for name in there | set(ours)], absent=-1)
+        theirs = {name[5:]: number for name, number in theirs.items() if number >= 0}
+        assert {name: ours[name] + base for name in theirs if name in ours} == {
+            name: number for name, number in theirs.items() if name in ours
+        }
+        assert set(theirs) - set(ours) == set(), "a list can't name these"
+
+
+def headers_calls(processor):
+    """The names of all system calls that the processor's headers have."""
+    words = ["mips-linux-gnu-cpp", "-undef", "-nostdinc", "-dM", *["-D" + each for each in processor.defines]]
+    words += ["-I", HEADERS / processor.folder / "include"]
+    result = subprocess.run(words, input="#include <asm/unistd.h>", capture_output=True, text=True, check=True)
+    defined = [line.split()[1] for line in result.stdout.splitlines() if line.startswith("#define __NR_")]
+    return [name[5:] for name in defined if not name[5:].startswith(NO_CALLS) and not name[5:6].isupper()]
+
+
 def test_a_filters_instructions_are_the_kernels(processor):
     ours = {
         "(BPF_LD | BPF_W | BPF_ABS)": seccomp.LOAD,
         "(BPF_JMP | BPF_JEQ | BPF_K)": seccomp.EQUAL,
         "(BPF_JMP | BPF_JGE | BPF_K)": seccomp.AT_LEAST,
+        "(BPF_JMP | BPF_JGT | BPF_K)": seccomp.MORE,
         "(BPF_JMP | BPF_JSET | BPF_K)": seccomp.ANY_BIT,
+        "(BPF_ALU | BPF_AND | BPF_K)": seccomp.MASK,
         "(BPF_JMP | BPF_JA)": seccomp.JUMP,
         "(BPF_RET | BPF_K)": seccomp.RETURN,
         "ENOSYS": 89 if compat.is_mips(processor.machine) else 38,

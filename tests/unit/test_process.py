@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from lab import HANG, wait_for
 
+from viscum_agent.config import calls, uci
 from viscum_agent.config import service as model
-from viscum_agent.config import uci
 from viscum_agent.errors import ConfigError
 from viscum_agent.kernel import cgroup
 from viscum_agent.service import process, running
@@ -48,8 +48,10 @@ def test_the_tag_changes_with_what_is_started_and_with_nothing_else():
         program(),
         program(account="nobody", group="root"),
         program(account="nobody", workdir="/tmp"),
+        program(account="nobody", seccomp=calls.Policy(0, ())),
+        program(account="nobody", seccomp=calls.Policy(0, ((("read",), 0, ()),))),
     ]
-    assert len({process.tag(one) for one in [first, *others]}) == 7
+    assert len({process.tag(one) for one in [first, *others]}) == 9
 
 
 @pytest.fixture
@@ -251,7 +253,7 @@ def test_the_main_process_leads_a_session_and_is_the_oldest_that_does(sleeper):
         (127 << 8, "exit code 127"),
         (9, "signal 9"),
         (0x8B, "signal 11"),
-        (signal.SIGSYS | 0x80, "signal %d (a system call: see `list allow_syscalls`)" % signal.SIGSYS),
+        (signal.SIGSYS | 0x80, "signal %d (a system call: see `allow_syscalls` and `seccomp`)" % signal.SIGSYS),
         (signal.SIGXFSZ, "signal %d (a large file: see `option fsize`)" % signal.SIGXFSZ),
     ],
 )

@@ -69,7 +69,7 @@ from . import classifier
 NAME = "double"
 FEATURES = (Feature("double", "act_double", "kmod-double", "datapath 'auto' takes %(others)s, at half the speed"),)
 NEEDS = ("double", "mirred")
-ROUTED = MACS = False
+ROUTED = MACS = DECEIVED = False
 
 
 def lacks(features):

@@ -8,6 +8,7 @@ import sys
 from .. import __version__
 from ..errors import ConfigError, ViscumError, problem_text
 from . import words
+from .places import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def main(typed: "Sequence[str] | None" = None) -> int:
         result = RUN.get(arguments.command, _remotely)(arguments)
         _compat().flush()
         return result
-    except words.Usage as error:
+    except Usage as error:
         name = " " + error.command if words.command(error.command) else ""
         sys.stderr.write("viscum: %s; see viscum%s --help\n" % (error.args[0], name))
         return 2

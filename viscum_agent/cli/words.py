@@ -8,6 +8,7 @@ MicroPython's is a different one.
 from collections import namedtuple
 
 from ..paths import CONFDIR, SOCKET
+from .places import COMMON, Usage, take_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,15 +86,6 @@ OPTIONS = (
     ("--help", "show what a command does and takes"),
     ("--version", "print the version"),
 )
-COMMON = ("-c", "-s")
-
-
-class Usage(Exception):
-    """The command line is wrong; the argument says how. `command` is the command that it is about, if any."""
-
-    def __init__(self, text: str, command: str = "") -> None:
-        super().__init__(text)
-        self.command = command
 
 
 class Arguments:
@@ -170,15 +162,6 @@ class Arguments:
         if word in self.options:
             raise Usage("%s is given twice" % word, self.command)
         self.options.append(word)
-
-
-def take_place(places: "dict[str, str]", word: str, words: "list[str]", command: str = "") -> None:
-    """Takes the value of -c or -s from the words that follow."""
-    if not words or not words[0] or words[0].startswith("-"):
-        raise Usage("%s needs a %s" % (word, "directory" if word == "-c" else "socket"), command)
-    if word in places:
-        raise Usage("%s is given twice" % word, command)
-    places[word] = words.pop(0)
 
 
 def _number(words: "list[str]", command: str) -> int:

@@ -1,11 +1,11 @@
 """The C library under CPython. `os.setns` and `os.unshare` came with 3.12, so 3.11 (OpenWrt 24.10) needs ctypes."""
 
+import _socket as socket  # what `socket` is made of; its enums of all numbers and its selectors are 0.7 MB, and 5 ms
 import ctypes
 import errno
 import fcntl
 import os
 import select
-import socket
 import struct
 import sys
 import time

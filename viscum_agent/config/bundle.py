@@ -7,10 +7,11 @@ may rely on it.
 
 from collections import namedtuple
 
-from .. import ujson
 from ..errors import ConfigError
 from ..shell import printable, shown
-from . import schema, trust
+from . import document as documents
+from . import schema
+from .document import entries, get
 from .schema import Refused, words_of
 
 TYPE_CHECKING = False
@@ -31,7 +32,7 @@ KNOWN = {
     "process.user": "uid gid umask additionalGids",
     "process.capabilities": "bounding effective inheritable permitted ambient",
     "root": "path readonly",
-    "linux": "resources namespaces cgroupsPath maskedPaths readonlyPaths",
+    "linux": "resources namespaces cgroupsPath maskedPaths readonlyPaths seccomp",
     "linux.resources": "devices memory cpu pids",
     "linux.resources.memory": "limit",
     "linux.resources.cpu": "quota period",
@@ -51,17 +52,9 @@ def load(folder: str) -> "tuple[dict[str, Any], list[str]]":
     """(values of options by their names; a sentence for each thing that is wrong) from a bundle's folder."""
     path = folder + "/config.json"
     try:
-        data = trust.read(path, MOST + 1, True)
-    except OSError:
-        return {}, ["there is no file %s: name the folder of a bundle" % path]
+        document = documents.read(path, MOST, "name the folder of a bundle")
     except ConfigError as error:
         return {}, [str(error)]
-    if len(data) > MOST:
-        return {}, ["%s has more than %d bytes" % (path, MOST)]
-    try:
-        document = ujson.loads(str(data, "utf-8"))
-    except (ValueError, RuntimeError):  # RuntimeError: it is nested too deeply
-        return {}, ["%s is not JSON: mend it" % path]
     values, wrong = values_of(document, folder)
     return values, ["%s: %s" % (path, text) for text in wrong]
 
@@ -74,6 +67,7 @@ def values_of(document: object, folder: str) -> "tuple[dict[str, Any], list[str]
         "masked": [],
         "mount": [],
         "root": "rootfs",
+        "writable": [],
         "bundle": folder,
     }
     wrong: list[str] = []
@@ -96,28 +90,6 @@ def _path(folder: str, path: str) -> str:
     return path if path.startswith("/") else "%s/%s" % (folder, path)
 
 
-def _get(document: object, where: str, kind: "Any", default: "Any") -> "Any":
-    """What is at a place (process.user.uid), the default where there is nothing. Raises Refused for another type."""
-    for key in where.split("."):
-        if document is None:
-            break
-        if not isinstance(document, dict):
-            raise Refused("%s is not where it belongs" % where)
-        document = document.get(key)
-    if document is None:
-        return default
-    if not isinstance(document, kind) or (kind is int and isinstance(document, bool)):
-        raise Refused("%s has a wrong type" % where)
-    return document
-
-
-def _words(document: object, where: str, kind: "Any" = str) -> "list":
-    found = _get(document, where, list, [])
-    if not all([isinstance(each, kind) and (kind is not str or "\0" not in each) for each in found]):
-        raise Refused("%s has an entry of a wrong type" % where)
-    return found
-
-
 def _parsed(where: str, kind: "schema.Type", text: str) -> "Any":
     try:
         return kind.parse(text)
@@ -134,67 +106,65 @@ def _number(option: str, where: str, value: int) -> "Any":
 
 def _refuse_unknown(document: "Any", values: dict, wrong: "list[str]") -> None:
     for where in sorted(KNOWN):
-        part = _get(document, where, dict, {}) if where else document
+        part = get(document, where, dict, {}) if where else document
         if not isinstance(part, dict):
             raise Refused("is no object")
         for key in sorted(part):
-            value = part[key]
-            empty = value is None or value is False or value in ("", [], {})
-            if key not in KNOWN[where].split(" ") and not empty:
+            if key not in KNOWN[where].split(" ") and documents.says_something(part[key]):
                 wrong.append("%s is not supported: remove it" % printable((where + "." + key).strip(".")))
 
 
 def _process(document: object, values: dict, wrong: "list[str]") -> None:
-    values["command"] = _words(document, "process.args")
+    values["command"] = entries(document, "process.args")
     if not values["command"]:
         wrong.append("process.args is missing: name the program")
-    values["env"] = [_parsed("process.env", schema.VARIABLE, each) for each in _words(document, "process.env")]
-    values["workdir"] = _parsed("process.cwd", schema.PATH, _get(document, "process.cwd", str, "/"))
-    if not _get(document, "process.noNewPrivileges", bool, True):
+    values["env"] = [_parsed("process.env", schema.VARIABLE, each) for each in entries(document, "process.env")]
+    values["workdir"] = _parsed("process.cwd", schema.PATH, get(document, "process.cwd", str, "/"))
+    if not get(document, "process.noNewPrivileges", bool, True):
         wrong.append("process.noNewPrivileges is false, and no service gets new ones: remove it")
-    score = _get(document, "process.oomScoreAdj", int, None)
+    score = get(document, "process.oomScoreAdj", int, None)
     if score is not None:
         values["oom_score_adj"] = _number("oom_score_adj", "process.oomScoreAdj", score)
-    values["hostname"] = _get(document, "hostname", str, "")
+    values["hostname"] = get(document, "hostname", str, "")
     if len(values["hostname"]) > 64 or values["hostname"] != printable(values["hostname"]):
         wrong.append("hostname is no name for a host")
 
 
 def _user(document: object, values: dict, wrong: "list[str]") -> None:
-    uid = _get(document, "process.user.uid", int, 0)
+    uid = get(document, "process.user.uid", int, 0)
     values["user"] = _parsed("process.user.uid", schema.ACCOUNT, "%d" % uid)
-    gid = _get(document, "process.user.gid", int, 0)
+    gid = get(document, "process.user.gid", int, 0)
     values["group"] = _parsed("process.user.gid", schema.ACCOUNT, "%d" % gid)
-    groups = _words(document, "process.user.additionalGids", int)
+    groups = entries(document, "process.user.additionalGids", int)
     values["groups"] = [int(_parsed("process.user.additionalGids", schema.ACCOUNT, "%d" % each)) for each in groups]
-    values["umask"] = _get(document, "process.user.umask", int, 0o022) & 0o777
+    values["umask"] = get(document, "process.user.umask", int, 0o022) & 0o777
     # What is left after exec (capabilities(7)): for root what bounds it, for others what is ambient.
     name = "process.capabilities.%s" % ("ambient" if uid else "bounding")
-    words = [each.lower() for each in _words(document, name)]
+    words = [each.lower() for each in entries(document, name)]
     values["capability"] = [_parsed(name, schema.CAPABILITY, each[4:] if each[:4] == "cap_" else "?") for each in words]
 
 
 def _limits(document: object, values: dict, wrong: "list[str]") -> None:
-    for each in _words(document, "process.rlimits", dict):
-        kind, hard = _get(each, "type", str, ""), _get(each, "hard", int, 0)
+    for each in entries(document, "process.rlimits", dict):
+        kind, hard = get(each, "type", str, ""), get(each, "hard", int, 0)
         name = kind[7:].lower()
         if kind[:7] != "RLIMIT_" or name not in LIMITS:
             wrong.append("process.rlimits: %s is not supported: remove it" % shown(kind))
-        elif hard != _get(each, "soft", int, hard):
+        elif hard != get(each, "soft", int, hard):
             wrong.append("process.rlimits: %s has two values, and a service has one: make them the same" % kind)
         else:
             values[name] = hard if 0 <= hard < INFINITY else schema.UNLIMITED
 
 
 def _root(document: object, values: dict, wrong: "list[str]") -> None:
-    values["root"] = _get(document, "root.path", str, "rootfs")
-    values["writable"] = [] if _get(document, "root.readonly", bool, False) else ["/"]
+    values["root"] = get(document, "root.path", str, "rootfs")
+    values["writable"] = [] if get(document, "root.readonly", bool, False) else ["/"]
 
 
 def _mounts(document: object, values: dict, wrong: "list[str]") -> None:
-    for each in _words(document, "mounts", dict):
-        place, kind = _get(each, "destination", str, ""), _get(each, "type", str, "")
-        flags = _words(each, "options")
+    for each in entries(document, "mounts", dict):
+        place, kind = get(each, "destination", str, ""), get(each, "type", str, "")
+        flags = entries(each, "options")
         if "%s:%s" % (place, kind) in USUAL:
             continue
         is_bound = "bind" in flags or "rbind" in flags
@@ -204,38 +174,50 @@ def _mounts(document: object, values: dict, wrong: "list[str]") -> None:
         for flag in flags:
             if flag not in FLAGS and (is_bound or flag[: flag.find("=") + 1] not in SIZES):
                 wrong.append("mounts: %s of %s is not supported: remove it" % (shown(flag), shown(place)))
-        source = _path(values["bundle"], _get(each, "source", str, "")) if is_bound else schema.TMPFS
+        source = _path(values["bundle"], get(each, "source", str, "")) if is_bound else schema.TMPFS
         words = [word for word in ("ro", "noexec") if word in flags]
         values["mount"].append(":".join([source, place] + ([",".join(words)] if words else [])))
 
 
 def _linux(document: object, values: dict, wrong: "list[str]") -> None:
-    for each in _words(document, "linux.namespaces", dict):
-        kind = _get(each, "type", str, "")
+    for each in entries(document, "linux.namespaces", dict):
+        kind = get(each, "type", str, "")
         if kind not in NAMESPACES or each.get("path"):
             wrong.append(
                 "linux.namespaces: %s%s is not supported: remove it"
                 % (shown(kind), " of others" * (kind in NAMESPACES))
             )
     values["masked"] = [
-        _parsed("linux.maskedPaths", schema.PLACE, each) for each in _words(document, "linux.maskedPaths")
+        _parsed("linux.maskedPaths", schema.PLACE, each) for each in entries(document, "linux.maskedPaths")
     ]
-    for each in _words(document, "linux.readonlyPaths"):
+    for each in entries(document, "linux.readonlyPaths"):
         if values["writable"] and each[:6] != "/proc/" and each[:5] != "/sys/":
             wrong.append("linux.readonlyPaths: %s can't be kept in a root to write: say root.readonly" % shown(each))
+    calls = get(document, "linux.seccomp", dict, None)
+    if calls:
+        values["seccomp"] = _calls(calls)
+
+
+def _calls(document: object) -> "Any":
+    from .calls import policy_of  # with the numbers of all system calls
+
+    try:
+        return policy_of(document)
+    except Refused as error:
+        raise Refused("linux.seccomp: %s" % error.args[0])
 
 
 def _resources(document: object, values: dict, wrong: "list[str]") -> None:
-    if [each for each in _words(document, "linux.resources.devices", dict) if each.get("allow")]:
+    if [each for each in entries(document, "linux.resources.devices", dict) if each.get("allow")]:
         wrong.append("linux.resources.devices: a service has the usual devices only: remove what allows more")
-    memory = _get(document, "linux.resources.memory.limit", int, -1)
+    memory = get(document, "linux.resources.memory.limit", int, -1)
     if memory >= 0:
         values["memory_max"] = _number("memory_max", "linux.resources.memory.limit", memory)
-    quota = _get(document, "linux.resources.cpu.quota", int, 0)
-    period = _get(document, "linux.resources.cpu.period", int, 0)
+    quota = get(document, "linux.resources.cpu.quota", int, 0)
+    period = get(document, "linux.resources.cpu.period", int, 0)
     if quota > 0:
         share = max(1, quota * 100 // (period if period > 0 else 100000))
         values["cpu_max"] = _number("cpu_max", "linux.resources.cpu.quota", share)
-    tasks = _get(document, "linux.resources.pids.limit", int, 0)
+    tasks = get(document, "linux.resources.pids.limit", int, 0)
     if tasks > 0:
         values["pids_max"] = _number("pids_max", "linux.resources.pids.limit", tasks)

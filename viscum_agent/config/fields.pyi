@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..address import Prefix
 from .bundle import Bundle
+from .calls import Policy
 from .schema import Destination, Mount, Option
 from .service import Match
 
@@ -48,6 +49,7 @@ class Program(NamedTuple):
     root: str | None
     mount: tuple[Mount, ...]
     bundle: Bundle | None
+    seccomp: Policy | None
     start_timeout: int
     term_timeout: int
     drain_timeout: int

@@ -589,6 +589,14 @@ PROGRAM: "tuple[Option, ...]" = (
         "The folder of an OCI runtime bundle: its `config.json` says what the options do not, among them `command` and "
         "`root`. Options beside it replace what it says; `env`, `mount` and `writable` are added.",
     ),
+    Option(
+        "seccomp",
+        PLACE,
+        False,
+        "",
+        "A file with a list of system calls, in the JSON form that procd, OCI runtimes and Docker share: it says which "
+        "calls the program may make, in place of what Viscum refuses by itself.",
+    ),
 )
 
 # Where its packets come from.

@@ -151,8 +151,7 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
     if len(section.name) > MAX_NAME:
         bad("", "is a name longer than %d characters: choose a shorter one" % MAX_NAME)
     _refuse_doubled_variables(values["env"], bad)
-    if values["bundle"] and not _broken(part, "bundle"):
-        _take_bundle(part, bad)
+    _take_files(part, bad)
     command = _command(part, bad)
     if not (values["interface"] or values["device"] or _broken(part, "interface", "device")):
         bad("interface", "is missing: name at least one interface (lan) or device (br-lan) that the clients are behind")
@@ -198,6 +197,14 @@ def _judge_rate(part: "Part", bad: "Callable") -> None:
             bad("rate", "can't be kept: a program with capability '%s' gets around it; take out one of the two" % name)
 
 
+def _take_files(part: "Part", bad: "Callable") -> None:
+    """Completes a section's values by what files say that it names."""
+    if part.values["bundle"] and not _broken(part, "bundle"):
+        _take_bundle(part, bad)
+    if part.values["seccomp"] and not _broken(part, "seccomp"):
+        _take_calls(part, bad)
+
+
 def _take_bundle(part: "Part", bad: "Callable") -> None:
     """Completes a section's values by what its bundle says."""
     from . import bundle  # most routers need it never
@@ -211,6 +218,17 @@ def _take_bundle(part: "Part", bad: "Callable") -> None:
             part.values[name] = said[name] + part.values[name]
         elif name not in part.section.options or name in ("bundle", "root"):
             part.values[name] = said[name]
+
+
+def _take_calls(part: "Part", bad: "Callable") -> None:
+    """Puts a list of system calls in the place of its file's name; a bundle's is there already."""
+    if isinstance(part.values["seccomp"], str):
+        from . import calls  # with the numbers of all system calls
+
+        part.values["seccomp"], wrong = calls.load(part.values["seccomp"])
+        for text in wrong:
+            bad("seccomp", text)
+    _refuse_unused(part, ("allow_syscalls",), "a list says which system calls it may make", bad)
 
 
 def _refuse_doubled_variables(env: "list[str]", bad: "Callable") -> None:

@@ -306,6 +306,12 @@ class Backend:
         else:
             self._nft_batch(operation, item.ns, lambda seq: nftables.pkttype_batch(seq, item.dev), nftables.NETDEV)
 
+    def _mute(self, operation: "Operation") -> None:
+        item = operation.new or operation.old
+        ports = None if operation.verb == "del" else item.ports
+        batch = lambda seq: nftables.mute_batch(ports, operation.old is not None, seq)  # noqa: E731
+        self._nft_batch(operation, item.ns, batch, nftables.GUARD)
+
     def _guard(self, operation: "Operation") -> None:
         item = operation.new or operation.old
         there = operation.old is not None and operation.old.mark != ""
@@ -446,6 +452,7 @@ class Backend:
         "Sysctl": _sysctl,
         "Nat": _nat,
         "PktType": _pkttype,
+        "Mute": _mute,
         "Guard": _guard,
         "Tbf": _tbf,
         "BpfLink": _bpf_link,
@@ -633,7 +640,7 @@ class Backend:
         self._dump_ends(dump, ns, ends)
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
-        dump.nats[ns], dump.pkttypes[ns] = self._read_nft(ns)
+        dump.nats[ns], dump.pkttypes[ns], dump.mutes[ns] = self._read_nft(ns)
         if ports:
             self.visit.enter(ns)
             dump.listeners[ns] = listening.listeners(ports)
@@ -660,19 +667,23 @@ class Backend:
             dump.sysctls[(ns, key)] = value
 
     def _read_nft(self, ns: str) -> tuple:
-        """(rules or None, pkttype) of a namespace."""
+        """(rules or None, pkttype, ports of its Mute) of a namespace."""
         try:
             socket = self._nft_socket(ns)
         except OSError as error:
             compat.unless_spent(error)
-            return None, False  # a kernel without nf_tables
+            return None, False, ""  # a kernel without nf_tables
         seq = socket.seq()
         requests = nftables.dump_requests(seq)
         buffers = socket.answers(requests[0], seq, MOST_BUFFERS)
-        if not any(nftables.TABLE.encode() + b"\0" in buffer for buffer in buffers):
-            return None, False  # no table of ours: the usual case, which saves two dumps
-        for request in requests[1:]:
+        # Which tables of ours there are: usually none, which saves two dumps.
+        whole, mute = [
+            any(name.encode() + b"\0" in buffer for buffer in buffers) for name in (nftables.TABLE, nftables.MUTE)
+        ]
+        for request in requests[1:] if whole else requests[1:2] if mute else ():
             if socket.spent:
-                return None, False  # too many tables of others: ours can't be read
+                return None, False, ""  # too many tables of others: ours can't be read
             buffers.extend(socket.answers(request, seq, MOST_BUFFERS))
-        return understood(nftables.decode, buffers)
+        ports = understood(nftables.muted, buffers) if mute else ""
+        nat, pkttype = understood(nftables.decode, buffers) if whole else (None, False)
+        return nat, pkttype, ports

@@ -46,9 +46,14 @@ def _mount_point() -> str:
     """Where version 2 is mounted, "" if it is not."""
     for line in _read(MOUNTS).split(b"\n"):
         fields = line.split(b" ")
-        if len(fields) > 3 and fields[2] == b"cgroup2" and b"\\" not in fields[1]:
+        if len(fields) > 3 and fields[2] == b"cgroup2" and _is_plain(fields[1]):
             return fields[1].decode()
     return ""
+
+
+def _is_plain(path: bytes) -> bool:
+    """A place may have any name, also one that is no text. (What a blank is in one begins with a backslash.)"""
+    return path[:1] == b"/" and b"\\" not in path and max(path) < 127
 
 
 def _read(path: str) -> bytes:

@@ -125,6 +125,12 @@ def _pkttype(operation: "Operation") -> "list[str]":
     return [_in(operation.new.ns) + text for text in nftables.pkttype_text(operation.new.dev)]
 
 
+def _mute(operation: "Operation") -> "list[str]":
+    texts = ["nft delete table inet " + nftables.MUTE] if operation.old else []
+    texts += nftables.mute_text(operation.new.ports) if operation.new else []
+    return [_in((operation.new or operation.old).ns) + text for text in texts]
+
+
 def _guard(operation: "Operation") -> "list[str]":
     texts = nftables.guard_text(operation.new) if operation.new else []
     if operation.old and operation.old.mark:
@@ -285,6 +291,7 @@ RENDER = {
     "Rule": _rule,
     "Nat": _nat,
     "PktType": _pkttype,
+    "Mute": _mute,
     "Guard": _guard,
     "Tbf": _tbf,
     "Qdisc": _qdisc,

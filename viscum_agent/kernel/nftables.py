@@ -1,4 +1,4 @@
-"""The nf_tables tables of a service, two in its namespace and one outside, as netlink messages and as text.
+"""The nf_tables tables of a service, three in its namespace and one outside, as netlink messages and as text.
 
 The agent makes a handful of rules, and only where its own packets pass. For these few it writes the messages itself:
 `nft` with its libraries costs a router more memory than the whole agent, and a fork for each service. Everything here
@@ -6,6 +6,7 @@ is a pure function; the caller owns the socket (AF_NETLINK, NETLINK_NETFILTER, o
 
     table inet viscum     redirects what arrives on eth0 to the program in the namespace, whatever its address
     table netdev viscum   counts every frame that arrives on eth0 as addressed to us, whatever its MAC address
+    table inet viscum-lo  drops what a program says to itself, at the ingress hook of its loopback device
     table inet vsc-NAME   in the router: what may leave the service's pair, at the ingress hook of the router's end
 
 A table is replaced as a whole, in one batch, which the kernel commits completely or not at all.
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
 Unknown = namedtuple("Unknown", ("where", "what"))
 
 TABLE = "viscum"
+MUTE = "viscum-lo"
+MUTE_PREFIX = "udp_"  # of a chain's name, behind which are its ports
 GUARD_PREFIX = "egress_"
 MOST_RULES = 256  # of a Guard in one batch, of about 500 bytes: a socket sends 160 KiB at once (net.core.wmem_default)
 # The comment by which a table in the router is known as ours, as nft stores one (NFTNL_UDATA_TABLE_COMMENT of libnftnl,
@@ -141,6 +144,10 @@ def _pkttype_chain(device: str) -> "_Chain":
 
 def _guard_chain(dev: str, name: str) -> "_Chain":
     return _Chain(INET, dev, name, "filter", _INGRESS, 0, dev, _DROP)
+
+
+def _mute_chain(ports: str) -> "_Chain":
+    return _Chain(INET, MUTE, MUTE_PREFIX + ports, "filter", _INGRESS, 0, "lo", _ACCEPT)
 
 
 # Commands to type
@@ -231,7 +238,7 @@ def _replace(chain: "_Chain", rules: "list[bytes]", seq: int) -> bytes:
 
 
 def _new_table(chain: "_Chain") -> "list[tuple[int, int, int, bytes]]":
-    comment = attribute(_TABLE_USERDATA, COMMENT) if chain.table != TABLE else b""
+    comment = attribute(_TABLE_USERDATA, COMMENT) if chain.table.startswith(DEV_PREFIX) else b""
     table = (_NEWTABLE, chain.family, NLM_F_CREATE, text(_TABLE_NAME, chain.table) + comment)
     if chain.policy == _ACCEPT:
         return [table, (_NEWCHAIN, chain.family, NLM_F_CREATE, _chain_attributes(chain))]
@@ -394,6 +401,51 @@ def _check(rule: "NatRule") -> None:
         raise ViscumError("%d is not a port" % rule.to_port)
 
 
+# What a program would say to itself
+
+
+def mute_text(ports: str) -> "list[str]":
+    """The commands that create `inet viscum-lo` where there is none."""
+    where = "inet %s %s" % (MUTE, MUTE_PREFIX + ports)
+    lines = ["nft add table inet " + MUTE]
+    lines.append("nft add chain %s '{ type filter hook ingress device \"lo\" priority 0; policy accept; }'" % where)
+    rule = "nft add rule %s udp sport %s udp dport %s drop"
+    return lines + [rule % (where, sport, dport) for sport, dport in _pairs(ports)]
+
+
+def mute_batch(ports: "str | None", there: bool, seq: int) -> bytes:
+    """Creates `inet viscum-lo`, and deletes the one that is `there`; for None nothing but that."""
+    commands = _without_table(INET, MUTE) if there else []
+    if ports is not None:
+        chain = _mute_chain(ports)
+        commands += _new_table(chain) + _new_rules(chain, [_mute_expressions(pair) for pair in _pairs(ports)])
+    return _batch(commands, seq)
+
+
+def _pairs(ports: str) -> "list[tuple[str, str]]":
+    each = ports.split("_")
+    return [(one, other) for one in each for other in each]
+
+
+def _mute_expressions(pair: "tuple[str, str]") -> bytes:
+    parts = [_load_meta(_L4PROTO), _compare(_EQ, bytes([dict(_PROTOCOLS)["udp"]]))]
+    for words, offset in zip(pair, (_SPORT_OFFSET, _DPORT_OFFSET)):
+        ends = [int(word) for word in words.split("-")]
+        parts.append(_port_expressions((ends[0], ends[-1]), offset))
+    return b"".join(parts) + _verdict("drop")
+
+
+def muted(buffers: "Iterable[bytes]") -> str:
+    """The ports of the table that `mute_batch` made, from the answers to the first two `dump_requests`, "?" where it is
+    not as it was made. As with `guards`, no rule is read."""
+    dump = _read(buffers, MUTE)
+    name = text_of(dump.chains[0][1][_CHAIN_NAME]) if dump.chains else ""
+    ports = name[len(MUTE_PREFIX) :]
+    if dump.interrupted or dump.oddities(_mute_chain(ports), len(ports.split("_")) ** 2):
+        return "?"
+    return ports
+
+
 # What may leave a service's pair
 
 
@@ -482,9 +534,12 @@ def _guard_expressions(rule: "GuardRule") -> bytes:
     for ports, offset in ((rule.sport, _SPORT_OFFSET), (rule.dport, _DPORT_OFFSET)):
         parts.append(_port_expressions(ports, offset) if ports else b"")
     parts.append(_what_expressions(rule.what, rule.family))
-    verdict = nest(_DATA_VERDICT, be32(_VERDICT_CODE, _VERDICTS[rule.verdict]))
-    load = be32(_IMMEDIATE_DREG, _REG_VERDICT) + nest(_IMMEDIATE_DATA, verdict)
-    return b"".join(parts) + _expression("immediate", load)
+    return b"".join(parts) + _verdict(rule.verdict)
+
+
+def _verdict(name: str) -> bytes:
+    verdict = nest(_DATA_VERDICT, be32(_VERDICT_CODE, _VERDICTS[name]))
+    return _expression("immediate", be32(_IMMEDIATE_DREG, _REG_VERDICT) + nest(_IMMEDIATE_DATA, verdict))
 
 
 def guards(tables: "Iterable[bytes]", chains: "Iterable[bytes]") -> "dict[str, tuple[str | None, int]]":
@@ -530,10 +585,11 @@ def decode(buffers: "Iterable[bytes]", dev: str = DEVICE) -> tuple:
     nat = pkttype = None
     if dump.has_table(INET):
         rules = [_decode_rule(rule) for rule in dump.rules_of(INET)]
-        nat = tuple(dump.oddities(_nat_chain()) + rules)
+        nat = tuple(dump.oddities(_nat_chain(), len(rules)) + rules)
     if dump.has_table(NETDEV):
-        pkttype = dump.oddities(_pkttype_chain(dev))
-        if [_canonical(rule) for rule in dump.rules_of(NETDEV)] != [_parse(_pkttype_expressions())]:
+        found = dump.rules_of(NETDEV)
+        pkttype = dump.oddities(_pkttype_chain(dev), len(found))
+        if [_canonical(rule) for rule in found] != [_parse(_pkttype_expressions())]:
             pkttype.append(Unknown("netdev viscum", "rules other than `meta pkttype set host`"))
     if pkttype is None:
         return nat, False
@@ -555,8 +611,8 @@ class _Dump:
     def rules_of(self, family: int) -> "list[dict]":
         return [rule for each, rule in self.rules if each == family]
 
-    def oddities(self, wanted: "_Chain") -> "list[Unknown]":
-        """What differs from `wanted` in the table and its chain, as a list of Unknown."""
+    def oddities(self, wanted: "_Chain", rules: int) -> "list[Unknown]":
+        """What differs from `wanted` in the table and its chain with so many rules, as a list of Unknown."""
         where = "%s viscum" % ("inet" if wanted.family == INET else "netdev")
         table = [each for family, each in self.tables if family == wanted.family][0]
         chains = [each for family, each in self.chains if family == wanted.family]
@@ -568,12 +624,12 @@ class _Dump:
             reasons.append("more or less than one chain")
         elif _chain_of(wanted.family, chains[0]) != wanted:
             reasons.append("another chain than `%s`" % wanted.name)
-        elif be32_of(chains[0][_CHAIN_USE]) != len(self.rules_of(wanted.family)):
+        elif be32_of(chains[0][_CHAIN_USE]) != rules:
             reasons.append("other rules than were read")
         return [Unknown(where, reason) for reason in reasons]
 
 
-def _read(buffers: "Iterable[bytes]") -> "_Dump":
+def _read(buffers: "Iterable[bytes]", table: str = TABLE) -> "_Dump":
     dump = _Dump()
     lists = {_NEWTABLE: dump.tables, _NEWCHAIN: dump.chains, _NEWRULE: dump.rules}
     for buffer in buffers:
@@ -586,7 +642,7 @@ def _read(buffers: "Iterable[bytes]") -> "_Dump":
             if kind & ~0xFF != NFTABLES or kind & 0xFF not in lists:
                 continue
             attributes = _fields(body[4:])  # behind struct nfgenmsg
-            if attributes[_TABLE_NAME] == TABLE.encode() + b"\0":
+            if attributes[_TABLE_NAME] == table.encode() + b"\0":
                 lists[kind & 0xFF].append((body[0], attributes))
     return dump
 

@@ -28,6 +28,7 @@ from ..records.objects import (
     Filter,
     Guard,
     HashTable,
+    Mute,
     Namespace,
     Nat,
     PktType,
@@ -191,6 +192,9 @@ def _settings(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
         if ("ns", ns) in owners and dump.pkttypes[ns]:
             # What we would not have written is not the device's table: it differs, and is replaced.
             observed._add(owners[("ns", ns)], PktType(ns, INNER_DEV if dump.pkttypes[ns] is True else ""))
+    for ns in dump.mutes:
+        if ("ns", ns) in owners and dump.mutes[ns]:
+            observed._add(owners[("ns", ns)], Mute(ns, dump.mutes[ns]))
     for ns in dump.tbfs:
         if ("ns", ns) in owners:
             observed._add(owners[("ns", ns)], Tbf(ns, INNER_DEV, *dump.tbfs[ns]))

@@ -40,6 +40,8 @@ NOBODY = {4: bytes([192, 0, 2, 1]), 6: b"\x20\x01\x0d\xb8" + bytes(11) + b"\x01"
 
 MOST_PORTS = 64  # taken over one by one for a match: a program can open all there are
 ANY_PORT = (1, 65535)
+EPHEMERAL = 32768  # the first port that a socket gets by itself (ip_local_port_range, ip-sysctl.rst): a check's is one
+MOST_OWN = 8  # ports beyond that which are told apart; each takes as many rules as there are of them
 
 
 def needs_nat(matches: "Sequence[Match]") -> bool:
@@ -104,6 +106,26 @@ def asked_ports(matches: "Iterable[Match]", *more: int) -> "dict[str, Ports]":
         elif match.proto and (low, high) not in found[match.proto].ranges:
             found[match.proto].ranges.append((low, high))
     return found
+
+
+def own_ports(matches: "Iterable[Match]") -> str:
+    """Between which UDP ports a program of these matches could answer itself, as a Mute has them; "" for none.
+
+    Those below EPHEMERAL are one range, from the least to the greatest: two sockets of a program may answer each other
+    as well. Of what is above only single ports count: others are those of checks, and of what the program asks."""
+    low: list[int] = []
+    more = set()
+    for match in matches:
+        if match.proto == "tcp":
+            continue
+        first, last = _inside(match) if match.proto else ANY_PORT
+        if first < EPHEMERAL:
+            low += [first, min(last, EPHEMERAL - 1)]
+        elif first == last:
+            more.add(first)
+    found = [min(low), max(low)] if low else []
+    texts = ["-".join(["%d" % port for port in sorted(set(found))])] if low else []
+    return "_".join(texts + ["%d" % port for port in sorted(more)[:MOST_OWN]])
 
 
 def _client(match: "Match") -> bytes:

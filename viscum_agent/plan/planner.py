@@ -13,6 +13,7 @@ from ..records.objects import (
     INNER_DEV,
     NS_SYSCTLS,
     Address,
+    Mute,
     Namespace,
     Nat,
     PktType,
@@ -115,6 +116,9 @@ def _service(
             text = "needs nft redirect inside the namespace, which this kernel lacks: install kmod-nft-nat"
             raise skip(service, package, "", text, UNSUPPORTED)
         items.append(Nat(ns_name(service.name), rules))
+    if which.DECEIVED and facts.features.guard:
+        ports = answers.own_ports(matches)
+        items += [Mute(ns_name(service.name), ports)] if ports else []
     if service.reply == "auto":
         items += which.reply(device_name(service.name), facts.features)
     gate = Gate(

@@ -63,6 +63,7 @@ class Dump:
     whether the netdev table is there. `egress`: the indexes of devices with filters at the egress hook of a clsact.
     `guards` maps the devices with a table of their own name to (the mark of their Guard, None for somebody else's; how
     many packets it dropped).
+    `mutes` maps a namespace to the ports of its Mute, "" without one.
     `tbfs` maps a namespace to (rate, burst) of the queue with our handle at its eth0.
     `listeners` maps a namespace that was asked about to its facts.Listener records. `bpf_counters` maps (index of the
     source interface, of the pair) to Counters.
@@ -81,6 +82,7 @@ class Dump:
         self.nats: dict[str, tuple | None] = {}
         self.pkttypes: dict[str, object] = {}
         self.guards: dict[str, tuple[str | None, int]] = {}
+        self.mutes: dict[str, str] = {}
         self.tbfs: dict[str, tuple[int, int]] = {}
         self.listeners: dict[str, list] = {}
         self.bpf_links: list[BpfLinkEntry] = []

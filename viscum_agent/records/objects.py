@@ -48,6 +48,11 @@ Nat = namedtuple("Nat", ("ns", "rules"))
 # The nft table `netdev viscum` of a namespace: frames on `dev` count as addressed to us, whatever their MAC.
 PktType = namedtuple("PktType", ("ns", "dev"))
 
+# The nft table `inet viscum-lo` of a namespace: no datagram passes its loopback device from one of these ports to one
+# of these: a program would answer itself. `ports` is text, "7000" or "1-32767_50000", "?" for what we would not have
+# written.
+Mute = namedtuple("Mute", ("ns", "ports"))
+
 # What may leave the pair `dev` for the router: the nft table of that name there, which drops the rest. `rules` are
 # GuardRules in order, None for no table: everything may. `mark` stands for them: their hash and how many they are, ""
 # for no table. Only that is read back, so `rules` of an observed one are None.
@@ -163,6 +168,7 @@ _kind(PktType, key=lambda item: item.ns, whole=lambda item: item.dev != "")
 _kind(Address)
 _kind(Route, key=lambda item: (item.ns, item.family, item.dst))
 _kind(Nat, key=lambda item: item.ns, alone=True)
+_kind(Mute, key=lambda item: item.ns, whole=lambda item: item.ports != "?", alone=True)
 _kind(Rule, outlives=True)
 _kind(Qdisc, outside=True, shared=True)
 _kind(HashTable, outside=True, shared=True)

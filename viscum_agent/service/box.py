@@ -71,7 +71,7 @@ def confine(program: "Program", ids: "tuple[int, int, list[int]]") -> None:
     compat.drop_privileges(*ids)
     _keep(kept)
     compat.prctl(PR_SET_NO_NEW_PRIVS, 1)
-    seccomp.install(program.allow_syscalls)
+    seccomp.install(program)
 
 
 def hold(program: "Program", group: str) -> None:
@@ -171,9 +171,11 @@ def lacks(program: "Program") -> "list[tuple[str, str]]":
         elif not state:
             text = "the agent has no '%s' itself: take it out, or start the agent with it"
             found.append(("capability", text % name))
-    why = seccomp.missing() if program.allow_syscalls and ALL not in program.allow_syscalls else ""
+    option = "seccomp" if program.seccomp else "allow_syscalls"
+    wanted = program.seccomp or (program.allow_syscalls and ALL not in program.allow_syscalls)
+    why = seccomp.missing() if wanted else ""
     if why:
-        found.append(("allow_syscalls", why + ": take the option out, and the program may make every call"))
+        found.append((option, why + ": take the option out, and the program may make every call"))
     for option, controller, default in GROUPS:
         if getattr(program, option) not in (default, UNLIMITED):
             why = cgroup.missing(controller)

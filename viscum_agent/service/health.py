@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..records.facts import Listener, Ports
 
     T = TypeVar("T")
-    from socket import socket
+    from _socket import socket
 
 GRACE = 2  # seconds over its time after which a check will never end
 POLL = 0.02  # seconds between two looks at what waits

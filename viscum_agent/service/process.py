@@ -8,7 +8,7 @@ from ..config import trust
 from ..config.schema import NO_ID, PROGRAM, default
 from ..errors import UNSUPPORTED, ConfigError, Problem, ViscumError
 from ..kernel import cgroup, netns
-from ..log import last_words
+from ..log import Stderr, last_words
 from ..records.objects import name_hash, ns_name
 from ..shell import printable, shown
 from . import box, output, seccomp, view
@@ -100,7 +100,7 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     try:
         box.hold(program, group)
         view.share_mounts()
-        seccomp.prepare(program.allow_syscalls)
+        seccomp.prepare(program)
         pid = compat.fork()
     finally:
         if pid < 0:
@@ -119,12 +119,14 @@ def _become(
 ) -> "NoReturn":
     """In the child: never returns. `company`: its control group, a process whose view it shares, and where the
     command is."""
+    stderr = None
     try:
         group, inside, path = company
         if group:
             cgroup.join(group)
         compat.setsid()
         _close_others()
+        stderr = Stderr()  # a root of its own has no /proc until the end
         enter_network(service.name)
         box.place(service.program)
         if inside:
@@ -132,6 +134,7 @@ def _become(
         else:
             view.make(service)
         _redirect_output()
+        stderr = None
         compat.chdir(service.program.workdir)
         box.confine(service.program, ids)
         compat.default_signals()
@@ -140,9 +143,9 @@ def _become(
     except OSError as error:
         # For one, somebody has just taken its namespace's name away.
         why = " (its account has more processes than nproc)" if error.errno == compat.EAGAIN else ""
-        last_words("%s: its program can't be started: %s%s" % (service.name, compat.strerror(error.errno), why))
+        last_words("%s: its program can't be started: %s%s" % (service.name, compat.strerror(error.errno), why), stderr)
     except ConfigError as error:
-        last_words("%s: its program can't be started: %s" % (service.name, error))
+        last_words("%s: its program can't be started: %s" % (service.name, error), stderr)
     except BaseException as error:  # noqa: B036 (no exception may leave the child)
         compat.print_error(error)
     finally:
@@ -412,7 +415,7 @@ def ran_into(service: "Service", before: "Usage") -> str:
 
 # SIGSYS and SIGXFSZ (asm/signal.h).
 _SYS, _XFSZ = (12, 31) if compat.is_mips(compat.MACHINE) else (31, 25)
-_LIMITS = {_SYS: " (a system call: see `list allow_syscalls`)", _XFSZ: " (a large file: see `option fsize`)"}
+_LIMITS = {_SYS: " (a system call: see `allow_syscalls` and `seccomp`)", _XFSZ: " (a large file: see `option fsize`)"}
 
 
 def ending(status: int) -> str:

@@ -137,6 +137,9 @@ def make(service: "Service") -> None:
             asked[each.target] = each.writable
         if not each.executable:
             view.attributes(each.target, compat.AT_RECURSIVE, compat.MOUNT_ATTR_NOEXEC, 0)
+    # Only now: whoever may write to the folder could have made a link to /proc/self/cwd, which leads out.
+    if not view.mount_proc():
+        compat.mount("proc", "/proc", "proc", view.COVER | compat.MS_NOEXEC)  # before 5.8 it sees the processes of all
     if program.bundle:
         _add(program.bundle)
     view.protect(own + [path for path in program.writable if path == "/"], asked)
@@ -195,8 +198,6 @@ def _furnish(program: "Program", devices: "dict[str, tuple[int, bool]]") -> "lis
     taken = [each.target for each in program.mount if each.source]
     for path in ["/proc", "/dev", "/tmp"] + memory:
         _place(program, path, True)
-    if not view.mount_proc():
-        compat.mount("proc", "/proc", "proc", view.COVER | compat.MS_NOEXEC)  # before 5.8 it sees the processes of all
     compat.mount("viscum", "/dev", "tmpfs", view.COVER, "mode=755,size=64k")
     for path in devices:
         view.bind(path, *devices[path])

@@ -70,14 +70,20 @@ def share_mounts() -> None:
         mounts = compat.read_file("/proc/self/mountinfo", 1 << 16)
     except OSError:
         return
+    if is_private(mounts):
+        try:
+            compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
+        except OSError:
+            pass  # programs then see what was mounted when they started
+
+
+def is_private(mounts: bytes) -> bool:
+    """Whether what is mounted on the root is not shared, by a mountinfo (proc(5))."""
     for line in mounts.split(b"\n"):
         fields = line.split(b" ")
         if len(fields) > 6 and fields[4] == b"/" and not fields[6].startswith(b"shared:"):
-            try:
-                compat.mount("none", "/", "none", compat.MS_SHARED | compat.MS_REC)
-            except OSError:
-                pass  # programs then see what was mounted when they started
-            return
+            return True
+    return False
 
 
 def whole() -> None:
@@ -144,6 +150,7 @@ def make(service: "Service") -> None:
 
         root.make(service)
         return
+    compat.chdir("/")
     compat.umask(0)
     asked = program.visible + program.writable
     kept = opened(asked + program.command + service.health.command + (program.workdir,) + FILES)
@@ -223,8 +230,9 @@ def place(path: str, is_folder: bool) -> None:
 
 
 def bind(path: str, fd: int, is_folder: bool) -> None:
+    """Mounts what `opened` found. The current folder is the router's root, whatever is that of this process."""
     place(path, is_folder)
-    compat.mount("/proc/self/fd/%d" % fd, path, "none", compat.MS_BIND | compat.MS_REC)
+    compat.mount("proc/self/fd/%d" % fd, path, "none", compat.MS_BIND | compat.MS_REC)
 
 
 def protect(own: "list[str]", asked: "dict[str, bool]") -> None:

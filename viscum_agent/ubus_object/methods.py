@@ -19,6 +19,7 @@ from ..ubus.account import name_of
 from ..ubus.budget import Budget
 from ..ubus.client import Client, Method
 from ..ubus.netifd import Follower
+from ..ubus.procd import Watchdog
 from . import rows
 from .kept import Kept
 from .names import EVENT, OBJECT
@@ -87,6 +88,7 @@ class Bus:
         self._follower = Follower(self._client, agent.take_names)
         agent.listeners.append(self._changed)
         self._loop.prepare.append(self._watch)
+        Watchdog(self._client, self._loop)
 
     @property
     def serves(self) -> bool:

@@ -1,6 +1,7 @@
 """The filters of system calls: any machine, any list of groups. What is assembled has to be what the kernel accepts."""
 
 import struct
+from collections import namedtuple
 
 from fuzz.fuzzing import Pieces
 
@@ -11,6 +12,7 @@ ALLOWED = ()
 COUNT = 30
 TOKENS = [b"\0", b"\xff", b"\1"]
 MACHINES = ("x86_64", "aarch64", "armv7l", "mips", "mips64", "riscv64", "ppc64", "s390x", "loongarch64", "vax")
+Program = namedtuple("Program", ("allow_syscalls", "seccomp"))
 MOST = 4096  # BPF_MAXINSNS of linux/bpf_common.h
 
 
@@ -21,7 +23,7 @@ def read(data):
     allowed = tuple([name for at, name in enumerate(SYSCALLS) if bits >> at & 1])
     code = seccomp.code(machine, order, allowed)
     check([struct.unpack_from((">" if order == "big" else "<") + "HBBI", code, at) for at in range(0, len(code), 8)])
-    assert seccomp.prepare(allowed + (ALL,)) == b""
+    assert seccomp.prepare(Program(allowed + (ALL,), None)) == b""
     return code
 
 
@@ -32,12 +34,12 @@ def check(instructions):
     for at, (operation, if_so, if_not, value) in enumerate(instructions):
         if operation == seccomp.JUMP:
             assert at + 1 + value < count
-        elif operation in (seccomp.EQUAL, seccomp.AT_LEAST, seccomp.ANY_BIT):
+        elif operation in (seccomp.EQUAL, seccomp.AT_LEAST, seccomp.MORE, seccomp.ANY_BIT):
             assert at + 1 + max(if_so, if_not) < count
         elif operation == seccomp.LOAD:
             assert value % 4 == 0 and value < 64  # struct seccomp_data
         else:
-            assert operation == seccomp.RETURN
+            assert operation in (seccomp.RETURN, seccomp.MASK)
     assert instructions[-1][0] == seccomp.RETURN
 
 

@@ -18,7 +18,9 @@ list_services() {
 	[ "$agent" != ending ] || touch /tmp/procd/asked
 	printf '{\n'
 	if [ -n "$agent" ]; then
-		printf '\t"viscum": {\n\t\t"instances": {\n\t\t\t"agent": {\n\t\t\t\t"running": true,\n\t\t\t}\n\t\t}\n\t}\n'
+		printf '\t"viscum": {\n\t\t"instances": {\n\t\t\t"agent": {\n\t\t\t\t"running": true,\n'
+		printf '\t\t\t\t"watchdog": {\n\t\t\t\t\t"timeout": %s\n\t\t\t\t}\n' "$(cat /tmp/procd/timeout 2>/dev/null)"
+		printf '\t\t\t}\n\t\t}\n\t}\n'
 	elif [ -f /tmp/procd/registered ]; then
 		printf '\t"viscum": {\n\t\t\n\t}\n'
 	fi
@@ -30,6 +32,10 @@ if [ "$name $1 $2 $3" = "ubus call service list" ]; then
 	exit
 fi
 echo "$name $*" >>/tmp/calls
+if [ "$name $1 $2 $3" = "ubus call service watchdog" ]; then
+	echo "${4##*:}" >/tmp/procd/timeout
+	exit
+fi
 while [ -e "/tmp/hold/$name" ]; do sleep 0.02; done
 case "$name $*" in
 "ubus"*) [ "$(cat /tmp/procd/agent 2>/dev/null)" = running ] || exit 4 ;;

@@ -22,6 +22,7 @@ from viscum_agent.records.objects import (
     Filter,
     Guard,
     HashTable,
+    Mute,
     Namespace,
     Nat,
     PktType,
@@ -238,7 +239,8 @@ def test_a_loopback_that_is_down_is_not_up():
 def test_nft_tables_of_the_namespace():
     dump = running()
     dump.nats["viscum-a"], dump.pkttypes["viscum-a"] = (), True
-    assert {Nat("viscum-a", ()), PktType("viscum-a", "eth0")} <= set(items(observe(dump)))
+    dump.mutes["viscum-a"] = "7000"
+    assert {Nat("viscum-a", ()), PktType("viscum-a", "eth0"), Mute("viscum-a", "7000")} <= set(items(observe(dump)))
     dump.pkttypes["viscum-a"] = ("what we never write",)
     assert PktType("viscum-a", "") in items(observe(dump))
 

@@ -53,6 +53,23 @@ def test_a_match_of_every_protocol_has_no_ports_and_no_way():
     assert answers.taken([one], known()) == [(one.match, one.match)]
 
 
+def test_which_ports_a_program_could_answer_itself_from():
+    """Of those that sockets get by themselves only the ones that are named: a check has another one."""
+    for lines, expected in (
+        (("list dest_port 53", "list proto tcp"), ""),
+        (("list dest_port 53",), "53"),
+        (("list dest_port 5353", "list dest_port 53"), "53-5353"),
+        (("list dest_port 80-90", "option target_port 8080"), "8080"),
+        (("list dest_port 50000", "list dest_port 53"), "53_50000"),
+        (("list dest_port 30000-60000",), "30000-32767"),
+        (("list dest_port 40000-60000",), ""),
+        (("list proto any",), "1-32767"),
+        (tuple("list dest_port %d" % port for port in range(50000, 50020)), "_".join(map(str, range(50000, 50008)))),
+    ):
+        matches = [one.match for one in found("list dest_ip 203.0.113.10", *lines)]
+        assert answers.own_ports(matches) == expected, lines
+
+
 def test_the_kernels_preference_among_sockets_decides_who_is_asked():
     """A socket of the family before one of IPv6, one of the address before one of any (inet_lookup_listener)."""
     matches = found("list dest_ip 203.0.113.10", "list dest_port 80", "list proto tcp")

@@ -4,6 +4,8 @@ from viscum_agent import ujson
 from viscum_agent.config import bundle
 
 FOLDER = "/srv/app"
+NOTIFY = "SCMP_ACT_NOTIFY"  # somebody else would have to decide
+ROOT_AMISS = "root.path is not where it belongs"
 LEAST = {"process": {"args": ["/bin/x"]}, "root": {"path": "rootfs"}}
 
 
@@ -76,6 +78,13 @@ def test_mounts_are_those_of_the_option():
     ]
 
 
+def test_a_list_of_system_calls_is_that_of_the_option():
+    rule = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+    found = values(linux={"seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]}})["seccomp"]
+    assert found == (0x00050001, ((("read",), 0x7FFF0000, ()),))
+    assert "seccomp" not in values()
+
+
 def test_what_it_says_and_nobody_does_is_refused_by_its_name():
     bind = {"destination": "/a", "type": "bind", "source": "/b", "options": ["bind", "idmap"]}
     cases = (
@@ -83,7 +92,7 @@ def test_what_it_says_and_nobody_does_is_refused_by_its_name():
         ("process.user.username is not supported: remove it", process(user={"username": "x"})),
         ("hooks is not supported: remove it", {"hooks": {"prestart": [{"path": "/bin/x"}]}}),
         ("linux.uidMappings is not supported: remove it", {"linux": {"uidMappings": [{"size": 1}]}}),
-        ("linux.seccomp is not supported: remove it", {"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ERRNO"}}}),
+        ("linux.seccomp: defaultAction: 'SCMP_ACT_NOTIFY' is not", {"linux": {"seccomp": {"defaultAction": NOTIFY}}}),
         ("linux.sysctl is not supported: remove it", {"linux": {"sysctl": {"net.core.somaxconn": "1"}}}),
         ("linux.devices is not supported: remove it", {"linux": {"devices": [{"path": "/dev/fuse"}]}}),
         ("linux.resources.memory.swap is not supported", {"linux": {"resources": {"memory": {"swap": 0}}}}),
@@ -123,6 +132,8 @@ def test_what_it_says_and_nobody_does_is_refused_by_its_name():
 def test_what_is_no_object_is_refused():
     for document in (None, [], 1, "x", {"process": 1}, {"root": []}, {"linux": "x"}, {"mounts": {}}, {"mounts": [1]}):
         assert bundle.values_of(document, FOLDER)[1], document
+    # Found by fuzzing: without a root it was not known whether that could be written to, which ended the agent.
+    assert said(root="x", linux={"readonlyPaths": ["/etc"]})[1] == ["root has a wrong type", ROOT_AMISS]
 
 
 def test_a_file_that_is_not_there_or_not_json_is_named():

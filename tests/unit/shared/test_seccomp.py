@@ -1,9 +1,10 @@
 """The filter for system calls, run here by a machine for classic BPF, on every processor that it knows."""
 
 import struct
+from collections import namedtuple
 
 from viscum_agent import compat
-from viscum_agent.config import schema
+from viscum_agent.config import calls, schema
 from viscum_agent.service import seccomp
 
 NEW_USER, NEW_TIME, THREAD, SIGCHLD = 0x10000000, 0x80, 0x003D0F00, 17  # linux/sched.h; what pthread_create(3) asks for
@@ -25,6 +26,8 @@ MACHINES = (
     ("s390x", "big"),
 )
 
+Program = namedtuple("Program", ("allow_syscalls", "seccomp"))
+
 
 def run(code, order, family, number, arguments=()):
     """What a filter makes of a system call: ALLOWED, KILLED, or the number of the error."""
@@ -44,6 +47,10 @@ def run(code, order, family, number, arguments=()):
             at += yes if word == value else no
         elif kind == seccomp.AT_LEAST:
             at += yes if word >= value else no
+        elif kind == seccomp.MORE:
+            at += yes if word > value else no
+        elif kind == seccomp.MASK:
+            word &= value
         elif kind == seccomp.ANY_BIT:
             at += yes if word & value else no
         else:
@@ -83,7 +90,9 @@ def no_family(machine):
 
 def refused(name):
     """Arguments with which a call is refused."""
-    return {"clone": [NEW_USER] * 2, "unshare": [NEW_USER], "socket": [40], "socketcall": [1]}.get(name, [])
+    return {"clone": [NEW_USER] * 2, "unshare": [NEW_USER], "socket": [40], "socketpair": [40], "socketcall": [1]}.get(
+        name, []
+    )
 
 
 def test_what_no_server_needs_is_refused_in_every_family_and_what_has_a_substitute_is_absent():
@@ -92,7 +101,7 @@ def test_what_no_server_needs_is_refused_in_every_family_and_what_has_a_substitu
         for group in seccomp.GROUPS:
             for name, number in numbers(group, table, base).items():
                 wanted = absent(machine) if group == "io_uring" or name in ("clone3", "socketcall") else REFUSED
-                wanted = no_family(machine) if name == "socket" else wanted
+                wanted = no_family(machine) if name in ("socket", "socketpair") else wanted
                 assert run(code, order, family, number, refused(name)) == wanted, (machine, family, name)
 
 
@@ -137,12 +146,15 @@ def test_a_thread_may_part_from_others_but_not_into_a_namespace():
 def test_a_server_has_its_sockets():
     for machine, order, family, table, base in families():
         code = seccomp.code(machine, order, ())
-        number = table[seccomp.EARLIER.index("socket")] + base
-        for kind in range(50):
-            wanted = ALLOWED if kind in (1, 2, 10, 16, 17) else no_family(machine)
-            assert run(code, order, family, number, [kind, 1]) == wanted, (machine, family, kind)
+        for name in ("socket", "socketpair"):
+            number = table[seccomp.EARLIER.index(name)] + base
+            for kind in range(50):
+                wanted = ALLOWED if kind in (1, 2, 10, 16, 17) else no_family(machine)
+                assert run(code, order, family, number, [kind, 1]) == wanted, (machine, family, name, kind)
         other = table[seccomp.EARLIER.index("socketcall")] + base
         assert run(code, order, family, other, [2]) == ALLOWED, "bind(2)"
+        if other > base:
+            assert run(code, order, family, other, [8]) == absent(machine), "socketpair(2)"
 
 
 def test_the_numbers_of_another_processor_end_the_program():
@@ -163,4 +175,107 @@ def test_a_filter_fits_the_kernels_limit():
 
 
 def test_who_may_make_all_has_no_filter():
-    assert seccomp.prepare(("all", "bpf")) == b""
+    assert seccomp.prepare(Program(("all", "bpf"), None)) == b""
+
+
+# A list of its own
+
+ALLOW, DENY = 0x7FFF0000, 0x00050000
+HUGE = 1 << 63 | 5  # more than a word: the halves are compared one by one
+SMALL, LARGE = HUGE & 0xFFFFFFFF, HUGE >> 32 << 32
+
+
+def natives():
+    """(machine, byte order, bytes of a pointer, AUDIT_ARCH_*, {name: number}) of what a list can be for."""
+    found = []
+    for machine, order in MACHINES:
+        for identities, _, base in seccomp._families(machine):
+            for identity in [each for each in identities if each in calls.TABLES]:
+                numbers = calls.numbers(identity)
+                numbers = {name: numbers[name] + base for name in numbers}
+                found.append((machine, order, 8 if identity >> 31 else 4, identity, numbers))
+    return found
+
+
+def listed(machine, order, pointer, default, *rules):
+    return seccomp.listed(machine, order, pointer, calls.Policy(default, rules))
+
+
+def test_what_a_list_allows_passes_and_the_rest_gets_its_default():
+    """On every processor, whatever the byte order."""
+    names = ("read", "write", "openat", "clone", "futex", "exit_group", "mount", "io_uring_setup", "set_tls")
+    count = 0
+    for machine, order, pointer, family, numbers in natives():
+        code = listed(machine, order, pointer, DENY | 7, (names, ALLOW, ()))
+        passing = [numbers[name] for name in names if name in numbers]
+        for number in range(min(numbers.values()), 6500):
+            wanted = ALLOWED if number in passing else 7
+            assert run(code, order, family, number) == wanted, (machine, family, number)
+        count += 1
+    assert count >= 20
+
+
+def test_what_a_list_refuses_is_refused_and_the_rest_passes():
+    for machine, order, pointer, family, numbers in natives():
+        rules = ((("mkdirat", "bpf"), DENY | 13, ()), (("reboot",), 0x80000000, ()))
+        code = listed(machine, order, pointer, ALLOW, *rules)
+        said = {"mkdirat": 13, "bpf": 13, "reboot": KILLED}
+        for name in ("mkdirat", "bpf", "reboot", "openat", "getpid"):
+            assert run(code, order, family, numbers[name]) == said.get(name, ALLOWED), (machine, family, name)
+
+
+def test_a_condition_is_about_all_64_bits_of_an_argument():
+    cases = (
+        ("EQ", HUGE, 0, (HUGE,), (SMALL, LARGE, HUGE + 1, 0)),
+        ("NE", HUGE, 0, (SMALL, LARGE, HUGE + 1, 0), (HUGE,)),
+        ("LT", HUGE, 0, (HUGE - 1, SMALL, 0, LARGE), (HUGE, HUGE + 1, HUGE + (1 << 32))),
+        ("LE", HUGE, 0, (HUGE, HUGE - 1, SMALL, 0), (HUGE + 1, HUGE + (1 << 32), (1 << 64) - 1)),
+        ("GT", HUGE, 0, (HUGE + 1, HUGE + (1 << 32)), (HUGE, SMALL, 0, LARGE)),
+        ("GE", HUGE, 0, (HUGE, HUGE + 1, LARGE + (1 << 32)), (HUGE - 1, SMALL, 0, LARGE)),
+        ("MASKED_EQ", LARGE | 6, LARGE | 4, (LARGE | 4, LARGE | 5, HUGE), (4, LARGE | 2, LARGE | 6, LARGE)),
+    )
+    for machine, order, pointer, family, numbers in natives():
+        for word, value, two, right, wrong in cases:
+            rule = (("ioctl",), ALLOW, ((2, word, value, two), (0, "EQ", HUGE, 0)))
+            code = listed(machine, order, pointer, DENY | 1, rule)
+            for argument in right + wrong:
+                wanted = ALLOWED if argument in right else REFUSED
+                found = run(code, order, family, numbers["ioctl"], (HUGE, HUGE, argument))
+                assert found == wanted, (machine, family, word, argument)
+
+
+def test_all_conditions_of_a_rule_must_hold_and_the_first_rule_whose_do_counts():
+    both = ((0, "EQ", 2, 0), (1, "MASKED_EQ", 15, 1))
+    rules = ((("setns", "ioctl"), ALLOW, both), (("ioctl",), DENY | 5, ((0, "GE", 2, 0),)), (("ioctl",), DENY | 6, ()))
+    for machine, order, pointer, family, numbers in natives():
+        code = listed(machine, order, pointer, DENY | 1, *rules)
+        for name, arguments, wanted in (
+            ("ioctl", (2, 0x11), ALLOWED),
+            ("ioctl", (2, 2), 5),
+            ("ioctl", (1, 1), 6),
+            ("setns", (2, 1), ALLOWED),
+            ("setns", (2, 2), REFUSED),
+            ("setns", (1, 1), REFUSED),
+            ("read", (2, 1), REFUSED),
+        ):
+            assert run(code, order, family, numbers[name], arguments) == wanted, (machine, family, name, arguments)
+
+
+def test_a_list_is_for_programs_of_one_kind_and_ends_others():
+    for machine, order, pointer, family, numbers in natives():
+        code = listed(machine, order, 12 - pointer, ALLOW)
+        assert run(code, order, family, numbers["read"]) == KILLED, (machine, family)
+    code = listed("x86_64", "little", 8, ALLOW)
+    assert run(code, "little", 0xC000003E, 0x40000000) == 38, "x32, whose calls would be other numbers"
+
+
+def test_a_list_of_all_that_there_is_fits_the_kernels_limit():
+    """Every second call alone, which is the most that numbers can be apart, and each with a condition."""
+    for machine, order, pointer, family, numbers in natives():
+        names = sorted(numbers, key=lambda name: numbers[name])
+        rules = ((tuple(names[::2]), ALLOW, ((0, "EQ", 1, 0),)),)
+        code = listed(machine, order, pointer, DENY | 1, *rules)
+        assert len(code) <= 8 * 4096
+        chosen = {numbers[name] for name in names[::2]}
+        for number in sorted(numbers.values()):
+            assert run(code, order, family, number, (1,)) == (ALLOWED if number in chosen else REFUSED)

@@ -3,7 +3,8 @@
 from unit.shared.expect import raises
 
 from viscum_agent.cli import agent_calls, verbs, words
-from viscum_agent.cli.words import COMMANDS, EACH, FIRST_OF_AGENT, NONE, ONE, OPTIONS, SOME, Usage
+from viscum_agent.cli.places import Usage
+from viscum_agent.cli.words import COMMANDS, EACH, FIRST_OF_AGENT, NONE, ONE, OPTIONS, SOME
 from viscum_agent.ubus_object.methods import METHODS
 
 ALL = [option for option, _ in OPTIONS if " " not in option and option not in ("--help", "--version")]

@@ -4,6 +4,7 @@ NAME       as in the option `datapath`
 FEATURES   a facts.Feature for each thing that no other datapath asks of the kernel
 NEEDS      which of facts.Features it can't do without, its own first
 ROUTED     whether the router and its firewall see every reply
+DECEIVED   whether a client may pass for the service itself, which then answers itself
 MACS       whether frames must have a MAC that the namespace accepts, so that the option `rewrite` counts
 lacks(features)                                     why this router can't use it, "" if it can
 missing(features)                                   what it misses, if the probe knows more than which features; else ""

@@ -31,7 +31,7 @@ FEATURES = (
     ),
 )
 NEEDS = ("bpf",)
-ROUTED = False
+ROUTED = DECEIVED = False
 MACS = False  # bpf_redirect_peer passes packets from device to device whatever their MAC
 
 

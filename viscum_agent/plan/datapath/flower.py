@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 NAME = "flower"
 FEATURES = (Feature(NAME, "cls_flower", "kmod-sched-flower", "datapath 'auto' takes %(others)s"),)
 NEEDS = ("flower", "mirred")
-ROUTED = MACS = True
+ROUTED = MACS = DECEIVED = True
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 

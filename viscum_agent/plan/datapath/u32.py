@@ -32,7 +32,7 @@ FEATURES = (
     Feature(NAME, "cls_u32 at an ingress hook", "kmod-sched-core", "services with datapath %(those)s can't run"),
 )
 NEEDS = ("u32", "mirred")
-ROUTED = MACS = True
+ROUTED = MACS = DECEIVED = True
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 

@@ -19,6 +19,11 @@ ANEW = "VISCUM_BEGUN_ANEW"
 class Importer(zipimporter):
     """The modules of an archive, whose byte code is in CACHE once it was compiled."""
 
+    def get_filename(self, fullname):
+        """zipimport's own compiles the source to know, at every import: half of a start, and 2 MB of holes."""
+        place = "%s/%s" % (ARCHIVE, fullname.replace(".", "/"))
+        return place + ("/__init__.py" if self.is_package(fullname) else ".py")
+
     def get_code(self, fullname):
         path = "%s/%s" % (CACHE, fullname)
         try:
