@@ -154,9 +154,14 @@ class Unread(Agent):
 RESTS = 60  # looks, 5 ms apart, in which a process that rests has the same descriptors
 
 
-def _has_gap(numbers):
-    """The limit is on numbers, not on how many there are: below a gap it would take the reserve away, too."""
-    return max(numbers) >= len(numbers)
+def descriptors_at_rest(pid, without_gaps=False):
+    """The numbers of a process's descriptors: in the middle of its work it has some more, or has those that it holds in
+    reserve in use."""
+    looks = []
+    while len(looks) < RESTS or len(set(looks[-RESTS:])) > 1 or (without_gaps and max(looks[-1]) >= len(looks[-1])):
+        looks.append(frozenset(int(name) for name in os.listdir("/proc/%d/fd" % pid)))
+        time.sleep(0.005)
+    return looks[-1]
 
 
 class NoDescriptors:
@@ -168,12 +173,9 @@ class NoDescriptors:
         self.before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
 
     def __enter__(self):
-        # As it rests: in the middle of its work it has some more, or has those that it holds in reserve in use.
-        looks = []
-        while len(looks) < RESTS or len(set(looks[-RESTS:])) > 1 or _has_gap(looks[-1]):
-            looks.append(frozenset(int(name) for name in os.listdir("/proc/%d/fd" % self.pid)))
-            time.sleep(0.005)
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (self._least or len(looks[-1]), self.before[1]))
+        # The limit is on numbers, not on how many there are: below a gap it would take the reserve away, too.
+        taken = len(descriptors_at_rest(self.pid, without_gaps=True))
+        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (self._least or taken, self.before[1]))
 
     def __exit__(self, *_):
         resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.before)

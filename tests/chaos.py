@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from agent import QUICK, TAKES, Guest, private_memory  # noqa: E402
+from agent import QUICK, TAKES, Guest, descriptors_at_rest, private_memory  # noqa: E402
 from lab import CPYTHON, MICROPYTHON, Lab, echo_command, isolate, namespaces, pids_in, service, wait_for  # noqa: E402
 
 SETTINGS = ("option health_fall 2", "option respawn_retry 0", "option term_timeout 1")
@@ -202,17 +202,13 @@ class Chaos:
         wait_for(lambda: self.router.viscum("list", check=False).stdout == "echo\n")
 
     def _footprint(self):
-        """What may grow in an agent that leaks, in a moment without a check and with ubus (the broker may just have
-        been restarted)."""
+        """What may grow in an agent that leaks, at rest and with ubus (the broker may just have been restarted)."""
         wait_for(lambda: self.router.viscum("list", check=False).returncode == 0)
         pid = self.router.process.pid
-        fds = []
-        for _ in range(20):
-            fds.append(len(os.listdir("/proc/%d/fd" % pid)))
-            time.sleep(0.02)
+        fds = len(descriptors_at_rest(pid))
         children = Path("/proc/%d/task/%d/children" % (pid, pid)).read_text().split()
         zombies = [child for child in children if _state(child) == "Z"]
-        return {"fds": min(fds), "zombies": len(zombies), "memory_kib": private_memory(pid)}
+        return {"fds": fds, "zombies": len(zombies), "memory_kib": private_memory(pid)}
 
     def _report(self, middle):
         end = self._footprint()

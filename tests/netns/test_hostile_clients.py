@@ -295,6 +295,9 @@ def errors(steady):
     )
 
 
+RESTS = 6  # looks, 50 ms apart: longer than the 200 ms after which TCP sends a segment again
+
+
 class Yard:
     """A lab with three services: `echo` has a port of an address of each family, `whole` all of another one, `nat` a
     port that leads to another one; its router tracks connections. The first client sends what it likes, the second is
@@ -339,11 +342,21 @@ class Yard:
         row = self.agent.call("status")["services"][name]
         return {"taken": row["packets"], **row["passed"]}
 
+    def rests(self, name):
+        """Waits until nothing is counted any more: a connection of the witness that was closed still has its last
+        packets on the way."""
+        looks = []
+        while len(looks) < RESTS or any(look != looks[-1] for look in looks[-RESTS:]):
+            assert len(looks) < 100 * RESTS, looks[-RESTS:]
+            time.sleep(0.05)
+            looks.append(self.counted(name))
+
     # What is sent
 
     def counts(self, kinds, name="echo"):
         """Sends some of each kind and compares what was counted with what arrived."""
         wrong = []
+        self.rests(name)
         for each in kinds:
             expected = self.counted(name)
             arrived = self.raw.sends(each.packets, COUNT)

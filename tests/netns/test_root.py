@@ -64,6 +64,18 @@ json.dump(found, open("/out/found", "w"))
 os.execv("/usr/bin/python3", ["python3"] + sys.argv[1:])
 """
 
+# Executes a file of two mounts, writes down what came of it in /out, and becomes the server.
+EXECUTES = """
+import errno, json, os, subprocess, sys
+def executed(path):
+    try:
+        return subprocess.call([path])
+    except OSError as error:
+        return errno.errorcode[error.errno]
+json.dump({path: executed(path) for path in ("/host/true", "/data/true")}, open("/out/found", "w"))
+os.execv("/usr/bin/python3", ["python3"] + sys.argv[1:])
+"""
+
 
 def section(folder, command, *lines):
     words = ["config service echo", "option enabled 1", "option command '%s'" % command, "option root %s" % folder]
@@ -157,6 +169,15 @@ def test_what_is_not_its_own_can_be_written_to_only_where_its_section_says_so(la
     found = looked(lab, app, *lines, "list mount %s:/host" % host, "list writable /")
     assert [found[name] for name in ("/x", "/data/x", "/host/x")] == ["done"] * 3
     assert [found[name] for name in ("/usr/x", "kernel's setting", "new device")] == ["EROFS"] * 3
+
+
+def test_nothing_is_executed_that_a_mount_says_is_not(lab, app, tmp_path):
+    host = tmp_path / "host"
+    host.mkdir()
+    shutil.copy("/bin/true", host)
+    (app / "looks.py").write_text(EXECUTES)
+    found = looked(lab, app, "list mount %s:/host" % host, "list mount %s:/data:ro,noexec" % host)
+    assert found == {"/host/true": 0, "/data/true": "EACCES"}
 
 
 def test_no_link_in_a_root_leads_what_is_mounted_there_out_of_it(lab, app, tmp_path):

@@ -358,6 +358,7 @@ class Backend:
             try:
                 self._pinned.tidy()
             except OSError as error:
+                compat.unless_spent(error)
                 raise PinError("can't tidy up %s: %s" % (BPFFS, compat.strerror(error.errno)))
 
     def _home_index(self, name: str, operation: "Operation") -> int:
@@ -573,6 +574,7 @@ class Backend:
         try:
             self.pinned().dump(dump)
         except OSError as error:
+            compat.unless_spent(error)
             raise PinError("can't read %s: %s" % (BPFFS, compat.strerror(error.errno)))
 
     def counters(self, indexes: "Sequence[int]") -> "list[tuple]":
