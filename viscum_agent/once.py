@@ -95,6 +95,7 @@ class Once(Agent):
         self.looks: UntilDone
         self._names = names
         self.up = up
+        self._began = compat.monotonic()
         self._interrupted = False
         self._error: Exception | None = None  # what made a look impossible
         self._changed: set[str] = set()
@@ -223,9 +224,8 @@ class Once(Agent):
 
     def _is_sure(self, instance: "Instance") -> bool:
         """A program that was found running has to pass a check, like any other. One that keeps opening other sockets
-        gets no more time than one that starts."""
+        gets no more time than one that starts, and one that has run for long gets as much."""
         if not instance.redirected:
             return True
-        return instance.was_checked and (
-            instance.is_settled or instance.uptime > instance.service.program.start_timeout
-        )
+        had = min(instance.uptime, compat.monotonic() - self._began)
+        return instance.was_checked and (instance.is_settled or had > instance.service.program.start_timeout)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import datapaths
 import pytest
-from agent import Agent, Served
+from agent import QUICK, Agent, Served
 from datapaths import DATAPATHS
 from lab import PROGRAMS, ROOT, echo_command, namespaces, service, snapshot, wait_for
 
@@ -80,6 +80,38 @@ def test_a_bad_section_stops_nobody_else_and_what_it_named_before_goes_on(lab):
     assert lab.ask("tcp", "203.0.113.10", 7001)[0] == "edge"
     assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
     assert of_its_own("viscum-good") == before
+
+
+# A server of both protocols that accepts no connection for some seconds after a signal.
+BUSY = """
+import select, signal, socket, time
+until = 0
+def busy(*_):
+    global until
+    until = time.monotonic() + 2.5
+signal.signal(signal.SIGUSR1, busy)
+tcp = socket.create_server(("", 7000))
+udp = socket.socket(type=socket.SOCK_DGRAM)
+udp.bind(("", 7000))
+while True:
+    found = select.select([udp] + [tcp] * (time.monotonic() > until), [], [], 0.05)[0]
+    if udp in found:
+        udp.sendto(b"edge - x", udp.recvfrom(100)[1])
+    if tcp in found:
+        tcp.accept()[0].close()
+"""
+
+
+def test_up_gives_a_program_that_has_run_for_long_as_much_time_as_a_new_one(lab):
+    """It is busy for two of the checks that it has to pass."""
+    (PROGRAMS / "busy.py").write_text(BUSY)
+    lines = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000", "option start_timeout 5")
+    lab.configure(service("good", "/usr/bin/python3 %s/busy.py" % PROGRAMS, *lines, *QUICK))
+    lab.viscum("up")
+    wait_for(lambda: lab.status("good")["uptime"] > 5)
+    os.kill(lab.status("good")["pid"], signal.SIGUSR1)
+    lab.viscum("up")
+    assert lab.viscum("plan").stdout == "# nothing to do\n"
 
 
 def viscum(lab, *words):
