@@ -126,7 +126,6 @@ def test_a_redirect_that_no_descriptor_is_left_to_take_out_is_not_taken_for_gone
         agent.says("a redirect can't be taken out: ")
         assert "vsc-echo" in agent.filters()
         agent.says("has to wait until something is closed: ")
-    agent.redirects(there=False)
     agent.becomes("edge")
 
 
