@@ -1,4 +1,4 @@
-"""`viscumd`: starts the agent. Its command line is design.md's: [-c CONFDIR] [-s UBUS_SOCKET] [-b]."""
+"""`viscumd`: starts the agent. Its command line: [-c CONFDIR] [-s UBUS_SOCKET] [-b]."""
 
 import sys
 
