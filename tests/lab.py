@@ -333,10 +333,13 @@ def namespaces():
     return [line.split()[0] for line in ip("netns", "list").splitlines() if line]
 
 
+AGENTS = ("viscum_agent", "hasty_agent")  # as their command lines have it
+
+
 def pids_in(ns):
     """The pids in a namespace, but for Viscum's own processes, which go in and out of those of its services."""
     found = [int(pid) for pid in run("ip", "netns", "pids", ns, check=False).stdout.split()]
-    return [pid for pid in found if "viscum_agent" not in _words(pid)]
+    return [pid for pid in found if not any(name in _words(pid) for name in AGENTS)]
 
 
 def _words(pid):

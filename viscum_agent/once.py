@@ -95,7 +95,7 @@ class Once(Agent):
         self.looks: UntilDone
         self._names = names
         self.up = up
-        self._began = compat.monotonic()
+        self._began = 0.0
         self._interrupted = False
         self._error: Exception | None = None  # what made a look impossible
         self._changed: set[str] = set()
@@ -112,6 +112,7 @@ class Once(Agent):
         held = lock.Lock("up" if self.up else "down")
         held.take(PATIENCE, self._told_to_end)
         try:
+            self._began = compat.monotonic()
             self._open(path)
             self.looks.first("up" if self.up else "down")
             self.loop.after(0, self._finish)

@@ -302,6 +302,22 @@ def test_any_change_to_that_shows(service, line):
     assert Netfilter(service).muted() == "?"
 
 
+@pytest.mark.parametrize("table", ["ip viscum-lo", "ip6 viscum-lo", "inet not-viscum-lo"])
+def test_a_table_of_another_family_or_a_longer_name_is_not_that(service, table):
+    """A program with rights may have any: the whole look would end there."""
+    type_in(service, ["nft add table " + table, "nft add chain %s udp_9" % table])
+    assert Netfilter(service).muted() == ""
+    type_in(service, nftables.mute_text("7000"))
+    assert Netfilter(service).muted() == "7000"
+
+
+@pytest.mark.parametrize("name", ["udp_x", "udp_", "udp_7-6", "udp_0", "udp_1-2-3", "udp_65536", "other"])
+def test_a_chain_with_no_ports_in_its_name_is_not_as_it_was_made(service, name):
+    lines = nftables.mute_text("7000")
+    type_in(service, [line.replace("udp_7000", name) for line in lines])
+    assert Netfilter(service).muted() == "?"
+
+
 RULE = "nft add rule inet viscum prerouting "
 CHAIN = "nft add chain inet viscum "
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -200,20 +201,43 @@ def test_no_link_in_a_root_leads_what_is_mounted_there_out_of_it(lab, app, tmp_p
     assert (app / str(outside)[1:]).is_dir(), "it is inside"
 
 
-def test_nothing_is_made_where_a_magic_link_of_proc_would_lead(app, tmp_path):
+def made_where_a_link_leads(app, link, *lines, before=()):
+    """Whether something is made on the router when the agent is to mount something on a link in the root. Not in /tmp,
+    which the root covers."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as outside:
+        (app / "host").symlink_to("%s%s/made" % (link, outside))
+        text = section(app, SERVER, USR, "list mount /etc:/host", *lines)
+        (made,) = model.read(uci.parse(text.encode(), "viscum")).services
+        pid = os.fork()
+        if pid == 0:
+            compat.unshare(compat.CLONE_NEWNS)
+            run("mount", "--make-rprivate", "/")
+            for command in before:
+                run(*command)
+            with contextlib.suppress(FileNotFoundError):
+                root.make(made)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        return (Path(outside) / "made").exists()
+
+
+def test_nothing_is_made_where_a_magic_link_of_proc_would_lead(app):
     """Who owns the folder, and not the router, puts such a link where the agent is to mount something."""
-    (app / "host").symlink_to("/proc/self/cwd%s/made" % tmp_path)
-    text = section(app, SERVER, USR, "list mount /etc:/host", "list mount /srv:/data")
-    (made,) = model.read(uci.parse(text.encode(), "viscum")).services
-    pid = os.fork()
-    if pid == 0:
-        compat.unshare(compat.CLONE_NEWNS)
-        run("mount", "--make-rprivate", "/")
-        with contextlib.suppress(FileNotFoundError):
-            root.make(made)
-        os._exit(0)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert not (tmp_path / "made").exists()
+    assert not made_where_a_link_leads(app, "/proc/self/cwd", "list mount /srv:/data")
+
+
+def test_nor_where_that_of_a_proc_would_lead_that_is_in_the_folder_already(app):
+    """As in many a folder that one changes into by chroot(8)."""
+    (app / "old proc").mkdir()
+    there = ("mount", "-t", "proc", "proc", app / "old proc")
+    assert not made_where_a_link_leads(app, "/old proc/self/cwd", "list mount /srv:/data", before=[there])
+
+
+def test_nor_where_that_of_a_mount_would_lead(app, tmp_path):
+    (tmp_path / "more/proc").mkdir(parents=True)
+    there = ("mount", "-t", "proc", "proc", tmp_path / "more/proc")
+    line = "list mount %s/more:/data" % tmp_path
+    assert not made_where_a_link_leads(app, "/data/proc/self/cwd", line, before=[there])
 
 
 def test_a_check_by_command_has_the_root_of_its_program(lab, app):
@@ -247,6 +271,16 @@ def test_what_is_not_there_is_named_with_its_option(lab, app, tmp_path):
     result = lab.viscum("check", check=False)
     said = [line for line in (result.stdout + result.stderr).splitlines() if "there is no" in line]
     assert said == ["viscum.%s.%s: %s" % (name, name, lacking[name][1]) for name in lacking]
+
+
+def test_nothing_of_proc_is_mounted_or_written_to(lab, app):
+    lines = ["list mount " + each for each in ("/proc/sys:/data", "/srv:/proc/sys/net", "tmpfs:/proc")]
+    lab.configure(section(app, SERVER, USR, *lines, "list writable /proc"))
+    result = lab.viscum("check", check=False)
+    said = [line for line in (result.stdout + result.stderr).splitlines() if "every program has its own" in line]
+    options = ("writable", "/proc"), ("mount", "/proc/sys"), ("mount", "/proc/sys/net"), ("mount", "/proc")
+    text = "viscum.echo.%s: %s is of /proc, and every program has its own: take it out"
+    assert said == [text % each for each in options]
 
 
 # An image

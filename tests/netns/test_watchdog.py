@@ -12,6 +12,7 @@ from agent import CONFIG, Guest
 from lab import HANG, ROOT, Lab, pids_in, wait_for
 
 from viscum_agent.ubus.caller import Caller
+from viscum_agent.ubus.codes import UbusStatus
 from viscum_agent.ubus.procd import ASLEEP, LIMIT
 
 START = 100  # seconds, for an agent that starts
@@ -29,6 +30,13 @@ class Watched(Guest):
     def procd(self, key):
         with Caller(self.socket) as caller:
             return caller.call("service", "list", {})[key]
+
+    def calls_now(self):
+        """How often procd was called, 0 while it is not there."""
+        try:
+            return self.procd("calls")
+        except UbusStatus:
+            return 0
 
     def end(self):
         pid = self.procd("pid")
@@ -79,3 +87,24 @@ def test_an_agent_that_is_stuck_has_a_successor_and_one_that_sleeps_is_left_alon
     assert agent.procd("pid") == second, "nothing wakes it"
     agent.viscum("start", "echo")
     agent.told(LIMIT)
+
+
+def restart_ubusd(agent):
+    """The agent is there before procd and so does not find it; it calls procd once that is there."""
+    calls = agent.procd("calls")
+    os.kill(agent.process.pid, signal.SIGSTOP)
+    agent.broker.kill()
+    agent.broker.wait()
+    agent.start_broker(agent.lab)
+    wait_for(lambda: agent.viscum("list", check=False).returncode == 0)
+    time.sleep(2 * OFTEN)
+    os.kill(agent.process.pid, signal.SIGCONT)
+    wait_for(lambda: agent.calls_now() > calls)
+
+
+def test_a_procd_that_is_back_later_than_the_agent_hears_of_it_again(agent):
+    restart_ubusd(agent)
+    agent.viscum("stop", "echo")
+    agent.told(ASLEEP)
+    restart_ubusd(agent)
+    wait_for(agent.sleeps)

@@ -59,6 +59,7 @@ def policy_of(document: object) -> "Policy":
     _refuse_unknown(document, LIST)
     known = set(words_of(EARLIER + " " + LATER + " " + PRIVATE))
     unknown: list[str] = []
+    decided: dict[str, int] = {}  # the action of a call for which an entry has no conditions: the last that is asked
     rules = []
     size = 0
     for rule in entries(document, "syscalls", dict):
@@ -71,12 +72,21 @@ def policy_of(document: object) -> "Policy":
         if len({each[0] for each in conditions}) < len(conditions):
             raise Refused("syscalls.args: one argument has two conditions: write an entry for each")
         size += len(names) * (6 * len(conditions) + 7)  # what service/seccomp.py makes of it, at most
-        rules.append((tuple(names), _action(rule, "action", "errnoRet"), tuple(conditions)))
+        action = _action(rule, "action", "errnoRet")
+        _refuse_unasked(decided, names, action)
+        decided.update([(name, action) for name in names if not conditions])
+        rules.append((tuple(names), action, tuple(conditions)))
     if unknown:
         raise Refused("syscalls.names: no system call of Linux has the name %s: take it out" % ", ".join(unknown[:5]))
     if size > LONGEST:
         raise Refused("is longer than a filter can be: name fewer system calls, or with fewer conditions")
     return Policy(default, tuple(rules))
+
+
+def _refuse_unasked(decided: "dict[str, int]", names: "list[str]", action: int) -> None:
+    for name in names:
+        if decided.get(name, action) != action:
+            raise Refused("syscalls: nobody asks a second entry for %s: take it out, or put it first" % shown(name))
 
 
 def _refuse_unknown(document: dict, known: str) -> None:
@@ -98,13 +108,16 @@ def _action(document: object, where: str, number: str) -> int:
     return action | error if action == ERRNO else action
 
 
-def _condition(document: object) -> "tuple[int, str, int, int]":
+def _condition(document: dict) -> "tuple[int, str, int, int]":
+    _refuse_unknown(document, ARGUMENT)
     index, word = get(document, "index", int, -1), get(document, "op", str, "")
     values = [get(document, each, int, 0) for each in ("value", "valueTwo")]
     if not 0 <= index < 6 or word[:9] != "SCMP_CMP_" or word[9:] not in OPERATIONS:
         raise Refused("syscalls.args: %s of argument %d is not supported: take it out" % (shown(word), index))
     if [each for each in values if not 0 <= each < 1 << 64]:
         raise Refused("syscalls.args: a value of argument %d is no number of 64 bits" % index)
+    if values[1] & ~values[0] if word[9:] == "MASKED_EQ" else values[1]:
+        raise Refused("syscalls.args: argument %d can't have that valueTwo: take it out, or mend value" % index)
     return index, word[9:], values[0], values[1]
 
 

@@ -29,7 +29,7 @@ from collections import namedtuple
 from .. import address
 from ..errors import ViscumError
 from ..records import with_
-from ..records.objects import DEV_PREFIX, NatRule
+from ..records.objects import DEV_PREFIX, GuardRule, NatRule
 from .codec import (
     NFTABLES,
     NLM_F_ACK,
@@ -56,7 +56,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ..records.objects import Guard, GuardRule
+    from ..records.objects import Guard
 
 
 # Something in our tables that we would not have written: equal to no NatRule and to neither True nor False.
@@ -132,6 +132,13 @@ _SPORT_OFFSET, _DPORT_OFFSET = 0, 2  # RFC 9293 and RFC 768: the source port com
 _NFPROTO_OF = {4: 2, 6: 10}  # NFPROTO_IPV4, NFPROTO_IPV6
 _SADDR_OFFSET, _DADDR_OFFSET = {4: 12, 6: 8}, {4: 16, 6: 24}  # RFC 791, RFC 8200
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
+
+
+# What a Mute lets pass: nothing that came in by eth0 has such an address as its source (the kernel drops it there).
+_WITHIN = [
+    GuardRule(verdict="accept", family=family, saddr=saddr, daddr="", proto="", sport=None, dport=None, what="")
+    for family, saddr in ((4, "127.0.0.0/8"), (6, "::1"))
+]
 
 
 def _nat_chain() -> "_Chain":
@@ -409,8 +416,9 @@ def mute_text(ports: str) -> "list[str]":
     where = "inet %s %s" % (MUTE, MUTE_PREFIX + ports)
     lines = ["nft add table inet " + MUTE]
     lines.append("nft add chain %s '{ type filter hook ingress device \"lo\" priority 0; policy accept; }'" % where)
-    rule = "nft add rule %s udp sport %s udp dport %s drop"
-    return lines + [rule % (where, sport, dport) for sport, dport in _pairs(ports)]
+    rules = [guard_rule_text(rule) for rule in _WITHIN]
+    rules += ["udp sport %s udp dport %s drop" % pair for pair in _pairs(ports)]
+    return lines + ["nft add rule %s %s" % (where, rule) for rule in rules]
 
 
 def mute_batch(ports: "str | None", there: bool, seq: int) -> bytes:
@@ -418,7 +426,8 @@ def mute_batch(ports: "str | None", there: bool, seq: int) -> bytes:
     commands = _without_table(INET, MUTE) if there else []
     if ports is not None:
         chain = _mute_chain(ports)
-        commands += _new_table(chain) + _new_rules(chain, [_mute_expressions(pair) for pair in _pairs(ports)])
+        rules = [_guard_expressions(rule) for rule in _WITHIN] + [_mute_expressions(pair) for pair in _pairs(ports)]
+        commands += _new_table(chain) + _new_rules(chain, rules)
     return _batch(commands, seq)
 
 
@@ -439,11 +448,23 @@ def muted(buffers: "Iterable[bytes]") -> str:
     """The ports of the table that `mute_batch` made, from the answers to the first two `dump_requests`, "?" where it is
     not as it was made. As with `guards`, no rule is read."""
     dump = _read(buffers, MUTE)
-    name = text_of(dump.chains[0][1][_CHAIN_NAME]) if dump.chains else ""
-    ports = name[len(MUTE_PREFIX) :]
-    if dump.interrupted or dump.oddities(_mute_chain(ports), len(ports.split("_")) ** 2):
+    if dump.interrupted:
         return "?"
-    return ports
+    if not dump.has_table(INET):
+        return ""  # another family's, or one with a longer name
+    name = "".join([text_of(chain[_CHAIN_NAME]) for family, chain in dump.chains if family == INET][:1])
+    ports = name[len(MUTE_PREFIX) :]
+    rules = len(_WITHIN) + len(ports.split("_")) ** 2
+    return "?" if not _are_ports(ports) or dump.oddities(_mute_chain(ports), rules) else ports
+
+
+def _are_ports(text: str) -> bool:
+    """Whether somebody's chain has a name that could be a Mute's."""
+    for word in text.split("_"):
+        ends = [int(each) if address.is_number(each) and len(each) < 6 else 0 for each in word.split("-")]
+        if len(ends) > 2 or not 1 <= ends[0] <= ends[-1] <= 65535:
+            return False
+    return True
 
 
 # What may leave a service's pair

@@ -30,6 +30,7 @@ LOOP_CONFIGURE, LOOP_CTL_GET_FREE = 0x4C0A, 0x4C82
 LO_FLAGS_READ_ONLY, LO_FLAGS_AUTOCLEAR = 1, 4
 TRIES = 20  # somebody else may take the device that was free; or its file comes a moment later (hotplug)
 NO_POWERS = compat.MOUNT_ATTR_NOSUID | compat.MOUNT_ATTR_NODEV
+MOUNTS_MOST = 1 << 20  # bytes of a mountinfo, of which only root's own mounts are
 LINKS_MOST = 40  # as the kernel's MAXSYMLINKS
 
 
@@ -49,9 +50,16 @@ def lacks(program: "Program") -> "list[tuple[str, str]]":
     else:
         text = "there is no %s in " + path + ": make it, or take it out"
         found += [("writable", text % each) for each in program.writable if not compat.exists(inside(program, each))]
+    text = "%s is of /proc, and every program has its own: take it out"
+    found += [("writable", text % each) for each in program.writable if _is_proc(each)]
+    found += [("mount", text % each) for one in program.mount for each in (one.source, one.target) if _is_proc(each)]
     text = "there is no %s: make it, or take it out"
     found += [("mount", text % each.source) for each in program.mount if each.source and not compat.exists(each.source)]
     return [(option, view.printable(text)) for option, text in found]
+
+
+def _is_proc(path: str) -> bool:
+    return (path + "/").startswith("/proc/")
 
 
 def _kind(path: str) -> int:
@@ -118,6 +126,7 @@ def make(service: "Service") -> None:
     _stage(program.root or "")
     compat.chdir("/")
     compat.chroot(STAGE)
+    _take_proc_out()
     own = _furnish(program, devices)
     for source in files:
         target = "/etc" + source[source.rfind("/") :]
@@ -133,6 +142,7 @@ def make(service: "Service") -> None:
         if each.source:
             _place(program, each.target, sources[each.source][1])
             view.bind(each.target, *sources[each.source])
+            _take_proc_out()
             view.attributes(each.target, compat.AT_RECURSIVE, NO_POWERS, 0)
             asked[each.target] = each.writable
         if not each.executable:
@@ -146,6 +156,21 @@ def make(service: "Service") -> None:
     _enter()
 
 
+def _take_proc_out() -> None:
+    """Unmounts every /proc that came with a folder: its links (self/cwd, PID/root) lead out of the root, and places to
+    mount something on would be made there."""
+    for _ in range(TRIES):  # who owns the folder may move what is in there at the same time
+        found = view.proc_places(compat.read_file("proc/self/mountinfo", MOUNTS_MOST))
+        if not found:
+            return
+        for path in reversed(found):
+            try:
+                compat.umount(str(path, "utf-8"))
+            except (OSError, ValueError):
+                pass  # it went with another, or was moved; or its name is no text
+    raise ConfigError("root: /proc is mounted in a folder of its, and can't be taken out: unmount it")
+
+
 def _add(bundle: "Bundle") -> None:
     """What only a bundle says of a root."""
     for path in bundle.masked:
@@ -156,7 +181,8 @@ def _add(bundle: "Bundle") -> None:
                 compat.mount("/dev/null", path, "none", compat.MS_BIND)
     if bundle.hostname:
         compat.unshare(compat.CLONE_NEWUTS)
-        compat.write_file("/proc/sys/kernel/hostname", bundle.hostname.encode())
+        # The router's /proc, by the current folder: the owner of the root may have moved what is mounted there.
+        compat.write_file("proc/sys/kernel/hostname", bundle.hostname.encode())
 
 
 def _stage(path: str) -> None:

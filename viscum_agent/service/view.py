@@ -86,6 +86,20 @@ def is_private(mounts: bytes) -> bool:
     return False
 
 
+def proc_places(mounts: bytes) -> "list[bytes]":
+    """Where a /proc is mounted, by a mountinfo (proc(5)), in the order in which they were mounted."""
+    found = []
+    for line in mounts.split(b"\n"):
+        place, _, kind = line.partition(b" - ")
+        fields = place.split(b" ")
+        if kind.startswith(b"proc ") and len(fields) > 4:
+            path = fields[4]
+            for character in (b"#", b" ", b"\t", b"\n", b"\\"):  # mangle() of the kernel's fs/proc_namespace.c
+                path = path.replace(b"\\%03o" % character[0], character)
+            found.append(path)
+    return found
+
+
 def whole() -> None:
     """This process gets mounts of its own, which are the router's; only /sys shows the network that it is in. Raises
     OSError, as do the others."""

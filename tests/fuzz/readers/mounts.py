@@ -7,7 +7,7 @@ from viscum_agent.service import view
 
 ALLOWED = ()
 TOKENS = [b"cgroup2", b"/sys/fs/cgroup", b"shared:1", b"master:2", b" / ", b" - ", b"\\040", b"\n", b"\xff", b"/"]
-TYPES = (b"cgroup2", b"cgroup", b"tmpfs", b"overlay", b"cgroup2x")
+TYPES = (b"cgroup2", b"cgroup", b"tmpfs", b"overlay", b"cgroup2x", b"proc")
 LINE = b"%s %s %s rw,nosuid 0 0\n"
 LONG = b"%d 1 0:%d / %s rw,relatime %s- %s %s rw\n"
 
@@ -16,12 +16,14 @@ def read(data):
     pieces = Pieces(data)
     if not pieces.number(4):
         text = pieces.rest()
-        return found(text), view.is_private(text)
-    places, private = [], False
+        return found(text), view.is_private(text), view.proc_places(text)
+    places, procs, private = [], [], False
     short, long = [], []
     while pieces:
         kind, shared = TYPES[pieces.number(len(TYPES))], (b"", b"shared:7 ", b"master:3 ")[pieces.number(3)]
-        device, place = name(pieces.bytes(12)), b"/" + name(pieces.bytes(12))
+        device, raw = name(pieces.bytes(12)), b"/" + pieces.bytes(12).replace(b"\0", b".")
+        place = name(raw)
+        procs += [raw] if kind == b"proc" else []
         short.append(LINE % (device, place, kind))
         long.append(LONG % (len(long) + 20, len(long), place, shared, kind, device))
         places += [place] if kind == b"cgroup2" else []
@@ -29,6 +31,7 @@ def read(data):
     plain = [place.decode() for place in places if b"\\" not in place and max(place) < 127]
     assert found(b"".join(short)) == (plain[0] if plain else ""), short
     assert view.is_private(b"".join(long)) == private, long
+    assert view.proc_places(b"".join(long)) == procs, long
     return plain, private
 
 

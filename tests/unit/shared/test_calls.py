@@ -56,6 +56,7 @@ def test_a_condition_names_an_argument_how_it_is_compared_and_with_what():
 
 def test_what_a_list_says_and_nobody_does_is_refused_by_its_name():
     one = {"index": 0, "op": "SCMP_CMP_EQ"}
+    masked = "SCMP_CMP_MASKED_EQ"
     cases = (
         ("defaultAction is missing: say SCMP_ACT_ALLOW or SCMP_ACT_ERRNO", {"policy": 1, "whitelist": ["read"]}),
         ("defaultAction: 'SCMP_ACT_TRACE' is not supported", {"defaultAction": "SCMP_ACT_TRACE"}),
@@ -79,6 +80,9 @@ def test_what_a_list_says_and_nobody_does_is_refused_by_its_name():
         ("syscalls.args: '' of argument 0 is not supported", named(args=[{"index": 0}])),
         ("syscalls.args: a value of argument 0 is no", named(args=[dict(one, value=1 << 64)])),
         ("syscalls.args: a value of argument 0 is no", named(args=[dict(one, valueTwo=-1)])),
+        ("'valuetwo' is not supported: take it out", named(args=[dict(one, valuetwo=1)])),
+        ("syscalls.args: argument 0 can't have that valueTwo", named(args=[dict(one, valueTwo=1)])),
+        ("syscalls.args: argument 0 can't have that valueTwo", named(args=[dict(one, op=masked, value=4, valueTwo=6)])),
         ("value has a wrong type", named(args=[dict(one, value=1.5)])),
         ("is longer than a filter can be", named(names=["read"] * 600)),
         ("is no object", []),
@@ -100,3 +104,17 @@ def test_a_name_of_another_processor_is_one():
 
 def test_a_file_that_is_not_there_is_named():
     assert calls.load("/nowhere")[1] == ["there is no file /nowhere: name a list of system calls"]
+
+
+def test_an_entry_for_a_call_of_which_another_has_decided_is_refused():
+    """It would be taken for a rule."""
+    rules = [{"names": ["read", "ptrace"], "action": "SCMP_ACT_ALLOW"}]
+    rules.append({"names": ["ptrace"], "action": "SCMP_ACT_ERRNO"})
+    text = "syscalls: nobody asks a second entry for 'ptrace': take it out, or put it first"
+    assert refused({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}) == text
+    rules[1]["args"] = [{"index": 0, "op": "SCMP_CMP_EQ"}]
+    assert refused({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}) == text
+    rules.reverse()
+    assert len(read({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules}).rules) == 2
+    rules[1]["action"] = rules[0]["action"]
+    assert len(read({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rules[1], rules[0]]}).rules) == 2
