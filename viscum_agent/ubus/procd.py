@@ -26,7 +26,7 @@ WHO = {"name": "viscum", "instance": "agent"}  # as in the init script
 
 class Watchdog:
     """Calls procd before the loop waits, so only when the agent is awake anyway, and at most every OFTEN seconds, or
-    when it goes to sleep and when it wakes up. A system without procd is asked three times. A procd that was there and
+    when it goes to sleep and when it wakes up. A system without procd is asked four times. A procd that was there and
     is not found may only come back to a new ubusd later than the agent, so it is asked until it is."""
 
     def __init__(self, client: "Client", loop: "Loop") -> None:
