@@ -28,11 +28,13 @@ import router  # noqa: E402
 
 from viscum_agent.cli import agent_calls  # noqa: E402
 from viscum_agent.kernel.netns import Visit  # noqa: E402
+from viscum_agent.ubus import procd  # noqa: E402
 from viscum_agent.ubus.codes import UbusStatus  # noqa: E402
 
 HANG = 600  # seconds after which something is taken to hang: CPython starts for minutes on a busy emulated MIPS
 IDLE = 30  # seconds
 QUIET = 3  # seconds without a wake after which a reload is over; the next look is due 45 s after the last (look.py)
+ASKED = 4 * procd.RETRY + 1  # seconds without a wake after which it asks no more whether procd, which isn't here, is
 SOCKET = "/var/run/ubus/ubus.sock"
 IP, TC = "/usr/bin/ip", "/usr/sbin/tc"
 LOG = Path("/tmp/agent.log")
@@ -202,8 +204,9 @@ class Row:
         """How often the agent woke up in IDLE seconds in which no check, deadline or look is due: the kernel counts how
         often it gave the processor away."""
         self.configure("none")
-        self.agent.send_signal(signal.SIGHUP)
-        wait_for(lambda: self.wakes(QUIET) == 0, "an agent that sleeps")
+        for quiet in (ASKED, QUIET):
+            self.agent.send_signal(signal.SIGHUP)  # its look is the last for 45 s
+            wait_for(lambda quiet=quiet: self.wakes(quiet) == 0, "an agent that sleeps")
         found = self.wakes(IDLE)
         assert self.agent.poll() is None, "the agent has ended"
         assert found == 0, found
