@@ -80,6 +80,7 @@ class Agent:
         self._resets: Resets = compat.LATER
         self._bus: Bus | None = None
         self._on_bus: bool | None = None  # nothing was logged yet
+        self.is_waiting = False  # for a descriptor, since the last look that needed none
 
     def run(self, bus: "tuple[str, bool] | None" = None) -> None:
         """`bus` is a path to ubus and whether to serve it: (path, serve); None for no ubus. Raises lock.Busy."""
@@ -142,7 +143,9 @@ class Agent:
 
     def bug(self, error: Exception) -> None:
         if isinstance(error, OSError) and error.errno in compat.SPENT:
-            self.say(ERROR, "has to wait until something is closed: " + compat.strerror(error.errno))
+            if not self.is_waiting:
+                self.say(ERROR, "has to wait until something is closed: " + compat.strerror(error.errno))
+            self.is_waiting = True
             return
         self.say(ERROR, "a bug, please report it: %r" % (error,))
         self._log.trace(error)

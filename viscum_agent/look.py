@@ -37,6 +37,7 @@ BREATH = 0.05  # seconds that a look goes on before it handles programs that hav
 TORN = 3  # looks in a row that are restarted because of those: the next one runs to its end
 SLOW = 45  # seconds between looks when nothing seems to happen
 RETRY = 30  # seconds until another look when something could not be done
+OWED = 1  # the same when it was a redirect that has to go: its clients get no answer
 
 
 class Looks:
@@ -112,6 +113,8 @@ class Looks:
         self._see_to_programs(snapshot, wanted, stopping, result)
         if not result.problems and not self._again:
             self._loop.cancel(self._retry)
+        self._agent.withdrawal.looked(result.problems)
+        self._agent.is_waiting = False
         self._forget_instances(snapshot)
         self._looked_at(snapshot, wanted, result)
         self._look_later()
@@ -169,7 +172,8 @@ class Looks:
 
     def _retry_later(self) -> None:
         self._loop.cancel(self._retry)
-        self._retry = self._loop.after(RETRY, lambda: self.soon("another try"))
+        seconds = OWED if self._agent.withdrawal.owed else RETRY
+        self._retry = self._loop.after(seconds, lambda: self.soon("another try"))
 
     def _forget_instances(self, snapshot: "Snapshot") -> None:
         """Forgets services that are no longer configured, and nowhere else either."""
@@ -266,7 +270,8 @@ class Looks:
         for name in names:
             instance = self._agent.instance(name)
             if not instance.redirected and snapshot.is_redirected(name):
-                self._agent.withdrawal.unwatched(name)
+                if not self._agent.withdrawal.unwatched(name):
+                    continue
                 self._agent.end_connections(name)
                 self._agent.say(WARNING, "its redirect is out: nothing supervises its program", name)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import datapaths
 import pytest
-from agent import CONFIG, Agent, NoDescriptors, Public, Unread
-from lab import ROOT, pids_in, wait_for
+from agent import CONFIG, QUICK, TAKES, Agent, NoDescriptors, Public, Unread
+from lab import ROOT, echo_command, pids_in, service, wait_for
 
 from viscum_agent.ubus.caller import Caller
 
@@ -118,14 +118,19 @@ def test_without_a_descriptor_left_a_program_that_does_not_answer_is_bypassed(ag
 
 @pytest.mark.parametrize("datapath", [name for name in datapaths.here() if name.startswith("bpf")])
 @pytest.mark.usefixtures("datapath")
-def test_a_redirect_that_no_descriptor_is_left_to_take_out_is_not_taken_for_gone(agent):
-    """Not all those in reserve: what can't be read is not what is not there."""
+def test_a_redirect_that_no_descriptor_is_left_to_take_out_is_not_taken_for_gone(lab):
+    """Not all those in reserve: what can't be read is not what is not there. The program takes its time to be back."""
+    lab.serve_cloud(7000)
+    command = "/bin/sh -c 'sleep 5; exec %s'" % echo_command("edge", 7000)
+    agent = Agent(lab, service("echo", command, *TAKES, *QUICK))
+    agent.becomes("edge")
     (pid,) = pids_in("viscum-echo")
     with NoDescriptors(agent.process.pid, least=16):
         os.kill(pid, signal.SIGKILL)
         agent.says("a redirect can't be taken out: ")
         assert "vsc-echo" in agent.filters()
         agent.says("has to wait until something is closed: ")
+    agent.redirects(there=False)
     agent.becomes("edge")
 
 
