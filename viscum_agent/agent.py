@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 30  # seconds that a starting agent waits for a `viscum up` or `down` that still runs
 SETTLE = 1  # seconds until the next look at a program's sockets: it opens one after the other
+AGAIN = 1  # seconds until a reload is tried again for which no descriptor was left
 INSIDE = 1  # seconds between looks at what changes inside namespaces
 FIREWALL = 1  # seconds until changes of the firewall are read, all together
 
@@ -64,6 +65,7 @@ class Agent:
         self._events: Events = compat.LATER
         self._inside: Inside = compat.LATER
         self._firewall_timer: Timer | None = None
+        self._reload_again: Timer | None = None
         self.withdrawal = Withdrawal(self)
         self.deadline = Deadline(self)
         self.flows = Flows(self)
@@ -80,7 +82,7 @@ class Agent:
         self._resets: Resets = compat.LATER
         self._bus: Bus | None = None
         self._on_bus: bool | None = None  # nothing was logged yet
-        self.is_waiting = False  # for a descriptor, since the last look that needed none
+        self.trouble = ""  # the last error since the last look that ran to its end
 
     def run(self, bus: "tuple[str, bool] | None" = None) -> None:
         """`bus` is a path to ubus and whether to serve it: (path, serve); None for no ubus. Raises lock.Busy."""
@@ -142,10 +144,12 @@ class Agent:
         self.say(severity, text, service)
 
     def bug(self, error: Exception) -> None:
+        """What stops a look is said once: it is tried again each second."""
+        if repr(error) == self.trouble:
+            return
+        self.trouble = repr(error)
         if isinstance(error, OSError) and error.errno in compat.SPENT:
-            if not self.is_waiting:
-                self.say(ERROR, "has to wait until something is closed: " + compat.strerror(error.errno))
-            self.is_waiting = True
+            self.say(ERROR, "has to wait until something is closed: " + compat.strerror(error.errno))
             return
         self.say(ERROR, "a bug, please report it: %r" % (error,))
         self._log.trace(error)
@@ -241,6 +245,10 @@ class Agent:
     def runs(self, name: str) -> bool:
         """Whether any process of a service runs."""
         return bool(running.pids(name, self.processes()))
+
+    def has_program(self, name: str) -> bool:
+        """Whether a service's program runs: not only a command of `viscum exec`."""
+        return bool(running.programs(name, self.processes()))
 
     def output(self, name: str) -> int:
         """A descriptor that receives what the programs in a service's namespace print. Raises OSError."""
@@ -360,11 +368,16 @@ class Agent:
         self._on_bus = connected
 
     def reload(self) -> None:
-        """Reloads the configuration. If that is not possible, keeps the old one and raises ConfigError."""
+        """Reloads the configuration. If that is not possible, keeps the old one and raises ConfigError. Raises OSError
+        if no descriptor is left: then it is tried again."""
+        self.loop.cancel(self._reload_again)
         try:
             self.reconciler.reload()
         except ConfigError as error:
             self.say(ERROR, "the configuration is rejected: %s" % error)
+            raise
+        except OSError:
+            self._reload_again = self.loop.after(AGAIN, self.reload)
             raise
         for instance in self.instances.values():
             instance.retry()
@@ -379,4 +392,7 @@ class Agent:
     def _shed(self, reason: str) -> None:
         """Keeps all redirects out because of the load, or, without a reason, no longer."""
         for instance in self.instances.values():
-            instance.shed(reason)
+            try:
+                instance.shed(reason)
+            except Exception as error:  # the others' clients don't wait for that one
+                self.bug(error)

@@ -192,8 +192,10 @@ class Flows:
         return self._agent.open_flows(name, own, unfinished)
 
     def _set_on(self, on: bool) -> None:
-        self._on = on
-        self._on_pins(lambda pinned: pinned.set_drains(on))
+        """Where that fails, the next look tries to switch it off again (after)."""
+        self._on = True
+        if self._on_pins(lambda pinned: pinned.set_drains(on)) is not None:
+            self._on = on
 
     def _on_pins(self, step: "Callable[[Pinned], Any]") -> "Any":
         """What a step returns; None if it is not possible."""

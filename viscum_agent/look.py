@@ -17,7 +17,7 @@ from .records import with_
 from .records.objects import Guard, kind_of
 from .service import process, running
 from .service.instance import OFF
-from .service.states import BACKOFF, FAILED, HEALTHY, STOPPING
+from .service.states import BACKOFF, FAILED, HEALTHY, STOPPING, WAITING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ BREATH = 0.05  # seconds that a look goes on before it handles programs that hav
 TORN = 3  # looks in a row that are restarted because of those: the next one runs to its end
 SLOW = 45  # seconds between looks when nothing seems to happen
 RETRY = 30  # seconds until another look when something could not be done
-OWED = 1  # the same when it was a redirect that has to go: its clients get no answer
+OWED = 1  # the same if a redirect that has to go could not be removed (its clients get no answer), or a look failed
 
 
 class Looks:
@@ -75,21 +75,32 @@ class Looks:
         """Reads the kernel, plans, applies the difference, and handles the programs."""
         self._loop.cancel(self._due)
         self._due = None
-        self._retry_later()  # also if something raises here
-        self._again = False
+        self._retry_in(OWED)  # if something raises here
         began = compat.monotonic()
+        whole = False
+        try:
+            whole = self._look()
+        except Interrupted:
+            pass  # the kernel has to be read again
+        finally:
+            self._lasted = compat.monotonic() - began
+        if not whole:
+            self.soon(cause)
+
+    def _look(self) -> bool:
+        """Whether it ran to its end; else the kernel has to be read again, because what was read is not of one
+        moment."""
+        self._again = False
         snapshot = self._read()
         if snapshot is None:
-            self._lasted = compat.monotonic() - began
-            self.soon(cause)
-            return
+            return False
         wanted, keep = self._chosen(snapshot)
         if self._agent.keeps_flows:
             self._agent.flows.adopt(snapshot)
         self._ask_refused(snapshot.observed.refused)
         self._agent.withdrawal.trust(snapshot.observed)
         try:
-            self._withdraw_unwatched(snapshot, [name for name in snapshot.observed.services if name not in wanted])
+            snapshot = self._withdraw_unwatched(snapshot, self._left_alone(snapshot, wanted), keep)
             stopping = self._stop_unwanted(snapshot, wanted, keep)
         finally:
             self._agent.withdrawal.trust(None)
@@ -111,10 +122,9 @@ class Looks:
         if result.done:
             self._agent.learn_places(self._agent.reconciler.backend.dump_redirects())
         self._see_to_programs(snapshot, wanted, stopping, result)
-        if not result.problems and not self._again:
-            self._loop.cancel(self._retry)
+        there = [name for name in snapshot.observed.services if name not in self._agent.withdrawal.gone]
+        snapshot = self._withdraw_unwatched(snapshot, there, keep)  # what was not adopted after all
         self._agent.withdrawal.looked(result.problems)
-        self._agent.is_waiting = False
         self._forget_instances(snapshot)
         self._looked_at(snapshot, wanted, result)
         self._look_later()
@@ -122,7 +132,9 @@ class Looks:
             self._agent.flows.after(snapshot.observed)
         self._agent.watch_pins()
         self._agent.deadline.vouch(self._agent.vouches())
-        self._lasted = compat.monotonic() - began
+        self._agent.trouble = ""
+        self._retry_after(result)
+        return True
 
     def _ask_refused(self, names: "set[str]") -> None:
         """For services of which a port was closed when a client came: this look puts it back, and a check finds out
@@ -133,15 +145,12 @@ class Looks:
             self.instances[name].ask_again()
 
     def _read(self) -> "Snapshot | None":
-        """A Snapshot; None if the kernel has to be read again, because what was read is not of one moment."""
+        """A Snapshot; None if what was read is not of one moment. Raises Interrupted for the same reason."""
         self._breath = 0
         self.breathe()
         self._agent.withdrawal.begin()
         breathe = self.breathe if self._torn < TORN else None
-        try:
-            snapshot = self._agent.reconciler.look(breathe=breathe, torn=lambda: self._agent.withdrawal.gone)
-        except Interrupted:
-            return None
+        snapshot = self._agent.reconciler.look(breathe=breathe, torn=lambda: self._agent.withdrawal.gone)
         self._torn = 0 if snapshot else self._torn + 1
         return snapshot
 
@@ -170,9 +179,15 @@ class Looks:
         watched = any(self.instances[name].pid for name in self.instances)
         self._slow = self._loop.after(SLOW, lambda: self.now("a look now and then")) if watched else None
 
-    def _retry_later(self) -> None:
+    def _retry_after(self, result: "Result") -> None:
         self._loop.cancel(self._retry)
-        seconds = OWED if self._agent.withdrawal.owed else RETRY
+        if self._agent.withdrawal.owed:
+            self._retry_in(OWED)
+        elif result.problems or self._again:
+            self._retry_in(RETRY)
+
+    def _retry_in(self, seconds: float) -> None:
+        self._loop.cancel(self._retry)
         self._retry = self._loop.after(seconds, lambda: self.soon("another try"))
 
     def _forget_instances(self, snapshot: "Snapshot") -> None:
@@ -218,7 +233,9 @@ class Looks:
     def _goes_on(self, instance: "Instance", snapshot: "Snapshot") -> bool:
         """Whether a program runs that this agent has not adopted yet: it keeps its redirect until a check says
         otherwise."""
-        return instance.state in OFF and snapshot.is_redirected(instance.name) and self._agent.runs(instance.name)
+        return (
+            instance.state in OFF and snapshot.is_redirected(instance.name) and self._agent.has_program(instance.name)
+        )
 
     def _stop_unwanted(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", keep: "list[str]") -> "list[str]":
         """Ends programs before their namespaces go. Returns the names of services that are being stopped, also for a
@@ -265,15 +282,30 @@ class Looks:
             self._agent.bug(error)
             self._again = True
 
-    def _withdraw_unwatched(self, snapshot: "Snapshot", names: "list[str]") -> None:
-        """For services that stay as they are, or are to go: a redirect is in only while its program is supervised."""
+    def _left_alone(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]") -> "list[str]":
+        """Names of services that no instance watches, and that none is about to adopt."""
+        names = snapshot.observed.services
+        return [name for name in names if name not in wanted or not self._goes_on(self.instances[name], snapshot)]
+
+    def _withdraw_unwatched(self, snapshot: "Snapshot", names: "list[str]", keep: "list[str]") -> "Snapshot":
+        """A redirect is in only while its program is watched. Whatever left one in (an agent that was killed, somebody,
+        a step that failed), it goes before anything else can fail. Returns the Snapshot without those that went."""
+        out = []
         for name in names:
             instance = self._agent.instance(name)
-            if not instance.redirected and snapshot.is_redirected(name):
-                if not self._agent.withdrawal.unwatched(name):
-                    continue
-                self._agent.end_connections(name)
+            if instance.redirected or not snapshot.is_redirected(name) or self._stays(name, keep):
+                continue
+            if not self._agent.withdrawal.unwatched(name):
+                continue
+            out.append(name)
+            self._agent.end_connections(name, patiently=instance.state not in OFF + (STOPPING,) or name in keep)
+            if instance.state in OFF or instance.state == WAITING:
                 self._agent.say(WARNING, "its redirect is out: nothing supervises its program", name)
+        return snapshot.without_redirects(out)
+
+    def _stays(self, name: str, keep: "list[str]") -> bool:
+        """Whether its redirect stays in although nobody watches: never, for an agent."""
+        return False
 
     def _see_to_programs(
         self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", stopping: "list[str]", result: "Result"

@@ -74,11 +74,12 @@ class UntilDone(Looks):
         mine = {name: wanted[name] for name in wanted if once.means(name)}
         return mine, keep + [name for name in others if name not in keep]
 
-    def _withdraw_unwatched(self, snapshot: "Snapshot", names: "list[str]") -> None:
-        """Services that are not meant stay as they are, also those whose clients an agent that is gone has left to the
-        cloud: from now on redirects hold for good, so theirs has to go."""
-        if bpf_deadline.has_passed():
-            super()._withdraw_unwatched(snapshot, [name for name in names if not self._once.means(name)])
+    def _stays(self, name: str, keep: "list[str]") -> bool:
+        """Services that are not meant stay as they are, and so do those with a mistake in their sections: but not those
+        whose clients an agent that is gone has left to the cloud, for from now on redirects hold for good."""
+        if self._once.means(name) and not (self._once.up and name in keep):
+            return False
+        return not bpf_deadline.has_passed()
 
     def _looked_at(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", result: "Result") -> None:
         self._once.looked_at(snapshot, wanted, result)

@@ -25,7 +25,7 @@ from .shell import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from .apply import Result
     from .config.service import Configuration
@@ -67,6 +67,10 @@ class Snapshot(namedtuple("Snapshot", ("configuration", "dump", "observed", "pla
     def with_services(self, parts: "list[ServicePlan]") -> "Snapshot":
         """With these plan.planner.ServicePlans in place of its own."""
         return with_(self, plan=with_(self.plan, services=parts))
+
+    def without_redirects(self, names: "Sequence[str]") -> "Snapshot":
+        """After the redirects of these services were removed."""
+        return with_(self, observed=self.observed.without_redirects(names)) if names else self
 
     def without_dump(self) -> "Snapshot":
         """For callers that no longer need the dump: it is a fifth of all memory in use at a look."""

@@ -27,17 +27,19 @@ class Withdrawal:
         self._agent = agent
         self.gone: set[str] = set()  # services whose redirect went while a look was underway
         self.owed: set[str] = set()  # services whose redirect has to go and could not be removed; "" for orphans
+        self._failed: set[str] = set()  # those of them that could not be removed since the look began
         self._together: set[str] = set()  # services whose redirect went together with another's
         self._observed: Observed | None = None  # valid while nothing has changed since it was read
 
     def begin(self) -> None:
         """A look at the kernel begins: it will see what was taken out until now."""
         self.gone.clear()
+        self._failed.clear()
 
     def looked(self, problems: "Sequence[Problem]") -> None:
-        """A look has removed what is owed, but for what it began too early to see or could not remove either."""
+        """A look has removed what is owed, but for what could not be removed meanwhile."""
         failed = {problem.service for problem in problems}
-        self.owed = {name for name in self.owed if name in self.gone or name in failed}
+        self.owed = {name for name in self.owed if name in self._failed or name in failed}
 
     def step(self) -> None:
         """Instances whose programs have ended are about to be told, one by one."""
@@ -56,15 +58,15 @@ class Withdrawal:
         names = [instance.name] + [each.name for each in self.ended_now() if each is not instance]
         self._together.update(names[1:])
         self.gone.update(names)
-        self._remove(names, lambda observed: [found for name in names for found in self._counted_out(observed, name)])
+        self._remove(names, lambda observed, name: redirects_of(observed.of(name)))
 
     def unwatched(self, name: str) -> bool:
-        """Takes out the redirect of a service that this agent does not run; returns whether that succeeded."""
-        return self._remove([name], lambda observed: redirects_of(observed.of(name)))
+        """Takes out the redirect of a service that this agent does not watch; returns whether that succeeded."""
+        return self._remove([name], lambda observed, name: redirects_of(observed.of(name)))
 
     def orphans(self) -> None:
         """Takes out redirects that lead nowhere, because somebody deleted the pair."""
-        self._remove([""], lambda observed: observed.orphans)
+        self._remove([""], lambda observed, _: observed.orphans)
 
     def ended_now(self) -> "list[Instance]":
         """Instances whose program has ended, but that were not told yet."""
@@ -72,18 +74,33 @@ class Withdrawal:
         instances = self._agent.instances.values()
         return [instance for instance in instances if instance.redirected and instance.ends_by(ready)]
 
-    def _counted_out(self, observed: "Observed", name: str) -> "list[Found]":
-        """A service's redirect, which is about to go; what it has counted is kept."""
-        self._agent.accounts.out(name, observed.counters.get(name))
-        return redirects_of(observed.of(name))
-
-    def _remove(self, names: "list[str]", find: "Callable[[Observed], list[Found]]") -> bool:
-        """Removes what `find` gives of an Observed for these services; returns whether that succeeded."""
-        backend = self._agent.reconciler.backend
+    def _remove(self, names: "list[str]", find: "Callable[[Observed, str], list[Found]]") -> bool:
+        """Removes what `find` gives for each of these names, all in one batch. If one of them fails, or what was read
+        is out of date, the others don't stay in for it. Returns whether all are out."""
+        self.owed.update(names)  # first, so that it is seen to whatever happens here
+        self._failed.update(names)
         try:
-            backend.apply(removal(find(self._observed or observe(backend.dump_redirects()))))
-        except (ViscumError, OSError) as error:
-            self._agent.say(ERROR, "a redirect can't be taken out: %s" % error)
-            self.owed.update(names)
-            return False
-        return True
+            self._take_out(self._observed or self._read(), names, find)
+            return True
+        except (ViscumError, OSError):
+            now = None
+        for name in names:
+            try:
+                now = now or self._read()
+                self._take_out(now, [name], find)
+            except (ViscumError, OSError) as error:
+                self._agent.say(ERROR, "a redirect can't be taken out: %s" % error)
+        return not self._failed.intersection(names)
+
+    def _read(self) -> "Observed":
+        return observe(self._agent.reconciler.backend.dump_redirects())
+
+    def _take_out(
+        self, observed: "Observed", names: "list[str]", find: "Callable[[Observed, str], list[Found]]"
+    ) -> None:
+        """Removes them; what they have counted is kept."""
+        self._agent.reconciler.backend.apply(removal([found for name in names for found in find(observed, name)]))
+        for name in names:
+            self._agent.accounts.out(name, observed.counters.get(name))
+            self.owed.discard(name)
+            self._failed.discard(name)

@@ -1,10 +1,12 @@
 """What an agent does with what it finds: services that outlived the one before it, or that changed meanwhile."""
 
+import contextlib
 import os
 import signal
 
+import pytest
 from agent import CONFIG, QUICK, TAKES, Agent
-from lab import ROOT, echo_command, namespaces, pids_in, service, snapshot, wait_for
+from lab import ROOT, echo_command, namespaces, pids_in, run, service, snapshot, wait_for
 
 from viscum_agent.service import running
 
@@ -29,6 +31,49 @@ def test_a_redirect_is_out_where_the_program_can_not_be_started_any_more(agent):
     agent.says("echo: failed, command: there is no program")
     agent.redirects(there=False)
     assert agent.who() == "cloud"
+
+
+def test_a_visitor_does_not_keep_the_redirect_of_a_program_that_died_with_the_agent(agent):
+    lab = agent.lab
+    words = (*lab.agent("viscum_agent"), "-c", lab.confdir, "exec", "echo", "--", "/bin/sleep", "1000")
+    (program,) = pids_in("viscum-echo")
+    lab.start(lab.router, *words, cwd=ROOT, env=lab.env())
+    wait_for(lambda: len(pids_in("viscum-echo")) == 2)
+    agent.kill()
+    os.kill(program, signal.SIGKILL)
+    lab.configure(service("echo", "/nonexistent/program", *TAKES, *QUICK))
+    agent.start()
+    agent.says("echo: failed, command: there is no program")
+    agent.redirects(there=False)
+
+
+@contextlib.contextmanager
+def settings_read_only():
+    """Nobody can write to /proc/sys, not even root."""
+    run("mount", "--bind", "-o", "ro", "/proc/sys", "/proc/sys")
+    run("mount", "-o", "remount,bind,ro", "/proc/sys")
+    try:
+        yield
+    finally:
+        run("umount", "/proc/sys")
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["and its program runs", "and its program died"])
+def test_a_redirect_is_out_where_something_of_its_service_can_not_be_mended(agent, runs):
+    """Such a service is not watched. It is again when that can be done."""
+    agent.kill()
+    (pid,) = pids_in("viscum-echo")
+    agent.lab.run(agent.lab.router, "sysctl", "-qw", "net.ipv4.conf.vsc-echo.rp_filter=1")
+    if not runs:
+        os.kill(pid, signal.SIGKILL)
+    with settings_read_only():
+        agent.start()
+        agent.says("Read-only file system")
+        agent.redirects(there=False)
+        assert agent.who() == "cloud"
+        assert "vsc-echo" not in agent.filters()
+    agent.reload(CONFIG)
+    agent.becomes("edge")
 
 
 def test_a_program_of_old_settings_is_replaced(agent):

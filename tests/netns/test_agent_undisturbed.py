@@ -134,6 +134,14 @@ def test_a_redirect_that_no_descriptor_is_left_to_take_out_is_not_taken_for_gone
     agent.becomes("edge")
 
 
+def test_a_reload_for_which_no_descriptor_is_left_is_made_when_there_is_one(agent):
+    with NoDescriptors(agent.process.pid):
+        agent.reload(CONFIG.replace("option enabled 1", "option enabled 0"))
+        agent.says("has to wait until something is closed: ")
+    agent.redirects(there=False)
+    assert agent.who() == "cloud"
+
+
 @pytest.mark.usefixtures("datapath")
 def test_without_a_descriptor_left_a_pair_that_goes_takes_its_filters_with_it(agent):
     with NoDescriptors(agent.process.pid):

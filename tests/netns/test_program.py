@@ -1,11 +1,12 @@
 """The program: in its namespace, unprivileged, without an extra process, and ended with patience."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
-from lab import PROGRAMS, ROOT, echo_command, namespaces, pids_in, run, service, snapshot, wait_for
+from lab import HANG, PROGRAMS, ROOT, echo_command, namespaces, pids_in, run, service, snapshot, wait_for
 
 TAKES = ("list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000")
 SHELL_SERVER = "/bin/sh -c '%s exec " + echo_command("edge", 7000) + "'"
@@ -123,6 +124,20 @@ def test_down_ends_it_with_sigterm_and_a_stubborn_one_after_term_timeout(lab):
     lab.viscum("down", "stubborn")
     assert 1 <= time.monotonic() - begin < 30
     assert [name for name in namespaces() if name.startswith("viscum-")] == []
+
+
+def test_down_takes_the_redirect_out_before_it_ends_the_program(lab):
+    lab.serve_cloud(7000)
+    lab.configure(service("echo", echo_command("edge", 7000), *TAKES, "option term_timeout 30"))
+    lab.viscum("up")
+    os.kill(pids_in("viscum-echo")[0], signal.SIGSTOP)  # takes no SIGTERM
+    words = (*lab.agent("viscum_agent"), "-c", lab.confdir, "down")
+    down = lab.start(lab.router, *words, cwd=ROOT, env=lab.env())
+    wait_for(lambda: "vsc-echo" not in lab.redirects())
+    assert down.poll() is None, "it waits for its program"
+    assert lab.ask("tcp", "203.0.113.10", 7000)[0] == "cloud"
+    os.kill(pids_in("viscum-echo")[0], signal.SIGCONT)
+    assert down.wait(HANG) == 0
 
 
 def test_children_that_it_left_behind_end_too(lab):

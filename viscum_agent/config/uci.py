@@ -60,13 +60,16 @@ _DOUBLE, _HASH, _SINGLE, _SEMICOLON, _BACKSLASH = 34, 35, 39, 59, 92
 
 
 def load(confdir: str, package: str) -> "list[_Section]":
-    """The sections of `package` in `confdir`; ConfigError if there is no such file or it can't be read."""
+    """The sections of `package` in `confdir`; ConfigError if there is no such file or it can't be read, OSError if no
+    descriptor is left for it."""
     path = "%s/%s" % (confdir, package)
-    from . import trust  # parsing text alone needs no C library
+    from .. import compat  # parsing text alone needs no C library
+    from . import trust
 
     try:
         data = trust.read(path, MAX_SIZE + 1, True)
     except OSError as error:
+        compat.unless_spent(error)
         raise ConfigError(_why_unreadable(path, error.args[0]))
     if len(data) > MAX_SIZE:
         raise ConfigError("%s is larger than %d bytes: move what is no configuration out of it" % (path, MAX_SIZE))

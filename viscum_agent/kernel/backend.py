@@ -184,7 +184,8 @@ class Backend:
     # What they share
 
     def apply(self, operations: "Sequence[Operation]") -> None:
-        """Executes operations in order. Raises KernelError for the first that failed; later ones may be done."""
+        """Executes operations in order. Raises KernelError for the first that failed; later ones may be done. Raises
+        OSError if no descriptor is left for one."""
         with self.work:
             try:
                 self._apply(operations)
@@ -203,7 +204,11 @@ class Backend:
                     self._carry(operation)
                     continue
                 self._flush_before(item)
-                shared(self, operation)
+                try:
+                    shared(self, operation)
+                except OSError as error:
+                    compat.unless_spent(error)
+                    raise KernelError(operation, error.errno, "")  # a namespace that is gone
             self._unguard()
             self.flush()
             self._tidy()

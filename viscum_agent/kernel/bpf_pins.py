@@ -536,11 +536,13 @@ class Pinned:
         """Whether what is noted is taken without an entry."""
         return bool(self._open_maps() and self._state()[2] & layout.DRAINS)
 
-    def set_drains(self, drains: bool) -> None:
+    def set_drains(self, drains: bool) -> bool:
+        """Returns whether anything is pinned."""
         if not self._open_maps():
-            return
+            return False
         generation, last, count = self._state()
         self._set_state(generation, last, count & ~layout.DRAINS | (layout.DRAINS if drains else 0))
+        return True
 
     def end_take_over(self, targets: "Collection[int]", quiet: int) -> None:
         """Entries of these pairs take everything from now on, if no packet of another's connection was seen for so many

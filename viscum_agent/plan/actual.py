@@ -40,12 +40,14 @@ from ..records.objects import (
     Up,
     Veth,
     alias_of,
+    kind_of,
     table_of,
 )
 from .answers import Open
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from ..records.dump import Addr, Dump, FilterEntry, Link
@@ -87,6 +89,16 @@ class Observed:
 
     def of(self, service: str) -> "list[Found]":
         return self.services.get(service, [])
+
+    def without_redirects(self, services: "Sequence[str]") -> "Observed":
+        """The same, after the redirects of these services were removed."""
+        made = Observed()
+        for key in self.__dict__:
+            setattr(made, key, self.__dict__[key])
+        made.services = dict(self.services)
+        for service in services:
+            made.services[service] = [each for each in self.of(service) if not kind_of(each.item).redirect]
+        return made
 
     def _add(self, service: str, item: "Any", handle: int = 0) -> None:
         self.services.setdefault(service, []).append(Found(item, handle))

@@ -267,7 +267,9 @@ class Instance:
         if self.pid and self.state == WAITING:
             self.become(STARTING, "nothing is in the way any more")
             self._check_after(0)
-        if self.pid or self.state in (BACKOFF, FAILED, STOPPING):
+        if self.pid or self.state in (FAILED, STOPPING):
+            return
+        if self.state == BACKOFF and self._timer:  # without one something failed before it was set
             return
         found = running.programs(self.name, self._agent.processes())
         if found:
@@ -445,26 +447,31 @@ class Instance:
     def _ask_to_end(self) -> None:
         if self.state != STOPPING:
             return
-        if not self._signal(compat.SIGTERM) and not self.pid:
-            self._ended()
-            return
         patience = self.service.program.term_timeout if self.service else process.TERM_TIMEOUT
         self._timer = self._loop.after(patience, self._kill)
+        if not self._signal(compat.SIGTERM) and not self.pid:
+            self._stop_waiting()
+            self._ended()
+            return
         if not self.pid:
             self._loop.after(EAGER, self._poll_ended)
 
     def _kill(self) -> None:
+        self._timer = self._loop.after(EAGER, self._kill)  # first, so that it happens whatever the rest does
         if self._signal(compat.SIGKILL):
-            self._timer = self._loop.after(EAGER, self._kill)
-        elif not self.pid:
+            return
+        self._stop_waiting()
+        if not self.pid:
             self._ended()
 
     def _poll_ended(self) -> None:
         """For processes that are not watched (left over from a killed agent)."""
-        if self.state == STOPPING and not self.pid and not self._pids():
+        if self.state != STOPPING:
+            return
+        again = self._loop.after(EAGER, self._poll_ended)
+        if not self.pid and not self._pids():
+            self._loop.cancel(again)
             self._ended()
-        elif self.state == STOPPING:
-            self._loop.after(EAGER, self._poll_ended)
 
     def _ended(self) -> None:
         if self.state != STOPPING:

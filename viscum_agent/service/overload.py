@@ -75,16 +75,20 @@ class Shedding:
         self._limit = limit
         if not limit:
             self._loop.cancel(self._timer)
+            self._timer = None
             self._judge(0)
         elif self._timer is None:
             self._wait()
 
     def _wait(self) -> None:
+        self._timer = self._loop.after(INTERVAL, self._measure)
         self._load.share()  # counts from now
-        self._timer = self._loop.after(INTERVAL, lambda: self._judge(self._load.share()))
+
+    def _measure(self) -> None:
+        """The next measurement follows whatever becomes of this one: it may be that no descriptor is left for it."""
+        self._timer = self._loop.after(INTERVAL, self._measure)
+        self._judge(self._load.share())
+        self._load.share()  # counts from now
 
     def _judge(self, share: int) -> None:
-        self._timer = None
         self._shed(self._overload.judge(self._limit, share))
-        if self._limit:
-            self._wait()

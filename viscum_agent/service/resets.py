@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..loop import Loop
 
 AT_ONCE = 4  # services whose clients are reset at the same time, by a child each
+AGAIN = 1  # seconds until another try where no process or descriptor was left for a child
 
 
 class Resets:
@@ -31,6 +32,7 @@ class Resets:
         self._running: dict[str, sockets.Ending] = {}
         self._waiting: dict[str, bool] = {}  # {name: patiently}
         self._after: dict[str, Callable[[], None]] = {}
+        self._said: set[str] = set()  # services of which it was said that they can't be reset
 
     def end(self, name: str, patiently: bool) -> None:
         """Resets the clients of a service whose redirect is out."""
@@ -54,6 +56,7 @@ class Resets:
     def _begin(self, name: str, patiently: bool) -> bool:
         """Starts a child; returns whether one is at work."""
         if self._is_redirected(name):
+            self._said.discard(name)
             return False
         try:
             pids = running.programs(name, self._processes()) if self._has_clients(name) else []
@@ -61,13 +64,24 @@ class Resets:
                 enter, done = lambda: process.enter_network(name), lambda: self._ended(name)
                 self._running[name] = sockets.Ending(self._loop, pids, enter, patiently, done)
         except OSError as error:
-            self._failed(name, compat.strerror(error.errno))
+            self._fails(name, patiently, error)
         return name in self._running
+
+    def _fails(self, name: str, patiently: bool, error: OSError) -> None:
+        """Tries again for as long as its program may keep its clients waiting; one that is about to end does not."""
+        if name not in self._said:
+            self._failed(name, compat.strerror(error.errno))
+        self._said.add(name)
+        if patiently and error.errno in compat.FOR_NOW:
+            self._loop.after(AGAIN, lambda: self.end(name, True))
 
     def _ended(self, name: str) -> None:
         del self._running[name]
-        self._after.pop(name, _nothing)()
-        self._next()
+        self._said.discard(name)
+        try:
+            self._after.pop(name, _nothing)()
+        finally:
+            self._next()
 
 
 def _nothing() -> None:
