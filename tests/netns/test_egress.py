@@ -115,6 +115,8 @@ def rows(own, own6, pair, pair6, other, other6):
         ("192.168.77.255", "ff02::1", "everybody"),
         ("224.0.0.251", "fe80::1", "a group, a link-local address"),
         ("255.255.255.255", "ff05::fb", "all"),
+        ("169.254.169.254", "fe80::a9fe", "a link-local host"),
+        ("127.0.0.1", "ff02::2", "the router's loopback"),
     ):
         words = "a datagram to %s from the served port" % what
         found.append(Row(words, v4(A, to, udp(53, PORT)), False))
@@ -235,6 +237,8 @@ ENDS = {
     "a host behind another router": ("192.168.99.2", "fd12:3456::2"),
     "the router": (ROUTER, ROUTER6),
     "everybody": ("192.168.77.255", "ff02::1"),
+    "a link-local host": ("169.254.169.254", "fe80::a9fe"),
+    "the router's loopback": ("127.0.0.1", "ff02::2"),
     "next to wan": ("198.51.100.2", "2001:db8:100::2"),
     "the cloud": (FAR, FAR6),
     "another in the cloud": ("198.18.5.5", "2001:db8:cafe::99"),

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 # Near the router, besides the networks that it has an address in (RFC 1918, RFC 4193).
 PRIVATE = {4: ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"), 6: ("fc00::/7",)}
 
-# What is no single host's, or of the pair itself: multicast, broadcast, reserved (RFC 5771, RFC 1112); link-local
-# (RFC 4291).
-NO_HOST = {4: ("224.0.0.0/3",), 6: ("fe80::/10",)}
+# What is no single host's, or of a device itself: multicast, broadcast, reserved (RFC 5771, RFC 1112); link-local (RFC
+# 3927, RFC 4291); loopback, which a router with route_localnet takes from outside (over IPv6 none does).
+NO_HOST = {4: ("224.0.0.0/3", "169.254.0.0/16", "127.0.0.0/8"), 6: ("fe80::/10",)}
 
 
 class Around:
