@@ -299,8 +299,9 @@ class Backend:
         else:
             self._nft_batch(operation, item.ns, lambda seq: nftables.nat_batch(item.rules, seq), nftables.INET)
             if operation.verb == "change":
+                self._nft.pop(item.ns).close()  # the next step has sockets of its own
                 self.visit.enter(item.ns)
-                conntrack.forget_others(self._nft_socket(item.ns), item.rules)
+                conntrack.forget_others(item.rules)
 
     def _pkttype(self, operation: "Operation") -> None:
         item = operation.new or operation.old

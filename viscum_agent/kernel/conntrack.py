@@ -2,7 +2,7 @@
 
 An entry keeps the translation that the rules first gave it. When the rules change, a client that keeps its UDP socket
 would be answered from the wrong address, or not at all, as long as it keeps sending. So entries that the current rules
-would not have made are deleted; the others, and their connections, stay.
+would not have made are deleted; the others, and their connections, stay, unless there are too many to tell them apart.
 
 OpenWrt has ctnetlink in a separate package (kmod-nf-conntrack-netlink). Without it, the only way is its own kernel
 patch, which flushes everything (hack-*/600-netfilter_conntrack_flush.patch: an `f` written to /proc/net/nf_conntrack).
@@ -12,19 +12,21 @@ import struct
 
 from .. import address, compat
 from ..records.objects import PROTO_NUMBER
-from .codec import NLM_F_ACK, NLM_F_DUMP, attributes, nest, nf_message, parsed
+from .codec import NLM_F_ACK, NLM_F_DUMP, attributes, messages, nest, nf_message, parsed, understood
+from .netlink import Socket
 from .rtnl import AF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from ..records.objects import NatRule
-    from .netlink import Socket
 
     Place = tuple[int, bytes, int]
 
 IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1 << 8 | 1, 1 << 8 | 2  # subsystem 1 of nfnetlink
+NLMSG_MIN_TYPE = 16  # below: the end of a dump, an error (linux/netlink.h)
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY = 1, 2
 CTA_TUPLE_IP, CTA_TUPLE_PROTO = 1, 2
 CTA_IP_V4_SRC, CTA_IP_V4_DST, CTA_IP_V6_SRC, CTA_IP_V6_DST = 1, 2, 3, 4
@@ -32,18 +34,53 @@ CTA_PROTO_NUM, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT = 1, 2, 3
 PROC = "/proc/thread-self/net/nf_conntrack"
 
 
-def forget_others(socket: "Socket", rules: "Sequence[NatRule]") -> None:
-    """Deletes the entries that these rules (objects.NatRule) would not have made; `socket` is a netlink.Socket of
-    netfilter in the caller's namespace."""
+# A program, or its clients, may fill the table up to nf_conntrack_max (262,144 by default with 4 GiB of memory).
+MOST = 2000  # entries that are deleted one by one, and
+LONG = 0.5  # seconds for which entries are judged; what takes more is forgotten as a whole
+
+
+def forget_others(rules: "Sequence[NatRule]") -> None:
+    """Deletes the entries of the caller's namespace that these rules (objects.NatRule) would not have made; all of its
+    entries where that would take too long."""
     try:
-        bodies = []
-        for family in (4, 6):
-            bodies += [(family, body) for body in socket.dump(lambda seq, family=family: _get(family, seq))]
+        wrong = _with_socket(lambda socket: _wrong(socket, rules))
     except OSError:
         _forget_all()
         return
-    wrong = parsed(lambda each: is_other(each[1], rules) and each, bodies)
-    socket.transact([lambda seq, each=each: _delete(each[0], each[1], seq) for each in wrong])
+    requests = [_flush] if wrong is None else [lambda seq, each=each: _delete(each[0], each[1], seq) for each in wrong]
+    _with_socket(lambda socket: socket.transact(requests))
+
+
+def _with_socket(step: "Callable[[Socket], Any]") -> "Any":
+    socket = Socket(compat.NETLINK_NETFILTER)
+    try:
+        return step(socket)
+    finally:
+        socket.close()
+
+
+def _wrong(socket: "Socket", rules: "Sequence[NatRule]") -> "list[tuple[int, bytes]] | None":
+    """(family, body) of each entry to delete; None for too many."""
+    late = compat.monotonic() + LONG
+    sieve = lambda data: data if compat.monotonic() > late else _sieve(data, rules)  # noqa: E731
+    found = []
+    for family in (4, 6):
+        bodies = socket.dump(lambda seq, family=family: _get(family, seq), most=MOST, sieve=sieve)
+        if socket.spent:
+            return None
+        found += [(family, body) for body in bodies]
+    return parsed(lambda each: is_other(each[1], rules) and each, found)
+
+
+def _sieve(data: bytes, rules: "Sequence[NatRule]") -> bytes:
+    """The result of a recv() without the entries that stay."""
+    kept, start = [], 0
+    for kind, _, _, body in messages(data):
+        end = start + 16 + (len(body) + 3 & ~3)
+        if kind < NLMSG_MIN_TYPE or understood(is_other, body, rules):
+            kept.append(data[start:end])
+        start = end
+    return b"".join(kept)
 
 
 def _forget_all() -> None:
@@ -60,6 +97,11 @@ def _get(family: int, seq: int) -> bytes:
 def _delete(family: int, body: bytes, seq: int) -> bytes:
     original = nest(CTA_TUPLE_ORIG, attributes(body, 4)[CTA_TUPLE_ORIG])
     return nf_message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, AF[family], original, seq)
+
+
+def _flush(seq: int) -> bytes:
+    """Without a tuple everything is deleted, of both families (ctnetlink_del_conntrack in nf_conntrack_netlink.c)."""
+    return nf_message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, 0, b"", seq)
 
 
 def is_other(body: bytes, rules: "Sequence[NatRule]") -> bool:
