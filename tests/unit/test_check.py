@@ -1,8 +1,11 @@
 """How a check of several ways begins and ends (service/health.py). What it asks: tests/netns/test_health.py."""
 
+import time
+
+from viscum_agent import compat
 from viscum_agent.loop import Loop
 from viscum_agent.plan.answers import Way, way_key
-from viscum_agent.service.health import Check
+from viscum_agent.service.health import Check, Look
 
 
 class Asked:
@@ -54,3 +57,25 @@ def test_a_check_whose_ways_all_answer_at_once_ends_when_its_caller_is_ready_for
     check._loop.after(0.01, check._loop.stop)
     check._loop.run()
     assert [set(outcome.mute) for outcome in outcomes] == [keys(questions)]
+
+
+class Crowded:
+    """A namespace with so many sockets that a look takes a while; nothing of what waits is taken."""
+
+    looks = 0
+
+    def waiting(self, _name, _way):
+        self.looks += 1
+        time.sleep(0.02)
+        return 1
+
+
+def test_where_a_look_takes_long_there_are_fewer():
+    """A program may have any number of sockets, and every one is read to find those that are asked."""
+    check, _, outcomes = begin(False)
+    check._tools, check._name, check._give_up = Crowded(), "echo", compat.monotonic() + 1
+    ways = [Asked(check, port, False).way for port in range(4)]
+    check._begin([Look(check, way) for way in ways])
+    while not outcomes:
+        check._loop.step()
+    assert len(outcomes[0].mute) == 4 and check._tools.looks <= 4 * 4

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from _socket import socket
 
 GRACE = 2  # seconds over its time after which a check will never end
-POLL = 0.02  # seconds between two looks at what waits
+POLL = 0.02  # seconds between two looks at what waits, at least
+SPARE = 10  # times as long as a look takes: of many sockets (listening.MOST) it takes the agent 0.05 s and more
 MOMENT = 0.2  # seconds that a program gets at least to take what arrived, however late we saw it
 UDP_PATIENCE = 0.2  # seconds for an ICMP error to cross the namespace's loopback
 LINGER = 0.05  # seconds for the last packets from the program's side to a check
@@ -122,6 +123,7 @@ class Check:
         self._mute: dict[tuple, str] = {}
         self._asked: list[str] = []  # the reasons of those that were asked
         self._closed = False
+        self.pause = POLL  # seconds until the next look
         self._pid = 0
         self._pidfd = -1
         self._timer: Timer | None = None
@@ -250,7 +252,11 @@ class Check:
 
     def waiting(self, way: "Way") -> int:
         """What waits at the socket of a way, -1 if it is no longer open."""
-        return self._tools.waiting(self._name, way)
+        began = compat.monotonic()
+        found = self._tools.waiting(self._name, way)
+        took = (compat.monotonic() - began) * len(self._questions)
+        self.pause = max(POLL, min(SPARE * took, self.patience))
+        return found
 
     def answered(self, question: "Question", reason: str) -> None:
         """A question is answered; the check ends with the last one."""
@@ -348,7 +354,7 @@ class Question:
             if self._before is None:
                 self._since = compat.monotonic()
             self._before = waiting
-            self._timer = self._check.loop.after(POLL, self._look)
+            self._timer = self._check.loop.after(self._check.pause, self._look)
 
 
 class Look(Question):
