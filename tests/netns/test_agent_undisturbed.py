@@ -79,6 +79,17 @@ def test_a_program_has_no_signal_blocked_or_ignored(lab):
     assert [number for number in others if int(status["SigIgn"], 16) >> number - 1 & 1] == []
 
 
+def test_an_agent_that_ignores_its_childrens_ends_from_its_start_learns_how_they_ended(lab):
+    """As what a shell starts after `trap '' CHLD`."""
+    lab.serve_cloud(7000)
+    with ignored(signal.SIGCHLD):
+        made = Agent(lab, CONFIG)
+    made.becomes("edge")
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGKILL)
+    made.says("signal 9")
+
+
 # A log that nobody reads
 
 

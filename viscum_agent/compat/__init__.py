@@ -149,6 +149,12 @@ def unwanted_signals(machine: str) -> "tuple[int, ...]":
     return (10, 12, 14, 26, 27, 29, 20, 21, 22)
 
 
+def child_signal(machine: str) -> int:
+    """SIGCHLD (signal(7)). Who ignores it, as what a shell starts after `trap '' CHLD`, is not told how its children
+    ended."""
+    return 18 if is_mips(machine) else 17
+
+
 def exists(path: str) -> bool:
     """Whether a file exists; follows symbolic links."""
     try:

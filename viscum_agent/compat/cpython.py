@@ -10,7 +10,7 @@ import struct
 import sys
 import time
 
-from . import AT_FDCWD, SIGNALS, bpf_call, limit_numbers, sigmask_words, syscall_base, unwanted_signals
+from . import AT_FDCWD, SIGNALS, bpf_call, child_signal, limit_numbers, sigmask_words, syscall_base, unwanted_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -216,6 +216,7 @@ def _sigset(signals: "tuple[int, ...]") -> "Any":
 def signal_fd(signals: "tuple[int, ...]") -> int:
     """A non-blocking descriptor to read these signals from; they no longer interrupt anything (signalfd(2)). The same
     holds for unwanted_signals; started programs inherit none of that (unblock_signals)."""
+    _libc.signal(child_signal(MACHINE), None)  # to its default
     mask = _sigset(signals + _UNWANTED)
     _call("sigprocmask", _SIG_BLOCK, mask, None)
     return _call("signalfd", -1, mask, os.O_NONBLOCK | os.O_CLOEXEC)

@@ -17,6 +17,7 @@ from . import (
     EAGAIN,
     SIGNALS,
     bpf_call,
+    child_signal,
     is_mips,
     is_powerpc,
     limit_numbers,
@@ -405,6 +406,7 @@ def signal_fd(signals):
     """A non-blocking descriptor to read these signals from; they no longer interrupt anything (signalfd(2)). The same
     holds for unwanted_signals; started programs inherit none of that (unblock_signals)."""
     _c_signal(13, 1)  # SIG_IGN for SIGPIPE, as CPython does: an agent survives a closed stderr
+    _c_signal(child_signal(MACHINE), None)  # to its default
     mask = _sigset(signals + _UNWANTED)
     _check(_c_sigprocmask(_SIG_BLOCK, mask, None))
     return _check(_c_signalfd(-1, mask, O_NONBLOCK | _SOCK_CLOEXEC))
