@@ -15,6 +15,7 @@ from lab import ROOT, pids_in, run
 from viscum_agent import compat
 from viscum_agent.config import service as model
 from viscum_agent.config import uci
+from viscum_agent.errors import ConfigError
 from viscum_agent.service import root
 
 OTHERS = ROOT / ".cache/others"  # tools/setup.sh apt
@@ -238,6 +239,31 @@ def test_nor_where_that_of_a_mount_would_lead(app, tmp_path):
     there = ("mount", "-t", "proc", "proc", tmp_path / "more/proc")
     line = "list mount %s/more:/data" % tmp_path
     assert not made_where_a_link_leads(app, "/data/proc/self/cwd", line, before=[there])
+
+
+@pytest.mark.parametrize("owner, refused", [(1, True), (0, False)])
+@pytest.mark.parametrize("what", ["root", "mount"])
+def test_no_link_of_others_than_root_names_a_root_or_a_mount(app, tmp_path, owner, refused, what):
+    """They could make it lead to what the router hides from programs."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "link").symlink_to(app)
+    for path in (folder, folder / "link"):
+        os.chown(path, owner, owner, follow_symlinks=False)
+    text = section(folder / "link" if what == "root" else app, SERVER, USR)
+    text += "\tlist mount %s/link:/data\n" % folder if what == "mount" else ""
+    (made,) = model.read(uci.parse(text.encode(), "viscum")).services
+    assert [option for option, why in root.lacks(made.program) if "is refused" in why] == [what] * refused
+    pid = os.fork()
+    if pid == 0:
+        compat.unshare(compat.CLONE_NEWNS)
+        run("mount", "--make-rprivate", "/")
+        try:
+            root.make(made)
+        except ConfigError:
+            os._exit(3)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3 * refused
 
 
 def test_a_check_by_command_has_the_root_of_its_program(lab, app):

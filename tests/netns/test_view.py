@@ -207,9 +207,9 @@ def test_what_is_not_there_is_named_with_its_option(lab):
 # Routers that look different
 
 
-def seen(prepare, look, *lines):
+def seen(prepare, look, *lines, command="/bin/true"):
     """What a program would find: `look()`, after `prepare()`, with what the agent does for it. In a child."""
-    section = hidden(service("echo", "/bin/true", *TAKES, *lines))
+    section = hidden(service("echo", command, *TAKES, *lines))
     (made,) = model.read(uci.parse(section.encode(), "viscum")).services
     reading, writing = os.pipe()
     pid = os.fork()
@@ -296,6 +296,50 @@ def test_on_openwrt_nearly_all_of_that_is_in_tmp(tmp_path):
     }
     assert seen(openwrt, lambda: os.listdir("/var/run"), "list visible /var/run/ubus") == ["ubus"]
     assert "dhcp.leases" in seen(openwrt, lambda: os.listdir("/tmp"), "list writable /tmp")
+
+
+# Links of a program's own
+
+
+APP = "/srv/app"
+
+
+def an_app(to, owner):
+    """A folder of an account with a link in it; the router has a secret where it covers folders."""
+    for place in ("/srv", "/run", "/mnt"):
+        run("mount", "-t", "tmpfs", "none", place)
+    Path("/run/ubus").mkdir()
+    Path("/run/ubus/secret").touch()
+    Path(APP).mkdir()
+    Path(APP, "link").symlink_to(to)
+    for place in (APP, APP + "/link"):
+        os.chown(place, owner, owner, follow_symlinks=False)
+
+
+# What a section names below a folder that its program may write, where that has made a link of it.
+NAMED = {
+    "workdir": ["option workdir %s/link" % APP],
+    "a word of its command": [],
+    "a word of its check": ["option healthcheck exec", "option health_command '/bin/true %s/link/secret'" % APP],
+    "visible": ["list visible %s/link" % APP],
+    "writable": ["list writable %s/link" % APP],
+}
+
+
+@pytest.mark.parametrize("named", NAMED)
+def test_no_link_of_a_program_opens_what_is_hidden(named):
+    lines = ("list writable " + APP, *NAMED[named])
+    command = "/bin/true" if NAMED[named] else "/bin/true %s/link" % APP
+    look = lambda: os.listdir("/run")  # noqa: E731
+    assert "ubus" not in seen(lambda: an_app("/run/ubus", OTHER), look, *lines, command=command)
+    assert "ubus" in seen(lambda: an_app("/run/ubus", 0), look, *lines, command=command), "one of root's does"
+
+
+def test_nor_what_is_only_to_read():
+    look = lambda: written("/mnt/x")  # noqa: E731
+    lines = ("list writable %s/link" % APP,)
+    assert "refused" in seen(lambda: an_app("/mnt", OTHER), look, *lines)
+    assert seen(lambda: an_app("/mnt", 0), look, *lines) == "done"
 
 
 def test_a_kernel_that_makes_no_tree_read_only_starts_it_all_the_same(tmp_path, monkeypatch):

@@ -85,7 +85,7 @@ SHARED = (
     + ("POLLIN", "POLLOUT", "POLLERR", "POLLHUP", "NETLINK_ROUTE", "NETLINK_NETFILTER")
     + ("NETLINK_CAP_ACK", "NETLINK_EXT_ACK", "NETLINK_GET_STRICT_CHK")
     + ("EPERM", "ENOENT", "ESRCH", "E2BIG", "EAGAIN", "EACCES", "EBUSY", "EEXIST", "ENODEV", "EINVAL")
-    + ("ENFILE", "EMFILE", "S_IFMT", "S_IFREG", "S_IFDIR", "S_IFIFO", "S_IFCHR", "S_IFSOCK")
+    + ("ENFILE", "EMFILE", "S_IFMT", "S_IFREG", "S_IFDIR", "S_IFIFO", "S_IFCHR", "S_IFSOCK", "S_IFLNK")
 )
 ELSEWHERE = {
     agent: ("SIGHUP", "SIGINT"),
@@ -133,7 +133,7 @@ def as_python(expression):
 @cache
 def assigned(machine):
     """What compat/micropython.py assigns to its names on a machine, as far as it is numbers."""
-    known = {"_MIPS": compat.is_mips(machine), "_POWERPC": compat.is_powerpc(machine)}
+    known = {"_MIPS": compat.is_mips(machine), "_POWERPC": compat.is_powerpc(machine), "_ARM": compat.is_arm(machine)}
     found = {}
     for node in ast.parse((ROOT / "viscum_agent/compat/micropython.py").read_text()).body:
         if not isinstance(node, ast.Assign) or any(isinstance(each, ast.Call) for each in ast.walk(node)):
@@ -273,7 +273,15 @@ def test_capabilities_are_in_the_order_of_their_numbers(processor):
 
 def test_what_micropython_has_to_know_is_the_processors(processor):
     ours = assigned(processor.machine)
-    assert {"EADDRNOTAVAIL", "SOL_SOCKET", "SO_PEERCRED", "O_CREATE_EXCLUSIVE", "EINTR", "SOCK_DGRAM"} <= ours.keys()
+    assert {
+        "EADDRNOTAVAIL",
+        "SOL_SOCKET",
+        "SO_PEERCRED",
+        "O_CREATE_EXCLUSIVE",
+        "O_NOFOLLOW",
+        "EINTR",
+        "SOCK_DGRAM",
+    } <= ours.keys()
     ours = {RENAMED.get(name, name): value for name, value in ours.items() if name not in LIBRARY}
     assert ours == values(processor, list(ours))
 

@@ -114,6 +114,11 @@ def is_mips(machine: str) -> bool:
     return machine.startswith("mips")
 
 
+def is_arm(machine: str) -> bool:
+    """Whether the machine (uname -m) is an ARM, of 32 or 64 bits."""
+    return machine.startswith("arm") or machine.startswith("aarch64")
+
+
 def is_powerpc(machine: str) -> bool:
     """Whether the machine (uname -m) is a PowerPC, which numbers some options of sockets differently."""
     return machine.startswith("ppc")
@@ -173,6 +178,7 @@ def list_names(path: str) -> "list[str]":
 
 # The file types (inode(7)): the mask of the mode, and its value for each type.
 S_IFMT, S_IFREG, S_IFDIR, S_IFIFO, S_IFCHR, S_IFSOCK = 0o170000, 0o100000, 0o040000, 0o010000, 0o020000, 0o140000
+S_IFLNK = 0o120000
 
 MICROPYTHON = sys.implementation.name == "micropython"
 

@@ -29,14 +29,14 @@ chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
     os.waitpid,
 )
 exit_now, fd_close, geteuid, getenv, getpid = os._exit, os.close, os.geteuid, os.getenv, os.getpid
-pidfd_open, readlink, symlink, chroot = os.pidfd_open, os.readlink, os.symlink, os.chroot
+pidfd_open, symlink, chroot = os.pidfd_open, os.symlink, os.chroot
 get_blocking, set_blocking = os.get_blocking, os.set_blocking
 monotonic, monotonic_ns, sleep = time.monotonic, time.monotonic_ns, time.sleep
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP, errno.ECONNREFUSED
-O_CREATE, O_NONBLOCK, O_NOCTTY = os.O_CREAT, os.O_NONBLOCK, os.O_NOCTTY
+O_CREATE, O_NONBLOCK, O_NOCTTY, O_NOFOLLOW = os.O_CREAT, os.O_NONBLOCK, os.O_NOCTTY, os.O_NOFOLLOW
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
 IN_DELETE = 0x200  # linux/inotify.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
@@ -89,6 +89,11 @@ def pivot_root(new: str, old: str) -> None:
 
 def fd_open(path: str, flags: int, mode: int = 0) -> int:
     return os.open(path, flags, mode)
+
+
+def readlink(path: str) -> str:
+    """Raises OSError, and UnicodeError for what is no text."""
+    return os.readlink(path.encode()).decode()
 
 
 def fd_read(fd: int, size: int) -> bytes:

@@ -18,6 +18,7 @@ from . import (
     SIGNALS,
     bpf_call,
     child_signal,
+    is_arm,
     is_mips,
     is_powerpc,
     limit_numbers,
@@ -132,6 +133,7 @@ _SIG_BLOCK, _SIG_SETMASK = sigmask_words(_machine())
 _UNWANTED = unwanted_signals(_machine())
 _MIPS = is_mips(_machine())
 _POWERPC = is_powerpc(_machine())
+_ARM = is_arm(_machine())
 MACHINE = _machine()
 LIMITS = limit_numbers(MACHINE)
 _BPF = bpf_call(_machine(), struct.calcsize("P"))
@@ -145,6 +147,7 @@ _SO_PEERCRED = 18 if _MIPS else 21 if _POWERPC else 17  # asm/socket.h
 _SOCK_STREAM, _SOCK_DGRAM = (2, 1) if _MIPS else (1, 2)  # asm/socket.h: mips has them swapped
 _EINTR, _ECONNABORTED = 4, 130 if _MIPS else 103
 O_NOCTTY = 0o4000 if _MIPS else 0o400  # asm-generic/fcntl.h; mips has its own
+O_NOFOLLOW = 0o100000 if _ARM or _POWERPC else 0o400000  # asm/fcntl.h
 # O_CREAT, O_EXCL (asm-generic/fcntl.h; mips has its own).
 O_CREATE = 0o400 if _MIPS else 0o100
 O_CREATE_EXCLUSIVE = 0o2400 if _MIPS else 0o300
@@ -342,6 +345,7 @@ def set_blocking(fd, blocking):
 
 
 def readlink(path):
+    """Raises OSError, and UnicodeError for what is no text."""
     buffer = bytearray(4096)
     size = _check(_c_readlink(path, buffer, len(buffer)))
     return bytes(buffer[:size]).decode()

@@ -12,6 +12,7 @@ from ..shell import word
 
 _STICKY = 0o1000  # in such a directory (/tmp) nobody can remove or rename what belongs to others
 _GROUP, _OTHERS = 0o020, 0o002
+LINKS_MOST = 40  # as the kernel's MAXSYMLINKS
 
 
 def read(path: str, most: int, trusted: bool = False) -> bytes:
@@ -43,8 +44,12 @@ def _refuse_others(path: str, real: str, status: tuple) -> None:
         folder = folder[: folder.rfind("/")] or "/"
         status = os.stat(folder)
         # Further up, the sticky bit and a group that is root's are no danger: what lies below is checked separately.
-        safe = _GROUP | _OTHERS if status[0] & _STICKY else _GROUP if status[5] == 0 else 0
-        _refuse(path, folder + ", which leads to it,", folder, status, user, safe)
+        _refuse(path, folder + ", which leads to it,", folder, status, user, _safe(status))
+
+
+def _safe(status: tuple) -> int:
+    """The bits of a folder's mode that are no danger to what others can't change themselves in there."""
+    return _GROUP | _OTHERS if status[0] & _STICKY else _GROUP if status[5] == 0 else 0
 
 
 def _refuse(path: str, what: str, place: str, status: tuple, user: int, safe: int = 0) -> None:
@@ -55,3 +60,68 @@ def _refuse(path: str, what: str, place: str, status: tuple, user: int, safe: in
     if status[0] & (_GROUP | _OTHERS) & ~safe:
         text = "%s is refused: %s can be written by others than root (mode %o): chmod go-w %s"
         raise ConfigError(text % (path, what, status[0] & 0o7777, word(place)))
+
+
+def find(path: str, make: "bool | None" = None) -> int:
+    """A descriptor (O_PATH) of what is at a whole path, which stays the same whatever comes in its place. No link is
+    followed that others than root could have put there: ConfigError. `make`: what is not there is made, a folder (True)
+    or an empty file, with the folders above. Raises OSError, too."""
+    here, links, parts = -1, 0, _parts(path)
+    try:
+        while parts:
+            part = parts.pop(0)
+            there = part if part == "/" else _FD % here + "/" + part
+            fd = _open(there, True if parts and make is not None else make)
+            try:
+                link = _link(path, there, here, fd)
+                if not link:
+                    here, fd = fd, here
+            finally:
+                if fd >= 0:
+                    compat.fd_close(fd)
+            parts = _parts(link) + parts
+            links += bool(link)
+            if links > LINKS_MOST:
+                raise ConfigError("%s is refused: its links lead nowhere" % path)
+        here, fd = -1, here
+        return fd
+    finally:
+        if here >= 0:
+            compat.fd_close(here)
+
+
+_FD = "/proc/self/fd/%d"
+
+
+def _parts(path: str) -> "list[str]":
+    return ["/"] * path.startswith("/") + [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _open(path: str, make: "bool | None") -> int:
+    flags = compat.O_PATH | compat.O_NOFOLLOW
+    try:
+        return compat.fd_open(path, flags)
+    except OSError as error:
+        if make is None or error.errno != compat.ENOENT:
+            raise
+    if make:
+        os.mkdir(path)
+    else:
+        compat.fd_close(compat.fd_open(path, compat.O_CREATE_EXCLUSIVE, 0o666))
+    return compat.fd_open(path, flags)
+
+
+def _link(path: str, there: str, holder: int, fd: int) -> str:
+    """Where a link leads, "" for anything else."""
+    status = os.stat(_FD % fd)
+    if status[0] & compat.S_IFMT != compat.S_IFLNK:
+        return ""
+    folder, users = os.stat(_FD % holder), (0, compat.geteuid())
+    mine = status[4] in users and folder[4] in users and not folder[0] & (_GROUP | _OTHERS) & ~_safe(folder)
+    try:
+        link = compat.readlink(there) if mine else ""
+    except UnicodeError:
+        link = ""
+    if not link:
+        raise ConfigError("%s is refused: others than root can change where a link on the way leads: name that" % path)
+    return link

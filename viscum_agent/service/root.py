@@ -48,14 +48,14 @@ def lacks(program: "Program") -> "list[tuple[str, str]]":
     elif kind != compat.S_IFDIR:
         found.append(("root", "there is no folder or image %s: make it, or name another one" % path))
     else:
+        found.append(("root", view.why_not(path)))
         text = "there is no %s in " + path + ": make it, or take it out"
         found += [("writable", text % each) for each in program.writable if not compat.exists(inside(program, each))]
     text = "%s is of /proc, and every program has its own: take it out"
     found += [("writable", text % each) for each in program.writable if _is_proc(each)]
     found += [("mount", text % each) for one in program.mount for each in (one.source, one.target) if _is_proc(each)]
-    text = "there is no %s: make it, or take it out"
-    found += [("mount", text % each.source) for each in program.mount if each.source and not compat.exists(each.source)]
-    return [(option, view.printable(text)) for option, text in found]
+    found += [("mount", view.why_not(each.source)) for each in program.mount if each.source]
+    return [(option, view.printable(text)) for option, text in found if text]
 
 
 def _is_proc(path: str) -> bool:
@@ -119,12 +119,12 @@ def make(service: "Service") -> None:
     """In the child, as root, with mounts of its own: makes the root of a service this process's. Raises OSError, and
     ConfigError for what can't be as configured."""
     program = service.program
+    compat.chdir("/")
     devices = view.opened(["/dev/" + name for name in DEVICES])
     files = view.opened([source for source, _ in view.files_of(service.name)])
     sources = view.opened([each.source for each in program.mount])
     compat.umask(0o022)
     _stage(program.root or "")
-    compat.chdir("/")
     compat.chroot(STAGE)
     _take_proc_out()
     own = _furnish(program, devices)
@@ -152,7 +152,8 @@ def make(service: "Service") -> None:
         compat.mount("proc", "/proc", "proc", view.COVER | compat.MS_NOEXEC)  # before 5.8 it sees the processes of all
     if program.bundle:
         _add(program.bundle)
-    view.protect(own + [path for path in program.writable if path == "/"], asked)
+    own += [path for path in program.writable if path == "/"]
+    view.protect(own, [(path, asked[path]) for path in sorted(asked)])
     _enter()
 
 
@@ -187,7 +188,7 @@ def _add(bundle: "Bundle") -> None:
 
 def _stage(path: str) -> None:
     if _kind(path) == compat.S_IFDIR:
-        compat.mount(path, STAGE, "none", compat.MS_BIND | compat.MS_REC)
+        view.mount_on(STAGE, trust.find(path))
         view.attributes(STAGE, compat.AT_RECURSIVE, NO_POWERS, 0)
         return
     try:

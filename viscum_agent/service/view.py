@@ -10,6 +10,8 @@ import os
 import struct
 
 from .. import compat
+from ..config import trust
+from ..errors import ConfigError
 from ..records.objects import ns_name
 from ..shell import printable
 
@@ -35,6 +37,7 @@ FOLDERS = ("/var/run", "/var/lock", "/var/log", "/var/lib", "/var/cache")
 
 INODES = 256  # files and folders for each megabyte: one takes about 1 KiB of the kernel's memory besides
 COVER = compat.MS_NOSUID | compat.MS_NODEV
+FD = "proc/self/fd/%d"  # from the router's root, which is the current folder, whatever is this process's
 NO_SUCH_CALL = (38, 89)  # ENOSYS: the second one is that of mips (asm/errno.h)
 
 
@@ -45,8 +48,19 @@ def lacks(program: "Program") -> "list[tuple[str, str]]":
 
         return root.lacks(program)
     asked = [("visible", path) for path in program.visible] + [("writable", path) for path in program.writable]
-    text = "there is no %s: make it, or take it out"
-    return [(option, printable(text % path)) for option, path in asked if not compat.exists(path)]
+    found = [(option, why_not(path)) for option, path in asked]
+    return [(option, printable(why)) for option, why in found if why]
+
+
+def why_not(path: str) -> str:
+    """Why a program can't be given what is at a path, "" when it can."""
+    try:
+        compat.fd_close(trust.find(path))
+    except OSError:
+        return "there is no %s: make it, or take it out" % path
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def is_image(program: "Program") -> bool:
@@ -167,7 +181,7 @@ def make(service: "Service") -> None:
     compat.chdir("/")
     compat.umask(0)
     asked = program.visible + program.writable
-    kept = opened(asked + program.command + service.health.command + (program.workdir,) + FILES)
+    kept = opened(asked, program.command + service.health.command + (program.workdir,) + FILES)
     folders = [path for path in FOLDERS if compat.exists(path)]
     if "/proc" not in asked:
         mount_proc()
@@ -180,22 +194,27 @@ def make(service: "Service") -> None:
         place(path, True)
     for path in sorted(kept):
         if path != "/" and (path in asked or not compat.exists(path)):
-            bind(path, *kept[path])
+            # A program may have made another link meanwhile where it may write: what was mounted must not land there.
+            mount_on(FD % trust.find(path, kept[path][1]), kept[path][0])
     of_namespace(service.name)
-    protect(own, {path: path in program.writable for path in asked})
+    protect(own, [(FD % trust.find(path), path in program.writable) for path in sorted(asked)])
 
 
-def opened(paths: "Iterable[str]") -> "dict[str, tuple[int, bool]]":
-    """Of those words that are paths of something: (a descriptor, by which it is found under whatever is mounted over
-    it; whether it is a folder)."""
+def opened(paths: "Iterable[str]", words: "Iterable[str]" = ()) -> "dict[str, tuple[int, bool]]":
+    """Of those paths, and words that are paths of something: (a descriptor, by which it is found under whatever is
+    mounted over it; whether it is a folder). Raises ConfigError for a path that a link of others than root leads to;
+    such a word is left out: what others may write to a program needs no help to see."""
     found = {}
-    for path in paths:
+    for path in list(paths) + list(words):
         try:
             if path.startswith("/") and path not in found:
-                is_folder = os.stat(path)[0] & compat.S_IFMT == compat.S_IFDIR
-                found[path] = (compat.fd_open(path, compat.O_PATH), is_folder)
+                fd = trust.find(path)
+                found[path] = (fd, os.stat(FD % fd)[0] & compat.S_IFMT == compat.S_IFDIR)
         except OSError:
             pass  # nothing is there
+        except ConfigError:
+            if path in paths:
+                raise
     return found
 
 
@@ -246,17 +265,21 @@ def place(path: str, is_folder: bool) -> None:
 def bind(path: str, fd: int, is_folder: bool) -> None:
     """Mounts what `opened` found. The current folder is the router's root, whatever is that of this process."""
     place(path, is_folder)
-    compat.mount("proc/self/fd/%d" % fd, path, "none", compat.MS_BIND | compat.MS_REC)
+    mount_on(path, fd)
 
 
-def protect(own: "list[str]", asked: "dict[str, bool]") -> None:
-    """Makes everything read-only but for what is its own, and what it asked for to write."""
+def mount_on(path: str, fd: int) -> None:
+    compat.mount(FD % fd, path, "none", compat.MS_BIND | compat.MS_REC)
+
+
+def protect(own: "list[str]", asked: "list[tuple[str, bool]]") -> None:
+    """Makes everything read-only but for what is its own, and what it asked for: (path, whether to write)."""
     bits = compat.MOUNT_ATTR_RDONLY
     attributes("/", compat.AT_RECURSIVE, bits, 0)
     for path in own:
         attributes(path, 0, 0, bits)
-    for path in sorted(asked):
-        attributes(path, compat.AT_RECURSIVE, 0 if asked[path] else bits, bits if asked[path] else 0)
+    for path, to_write in asked:
+        attributes(path, compat.AT_RECURSIVE, 0 if to_write else bits, bits if to_write else 0)
 
 
 def attributes(path: str, flags: int, more: int, less: int) -> None:
