@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -23,6 +24,7 @@ from viscum_agent.service import view
 
 libc = ctypes.CDLL(None)
 OTHER = 1  # the account of attempts.py
+NEW_USER = 0x10000000  # CLONE_NEWUSER (linux/sched.h)
 MINE = PROGRAMS / "folder"
 COMMAND = "/usr/bin/python3 %s/attempts.py %s edge 7000 " % (PROGRAMS, MINE)
 
@@ -165,15 +167,43 @@ def test_a_check_by_command_has_the_files_of_its_program(lab):
     assert pids_in("viscum-echo") == [pid]
 
 
-def test_a_check_never_has_the_routers_files_because_its_program_was_only_just_forked():
+def joined(prepare):
+    """Whether a check would join the mounts of a program that does that first."""
+    reading, writing = os.pipe()
+    other = os.fork()
+    if other == 0:
+        os.close(reading)
+        prepare()
+        os.close(writing)
+        signal.pause()
+    os.close(writing)
+    os.read(reading, 1)
     pid = os.fork()
     if pid == 0:
         try:
-            view.join(os.getppid())
+            view.join([other])
         except ProcessLookupError:
             os._exit(3)
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.kill(other, signal.SIGKILL)
+    os.waitpid(other, 0)
+    os.close(reading)
+    return {0: True, 3: False}[code]
+
+
+def test_a_check_never_has_the_routers_files_because_its_program_was_only_just_forked():
+    assert joined(view.whole) and not joined(lambda: None)
+
+
+def test_nor_what_its_program_mounted_as_root_of_a_user_namespace(tmp_path):
+    """With `allow_syscalls 'namespaces'`: a disk on /dev/null, and a program of its own as that of the check."""
+
+    def own():
+        compat.unshare(NEW_USER | compat.CLONE_NEWNS)
+        compat.mount("/etc/hostname", "/dev/null", "none", compat.MS_BIND)
+
+    assert not joined(own)
 
 
 def test_a_person_at_a_shell_has_the_routers_files(router):

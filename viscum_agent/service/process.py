@@ -94,8 +94,8 @@ def spawn(service: "Service", command: "Sequence[str]" = ()) -> int:
     words = command or program.command
     path = _whole_path(program, words[0])
     group = cgroup.make(service.name, cgroup.CHECK if command else tag(program))
-    # A check has the program's own view, and so its files. Any process of it will do.
-    inside = (cgroup.pids(service.name) or programs(service.name))[:1] if command else []
+    # A check has the program's own view, and so its files. Any process of it will do that has it.
+    inside = (cgroup.pids(service.name) or programs(service.name)) if command else []
     pid = -1
     try:
         box.hold(program, group)
@@ -117,7 +117,7 @@ def _become(
     environment: "dict[str, str]",
     company: "tuple[str, list[int], str]",
 ) -> "NoReturn":
-    """In the child: never returns. `company`: its control group, a process whose view it shares, and where the
+    """In the child: never returns. `company`: its control group, processes of which it shares a view, and where the
     command is."""
     stderr = None
     try:
@@ -129,11 +129,12 @@ def _become(
         stderr = Stderr()  # a root of its own has no /proc until the end
         enter_network(service.name)
         box.place(service.program)
+        null = compat.fd_open("/dev/null", 2)  # O_RDWR: the router's, whatever a view has in that place
         if inside:
-            view.join(inside[0])
+            view.join(inside)
         else:
             view.make(service)
-        _redirect_output()
+        _redirect_output(null)
         stderr = None
         compat.chdir(service.program.workdir)
         box.confine(service.program, ids)
@@ -177,9 +178,8 @@ def _close_others() -> None:
                 pass  # the one that read the list
 
 
-def _redirect_output() -> None:
+def _redirect_output(null: int) -> None:
     """stdin from /dev/null, stdout and stderr to whoever listens in the namespace (output.py)."""
-    null = compat.fd_open("/dev/null", 2)  # O_RDWR
     try:
         out = output.open_for_program()
     except OSError:

@@ -38,6 +38,7 @@ FOLDERS = ("/var/run", "/var/lock", "/var/log", "/var/lib", "/var/cache")
 INODES = 256  # files and folders for each megabyte: one takes about 1 KiB of the kernel's memory besides
 COVER = compat.MS_NOSUID | compat.MS_NODEV
 FD = "proc/self/fd/%d"  # from the router's root, which is the current folder, whatever is this process's
+NS_GET_USERNS = 0xB701  # linux/nsfs.h
 NO_SUCH_CALL = (38, 89)  # ENOSYS: the second one is that of mips (asm/errno.h)
 
 
@@ -144,20 +145,42 @@ def files_of(name: str) -> "list[tuple[str, str]]":
         return []
 
 
-def join(pid: int) -> None:
-    """This process sees what another one does, which has to have a view of its own already."""
-    if os.stat("/proc/%d/ns/mnt" % pid)[1] == os.stat("/proc/self/ns/mnt")[1]:
-        raise OSError(compat.ESRCH, compat.strerror(compat.ESRCH))  # it was only just forked
+def join(pids: "Iterable[int]") -> None:
+    """This process sees what another one does: the first of these with a view that the agent made. One that was only
+    just forked has the router's; and what is mounted in one that a program made itself (as root of a user namespace of
+    its own) is what it likes: a disk, say, where a check looks for /dev/null. Raises OSError."""
+    for pid in pids:
+        try:
+            views = compat.fd_open("/proc/%d/ns/mnt" % pid, 0)
+        except OSError:
+            continue  # gone meanwhile
+        if _is_ours(views):
+            break
+        compat.fd_close(views)
+    else:
+        raise OSError(compat.ESRCH, compat.strerror(compat.ESRCH))
     for kind in ("ipc", "uts"):
         try:
-            _enter(pid, kind)
+            _enter(compat.fd_open("/proc/%d/ns/%s" % (pid, kind), 0))
         except OSError:
             pass  # a kernel without that
-    _enter(pid, "mnt")
+    _enter(views)
 
 
-def _enter(pid: int, kind: str) -> None:
-    fd = compat.fd_open("/proc/%d/ns/%s" % (pid, kind), 0)
+def _is_ours(fd: int) -> bool:
+    """Whether a mount namespace is not this process's, but belongs to the same user namespace."""
+    if os.stat("/proc/self/fd/%d" % fd)[1] == os.stat("/proc/self/ns/mnt")[1]:
+        return False
+    try:
+        owner = compat.ioctl(fd, NS_GET_USERNS)
+    except OSError:
+        return False
+    same = os.stat("/proc/self/fd/%d" % owner)[1] == os.stat("/proc/self/ns/user")[1]
+    compat.fd_close(owner)
+    return same
+
+
+def _enter(fd: int) -> None:
     compat.setns(fd)
     compat.fd_close(fd)
 
