@@ -299,6 +299,20 @@ def test_what_is_not_there_is_named_with_its_option(lab, app, tmp_path):
     assert said == ["viscum.%s.%s: %s" % (name, name, lacking[name][1]) for name in lacking]
 
 
+def test_what_its_links_lead_to_too_far_is_not_there(lab, app):
+    """Who may write to the folder makes them, and the agent waits while it looks them up."""
+    (app / "a").mkdir()
+    for number in range(39):
+        (app / ("%d" % number)).symlink_to("a/../" * 800 + "%d" % (number + 1))
+    (app / "39").symlink_to("bin")
+    os.symlink(b"/\xff", bytes(app) + b"/odd")
+    (app / "near").symlink_to("a/../a/../out")
+    lab.configure(section(app, "/0/true", "option workdir /odd", "list writable /near", "list writable /1"))
+    result = lab.viscum("check", check=False)
+    said = [line.split(": ")[0] for line in (result.stdout + result.stderr).splitlines() if "there is no" in line]
+    assert said == ["viscum.echo." + option for option in ("writable", "command", "workdir")]
+
+
 def test_nothing_of_proc_is_mounted_or_written_to(lab, app):
     lines = ["list mount " + each for each in ("/proc/sys:/data", "/srv:/proc/sys/net", "tmpfs:/proc")]
     lab.configure(section(app, SERVER, USR, *lines, "list writable /proc"))

@@ -1,5 +1,6 @@
 """What root does, only root may have written: the rule of sshd (StrictModes) and sudo, for the configuration."""
 
+import ctypes
 import os
 import subprocess
 import tempfile
@@ -140,6 +141,19 @@ def test_what_becomes_a_fifo_between_two_looks_blocks_nobody(folder):
     for path in ("/dev/zero", "/dev/tty", str(folder)):
         with pytest.raises((ConfigError, OSError)):
             trust.read(path, 10)
+
+
+def test_what_is_no_regular_file_is_not_even_opened(folder):
+    """Whoever can make a link where a program is looked for would start the watchdog by it, or end a FIFO's reader."""
+    os.mkfifo(folder / "fifo", 0o644)
+    libc = ctypes.CDLL(None)
+    watch = libc.inotify_init1(os.O_NONBLOCK)
+    assert libc.inotify_add_watch(watch, str(folder / "fifo").encode(), 0x20) > 0  # IN_OPEN (linux/inotify.h)
+    with pytest.raises(ConfigError):
+        trust.read(str(folder / "fifo"), 10)
+    with pytest.raises(BlockingIOError):
+        os.read(watch, 100)
+    os.close(watch)
 
 
 @pytest.mark.skipif(not os.stat(ROOT).st_mode & 0o005, reason="nobody can't read this checkout")

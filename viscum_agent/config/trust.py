@@ -18,7 +18,8 @@ LINKS_MOST = 40  # as the kernel's MAXSYMLINKS
 def read(path: str, most: int, trusted: bool = False) -> bytes:
     """At most `most` bytes of a regular file; `trusted` refuses one that others can change. Raises OSError, and
     ConfigError for what is refused."""
-    fd = compat.fd_open(path, compat.O_NONBLOCK)  # a FIFO would block the agent for ever
+    # To look at it only: a FIFO would block the agent for ever, and a watchdog starts when it is opened.
+    fd = compat.fd_open(path, compat.O_PATH)
     try:
         opened = "/proc/self/fd/%d" % fd  # an open file stays the same; a path may lead elsewhere meanwhile
         status = os.stat(opened)

@@ -31,7 +31,7 @@ LO_FLAGS_READ_ONLY, LO_FLAGS_AUTOCLEAR = 1, 4
 TRIES = 20  # somebody else may take the device that was free; or its file comes a moment later (hotplug)
 NO_POWERS = compat.MOUNT_ATTR_NOSUID | compat.MOUNT_ATTR_NODEV
 MOUNTS_MOST = 1 << 20  # bytes of a mountinfo, of which only root's own mounts are
-LINKS_MOST = 40  # as the kernel's MAXSYMLINKS
+PARTS_MOST = 128  # of a path with all its links; the agent waits while they are looked up, and programs make links
 
 
 def lacks(program: "Program") -> "list[tuple[str, str]]":
@@ -82,11 +82,15 @@ def _why_no_image(path: str) -> str:
 
 
 def inside(program: "Program", path: str) -> str:
-    """Where on the router is what a program finds at a path in its root."""
+    """Where on the router is what a program finds at a path in its root; "" (where there is never anything) if its
+    links lead too far, or their names are no text."""
     mounts: list[tuple[str, str]] = []
     for each in sorted(program.mount, key=lambda each: each.target):
-        mounts.append((_resolved(program, mounts, each.target), each.source))
-    return _behind(program, mounts, _resolved(program, mounts, path))
+        target = _resolved(program, mounts, each.target)
+        if target is not None:
+            mounts.append((target, each.source))
+    found = _resolved(program, mounts, path)
+    return "" if found is None else _behind(program, mounts, found)
 
 
 def _behind(program: "Program", mounts: "list[tuple[str, str]]", path: str) -> str:
@@ -96,11 +100,14 @@ def _behind(program: "Program", mounts: "list[tuple[str, str]]", path: str) -> s
     return (program.root or "") + path
 
 
-def _resolved(program: "Program", mounts: "list[tuple[str, str]]", path: str) -> str:
-    """A path in a root without links."""
-    parts, found, links = path.split("/"), "", 0
-    while parts and links <= LINKS_MOST:
+def _resolved(program: "Program", mounts: "list[tuple[str, str]]", path: str) -> "str | None":
+    """A path in a root without links; None for one that has too many, or such as are no text."""
+    parts, found, left = path.split("/"), "", PARTS_MOST
+    while parts:
+        if len(parts) > left:
+            return None
         part = parts.pop(0)
+        left -= 1
         if part == "..":
             found = found[: found.rfind("/")] if found else ""
         elif part not in ("", "."):
@@ -109,7 +116,8 @@ def _resolved(program: "Program", mounts: "list[tuple[str, str]]", path: str) ->
             except OSError:
                 found = "%s/%s" % (found, part)
                 continue
-            links += 1
+            except UnicodeError:
+                return None
             found = "" if link.startswith("/") else found
             parts = link.split("/") + parts
     return found
