@@ -57,7 +57,8 @@ def why_not(path: str) -> str:
     """Why a program can't be given what is at a path, "" when it can."""
     try:
         compat.fd_close(trust.find(path))
-    except OSError:
+    except OSError as error:
+        compat.unless_spent(error)
         return "there is no %s: make it, or take it out" % path
     except ConfigError as error:
         return str(error)
@@ -233,8 +234,8 @@ def opened(paths: "Iterable[str]", words: "Iterable[str]" = ()) -> "dict[str, tu
             if path.startswith("/") and path not in found:
                 fd = trust.find(path)
                 found[path] = (fd, os.stat(FD % fd)[0] & compat.S_IFMT == compat.S_IFDIR)
-        except OSError:
-            pass  # nothing is there
+        except OSError as error:
+            compat.unless_spent(error)  # otherwise nothing is there
         except ConfigError:
             if path in paths:
                 raise
