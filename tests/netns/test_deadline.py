@@ -9,7 +9,8 @@ import time
 import datapaths
 import pytest
 from agent import CONFIG, TAKES, Agent, Served
-from lab import SILENCE, listens, namespaces, pids_in, service, wait_for
+from lab import CLOUD, CLOUD6, SILENCE, echo_command, listens, namespaces, pids_in, service, wait_for
+from raw_clients import CLIENT, CLIENT6, Raw, tcp
 
 HOLDS = 3  # seconds
 AGAIN = 1  # seconds until a SYN is sent again (RFC 6298)
@@ -186,3 +187,70 @@ def test_a_port_that_was_closed_for_a_moment_comes_back_with_the_next_sign_of_li
     made.process.send_signal(signal.SIGCONT)
     made.says("echo: a port was closed, and its clients reached the cloud")
     made.becomes("edge")
+
+
+# What is no closed port
+
+PLACES = {
+    "exact": (CLOUD[0], 7000),
+    "ipv6": (CLOUD6[0], 7000),
+    "target_port": (CLOUD[1], 7100),
+    "any address": (CLOUD[2], 7200),
+    "any address, IPv6": (CLOUD6[1], 7200),
+}
+ONE_ADDRESS = ("list dest_ip " + CLOUD[0], "list dest_ip " + CLOUD6[0], "list dest_port 7000")
+MOVED = ("list dest_ip " + CLOUD[1], "list dest_port 7100", "option target_port 7001")
+SLOW = ("list device lan0", "option health_interval 3600")
+WAYS_IN = "config globals 'globals'\n\toption watch_timeout 0\n\n" + "".join(
+    [
+        service("echo", echo_command("edge", 7000), *SLOW, *ONE_ADDRESS),
+        service("moved", echo_command("edge", 7001), *SLOW, *MOVED),
+        service("any", echo_command("edge", 7200), *SLOW, "list dest_port 7200"),
+    ]
+)
+
+
+@pytest.fixture
+def ways_in(lab, datapath):
+    """Services that are taken in all of PLACES, and a client that sends what it likes."""
+    lab.serve_cloud(7000, 7100, 7200)
+    made = Served(lab, WAYS_IN)
+    wait_for(lambda: set(lab.who(questions(), timeout=SILENCE)) == {"edge"})
+    wait_for(lambda: {row["state"] for row in made.call("status")["services"].values()} == {"healthy"})
+    made.raw = Raw(lab)
+    yield made
+    made.raw.close()
+
+
+def questions():
+    return [("tcp", *place) for place in PLACES.values()]
+
+
+def closed(agent):
+    return sum(row["passed"]["closed"] for row in agent.call("status")["services"].values())
+
+
+def answered(agent):
+    """Who answers a client in each of PLACES, in which the raw client's kernel may speak again."""
+    agent.lab.run(agent.lab.client, "nft", "delete table inet silent")
+    return dict(zip(PLACES, agent.lab.who(questions()), strict=True))
+
+
+def test_a_second_syn_of_a_connection_that_begins_takes_no_port_for_closed(ways_in):
+    """The kernel answers it with what it says of a closed port (tcp_check_req: embryonic_reset)."""
+    for port in range(50000, 50020):
+        for seq in (1000, 1001):
+            for address, where in PLACES.values():
+                client = CLIENT6 if ":" in address else CLIENT
+                ways_in.raw.sock.send(ways_in.raw.frame(tcp(client, port, where, dst=address, seq=seq)))
+    assert answered(ways_in) == dict.fromkeys(PLACES, "edge")
+    assert closed(ways_in) == 0
+    # And what is closed is: nobody is refused, and the cloud is asked with the next SYN.
+    ways_in.process.send_signal(signal.SIGSTOP)
+    for name, port in (("echo", 7000), ("moved", 7001), ("any", 7200)):
+        os.kill(pids_in("viscum-" + name)[0], signal.SIGKILL)
+        wait_for(lambda name=name, port=port: not listens("viscum-" + name, port))
+    before = syns_sent_again(ways_in.lab)
+    assert ways_in.lab.who(questions(), timeout=AGAIN + LATE) == ["cloud"] * len(PLACES)
+    assert syns_sent_again(ways_in.lab) - before <= len(PLACES)
+    ways_in.process.send_signal(signal.SIGCONT)

@@ -103,12 +103,13 @@ class Layout:
         return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
 
     def value(
-        self, target: int, mac: str, slot: int, watched: bool = False, checked: bool = False, mode: int = 0
+        self, target: int, mac: str, slot: int, watched: int = 0, checked: bool = False, mode: int = 0, nsid: int = -1
     ) -> bytes:
-        """Frames must be addressed to `mac`, unless it is empty; `slot` is the index in `counters`; `watched` is
-        whether a port that turns out to be closed takes the entry out, `checked` whether the client's route counts;
-        `mode` is JOINS, TAKE_OVER or 0."""
-        packed = address.parse_mac(mac) if mac else bytes(6)
+        """Frames must be addressed to `mac`, unless it is empty (of TCP it always is); `slot` is the index in
+        `counters`; `watched` is the program's port, whose closing takes the entry out, 0 if nothing does, `checked`
+        whether the client's route counts; `mode` is JOINS, TAKE_OVER or 0; `nsid` is the number that the pair's
+        namespace has in the router's, -1 if it is not known: with the port it is in the place of the MAC."""
+        packed = address.parse_mac(mac) if mac else struct.pack(">H", watched) + self.number(nsid + 1)
         flags = (FIXED if mac else 0) | (WATCHED if watched else 0) | (CHECKED if checked else 0) | mode
         return self._pack("IH", target, flags) + packed + self._pack("I", slot)
 
@@ -163,6 +164,13 @@ class Layout:
         port, proto = struct.unpack(">HB", key[40:43])
         return index, parse_kind(word), Tuple(key[8:24], key[24:40], port, proto)
 
+    def port_inside(self, value: bytes, port: int) -> int:
+        """The program's port, if it is watched, of an entry for that port, else 0. With a MAC it is the entry's own."""
+        flags = self._unpack("H", value[4:6])[0]
+        if not flags & WATCHED:
+            return 0
+        return port if flags & FIXED else struct.unpack(">H", value[6:8])[0]
+
     def parse_value(self, value: bytes) -> "tuple[int, str, int]":
         """(index of the pair, MAC or "", flags)"""
         target, flags = self._unpack("IH", value[:6])
@@ -193,7 +201,7 @@ def of_match(match: "BpfMatch") -> "tuple[Kind, Tuple]":
     return kind, Tuple(service, client, match.port, PROTO_NUMBER[match.proto] if match.proto else 0)
 
 
-def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str, watched: bool, checked: bool) -> "BpfMatch":
+def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str, watched: int, checked: bool) -> "BpfMatch":
     """The objects.BpfMatch of an entry."""
     src = _prefix_text(found.client, kind.client) if kind.client else ""
     proto = {number: name for name, number in PROTO_NUMBER.items()}.get(found.proto, "") if kind.proto else ""

@@ -3,6 +3,6 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_efc8a5b4",
-    "reply": "reply_725a0e4d",
+    "fwd": "fwd_a73ecbd8",
+    "reply": "reply_a4598a92",
 }

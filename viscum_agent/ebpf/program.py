@@ -17,6 +17,7 @@ from .layout import CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, SLOTS, WATCHED
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, REDIRECT = 1, 2, 3, 7, 23
 SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
+SK_LOOKUP_TCP, SK_RELEASE = 84, 86
 KTIME_GET_COARSE_NS = 160  # the monotonic clock as of the last tick: a load, where the exact one asks the hardware
 
 # struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's byte order.
@@ -65,6 +66,7 @@ SELDOM = 15  # a mask: one in sixteen
 
 # Values (layout.py).
 VALUE_TARGET, VALUE_FLAGS, VALUE_MAC, VALUE_SLOT = 0, 4, 6, 12
+VALUE_PORT, VALUE_NSID = 6, 8  # where there is no MAC: of TCP
 MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 4, 20, 36, 38
 PLACE_SERVICE, PLACE_PORT, PLACE_GENERATION, PLACE_TARGET, PLACE_SLOT = 0, 16, 20, 24, 28
 PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER = 32, 36, 42
@@ -77,6 +79,9 @@ FIB_ROUTER, FIB_CLIENT, FIB_SIZE = 52, 58, 64
 NO_NEIGHBOUR = 7  # BPF_FIB_LKUP_RET_NO_NEIGH: the route is known, the MAC is not
 NOT_FORWARDED = 4  # BPF_FIB_LKUP_RET_NOT_FWDED: no route, or the router's own; below it, the route refuses all packets
 AF_INET, AF_INET6 = 2, 10
+
+# struct bpf_sock_tuple, on the stack where the route was asked: both addresses, both ports. Its size tells the family.
+SOCKET, SOCKET_SIZE, SOCKET6_SIZE = FIB, 12, 36
 
 
 def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
@@ -216,6 +221,16 @@ def trial(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.address(R3, FP, -64)
     asm.number(R4, 4)
     asm.call(SKB_LOAD_BYTES)
+    asm.move(R1, R6)
+    asm.address(R2, FP, -64)
+    asm.number(R3, SOCKET_SIZE)
+    asm.number(R4, 0)
+    asm.number(R5, 0)
+    asm.call(SK_LOOKUP_TCP)
+    asm.jump_if(R0, "==", 0, "no socket")
+    asm.move(R1, R0)
+    asm.call(SK_RELEASE)
+    asm.label("no socket")
     for helper in (SKB_CHANGE_TYPE, SKB_PULL_DATA):
         asm.move(R1, R6)
         asm.number(R2, 0)
@@ -329,7 +344,9 @@ def _read(
     asm.label("ipv6")
     _open(asm, IPV6_END + PORTS)
     for place, where in ((SERVICE, service6), (CLIENT, client6)):
-        _copy(asm, FP, place, R9, where, 16, 4)
+        _copy(asm, FP, place + 4, R9, where + 4, 12, 4)
+        _copy(asm, FP, place, R9, where, 4, 4)
+        _pass_if_mapped(asm, place)
     asm.load(R5, R9, IPV6_NEXT, 1)
     asm.jump_if(R5, "==", IPPROTO_ICMPV6, others[1])
     asm.store(FP, PROTO, R5, 1)
@@ -342,6 +359,20 @@ def _read(
     asm.number(R0, 0)
     asm.label("port")
     asm.store(FP, PORT, R0, 2)
+
+
+def _pass_if_mapped(asm: "Assembler", place: int) -> None:
+    """No packet has an IPv4 address in the notation of IPv6 (RFC 4291, 2.5.5.2), which is a key of IPv4 here. R0 is the
+    address's first word."""
+    other = asm.new_label("not mapped")
+    asm.jump_if(R0, "!=", 0, other)
+    asm.load(R0, FP, place + 4, 4)
+    asm.jump_if(R0, "!=", 0, other)
+    asm.load(R0, FP, place + 8, 2)
+    asm.jump_if(R0, "!=", 0, other)
+    asm.load(R0, FP, place + 10, 2)
+    asm.jump_if(R0, "==", 0xFFFF, "pass")
+    asm.label(other)
 
 
 def _with_ports(asm: "Assembler", label: str, otherwise: str) -> None:
@@ -548,12 +579,20 @@ def _long_enough(asm: "Assembler", length: int, otherwise: str) -> None:
 
 def _refuse(asm: "Assembler", maps: "dict[str, int]") -> None:
     """The entry (R7) that led to a closed port leads nowhere from now on, and nobody hears of it but the agent: the
-    client's next SYN or datagram reaches the cloud. What is remembered with clients does not count any more."""
+    client's next SYN or datagram reaches the cloud. What is remembered with clients does not count any more.
+
+    A RST proves nothing: the kernel says the same to the second SYN of a connection that begins or has ended. Nor does
+    it count where nobody knows which sockets there are. Its client asks once more."""
     asm.label("refused")
     asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.move(R1, R0)
     asm.mask(R1, WATCHED)
     asm.jump_if(R1, "==", 0, "answer")
+    asm.load(R1, FP, PROTO, 1)
+    asm.jump_if(R1, "!=", IPPROTO_TCP, "closed")
+    _unless_listens(asm)
+    asm.label("closed")
+    asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.set_bits(R0, REFUSED)
     asm.store(R7, VALUE_FLAGS, R0, 2)
     asm.map_value(R1, maps["state"])
@@ -562,8 +601,46 @@ def _refuse(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.load(R0, R1, 0, 4)
     asm.add_number(R0, 1)
     asm.store(R1, 0, R0, 4)
+    asm.label("open")
     asm.number(R0, DROP)
     asm.leave()
+
+
+def _unless_listens(asm: "Assembler") -> None:
+    """Jumps to "open" if the service's namespace has a socket that listens at its address and the program's port, or if
+    it has no number. Sockets that are bound to a device, or to the pair's address where the namespace redirects, are
+    not found."""
+    asm.load(R8, R7, VALUE_NSID, 4)
+    asm.jump_if(R8, "==", 0, "open")
+    asm.add_number(R8, -1)
+    asm.load(R4, R7, VALUE_PORT, 2)
+    asm.load(R0, R6, SKB_PROTOCOL, 4)
+    asm.jump_if(R0, "==", asm.network16(ETH_IPV6), "socket of ipv6")
+    _socket(asm, 12, 4)
+    asm.number(R3, SOCKET_SIZE)
+    asm.jump("look for socket")
+    asm.label("socket of ipv6")
+    _socket(asm, 0, 16)
+    asm.number(R3, SOCKET6_SIZE)
+    asm.label("look for socket")
+    asm.move(R1, R6)
+    asm.address(R2, FP, SOCKET)
+    asm.move(R4, R8)
+    asm.number(R5, 0)
+    asm.call(SK_LOOKUP_TCP)
+    asm.jump_if(R0, "==", 0, "closed")
+    asm.move(R1, R0)
+    asm.call(SK_RELEASE)
+    asm.jump("open")
+
+
+def _socket(asm: "Assembler", start: int, size: int) -> None:
+    """Writes SOCKET; of an address the bytes from `start` on count. R4 is the port. The client's is none, so that none
+    of its connections is found."""
+    _copy(asm, FP, SOCKET, FP, CLIENT + start, size, 4)
+    _copy(asm, FP, SOCKET + size, FP, SERVICE + start, size, 4)
+    asm.store_number(FP, SOCKET + 2 * size, 0, 2)
+    asm.store(FP, SOCKET + 2 * size + 2, R4, 2)
 
 
 def _unless_late(asm: "Assembler", maps: "dict[str, int]") -> None:

@@ -122,6 +122,7 @@ class Backend:
         self.cut_in = 0  # the mode of redirects by eBPF that are written (layout.TAKE_OVER)
         self.spare = Loaded()  # what is pinned next, if the kernel was tried with it
         self._home_indexes: dict[str, int] = {}
+        self._nsids: dict[int, int] = {}  # by the indexes of pairs: the numbers of their namespaces
         self.work = _Work(self)
         self.hurried = False  # a dump that keeps changing is good enough
 
@@ -243,6 +244,7 @@ class Backend:
         """Closes those of home as well: what was learned of its devices may be wrong at the next look."""
         self._leave("")
         self._home_indexes.clear()
+        self._nsids.clear()
         if self._pinned:
             self._pinned.close()
             self._pinned = None
@@ -379,6 +381,17 @@ class Backend:
             self._home_indexes[name] = rtnl.index_of(body)
         return self._home_indexes[name]
 
+    def _nsid(self, name: str, index: int) -> int:
+        """The number that the namespace of a pair's other end has here, -1 if that is not known."""
+        if index not in self._nsids:
+            socket = Socket(compat.NETLINK_ROUTE)
+            try:
+                body = socket.ask(lambda seq: rtnl.link_get(name, seq))
+            finally:
+                socket.close()
+            self._nsids[index] = rtnl.nsid_of(body) if body is not None else rtnl.LINK_NETNSID_NONE
+        return self._nsids[index]
+
     def _bpf_link(self, operation: "Operation") -> None:
         self.visit.home()
         item = operation.new or operation.old
@@ -431,7 +444,8 @@ class Backend:
             self._bpf(operation, lambda pinned: pinned.del_match(item, operation.handle, target))
             return
         index, target = self._home_index(item.dev, operation), self._home_index(item.target, operation)
-        self._bpf(operation, lambda pinned: pinned.set_match(item, index, target))
+        nsid = self._nsid(item.target, target)
+        self._bpf(operation, lambda pinned: pinned.set_match(item, index, target, nsid))
 
     def _tbf(self, operation: "Operation") -> None:
         item = operation.new or operation.old

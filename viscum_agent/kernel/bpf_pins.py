@@ -261,7 +261,7 @@ class Pinned:
                         kind=kind,
                         tuple=parts,
                         mac=mac,
-                        watched=bool(flags & layout.WATCHED),
+                        watched=self._layout.port_inside(value, parts.port),
                         refused=bool(flags & layout.REFUSED),
                         takes_over=bool(flags & layout.TAKE_OVER),
                         checked=bool(flags & layout.CHECKED),
@@ -402,8 +402,8 @@ class Pinned:
 
     # The entries
 
-    def set_match(self, item: "Any", index: int, target: int) -> None:
-        """Adds an entry, or changes where it leads."""
+    def set_match(self, item: "Any", index: int, target: int, nsid: int) -> None:
+        """Adds an entry, or changes where it leads; `nsid` is the number of the pair's namespace, -1 without one."""
         self._make_maps()
         kind, parts = layout.of_match(item)
         slot = self._slot(self._layout.pair(index, target))
@@ -411,7 +411,7 @@ class Pinned:
             self._set_kinds(self._kinds() | {kind})
         name, key = self._key(kind, index, parts)
         self._change()
-        value = self._layout.value(target, item.mac, slot, item.watched, item.checked, self.cut_in)
+        value = self._layout.value(target, item.mac, slot, item.watched, item.checked, self.cut_in, nsid)
         call.map_update(self._maps[name], key, value)
         if self.cut_in:
             self._note_missed(slot)

@@ -134,6 +134,13 @@ def peer_of(body: bytes) -> int:
     return u32_of(found[IFLA_LINK]) if found else 0
 
 
+def nsid_of(body: bytes) -> int:
+    """The number that the namespace of a veth pair's other end has here, in a link message; -1 if it does not say. The
+    kernel gives each one a number before it answers (rtnl_fill_link_netnsid in net/core/rtnetlink.c)."""
+    found = attributes(body, 16, (IFLA_LINK_NETNSID,))
+    return unpack_from("i", found[IFLA_LINK_NETNSID])[0] if found else LINK_NETNSID_NONE
+
+
 def queue_of(body: bytes) -> str:
     """The kind of the queue of what a device sends, in its link message."""
     return text_of(attributes(body, 16, (IFLA_QDISC,)).get(IFLA_QDISC, b""))

@@ -335,7 +335,7 @@ def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], 
         dev, target = names.get(("", entry.index), ""), names.get(("", entry.target), "")
         service = owners.get(("dev", target))
         # One that takes nothing any more is not as it was planned, so it is written anew.
-        watched = entry.watched and not entry.refused
+        watched = 0 if entry.refused else entry.watched
         item = to_match(dev, entry.kind, entry.tuple, entry.mac, target if service else "", watched, entry.checked)
         if service is None or not dev:
             observed.orphans.append(Found(item, entry.index))

@@ -95,7 +95,8 @@ TCX, CLS = "tcx", "cls"
 
 # What such a program takes over: what comes in on `dev` from `src` ("" for any) to `dst` (prefixes) over `proto` (""
 # for all). Of the 16 bits of `port` the first `port_bits` count: 16 for one port, 0 for any. `level` is a PRIO_*;
-# frames must be addressed to `mac`, if it is set; `target` is the router's end of the service's pair.
+# frames must be addressed to `mac`, if it is set; `target` is the router's end of the service's pair. `watched` is the
+# program's port, if the match is left to the cloud once that is closed, else 0.
 BpfMatch = namedtuple(
     "BpfMatch", ("dev", "level", "proto", "dst", "src", "port", "port_bits", "mac", "target", "watched", "checked")
 )

@@ -28,6 +28,8 @@ class Machine:
         self.neighbour = None  # (index, router's MAC, client's MAC) that the route of a reply leads to
         self.no_way = (7, 0)  # without a neighbour: the result (BPF_FIB_LKUP_RET_NO_NEIGH), and the index of the route
         self.asked = b""  # what the route was asked for
+        self.listens = set()  # (nsid, 4 or 6, address as bytes, port): sockets in other namespaces
+        self.held = 0  # sockets that a program has not released yet
         self.random = 1
         self.clock = 0  # nanoseconds since the kernel began
         self.maps["deadline"][bytes(4)] = bytearray(4)
@@ -53,6 +55,7 @@ class Machine:
         context[16:20] = int.from_bytes(raw, self.order).to_bytes(4, self.order)
         self.context, self.stack, self._written = context, bytearray(512), bytearray(512)
         verdict = self._work(assemble(which, self.order, self.fds))
+        assert not self.held, "the kernel loads no program that keeps a socket"
         return (verdict - (1 << 64) if verdict >> 63 else verdict,) + self.went
 
     # Memory
@@ -140,16 +143,16 @@ class Machine:
             self.maps[name][key] = bytearray(value)
         elif number == 3:
             self.maps[name].pop(self.read(two, SIZES[name].key), None)
-        elif number in (7, 160):
-            result = self.random if number == 7 else self.clock
+        elif number in (7, 39, 160):
+            result = {7: self.random, 39: 0, 160: self.clock}[number]
         elif number == 26:
             result = self._load_bytes(two, three, four)
         elif number == 32:
             self.pkt_type = two
-        elif number == 39:
-            result = 0
         elif number == 69:
             result = self._route(two)
+        elif number in (84, 86):
+            result = self._socket(two, three, four) if number == 84 else self._release()
         else:
             self.went = ({23: "redirect", 152: "neighbour", 155: "peer"}[number], one)
             result = 7  # TC_ACT_REDIRECT
@@ -161,6 +164,19 @@ class Machine:
         if offset + size > len(self.packet):
             return -14
         self.write(to, bytes(self.packet[offset : offset + size]))
+        return 0
+
+    def _socket(self, where, size, nsid):
+        half = {12: 4, 36: 16}[size]
+        asked = self.read(where, size)
+        port, family = struct.unpack(">H", asked[-2:])[0], 4 if half == 4 else 6
+        if (nsid, family, asked[half : 2 * half], port) not in self.listens:
+            return 0
+        self.held += 1
+        return 1
+
+    def _release(self):
+        self.held -= 1
         return 0
 
     def _route(self, where):

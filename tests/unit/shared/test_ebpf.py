@@ -31,14 +31,14 @@ def entries(wanted, mac=""):
     return [item for part in parts for item in ebpf.filters("lan0", part, level, mac, (("mirred", "vsc-s"),))]
 
 
-def machine(order, *wanted, watched=False, checked=False):
+def machine(order, *wanted, watched=0, checked=False, nsid=-1):
     """A machine with these matches in its maps; each leads to a pair of its own, from PAIR on."""
     made = Machine(order)
     kinds = set()
     for number, one in enumerate(wanted):
         for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
             kind, parts = layout.of_match(item)
-            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked))
+            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked, 0, nsid))
             if layout.is_exact(kind):
                 made.maps["exact"][made.layout.exact_key(LAN, parts)] = value
             else:
@@ -115,18 +115,15 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
                     index, kind, parts = made.parse_exact(made.exact_key(7, parts))
                 else:
                     index, kind, parts = made.parse_wide(made.wide_key(kind, 7, parts))
-                target, mac, flags = made.parse_value(made.value(9, item.mac, 3, item.watched, item.checked))
+                value = made.value(9, item.mac, 3, item.watched, item.checked, 0, 1 << 20)
+                target, mac, flags = made.parse_value(value)
                 assert (index, target) == (7, 9)
-                assert (
-                    layout.to_match(
-                        "lan0", kind, parts, mac, "vsc-s", bool(flags & layout.WATCHED), bool(flags & layout.CHECKED)
-                    )
-                    == item
-                )
+                watched = made.port_inside(value, parts.port)
+                assert layout.to_match("lan0", kind, parts, mac, "vsc-s", watched, bool(flags & layout.CHECKED)) == item
 
 
 def test_one_port_of_one_address_is_one_entry():
-    assert entries(match()) == [BpfMatch("lan0", 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s", False, False)]
+    assert entries(match()) == [BpfMatch("lan0", 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s", 0, False)]
     assert layout.is_exact(layout.of_match(entries(match())[0])[0])
 
 
@@ -346,7 +343,7 @@ def test_nothing_is_learned_and_nobody_forgotten_by_an_icmp_error():
 
 
 def test_an_icmp_error_about_a_closed_port_or_after_the_deadline_passes():
-    for made in each(match(), watched=True):
+    for made in each(match(), watched=80, nsid=0):
         known(made, ipv4())
         made.clock = 100 * 10**9
         made.maps["deadline"][bytes(4)] = bytearray(made.layout.deadline(made.clock, 15))
@@ -626,7 +623,7 @@ CLOSED = (
 def test_a_closed_port_is_left_to_the_cloud_at_once_and_the_client_does_not_hear_of_it():
     for wanted, asks, refusal in CLOSED:
         for client_is_known in (False, True):
-            for made in each(wanted, watched=True):
+            for made in each(wanted, watched=80, nsid=0):
                 made.neighbour = (LAN, ROUTER, CLIENT)
                 if client_is_known:
                     known(made, asks, asks)
@@ -638,19 +635,20 @@ def test_a_closed_port_is_left_to_the_cloud_at_once_and_the_client_does_not_hear
 
 def test_the_agent_puts_a_port_back_by_writing_its_entry_anew():
     for wanted, asks, refusal in CLOSED:
-        for made in each(wanted, watched=True):
+        for made in each(wanted, watched=80, nsid=0):
             before = {key: bytes(made.maps["exact"][key]) for key in made.maps["exact"]}
             known(made, asks)
             made.run("reply", refusal, index=PAIR)
             (value,) = made.maps["exact"].values()
-            assert made.layout.parse_value(bytes(value)) == (PAIR, "", layout.WATCHED | layout.REFUSED)
+            target, mac, flags = made.layout.parse_value(bytes(value))
+            assert (target, mac) == (PAIR, "") and flags & layout.WATCHED and flags & layout.REFUSED
             made.maps["exact"] = {key: bytearray(before[key]) for key in before}
             assert made.run("fwd", asks) == TAKEN
 
 
 def test_only_an_answer_to_a_syn_or_a_datagram_says_that_a_port_is_closed():
     others = [answer4(segment(flags, seq)) for flags, seq in ((RST, 0), (RST | ACK, 7), (SYN | ACK, 0), (ACK, 0))]
-    for made in each(match(), watched=True):
+    for made in each(match(), watched=80, nsid=0):
         known(made, ipv4())
         for packet in others:
             assert made.run("reply", packet, index=PAIR) == (7, "redirect", LAN)
@@ -661,7 +659,7 @@ def test_only_an_answer_to_a_syn_or_a_datagram_says_that_a_port_is_closed():
         (match(proto="udp"), ipv4(proto=17), others),
         (match(ADDRESS6, "udp"), ipv6(proto=17), others6),
     ):
-        for made in each(wanted, watched=True):
+        for made in each(wanted, watched=80, nsid=0):
             known(made, asks)
             for packet in packets:
                 assert made.run("reply", packet, index=PAIR) == PASSED
@@ -669,17 +667,74 @@ def test_only_an_answer_to_a_syn_or_a_datagram_says_that_a_port_is_closed():
 
 
 def test_a_port_of_a_range_may_be_closed_and_so_may_what_nobody_watches():
-    for made in each(match(), watched=False):
+    for made in each(match(), watched=0):
         known(made, ipv4())
         assert made.run("reply", answer4(segment(RST | ACK)), index=PAIR) == (7, "redirect", LAN)
         assert made.run("fwd", ipv4()) == TAKEN
     (single,) = ebpf.filters("lan0", match(), 1, "", (("mirred", "vsc-s"),), True)
     wide = ebpf.filters("lan0", match(dport=(7000, 7010)), 3, "", (("mirred", "vsc-s"),), True)
-    assert single.watched and [one.watched for one in wide] == [one.port_bits == 16 for one in wide]
+    assert single.watched == 80
+    assert [one.watched for one in wide] == [one.port if one.port_bits == 16 else 0 for one in wide]
+
+
+def test_the_port_that_is_watched_is_the_programs_unless_the_entry_holds_a_mac_in_its_place():
+    """Of TCP none does."""
+
+    def watched(one, mac):
+        level = datapath.level_of(one)
+        return [item.watched for item in ebpf.filters("lan0", one, level, mac, (("mirred", "vsc-s"),), True)]
+
+    moved = Match(4, "tcp", address.parse_prefix(ADDRESS), (80, 80), None, 8080)
+    assert watched(moved, "") == [8080]
+    anywhere = Match(4, "udp", None, (80, 80), None, 8080)
+    assert watched(anywhere, "02:00:5e:00:53:01") == [80]
+    for order in ORDERS:
+        made = layout.Layout(order)
+        assert made.port_inside(made.value(9, "", 3, 8080, True, layout.JOINS, 5), 80) == 8080
+        assert made.port_inside(made.value(9, "02:00:5e:00:53:01", 3, 80), 80) == 80
+        assert made.port_inside(made.value(9, "", 3, 0, True, layout.JOINS, 5), 80) == 0
+
+
+def test_a_reset_says_nothing_while_somebody_listens_in_the_namespace():
+    """Its client asks once more: the kernel says the same to a second SYN of a connection that begins or has ended."""
+    inside = {(7, 4, address.parse_address(ADDRESS), 8080), (7, 6, address.parse_address(ADDRESS6), 8080)}
+    for wanted, asks, refusal in CLOSED[:2]:
+        for made in each(wanted, watched=8080, nsid=7):
+            known(made, asks)
+            made.listens = inside
+            for _ in range(3):
+                assert made.run("reply", refusal, index=PAIR) == DROPPED
+                assert made.run("fwd", asks) == TAKEN
+            assert made.layout.parse_number(made.maps["refusals"][bytes(4)]) == 0
+            made.listens = {(nsid + 1, family, own, port) for nsid, family, own, port in inside}
+            assert made.run("reply", refusal, index=PAIR) == DROPPED and made.run("fwd", asks) == PASSED
+        for made in each(wanted, watched=8080):
+            known(made, asks)
+            assert made.run("reply", refusal, index=PAIR) == DROPPED
+            assert made.run("fwd", asks) == TAKEN, "nobody can say"
+
+
+def test_an_ipv4_address_in_the_notation_of_ipv6_is_no_key_of_ipv4():
+    """No packet has one, but a forged one: of the service, or of a client that is known."""
+    mapped, client = "::ffff:" + ADDRESS, "::ffff:192.168.1.5"
+    for made in each(match(), match(ADDRESS6)):
+        known(made, ipv4())
+        before = dict(made.maps["clients"])
+        made.neighbour = None
+        forged = [ipv6(dst=mapped), ipv6(dst=mapped, src=client), ipv6(src=client)]
+        for packet in forged:
+            other = packet[:6] + ROUTER + packet[12:]
+            assert made.run("fwd", packet) == PASSED and made.run("fwd", other) == PASSED
+        assert made.maps["clients"] == before
+        for packet in (ipv6(dst="fd00::5", src=mapped, port=40000, sport=80), ipv6(dst=client, src=ADDRESS6, sport=80)):
+            assert made.run("reply", packet, index=PAIR) == PASSED
+        # What is like them, and isn't.
+        for source in ("::5", "::fffe:0:5", "::1:ffff:192.168.1.5", "1::ffff:192.168.1.5"):
+            assert made.run("fwd", ipv6(src=source)) == (7, "peer", PAIR + 1)
 
 
 def test_another_service_can_not_close_a_port():
-    for made in each(match(), match("203.0.113.11"), watched=True):
+    for made in each(match(), match("203.0.113.11"), watched=80, nsid=0):
         known(made, ipv4())
         assert made.run("reply", answer4(segment(RST | ACK)), index=PAIR + 1) == PASSED
         assert made.run("fwd", ipv4()) == TAKEN

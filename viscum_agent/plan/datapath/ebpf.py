@@ -101,7 +101,8 @@ def filters(
                 port_bits=bits,
                 mac=mac,
                 target=target,
-                watched=watched and bits == 16,  # one port of a range may well be closed
+                # One port of a range may well be closed.
+                watched=(not mac and match.to_port or port) if watched and bits == 16 else 0,
                 checked=checked,
             )
         )
