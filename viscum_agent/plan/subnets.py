@@ -34,6 +34,9 @@ class Subnets:
                 if self._usable(subnet) and (service.name, subnet.family) not in self._given:
                     self._given[(service.name, subnet.family)] = subnet
                     self._used.add(subnet)
+        # What is left as it is, or still ends, has its subnet until its pair is gone.
+        for name in facts.subnets:
+            self._used.update([address.network(text) for text in facts.subnets[name]])
 
     def _usable(self, subnet: "address.Prefix") -> bool:
         if subnet.length != SUBNET[subnet.family] or subnet in self._used or self._in_the_way(subnet) is not None:

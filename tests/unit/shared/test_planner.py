@@ -130,6 +130,14 @@ def test_what_a_service_has_it_keeps_while_it_is_usable():
     assert subnets(["10.99.0.0/16"], (), kept).of(Named("a"), 4, "viscum")[0][:6] == "10.99."
 
 
+def test_a_subnet_that_is_there_is_nobody_elses_whoever_it_is_that_has_it():
+    """A service with a mistake is left as it is, and one that is switched off ends first: neither is planned."""
+    there = {"kept": ["10.213.0.1/30"], "ends": ["10.213.0.5/30", "10.213.0.9/30"]}
+    made = subnets(["10.213.0.0/28"], (), there)
+    assert made.of(Named("a"), 4, "viscum")[0] == "10.213.0.13"
+    assert "10.213.0.0/28 has no free subnet" in reason(made, "b")
+
+
 def test_what_a_service_has_nobody_else_gets():
     place = address.format_address(address.add(bytes([10, 213, 0, 0]), name_hash("new") % 16384 * 4 + 1))
     made = subnets(["10.213.0.0/16"], (), {"old": [place + "/30"]}, ("new", "old"))
