@@ -127,7 +127,7 @@ def test_options_beside_a_bundle_replace_what_it_says_and_some_are_added(lab, bu
     assert served(lab) == "from the bundle\n"
     found = (bundle / "rootfs/out/found").read_text()
     assert "COLOUR=blue" in found and "TERM=xterm" in found and "\n/bin\n" in "\n" + found
-    assert "Uid:\t1234" in found and "Gid:\t1001" in found and (bundle / "rootfs/mine").is_dir()
+    assert "Uid:\t1234" in found and "Gid:\t1234" in found and (bundle / "rootfs/mine").is_dir()
     assert " 77 " in found
 
 

@@ -27,6 +27,7 @@ Python that both share. A system call that fails raises OSError with its errno.
     isatty()  flush()  forget_output()                                                stdout
     device_ioctl(fd, request, device, data)  has_library(name)                        netdevice(7)
     ioctl(fd, request, data=b"")                                                      ioctl(2)
+    spelled(value)                                                                    repr() in ASCII
     bpf(command, attribute)  address_of(buffer)                                       bpf(2), with bytearrays
 """
 

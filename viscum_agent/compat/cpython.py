@@ -57,6 +57,11 @@ def _call(name: str, *arguments: "Any") -> int:
     return result
 
 
+def spelled(value: object) -> str:
+    """A value as MicroPython's repr() has it, whose letters are ASCII."""
+    return ascii(value)
+
+
 def strerror(code: "int | None") -> str:
     return os.strerror(code or 0)
 

@@ -688,6 +688,11 @@ def expect(services):
     gc.threshold(min(1 << 20, (256 << 10) + (3 << 10) * services))
 
 
+def spelled(value):
+    """A value in ASCII: the same as under CPython."""
+    return repr(value)
+
+
 def isatty():
     """Whether stdout is a terminal."""
     return _c_isatty(1) == 1

@@ -48,19 +48,20 @@ LIMITS = words_of("nofile nproc core memlock fsize")
 INFINITY = 1 << 63  # of a limit, and more
 
 
-def load(folder: str) -> "tuple[dict[str, Any], list[str]]":
-    """(values of options by their names; a sentence for each thing that is wrong) from a bundle's folder."""
+def load(folder: str, user: str = "") -> "tuple[dict[str, Any], list[str]]":
+    """(values of options by their names; a sentence for each thing that is wrong) from a bundle's folder. `user` is an
+    account in the place of the bundle's, which has neither its groups nor the powers of another kind of account."""
     path = folder + "/config.json"
     try:
         document = documents.read(path, MOST, "name the folder of a bundle")
     except ConfigError as error:
         return {}, [str(error)]
-    values, wrong = values_of(document, folder)
+    values, wrong = values_of(document, folder, user)
     return values, ["%s: %s" % (path, text) for text in wrong]
 
 
-def values_of(document: object, folder: str) -> "tuple[dict[str, Any], list[str]]":
-    """(values of options, a sentence for each thing that is wrong) from what a config.json holds."""
+def values_of(document: object, folder: str, user: str = "") -> "tuple[dict[str, Any], list[str]]":
+    """(values of options, a sentence for each thing that is wrong) from what a config.json holds; `user` as above."""
     values: dict[str, Any] = {
         "hostname": "",
         "groups": [],
@@ -69,6 +70,7 @@ def values_of(document: object, folder: str) -> "tuple[dict[str, Any], list[str]
         "root": "rootfs",
         "writable": [],
         "bundle": folder,
+        "user": user,
     }
     wrong: list[str] = []
     for read in (_refuse_unknown, _process, _user, _limits, _root, _mounts, _linux, _resources):
@@ -131,15 +133,18 @@ def _process(document: object, values: dict, wrong: "list[str]") -> None:
 
 
 def _user(document: object, values: dict, wrong: "list[str]") -> None:
-    uid = get(document, "process.user.uid", int, 0)
-    values["user"] = _parsed("process.user.uid", schema.ACCOUNT, "%d" % uid)
+    other = values["user"]
+    uid = _parsed("process.user.uid", schema.ACCOUNT, "%d" % get(document, "process.user.uid", int, 0))
+    values["user"] = other or uid
     gid = get(document, "process.user.gid", int, 0)
     values["group"] = _parsed("process.user.gid", schema.ACCOUNT, "%d" % gid)
     groups = entries(document, "process.user.additionalGids", int)
     values["groups"] = [int(_parsed("process.user.additionalGids", schema.ACCOUNT, "%d" % each)) for each in groups]
+    if other:
+        values["group"], values["groups"] = None, []
     values["umask"] = get(document, "process.user.umask", int, 0o022) & 0o777
     # What is left after exec (capabilities(7)): for root what bounds it, for others what is ambient.
-    name = "process.capabilities.%s" % ("ambient" if uid else "bounding")
+    name = "process.capabilities.%s" % ("bounding" if values["user"] in ("0", "root") else "ambient")
     words = [each.lower() for each in entries(document, name)]
     values["capability"] = [_parsed(name, schema.CAPABILITY, each[4:] if each[:4] == "cap_" else "?") for each in words]
 

@@ -184,10 +184,15 @@ def _on_the_wire(prefix: "address.Prefix", slash: str) -> "address.Prefix":
 
 
 def _clients(text: str) -> "address.Prefix":
+    return _of_hosts(text, "can't be a client's")
+
+
+def _of_hosts(text: str, why: str) -> "address.Prefix":
+    """A prefix in which there may be a host; what is said of others begins with `why`."""
     prefix = _prefix(text)
     for never, reason in NEVER:
         if reason != LINK_LOCAL and address.contains(_network(never), prefix):
-            raise Refused("can't be a client's: %s is %s" % (never, reason))
+            raise Refused("%s: %s is %s" % (why, never, reason))
     return prefix
 
 
@@ -202,7 +207,7 @@ def _reached(text: str) -> "Destination":
             raise ValueError()
     elif text.count(":") == 1:
         where, colon, port = text.partition(":")
-    return Destination("", _prefix(where), _port_range(port) if colon else None)
+    return Destination("", _of_hosts(where, "can't be reached"), _port_range(port) if colon else None)
 
 
 def _pool(text: str) -> "address.Prefix":
@@ -319,7 +324,7 @@ def _device(text: str) -> str:
 
 
 def _interface(text: str) -> str:
-    if not 0 < len(text) <= 15 or not all(is_name(c) or c in "-.@" for c in text):
+    if text == "" or not all(is_name(c) or c in "-.@" for c in text):
         raise ValueError()
     if text[0] == "@" and text != EVERY_AP:
         raise Refused("is how a device section of netifd names an interface: write %s" % shown(text[1:]))

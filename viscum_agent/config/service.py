@@ -150,8 +150,9 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
 
     if len(section.name) > MAX_NAME:
         bad("", "is a name longer than %d characters: choose a shorter one" % MAX_NAME)
-    _refuse_doubled_variables(values["env"], bad)
+    _refuse_doubled("env", [variable.split("=")[0] for variable in values["env"]], "is set", bad)
     _take_files(part, bad)
+    _refuse_doubled("mount", [mount.target for mount in values["mount"]], "has something mounted on it", bad)
     command = _command(part, bad)
     if not (values["interface"] or values["device"] or _broken(part, "interface", "device")):
         bad("interface", "is missing: name at least one interface (lan) or device (br-lan) that the clients are behind")
@@ -209,7 +210,7 @@ def _take_bundle(part: "Part", bad: "Callable") -> None:
     """Completes a section's values by what its bundle says."""
     from . import bundle  # most routers need it never
 
-    said, wrong = bundle.load(part.values["bundle"])
+    said, wrong = bundle.load(part.values["bundle"], part.values["user"] or "")
     for text in wrong:
         bad("bundle", text)
     _refuse_unused(part, ("root",), "its bundle has one", bad)
@@ -231,14 +232,13 @@ def _take_calls(part: "Part", bad: "Callable") -> None:
     _refuse_unused(part, ("allow_syscalls",), "a list says which system calls it may make", bad)
 
 
-def _refuse_doubled_variables(env: "list[str]", bad: "Callable") -> None:
-    names: set[str] = set()
+def _refuse_doubled(option: str, names: "list[str]", what: str, bad: "Callable") -> None:
+    known: set[str] = set()
     twice: set[str] = set()
-    for variable in env:
-        name = variable.split("=")[0]
-        (twice if name in names else names).add(name)
+    for name in names:
+        (twice if name in known else known).add(name)
     for name in sorted(twice):
-        bad("env", "%s is set more than once: leave one" % shown(name))
+        bad(option, "%s %s more than once: leave one" % (shown(name), what))
 
 
 def _refuse_unused(part: "Part", options: "tuple[str, ...]", why: str, bad: "Callable") -> None:
@@ -269,9 +269,14 @@ def _refuse_check(part: "Part", kind: "checks.Kind", matches: "tuple[Match, ...]
         return
     if not kind.needs or part.values["health_port"] or _broken(part, "health_port"):
         return
-    if matches and not any(match.proto in kind.needs + ("",) for match in matches):
-        text = "'%s' has no port to check, because the service takes no %s (proto): name a health_port, or say 'auto'"
-        bad("healthcheck", text % (kind.name, " or ".join([each.upper() for each in kind.needs])))
+    if not matches or any(match.proto in kind.needs for match in matches):
+        return
+    if any(not match.proto for match in matches):
+        text = "'%s' has no port to check, because proto 'any' has none: name a health_port, or say 'exec' or 'none'"
+        bad("healthcheck", text % kind.name)
+        return
+    text = "'%s' has no port to check, because the service takes no %s (proto): name a health_port, or say 'auto'"
+    bad("healthcheck", text % (kind.name, " or ".join([each.upper() for each in kind.needs])))
 
 
 _TWO_PORTS = "the same traffic can't go to two ports (%s and %s)"
@@ -341,7 +346,8 @@ def _words(part: "Part", option: str, bad: "Callable") -> "tuple[str, ...]":
 
 def split_words(text: str) -> "list[str]":
     """Splits a command at blanks; quotes of either kind keep blanks, and a backslash outside '' escapes the next
-    character. No variables, no globs: this is not a shell. Raises ValueError for an unclosed quote."""
+    character. No variables, no globs: this is not a shell. Raises ValueError for an unclosed quote, and for a backslash
+    at the end."""
     words, quote = [], ""
     word: list[str] = []
     begun = False  # inside a word, which may be empty: ''
@@ -362,8 +368,10 @@ def split_words(text: str) -> "list[str]":
         elif begun:
             words.append("".join(word))
             word, begun = [], False
-    if quote:
-        raise ValueError("%s has a quote (%s) that is not closed" % (shown(text), quote))
+    if quote or escaped:
+        open_end = "has a quote (%s) that is not closed" % quote
+        no_end = "ends in a backslash, and nothing follows it: write two for one"
+        raise ValueError("%s %s" % (shown(text), open_end if quote else no_end))
     if begun:
         words.append("".join(word))
     return words
@@ -423,7 +431,8 @@ def _families(values: dict) -> "tuple[int, ...]":
 
 
 def _of_family(prefixes: "list[Prefix]", family: int) -> "list[Prefix | None]":
-    return [prefix for prefix in prefixes if prefix.family == family] or [None]
+    """Those of a family, None for all of its addresses."""
+    return [prefix if prefix.length else None for prefix in prefixes if prefix.family == family] or [None]
 
 
 def _protocols(protocols: "list[str]", family: int) -> "list[str]":

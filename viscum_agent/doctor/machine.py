@@ -138,9 +138,14 @@ def _mode(path: str) -> "int | None":
         return None
 
 
+def with_files(targets: "list[Target]") -> "list[Target]":
+    """Those whose programs are among the router's files; in a root of its own only process.lacks looks for one."""
+    return [target for target in targets if not target.service.program.root]
+
+
 def _files(targets: "list[Target]") -> "dict[str, int | None]":
     paths = set()
-    for target in targets:
+    for target in with_files(targets):
         program, check = target.service.program, target.service.health.command
         paths.update([command[0] for command in (program.command, check) if command])
         paths.add(program.workdir)

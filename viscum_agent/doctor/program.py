@@ -4,6 +4,7 @@ from .. import compat
 from ..errors import UNSUPPORTED
 from ..shell import word
 from .finding import configure, error, ok
+from .machine import with_files
 from .target import names
 
 TYPE_CHECKING = False
@@ -43,7 +44,7 @@ def _users(
 ) -> "list[tuple[str, tuple[str, ...]]]":
     """(path, names of the services) for the first word of each command, sorted by path."""
     users: dict[str, list[str]] = {}
-    for target in targets:
+    for target in with_files(targets):
         for path in {command[0] for command in commands(target.service) if command}:
             users.setdefault(path, []).append(target.service.name)
     return [(path, tuple(users[path])) for path in sorted(users)]

@@ -42,7 +42,7 @@ def tag(program: "Program") -> str:
         value = getattr(program, option.name)
         value = list(value) if option.many else value
         if value != default(option):
-            words.append("%s=%s" % (option.name, value))
+            words.append("%s=%s" % (option.name, value if isinstance(value, str) else compat.spelled(value)))
     return "%08x" % name_hash("\0".join(words))
 
 

@@ -49,6 +49,31 @@ def test_a_process_has_what_is_left_of_its_powers_after_exec():
     assert values(**process())["capability"] == []
 
 
+def test_another_account_has_neither_its_groups_nor_the_powers_of_root():
+    powers = {"bounding": ["CAP_KILL", "CAP_CHOWN"], "ambient": ["CAP_KILL"]}
+    document = process(capabilities=powers, user={"uid": 0, "gid": 0, "additionalGids": [1, 27]})
+    for user, left in (("65534", ["kill"]), ("root", ["kill", "chown"])):
+        found, wrong = bundle.values_of(document, FOLDER, user)
+        assert (wrong, found["user"], found["group"], found["capability"]) == ([], user, None, left)
+        assert found["bundle"].groups == ()
+    assert values(**document)["bundle"].groups == (1, 27)
+
+
+def test_half_a_surrogate_pair_is_refused_and_a_whole_one_is_a_letter():
+    """MicroPython leaves the two halves as they are; CPython can't make bytes of one."""
+    text = '{"process": {"args": ["/bin/x", "%s"], "env": ["A=%s"], "cwd": "/%s"}}'
+    whole = bundle.values_of(ujson.loads(text % (("\\ud83d\\ude00",) * 3)), FOLDER)[0]
+    assert whole["command"][1] == "\U0001f600" and whole["env"] == ["A=\U0001f600"]
+    assert whole["workdir"] == "/\U0001f600"
+    for odd in ("\\ud800", "\\ude00", "\\ud83d\\ud83d", "\\ude00\\ud83d", "a\\ud83db"):
+        for at, where in enumerate(("process.args", "process.env", "process.cwd")):
+            words = ["x", "x", "x"]
+            words[at] = odd
+            assert bundle.values_of(ujson.loads(text % tuple(words)), FOLDER)[1][0].startswith(
+                where + " has half of a surrogate pair"
+            ), (odd, where)
+
+
 def test_limits_are_those_of_options():
     limits = [
         {"type": "RLIMIT_NOFILE", "soft": 64, "hard": 64},

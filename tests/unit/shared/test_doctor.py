@@ -187,6 +187,8 @@ CASES = [
      {"files": {"/usr/bin/echo": 0o100755, "/usr/bin/ask": None, "/": 0o040755}},
      {"healthcheck": "exec", "health_command": "/usr/bin/ask"}, None,
      [("program", "error", "echo", "*ask*", "")]),
+    ("a program in a root of its own, where only `viscum check` looks", {"files": {}},
+     {"root": "/srv/app", "command": ("/bin/onlyhere",), "workdir": "/data"}, None, []),
     ("no workdir", {"files": {"/usr/bin/echo": 0o100755, "/data": None}}, {"workdir": "/data"}, None,
      [("workdir", "error", "echo", "mkdir -p /data", "")]),
     ("no such account", {"accounts": {("ghost", ""): "user: there is no account 'ghost' in /etc/passwd"}},

@@ -174,6 +174,17 @@ def test_clients_have_addresses_that_a_host_can_have():
         assert len(value("src_ip", text)) == 1, text
 
 
+def test_what_a_service_reaches_has_addresses_that_a_host_can_have():
+    for text in ("127.0.0.1:53", "224.0.0.1", "255.255.255.255:67", "[::1]:53", "ff02::1"):
+        assert "can't be reached: " in complaint("egress", text), text
+    for text in ("0.0.0.0/0", "[::/0]:53", "169.254.1.1", "192.168.1.255", "128.0.0.0/1:53"):
+        assert len(value("egress", text)) == 1, text
+
+
+def test_an_interface_has_the_name_of_a_section_however_long():
+    assert value("interface", "guest_wifi_radio1") == ["guest_wifi_radio1"]
+
+
 def test_an_interface_is_named_without_netifds_sign_for_one():
     assert value("interface", ["@wifi", "wan@eth0"]) == ["@wifi", "wan@eth0"]
     assert complaint("interface", "@wan") == "'@wan' is how a device section of netifd names an interface: write 'wan'"

@@ -63,6 +63,12 @@ def test_a_quote_that_is_not_closed_is_named():
     assert raises(ValueError, split_words, 'a "b') == "'a \"b' has a quote (\") that is not closed"
 
 
+def test_a_backslash_with_nothing_behind_it_is_named():
+    text = raises(ValueError, split_words, "/bin/x a\\")
+    assert text == "'/bin/x a\\' ends in a backslash, and nothing follows it: write two for one"
+    assert split_words("/bin/x 'a\\' \\\\") == ["/bin/x", "a\\", "\\"]
+
+
 def test_an_empty_command_has_no_words():
     assert split_words(" \t") == []
     assert "command: ' ' is not an absolute path" in problems("config service s\noption command ' '\n")[0]
@@ -105,6 +111,13 @@ def test_addresses_say_the_family():
     assert {m.family for m in service("list dest_port 80", "option family ipv6").matches} == {6}
 
 
+def test_clients_that_are_all_of_a_family_are_the_family_and_nothing_to_match():
+    """Written down, they would be one match, and read back from the kernel another."""
+    for text, family in (("0.0.0.0/0", 4), ("::/0", 6)):
+        found = service("list dest_port 80", "list src_ip " + text).matches
+        assert {(m.family, m.src) for m in found} == {(family, None)}
+
+
 def test_clients_of_one_family_only_leave_out_the_other_familys_addresses():
     found = service("option dest_ip '203.0.113.1 2001:db8::1'", "list src_ip 192.168.1.0/24").matches
     assert {m.family for m in found} == {4}
@@ -138,9 +151,17 @@ def test_a_check_that_can_never_be_made_is_refused():
         assert problems(text + "list proto %s\noption health_port 80\n" % other) == []
 
 
-def test_every_protocol_holds_the_one_that_is_checked():
+def test_every_protocol_has_no_port_to_check():
+    """It would count as healthy for ever, also while its program hangs."""
     text = HEAD + "list dest_ip 203.0.113.1\nlist proto any\noption healthcheck "
-    assert problems(text + "tcp\n") == problems(text + "udp\n") == []
+    for kind in ("tcp", "udp", "listen"):
+        assert problems(text + kind + "\n") == [
+            "viscum.s.healthcheck: '%s' has no port to check, because proto 'any' has none: name a health_port, or say "
+            "'exec' or 'none'" % kind
+        ]
+        assert problems(text + kind + "\noption health_port 80\n") == []
+        assert problems(text + kind + "\nlist dest_ip 2001:db8::1\n") == [], "over IPv6 it is TCP and UDP"
+    assert problems(text + "auto\n") == problems(text + "none\n") == []
 
 
 def test_words_that_the_check_has_no_use_for_are_refused():
@@ -163,6 +184,11 @@ def test_a_check_that_can_not_be_read_is_one_mistake():
 def test_a_variable_that_is_set_twice_is_named():
     text = PORTS + "list env A=1\nlist env B=1\nlist env A=2\n"
     assert problems(text) == ["viscum.s.env: 'A' is set more than once: leave one"]
+
+
+def test_a_place_that_has_two_things_mounted_on_it_is_named():
+    text = PORTS + "option root /srv/app\nlist mount /srv/a:/data\nlist mount tmpfs:/b\nlist mount /srv/c:/data:ro\n"
+    assert problems(text) == ["viscum.s.mount: '/data' has something mounted on it more than once: leave one"]
 
 
 def test_a_program_that_sees_all_needs_nothing_opened():

@@ -120,6 +120,14 @@ function overlaps(one, other) {
 		sameBits(one.bytes, other.bytes, Math.min(one.length, other.length));
 }
 
+function refuseNoHost(text, option, why) {
+	const prefix = prefixOf(text);
+
+	for (const [ never, reason ] of option.never)
+		if (prefix.length >= prefixOf(never).length && overlaps(prefixOf(never), prefix))
+			refuse(why.format(never, reason));
+}
+
 function integer(text, low, high) {
 	if (!/^[0-9]{1,10}$/.test(text) || +text < low || +text > high)
 		refuse();
@@ -143,8 +151,8 @@ const DEVICE = /^[A-Za-z0-9_.@+,=%#*?-]{1,15}$/;
 const types = {
 	bool: match(/^(1|on|true|yes|enabled|0|off|false|no|disabled)$/),
 	text: (text) => text !== '' || refuse(),
-	/* A text that is a command line: its quotes have to be closed. */
-	command: (text) => words(text) != null || refuse(_('has a quote that is not closed')),
+	/* A text that is a command line: its quotes have to be closed, and something follows a backslash. */
+	command: (text) => words(text) != null || refuse(_('has a quote that is not closed, or ends in a backslash')),
 	choice: (text, option) => option.words.includes(text) || refuse(),
 	number: (text, option) => integer(text, option.low, option.high),
 	port: (text) => integer(text, 1, 65535),
@@ -155,22 +163,16 @@ const types = {
 		if (at >= 0 && integer(text.slice(at + 1), 1, 65535) < low)
 			refuse(_('runs backwards'));
 	},
-	reached: function(text) {
+	reached: function(text, option) {
 		const found = /^\[(.*:.*)\](?::(.*))?$/.exec(text) || /^([^:[]*):([^:]*)$/.exec(text) || [ text, text ];
 
 		if ([ 'none', 'lan', 'wan', 'any' ].includes(text))
 			return;
-		prefixOf(found[1]);
+		refuseNoHost(found[1], option, _('can not be reached: %s is %s'));
 		if (found[2] != null)
 			types.ports(found[2]);
 	},
-	clients: function(text, option) {
-		const prefix = prefixOf(text);
-
-		for (const [ never, reason ] of option.never)
-			if (prefix.length >= prefixOf(never).length && overlaps(prefixOf(never), prefix))
-				refuse(_('can not be a client\'s: %s is %s').format(never, reason));
-	},
+	clients: (text, option) => refuseNoHost(text, option, _('can not be a client\'s: %s is %s')),
 	destination: function(text, option) {
 		const prefix = prefixOf(text);
 
@@ -237,11 +239,11 @@ const types = {
 			refuse();
 	},
 	device: (text) => DEVICE.test(text) && ![ '.', '..' ].includes(text.replace(/[*?]/g, '')) || refuse(),
-	interface: match(/^(@wifi|[A-Za-z0-9_.-][A-Za-z0-9_.@-]{0,14})$/),
+	interface: match(/^(@wifi|[A-Za-z0-9_.-][A-Za-z0-9_.@-]*)$/),
 	section: match(/^[A-Za-z0-9_]+$/)
 };
 
-/* A command's words as the agent splits them (model.split_words); null where a quote is not closed. */
+/* A command's words as the agent splits them (model.split_words); null where it ends too early. */
 function words(text) {
 	const found = [];
 	let word = null, quote = '';
@@ -262,7 +264,9 @@ function words(text) {
 		}
 		else {
 			if (c === '\\' && quote !== "'")
-				c = text[++i] || '';
+				c = text[++i];
+			if (c == null)
+				return null;
 			word = (word || '') + c;
 		}
 	}
