@@ -11,11 +11,13 @@ from router_root import INIT, RouterRoot
 
 SHIPPED = (ROOT / "files/etc/config/viscum").read_text()
 ENABLED = SHIPPED.replace("option enabled '0'", "option enabled '1'")
+OFF, ON = ("config globals\n\toption enabled '%d'\n\n" % number for number in (0, 1))
+SERVICE = "config service 'a'\n\toption enabled '1'\n"
 TRIGGERS = [
     "trigger config.change %s /etc/init.d/viscum reload" % name
     for name in ("viscum", "network", "wireless", "firewall")
 ]
-AGENT = ["param command /usr/sbin/viscumd", "param respawn 3600 5 0", "param stdout 1", "param stderr 1", "set agent"]
+PARAMS = ["param command /usr/sbin/viscumd", "param respawn 3600 5 0", "param stdout 1", "param stderr 1"]
 ASKED = ["ubus -t 30 wait_for viscum", "ubus call viscum reload"]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -44,14 +46,15 @@ def told(calls):
 
 
 def test_with_the_shipped_configuration_there_are_triggers_and_no_process(router):
-    assert router.init("start") == ["set "] + TRIGGERS
+    assert router.init("start") == TRIGGERS + ["set "]
     assert router.agent() == ""
 
 
 def test_an_enabled_service_is_a_reason_for_an_agent(router):
     router.configure(ENABLED)
     calls = router.init("start")
-    assert [call for call in calls if call in AGENT + TRIGGERS] == AGENT + TRIGGERS
+    expected = PARAMS + TRIGGERS + ["set agent"]
+    assert [call for call in calls if call in expected] == expected
     assert told(calls) == ["procd: start"]
 
 
@@ -64,6 +67,8 @@ def test_an_enabled_service_is_a_reason_for_an_agent(router):
         ("config service 'a'\n\toption enabled '0'\n\nconfig service 'b'\n\toption enabled 'yes'\n", True),
         ("config globals 'globals'\n\toption enabled '0'\n\nconfig service 'a'\n\toption enabled '1'\n", False),
         ("config globals 'globals'\n\toption enabled '1'\n\nconfig service 'a'\n\toption enabled '1'\n", True),
+        (OFF + ON + SERVICE, False),
+        (ON + OFF + SERVICE, True),
         ("config globals 'globals'\n\nconfig service 'a'\n\toption enabled 'true'\n", True),
         ("config match 'a'\n\toption enabled '1'\n", False),
         ("", False),
@@ -99,18 +104,43 @@ def test_an_unreadable_configuration_starts_nothing_and_says_so(router):
     assert [call for call in calls if call in TRIGGERS] == TRIGGERS, "the next reload may find it correct"
 
 
+def watched(calls):
+    """What procd is told of its watchdog, and when it is given the instance."""
+    found = [call.rpartition('"agent",')[2] for call in calls if call.startswith("ubus call service watchdog")]
+    return [call for call in calls if call == "set agent"] and found
+
+
+WATCHED = ['"mode":0,"timeout":0}', '"mode":0}', '"mode":1,"timeout":180}']
+ASLEEP = WATCHED[:2] + ['"mode":1,"timeout":2000000}']
+
+
 def test_procd_watches_the_agent_but_not_while_it_is_given_the_instance(router):
     router.configure(ENABLED)
-    watch = 'ubus call service watchdog {"name":"viscum","instance":"agent","mode":%d,"timeout":%d}'
-    calls = router.init("start")
-    assert [call for call in calls if call.startswith("ubus call service watchdog") or call == "set agent"] == [
-        watch % (0, 0),
-        "set agent",
-        watch % (1, 180),
-    ], "a procd of before 2026-02-09 would crash"
-    assert watch % (1, 180) in router.init("start")
-    (router.path / "tmp/procd/timeout").write_text("2000000")
-    assert watch % (1, 2000000) in router.init("start"), "it sleeps, and a start does not wake it"
+    for _ in range(2):
+        calls = router.init("start")
+        assert watched(calls) == WATCHED
+        assert calls[calls.index("set agent") - 1].endswith(WATCHED[0]), "the agent may speak at any time"
+        assert "procd: crash" not in calls, "a procd of before 2026-02-09"
+
+
+def test_a_start_lets_an_agent_sleep(running):
+    (running.path / "tmp/procd/timeout").write_text("2000000")
+    assert watched(running.init("start")) == ASLEEP
+
+
+def test_an_agent_that_speaks_during_a_start_is_no_new_one_and_is_believed(running):
+    """For a procd of before 2026-02-09 what the agent has said is a changed instance."""
+    (running.path / "tmp/says").write_text("2000000")
+    calls = running.init("start")
+    assert told(calls) == [] and watched(calls) == ASLEEP
+
+
+@pytest.mark.parametrize("action, upgrade", [("restart", "0"), ("start", "1")])
+def test_what_an_old_agent_said_does_not_count_for_the_new_one(running, action, upgrade):
+    (running.path / "tmp/procd/timeout").write_text("2000000")
+    calls = running.init(action, PKG_UPGRADE=upgrade)
+    assert watched(calls)[-1] == WATCHED[-1]
+    assert "procd: start when the old one has ended" in calls
 
 
 # Reload
@@ -124,6 +154,7 @@ def test_every_trigger_has_the_agent_read_its_configuration_again(running, trigg
     running.settle()
     assert [call for call in running.calls() if call in ASKED] == ASKED
     assert told(running.calls()) == [] and running.services_up() == ["viscum-iperf"], "no packet is lost"
+    assert [call for call in running.calls() if "set" in call or "watchdog" in call] == [], "procd has the agent"
 
 
 def test_a_reload_starts_the_agent_with_the_first_service_and_ends_it_with_the_last(router):
@@ -142,7 +173,7 @@ def test_a_reload_starts_the_agent_with_the_first_service_and_ends_it_with_the_l
 
 def test_a_reload_without_any_service_leaves_no_trace(router):
     router.init("start")
-    assert router.init("reload") == ["set "] + TRIGGERS
+    assert router.init("reload") == TRIGGERS + ["set "]
 
 
 @pytest.mark.parametrize("committed, staged", [(ENABLED, SHIPPED), (SHIPPED, ENABLED)])
@@ -274,7 +305,7 @@ def links(router):
 
 
 def test_the_packages_scripts_install_upgrade_and_remove_it(router, package):
-    assert package("postinst", "0") == ["set "] + TRIGGERS
+    assert package("postinst", "0") == TRIGGERS + ["set "]
     assert links(router) == ["K10viscum", "S90viscum"]
     router.configure(ENABLED)
     router.init("reload")

@@ -19,7 +19,8 @@ list_services() {
 	printf '{\n'
 	if [ -n "$agent" ]; then
 		printf '\t"viscum": {\n\t\t"instances": {\n\t\t\t"agent": {\n\t\t\t\t"running": true,\n'
-		printf '\t\t\t\t"watchdog": {\n\t\t\t\t\t"timeout": %s\n\t\t\t\t}\n' "$(cat /tmp/procd/timeout 2>/dev/null)"
+		[ "$(cat /tmp/procd/mode 2>/dev/null)" != 1 ] ||
+			printf '\t\t\t\t"watchdog": {\n\t\t\t\t\t"timeout": %s\n\t\t\t\t}\n' "$(cat /tmp/procd/timeout)"
 		printf '\t\t\t}\n\t\t}\n\t}\n'
 	elif [ -f /tmp/procd/registered ]; then
 		printf '\t"viscum": {\n\t\t\n\t}\n'
@@ -33,7 +34,10 @@ if [ "$name $1 $2 $3" = "ubus call service list" ]; then
 fi
 echo "$name $*" >>/tmp/calls
 if [ "$name $1 $2 $3" = "ubus call service watchdog" ]; then
-	echo "${4##*:}" >/tmp/procd/timeout
+	for key in mode timeout; do
+		echo "$4" | sed -n "s/.*\"$key\":\([0-9]*\).*/\1/p" | grep . >/tmp/procd/new && cp /tmp/procd/new /tmp/procd/$key
+	done
+	printf '{\n\t"mode": %s,\n\t"timeout": %s\n}\n' "$(cat /tmp/procd/mode)" "$(cat /tmp/procd/timeout)"
 	exit
 fi
 while [ -e "/tmp/hold/$name" ]; do sleep 0.02; done

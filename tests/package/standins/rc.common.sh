@@ -1,8 +1,9 @@
 #!/bin/sh
 # Stands in for OpenWrt's /etc/rc.common with procd.sh and functions.sh, as far as init scripts of packages use them.
 #
-# What procd knows is in /tmp/procd: `registered`, and `agent` with "running" or "ending". Every call is a line in
-# /tmp/calls.
+# What procd knows is in /tmp/procd: `registered`, `agent` with "running" or "ending", and its watchdog's `mode` and
+# `timeout`. Every call is a line in /tmp/calls. Where /tmp/says is, the agent tells procd that many seconds before and
+# after procd is given the instance, as it may at any time.
 # shellcheck shell=dash disable=SC1090,SC3023,SC3045
 
 initscript=$1
@@ -39,6 +40,15 @@ procd_set_param() {
 
 procd_close_instance() {
 	opened=1
+	agent_speaks
+}
+
+agent_speaks() {
+	[ ! -f /tmp/says ] || cp /tmp/says $PROCD/timeout
+}
+
+procd_has() {
+	cat "$PROCD/$1" 2>/dev/null || echo 0
 }
 
 procd_add_reload_trigger() {
@@ -52,17 +62,23 @@ set_service() {
 	opened=
 	touch $PROCD/registered
 	start_service "$@"
-	call "set ${opened:+$instance}"
 	service_triggers
+	call "set ${opened:+$instance}"
 	if [ -z "$opened" ]; then
 		end_instance
 		return
 	fi
 	[ -f $PROCD/agent ] || call "procd: start"
 	[ "$(cat $PROCD/agent 2>/dev/null)" != ending ] || call "procd: start when the old one has ended"
-	[ "$(cat $PROCD/agent 2>/dev/null)" != running ] || [ "$params" = "$(cat $PROCD/params)" ] || call "procd: restart"
+	# As instance_config_changed does up to 2026-02-09, and what a watched instance did to procd.
+	[ "$(procd_has mode)" = 0 ] || call "procd: crash"
+	[ "$(cat $PROCD/agent 2>/dev/null)" != running ] || {
+		[ "$params" = "$(cat $PROCD/params)" ] && [ "$(procd_has timeout)" = 0 ]
+	} || call "procd: restart"
+	echo 0 >$PROCD/timeout
 	echo "$params" >$PROCD/params
 	echo running >$PROCD/agent
+	agent_speaks
 }
 
 end_instance() {
