@@ -92,3 +92,9 @@ def test_the_scripts_pass_shellcheck():
     files = [str(file) for file in scripts if file.is_file()]
     assert len(files) == 3
     assert run("shellcheck", *files).stdout == ""
+
+
+def test_the_form_is_in_the_menu_whatever_the_configuration_is_like():
+    """LuCI asks once whether a file has sections and keeps the answer, also when it is mended."""
+    menu = json.loads((ROOT / "package/luci-app-viscum/root/usr/share/luci/menu.d/luci-app-viscum.json").read_text())
+    assert [entry["depends"] for entry in menu.values()] == [{"acl": ["luci-app-viscum"]}] * 2
