@@ -65,11 +65,11 @@ def _mirror(folder: Path) -> "list[Entry]":
         # Configuration may hold a service's secrets: like INSTALL_CONF of the build system.
         mode = 0o600 if inside.startswith("/etc/config/") else 0o755 if executable else 0o644
         data = path.read_bytes()
-        entries.append(Entry(inside, mode, data if inside.startswith("/etc/config/") else _without_comments(data)))
+        entries.append(Entry(inside, mode, data if inside.startswith("/etc/config/") else without_comments(data)))
     return entries
 
 
-def _without_comments(data: bytes) -> bytes:
+def without_comments(data: bytes) -> bytes:
     """A script or an nftables include without lines that are comments, but for its first line."""
     first, *lines = data.decode().split("\n")
     return "\n".join([first] + [line for line in lines if not line.lstrip().startswith("#")]).encode()
