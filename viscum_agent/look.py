@@ -98,15 +98,17 @@ class Looks:
         if self._agent.keeps_flows:
             self._agent.flows.adopt(snapshot)
         self._ask_refused(snapshot.observed.refused)
+        going_on = {name for name in wanted if self._goes_on(self.instances[name], snapshot)}
         self._agent.withdrawal.trust(snapshot.observed)
         try:
-            snapshot = self._withdraw_unwatched(snapshot, self._left_alone(snapshot, wanted), keep)
+            others = [name for name in snapshot.observed.services if name not in going_on]
+            snapshot = self._withdraw_unwatched(snapshot, others, keep)
             stopping = self._stop_unwanted(snapshot, wanted, keep)
         finally:
             self._agent.withdrawal.trust(None)
         for name in wanted:
             self.instances[name].planned(wanted[name])
-        parts = [self._part(wanted[name], snapshot) for name in sorted(wanted) if name not in stopping]
+        parts = [self._part(wanted[name], name in going_on) for name in sorted(wanted) if name not in stopping]
         self._agent.learn_places(snapshot.dump)
         snapshot = snapshot.without_dump()
         self._expect_guards(parts, snapshot)
@@ -208,10 +210,9 @@ class Looks:
                 wanted[instance.name] = part
         return wanted
 
-    def _part(self, part: "ServicePlan", snapshot: "Snapshot") -> "ServicePlan":
-        """The part, with its redirect only while the service is healthy."""
-        instance = self.instances[part.service.name]
-        if instance.redirected or self._goes_on(instance, snapshot):
+    def _part(self, part: "ServicePlan", goes_on: bool) -> "ServicePlan":
+        """The part, with its redirect only while the service is healthy, or goes on."""
+        if self.instances[part.service.name].redirected or goes_on:
             return part
         items = [item for item in part.items if not kind_of(item).redirect]
         # What services share stays: adding or removing a qdisc costs the device packets (qdisc_graft in
@@ -227,7 +228,7 @@ class Looks:
             if instance is None or not instance.withheld:
                 parts.append(part)
             elif not instance.held:
-                parts.append(self._part(part, snapshot))
+                parts.append(self._part(part, self._goes_on(instance, snapshot)))
         return snapshot.with_services(parts)
 
     def _goes_on(self, instance: "Instance", snapshot: "Snapshot") -> bool:
@@ -281,11 +282,6 @@ class Looks:
         except Exception as error:
             self._agent.bug(error)
             self._again = True
-
-    def _left_alone(self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]") -> "list[str]":
-        """Names of services that no instance watches, and that none is about to adopt."""
-        names = snapshot.observed.services
-        return [name for name in names if name not in wanted or not self._goes_on(self.instances[name], snapshot)]
 
     def _withdraw_unwatched(self, snapshot: "Snapshot", names: "list[str]", keep: "list[str]") -> "Snapshot":
         """A redirect is in only while its program is watched. Whatever left one in (an agent that was killed, somebody,

@@ -225,11 +225,7 @@ def trial(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.address(R2, FP, -64)
     asm.number(R3, SOCKET_SIZE)
     asm.number(R4, 0)
-    asm.number(R5, 0)
-    asm.call(SK_LOOKUP_TCP)
-    asm.jump_if(R0, "==", 0, "no socket")
-    asm.move(R1, R0)
-    asm.call(SK_RELEASE)
+    _look_for_socket(asm, "no socket")
     asm.label("no socket")
     for helper in (SKB_CHANGE_TYPE, SKB_PULL_DATA):
         asm.move(R1, R6)
@@ -626,12 +622,17 @@ def _unless_listens(asm: "Assembler") -> None:
     asm.move(R1, R6)
     asm.address(R2, FP, SOCKET)
     asm.move(R4, R8)
+    _look_for_socket(asm, "closed")
+    asm.jump("open")
+
+
+def _look_for_socket(asm: "Assembler", otherwise: str) -> None:
+    """Jumps to the label if there is none. R1: the packet, R2: a bpf_sock_tuple, R3: its size, R4: whose namespace."""
     asm.number(R5, 0)
     asm.call(SK_LOOKUP_TCP)
-    asm.jump_if(R0, "==", 0, "closed")
+    asm.jump_if(R0, "==", 0, otherwise)
     asm.move(R1, R0)
     asm.call(SK_RELEASE)
-    asm.jump("open")
 
 
 def _socket(asm: "Assembler", start: int, size: int) -> None:

@@ -121,8 +121,7 @@ class Backend:
         self._pinned: Pinned | None = None
         self.cut_in = 0  # the mode of redirects by eBPF that are written (layout.TAKE_OVER)
         self.spare = Loaded()  # what is pinned next, if the kernel was tried with it
-        self._home_indexes: dict[str, int] = {}
-        self._nsids: dict[int, int] = {}  # by the indexes of pairs: the numbers of their namespaces
+        self._home_links: dict[str, tuple[int, int]] = {}  # (index, rtnl.nsid_of) by name
         self.work = _Work(self)
         self.hurried = False  # a dump that keeps changing is good enough
 
@@ -243,8 +242,7 @@ class Backend:
     def forget_home(self) -> None:
         """Closes those of home as well: what was learned of its devices may be wrong at the next look."""
         self._leave("")
-        self._home_indexes.clear()
-        self._nsids.clear()
+        self._home_links.clear()
         if self._pinned:
             self._pinned.close()
             self._pinned = None
@@ -369,8 +367,9 @@ class Backend:
                 compat.unless_spent(error)
                 raise PinError("can't tidy up %s: %s" % (BPFFS, compat.strerror(error.errno)))
 
-    def _home_index(self, name: str, operation: "Operation") -> int:
-        if name not in self._home_indexes:
+    def _home_link(self, name: str, operation: "Operation") -> "tuple[int, int]":
+        """(index, the number that the namespace of a pair's other end has here) of a device."""
+        if name not in self._home_links:
             socket = Socket(compat.NETLINK_ROUTE)
             try:
                 body = socket.ask(lambda seq: rtnl.link_get(name, seq))
@@ -378,19 +377,11 @@ class Backend:
                 socket.close()
             if body is None:
                 raise KernelError(operation, compat.ENODEV, "there is no device %s" % name)
-            self._home_indexes[name] = rtnl.index_of(body)
-        return self._home_indexes[name]
+            self._home_links[name] = rtnl.index_of(body), rtnl.nsid_of(body)
+        return self._home_links[name]
 
-    def _nsid(self, name: str, index: int) -> int:
-        """The number that the namespace of a pair's other end has here, -1 if that is not known."""
-        if index not in self._nsids:
-            socket = Socket(compat.NETLINK_ROUTE)
-            try:
-                body = socket.ask(lambda seq: rtnl.link_get(name, seq))
-            finally:
-                socket.close()
-            self._nsids[index] = rtnl.nsid_of(body) if body is not None else rtnl.LINK_NETNSID_NONE
-        return self._nsids[index]
+    def _home_index(self, name: str, operation: "Operation") -> int:
+        return self._home_link(name, operation)[0]
 
     def _bpf_link(self, operation: "Operation") -> None:
         self.visit.home()
@@ -443,8 +434,8 @@ class Backend:
                     pass  # it is gone: wherever the entry leads, it is not wanted
             self._bpf(operation, lambda pinned: pinned.del_match(item, operation.handle, target))
             return
-        index, target = self._home_index(item.dev, operation), self._home_index(item.target, operation)
-        nsid = self._nsid(item.target, target)
+        index = self._home_index(item.dev, operation)
+        target, nsid = self._home_link(item.target, operation)
         self._bpf(operation, lambda pinned: pinned.set_match(item, index, target, nsid))
 
     def _tbf(self, operation: "Operation") -> None:

@@ -137,8 +137,11 @@ def peer_of(body: bytes) -> int:
 def nsid_of(body: bytes) -> int:
     """The number that the namespace of a veth pair's other end has here, in a link message; -1 if it does not say. The
     kernel gives each one a number before it answers (rtnl_fill_link_netnsid in net/core/rtnetlink.c)."""
-    found = attributes(body, 16, (IFLA_LINK_NETNSID,))
-    return unpack_from("i", found[IFLA_LINK_NETNSID])[0] if found else LINK_NETNSID_NONE
+    return _nsid(attributes(body, 16, (IFLA_LINK_NETNSID,)))
+
+
+def _nsid(found: "dict[int, bytes]") -> int:
+    return unpack_from("i", found[IFLA_LINK_NETNSID])[0] if IFLA_LINK_NETNSID in found else LINK_NETNSID_NONE
 
 
 def queue_of(body: bytes) -> str:
@@ -163,7 +166,7 @@ def parse_link(ns: str, body: bytes) -> "Link":
         master=u32_of(found[IFLA_MASTER]) if IFLA_MASTER in found else 0,
         alias=text_of(found.get(IFLA_IFALIAS, b"")),
         peer=u32_of(found[IFLA_LINK]) if IFLA_LINK in found else 0,
-        peer_nsid=unpack_from("i", found[IFLA_LINK_NETNSID])[0] if IFLA_LINK_NETNSID in found else LINK_NETNSID_NONE,
+        peer_nsid=_nsid(found),
     )
 
 
