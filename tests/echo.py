@@ -11,6 +11,7 @@ import select
 import socket
 import sys
 import time
+from contextlib import suppress
 
 
 def serve(who, ports):
@@ -31,7 +32,8 @@ def serve(who, ports):
                 connections.append(sock.accept()[0])
             elif sock in datagrams:
                 data, peer = sock.recvfrom(2048)
-                sock.sendto(("%s - %s" % (who, data.decode())).encode(), peer)
+                with suppress(OSError):  # a forged client may be nowhere, or the table of neighbours full
+                    sock.sendto(("%s - %s" % (who, data.decode())).encode(), peer)
             else:
                 _answer(who, sock, connections)
 
