@@ -51,6 +51,11 @@ class UciError(ConfigError):
         self.reason = reason
 
 
+def section_of(problem: "Problem") -> str:
+    """What a problem is about: the service that is skipped, and of a warning, which skips none, its section."""
+    return problem.service or (problem.where + ".").split(".")[1]
+
+
 def problem_text(problem: "Problem") -> str:
     """One line for people: `where: message`."""
     return "%s: %s" % (problem.where, problem.message)

@@ -175,7 +175,7 @@ class Once(Agent):
             broken = [problem.service for problem in self._note(result.problems)]
             self._pending = {name for name in there if name not in broken}
             return
-        self._problems = [each for each in snapshot.problems() if not each.service or self.means(each.service)]
+        self._problems = self.reconciler.problems_of(snapshot, self._names)
         for problem in self._note(result.problems):
             if problem.service in wanted:
                 self._take_back(self.instances[problem.service])

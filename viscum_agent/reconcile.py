@@ -10,7 +10,7 @@ from . import compat
 from .apply import Applier, pending
 from .config import network, uci
 from .config.service import read
-from .errors import ConfigError, UnsupportedError
+from .errors import ConfigError, UnsupportedError, section_of
 from .kernel import altnames, open_backend, probe, ruleset
 from .paths import CONFDIR
 from .plan import datapath
@@ -225,6 +225,12 @@ class Reconciler:
         dump = self.backend.dump_marks()
         nothing = Plan([], [], [])
         return Snapshot(configuration=self.configuration, dump=dump, observed=observe(dump), plan=nothing)
+
+    def problems_of(self, snapshot: "Snapshot", names: "Collection[str]") -> "list[Problem]":
+        """The configuration's problems; without those of other services than `names`, if there are any."""
+        known = {service.name for service in self.configuration.services}.union(self.configuration.bad)
+        others = known.difference(names) if names else ()
+        return [each for each in snapshot.problems() if section_of(each) not in others]
 
     def require(self, snapshot: "Snapshot", names: "Collection[str]", to_run: bool = False) -> None:
         """Raises ConfigError for a service that is neither in the configuration nor in the kernel, and with `to_run`

@@ -61,6 +61,19 @@ def test_one_service_goes_down_and_the_others_stay(lab):
     assert answers(lab) == ["edge-a", "edge-b", "edge-c"]
 
 
+@pytest.mark.parametrize("words", [(), ("--no-program",)], ids=["with programs", "without"])
+def test_what_is_wrong_with_others_is_not_said_when_services_are_named(lab, words):
+    text = three_services().replace("dest_port 7001", "dest_port 7001\n\tlist device lan9")
+    lab.configure(text.replace("dest_port 7002", "dest_port 70020"))
+    result = lab.viscum("up", "c", *words, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "c: up\n", "")
+    result = lab.viscum("up", "a", *words, check=False)
+    assert (result.returncode, result.stdout) == (1, "a: up\n")
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["viscum.a.device"]
+    result = lab.viscum("up", "b", *words, check=False)
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["viscum.b.dest_port"]
+
+
 def occupy_veth(lab):
     lab.run(lab.router, "ip", "link", "add", "vsc-b", "type", "veth", "peer", "name", "other")
 

@@ -204,10 +204,9 @@ def _objects_only(arguments: "Arguments", word: str) -> int:
             make = reconciler.up if word == "up" else reconciler.down
             result = make(snapshot, arguments.names)
             bpf_deadline.put_off(0)  # nobody will
-            problems = snapshot.problems() if word == "up" else []
+            problems = reconciler.problems_of(snapshot, arguments.names) if word == "up" else []
     finally:
         held.release()
-    problems = [each for each in problems if not arguments.names or each.service in arguments.names]
     return _finish(result.done, problems + result.problems, word)
 
 
