@@ -152,11 +152,20 @@ class Page:
     def fill(self, selector, text):
         self.order("fill", selector, text)
 
-    def add(self, option, text):
-        """An item for a list of the form, typed key by key: that is when LuCI looks at it."""
-        field = "#modal_overlay [data-name=%s] .add-item input" % option
+    def type(self, option, text):
+        """Types into the dialog's field for a new item, or for what a menu does not have, key by key: that is when LuCI
+        looks at it. Returns the field."""
+        place = "#modal_overlay [data-name=%s] " % option
+        if self.has(place + ".cbi-dropdown"):
+            self.click(place + ".cbi-dropdown")
+            self.click(place + ".create-item-input")
+        field = place + ":is(.add-item > input, .create-item-input)"
         self.order("type", field, text)
-        self.order("press", field, "Enter")
+        return field
+
+    def add(self, option, text):
+        """An item for a list of the dialog."""
+        self.order("press", self.type(option, text), "Enter")
 
     def hide(self):
         """Another tab in front of this one."""

@@ -217,6 +217,74 @@ def test_what_is_typed_into_a_list_and_not_added_is_not_lost(echo, router, page)
     wait_for(lambda: {"7000", "7001"} <= set(ports(router)))
 
 
+@pytest.mark.parametrize(
+    "tab, option, text, kept",
+    [("general", "device", "phy*-ap0", ["lan0", "phy*-ap0"]), ("program", "user", "4711", "4711")],
+)
+def test_what_is_typed_into_a_menu_and_not_chosen_is_not_lost(router, page, tab, option, text, kept):
+    edit(router, page, ECHO, tab)
+    page.type(option, text)
+    save_dialog(page)
+    assert staged(router) == {option: kept}
+
+
+def test_a_menu_that_closes_takes_what_was_typed_into_it_and_lets_the_focus_go(router, page):
+    edit(router, page, ECHO, "program")
+    page.type("user", "4711")
+    page.click("#modal_overlay [data-name=workdir] input")
+    assert page.text(USER + " li[selected]") == "4711"
+    assert page.run("() => document.activeElement.closest('[data-name]').dataset.name") == "workdir"
+    page.click(TAB % "general")
+    page.type("device", "phy*-ap0")
+    page.click("#modal_overlay h4")
+    assert page.text("#modal_overlay [data-name=device] .item:nth-child(2)") == "phy*-ap0"
+    save_dialog(page)
+    assert staged(router) == {"device": ["lan0", "phy*-ap0"], "user": "4711"}
+
+
+def test_what_is_typed_into_a_menu_goes_when_something_is_chosen_or_with_escape(router, page):
+    edit(router, page, ECHO, "program")
+    page.type("user", "4711")
+    page.click(USER + " li[data-value=nobody]")
+    page.click("#modal_overlay h4")
+    assert page.text(USER + " li[selected]") == "nobody"
+    page.order("press", page.type("user", "4712"), "Escape")
+    page.click("#modal_overlay h4")
+    assert page.text(USER + " li[selected]") == "nobody"
+    save_dialog(page)
+    assert staged(router) == {"user": "nobody"}
+
+
+@pytest.mark.parametrize("tab, option, text", [("general", "device", "br/lan"), ("program", "user", "a:b")])
+def test_what_is_typed_into_a_menu_and_wrong_is_refused(router, page, tab, option, text):
+    edit(router, page, ECHO, tab)
+    page.type(option, text)
+    page.click("#modal_overlay h4")
+    page.click("#modal_overlay .cbi-button-positive")
+    page.until("() => !document.querySelector('#modal_overlay .cbi-button-positive').disabled")
+    assert page.has("#modal_overlay .cbi-button-positive") and saved(router) == []
+
+
+USER = "#modal_overlay [data-name=user]"
+TAB = "#modal_overlay .cbi-tabmenu [data-tab=%s] a"
+
+
+def edit(router, page, config, tab="general"):
+    """Opens the dialog of `echo`; there is no agent."""
+    router.lab.configure(config)
+    page.open(FORM)
+    page.click("#cbi-viscum-echo .cbi-button-edit")
+    page.click(TAB % tab)
+
+
+def staged(router):
+    """The values that the form has told rpcd."""
+    found = {}
+    for call in saved(router):
+        found.update(call.args.get("values") or {})
+    return found
+
+
 def ports(router):
     (found,) = (each for each in uci.load(str(router.lab.confdir), "viscum") if each.name == "echo")
     return found.options["dest_port"]

@@ -363,7 +363,7 @@ const AbstractValue = Element.extend({
 	validate: () => true,
 
 	isValid(sid) {
-		return this.getValidationError(sid) === '';
+		return this.judge(sid, this.formvalue(sid)) === true;
 	},
 
 	getValidationError(sid) {
@@ -429,37 +429,57 @@ const AbstractValue = Element.extend({
 	/* As ui.js does with its `validate`: the field is red and says why. */
 	mark(sid) {
 		const found = this.judge(sid, this.formvalue(sid));
-		for (const input of this.nodes[sid].querySelectorAll('input, select')) {
+		for (const input of this.nodes[sid].querySelectorAll('input, select, textarea')) {
 			input.classList.toggle('cbi-input-invalid', found !== true);
 			input.setAttribute('data-tooltip', found === true ? '' : found);
 		}
 	},
 
 	input(id, value, attributes) {
-		const list = this.choices ? E('datalist', { 'id': id + '.list' }, this.choices.map(([key]) => E('option', { 'value': key }))) : '';
-		return [
-			E('input', {
-				'id': id,
-				'type': 'text',
-				'class': 'cbi-input-text',
-				'value': value,
-				'list': list ? id + '.list' : null,
-				'placeholder': this.placeholder,
-				'disabled': (this.readonly ?? this.map.readonly) || null,
-				...attributes
-			}),
-			list
-		];
+		return E('input', {
+			'id': id,
+			'type': 'text',
+			'class': 'cbi-input-text',
+			'value': value,
+			'placeholder': this.placeholder,
+			'disabled': (this.readonly ?? this.map.readonly) || null,
+			...attributes
+		});
+	},
+
+	/* What is typed into it is judged by itself, whatever the option makes of it. */
+	combobox(id, value) {
+		return new ui.Combobox(value, Object.fromEntries(this.choices), {
+			validate: (text) => this.validate(id.split('.')[3], text),
+			placeholder: this.placeholder,
+			disabled: this.readonly ?? this.map.readonly
+		});
 	}
 });
 
 const Value = AbstractValue.extend({
 	fill(node, id, value) {
-		dom.content(node, this.input(id, Array.isArray(value) ? value.join(' ') : value));
+		const text = Array.isArray(value) ? value.join(' ') : value;
+		dom.content(node, this.choices ? this.combobox(id, text).render() : this.input(id, text));
 	},
 
 	read(node) {
-		return node.querySelector('input').value;
+		return this.choices ? dom.callClassMethod(node.firstChild, 'getValue') : node.querySelector('input').value;
+	}
+});
+
+const TextValue = AbstractValue.extend({
+	fill(node, id, value) {
+		dom.content(node, E('textarea', {
+			'id': id,
+			'class': 'cbi-input-textarea',
+			'placeholder': this.placeholder,
+			'disabled': (this.readonly ?? this.map.readonly) || null
+		}, [value ?? '']));
+	},
+
+	read(node) {
+		return node.querySelector('textarea').value;
 	}
 });
 
@@ -511,7 +531,8 @@ const ListValue = AbstractValue.extend({
 	}
 });
 
-/* Items, and a field whose text becomes an item with Enter, unless it was wrong when the last key was let go. */
+/* Items, and a field whose text becomes an item with Enter, unless it was wrong when the last key was let go; with choices
+ * a menu whose choice becomes one. */
 const DynamicList = AbstractValue.extend({
 	fill(node, id, value) {
 		node.classList.add('cbi-dynlist');
@@ -520,7 +541,7 @@ const DynamicList = AbstractValue.extend({
 			input.classList.toggle('cbi-input-invalid', found !== true);
 			input.setAttribute('data-tooltip', found === true ? '' : found);
 		};
-		const [input, list] = this.input(id, null, {
+		const input = this.input(id, null, {
 			'keyup': judge,
 			'blur': judge,
 			'keydown': (ev) => {
@@ -537,7 +558,17 @@ const DynamicList = AbstractValue.extend({
 			E('span', {}, [text]),
 			E('input', { 'type': 'hidden', 'value': text })
 		]), node.lastChild);
-		dom.content(node, [E('div', { 'class': 'add-item' }, [input, list])]);
+		const menu = this.choices ? this.combobox(id, null) : null;
+		dom.content(node, [E('div', { 'class': 'add-item' }, [menu ? menu.render() : input])]);
+		node.addEventListener('cbi-dropdown-change', (ev) => {
+			const chosen = ev.detail.value;
+			if (chosen == null)
+				return;
+			menu.setValue(null);
+			chosen.element.setAttribute('unselectable', '');
+			if (!this.read(node).includes(chosen.value))
+				add(chosen.value);
+		});
 		L.toArray(value).forEach(add);
 	},
 
@@ -552,4 +583,4 @@ const DynamicList = AbstractValue.extend({
 	getValidationError: () => ''
 });
 
-return baseclass.extend({ Map: FormMap, NamedSection, GridSection, Value, Flag, ListValue, DynamicList });
+return baseclass.extend({ Map: FormMap, NamedSection, GridSection, Value, TextValue, Flag, ListValue, DynamicList });

@@ -3,8 +3,148 @@
 'require dom';
 'require uci';
 
-/* Modal dialogs, messages, and what Save & Apply shows. */
+/* A menu of choices, and a field in it for another one, which is chosen by Enter and in no other way. What is typed there
+ * stays when the menu closes. */
+const Combobox = baseclass.extend({
+	__init__(value, choices, options) {
+		this.value = value || null;
+		this.choices = choices;
+		this.options = options;
+	},
+
+	render() {
+		const keys = Object.keys(this.choices);
+		if (this.value != null && !keys.includes(this.value))
+			keys.push(this.value);
+		this.input = E('input', {
+			'type': 'text',
+			'class': 'create-item-input',
+			'keydown': (ev) => this.typing(ev),
+			'keyup': () => this.judge(),
+			'blur': () => this.judge()
+		});
+		this.list = E('ul', {}, [
+			E('li', { 'placeholder': '' }, [this.options.placeholder ?? '-- Please choose --']),
+			...keys.map((key) => this.item(key)),
+			E('li', { 'data-value': '-', 'unselectable': '', 'click': () => this.input.focus() }, [this.input])
+		]);
+		this.node = E('div', {
+			'class': 'cbi-dropdown',
+			'tabindex': 0,
+			'disabled': this.options.disabled || null,
+			'click': (ev) => this.click(ev),
+			'cbi-dropdown-close': () => this.close()
+		}, [this.list]);
+		this.select(this.found(this.value));
+		this.hide(true);
+		dom.bindClassInstance(this.node, this);
+		window.addEventListener('click', () => this.close());
+		return this.node;
+	},
+
+	item(key) {
+		return E('li', { 'data-value': key, 'tabindex': 0 }, [this.choices[key] ?? key]);
+	},
+
+	found(key) {
+		return [...this.list.children].find((each) => each.getAttribute('data-value') === key) ?? this.list.firstChild;
+	},
+
+	/* While it is closed, only what is chosen is seen. */
+	hide(closed) {
+		for (const each of this.list.children)
+			each.hidden = closed && !each.hasAttribute('selected');
+	},
+
+	judge() {
+		const found = this.input.value ? this.options.validate(this.input.value) : true;
+		this.input.classList.toggle('cbi-input-invalid', found !== true);
+		this.input.setAttribute('data-tooltip', found === true ? '' : found);
+	},
+
+	click(ev) {
+		ev.stopPropagation();
+		ev.preventDefault();
+		const item = ev.target.closest('li');
+		if (!this.node.hasAttribute('open'))
+			this.open();
+		else if (item)
+			this.choose(item);
+		else
+			this.close();
+	},
+
+	open() {
+		if (this.options.disabled)
+			return;
+		document.querySelectorAll('.cbi-dropdown[open]').forEach((each) => each.dispatchEvent(new CustomEvent('cbi-dropdown-close')));
+		this.node.setAttribute('open', '');
+		this.hide(false);
+	},
+
+	close() {
+		if (!this.node.hasAttribute('open'))
+			return;
+		this.node.removeAttribute('open');
+		this.hide(true);
+		this.say();
+	},
+
+	/* `input.value` goes only after all others have heard of it, as in LuCI. */
+	typing(ev) {
+		const text = this.input.value.trim();
+		if (ev.keyCode == 13) {
+			ev.preventDefault();
+			if (this.input.classList.contains('cbi-input-invalid') || !text)
+				return;
+			if (this.found(text) == this.list.firstChild)
+				this.list.insertBefore(this.item(text), this.list.lastChild);
+			this.choose(this.found(text));
+			this.found(text).focus();
+			this.input.value = '';
+		}
+		if (ev.keyCode == 27) {
+			this.close();
+			ev.stopPropagation();
+			this.input.value = '';
+		}
+	},
+
+	choose(item) {
+		if (item.hasAttribute('unselectable'))
+			return;
+		this.select(item);
+		this.close();
+		this.hide(!this.node.hasAttribute('open'));
+		this.say();
+	},
+
+	select(item) {
+		this.list.querySelector('[selected]')?.removeAttribute('selected');
+		item.setAttribute('selected', '');
+	},
+
+	setValue(value) {
+		this.choose(this.found(value));
+	},
+
+	getValue() {
+		return this.list.querySelector('[selected]:not([placeholder])')?.getAttribute('data-value');
+	},
+
+	say() {
+		const value = this.getValue();
+		this.node.dispatchEvent(new CustomEvent('cbi-dropdown-change', {
+			bubbles: true,
+			detail: { instance: this, element: this.node, value: value == null ? null : { value, element: this.found(value) } }
+		}));
+	}
+});
+
+/* Modal dialogs, messages, what Save & Apply shows, and the one widget that is not in form.js. */
 return baseclass.extend({
+	Combobox,
+
 	__init__() {
 		this.overlay = document.body.appendChild(E('div', { 'id': 'modal_overlay', 'hidden': '' }, [
 			E('div', { 'class': 'modal', 'role': 'dialog' })

@@ -1,5 +1,6 @@
 'use strict';
 'require view';
+'require dom';
 'require form';
 'require uci';
 'require ui';
@@ -110,32 +111,78 @@ function dress(field, option, suggestions) {
 	};
 }
 
-/* LuCI drops what was typed into a list's field and not added to it, be it wrong or right. */
+/* LuCI drops what was typed for a list, or into the menu of a field with suggestions, and not taken with Enter, be it
+ * wrong or right. Here it counts. */
 function keepTyped(field, option) {
-	const own = form.DynamicList.prototype;
+	const own = widgetOf(option).prototype;
 
 	field.typed = function(section) {
-		const input = this.map.findElement('data-field', this.cbid(section))?.querySelector('.add-item > input');
+		const input = this.map.findElement('data-field', this.cbid(section))
+			?.querySelector('.add-item > input, .create-item-input');
 
 		return input ? input.value.trim() : '';
 	};
 	field.isValid = function(section) {
-		return this.getValidationError(section) === '';
+		return types.check(option, this.typed(section)) === true && own.isValid.call(this, section);
 	};
 	field.getValidationError = function(section) {
-		const text = this.typed(section);
-		const verdict = text === '' || types.check(option, text);
+		const verdict = types.check(option, this.typed(section));
 
-		if (verdict !== true)
-			return verdict;
-		return own.isValid.call(this, section) ? '' : own.getValidationError.call(this, section);
+		return verdict === true ? own.getValidationError.call(this, section) : verdict;
 	};
 	field.formvalue = function(section) {
 		const text = this.typed(section);
-		const items = own.formvalue.call(this, section);
+		const value = own.formvalue.call(this, section);
 
-		return text === '' || !items || items.includes(text) ? items : items.concat([ text ]);
+		if (text === '')
+			return value;
+		if (!option.many)
+			return text;
+		return value.includes(text) ? value : value.concat([ text ]);
 	};
+	field.renderWidget = function(...args) {
+		const node = own.renderWidget.apply(this, args);
+
+		takeTyped(node);
+		return node;
+	};
+}
+
+/* A menu that closes hides what was typed into it, and LuCI keeps it there. It is taken as with Enter, to be seen; not
+ * after Escape, nor where something else was chosen. */
+function takeTyped(node) {
+	const input = node.querySelector('.create-item-input'), menu = input?.closest('.cbi-dropdown');
+
+	if (!menu)
+		return;
+	const chosen = () => dom.callClassMethod(menu, 'getValue');
+	let before = chosen();
+
+	/* It also comes whenever the menu closes. */
+	menu.addEventListener('cbi-dropdown-change', function() {
+		const now = chosen(), text = input.value.trim();
+
+		if (text !== '' && now === before && now !== text) {
+			pressEnter(input);
+			return;
+		}
+		before = now;
+		input.value = '';
+		/* It may have been wrong, and still be marked. */
+		input.dispatchEvent(new Event('keyup'));
+	});
+	menu.addEventListener('keydown', function(ev) {
+		if (ev.key === 'Escape')
+			input.value = '';
+	}, true);
+}
+
+/* LuCI moves the focus to what it made of the text; it may be in the next field by now. */
+function pressEnter(input) {
+	const focused = document.activeElement;
+
+	input.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', keyCode: 13 }));
+	focused?.focus();
 }
 
 /* Puts the options of a section's type into it, in tabs where the table has any. */
@@ -148,7 +195,7 @@ function fill(section, table, suggestions, tabs, columns) {
 		const field = tabs ? section.taboption(tabOf(option, tabs), ...words) : section.option(...words);
 
 		dress(field, option, suggestions);
-		if (widget === form.DynamicList)
+		if (widget === form.DynamicList || suggestions[option.name])
 			keepTyped(field, option);
 		if (columns)
 			field.modalonly = columns.includes(option.name) ? null : true;
