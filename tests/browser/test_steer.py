@@ -285,6 +285,16 @@ def staged(router):
     return found
 
 
+def test_a_command_of_several_lines_is_shown_and_stays(router, page):
+    command = "/bin/sh -c 'true\nexec %s'" % COMMAND
+    edit(router, page, ECHO.replace(COMMAND, command))
+    field = "#modal_overlay [data-name=command] :is(input, textarea)"
+    assert page.run("(field) => document.querySelector(field).value", field) == command
+    page.click("#modal_overlay [data-name=enabled] input")
+    save_dialog(page)
+    assert staged(router) == {"enabled": "0"}
+
+
 def ports(router):
     (found,) = (each for each in uci.load(str(router.lab.confdir), "viscum") if each.name == "echo")
     return found.options["dest_port"]
@@ -397,7 +407,7 @@ def add_service(page, name, command):
     page.fill("#cbi-viscum-service .cbi-section-create-name", name)
     page.click("#cbi-viscum-service .cbi-button-add")
     page.click("#modal_overlay [data-name=enabled] input")
-    page.fill("#modal_overlay [data-name=command] input", command)
+    page.fill("#modal_overlay [data-name=command] textarea", command)
 
 
 def save_dialog(page):

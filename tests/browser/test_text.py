@@ -45,7 +45,7 @@ def test_a_program_whose_path_is_markup_is_shown_with_it(router, page):
     page.open(FORM)
     page.sees("<b")
     page.click("#cbi-viscum-echo .cbi-button-edit")
-    page.until("() => document.querySelector('#modal_overlay [data-name=command] input')")
+    page.until("() => document.querySelector('#modal_overlay [data-name=command] textarea')")
     innocent(page)
 
 

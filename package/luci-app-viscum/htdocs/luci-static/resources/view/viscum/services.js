@@ -70,8 +70,9 @@ function isSame(option, one, other) {
 function widgetOf(option) {
 	if (option.type === 'bool')
 		return form.Flag;
+	/* It may have more than one line, and a field of one line takes the ends of others away. */
 	if (option.type === 'command')
-		return form.Value;
+		return form.TextValue;
 	if (option.many)
 		return form.DynamicList;
 	return option.type === 'choice' ? form.ListValue : form.Value;
@@ -82,6 +83,8 @@ function dress(field, option, suggestions) {
 	const fallback = option.fallback;
 
 	field.rmempty = option.type !== 'bool';
+	/* Only a TextValue heeds it. */
+	field.wrap = true;
 	/* A section that was just added has no widgets yet: what it was given stays. */
 	field.retain = true;
 	if (option.type === 'bool' || option.type === 'choice' && !option.many)
