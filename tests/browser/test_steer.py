@@ -295,6 +295,26 @@ def test_a_command_of_several_lines_is_shown_and_stays(router, page):
     assert staged(router) == {"enabled": "0"}
 
 
+def test_a_word_that_only_another_version_knows_is_shown_and_stays(router, page):
+    other = ECHO.replace("enabled 1", "enabled 1\n\toption rewrite 'twice'")
+    edit(router, page, "config globals 'globals'\n\toption datapath 'xdp'\n\n" + other)
+    assert chosen(page, "#cbi-viscum-globals [data-name=datapath]") == "xdp (unknown)"
+    assert chosen(page, "#modal_overlay [data-name=rewrite]") == "twice (unknown)"
+    page.click("#modal_overlay [data-name=enabled] input")
+    save_dialog(page)
+    save(page)
+    assert staged(router) == {"enabled": "0"}
+
+
+def chosen(page, place):
+    return page.run("(place) => document.querySelector(place + ' select').selectedOptions[0].text", place)
+
+
+def save(page):
+    page.click(".cbi-page-actions .cbi-button-save")
+    page.until("() => !document.querySelector('.cbi-page-actions .cbi-button-save').disabled")
+
+
 def ports(router):
     (found,) = (each for each in uci.load(str(router.lab.confdir), "viscum") if each.name == "echo")
     return found.options["dest_port"]

@@ -58,9 +58,9 @@ function shown(option, raw) {
 		return types.isOn(raw) ? '1' : '0';
 	if (option.type === 'command')
 		return Array.isArray(raw) ? types.joined(raw) : raw;
-	if (option.many && !Array.isArray(raw))
-		return L.toArray(raw);
-	return raw;
+	if (option.many)
+		return Array.isArray(raw) ? raw : L.toArray(raw);
+	return Array.isArray(raw) ? raw.join(' ') : raw;
 }
 
 function isSame(option, one, other) {
@@ -111,6 +111,26 @@ function dress(field, option, suggestions) {
 				return verdict;
 		}
 		return true;
+	};
+}
+
+/* A select has nothing but its choices to show. Without one for a word of the file that this version does not know, it
+ * would show its first, and Save write that. */
+function keepUnknown(field, option) {
+	const { load, validate } = field;
+	const offered = new Set(option.words);
+
+	field.load = function(section) {
+		const word = load.call(this, section);
+
+		if (word && !offered.has(word)) {
+			offered.add(word);
+			this.value(word, _('%s (unknown)').format(word));
+		}
+		return word;
+	};
+	field.validate = function(section, value) {
+		return value === this.cfgvalue(section) || validate.call(this, section, value);
 	};
 }
 
@@ -198,6 +218,8 @@ function fill(section, table, suggestions, tabs, columns) {
 		const field = tabs ? section.taboption(tabOf(option, tabs), ...words) : section.option(...words);
 
 		dress(field, option, suggestions);
+		if (widget === form.ListValue)
+			keepUnknown(field, option);
 		if (widget === form.DynamicList || suggestions[option.name])
 			keepTyped(field, option);
 		if (columns)
