@@ -315,6 +315,34 @@ def save(page):
     page.until("() => !document.querySelector('.cbi-page-actions .cbi-button-save').disabled")
 
 
+def test_a_section_for_all_services_is_made_when_something_is_set_in_it(router, page):
+    router.lab.configure(ECHO)
+    page.open(FORM)
+    page.click("#cbi-viscum-echo [data-name=enabled] input")
+    save(page)
+    assert [call.method for call in saved(router)] == ["set"]
+    page.fill("#cbi-viscum-globals [data-name=bypass_load] input", "90")
+    page.click(".viscum-preview")
+    page.click("#modal_overlay button:has-text('Dismiss')")
+    page.fill("#cbi-viscum-globals [data-name=bypass_load] input", "")
+    save(page)
+    assert [call.method for call in saved(router)] == ["set"]
+    page.order("selectOption", "#cbi-viscum-globals [data-name=datapath] select", "u32")
+    save(page)
+    assert [call.method for call in saved(router)] == ["set", "add"]
+    made = saved(router)[-1].args
+    assert (made["type"], made["name"], made["values"]) == ("globals", "globals", {"datapath": "u32"})
+
+
+def test_the_name_of_the_section_for_all_services_is_refused_before_there_is_one(router, page):
+    router.lab.configure(ECHO)
+    page.open(FORM)
+    page.order("type", ".cbi-section-create-name", "globals")
+    page.click(".cbi-section-create .cbi-button-add")
+    page.sees('There is a section "globals" already.')
+    assert saved(router) == []
+
+
 def ports(router):
     (found,) = (each for each in uci.load(str(router.lab.confdir), "viscum") if each.name == "echo")
     return found.options["dest_port"]

@@ -271,7 +271,7 @@ const ServiceSection = form.GridSection.extend({
 		if (name.length > options.longestName)
 			return complain(new Error(_('A name has at most %d characters.').format(options.longestName)));
 		/* LuCI would open an empty form, and what is filled in there overwrite what is there. */
-		if (uci.get('viscum', name) != null)
+		if (uci.get('viscum', name) != null || this.map.children.some((each) => each.section === name))
 			return complain(new Error(_('There is a section "%s" already.').format(name)));
 		return this.super('handleAdd', [ ev, name ]);
 	},
@@ -288,6 +288,31 @@ const ServiceSection = form.GridSection.extend({
 			uci.set('viscum', copy, 'enabled', '0');
 			return this.map.save(null, true);
 		}).catch(complain);
+	}
+});
+
+/* LuCI shows the options of a section only if it is there, and saves one that is made for that even if it is empty. So it
+ * is there while LuCI looks, and afterwards if something was set in it. */
+const GlobalsSection = form.NamedSection.extend({
+	render: function() {
+		return this.made(() => this.super('render', []));
+	},
+
+	parse: function() {
+		return this.made(() => this.super('parse', []));
+	},
+
+	made: function(look) {
+		if (uci.get('viscum', this.section) == null) {
+			uci.add('viscum', 'globals', this.section);
+			this.isMade = true;
+		}
+		return Promise.resolve(look()).finally(() => {
+			const section = uci.get('viscum', this.section) || {};
+
+			if (this.isMade && Object.keys(section).every((key) => key.startsWith('.')))
+				uci.remove('viscum', this.section);
+		});
 	}
 });
 
@@ -424,11 +449,11 @@ return view.extend({
 		fill(section, options.redirect, suggestions, null, COLUMNS.redirect);
 	},
 
-	/* The first section counts; one is made where a file has none. */
+	/* The first section counts. */
 	addGlobals: function(map, suggestions) {
 		const there = uci.sections('viscum', 'globals')[0];
-		const name = there ? there['.name'] : uci.add('viscum', 'globals', 'globals');
-		const section = map.section(form.NamedSection, name, 'globals', _('For all services'));
+		const free = uci.get('viscum', 'globals') == null ? 'globals' : freeName('globals');
+		const section = map.section(GlobalsSection, there ? there['.name'] : free, 'globals', _('For all services'));
 
 		fill(section, options.globals, suggestions);
 	},
