@@ -1,5 +1,7 @@
 """What goes wrong while a page is open is said on the page, and is over when it is over."""
 
+import time
+
 from conftest import ECHO, FORM, OVERVIEW, QUICK, STATUS
 from lab import service, wait_for
 from rpcd import Status
@@ -43,6 +45,7 @@ class Procd:
 
     def __init__(self, router):
         self.router, self.known, self.stderr = router, {}, ""
+        self.late = lambda: None  # while the script runs
         router.gateway.objects["service", "list"] = lambda args: {args["name"]: self.known} if self.known else {}
         router.gateway.objects["file", "exec"] = self.execute
 
@@ -53,6 +56,7 @@ class Procd:
             raise Status(code.PERMISSION_DENIED)
         if self.stderr:
             return {"code": 1, "stderr": self.stderr}
+        self.late()
         if words == "/etc/init.d/viscum start":
             self.known = {"instances": {"agent": {"running": True}}}
             self.router.agent.start()
@@ -85,6 +89,37 @@ def test_an_init_script_that_fails_is_heard(router, page):
     page.open(STATUS)
     page.click("[data-init=start]")
     page.sees("Start: no space left on device")
+
+
+def test_a_browser_that_gives_up_waiting_for_the_init_script_finds_out_what_became_of_it(router, page):
+    """A program may take longer to end than the 20 seconds of LuCI."""
+    procd, _ = Procd(router), router.runs()
+    procd.known = {"instances": {"agent": {"running": True}}}
+    procd.late = lambda: time.sleep(4)
+    page.open(STATUS)
+    healthy(page)
+    page.run("() => { L.env.rpctimeout = 2; }")
+    page.click("[data-init=stop]")
+    page.sees("Viscum is stopped: clients reach the cloud.")
+    page.until("() => !document.querySelector('.spinning')")
+    assert not page.has(".alert-message.danger")
+
+
+def test_rpcd_that_gives_up_waiting_for_the_init_script_is_no_error(router, page):
+    def gives_up():
+        procd.known = {}
+        agent.kill()
+        raise Status(code.TIMEOUT)
+
+    procd, agent = Procd(router), router.runs()
+    procd.known = {"instances": {"agent": {"running": True}}}
+    procd.late = gives_up
+    page.open(STATUS)
+    healthy(page)
+    page.click("[data-init=stop]")
+    page.sees("Viscum is stopped: clients reach the cloud.")
+    page.until("() => !document.querySelector('.spinning')")
+    assert not page.has(".alert-message.danger")
 
 
 def test_without_an_enabled_service_the_page_leads_to_the_form_and_offers_no_start(router, page):

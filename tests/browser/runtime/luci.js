@@ -285,7 +285,11 @@ window.LuCI = (() => {
 	const request = new (Base.extend({
 		get: (url) => fetch(url),
 
-		post: (url, content) => fetch(url, { method: 'POST', body: JSON.stringify(content) })
+		post: (url, content, { timeout }) => fetch(url, {
+			method: 'POST',
+			body: JSON.stringify(content),
+			signal: AbortSignal.timeout(timeout)
+		})
 	}))();
 
 	const classes = { baseclass: Base, dom, poll, view, request };

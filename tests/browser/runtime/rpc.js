@@ -49,7 +49,9 @@ return baseclass.extend({
 		if (!batch.length)
 			return;
 		try {
-			const reply = await request.post(L.env.ubuspath, batch.map((each) => each.body));
+			const reply = await request.post(L.env.ubuspath, batch.map((each) => each.body), {
+				timeout: (L.env.rpctimeout ?? 20) * 1000
+			});
 			if (!reply.ok)
 				L.raise('RPCError', 'RPC call failed with HTTP error %d: %s', reply.status, reply.statusText);
 			const messages = await reply.json();
@@ -57,7 +59,8 @@ return baseclass.extend({
 		}
 		catch (error) {
 			/* What XMLHttpRequest says through LuCI when nobody answers. */
-			const failure = error.name == 'RPCError' ? error : new Error('XHR request aborted by browser');
+			const why = error.name == 'TimeoutError' ? 'timed out' : 'aborted by browser';
+			const failure = error.name == 'RPCError' ? error : new Error('XHR request ' + why);
 			batch.forEach((each) => each.failed(failure));
 		}
 	},

@@ -43,8 +43,11 @@ const STATUSES = {
 	10: _('The connection to the agent was lost.')
 };
 
+/* What kind of failure a status is, where it is no refusal. */
+const KINDS = { 6: 'denied', 7: 'late' };
+
 /* An error that says what is the matter, and of which kind: 'gone' (no agent), 'denied', 'expired', 'refused' (by the
- * agent), 'network'. */
+ * agent), 'late' (no answer in time), 'network'. */
 function failure(kind, text) {
 	const error = new Error(text);
 	error.kind = kind;
@@ -63,7 +66,7 @@ function translated(error) {
 		return failure('gone', _('The agent does not run: no service is enabled, or Viscum is stopped (`service viscum start` starts it).'));
 	if (/-3200[12]|Access denied|Session not found/.test(text))
 		return failure('denied', _('Access denied: the session has expired, or this account may not do that.'));
-	return failure('network', _('The router did not answer: %s').format(text));
+	return failure(/timed out/.test(text) ? 'late' : 'network', _('The router did not answer: %s').format(text));
 }
 
 /* The answer to a call, or a failure. An answer without data is the number 0. */
@@ -74,7 +77,7 @@ function ask(method, ...args) {
 		if (typeof(answer) === 'object' && typeof(answer.message) !== 'string')
 			return answer;
 		const text = (typeof(answer) === 'object') ? answer.message : STATUSES[answer];
-		throw failure(answer === 6 ? 'denied' : 'refused', text || _('The agent refused: %s').format(answer));
+		throw failure(KINDS[answer] || 'refused', text || _('The agent refused: %s').format(answer));
 	}).catch(function(error) {
 		throw translated(error);
 	});
@@ -162,11 +165,15 @@ return baseclass.extend({
 		}).catch(() => error);
 	},
 
-	/* Starts or stops Viscum as a whole; verb: start, stop */
+	/* Starts or stops Viscum as a whole; verb: start, stop. A program may take longer to end than LuCI and rpcd wait: the
+	 * init script goes on meanwhile, and `status` and `absence` say what becomes of it. */
 	init: function(verb) {
 		return ask('exec', INIT, [ verb ]).then(function(answer) {
 			if (answer.code)
 				throw failure('refused', answer.stderr || answer.stdout || _('%s failed.').format(INIT + ' ' + verb));
+		}).catch(function(error) {
+			if (error.kind !== 'late')
+				throw error;
 		});
 	},
 
