@@ -183,6 +183,22 @@ def core_file():
         raise OSError(errno.EFBIG, "no core")
 
 
+def many_terminals():
+    """Of those that a machine has for all (kernel.pty.max)."""
+    held = []
+    while len(held) < 600:
+        held.append(os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY))
+
+
+def own_terminal():
+    """It works, and there are none of others."""
+    holder, terminal = os.openpty()
+    os.write(holder, b"x\n")
+    os.close(os.open(os.ttyname(terminal), os.O_RDWR | os.O_NOCTTY))
+    if os.read(terminal, 2) != b"x\n" or sorted(os.listdir("/dev/pts")) != ["0", "ptmx"]:
+        raise OSError(errno.EIO, "another one")
+
+
 def much_locked():
     memory = ctypes.create_string_buffer(4 << 20)
     call("mlock", memory, 4 << 20)
@@ -362,6 +378,10 @@ def module_removed():
 
 CONFIGURATION, OVERLAY, OUTSIDE, THEIRS = "/etc/config/attempt", "/overlay/attempt", "/srv", "/tmp/viscum-attempt"
 SOCKET = "/run/ubus/ubus.sock"
+
+
+def read_where_it_works():
+    Path("secret").read_bytes()
 
 
 def configuration_read():

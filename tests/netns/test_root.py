@@ -241,6 +241,95 @@ def test_nor_where_that_of_a_mount_would_lead(app, tmp_path):
     assert not made_where_a_link_leads(app, "/data/proc/self/cwd", line, before=[there])
 
 
+def found_in(app, look, *lines):
+    """What root finds in a root, or what keeps it from being one."""
+    (made,) = model.read(uci.parse(section(app, SERVER, USR, *lines).encode(), "viscum")).services
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            compat.unshare(compat.CLONE_NEWNS)
+            run("mount", "--make-rprivate", "/")
+            root.make(made)
+            os.write(writing, json.dumps(look()).encode())
+        except BaseException as error:
+            os.write(writing, json.dumps(str(error)).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        found = json.loads(file.read())
+    os.waitpid(pid, 0)
+    return found
+
+
+@pytest.fixture
+def host(tmp_path):
+    """A folder of the router."""
+    folder = tmp_path / "router"
+    folder.mkdir()
+    return folder
+
+
+def linked(app, name, to, owner=0):
+    if (app / name).is_dir():
+        (app / name).rmdir()
+    (app / name).symlink_to(to)
+    os.chown(app / name, owner, owner, follow_symlinks=False)
+
+
+def test_what_is_mounted_to_read_is_not_written_to_by_another_name(app, host):
+    """Whoever may write to the folder makes a link of what its section calls writable."""
+    lines = ("list mount %s:/a:ro" % host, "list writable /data")
+    (app / "a").mkdir()
+    linked(app, "data", "/a")
+    assert found_in(app, lambda: os.access("/a", os.W_OK), *lines) is False
+    linked(app, "out", "/", 1)
+    said = "writable: /out is refused: others than root can change where a link on the way leads"
+    assert said in found_in(app, lambda: os.access("/", os.W_OK), "list writable /out")
+
+
+def test_nor_where_its_place_is_in_what_is_writable(app, host):
+    (app / "data/a").mkdir()
+    linked(app, "a", "data/a", 1)
+    lines = ("list mount %s:/a:ro" % host, "list writable /data")
+    look = lambda: [os.access(path, os.W_OK) for path in ("/data", "/data/a")]  # noqa: E731
+    assert found_in(app, look, *lines) == [True, False]
+
+
+def test_no_link_makes_the_kernels_settings_writable(app):
+    """Account 0 may change them without any capability."""
+    look = lambda: os.access("/proc/sys/kernel/panic", os.W_OK)  # noqa: E731
+    linked(app, "run", "/proc")
+    assert found_in(app, look) is False
+    linked(app, "data", "/proc")
+    assert found_in(app, look, "list writable /data") is False
+
+
+def test_nor_the_routers_devices_or_what_came_with_the_folder(app):
+    names = ("more", "data/more")
+    for name in names:
+        (app / name).mkdir()
+        run("mount", "-t", "tmpfs", "none", app / name)
+    places = ("/dev", "/dev/shm", "/etc", "/more", "/data/more")
+    look = lambda: [os.access(path, os.W_OK) for path in places]  # noqa: E731
+    try:
+        found = found_in(app, look, "list writable /data")
+        modes = found_in(app, lambda: os.chmod("/dev/null", 0o666))
+    finally:
+        for name in names:
+            run("umount", app / name)
+    assert found == [False, True, False, False, True]
+    assert "Read-only file system" in modes
+
+
+def test_nothing_is_made_in_what_is_mounted_to_read(app, host):
+    """The agent makes places as root."""
+    linked(app, "z", "/a/made", 1)
+    said = found_in(app, lambda: None, "list mount %s:/a:ro" % host, "list mount /srv:/z")
+    assert "there is no /z in %s to mount something on, and it can't be made (Read-only" % app in said
+    assert list(host.iterdir()) == []
+
+
 @pytest.mark.parametrize("owner, refused", [(1, True), (0, False)])
 @pytest.mark.parametrize("what", ["root", "mount"])
 def test_no_link_of_others_than_root_names_a_root_or_a_mount(app, tmp_path, owner, refused, what):

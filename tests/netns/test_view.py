@@ -42,6 +42,7 @@ SEEN = {
     "tmp_filled": ("ENOSPC", "option tmp_size 64"),
     "shared_memory_filled": ("ENOSPC", "option tmp_size 64"),
     "many_files": ("ENOSPC", "option tmp_size 64"),
+    "many_terminals": ("ENOSPC", "list visible /dev/pts"),
 }
 # What only root can try at all, without and with all of its powers.
 ROOTS = {"kernels_setting": ("EROFS", "list writable /proc")}
@@ -123,6 +124,14 @@ def test_what_nothing_else_opens_the_routers_view_does(tried):
 
 
 # What is its own
+
+
+def test_its_terminals_are_its_own(tried):
+    routers = os.openpty()
+    assert tried(["own_terminal"]) == {"own_terminal": "done"}
+    assert tried(["own_terminal"], "list visible /dev/pts") == {"own_terminal": "EIO"}, "it sees the router's"
+    for fd in routers:
+        os.close(fd)
 
 
 def hidden(text):
@@ -370,6 +379,19 @@ def test_nor_what_is_only_to_read():
     lines = ("list writable %s/link" % APP,)
     assert "refused" in seen(lambda: an_app("/mnt", OTHER), look, *lines)
     assert seen(lambda: an_app("/mnt", 0), look, *lines) == "done"
+
+
+def test_nor_its_place_for_what_is_its_own():
+    """On OpenWrt /var/tmp is in /tmp, where whoever is first makes it."""
+
+    def openwrt():
+        for place in ("/tmp", "/var"):
+            run("mount", "-t", "tmpfs", "none", place, "-o", "mode=1777")
+        os.symlink("/tmp/tmp", "/var/tmp")
+        os.symlink("/", "/tmp/tmp")
+        os.chown("/tmp/tmp", OTHER, OTHER, follow_symlinks=False)
+
+    assert seen(openwrt, lambda: os.access("/", os.W_OK), "list writable /tmp") is False
 
 
 def test_a_kernel_that_makes_no_tree_read_only_starts_it_all_the_same(tmp_path, monkeypatch):

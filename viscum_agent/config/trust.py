@@ -21,7 +21,7 @@ def read(path: str, most: int, trusted: bool = False) -> bytes:
     # To look at it only: a FIFO would block the agent for ever, and a watchdog starts when it is opened.
     fd = compat.fd_open(path, compat.O_PATH)
     try:
-        opened = "/proc/self/fd/%d" % fd  # an open file stays the same; a path may lead elsewhere meanwhile
+        opened = FD % fd  # an open file stays the same; a path may lead elsewhere meanwhile
         status = os.stat(opened)
         if status[0] & compat.S_IFMT != compat.S_IFREG:
             raise ConfigError("%s is not a regular file: put one in its place" % path)
@@ -63,18 +63,21 @@ def _refuse(path: str, what: str, place: str, status: tuple, user: int, safe: in
         raise ConfigError(text % (path, what, status[0] & 0o7777, word(place)))
 
 
-def find(path: str, make: "bool | None" = None) -> int:
+FD = "/proc/self/fd/%d"
+
+
+def find(path: str, make: "bool | None" = None, descriptors: str = FD) -> int:
     """A descriptor (O_PATH) of what is at a whole path, which stays the same whatever comes in its place. No link is
     followed that others than root could have put there: ConfigError. `make`: what is not there is made, a folder (True)
-    or an empty file, with the folders above. Raises OSError, too."""
+    or an empty file, with the folders above. `descriptors`: where this process's are. Raises OSError, too."""
     here, links, parts = -1, 0, _parts(path)
     try:
         while parts:
             part = parts.pop(0)
-            there = part if part == "/" else _FD % here + "/" + part
+            there = part if part == "/" else descriptors % here + "/" + part
             fd = _open(there, True if parts and make is not None else make)
             try:
-                link = _link(path, there, here, fd)
+                link = _link(path, there, descriptors % here, descriptors % fd)
                 if not link:
                     here, fd = fd, here
             finally:
@@ -89,9 +92,6 @@ def find(path: str, make: "bool | None" = None) -> int:
     finally:
         if here >= 0:
             compat.fd_close(here)
-
-
-_FD = "/proc/self/fd/%d"
 
 
 def _parts(path: str) -> "list[str]":
@@ -112,12 +112,12 @@ def _open(path: str, make: "bool | None") -> int:
     return compat.fd_open(path, flags)
 
 
-def _link(path: str, there: str, holder: int, fd: int) -> str:
+def _link(path: str, there: str, holder: str, opened: str) -> str:
     """Where a link leads, "" for anything else."""
-    status = os.stat(_FD % fd)
+    status = os.stat(opened)
     if status[0] & compat.S_IFMT != compat.S_IFLNK:
         return ""
-    folder, users = os.stat(_FD % holder), (0, compat.geteuid())
+    folder, users = os.stat(holder), (0, compat.geteuid())
     mine = status[4] in users and folder[4] in users and not folder[0] & (_GROUP | _OTHERS) & ~_safe(folder)
     try:
         link = compat.readlink(there) if mine else ""

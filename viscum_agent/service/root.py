@@ -2,8 +2,9 @@
 its section mounts.
 
 It is furnished while it is the root of this process (chroot(2)), but not yet what it sees as its current folder: so
-whatever links are in there, they lead to what they will lead the program to, and never out. In the end it takes the
-place of the router's (pivot_root(2)), and nothing is left that leads back.
+whatever links are in there, they lead to what they will lead the program to, and never out. Whether something can be
+written to is decided before it is there: a path may have become a link to something else. In the end it takes the place
+of the router's (pivot_root(2)), and nothing is left that leads back.
 """
 
 import os
@@ -30,6 +31,7 @@ LOOP_CONFIGURE, LOOP_CTL_GET_FREE = 0x4C0A, 0x4C82
 LO_FLAGS_READ_ONLY, LO_FLAGS_AUTOCLEAR = 1, 4
 TRIES = 20  # somebody else may take the device that was free; or its file comes a moment later (hotplug)
 NO_POWERS = compat.MOUNT_ATTR_NOSUID | compat.MOUNT_ATTR_NODEV
+TO_READ = compat.MOUNT_ATTR_RDONLY
 MOUNTS_MOST = 1 << 20  # bytes of a mountinfo, of which only root's own mounts are
 PARTS_MOST = 128  # of a path with all its links; the agent waits while they are looked up, and programs make links
 
@@ -135,34 +137,51 @@ def make(service: "Service") -> None:
     _stage(program.root or "")
     compat.chroot(STAGE)
     _take_proc_out()
-    own = _furnish(program, devices)
+    _furnish(program, devices)
+    for path in [each for each in program.writable if each != "/"]:
+        _let_write(path)
     for source in files:
         target = "/etc" + source[source.rfind("/") :]
         try:
-            view.bind(target, *files[source])
-            view.attributes(target, 0, NO_POWERS, 0)
+            view.place(target, False)
+            _attach(target, files[source], NO_POWERS | TO_READ)
         except OSError:
             pass  # an image without that
-    asked = {path: True for path in program.writable if path != "/"}
-    for path in asked:
-        compat.mount(path, path, "none", compat.MS_BIND | compat.MS_REC)
     for each in sorted(program.mount, key=lambda each: each.target):
+        bits = 0 if each.executable else compat.MOUNT_ATTR_NOEXEC
         if each.source:
             _place(program, each.target, sources[each.source][1])
-            view.bind(each.target, *sources[each.source])
+            _attach(each.target, sources[each.source], bits | NO_POWERS | (0 if each.writable else TO_READ))
             _take_proc_out()
-            view.attributes(each.target, compat.AT_RECURSIVE, NO_POWERS, 0)
-            asked[each.target] = each.writable
-        if not each.executable:
-            view.attributes(each.target, compat.AT_RECURSIVE, compat.MOUNT_ATTR_NOEXEC, 0)
+        else:
+            view.attributes(each.target, 0, bits, 0)
     # Only now: whoever may write to the folder could have made a link to /proc/self/cwd, which leads out.
-    if not view.mount_proc():
-        compat.mount("proc", "/proc", "proc", view.COVER | compat.MS_NOEXEC)  # before 5.8 it sees the processes of all
+    if not view.mount_proc(compat.MS_RDONLY):  # before 5.8 it sees the processes of all
+        compat.mount("proc", "/proc", "proc", view.COVER | compat.MS_NOEXEC | compat.MS_RDONLY)
     if program.bundle:
         _add(program.bundle)
-    own += [path for path in program.writable if path == "/"]
-    view.protect(own, [(path, asked[path]) for path in sorted(asked)])
+    for path in [each for each in ("/dev", "/") if each not in program.writable]:
+        view.attributes(path, 0, TO_READ, 0)
     _enter()
+
+
+def _attach(path: str, found: "tuple[int, bool]", more: int, less: int = 0) -> None:
+    """Mounts what `opened` found, with and without those bits: they are set before it is moved from a place of the
+    router's, which nobody can have changed."""
+    fd, is_folder = found
+    aside = "dev" if is_folder else "dev/null"
+    view.mount_on(aside, fd)
+    view.attributes(aside, compat.AT_RECURSIVE, more, less)
+    compat.mount(aside, path, "none", compat.MS_MOVE)
+
+
+def _let_write(path: str) -> None:
+    """Mounts what is at a path over itself, with all that is mounted below."""
+    try:
+        fd = trust.find(path, None, view.FD)
+    except ConfigError as error:
+        raise ConfigError("writable: %s" % error)
+    _attach(view.FD % fd, (fd, _kind(view.FD % fd) == compat.S_IFDIR), 0, TO_READ)
 
 
 def _take_proc_out() -> None:
@@ -197,7 +216,8 @@ def _add(bundle: "Bundle") -> None:
 def _stage(path: str) -> None:
     if _kind(path) == compat.S_IFDIR:
         view.mount_on(STAGE, trust.find(path))
-        view.attributes(STAGE, compat.AT_RECURSIVE, NO_POWERS, 0)
+        view.attributes(STAGE, compat.AT_RECURSIVE, NO_POWERS | TO_READ, 0)
+        view.attributes(STAGE, 0, 0, TO_READ)  # until all places are made
         return
     try:
         device, fd = _loop_device(path)
@@ -227,15 +247,16 @@ def _loop_device(path: str) -> "tuple[str, int]":
     return device, fd
 
 
-def _furnish(program: "Program", devices: "dict[str, tuple[int, bool]]") -> "list[str]":
-    """Mounts what every program has, and returns the folders that are its own."""
+def _furnish(program: "Program", devices: "dict[str, tuple[int, bool]]") -> None:
+    """Mounts what every program has, and the folders that are its own."""
     memory = [each.target for each in program.mount if not each.source]
     taken = [each.target for each in program.mount if each.source]
     for path in ["/proc", "/dev", "/tmp"] + memory:
         _place(program, path, True)
     compat.mount("viscum", "/dev", "tmpfs", view.COVER, "mode=755,size=64k")
     for path in devices:
-        view.bind(path, *devices[path])
+        view.place(path, False)
+        _attach(path, devices[path], TO_READ)  # or account 0 changes the mode of the router's
     for name, which in LINKS:
         compat.symlink("/proc/self/fd" + which, "/dev/" + name)
     view.place("/dev/shm", True)
@@ -244,7 +265,6 @@ def _furnish(program: "Program", devices: "dict[str, tuple[int, bool]]") -> "lis
     compat.umask(0)
     view.make_own(own, program.tmp_size)
     compat.umask(0o022)
-    return own
 
 
 def _place(program: "Program", path: str, is_folder: bool) -> None:

@@ -35,6 +35,11 @@ HIDDEN = ("/etc/config", "/overlay")
 FILES = ("/etc/resolv.conf", "/etc/TZ", "/etc/localtime", "/dev/log")
 FOLDERS = ("/var/run", "/var/lock", "/var/log", "/var/lib", "/var/cache")
 
+# Pseudo-terminals of its own, so many of the 4,096 that a machine has (kernel.pty.max). A devpts that is not mounted in
+# the router's own namespace never gets the last 1,024 of them (kernel.pty.reserve).
+TERMINALS = "/dev/pts"
+TERMINALS_MOST = 256
+
 INODES = 256  # files and folders for each megabyte: one takes about 1 KiB of the kernel's memory besides
 COVER = compat.MS_NOSUID | compat.MS_NODEV
 FD = "proc/self/fd/%d"  # from the router's root, which is the current folder, whatever is this process's
@@ -206,21 +211,24 @@ def make(service: "Service") -> None:
     compat.umask(0)
     asked = program.visible + program.writable
     kept = opened(asked, program.command + service.health.command + (program.workdir,) + FILES)
-    folders = [path for path in FOLDERS if compat.exists(path)]
+    folders = [path for path in FOLDERS if not why_not(path)]
     if "/proc" not in asked:
         mount_proc()
-    for path in HIDDEN:
-        if path not in asked and compat.exists(path):
-            compat.mount("viscum", path, "tmpfs", COVER, "mode=755")
-    own = [path for path in PRIVATE if path not in asked and compat.exists(path)]
+    if TERMINALS not in asked:
+        mount_terminals()
+    for path in [each for each in HIDDEN if each not in asked and compat.exists(each)]:
+        compat.mount("viscum", path, "tmpfs", COVER, "mode=755")
+    # Where the router's /tmp is asked for, one of these may be a link of others in there.
+    own = [path for path in PRIVATE if path not in asked and not why_not(path)]
     make_own(own, program.tmp_size)
     for path in folders:
-        place(path, True)
+        compat.fd_close(trust.find(path, True))
     for path in sorted(kept):
         if path != "/" and (path in asked or not compat.exists(path)):
             # A program may have made another link meanwhile where it may write: what was mounted must not land there.
             mount_on(FD % trust.find(path, kept[path][1]), kept[path][0])
     of_namespace(service.name)
+    own = [FD % trust.find(path) for path in own]
     protect(own, [(FD % trust.find(path), path in program.writable) for path in sorted(asked)])
 
 
@@ -242,14 +250,24 @@ def opened(paths: "Iterable[str]", words: "Iterable[str]" = ()) -> "dict[str, tu
     return found
 
 
-def mount_proc() -> bool:
+def mount_proc(flags: int = 0) -> bool:
     """Of the processes that it could not trace it sees nothing (proc(5), hidepid=4 since kernel 5.8). False where that
     is not possible."""
     try:
-        compat.mount("proc", "/proc", "proc", COVER | compat.MS_NOEXEC, "hidepid=4")
+        compat.mount("proc", "/proc", "proc", COVER | compat.MS_NOEXEC | flags, "hidepid=4")
     except OSError:
         return False
     return True
+
+
+def mount_terminals() -> None:
+    """What /dev/ptmx makes is in the devpts beside it."""
+    options = "mode=620,ptmxmode=666,max=%d" % TERMINALS_MOST
+    try:
+        compat.mount("devpts", TERMINALS, "devpts", compat.MS_NOSUID | compat.MS_NOEXEC, options)
+    except OSError as error:
+        if error.errno not in (compat.ENOENT, compat.ENODEV):  # there are none, or the kernel has none
+            raise
 
 
 def make_own(own: "list[str]", megabytes: int) -> None:
@@ -286,13 +304,8 @@ def place(path: str, is_folder: bool) -> None:
         compat.fd_close(compat.fd_open(path, compat.O_CREATE, 0o666))
 
 
-def bind(path: str, fd: int, is_folder: bool) -> None:
-    """Mounts what `opened` found. The current folder is the router's root, whatever is that of this process."""
-    place(path, is_folder)
-    mount_on(path, fd)
-
-
 def mount_on(path: str, fd: int) -> None:
+    """Mounts what `opened` found. The current folder is the router's root, whatever is that of this process."""
     compat.mount(FD % fd, path, "none", compat.MS_BIND | compat.MS_REC)
 
 
