@@ -173,6 +173,23 @@ def test_two_services_are_strangers_unless_they_share_an_account(lab, tried, sha
         assert all(found[name] in ("EPERM", "EACCES") for name in NEIGHBOURS), found
 
 
+def test_no_link_of_a_program_takes_it_to_where_its_account_may_not_go(lab, tried):
+    """Whoever is in a folder needs no right to those above."""
+    closed = PROGRAMS / "closed"
+    (closed / "open").mkdir(parents=True)
+    (closed / "open/secret").write_text("secret")
+    (PROGRAMS / "link").symlink_to(closed / "open")
+    os.chown(PROGRAMS / "link", 54321, 54321, follow_symlinks=False)
+    line = "option workdir %s/link" % PROGRAMS
+    assert tried(["read_where_it_works"], ALONE, line) == {"read_where_it_works": "done"}
+    closed.chmod(0o700)
+    lab.configure(service("echo", echo_command("edge", 7000), *TAKES, ALONE, line))
+    said = "workdir: the kernel refuses this value (Permission denied)"
+    assert said in lab.viscum("up", check=False).stderr
+    found = tried(["read_where_it_works"], ALONE, line, "list capability dac_read_search")
+    assert found == {"read_where_it_works": "done"}
+
+
 # Who is no client
 
 

@@ -70,6 +70,7 @@ def confine(program: "Program", ids: "tuple[int, int, list[int]]") -> None:
     compat.prctl(PR_SET_KEEPCAPS, 1)  # until exec: another account would lose them right away
     compat.drop_privileges(*ids)
     _keep(kept)
+    _set("workdir", compat.chdir, program.workdir)  # whose links its account may have made
     compat.prctl(PR_SET_NO_NEW_PRIVS, 1)
     seccomp.install(program)
 

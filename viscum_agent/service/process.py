@@ -5,7 +5,7 @@ import os
 from .. import compat
 from ..address import is_number
 from ..config import trust
-from ..config.schema import NO_ID, PROGRAM, default
+from ..config.schema import ALL, NO_ID, PROGRAM, default
 from ..errors import UNSUPPORTED, ConfigError, Problem, ViscumError
 from ..kernel import cgroup, netns
 from ..log import Stderr, last_words
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # What a program finds in its environment, besides its own `env` and the two of running.py.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
+ENTERS = (ALL, "dac_override", "dac_read_search")  # capabilities of who may enter every folder
 CANNOT_EXECUTE = 127  # the exit code that a shell uses, too
 TERM_TIMEOUT = 5  # seconds, for a service that is no longer configured
 FIRST = ("command", "env", "user", "group", "workdir")  # the options that every version had
@@ -136,7 +137,6 @@ def _become(
             view.make(service)
         _redirect_output(null)
         stderr = None
-        compat.chdir(service.program.workdir)
         box.confine(service.program, ids)
         compat.default_signals()
         compat.unblock_signals()
@@ -217,14 +217,19 @@ def lacks(service: "Service") -> "list[tuple[str, str]]":
         option, _, text = str(error).partition(": ")
         found.append((option, text))
     found += box.lacks(program) + view.lacks(program)
+    if any([each in program.capability for each in ENTERS]):
+        uid = 0
     if view.is_image(program):
         return found  # what is in there shows when it is mounted
     for option, command in (("command", program.command), ("health_command", service.health.command)):
         text = _why_not_run(program, _whole_path(program, command[0]), uid) if command else ""
         if text:
             found.append((option, printable(text)))
+    text = _why_not_enter(program, program.workdir.rstrip("/"), uid, "it is to work")
     if _mode(view.place_of(program, program.workdir)) & compat.S_IFMT != compat.S_IFDIR:
-        found.append(("workdir", printable("there is no directory %s: make it or name another one" % program.workdir)))
+        text = "there is no directory %s: make it or name another one" % program.workdir
+    if text:
+        found.append(("workdir", printable(text)))
     return found
 
 
@@ -261,16 +266,23 @@ def _why_not_run(program: "Program", path: str, uid: int) -> str:
         return "%s is not an executable file: chmod +x it, or name another one" % path
     if not _may_execute(place, uid):
         return "account '%s' may not run %s (mode %o): chmod o+x it, or name another user" % (user, path, mode & 0o7777)
-    folder = path[: path.rfind("/")]
-    while folder:
-        place = view.place_of(program, folder)
-        if not _may_execute(place, uid):
-            text = "account '%s' may not enter %s (mode %o), where %s is: move it, or name another user"
-            return text % (user, folder, _mode(place) & 0o7777, path)
-        folder = folder[: folder.rfind("/")]
+    text = _why_not_enter(program, path[: path.rfind("/")], uid, path + " is")
+    if text:
+        return text
     interpreter = _interpreter(view.place_of(program, path))
     if interpreter and not _mode(view.place_of(program, interpreter)):
         return "%s is a script for %s, which is not there: install that" % (path, shown(interpreter))
+    return ""
+
+
+def _why_not_enter(program: "Program", folder: str, uid: int, what: str) -> str:
+    """Why a program's account can't enter a folder, "" when it can."""
+    while folder:
+        place = view.place_of(program, folder)
+        if not _may_execute(place, uid):
+            text = "account '%s' may not enter %s (mode %o), where %s: move it, or name another user"
+            return text % (program.account, folder, _mode(place) & 0o7777, what)
+        folder = folder[: folder.rfind("/")]
     return ""
 
 
