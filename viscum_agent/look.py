@@ -306,13 +306,15 @@ class Looks:
     def _see_to_programs(
         self, snapshot: "Snapshot", wanted: "dict[str, ServicePlan]", stopping: "list[str]", result: "Result"
     ) -> None:
-        broken = {problem.service: problem.message for problem in snapshot.problems() + result.problems}
+        # Those with a mistake in their sections go on with the settings that they had, if they are planned.
+        mistakes = [problem for problem in snapshot.configuration.problems if problem.service not in wanted]
+        problems = mistakes + snapshot.plan.problems + result.problems
+        broken = {problem.service: problem.message for problem in problems}
         for name in sorted(self.instances):
             instance = self.instances[name]
             if name in stopping or instance.held:
                 continue
-            goes_on = instance.state not in OFF and name in self._kept(snapshot)
-            if name in broken and instance.state not in (BACKOFF, FAILED) and not goes_on:
+            if name in broken and instance.state not in (BACKOFF, FAILED):
                 instance.wait(broken[name])
             if name not in wanted or name in broken:
                 continue
@@ -344,10 +346,6 @@ class Looks:
                 text = "dropped packets that its program began itself (%d so far): option egress says what it may reach"
                 self._agent.say(NOTICE, text % dropped[name], name)
         self._said_dropped = {name for name in dropped if dropped[name]}
-
-    def _kept(self, snapshot: "Snapshot") -> "list[str]":
-        """Services that stay as they are, because their new configuration has a mistake."""
-        return [name for name in snapshot.configuration.bad if name in snapshot.observed.services]
 
     def _say_datapath(self, parts: "list[ServicePlan]") -> None:
         """Once for each reason, why the best datapath is not the one that `auto` took."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from .apply import Result
-    from .config.service import Configuration
+    from .config.service import Configuration, Service, Settings
     from .errors import Problem
     from .kernel.backend import Backend
     from .plan.actual import Observed
@@ -116,7 +116,7 @@ class Reconciler:
     def reload(self) -> None:
         """Reloads the configuration; the next plan probes the kernel again. If that is not possible or the back end is
         not available, keeps the old one and raises ConfigError."""
-        new = read(uci.load(self._confdir, PACKAGE), PACKAGE)
+        new = read(uci.load(self._confdir, PACKAGE), PACKAGE, self.configuration)
         if new.settings.netlink != self.backend.name:
             self._change_backend(new.settings.netlink)
         self.configuration = new
@@ -152,7 +152,8 @@ class Reconciler:
         called now and then meanwhile; None is returned if `torn()` says that what was read is not of one moment."""
         configuration = configuration or self.configuration
         known = self._opened()
-        services = [service for service in self.configuration.services if service.name not in known]
+        services = self.configuration.services + self.configuration.kept
+        services = [service for service in services if service.name not in known]
         ports = {ns_name(each.name): asked_ports(each.matches) for each in services}
         # Of the router's routes, only those that matter to a pool.
         pools = self.configuration.settings.pool
@@ -166,16 +167,19 @@ class Reconciler:
     def _planned(
         self, configuration: "Configuration", dump: "Dump", observed: "Observed", known: "dict[str, Open]"
     ) -> "Snapshot":
-        self._ask_kernel(configuration)
+        # First those that are left as they are: whatever others want, their traffic is theirs.
+        services = [service for service in configuration.kept if service.name in observed.services]
+        services += configuration.services
+        self._ask_kernel(configuration.settings, services)
         opened: dict[str, Open | None] = dict(known)
-        for service in configuration.services if configuration is not self.configuration else ():
-            if service not in self.configuration.services:
+        for service in services if configuration is not self.configuration else ():
+            if service not in self.configuration.services + self.configuration.kept:
                 opened[service.name] = None  # answers of a program with other settings say nothing
         names, why = self.interfaces()
-        missing = network.missing(configuration.services, names, dump.links)
+        missing = network.missing(services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
         there = facts(dump, self.features, names, opened, self._firewall(), why)
-        made = plan(configuration.services, configuration.settings, there, PACKAGE)
+        made = plan(services, configuration.settings, there, PACKAGE)
         return Snapshot(configuration=configuration, dump=dump, observed=observed, plan=made)
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
@@ -205,10 +209,10 @@ class Reconciler:
 
         return netifd.ask(self._path)
 
-    def _ask_kernel(self, configuration: "Configuration") -> None:
+    def _ask_kernel(self, settings: "Settings", services: "list[Service]") -> None:
         """Probes the kernel, once for each reading of the configuration: modules and file systems come and go. eBPF is
         asked for only where a service may have it."""
-        programs = datapath.may_be(datapath.ebpf.NAME, configuration.settings, configuration.services)
+        programs = datapath.may_be(datapath.ebpf.NAME, settings, services)
         wanted = PROGRAMS if programs else NO_PROGRAMS
         if self._asked in (PROGRAMS, wanted):
             return

@@ -99,6 +99,53 @@ def test_a_service_with_a_mistake_goes_on_while_it_is_watched_and_is_out_when_no
     agent.becomes("edge")
 
 
+@pytest.fixture
+def mistaken(agent):
+    """Its service goes on with the settings from before a mistake."""
+    agent.reload(MISTAKE)
+    agent.says("'70000' is not a port")
+    assert agent.who() == "edge"
+    return agent
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["ends", "hangs"])
+def test_a_service_with_a_mistake_whose_program_could_not_answer_gets_its_redirect_back(mistaken, how):
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, how)
+    try:
+        mistaken.redirects(there=False)
+    finally:
+        if how == signal.SIGSTOP:
+            os.kill(pid, signal.SIGCONT)
+    mistaken.becomes("edge")
+
+
+def test_a_service_that_waits_for_its_next_start_is_started_though_its_section_has_a_mistake_by_then(lab):
+    """As by every reload."""
+    slow = CONFIG.replace("respawn_timeout 1", "respawn_timeout 3600")
+    made = Agent(lab, slow)
+    made.becomes("edge")
+    os.kill(pids_in("viscum-echo")[0], signal.SIGKILL)
+    made.says("echo: backoff")
+    made.reload(slow.replace("dest_port 7000", "dest_port 70000"))
+    made.becomes("edge")
+
+
+def test_what_a_service_with_a_mistake_needs_is_restored(mistaken):
+    mistaken.lab.run("viscum-echo", "ip", "addr", "flush", "dev", "eth0")
+    mistaken.says("echo: restored what somebody had removed or changed")
+    mistaken.becomes("edge")
+
+
+def test_a_new_service_does_not_get_the_traffic_of_one_that_goes_on_with_a_mistake(mistaken):
+    first = service("another", echo_command("another", 7000), *TAKES, *QUICK)
+    mistaken.reload(first + MISTAKE)
+    mistaken.says("viscum.another.dest_ip: takes the same traffic on lan0 as service 'echo'")
+    assert mistaken.who() == "edge"
+    mistaken.reload(first)
+    mistaken.becomes("another")
+
+
 def test_a_service_whose_interface_went_meanwhile_is_out_and_returns_with_it(agent):
     (pid,) = pids_in("viscum-echo")
     agent.kill()

@@ -28,16 +28,19 @@ if TYPE_CHECKING:
 Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port"))
 
 # `services` in file order, including disabled ones, even with mistakes; `bad`: the names of the service sections that
-# are left out because of a problem.
-Configuration = namedtuple("Configuration", ("settings", "services", "bad", "problems"))
+# are left out because of a problem; `kept`: Services with the settings that some of those had before.
+Configuration = namedtuple("Configuration", ("settings", "services", "bad", "problems", "kept"))
 
 MAX_NAME = 64  # with its prefix, a file name in /var/run/netns; nobody types longer ones
 MOST_NAMED = 20  # services in one message: there may be a thousand such messages
 MAX_MATCHES = 256  # filters of one service on one device; more is a mistake in a list
 
 
-def read(sections: "Iterable[Section]", package: str = "viscum") -> "Configuration":
-    """A Configuration from the sections of a file (uci.Section), with every problem found."""
+def read(
+    sections: "Iterable[Section]", package: str = "viscum", before: "Configuration | None" = None
+) -> "Configuration":
+    """A Configuration from the sections of a file (uci.Section), with every problem found. What has a mistake keeps the
+    settings that it had in the Configuration `before`: an option of globals, and a service."""
     problems = []
     settings = None
     services = []
@@ -55,7 +58,7 @@ def read(sections: "Iterable[Section]", package: str = "viscum") -> "Configurati
         elif section.type == "redirect":
             redirects.append(part)
         elif settings is None:
-            settings = make(Settings, values)
+            settings = _settings(part, before)
         else:
             problems.append(Problem(CONFIG, "", where, "is a second globals section, and only the first one counts"))
     settings = settings or make(Settings, schema.defaults("globals"))
@@ -72,11 +75,27 @@ def read(sections: "Iterable[Section]", package: str = "viscum") -> "Configurati
             bad.add(name)
         if name not in bad or _is_off(part, settings):
             made.append(service)
-    return Configuration(settings, made, sorted(bad - {service.name for service in made}), problems)
+    left_out = sorted(bad - {service.name for service in made})
+    return Configuration(settings, made, left_out, problems, _kept(left_out, before))
+
+
+def _kept(names: "list[str]", before: "Configuration | None") -> "list[Service]":
+    """The Services of these names that were wanted before."""
+    there = before.services + before.kept if before and before.settings.enabled else []
+    return [service for service in there if service.name in names and service.enabled]
 
 
 # A section as read: its checked values, and the `where` of each option that could not be read.
 Part = namedtuple("Part", ("section", "values", "broken", "where"))
+
+
+def _settings(part: "Part", before: "Configuration | None") -> "Settings":
+    """What an option with a mistake was before: its default would be one more change that nobody wants."""
+    values = dict(part.values)
+    for name in values:
+        if before and _broken(part, name):
+            values[name] = getattr(before.settings, name)
+    return make(Settings, values)
 
 
 def _broken(part: "Part", *names: str) -> bool:

@@ -247,7 +247,7 @@ class Bus:
     def _checked(self, sections: object) -> "dict[str, Any]":
         from . import preview  # only an open form asks that
 
-        snapshot = self._agent.snapshot(preview.read(sections, PACKAGE))
+        snapshot = self._agent.snapshot(preview.read(sections, PACKAGE, self._agent.reconciler.configuration))
         found = self._in_words(snapshot)
         found.update(preview.fates(snapshot.plan, snapshot.keep(), self._agent.instances))
         return found

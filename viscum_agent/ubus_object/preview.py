@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 TAKES = "sections: a list of tables with .type, .name (letters, digits and _) and options (texts and lists of texts)"
 
 
-def read(rows: "Any", package: str) -> "Configuration":
-    """A config.service.Configuration. Raises UbusStatus for what no file could contain."""
+def read(rows: "Any", package: str, before: "Configuration | None" = None) -> "Configuration":
+    """A config.service.Configuration; `before` is the current one. Raises UbusStatus for what no file could contain."""
     if not isinstance(rows, list) or not all(_is_section(row) for row in rows):
         raise UbusStatus(INVALID_ARGUMENT, TAKES)
     if sum([_size(row) for row in rows]) > uci.MAX_SIZE:
         raise UbusStatus(INVALID_ARGUMENT, "sections: more than the %d bytes of the largest file" % uci.MAX_SIZE)
-    return service.read([_section(row) for row in rows], package)
+    return service.read([_section(row) for row in rows], package, before)
 
 
 def _size(row: "dict[str, Any]") -> int:

@@ -5,12 +5,42 @@ from unit.shared.expect import raises
 from viscum_agent.config import service as model
 from viscum_agent.config import uci
 from viscum_agent.config.service import split_words
+from viscum_agent.records import with_
 
 HEAD = "config service 's'\noption enabled 1\noption command /bin/x\nlist interface lan\n"
 
 
 def read(text):
     return model.read(uci.parse(text.encode(), "viscum"))
+
+
+def test_an_option_of_globals_with_a_mistake_keeps_the_value_that_it_had():
+    """Its default would be one more change: other subnets, another datapath, services that were off."""
+    before = read(
+        "config globals\nlist pool 10.99.0.0/16\noption datapath u32\noption enabled 0\noption netlink native\n"
+    )
+    text = "config globals\nlist pool 10.99.0.0/33\noption datapath ebpf\noption enabled no.\noption watch_timeout 20\n"
+    found = model.read(uci.parse(text.encode(), "viscum"), "viscum", before)
+    assert len(found.problems) == 3
+    assert found.settings == with_(before.settings, watch_timeout=20)
+    assert read(text).settings == with_(read("").settings, watch_timeout=20), "where there was none"
+    assert model.read([], "viscum", before).settings == read("").settings, "it is not there any more, on purpose"
+
+
+def test_a_service_with_a_mistake_has_the_settings_from_before_beside_it_as_long_as_it_is_wanted():
+    def kept(text, before):
+        found = model.read(uci.parse(text.encode(), "viscum"), "viscum", before)
+        return found, [each.matches[0].dport for each in found.kept]
+
+    good, off = HEAD + "list dest_port 80\n", HEAD.replace("enabled 1", "enabled 0") + "list dest_port 80\n"
+    bad = HEAD + "list dest_port 80x\n"
+    first = read(good)
+    second, ports = kept(bad, first)
+    assert (second.bad, second.services, ports) == (["s"], [], [(80, 80)])
+    assert kept(bad, second)[1] == [(80, 80)], "as often as the file is read"
+    assert kept(good, second)[1] == kept("", second)[1] == kept(bad.replace("enabled 1", "enabled 0"), second)[1] == []
+    assert kept(bad, read(off))[1] == kept(bad, read("config globals\noption enabled 0\n" + good))[1] == []
+    assert read(bad).kept == []
 
 
 def service(*lines):
