@@ -310,11 +310,14 @@ class Looks:
         mistakes = [problem for problem in snapshot.configuration.problems if problem.service not in wanted]
         problems = mistakes + snapshot.plan.problems + result.problems
         broken = {problem.service: problem.message for problem in problems}
+        failed = {problem.service for problem in result.problems}
         for name in sorted(self.instances):
             instance = self.instances[name]
             if name in stopping or instance.held:
                 continue
-            if name in broken and instance.state not in (BACKOFF, FAILED):
+            if name in failed and instance.redirected:
+                instance.rejected(broken[name])
+            elif name in broken and instance.state not in (BACKOFF, FAILED):
                 instance.wait(broken[name])
             if name not in wanted or name in broken:
                 continue

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import datapaths
 import pytest
 from agent import CONFIG, PATIENT, QUICK, TAKES, Agent
 from lab import PROGRAMS, Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
@@ -90,6 +91,25 @@ def test_a_pair_of_devices_that_somebody_deleted_is_back_and_the_program_goes_on
     agent.becomes("edge")
     assert pids_in("viscum-echo") == [pid]
     agent.has_done_all()
+
+
+@pytest.mark.parametrize("datapath", [name for name in datapaths.here() if not name.startswith("bpf")])
+def test_a_redirect_that_the_kernel_does_not_take_is_tried_again_seldom(lab, datapath):
+    """Somebody else has a filter of another protocol in its prio."""
+    lab.serve_cloud(7000)
+    wide = CONFIG.replace("dest_port 7000", "dest_port 7000-7001")
+    where = ("dev", "lan0", "ingress", "prio", "3", "protocol", "arp")
+    lab.run(lab.router, "tc", "qdisc", "add", "dev", "lan0", "clsact")
+    lab.run(lab.router, "tc", "filter", "add", *where, "u32", "match", "u32", "0", "0", "flowid", "1:1")
+    made = Agent(lab, wide)
+    made.says("echo: bypassed, `tc filter add ")
+    time.sleep(5)
+    tries = made.log.read_text().count("echo: healthy")
+    assert tries <= 2, "one more, in case something changed at that moment"
+    assert made.who() == "cloud"
+    lab.run(lab.router, "tc", "filter", "del", *where)
+    made.reload(wide)
+    assert made.becomes("edge") < 5, "not when the time of the last try is over"
 
 
 def test_an_interface_that_vanishes_and_returns_gets_its_redirect_back(agent):

@@ -4,16 +4,18 @@
     overload  the router is overloaded
     checks    they fail
     meddled   what its clients need in its namespace is repeatedly removed or changed
+    rejected  the kernel does not take it
     flapping  it answers again, but failed soon after its last recovery
 
 If no program runs that could answer, the state says why (instance.py). What part of its traffic stays with the cloud
 while the rest is taken is up to the plan (plan/answers.py).
 """
 
-ASKED, OVERLOAD, CHECKS, MEDDLED, FLAPPING = "asked", "overload", "checks", "meddled", "flapping"
+ASKED, OVERLOAD, CHECKS, MEDDLED = "asked", "overload", "checks", "meddled"
+REJECTED, FLAPPING = "rejected", "flapping"
 
 # Users are told the first one that applies.
-ORDER = (ASKED, OVERLOAD, CHECKS, MEDDLED, FLAPPING)
+ORDER = (ASKED, OVERLOAD, CHECKS, MEDDLED, REJECTED, FLAPPING)
 
 
 class Inhibitors:

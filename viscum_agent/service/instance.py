@@ -7,7 +7,7 @@
     starting    its namespace is set up and its program runs, but no check has found it healthy yet
     healthy     `health_rise` checks in a row were good; the redirect is in
     bypassed    the program runs and the redirect is out (inhibitors.py): `health_fall` checks failed, the router is
-                overloaded, somebody asked for it
+                overloaded, the kernel does not take it, somebody asked for it
     backoff     the program ended; it is restarted after a while (respawn)
     failed      it ended too often, or can't be started; a reload or `start` tries again
     stopping    the redirect is out and the program was asked to end; then its objects are removed
@@ -30,7 +30,7 @@ from ..records import with_
 from . import box, process, respawn, running
 from .health import GRACE, Outcome, asks_ways
 from .holdoff import HoldOff
-from .inhibitors import ASKED, CHECKS, FLAPPING, MEDDLED, OVERLOAD, Inhibitors
+from .inhibitors import ASKED, CHECKS, FLAPPING, MEDDLED, OVERLOAD, REJECTED, Inhibitors
 from .output import Output
 from .states import BACKOFF, BYPASSED, DISABLED, FAILED, HEALTHY, STARTING, STOPPED, STOPPING, WAITING
 
@@ -408,6 +408,9 @@ class Instance:
     def restart(self, reason: str) -> None:
         """Ends the program and restarts it with the current configuration."""
         self._crashes = 0
+        if self.state == STOPPING:  # what is left of its program has to end first
+            self._then, self._again = lambda: self._agent.look_soon(reason), True
+            return
         if not self.pid:
             self._stop_waiting()
             if self.state not in OFF:
@@ -546,7 +549,7 @@ class Instance:
         return (
             checks.of(self.service, self.part.answers).does != checks.NOTHING
             or self._good + 1 < self.service.health.rise
-            or any(name in self._inhibitors for name in (CHECKS, MEDDLED, FLAPPING))
+            or any(name in self._inhibitors for name in (CHECKS, MEDDLED, REJECTED, FLAPPING))
         )
 
     def _taken(self) -> "list[tuple] | None":
@@ -608,7 +611,10 @@ class Instance:
             if wait:
                 self._check_after(wait)
                 return
-            self._inhibitors.put(FLAPPING, FLAPS if self._holdoff.left(now) else "")
+            left = self._holdoff.left(now)
+            self._inhibitors.put(FLAPPING, FLAPS if left else "")
+            if not left:
+                self._inhibitors.lift(REJECTED)
             if not self._inhibitors.reason:
                 self._holdoff.came_back(now)
                 self.become(HEALTHY)
@@ -624,11 +630,22 @@ class Instance:
         self._repairs = [when for when in self._repairs if now - when < LATELY] + [now]
         if self.state == HEALTHY and len(self._repairs) > REPAIRED:
             self._repairs = []
-            self._holdoff.fell(now)
-            self._inhibitors.put(MEDDLED, REPAIRS)
-            self._decide()
-            if not self._timer:  # a service without checks
-                self._check_after(self.service.health.interval)
+            self._keep_out(MEDDLED, REPAIRS)
+
+    def rejected(self, reason: str) -> None:
+        """The kernel did not take its redirect. Something may have changed at that moment, so it is tried once more at
+        once, and then more and more seldom."""
+        self._keep_out(REJECTED, reason)
+        if not self._holdoff.left(compat.monotonic()):
+            self._check_soon()
+
+    def _keep_out(self, name: str, reason: str) -> None:
+        """An inhibitor that is lifted after a good check, but not before the hold-off is over."""
+        self._holdoff.fell(compat.monotonic())
+        self._inhibitors.put(name, reason)
+        self._decide()
+        if not self._timer:  # a service without checks
+            self._check_after(self.service.health.interval)
 
     def retry(self) -> None:
         """A reload or `start`: what failed is tried again."""
@@ -636,6 +653,9 @@ class Instance:
         if self.state in (FAILED, BACKOFF):
             self._stop_waiting()
             self.become(WAITING, "the configuration was read again")
+        elif self.state == BYPASSED and REJECTED in self._inhibitors:
+            self._holdoff = HoldOff()
+            self._check_soon()
 
     def ask_bypass(self, on: bool) -> None:
         """Keeps the redirect out on request, or no longer."""

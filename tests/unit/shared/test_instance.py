@@ -520,6 +520,23 @@ def test_what_a_program_leaves_behind_when_it_is_stopped_is_killed_when_its_time
         assert stage.state == "disabled"
 
 
+def test_a_restart_of_what_is_being_stopped_waits_until_nothing_is_left_of_it():
+    """Else what a program leaves behind would be taken for the next program, and never be ended."""
+    with healthy("option term_timeout 7") as stage:
+        stage.inside = [PID, PID + 1]
+        stage.instance.stop(lambda: None)
+        stage.inside = [PID + 1]
+        stage.ends()
+        stage.instance.restart("restart")
+        assert stage.state == "stopping"
+        stage.agent.loop.timers = [each for each in stage.agent.loop.timers if each[0] == 7]
+        assert stage.agent.loop.run_next() == 7
+        assert stage.sent[-1] == (PID + 1, 9)
+        stage.inside = []
+        stage.agent.loop.run_next()
+        assert (stage.state, stage.agent.told[-1]) == ("waiting", "look")
+
+
 def test_a_restart_does_not_call_the_service_disabled_on_its_way():
     with healthy() as stage:
         stage.inside = [PID]
@@ -571,6 +588,48 @@ def test_a_service_whose_namespace_has_to_be_repaired_again_and_again_is_left_to
                 stage.check()
             waits.append(clock.now - begin)
         assert waits == [0, 10, 20]
+
+
+def test_a_redirect_that_the_kernel_rejects_is_tried_once_more_at_once_and_then_more_and_more_seldom():
+    with Clock() as clock, healthy() as stage:
+        waits = []
+        for _ in range(3):
+            stage.instance.rejected("`tc` failed")
+            begin = clock.now
+            stage.check()
+            while stage.state != "healthy":
+                assert (stage.state, stage.instance.reason) == ("bypassed", "`tc` failed")
+                clock.now += 1
+                stage.check()
+            waits.append(clock.now - begin)
+        assert waits == [0, 10, 20]
+
+
+def test_a_reload_tries_a_redirect_again_that_the_kernel_has_rejected():
+    with Clock(), healthy() as stage:
+        for _ in range(2):
+            stage.instance.rejected("`tc` failed")
+            stage.check()
+        assert stage.state == "bypassed"
+        stage.instance.retry()
+        stage.check()
+        assert stage.state == "healthy"
+
+
+def test_a_service_without_checks_whose_redirect_the_kernel_has_rejected_comes_back():
+    lines = ("list dest_port 80", "option healthcheck none", "option health_interval 5")
+    with Stage(*lines) as stage, Clock() as clock:
+        stage.instance.ensure(stage.agent.redirect)
+        unchecked(stage)
+        stage.instance.rejected("`tc` failed")
+        assert (stage.state, unchecked(stage), stage.state) == ("bypassed", 0, "healthy")
+        stage.instance.rejected("`tc` failed")
+        begin = clock.now
+        while stage.state != "healthy":
+            clock.now += unchecked(stage)
+        assert 10 <= clock.now - begin <= 15, "the hold-off, and an interval"
+        unchecked(stage)
+        assert not stage.agent.loop.timers, "no check"
 
 
 def test_a_few_repairs_a_minute_are_no_reason():
