@@ -132,6 +132,28 @@ def test_a_file_without_an_end_is_read_up_to_a_limit(monkeypatch):
     assert len(listening._open_sockets("udp", 4, "udp", listening.ALL["udp"])) <= listening.MOST_FOUND
 
 
+def test_no_socket_is_missed_because_others_are_closed_meanwhile(monkeypatch):
+    """A resolver opens and closes one for each query: its own port must not come and go with them."""
+    plain, opened = listening.compat.fd_read, {}
+
+    def read(fd, size):
+        piece = plain(fd, size)
+        for port in [port for port in opened if b":%04X " % port in piece][:1]:
+            opened.pop(port).close()
+        return piece
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            sock.bind(("127.0.0.1", 0))
+            opened[sock.getsockname()[1]] = sock
+        wanted = set(opened)
+        monkeypatch.setattr(listening.compat, "fd_read", read)
+        for ports in (Ports(wanted, []), Ports(set(), [(1, 65535)])):
+            found = [one.port for one in listening._open_sockets("udp", 4, "udp", ports)]
+            assert set(opened) <= set(found)
+
+
 def test_of_many_sockets_those_at_the_ports_that_count_are_seen(monkeypatch):
     """A program may open thousands: their number costs it what it answers nowhere else."""
     monkeypatch.setattr(listening, "MOST_FOUND", 20)

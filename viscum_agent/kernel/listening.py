@@ -6,7 +6,9 @@ everything is read in pieces and up to a limit, and a line is parsed only as far
 
 - TCP: the kernel lists open sockets before connections (tcp_get_idx in net/ipv4/tcp_ipv4.c), so reading ends at the
   first connection, however many there are.
-- UDP: the order is that of a hash, so all have to be read, up to MOST bytes. What comes after is not seen.
+- UDP: the order is that of a hash, so all have to be read, up to MOST bytes. What comes after is not seen. And between
+  two pieces the kernel finds by counting where it goes on (udp_get_idx in net/ipv4/udp.c): where a socket was closed
+  meanwhile, it leaves another one out. So what is missing is looked for once more, in other pieces.
 """
 
 import sys
@@ -141,6 +143,16 @@ def _connection(
 
 
 def _open_sockets(proto: str, version: int, name: str, ports: "Ports", few: int = 0) -> "list[Listener]":
+    found, pieces = _listed(proto, version, name, ports, few, PIECE)
+    if proto == "udp" and pieces > 1 and (ports.ranges or ports.single.difference([one.port for one in found])):
+        known = {one[:4] for one in found}
+        again, _ = _listed(proto, version, name, ports, few, PIECE // 2)
+        found += [one for one in again if one[:4] not in known]
+    return found
+
+
+def _listed(proto: str, version: int, name: str, ports: "Ports", few: int, first: int) -> "tuple[list[Listener], int]":
+    """(what is open, in how many pieces it was read, the first one of so many bytes)"""
     found: list[Listener] = []
     others: list[Listener] = []
     width = _WIDTH[version]
@@ -159,8 +171,8 @@ def _open_sockets(proto: str, version: int, name: str, ports: "Ports", few: int 
             kept.append(_listener(proto, version, port, line.split(None, 5)))
         return True
 
-    _read(name, step)
-    return found + others
+    pieces = _read(name, step, first)
+    return found + others, pieces
 
 
 def _places(line: bytes, width: int) -> "tuple[int, int]":
@@ -183,34 +195,36 @@ def _listener(proto: str, version: int, port: int, fields: "list[bytes]") -> "Li
     return Listener(proto=proto, version=version, address=address, port=port, waiting=waits)
 
 
-def _read(name: str, step: "Callable[..., bool]") -> None:
-    """Calls `step` with each line of /proc/net/NAME until it returns False. Without IPv6 the kernel has no such
-    file."""
+def _read(name: str, step: "Callable[..., bool]", first: int = PIECE) -> int:
+    """Calls `step` with each line of /proc/net/NAME until it returns False; the first piece that is read has so many
+    bytes. Returns how many pieces that were. Without IPv6 the kernel has no such file."""
     try:
         fd = compat.fd_open("/proc/thread-self/net/" + name, O_RDONLY)
     except OSError as error:
         compat.unless_spent(error)
-        return
+        return 0
     try:
-        _read_lines(fd, step)
+        return _read_lines(fd, step, first)
     finally:
         compat.fd_close(fd)
 
 
-def _read_lines(fd: int, step: "Callable[..., bool]") -> None:
-    size, rest = 0, None  # the first line is a heading
+def _read_lines(fd: int, step: "Callable[..., bool]", first: int) -> int:
+    size, pieces, rest = 0, 0, None  # the first line is a heading
     while size < MOST:
-        piece = compat.fd_read(fd, PIECE)
+        piece = compat.fd_read(fd, PIECE if pieces else first)
         if not piece:
-            return
+            return pieces
         size += len(piece)
+        pieces += 1
         lines = ((rest or b"") + piece).split(b"\n")
         if rest is None:
             lines.pop(0)
         rest = lines.pop()
         for line in lines:
             if not step(line):
-                return
+                return pieces
+    return pieces
 
 
 def _address(text: bytes) -> bytes:
