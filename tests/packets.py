@@ -92,6 +92,10 @@ UNREAD = (CLOUD, "u32 and flower know what a packet is by its own header, not by
 ERRORS = {"u32": UNREAD, "flower": UNREAD}
 UNCHECKED = (SERVICE, "u32 and flower ask no route")
 FORGED = {"u32": UNCHECKED, "flower": UNCHECKED}
+OVERHEARD = (SERVICE, "u32 and flower take what comes in, whomever it is for")
+COPIED = ("service+host", OVERHEARD[1])
+OTHERS = {"u32": OVERHEARD, "flower": OVERHEARD}
+COPIES = {"u32": COPIED, "flower": COPIED}
 UNNAMED = (SERVICE, "without an address nothing but the MAC is looked at: the router would drop it, the service does")
 
 # One service: TCP and UDP of port 7000 of one address of each family, on a device of its own.
@@ -161,6 +165,9 @@ EXACT = (
     row("router solicitation", v6("ff02::2", src="fe80::77", hlim=255) / ICMPv6ND_RS(), ROUTER, to="333300000002"),
     row("ARP for the address", ARP(psrc="192.168.77.2", pdst=A), ROUTER, to="broadcast"),
     # Nobody's and everybody's
+    row("to another host's MAC", v4() / udp(), ROUTER, to="host", **OTHERS),
+    row("to another host's MAC, TCP", v4() / tcp(), ROUTER, to="host", **OTHERS),
+    row("to another host's MAC, IPv6", v6() / tcp(), ROUTER, to="host", **OTHERS),
     row("link-local", v6("fe80::99", src="fe80::77") / udp(), ROUTER),
     row("multicast", v4("239.1.2.3") / udp(), ROUTER, to="01005e010203"),
     row("multicast, IPv6", v6("ff02::fb") / udp(), ROUTER, to="3333000000fb"),
@@ -301,6 +308,8 @@ ANY = (
     row("multicast to the router's MAC", v4("239.1.2.3") / udp(), ROUTER, u32=UNNAMED, flower=UNNAMED),
     row("TCP to multicast", v4("239.1.2.3") / tcp(), ROUTER, to="01005e010203", u32=UNNAMED, flower=UNNAMED),
     row("to another host's MAC", v4() / udp(), ROUTER, to="host"),
+    row("to another host's MAC, TCP", v4("192.168.77.9") / tcp(), ROUTER, to="host", **OTHERS),
+    row("to another host's MAC, IPv6", v6("2001:db8:77::9") / udp(), ROUTER, to="host", **OTHERS),
     row("neighbour solicitation", v6("ff02::1:ff00:1", hlim=255) / ICMPv6ND_NS(tgt=A6), ROUTER, to="3333ff000001"),
     row("first fragment", v4(flags="MF") / udp(), CLOUD),
     row("last fragment", v4(frag=100, proto=17) / Raw(bytes(udp())), CLOUD),
@@ -363,6 +372,18 @@ BRIDGE = (
     row("802.1Q", v4() / udp(), HOST, to="host", tags=((0x8100, 5),)),
 )
 
+# The same while somebody listens to all that passes there (tcpdump): the bridge gets a copy of it.
+PROMISCUOUS = (
+    row("to the bridge", v4() / udp(), SERVICE),
+    row("to the bridge, IPv6", v6() / tcp(), SERVICE),
+    row("between hosts", v4("192.168.77.9") / tcp(), HOST, to="host", **COPIES),
+    row("between hosts, UDP", v4("192.168.77.9") / udp(), HOST, to="host"),
+    row("between hosts, IPv6", v6("2001:db8:77::9") / tcp(), HOST, to="host", **COPIES),
+    row("to the cloud by another host", v4() / tcp(), HOST, to="host", **COPIES),
+    row("next port", v4() / udp(PORT + 1), CLOUD),
+    row("broadcast", v4("255.255.255.255") / udp(), HOST, to="broadcast"),
+)
+
 # On the port of that bridge. A gateway of the clients may be behind it, so whose MAC it is does not count.
 BRIDGE_PORT = (
     row("to the bridge", v4() / udp(), SERVICE),
@@ -407,6 +428,7 @@ TABLES = {
         ONE + AT_PORT + ("option proto udp", "list src_ip 192.168.77.0/25", "list src_ip 2001:db8:77::/64"),
     ),
     "a bridge": (BRIDGE, "br-lan", ONE + AT_PORT),
+    "any address on a promiscuous bridge": (PROMISCUOUS, "br-lan", AT_PORT),
     "the port of a bridge": (BRIDGE_PORT, "lan0", ONE + AT_PORT),
     "any address on the port of a bridge": (BRIDGE_PORT_ANY, "lan0", AT_PORT),
 }
@@ -455,6 +477,8 @@ class Crossing:
             words += ["link add br-lan type bridge", "link set br-lan up", "addr flush dev lan0"]
             words += ["link set lan%d master br-lan" % number for number in (0, 1)]
             words += ["addr add 192.168.77.1/24 dev br-lan", "addr add 2001:db8:77::1/64 dev br-lan nodad"]
+        if self.device == "br-lan" and self.rows is PROMISCUOUS:
+            words.append("link set br-lan promisc on")
         for line in words:
             ip("-n", lab.router, *line.split())
         # Neighbours know each other: what waits for an answer of ARP might come too late, or be dropped.

@@ -3,6 +3,6 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_a73ecbd8",
+    "fwd": "fwd_0013dda6",
     "reply": "reply_a4598a92",
 }

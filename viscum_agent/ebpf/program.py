@@ -6,7 +6,8 @@
               client whose place is known, else to the neighbour that the router's routes name. Everything else passes
               as if there were no program.
 
-Never taken: frames with a VLAN tag, broadcast, multicast, link-local, ICMPv6 but for errors, anything that is not IP. A
+Never taken: frames with a VLAN tag, broadcast, multicast, link-local, ICMPv6 but for errors, anything that is not IP,
+and frames for others, which a promiscuous device gets too, except at the port of a bridge. A
 fragment has no port here, not even the first: a match with a port ignores all of them, so that one receiver gets them
 all. An ICMP error counts as the packet that it is about.
 """
@@ -103,6 +104,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
     asm.store_number(FP, MODE, 0, 4)
     _find(asm, maps, kinds, True)
+    _unless_for_others(asm)
     asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.mask(R0, flows.MODES)
     asm.jump_if(R0, "!=", 0, "by mode")
@@ -434,6 +436,17 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool)
     asm.label("found")
 
 
+def _unless_for_others(asm: "Assembler") -> None:
+    """Jumps to "pass" for a frame that is for another host, unless the entry (R7) is one of a bridge's port: frames for
+    the bridge may have another MAC than that."""
+    asm.load(R0, R6, SKB_PKT_TYPE, 4)
+    asm.jump_if(R0, "==", PACKET_HOST, "for us")
+    asm.load(R0, R7, VALUE_FLAGS, 2)
+    asm.mask(R0, CHECKED)
+    asm.jump_if(R0, "!=", 0, "pass")
+    asm.label("for us")
+
+
 def _masked(asm: "Assembler", place: int, source: int, mask: int, size: int) -> None:
     asm.load(R1, FP, source, size)
     asm.load(R2, R0, mask, size)
@@ -451,6 +464,9 @@ def _recall(asm: "Assembler", maps: "dict[str, int]") -> None:
     One lookup then serves for two. What is stored is valid until something changes: any change of the matches changes
     the generation, which is 0 in the meantime.
     """
+    # Whoever is known sends frames for this very device (_learn).
+    asm.load(R0, R6, SKB_PKT_TYPE, 4)
+    asm.jump_if(R0, "!=", PACKET_HOST, "new")
     _look_up(asm, maps, "clients", CLIENT)
     asm.move(R7, R0)
     asm.jump_if(R7, "==", 0, "new")

@@ -218,6 +218,17 @@ def test_udp_to_any_address_only_in_frames_for_the_router():
         assert made.pkt_type == 0, "a frame for the bridge counts as addressed to us"
 
 
+def test_a_frame_for_another_host_is_taken_only_at_the_port_of_a_bridge():
+    """A promiscuous device gets it as well; also from a client that is known."""
+    for own in (match(), match("203.0.113.0/24"), match(None)):
+        for made in each(own, checked=True):
+            for _ in range(2):
+                assert made.run("fwd", ipv4(to=CLIENT), pkt_type=3) == PASSED
+                known(made, ipv4())
+        for made in each(own, checked=False):
+            assert made.run("fwd", ipv4(to=CLIENT), pkt_type=3) == TAKEN
+
+
 def test_packets_and_bytes_are_counted():
     for made in each(match()):
         made.run("fwd", ipv4())
