@@ -22,8 +22,9 @@ from viscum_agent.ebpf import layout, program
 from viscum_agent.errors import UnsupportedError
 from viscum_agent.kernel import bpf_syscall as call
 from viscum_agent.kernel import netns, probe
-from viscum_agent.kernel.bpf_pins import Pinned
+from viscum_agent.kernel.bpf_pins import MAPS, Pinned
 from viscum_agent.plan import datapath as plan_datapath
+from viscum_agent.records import with_
 
 if os.geteuid() == 0:
     pytestmark = pytest.mark.skipif(not probe.features().bpf, reason="this kernel lacks " + probe.features().lacks)
@@ -405,6 +406,42 @@ def test_pins_that_somebody_took_away_come_back_with_up(up, what):
     assert up.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
     up.viscum("down")
     assert not folder(up).exists()
+
+
+@pytest.fixture
+def older(up):
+    """A lab whose service was made by a version of Viscum with other maps."""
+    path = folder(up) / "map_clients"
+    path.unlink()
+    other = with_(MAPS["clients"], entries=MAPS["clients"].entries // 2)
+    fd = call.map_create(other)
+    call.pin(fd, str(path))
+    os.close(fd)
+    assert up.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+    return up
+
+
+def test_nothing_is_left_of_a_service_that_another_version_made_with_other_maps(older):
+    """A program that is still attached would send clients to a pair that is not there any more."""
+    older.viscum("down")
+    assert not folder(older).exists()
+    assert older.ask("tcp", "203.0.113.10", 7000)[0] == "cloud"
+
+
+def test_a_device_that_a_service_of_another_version_with_other_maps_had_is_left_alone_at_once(older):
+    older.configure("config globals 'globals'\n")
+    made = Agent(older, "config globals 'globals'\n")
+    wait_for(lambda: not folder(older).exists())
+    assert older.ask("tcp", "203.0.113.10", 7000)[0] == "cloud"
+    assert made.process.poll() is None
+
+
+def test_what_another_version_made_with_other_maps_is_made_anew(older):
+    older.viscum("up")
+    assert older.viscum("plan").stdout == "# nothing to do\n"
+    assert older.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
+    older.viscum("down")
+    assert not folder(older).exists()
 
 
 # Many

@@ -219,8 +219,9 @@ class Pinned:
             index, program = filters[name]
             known = _program_name(program, ours) if name in noted else ""
             dump.bpf_links.append(BpfLinkEntry(name, CLS, index, known))
+        # Also where the maps are not as this agent makes them: what another version has left in its own goes on there.
+        self._dump_links(dump, links, ours)
         if whole:
-            self._dump_links(dump, links, ours)
             dump.bpf_entries.extend(self.entries())
             dump.bpf_counters.update(self.counters())
 

@@ -322,11 +322,13 @@ def _our_filter(
 
 def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
     for link in dump.bpf_links:
-        if names.get(("", link.index)) != link.pin:  # its device is gone, or has another name
+        service = owners.get(("dev", link.pin))
+        # Its device is gone, or has another name; or nobody knows whom it takes where, because its maps are not those
+        # that are pinned.
+        if names.get(("", link.index)) != link.pin or not (link.program or service):
             observed.orphans.append(Found(BpfLink(link.pin, link.hook, ""), 0))
             continue
         found = Found(BpfLink(link.pin, link.hook, link.program), 0)
-        service = owners.get(("dev", link.pin))
         if service:
             observed._add(service, found.item)
         else:
