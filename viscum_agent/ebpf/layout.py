@@ -195,10 +195,15 @@ def parse_kind(word: int) -> "Kind":
 
 def of_match(match: "BpfMatch") -> "tuple[Kind, Tuple]":
     """(Kind, Tuple) of an objects.BpfMatch."""
-    service, service_bits = _prefix(match.dst)
-    client, client_bits = _prefix(match.src) if match.src else (bytes(16), 0)
-    kind = Kind(match.level, service_bits, client_bits, match.port_bits, 8 if match.proto else 0)
-    return kind, Tuple(service, client, match.port, PROTO_NUMBER[match.proto] if match.proto else 0)
+    client = _packed(match.src) if match.src else bytes(16)
+    proto = PROTO_NUMBER[match.proto] if match.proto else 0
+    return kind_of(match), Tuple(_packed(match.dst), client, match.port, proto)
+
+
+def kind_of(match: "BpfMatch") -> "Kind":
+    """The Kind of an objects.BpfMatch."""
+    client = _bits(match.src) if match.src else 0
+    return Kind(match.level, _bits(match.dst), client, match.port_bits, 8 if match.proto else 0)
 
 
 def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str, watched: int, checked: bool) -> "BpfMatch":
@@ -225,11 +230,15 @@ def is_exact(kind: "Kind") -> bool:
     return kind == EXACT
 
 
-def _prefix(text: str) -> "tuple[bytes, int]":
+def _packed(text: str) -> bytes:
     prefix = address.parse_prefix(text)
-    if prefix.family == 4:
-        return V4 + prefix.packed, V4_BITS + prefix.length
-    return prefix.packed, prefix.length
+    return V4 + prefix.packed if prefix.family == 4 else prefix.packed
+
+
+def _bits(text: str) -> int:
+    """How many bits of a prefix count. All of them are asked at each look: that is not worth reading addresses."""
+    length = int(text[text.find("/") + 1 :])
+    return length if ":" in text else V4_BITS + length
 
 
 def _prefix_text(packed: bytes, length: int) -> str:

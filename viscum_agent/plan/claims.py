@@ -1,7 +1,8 @@
 """Which service takes which traffic, so that no two take the same."""
 
 from .. import address
-from ..records.objects import PRIO_EXACT, device_name
+from ..ebpf import layout
+from ..records.objects import PRIO_EXACT, BpfMatch, device_name
 from . import datapath
 from .skip import skip
 
@@ -11,18 +12,26 @@ if TYPE_CHECKING:
     from .planner import ServicePlan
 
 
+TOO_MANY = (
+    "makes too many kinds of matches for datapath 'bpf': with those of the services before it they are %d, and %d fit. "
+    "Each length of a prefix (dest_ip, src_ip) makes one for each part of a range of ports (dest_port): use fewer "
+    "lengths, single ports or all, or another datapath"
+)
+
+
 class Claims:
     """What each service has exclusively: its device's name, its traffic, and a datapath for each device.
 
     Two services must not take the same packets of a device, unless one match is narrower by its prio
     (datapath.level_of). The kernel keeps only filters of one kind in a prio, so all services on a device have one
-    datapath.
+    datapath. With eBPF they share the room for kinds of matches (ebpf/layout.py).
     """
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._traffic: dict[tuple, list[tuple[Match, str]]] = {}
         self._datapaths: dict[str, tuple[str, str]] = {}
+        self._kinds: set[layout.Kind] = set()
 
     def take_name(self, service: "Service", package: str) -> None:
         """Claims the name of the service's device; raises Skip if a longer name was shortened to the same."""
@@ -46,10 +55,18 @@ class Claims:
                 if name != service.name and _overlap(match, other):
                     text = "takes the same traffic on %s as service '%s': %s" % (dev, name, match_text(other))
                     raise skip(service, package, "dest_ip" if match.dst else "dest_port", text)
+        self._take_kinds(part, package)
         for dev, match in wanted:
             self._traffic.setdefault(self._key(dev, match), []).append((match, service.name))
         for dev in part.devices:
             self._datapaths[dev] = (part.datapath, service.name)
+
+    def _take_kinds(self, part: "ServicePlan", package: str) -> None:
+        kinds = {layout.kind_of(item) for item in part.items if isinstance(item, BpfMatch)}
+        wide = self._kinds.union([kind for kind in kinds if not layout.is_exact(kind)])
+        if len(wide) > layout.MASKS:
+            raise skip(part.service, package, "dest_ip", TOO_MANY % (len(wide), layout.MASKS))
+        self._kinds = wide
 
     def _key(self, dev: str, match: "Match") -> tuple:
         level = datapath.level_of(match)
