@@ -156,10 +156,7 @@ class Agent:
 
     def _signal(self, number: int) -> None:
         if number == SIGHUP:
-            try:
-                self.reload()
-            except ConfigError:
-                pass  # the log has it, and nobody waits for an answer
+            self._try_reload()
         elif number in (compat.SIGTERM, SIGINT):
             self.say(NOTICE, "ends; services keep running: `viscum down` takes them down, the next agent adopts them")
             self.loop.stop()
@@ -377,14 +374,20 @@ class Agent:
             self.say(ERROR, "the configuration is rejected: %s" % error)
             raise
         except OSError:
-            self._reload_again = self.loop.after(AGAIN, self.reload)
+            self._reload_again = self.loop.after(AGAIN, self._try_reload)
             raise
         for instance in self.instances.values():
             instance.retry()
         self.looks.expected = set(self.instances)
         self._take_configuration()
-        self.looks.now("reload")
         self._watch_load()
+        self.looks.now("reload")
+
+    def _try_reload(self) -> None:
+        try:
+            self.reload()
+        except ConfigError:
+            pass  # the log has it, and nobody waits for an answer
 
     def _watch_load(self) -> None:
         self._shedding.watch(self.reconciler.configuration.settings.bypass_load)

@@ -150,6 +150,16 @@ def test_a_reload_for_which_no_descriptor_is_left_is_made_when_there_is_one(agen
     assert agent.who() == "cloud"
 
 
+def test_a_file_that_can_not_be_taken_when_there_is_a_descriptor_again_is_no_bug(agent):
+    with NoDescriptors(agent.process.pid):
+        agent.reload("config service 'echo\n")
+        agent.says("has to wait until something is closed: ")
+    agent.says("the configuration is rejected: ")
+    time.sleep(1.5)
+    assert "a bug" not in agent.log.read_text()
+    assert agent.who() == "edge"
+
+
 @pytest.mark.usefixtures("datapath")
 def test_without_a_descriptor_left_a_pair_that_goes_takes_its_filters_with_it(agent):
     with NoDescriptors(agent.process.pid):
