@@ -50,7 +50,8 @@ def read(data):
         files[name] = HEAD + b"".join([one[0] for one in made])
     files["udp"] = files["udp6"] = HEAD
     before, before_size = listening._read, listening.PIECE
-    listening._read, listening.PIECE = lambda name, step: from_pipe(files[name], step), size
+    listening._read = lambda name, step, first=size: from_pipe(files[name], step, first)
+    listening.PIECE = size
     try:
         check(rows)
         return listening.listeners({"tcp": Ports({80}, [(1000, 40000)]), "udp": Ports(set(), [])}), listening.flows()
@@ -58,14 +59,14 @@ def read(data):
         listening._read, listening.PIECE = before, before_size
 
 
-def from_pipe(data, step):
+def from_pipe(data, step, first):
     """A file that is read by its descriptor, as the agent reads one."""
     path = "/tmp/viscum-fuzz-%d" % compat.getpid()
     with open(path, "wb") as file:
         file.write(data)
     fd = compat.fd_open(path, 0)
     try:
-        listening._read_lines(fd, step)
+        return listening._read_lines(fd, step, first)
     finally:
         compat.fd_close(fd)
         compat.unlink(path) if hasattr(compat, "unlink") else remove(path)
