@@ -136,7 +136,7 @@ def test_no_client_is_refused_while_a_program_ends_and_its_agent_lives(agent):
         assert not [reason for who, reason in found if not who and "reset" not in reason], found
 
 
-# A program that closes its port for a while when it is told to.
+# A program that closes its port, and opens it again, when it is told to.
 CLOSES = """
 import signal, socket, time
 def listen():
@@ -147,6 +147,7 @@ def listen():
     return server
 closing = []
 signal.signal(signal.SIGUSR1, lambda *_: closing.append(1))
+signal.signal(signal.SIGUSR2, lambda *_: closing.clear())
 signal.siginterrupt(signal.SIGUSR1, False)
 server = listen()
 server.settimeout(0.1)
@@ -160,9 +161,9 @@ while True:
         peer.sendall(b'edge -')
         peer.close()
     if closing:
-        closing.clear()
         server.close()
-        time.sleep(2)
+        while closing:
+            time.sleep(0.05)
         server = listen()
         server.settimeout(0.1)
 """
@@ -179,9 +180,11 @@ def test_a_port_that_was_closed_for_a_moment_comes_back_with_the_next_sign_of_li
     made.becomes("edge")
     assert made.state() == "healthy", "who answers is not in the middle of a look, which would put the port back unsaid"
     made.process.send_signal(signal.SIGSTOP)
-    os.kill(pids_in("viscum-echo")[0], signal.SIGUSR1)
+    (pid,) = pids_in("viscum-echo")
+    os.kill(pid, signal.SIGUSR1)
     wait_for(lambda: not listens("viscum-echo", 7000))
     assert made.who() == "cloud"
+    os.kill(pid, signal.SIGUSR2)
     wait_for(lambda: listens("viscum-echo", 7000))
     assert made.who() == "cloud", "nobody has looked yet"
     made.process.send_signal(signal.SIGCONT)
