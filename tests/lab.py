@@ -320,6 +320,25 @@ def ip(*words):
     return run("ip", *words).stdout
 
 
+def with_own_mounts(step, told):
+    """What `step()` returns, or what `told(error)` says of its error: in a child with mounts of its own."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            compat.unshare(compat.CLONE_NEWNS)
+            run("mount", "--make-rprivate", "/")
+            os.write(writing, json.dumps(step()).encode())
+        except BaseException as error:
+            os.write(writing, json.dumps(told(error)).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        found = json.loads(file.read())
+    os.waitpid(pid, 0)
+    return found
+
+
 def run(*words, check=True, timeout=HANG, **options):
     result = subprocess.run(words, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, **options)
     if check and result.returncode:

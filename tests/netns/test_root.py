@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from agent import QUICK, TAKES, Agent
-from lab import ROOT, pids_in, run
+from lab import ROOT, pids_in, run, with_own_mounts
 
 from viscum_agent import compat
 from viscum_agent.config import service as model
@@ -244,22 +244,12 @@ def test_nor_where_that_of_a_mount_would_lead(app, tmp_path):
 def found_in(app, look, *lines):
     """What root finds in a root, or what keeps it from being one."""
     (made,) = model.read(uci.parse(section(app, SERVER, USR, *lines).encode(), "viscum")).services
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            compat.unshare(compat.CLONE_NEWNS)
-            run("mount", "--make-rprivate", "/")
-            root.make(made)
-            os.write(writing, json.dumps(look()).encode())
-        except BaseException as error:
-            os.write(writing, json.dumps(str(error)).encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as file:
-        found = json.loads(file.read())
-    os.waitpid(pid, 0)
-    return found
+
+    def makes():
+        root.make(made)
+        return look()
+
+    return with_own_mounts(makes, str)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from agent import QUICK, TAKES, Agent
-from lab import PROGRAMS, ROOT, echo_command, pids_in, run, service
+from lab import PROGRAMS, ROOT, echo_command, pids_in, run, service, with_own_mounts
 
 from viscum_agent import compat
 from viscum_agent.compat import cpython
@@ -250,23 +250,13 @@ def seen(prepare, look, *lines, command="/bin/true"):
     """What a program would find: `look()`, after `prepare()`, with what the agent does for it. In a child."""
     section = hidden(service("echo", command, *TAKES, *lines))
     (made,) = model.read(uci.parse(section.encode(), "viscum")).services
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            compat.unshare(compat.CLONE_NEWNS)
-            run("mount", "--make-rprivate", "/")
-            prepare()
-            view.make(made)
-            os.write(writing, json.dumps(look()).encode())
-        except BaseException as error:
-            os.write(writing, json.dumps(repr(error)).encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as file:
-        found = json.loads(file.read())
-    os.waitpid(pid, 0)
-    return found
+
+    def makes():
+        prepare()
+        view.make(made)
+        return look()
+
+    return with_own_mounts(makes, repr)
 
 
 def written(path):

@@ -503,13 +503,18 @@ def test_a_restart_of_what_is_disabled_says_nothing_of_waiting():
         assert (stage.state, stage.agent.told) == ("disabled", ["look"])
 
 
+def stops_and_leaves_a_child(stage):
+    """The main process ends at once, what it has forked goes on."""
+    stage.inside = [PID, PID + 1]
+    stage.instance.stop(lambda: None)
+    stage.inside = [PID + 1]
+    stage.ends()
+
+
 def test_what_a_program_leaves_behind_when_it_is_stopped_is_killed_when_its_time_is_over():
     """A child that ignores SIGTERM, while the main process ends at once."""
     with healthy("option term_timeout 7") as stage:
-        stage.inside = [PID, PID + 1]
-        stage.instance.stop(lambda: None)
-        stage.inside = [PID + 1]
-        stage.ends()
+        stops_and_leaves_a_child(stage)
         assert stage.state == "stopping"
         assert sorted(seconds for seconds, _ in stage.agent.loop.timers) == [instance.EAGER, 7]
         stage.agent.loop.timers = [each for each in stage.agent.loop.timers if each[0] == 7]
@@ -523,10 +528,7 @@ def test_what_a_program_leaves_behind_when_it_is_stopped_is_killed_when_its_time
 def test_a_restart_of_what_is_being_stopped_waits_until_nothing_is_left_of_it():
     """Else what a program leaves behind would be taken for the next program, and never be ended."""
     with healthy("option term_timeout 7") as stage:
-        stage.inside = [PID, PID + 1]
-        stage.instance.stop(lambda: None)
-        stage.inside = [PID + 1]
-        stage.ends()
+        stops_and_leaves_a_child(stage)
         stage.instance.restart("restart")
         assert stage.state == "stopping"
         stage.agent.loop.timers = [each for each in stage.agent.loop.timers if each[0] == 7]
