@@ -163,6 +163,7 @@ MEANINGS = {
     "viscum-flower": "Viscum, datapath flower, firewall4's rules",
     "viscum-bpf-cls": "Viscum, datapath bpf (cls_bpf), firewall4's rules",
     "viscum-bpf-tcx": "Viscum, datapath bpf (tcx), firewall4's rules",
+    "viscum-bpf-netkit": "Viscum, datapath bpf and pair auto (netkit), firewall4's rules",
 }
 
 

@@ -14,8 +14,9 @@ from viscum_agent.plan import datapath as plan_datapath
 from viscum_agent.records.objects import BPF_PRIO
 
 # `option` is the configuration's name for it, `needs` what it needs of Features beside what that needs; `prio` is that
-# of a filter for one address and port, 0 where there are no filters.
-Datapath = namedtuple("Datapath", ("option", "needs", "prio"))
+# of a filter for one address and port, 0 where there are no filters; `pair` is the option of that
+# name, "" for none.
+Datapath = namedtuple("Datapath", ("option", "needs", "prio", "pair"), defaults=("",))
 
 _WITHOUT_TCX = str(Path(__file__).with_name("without_tcx.py"))
 # A kernel with tcx may lack cls_bpf, but none is known that does.
@@ -24,6 +25,7 @@ DATAPATHS = {
     "flower": Datapath("flower", (), 1),
     "bpf-cls": Datapath("bpf", (), BPF_PRIO),
     "bpf-tcx": Datapath("bpf", ("tcx",), 0),
+    "bpf-netkit": Datapath("bpf", ("tcx", "netkit"), 0, "auto"),
 }
 
 
@@ -48,8 +50,11 @@ def here():
 
 
 def option(name):
-    """A line of a service's section."""
-    return "option datapath " + DATAPATHS[name].option
+    """The lines of a service's section."""
+    lines = ["option datapath " + DATAPATHS[name].option]
+    if DATAPATHS[name].pair:
+        lines.append("option pair " + DATAPATHS[name].pair)
+    return "\n\t".join(lines)
 
 
 def start(name):

@@ -57,6 +57,7 @@ class Lab:
         self.confdir = self.tmp / "config"
         self.interpreter = interpreter
         self.datapath = DATAPATHS[datapath].option if datapath else None
+        self._pair = DATAPATHS[datapath].pair if datapath else ""
         self.prio = DATAPATHS[datapath].prio if datapath else 0
         self._start = start(datapath)
         self._clients = clients
@@ -199,7 +200,8 @@ class Lab:
 
     def configure(self, text, name="viscum"):
         if self.datapath and name == "viscum":
-            text = "config globals 'globals'\n\toption datapath '%s'\n\n" % self.datapath + text
+            pair = "\toption pair '%s'\n" % self._pair if self._pair else ""
+            text = "config globals 'globals'\n\toption datapath '%s'\n%s\n" % (self.datapath, pair) + text
         (self.confdir / name).write_text(text)
 
     def viscum(self, *words, check=True, interpreter=None):

@@ -11,7 +11,7 @@ from viscum_agent import compat
 from viscum_agent.kernel import bpf_syscall
 
 
-def refused(program, index):
+def refused(program, index, where=0):
     raise OSError(compat.EINVAL, compat.strerror(compat.EINVAL))
 
 

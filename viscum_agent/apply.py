@@ -13,7 +13,7 @@ from .kernel import commands
 from .plan import datapath
 from .plan.actual import observe
 from .plan.diff import diff, diff_shared, redirects_of, removal
-from .records.objects import Veth, kind_of
+from .records.objects import Pair, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _what_was_whole(found: "list[Found]") -> list:
     """What a service can be restored to. What was broken before can't be recreated: half a pair, an end that was down,
     a filter that we did not write. Without its pair a service keeps its namespace, where its program runs."""
     items = [each.item for each in found if _can_be_made(each.item)]
-    if any(isinstance(each.item, Veth) and each.item not in items for each in found):
+    if any(isinstance(each.item, Pair) and each.item not in items for each in found):
         return [item for item in items if kind_of(item).alone]
     return items
 

@@ -38,6 +38,7 @@ from viscum_agent.records.objects import (
     Nat,
     NatRule,
     Operation,
+    Pair,
     PktType,
     Prio,
     Qdisc,
@@ -46,7 +47,6 @@ from viscum_agent.records.objects import (
     Sysctl,
     Tbf,
     Up,
-    Veth,
 )
 
 pytest.importorskip("pyroute2", reason="pyroute2 is not installed")
@@ -288,7 +288,7 @@ def has(*names):
     return all(getattr(features, one) for one in names)
 
 
-def no_links(program, index):
+def no_links(program, index, where=0):
     """link_create of a kernel before 6.6, as in tests/without_tcx.py."""
     raise OSError(compat.EINVAL, compat.strerror(compat.EINVAL))
 
@@ -380,7 +380,7 @@ def test_programs_that_are_pinned_prove_only_that_this_kernel_takes_them(router,
     assert probe.features() == found
     with monkeypatch.context() as patch:
         patch.setattr(bpf_syscall, "link_create", no_links)
-        assert probe.features() == found._replace(tcx=False)
+        assert probe.features() == found._replace(tcx=False, netkit=False)
     os.chown(bpf_pins.folder(), 65534, -1)
     assert not probe.features().bpf and "is not Viscum's" in probe.features().lacks
     os.chown(bpf_pins.folder(), 0, -1)
@@ -448,9 +448,9 @@ def test_a_reload_with_a_back_end_that_can_not_be_had_changes_nothing(tmp_path):
 # Every operation by itself
 
 NS, DEV = "viscum-x", "vsc-x"
-VETH = Veth(DEV, NS, "eth0", 1500, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum x")
-OTHER_VETH = Veth(DEV, NS, "eth0", 1400, "02:76:00:00:00:03", "02:76:00:00:00:04", "viscum x")
-BIG_VETH = Veth(DEV, NS, "eth0", 9000, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum x")
+VETH = Pair(DEV, NS, "eth0", 1500, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum x", "veth")
+OTHER_VETH = Pair(DEV, NS, "eth0", 1400, "02:76:00:00:00:03", "02:76:00:00:00:04", "viscum x", "veth")
+BIG_VETH = Pair(DEV, NS, "eth0", 9000, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum x", "veth")
 REDIRECT = (("mirred", DEV),)
 TABLE = HashTable("lan0", 1, "ip")
 TABLE6 = HashTable("lan0", 2, "ipv6")
@@ -749,9 +749,9 @@ ERRORS = {
 def test_an_error_is_the_same_from_both(router, why):
     kind, prepare = ERRORS[why]
     operation = prepare(router)
-    if isinstance(operation.new, (Veth, Filter)):
+    if isinstance(operation.new, (Pair, Filter)):
         with open_backend("native") as backend:
-            make = [Namespace(NS)] if isinstance(operation.new, Veth) else [Namespace(NS), VETH]
+            make = [Namespace(NS)] if isinstance(operation.new, Pair) else [Namespace(NS), VETH]
             backend.apply([Operation("add", item, None, 0) for item in make])
     errors = []
     for netlink in NETLINK:
@@ -767,7 +767,7 @@ def test_an_error_is_the_same_from_both(router, why):
 def test_what_came_before_an_error_is_done_and_what_came_after_is_not(router, writer):
     """Above all not later, with the next operations."""
     first, last = Address("", "lan0", "10.213.7.1/30"), Address("", "lan0", "10.213.8.1/30")
-    nowhere = Veth(DEV, "viscum-none", *VETH[2:])
+    nowhere = Pair(DEV, "viscum-none", *VETH[2:])
     with open_backend(writer) as backend:
         with pytest.raises(KernelError) as caught:
             backend.apply([Operation("add", item, None, 0) for item in (first, nowhere, last)])

@@ -673,7 +673,7 @@ def test_a_folder_that_comes_in_the_way_later_is_named(lab):
     lab.viscum("down")
 
 
-def no_links(program, index):
+def no_links(program, index, where=0):
     """link_create of a kernel before 6.6, as in tests/without_tcx.py."""
     raise OSError(compat.EINVAL, compat.strerror(compat.EINVAL))
 
@@ -682,7 +682,7 @@ def test_a_kernel_without_tcx_has_everything_else(monkeypatch):
     """What is tried for one feature must not be in the way of another: each has a namespace of its own."""
     found = probe.features()
     monkeypatch.setattr(call, "link_create", no_links)
-    assert probe.features() == found._replace(tcx=False)
+    assert probe.features() == found._replace(tcx=False, netkit=False)
 
 
 def test_a_kernel_that_reads_no_maps_in_batches_has_everything_but_bpf(monkeypatch):
@@ -691,7 +691,7 @@ def test_a_kernel_that_reads_no_maps_in_batches_has_everything_but_bpf(monkeypat
     found = probe.features()
     monkeypatch.setattr(call, "MAP_LOOKUP_BATCH", 250)
     older = probe.features()
-    assert older == found._replace(bpf=False, tcx=False, lacks=older.lacks)
+    assert older == found._replace(bpf=False, tcx=False, netkit=False, lacks=older.lacks)
     assert older.lacks.startswith("maps (CONFIG_BPF_SYSCALL): ")
     assert plan_datapath.chosen("auto", older).NAME in ("flower", "u32")
 
@@ -704,7 +704,7 @@ def test_a_kernel_without_a_helper_has_everything_but_bpf(monkeypatch, helper, l
     found = probe.features(loads=loads)
     monkeypatch.setattr(program, helper, 9999)
     older = probe.features(loads=loads)
-    assert older == found._replace(bpf=False, tcx=False, lacks=older.lacks)
+    assert older == found._replace(bpf=False, tcx=False, netkit=False, lacks=older.lacks)
     assert older.lacks.startswith("what its programs call: ")
 
 

@@ -1,9 +1,9 @@
 """The operations whose messages are held against those of ip(8) and tc(8) (test_messages.py)."""
 
-from viscum_agent.records.objects import Address, Filter, HashTable, Mark, Operation, Prio, Qdisc, Route, Rule, Up, Veth
+from viscum_agent.records.objects import Address, Filter, HashTable, Mark, Operation, Pair, Prio, Qdisc, Route, Rule, Up
 
-PAIR = Veth("vsc-a", "viscum-a", "eth0", 1500, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum a")
-WIDER = Veth("vsc-a", "viscum-a", "eth0", 9000, "02:76:00:00:00:03", "02:76:00:00:00:04", "viscum a")
+PAIR = Pair("vsc-a", "viscum-a", "eth0", 1500, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum a", "veth")
+WIDER = Pair("vsc-a", "viscum-a", "eth0", 9000, "02:76:00:00:00:03", "02:76:00:00:00:04", "viscum a", "veth")
 REDIRECT = ("mirred", "vsc-a")
 BOTH = (("skbedit", "host"), ("skbmod", "02:76:00:00:00:02", "02:76:00:00:00:01"), REDIRECT)
 TCP, FIRST, NO_OPTIONS = (0x00060000, 0x00FF0000, 8), (0, 0x00001FFF, 4), (0x05000000, 0x0F000000, 0)

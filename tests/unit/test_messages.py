@@ -19,6 +19,7 @@ from unit.messages import LINK, OPERATIONS, PAIR
 
 from viscum_agent.kernel import codec, rtnl, tc
 from viscum_agent.kernel import commands as script
+from viscum_agent.records import with_
 from viscum_agent.records.objects import CLASSID, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS
 
 RECORDED = Path(__file__).parent / ("recorded/iproute2%s.txt" % ("_big" if sys.byteorder == "big" else ""))
@@ -63,12 +64,12 @@ def requests(operation, recorded):
     index_of = {"vsc-a": mirred_index(first)}.get
     return {
         "add_up": lambda: [rtnl.link_set(item.dev, 1, alias="viscum a")],
-        "add_veth": lambda: [
-            rtnl.veth_add(item, FD, 1),
+        "add_pair": lambda: [
+            rtnl.pair_add(item, FD, 1),
             rtnl.link_set(item.peer, 1),
             rtnl.link_set(item.name, 1, alias=item.alias),
         ],
-        "change_veth": lambda: in_order_of_mtu(operation),
+        "change_pair": lambda: in_order_of_mtu(operation),
         "add_address": lambda: [rtnl.address_add(index_in(first), item.address, 1)],
         "del_address": lambda: [rtnl.address_del(index_in(first), item.address, 1)],
         "add_route": lambda: [rtnl.route_add(item, index_in(first), 1)],
@@ -185,6 +186,16 @@ def test_the_message_is_that_of_the_command(operation):
 def test_devices_are_deleted_together_by_their_group():
     assert alike(tree(rtnl.link_group("vsc-a", 4711, 1))) == alike(tree(MESSAGES["ip link set vsc-a group 4711"]))
     assert alike(tree(rtnl.group_del(4711, 1))) == alike(tree(MESSAGES["ip link del group 4711"]))
+
+
+def test_a_netkit_pair_is_asked_for_like_a_veth_pair_but_for_its_kind_and_mode():
+    """The `ip` that recorded the others does not know it. Its own way: ip-link(8), "netkit mode l2 peer ..."."""
+    veth, netkit = [tree(rtnl.pair_add(with_(PAIR, kind=kind), FD, 1)) for kind in ("veth", "netkit")]
+    info = netkit[rtnl.IFLA_LINKINFO]
+    assert info.pop(rtnl.IFLA_INFO_KIND) == b"netkit"
+    assert info[rtnl.IFLA_INFO_DATA].pop(rtnl.IFLA_NETKIT_MODE) == struct.pack("I", rtnl.NETKIT_L2)
+    del veth[rtnl.IFLA_LINKINFO][rtnl.IFLA_INFO_KIND]
+    assert netkit == veth and rtnl.VETH_INFO_PEER in info[rtnl.IFLA_INFO_DATA]
 
 
 def test_every_recording_is_used():

@@ -289,7 +289,7 @@ def test_every_plan_is_safe(text, facts):
             assert datapaths.setdefault(item.dev, item.kind) == item.kind, "one kind of filter on a device"
             places.append((item.dev, item.prio, item.protocol, item.bucket, item.keys))
         for item in part.items:
-            if type(item).__name__ == "Veth":
+            if type(item).__name__ == "Pair":
                 names.append(item.name)
                 assert len(item.name) <= 15 and 576 <= item.mtu <= 65535
             if type(item).__name__ == "Address" and item.ns == "":
@@ -303,7 +303,7 @@ def test_every_plan_is_safe(text, facts):
 
 def assert_leads_from_what_can_be_redirected(item, part):
     dst = address.parse_prefix(item.dst)
-    assert item.target == [one.name for one in part.items if type(one).__name__ == "Veth"][0]
+    assert item.target == [one.name for one in part.items if type(one).__name__ == "Pair"][0]
     assert item.proto or dst.family == 4, "never ICMPv6"
     assert item.mac or item.proto == "tcp" or dst.length, "nor broadcast"
     for never, _ in schema.NEVER:
@@ -312,7 +312,7 @@ def assert_leads_from_what_can_be_redirected(item, part):
 
 def assert_takes_only_what_can_be_redirected(item, part):
     assert item.prio in PRIOS and (item.prio % 2 == 1) == (item.protocol == "ip")
-    assert item.actions[-1] == ("mirred", [one.name for one in part.items if type(one).__name__ == "Veth"][0])
+    assert item.actions[-1] == ("mirred", [one.name for one in part.items if type(one).__name__ == "Pair"][0])
     for match in part.service.matches:
         assert match.proto or match.family == 4, "never ICMPv6"
         if match.dst is not None:

@@ -84,7 +84,7 @@ def mac_policy(service, devices, features, package):
     return classifier.MacPolicy((), "02:00:00:00:00:09", False)
 
 
-def reply(dev, features):
+def reply(dev, pair, features):
     return []
 
 
@@ -189,7 +189,7 @@ def test_a_datapath_is_its_file_and_a_place_in_the_table(copy, interpreter):
     place = ("= (ebpf, flower, u32)", "= (double, ebpf, flower, u32)")
     change(agent / "plan/datapath/__init__.py", table, place)
     # A feature that nobody has asked the kernel for; how it is tried would be in kernel/probe.py.
-    change(agent / "records/facts.py", ('"tcx", "lacks")', '"tcx", "lacks", "double")'), ('[""]', '["", True]'))
+    change(agent / "records/facts.py", ('"netkit", "lacks")', '"netkit", "lacks", "double")'), ('[""]', '["", True]'))
     run(interpreter, copy, USES_DATAPATH)
     make(copy, "manual.py", "luci_options.py")
     manual = (copy / "docs/manual.md").read_text()

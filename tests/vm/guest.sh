@@ -28,7 +28,7 @@ case $(uname -r) in
 6.1.*) # no tcx. Its packets take half a minute each: run.sh --kernel 6.1 tests/netns/test_packets.py
     suite="tests/vm/test_datapaths.py $redirects $backends::test_what_one_writes_the_other_reads"
     ;;
-*) # the packets of flower: tests/vm/test_packets.py
+*) # the packets of flower and netkit: tests/vm/test_packets.py
     suite="tests/vm $redirects"
     ;;
 esac

@@ -6,5 +6,5 @@ import datapaths
 
 
 def test_the_datapaths_of_this_kernel_are_all_found():
-    tcx = [] if os.uname().release.startswith("6.1.") else ["bpf-tcx"]
+    tcx = [] if os.uname().release.startswith("6.1.") else ["bpf-tcx", "bpf-netkit"]
     assert datapaths.here() == ["u32", "flower", "bpf-cls", *tcx]

@@ -17,6 +17,7 @@ def make(record: type[Record], values: dict, **judged: Any) -> Record: ...
 class Settings(NamedTuple):
     enabled: bool
     datapath: str
+    pair: str
     pool: tuple[Prefix, ...]
     netlink: str
     bypass_load: int
@@ -78,6 +79,7 @@ class Service(NamedTuple):
     respawn: Respawn
     enabled: bool
     datapath: str | None
+    pair: str | None
     rewrite: str
     reply: str
     egress: tuple[Destination, ...]

@@ -398,6 +398,7 @@ INTERFACE = Type("interface", _interface, "the name of a network interface (lan)
 SECTION = Type("section", _section, "the name of a service section")
 
 DATAPATH = choice("auto", *[each.NAME for each in datapath.ALL])
+PAIR = choice("auto", "veth")
 
 GLOBALS = (
     Option("enabled", BOOL, False, "1", "Whether any service runs at all."),
@@ -408,6 +409,16 @@ GLOBALS = (
         "auto",
         "How packets are redirected, unless a service sets its own. `auto` probes the running kernel and takes %s."
         % ", else ".join(["`%s`" % each.NAME for each in datapath.ALL]),
+    ),
+    Option(
+        "pair",
+        PAIR,
+        False,
+        "veth",
+        "What pairs of devices lead into the services' namespaces, unless a service says so itself. `auto`: netkit, if "
+        "the kernel has it (6.7, CONFIG_NETKIT), the datapath is %s and `reply` is `auto`: a reply then leaves in the "
+        "call that sends it. Else veth."
+        % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
     ),
     Option(
         "pool",
@@ -619,6 +630,7 @@ SOURCES = (
 # How its packets travel.
 WAY = (
     Option("datapath", DATAPATH, False, "", "As in `globals`, for this service."),
+    Option("pair", PAIR, False, "", "As in `globals`, for this service."),
     Option(
         "rewrite",
         choice("auto", "dst", "both", "none"),
@@ -669,7 +681,7 @@ WAY = (
         number(576, 65535, "bytes"),
         False,
         "",
-        "The MTU of the veth pair. Unset, it is the smallest MTU of the source interfaces.",
+        "The MTU of the pair. Unset, it is the smallest MTU of the source interfaces.",
     ),
 )
 

@@ -33,6 +33,8 @@ GUARD = Feature(
     "services whose egress is not 'any' can't run",
 )
 
+NETKIT = "build an image with CONFIG_NETKIT=y (kernel 6.7 or newer)"
+
 TBF = Feature("tbf", "sch_tbf", "kmod-sched-core", "no service can have a rate")
 
 # What OpenWrt calls the controllers of control groups; each is on but in small-flash builds.
@@ -64,6 +66,10 @@ def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") 
             found.append(_missing(machine, targets, settings, row, words))
     if machine.veth:
         there.append("veth")
+    if machine.features.netkit:
+        there.append("netkit")
+    else:
+        found += _netkit([target for target in targets if (target.service.pair or settings.pair) != "veth"])
     found += [_seccomp(machine.seccomp)] if machine.seccomp else []
     found += [_groups(machine.groups)] if machine.groups else []
     return ([ok("kernel", "has " + ", ".join(there))] if there else []) + found
@@ -79,6 +85,13 @@ def _blind(machine: "Machine") -> "Finding":
 
 def _veth(machine: "Machine") -> "Finding":
     return error("kernel-veth", "has no veth", "no service can run", (), install(machine, "kmod-veth"))
+
+
+def _netkit(targets: "list[Target]") -> "list[Finding]":
+    if not targets:
+        return []
+    means = "veth is taken, and a reply waits for the kernel once more than it would have to"
+    return [note("kernel-netkit", "has no netkit", means, names(targets), NETKIT)]
 
 
 def _seccomp(why: str) -> "Finding":

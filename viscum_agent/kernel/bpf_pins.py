@@ -17,7 +17,7 @@ from .. import compat, ebpf
 from ..ebpf import layout
 from ..errors import ViscumError
 from ..records.dump import BpfEntry, BpfLinkEntry, Counters
-from ..records.objects import BPF_PRIO, CLASSID, CLS, TCX
+from ..records.objects import BPF_PRIO, CLASSID, CLS, NETKIT, TCX
 from . import bpf_syscall as call
 from .netns import SELF
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from .listening import Flow
 
 MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
-PIN = {TCX: LINK, CLS: FILTER}
+PIN = {TCX: LINK, NETKIT: LINK, CLS: FILTER}
+PLACES = {TCX: call.TCX_INGRESS, NETKIT: call.NETKIT_PEER}
 MAPS = {one.name: one for one in layout.MAPS}
 
 
@@ -235,12 +236,13 @@ class Pinned:
                     raise
                 continue  # removed meanwhile
             try:
-                index, program = call.link_info(fd)
+                index, program, place = call.link_info(fd)
             finally:
                 compat.fd_close(fd)
             if program not in known:
                 known[program] = _program_name(program, ours)
-            dump.bpf_links.append(BpfLinkEntry(name, TCX, index, known[program]))
+            hook = NETKIT if place == call.NETKIT_PEER else TCX
+            dump.bpf_links.append(BpfLinkEntry(name, hook, index, known[program]))
 
     def _read(self, name: str) -> "list[tuple[bytes, bytes]]":
         one = MAPS[name]
@@ -374,7 +376,7 @@ class Pinned:
     def add_link(self, item: "Any", index: int) -> None:
         path = self._path(LINK, item.dev)
         self._remove(LINK, [item.dev])  # left by a removed device of that name
-        fd = call.link_create(self.program(item.program), index)
+        fd = call.link_create(self.program(item.program), index, PLACES[item.hook])
         try:
             call.pin(fd, path)
         finally:

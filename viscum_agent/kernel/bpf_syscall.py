@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 MAP_CREATE, MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, PROG_LOAD, OBJ_PIN, OBJ_GET = 0, 1, 2, 3, 5, 6, 7
 PROG_BY_ID, INFO, MAP_LOOKUP_BATCH, LINK_CREATE, LINK_UPDATE = 13, 15, 24, 28, 29
 PROG_TYPE_SCHED_CLS = 3
-TCX_INGRESS = 46
-LINK_TYPE_TCX = 11
+TCX_INGRESS, NETKIT_PEER = 46, 55
+LINK_TYPE_TCX, LINK_TYPE_NETKIT = 11, 13
 
 BPFFS = "/sys/fs/bpf"  # where everybody mounts it (OpenWrt's init too)
 BATCH = 128  # entries read at once; more than a bucket of a map ever holds
@@ -168,9 +168,10 @@ def prog_load(code: "Buffer", name: str) -> int:
         raise VerifierError(error.errno, words)
 
 
-def link_create(program: int, index: int) -> int:
-    """A descriptor of a link: the program at the ingress of a device, after existing ones (tcx, kernel 6.6)."""
-    return _call(LINK_CREATE, "IIIIIIQ16s", program, index, TCX_INGRESS, 0, 0, 0, 0, bytes(16))
+def link_create(program: int, index: int, where: int = TCX_INGRESS) -> int:
+    """A descriptor of a link, after existing ones: the program at the ingress of a device (tcx, kernel 6.6), or where
+    the other end of a netkit pair sends (NETKIT_PEER, kernel 6.7)."""
+    return _call(LINK_CREATE, "IIIIIIQ16s", program, index, where, 0, 0, 0, 0, bytes(16))
 
 
 def link_update(link: int, program: int) -> None:
@@ -178,12 +179,14 @@ def link_update(link: int, program: int) -> None:
     _call(LINK_UPDATE, "IIIIQ", link, program, 0, 0, 0)
 
 
-def link_info(fd: int) -> "tuple[int, int]":
-    """(index of the device, 0 when it is gone; id of the program)"""
+def link_info(fd: int) -> "tuple[int, int, int]":
+    """(index of the device, 0 when it is gone; id of the program; where it is, 0 for none of link_create's)"""
     info = _info(fd, 80)
     kind, _, program = struct.unpack_from("III", info, 0)
-    index = struct.unpack_from("I", info, 16)[0] if kind == LINK_TYPE_TCX else 0
-    return index, program
+    if kind not in (LINK_TYPE_TCX, LINK_TYPE_NETKIT):
+        return 0, program, 0
+    index, where = struct.unpack_from("II", info, 16)
+    return index, program, where
 
 
 def prog_info(fd: int) -> "tuple[str, tuple[int, ...]]":

@@ -12,6 +12,7 @@ from ..records.objects import (
     CLS,
     MARK_PRIO,
     MARK_PROTOCOL,
+    NETKIT,
     TBF_HANDLE,
     alias_of,
     table_of,
@@ -61,22 +62,23 @@ def _sysctl(operation: "Operation") -> "list[str]":
     return ["%ssysctl -qw %s=%s" % (_in(item.ns), item.key, item.value)]
 
 
-def _veth(operation: "Operation") -> "list[str]":
+def _pair(operation: "Operation") -> "list[str]":
     item = operation.new
     if operation.verb == "del":
         return ["ip link del " + operation.old.name]
     if operation.verb == "change":
-        return _veth_change(item, operation.old)
+        return _pair_change(item, operation.old)
     end = "%s numtxqueues 1 numrxqueues 1 mtu %d address %s"
     ends = end % (item.name, item.mtu, item.mac), end % (item.peer, item.mtu, item.peer_mac)
+    kind = "netkit mode l2" if item.kind == NETKIT else item.kind
     return [
-        "ip link add %s up type veth peer name %s netns %s" % (ends + (item.ns,)),
+        "ip link add %s up type %s peer name %s netns %s" % (ends[0], kind, ends[1], item.ns),
         "ip -n %s link set %s up" % (item.ns, item.peer),
         "ip link set %s alias '%s'" % (item.name, item.alias),
     ]
 
 
-def _veth_change(item: "Any", old: "Any") -> "list[str]":
+def _pair_change(item: "Any", old: "Any") -> "list[str]":
     host = "ip link set %s up mtu %d address %s alias '%s'" % (item.name, item.mtu, item.mac, item.alias)
     inner = "ip -n %s link set %s up mtu %d address %s" % (item.ns, item.peer, item.mtu, item.peer_mac)
     # A pair carries what both ends allow: grow the inner end first, shrink it last.
@@ -262,7 +264,8 @@ def _bpf_link(operation: "Operation") -> "list[str]":
     if item.hook == CLS:
         words = "tc filter replace %s direct-action object-pinned %s/program_%s classid %s # %s"
         return [words % (where, folder, item.program, _classid(), what)]
-    return ["# tcx ingress of %s: %s (viscum_agent/bpf)" % (item.dev, what)]
+    where = "netkit peer" if item.hook == NETKIT else "tcx ingress"
+    return ["# %s of %s: %s (viscum_agent/bpf)" % (where, item.dev, what)]
 
 
 def _bpf_match(operation: "Operation") -> "list[str]":
@@ -284,7 +287,7 @@ RENDER = {
     "BpfMatch": _bpf_match,
     "Namespace": _namespace,
     "Sysctl": _sysctl,
-    "Veth": _veth,
+    "Pair": _pair,
     "Up": _up,
     "Address": _address,
     "Route": _route,

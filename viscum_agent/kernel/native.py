@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..records.dump import Dump, Link
-    from ..records.objects import Operation, Veth
+    from ..records.objects import Operation, Pair
 
     Request = Callable[..., bytes]
 
@@ -113,7 +113,7 @@ class Native(Backend):
     def carry(self, operation: "Operation") -> None:
         item = operation.new or operation.old
         name = "_%s_%s" % (operation.verb, type(item).__name__.lower())
-        if self._doomed and name != "_del_veth":
+        if self._doomed and name != "_del_pair":
             self.flush()
         getattr(self, name)(operation, item)
 
@@ -174,34 +174,34 @@ class Native(Backend):
                 self._index("", action[1], operation)
         return lambda name: self._index("", name, operation)
 
-    def _add_veth(self, operation: "Operation", veth: "Veth") -> None:
-        fd = self.visit.fd(veth.ns)
+    def _add_pair(self, operation: "Operation", pair: "Pair") -> None:
+        fd = self.visit.fd(pair.ns)
         self._queue(
             "",
             operation,
-            lambda seq: rtnl.veth_add(veth, fd, seq),
-            lambda seq: rtnl.link_set(veth.name, seq, alias=veth.alias),
+            lambda seq: rtnl.pair_add(pair, fd, seq),
+            lambda seq: rtnl.link_set(pair.name, seq, alias=pair.alias),
         )
-        self._queue(veth.ns, operation, lambda seq: rtnl.link_set(veth.peer, seq))
-        self._ends[veth.name] = (veth.ns, veth.peer)
+        self._queue(pair.ns, operation, lambda seq: rtnl.link_set(pair.peer, seq))
+        self._ends[pair.name] = (pair.ns, pair.peer)
 
-    def _change_veth(self, operation: "Operation", veth: "Veth") -> None:
-        host = lambda seq: rtnl.link_set(veth.name, seq, True, veth.mtu, veth.mac, veth.alias)  # noqa: E731
-        inner = lambda seq: rtnl.link_set(veth.peer, seq, True, veth.mtu, veth.peer_mac)  # noqa: E731
-        ends = [(veth.ns, inner), ("", host)]
-        if veth.mtu < operation.old.mtu:  # a pair carries what both ends allow: shrink the sending end first
+    def _change_pair(self, operation: "Operation", pair: "Pair") -> None:
+        host = lambda seq: rtnl.link_set(pair.name, seq, True, pair.mtu, pair.mac, pair.alias)  # noqa: E731
+        inner = lambda seq: rtnl.link_set(pair.peer, seq, True, pair.mtu, pair.peer_mac)  # noqa: E731
+        ends = [(pair.ns, inner), ("", host)]
+        if pair.mtu < operation.old.mtu:  # a pair carries what both ends allow: shrink the sending end first
             ends.reverse()
         for ns, request in ends:
             self._queue(ns, operation, request)
             self.flush()
 
-    def _del_veth(self, operation: "Operation", veth: "Veth") -> None:
+    def _del_pair(self, operation: "Operation", pair: "Pair") -> None:
         if len(self._doomed) in (0, TOGETHER):
             self.flush()
-        self._queue("", operation, lambda seq: rtnl.link_group(veth.name, DOOMED, seq))
+        self._queue("", operation, lambda seq: rtnl.link_group(pair.name, DOOMED, seq))
         self._doomed.append(operation)
-        self._indexes.pop(("", veth.name), None)
-        self._ends.pop(veth.name, None)
+        self._indexes.pop(("", pair.name), None)
+        self._ends.pop(pair.name, None)
 
     def _add_up(self, operation: "Operation", item: "Any") -> None:
         self._queue(item.ns, operation, lambda seq: rtnl.link_set(item.dev, seq, alias=alias_of(item.ns)))

@@ -9,7 +9,7 @@ from ..ebpf import TRIAL_MAPS
 from ..errors import UnsupportedError
 from ..records import with_
 from ..records.facts import Features
-from ..records.objects import Filter, Guard, Tbf, Veth
+from ..records.objects import VETH, Filter, Guard, Pair, Tbf
 from . import bpf_pins, nftables, rtnl, tc
 from . import bpf_syscall as call
 from .bpf_pins import MAPS, Loaded
@@ -56,7 +56,8 @@ def _features(programs: bool, spare: "Loaded | None", loads: bool) -> "Features"
         sockets.append(Socket(compat.NETLINK_ROUTE))
         nft = _nft_socket()
         sockets.extend([nft] if nft else [])
-        return with_(_ask(sockets[0], nft), bpf=programs and not lacks, tcx=tcx, lacks=lacks)
+        found = _ask(sockets[0], nft)
+        return with_(found, bpf=programs and not lacks, tcx=tcx, netkit=tcx and found.netkit, lacks=lacks)
     finally:
         visit.close()
         for socket in sockets:
@@ -69,10 +70,10 @@ def veth() -> bool:
     try:
         visit.scratch()
         route = Socket(compat.NETLINK_ROUTE)
-        pair = Veth(name="probe0", ns="", peer="probe1", mtu=1500, mac=_MAC, peer_mac=_MAC, alias="")
+        pair = Pair(name="probe0", ns="", peer="probe1", mtu=1500, mac=_MAC, peer_mac=_MAC, alias="", kind=VETH)
         there = compat.fd_open(SELF, O_RDONLY)
         try:
-            code, _ = route.transact([lambda seq: rtnl.veth_add(pair, there, seq)])[0]
+            code, _ = route.transact([lambda seq: rtnl.pair_add(pair, there, seq)])[0]
         finally:
             compat.fd_close(there)
     finally:
@@ -98,7 +99,9 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
     requests += [_filter(kind, ()) for kind in CLASSIFIERS]
     requests += [_filter("u32", (action,)) for action in (("mirred", "lo"), ("skbmod", _MAC, ""), ("skbedit", "host"))]
     requests.append(lambda seq: tc.tbf_set(Tbf("", "lo", 1 << 20, 1 << 20), _LO, seq))
-    up, clsact, *tried, tbf = [code == 0 for code, _ in route.transact(requests)]
+    requests.append(rtnl.netkit_try)
+    codes = [code for code, _ in route.transact(requests)]
+    up, clsact, *tried, tbf = [code == 0 for code in codes[:-1]]
     kinds = dict(zip(CLASSIFIERS, tried))
     redirects, modifies, edits = [kinds["u32"] and one for one in tried[len(kinds) :]]
     nat = netdev = guard = False
@@ -118,6 +121,7 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
         tbf=tbf,
         bpf=False,
         tcx=False,
+        netkit=codes[-1] == compat.ERANGE,
         lacks="",
     )
 

@@ -7,18 +7,19 @@ in a program that supervises its own children. An IPRoute of 0.9 keeps an event 
 `close` ends the loop with the socket, so nothing stays behind. The socket belongs to one thread, and so does this
 object.
 
-pyroute2 has no cls_flower and no act_skbmod, and its u32 encoder knows no hash tables and regroups keys. What it can't
-express (see `packed_because`) is sent as our own option bytes (tc) inside its message. Filters are read by our parser.
+pyroute2 has no netkit, no cls_flower and no act_skbmod, and its u32 encoder knows no hash tables and regroups keys. What
+it can't express (see `packed_because`) is sent as our own option bytes (tc) inside its message; a netkit pair as a
+message of our own. Filters are read by our parser.
 """
 
 from .. import address, compat
 from ..errors import UnsupportedError
 from ..records.dump import Addr, Link, QdiscEntry, RouteEntry, RuleEntry
-from ..records.objects import CLASSID, INNER_DEV, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS, Prio, alias_of
+from ..records.objects import CLASSID, INNER_DEV, MARK_PRIO, MARK_PROTOCOL, PROTOCOLS, VETH, Prio, alias_of
 from . import codec, rtnl, tc
 from .backend import MOST_INSIDE, Backend, KernelError
 from .native import GONE
-from .netlink import RETRIES, Interrupted
+from .netlink import RETRIES, Interrupted, Socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,45 +166,61 @@ class Pyroute2(Backend):
     def _index_of(self, operation: "Operation") -> "Callable[[str], int]":
         return lambda name: self._index("", name, operation)
 
-    def _add_veth(self, operation: "Operation", veth: "Any") -> None:
-        # As in rtnl.veth_add: only the router's end is up at once, the alias needs a message of its own, and one queue.
+    def _add_pair(self, operation: "Operation", pair: "Any") -> None:
+        # As in rtnl.pair_add: only the router's end is up at once, the alias needs a message of its own, and one queue.
+        fd = self.visit.fd(pair.ns)  # a number: pyroute2 would open a name, and used to leak it
+        if pair.kind == VETH:
+            self._create_veth(pair, fd)
+        else:
+            self._send_own(operation, lambda seq: rtnl.pair_add(pair, fd, seq))
+        self._route("").link("set", ifname=pair.name, state="up", ifalias=pair.alias)
+        self._route(pair.ns).link("set", ifname=pair.peer, state="up")
+
+    def _send_own(self, operation: "Operation", request: "Callable[[int], bytes]") -> None:
+        """Sends a message of our own in the router's namespace, for what pyroute2 does not know at all."""
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            code, words = socket.transact([request])[0]
+        finally:
+            socket.close()
+        if code:
+            raise KernelError(operation, code, words)
+
+    def _create_veth(self, pair: "Any", fd: int) -> None:
         # (MicroPython reads this file as well, to say that the library is missing: no displays with `**`.)
         peer = {
             "num_tx_queues": 1,
             "num_rx_queues": 1,
-            "ifname": veth.peer,
-            "mtu": veth.mtu,
-            "address": veth.peer_mac,
-            "net_ns_fd": self.visit.fd(veth.ns),  # a number: pyroute2 would open a name, and used to leak it
+            "ifname": pair.peer,
+            "mtu": pair.mtu,
+            "address": pair.peer_mac,
+            "net_ns_fd": fd,
         }
-        route = self._route("")
-        route.link(
+        self._route("").link(
             "add",
-            ifname=veth.name,
+            ifname=pair.name,
             kind="veth",
-            mtu=veth.mtu,
-            address=veth.mac,
+            mtu=pair.mtu,
+            address=pair.mac,
             state="up",
             num_tx_queues=1,
             num_rx_queues=1,
             peer=peer,
         )
-        route.link("set", ifname=veth.name, state="up", ifalias=veth.alias)
-        self._route(veth.ns).link("set", ifname=veth.peer, state="up")
 
-    def _change_veth(self, operation: "Operation", veth: "Any") -> None:
+    def _change_pair(self, operation: "Operation", pair: "Any") -> None:
         ends = [
-            (veth.ns, {"ifname": veth.peer, "address": veth.peer_mac}),
-            ("", {"ifname": veth.name, "address": veth.mac, "ifalias": veth.alias}),
+            (pair.ns, {"ifname": pair.peer, "address": pair.peer_mac}),
+            ("", {"ifname": pair.name, "address": pair.mac, "ifalias": pair.alias}),
         ]
-        if veth.mtu < operation.old.mtu:  # a pair carries what both ends allow: shrink the sending end first
+        if pair.mtu < operation.old.mtu:  # a pair carries what both ends allow: shrink the sending end first
             ends.reverse()
         for ns, values in ends:
-            self._route(ns).link("set", state="up", mtu=veth.mtu, **values)
+            self._route(ns).link("set", state="up", mtu=pair.mtu, **values)
 
-    def _del_veth(self, operation: "Operation", veth: "Any") -> None:
-        _delete(lambda: self._route("").link("del", ifname=veth.name))
-        self._indexes.pop(("", veth.name), None)
+    def _del_pair(self, operation: "Operation", pair: "Any") -> None:
+        _delete(lambda: self._route("").link("del", ifname=pair.name))
+        self._indexes.pop(("", pair.name), None)
 
     def _add_up(self, operation: "Operation", item: "Any") -> None:
         self._route(item.ns).link("set", ifname=item.dev, state="up", ifalias=alias_of(item.ns))

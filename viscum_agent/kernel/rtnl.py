@@ -9,6 +9,7 @@ from struct import pack, unpack_from
 
 from .. import address
 from ..records.dump import Addr, Link, RouteEntry, RuleEntry
+from ..records.objects import NETKIT
 from .codec import (
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -29,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..records.objects import Route, Rule, Veth
+    from ..records.objects import Pair, Route, Rule
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
@@ -41,7 +42,11 @@ IFLA_QDISC = 6
 IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 27, 28, 29, 37
 IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES = 31, 32
 LINK_NETNSID_NONE = -1
-IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
+IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
+# Both kinds of a pair say what the other end is in an attribute with the same number.
+VETH_INFO_PEER = IFLA_NETKIT_PEER_INFO = 1
+IFLA_NETKIT_MODE = 5  # frames with an Ethernet header, or packets without one
+NETKIT_L2, NETKIT_L3 = 0, 1
 RTEXT_FILTER_SKIP_STATS = 8
 # What is read of a link: a few of the 41 attributes, 1 KB in all, that the kernel sends.
 LINK_ATTRIBUTES = (
@@ -86,19 +91,33 @@ def link_dump(seq: int) -> bytes:
     return message(RTM_GETLINK, NLM_F_DUMP, _ifinfo() + u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS), seq)
 
 
-def veth_add(veth: "Veth", ns_fd: int, seq: int) -> bytes:
-    """A veth pair whose peer is created in the namespace of `ns_fd`. The router's end is up. The peer can't be up yet
-    (veth_open in drivers/net/veth.c: ENOTCONN), and the alias needs a message of its own: link_set does both.
+def pair_add(pair: "Pair", ns_fd: int, seq: int) -> bytes:
+    """A pair whose peer is created in the namespace of `ns_fd`. The router's end is up. The peer can't be up yet
+    (veth_open in drivers/net/veth.c, netkit_open in netkit.c: ENOTCONN), and the alias needs a message of its own:
+    link_set does both.
 
     One queue: without that it gets as many as there are processors (veth_get_num_queues there, since Linux 5.17), at 6
     KB each and end, and only XDP and GRO on veth, which nobody uses here, would spread packets over them."""
     queues = u32(IFLA_NUM_TX_QUEUES, 1) + u32(IFLA_NUM_RX_QUEUES, 1)
-    peer = _ifinfo() + text(IFLA_IFNAME, veth.peer) + u32(IFLA_MTU, veth.mtu) + queues
-    peer += attribute(IFLA_ADDRESS, address.parse_mac(veth.peer_mac)) + u32(IFLA_NET_NS_FD, ns_fd)
-    info = attribute(IFLA_INFO_KIND, b"veth") + attribute(IFLA_INFO_DATA, attribute(VETH_INFO_PEER, peer))
-    body = _ifinfo(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, veth.name) + u32(IFLA_MTU, veth.mtu) + queues
-    body += attribute(IFLA_ADDRESS, address.parse_mac(veth.mac)) + attribute(IFLA_LINKINFO, info)
+    peer = _ifinfo() + text(IFLA_IFNAME, pair.peer) + u32(IFLA_MTU, pair.mtu) + queues
+    peer += attribute(IFLA_ADDRESS, address.parse_mac(pair.peer_mac)) + u32(IFLA_NET_NS_FD, ns_fd)
+    data = attribute(VETH_INFO_PEER, peer)
+    data += u32(IFLA_NETKIT_MODE, NETKIT_L2) if pair.kind == NETKIT else b""
+    body = _ifinfo(0, IFF_UP, IFF_UP) + text(IFLA_IFNAME, pair.name) + u32(IFLA_MTU, pair.mtu) + queues
+    body += attribute(IFLA_ADDRESS, address.parse_mac(pair.mac)) + _link_info(pair.kind, data)
     return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, body, seq)
+
+
+def netkit_try(seq: int) -> bytes:
+    """Never makes anything. Where netkit is known the kernel refuses the mode, which does not exist, with ERANGE;
+    elsewhere the kind, with EOPNOTSUPP (rtnl_newlink in net/core/rtnetlink.c)."""
+    info = _link_info(NETKIT, u32(IFLA_NETKIT_MODE, NETKIT_L3 + 1))
+    return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _ifinfo() + info, seq)
+
+
+def _link_info(kind: str, data: bytes) -> bytes:
+    info = attribute(IFLA_INFO_KIND, kind.encode()) + attribute(IFLA_INFO_DATA, data)
+    return attribute(IFLA_LINKINFO, info)
 
 
 def link_set(name: str, seq: int, up: bool = True, mtu: int = 0, mac: str = "", alias: str = "") -> bytes:
@@ -129,13 +148,13 @@ def index_of(body: bytes) -> int:
 
 
 def peer_of(body: bytes) -> int:
-    """The index of the other end of a veth pair, in the link message of one end; 0 if it does not say."""
+    """The index of the other end of a pair, in the link message of one end; 0 if it does not say."""
     found = attributes(body, 16, (IFLA_LINK,))
     return u32_of(found[IFLA_LINK]) if found else 0
 
 
 def nsid_of(body: bytes) -> int:
-    """The number that the namespace of a veth pair's other end has here, in a link message; -1 if it does not say. The
+    """The number that the namespace of a pair's other end has here, in a link message; -1 if it does not say. The
     kernel gives each one a number before it answers (rtnl_fill_link_netnsid in net/core/rtnetlink.c)."""
     return _nsid(attributes(body, 16, (IFLA_LINK_NETNSID,)))
 

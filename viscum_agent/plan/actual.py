@@ -1,6 +1,6 @@
 """From a kernel dump to our own objects and to the facts about the router: a pure function.
 
-An object is ours by a mark that lives and dies with it: a veth pair by its alias, a namespace by the alias of its
+An object is ours by a mark that lives and dies with it: a pair of devices by its alias, a namespace by the alias of its
 loopback or by the pair that leads there, a filter by its classid, a qdisc by the filter in it that says so, an address,
 route, sysctl or nft table by the namespace or device that it is in. Everything else is somebody else's and only a fact.
 """
@@ -20,9 +20,11 @@ from ..records.objects import (
     INNER_DEV,
     MARK_PRIO,
     MARK_PROTOCOL,
+    NETKIT,
     NS_PREFIX,
     PRIOS,
     PROTOCOLS,
+    VETH,
     Address,
     BpfLink,
     Filter,
@@ -31,6 +33,7 @@ from ..records.objects import (
     Mute,
     Namespace,
     Nat,
+    Pair,
     PktType,
     Qdisc,
     Route,
@@ -38,7 +41,6 @@ from ..records.objects import (
     Sysctl,
     Tbf,
     Up,
-    Veth,
     alias_of,
     kind_of,
     table_of,
@@ -62,6 +64,8 @@ Found = namedtuple("Found", ("item", "handle"))
 
 # The longest prefix that is a piece of a default route: nobody's network is a 16th of all addresses.
 DEFAULT_PIECE = 4
+
+PAIRS = (VETH, NETKIT)
 
 PROTOCOL_NAMES = {PROTOCOLS[name]: name for name in PROTOCOLS}
 
@@ -130,19 +134,19 @@ def _owners(dump: "Dump") -> "Owners":
         if not link.alias.startswith(ALIAS_PREFIX):
             continue
         service = link.alias[len(ALIAS_PREFIX) :]
-        if link.ns == "" and link.kind == "veth" and link.name.startswith(DEV_PREFIX):
+        if link.ns == "" and link.kind in PAIRS and link.name.startswith(DEV_PREFIX):
             owners[("dev", link.name)] = service
             ends[(NS_PREFIX + service, link.peer)] = link.index
         elif link.ns == NS_PREFIX + service and link.name == "lo":
             owners[("ns", link.ns)] = service
     for link in dump.links:
-        if link.kind == "veth" and link.peer and ends.get((link.ns, link.index)) == link.peer:
+        if link.kind in PAIRS and link.peer and ends.get((link.ns, link.index)) == link.peer:
             owners[("ns", link.ns)] = link.ns[len(NS_PREFIX) :]
     return owners
 
 
 def _pairs(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
-    inner = {link.ns: link for link in dump.links if link.name == INNER_DEV and link.kind == "veth"}
+    inner = {link.ns: link for link in dump.links if link.name == INNER_DEV and link.kind in PAIRS}
     for ns in dump.namespaces:
         if ("ns", ns) in owners:
             observed._add(owners[("ns", ns)], Namespace(ns))
@@ -155,7 +159,7 @@ def _pairs(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
         mtu = link.mtu if end is None or end.mtu == link.mtu else 0
         up = link.up and end is not None and end.up
         mac = link.mac if up else ""  # an end that is down differs from what was asked, like one without its MAC
-        veth = Veth(
+        pair = Pair(
             name=link.name,
             ns=ns if end else "",
             peer=INNER_DEV,
@@ -163,8 +167,9 @@ def _pairs(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
             mac=mac,
             peer_mac=end.mac if end else "",
             alias=link.alias,
+            kind=link.kind,
         )
-        observed._add(service, veth)
+        observed._add(service, pair)
         mark, dropped = dump.guards.get(link.name, ("", 0))
         observed._add(service, Guard(link.name, mark or "", None))
         observed.dropped[service] = dropped

@@ -5,7 +5,7 @@ removals, with the redirect first. Only if a service's namespace or pair of devi
 whole service taken down and made again.
 """
 
-from ..records.objects import KINDS, BpfLink, Guard, HashTable, Mark, Operation, Prio, Qdisc, Veth, kind_of
+from ..records.objects import KINDS, BpfLink, Guard, HashTable, Mark, Operation, Pair, Prio, Qdisc, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def removal(found: "Sequence[Found]") -> "list[Operation]":
 
 def _is_half(item: "Any") -> bool:
     """Whether it is a pair without its inner end: it is being deleted, or somebody moved that end."""
-    return isinstance(item, Veth) and not item.ns
+    return isinstance(item, Pair) and not item.ns
 
 
 def same_base(wanted: "Sequence", found: "Sequence[Found]") -> bool:
@@ -59,9 +59,9 @@ def same_base(wanted: "Sequence", found: "Sequence[Found]") -> bool:
     A pair that is gone, or half gone, is made again in the namespace where the program keeps running.
     """
     there = [identity(each.item) for each in found if kind_of(each.item).base and not _is_half(each.item)]
-    pair = any(record is Veth for record, _ in there)
+    pair = any(record is Pair for record, _ in there)
     for item in wanted:
-        if kind_of(item).base and identity(item) not in there and (pair or not isinstance(item, Veth)):
+        if kind_of(item).base and identity(item) not in there and (pair or not isinstance(item, Pair)):
             return False
     return True
 

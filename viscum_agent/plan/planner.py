@@ -11,17 +11,19 @@ from ..records.objects import (
     ALIAS_PREFIX,
     HOST_SYSCTLS,
     INNER_DEV,
+    NETKIT,
     NS_SYSCTLS,
+    VETH,
     Address,
     Mute,
     Namespace,
     Nat,
+    Pair,
     PktType,
     Route,
     Sysctl,
     Tbf,
     Up,
-    Veth,
     device_name,
     mac_of,
     ns_name,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.service import Match, Service, Settings
-    from ..records.facts import Device, Facts
+    from ..records.facts import Device, Facts, Features
     from ..records.objects import Guard
     from .answers import Answer
     from .datapath.classifier import MacPolicy
@@ -102,7 +104,8 @@ def _service(
     mtu = mtu_of(service, families, devices, package)
     macs = which.mac_policy(service, devices, facts.features, package)
     ends = {family: subnets.of(service, family, package) for family in families}
-    items = _base(service, macs, mtu)
+    pair = _pair(service, settings, which, facts.features)
+    items = _base(service, pair, macs, mtu)
     own = {family: ends[family][1] for family in families}
     items.append(_guard(guard(service, matches, own, around), service, facts, package))
     items += _limits(service, mtu, facts, package)
@@ -120,7 +123,7 @@ def _service(
         ports = answers.own_ports(matches)
         items += [Mute(ns_name(service.name), ports)] if ports else []
     if service.reply == "auto":
-        items += which.reply(device_name(service.name), facts.features)
+        items += which.reply(device_name(service.name), pair, facts.features)
     gate = Gate(
         dev=device_name(service.name),
         mac=macs.inner_mac,
@@ -233,11 +236,17 @@ def _filters(
 # The namespace and how it answers
 
 
-def _base(service: "Service", macs: "MacPolicy", mtu: int) -> list:
+def _pair(service: "Service", settings: "Settings", which: "Any", features: "Features") -> str:
+    """Only a reply that the router does not route gains by netkit."""
+    gains = service.reply == "auto" and not which.ROUTED
+    return NETKIT if (service.pair or settings.pair) == "auto" and gains and features.netkit else VETH
+
+
+def _base(service: "Service", pair: str, macs: "MacPolicy", mtu: int) -> list:
     ns = ns_name(service.name)
     items: list = [Namespace(ns)]
     items.append(
-        Veth(
+        Pair(
             name=device_name(service.name),
             ns=ns,
             peer=INNER_DEV,
@@ -245,6 +254,7 @@ def _base(service: "Service", macs: "MacPolicy", mtu: int) -> list:
             mac=mac_of(service.name, "host"),
             peer_mac=macs.inner_mac,
             alias=ALIAS_PREFIX + service.name,
+            kind=pair,
         )
     )
     items.append(Up(ns, "lo"))

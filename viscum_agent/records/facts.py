@@ -4,10 +4,11 @@ from collections import namedtuple
 
 # What the running kernel has (probed by kernel/probe.py). `nat` is nft redirect, `netdev` nft's ingress hook for a
 # device, `guard` that of the inet family (kernel 5.10), `tbf` the queue that keeps a rate, `bpf` everything that the
-# datapath of that name needs, `tcx` whether it works without a qdisc (kernel 6.6), `lacks` what is missing for `bpf`,
-# in words, "" for nothing.
+# datapath of that name needs, `tcx` whether it works without a qdisc (kernel 6.6), `netkit` whether besides there
+# are pairs of that kind (kernel 6.7), `lacks` what is missing for `bpf`, in words, "" for nothing.
 Features = namedtuple(
-    "Features", ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "guard", "tbf", "bpf", "tcx", "lacks")
+    "Features",
+    ("u32", "flower", "mirred", "skbmod", "skbedit", "nat", "netdev", "guard", "tbf", "bpf", "tcx", "netkit", "lacks"),
 )
 
 # What there is to say of one of them, by its `name`: `what` people call it; `remedy` OpenWrt's package for it
@@ -15,7 +16,7 @@ Features = namedtuple(
 # which %(those)s are the datapaths that need it and %(others)s those that do not.
 Feature = namedtuple("Feature", ("name", "what", "remedy", "without"))
 
-EVERYTHING = Features(*([True] * 11 + [""]))
+EVERYTHING = Features(*([True] * 12 + [""]))
 
 # A device of the router. `mac` is "" where there is none; `ethernet` says whether its frames begin with an Ethernet
 # header; `takes_mac` is the MAC that clients send to, on the port of a bridge the bridge's; `bridged` whether it is

@@ -22,8 +22,10 @@ Namespace = namedtuple("Namespace", ("name",))
 # A value under /proc/sys, seen from inside `ns`; `key` with slashes ("net/ipv4/ip_forward"), `value` as text.
 Sysctl = namedtuple("Sysctl", ("ns", "key", "value"))
 
-# A veth pair: `name` in the router, `peer` inside `ns`, both up. `alias` (ifalias) marks it as ours and carries notes.
-Veth = namedtuple("Veth", ("name", "ns", "peer", "mtu", "mac", "peer_mac", "alias"))
+# A pair of devices of a `kind`: `name` in the router, `peer` inside `ns`, both up. `alias` (ifalias) marks it as ours
+# and carries notes.
+Pair = namedtuple("Pair", ("name", "ns", "peer", "mtu", "mac", "peer_mac", "alias", "kind"))
+VETH, NETKIT = "veth", "netkit"
 
 # A device that has to be up (the loopback of a namespace).
 Up = namedtuple("Up", ("ns", "dev"))
@@ -89,7 +91,8 @@ Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "key
 
 # A program of the eBPF datapath at the ingress of `dev` (a source interface, or the router's end of a pair), by the
 # name that is derived from its bytes (bpf.name_of); "" for one that is not ours or lost its maps. `hook` is TCX or CLS:
-# a link of its own, or a filter (cls_bpf) in the device's Qdisc.
+# a link of its own, or a filter (cls_bpf) in the device's Qdisc; or NETKIT: a link of such a pair's, for what its inner
+# end sends.
 BpfLink = namedtuple("BpfLink", ("dev", "hook", "program"))
 TCX, CLS = "tcx", "cls"
 
@@ -149,8 +152,8 @@ _kind(Namespace, base=True, alone=True, outlives=True)
 _kind(Up, alone=True)
 _kind(Sysctl, key=lambda item: (item.ns, item.key), alone=True, lasting=True)
 _kind(
-    Veth,
-    key=lambda item: (item.name, item.ns, item.peer),
+    Pair,
+    key=lambda item: (item.name, item.ns, item.peer, item.kind),
     whole=lambda item: bool(item.ns and item.mtu and item.mac and item.peer_mac),  # half a pair, an end that was down
     base=True,
     outlives=True,

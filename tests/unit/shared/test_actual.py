@@ -25,6 +25,7 @@ from viscum_agent.records.objects import (
     Mute,
     Namespace,
     Nat,
+    Pair,
     PktType,
     Qdisc,
     Route,
@@ -32,7 +33,6 @@ from viscum_agent.records.objects import (
     Sysctl,
     Tbf,
     Up,
-    Veth,
 )
 
 ETHER, LOOPBACK, NONE = 1, 772, 65534  # linux/if_arp.h
@@ -144,7 +144,17 @@ def items(observed, name="a"):
 
 
 def veth(dump):
-    return [item for item in items(observe(dump)) if type(item).__name__ == "Veth"][0]
+    return [item for item in items(observe(dump)) if type(item).__name__ == "Pair"][0]
+
+
+def test_a_pair_is_found_with_its_kind():
+    for kind in ("veth", "netkit"):
+        dump = running()
+        for place in (4, 6):
+            replace(dump.links, place, kind=kind)
+        assert veth(dump).kind == kind
+    replace(dump.links, 4, kind="dummy")
+    assert not [item for item in items(observe(dump)) if type(item).__name__ == "Pair"]
 
 
 def test_all_of_a_running_service_is_found():
@@ -152,7 +162,7 @@ def test_all_of_a_running_service_is_found():
     assert set(items(observed)) == {
         Namespace("viscum-a"),
         Up("viscum-a", "lo"),
-        Veth("vsc-a", "viscum-a", "eth0", 1500, "02:00:00:00:00:0a", "02:00:00:00:00:02", "viscum a"),
+        Pair("vsc-a", "viscum-a", "eth0", 1500, "02:00:00:00:00:0a", "02:00:00:00:00:02", "viscum a", "veth"),
         Guard("vsc-a", "", None),
         Address("", "vsc-a", "10.213.0.1/30"),
         Address("viscum-a", "lo", "203.0.113.10/32"),
@@ -178,7 +188,7 @@ def test_a_device_without_our_alias_is_not_ours_whatever_its_name():
 def test_a_device_with_our_alias_and_another_name_is_not_ours():
     dump = running()
     replace(dump.links, 4, name="mine0")
-    assert not [item for item in items(observe(dump)) if type(item).__name__ == "Veth"]
+    assert not [item for item in items(observe(dump)) if type(item).__name__ == "Pair"]
 
 
 def test_a_namespace_without_the_alias_on_its_loopback_is_not_ours():

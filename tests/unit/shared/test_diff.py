@@ -12,17 +12,17 @@ from viscum_agent.records.objects import (
     Namespace,
     Nat,
     Operation,
+    Pair,
     Prio,
     Qdisc,
     Route,
     Rule,
     Sysctl,
     Up,
-    Veth,
 )
 
 NS = Namespace("viscum-a")
-VETH = Veth("vsc-a", "viscum-a", "eth0", 1500, "02:00:00:00:00:01", "02:00:00:00:00:02", "viscum a")
+VETH = Pair("vsc-a", "viscum-a", "eth0", 1500, "02:00:00:00:00:01", "02:00:00:00:00:02", "viscum a", "veth")
 LO = Up("viscum-a", "lo")
 INNER = Address("viscum-a", "eth0", "10.213.0.2/30")
 ROUTE = Route("viscum-a", 4, "default", "10.213.0.1", "eth0", "")
@@ -54,7 +54,7 @@ def kinds(items):
 
 def test_from_nothing_all_is_made_in_the_order_in_which_it_works():
     order = [operation.new for operation in diff(ALL, [])]
-    assert kinds(order) == "Namespace Up Sysctl Veth Sysctl Address Route Filter"
+    assert kinds(order) == "Namespace Up Sysctl Pair Sysctl Address Route Filter"
     assert [item.ns for item in order if type(item).__name__ == "Sysctl"] == ["viscum-a", ""]
 
 
@@ -64,7 +64,7 @@ def test_what_is_there_is_left_alone():
 
 def test_a_service_that_is_not_wanted_goes_with_the_redirect_first():
     operations = diff([], found(*ALL))
-    assert kinds([one.old for one in operations]) == "Filter Veth Namespace"
+    assert kinds([one.old for one in operations]) == "Filter Pair Namespace"
     assert [one.verb for one in operations] == ["del", "del", "del"]
 
 
@@ -83,7 +83,7 @@ NEW = Guard("vsc-a", "2/1", ("a rule",))
 
 def test_a_guard_is_there_before_anything_has_an_address():
     order = kinds([operation.new for operation in diff(ALL + [NEW], [])])
-    assert order == "Namespace Up Sysctl Veth Guard Sysctl Address Route Filter"
+    assert order == "Namespace Up Sysctl Pair Guard Sysctl Address Route Filter"
 
 
 def test_a_guard_is_changed_in_place_if_its_mark_differs():
@@ -94,14 +94,14 @@ def test_a_guard_is_changed_in_place_if_its_mark_differs():
 
 def test_a_guard_goes_with_its_service_and_not_before():
     old = Guard("vsc-a", "2/1", None)
-    assert kinds([one.old for one in diff([], found(*(ALL + [old])))]) == "Filter Guard Veth Namespace"
+    assert kinds([one.old for one in diff([], found(*(ALL + [old])))]) == "Filter Guard Pair Namespace"
     assert diff(ALL, found(*(ALL + [old]))) == [], "what is restored to before there were any stays guarded"
 
 
 def test_half_a_pair_takes_its_guard_with_it():
     there = found(NS, LO, with_(VETH, ns=""), Guard("vsc-a", "2/1", None))
     made = [(verb, type(item).__name__) for verb, item in steps([NS, LO, VETH, NEW], there)]
-    assert made == [("del", "Guard"), ("del", "Veth"), ("add", "Veth"), ("add", "Guard")]
+    assert made == [("del", "Guard"), ("del", "Pair"), ("add", "Pair"), ("add", "Guard")]
 
 
 def test_the_new_filter_is_there_before_the_old_one_goes():
@@ -124,6 +124,12 @@ def test_values_of_the_pair_and_of_a_route_are_changed_in_place():
         Operation("change", wider, VETH, 101),
         Operation("change", other, ROUTE, 102),
     ]
+
+
+def test_a_pair_of_another_kind_is_made_anew_with_all_of_the_service():
+    netkit = with_(VETH, kind="netkit")
+    made = steps([NS, netkit, EXACT], found(NS, VETH, EXACT))
+    assert made == [("del", EXACT), ("del", VETH), ("del", NS), ("add", NS), ("add", netkit), ("add", EXACT)]
 
 
 def test_a_pair_that_lost_its_namespace_is_made_again_with_all_of_it():

@@ -384,6 +384,15 @@ def fits(said, wanted):
     )
 
 
+def test_netkit_is_missed_only_where_a_service_would_take_it():
+    without = {"features": features("netkit")}
+    assert not [each for each in findings(without) if each.severity != "ok"]
+    assert not [each for each in findings(without, {"pair": "veth"}) if each.severity != "ok"]
+    (said,) = [each for each in findings(without, {"pair": "auto"}) if each.severity != "ok"]
+    assert (said.id, said.severity, said.services) == ("kernel-netkit", "note", ("echo",))
+    assert "veth is taken" in said.means and "CONFIG_NETKIT=y" in said.fix
+
+
 def test_of_a_healthy_router_everything_is_ok():
     assert not finding.trouble(findings())
     features = (
@@ -391,7 +400,11 @@ def test_of_a_healthy_router_everything_is_ok():
         "act_skbedit, nft's ingress hook, "
     )
     assert [(each.severity, each.id, each.found) for each in findings()] == [
-        ("ok", "kernel", "has " + features + "nft redirect, nft's ingress hook in the inet family, sch_tbf, veth"),
+        (
+            "ok",
+            "kernel",
+            "has " + features + "nft redirect, nft's ingress hook in the inet family, sch_tbf, veth, netkit",
+        ),
         ("ok", "programs", "every enabled service has its program and its account"),
         ("ok", "forwarding", "on"),
         ("ok", "rp-filter", "off on the way of the replies"),

@@ -49,7 +49,7 @@ def test_what_the_table_has_commands_have_too():
 
 def test_sysctls_of_the_namespace_come_before_its_devices_and_those_of_the_pair_after_it():
     inner, host = kind_of(Sysctl("viscum-a", "x", "1")), kind_of(Sysctl("", "x", "1"))
-    assert inner.rank < KINDS[objects.Veth].rank < host.rank
+    assert inner.rank < KINDS[objects.Pair].rank < host.rank
     assert inner.alone and not host.alone, "without the pair only one of them is there"
 
 

@@ -9,7 +9,7 @@ MACS       whether frames must have a MAC that the namespace accepts, so that th
 lacks(features)                                     why this router can't use it, "" if it can
 missing(features)                                   what it misses, if the probe knows more than which features; else ""
 mac_policy(service, devices, features, package)     a classifier.MacPolicy; raises Skip
-reply(dev, features)                                what sends replies back, at the router's end of a pair
+reply(dev, pair, features)                          what sends replies back, at the router's end of a pair of that kind
 filters(dev, match, level, mac, actions)            what takes the packets of a match at a source device
 is_own(redirect)                                    whether one that was found in the kernel is its own
 shared(dev, filters, features)                      what these depend on there, like those of other services

@@ -49,7 +49,7 @@ def missing(features: "Features") -> str:
     return ""
 
 
-def reply(dev: str, features: "Features") -> list:
+def reply(dev: str, pair: str, features: "Features") -> list:
     """Nothing: the router routes replies."""
     return []
 

@@ -3,7 +3,7 @@
 from ...address import format_prefix
 from ...ebpf import name_of
 from ...records.facts import Feature
-from ...records.objects import CLS, PRIO_ANY, TCX, BpfLink, BpfMatch, Qdisc, mac_of
+from ...records.objects import CLS, NETKIT, PRIO_ANY, TCX, BpfLink, BpfMatch, Qdisc, mac_of
 from .classifier import MacPolicy
 from .u32 import blocks
 
@@ -47,7 +47,9 @@ def mac_policy(service: "Service", devices: "list[Device]", features: "Features"
     return MacPolicy((), mac_of(service.name, "inner"), False)
 
 
-def reply(dev: str, features: "Features") -> list:
+def reply(dev: str, pair: str, features: "Features") -> list:
+    if pair == NETKIT:  # where what the program sends gets there, not behind a queue of the kernel's
+        return [BpfLink(dev, NETKIT, name_of("reply"))]
     return _at_hook(dev, "reply", features)
 
 
