@@ -7,9 +7,9 @@ in a program that supervises its own children. An IPRoute of 0.9 keeps an event 
 `close` ends the loop with the socket, so nothing stays behind. The socket belongs to one thread, and so does this
 object.
 
-pyroute2 has no netkit, no cls_flower and no act_skbmod, and its u32 encoder knows no hash tables and regroups keys. What
-it can't express (see `packed_because`) is sent as our own option bytes (tc) inside its message; a netkit pair as a
-message of our own. Filters are read by our parser.
+pyroute2 has no netkit, no cls_flower and no act_skbmod, and its u32 encoder knows no hash tables and regroups keys.
+What it can't express (see `packed_because`) is sent as our own option bytes (tc) inside its message; a netkit pair as
+a message of our own. Filters are read by our parser.
 """
 
 from .. import address, compat
