@@ -27,7 +27,7 @@ TALKS = 100
 STALL = 1  # second
 OTHER = str(Path(__file__).with_name("other_version.py"))
 AGAIN = 40000  # a client's port that is used again
-BY_MODE = [name for name in ("bpf-tcx", "bpf-cls") if datapaths.has(name)]
+BY_MODE = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
 
 # A name, what it does, who has the connections that begin after it, and whether only after a moment.
 Change = namedtuple("Change", ("name", "step", "side", "waits"))

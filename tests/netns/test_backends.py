@@ -294,22 +294,24 @@ def no_links(program, index, where=0):
 
 
 def attach_by(monkeypatch, attachment):
-    """cls_bpf or tcx, as far as this kernel has it."""
+    """cls_bpf, tcx or netkit, as far as this kernel has it: the configuration of eBPF for it."""
+    text = configuration("bpf")
     if attachment == "cls_bpf":
         monkeypatch.setattr(bpf_syscall, "link_create", no_links)
-    else:
-        need("tcx")
+        return text
+    need(attachment)
+    return "config globals 'globals'\n\toption pair auto\n\n" + text if attachment == "netkit" else text
 
 
 @each_writer
-@pytest.mark.parametrize("attachment", ["cls_bpf", "tcx"])
+@pytest.mark.parametrize("attachment", ["cls_bpf", "tcx", "netkit"])
 def test_each_back_end_attaches_ebpf_programs_in_each_way(router, monkeypatch, writer, attachment):
-    attach_by(monkeypatch, attachment)
-    text = configuration("bpf")
+    text = attach_by(monkeypatch, attachment)
     empty = quiet(lambda: records(read(writer)))
     up(router, writer, text)
     assert router.redirects().count("vsc-a") == 4, "TCP and UDP of two addresses"
     assert ("direct-action" in router.redirects()) == (attachment == "cls_bpf")
+    assert {link.kind for link in read(writer).links if link.alias} == {"netkit" if attachment == "netkit" else "veth"}
     up(router, writer, text.replace("7000", "7001"))
     for netlink in NETLINK:
         with agent(router, netlink, text.replace("7000", "7001")) as reconciler:
@@ -344,8 +346,7 @@ CURRENT = sorted(ebpf.name_of(which) for which in ebpf.PROGRAMS)
 @each_writer
 @pytest.mark.parametrize("attachment", ["cls_bpf", "tcx"])
 def test_an_up_loads_each_program_once_and_the_next_none(router, monkeypatch, writer, attachment):
-    attach_by(monkeypatch, attachment)
-    text, loaded, before = configuration("bpf"), loads(monkeypatch), descriptors()
+    text, loaded, before = attach_by(monkeypatch, attachment), loads(monkeypatch), descriptors()
     up(router, writer, text)
     assert sorted(loaded) == CURRENT
     up(router, writer, text.replace("7000", "7001"))

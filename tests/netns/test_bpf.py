@@ -36,7 +36,7 @@ VERIFIER_STATISTICS = 4  # BPF_LOG_STATS (linux/bpf_verifier.h)
 ADDRESSES = ("203.0.113.10", "2001:db8:cafe::10")
 
 
-@pytest.fixture(params=[name for name in ("bpf-cls", "bpf-tcx") if datapaths.has(name)] or [None])
+@pytest.fixture(params=[name for name in ("bpf-cls", "bpf-tcx", "bpf-netkit") if datapaths.has(name)] or [None])
 def datapath(request):
     return request.param
 

@@ -18,7 +18,7 @@ LATE = 1.5  # seconds that a busy machine may add: less than until the SYN after
 KEPT = "config globals 'globals'\n\toption watch_timeout %d\n\n" % HOLDS + CONFIG
 # Neither a deadline nor a check does anything: what happens is the work of the programs in the kernel.
 LEFT_ALONE = KEPT.replace("watch_timeout %d" % HOLDS, "watch_timeout 0").replace("_interval 1", "_interval 3600")
-BY_TIME = [name for name in ("bpf-tcx", "bpf-cls") if datapaths.has(name)]
+BY_TIME = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
 
 
 @pytest.fixture(params=BY_TIME)

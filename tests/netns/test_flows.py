@@ -13,7 +13,7 @@ from agent import CONFIG, Served
 from lab import CLOUD, pids_in, wait_for
 from talks import Router, Talk, all_go_on, both, sides, still_goes_on
 
-BY_MODE = [name for name in ("bpf-tcx", "bpf-cls") if datapaths.has(name)]
+BY_MODE = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
 
 
 @pytest.fixture(params=BY_MODE)

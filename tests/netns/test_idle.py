@@ -10,7 +10,7 @@ from lab import HANG, echo_command, service, wait_for
 
 WHILE = 5  # seconds: what wakes it at all does so every few seconds
 GLOBALS = "config globals 'globals'\n\toption watch_timeout %d\n\n"
-BY_TIME = [name for name in ("bpf-tcx", "bpf-cls") if datapaths.has(name)]
+BY_TIME = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
 
 
 def takes(port, device="lan0"):
