@@ -300,7 +300,7 @@ def attach_by(monkeypatch, attachment):
         monkeypatch.setattr(bpf_syscall, "link_create", no_links)
         return text
     need(attachment)
-    return "config globals 'globals'\n\toption pair auto\n\n" + text if attachment == "netkit" else text
+    return text.replace("option enabled 1", "option enabled 1\n\toption pair auto") if attachment == "netkit" else text
 
 
 @each_writer
