@@ -44,6 +44,7 @@ SETTLE = 1  # seconds until the next look at a program's sockets: it opens one a
 AGAIN = 1  # seconds until a reload is tried again for which no descriptor was left
 INSIDE = 1  # seconds between looks at what changes inside namespaces
 FIREWALL = 1  # seconds until changes of the firewall are read, all together
+FIREWALL_MOST = 5  # seconds after the first of them; somebody's set may change all the time
 
 SIGHUP, SIGINT = 1, 2
 
@@ -65,6 +66,7 @@ class Agent:
         self._events: Events = compat.LATER
         self._inside: Inside = compat.LATER
         self._firewall_timer: Timer | None = None
+        self._firewall_by = 0.0  # when its changes are read at the latest
         self._reload_again: Timer | None = None
         self.withdrawal = Withdrawal(self)
         self.deadline = Deadline(self)
@@ -180,10 +182,14 @@ class Agent:
 
     def _firewall_changed(self) -> None:
         """Reads it a while after the last change: firewall4 reloads all its rules, and half a ruleset means nothing."""
+        now = compat.monotonic()
+        if self._firewall_timer is None:
+            self._firewall_by = now + FIREWALL_MOST
         self.loop.cancel(self._firewall_timer)
-        self._firewall_timer = self.loop.after(FIREWALL, self._read_firewall)
+        self._firewall_timer = self.loop.after(min(FIREWALL, max(0, self._firewall_by - now)), self._read_firewall)
 
     def _read_firewall(self) -> None:
+        self._firewall_timer = None
         self.reconciler.forget_firewall()
         self.looks.soon("the firewall changed")
 

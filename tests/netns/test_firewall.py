@@ -38,6 +38,17 @@ table ip6 seen {
 """
 
 
+# Ten changes a second.
+CHANGES = """
+nft add table inet blocker
+nft add set inet blocker hosts '{ type ipv4_addr; }'
+while sleep 0.1; do
+    nft add element inet blocker hosts '{ 192.0.2.1 }'
+    nft delete element inet blocker hosts '{ 192.0.2.1 }'
+done
+"""
+
+
 def answers(lab, timeout=HANG):
     return lab.who([(*case, 7000) for case in CASES], timeout=timeout)
 
@@ -119,6 +130,18 @@ def test_an_agent_sees_what_the_firewall_lets_pass_and_follows_it(lab):
     agent.says("firewall4 has not loaded the rules that let replies pass")
     start_firewall(lab, "strict")
     wait_for(lambda: answers(lab, SILENCE) == ["edge"] * 4)
+
+
+def test_an_agent_follows_a_firewall_of_which_something_changes_all_the_time(lab):
+    """A set of addresses that somebody blocks and lets go again, for instance: there is no moment of rest."""
+    lab.serve_cloud(7000)
+    start_firewall(lab, "strict")
+    Agent(lab, ECHO)
+    wait_for(lambda: answers(lab, SILENCE) == ["edge"] * 4)
+    (lab.tmp / "busy.sh").write_text(CHANGES)
+    lab.start(lab.router, "sh", lab.tmp / "busy.sh")
+    start_firewall(lab, "strict", leave_out="chain-pre/forward")
+    wait_for(lambda: answers(lab, SILENCE) == ["cloud"] * 4)
 
 
 @rulesets
