@@ -71,7 +71,7 @@ NETLINK_GET_STRICT_CHK = 12
 # MicroPython's errno module has only some. These are the same everywhere (asm-generic/errno-base.h); EADDRNOTAVAIL,
 # which mips numbers differently, is in the two files.
 EPERM, ENOENT, ESRCH, E2BIG, EAGAIN, EACCES, EBUSY, EEXIST, ENODEV, EINVAL = 1, 2, 3, 7, 11, 13, 16, 17, 19, 22
-ENFILE, EMFILE, ERANGE = 23, 24, 34
+ENFILE, EMFILE = 23, 24
 FOR_NOW = (4, EAGAIN, 12, ENFILE, EMFILE)  # EINTR, EAGAIN, ENOMEM and those: another try may succeed (errno(3))
 SPENT = (ENFILE, EMFILE)  # no descriptor is left: a fact about this moment, not about what was tried
 

@@ -416,7 +416,7 @@ GLOBALS = (
         False,
         "veth",
         "What pairs of devices lead into the services' namespaces, unless a service says so itself. `auto`: netkit, if "
-        "the kernel has it (6.7, CONFIG_NETKIT), the datapath is %s and `reply` is `auto`: a reply then leaves in the "
+        "the kernel has it (6.10, CONFIG_NETKIT), the datapath is %s and `reply` is `auto`: a reply then leaves in the "
         "call that sends it. Else veth."
         % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
     ),
@@ -425,7 +425,7 @@ GLOBALS = (
         POOL,
         True,
         ("10.213.0.0/16", "fd76:7363:756d::/64"),
-        "Prefixes from which each service gets a point-to-point subnet for its veth pair (a /30, a /126). A subnet "
+        "Prefixes from which each service gets a point-to-point subnet for its pair (a /30, a /126). A subnet "
         "that overlaps an address or a route of the router is skipped.",
     ),
     Option(

@@ -33,7 +33,7 @@ GUARD = Feature(
     "services whose egress is not 'any' can't run",
 )
 
-NETKIT = "build an image with CONFIG_NETKIT=y (kernel 6.7 or newer)"
+NETKIT = "build an image with CONFIG_NETKIT=y (kernel 6.10 or newer)"
 
 TBF = Feature("tbf", "sch_tbf", "kmod-sched-core", "no service can have a rate")
 
@@ -68,8 +68,8 @@ def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") 
         there.append("veth")
     if machine.features.netkit:
         there.append("netkit")
-    else:
-        found += _netkit([target for target in targets if (target.service.pair or settings.pair) != "veth"])
+    elif machine.features.tcx:
+        found += _netkit(machine.features, targets, settings)
     found += [_seccomp(machine.seccomp)] if machine.seccomp else []
     found += [_groups(machine.groups)] if machine.groups else []
     return ([ok("kernel", "has " + ", ".join(there))] if there else []) + found
@@ -87,11 +87,13 @@ def _veth(machine: "Machine") -> "Finding":
     return error("kernel-veth", "has no veth", "no service can run", (), install(machine, "kmod-veth"))
 
 
-def _netkit(targets: "list[Target]") -> "list[Finding]":
-    if not targets:
+def _netkit(features: "Features", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
+    ways = [(target, way(target, settings, features)) for target in targets]
+    touched = [target for target, which in ways if datapath.gains_by_netkit(target.service, settings, which)]
+    if not touched:
         return []
-    means = "veth is taken, and a reply waits for the kernel once more than it would have to"
-    return [note("kernel-netkit", "has no netkit", means, names(targets), NETKIT)]
+    means = "pair 'auto' takes veth, and a reply waits for the kernel once more than it would have to"
+    return [note("kernel-netkit", "has no netkit", means, names(touched), NETKIT)]
 
 
 def _seccomp(why: str) -> "Finding":

@@ -35,7 +35,7 @@ ETH_IP, ETH_IPV6 = 0x0800, 0x86DD
 IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6 = 1, 6, 17, 58
 ETH_HEADER = 14
 # From the start of the frame: destination and source MAC; fields of RFC 791 and RFC 8200.
-MAC_TO, MAC_FROM = 0, 6
+MAC_TO, MAC_FROM, ETH_TYPE = 0, 6, 12
 IP_VERSION, IP_FRAGMENT, IP_PROTOCOL, IP_SRC, IP_DST, IP_END = 14, 20, 23, 26, 30, 34
 IPV6_NEXT, IPV6_SRC, IPV6_DST, IPV6_END = 20, 22, 38, 54
 PORTS = 4  # source and destination port: the first bytes of TCP and UDP alike
@@ -144,7 +144,7 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
 
     asm = Assembler(order)
     asm.move(R6, R1)
-    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, ("no port", "icmpv6"))
+    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, ("no port", "icmpv6"), True)
     asm.store_number(FP, REFUSAL, 0, 4)
     _note_refusal(asm)
     asm.label("parsed")
@@ -292,17 +292,26 @@ def _state(asm: "Assembler", maps: "dict[str, int]", register: int, field: int) 
 
 
 def _read(
-    asm: "Assembler", service4: int, service6: int, client4: int, client6: int, port: int, others: "tuple[str, str]"
+    asm: "Assembler",
+    service4: int,
+    service6: int,
+    client4: int,
+    client6: int,
+    port: int,
+    others: "tuple[str, str]",
+    sent: bool = False,
 ) -> None:
     """Writes SERVICE, CLIENT, PORT and PROTO; R9 is then the frame, R7 clobbered. The arguments are the offsets of the
     service's half in the frame (in the ports), and where it goes on with an IPv4 protocol (R5) that has no ports, and
-    with ICMPv6."""
+    with ICMPv6; `sent` is whether the sender itself may have said what protocol it is, for a netkit pair: over veth the
+    kernel reads it from the frame."""
     asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
     asm.jump_if(R0, "!=", 0, "pass")
     asm.load(R0, R6, SKB_PROTOCOL, 4)
     asm.jump_if(R0, "==", asm.network16(ETH_IPV6), "ipv6")
     asm.jump_if(R0, "!=", asm.network16(ETH_IP), "pass")
     _open(asm, IP_END + PORTS)
+    _if_type(asm, ETH_IP, sent)
     # Not included in "any address", whatever MAC the frame is for: multicast and beyond (RFC 5771, RFC 1112),
     # link-local (RFC 3927). For IPv6 the matches spell it out (datapath.spread).
     asm.load(R0, R9, service4, 1)
@@ -341,6 +350,7 @@ def _read(
     asm.jump("port")
     asm.label("ipv6")
     _open(asm, IPV6_END + PORTS)
+    _if_type(asm, ETH_IPV6, sent)
     for place, where in ((SERVICE, service6), (CLIENT, client6)):
         _copy(asm, FP, place + 4, R9, where + 4, 12, 4)
         _copy(asm, FP, place, R9, where, 4, 4)
@@ -434,6 +444,13 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool)
         asm.label("any mac")
     asm.move(R7, R0)
     asm.label("found")
+
+
+def _if_type(asm: "Assembler", number: int, asked: bool) -> None:
+    """Jumps to "pass" for a frame that has another type in its header, if that is asked."""
+    if asked:
+        asm.load(R0, R9, ETH_TYPE, 2)
+        asm.jump_if(R0, "!=", asm.network16(number), "pass")
 
 
 def _unless_for_others(asm: "Assembler") -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .listening import Flow
 
 MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
+# A device has one link: a pair of another kind is another pair.
 PIN = {TCX: LINK, NETKIT: LINK, CLS: FILTER}
 PLACES = {TCX: call.TCX_INGRESS, NETKIT: call.NETKIT_PEER}
 MAPS = {one.name: one for one in layout.MAPS}
@@ -241,7 +242,9 @@ class Pinned:
                 compat.fd_close(fd)
             if program not in known:
                 known[program] = _program_name(program, ours)
-            hook = NETKIT if place == call.NETKIT_PEER else TCX
+            hook = TCX
+            if place == call.NETKIT_PEER:
+                hook, index = NETKIT, home_end(dump, name, index)
             dump.bpf_links.append(BpfLinkEntry(name, hook, index, known[program]))
 
     def _read(self, name: str) -> "list[tuple[bytes, bytes]]":
@@ -612,6 +615,12 @@ class Pinned:
         self._slots = None
         current = [ebpf.name_of(which) for which in ebpf.PROGRAMS]
         self._remove(PROGRAM, [name for name in self._names(PROGRAM) if name not in current])
+
+
+def home_end(dump: "Dump", name: str, inner: int) -> int:
+    """The index of the netkit device of that name here, if the other end has the given one; else 0."""
+    here = [link for link in dump.links if (link.ns, link.name, link.kind) == ("", name, NETKIT)]
+    return here[0].index if here and inner and here[0].peer == inner else 0
 
 
 def _close(fds: "dict[str, int]") -> None:

@@ -180,7 +180,8 @@ def link_update(link: int, program: int) -> None:
 
 
 def link_info(fd: int) -> "tuple[int, int, int]":
-    """(index of the device, 0 when it is gone; id of the program; where it is, 0 for none of link_create's)"""
+    """(index of the device, 0 when it is gone; id of the program; where it is, 0 for none of link_create's). The device
+    of NETKIT_PEER is the other end, with the index that it has in its namespace (netkit_dev_fetch)."""
     info = _info(fd, 80)
     kind, _, program = struct.unpack_from("III", info, 0)
     if kind not in (LINK_TYPE_TCX, LINK_TYPE_NETKIT):

@@ -3,7 +3,7 @@
 A program with rights, or somebody at a shell, may remove an address, a route, eth0 or an nft table in there, and
 clients would get no answer. Two sockets in the router's namespace listen for all services: a netlink socket with
 NETLINK_LISTEN_ALL_NSID (kernel 4.2) also receives the events of namespaces that have a number here (nsid, ip-netns(8)).
-The kernel gives one to the other end of each veth pair. Events of other namespaces are ignored, and of the router's own
+The kernel gives one to the other end of each pair. Events of other namespaces are ignored, and of the router's own
 only a change of its firewall counts.
 """
 

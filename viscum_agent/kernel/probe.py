@@ -121,7 +121,7 @@ def _ask(route: "Socket", nft: "Socket | None") -> "Features":
         tbf=tbf,
         bpf=False,
         tcx=False,
-        netkit=codes[-1] == compat.ERANGE,
+        netkit=codes[-1] == compat.EADDRNOTAVAIL,
         lacks="",
     )
 

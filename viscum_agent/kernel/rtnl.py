@@ -46,7 +46,7 @@ IFLA_INFO_KIND, IFLA_INFO_DATA = 1, 2
 # Both kinds of a pair say what the other end is in an attribute with the same number.
 VETH_INFO_PEER = IFLA_NETKIT_PEER_INFO = 1
 IFLA_NETKIT_MODE = 5  # frames with an Ethernet header, or packets without one
-NETKIT_L2, NETKIT_L3 = 0, 1
+NETKIT_L2 = 0
 RTEXT_FILTER_SKIP_STATS = 8
 # What is read of a link: a few of the 41 attributes, 1 KB in all, that the kernel sends.
 LINK_ATTRIBUTES = (
@@ -109,10 +109,10 @@ def pair_add(pair: "Pair", ns_fd: int, seq: int) -> bytes:
 
 
 def netkit_try(seq: int) -> bytes:
-    """Never makes anything. Where netkit is known the kernel refuses the mode, which does not exist, with ERANGE;
-    elsewhere the kind, with EOPNOTSUPP (rtnl_newlink in net/core/rtnetlink.c)."""
-    info = _link_info(NETKIT, u32(IFLA_NETKIT_MODE, NETKIT_L3 + 1))
-    return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _ifinfo() + info, seq)
+    """Never makes anything: no device can have this address. A netkit whose devices have addresses (Linux 6.10) says
+    EADDRNOTAVAIL, an older one, like a kernel without, EOPNOTSUPP (netkit_validate in drivers/net/netkit.c)."""
+    body = _ifinfo() + attribute(IFLA_ADDRESS, b"\xff" * 6) + _link_info(NETKIT, u32(IFLA_NETKIT_MODE, NETKIT_L2))
+    return message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, body, seq)
 
 
 def _link_info(kind: str, data: bytes) -> bytes:

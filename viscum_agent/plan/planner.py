@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.service import Match, Service, Settings
-    from ..records.facts import Device, Facts, Features
+    from ..records.facts import Device, Facts
     from ..records.objects import Guard
     from .answers import Answer
     from .datapath.classifier import MacPolicy
@@ -104,7 +104,7 @@ def _service(
     mtu = mtu_of(service, families, devices, package)
     macs = which.mac_policy(service, devices, facts.features, package)
     ends = {family: subnets.of(service, family, package) for family in families}
-    pair = _pair(service, settings, which, facts.features)
+    pair = NETKIT if facts.features.netkit and datapath.gains_by_netkit(service, settings, which) else VETH
     items = _base(service, pair, macs, mtu)
     own = {family: ends[family][1] for family in families}
     items.append(_guard(guard(service, matches, own, around), service, facts, package))
@@ -234,12 +234,6 @@ def _filters(
 
 
 # The namespace and how it answers
-
-
-def _pair(service: "Service", settings: "Settings", which: "Any", features: "Features") -> str:
-    """Only a reply that the router does not route gains by netkit."""
-    gains = service.reply == "auto" and not which.ROUTED
-    return NETKIT if (service.pair or settings.pair) == "auto" and gains and features.netkit else VETH
 
 
 def _base(service: "Service", pair: str, macs: "MacPolicy", mtu: int) -> list:

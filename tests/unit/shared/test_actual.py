@@ -1,5 +1,6 @@
 """From a dump to what is ours and what is somebody else's: every mark, and every way in which one can be missing."""
 
+from viscum_agent.kernel.bpf_pins import home_end
 from viscum_agent.plan.actual import Found, facts, observe
 from viscum_agent.plan.answers import Open
 from viscum_agent.records import with_
@@ -155,6 +156,17 @@ def test_a_pair_is_found_with_its_kind():
         assert veth(dump).kind == kind
     replace(dump.links, 4, kind="dummy")
     assert not [item for item in items(observe(dump)) if type(item).__name__ == "Pair"]
+
+
+def test_the_link_of_a_netkit_pair_is_that_of_the_end_in_the_router():
+    """The kernel says the index that the other end has in its own namespace: another device has it here."""
+    dump = running()
+    replace(dump.links, 4, kind="netkit", peer=2)
+    assert home_end(dump, "vsc-a", 2) == 10
+    for name, inner in (("vsc-a", 3), ("vsc-a", 0), ("br-lan", 2), ("vsc-b", 2)):
+        assert home_end(dump, name, inner) == 0
+    replace(dump.links, 4, kind="veth")
+    assert home_end(dump, "vsc-a", 2) == 0
 
 
 def test_all_of_a_running_service_is_found():

@@ -386,11 +386,17 @@ def fits(said, wanted):
 
 def test_netkit_is_missed_only_where_a_service_would_take_it():
     without = {"features": features("netkit")}
-    assert not [each for each in findings(without) if each.severity != "ok"]
-    assert not [each for each in findings(without, {"pair": "veth"}) if each.severity != "ok"]
-    (said,) = [each for each in findings(without, {"pair": "auto"}) if each.severity != "ok"]
+    would = {"pair": "auto"}
+
+    def said_of(changes, service):
+        return [each for each in findings(changes, service) if each.id == "kernel-netkit"]
+
+    for service in ({}, {"pair": "veth"}, {"pair": "auto", "reply": "routed"}, {"pair": "auto", "datapath": "flower"}):
+        assert not said_of(without, service), service
+    assert not said_of({"features": features("netkit", "tcx")}, would), "no kernel before 6.6 has it: tcx is missed"
+    (said,) = said_of(without, would)
     assert (said.id, said.severity, said.services) == ("kernel-netkit", "note", ("echo",))
-    assert "veth is taken" in said.means and "CONFIG_NETKIT=y" in said.fix
+    assert "takes veth" in said.means and "CONFIG_NETKIT=y" in said.fix
 
 
 def test_of_a_healthy_router_everything_is_ok():

@@ -427,6 +427,19 @@ def test_a_reply_goes_straight_to_a_known_client_and_nothing_else_does():
             assert made.run("reply", other, index=PAIR) == PASSED
 
 
+def test_a_frame_that_says_another_type_than_its_sender_is_no_reply():
+    """Over netkit the sender says the protocol (packet(7)); ARP with the bytes of a reply would get past the guard."""
+    back = ipv4(dst="192.168.1.5", src=ADDRESS, proto=50)
+    back6 = ipv6(dst="fd00::5", src=ADDRESS6, port=40000, sport=80)
+    for frame, pair in ((back, PAIR), (back6, PAIR + 1)):
+        for made in each(match(proto="", dport=None), match("2001:db8::/32", "", None)):
+            made.neighbour = (LAN, ROUTER, CLIENT)
+            assert made.run("reply", frame, index=pair)[0] == 7
+            said = int.from_bytes(frame[12:14], "big")
+            for other in (b"\x08\x06", b"\x81\x00"):
+                assert made.run("reply", frame[:12] + other + frame[14:], index=pair, protocol=said) == PASSED
+
+
 # Sources that are somebody else's
 
 

@@ -49,6 +49,11 @@ def chosen(asked: str, features: "Features | None") -> "Any":
     return there[0] if there else ALL[-1]
 
 
+def gains_by_netkit(service: "Service", settings: "Settings", which: "Any") -> bool:
+    """Whether a service takes such a pair where there is one: only if the router does not route its replies."""
+    return (service.pair or settings.pair) == "auto" and service.reply == "auto" and not which.ROUTED
+
+
 def may_be(name: str, settings: "Settings", services: "Iterable[Service]") -> bool:
     """Whether any of these services may have the datapath of that name, on some router."""
     return any((service.datapath or settings.datapath) in ("auto", name) for service in services)
