@@ -43,12 +43,16 @@ def build(source, kind, folder, check=True, **environment):
 def unpacked(archive):
     """{path: bytes} of what is in MicroPython's archive, unpacked with no more memory than its launchers take."""
     first, rest = archive.split(b"\n", 1)
-    lines, data = rest[: int(first)].decode().splitlines(), rest[int(first) :]
+    listed, packed = map(int, first.split())
+    lines, data = rest[:listed].decode().splitlines(), rest[listed + packed :]
+    common = zlib.decompress(rest[listed : listed + packed], -12)
     found, end = {}, 0
     for name, offset, size in (line.split() for line in lines):
         assert int(offset) == end, "one behind the other, with nothing in between"
         end += int(size)
-        found[name] = zlib.decompress(data[int(offset) : end], -11)
+        unpacker = zlib.decompressobj(-12, zdict=common)
+        found[name] = unpacker.decompress(data[int(offset) : end]) + unpacker.flush()
+        assert unpacker.eof
     assert end == len(data)
     return found
 
