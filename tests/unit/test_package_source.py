@@ -1,11 +1,14 @@
 """What a package leaves out of a source, beside what test_package_constants.py is about."""
 
 import ast
+import random
 import sys
+import zlib
 
 from lab import ROOT
 
 sys.path.append(str(ROOT / "tools/package"))
+import common  # noqa: E402
 from source import PACKAGE, bare  # noqa: E402
 
 SOURCE = """
@@ -39,3 +42,16 @@ def test_no_module_of_a_package_imports_typing():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ImportFrom):
                 assert node.module not in ("typing", "collections.abc"), path
+
+
+def test_a_dictionary_holds_what_several_texts_have_and_no_more_than_its_size():
+    rng = random.Random(5)
+    shared = rng.randbytes(4 * common.PIECE)
+    texts = [rng.randbytes(500) + shared + rng.randbytes(500) for _ in range(5)]
+    found = common.dictionary(texts, 5 * common.PIECE)
+    assert found == common.dictionary(texts, 5 * common.PIECE), "the same package from the same sources"
+    packer = zlib.compressobj(9, zlib.DEFLATED, -12, zdict=found)
+    assert len(packer.compress(shared) + packer.flush()) < len(shared) / 2
+    for size in (0, common.PIECE - 1, common.PIECE, 3 * common.PIECE + 1):
+        assert len(common.dictionary(texts, size)) == size // common.PIECE * common.PIECE
+    assert common.dictionary([], 100) == common.dictionary([b"short"], 100) == b""
