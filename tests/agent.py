@@ -1,5 +1,6 @@
 """The agent on the router of a lab, as the tests and the chaos run need it."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -87,6 +88,16 @@ class Agent:
         while (device in self.filters()) != there:
             assert time.monotonic() - begin < seconds, self.log.read_text()
         return time.monotonic() - begin
+
+
+@contextlib.contextmanager
+def answering(lab, config=CONFIG):
+    """An agent that keeps a service whose program answers; the cloud is there, too."""
+    lab.serve_cloud(7000)
+    made = Agent(lab, config)
+    made.becomes("edge")
+    yield made
+    assert "Traceback" not in made.log.read_text(), made.log.read_text()
 
 
 class Served(Agent):

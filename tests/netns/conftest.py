@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import datapaths  # noqa: E402
-from agent import CONFIG, Agent  # noqa: E402
+from agent import answering  # noqa: E402
 from lab import CPYTHON, MICROPYTHON, Lab, isolate, namespaces, run  # noqa: E402
 
 if os.geteuid() == 0:
@@ -62,8 +62,5 @@ def lab(request, tmp_path, interpreter):
 @pytest.fixture
 def agent(lab):
     """One that keeps a service whose program answers."""
-    lab.serve_cloud(7000)
-    made = Agent(lab, CONFIG)
-    made.becomes("edge")
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+    with answering(lab) as made:
+        yield made

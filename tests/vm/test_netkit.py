@@ -5,7 +5,7 @@ import signal
 
 import datapaths
 import pytest
-from agent import CONFIG, Agent
+from agent import CONFIG, answering
 from lab import CPYTHON, MICROPYTHON, Lab, pids_in, run, wait_for
 
 AUTO = CONFIG.replace("option enabled 1", "option enabled 1\n\toption pair auto\n\toption rate 20mbit")
@@ -20,12 +20,9 @@ def lab(request, tmp_path):
 
 @pytest.fixture
 def agent(lab):
-    lab.serve_cloud(7000)
-    made = Agent(lab, AUTO)
-    made.becomes("edge")
-    made.has_done_all()
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+    with answering(lab, AUTO) as made:
+        made.has_done_all()
+        yield made
 
 
 def kind(lab):
