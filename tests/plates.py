@@ -111,4 +111,5 @@ def section(target):
     """The example's own section, for a lab."""
     text = (EXAMPLE / "viscum.config").read_text().replace("list interface 'lan'", "list device 'lan0'")
     text = text.replace("TESSDATA_PREFIX=/opt/alpr/packages", "TESSDATA_PREFIX=/opt/alpr/packages/" + MODEL)
-    return text.replace("/opt/alpr", str(target))
+    # What is in /tmp a program sees only if it is told to.
+    return text.rstrip("\n").replace("/opt/alpr", str(target)) + "\n\tlist visible '%s'\n" % target

@@ -46,8 +46,8 @@ CHUNK = 1 << 16  # bytes that are read at once where they are thrown away
 ARRIVES = 20.0  # for one picture: 2 MB at 1 Mbit/s
 IDLE = 3  # times that, between two pictures
 ANSWER = 10.0  # until a camera has taken its answer
-LINGER = 5.0  # a camera that goes on sending after it was refused may take so long to see why
-LINGER_BUSY = 0.2
+LINGER_BUSY = 0.2  # how long what a camera sends is still read after it was told that the server is busy
+LINGER = 0.25  # times ARRIVES: the same after it was refused for another reason
 
 DEBIAN_TESSDATA = Path("/usr/share/tesseract-ocr/5/tessdata")
 
@@ -127,7 +127,7 @@ class Cameras:
             while await self._picture(reader, writer, address):
                 pass
         except Refused as refused:
-            await self._bye(reader, writer, refused, LINGER)
+            await self._bye(reader, writer, refused, LINGER * self._patience)
         finally:
             self._served[address] -= 1
             if not self._served[address]:

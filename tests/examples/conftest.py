@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from lab import CPYTHON, MICROPYTHON, Lab, isolate, namespaces, run
+from lab import CPYTHON, HANG, MICROPYTHON, Lab, isolate, namespaces, run
 from plates import PACKAGES, Server, render
 
 if os.geteuid() == 0:
@@ -55,7 +55,7 @@ def impatient():
 
 @pytest.fixture(scope="module")
 def server():
-    with Server("--name", "here") as made:
+    with Server("--name", "here", "--patience", str(HANG)) as made:
         yield made
 
 
