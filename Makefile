@@ -20,10 +20,10 @@ ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc
 SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples test-vm vm lint \
-	format demo demo-plates test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-kernel bench-vm \
-	bench-modes bombs test-flows test-clients fuzz manual picture \
-	tox ipk apk clean
+.PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples \
+	test-vm vm lint format demo demo-plates test-routers test-router chaos bench bench-control bench-datapath \
+	bench-rules bench-memory bench-kernel bench-vm bench-cameras bench-modes bombs test-flows test-clients fuzz \
+	manual picture tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -113,6 +113,11 @@ demo: ## a client, a router and a service in namespaces of this machine
 	@$(SETUP) venv apt
 	$(PYTHON) demo/demo.py
 
+PAGE :=
+demo-plates: ## a camera's licence plates are read in the cloud, on the router, in the cloud; PAGE=1: and a page shows them
+	@$(SETUP) venv apt plates
+	$(PYTHON) demo/cameras.py $(if $(PAGE),--page)
+
 # BENCH_ARGS, for instance --quick or --json FILE, goes to what is run: for one of the three targets at a time.
 bench: bench-control bench-datapath bench-rules ## the three benchmarks below, half an hour: on a machine that does nothing else
 
@@ -127,6 +132,10 @@ bench-datapath: ## what a packet costs on each way to a program
 bench-rules: ## what a thousand services cost a packet
 	@$(SETUP) venv apt compiler
 	$(PYTHON) bench/rules.py $(BENCH_ARGS)
+
+bench-cameras: ## licence plates: round trip, bytes up and CPU, in the cloud and on the router: two minutes
+	@$(SETUP) venv apt plates
+	$(PYTHON) bench/cameras.py $(BENCH_ARGS)
 
 bench-modes: ## what a packet costs the first eBPF program while connections stay with the side that has them: seconds
 	@$(SETUP) venv

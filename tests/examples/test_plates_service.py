@@ -1,5 +1,6 @@
-"""The licence-plate reader as a service like any other: the agent starts it from the example's own section, confined as
-every program is. A camera whose pictures go to the cloud is answered on the router, and by the cloud when that fails."""
+"""The licence-plate reader as a service like any other: the agent starts it from the example's own section, confined
+as every program is. A camera whose pictures go to the cloud is answered on the router, and by the cloud if that fails.
+"""
 
 import json
 import os
