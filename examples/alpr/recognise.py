@@ -41,6 +41,7 @@ SINGLE = (
 )
 IN_ROW = 0.6  # what a reading in a row counts, when that of a single character is 1
 SHOWN = 640  # pixels of the longer side of a picture that is shown to people: some 40 kB
+LEAST = 0.5  # how sure a reading has to be: noise gets to 0.44
 SURE = 0.8  # a reading that fits a country's plates as it is, with this confidence, ends the search
 
 # Text of a plate, countries that have such plates, confidence (0 to 1), corners in the picture.
@@ -138,7 +139,7 @@ def recognise(grey, reader):
                 best = found
             if best and best[0] >= SURE:
                 return best[1]
-    return best[1] if best else None
+    return best[1] if best and best[0] >= LEAST else None
 
 
 # Shapes: an image of their numbers, and their boxes

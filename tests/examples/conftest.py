@@ -38,14 +38,6 @@ def picture(pictures):
     return (pictures / "000.jpg").read_bytes()
 
 
-@pytest.fixture(scope="session")
-def blank(tmp_path_factory):
-    """A picture without a plate."""
-    folder = tmp_path_factory.mktemp("blank")
-    render(folder, 3, 1, "--empty")
-    return (folder / "000.jpg").read_bytes()
-
-
 @pytest.fixture(scope="module")
 def impatient():
     """A server that waits less than a second for anybody, with a name that is markup."""

@@ -49,9 +49,11 @@ def test_an_answer_says_who_read_what_and_where(server, pictures):
         assert abs(middle[0] - real[0]) < wide / 5 and abs(middle[1] - real[1]) < wide / 10
 
 
-def test_a_picture_without_a_plate_has_none(server, blank):
-    found = server.ask(blank)
-    assert found["plate"] is None and "error" not in found
+def test_pictures_without_a_plate_have_none(server, tmp_path):
+    render(tmp_path, SEEDS[0], 50, "--empty")
+    for path in sorted(tmp_path.glob("*.jpg")):
+        found = server.ask(path.read_bytes())
+        assert found["plate"] is None and "error" not in found, path
 
 
 # Pictures that are none. The connection goes on: the next picture on it is answered.
