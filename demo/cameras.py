@@ -97,8 +97,10 @@ class Demo:
         self.is_healthy()
 
     def is_healthy(self):
+        """Waits until the reader answers and its redirect is in."""
         log = self._lab.tmp / "agent.log"
         wait_for(lambda: log.read_text().rstrip().split("\n")[-1].startswith("viscumd: alpr: healthy"))
+        wait_for(lambda: self._lab.viscum("-s", self._socket, "plan").stdout == "# nothing to do\n")
 
     def kill(self):
         """The reader dies while the camera sends on: a picture on its way is lost, the next one goes to the cloud."""

@@ -2,13 +2,16 @@
 
 import contextlib
 import json
+import random
 import re
 import resource
 import socket
 import struct
+import subprocess
 
 import pytest
-from plates import LARGEST, answer, framed, render
+from lab import HANG
+from plates import EXAMPLE, LARGEST, PYTHON, answer, environment, framed, render
 
 # Not those that the reader was tuned with (1 to 20).
 SEEDS = (2026, 4711)
@@ -111,6 +114,34 @@ def test_a_picture_may_have_12_megapixels_and_no_more_memory_than_that_takes(ser
     assert server.peak() < 400, "MB"
 
 
+def test_whatever_became_of_a_picture_it_has_an_answer(server, pictures):
+    """Bytes changed, left out, put in twice and mixed with those of others, the same in every run."""
+    dice = random.Random(1)
+    whole = [path.read_bytes() for path in sorted(pictures.glob("*.jpg"))]
+    with server.connect() as sock:
+        for _ in range(300):
+            sock.sendall(framed(_changed(dice, bytearray(dice.choice(whole)), dice.choice(whole))))
+            found = answer(sock)
+            assert found and ("plate" in found or found["error"] in ("no JPEG", "too many pixels", "too many scans"))
+
+
+def _changed(dice, picture, other):
+    for _ in range(dice.choice((1, 3, 30))):
+        # Most of what a decoder believes is at the beginning.
+        at = dice.randrange(dice.choice((200, 1000, len(picture))))
+        how = dice.randrange(4)
+        if how == 0:
+            picture[at] = dice.choice((0, 1, 0x7F, 0x80, 0xFF, dice.randrange(256)))
+        elif how == 1:
+            del picture[at : at + dice.choice((1, 2, 100))]
+        elif how == 2:
+            picture[at:at] = picture[at : at + dice.choice((2, 20, 1000))]
+        else:
+            start = dice.randrange(len(other))
+            picture[at : at + 50] = other[start : start + 50]
+    return bytes(picture)
+
+
 # What ends a connection
 
 
@@ -184,6 +215,26 @@ def test_of_1000_connections_each_gets_an_answer_and_keeps_no_other_camera_out(s
     busy = sum(1 for one in found if one and one.get("error") == "busy")
     assert read + busy == 1000 and read >= 8, (read, busy)
     assert server.peak() < 400, "MB"
+
+
+def test_a_network_of_ipv6_addresses_is_one_camera(server, picture):
+    """Who has one address there has 2**64."""
+    socks = [socket.create_connection(("::1", server.port), HANG) for _ in range(9)]
+    found = [_sent(sock, picture) for sock in socks]
+    for sock in socks:
+        sock.close()
+    assert [one.get("error") for one in found].count("busy") == 1
+    one, neighbour, other, old, same, next_ = networks(
+        "2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"
+    )
+    assert one == neighbour != other and old == same != next_
+
+
+def networks(*addresses):
+    """What the server counts these as."""
+    code = "import sys, server; print(*map(server.network, sys.argv[1:]))"
+    words = (PYTHON, "-c", code, *addresses)
+    return subprocess.check_output(words, env=environment(), cwd=EXAMPLE, text=True).split()
 
 
 def _sent(sock, picture):
