@@ -40,6 +40,13 @@ class Plates:
             visit.enter(self.lab.client)
             return socket.create_connection((CLOUD, 12345), HANG)
 
+    def passed(self):
+        """IPv4 packets that the router received, and those that it forwarded."""
+        text = self.lab.run(self.lab.router, "cat", "/proc/net/snmp").stdout
+        names, values = [line.split() for line in text.splitlines() if line.startswith("Ip:")]
+        counted = dict(zip(names[1:], map(int, values[1:]), strict=True))
+        return counted["InReceives"], counted["ForwDatagrams"]
+
     def pid(self):
         (found,) = pids_in("viscum-alpr")
         return found
@@ -70,6 +77,20 @@ def test_a_cameras_pictures_are_read_on_the_router_and_in_the_cloud_when_that_is
     plates.agent.redirects(False, "vsc-alpr")
     found = camera(plates.lab, pictures, "--rate", "0")
     assert found["by"] == {"cloud": count} and found["right"] == count
+
+
+def test_no_picture_and_no_answer_passes_the_routers_ip_stack(plates, pictures):
+    (row,) = json.loads(plates.agent.viscum("status", "--json").stdout)
+    if row["datapath"] != "bpf":
+        pytest.skip("replies are routed with " + row["datapath"])
+    before = plates.passed()
+    assert camera(plates.lab, pictures, "--rate", "0")["by"].keys() == {"edge"}
+    assert plates.passed() == before
+    plates.agent.viscum("bypass", "alpr")
+    plates.agent.redirects(False, "vsc-alpr")
+    assert camera(plates.lab, pictures, "--rate", "0")["by"].keys() == {"cloud"}
+    count = len(list(pictures.glob("*.jpg")))
+    assert all(after >= count + earlier for after, earlier in zip(plates.passed(), before, strict=True))
 
 
 def test_a_reader_that_is_killed_in_the_middle_of_a_picture_leaves_the_next_one_to_the_cloud(plates, pictures, picture):
