@@ -103,9 +103,6 @@ class Reader:
             if not each.Next(symbol):
                 return
 
-    def close(self):
-        self._api.End()
-
 
 def decode(jpeg, size):
     """The picture in shades of grey, no larger than what is searched, or None if it can't be decoded. libjpeg itself
@@ -125,8 +122,16 @@ def decode(jpeg, size):
         return None
     if grey is None or max(grey.shape) > WIDEST:
         return None
-    scale = SEARCHED / max(grey.shape)
-    return cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    return _shrunk(grey, SEARCHED)
+
+
+def _shrunk(image, longest):
+    """With no side longer than that, and none without a pixel."""
+    scale = longest / max(image.shape)
+    if scale >= 1:
+        return image
+    height, width = [max(1, round(side * scale)) for side in image.shape]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def recognise(grey, reader):
@@ -252,6 +257,8 @@ def _read(grey, shapes, line, reader):
     """(how good, Plate) of what Tesseract reads in a line, or None."""
     straight, members = _straight(grey, shapes, line)
     characters = _characters(straight, members, len(line.members))
+    if len(characters) < SHORTEST:
+        return None
     readings = [reader.single(_row([character])) for character in characters]
     row = reader.row(_row(characters))
     if len(row) == len(readings):
@@ -291,15 +298,19 @@ def _straight(grey, shapes, line):
 
 
 def _characters(straight, members, count):
-    """The Character of each member."""
+    """The Character of each member, but for those that are too thin to be seen there."""
     around = cv2.dilate(members, numpy.ones((5, 5), numpy.uint8)) > 0
     inside, paper = straight[members > 0], straight[around & (members == 0)]
+    if not inside.size or not paper.size:
+        return []
     black, white = float(numpy.percentile(inside, 20)), float(numpy.percentile(paper, 75))
     spread = numpy.clip((straight.astype(numpy.float32) - black) * 255 / max(white - black, 1), 0, 255)
     found = []
     for number in range(1, count + 1):
         mask = cv2.dilate((members == number).astype(numpy.uint8), numpy.ones((5, 5), numpy.uint8)) > 0
         columns = numpy.flatnonzero(mask.any(axis=0))
+        if not columns.size:
+            continue
         alone = numpy.where(mask, spread, 255).astype(numpy.uint8)
         left, right = columns[0], columns[-1] + 1
         found.append(Character(alone[:, left:right], left, right))
@@ -333,9 +344,8 @@ def _around(corners):
 
 def marked(grey, plate):
     """A small JPEG of the picture with the plate marked, for people."""
-    scale = min(1.0, SHOWN / max(grey.shape))
-    small = cv2.cvtColor(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)
+    small = cv2.cvtColor(_shrunk(grey, SHOWN), cv2.COLOR_GRAY2BGR)
     if plate:
-        corners = (numpy.array(plate.corners) * scale).round().astype(numpy.int32)
+        corners = (numpy.array(plate.corners) * max(small.shape) / max(grey.shape)).round().astype(numpy.int32)
         cv2.polylines(small, [corners], True, (40, 200, 40), 2)
     return cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()

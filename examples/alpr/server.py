@@ -89,21 +89,27 @@ class Workers:
             grey = decode(picture, size)
             if grey is None:
                 raise jpeg.NotUsable("no JPEG", "its pixels cannot be decoded")
+            found = recognise(grey, self._own.reader)
+            shown = marked(grey, found) if self._marks else None
         except jpeg.NotUsable as error:
             return Work({"error": error.kind, "message": str(error)}, None)
-        try:
-            found = recognise(grey, self._own.reader)
         except Exception:  # of three libraries: one picture's trouble is not the next one's
             traceback.print_exc()
             return Work({"error": "failed", "message": "the reader failed; its log says why"}, None)
-        answer = {"plate": None}
-        if found:
-            scale = max(size) / max(grey.shape)
-            corners = [[round(x * scale), round(y * scale)] for x, y in found.corners]
-            answer = {"plate": found.text, "confidence": found.confidence, "countries": list(found.countries)}
-            answer["corners"] = corners
+        answer = _told(found, max(size) / max(grey.shape)) if found else {"plate": None}
         answer["ms"] = round((time.monotonic() - begin) * 1000)
-        return Work(answer, marked(grey, found) if self._marks else None)
+        return Work(answer, shown)
+
+
+def _told(plate, scale):
+    """What an answer says of a plate, `scale` times as large in the camera's picture as where it was found."""
+    corners = [[max(0, round(x * scale)), max(0, round(y * scale))] for x, y in plate.corners]
+    return {
+        "plate": plate.text,
+        "confidence": plate.confidence,
+        "countries": list(plate.countries),
+        "corners": corners,
+    }
 
 
 class Cameras:

@@ -107,6 +107,12 @@ def test_a_bad_picture_gets_a_reason_and_the_next_one_its_plate(server, picture,
     assert server.peak() - before < 64, "MB"
 
 
+@pytest.mark.parametrize("size", [(1, 1), (8192, 1), (1, 8192), (2559, 1), (1, 1281), (7, 640)])
+def test_a_picture_of_a_strange_shape_has_no_plate(server, picture, size):
+    """The header says so, over the coded data of a larger one."""
+    assert server.ask(sized(picture, *size)).get("plate", "none") is None
+
+
 def test_a_picture_may_have_12_megapixels_and_no_more_memory_than_that_takes(server, picture):
     """The header's size, over the coded data of a smaller one: libjpeg fills up what is missing."""
     assert "plate" in server.ask(sized(picture, 4000, 3200))
