@@ -74,10 +74,10 @@ test-browser: ## the LuCI application in Chromium, in front of the real agent
 	@$(SETUP) venv apt micropython node browser
 	VISCUM_NO_SKIP=1 $(PYTEST) tests/browser
 
-# The reader of plates takes a processor for each picture that it has: one test after the other.
+# The reader of plates is busy with a processor for each picture that it has.
 test-examples: ## the examples: licence plates, by themselves and as a service
 	@$(SETUP) venv apt micropython plates
-	$(PYTEST) tests/examples
+	$(PYTEST) $(SIDE_BY_SIDE) tests/examples
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 	@$(SETUP) venv kernel
