@@ -315,6 +315,7 @@ def test_a_tunnel_named_as_interface_is_found_unless_ebpf_takes_its_packets(lab)
     assert said(doctor(lab, 0, "note"), "l3-device")["services"] == ["echo"], "the other devices do"
     if datapaths.has("bpf-cls"):
         lab.datapath = "bpf"
+        lab.configure(ECHO.replace("list device lan0", "list device tun7"))
         assert "l3-device" not in [each["id"] for each in doctor(lab, 0, "note")]
 
 
