@@ -64,7 +64,7 @@ class Lab:
         self._clients = clients
         self._ipv6 = ipv6
         self._distance = distance
-        self._link = link
+        self.link = link
         self._processes = []
         tag = "l%x" % (os.getpid() * 1000 + int(time.time() * 1000) % 1000)
         self.router, self.cloud = tag + "-router", tag + "-cloud"
@@ -109,7 +109,7 @@ class Lab:
     def wire_client(self, number, link=None):
         """The link from a client to the router's lan0, lan1, ..., made by `link` or by what makes all of them."""
         net4, net6 = "192.168.%d" % (77 + number), "2001:db8:%d" % (77 + number)
-        self._wire(self.clients[number], "eth0", self.router, "lan%d" % number, net4, net6, link=link or self._link)
+        self._wire(self.clients[number], "eth0", self.router, "lan%d" % number, net4, net6, link=link or self.link)
 
     def _wire(self, ns, dev, router, port, net4, net6, distance=None, link=None):
         """A link from a host (.2) to the router (.1), which is its default gateway."""
