@@ -45,7 +45,7 @@ def pppoe(lab, ns, dev, router, port):
     """The router dials in, with the kernel's PPPoE; the host is the provider: pppoe-server, which Debian builds without
     that, so there PPP is in a pseudo terminal."""
     _under(lab, ns, router)
-    options = ("noauth", "nodefaultroute", "+ipv6", "persist", "holdoff", "1")
+    options = ("noauth", "noipdefault", "nodefaultroute", "+ipv6", "persist", "holdoff", "1")
     file = lab.tmp / "pppoe-server-options"
     file.write_text("noauth nodefaultroute +ipv6 ifname %s\n" % dev)
     server = ("-F", "-I", "under", "-L", INSIDE + "1", "-R", INSIDE + "2", "-N", "1", "-O", file)

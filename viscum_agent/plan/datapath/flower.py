@@ -16,7 +16,7 @@ NAME = "flower"
 FEATURES = (Feature(NAME, "cls_flower", "kmod-sched-flower", "datapath 'auto' takes %(others)s"),)
 NEEDS = ("flower", "mirred")
 ROUTED = MACS = DECEIVED = True
-BARE = False  # mirred passes a frame on as it is: without an Ethernet header it would be none
+BARE = classifier.BARE
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 

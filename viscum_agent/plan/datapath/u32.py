@@ -33,7 +33,7 @@ FEATURES = (
 )
 NEEDS = ("u32", "mirred")
 ROUTED = MACS = DECEIVED = True
-BARE = False  # mirred passes a frame on as it is: without an Ethernet header it would be none
+BARE = classifier.BARE
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 
