@@ -405,6 +405,23 @@ def test_without_an_ethernet_header_the_same_packets_are_taken_and_get_one_witho
     assert taken > 50
 
 
+def test_without_an_ethernet_header_the_same_packets_belong_to_a_connection():
+    noted = 0
+    for packet in bare_packets():
+        for mode in (layout.JOINS, layout.TAKE_OVER):
+            seen = []
+            for which in ("fwd", "bare"):
+                made = machine("little", match(), match(ADDRESS6))
+                for value in made.maps["exact"].values():
+                    value[:] = made.layout.in_mode(bytes(value), mode)
+                first = packet[:47] + bytes([SYN]) + packet[48:] if len(packet) > 48 else packet  # of IPv4
+                found = [made.run(which, first), made.run(which, packet)]
+                seen.append((found, {key: bytes(made.maps["flows"][key]) for key in made.maps["flows"]}))
+            assert seen[0] == seen[1], packet.hex()
+            noted += len(seen[0][1])
+    assert noted > 4
+
+
 def test_a_client_without_a_mac_is_learned_where_its_route_leads_back():
     """A neighbour is no condition: such a device has none."""
     for packet, back, own in (
