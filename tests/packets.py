@@ -442,6 +442,8 @@ class Crossing:
     def __init__(self, lab, name, datapath):
         self.rows, self.device, takes = TABLES[name]
         self.lab = lab
+        if lab.link:
+            self.rows = [each for each in self.rows if _needs_no_header(each)]
         bridged = "bridge" in name
         self._prepare(bridged)
         # Nothing listens here, and a port that a packet finds closed is to be taken all the same.
@@ -453,8 +455,10 @@ class Crossing:
         inside = "viscum-" + self.NAME
         self._ns = {"client": lab.client, "router": lab.router, "cloud": lab.cloud, "service": inside}
         self._watched = {SERVICE: inside, CLIENT: lab.client, HOST: lab.clients[1], CLOUD: lab.cloud}
-        self._macs = {"router": mac(lab.router, "br-lan" if bridged else "lan0"), "host": mac(lab.clients[1], "eth0")}
-        self._macs["broadcast"] = "f" * 12
+        if not lab.link:
+            device = "br-lan" if bridged else "lan0"
+            self._macs = {"router": mac(lab.router, device), "host": mac(lab.clients[1], "eth0")}
+            self._macs["broadcast"] = "f" * 12
 
     def _run(self, *words):
         return self.lab.run(self.lab.router, *self._viscum, *words, cwd=ROOT, env=self.lab.env())
@@ -511,6 +515,9 @@ class Crossing:
         if key[1]:
             senders[key].sendto(data, (each.packet.dst, 0))
             return mark_in(bytes(12) + struct.pack(">H", ethertype(each.packet)) + data)
+        if self.lab.link:
+            senders[key].send(data)
+            return mark_in(bytes(12) + struct.pack(">H", ethertype(each.packet)) + data)
         tags = b"".join(struct.pack(">HH", *tag) for tag in each.tags)
         to = bytes.fromhex(self._macs.get(each.to, each.to))
         frame = to + source_mac(number) + tags + struct.pack(">H", ethertype(each.packet)) + data
@@ -519,6 +526,15 @@ class Crossing:
 
     def _place(self, mark, seen):
         return "+".join([place for place in self._watched if mark in seen[place]]) or ROUTER
+
+
+def _needs_no_header(each):
+    """Whether a row says nothing of frames: what is in their headers, ARP, what is for other hosts. Nor do others than
+    versions 4 and 6 get through tun, and from a device that leads to one host only, the router sends back what is for
+    link-local addresses that it has not."""
+    if each.to != "router" or each.tags or each.packet.name == "ARP":
+        return False
+    return each.packet.version in (4, 6) and not each.packet.dst.startswith("fe80:")
 
 
 def check(lab, name, datapath):
@@ -587,6 +603,7 @@ def ethertype(packet):
 
 ETH_P_ALL = 3  # if_ether.h
 PACKET_OUTGOING = 4  # if_packet.h
+ARPHRD_NONE = 0xFFFE  # if_arp.h: a tun device, without a header
 
 
 def watch(ns):
@@ -606,7 +623,8 @@ def collect(sock):
         except TimeoutError:
             break
         if address[2] != PACKET_OUTGOING:
-            found.append(mark_in(frame))
+            bare = address[3] == ARPHRD_NONE
+            found.append(mark_in(bytes(12) + struct.pack(">H", address[1]) + frame if bare else frame))
     return found
 
 

@@ -55,7 +55,7 @@ NODE_APT_PACKAGES="nodejs npm"
 # busybox-static and no plain busybox: virtme-ng runs it in an initramfs that has no C library. `file` tells it the
 # version of a kernel.
 KERNEL_APT_PACKAGES="qemu-system-x86 kmod udev busybox-static file iproute2 nftables
-    procps iputils-ping iperf3 iw hostapd"
+    procps iputils-ping iperf3 iw hostapd ppp pppoe wireguard-tools"
 # 6.12 is the series of OpenWrt 25.12, which has all that Viscum can use. Debian bookworm's own 6.1 has no tcx: what
 # OpenWrt 23.05 (5.15) and many a distribution still run.
 KERNELS="6.12 6.1"

@@ -1,7 +1,8 @@
 """Every packet of the table in tests/packets.py ends up where it should, through every datapath of this kernel."""
 
+import bare
 import pytest
-from datapaths import here
+from datapaths import DATAPATHS, here
 from lab import Lab
 from packets import TABLES, check
 
@@ -11,4 +12,11 @@ from packets import TABLES, check
 @pytest.mark.parametrize("table", TABLES)
 def test_packets_end_up_where_they_should(tmp_path, table, datapath):
     with Lab(tmp_path, clients=2) as lab:
+        check(lab, table, datapath)
+
+
+@pytest.mark.parametrize("datapath", [name for name in here() if DATAPATHS[name].option == "bpf"])
+@pytest.mark.parametrize("table", [name for name in TABLES if "bridge" not in name])
+def test_packets_without_an_ethernet_header_end_up_there_as_well(tmp_path, table, datapath):
+    with Lab(tmp_path, clients=2, link=bare.tun) as lab:
         check(lab, table, datapath)

@@ -258,7 +258,7 @@ def _bpf_link(operation: "Operation") -> "list[str]":
         return ["tc filter del " + where, "rm %s/filter_%s" % (folder, pin)]
     if operation.verb == "del":
         return ["rm %s/link_%s" % (folder, pin)]
-    what = "what a service takes goes to it" if item.program.startswith("fwd") else "replies go to their client"
+    what = "replies go to their client" if item.program.startswith("reply") else "what a service takes goes to it"
     if operation.verb == "change":
         return ["# on %s: the program becomes %s" % (item.dev, item.program.split("_")[0])]
     if item.hook == CLS:
