@@ -40,6 +40,10 @@ class Inhibitors:
             self._why.pop(name, None)
 
     @property
+    def reasons(self) -> "list[str]":
+        return [self._why[name] for name in ORDER if name in self._why]
+
+    @property
     def reason(self) -> str:
         for name in ORDER:
             if name in self._why:
