@@ -43,6 +43,7 @@ Explanation = namedtuple("Explanation", ("service", "match", "rule", "reasons"))
 
 ICMP, ICMPV6, FRAGMENT = PROTOCOLS["icmp"], PROTOCOLS["icmpv6"], PROTOCOLS["frag"]
 WITH_PORTS = (PROTO_NUMBER["tcp"], PROTO_NUMBER["udp"])
+BEFORE = 16  # bytes: the Ethernet header, from the start of a word on
 MOST = 12  # reasons: an address may be near to many services
 
 # Why a rule does not take a packet, by what it has and others have not (fields of Packet).
@@ -166,7 +167,7 @@ def _takes_u32(item: "Any", packet: "Packet") -> bool:
         return False
     frame = _frame(packet)
     for value, mask, offset in item.keys:
-        word = frame[14 + offset : 18 + offset]
+        word = frame[BEFORE + offset : BEFORE + offset + 4]
         if len(word) < 4 or int.from_bytes(word, "big") & mask != value:
             return False
     return True
@@ -177,7 +178,7 @@ def _protocol(packet: "Packet") -> str:
 
 
 def _frame(packet: "Packet") -> bytes:
-    """What u32 can look at, from the Ethernet header on (RFC 791, RFC 8200); 0 where no rule of ours does."""
+    """What u32 can look at, BEFORE the network header and from there on (RFC 791, RFC 8200); 0 where no rule looks."""
     ports = b"" if packet.bare else pack(">HH", packet.sport, packet.dport)
     if len(packet.src) == 4:
         part = {"": 0, "first": 0x2000, "later": 1}[packet.part]  # "more fragments", or an offset
@@ -185,7 +186,7 @@ def _frame(packet: "Packet") -> bytes:
     else:
         following = FRAGMENT if packet.part else 0 if packet.options else packet.proto
         head = pack(">IHBB", 6 << 28, 0, following, 0)
-    return address.parse_mac(packet.to) + bytes(8) + head + packet.src + packet.dst + ports
+    return bytes(2) + address.parse_mac(packet.to) + bytes(8) + head + packet.src + packet.dst + ports
 
 
 def _takes_flower(item: "Any", packet: "Packet") -> bool:
