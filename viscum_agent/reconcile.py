@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .records.objects import Operation
 
 PACKAGE = "viscum"
+MOST_REASONS = 12  # an address may be near to many services
 PROGRAMS, NO_PROGRAMS = "with eBPF", "without eBPF"  # what the kernel is asked
 
 
@@ -228,7 +229,7 @@ class Reconciler:
 
     def explain(self, asked: "Packet", snapshot: "Snapshot", states: "dict[str, tuple[str, str]]") -> "dict[str, Any]":
         """What becomes of a packet, in a Snapshot with its dump; `states` maps services to (state, reason)."""
-        from .kernel import bpf_deadline, passage
+        from .kernel import bpf_deadline, commands, passage
         from .plan import explain  # only who asks needs them
 
         links = [link for link in snapshot.dump.links if link.ns == ""]
@@ -257,8 +258,8 @@ class Reconciler:
             "device": asked.dev,
             "service": found.service,
             "match": found.match,
-            "rule": found.rule,
-            "reasons": found.reasons,
+            "rule": commands.rule(found.rule) if found.rule else "",
+            "reasons": found.reasons[:MOST_REASONS],
         }
 
     def found(self) -> "Snapshot":

@@ -31,9 +31,11 @@ def test_with_an_agent_the_service_the_match_and_the_rule_are_named(lab, datapat
     # A redirect by eBPF that has just come leaves open connections alone.
     assert found["reasons"] in ([], ["connections that the cloud has stay there: only new ones are taken"])
     if datapath.startswith("bpf"):
-        assert found["rule"] == "bpf dev lan0 map exact tcp 203.0.113.10/32 port 7000 to vsc-echo"
+        assert found["rule"] == "program on lan0: tcp 203.0.113.10/32 port 7000 to vsc-echo"
     else:
-        kind, handle = found["rule"].split()[-3:][::2]
+        words = found["rule"].split()
+        assert words[:9] == ["tc", "filter", "dev", "lan0", "ingress", "prio", "1", "protocol", "ip"], words
+        handle, kind = words[10:12]
         filters = lab.run(lab.router, "tc", "filter", "show", "dev", "lan0", "ingress").stdout
         assert "protocol ip pref 1 %s " % kind in filters and handle in filters, (found["rule"], filters)
     # The device, where nothing says it, is that to the client.

@@ -23,6 +23,7 @@ from .packet import PROTOCOLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from ..address import Prefix
@@ -38,13 +39,12 @@ if TYPE_CHECKING:
 # sends to a client (both bytes) what comes out of a pair: "" for by none, None if it does not say.
 There = namedtuple("There", ("links", "observed", "plan", "services", "states", "late", "hears", "back"))
 
-# `service` is "" if none takes it; `match` and `rule` are text, `reasons` sentences.
+# `service` is "" if none takes it, `match` text, `rule` an actual.Found or None; `reasons` are sentences.
 Explanation = namedtuple("Explanation", ("service", "match", "rule", "reasons"))
 
-ICMP, ICMPV6, FRAGMENT = PROTOCOLS["icmp"], PROTOCOLS["icmpv6"], PROTOCOLS["frag"]
+ICMPV6, FRAGMENT = PROTOCOLS["icmpv6"], PROTOCOLS["frag"]
 WITH_PORTS = (PROTO_NUMBER["tcp"], PROTO_NUMBER["udp"])
 BEFORE = 16  # bytes: the Ethernet header, from the start of a word on
-MOST = 12  # reasons: an address may be near to many services
 
 # Why a rule does not take a packet, by what it has and others have not (fields of Packet).
 WHY = (
@@ -62,21 +62,23 @@ WHY = (
 def explain(packet: "Packet", there: "There") -> "Explanation":
     """What becomes of a packet that comes in."""
     subject = _subject(packet)
-    hooks = [] if packet.note == "out" else _hooks(packet, there)
+    hooks = _hooks(packet, there)
     reasons = _on_the_way(packet, hooks, there)
     spared = []
     for seen in hooks:
         name, found = _winner(seen, there)
         why = _spared(name, found.item, seen, there) if found else ""
         if found and not why:
-            text = _text(_match(name, subject, there))
-            return Explanation(name, text, rule_text(found), _beside(packet, subject, name, there)[:MOST])
+            part = _part(name, there)
+            match = _nearest(part.takes if part else (), subject)
+            text = match_text(match) if match else ""
+            return Explanation(name, text, found, reasons + _beside(subject, name, there))
         if why:
             spared.append(name)
             reasons.append("'%s' %s" % (name, why))
     for service in there.services if hooks else ():
         reasons += [] if service.name in spared else _why_not(service, subject, hooks, there)
-    return Explanation("", "", "", (reasons or _nobody(packet, subject, there))[:MOST])
+    return Explanation("", "", None, reasons or _nobody(packet, subject, there))
 
 
 def _subject(packet: "Packet") -> "Packet":
@@ -84,7 +86,15 @@ def _subject(packet: "Packet") -> "Packet":
     quoted = packet.quoted
     if quoted is None or quoted.src != packet.dst:
         return packet
-    return with_(packet, src=quoted.dst, dst=quoted.src, proto=quoted.proto, sport=quoted.dport, dport=quoted.sport)
+    return with_(
+        packet,
+        src=quoted.dst,
+        dst=quoted.src,
+        proto=quoted.proto,
+        sport=quoted.dport,
+        dport=quoted.sport,
+        part="later" if quoted.part == "later" else "",  # the first one is quoted with its ports
+    )
 
 
 # Where it passes
@@ -92,16 +102,13 @@ def _subject(packet: "Packet") -> "Packet":
 
 def _hooks(packet: "Packet", there: "There") -> "list[Packet]":
     """The packet as it passes the ingress of its device, and then of the bridge whose port that is."""
-    by_index = {link.index: link for link in there.links}
-    found = []
+    found: list[Packet] = []
     for link in there.links:
-        if link.name != packet.dev or link.type != ARPHRD_ETHER:
+        if link.name != packet.dev or link.type != ARPHRD_ETHER or packet.note == "out":
             continue
-        bridge = by_index.get(link.master)
-        if bridge is not None and bridge.kind != "bridge":
-            bridge = None
-        to = packet.to or (bridge or link).mac
-        reached = [each for each in (link, bridge) if each is not None and _gets(each, to, there)]
+        bridges = [each for each in there.links if each.index == link.master and each.kind == "bridge"]
+        to = packet.to or (bridges + [link])[0].mac
+        reached = [each for each in [link] + bridges if _gets(each, to, there)]
         found += [with_(packet, dev=each.name, to=to) for each in reached]
     return found
 
@@ -118,16 +125,17 @@ def _is_group(mac: str) -> bool:
 
 def _on_the_way(packet: "Packet", hooks: "list[Packet]", there: "There") -> "list[str]":
     """Reasons that no service has anything to do with."""
-    if packet.note == "out":
-        return ["it leaves the router by %s: services take what comes in" % packet.dev]
+    types = [link.type for link in there.links if link.name == packet.dev]
     reasons = []
     if packet.note == "hardware":
-        reasons.append("the hardware forwards this connection unseen (flow offloading), until it ends")
-    if not packet.dev:
+        reasons.append("the hardware forwards its connection unseen (flow offloading) until that ends")
+    if packet.note == "out":
+        reasons.append("it leaves the router by %s: services take what comes in" % packet.dev)
+    elif not packet.dev:
         reasons.append("by which device it comes in is not known: say `dev DEVICE`")
-    elif packet.dev not in [link.name for link in there.links]:
+    elif not types:
         reasons.append("there is no device %s" % packet.dev)
-    elif not hooks and all(link.type != ARPHRD_ETHER for link in there.links if link.name == packet.dev):
+    elif types[0] != ARPHRD_ETHER:
         reasons.append("%s has no Ethernet header (PPPoE, WireGuard, modem): no service takes from there" % packet.dev)
     elif not hooks:
         reasons.append("%s passes it on to another of its ports: it is for %s" % (packet.dev, packet.to))
@@ -227,36 +235,21 @@ def _takes_bpf(item: "Any", packet: "Packet") -> bool:
 
 def _looked_up(packet: "Packet") -> "layout.Tuple | None":
     """What the program looks up, None for what it lets pass whatever there is."""
-    if packet.bare or _is_group(packet.to):
-        return None
-    if len(packet.dst) == 4 and (packet.dst[0] >= 224 or packet.dst[:2] == b"\xa9\xfe"):
+    old = len(packet.dst) == 4
+    plain = not (packet.part or packet.options)
+    if packet.bare or _is_group(packet.to) or not (old or plain):
+        return None  # of IPv6 it reads no extension headers
+    if old and (packet.dst[0] >= 224 or packet.dst[:2] == b"\xa9\xfe"):
         return None  # multicast and beyond, link-local
-    if len(packet.dst) == 4:
-        return _looked_up4(packet)
-    if packet.part or packet.options:
-        return None  # by their own headers they are neither TCP nor UDP
-    subject = packet
-    if packet.proto == ICMPV6:
-        subject = _subject(packet)
-        if subject is packet or packet.quoted.part == "later" or not subject.dport:
-            return None
-    return layout.Tuple(subject.dst, subject.src, _port(subject), subject.proto)
-
-
-def _looked_up4(packet: "Packet") -> "layout.Tuple | None":
-    subject = packet
-    if packet.proto == ICMP and not (packet.part or packet.options):
-        subject = _subject(packet)
-        quoted = packet.quoted
-        if subject is not packet and subject.proto in WITH_PORTS and quoted.part != "later" and not quoted.sport:
-            return None  # it quotes too little
-        if subject is not packet and quoted.part == "later":
-            subject = with_(subject, part="later")
-    return layout.Tuple(layout.V4 + subject.dst, layout.V4 + subject.src, _port(subject), subject.proto)
-
-
-def _port(packet: "Packet") -> int:
-    return packet.dport if packet.proto in WITH_PORTS and not packet.part else 0
+    subject = _subject(packet) if plain else packet
+    ports = subject.proto in WITH_PORTS
+    if ports and subject is not packet and not (subject.part and old or subject.dport):
+        return None  # it quotes too little
+    port = subject.dport if ports and not subject.part else 0
+    if packet.proto == ICMPV6 and not port:
+        return None
+    head = layout.V4 if old else b""
+    return layout.Tuple(head + subject.dst, head + subject.src, port, subject.proto)
 
 
 # For each datapath, by its NAME, whether a rule of it is one for a packet.
@@ -270,19 +263,14 @@ def _spared(name: str, item: "Any", packet: "Packet", there: "There") -> str:
     own = [link.mac for link in there.links if link.name == item.dev]
     if item.checked and packet.to not in own:
         return "takes what is for the router only, and this is for %s" % packet.to
-    if name in there.observed.refused and not item.watched and _is_planned_otherwise(name, item, there):
+    part = _part(name, there)
+    # One that was closed reads as one that was never watched (actual.observe).
+    if name in there.observed.refused and not item.watched and not (part and item in part.items):
         return "leaves it to the cloud: the program's port was found closed"
     why = "" if packet.quoted and _subject(packet) is not packet else _no_way_back(item, packet, there)
     if why or not there.late:
         return why
     return "leaves it to the cloud: its agent ended or hangs (watch_timeout)"
-
-
-def _is_planned_otherwise(name: str, item: "BpfMatch", there: "There") -> bool:
-    part = _part(name, there)
-    return part is None or any(
-        isinstance(each, BpfMatch) and each[:7] == item[:7] and each.watched for each in part.items
-    )
 
 
 def _no_way_back(item: "BpfMatch", packet: "Packet", there: "There") -> str:
@@ -321,51 +309,32 @@ def _is_client(match: "Match", packet: "Packet") -> bool:
     return match.src is None or _holds(match.src, packet.src)
 
 
-def _match(name: str, packet: "Packet", there: "There") -> "Match | None":
-    """The narrowest match of what a service takes over that is for the packet."""
-    part = _part(name, there)
-    found = None
-    for match in part.takes if part else ():
-        if _covers(match, packet) and _is_client(match, packet) and (found is None or _width(match) < _width(found)):
-            found = match
-    return found
+def _nearest(matches: "Iterable[Match]", packet: "Packet") -> "Match | None":
+    """The match that is for the packet, even if it takes other clients only; the narrowest of several."""
+    found = [match for match in matches if _covers(match, packet)]
+    return min(found, key=lambda each: (not _is_client(each, packet), _width(each))) if found else None
 
 
 def _width(match: "Match") -> "tuple[int, int]":
-    ports = match.dport[1] - match.dport[0] if match.dport else 65536
-    return datapath.level_of(match), ports
+    return datapath.level_of(match), match.dport[1] - match.dport[0] if match.dport else 65536
 
 
-def _text(match: "Match | None") -> str:
-    return match_text(match) if match is not None else ""
-
-
-def _beside(packet: "Packet", subject: "Packet", winner: str, there: "There") -> "list[str]":
+def _beside(packet: "Packet", winner: str, there: "There") -> "list[str]":
     """What there is to say of a packet that a service takes: what may still keep it away, and who else has a match."""
     found = []
-    if packet.note == "hardware":
-        found.append("its connection is the hardware's until it ends (flow offloading): only new ones are taken")
-    if winner in there.observed.taking_over and subject.proto == PROTO_NUMBER["tcp"]:
+    if winner in there.observed.taking_over and packet.proto == PROTO_NUMBER["tcp"]:
         found.append("connections that the cloud has stay there: only new ones are taken")
     for service in there.services:
-        match = _nearest(service, subject)
-        if match is None or service.name == winner or not _is_client(match, subject):
-            continue
-        out = _out(service, match, subject, there)
-        text = out[0] if out else "has a match for it, too, which is wider"
-        found.append("'%s' (%s): %s" % (service.name, match_text(match), text))
+        match = _nearest(service.matches, packet)
+        if match and service.name != winner and _is_client(match, packet):
+            out = _out(service, match, packet, there) or ["has a match for it, too, which is wider"]
+            found.append("'%s' (%s): %s" % (service.name, match_text(match), out[0]))
     return found
-
-
-def _nearest(service: "Service", packet: "Packet") -> "Match | None":
-    """The match of a service that is for the packet, even if it takes other clients; the narrowest of several."""
-    matches = [match for match in service.matches if _covers(match, packet)]
-    return min(matches, key=lambda each: (not _is_client(each, packet), _width(each))) if matches else None
 
 
 def _why_not(service: "Service", packet: "Packet", hooks: "list[Packet]", there: "There") -> "list[str]":
     """Why a service that has a match for the packet does not take it; nothing if it has none."""
-    match = _nearest(service, packet)
+    match = _nearest(service.matches, packet)
     if match is None:
         return []
     why = _out(service, match, packet, there) or _passed(service.name, match, packet, hooks, there)
@@ -375,9 +344,10 @@ def _why_not(service: "Service", packet: "Packet", hooks: "list[Packet]", there:
 def _out(service: "Service", match: "Match", packet: "Packet", there: "There") -> "list[str]":
     """Why the redirect of a match is not in."""
     part = _part(service.name, there)
-    taken = part is None or any(_covers(each, packet) for each in part.takes)
-    for reason in [] if taken else [why for text, why in part.stays if text == match_text(match)]:
-        return ["stays with the cloud: " + reason]
+    if part and not _nearest(part.takes, packet):
+        for text, reason in part.stays:
+            if text == match_text(match):
+                return ["stays with the cloud: " + reason]
     if _redirects(service.name, there):
         return []
     state, reason = there.states.get(service.name, ("", ""))
@@ -431,26 +401,3 @@ def _nobody(packet: "Packet", subject: "Packet", there: "There") -> "list[str]":
         near = [match for match in service.matches if match.dst is not None and _holds(match.dst, subject.dst)]
         found += ["'%s' takes %s there, and not this" % (service.name, match_text(match)) for match in near[:2]]
     return found or ["no service has a match for its destination"]
-
-
-def rule_text(found: "Found") -> str:
-    """The kernel's rule, as `tc filter show` and the eBPF maps have it."""
-    item = found.item
-    if isinstance(item, BpfMatch):
-        name = "exact" if layout.is_exact(layout.kind_of(item)) else "wide"
-        words = ["bpf dev %s map %s" % (item.dev, name), item.proto or "any protocol", item.dst]
-        if item.port_bits:
-            words.append("port %d" % item.port + ("/%d" % item.port_bits if item.port_bits < 16 else ""))
-        words += ["from " + item.src] if item.src else []
-        words += ["mac " + item.mac] if item.mac else []
-        return " ".join(words + ["to", item.target])
-    where = (item.dev, item.protocol, item.prio, item.kind, _handle(item.kind, found.handle))
-    return "tc filter dev %s ingress protocol %s pref %d %s handle %s" % where
-
-
-def _handle(kind: str, handle: int) -> str:
-    """As tc(8) prints it; u32: table, bucket and number (TC_U32_KEY in linux/pkt_cls.h)."""
-    if kind != "u32":
-        return "0x%x" % handle
-    bucket = handle >> 12 & 0xFF
-    return "%x:%s:%x" % (handle >> 20, "%x" % bucket if bucket else "", handle & 0xFFF)

@@ -49,14 +49,10 @@ PROTOCOLS = {
     "icmp": 1,
     "icmp6": 58,
     "icmpv6": 58,
-    "igmp": 2,
-    "gre": 47,
     "grev0": 47,
     "esp": 50,
-    "ah": 51,
     "frag": 44,
     "sctp": 132,
-    "udplite": 136,
 }
 LONGEST = 2000  # characters; tcpdump -v and conntrack -o extended print some 300
 DEVICE_LENGTH = 15  # IFNAMSIZ in linux/if.h, less its NUL
@@ -67,8 +63,7 @@ def read(text: str) -> "Packet":
     """The Packet of a text. Raises ValueError, with the reason."""
     if len(text) > LONGEST:
         raise ValueError("is longer than %d characters: paste one line" % LONGEST)
-    words = text.split()
-    known, rest = _typed(words)
+    known, rest = _typed(_words(text))
     if any(word.startswith("src=") for word in rest):
         found = _conntrack(rest, known)
     elif ">" in rest:
@@ -80,6 +75,13 @@ def read(text: str) -> "Packet":
     else:
         found = known
     return _whole(found)
+
+
+def _words(text: str, between: str = "\n\t") -> "list[str]":
+    """(What else split() takes for a blank differs between the interpreters.)"""
+    for c in between:
+        text = text.replace(c, " ")
+    return [word for word in text.split(" ") if word]
 
 
 def _whole(packet: "Packet") -> "Packet":
@@ -102,52 +104,41 @@ def _typed(words: "list[str]") -> "tuple[Packet, list[str]]":
     """What was typed, and the words from the first one on that nobody types."""
     found = NOTHING
     words = words[:]
-    while words and (words[0] in _TYPED or words[0] in ("fragment", "options") or _is_protocol(words[0])):
-        word = words.pop(0)
-        if word == "fragment":
-            found = with_(found, part="later")
-        elif word == "options":
-            found = with_(found, options=True)
-        elif word not in _TYPED:
-            if words and _is_number(words[0], 255):
-                return found, [word] + words  # `tcp 6 431999 ...`: connection tracking
-            found = with_(found, proto=_protocol(word))
-        elif not words:
-            raise ValueError("says nothing after '%s'" % word)
-        else:
+    while words:
+        word = words[0]
+        if word in _ALONE:
+            found = with_(found, **_ALONE[word])
+        elif word in _TYPED and len(words) > 1:
             field, parse = _TYPED[word]
-            found = with_(found, **{field: parse(words.pop(0))})
+            found = with_(found, **{field: parse(words.pop(1))})
+        elif word in PROTOCOLS and not (len(words) > 1 and _is_number(words[1], 255)):
+            found = with_(found, proto=PROTOCOLS[word])
+        else:
+            break  # also `tcp 6 431999 ...`: connection tracking
+        del words[0]
     return found, words
-
-
-def _is_protocol(word: str) -> bool:
-    return word in PROTOCOLS or _is_number(word, 255)
 
 
 def _is_number(word: str, most: int) -> bool:
     return address.is_number(word) and len(word) <= 5 and int(word) <= most
 
 
-def _protocol(word: str) -> int:
-    return PROTOCOLS[word] if word in PROTOCOLS else int(word)
+def _number(word: str, most: int, what: str) -> int:
+    if not _is_number(word, most):
+        raise ValueError("%s is not a %s (up to %d)" % (shown(word), what, most))
+    return int(word)
 
 
 def _proto(word: str) -> int:
-    if not _is_protocol(word):
-        raise ValueError("%s is not a protocol (tcp, udp, icmp or a number up to 255)" % shown(word))
-    return _protocol(word)
+    return PROTOCOLS[word] if word in PROTOCOLS else _number(word, 255, "protocol")
 
 
 def _port(word: str) -> int:
-    if not _is_number(word, 65535):
-        raise ValueError("%s is not a port (1-65535)" % shown(word))
-    return int(word)
+    return _number(word, 65535, "port")
 
 
 def _vlan(word: str) -> int:
-    if not _is_number(word, 4094):
-        raise ValueError("%s is not the number of a VLAN (0-4094)" % shown(word))
-    return int(word)
+    return _number(word, 4094, "VLAN")
 
 
 def _address(word: str) -> bytes:
@@ -170,6 +161,7 @@ def _device(word: str) -> str:
     return word
 
 
+_ALONE: "dict[str, Any]" = {"fragment": {"part": "later"}, "options": {"options": True}}
 _TYPED: "dict[str, tuple[str, Any]]" = {
     "dev": ("dev", _device),
     "proto": ("proto", _proto),
@@ -214,7 +206,7 @@ def _conntrack(words: "list[str]", known: "Packet") -> "Packet":
 
 def _tcpdump(words: "list[str]", known: "Packet") -> "Packet":
     """With and without -e, -v and -i any."""
-    words = " ".join(words).replace("(", " ").replace(")", " ").split()
+    words = _words(" ".join(words), "()")
     found = known
     ends = 0  # the place of the ">" between the addresses
     for place in [place for place in range(1, len(words) - 1) if words[place] == ">"]:

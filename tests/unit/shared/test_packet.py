@@ -27,7 +27,7 @@ def test_a_packet_is_typed_as_for_ip_and_tc():
     assert read(text) == USUAL
     found = packet.read("udp from fd00::2 to 2001:db8::1 port 53 mac 02:00:5E:00:53:01 vlan 5 fragment options")
     assert (found.to, found.vlan, found.part, found.options) == ("02:00:5e:00:53:01", 5, "later", True)
-    assert packet.read("47 from 192.168.1.2 to 203.0.113.10").proto == 47
+    assert packet.read("proto 47 from 192.168.1.2 to 203.0.113.10").proto == 47
 
 
 def test_a_line_of_tcpdump_is_read_with_and_without_its_options():
@@ -109,9 +109,9 @@ def test_what_is_no_packet_is_an_error_that_says_why():
         ("from 192.168.1.2 to 203.0.113.10", "does not say which protocol"),
         ("tcp from 192.168.1.2 to 203.0.113.10", "does not say to which port"),
         ("tcp from 192.168.1.2 to 2001:db8::1 port 80", "of one family to one of another"),
-        (usual + " port", "says nothing after 'port'"),
+        (usual + " port", "'port' is not understood"),
         (usual + " port 65536", "'65536' is not a port"),
-        (usual + " vlan 4095", "'4095' is not the number of a VLAN"),
+        (usual + " vlan 4095", "'4095' is not a VLAN (up to 4094)"),
         (usual + " mac 02:00", "'02:00' is not a MAC address"),
         (usual + " dev a/b", "'a/b' is not the name of a device"),
         (usual + " dev " + "a" * 16, "is not the name of a device"),
