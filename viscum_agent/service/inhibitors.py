@@ -19,7 +19,7 @@ ORDER = (ASKED, OVERLOAD, CHECKS, MEDDLED, REJECTED, FLAPPING)
 
 
 class Inhibitors:
-    """`reason` is why the redirect stays out, "" for nothing."""
+    """`reasons` are why the redirect stays out, `reason` is the first of them, "" for none."""
 
     def __init__(self) -> None:
         self._why: dict[str, str] = {}
@@ -45,7 +45,4 @@ class Inhibitors:
 
     @property
     def reason(self) -> str:
-        for name in ORDER:
-            if name in self._why:
-                return self._why[name]
-        return ""
+        return (self.reasons + [""])[0]

@@ -134,8 +134,8 @@ class Instance:
 
     @property
     def whole_reason(self) -> str:
-        """Why its state is what it is, with all that keeps its redirect out."""
-        return "; ".join(self._inhibitors.reasons) or self.reason
+        """Why its state is what it is; of `bypassed` all that keeps the redirect out."""
+        return "; ".join(self._inhibitors.reasons) if self.state == BYPASSED else self.reason
 
     @property
     def withheld(self) -> bool:
