@@ -457,7 +457,7 @@ def generated(seed):
 
 
 def _generated(dice, number):
-    ports = (PORT, PORT, PORT + 3, 6989, 6990, 7010, 7011, 9, 53)
+    ports = (PORT,) * 4 + (PORT + 3, 6989, 6990, 7010, 7011, 9, 53)
     kind = dice.choice((udp, udp, tcp, tcp, None))
     version = dice.choice((4, 4, 6))
     body = kind(dice.choice(ports), sport=dice.choice((40000, PORT))) if kind else _without_ports(dice, version, ports)
@@ -482,15 +482,26 @@ def _head4(dice):
         "192.168.77.1",
         "239.1.2.3",
     )
-    sources = ("192.168.77.2",) * 5 + ("192.168.77.200", "192.168.99.2", "192.168.78.9", "198.51.100.7", "192.0.2.7")
+    sources = ("192.168.77.2",) * 12 + ("192.168.77.200", "192.168.99.2", "192.168.78.9", "198.51.100.7", "192.0.2.7")
     fields = {"options": [IPOption_NOP()] * 4} if dice.random() < 0.1 else {}
     fields.update(dice.choices(({}, {"flags": "MF"}, {"frag": 100}), (10, 1, 1))[0])
     return v4(dice.choice(to), src=dice.choice(sources), **fields)
 
 
 def _head6(dice):
-    to = (A6, A6, B6, "2001:db8:cafe::f", "2001:db8:cafe::20", "fd12:3456::1", "2001:db8:77::1", "ff05::fb", "fe80::1")
-    sources = ("2001:db8:77::2",) * 5 + ("2001:db8:99::2", "2001:db8:100::7", "2001:db8:ffff::7", "fe80::77")
+    to = (
+        A6,
+        A6,
+        A6,
+        B6,
+        "2001:db8:cafe::f",
+        "2001:db8:cafe::20",
+        "fd12:3456::1",
+        "2001:db8:77::1",
+        "ff05::fb",
+        "fe80::1",
+    )
+    sources = ("2001:db8:77::2",) * 12 + ("2001:db8:99::2", "2001:db8:100::7", "2001:db8:ffff::7", "fe80::77")
     between = (None, IPv6ExtHdrDestOpt(), IPv6ExtHdrHopByHop(), IPv6ExtHdrFragment(m=1, id=7))
     head, extension = v6(dice.choice(to), src=dice.choice(sources)), dice.choices(between, (12, 1, 1, 1))[0]
     return head / extension if extension else head
