@@ -72,7 +72,7 @@ def explain(packet: "Packet", there: "There") -> "Explanation":
             part = _part(name, there)
             match = _nearest(part.takes if part else (), subject)
             text = match_text(match) if match else ""
-            return Explanation(name, text, found, reasons + _beside(subject, name, there))
+            return Explanation(name, text, found, reasons + _beside(with_(subject, dev=seen.dev), name, there))
         if why:
             spared.append(name)
             reasons.append("'%s' %s" % (name, why))
@@ -235,20 +235,20 @@ def _takes_bpf(item: "Any", packet: "Packet") -> bool:
 
 def _looked_up(packet: "Packet") -> "layout.Tuple | None":
     """What the program looks up, None for what it lets pass whatever there is."""
-    old = len(packet.dst) == 4
+    ipv4 = len(packet.dst) == 4
     plain = not (packet.part or packet.options)
-    if packet.bare or _is_group(packet.to) or not (old or plain):
+    if packet.bare or _is_group(packet.to) or not (ipv4 or plain):
         return None  # of IPv6 it reads no extension headers
-    if old and (packet.dst[0] >= 224 or packet.dst[:2] == b"\xa9\xfe"):
+    if ipv4 and (packet.dst[0] >= 224 or packet.dst[:2] == b"\xa9\xfe"):
         return None  # multicast and beyond, link-local
     subject = _subject(packet) if plain else packet
     ports = subject.proto in WITH_PORTS
-    if ports and subject is not packet and not (subject.part and old or subject.dport):
+    if ports and subject is not packet and not (subject.part and ipv4 or subject.dport):
         return None  # it quotes too little
     port = subject.dport if ports and not subject.part else 0
     if packet.proto == ICMPV6 and not port:
         return None
-    head = layout.V4 if old else b""
+    head = layout.V4 if ipv4 else b""
     return layout.Tuple(head + subject.dst, head + subject.src, port, subject.proto)
 
 
@@ -320,15 +320,17 @@ def _width(match: "Match") -> "tuple[int, int]":
 
 
 def _beside(packet: "Packet", winner: str, there: "There") -> "list[str]":
-    """What there is to say of a packet that a service takes: what may still keep it away, and who else has a match."""
+    """What else there is to say of a packet that a service takes: what may still keep it away, and who has a wider
+    match for it, or a narrower one that is out."""
     found = []
     if winner in there.observed.taking_over and packet.proto == PROTO_NUMBER["tcp"]:
         found.append("connections that the cloud has stay there: only new ones are taken")
     for service in there.services:
         match = _nearest(service.matches, packet)
         if match and service.name != winner and _is_client(match, packet):
-            out = _out(service, match, packet, there) or ["has a match for it, too, which is wider"]
-            found.append("'%s' (%s): %s" % (service.name, match_text(match), out[0]))
+            wider = packet.dev in [each.item.dev for each in _redirects(service.name, there)]
+            texts = _out(service, match, packet, there) or ["has a wider match for it"] * wider
+            found += [_said(service, match, text) for text in texts]
     return found
 
 
@@ -338,7 +340,11 @@ def _why_not(service: "Service", packet: "Packet", hooks: "list[Packet]", there:
     if match is None:
         return []
     why = _out(service, match, packet, there) or _passed(service.name, match, packet, hooks, there)
-    return ["'%s' (%s): %s" % (service.name, match_text(match), text) for text in why]
+    return [_said(service, match, text) for text in why]
+
+
+def _said(service: "Service", match: "Match", text: str) -> str:
+    return "'%s' (%s): %s" % (service.name, match_text(match), text)
 
 
 def _out(service: "Service", match: "Match", packet: "Packet", there: "There") -> "list[str]":
@@ -362,7 +368,8 @@ def _passed(name: str, match: "Match", packet: "Packet", hooks: "list[Packet]", 
     devices = sorted({item.dev for item in items})
     here = [seen for seen in hooks if seen.dev in devices]
     if not here:
-        return ["takes what comes in by %s, and this comes in by %s" % (", ".join(devices), hooks[0].dev)]
+        where = (", ".join(devices), hooks[0].dev, hooks[0].to)
+        return ["takes what comes in by %s, and this comes in by %s for %s" % where]
     seen = here[0]
     macs = [item.mac for item in items if isinstance(item, BpfMatch) and item.mac and item.dev == seen.dev]
     plain = with_(
