@@ -49,6 +49,7 @@ PROTOCOLS = {
     "icmp": 1,
     "icmp6": 58,
     "icmpv6": 58,
+    "dccp": 33,
     "grev0": 47,
     "esp": 50,
     "frag": 44,
@@ -256,13 +257,16 @@ def _where(words: "list[str]", found: "Packet") -> "Packet":
             found = with_(found, part="later")
         elif word == "flags" and following.startswith("[+") and not found.part:
             found = with_(found, part="first")
+        elif word == "options":  # `options (RA)`
+            found = with_(found, options=True)
     return found
 
 
 def _named(words: "list[str]", ends: int, found: "Packet") -> int:
     """The protocol: as -v says it, else by what is printed of the packet. Of UDP that may be only what is in it."""
-    if "proto" in words[:ends]:
-        return _proto(_bare(words[words.index("proto") + 1]).lower())
+    for place in range(ends - 3):
+        if words[place] in ("proto", "next-header"):  # `proto TCP (6), ...`
+            return _number(_bare(words[place + 2]), 255, "protocol")
     after = [_bare(word).lower() for word in words[ends + 2 :][:2]]
     for word in after:
         if word in PROTOCOLS:

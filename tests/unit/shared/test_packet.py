@@ -45,6 +45,13 @@ def test_a_line_of_tcpdump_is_read_with_and_without_its_options():
     assert read(TIME + cooked + ip) == ("br-lan",) + USUAL[1:]
     verbose = "IP (tos 0x0, ttl 64, id 1, offset 0, flags [DF], proto TCP (6), length 60)\n    "
     assert read(TIME + verbose + ip) == USUAL
+    verbose = "IP (tos 0xc0, ttl 1, id 0, offset 0, flags [none], proto OSPF (89), length 124, options (RA))\n    "
+    found = packet.read(TIME + verbose + "192.168.121.5 > 224.0.0.5: OSPFv2, Hello, length 88 [len 52]")
+    assert (found.proto, found.options) == (89, True)
+    verbose = "IP6 (class 0xc0, flowlabel 0x1, hlim 64, next-header UDP (17), payload length 20) "
+    assert read(TIME + verbose + "fd00::2.40000 > fd00::10.53: 1+ A? x. (12)")[2:] == (
+        (17, "fd00::2", 40000, "fd00::10", 53)
+    )
 
 
 def test_tcpdump_says_what_is_in_udp_in_place_of_it():
@@ -66,6 +73,7 @@ def test_tcpdump_shows_what_has_no_ports():
         ("ip-proto-99 20", 99),
         ("GREv0, length 28: unknown", 47),
         ("ESP(spi=0x00001b58,seq=0x1), length 32", 50),
+        ("DCCP (CCVal 0, CsCov 0, cksum 0xaaf3) DCCP-Request", 33),
     ):
         assert read("IP 192.168.1.2 > 203.0.113.10: " + after)[2:] == (number, "192.168.1.2", 0, "203.0.113.10", 0)
     assert read("IP6 2001:db8:: > 2001:db8:cafe::: ICMP6, echo request")[2:] == (
