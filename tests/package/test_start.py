@@ -109,6 +109,12 @@ def test_both_commands_give_their_usage_and_exit_codes(machine):
         assert machine(command, "--no-such-option", check=False).returncode == 2
 
 
+def test_a_pasted_line_may_be_longer_than_a_word_of_micropython(machine):
+    line = "> * 1 ESTABLISHED src=192.168.1.2 dst=203.0.113.10 sport=1 dport=2 " + "mark=0 " * 60
+    result = machine("viscum", "explain", line, check=False)
+    assert result.returncode == 2 and "does not say which protocol it has" in result.stderr, result.stderr
+
+
 def test_a_command_reads_configuration_and_the_kernel(machine):
     config = machine.folder / "empty"
     config.mkdir()

@@ -14,6 +14,7 @@ from ..records.objects import (
     MARK_PROTOCOL,
     NETKIT,
     TBF_HANDLE,
+    Operation,
     alias_of,
     table_of,
 )
@@ -25,8 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
-
-    from ..records.objects import Operation
 
 
 def lines(operations: "Iterable[Operation]") -> "list[str]":
@@ -41,6 +40,12 @@ def commands(operation: "Operation") -> "list[str]":
     """The command lines of one operation."""
     item = operation.new if operation.verb != "del" else operation.old
     return RENDER[type(item).__name__](operation)
+
+
+def rule(found: "Any") -> str:
+    """A Found rule of a redirect (plan.actual), as tc(8) and `viscum plan` name it."""
+    line = commands(Operation("change", found.item, found.item, found.handle))[0]
+    return line.replace("# ", "").replace("tc filter replace", "tc filter")
 
 
 def _ip(ns: str) -> str:

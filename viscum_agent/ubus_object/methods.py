@@ -58,6 +58,7 @@ METHODS = (
     Entry(name="plan", args=(("from", blob.INT32),), who=PUBLIC),
     Entry(name="logs", args=NAME + (("lines", blob.INT32), ("since", blob.INT32)), who=READ),
     Entry(name="doctor", args=(), who=READ),
+    Entry(name="explain", args=(("packet", blob.STRING),), who=READ),
     Entry(name="start", args=NAME, who=WRITE),
     Entry(name="stop", args=NAME, who=WRITE),
     Entry(name="restart", args=NAME, who=WRITE),
@@ -230,6 +231,17 @@ class Bus:
 
         findings = doctor.examine(self._agent.reconciler, self._agent.snapshot(), self._agent.confdir)
         return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
+
+    def _explain(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
+        from ..plan import packet  # only who asks needs it
+
+        try:
+            asked = packet.read(args.get("packet", ""))
+        except ValueError as error:
+            raise code.UbusStatus(code.INVALID_ARGUMENT, "the packet %s" % error)
+        instances = self._agent.instances
+        states = {name: (instances[name].state, instances[name].whole_reason) for name in instances}
+        return self._agent.reconciler.explain(asked, self._agent.snapshot(), states)
 
     def _plan(self, _method: str, args: "dict[str, Any]", request: "Request") -> "dict[str, Any]":
         # All pages of a plan are from one look. Callers without rights get the one that is kept, if there is one.
