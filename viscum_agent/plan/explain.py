@@ -13,7 +13,7 @@ from struct import pack
 from .. import address
 from ..ebpf import layout
 from ..records import with_
-from ..records.dump import ARPHRD_ETHER
+from ..records.dump import ARPHRD_ETHER, BARE
 from ..records.objects import PROTO_NUMBER, BpfMatch
 from . import datapath
 from .answers import NOBODY
@@ -104,7 +104,7 @@ def _hooks(packet: "Packet", there: "There") -> "list[Packet]":
     """The packet as it passes the ingress of its device, and then of the bridge whose port that is."""
     found: list[Packet] = []
     for link in there.links:
-        if link.name != packet.dev or link.type != ARPHRD_ETHER or packet.note == "out":
+        if link.name != packet.dev or not _can_be_source(link) or packet.note == "out":
             continue
         bridges = [each for each in there.links if each.index == link.master and each.kind == "bridge"]
         to = packet.to or (bridges + [link])[0].mac
@@ -113,19 +113,23 @@ def _hooks(packet: "Packet", there: "There") -> "list[Packet]":
     return found
 
 
+def _can_be_source(link: "Link") -> bool:
+    return link.type == ARPHRD_ETHER or (link.type, link.kind) in BARE
+
+
 def _gets(link: "Link", to: str, there: "There") -> bool:
     """Whether a frame for that MAC gets to the device itself: a bridge passes most on from port to port."""
     return link.kind != "bridge" or to == link.mac or _is_group(to) or there.hears(link.name)
 
 
 def _is_group(mac: str) -> bool:
-    """Whether it is a MAC of many: broadcast and multicast."""
-    return int(mac[:2], 16) & 1 == 1
+    """Whether it is a MAC of many: broadcast and multicast. Without an Ethernet header there is none ("")."""
+    return mac != "" and int(mac[:2], 16) & 1 == 1
 
 
 def _on_the_way(packet: "Packet", hooks: "list[Packet]", there: "There") -> "list[str]":
     """Reasons that no service has anything to do with."""
-    types = [link.type for link in there.links if link.name == packet.dev]
+    links = [link for link in there.links if link.name == packet.dev]
     reasons = []
     if packet.note == "hardware":
         reasons.append("the hardware forwards its connection unseen (flow offloading) until that ends")
@@ -133,10 +137,12 @@ def _on_the_way(packet: "Packet", hooks: "list[Packet]", there: "There") -> "lis
         reasons.append("it leaves the router by %s: services take what comes in" % packet.dev)
     elif not packet.dev:
         reasons.append("by which device it comes in is not known: say `dev DEVICE`")
-    elif not types:
+    elif not links:
         reasons.append("there is no device %s" % packet.dev)
-    elif types[0] != ARPHRD_ETHER:
-        reasons.append("%s has no Ethernet header (PPPoE, WireGuard, modem): no service takes from there" % packet.dev)
+    elif not _can_be_source(links[0]):
+        reasons.append(
+            "%s is neither an Ethernet device nor one of plain IP packets: nothing is taken there" % packet.dev
+        )
     elif not hooks:
         reasons.append("%s passes it on to another of its ports: it is for %s" % (packet.dev, packet.to))
     return reasons

@@ -61,6 +61,7 @@ LINKS = [
     link(3, "phy0-ap0", PORT_MAC, master=2),
     link(4, "wan", "02:00:5e:00:53:02"),
     link(5, "wg0", "", "wireguard", 65534),
+    link(6, "gre1", "", "gre", 778),
 ]
 
 
@@ -137,7 +138,8 @@ def test_each_thing_that_is_in_the_way_is_named():
         (TO_EDGE.replace("7000", "7001"), EDGE, "'edge' takes tcp 203.0.113.10/32 port 7000 there, and not this"),
         (TO_EDGE.replace("113.10", "113.11"), EDGE, "no service has a match for its destination"),
         (TO_EDGE + " mac " + OTHERS, EDGE, "br-lan passes it on to another of its ports: it is for " + OTHERS),
-        (TO_EDGE + " dev wg0", EDGE, "wg0 has no Ethernet header"),
+        (TO_EDGE + " dev wg0", EDGE, "takes what comes in by br-lan, and this comes in by wg0"),
+        (TO_EDGE + " dev gre1", EDGE, "gre1 is neither an Ethernet device nor one of plain IP packets"),
         (TO_EDGE + " dev eth7", EDGE, "there is no device eth7"),
         (udp.replace("1.2 ", "1.200 "), WIDE, "the rule takes other clients only (src_ip)"),
         ("udp from 192.168.1.2 to 239.1.2.3 port 53 mac 01:00:5e:01:02:03", ANY, "not for the MAC address that the"),
