@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from .. import address
 from ..ebpf.layout import to_match
-from ..records.dump import ARPHRD_ETHER, BARE, NOTHING, Counters
+from ..records.dump import ARPHRD_ETHER, NOTHING, Counters, is_bare
 from ..records.facts import Device, Facts
 from ..records.objects import (
     ALIAS_PREFIX,
@@ -450,7 +450,7 @@ def _device(link: "Link", by_index: "dict[int, Link]", routed: "set[tuple[int, i
     master = by_index.get(link.master)
     bridged = master is not None and master.kind == "bridge"
     there = master if master and bridged else link
-    bare = (link.type, link.kind) in BARE
+    bare = is_bare(link)
     return Device(
         name=link.name,
         up=link.up,

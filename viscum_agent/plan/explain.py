@@ -13,7 +13,7 @@ from struct import pack
 from .. import address
 from ..ebpf import layout
 from ..records import with_
-from ..records.dump import ARPHRD_ETHER, BARE
+from ..records.dump import ARPHRD_ETHER, is_bare
 from ..records.objects import PROTO_NUMBER, BpfMatch
 from . import datapath
 from .answers import NOBODY
@@ -42,9 +42,12 @@ There = namedtuple("There", ("links", "observed", "plan", "services", "states", 
 # `service` is "" if none takes it, `match` text, `rule` an actual.Found or None; `reasons` are sentences.
 Explanation = namedtuple("Explanation", ("service", "match", "rule", "reasons"))
 
-ICMPV6, FRAGMENT = PROTOCOLS["icmpv6"], PROTOCOLS["frag"]
+ICMP, ICMPV6, FRAGMENT = PROTOCOLS["icmp"], PROTOCOLS["icmpv6"], PROTOCOLS["frag"]
 WITH_PORTS = (PROTO_NUMBER["tcp"], PROTO_NUMBER["udp"])
 BEFORE = 16  # bytes: the Ethernet header, from the start of a word on
+NO_MAC = "00:00:00:00:00:00"
+FLOWER_KEYS = ("dst_mac", "ip_proto", "dst_port", "src_ip", "dst_ip")
+NOT_AS_PLANNED = "the kernel's rules are not as configured: `viscum plan` shows what is to be done"
 
 # Why a rule does not take a packet, by what it has and others have not (fields of Packet).
 WHY = (
@@ -114,7 +117,7 @@ def _hooks(packet: "Packet", there: "There") -> "list[Packet]":
 
 
 def _can_be_source(link: "Link") -> bool:
-    return link.type == ARPHRD_ETHER or (link.type, link.kind) in BARE
+    return link.type == ARPHRD_ETHER or is_bare(link)
 
 
 def _gets(link: "Link", to: str, there: "There") -> bool:
@@ -152,7 +155,16 @@ def _on_the_way(packet: "Packet", hooks: "list[Packet]", there: "There") -> "lis
 
 
 def _redirects(name: str, there: "There") -> "list[Found]":
-    return redirects_of(there.observed.of(name))
+    """Those that are as Viscum writes them: somebody may have put others in their place."""
+    return [found for found in redirects_of(there.observed.of(name)) if _is_read(found.item)]
+
+
+def _is_read(item: "Any") -> bool:
+    if isinstance(item, BpfMatch):
+        return True
+    if item.keys is None or item.kind not in TAKES:
+        return False
+    return item.kind != "flower" or all(key in FLOWER_KEYS for key, _ in item.keys)
 
 
 def _winner(packet: "Packet", there: "There") -> "tuple[str, Found | None]":
@@ -200,7 +212,7 @@ def _frame(packet: "Packet") -> bytes:
     else:
         following = FRAGMENT if packet.part else 0 if packet.options else packet.proto
         head = pack(">IHBB", 6 << 28, 0, following, 0)
-    return bytes(2) + address.parse_mac(packet.to) + bytes(8) + head + packet.src + packet.dst + ports
+    return bytes(2) + address.parse_mac(packet.to or NO_MAC) + bytes(8) + head + packet.src + packet.dst + ports
 
 
 def _takes_flower(item: "Any", packet: "Packet") -> bool:
@@ -210,7 +222,7 @@ def _takes_flower(item: "Any", packet: "Packet") -> bool:
         if name == "dst_mac":
             right = value == packet.to
         elif name == "ip_proto":  # flower finds it behind extension headers, too
-            right = PROTO_NUMBER[value] == packet.proto
+            right = PROTO_NUMBER.get(value) == packet.proto
         elif name == "dst_port":
             low, _, high = value.partition("-")
             right = not (packet.part or packet.bare) and int(low) <= packet.dport <= int(high or low)
@@ -302,13 +314,19 @@ def _part(name: str, there: "There") -> "ServicePlan | None":
 
 
 def _covers(match: "Match", packet: "Packet") -> bool:
-    """Whether a match is for its destination, whoever sends it."""
+    """Whether a match is for its destination, whoever sends it. A fragment may be of anything that it does not name."""
+    any_proto = not match.proto or (packet.part != "" and packet.proto == FRAGMENT)
+    any_port = match.dport is None or _has_no_port(packet)
     return (
         match.family == (4 if len(packet.dst) == 4 else 6)
-        and (not match.proto or PROTO_NUMBER[match.proto] == packet.proto)
+        and (any_proto or PROTO_NUMBER[match.proto] == packet.proto)
         and (match.dst is None or _holds(match.dst, packet.dst))
-        and (match.dport is None or match.dport[0] <= packet.dport <= match.dport[1])
+        and (any_port or match.dport[0] <= packet.dport <= match.dport[1])
     )
+
+
+def _has_no_port(packet: "Packet") -> bool:
+    return packet.part != "" and not packet.dport
 
 
 def _is_client(match: "Match", packet: "Packet") -> bool:
@@ -360,7 +378,7 @@ def _out(service: "Service", match: "Match", packet: "Packet", there: "There") -
         for text, reason in part.stays:
             if text == match_text(match):
                 return ["stays with the cloud: " + reason]
-    if _redirects(service.name, there):
+    if redirects_of(there.observed.of(service.name)):
         return []
     state, reason = there.states.get(service.name, ("", ""))
     if not service.enabled:
@@ -373,11 +391,14 @@ def _passed(name: str, match: "Match", packet: "Packet", hooks: "list[Packet]", 
     items = [found.item for found in _redirects(name, there)]
     devices = sorted({item.dev for item in items})
     here = [seen for seen in hooks if seen.dev in devices]
-    if not here:
-        where = (", ".join(devices), hooks[0].dev, hooks[0].to)
-        return ["takes what comes in by %s, and this comes in by %s for %s" % where]
+    if items and not here:
+        to = " for " + hooks[0].to if hooks[0].to else ""
+        return ["takes what comes in by %s, and this comes in by %s" % (", ".join(devices), hooks[0].dev) + to]
+    if not items:
+        return [NOT_AS_PLANNED]
     seen = here[0]
-    macs = [item.mac for item in items if isinstance(item, BpfMatch) and item.mac and item.dev == seen.dev]
+    items = [item for item in items if item.dev == seen.dev]
+    macs = [item.mac for item in items if isinstance(item, BpfMatch) and item.mac]
     plain = with_(
         packet,
         dev=seen.dev,
@@ -390,8 +411,11 @@ def _passed(name: str, match: "Match", packet: "Packet", hooks: "list[Packet]", 
         src=match.src.packed if match.src else packet.src,
         dst=NOBODY[match.family] if match.dst is None else packet.dst,
     )
+    if _has_no_port(packet):
+        proto = PROTO_NUMBER[match.proto] if match.proto else packet.proto
+        plain = with_(plain, proto=proto, dport=match.dport[0] if match.dport else 0)
     if not any(takes(item, plain) for item in items):
-        return ["the kernel's rules are not as configured: `viscum plan` shows what is to be done"]
+        return [NOT_AS_PLANNED]
     found = []
     for field, text in WHY:
         value = getattr(seen, field)
@@ -407,8 +431,8 @@ def _passed(name: str, match: "Match", packet: "Packet", hooks: "list[Packet]", 
 
 def _nobody(packet: "Packet", subject: "Packet", there: "There") -> "list[str]":
     """What is said of a packet that no service has a match for."""
-    if packet.proto == ICMPV6:
-        return ["ICMPv6 is not taken, but for errors about what a service has sent (datapath bpf)"]
+    if packet.proto in (ICMP, ICMPV6):
+        return ["ICMP is not taken, but for errors about what a service has sent (datapath bpf)"]
     found = []
     for service in there.services:
         near = [match for match in service.matches if match.dst is not None and _holds(match.dst, subject.dst)]

@@ -212,7 +212,7 @@ def _tcpdump(words: "list[str]", known: "Packet") -> "Packet":
     ends = 0  # the place of the ">" between the addresses
     for place in [place for place in range(1, len(words) - 1) if words[place] == ">"]:
         right = _bare(words[place + 1])
-        if len(right) == 17 and right.count(":") == 5:
+        if [len(part) for part in right.split(":")] == [2] * 6:
             found = with_(found, to=_mac(right))
         elif not ends:
             ends = place
@@ -248,8 +248,9 @@ def _where(words: "list[str]", found: "Packet") -> "Packet":
     """What the words before the addresses say of device, direction, tag and fragment."""
     for place in range(len(words) - 1):
         word, following = words[place], _bare(words[place + 1])
-        if following in ("In", "Out", "B", "M", "P") and place < 2 and not found.dev:
-            # -i any prints the device and how it got there: to it, from it, for all, for many, for others.
+        if following in ("In", "Out", "B", "M", "P") and place < 3 and not found.dev:
+            # -i any prints the device and how it got there: to it, from it, for all, for many, for others; before them
+            # there may be a date and a time.
             found = with_(found, dev=_device(word), note="out" if following == "Out" else found.note)
         elif word == "vlan":
             found = with_(found, vlan=_vlan(following))

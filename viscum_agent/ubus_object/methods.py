@@ -81,6 +81,7 @@ class Bus:
         self._timer: Timer | None = None
         self._rights = ("root", name_of(compat.geteuid()))
         self._findings, self._plans, self._checks = Kept(self._loop), Kept(self._loop), Kept(self._loop)
+        self._looks = Kept(self._loop)
         self._changes = rows.Changes()
         self._began = compat.monotonic()
         self._broker: Broker = self._serve(path) if serve else compat.LATER
@@ -164,6 +165,7 @@ class Bus:
             self._loop.after(0, self.ask_netifd)
 
     def _changed(self, instance: "Instance", before: str) -> None:
+        self._looks.forget()
         data = {"name": instance.name, "state": instance.state, "before": before, "reason": instance.reason}
         self._object.notify("service", data)
         if self._client.connected:
@@ -241,7 +243,7 @@ class Bus:
             raise code.UbusStatus(code.INVALID_ARGUMENT, "the packet %s" % error)
         instances = self._agent.instances
         states = {name: (instances[name].state, instances[name].whole_reason) for name in instances}
-        return self._agent.reconciler.explain(asked, self._agent.snapshot(), states)
+        return self._agent.reconciler.explain(asked, self._looks.get(self._agent.snapshot), states)
 
     def _plan(self, _method: str, args: "dict[str, Any]", request: "Request") -> "dict[str, Any]":
         # All pages of a plan are from one look. Callers without rights get the one that is kept, if there is one.

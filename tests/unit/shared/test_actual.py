@@ -356,6 +356,8 @@ def test_a_device_is_bare_if_its_packets_are_known_to_begin_with_the_ip_header()
         link("", 23, "rmnet_data0", type=519, kind="rmnet", mac=""),
         link("", 24, "ipsec0", type=NONE, kind="xfrm", mac=""),
         link("", 25, "can0", type=280, mac=""),
+        link("", 26, "qmimux0", type=NONE, mac=""),
+        link("", 27, "rmnet0", type=519, mac=""),
     ]
     found = {device.name: device for device in facts(dump, EVERYTHING, {}).devices}
     assert sorted(name for name in found if found[name].bare) == ["pppoe-wan", "rmnet_data0", "tun0", "wg0", "wwan0"]

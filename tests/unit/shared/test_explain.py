@@ -134,6 +134,8 @@ def test_each_thing_that_is_in_the_way_is_named():
         (TO_EDGE + " dev wan", EDGE, "takes what comes in by br-lan, and this comes in by wan"),
         (TO_EDGE + " vlan 5", EDGE, "frames with a VLAN tag are not taken"),
         (TO_EDGE + " fragment", EDGE, "fragments are not taken"),
+        ("IP6 fd00::2 > 2001:db8:cafe::10: frag (1448|99)", EDGE, "fragments are not taken"),
+        ("IP (id 7, offset 1480, flags [none], proto TCP (6)) 192.168.1.2 > 203.0.113.10: tcp", EDGE, "fragments are"),
         (TO_EDGE + " vlan 5 fragment", EDGE, "a VLAN tag are not taken: they are for another device (DEVICE.NUMBER); "),
         (TO_EDGE.replace("7000", "7001"), EDGE, "'edge' takes tcp 203.0.113.10/32 port 7000 there, and not this"),
         (TO_EDGE.replace("113.10", "113.11"), EDGE, "no service has a match for its destination"),
@@ -144,7 +146,7 @@ def test_each_thing_that_is_in_the_way_is_named():
         (udp.replace("1.2 ", "1.200 "), WIDE, "the rule takes other clients only (src_ip)"),
         ("udp from 192.168.1.2 to 239.1.2.3 port 53 mac 01:00:5e:01:02:03", ANY, "not for the MAC address that the"),
         ("udp from fe80::2 to fe80::1 port 53", ANY, "'any address' means neither multicast"),
-        ("icmp6 from fd00::2 to 2001:db8:cafe::10", EDGE, "ICMPv6 is not taken, but for errors"),
+        ("icmp6 from fd00::2 to 2001:db8:cafe::10", EDGE, "ICMP is not taken, but for errors"),
         ("wan Out IP 192.168.1.2.4 > 203.0.113.10.7000: Flags [S]", EDGE, "it leaves the router by wan"),
     ):
         for name in ("u32", "flower", "bpf"):
@@ -220,6 +222,23 @@ def test_what_is_not_in_the_kernel_is_told_from_what_is():
         each for each in there.observed.services["edge"] if getattr(each.item, "protocol", "") != "ip"
     ]
     assert "the kernel's rules are not as configured" in why(TO_EDGE, there)[1]
+
+
+def test_what_somebody_put_in_place_of_a_rule_is_not_taken_for_one():
+    for datapath, change in (
+        ("u32", {"keys": None}),
+        ("flower", {"keys": (("src_port", "7"),)}),
+        ("flower", {"kind": "matchall"}),
+    ):
+        there = router(EDGE, datapath)
+        found = there.observed.services["edge"]
+        for place, each in enumerate(found):
+            if type(each.item).__name__ == "Filter":
+                found[place] = with_(each, item=with_(each.item, **change))
+        assert why(TO_EDGE, there) == (
+            "",
+            "'edge' (tcp 203.0.113.10/32 port 7000): " + explain.NOT_AS_PLANNED,
+        )
 
 
 def test_what_the_hardware_forwards_is_said():

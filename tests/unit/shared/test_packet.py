@@ -41,6 +41,9 @@ def test_a_line_of_tcpdump_is_read_with_and_without_its_options():
     assert read("dev lan1 " + TIME + "br-lan In  IP " + ip)[0] == "lan1"
     assert packet.read(TIME + "br-lan In  IP " + ip).note == ""
     assert packet.read(TIME + "wan Out IP " + ip).note == "out"
+    assert packet.read("2026-11-30 " + TIME + "wan Out IP " + ip)[:1] == ("wan",)
+    assert packet.read("2026-11-30 " + TIME + "wan Out IP " + ip).note == "out"
+    assert read("IP6 fd00:1:2:3::5.40000 > fd00:1:2:3::4.443: Flags [S]")[5:] == ("fd00:1:2:3::4", 443)
     cooked = "br-lan In  ifindex 4 02:00:5e:00:53:09 ethertype IPv4 (0x0800), length 80: "
     assert read(TIME + cooked + ip) == ("br-lan",) + USUAL[1:]
     verbose = "IP (tos 0x0, ttl 64, id 1, offset 0, flags [DF], proto TCP (6), length 60)\n    "
