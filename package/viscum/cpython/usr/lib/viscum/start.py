@@ -1,6 +1,6 @@
 """Imports the agent from its archive, and keeps the byte code in memory.
 
-A router's flash is small: packed sources are a tenth of the byte code's size, and fit every version of Python.
+A router's flash is small: packed sources are a sixth of the byte code's size, and fit every version of Python.
 Compiling them takes longest of all at a start, so what was compiled is kept in a RAM disk until the next boot. Python's
 own cache does neither: it knows no archives, and OpenWrt's Python has it switched off. The archive has the form of
 MicroPython's (start.py there tells it), because in a zip each module would be packed without a view of the others.
@@ -25,12 +25,13 @@ class Importer:
         """ValueError: it is none, or not whole."""
         with open(ARCHIVE, "rb") as file:
             self._head = file.readline(64)
-            listed, self._common = map(int, self._head.split())
+            listed, self._packed = map(int, self._head.split())
             self._head += file.read(listed)
             self._stamp = stamp(file) if private() else None
             _, offset, size = self._head.rsplit(None, 2)
-            if len(self._head) + self._common + int(offset) + int(size) != os.fstat(file.fileno()).st_size:
+            if len(self._head) + self._packed + int(offset) + int(size) != os.fstat(file.fileno()).st_size:
                 raise ValueError
+        self._common = None  # unpacked for the first module that is read: it takes as long as a module
 
     def find_spec(self, fullname, path=None, target=None):
         place = fullname.replace(".", "/")
@@ -80,9 +81,10 @@ class Importer:
             with open(ARCHIVE, "rb") as file:
                 if file.read(len(self._head)) != self._head:
                     raise ImportError("%s was replaced: restart viscum" % ARCHIVE, name=fullname)
-                common = zlib.decompress(file.read(self._common), RAW)
+                packed = file.read(self._packed)
+                self._common = self._common or zlib.decompress(packed, RAW)
                 file.seek(int(offset), os.SEEK_CUR)
-                return zlib.decompressobj(RAW, common).decompress(file.read(int(size))), spec.origin
+                return zlib.decompressobj(RAW, self._common).decompress(file.read(int(size))), spec.origin
         except (OSError, zlib.error) as error:
             raise ImportError("%s: %s: install the package again" % (ARCHIVE, error), name=fullname) from None
 
