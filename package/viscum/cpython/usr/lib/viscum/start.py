@@ -1,6 +1,6 @@
 """Imports the agent from its archive, and keeps the byte code in memory.
 
-A router's flash is small: packed sources are a sixth of the byte code's size, and fit every version of Python.
+A router's flash is small: packed sources are an eighth of the byte code's size, and fit every version of Python.
 Compiling them takes longest of all at a start, so what was compiled is kept in a RAM disk until the next boot. Python's
 own cache does neither: it knows no archives, and OpenWrt's Python has it switched off. The archive has the form of
 MicroPython's (start.py there tells it), because in a zip each module would be packed without a view of the others.
