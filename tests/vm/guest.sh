@@ -19,22 +19,6 @@ mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 mountpoint -q /sys/fs/cgroup || mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo "Linux $(uname -r), up after $(cut -d. -f1 /proc/uptime) s"
 
-# The kernel has a jump at each hook, which changes with the first who registers there and after the last. Changed while
-# another of the emulator's processors runs it, it may crash the guest (run.sh, emulator_failed). So the first is here,
-# in a namespace where no test looks, and stays.
-hold_jumps() {
-    tc qdisc add dev lo clsact
-    {
-        echo "table inet held {"
-        for hook in prerouting input forward output postrouting "ingress device lo"; do
-            echo "chain ${hook%% *} { type filter hook $hook priority 0; }"
-        done
-        echo "}"
-        echo "table arp held { chain input { type filter hook input priority 0; }"
-        echo "chain output { type filter hook output priority 0; } }"
-    } | nft -f -
-}
-
 # What the redirects must do with a kernel's own parts, whichever: each datapath with a client's traffic by both
 # interpreters, and both netlink back ends. All of tests/netns would take hours here.
 backends=tests/netns/test_backends.py
@@ -59,7 +43,6 @@ done <"$results/arguments"
 if [ "${1-}" = --run ]; then
     shift
 else
-    hold_jumps
     # shellcheck disable=SC2086 # a list of words
     [ -n "$named" ] || set -- $suite "$@"
     # A test may take longer than elsewhere: work is some ten times slower here, and slower still on a busy machine.
