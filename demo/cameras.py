@@ -7,26 +7,23 @@ shows the reader's page at an address of this machine until Ctrl-C. Exit code: 0
 somebody who should not have; 2 when it can't run here.
 """
 
-import argparse
 import contextlib
 import os
 import re
 import select
 import shutil
-import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from lab import HANG, Lab, listens, pids_in, wait_for  # noqa: E402
+from lab import HANG, listens, pids_in, wait_for  # noqa: E402
 from plates import EXAMPLE, PACKAGES, PYTHON, environment, install, render, section  # noqa: E402
 
-from demo import DIM, DRAWING, GREEN, RED, YELLOW, Story, interrupted, obstacle  # noqa: E402
+from demo import DIM, DRAWING, GREEN, RED, YELLOW, obstacle, parser, play  # noqa: E402
 from viscum_agent.kernel.netns import Visit  # noqa: E402
 
 ROUND_TRIP, RATE = 60, 20  # how far the cloud is: the paper's milliseconds; the Mbit/s of an uplink
@@ -177,27 +174,17 @@ def why_not():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--colour", action="store_true", help="colours, also where the output is not a terminal")
-    parser.add_argument("--page", action="store_true", help="go on, and show the page at http://%s:%d/" % PAGE)
-    arguments = parser.parse_args()
-    reason = why_not()
-    if reason:
-        print("demo: " + reason, file=sys.stderr)
-        return 2
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupted)
-    try:
-        with tempfile.TemporaryDirectory(prefix="viscum-demo-") as tmp, Lab(tmp, distance=(ROUND_TRIP, RATE)) as lab:
-            demo = Demo(lab, Story(arguments.colour or sys.stdout.isatty()))
-            demo.prepare()
-            demo.tell()
-            if arguments.page:
-                demo.show()
-            return 0 if demo.good else 1
-    except KeyboardInterrupt:
-        print("\ndemo: interrupted; everything is taken away again", file=sys.stderr)
-        return 130
+    words = parser(__doc__)
+    words.add_argument("--page", action="store_true", help="go on, and show the page at http://%s:%d/" % PAGE)
+    arguments = words.parse_args()
+
+    def tell(demo):
+        demo.tell()
+        if arguments.page:
+            demo.show()
+        return demo.good
+
+    return play(why_not(), arguments.colour, (ROUND_TRIP, RATE), Demo, tell)
 
 
 if __name__ == "__main__":
