@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab import HANG, PROGRAMS, ROOT
+from lab import HANG, PROGRAMS, ROOT, wait_for
 
 COMMAND = (sys.executable, ROOT / "demo/demo.py")
 
 
 @pytest.fixture(autouse=True)
 def no_processes_left():
-    """Nor files; `nothing_left` looks after namespaces."""
+    """Nor files; `nothing_left` looks after namespaces. What another demo beside this one started, that one ends."""
     before = traces(labs())
     yield
-    assert not traces(nobodys()) - before
+    wait_for(lambda: not traces(nobodys()) - before)
 
 
 def labs():
