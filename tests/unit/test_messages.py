@@ -145,7 +145,7 @@ def alike(one):  # noqa: C901 (a list of exceptions, none of which leads to anot
     if kind in (tc.RTM_NEWTFILTER, tc.RTM_DELTFILTER) and one.get(tc.TCA_KIND) == b"flower\0":
         options = one.get(tc.TCA_OPTIONS, {})
         options.pop(tc.TCA_FLOWER_FLAGS, None)  # 0, the default
-        for _, mask in tc.TCA_FLOWER_PORT_DST.values():
+        for _, mask in [each for port in tc.TCA_FLOWER_PORTS.values() for each in port.single.values()]:
             assert options.pop(mask, b"\xff\xff") == b"\xff\xff"  # all of the port, the default
         if kind == tc.RTM_DELTFILTER:
             one.pop(tc.TCA_OPTIONS, None)  # not looked at

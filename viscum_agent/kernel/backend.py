@@ -8,7 +8,19 @@ up to `apply`, which reads the kernel again and removes what should not be there
 from .. import compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..records.dump import Dump
-from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Guard, Sysctl, alias_of, kind_of
+from ..records.objects import (
+    CLASSID,
+    CLS,
+    DEV_PREFIX,
+    HOST_SYSCTLS,
+    INNER_DEV,
+    NS_SYSCTLS,
+    PRIOS,
+    Guard,
+    Sysctl,
+    alias_of,
+    kind_of,
+)
 from ..reserve import Reserve
 from . import commands, conntrack, listening, netns, nftables, rtnl, tc
 from .bpf_pins import Loaded, PinError, Pinned
@@ -440,6 +452,23 @@ class Backend:
 
     def _tbf(self, operation: "Operation") -> None:
         item = operation.new or operation.old
+        if operation.verb == "del":
+            self._inside(operation, lambda index: [(tc.tbf_del, index)], True)
+        else:
+            self._inside(operation, lambda index: [(tc.tbf_set, item, index)])
+
+    def _counting(self, operation: "Operation") -> None:
+        item = operation.new or operation.old
+        if operation.verb != "add":
+            self._inside(operation, lambda index: [(tc.clsact_del, index)], True)
+        if operation.verb != "del":
+            filters = lambda index: [(tc.filter_add, each, index, None) for each in item.filters]  # noqa: E731
+            self._inside(operation, lambda index: [(tc.clsact_add, index)] + filters(index))
+
+    def _inside(self, operation: "Operation", steps: "Callable[[int], list]", may_be_gone: bool = False) -> None:
+        """Sends requests about a device in a service's namespace: `steps`, of its index, are functions with what they
+        take before `seq`."""
+        item = operation.new or operation.old
         try:
             self.visit.enter(item.ns)
             socket = Socket(compat.NETLINK_ROUTE)
@@ -449,15 +478,13 @@ class Backend:
             body = socket.ask(lambda seq: rtnl.link_get(item.dev, seq))
             if body is None:
                 raise KernelError(operation, compat.ENODEV, "there is no device %s" % item.dev)
-            index = rtnl.index_of(body)
-            request = lambda seq: tc.tbf_set(item, index, seq)  # noqa: E731
-            if operation.verb == "del":
-                request = lambda seq: tc.tbf_del(index, seq)  # noqa: E731
-            code, words = socket.transact([request])[0]
+            found = steps(rtnl.index_of(body))
+            results = socket.transact([lambda seq, step=step: step[0](*(step[1:] + (seq,))) for step in found])
         finally:
             socket.close()
-        if code and not (operation.verb == "del" and code in (compat.ENOENT, compat.EINVAL)):
-            raise KernelError(operation, code, words)
+        for code, words in results:
+            if code and not (may_be_gone and code in (compat.ENOENT, compat.EINVAL)):
+                raise KernelError(operation, code, words)
 
     _SHARED = {
         "Namespace": _namespace,
@@ -467,6 +494,7 @@ class Backend:
         "Mute": _mute,
         "Guard": _guard,
         "Tbf": _tbf,
+        "Counting": _counting,
         "BpfLink": _bpf_link,
         "BpfMatch": _bpf_match,
     }
@@ -608,9 +636,9 @@ class Backend:
             socket.close()
         return found
 
-    def _filters_of(self, socket: "Socket", index: int) -> "list[bytes]":
+    def _filters_of(self, socket: "Socket", index: int, most: int = 0) -> "list[bytes]":
         try:
-            return socket.dump(lambda seq: tc.filter_dump(index, seq), hurried=True)
+            return socket.dump(lambda seq: tc.filter_dump(index, seq), True, most)
         except OSError:
             return []  # the device or its hook is gone
 
@@ -651,6 +679,7 @@ class Backend:
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
         self._dump_ends(dump, ns, ends)
+        self._dump_counting(dump, ns)
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns], dump.mutes[ns] = self._read_nft(ns)
@@ -658,6 +687,21 @@ class Backend:
             self.visit.enter(ns)
             dump.listeners[ns] = listening.listeners(ports)
         self._leave(ns)
+
+    def _dump_counting(self, dump: "Dump", ns: str) -> None:
+        """What counts in a service's namespace, if filters at the router's end of its pair say that something may."""
+        home = {each.index for each in dump.filters if each.classid == CLASSID and each.prio in PRIOS}
+        if not any(link.ns == "" and link.index in home and link.alias == alias_of(ns) for link in dump.links):
+            return
+        self.visit.enter(ns)
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            for link in dump.links:
+                if (link.ns, link.name) == (ns, INNER_DEV):
+                    bodies = self._filters_of(socket, link.index, MOST_INSIDE)
+                    dump.counting[ns] = parsed(tc.parse_filter, bodies)
+        finally:
+            socket.close()
 
     def note_queue(self, dump: "Dump", ns: str, index: int, kind: str) -> None:
         """Reads the queue of a device in a service's namespace, if it may be ours: `kind` is its IFLA_QDISC."""

@@ -148,6 +148,15 @@ def _tbf(operation: "Operation") -> "list[str]":
     return [words % (item.ns, item.dev, TBF_HANDLE >> 16, item.rate * 8, item.burst, tbf_limit(item))]
 
 
+def _counting(operation: "Operation") -> "list[str]":
+    gone, item = operation.old, operation.new
+    texts = ["tc -n %s qdisc del dev %s clsact" % (gone.ns, gone.dev)] if gone else []
+    if item:
+        texts.append("tc -n %s qdisc add dev %s clsact" % (item.ns, item.dev))
+        texts += [_filter_line("add", each, 0, "-n %s " % item.ns) for each in item.filters]
+    return texts
+
+
 def _qdisc(operation: "Operation") -> "list[str]":
     if operation.verb == "del":
         return ["tc qdisc del dev %s clsact" % operation.old.dev]
@@ -185,12 +194,15 @@ def _prio(operation: "Operation") -> "list[str]":
 
 def _filter(operation: "Operation") -> "list[str]":
     item = operation.old if operation.verb == "del" else operation.new
+    return [_filter_line({"change": "replace"}.get(operation.verb, operation.verb), item, operation.handle)]
+
+
+def _filter_line(verb: str, item: "Any", number_of_it: int, where: str = "") -> str:
     number, keys = CLASSIFIERS[item.kind]
-    verb = {"change": "replace"}.get(operation.verb, operation.verb)
-    handle = " handle " + number(operation.handle) if operation.verb != "add" else ""
-    words = "tc filter %s dev %s ingress prio %d protocol %s%s %s"
-    line = words % (verb, item.dev, item.prio, item.protocol, handle, item.kind)
-    return [line if verb == "del" else line + keys(item) + _actions(item.actions)]
+    handle = " handle " + number(number_of_it) if verb != "add" else ""
+    words = "tc %sfilter %s dev %s ingress prio %d protocol %s%s %s"
+    line = words % (where, verb, item.dev, item.prio, item.protocol, handle, item.kind)
+    return line if verb == "del" else line + keys(item) + _actions(item.actions)
 
 
 def _classid() -> str:
@@ -297,6 +309,7 @@ RENDER = {
     "Mute": _mute,
     "Guard": _guard,
     "Tbf": _tbf,
+    "Counting": _counting,
     "Qdisc": _qdisc,
     "Mark": _mark,
     "HashTable": _hash_table,

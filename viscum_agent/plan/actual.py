@@ -27,6 +27,7 @@ from ..records.objects import (
     VETH,
     Address,
     BpfLink,
+    Counting,
     Filter,
     Guard,
     HashTable,
@@ -116,6 +117,7 @@ def observe(dump: "Dump") -> "Observed":
     _pairs(observed, dump, owners)
     _inside(observed, dump, names, owners)
     _settings(observed, dump, owners)
+    _counted(observed, dump, owners)
     _outside(observed, dump, names, owners)
     _hooks(observed, dump, names, owners)
     _programs(observed, dump, names, owners)
@@ -217,6 +219,20 @@ def _settings(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
             observed._add(owners[("ns", ns)], Tbf(ns, INNER_DEV, *dump.tbfs[ns]))
 
 
+def _counted(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
+    for ns in dump.counting:
+        if ("ns", ns) in owners and dump.counting[ns]:
+            observed._add(owners[("ns", ns)], Counting(ns, INNER_DEV, _counting(dump.counting[ns])))
+
+
+def _counting(entries: "list[FilterEntry]") -> "tuple[Filter, ...] | None":
+    """None if something of it is not as we would have written it. (The root table of a prio is everybody's.)"""
+    entries = [each for each in entries if not each.divisor]
+    if [each for each in entries if each.classid != CLASSID or each.keys is None or each.actions is None]:
+        return None
+    return tuple(sorted([_filter(each, INNER_DEV, each.actions) for each in entries]))
+
+
 def _own_loopback(text: str) -> bool:
     return text.startswith("127.") or text == "::1/128" or text.startswith("fe80:")
 
@@ -303,19 +319,11 @@ def _our_filter(
             target = names.get(("", action[1]), "")
             action = ("mirred", target)
         actions.append(action)
-    bucket = -1
-    if entry.kind == "u32" and entry.handle >> 20 == table_of(entry.prio):
-        bucket = entry.handle >> 12 & 0xFF
-    protocol = PROTOCOL_NAMES.get(entry.protocol, "ip")
-    item = Filter(
-        dev=dev,
-        prio=entry.prio,
-        protocol=protocol,
-        kind=entry.kind,
-        bucket=bucket,
-        keys=entry.keys,
-        actions=tuple(actions),
-    )
+    item = _filter(entry, dev, tuple(actions))
+    own = owners.get(("dev", dev))
+    if own is not None:  # one for replies
+        observed._add(own, item, entry.handle)
+        return
     service = owners.get(("dev", target))
     if service is None:
         observed.orphans.append(Found(item, entry.handle))
@@ -323,6 +331,21 @@ def _our_filter(
     observed._add(service, item, entry.handle)
     before = observed.counters.get(service, NOTHING)
     observed.counters[service] = Counters(*[one + other for one, other in zip(before, entry.counters)])
+
+
+def _filter(entry: "FilterEntry", dev: str, actions: "tuple[tuple, ...]") -> "Filter":
+    bucket = -1
+    if entry.kind == "u32" and entry.handle >> 20 == table_of(entry.prio):
+        bucket = entry.handle >> 12 & 0xFF
+    return Filter(
+        dev=dev,
+        prio=entry.prio,
+        protocol=PROTOCOL_NAMES.get(entry.protocol, "ip"),
+        kind=entry.kind,
+        bucket=bucket,
+        keys=entry.keys,
+        actions=actions,
+    )
 
 
 def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:

@@ -28,7 +28,7 @@ from ..records.objects import (
     mac_of,
     ns_name,
 )
-from . import answers, checks, datapath
+from . import answers, checks, datapath, direct
 from .claims import Claims, match_text
 from .egress import Around, guard
 from .skip import Skip, skip
@@ -122,8 +122,10 @@ def _service(
     if which.DECEIVED and facts.features.guard:
         ports = answers.own_ports(matches)
         items += [Mute(ns_name(service.name), ports)] if ports else []
-    if service.reply == "auto":
+    if service.reply != "routed":
         items += which.reply(device_name(service.name), pair, facts.features)
+    if service.reply == "direct" and which.ROUTED:
+        items += direct.items(service, matches, which, devices, package)
     gate = Gate(
         dev=device_name(service.name),
         mac=macs.inner_mac,

@@ -65,6 +65,7 @@ class Dump:
     many packets it dropped).
     `mutes` maps a namespace to the ports of its Mute, "" without one.
     `tbfs` maps a namespace to (rate, burst) of the queue with our handle at its eth0.
+    `counting` maps a namespace to the FilterEntry records at the ingress hook of its eth0, if they were read.
     `listeners` maps a namespace that was asked about to its facts.Listener records. `bpf_counters` maps (index of the
     source interface, of the pair) to Counters.
     """
@@ -84,6 +85,7 @@ class Dump:
         self.guards: dict[str, tuple[str | None, int]] = {}
         self.mutes: dict[str, str] = {}
         self.tbfs: dict[str, tuple[int, int]] = {}
+        self.counting: dict[str, list[FilterEntry]] = {}
         self.listeners: dict[str, list] = {}
         self.bpf_links: list[BpfLinkEntry] = []
         self.bpf_entries: list[BpfEntry] = []
