@@ -238,6 +238,7 @@ class Agent:
     def _take_configuration(self) -> None:
         for service in self.reconciler.configuration.services:
             self.instance(service.name).configure(service)
+        self._events.follow(self.reconciler.hops())
 
     def instance(self, name: str) -> "Instance":
         if name not in self.instances:

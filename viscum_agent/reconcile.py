@@ -136,6 +136,11 @@ class Reconciler:
         """Takes which devices netifd's interfaces are now (ubus.netifd.names)."""
         self._names = names
 
+    def hops(self) -> "set[str]":
+        """The addresses of the services' next hops."""
+        services = self.configuration.services + self.configuration.kept
+        return {service.nexthop for service in services if service.enabled and service.nexthop}
+
     def forget_firewall(self) -> None:
         """The firewall has changed."""
         self._rules = None
@@ -159,6 +164,9 @@ class Reconciler:
         pools = self.configuration.settings.pool
         if configuration is not self.configuration:
             pools += configuration.settings.pool
+        self.backend.hops = self.hops()
+        if configuration is not self.configuration:
+            self.backend.hops |= {each.nexthop for each in configuration.services if each.nexthop}
         dump = self.backend.dump(pools, ports, breathe)
         if torn and torn():
             return None  # type: ignore[return-value]  # only callers that give `torn` get it

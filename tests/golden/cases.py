@@ -58,6 +58,7 @@ ROUTER = {
     "opened": {},
     "firewall": {},
     "why": {},
+    "neighbours": {},
 }
 
 
@@ -172,6 +173,7 @@ def router_facts(text):
         },
         firewall={int(family): values["firewall"][family] for family in values["firewall"]},
         why={tuple(key.split(" ")): values["why"][key] for key in values["why"]},
+        neighbours={tuple(key.split(" ")): values["neighbours"][key] for key in values["neighbours"]},
     )
 
 

@@ -221,8 +221,10 @@ def _judge_rate(part: "Part", bad: "Callable") -> None:
 def _judge_reply(part: "Part", bad: "Callable") -> None:
     if part.values["reply"] == "direct":
         _refuse_unused(part, ("rewrite",), "reply 'direct' rewrites both MACs", bad)
+        if part.values["nexthop_mac"]:
+            _refuse_unused(part, ("nexthop",), "nexthop_mac says where replies go", bad)
     elif not _broken(part, "reply"):
-        _refuse_unused(part, ("nexthop_mac",), "only reply 'direct' has a next hop", bad)
+        _refuse_unused(part, ("nexthop", "nexthop_mac"), "only reply 'direct' has a next hop", bad)
 
 
 def _take_files(part: "Part", bad: "Callable") -> None:

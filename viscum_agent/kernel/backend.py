@@ -5,7 +5,7 @@ own (`native`, `pyroute2`). A back end executes operations in order and stops at
 up to `apply`, which reads the kernel again and removes what should not be there.
 """
 
-from .. import compat
+from .. import address, compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..records.dump import Dump
 from ..records.objects import (
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from .. import address
     from ..records.objects import Operation
 
     Request = Callable[..., bytes]
@@ -93,6 +92,23 @@ def _inner_ends(dump: "Dump") -> "dict[str, list]":
     return found
 
 
+def _places(hops: "set[str]", dump: "Dump") -> "list[tuple[int, bytes]]":
+    """(index of a device, address) of the neighbours that the kernel is not sure of: where they are, else where the
+    router has an address in their network."""
+    known = {hop: [each for each in dump.neighbours if each.address == hop] for hop in hops}
+    found = set()
+    for hop in hops:
+        packed = address.parse_address(hop)
+        indexes = [each.index for each in known[hop] if not each.sure]
+        if not known[hop]:
+            near = [each for each in dump.addresses if each.ns == "" and (":" in each.address) == (":" in hop)]
+            networks = [(each.index, address.network(each.address)) for each in near]
+            host = address.parse_prefix(hop)
+            indexes = [index for index, network in networks if address.contains(network, host)]
+        found.update([(index, packed) for index in indexes])
+    return sorted(found)
+
+
 class _Work:
     """Dumps and applies that follow each other (`with backend.work:`, also inside itself). From the first to the last
     of them the reserve is given back, and what was opened and learned at home is kept."""
@@ -135,6 +151,7 @@ class Backend:
         self.spare = Loaded()  # what is pinned next, if the kernel was tried with it
         self._home_links: dict[str, tuple[int, int]] = {}  # (index, rtnl.nsid_of) by name
         self.work = _Work(self)
+        self.hops: set[str] = set()  # addresses of next hops: a dump has their MACs
         self.hurried = False  # a dump that keeps changing is good enough
 
     def __enter__(self) -> "Backend":
@@ -547,6 +564,7 @@ class Backend:
                 self.dump_routes(dump, "")
             else:
                 self._dump_near(dump, rtnl.Near(pools))
+            self._dump_hops(dump)
             self.dump_tc(dump)
             self._dump_bpf(dump)
             self._dump_guards(dump)
@@ -606,6 +624,23 @@ class Backend:
             for family in near.families:
                 bodies = socket.dump(lambda seq, family=family: rtnl.route_dump(seq, family), sieve=near.sieve)
                 dump.routes.extend(parsed(lambda body: rtnl.parse_route("", body, near), bodies))
+        finally:
+            socket.close()
+
+    def _dump_hops(self, dump: "Dump") -> None:
+        """The neighbours that services send replies to. Nobody else uses them: so the kernel is told to find them, and
+        to find out whether they are still there, at each look."""
+        if not self.hops:
+            return
+        self.visit.home()
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            for family in sorted({6 if ":" in hop else 4 for hop in self.hops}):
+                bodies = socket.dump(lambda seq, family=family: rtnl.neighbour_dump(family, seq), True)
+                found = parsed(rtnl.parse_neighbour, bodies)
+                dump.neighbours.extend([each for each in found if each.address in self.hops])
+            places = _places(self.hops, dump)
+            socket.transact([lambda seq, place=place: rtnl.neighbour_use(*(place + (seq,))) for place in places])
         finally:
             socket.close()
 

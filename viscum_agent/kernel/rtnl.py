@@ -8,7 +8,7 @@ fib_rules.h and veth.h; they are part of the kernel's ABI.
 from struct import pack, unpack_from
 
 from .. import address
-from ..records.dump import Addr, Link, RouteEntry, RuleEntry
+from ..records.dump import Addr, Link, NeighbourEntry, RouteEntry, RuleEntry
 from ..records.objects import NETKIT
 from .codec import (
     NLM_F_ACK,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 5, 10, 18, 20
@@ -66,6 +67,9 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
 RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 RTM_F_CLONED = 0x200  # a cached route
+# linux/neighbour.h. Of the states that count here, the kernel is sure of a MAC while it is reachable, or was told it.
+NDA_DST, NDA_LLADDR, NTF_USE = 1, 2, 1
+NUD_INCOMPLETE, NUD_REACHABLE, NUD_FAILED, NUD_NOARP, NUD_PERMANENT = 0x01, 0x02, 0x20, 0x40, 0x80
 FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 3, 6, 15, 1
 
 AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
@@ -225,6 +229,39 @@ def parse_address(ns: str, body: bytes) -> "Addr | None":
     if family not in FAMILY or not packed:
         return None
     return Addr(ns, index, "%s/%d" % (address.format_address(packed), length))
+
+
+# Neighbours
+
+
+def _neighbour(family: int, index: int = 0, flags: int = 0) -> bytes:
+    return pack("BBHiHBB", AF[family], 0, 0, index, 0, flags, 0)
+
+
+def neighbour_dump(family: int, seq: int) -> bytes:
+    return message(RTM_GETNEIGH, NLM_F_DUMP, _neighbour(family), seq)
+
+
+def neighbour_use(index: int, packed: bytes, seq: int) -> bytes:
+    """Has the kernel ask a neighbour for its MAC, unless it is sure of it, as if there were something to send."""
+    body = _neighbour(4 if len(packed) == 4 else 6, index, NTF_USE) + attribute(NDA_DST, packed)
+    return message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK, body, seq)
+
+
+def parse_neighbour(body: bytes) -> "NeighbourEntry | None":
+    """A NeighbourEntry, or None for a family that is not IP."""
+    family, _, _, index, state = unpack_from("BBHiH", body, 0)
+    found = attributes(body, 12)
+    if family not in FAMILY or NDA_DST not in found:
+        return None
+    mac = found.get(NDA_LLADDR, b"")
+    there = len(mac) == 6 and not state & (NUD_INCOMPLETE | NUD_FAILED)
+    return NeighbourEntry(
+        index,
+        address.format_address(found[NDA_DST]),
+        address.format_mac(mac) if there else "",
+        bool(state & (NUD_REACHABLE | NUD_NOARP | NUD_PERMANENT)),
+    )
 
 
 # Routes

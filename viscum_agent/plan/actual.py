@@ -440,6 +440,11 @@ def facts(
         opened=_opened(dump, owners, opened or {}),
         firewall=firewall or {},
         why=why or {},
+        neighbours={
+            (by_index[entry.index].name, entry.address): entry.mac
+            for entry in dump.neighbours
+            if entry.mac and entry.index in by_index
+        },
     )
 
 

@@ -17,6 +17,7 @@ from ..records.objects import (
     device_name,
     ns_name,
 )
+from ..shell import shown
 from .skip import skip
 
 TYPE_CHECKING = False
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..config.service import Match, Service
-    from ..records.facts import Device
+    from ..records.facts import Device, Facts
     from ..records.objects import Filter
 
 SYN, RST, ACK = 0x02, 0x04, 0x10  # RFC 9293, 3.1
@@ -46,7 +47,14 @@ REQUESTS = {
 LET_IN = (("skbedit", "host"),)
 
 
-def items(service: "Service", matches: "Iterable[Match]", which: "Any", devices: "list[Device]", package: str) -> list:
+def items(
+    service: "Service",
+    matches: "Iterable[Match]",
+    which: "Any",
+    devices: "list[Device]",
+    facts: "Facts",
+    package: str,
+) -> list:
     """What is needed at both ends of the pair; raises Skip."""
     if len(devices) != 1:
         text = "'direct' has one interface for all replies, and clients come in on %s: name one of them, or say 'auto'"
@@ -55,7 +63,7 @@ def items(service: "Service", matches: "Iterable[Match]", which: "Any", devices:
         text = "'direct' knows replies by their port, and proto 'any' has none: name tcp, udp or both, or say 'auto'"
         raise skip(service, package, "reply", text)
     device = devices[0]
-    hop = _next_hop(service, which, package)
+    hop = _next_hop(service, which, device, facts, package)
     pair = device_name(service.name)
     out = LET_IN + (("skbmod", hop, device.takes_mac), ("mirred", device.name))
     found: list = [Qdisc(pair)]
@@ -69,9 +77,16 @@ def items(service: "Service", matches: "Iterable[Match]", which: "Any", devices:
     return found + [Counting(ns_name(service.name), INNER_DEV, tuple(sorted(set(requests))))]
 
 
-def _next_hop(service: "Service", which: "Any", package: str) -> str:
+def _next_hop(service: "Service", which: "Any", device: "Device", facts: "Facts", package: str) -> str:
     """The MAC address that replies go to."""
-    if service.nexthop_mac is None:
-        text = "'direct' with datapath '%s' sends replies to one next hop: set nexthop_mac to its MAC, or say 'auto'"
+    if service.nexthop_mac:
+        return service.nexthop_mac
+    if not service.nexthop:
+        text = "'direct' with datapath '%s' sends replies to one next hop: name it (nexthop), or say 'auto'"
         raise skip(service, package, "reply", text % which.NAME)
-    return service.nexthop_mac
+    for dev, hop in sorted(facts.neighbours):
+        # The neighbours of a bridge's port are the bridge's.
+        if hop == service.nexthop and (dev == device.name or device.bridged):
+            return facts.neighbours[(dev, hop)]
+    text = "%s does not answer at %s, so replies have no way: name a neighbour there, or its MAC address (nexthop_mac)"
+    raise skip(service, package, "nexthop", text % (shown(service.nexthop), device.name))

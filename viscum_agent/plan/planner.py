@@ -125,7 +125,7 @@ def _service(
     if service.reply != "routed":
         items += which.reply(device_name(service.name), pair, facts.features)
     if service.reply == "direct" and which.ROUTED:
-        items += direct.items(service, matches, which, devices, package)
+        items += direct.items(service, matches, which, devices, facts, package)
     gate = Gate(
         dev=device_name(service.name),
         mac=macs.inner_mac,

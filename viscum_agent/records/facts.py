@@ -37,6 +37,7 @@ Ports = namedtuple("Ports", ("single", "ranges"))
 # namespaces and nft tables that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it;
 # `firewall` maps a family to (why the firewall blocks its replies, whether only those that the router routes); `opened`
 # maps a service to what is known of its program's sockets (answers.Open), without services of which nothing is known.
+# `neighbours` maps (device, address) to the MAC address, for next hops of services that have one.
 # `why` maps ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
 Facts = namedtuple(
     "Facts",
@@ -54,5 +55,6 @@ Facts = namedtuple(
         "opened",
         "firewall",
         "why",
+        "neighbours",
     ),
 )
