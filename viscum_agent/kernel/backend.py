@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from ..records.dump import FilterEntry
     from ..records.objects import Operation
 
     Request = Callable[..., bytes]
@@ -671,6 +672,27 @@ class Backend:
             socket.close()
         return found
 
+    def filters_at(self, ns: str, ends: "tuple[int, int]") -> "tuple[list[FilterEntry], list[FilterEntry]]":
+        """The filters at the inner end of a pair, which is in `ns`, and at the router's; `ends` are the indexes of the
+        router's and of the inner one. None are found where one is gone."""
+        with self.work:
+            found = self._filters_in(ns, ends[1]), self._filters_in("", ends[0])
+            self.visit.home()
+            self._release()
+        return found
+
+    def _filters_in(self, ns: str, index: int) -> "list[FilterEntry]":
+        try:
+            self.visit.enter(ns)
+            socket = Socket(compat.NETLINK_ROUTE)
+        except OSError as error:
+            compat.unless_spent(error)
+            return []
+        try:
+            return parsed(tc.parse_filter, self._filters_of(socket, index, MOST_INSIDE))
+        finally:
+            socket.close()
+
     def _filters_of(self, socket: "Socket", index: int, most: int = 0) -> "list[bytes]":
         try:
             return socket.dump(lambda seq: tc.filter_dump(index, seq), True, most)
@@ -728,15 +750,9 @@ class Backend:
         home = {each.index for each in dump.filters if each.classid == CLASSID and each.prio in PRIOS}
         if not any(link.ns == "" and link.index in home and link.alias == alias_of(ns) for link in dump.links):
             return
-        self.visit.enter(ns)
-        socket = Socket(compat.NETLINK_ROUTE)
-        try:
-            for link in dump.links:
-                if (link.ns, link.name) == (ns, INNER_DEV):
-                    bodies = self._filters_of(socket, link.index, MOST_INSIDE)
-                    dump.counting[ns] = parsed(tc.parse_filter, bodies)
-        finally:
-            socket.close()
+        for link in dump.links:
+            if (link.ns, link.name) == (ns, INNER_DEV):
+                dump.counting[ns] = self._filters_in(ns, link.index)
 
     def note_queue(self, dump: "Dump", ns: str, index: int, kind: str) -> None:
         """Reads the queue of a device in a service's namespace, if it may be ours: `kind` is its IFLA_QDISC."""
