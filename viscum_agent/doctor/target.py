@@ -57,5 +57,5 @@ def routed(target: "Target", settings: "Settings", features: "Features") -> bool
     return datapath.routes(target.service, which) or bridged
 
 
-def needs_nat(target: "Target") -> bool:
-    return bool(nat_rules(target.service.matches))
+def needs_nat(target: "Target", direct: bool) -> bool:
+    return bool(nat_rules(target.service.matches, direct))

@@ -50,6 +50,9 @@ MOST_BUFFERS = 32
 # namespace, a netlink socket of each protocol there and at home. (pyroute2 has four for each of its sockets.)
 NEEDED = 25
 
+# What removing something inside a namespace may fail with: it is not there, or what replaces it is.
+NOT_THERE = (compat.ENOENT, compat.EINVAL, compat.ESRCH, compat.EEXIST)
+
 _KINDS = {
     compat.EEXIST: FOREIGN,
     compat.EBUSY: FOREIGN,
@@ -471,37 +474,42 @@ class Backend:
     def _tbf(self, operation: "Operation") -> None:
         item = operation.new or operation.old
         if operation.verb == "del":
-            self._inside(operation, lambda index: [(tc.tbf_del, index)], True)
+            self._inside(operation, item.dev, lambda index: [lambda seq: tc.tbf_del(index, seq)], NOT_THERE)
         else:
-            self._inside(operation, lambda index: [(tc.tbf_set, item, index)])
+            self._inside(operation, item.dev, lambda index: [lambda seq: tc.tbf_set(item, index, seq)])
+
+    def _any_local(self, operation: "Operation") -> None:
+        item = operation.new or operation.old
+        # Also before it is added: a crash may have left half of it.
+        self._inside(operation, "lo", lambda _: rtnl.any_local_del(item.family), NOT_THERE)
+        if operation.new:
+            self._inside(operation, "lo", lambda _: rtnl.any_local_add(item))
 
     def _counting(self, operation: "Operation") -> None:
         item = operation.new or operation.old
-        if operation.verb != "add":
-            self._inside(operation, lambda index: [(tc.clsact_del, index)], True)
-        if operation.verb != "del":
-            filters = lambda index: [(tc.filter_add, each, index, None) for each in item.filters]  # noqa: E731
-            self._inside(operation, lambda index: [(tc.clsact_add, index)] + filters(index))
+        self._inside(operation, item.dev, lambda index: [lambda seq: tc.clsact_del(index, seq)], NOT_THERE)
+        if operation.new:
+            self._inside(operation, item.dev, lambda index: tc.hook_add(item.filters, index))
 
-    def _inside(self, operation: "Operation", steps: "Callable[[int], list]", may_be_gone: bool = False) -> None:
-        """Sends requests about a device in a service's namespace: `steps`, of its index, are functions with what they
-        take before `seq`."""
-        item = operation.new or operation.old
+    def _inside(
+        self, operation: "Operation", dev: str, requests: "Callable[[int], list]", fine: "tuple[int, ...]" = ()
+    ) -> None:
+        """Sends requests in a service's namespace: `requests` gives them for the index of a device there; `fine`:
+        errors to ignore."""
         try:
-            self.visit.enter(item.ns)
+            self.visit.enter((operation.new or operation.old).ns)
             socket = Socket(compat.NETLINK_ROUTE)
         except OSError as error:
             raise KernelError(operation, error.errno, "")
         try:
-            body = socket.ask(lambda seq: rtnl.link_get(item.dev, seq))
+            body = socket.ask(lambda seq: rtnl.link_get(dev, seq))
             if body is None:
-                raise KernelError(operation, compat.ENODEV, "there is no device %s" % item.dev)
-            found = steps(rtnl.index_of(body))
-            results = socket.transact([lambda seq, step=step: step[0](*(step[1:] + (seq,))) for step in found])
+                raise KernelError(operation, compat.ENODEV, "there is no device %s" % dev)
+            results = socket.transact(requests(rtnl.index_of(body)))
         finally:
             socket.close()
         for code, words in results:
-            if code and not (may_be_gone and code in (compat.ENOENT, compat.EINVAL)):
+            if code and code not in fine:
                 raise KernelError(operation, code, words)
 
     _SHARED = {
@@ -512,6 +520,7 @@ class Backend:
         "Mute": _mute,
         "Guard": _guard,
         "Tbf": _tbf,
+        "AnyLocal": _any_local,
         "Counting": _counting,
         "BpfLink": _bpf_link,
         "BpfMatch": _bpf_match,
@@ -736,7 +745,7 @@ class Backend:
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
         self._dump_ends(dump, ns, ends)
-        self._dump_counting(dump, ns)
+        self._dump_direct(dump, ns)
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns], dump.mutes[ns] = self._read_nft(ns)
@@ -745,14 +754,21 @@ class Backend:
             dump.listeners[ns] = listening.listeners(ports)
         self._leave(ns)
 
-    def _dump_counting(self, dump: "Dump", ns: str) -> None:
-        """What counts in a service's namespace, if filters at the router's end of its pair say that something may."""
+    def _dump_direct(self, dump: "Dump", ns: str) -> None:
+        """What `reply` 'direct' has in a service's namespace, if filters at the router's end of its pair say that there
+        may be something."""
         home = {each.index for each in dump.filters if each.classid == CLASSID and each.prio in PRIOS}
         if not any(link.ns == "" and link.index in home and link.alias == alias_of(ns) for link in dump.links):
             return
         for link in dump.links:
             if (link.ns, link.name) == (ns, INNER_DEV):
                 dump.counting[ns] = self._filters_in(ns, link.index)
+        self.visit.enter(ns)
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            dump.any_local.extend(rtnl.any_locals(ns, socket.dump(rtnl.rule_dump, True, MOST_INSIDE)))
+        finally:
+            socket.close()
 
     def note_queue(self, dump: "Dump", ns: str, index: int, kind: str) -> None:
         """Reads the queue of a device in a service's namespace, if it may be ours: `kind` is its IFLA_QDISC."""

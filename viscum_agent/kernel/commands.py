@@ -10,6 +10,7 @@ from ..records.objects import (
     BPF_PRIO,
     CLASSID,
     CLS,
+    INNER_DEV,
     MARK_PRIO,
     MARK_PROTOCOL,
     NETKIT,
@@ -19,6 +20,7 @@ from ..records.objects import (
 )
 from . import nftables
 from .bpf_syscall import BPFFS
+from .rtnl import LOOPBACK_NETWORK
 from .tc import DST_LAST_WORD, tbf_limit
 
 TYPE_CHECKING = False
@@ -110,6 +112,22 @@ def _rule(operation: "Operation") -> "list[str]":
     verb, item = ("del", operation.old) if operation.verb == "del" else ("add", operation.new)
     family = " -6" if item.family == 6 else ""
     return ["%s%s rule %s pref %d iif %s lookup %d" % (_ip(item.ns), family, verb, item.priority, item.iif, item.table)]
+
+
+def _any_local(operation: "Operation") -> "list[str]":
+    item = operation.old or operation.new
+    ip = _ip(item.ns) + (" -6" if item.family == 6 else "")
+    rule = ip + " rule %s pref %d%s lookup local"
+    texts = []
+    if operation.old:
+        texts = [ip + " route del local default dev lo table local", rule % ("add", 0, "")]
+        texts += [ip + " rule del pref %d" % pref for pref in (2, 1, 1)]
+    if operation.new:
+        texts.append(ip + " route replace local default dev lo table local proto static")
+        own = [operation.new.own, LOOPBACK_NETWORK[item.family]]
+        texts += [rule % ("add", 1, " to " + each) for each in own]
+        texts += [rule % ("add", 2, " iif " + INNER_DEV), ip + " rule del pref 0"]
+    return texts
 
 
 def _nat(operation: "Operation") -> "list[str]":
@@ -304,6 +322,7 @@ RENDER = {
     "Address": _address,
     "Route": _route,
     "Rule": _rule,
+    "AnyLocal": _any_local,
     "Nat": _nat,
     "PktType": _pkttype,
     "Mute": _mute,

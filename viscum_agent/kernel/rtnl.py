@@ -9,7 +9,7 @@ from struct import pack, unpack_from
 
 from .. import address
 from ..records.dump import Addr, Link, NeighbourEntry, RouteEntry, RuleEntry
-from ..records.objects import NETKIT
+from ..records.objects import INNER_DEV, NETKIT, AnyLocal
 from .codec import (
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -28,7 +28,7 @@ from .codec import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..records.objects import Pair, Route, Rule
 
@@ -64,13 +64,14 @@ IFF_UP = 1
 LOOPBACK_INDEX = 1  # in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
-RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
-RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RT_TABLE_MAIN, RT_TABLE_LOCAL, RTPROT_STATIC, RTN_UNICAST, RTN_LOCAL = 254, 255, 4, 1, 2
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 RTM_F_CLONED = 0x200  # a cached route
 # linux/neighbour.h. Of the states that count here, the kernel is sure of a MAC while it is reachable, or was told it.
 NDA_DST, NDA_LLADDR, NTF_USE = 1, 2, 1
 NUD_INCOMPLETE, NUD_REACHABLE, NUD_FAILED, NUD_NOARP, NUD_PERMANENT = 0x01, 0x02, 0x20, 0x40, 0x80
-FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 3, 6, 15, 1
+FRA_DST, FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 1, 3, 6, 15, 1
+LOOPBACK_NETWORK = {4: "127.0.0.0/8", 6: "::1/128"}
 
 AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
 FAMILY = {2: 4, 10: 6}
@@ -392,6 +393,71 @@ def rule_add(rule: "Rule", seq: int) -> bytes:
 
 def rule_del(rule: "Rule", seq: int) -> bytes:
     return message(RTM_DELRULE, NLM_F_ACK, _rule(rule), seq)
+
+
+# All addresses are local ones (objects.AnyLocal): a route in the local table, and in place of the first rule, which
+# looks that up for every packet, one for what comes in on eth0. What is sent looks up only the namespace's own
+# addresses.
+_ANY_IN, _OWN_OUT = 2, 1  # preferences of these rules
+
+
+def any_local_add(item: "AnyLocal") -> "list[Callable[[int], bytes]]":
+    """Requests, in an order in which nothing stops to work in between."""
+    made = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
+    own = [address.parse_prefix(text) for text in (item.own, LOOPBACK_NETWORK[item.family])]
+    rules = [_local_rule(item.family, _OWN_OUT, prefix) for prefix in own]
+    rules.append(_local_rule(item.family, _ANY_IN) + text(FRA_IIFNAME, INNER_DEV))
+    bodies = [(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, _all_local(item.family))]
+    bodies += [(RTM_NEWRULE, made, rule) for rule in rules]
+    return _requests(bodies + [(RTM_DELRULE, NLM_F_ACK, _local_rule(item.family, 0))])
+
+
+def any_local_del(family: int) -> "list[Callable[[int], bytes]]":
+    """The same backwards, whatever there is of it. A rule that is to be deleted needs only its preference."""
+    made = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
+    bodies = [(RTM_DELROUTE, NLM_F_ACK, _all_local(family)), (RTM_NEWRULE, made, _local_rule(family, 0))]
+    bodies += [(RTM_DELRULE, NLM_F_ACK, _local_rule(family, each)) for each in (_ANY_IN, _OWN_OUT, _OWN_OUT)]
+    return _requests(bodies)
+
+
+def _requests(bodies: "list[tuple[int, int, bytes]]") -> "list[Callable[[int], bytes]]":
+    def request(kind: int, flags: int, body: bytes) -> "Callable[[int], bytes]":
+        return lambda seq: message(kind, flags, body, seq)
+
+    return [request(*body) for body in bodies]
+
+
+def _all_local(family: int) -> bytes:
+    scope = RT_SCOPE_UNIVERSE if family == 6 else RT_SCOPE_HOST
+    fixed = pack("BBBBBBBBI", AF[family], 0, 0, 0, RT_TABLE_LOCAL, RTPROT_STATIC, scope, RTN_LOCAL, 0)
+    return fixed + u32(RTA_OIF, LOOPBACK_INDEX)
+
+
+def _local_rule(family: int, priority: int, dst: "address.Prefix | None" = None) -> bytes:
+    """A rule that looks up the local table, for packets to `dst`, or all."""
+    body = pack("BBBBBBBBI", AF[family], dst.length if dst else 0, 0, 0, RT_TABLE_LOCAL, 0, 0, FR_ACT_TO_TBL, 0)
+    body += u32(FRA_PRIORITY, priority) + u32(FRA_TABLE, RT_TABLE_LOCAL)
+    return body + (attribute(FRA_DST, dst.packed) if dst else b"")
+
+
+def any_locals(ns: str, bodies: "Sequence[bytes]") -> "list[AnyLocal]":
+    """Those that the rules of a namespace make; `own` is "" where something of one is missing."""
+    found: dict[int, list] = {4: [], 6: []}
+    for body in bodies:
+        family, length, table = unpack_from("BBxxB", body, 0)
+        values = attributes(body, 12)
+        priority = u32_of(values[FRA_PRIORITY]) if FRA_PRIORITY in values else 0
+        if family in FAMILY and table == RT_TABLE_LOCAL:
+            dst = address.format_address(values[FRA_DST]) if FRA_DST in values else ""
+            found[FAMILY[family]].append((priority, dst, text_of(values.get(FRA_IIFNAME, b""))))
+    return [_any_local(ns, family, found[family]) for family in (4, 6) if (_ANY_IN, "", INNER_DEV) in found[family]]
+
+
+def _any_local(ns: str, family: int, rules: "list[tuple[int, str, str]]") -> "AnyLocal":
+    loopback = LOOPBACK_NETWORK[family].split("/")[0]
+    own = [dst for priority, dst, _ in rules if priority == _OWN_OUT and dst != loopback]
+    whole = len(rules) == 3 and (_OWN_OUT, loopback, "") in rules and len(own) == 1
+    return AnyLocal(ns, family, own[0] if whole else "")
 
 
 def rule_dump(seq: int) -> bytes:

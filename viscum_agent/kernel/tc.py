@@ -40,7 +40,7 @@ from .codec import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from ..records.dump import Counters
@@ -213,6 +213,16 @@ def prio_del(item: "Prio", index: int, seq: int) -> bytes:
 
 def filter_dump(index: int, seq: int, parent: int = INGRESS) -> bytes:
     return message(RTM_GETTFILTER, NLM_F_DUMP, _tcmsg(index, 0, parent, 0), seq)
+
+
+def hook_add(filters: "Iterable[Filter]", index: int) -> "list[Callable[[int], bytes]]":
+    """Requests for clsact with these filters, which lead to no other device."""
+    adds = [lambda seq, item=item: filter_add(item, index, _nowhere, seq) for item in filters]
+    return [lambda seq: clsact_add(index, seq)] + adds
+
+
+def _nowhere(name: str) -> int:
+    return 0
 
 
 def mark_add(index: int, seq: int) -> bytes:

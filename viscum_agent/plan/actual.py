@@ -220,6 +220,9 @@ def _settings(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
 
 
 def _counted(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
+    for item in dump.any_local:
+        if ("ns", item.ns) in owners:
+            observed._add(owners[("ns", item.ns)], item)
     for ns in dump.counting:
         if ("ns", ns) in owners and dump.counting[ns]:
             observed._add(owners[("ns", ns)], Counting(ns, INNER_DEV, _counting(dump.counting[ns])))

@@ -39,6 +39,10 @@ Route = namedtuple("Route", ("ns", "family", "dst", "via", "dev", "src"))
 # A policy rule (ip-rule(8)): packets that come in on `iif` look up `table`.
 Rule = namedtuple("Rule", ("ns", "family", "priority", "iif", "table"))
 
+# What comes in on eth0 of a namespace is for it, whatever the address (of one family): all addresses are local ones
+# there, and what it sends looks up only its `own` among them, so that it finds its way out.
+AnyLocal = namedtuple("AnyLocal", ("ns", "family", "own"))
+
 # One rule of a Nat. `daddr` is a prefix in its usual text with its length ("203.0.113.10/32"), "0.0.0.0/0" or "::/0"
 # for every address of one family, "" for every address of both. `proto` is "tcp", "udp" or "" (any; then without
 # ports). `dport` is (low, high) or None. `to_port` is the program's port, 0 keeps the packet's.
@@ -175,6 +179,7 @@ _PAIR_SYSCTL = _kind("Sysctl of a pair", key=lambda item: (item.ns, item.key), l
 _kind(PktType, key=lambda item: item.ns, whole=lambda item: item.dev != "")
 _kind(Address)
 _kind(Route, key=lambda item: (item.ns, item.family, item.dst))
+_kind(AnyLocal, key=lambda item: (item.ns, item.family), whole=lambda item: item.own != "", alone=True)
 _kind(Nat, key=lambda item: item.ns, alone=True)
 _kind(Mute, key=lambda item: item.ns, whole=lambda item: item.ports != "?", alone=True)
 _kind(Rule, outlives=True)
