@@ -409,14 +409,14 @@ def any_local_add(item: "AnyLocal") -> "list[Callable[[int], bytes]]":
     rules.append(_local_rule(item.family, _ANY_IN) + text(FRA_IIFNAME, INNER_DEV))
     bodies = [(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, _all_local(item.family))]
     bodies += [(RTM_NEWRULE, made, rule) for rule in rules]
-    return _requests(bodies + [(RTM_DELRULE, NLM_F_ACK, _local_rule(item.family, 0))])
+    return _requests(bodies + [(RTM_DELRULE, NLM_F_ACK, _rule_at(item.family, 0))])
 
 
 def any_local_del(family: int) -> "list[Callable[[int], bytes]]":
-    """The same backwards, whatever there is of it. A rule that is to be deleted needs only its preference."""
+    """The same backwards, whatever there is of it."""
     made = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
     bodies = [(RTM_DELROUTE, NLM_F_ACK, _all_local(family)), (RTM_NEWRULE, made, _local_rule(family, 0))]
-    bodies += [(RTM_DELRULE, NLM_F_ACK, _local_rule(family, each)) for each in (_ANY_IN, _OWN_OUT, _OWN_OUT)]
+    bodies += [(RTM_DELRULE, NLM_F_ACK, _rule_at(family, each)) for each in (_ANY_IN, _OWN_OUT, _OWN_OUT)]
     return _requests(bodies)
 
 
@@ -438,6 +438,11 @@ def _local_rule(family: int, priority: int, dst: "address.Prefix | None" = None)
     body = pack("BBBBBBBBI", AF[family], dst.length if dst else 0, 0, 0, RT_TABLE_LOCAL, 0, 0, FR_ACT_TO_TBL, 0)
     body += u32(FRA_PRIORITY, priority) + u32(FRA_TABLE, RT_TABLE_LOCAL)
     return body + (attribute(FRA_DST, dst.packed) if dst else b"")
+
+
+def _rule_at(family: int, priority: int) -> bytes:
+    """Any rule with that preference: enough to delete it."""
+    return pack("BBBBBBBBI", AF[family], 0, 0, 0, 0, 0, 0, 0, 0) + u32(FRA_PRIORITY, priority)
 
 
 def any_locals(ns: str, bodies: "Sequence[bytes]") -> "list[AnyLocal]":
