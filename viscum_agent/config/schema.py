@@ -245,7 +245,7 @@ def _account(text: str) -> str:
 
 
 def _mac(text: str) -> str:
-    lower = text.lower().replace("-", ":")
+    lower = text.lower()
     packed = address.parse_mac(lower)
     if packed[0] & 1 or not any(packed):  # the group bit (IEEE 802, 8.2)
         raise Refused("is no single device's MAC address")
