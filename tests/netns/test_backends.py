@@ -28,6 +28,8 @@ from viscum_agent.reconcile import Reconciler
 from viscum_agent.records import with_
 from viscum_agent.records.objects import (
     Address,
+    AnyLocal,
+    Counting,
     Filter,
     Guard,
     GuardRule,
@@ -63,6 +65,11 @@ def u32(name, *lines):
 
 def flower(name, *lines):
     return service(name, SERVER, "option datapath flower", "option rewrite none", *lines)
+
+
+def direct(datapath, name, *lines):
+    hop = ("option reply direct", "option nexthop_mac 02:00:5e:00:53:77")
+    return service(name, SERVER, "option datapath " + datapath, *hop, *lines)
 
 
 # Configurations that between them hold every kind of object, match and action: name -> (features it needs, text).
@@ -138,6 +145,16 @@ CONFIGURATIONS = {
             "list dest_port 7000",
         )
         + service("b", SERVER, "option datapath bpf", "list device lan0", "list dest_port 53", "list dest_port 60-99"),
+    ),
+    "direct replies to any address": (
+        ("skbmod", "skbedit"),
+        direct("u32", "a", "list device lan0", "list proto tcp", "list dest_port 12345")
+        + direct("u32", "b", "list device lan1", "list dest_ip 203.0.113.10", "list dest_port 7000-7003"),
+    ),
+    "direct replies with flower": (
+        ("flower", "skbmod", "skbedit", "nat"),
+        direct("flower", "a", "list device lan0", "list dest_port 12345", "list src_ip 192.168.77.0/24")
+        + direct("flower", "b", "list device lan1", "list dest_ip 203.0.113.10", "list dest_port 7000-7003"),
     ),
     "u32, packet type and both MACs": (
         ("skbmod", "skbedit"),
@@ -460,6 +477,12 @@ IN_BUCKET = Filter("lan0", 1, "ip", "u32", 10, ((0xCB00710A, 0xFFFFFFFF, 16), (6
 PREFIX = Filter("lan0", 3, "ip", "u32", -1, ((0xCB007100, 0xFFFFFF00, 16),), REDIRECT)
 PREFIX6 = Filter("lan0", 4, "ipv6", "u32", -1, ((0x20010DB8, 0xFFFFFFFF, 24), (0, 0xFFFF, 28)), REDIRECT)
 BEFORE_HEADER = Filter("lan0", 5, "ip", "u32", -1, ((0x0276, 0xFFFF, -16), (1, 0xFFFFFFFF, -12)), REDIRECT)
+# As direct replies have them, without the actions that this kernel may lack.
+BACK = (("mirred", "lan0"),)
+REPLIES = Filter(DEV, 1, "ip", "u32", -1, ((6 << 16, 0xFF << 16, 8), (0x12 << 16, 0xFF << 16, 32)), BACK)
+REPLIES6 = Filter(DEV, 2, "ipv6", "u32", -1, ((6 << 8, 0xFF << 8, 4), (0x12 << 16, 0xFF << 16, 52)), BACK)
+COUNTED = Filter("eth0", 1, "ip", "u32", -1, ((6 << 16, 0xFF << 16, 8), (2 << 16, 0xFF << 16, 32)), ())
+COUNTED6 = Filter("eth0", 4, "ipv6", "u32", -1, ((6 << 8, 0xFF << 8, 4),), ())
 NARROW = NatRule("203.0.113.0/24", "tcp", (443, 443), 8443)
 LETS_OUT = GuardRule("accept", 4, "203.0.113.10/32", "", "tcp", (443, 443), None, "begun")
 
@@ -495,6 +518,12 @@ OBJECTS = [
     PREFIX,
     PREFIX6,
     BEFORE_HEADER,
+    Qdisc(DEV),
+    REPLIES,
+    REPLIES6,
+    Counting(NS, "eth0", (COUNTED, COUNTED6)),
+    AnyLocal(NS, 4, "10.213.0.2"),
+    AnyLocal(NS, 6, "fd76:7363::2"),
 ]
 
 # Changes in place: (old, new).
@@ -511,6 +540,9 @@ CHANGES = [
     (Mute(NS, "7000"), Mute(NS, "1-32767_50000")),
     (Guard(DEV, "12345678/1", (LETS_OUT,)), Guard(DEV, "1234567a/0", ())),
     (Tbf(NS, "eth0", 2500000, 125000), Tbf(NS, "eth0", 2500001, 2047)),
+    (Counting(NS, "eth0", (COUNTED, COUNTED6)), Counting(NS, "eth0", (COUNTED,))),
+    (AnyLocal(NS, 4, "10.213.0.2"), AnyLocal(NS, 4, "10.213.0.6")),
+    (AnyLocal(NS, 6, "fd76:7363::2"), AnyLocal(NS, 6, "fd76:7363::6")),
 ]
 
 # Sysctls go with their namespace or device, and so does the loopback.
@@ -1037,3 +1069,43 @@ def test_the_script_takes_leftovers_away(router, name):
     assert plan(router) == "# nothing to do\n"
     router.viscum("down", "--no-program")
     assert difference(quiet(lambda: kernel_state(router)), empty) == {}
+
+
+# What is read only for direct replies
+
+
+def test_the_mac_of_a_next_hop_is_read_and_asked_for(router):
+    hop, other, nobody = "192.168.77.2", "192.168.78.2", "192.168.77.9"
+    with open_backend("native") as backend:
+        assert backend.dump(None).neighbours == []
+        backend.hops = {hop, nobody}
+        give_up = time.monotonic() + 10
+        while hop not in {each.address for each in backend.dump(None).neighbours if each.mac}:
+            assert time.monotonic() < give_up, "nobody else asks for it"
+            time.sleep(0.05)
+        run("ping", "-c", "1", other)
+        found = {each.address: each for each in backend.dump(None).neighbours}
+    (link,) = json.loads(run("ip", "-n", router.clients[0], "-j", "link", "show", "eth0").stdout)
+    assert found[hop].mac == link["address"]
+    assert found.get(nobody, found[hop]._replace(mac="")).mac == "", "it does not answer"
+    assert other not in found
+    dump = read("native")
+    assert dump.neighbours == []
+
+
+@each_writer
+def test_where_all_addresses_were_local_ones_the_rules_are_the_kernels_own_again(router, writer):
+    def rules():
+        return [run("ip", "-n", NS, family, "rule").stdout for family in ("-4", "-6")]
+
+    every = (AnyLocal(NS, 4, "10.213.0.2"), AnyLocal(NS, 6, "fd76:7363::2"))
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), Up(NS, "lo"), VETH)])
+        before = rules()
+        backend.apply([Operation("add", item, None, 0) for item in every])
+        for text, own in zip(rules(), ("10.213.0.2", "fd76:7363::2"), strict=True):
+            assert "0:\tfrom all lookup local" not in text.splitlines(), "it would find everything"
+            assert "1:\tfrom all to %s lookup local" % own in text
+        backend.apply([Operation("del", None, item, 0) for item in every])
+    assert rules() == before
+    assert "default" not in run("ip", "-n", NS, "route", "show", "table", "local").stdout

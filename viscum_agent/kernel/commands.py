@@ -120,7 +120,8 @@ def _any_local(operation: "Operation") -> "list[str]":
     rule = ip + " rule %s pref %d%s lookup local"
     texts = []
     if operation.old:
-        texts = [ip + " route del local default dev lo table local proto static", rule % ("add", 0, "")]
+        texts = [ip + " route del local default dev lo table local proto static"]
+        texts.append(rule % ("add", 0, "") + " protocol kernel")
         texts += [ip + " rule del pref %d" % pref for pref in (2, 1, 1)]
     if operation.new:
         texts.append(ip + " route replace local default dev lo table local proto static")

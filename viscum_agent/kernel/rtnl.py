@@ -64,13 +64,13 @@ IFF_UP = 1
 LOOPBACK_INDEX = 1  # in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 2
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
-RT_TABLE_MAIN, RT_TABLE_LOCAL, RTPROT_STATIC, RTN_UNICAST, RTN_LOCAL = 254, 255, 4, 1, 2
+RT_TABLE_MAIN, RT_TABLE_LOCAL, RTPROT_KERNEL, RTPROT_STATIC, RTN_UNICAST, RTN_LOCAL = 254, 255, 2, 4, 1, 2
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 RTM_F_CLONED = 0x200  # a cached route
 # linux/neighbour.h. Of the states that count here, the kernel is sure of a MAC while it is reachable, or was told it.
 NDA_DST, NDA_LLADDR, NTF_USE = 1, 2, 1
 NUD_INCOMPLETE, NUD_REACHABLE, NUD_FAILED, NUD_NOARP, NUD_PERMANENT = 0x01, 0x02, 0x20, 0x40, 0x80
-FRA_DST, FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 1, 3, 6, 15, 1
+FRA_DST, FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL, FR_ACT_TO_TBL = 1, 3, 6, 15, 21, 1
 LOOPBACK_NETWORK = {4: "127.0.0.0/8", 6: "::1/128"}
 
 AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
@@ -413,9 +413,10 @@ def any_local_add(item: "AnyLocal") -> "list[Callable[[int], bytes]]":
 
 
 def any_local_del(family: int) -> "list[Callable[[int], bytes]]":
-    """The same backwards, whatever there is of it."""
+    """The same backwards, whatever there is of it. The first rule is the kernel's own, or it would be there twice."""
+    first = _local_rule(family, 0) + attribute(FRA_PROTOCOL, bytes([RTPROT_KERNEL]))
     made = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
-    bodies = [(RTM_DELROUTE, NLM_F_ACK, _all_local(family)), (RTM_NEWRULE, made, _local_rule(family, 0))]
+    bodies = [(RTM_DELROUTE, NLM_F_ACK, _all_local(family)), (RTM_NEWRULE, made, first)]
     bodies += [(RTM_DELRULE, NLM_F_ACK, _rule_at(family, each)) for each in (_ANY_IN, _OWN_OUT, _OWN_OUT)]
     return _requests(bodies)
 

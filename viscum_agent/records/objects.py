@@ -179,12 +179,10 @@ _PAIR_SYSCTL = _kind("Sysctl of a pair", key=lambda item: (item.ns, item.key), l
 _kind(PktType, key=lambda item: item.ns, whole=lambda item: item.dev != "")
 _kind(Address)
 _kind(Route, key=lambda item: (item.ns, item.family, item.dst))
-_kind(AnyLocal, key=lambda item: (item.ns, item.family), whole=lambda item: item.own != "", alone=True)
 _kind(Nat, key=lambda item: item.ns, alone=True)
 _kind(Mute, key=lambda item: item.ns, whole=lambda item: item.ports != "?", alone=True)
 _kind(Rule, outlives=True)
 _kind(Qdisc, outside=True, shared=True)
-_kind(Counting, key=lambda item: item.ns, whole=lambda item: item.filters is not None)
 
 
 def _filter_key(item: "Filter") -> tuple:
@@ -195,7 +193,11 @@ def _is_written(item: "Filter") -> bool:
     return item.keys is not None  # else one that we did not write
 
 
+# What is in the namespace besides is only looked for where there are some of these: they are made before it, and go
+# after it.
 _PAIR_FILTER = _kind("Filter of a pair", key=_filter_key, whole=_is_written, outside=True)
+_kind(Counting, key=lambda item: item.ns, whole=lambda item: item.filters is not None)
+_kind(AnyLocal, key=lambda item: (item.ns, item.family), whole=lambda item: item.own != "", alone=True)
 _kind(HashTable, outside=True, shared=True)
 _kind(
     BpfLink,
