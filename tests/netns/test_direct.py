@@ -1,0 +1,248 @@
+"""Replies past the router's IP stack with the classifiers of tc(8), in the topology of the licence-plate example:
+
+    camera 192.168.90.2 --- 192.168.90.1 edge router 192.168.77.2 --- lan0 192.168.77.1 platform --- cloud
+
+The platform is the lab's router, and the edge router its client, which is the next hop of all replies. What is claimed
+of packets is held against those that AF_PACKET sees at each hop. Kernels that can't rewrite MACs refuse all this; those
+of the guest (tests/vm/run.sh tests/netns/test_direct.py) can.
+"""
+
+import json
+import re
+import socket
+import struct
+from collections import Counter, namedtuple
+
+import datapaths
+import pytest
+from agent import Served
+from lab import HANG, SILENCE, echo_command, ip, run, service, snapshot, wait_for
+from packets import ETH_P_ALL, PACKET_OUTGOING, in_namespace
+
+from viscum_agent.kernel import probe
+
+PORT, CLOUD = 12345, "203.0.113.10"
+EDGE = "192.168.77.2"
+CLASSIFIERS = [name for name in ("u32", "flower") if datapaths.has(name)]
+REWRITES = bool(CLASSIFIERS) and probe.features(programs=False)[3:5] == (True, True)
+
+rewrites = pytest.mark.skipif(not REWRITES, reason="this kernel has no act_skbmod or act_skbedit")
+with_each_classifier = pytest.mark.parametrize("classifier", CLASSIFIERS)
+
+SYN, ACK, SYN_ACK = 0x02, 0x10, 0x12
+# A TCP segment of the exchange, as it passed somewhere: whether it left there, its MACs, its flags, whether it is a
+# reply.
+Segment = namedtuple("Segment", ("out", "to", "by", "flags", "reply"))
+
+
+@pytest.fixture
+def camera(lab):
+    """The name of the camera's namespace, which the lab removes."""
+    name = lab.client + "-camera"
+    lab.clients.append(name)
+    ip("netns", "add", name)
+    ip("-n", lab.client, "link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", name)
+    for ns, dev, end in ((lab.client, "eth1", "1"), (name, "eth0", "2")):
+        ip("-n", ns, "link", "set", dev, "up")
+        ip("-n", ns, "addr", "add", "192.168.90.%s/24" % end, "dev", dev)
+        ip("-n", ns, "addr", "add", "2001:db8:90::%s/64" % end, "dev", dev, "nodad")
+    ip("-n", name, "route", "add", "default", "via", "192.168.90.1")
+    ip("-n", name, "-6", "route", "add", "default", "via", "2001:db8:90::1")
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        lab.run(lab.client, "sysctl", "-qw", key + "=1")
+    ip("-n", lab.router, "route", "add", "192.168.90.0/24", "via", EDGE)
+    ip("-n", lab.router, "-6", "route", "add", "2001:db8:90::/64", "via", "2001:db8:77::2")
+    return name
+
+
+def plates(classifier, *lines, program=("edge", "tcp/%d" % PORT)):
+    own = ("list device lan0", "list proto tcp", "list dest_port %d" % PORT, "option reply direct")
+    return service("plates", echo_command(*program), "option datapath " + classifier, *own, *lines)
+
+
+def mac(ns, dev):
+    return json.loads(run("ip", "-n", ns, "-j", "link", "show", "dev", dev).stdout)[0]["address"]
+
+
+def answered(lab, camera, who, address=CLOUD):
+    """Waits until the camera is answered by somebody."""
+    wait_for(lambda: lab.ask("tcp", address, PORT, ns=camera, timeout=SILENCE)[0] == who)
+
+
+class Hop:
+    """Where packets are seen on their way: a device of a namespace."""
+
+    def __init__(self, ns, dev):
+        self._sock = in_namespace(ns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
+        self._sock.bind((dev, ETH_P_ALL))
+
+    def segments(self):
+        """Those of the exchange that passed since the last time, once no more come."""
+        self._sock.settimeout(0.5)
+        found = []
+        while True:
+            try:
+                frame, place = self._sock.recvfrom(65536)
+            except TimeoutError:
+                return found
+            if frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP:
+                ports = struct.unpack_from(">HH", frame, 34)
+                if PORT in ports:
+                    out = place[2] == PACKET_OUTGOING
+                    found.append(Segment(out, frame[:6].hex(":"), frame[6:12].hex(":"), frame[47], ports[0] == PORT))
+
+    def close(self):
+        self._sock.close()
+
+
+def counted(lab, ns, dev):
+    """What our filters on a device have seen, by their prios."""
+    text = lab.run(ns, "tc", "-s", "filter", "show", "dev", dev, "ingress").stdout
+    found = Counter()
+    for block in text.split("filter protocol ip ")[1:]:
+        sent = re.findall(r"Sent \d+ bytes (\d+) pkt", block)
+        found[int(re.match(r"pref (\d+)", block)[1])] += int(sent[-1]) if sent else 0
+    return +found
+
+
+def ip_stack(lab):
+    """What the router's IP stack has counted, and what its connection tracking and firewall have seen of the port."""
+    counters = json.loads(lab.run(lab.router, "nstat", "-asj").stdout)["kernel"]
+    # Over IPv6 the kernel itself speaks now and then (MLD).
+    found = {name: counters[name] for name in counters if name.startswith(("Ip", "Tcp", "Icmp")) and "6" not in name}
+    rules = json.loads(lab.run(lab.router, "nft", "-j", "list table inet nobody").stdout)["nftables"]
+    return found, [rule["rule"]["expr"][1]["counter"]["packets"] for rule in rules if "rule" in rule]
+
+
+def close_the_firewall(lab):
+    """Nothing of the exchange passes it. It tracks connections, as any firewall does."""
+    for words in (
+        "add table inet nobody",
+        "add chain inet nobody raw { type filter hook prerouting priority raw; }",
+        "add rule inet nobody raw tcp dport %d counter drop" % PORT,
+        "add rule inet nobody raw tcp sport %d counter drop" % PORT,
+        "add chain inet nobody forward { type filter hook forward priority filter; }",
+        "add rule inet nobody forward ct state invalid counter drop",
+    ):
+        lab.run(lab.router, "nft", words)
+
+
+@rewrites
+@with_each_classifier
+def test_an_exchange_is_seen_at_each_hop_and_nowhere_in_the_routers_ip_stack(lab, camera, classifier):
+    edge = mac(lab.client, "eth0")
+    agent = Served(
+        lab, plates(classifier, "option family ipv4", "option nexthop_mac " + edge, "option health_interval 3600")
+    )
+    answered(lab, camera, "edge")
+    agent.has_done_all()
+    close_the_firewall(lab)
+    ns = "viscum-plates"
+    places = {"lan0": (lab.router, "lan0"), "host": (lab.router, "vsc-plates"), "inner": (ns, "eth0")}
+    hops = {name: Hop(*place) for name, place in places.items()}
+    hops["edge"] = Hop(lab.client, "eth0")
+    for hop in hops.values():
+        hop.segments()  # of the first check, and of whoever asked until now
+    before = {name: counted(lab, *place) for name, place in places.items()}
+    stack = ip_stack(lab)
+    for address in (CLOUD, "198.18.5.5", CLOUD):
+        assert lab.ask("tcp", address, PORT, ns=camera) == ("edge", address), "from the address that was asked"
+    seen = {name: hop.segments() for name, hop in hops.items()}
+    now = {name: counted(lab, *place) for name, place in places.items()}
+    found = {name: dict(now[name] - before[name]) for name in now}
+    assert ip_stack(lab) == stack
+
+    there = [each for each in seen["lan0"] if not each.out]
+    back = [each for each in seen["lan0"] if each.out]
+    assert len(there) >= 9 and len(back) >= 6, "three connections"
+    assert found["lan0"] == {5: len(there)}
+    assert {(each.to, each.by) for each in back} == {(edge, mac(lab.router, "lan0"))}
+    assert back == [each._replace(out=True) for each in seen["edge"] if not each.out]
+
+    came_in = [each for each in seen["inner"] if not each.out]
+    assert {(each.to, each.by) for each in came_in} == {(mac(ns, "eth0"), mac(lab.router, "vsc-plates"))}
+    kinds = Counter({SYN: 1, ACK: 3}.get(each.flags, 5) for each in came_in)
+    assert found["inner"] == dict(kinds) and kinds[1] == 3 and sum(kinds.values()) == len(there)
+
+    replies = Counter(1 if each.flags == SYN_ACK else 3 for each in seen["host"] if not each.out)
+    assert found["host"] == dict(replies) and replies[1] == 3 and sum(replies.values()) == len(back)
+
+    (row,) = json.loads(agent.viscum("status", "--json").stdout)
+    assert row["direct"] == {
+        **{"syn": now["inner"][1], "ack": now["inner"][3], "other": now["inner"][5]},
+        **{"syn_ack": now["host"][1], "replies": now["host"][3] + now["host"][5]},
+    }
+    for hop in hops.values():
+        hop.close()
+
+
+@rewrites
+@with_each_classifier
+def test_a_next_hop_is_learned_and_followed(lab, camera, classifier):
+    lab.serve_cloud(PORT)
+    agent = Served(lab, plates(classifier, "option nexthop " + EDGE))
+    answered(lab, camera, "edge")
+    agent.has_done_all()
+    pid = agent.call("status")["services"]["plates"]["pid"]
+    ip("-n", lab.client, "link", "set", "eth0", "address", "02:00:5e:00:53:42")
+    lab.run(lab.client, "ping", "-c", "1", "192.168.77.1")  # it tells its neighbours
+    wait_for(lambda: "set dmac 02:00:5e:00:53:42" in lab.redirects("vsc-plates"))
+    answered(lab, camera, "edge")
+    answered(lab, camera, "edge", "2001:db8:cafe::10")
+    assert agent.call("status")["services"]["plates"]["pid"] == pid
+    ip("-n", lab.client, "link", "set", "eth0", "down")
+    ip("-n", lab.router, "neigh", "flush", "dev", "lan0")
+    wait_for(lambda: "does not answer at lan0" in agent.call("status")["services"]["plates"]["reason"])
+
+
+@rewrites
+@with_each_classifier
+def test_a_camera_reaches_the_cloud_while_the_program_does_not_answer_and_nothing_is_left_in_the_end(
+    lab, camera, classifier
+):
+    lab.serve_cloud(PORT)
+    answered(lab, camera, "cloud")
+    before = snapshot(lab.router)
+    agent = Served(lab, plates(classifier, "option nexthop " + EDGE))
+    answered(lab, camera, "edge")
+    agent.viscum("bypass", "plates")
+    answered(lab, camera, "cloud")
+    agent.viscum("bypass", "plates", "--off")
+    answered(lab, camera, "edge")
+    agent.viscum("stop", "plates")
+    answered(lab, camera, "cloud")
+    wait_for(lambda: snapshot(lab.router) == before)
+    agent.viscum("start", "plates")
+    answered(lab, camera, "edge")
+    agent.reload(plates(classifier).replace("option reply direct", "option reply auto"))
+    agent.has_done_all()
+    answered(lab, camera, "edge")
+    assert "clsact" not in lab.run("viscum-plates", "tc", "qdisc").stdout
+    assert "qdisc" not in lab.run(lab.router, "tc", "qdisc", "show", "dev", "vsc-plates", "clsact").stdout
+    assert lab.run("viscum-plates", "ip", "rule").stdout.splitlines()[0].startswith("0:")
+
+
+@rewrites
+@with_each_classifier
+def test_udp_is_answered_past_the_ip_stack_as_well(lab, camera, classifier):
+    edge = mac(lab.client, "eth0")
+    lines = ("list proto udp", "option family ipv4", "option nexthop_mac " + edge)
+    Served(lab, plates(classifier, *lines, program=("edge", PORT)))
+    wait_for(lambda: lab.ask("udp", "198.18.5.5", PORT, ns=camera, timeout=SILENCE)[0] == "edge")
+    close_the_firewall(lab)
+    lab.run(lab.router, "nft", "add rule inet nobody raw udp sport %d counter drop" % PORT)
+    for address in (CLOUD, "198.18.5.5"):
+        assert lab.ask("udp", address, PORT, ns=camera)[0] == "edge"
+    assert ip_stack(lab)[1] == [0, 0, 0, 0]
+
+
+@pytest.mark.skipif(REWRITES or not CLASSIFIERS, reason="this kernel can rewrite MACs")
+def test_a_kernel_that_can_not_rewrite_macs_refuses_and_the_cloud_answers(lab):
+    lab.serve_cloud(PORT)
+    lab.configure(plates("u32", "option nexthop " + EDGE))
+    result = lab.viscum("up", check=False)
+    assert result.returncode == 1
+    assert (
+        "viscum.plates.reply: 'direct' needs act_skbmod, which this kernel lacks: install kmod-sched" in result.stderr
+    )
+    assert lab.ask("tcp", CLOUD, PORT, timeout=HANG)[0] == "cloud"
