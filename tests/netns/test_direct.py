@@ -16,13 +16,14 @@ from collections import Counter, namedtuple
 import datapaths
 import pytest
 from agent import Served
-from lab import HANG, SILENCE, echo_command, ip, run, service, snapshot, wait_for
+from lab import HANG, echo_command, ip, run, service, snapshot, wait_for
 from packets import ETH_P_ALL, PACKET_OUTGOING, in_namespace
 
 from viscum_agent.kernel import probe
 
 PORT, CLOUD = 12345, "203.0.113.10"
 EDGE = "192.168.77.2"
+PATIENCE = 10  # seconds for an answer in the guest
 CLASSIFIERS = [name for name in ("u32", "flower") if datapaths.has(name)]
 REWRITES = bool(CLASSIFIERS) and probe.features(programs=False)[3:5] == (True, True)
 
@@ -64,9 +65,9 @@ def mac(ns, dev):
     return json.loads(run("ip", "-n", ns, "-j", "link", "show", "dev", dev).stdout)[0]["address"]
 
 
-def answered(lab, camera, who, address=CLOUD):
+def answered(lab, camera, who, address=CLOUD, protocol="tcp"):
     """Waits until the camera is answered by somebody."""
-    wait_for(lambda: lab.ask("tcp", address, PORT, ns=camera, timeout=SILENCE)[0] == who)
+    wait_for(lambda: lab.ask(protocol, address, PORT, ns=camera, timeout=PATIENCE)[0] == who)
 
 
 class Hop:
@@ -78,7 +79,7 @@ class Hop:
 
     def segments(self):
         """Those of the exchange that passed since the last time, once no more come."""
-        self._sock.settimeout(0.5)
+        self._sock.settimeout(1)
         found = []
         while True:
             try:
@@ -146,7 +147,9 @@ def test_an_exchange_is_seen_at_each_hop_and_nowhere_in_the_routers_ip_stack(lab
     before = {name: counted(lab, *place) for name, place in places.items()}
     stack = ip_stack(lab)
     for address in (CLOUD, "198.18.5.5", CLOUD):
-        assert lab.ask("tcp", address, PORT, ns=camera) == ("edge", address), "from the address that was asked"
+        assert lab.ask("tcp", address, PORT, ns=camera, timeout=HANG) == ("edge", address), (
+            "from the address that was asked"
+        )
     seen = {name: hop.segments() for name, hop in hops.items()}
     now = {name: counted(lab, *place) for name, place in places.items()}
     found = {name: dict(now[name] - before[name]) for name in now}
@@ -228,11 +231,11 @@ def test_udp_is_answered_past_the_ip_stack_as_well(lab, camera, classifier):
     edge = mac(lab.client, "eth0")
     lines = ("list proto udp", "option family ipv4", "option nexthop_mac " + edge)
     Served(lab, plates(classifier, *lines, program=("edge", PORT)))
-    wait_for(lambda: lab.ask("udp", "198.18.5.5", PORT, ns=camera, timeout=SILENCE)[0] == "edge")
+    answered(lab, camera, "edge", "198.18.5.5", "udp")
     close_the_firewall(lab)
     lab.run(lab.router, "nft", "add rule inet nobody raw udp sport %d counter drop" % PORT)
     for address in (CLOUD, "198.18.5.5"):
-        assert lab.ask("udp", address, PORT, ns=camera)[0] == "edge"
+        assert lab.ask("udp", address, PORT, ns=camera, timeout=HANG)[0] == "edge"
     assert ip_stack(lab)[1] == [0, 0, 0, 0]
 
 
