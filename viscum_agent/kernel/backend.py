@@ -766,7 +766,7 @@ class Backend:
         self.visit.enter(ns)
         socket = Socket(compat.NETLINK_ROUTE)
         try:
-            dump.any_local.extend(rtnl.any_locals(ns, socket.dump(rtnl.rule_dump, True, MOST_INSIDE)))
+            dump.any_local.extend(understood(rtnl.any_locals, ns, socket.dump(rtnl.rule_dump, True, MOST_INSIDE)))
         finally:
             socket.close()
 
