@@ -66,15 +66,16 @@ def items(
     hop = _next_hop(service, which, device, facts, package)
     pair = device_name(service.name)
     out = LET_IN + (("skbmod", hop, device.takes_mac), ("mirred", device.name))
-    found: list = [Qdisc(pair)]
-    requests: list[Filter] = []
+    replies: set[Filter] = set()
+    requests: set[Filter] = set()
     for match in matches:
-        replies = [which.flows(pair, match, level, out, flags, True) for level, flags in REPLIES[match.proto]]
-        found += [item for some in replies for item in some if item not in found]
+        for level, flags in REPLIES[match.proto]:
+            replies.update(which.flows(pair, match, level, out, flags, True))
         anywhere = with_(match, dst=None, src=None)
         for level, flags in REQUESTS[match.proto]:
-            requests += which.flows(INNER_DEV, anywhere, level, LET_IN, flags)
-    return found + [Counting(ns_name(service.name), INNER_DEV, tuple(sorted(set(requests))))]
+            requests.update(which.flows(INNER_DEV, anywhere, level, LET_IN, flags))
+    counting = Counting(ns_name(service.name), INNER_DEV, tuple(sorted(requests)))
+    return [Qdisc(pair)] + sorted(replies) + [counting]
 
 
 def _next_hop(service: "Service", which: "Any", device: "Device", facts: "Facts", package: str) -> str:
