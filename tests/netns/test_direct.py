@@ -16,10 +16,27 @@ from collections import Counter, namedtuple
 import datapaths
 import pytest
 from agent import Served
-from lab import HANG, echo_command, ip, run, service, snapshot, wait_for
+from lab import CPYTHON, HANG, echo_command, ip, kill, run, service, snapshot, wait_for
 from packets import ETH_P_ALL, PACKET_OUTGOING, in_namespace
 
-from viscum_agent.kernel import probe
+from viscum_agent.config.service import Match
+from viscum_agent.kernel import open_backend, probe
+from viscum_agent.plan.datapath import u32
+from viscum_agent.plan.diff import diff
+from viscum_agent.plan.direct import REPLIES, REQUESTS
+from viscum_agent.records.objects import (
+    NS_SYSCTLS,
+    PRIO_ANY,
+    Address,
+    AnyLocal,
+    Counting,
+    Namespace,
+    Pair,
+    Qdisc,
+    Route,
+    Sysctl,
+    Up,
+)
 
 PORT, CLOUD = 12345, "203.0.113.10"
 EDGE = "192.168.77.2"
@@ -249,3 +266,41 @@ def test_a_kernel_that_can_not_rewrite_macs_refuses_and_the_cloud_answers(lab):
         "viscum.plates.reply: 'direct' needs act_skbmod, which this kernel lacks: install kmod-sched" in result.stderr
     )
     assert lab.ask("tcp", CLOUD, PORT, timeout=HANG)[0] == "cloud"
+
+
+@pytest.mark.skipif("u32" not in CLASSIFIERS, reason="this kernel has no cls_u32")
+@pytest.mark.parametrize("interpreter", [CPYTHON], ids=["cpython"])
+def test_where_all_macs_fit_already_the_same_filters_carry_an_exchange_without_a_rewrite(lab, camera):
+    """What there is to see of direct replies on any kernel: the filters, and a namespace to which all addresses belong.
+    Its device has the MAC that the edge router sends to, and replies go to one that is the edge router's."""
+    ns, dev = "viscum-x", "vsc-x"
+    pair = Pair(dev, ns, "eth0", 1500, mac(lab.client, "eth0"), mac(lab.router, "lan0"), "viscum x", "veth")
+    made = [Namespace(ns), Up(ns, "lo"), *[Sysctl(ns, key, value) for key, value in NS_SYSCTLS], pair, Qdisc(dev)]
+    replies, counted_ones = [], []
+    for family, own, host, length in ((4, "10.213.0.2", "10.213.0.1", 30), (6, "fd76::2", "fd76::1", 126)):
+        match = Match(family, "tcp", None, (PORT, PORT), None, 0)
+        made += [Address("", dev, "%s/%d" % (host, length)), Address(ns, "eth0", "%s/%d" % (own, length))]
+        made += [Route(ns, family, "default", host, "eth0", ""), AnyLocal(ns, family, own)]
+        for level, flags in REPLIES["tcp"]:
+            replies += u32.flows(dev, match, level, (("mirred", "lan0"),), flags, True)
+        for level, flags in REQUESTS["tcp"]:
+            counted_ones += u32.flows("eth0", match, level, (), flags)
+        made += u32.flows("lan0", match, PRIO_ANY, (("mirred", dev),))
+    redirect = [item for item in made if getattr(item, "dev", "") == "lan0"]
+    steps = [item for item in made if item not in redirect] + replies + [Counting(ns, "eth0", tuple(counted_ones))]
+
+    def apply(items):
+        with open_backend("native") as backend:
+            backend.apply(diff(items, []))
+
+    in_namespace(lab.router, lambda: apply(steps))
+    program = lab.serve(ns, "edge", "tcp/%d" % PORT)
+    in_namespace(lab.router, lambda: apply([Qdisc("lan0"), *redirect]))
+    answered(lab, camera, "edge")
+    close_the_firewall(lab)
+    stack = ip_stack(lab)
+    for address in (CLOUD, "198.18.5.5", "192.0.2.77", "2001:db8:cafe::10"):
+        assert lab.ask("tcp", address, PORT, ns=camera, timeout=HANG) == ("edge", address)
+    assert ip_stack(lab) == stack
+    kill(program)
+    ip("netns", "del", ns)
