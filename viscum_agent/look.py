@@ -110,6 +110,7 @@ class Looks:
             self.instances[name].planned(wanted[name])
         parts = [self._part(wanted[name], name in going_on) for name in sorted(wanted) if name not in stopping]
         self._agent.learn_places(snapshot.dump)
+        self._agent.follow_hops()
         snapshot = snapshot.without_dump()
         self._expect_guards(parts, snapshot)
         if self._agent.keeps_flows:
@@ -185,8 +186,8 @@ class Looks:
         self._loop.cancel(self._retry)
         if self._agent.withdrawal.owed:
             self._retry_in(OWED)
-        elif result.problems or self._again:
-            self._retry_in(RETRY)
+        elif result.problems or self._again or self._agent.reconciler.hops.again:
+            self._retry_in(self._agent.reconciler.hops.again or RETRY)
 
     def _retry_in(self, seconds: float) -> None:
         self._loop.cancel(self._retry)

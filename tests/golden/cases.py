@@ -39,7 +39,7 @@ SECTIONS = ("Config", "Facts", "Before", "Neighbours", "Show") + EXPECTED
 ROUTER = {
     "devices": [
         {"name": "br-lan", "mac": "02:00:5e:00:53:01"},
-        {"name": "phy0-ap0", "mac": "02:00:5e:00:53:03", "takes_mac": "02:00:5e:00:53:01", "bridged": True},
+        {"name": "phy0-ap0", "mac": "02:00:5e:00:53:03", "takes_mac": "02:00:5e:00:53:01", "bridged": "br-lan"},
         {"name": "wan", "mac": "02:00:5e:00:53:02"},
         {"name": "wg0", "mtu": 1420, "ethernet": False},
     ],
@@ -198,7 +198,7 @@ def _device(given):
         mac=mac,
         ethernet=ethernet,
         takes_mac=given.get("takes_mac", mac),
-        bridged=given.get("bridged", False),
+        bridged=given.get("bridged", ""),
         families=tuple(given.get("families", (4, 6))),
     )
 

@@ -96,21 +96,10 @@ def _inner_ends(dump: "Dump") -> "dict[str, list]":
     return found
 
 
-def _places(hops: "set[str]", dump: "Dump") -> "list[tuple[int, bytes]]":
-    """(index of a device, address) of the neighbours that the kernel is not sure of: where they are, else where the
-    router has an address in their network."""
-    known = {hop: [each for each in dump.neighbours if each.address == hop] for hop in hops}
-    found = set()
-    for hop in hops:
-        packed = address.parse_address(hop)
-        indexes = [each.index for each in known[hop] if not each.sure]
-        if not known[hop]:
-            near = [each for each in dump.addresses if each.ns == "" and (":" in each.address) == (":" in hop)]
-            networks = [(each.index, address.network(each.address)) for each in near]
-            host = address.parse_prefix(hop)
-            indexes = [index for index, network in networks if address.contains(network, host)]
-        found.update([(index, packed) for index in indexes])
-    return sorted(found)
+def _direct(dump: "Dump") -> "set[str]":
+    """The aliases of devices with filters of ours: where a pair has some, `reply` 'direct' may have more inside."""
+    indexes = {each.index for each in dump.filters if each.classid == CLASSID and each.prio in PRIOS}
+    return {link.alias for link in dump.links if link.ns == "" and link.index in indexes}
 
 
 class _Work:
@@ -155,7 +144,6 @@ class Backend:
         self.spare = Loaded()  # what is pinned next, if the kernel was tried with it
         self._home_links: dict[str, tuple[int, int]] = {}  # (index, rtnl.nsid_of) by name
         self.work = _Work(self)
-        self.hops: set[str] = set()  # addresses of next hops: a dump has their MACs
         self.hurried = False  # a dump that keeps changing is good enough
 
     def __enter__(self) -> "Backend":
@@ -574,17 +562,16 @@ class Backend:
                 self.dump_routes(dump, "")
             else:
                 self._dump_near(dump, rtnl.Near(pools))
-            self._dump_hops(dump)
             self.dump_tc(dump)
             self._dump_bpf(dump)
             self._dump_guards(dump)
             self._dump_sysctls(dump)
-            ends = _inner_ends(dump)
+            ends, direct = _inner_ends(dump), _direct(dump)
             for ns in netns.ours():
                 if breathe:
                     breathe()
                 if self._enter(dump, ns):
-                    self._dump_namespace(dump, ns, ends, ports.get(ns))
+                    self._dump_namespace(dump, ns, ends, ports.get(ns), alias_of(ns) in direct)
         finally:
             self.visit.home()
             self._release()
@@ -634,23 +621,6 @@ class Backend:
             for family in near.families:
                 bodies = socket.dump(lambda seq, family=family: rtnl.route_dump(seq, family), sieve=near.sieve)
                 dump.routes.extend(parsed(lambda body: rtnl.parse_route("", body, near), bodies))
-        finally:
-            socket.close()
-
-    def _dump_hops(self, dump: "Dump") -> None:
-        """The neighbours that services send replies to. Nobody else uses them: so the kernel is told to find them, and
-        to find out whether they are still there, at each look."""
-        if not self.hops:
-            return
-        self.visit.home()
-        socket = Socket(compat.NETLINK_ROUTE)
-        try:
-            for family in sorted({6 if ":" in hop else 4 for hop in self.hops}):
-                bodies = socket.dump(lambda seq, family=family: rtnl.neighbour_dump(family, seq), True)
-                found = parsed(rtnl.parse_neighbour, bodies)
-                dump.neighbours.extend([each for each in found if each.address in self.hops])
-            places = _places(self.hops, dump)
-            socket.transact([lambda seq, place=place: rtnl.neighbour_use(*(place + (seq,))) for place in places])
         finally:
             socket.close()
 
@@ -741,11 +711,14 @@ class Backend:
     def _dump_ends(self, dump: "Dump", ns: str, ends: "dict[str, list]") -> None:
         self.dump_ends(dump, ns, ["lo", INNER_DEV] + ends.get(alias_of(ns), []))
 
-    def _dump_namespace(self, dump: "Dump", ns: str, ends: "dict[str, list]", ports: "dict | None") -> None:
+    def _dump_namespace(
+        self, dump: "Dump", ns: str, ends: "dict[str, list]", ports: "dict | None", direct: bool
+    ) -> None:
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
         self._dump_ends(dump, ns, ends)
-        self._dump_direct(dump, ns)
+        if direct:
+            self._dump_direct(dump, ns)
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns], dump.mutes[ns] = self._read_nft(ns)
@@ -755,11 +728,7 @@ class Backend:
         self._leave(ns)
 
     def _dump_direct(self, dump: "Dump", ns: str) -> None:
-        """What `reply` 'direct' has in a service's namespace, if filters at the router's end of its pair say that there
-        may be something."""
-        home = {each.index for each in dump.filters if each.classid == CLASSID and each.prio in PRIOS}
-        if not any(link.ns == "" and link.index in home and link.alias == alias_of(ns) for link in dump.links):
-            return
+        """What `reply` 'direct' has in a service's namespace."""
         for link in dump.links:
             if (link.ns, link.name) == (ns, INNER_DEV):
                 dump.counting[ns] = self._filters_in(ns, link.index)

@@ -124,10 +124,10 @@ def _any_local(operation: "Operation") -> "list[str]":
         texts.append(rule % ("add", 0, "") + " protocol kernel")
         texts += [ip + " rule del pref %d" % pref for pref in (2, 1, 1)]
     if operation.new:
-        texts.append(ip + " route replace local default dev lo table local proto static")
         own = [operation.new.own, LOOPBACK_NETWORK[item.family]]
         texts += [rule % ("add", 1, " to " + each) for each in own]
         texts += [rule % ("add", 2, " iif " + INNER_DEV), ip + " rule del pref 0"]
+        texts.append(ip + " route replace local default dev lo table local proto static")
     return texts
 
 

@@ -27,9 +27,9 @@ Traffic = namedtuple("Traffic", ("devices", "kind", "counters", "sent", "direct"
 NONE = Traffic((), "", NOTHING, NOTHING, {})
 
 # What the filters of `reply` 'direct' count at the inner end of a pair and at the router's, by their prios
-# (plan/direct.py): packets that begin a connection, that only acknowledge, and all others; replies to the first,
-# and all others.
-DIRECT = (("syn", "ack", "other"), ("syn_ack", "replies", "replies"))
+# (plan/direct.py): packets that begin a connection, that only acknowledge, and all others; none that are replies,
+# replies to the first, and all others.
+DIRECT = (("syn", "ack", "other"), ("", "syn_ack", "replies"))
 
 DEVICES = "/proc/net/dev"  # unlike netlink, without a lock that others may hold for long
 
@@ -61,7 +61,8 @@ def direct(ends: "Sequence[Sequence[FilterEntry]]") -> "dict[str, int]":
         for entry in entries:
             if entry.classid == CLASSID and entry.prio in PRIOS:
                 name = names[(entry.prio - 1) // 2]
-                found[name] = found.get(name, 0) + entry.counters.packets
+                if name:
+                    found[name] = found.get(name, 0) + entry.counters.packets
     return found
 
 

@@ -2,8 +2,7 @@
 
 An event is never acted on by itself: it may be old, it may be our own. It is only a cause; what to do is decided by
 reading the kernel again. So losing events (ENOBUFS) is a cause as well, and nothing worse. What no plan depends on is
-not a cause, since there is a lot of it: neighbours, which come and go with every client, but for the next
-hops of services; an address whose lifetime is
+not a cause, since there is a lot of it: neighbours, which come and go with every client; an address whose lifetime is
 renewed, as with each router advertisement; a qdisc or filter that shapes, which SQM with autorate changes several times
 a second.
 """
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 # RTMGRP_* of linux/rtnetlink.h: links, tc, addresses of both families.
 GROUPS = 0x1 | 0x8 | 0x10 | 0x100
-
-RTNLGRP_NEIGH, NETLINK_ADD_MEMBERSHIP, NETLINK_DROP_MEMBERSHIP = 3, 1, 2  # linux/rtnetlink.h, netlink.h
 
 # Why to look again. `device`: whether it is about a device itself; `urgent`: a pair of ours was removed, and filters
 # that lead to it drop what they match.
@@ -49,23 +46,12 @@ class Events:
         self._socket = compat.netlink_socket(compat.NETLINK_ROUTE, GROUPS)
         self._socket.setblocking(False)
         self.fd = self._socket.fileno()
-        self._hops: set[str] = set()
         self._forget()
 
-    def follow(self, hops: "set[str]") -> None:
-        """From now on these neighbours (addresses) are causes as well. Events about all of them come in only while
-        there are any."""
-        if bool(hops) != bool(self._hops):
-            option = NETLINK_ADD_MEMBERSHIP if hops else NETLINK_DROP_MEMBERSHIP
-            self._socket.setsockopt(compat.SOL_NETLINK, option, RTNLGRP_NEIGH)
-        self._hops = hops
-
     def _forget(self) -> None:
-        """What is known of the router, to ignore repetitions: links by index, sets of their addresses, and next hops'
-        MACs."""
+        """What is known of the router, to ignore repetitions: links by index, and sets of their addresses."""
         self._links: dict[int, Link] = {}
         self._addresses: dict[int, set[str]] = {}
-        self._macs: dict[tuple[int, str], str] = {}
         self._lost = False
 
     def _all_read(self) -> None:
@@ -98,8 +84,6 @@ class Events:
     def _cause(self, kind: int, body: bytes) -> "Cause | None":
         if kind in (rtnl.RTM_NEWLINK, rtnl.RTM_DELLINK):
             return self._link_cause(kind, body)
-        if kind in (rtnl.RTM_NEWNEIGH, rtnl.RTM_DELNEIGH):
-            return self._hop_cause(kind, body)
         if kind not in CAUSES or not self._matters(kind, body):
             return None
         return Cause(CAUSES[kind], False, False)
@@ -124,16 +108,6 @@ class Events:
             return False
         known.add(found.address)
         return True
-
-    def _hop_cause(self, kind: int, body: bytes) -> "Cause | None":
-        found = rtnl.parse_neighbour(body)
-        if found is None or found.address not in self._hops:
-            return None
-        key, mac = (found.index, found.address), "" if kind == rtnl.RTM_DELNEIGH else found.mac
-        if self._macs.get(key) == mac:
-            return None
-        self._macs[key] = mac
-        return Cause("next hop %s changed" % found.address, False, False)
 
     def _link_cause(self, kind: int, body: bytes) -> "Cause | None":
         """Wireless drivers repeat a link for each scan: only what the plan can see counts."""

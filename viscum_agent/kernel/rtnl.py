@@ -5,10 +5,11 @@ order, addresses and MACs in network order. The numbers below are from linux/rtn
 fib_rules.h and veth.h; they are part of the kernel's ABI.
 """
 
+from collections import namedtuple
 from struct import pack, unpack_from
 
 from .. import address
-from ..records.dump import Addr, Link, NeighbourEntry, RouteEntry, RuleEntry
+from ..records.dump import Addr, Link, RouteEntry, RuleEntry
 from ..records.objects import INNER_DEV, NETKIT, AnyLocal
 from .codec import (
     NLM_F_ACK,
@@ -69,7 +70,7 @@ RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 RTM_F_CLONED = 0x200  # a cached route
 # linux/neighbour.h. Of the states that count here, the kernel is sure of a MAC while it is reachable, or was told it.
 NDA_DST, NDA_LLADDR, NTF_USE = 1, 2, 1
-NUD_INCOMPLETE, NUD_REACHABLE, NUD_FAILED, NUD_NOARP, NUD_PERMANENT = 0x01, 0x02, 0x20, 0x40, 0x80
+NUD_REACHABLE, NUD_FAILED, NUD_NOARP, NUD_PERMANENT = 0x02, 0x20, 0x40, 0x80
 FRA_DST, FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL, FR_ACT_TO_TBL = 1, 3, 6, 15, 21, 1
 LOOPBACK_NETWORK = {4: "127.0.0.0/8", 6: "::1/128"}
 
@@ -235,34 +236,31 @@ def parse_address(ns: str, body: bytes) -> "Addr | None":
 # Neighbours
 
 
-def _neighbour(family: int, index: int = 0, flags: int = 0) -> bytes:
-    return pack("BBHiHBB", AF[family], 0, 0, index, 0, flags, 0)
+def _neighbour(index: int, packed: bytes, flags: int) -> bytes:
+    return pack("BBHiHBB", AF[4 if len(packed) == 4 else 6], 0, 0, index, 0, flags, 0) + attribute(NDA_DST, packed)
 
 
-def neighbour_dump(family: int, seq: int) -> bytes:
-    return message(RTM_GETNEIGH, NLM_F_DUMP, _neighbour(family), seq)
+# A neighbour: its `place` is (index of the device, address as bytes); its `mac` "" if it does not answer, None if that
+# is not known yet; whether the kernel is `sure` of it.
+Neighbour = namedtuple("Neighbour", ("place", "mac", "sure"))
+
+
+def neighbour_get(index: int, packed: bytes, seq: int) -> bytes:
+    """One neighbour of the table, which clients fill (kernel 5.0)."""
+    return message(RTM_GETNEIGH, 0, _neighbour(index, packed, 0), seq)
 
 
 def neighbour_use(index: int, packed: bytes, seq: int) -> bytes:
     """Has the kernel ask a neighbour for its MAC, unless it is sure of it, as if there were something to send."""
-    body = _neighbour(4 if len(packed) == 4 else 6, index, NTF_USE) + attribute(NDA_DST, packed)
-    return message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK, body, seq)
+    return message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK, _neighbour(index, packed, NTF_USE), seq)
 
 
-def parse_neighbour(body: bytes) -> "NeighbourEntry | None":
-    """A NeighbourEntry, or None for a family that is not IP."""
-    family, _, _, index, state = unpack_from("BBHiH", body, 0)
+def parse_neighbour(body: bytes) -> "Neighbour":
+    index, state = unpack_from("iH", body, 4)
     found = attributes(body, 12)
-    if family not in FAMILY or NDA_DST not in found:
-        return None
     mac = found.get(NDA_LLADDR, b"")
-    there = len(mac) == 6 and not state & (NUD_INCOMPLETE | NUD_FAILED)
-    return NeighbourEntry(
-        index,
-        address.format_address(found[NDA_DST]),
-        address.format_mac(mac) if there else "",
-        bool(state & (NUD_REACHABLE | NUD_NOARP | NUD_PERMANENT)),
-    )
+    known = "" if state & NUD_FAILED else address.format_mac(mac) if len(mac) == 6 else None
+    return Neighbour((index, found[NDA_DST]), known, bool(state & (NUD_REACHABLE | NUD_NOARP | NUD_PERMANENT)))
 
 
 # Routes
@@ -402,14 +400,15 @@ _ANY_IN, _OWN_OUT = 2, 1  # preferences of these rules
 
 
 def any_local_add(item: "AnyLocal") -> "list[Callable[[int], bytes]]":
-    """Requests, in an order in which nothing stops to work in between."""
+    """Requests, in an order in which nothing stops to work in between: with the route and the kernel's own rule (0),
+    replies would go to lo, whose RST would end their connections."""
     made = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
     own = [address.parse_prefix(text) for text in (item.own, LOOPBACK_NETWORK[item.family])]
     rules = [_local_rule(item.family, _OWN_OUT, prefix) for prefix in own]
     rules.append(_local_rule(item.family, _ANY_IN) + text(FRA_IIFNAME, INNER_DEV))
-    bodies = [(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, _all_local(item.family))]
-    bodies += [(RTM_NEWRULE, made, rule) for rule in rules]
-    return _requests(bodies + [(RTM_DELRULE, NLM_F_ACK, _rule_at(item.family, 0))])
+    bodies = [(RTM_NEWRULE, made, rule) for rule in rules]
+    bodies.append((RTM_DELRULE, NLM_F_ACK, _rule_at(item.family, 0)))
+    return _requests(bodies + [(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, _all_local(item.family))])
 
 
 def any_local_del(family: int) -> "list[Callable[[int], bytes]]":

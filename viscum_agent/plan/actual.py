@@ -443,11 +443,7 @@ def facts(
         opened=_opened(dump, owners, opened or {}),
         firewall=firewall or {},
         why=why or {},
-        neighbours={
-            (by_index[entry.index].name, entry.address): entry.mac
-            for entry in dump.neighbours
-            if entry.mac and entry.index in by_index
-        },
+        neighbours={},
     )
 
 
@@ -488,6 +484,6 @@ def _device(link: "Link", by_index: "dict[int, Link]", routed: "set[tuple[int, i
         mac=link.mac,
         ethernet=link.type == ARPHRD_ETHER,
         takes_mac=there.mac,
-        bridged=bridged,
+        bridged=master.name if master and bridged else "",
         families=tuple([family for family in (4, 6) if not there.up or (there.index, family) in routed]),
     )

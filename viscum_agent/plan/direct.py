@@ -6,37 +6,46 @@ the source interface as its source, and out of that interface. They know nothing
 have one next hop. Filters at the inner end count what comes in, by its TCP flags.
 """
 
+from .. import address
 from ..records import with_
 from ..records.objects import (
     INNER_DEV,
+    PAIR_FILTER,
     PRIO_ANY,
     PRIO_EXACT,
     PRIO_WIDE,
     Counting,
     Qdisc,
     device_name,
+    kind_of,
     ns_name,
 )
 from ..shell import shown
-from .skip import skip
+from . import datapath
+from .diff import redirects_of
+from .skip import Skip, skip
+from .sources import devices_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
-    from ..config.service import Match, Service
+    from ..config.service import Match, Service, Settings
     from ..records.facts import Device, Facts
     from ..records.objects import Filter
+    from .actual import Found
 
 SYN, RST, ACK = 0x02, 0x04, 0x10  # RFC 9293, 3.1
 
 # By protocol: the prios of the filters, and which flags (value, mask) they look for; None for whatever there are.
 #
 # A segment that begins a connection is no reply: it goes on to the router, where the Guard judges it. Every other one
-# acknowledges something, but for the answer to a segment that nobody expected.
+# acknowledges something, but for the answer to a segment that nobody expected. What the program sends as itself (OWN)
+# goes on as well, before these: it answers nobody there.
+OWN = PRIO_EXACT
 REPLIES = {
-    "tcp": ((PRIO_EXACT, (SYN | ACK, 0xFF)), (PRIO_WIDE, (ACK, ACK)), (PRIO_ANY, (RST, SYN | RST | ACK))),
+    "tcp": ((PRIO_WIDE, (SYN | ACK, 0xFF)), (PRIO_ANY, (ACK, ACK)), (PRIO_ANY, (RST, SYN | RST | ACK))),
     "udp": ((PRIO_ANY, None),),
 }
 # The first that matches counts: what begins a connection, what only acknowledges, and all else.
@@ -46,36 +55,108 @@ REQUESTS = {
 }
 LET_IN = (("skbedit", "host"),)
 
+# Of the filters in a namespace a dump reads a limited number (MOST_INSIDE in kernel/backend.py), among them those that
+# the kernel makes. More of ours count protocols in place of ports.
+MOST_COUNTING = 900
+
 
 def items(
     service: "Service",
-    matches: "Iterable[Match]",
+    matches: "Sequence[Match]",
+    own: "dict[int, str]",
     which: "Any",
     devices: "list[Device]",
     facts: "Facts",
     package: str,
 ) -> list:
-    """What is needed at both ends of the pair; raises Skip."""
+    """What is needed at both ends of the pair; `own` maps a family to the namespace's own address. Raises Skip."""
+    _refuse(service, matches, devices, package)
+    device = devices[0]
+    hop = _next_hop(service, which, device, facts, package)
+    pair = device_name(service.name)
+    out = LET_IN + (("skbmod", hop, device.takes_mac), ("mirred", device.name))
+    replies: set[Filter] = set()
+    for match in matches:
+        mine = address.parse_prefix(own[match.family])
+        if address.meet(match.dst, mine):
+            itself = with_(match, proto="", dst=mine, dport=None, src=None)
+            replies.update(which.flows(pair, itself, OWN, LET_IN, None, True))
+        for level, flags in REPLIES[match.proto]:
+            replies.update(which.flows(pair, match, level, out, flags, True))
+    requests = _requests(which, [with_(match, dst=None, src=None) for match in matches])
+    if len(requests) > MOST_COUNTING:
+        requests = _requests(which, [with_(match, dst=None, src=None, dport=None) for match in matches])
+    counting = Counting(ns_name(service.name), INNER_DEV, tuple(sorted(requests)))
+    return [Qdisc(pair)] + sorted(replies) + [counting]
+
+
+def _requests(which: "Any", matches: "Iterable[Match]") -> "set[Filter]":
+    found: set[Filter] = set()
+    for match in matches:
+        for level, flags in REQUESTS[match.proto]:
+            found.update(which.flows(INNER_DEV, match, level, LET_IN, flags))
+    return found
+
+
+def _refuse(service: "Service", matches: "Sequence[Match]", devices: "list[Device]", package: str) -> None:
+    """Raises Skip for what can't be."""
     if len(devices) != 1:
         text = "'direct' has one interface for all replies, and clients come in on %s: name one of them, or say 'auto'"
         raise skip(service, package, "reply", text % ", ".join([device.name for device in devices]))
     if not all(match.proto for match in matches):
         text = "'direct' knows replies by their port, and proto 'any' has none: name tcp, udp or both, or say 'auto'"
         raise skip(service, package, "reply", text)
-    device = devices[0]
-    hop = _next_hop(service, which, device, facts, package)
-    pair = device_name(service.name)
-    out = LET_IN + (("skbmod", hop, device.takes_mac), ("mirred", device.name))
-    replies: set[Filter] = set()
-    requests: set[Filter] = set()
-    for match in matches:
-        for level, flags in REPLIES[match.proto]:
-            replies.update(which.flows(pair, match, level, out, flags, True))
-        anywhere = with_(match, dst=None, src=None)
-        for level, flags in REQUESTS[match.proto]:
-            requests.update(which.flows(INNER_DEV, anywhere, level, LET_IN, flags))
-    counting = Counting(ns_name(service.name), INNER_DEV, tuple(sorted(requests)))
-    return [Qdisc(pair)] + sorted(replies) + [counting]
+    if _goes_round(matches):
+        text = (
+            "with reply 'direct' has to name the clients of UDP, and none of dest_ip: a datagram with a forged source "
+            "could go round without end between the next hop and the program; or take TCP only (proto), or say 'auto'"
+        )
+        raise skip(service, package, "src_ip", text)
+    if service.mtu and service.mtu > devices[0].mtu:
+        text = "'%d' is more than %s can send (%d), and reply 'direct' sends frames as they are: leave it out"
+        raise skip(service, package, "mtu", text % (service.mtu, devices[0].name, devices[0].mtu))
+
+
+def _goes_round(matches: "Iterable[Match]") -> bool:
+    """Whether a reply of UDP may go to an address that is taken over: the next hop would send it back, and its TTL is
+    new each time."""
+    datagrams = [match for match in matches if match.proto == "udp"]
+    return any(
+        one.family == other.family and address.meet(one.src, other.dst) for one in datagrams for other in datagrams
+    )
+
+
+# The next hop
+
+
+def places(
+    services: "Iterable[Service]", settings: "Settings", facts: "Facts", package: str
+) -> "dict[tuple[str, str], list[str]]":
+    """(device, address) of the next hops whose MAC addresses are needed, with the names of the services. The neighbours
+    of a bridge's port are the bridge's."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for service in services if settings.enabled else ():
+        if not (service.enabled and service.reply == "direct" and service.nexthop) or service.nexthop_mac:
+            continue
+        if not datapath.chosen(service.datapath or settings.datapath, facts.features).ROUTED:
+            continue
+        try:
+            device = devices_of(service, facts, package)[0][0]
+        except Skip:
+            continue
+        found.setdefault((device.bridged or device.name, service.nexthop), []).append(service.name)
+    return found
+
+
+def mac_of(found: "Sequence[Found]") -> str:
+    """The MAC address that the replies of a service go to, from its Found objects, "" if no redirect is in."""
+    if redirects_of(found):
+        for each in found:
+            if kind_of(each.item) is PAIR_FILTER:
+                for action in each.item.actions:
+                    if action[0] == "skbmod":
+                        return action[1]
+    return ""
 
 
 def _next_hop(service: "Service", which: "Any", device: "Device", facts: "Facts", package: str) -> str:
@@ -85,9 +166,8 @@ def _next_hop(service: "Service", which: "Any", device: "Device", facts: "Facts"
     if not service.nexthop:
         text = "'direct' with datapath '%s' sends replies to one next hop: name it (nexthop), or say 'auto'"
         raise skip(service, package, "reply", text % which.NAME)
-    for dev, hop in sorted(facts.neighbours):
-        # The neighbours of a bridge's port are the bridge's.
-        if hop == service.nexthop and (dev == device.name or device.bridged):
-            return facts.neighbours[(dev, hop)]
+    mac = facts.neighbours.get((device.bridged or device.name, service.nexthop))
+    if mac:
+        return mac
     text = "%s does not answer at %s, so replies have no way: name a neighbour there, or its MAC address (nexthop_mac)"
     raise skip(service, package, "nexthop", text % (shown(service.nexthop), device.name))

@@ -128,7 +128,7 @@ def _service(
     if service.reply != "routed":
         items += which.reply(device_name(service.name), pair, facts.features)
     if past:
-        items += direct.items(service, matches, which, devices, facts, package)
+        items += direct.items(service, matches, own, which, devices, facts, package)
     gate = Gate(
         dev=device_name(service.name),
         mac=macs.inner_mac,

@@ -18,8 +18,6 @@ Link = namedtuple(
 )
 Addr = namedtuple("Addr", ("ns", "index", "address"))
 RouteEntry = namedtuple("RouteEntry", ("ns", "family", "dst", "via", "oif", "src", "table", "type"))
-# A neighbour of the router: its `mac`, "" if it has none; whether the kernel is `sure` of that.
-NeighbourEntry = namedtuple("NeighbourEntry", ("index", "address", "mac", "sure"))
 RuleEntry = namedtuple("RuleEntry", ("ns", "family", "priority", "iif", "table"))
 QdiscEntry = namedtuple("QdiscEntry", ("index", "kind"))
 
@@ -73,7 +71,6 @@ class Dump:
     `tbfs` maps a namespace to (rate, burst) of the queue with our handle at its eth0.
     `counting` maps a namespace to the FilterEntry records at the ingress hook of its eth0, if they were read.
     `any_local`: AnyLocal records of namespaces, where they were read.
-    `neighbours`: those that are next hops of services.
     `listeners` maps a namespace that was asked about to its facts.Listener records. `bpf_counters` maps (index of the
     source interface, of the pair) to Counters.
     """
@@ -85,7 +82,6 @@ class Dump:
         self.routes: list[RouteEntry] = []
         self.rules: list[RuleEntry] = []
         self.any_local: list[AnyLocal] = []
-        self.neighbours: list[NeighbourEntry] = []
         self.qdiscs: list[QdiscEntry] = []
         self.filters: list[FilterEntry] = []
         self.egress: list[int] = []

@@ -195,7 +195,7 @@ def _is_written(item: "Filter") -> bool:
 
 # What is in the namespace besides is only looked for where there are some of these: they are made before it, and go
 # after it.
-_PAIR_FILTER = _kind("Filter of a pair", key=_filter_key, whole=_is_written, outside=True)
+PAIR_FILTER = _kind("Filter of a pair", key=_filter_key, whole=_is_written, outside=True)
 _kind(Counting, key=lambda item: item.ns, whole=lambda item: item.filters is not None)
 _kind(AnyLocal, key=lambda item: (item.ns, item.family), whole=lambda item: item.own != "", alone=True)
 _kind(HashTable, outside=True, shared=True)
@@ -234,7 +234,7 @@ def kind_of(item: "Any") -> "Kind":
     """The row of an object's kind; sysctls and filters of the pair have one of their own."""
     if isinstance(item, Sysctl) and (not item.ns or INNER_DEV in item.key):
         return _PAIR_SYSCTL
-    return _PAIR_FILTER if isinstance(item, Filter) and item.dev.startswith(DEV_PREFIX) else KINDS[type(item)]
+    return PAIR_FILTER if isinstance(item, Filter) and item.dev.startswith(DEV_PREFIX) else KINDS[type(item)]
 
 
 # Something to do: `verb` is "add", "change" or "del"; `old` is the observed object that "change" and "del" act on (else

@@ -39,9 +39,6 @@ class Reconciler:
     def forget_firewall(self):
         pass
 
-    def hops(self):
-        return set()
-
     def look(self, breathe=None, torn=None):
         raise Refused("no")
 
@@ -55,7 +52,6 @@ class Reconciler:
 class Events:
     def __init__(self, causes):
         self.causes = lambda: causes
-        self.follow = lambda hops: None
 
 
 class Load:
@@ -85,7 +81,6 @@ class Instance:
 def agent(limit=0):
     made = agents.Agent("/nonexistent", Log())
     made.reconciler = Reconciler(limit)
-    made._events = Events([])
     made._shedding._load = Load()
     return made
 

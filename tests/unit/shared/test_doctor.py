@@ -26,10 +26,10 @@ ECHO = {
     "dest_port": ["7000"],
 }
 DEVICES = [
-    Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False, (4, 6)),
-    Device("eth1", True, 1500, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False, (4, 6)),
-    Device("phy0-ap0", True, 1500, "02:00:00:00:00:03", True, "02:00:00:00:00:01", True, (4, 6)),
-    Device("pppoe-wan", True, 1492, "", False, "", False, (4, 6)),
+    Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6)),
+    Device("eth1", True, 1500, "02:00:00:00:00:02", True, "02:00:00:00:00:02", "", (4, 6)),
+    Device("phy0-ap0", True, 1500, "02:00:00:00:00:03", True, "02:00:00:00:00:01", "br-lan", (4, 6)),
+    Device("pppoe-wan", True, 1492, "", False, "", "", (4, 6)),
 ]
 NAMES = {"lan": ["br-lan"], "wan": ["pppoe-wan"]}
 HEALTHY_SYSCTLS = {

@@ -52,7 +52,10 @@ def pages(instances, answer):
 def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers_that_fit():
     instances = [Instance(number) for number in range(500)]
     counted = Traffic(
-        Service.devices, "bpf-cls", *2 * (Counters(*[HUGE] * 8),), {name: HUGE for names in DIRECT for name in names}
+        Service.devices,
+        "bpf-cls",
+        *2 * (Counters(*[HUGE] * 8),),
+        {name: HUGE for names in DIRECT for name in names if name},
     )
     traffic = {instance.name: counted for instance in instances}
     answers = pages(instances, lambda some: rows.status(some, traffic, False))
