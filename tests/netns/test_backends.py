@@ -17,16 +17,19 @@ from pathlib import Path
 import pytest
 from agent import Agent
 from lab import CPYTHON, MICROPYTHON, ROOT, Lab, namespaces, run, service
+from packets import in_namespace
 
 from viscum_agent import compat, ebpf
 from viscum_agent.config import schema
 from viscum_agent.errors import UnsupportedError
-from viscum_agent.kernel import bpf_pins, bpf_syscall, commands, open_backend, probe, tc
+from viscum_agent.kernel import bpf_pins, bpf_syscall, commands, open_backend, probe, rtnl, tc
 from viscum_agent.kernel.backend import Backend, KernelError
+from viscum_agent.kernel.netlink import Socket
 from viscum_agent.plan.actual import observe
 from viscum_agent.reconcile import Reconciler
 from viscum_agent.records import with_
 from viscum_agent.records.objects import (
+    NS_SYSCTLS,
     Address,
     AnyLocal,
     Counting,
@@ -71,6 +74,8 @@ def direct(datapath, name, *lines):
     hop = ("option reply direct", "option nexthop_mac 02:00:5e:00:53:77")
     return service(name, SERVER, "option datapath " + datapath, *hop, *lines)
 
+
+CLIENTS = "list src_ip 192.168.77.0/24"
 
 # Configurations that between them hold every kind of object, match and action: name -> (features it needs, text).
 CONFIGURATIONS = {
@@ -149,12 +154,12 @@ CONFIGURATIONS = {
     "direct replies to any address": (
         ("skbmod", "skbedit"),
         direct("u32", "a", "list device lan0", "list proto tcp", "list dest_port 12345")
-        + direct("u32", "b", "list device lan1", "list dest_ip 203.0.113.10", "list dest_port 7000-7003"),
+        + direct("u32", "b", "list device lan1", "list dest_ip 203.0.113.10", "list dest_port 7000-7003", CLIENTS),
     ),
     "direct replies with flower": (
         ("flower", "skbmod", "skbedit", "nat"),
-        direct("flower", "a", "list device lan0", "list dest_port 12345", "list src_ip 192.168.77.0/24")
-        + direct("flower", "b", "list device lan1", "list dest_ip 203.0.113.10", "list dest_port 7000-7003"),
+        direct("flower", "a", "list device lan0", "list proto tcp", "list dest_port 12345", CLIENTS)
+        + direct("flower", "b", "list device lan1", "list dest_ip 203.0.113.10", "list dest_port 7000-7003", CLIENTS),
     ),
     "u32, packet type and both MACs": (
         ("skbmod", "skbedit"),
@@ -1074,25 +1079,6 @@ def test_the_script_takes_leftovers_away(router, name):
 # What is read only for direct replies
 
 
-def test_the_mac_of_a_next_hop_is_read_and_asked_for(router):
-    hop, other, nobody = "192.168.77.2", "192.168.78.2", "192.168.77.9"
-    with open_backend("native") as backend:
-        assert backend.dump(None).neighbours == []
-        backend.hops = {hop, nobody}
-        give_up = time.monotonic() + 10
-        while hop not in {each.address for each in backend.dump(None).neighbours if each.mac}:
-            assert time.monotonic() < give_up, "nobody else asks for it"
-            time.sleep(0.05)
-        run("ping", "-c", "1", other)
-        found = {each.address: each for each in backend.dump(None).neighbours}
-    (link,) = json.loads(run("ip", "-n", router.clients[0], "-j", "link", "show", "eth0").stdout)
-    assert found[hop].mac == link["address"]
-    assert found.get(nobody, found[hop]._replace(mac="")).mac == "", "it does not answer"
-    assert other not in found
-    dump = read("native")
-    assert dump.neighbours == []
-
-
 @each_writer
 def test_where_all_addresses_were_local_ones_the_rules_are_the_kernels_own_again(router, writer):
     def rules():
@@ -1109,3 +1095,28 @@ def test_where_all_addresses_were_local_ones_the_rules_are_the_kernels_own_again
         backend.apply([Operation("del", None, item, 0) for item in every])
     assert rules() == before
     assert "default" not in run("ip", "-n", NS, "route", "show", "table", "local").stdout
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_reply_has_its_way_out_after_each_step_to_all_addresses_and_back(router, family):
+    """To `lo` it would reset the connection that it belongs to."""
+    own, client, host = {4: ("10.213.0.2", "192.0.2.7", "10.213.0.1"), 6: ("fd76::2", "2001:db8::7", "fd76::1")}[family]
+    length = {4: 30, 6: 126}[family]
+    made = [Namespace(NS), *[Sysctl(NS, key, value) for key, value in NS_SYSCTLS], Up(NS, "lo"), VETH]
+    made += [Address("", DEV, "%s/%d" % (host, length)), Address(NS, "eth0", "%s/%d" % (own, length))]
+    made += [Route(NS, family, "default", host, "eth0", "")]
+    steps = rtnl.any_local_add(AnyLocal(NS, family, own)) + rtnl.any_local_del(family)
+    with open_backend("native") as backend:
+        backend.apply([Operation("add", item, None, 0) for item in made])
+        for step in steps:
+            assert in_namespace(NS, lambda step=step: transact(step)) == 0
+            way = run("ip", "-n", NS, "-j", "route", "get", client, "from", own).stdout
+            assert json.loads(way)[0]["dev"] == "eth0"
+
+
+def transact(request):
+    socket = Socket(compat.NETLINK_ROUTE)
+    try:
+        return socket.transact([request])[0][0]
+    finally:
+        socket.close()

@@ -184,13 +184,13 @@ def test_an_exchange_is_seen_at_each_hop_and_nowhere_in_the_routers_ip_stack(lab
     kinds = Counter({SYN: 1, ACK: 3}.get(each.flags, 5) for each in came_in)
     assert found["inner"] == dict(kinds) and kinds[1] == 3 and sum(kinds.values()) == len(there)
 
-    replies = Counter(1 if each.flags == SYN_ACK else 3 for each in seen["host"] if not each.out)
-    assert found["host"] == dict(replies) and replies[1] == 3 and sum(replies.values()) == len(back)
+    replies = Counter(3 if each.flags == SYN_ACK else 5 for each in seen["host"] if not each.out)
+    assert found["host"] == dict(replies) and replies[3] == 3 and sum(replies.values()) == len(back)
 
     (row,) = json.loads(agent.viscum("status", "--json").stdout)
     assert row["direct"] == {
         **{"syn": now["inner"][1], "ack": now["inner"][3], "other": now["inner"][5]},
-        **{"syn_ack": now["host"][1], "replies": now["host"][3] + now["host"][5]},
+        **{"syn_ack": now["host"][3], "replies": now["host"][5]},
     }
     for hop in hops.values():
         hop.close()
@@ -246,7 +246,8 @@ def test_a_camera_reaches_the_cloud_while_the_program_does_not_answer_and_nothin
 @with_each_classifier
 def test_udp_is_answered_past_the_ip_stack_as_well(lab, camera, classifier):
     edge = mac(lab.client, "eth0")
-    lines = ("list proto udp", "option family ipv4", "option nexthop_mac " + edge)
+    lines = ("list proto udp", "option family ipv4", "option nexthop_mac " + edge, "list src_ip 192.168.90.0/24")
+    lines += ("list dest_ip 203.0.113.10", "list dest_ip 198.18.0.0/15")
     Served(lab, plates(classifier, *lines, program=("edge", PORT)))
     answered(lab, camera, "edge", "198.18.5.5", "udp")
     close_the_firewall(lab)

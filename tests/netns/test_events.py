@@ -121,27 +121,3 @@ def test_a_turn_reads_a_bounded_part_of_what_came(router, monkeypatch):
     while router.events.causes():
         turns += 1
     assert 6 <= turns < 30
-
-
-def test_a_next_hop_is_a_cause_when_its_mac_changes_and_no_other_neighbour_is_one(router):
-    def ask(address):
-        router.run(router.router, "ping", "-c", "1", address)
-
-    hop, other, mac = "192.168.77.2", "198.51.100.2", "02:00:5e:00:53:42"
-    ask(hop)
-    assert router.causes() == [], "nobody's next hop"
-    do(router, "neigh flush all")
-    router.events.follow({hop})
-    ask(hop)
-    ask(other)
-    assert router.causes() == ["next hop %s changed" % hop]
-    for state in ("stale", "reachable", "stale"):
-        do(router, "neigh change %s dev lan0 nud %s" % (hop, state))
-    assert router.causes() == [], "it has the same MAC"
-    do(router, "neigh replace %s dev lan0 lladdr %s nud stale" % (hop, mac))
-    assert router.causes() == ["next hop %s changed" % hop]
-    do(router, "neigh del %s dev lan0" % hop)
-    assert router.causes() == ["next hop %s changed" % hop]
-    router.events.follow(set())
-    do(router, "neigh replace %s dev lan0 lladdr %s nud stale" % (hop, mac))
-    assert router.causes() == []

@@ -30,7 +30,7 @@ PATIENCE = 4  # seconds without an answer: the kernel asks three times in 3 s (m
 SOON, LATER = 2, 30  # seconds until another look while it is not known whether one answers, and while it does not
 
 RTNLGRP_NEIGH, NETLINK_ADD_MEMBERSHIP = 3, 1  # linux/rtnetlink.h, netlink.h
-MOST = 4096  # instructions of such a filter (BPF_MAXINSNS of linux/bpf_common.h)
+MOST = 600  # instructions of such a filter for all addresses: it has to fit the 10 KB of optmem_max (32 bits)
 READS = 64  # events in one turn: the rest wakes the loop again
 
 
@@ -99,8 +99,11 @@ class News:
             self.fd = self._socket.fileno()
             code = bytearray(_only(hops))
             program = struct.pack("HP", len(code) // 8, compat.address_of(code))
-            compat.set_option(self.fd, compat.SOL_SOCKET, SO_ATTACH_FILTER, program)
-            self._socket.setsockopt(compat.SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, RTNLGRP_NEIGH)
+            try:
+                compat.set_option(self.fd, compat.SOL_SOCKET, SO_ATTACH_FILTER, program)
+                self._socket.setsockopt(compat.SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, RTNLGRP_NEIGH)
+            except OSError:
+                self.close()  # somebody has set optmem_max to less: then looks find out
         self.hops = hops
 
     def close(self) -> None:
@@ -132,23 +135,30 @@ def _only(hops: "set[str]") -> bytes:
     """The instructions of a socket filter that takes events about these addresses: family and NDA_DST, which is the
     first attribute (neigh_fill_info in net/core/neighbour.c). What does not fit in is found by looks."""
     code = b""
-    for packed in sorted([address.parse_address(hop) for hop in hops]):
-        words = struct.unpack(">%dI" % (len(packed) // 4), packed)
-        tests = [(LOAD_BYTE, 16, rtnl.AF[4 if len(words) == 1 else 6])]
-        tests += [(LOAD_WORD, 32 + 4 * place, word) for place, word in enumerate(words)]
-        if len(code) // 8 + 2 * len(tests) + 2 > MOST:
-            break
-        for place, (load, offset, value) in enumerate(tests):
-            code += _instruction(load, offset) + _instruction(JUMP_IF_EQUAL, value, 2 * (len(tests) - place) - 1)
-        code += _instruction(RETURN, 0xFFFFFFFF)
+    for family in (4, 6):
+        count = address.bits(family) // 32
+        known = b"".join([_one(hop, count) for hop in sorted(hops) if (":" in hop) == (family == 6)])
+        known = known[: (MOST // 2) // (2 * count + 1) * (2 * count + 1) * 8]
+        words = [_instruction(LOAD, 32 + 4 * place) + _instruction(STORE, place) for place in range(count)]
+        body = b"".join(words) + known + _instruction(RETURN, 0)
+        code += _instruction(LOAD_BYTE, 16) + _instruction(JUMP_IF_EQUAL, rtnl.AF[family], 1, 0)
+        code += _instruction(JUMP, len(body) // 8) + body
     return code + _instruction(RETURN, 0)
 
 
-# BPF_LD | BPF_B or BPF_W | BPF_ABS, BPF_JMP | BPF_JEQ | BPF_K and BPF_RET | BPF_K of linux/bpf_common.h. Words are in
-# network order; what is loaded from behind the end of a message rejects it.
-LOAD_BYTE, LOAD_WORD, JUMP_IF_EQUAL, RETURN = 0x30, 0x20, 0x15, 0x06
+def _one(hop: str, count: int) -> bytes:
+    """The part that takes one address; the words of a packet's are stored."""
+    code = b""
+    for place, word in enumerate(struct.unpack(">%dI" % count, address.parse_address(hop))):
+        code += _instruction(RECALL, place) + _instruction(JUMP_IF_EQUAL, word, 0, 2 * (count - place) - 1)
+    return code + _instruction(RETURN, 0xFFFFFFFF)
 
 
-def _instruction(code: int, value: int, otherwise: int = 0) -> bytes:
-    """struct sock_filter; `otherwise`: how many instructions are left out if a comparison fails."""
-    return struct.pack("HBBI", code, 0, otherwise, value)
+# linux/bpf_common.h: BPF_LD | BPF_B or BPF_W | BPF_ABS, BPF_ST, BPF_LD | BPF_MEM, BPF_JMP | BPF_JEQ, BPF_JMP | BPF_JA,
+# BPF_RET. Words are in network order; what is loaded from behind the end of a message rejects it.
+LOAD_BYTE, LOAD, STORE, RECALL, JUMP_IF_EQUAL, JUMP, RETURN = 0x30, 0x20, 0x02, 0x60, 0x15, 0x05, 0x06
+
+
+def _instruction(code: int, value: int, equal: int = 0, other: int = 0) -> bytes:
+    """struct sock_filter; a comparison leaves out so many instructions, if equal or not."""
+    return struct.pack("HBBI", code, equal, other, value)

@@ -1,12 +1,17 @@
-"""Which packets the filters of direct replies take, byte by byte, as in test_datapath.py."""
+"""Which packets the filters of direct replies take, byte by byte, as in test_datapath.py; and where they go."""
 
 import struct
 
 from unit.shared.test_datapath import ETHERNET, match, selects
 
 from viscum_agent import address
+from viscum_agent.config import uci
+from viscum_agent.config.service import read
 from viscum_agent.plan import direct
+from viscum_agent.plan.actual import Found
 from viscum_agent.plan.datapath import flower, u32
+from viscum_agent.records.facts import Device
+from viscum_agent.records.objects import Filter
 
 FIN, SYN, RST, PUSH, ACK, ECN = 0x01, 0x02, 0x04, 0x08, 0x10, 0x40
 DATAGRAM = None
@@ -76,3 +81,60 @@ def test_flower_names_the_same_fields():
         ("src_port", "80-90"),
         ("tcp_flags", "0x12/0xff"),
     )
+
+
+# Where they go
+
+
+OWN = "10.213.0.2"
+WAN = Device("wan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6))
+PLATES = """config service 'plates'
+	list device 'wan'
+	option command '/bin/true'
+	option reply 'direct'
+	option family 'ipv4'
+	option nexthop_mac '02:00:5e:00:53:77'
+"""
+
+
+def items(lines, which=u32):
+    (service,) = read(uci.parse((PLATES + lines).encode(), "viscum")).services
+    return direct.items(service, service.matches, {4: OWN}, which, [WAN], None, "viscum")
+
+
+def way(made, seen):
+    """Where the filters of a pair send a packet, "" for where the router routes it."""
+    for prio in (1, 3, 5):
+        for item in made[1:-1]:
+            if item.prio == prio and selects([item], seen):
+                return item.actions[-1][1] if item.actions[-1][0] == "mirred" else ""
+    return ""
+
+
+def test_what_the_program_begins_itself_is_routed_and_its_replies_go_to_the_next_hop():
+    any_address = items("	list proto 'tcp'\n	list dest_port '40000-40003'\n")
+    around = items("	list proto 'tcp'\n	list dest_ip '10.0.0.0/8'\n")
+    for made, cloud in ((any_address, "203.0.113.10"), (around, "10.9.9.9")):
+        assert way(made, packet(ACK, port=40001, src=cloud)) == "wan"
+        for flags in (SYN, ACK, FIN | ACK, RST, SYN | ACK):
+            assert way(made, packet(flags, port=40001, src=OWN)) == ""
+
+
+def test_where_no_reply_can_have_its_address_nothing_is_compared():
+    made = items("	list proto 'tcp'\n	list dest_ip '203.0.113.10'\n")
+    assert [item.prio for item in made[1:-1]] == [3, 5, 5]
+
+
+def test_so_many_ports_that_their_filters_would_not_all_be_read_are_counted_together():
+    few = items("	list proto 'tcp'\n	list dest_port '1-998'\n")[-1].filters
+    ranges = ["	list dest_port '%d-%d'\n" % (1000 * number + 1, 1000 * number + 998) for number in range(40)]
+    many = items("	list proto 'tcp'\n" + "".join(ranges))[-1].filters
+    assert 30 < len(few) < direct.MOST_COUNTING and len(many) == 3
+    assert selects([item for item in many if item.prio == 1], packet(SYN, port=7, back=False))
+
+
+def test_the_mac_that_replies_go_to_is_that_of_a_redirect_that_is_in():
+    made = [Found(item, 0) for item in items("	list proto 'tcp'\n	list dest_port '80'\n")]
+    redirect = Filter("wan", 5, "ip", "u32", -1, (), (("skbmod", "02:00:00:00:00:09", ""), ("mirred", "vsc-plates")))
+    assert direct.mac_of(made + [Found(redirect, 0)]) == "02:00:5e:00:53:77"
+    assert direct.mac_of(made) == direct.mac_of([Found(redirect, 0)]) == direct.mac_of([]) == ""
