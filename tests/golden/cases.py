@@ -5,7 +5,7 @@ A case file begins with a few sentences that say what it proves. Then come secti
     Config            /etc/config/viscum
     Facts             JSON; only what differs from the usual router below, whose kernel has everything but eBPF
     Before            an earlier /etc/config/viscum: what its plan holds is what is in the kernel now
-    Neighbours        JSON; what somebody else has at our hooks: {"hooks": {"wan": "ingress"}, "strangers": ["wan"]}
+    Neighbours        JSON; what else is at our hooks: {"hooks": {"wan": "ingress"}, "strangers": ["wan"]}
     Show              words: of the commands only lines with one of them are held against the file
     Expect problems   what `viscum check` says, each line with its kind
     Expect stays      what stays with the cloud, and why
@@ -30,6 +30,7 @@ from viscum_agent.plan.answers import Open
 from viscum_agent.plan.planner import plan
 from viscum_agent.records import with_
 from viscum_agent.records.facts import EVERYTHING, Device, Facts, Listener
+from viscum_agent.records.objects import Prio
 from viscum_agent.ujson import loads
 
 EXPECTED = ("Expect problems", "Expect stays", "Expect commands")
@@ -252,3 +253,4 @@ def _add_neighbours(there, text):
     there.hooks.update(given.get("hooks", {}))
     there.strangers.update(given.get("strangers", []))
     there.foreign_prios.update([tuple(place) for place in given.get("foreign_prios", [])])
+    there.empty.update([Prio(*each) for each in given.get("empty", [])])

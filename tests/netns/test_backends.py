@@ -1120,3 +1120,28 @@ def transact(request):
         return socket.transact([request])[0][0]
     finally:
         socket.close()
+
+
+@each_writer
+def test_a_prio_that_u32_has_left_empty_is_seen_and_goes_before_another_kind_comes(router, writer):
+    """u32 keeps it as long as the mark is there, which is u32 as well."""
+
+    def matchall():
+        words = ["filter", "add", "dev", "lan0", "ingress", "prio", "3", "protocol", "ip", "matchall", "action", "pass"]
+        return router.run(router.router, "tc", *words, check=False).returncode == 0
+
+    def do(verb, item, handle=0):
+        with open_backend(writer) as backend:
+            backend.apply([Operation(verb, *{"add": (item, None), "del": (None, item)}[verb], handle)])
+
+    made = [Namespace(NS), Up(NS, "lo"), VETH, Qdisc("lan0")]
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in made])
+    do("add", PREFIX)
+    there = observe(read(writer))
+    assert there.empty == set() and not matchall()
+    do("del", PREFIX, next(each.handle for each in there.of("x") if each.item == PREFIX))
+    empty = Prio("lan0", 3, "ip")
+    assert observe(read(writer)).empty == {empty} and not matchall()
+    do("del", empty)
+    assert observe(read(writer)).empty == set() and matchall()

@@ -135,7 +135,7 @@ def heard(news, seconds=0.3):
 
 def test_a_next_hop_is_news_when_it_has_another_mac_or_does_not_answer(router, news):
     neigh("flush dev lan0")
-    news.follow({HOP, HOP6})
+    news.follow({place(HOP), place(HOP6)})
     for hop in (HOP, HOP6):
         run("ping", "-c", "1", hop)
         assert heard(news)
@@ -156,15 +156,16 @@ def test_what_anybody_else_does_never_gets_out_of_the_kernel(router, news):
     """However much there is: a client can make the kernel ask for, or learn, as many as it likes."""
     ip("link", "add", "br0", "type", "bridge")
     ip("link", "set", "lan1", "master", "br0")
-    news.follow({HOP, HOP6})
+    news.follow({place(HOP), place(HOP6)})
     lines = ["neigh replace 192.168.77.%d dev lan0 lladdr %s" % (3 + number % 200, MAC) for number in range(3000)]
-    # The same last, or first, words; a MAC that looks like the address of a next hop (AF_BRIDGE).
+    # The same on another device; the same first or last words; a MAC that looks like its address (AF_BRIDGE).
+    lines += ["neigh replace %s dev lan1 lladdr 02:00:5e:00:53:%02x" % (HOP, number) for number in range(200)]
     lines += ["neigh replace 2001:db8:%x::2 dev lan0 lladdr %s" % (256 + number, MAC) for number in range(300)]
     batch(router, lines)
     for number in range(50):
         run("bridge", "fdb", "replace", address.parse_address(HOP).hex(":") + ":00:%02x" % number, "dev", "lan1")
     assert not select.select([news.fd], [], [], 0.3)[0]
-    news.follow({OTHER})
+    news.follow({place(OTHER, "lan1")})
     neigh("replace %s dev lan0 lladdr %s nud stale" % (HOP, MAC))
     assert not select.select([news.fd], [], [], 0.3)[0], "it is followed no more"
     news.follow(set())
@@ -172,7 +173,7 @@ def test_what_anybody_else_does_never_gets_out_of_the_kernel(router, news):
 
 
 def test_news_that_were_lost_are_news(router, news):
-    news.follow({HOP})
+    news.follow({place(HOP)})
     neigh("replace %s dev lan0 lladdr %s nud stale" % (HOP, MAC))
     assert heard(news)
     batch(router, ["neigh change %s dev lan0 nud %s" % (HOP, each) for each in ["reachable", "stale"] * 2000])
@@ -186,14 +187,16 @@ def test_as_many_are_followed_as_a_filter_of_the_kernel_holds(router, news):
     """That is little on a router with 32 bits (net.core.optmem_max, which namespaces have since Linux 6.8)."""
     router.run(router.router, "sysctl", "-qw", "net.core.optmem_max=10240", check=False)
     many = {"192.168.%d.%d" % (80 + number // 250, 1 + number % 250) for number in range(2000)} | {"192.0.2.1"}
-    news.follow(many | {"2001:db8:1:%x::f00d" % number for number in range(500)})
+    many |= {"2001:db8:1:%x::f00d" % number for number in range(500)}
+    index, _ = place(HOP)
+    news.follow({(index, address.parse_address(hop)) for hop in many})
     assert news.fd >= 0
     for hop in ("192.0.2.1", "2001:db8:1:0::f00d"):
         neigh("replace %s dev lan0 lladdr %s" % (hop, MAC))
         assert heard(news)
     router.run(router.router, "sysctl", "-qw", "net.core.optmem_max=512", check=False)
-    news.follow({"192.0.2.1"})
-    assert news.hops == {"192.0.2.1"}, "or each look would try again"
+    news.follow({place("192.0.2.1")})
+    assert news.fd == -1 and news.hops == {place("192.0.2.1")}, "or each look would try again"
 
 
 # From a router to the plan
@@ -226,7 +229,7 @@ def planned(lab, text):
 
 def test_the_first_plan_has_the_mac_of_the_next_hop(router):
     neigh("flush dev lan0")
-    assert planned(router, PLATES % ("lan0", "u32", HOP)) == ({mac(router.client)}, [], {HOP})
+    assert planned(router, PLATES % ("lan0", "u32", HOP)) == ({mac(router.client)}, [], {place(HOP)})
 
 
 def test_the_neighbour_of_a_bridges_port_is_that_bridges(router):
@@ -250,5 +253,5 @@ def test_nobody_is_asked_for_where_no_filter_needs_a_next_hop(router):
 
 def test_a_next_hop_that_is_nowhere_leaves_the_clients_to_the_cloud(router):
     found, problems, followed = planned(router, PLATES % ("lan0", "u32", "192.168.77.9"))
-    assert found == set() and followed == {"192.168.77.9"}
+    assert found == set() and followed == {place("192.168.77.9")}
     assert "does not answer at lan0" in problems[0]

@@ -86,12 +86,12 @@ class News:
 
     def __init__(self) -> None:
         self.fd = -1
-        self.hops: set[str] = set()
+        self.hops: set[Place] = set()
         self._socket: Any = None
         self._macs: dict[Place, str] = {}
 
-    def follow(self, hops: "set[str]") -> None:
-        """From now on the news are of these addresses, on whatever device. Without any there is no socket."""
+    def follow(self, hops: "set[Place]") -> None:
+        """From now on the news are of these. Without any there is no socket."""
         self.close()
         if hops:
             self._socket = compat.netlink_socket(compat.NETLINK_ROUTE)
@@ -131,31 +131,32 @@ class News:
         return news
 
 
-def _only(hops: "set[str]") -> bytes:
-    """The instructions of a socket filter that takes events about these addresses: family and NDA_DST, which is the
-    first attribute (neigh_fill_info in net/core/neighbour.c). What does not fit in is found by looks."""
+def _only(hops: "set[Place]") -> bytes:
+    """The instructions of a socket filter that takes events about these: family and index (struct ndmsg), and NDA_DST,
+    which is the first attribute (neigh_fill_info in net/core/neighbour.c). What does not fit in is found by looks."""
     code = b""
     for family in (4, 6):
-        count = address.bits(family) // 32
-        known = b"".join([_one(hop, count) for hop in sorted(hops) if (":" in hop) == (family == 6)])
-        known = known[: (MOST // 2) // (2 * count + 1) * (2 * count + 1) * 8]
-        words = [_instruction(LOAD, 32 + 4 * place) + _instruction(STORE, place) for place in range(count)]
-        body = b"".join(words) + known + _instruction(RETURN, 0)
+        size = address.bits(family) // 8
+        known = [_one(index, packed) for index, packed in sorted(hops) if len(packed) == size]
+        offsets = [20] + list(range(32, 32 + size, 4))
+        words = [_instruction(LOAD, offset) + _instruction(STORE, place) for place, offset in enumerate(offsets)]
+        body = b"".join(words + known[: MOST // (4 * len(offsets) + 2)]) + _instruction(RETURN, 0)
         code += _instruction(LOAD_BYTE, 16) + _instruction(JUMP_IF_EQUAL, rtnl.AF[family], 1, 0)
         code += _instruction(JUMP, len(body) // 8) + body
     return code + _instruction(RETURN, 0)
 
 
-def _one(hop: str, count: int) -> bytes:
-    """The part that takes one address; the words of a packet's are stored."""
+def _one(index: int, packed: bytes) -> bytes:
+    """The part that takes one of them; the words of an event are stored. (All are loaded as if in network order.)"""
+    words = struct.unpack(">%dI" % (1 + len(packed) // 4), struct.pack("i", index) + packed)
     code = b""
-    for place, word in enumerate(struct.unpack(">%dI" % count, address.parse_address(hop))):
-        code += _instruction(RECALL, place) + _instruction(JUMP_IF_EQUAL, word, 0, 2 * (count - place) - 1)
+    for place, word in enumerate(words):
+        code += _instruction(RECALL, place) + _instruction(JUMP_IF_EQUAL, word, 0, 2 * (len(words) - place) - 1)
     return code + _instruction(RETURN, 0xFFFFFFFF)
 
 
 # linux/bpf_common.h: BPF_LD | BPF_B or BPF_W | BPF_ABS, BPF_ST, BPF_LD | BPF_MEM, BPF_JMP | BPF_JEQ, BPF_JMP | BPF_JA,
-# BPF_RET. Words are in network order; what is loaded from behind the end of a message rejects it.
+# BPF_RET. What is loaded from behind the end of a message rejects it.
 LOAD_BYTE, LOAD, STORE, RECALL, JUMP_IF_EQUAL, JUMP, RETURN = 0x30, 0x20, 0x02, 0x60, 0x15, 0x05, 0x06
 
 

@@ -36,6 +36,7 @@ from ..records.objects import (
     Nat,
     Pair,
     PktType,
+    Prio,
     Qdisc,
     Route,
     Rule,
@@ -75,10 +76,10 @@ class Observed:
     """`services` maps a service to its Found objects; `shared` are Found programs, qdiscs and hash tables of ours;
     `hooks` maps a device to the kind of ingress qdisc it has; `strangers` maps a device to whether somebody else's
     filters are at its hook, and `foreign_prios` are the (device, prio) with somebody else's filter in them; `orphans`
-    are what of our redirects leads nowhere; `refused` are the services of which a part stays with the cloud because its
-    port was closed; `taking_over` maps services that leave open TCP connections to the cloud to the indexes of their
-    pairs (ebpf/flows.py); `counters` maps a service to Counters, `dropped` to how many packets of its own its Guard
-    dropped."""
+    are what of our redirects leads nowhere; `empty` are the Prios without any filter; `refused` are the services of
+    which a part stays with the cloud because its port was closed; `taking_over` maps services that leave open TCP
+    connections to the cloud to the indexes of their pairs (ebpf/flows.py); `counters` maps a service to Counters,
+    `dropped` to how many packets of its own its Guard dropped."""
 
     def __init__(self) -> None:
         self.services: dict[str, list[Found]] = {}
@@ -87,6 +88,7 @@ class Observed:
         self.strangers: set[str] = set()
         self.foreign_prios: set[tuple[str, int]] = set()
         self.orphans: list[Found] = []
+        self.empty: set[Prio] = set()
         self.refused: set[str] = set()
         self.taking_over: dict[str, int] = {}
         self.counters: dict[str, Counters] = {}
@@ -275,9 +277,14 @@ def _hooks(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str
 def _filters(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> "set[str]":
     """Filters and hash tables; returns the devices that have our mark."""
     marked, tables, links = set(), set(), {}
+    roots, used = set(), set()
     for entry in dump.filters:
         dev = names.get(("", entry.index), "")
         role = _role(entry)
+        if _is_root(entry):
+            roots.add(Prio(dev, entry.prio, PROTOCOL_NAMES.get(entry.protocol, "")))
+        else:
+            used.add((dev, entry.prio))
         if role == "mark":
             marked.add(dev)
         elif role == "table":
@@ -289,11 +296,18 @@ def _filters(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], s
         elif role == "stranger":
             observed.strangers.add(dev)
             observed.foreign_prios.add((dev, entry.prio))
+    observed.empty = {each for each in roots if (each.dev, each.prio) not in used}
     observed.strangers.update([names.get(("", index), "") for index in dump.egress])
     for dev, prio in sorted(tables):
         if (dev, prio) in links:
             observed.shared.append(Found(HashTable(dev, prio, "ip" if prio % 2 else "ipv6"), links[(dev, prio)]))
     return marked
+
+
+def _is_root(entry: "FilterEntry") -> bool:
+    """Whether it is the table that the kernel makes for each prio of u32, at 800: or above (gen_new_htid in
+    net/sched/cls_u32.c)."""
+    return entry.kind == "u32" and entry.divisor == 1 and entry.prio in PRIOS and entry.handle >> 20 >= 0x800
 
 
 def _role(entry: "FilterEntry") -> str:

@@ -22,7 +22,6 @@ from ..records.objects import (
 )
 from ..shell import shown
 from . import datapath
-from .diff import redirects_of
 from .skip import Skip, skip
 from .sources import devices_of
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from ..config.service import Match, Service, Settings
     from ..records.facts import Device, Facts
     from ..records.objects import Filter
-    from .actual import Found
 
 SYN, RST, ACK = 0x02, 0x04, 0x10  # RFC 9293, 3.1
 
@@ -148,15 +146,10 @@ def places(
     return found
 
 
-def mac_of(found: "Sequence[Found]") -> str:
-    """The MAC address that the replies of a service go to, from its Found objects, "" if no redirect is in."""
-    if redirects_of(found):
-        for each in found:
-            if kind_of(each.item) is PAIR_FILTER:
-                for action in each.item.actions:
-                    if action[0] == "skbmod":
-                        return action[1]
-    return ""
+def mac_of(items: "Iterable[Any]") -> str:
+    """The MAC address that the objects of a service send its replies to, "" for none."""
+    made = [action for item in items if kind_of(item) is PAIR_FILTER for action in item.actions]
+    return max([action[1] for action in made if action[0] == "skbmod"] + [""])
 
 
 def _next_hop(service: "Service", which: "Any", device: "Device", facts: "Facts", package: str) -> str:

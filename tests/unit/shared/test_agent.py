@@ -310,7 +310,7 @@ def test_news_of_next_hops_share_a_look_and_none_are_heard_where_there_are_no_ne
     made.reconciler.followed = set()
     made.follow_hops()
     assert made._news.fd == -1
-    made.reconciler.followed = {"192.0.2.1"}
+    made.reconciler.followed = {(1, bytes(4))}
     made.follow_hops()
     fd = made._news.fd
     assert fd >= 0 and fd in made.loop._callbacks

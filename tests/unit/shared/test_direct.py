@@ -8,7 +8,6 @@ from viscum_agent import address
 from viscum_agent.config import uci
 from viscum_agent.config.service import read
 from viscum_agent.plan import direct
-from viscum_agent.plan.actual import Found
 from viscum_agent.plan.datapath import flower, u32
 from viscum_agent.records.facts import Device
 from viscum_agent.records.objects import Filter
@@ -133,8 +132,7 @@ def test_so_many_ports_that_their_filters_would_not_all_be_read_are_counted_toge
     assert selects([item for item in many if item.prio == 1], packet(SYN, port=7, back=False))
 
 
-def test_the_mac_that_replies_go_to_is_that_of_a_redirect_that_is_in():
-    made = [Found(item, 0) for item in items("	list proto 'tcp'\n	list dest_port '80'\n")]
+def test_the_mac_that_replies_go_to_is_in_the_filters_of_the_pair():
     redirect = Filter("wan", 5, "ip", "u32", -1, (), (("skbmod", "02:00:00:00:00:09", ""), ("mirred", "vsc-plates")))
-    assert direct.mac_of(made + [Found(redirect, 0)]) == "02:00:5e:00:53:77"
-    assert direct.mac_of(made) == direct.mac_of([Found(redirect, 0)]) == direct.mac_of([]) == ""
+    assert direct.mac_of([redirect] + items("	list proto 'tcp'\n	list dest_port '80'\n")) == "02:00:5e:00:53:77"
+    assert direct.mac_of([redirect]) == direct.mac_of([]) == ""
