@@ -679,7 +679,7 @@ WAY = (
         "",
         "With `reply` `direct` and datapath %s: the neighbour that all replies are sent to. It is the router that the "
         "clients of this service are behind, or the only client (`src_ip`): others get none. Its MAC address is that "
-        "in the router's table of neighbours. While it has none, the cloud answers."
+        "in the router's table of neighbours. While it does not answer, the cloud does."
         % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if each.ROUTED]),
     ),
     Option("nexthop_mac", MAC, False, "", "Its MAC address, in place of `nexthop`: whatever that neighbour says."),

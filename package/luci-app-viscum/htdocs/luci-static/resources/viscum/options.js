@@ -364,7 +364,7 @@ return baseclass.extend({
 			many: false,
 			fallback: '',
 			title: _('Next hop'),
-			help: _('With `reply` `direct` and datapath `flower` or `u32`: the neighbour that all replies are sent to. It is the router that the clients of this service are behind, or the only client (`src_ip`): others get none. Its MAC address is that in the router\'s table of neighbours. While it has none, the cloud answers.'),
+			help: _('With `reply` `direct` and datapath `flower` or `u32`: the neighbour that all replies are sent to. It is the router that the clients of this service are behind, or the only client (`src_ip`): others get none. Its MAC address is that in the router\'s table of neighbours. While it does not answer, the cloud does.'),
 			expected: _('an address (192.0.2.1, fe80::1)'),
 			never: [ [ '0.0.0.0/8', 'no destination' ], [ '127.0.0.0/8', 'loopback' ], [ '224.0.0.0/3', 'multicast, reserved or broadcast' ], [ '::/127', 'unspecified or loopback' ], [ 'ff00::/8', 'multicast' ] ] },
 		{ name: 'nexthop_mac',
