@@ -11,7 +11,6 @@ from .errors import ConfigError
 from .flows import Flows
 from .kernel import bpf_pins, counters, netns
 from .kernel.monitor import Events
-from .kernel.neighbours import News
 from .kernel.ns_monitor import Inside
 from .log import ERROR, NOTICE, WARNING
 from .look import Looks
@@ -44,7 +43,7 @@ PATIENCE = 30  # seconds that a starting agent waits for a `viscum up` or `down`
 SETTLE = 1  # seconds until the next look at a program's sockets: it opens one after the other
 AGAIN = 1  # seconds until a reload is tried again for which no descriptor was left
 INSIDE = 1  # seconds between looks at what changes inside namespaces
-HOPS = 1  # seconds between looks at what next hops say: anybody on their network can speak for them
+HOPS = 2  # seconds until it is asked whether next hops have other MAC addresses
 FIREWALL = 1  # seconds until changes of the firewall are read, all together
 FIREWALL_MOST = 5  # seconds after the first of them; somebody's set may change all the time
 
@@ -77,8 +76,7 @@ class Agent:
         self._orphans = Paced(self.loop, self.withdrawal.orphans)
         # A program that changes its network all the time affects only itself, but a look covers all services.
         self._look_inside = Paced(self.loop, lambda: self.looks.soon("something changed in a namespace"), INSIDE)
-        self._news = News()
-        self._look_at_hops = Paced(self.loop, lambda: self.looks.soon("a next hop may have changed"), HOPS)
+        self._hops_timer: Timer | None = None
         self._reserve = Reserve(8)  # for a look at processes and their sockets
         self._table: tuple[int, dict] = (-1, {})
         self._pins = -1
@@ -135,7 +133,7 @@ class Agent:
         self._take_configuration()
 
     def _close(self) -> None:
-        for part in (self._bus, self._events, self._inside, self._tools, self._news):
+        for part in (self._bus, self._events, self._inside, self._tools):
             if part:
                 part.close()
         if self.reconciler:
@@ -222,18 +220,15 @@ class Agent:
         self._inside.follow(dump, self.accounts.learn(dump))
 
     def follow_hops(self) -> None:
-        """From now on news of the next hops that the last look asked for are a cause for another one."""
-        if self._news.hops == self.reconciler.followed:
-            return
-        if self._news.fd >= 0:
-            self.loop.remove(self._news.fd)
-        self._news.follow(self.reconciler.followed)
-        if self._news.fd >= 0:
-            self.loop.add(self._news.fd, lambda _: self._hop_news())
+        """From now on what becomes known of next hops, and was not at this look, is a cause for another one."""
+        self.loop.cancel(self._hops_timer)
+        known = self.reconciler.macs
+        self._hops_timer = self.loop.after(HOPS, lambda: self._ask_hops(known)) if known else None
 
-    def _hop_news(self) -> None:
-        if self._news.changed():
-            self._look_at_hops.ask()
+    def _ask_hops(self, known: "dict[tuple[int, bytes], str | None]") -> None:
+        self._hops_timer = self.loop.after(HOPS, lambda: self._ask_hops(known))
+        if self.reconciler.hops.macs(known) != known:
+            self.looks.soon("a next hop has changed")
 
     def vouches(self) -> int:
         """Seconds that a redirect holds without a sign of this agent's life, 0 for good."""

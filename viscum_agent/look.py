@@ -186,8 +186,8 @@ class Looks:
         self._loop.cancel(self._retry)
         if self._agent.withdrawal.owed:
             self._retry_in(OWED)
-        elif result.problems or self._again or self._agent.reconciler.hops.again:
-            self._retry_in(self._agent.reconciler.hops.again or RETRY)
+        elif result.problems or self._again:
+            self._retry_in(RETRY)
 
     def _retry_in(self, seconds: float) -> None:
         self._loop.cancel(self._retry)

@@ -106,7 +106,7 @@ class Reconciler:
         self._path = path
         self._rules: dict | None = None
         self.hops = Hops()
-        self.followed: set[tuple[int, bytes]] = set()  # the next hops that the last look asked for (News.follow)
+        self.macs: dict[tuple[int, bytes], str | None] = {}  # those of next hops at the last look (Hops.macs)
 
     def __enter__(self) -> "Reconciler":
         self.backend = open_backend(self.configuration.settings.netlink)
@@ -183,29 +183,26 @@ class Reconciler:
         why.update(network.other_names(altnames.own_names(missing)))
         there = facts(dump, self.features, names, opened, self._firewall(), why)
         places = direct.places(services, configuration.settings, there, PACKAGE)
-        macs, asked = self._macs(places, dump, observed)
-        if configuration is self.configuration:
-            self.followed = asked
-        there = with_(there, neighbours=macs)
+        there = with_(there, neighbours=self._neighbours(places, dump, observed))
         made = plan(services, configuration.settings, there, PACKAGE)
         return Snapshot(configuration=configuration, dump=dump, observed=observed, plan=made)
 
-    def _macs(
+    def _neighbours(
         self, places: "dict[tuple[str, str], list[str]]", dump: "Dump", observed: "Observed"
-    ) -> "tuple[dict[tuple[str, str], str], set[tuple[int, bytes]]]":
-        """The MAC addresses of next hops (Facts.neighbours), and who was asked. While it is not known whether one
-        answers, a redirect that is in keeps the address that its replies go to."""
+    ) -> "dict[tuple[str, str], str]":
+        """The MAC addresses of next hops (Facts.neighbours). While it is not known whether one answers, a redirect that
+        is in keeps the one that its replies go to."""
         self.backend.visit.home()
         indexes = {link.name: link.index for link in dump.links if link.ns == ""} if places else {}
         packed = {place: (indexes[place[0]], address.parse_address(place[1])) for place in places}
-        known = self.hops.macs(packed.values())
-        macs = {}
+        self.macs = self.hops.macs(packed.values())
+        found = {}
         for place in places:
-            mac = known[packed[place]]
+            mac = self.macs[packed[place]]
             there = [observed.of(name) for name in places[place] if mac is None]
-            kept = [direct.mac_of([each.item for each in found]) for found in there if redirects_of(found)]
-            macs[place] = mac or max(kept + [""])
-        return macs, set(packed.values())
+            kept = [direct.mac_of([each.item for each in items]) for items in there if redirects_of(items)]
+            found[place] = mac or max(kept + [""])
+        return found
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
         """(devices, why): logical interfaces with their devices, as netifd has them, else as in /etc/config/network;

@@ -1,8 +1,7 @@
-"""Next hops among the router's neighbours (kernel/neighbours.py): what is known of them, and which news are heard."""
+"""Next hops among the router's neighbours: what is known of them (kernel/neighbours.py), and what that leads to."""
 
 import json
 import os
-import select
 import time
 
 import pytest
@@ -32,13 +31,6 @@ def router(tmp_path):
             os.close(home)
 
 
-@pytest.fixture
-def news(router):
-    made = neighbours.News()
-    yield made
-    made.close()
-
-
 def place(hop, dev="lan0"):
     (link,) = json.loads(run("ip", "-j", "link", "show", "dev", dev).stdout)
     return link["ifindex"], address.parse_address(hop)
@@ -56,13 +48,6 @@ def neigh(words):
     run("ip", "neigh", *words.split())
 
 
-def batch(lab, lines):
-    """Commands of `ip`, by one process."""
-    file = lab.tmp / "batch"
-    file.write_text("\n".join(lines) + "\n")
-    run("ip", "-batch", file)
-
-
 # What is known of them
 
 
@@ -71,7 +56,6 @@ def test_one_that_nobody_has_asked_for_is_known_after_the_first_look(router):
     neigh("flush dev lan0")
     hops = neighbours.Hops()
     assert hops.macs(places) == dict.fromkeys(places, mac(router.client))
-    assert hops.again == 0
 
 
 def test_only_the_device_that_is_named_is_asked_and_counts(router):
@@ -91,16 +75,15 @@ def test_no_entry_says_nothing_until_nobody_has_answered_for_a_while(router, mon
     neigh("flush dev lan0")
     hops, began = neighbours.Hops(), time.monotonic()
     assert hops.macs([place(HOP)]) == {place(HOP): None}
-    assert 0 < hops.again <= 2 and time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 0.5
     wait_for(lambda: hops.macs([place(HOP)]) == {place(HOP): ""})
-    assert time.monotonic() - began > 0.5 and hops.again == neighbours.LATER
+    assert time.monotonic() - began > 0.5
     neigh("flush dev lan0")
     began = time.monotonic()
     assert hops.macs([place(HOP)]) == {place(HOP): ""}, "a forgotten failure is no news"
     assert time.monotonic() - began < neighbours.WAIT, "no look waits for it again"
     ip("-n", router.client, "link", "set", "eth0", "arp", "on")
     wait_for(lambda: hops.macs([place(HOP)]) == {place(HOP): mac(router.client)})
-    assert hops.again == 0
 
 
 def test_one_that_failed_does_not_answer_and_is_asked_again(router):
@@ -118,85 +101,7 @@ def test_a_device_that_is_gone_and_no_next_hops_at_all(router):
     gone = (9999, address.parse_address(HOP))
     hops = neighbours.Hops()
     assert hops.macs([gone]) == {gone: None}
-    assert hops.macs([]) == {} and hops.again == 0
-
-
-# News
-
-
-def heard(news, seconds=0.3):
-    """Whether there are news of one, once the kernel has nothing more to say."""
-    found, quiet = False, time.monotonic()
-    while time.monotonic() - quiet < seconds:
-        if select.select([news.fd], [], [], 0.05)[0]:
-            found, quiet = news.changed() or found, time.monotonic()
-    return found
-
-
-def test_a_next_hop_is_news_when_it_has_another_mac_or_does_not_answer(router, news):
-    neigh("flush dev lan0")
-    news.follow({place(HOP), place(HOP6)})
-    for hop in (HOP, HOP6):
-        run("ping", "-c", "1", hop)
-        assert heard(news)
-        for state in ("stale", "reachable", "stale"):
-            neigh("change %s dev lan0 nud %s" % (hop, state))
-        assert not heard(news), "it has the same MAC"
-        neigh("replace %s dev lan0 lladdr %s nud stale" % (hop, MAC))
-        assert heard(news)
-        neigh("change %s dev lan0 nud failed" % hop)
-        assert heard(news)
-        neigh("del %s dev lan0" % hop)
-        assert not heard(news), "forgotten, which says nothing"
-        neigh("replace %s dev lan0 lladdr %s nud stale" % (hop, MAC))
-        assert heard(news)
-
-
-def test_what_anybody_else_does_never_gets_out_of_the_kernel(router, news):
-    """However much there is: a client can make the kernel ask for, or learn, as many as it likes."""
-    ip("link", "add", "br0", "type", "bridge")
-    ip("link", "set", "lan1", "master", "br0")
-    news.follow({place(HOP), place(HOP6)})
-    lines = ["neigh replace 192.168.77.%d dev lan0 lladdr %s" % (3 + number % 200, MAC) for number in range(3000)]
-    # The same on another device; the same first or last words; a MAC that looks like its address (AF_BRIDGE).
-    lines += ["neigh replace %s dev lan1 lladdr 02:00:5e:00:53:%02x" % (HOP, number) for number in range(200)]
-    lines += ["neigh replace 2001:db8:%x::2 dev lan0 lladdr %s" % (256 + number, MAC) for number in range(300)]
-    batch(router, lines)
-    for number in range(50):
-        run("bridge", "fdb", "replace", address.parse_address(HOP).hex(":") + ":00:%02x" % number, "dev", "lan1")
-    assert not select.select([news.fd], [], [], 0.3)[0]
-    news.follow({place(OTHER, "lan1")})
-    neigh("replace %s dev lan0 lladdr %s nud stale" % (HOP, MAC))
-    assert not select.select([news.fd], [], [], 0.3)[0], "it is followed no more"
-    news.follow(set())
-    assert news.fd == -1
-
-
-def test_news_that_were_lost_are_news(router, news):
-    news.follow({place(HOP)})
-    neigh("replace %s dev lan0 lladdr %s nud stale" % (HOP, MAC))
-    assert heard(news)
-    batch(router, ["neigh change %s dev lan0 nud %s" % (HOP, each) for each in ["reachable", "stale"] * 2000])
-    turns = 0
-    while select.select([news.fd], [], [], 0.1)[0]:
-        turns += news.changed()
-    assert turns
-
-
-def test_as_many_are_followed_as_a_filter_of_the_kernel_holds(router, news):
-    """That is little on a router with 32 bits (net.core.optmem_max, which namespaces have since Linux 6.8)."""
-    router.run(router.router, "sysctl", "-qw", "net.core.optmem_max=10240", check=False)
-    many = {"192.168.%d.%d" % (80 + number // 250, 1 + number % 250) for number in range(2000)} | {"192.0.2.1"}
-    many |= {"2001:db8:1:%x::f00d" % number for number in range(500)}
-    index, _ = place(HOP)
-    news.follow({(index, address.parse_address(hop)) for hop in many})
-    assert news.fd >= 0
-    for hop in ("192.0.2.1", "2001:db8:1:0::f00d"):
-        neigh("replace %s dev lan0 lladdr %s" % (hop, MAC))
-        assert heard(news)
-    router.run(router.router, "sysctl", "-qw", "net.core.optmem_max=512", check=False)
-    news.follow({place("192.0.2.1")})
-    assert news.fd == -1 and news.hops == {place("192.0.2.1")}, "or each look would try again"
+    assert hops.macs([]) == {}
 
 
 # From a router to the plan
@@ -215,7 +120,7 @@ PLATES = """config service 'plates'
 
 
 def planned(lab, text):
-    """What the agent would make there, if the kernel could rewrite MACs: (MACs of replies, problems, followed)."""
+    """What the agent would make there, if the kernel could rewrite MACs: (MACs of replies, problems, who is asked)."""
     (lab.confdir / "viscum").write_text(text)
     with Reconciler(str(lab.confdir)) as agent:
         agent.features = with_(EVERYTHING, bpf="'bpf'" in text)
@@ -224,7 +129,7 @@ def planned(lab, text):
         items = [item for part in snapshot.plan.services for item in part.items if hasattr(item, "actions")]
         actions = [action for item in items if item.dev == "vsc-plates" for action in item.actions]
         found = {action[1] for action in actions if action[0] == "skbmod"}
-        return found, [problem.message for problem in snapshot.plan.problems], agent.followed
+        return found, [problem.message for problem in snapshot.plan.problems], set(agent.macs)
 
 
 def test_the_first_plan_has_the_mac_of_the_next_hop(router):
@@ -252,6 +157,6 @@ def test_nobody_is_asked_for_where_no_filter_needs_a_next_hop(router):
 
 
 def test_a_next_hop_that_is_nowhere_leaves_the_clients_to_the_cloud(router):
-    found, problems, followed = planned(router, PLATES % ("lan0", "u32", "192.168.77.9"))
-    assert found == set() and followed == {place("192.168.77.9")}
+    found, problems, asked = planned(router, PLATES % ("lan0", "u32", "192.168.77.9"))
+    assert found == set() and asked == {place("192.168.77.9")}
     assert "does not answer at lan0" in problems[0]

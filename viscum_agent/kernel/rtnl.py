@@ -240,9 +240,8 @@ def _neighbour(index: int, packed: bytes, flags: int) -> bytes:
     return pack("BBHiHBB", AF[4 if len(packed) == 4 else 6], 0, 0, index, 0, flags, 0) + attribute(NDA_DST, packed)
 
 
-# A neighbour: its `place` is (index of the device, address as bytes); its `mac` "" if it does not answer, None if that
-# is not known yet; whether the kernel is `sure` of it.
-Neighbour = namedtuple("Neighbour", ("place", "mac", "sure"))
+# A neighbour's `mac` is "" if it does not answer, None if that is not known yet; whether the kernel is `sure` of it.
+Neighbour = namedtuple("Neighbour", ("mac", "sure"))
 
 
 def neighbour_get(index: int, packed: bytes, seq: int) -> bytes:
@@ -256,11 +255,10 @@ def neighbour_use(index: int, packed: bytes, seq: int) -> bytes:
 
 
 def parse_neighbour(body: bytes) -> "Neighbour":
-    index, state = unpack_from("iH", body, 4)
-    found = attributes(body, 12)
-    mac = found.get(NDA_LLADDR, b"")
+    state = unpack_from("H", body, 8)[0]
+    mac = attributes(body, 12).get(NDA_LLADDR, b"")
     known = "" if state & NUD_FAILED else address.format_mac(mac) if len(mac) == 6 else None
-    return Neighbour((index, found[NDA_DST]), known, bool(state & (NUD_REACHABLE | NUD_NOARP | NUD_PERMANENT)))
+    return Neighbour(known, bool(state & (NUD_REACHABLE | NUD_NOARP | NUD_PERMANENT)))
 
 
 # Routes

@@ -4,7 +4,6 @@ from unit.shared.expect import raises
 
 from viscum_agent import agent as agents
 from viscum_agent import compat
-from viscum_agent.apply import Result
 from viscum_agent.errors import ViscumError
 from viscum_agent.kernel.monitor import Cause
 from viscum_agent.kernel.netlink import Interrupted
@@ -289,37 +288,26 @@ def test_what_is_ready_waits_for_a_slice_of_the_timers_that_are_due_and_not_for_
 
 
 class Hops:
-    again = 2
+    """What is known of next hops, from one time that they are asked for to the next."""
+
+    def __init__(self, *known):
+        self.known = list(known)
+
+    def macs(self, places):
+        return dict([(place, self.known.pop(0)) for place in places])
 
 
-class Withdrawal:
-    owed = ()
-
-
-def test_a_next_hop_that_is_not_known_is_looked_at_again_soon_also_when_something_else_failed():
-    for problems in ([], ["one"]):
-        made = agent()
-        made.reconciler.hops = Hops
-        made.withdrawal = Withdrawal
-        made.looks._retry_after(Result([], problems))
-        assert [round(timer[0] - compat.monotonic()) for timer in made.loop._timers] == [2]
-
-
-def test_news_of_next_hops_share_a_look_and_none_are_heard_where_there_are_no_next_hops():
-    made = agent()
-    made.reconciler.followed = set()
-    made.follow_hops()
-    assert made._news.fd == -1
-    made.reconciler.followed = {(1, bytes(4))}
-    made.follow_hops()
-    fd = made._news.fd
-    assert fd >= 0 and fd in made.loop._callbacks
-    looks = []
+def test_what_becomes_known_of_next_hops_is_a_cause_and_is_asked_again_and_again():
+    made, looks = agent(), []
     made.looks.soon = looks.append
-    made._news.changed = lambda: True
-    for _ in range(5):
-        made._hop_news()
-    assert len(looks) == 1 and timers(made) == 1
-    made.reconciler.followed = set()
+    made.reconciler.macs = {1: "a"}
+    made.reconciler.hops = Hops("a", "", "")
+    for _ in range(2):
+        made.follow_hops()
+    assert timers(made) == 1
+    for causes in (0, 1, 2):
+        run_next(made)
+        assert (len(looks), timers(made)) == (causes, 1), "until there was a look"
+    made.reconciler.macs = {}
     made.follow_hops()
-    assert made._news.fd == -1 and fd not in made.loop._callbacks
+    assert timers(made) == 0, "nothing is asked where there are no next hops"
