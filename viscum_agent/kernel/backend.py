@@ -97,9 +97,11 @@ def _inner_ends(dump: "Dump") -> "dict[str, list]":
 
 
 def _direct(dump: "Dump") -> "set[str]":
-    """The aliases of devices with filters of ours: where a pair has some, `reply` 'direct' may have more inside."""
-    indexes = {each.index for each in dump.filters if each.classid == CLASSID and each.prio in PRIOS}
-    return {link.alias for link in dump.links if link.ns == "" and link.index in indexes}
+    """The aliases of pairs with filters of ours: `reply` 'direct' may have more inside."""
+    hooks = {each.index for each in dump.qdiscs}
+    pairs = {link.index: link.alias for link in dump.links if link.peer and link.index in hooks}
+    ours = [each for each in dump.filters if each.index in pairs and each.classid == CLASSID and each.prio in PRIOS]
+    return {pairs[each.index] for each in ours}
 
 
 class _Work:

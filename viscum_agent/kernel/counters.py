@@ -44,14 +44,13 @@ def places(dump: "Dump") -> "Places":
     # A pair has only a program, whose counters are in a map, or filters for replies.
     hooks = [qdisc.index for qdisc in dump.qdiscs if qdisc.index in names and qdisc.index not in pairs]
     ends = {link.index: link.peer for link in dump.links if link.ns == "" and link.index in pairs}
-    direct = {
-        pairs[entry.index]: (entry.index, ends[entry.index]) for entry in dump.filters if _is_direct(entry, pairs)
-    }
+    ours = [entry for entry in dump.filters if entry.index in pairs and _is_direct(entry)]
+    direct = {pairs[entry.index]: (entry.index, ends[entry.index]) for entry in ours}
     return Places(sorted(hooks), names, pairs, direct)
 
 
-def _is_direct(entry: "FilterEntry", pairs: "dict[int, str]") -> bool:
-    return entry.index in pairs and entry.classid == CLASSID and entry.prio in PRIOS
+def _is_direct(entry: "FilterEntry") -> bool:
+    return entry.classid == CLASSID and entry.prio in PRIOS
 
 
 def direct(ends: "Sequence[Sequence[FilterEntry]]") -> "dict[str, int]":
@@ -59,10 +58,9 @@ def direct(ends: "Sequence[Sequence[FilterEntry]]") -> "dict[str, int]":
     found: dict[str, int] = {}
     for entries, names in zip(ends, DIRECT):
         for entry in entries:
-            if entry.classid == CLASSID and entry.prio in PRIOS:
-                name = names[(entry.prio - 1) // 2]
-                if name:
-                    found[name] = found.get(name, 0) + entry.counters.packets
+            name = names[(entry.prio - 1) // 2] if _is_direct(entry) else ""
+            if name:
+                found[name] = found.get(name, 0) + entry.counters.packets
     return found
 
 
