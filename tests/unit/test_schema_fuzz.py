@@ -273,6 +273,17 @@ def assert_names_what_it_is_about(where, configuration, text):
         assert words[2] in known or words[2] in sections[words[1]].options
 
 
+def assert_is_of_a_direct_service(item, part):
+    assert part.service.reply == "direct" and len(part.devices) == 1
+    if item.prio <= 2:  # what the program begins itself
+        assert item.actions == (("skbedit", "host"),)
+        return
+    assert item.actions[-1] == ("mirred", part.devices[0])
+    assert any("port" in str(key) or key[-1] in (20, 40) for key in item.keys)
+    for match in part.service.matches:
+        assert match.proto == "tcp" or not address.meet(match.src, match.dst), "a reply that could come back"
+
+
 @BOUNDED
 @given(FILES, FACTS)
 def test_every_plan_is_safe(text, facts):
@@ -290,8 +301,7 @@ def test_every_plan_is_safe(text, facts):
                 places.append(item[:7])
                 continue
             if item.dev.startswith("vsc-"):
-                assert part.service.reply == "direct" and item.actions[-1] == ("mirred", part.devices[0])
-                assert len(part.devices) == 1 and any("port" in str(key) or key[-1] in (20, 40) for key in item.keys)
+                assert_is_of_a_direct_service(item, part)
             else:
                 assert_takes_only_what_can_be_redirected(item, part)
             assert datapaths.setdefault(item.dev, item.kind) == item.kind, "one kind of filter on a device"
