@@ -8,7 +8,7 @@ import pytest
 from lab import Lab, ip, run, wait_for
 
 from viscum_agent import address, compat
-from viscum_agent.kernel import neighbours
+from viscum_agent.kernel import neighbours, rtnl
 from viscum_agent.kernel.netns import SELF
 from viscum_agent.reconcile import PROGRAMS, Reconciler
 from viscum_agent.records import with_
@@ -102,6 +102,12 @@ def test_a_device_that_is_gone_and_no_next_hops_at_all(router):
     hops = neighbours.Hops()
     assert hops.macs([gone]) == {gone: None}
     assert hops.macs([]) == {}
+
+
+def test_a_kernel_that_tells_of_no_neighbour_by_itself_knows_none(router, monkeypatch):
+    """The real one refuses a number that none has, as an older one does this."""
+    monkeypatch.setattr(rtnl, "RTM_GETNEIGH", 126)
+    assert neighbours.Hops().macs([place(HOP)]) == {place(HOP): None}
 
 
 # From a router to the plan
