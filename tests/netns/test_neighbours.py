@@ -104,6 +104,10 @@ def test_a_device_that_is_gone_and_no_next_hops_at_all(router):
     assert hops.macs([]) == {}
 
 
+def test_the_address_of_all_is_nobodys(router):
+    assert neighbours.Hops().macs([place("192.168.77.255")]) == {place("192.168.77.255"): ""}
+
+
 def test_a_kernel_that_tells_of_no_neighbour_by_itself_knows_none(router, monkeypatch):
     """The real one refuses a number that none has, as an older one does this."""
     monkeypatch.setattr(rtnl, "RTM_GETNEIGH", 126)

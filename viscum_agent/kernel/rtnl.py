@@ -257,7 +257,9 @@ def neighbour_use(index: int, packed: bytes, seq: int) -> bytes:
 def parse_neighbour(body: bytes) -> "Neighbour":
     state = unpack_from("H", body, 8)[0]
     mac = attributes(body, 12).get(NDA_LLADDR, b"")
-    known = "" if state & NUD_FAILED else address.format_mac(mac) if len(mac) == 6 else None
+    known = address.format_mac(mac) if len(mac) == 6 else None
+    if state & NUD_FAILED or mac[:1] == b"\xff":  # the network's broadcast address is no neighbour
+        known = ""
     return Neighbour(known, bool(state & (NUD_REACHABLE | NUD_NOARP | NUD_PERMANENT)))
 
 
