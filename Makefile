@@ -20,17 +20,17 @@ ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc
 SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-vm vm lint format \
-	demo test-routers test-router chaos bench bench-control bench-datapath bench-rules bench-memory bench-kernel bench-vm \
-	bench-modes bombs test-flows test-clients fuzz manual picture \
-	tox ipk apk clean
+.PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples \
+	test-vm vm lint format demo demo-plates test-routers test-router chaos bench bench-control bench-datapath \
+	bench-rules bench-memory bench-kernel bench-vm bench-cameras bench-modes bombs test-flows test-clients fuzz \
+	manual picture tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
 
 setup: ## install all that `make test` needs
-	@$(SETUP) venv apt micropython python node browser bigendian kernel router-arm64
+	@$(SETUP) venv apt micropython python node browser bigendian plates kernel router-arm64
 
 check: lint ## lint, unit and golden tests, for while you work
 	@$(SETUP) venv apt micropython node
@@ -42,7 +42,7 @@ check: lint ## lint, unit and golden tests, for while you work
 test: setup lint ## everything that must pass
 	@nice -n 5 $(MAKE) test-vm test-router >.cache/vm/test.txt 2>&1 & guest=$$!; \
 	trap 'kill $$guest 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
-	$(MAKE) test-cpython test-micropython test-bigendian test-pyroute2 test-browser || exit; \
+	$(MAKE) test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples || exit; \
 	wait $$guest; status=$$?; trap - EXIT; cat .cache/vm/test.txt; exit $$status
 
 # The namespace tests start the agent under both interpreters. Those that flood go first and alone: all namespaces of a
@@ -73,6 +73,11 @@ test-bigendian: ## what holds bytes and the kernel's numbers, on big-endian mips
 test-browser: ## the LuCI application in Chromium, in front of the real agent
 	@$(SETUP) venv apt micropython node browser
 	VISCUM_NO_SKIP=1 $(PYTEST) tests/browser
+
+# The reader of plates is busy with a processor for each picture that it has.
+test-examples: ## the examples: licence plates, by themselves and as a service
+	@$(SETUP) venv apt micropython plates
+	$(PYTEST) $(SIDE_BY_SIDE) tests/examples
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 	@$(SETUP) venv kernel
@@ -108,6 +113,11 @@ demo: ## a client, a router and a service in namespaces of this machine
 	@$(SETUP) venv apt
 	$(PYTHON) demo/demo.py
 
+PAGE :=
+demo-plates: ## a camera's licence plates are read in the cloud, on the router, in the cloud; PAGE=1: and a page shows them
+	@$(SETUP) venv apt plates
+	$(PYTHON) demo/cameras.py $(if $(PAGE),--page)
+
 # BENCH_ARGS, for instance --quick or --json FILE, goes to what is run: for one of the three targets at a time.
 bench: bench-control bench-datapath bench-rules ## the three benchmarks below, half an hour: on a machine that does nothing else
 
@@ -122,6 +132,10 @@ bench-datapath: ## what a packet costs on each way to a program
 bench-rules: ## what a thousand services cost a packet
 	@$(SETUP) venv apt compiler
 	$(PYTHON) bench/rules.py $(BENCH_ARGS)
+
+bench-cameras: ## licence plates: round trip, bytes up and CPU, in the cloud and on the router: two minutes
+	@$(SETUP) venv apt plates
+	$(PYTHON) bench/cameras.py $(BENCH_ARGS)
 
 bench-modes: ## what a packet costs the first eBPF program while connections stay with the side that has them: seconds
 	@$(SETUP) venv

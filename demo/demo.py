@@ -189,24 +189,32 @@ def interrupted(*_):
     raise KeyboardInterrupt
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--colour", action="store_true", help="colours, also where the output is not a terminal")
-    arguments = parser.parse_args()
-    reason = obstacle()
+def parser(text):
+    made = argparse.ArgumentParser(description=text.split("\n")[0])
+    made.add_argument("--colour", action="store_true", help="colours, also where the output is not a terminal")
+    return made
+
+
+def play(reason, colour, distance, demo, tell):
+    """Has a Demo told in a lab with a cloud so far away, unless there is a reason against it. Returns the exit code."""
     if reason:
         print("demo: " + reason, file=sys.stderr)
         return 2
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     try:
-        with tempfile.TemporaryDirectory(prefix="viscum-demo-") as tmp, Lab(tmp, distance=(ROUND_TRIP, RATE)) as lab:
-            demo = Demo(lab, Story(arguments.colour or sys.stdout.isatty()))
-            demo.prepare()
-            return 0 if demo.tell() else 1
+        with tempfile.TemporaryDirectory(prefix="viscum-demo-") as tmp, Lab(tmp, distance=distance) as lab:
+            made = demo(lab, Story(colour or sys.stdout.isatty()))
+            made.prepare()
+            return 0 if tell(made) else 1
     except KeyboardInterrupt:
         print("\ndemo: interrupted; everything is taken away again", file=sys.stderr)
         return 130
+
+
+def main():
+    arguments = parser(__doc__).parse_args()
+    return play(obstacle(), arguments.colour, (ROUND_TRIP, RATE), Demo, Demo.tell)
 
 
 if __name__ == "__main__":

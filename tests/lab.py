@@ -50,9 +50,10 @@ MICROPYTHON = (str(MICROPYTHON_FILE), "-X", "heapsize=16M")
 class Lab:
     """Use as a context manager. `interpreter` is how Viscum is started: CPYTHON or MICROPYTHON. `distance` is that of
     the cloud, (milliseconds of round trip, Mbit/s) for demo/distance.py; without it the cloud is next door. `datapath`
-    (datapaths.DATAPATHS) is what `configure` writes as the router's, None for what Viscum takes by itself."""
+    (datapaths.DATAPATHS) is what `configure` writes as the router's, None for what Viscum takes by itself. `link`
+    makes what leads to clients, a function of bare.py; without it that is Ethernet (veth)."""
 
-    def __init__(self, tmp, interpreter=CPYTHON, clients=1, ipv6=True, distance=None, datapath=None):
+    def __init__(self, tmp, interpreter=CPYTHON, clients=1, ipv6=True, distance=None, datapath=None, link=None):
         self.tmp = Path(tmp)
         self.confdir = self.tmp / "config"
         self.interpreter = interpreter
@@ -63,6 +64,7 @@ class Lab:
         self._clients = clients
         self._ipv6 = ipv6
         self._distance = distance
+        self.link = link
         self._processes = []
         tag = "l%x" % (os.getpid() * 1000 + int(time.time() * 1000) % 1000)
         self.router, self.cloud = tag + "-router", tag + "-cloud"
@@ -104,14 +106,16 @@ class Lab:
         # A device has its carrier a moment after the other end is up: no snapshot should be from before that.
         wait_for(lambda: "NO-CARRIER" not in ip("-n", self.router, "link", "show"))
 
-    def wire_client(self, number):
-        """The link from a client to the router's lan0, lan1, ..."""
+    def wire_client(self, number, link=None):
+        """The link from a client to the router's lan0, lan1, ..., made by `link` or by what makes all of them."""
         net4, net6 = "192.168.%d" % (77 + number), "2001:db8:%d" % (77 + number)
-        self._wire(self.clients[number], "eth0", self.router, "lan%d" % number, net4, net6)
+        self._wire(self.clients[number], "eth0", self.router, "lan%d" % number, net4, net6, link=link or self.link)
 
-    def _wire(self, ns, dev, router, port, net4, net6, distance=None):
+    def _wire(self, ns, dev, router, port, net4, net6, distance=None, link=None):
         """A link from a host (.2) to the router (.1), which is its default gateway."""
-        if distance:
+        if link:
+            link(self, ns, dev, router, port)
+        elif distance:
             self.start(router, sys.executable, ROOT / "demo/distance.py", port, dev, *distance)
             wait_for(lambda: '"%s"' % dev in ip("-n", router, "-j", "link"))
             ip("-n", router, "link", "set", dev, "netns", ns)

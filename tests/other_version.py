@@ -14,16 +14,16 @@ from viscum_agent.ebpf.assembler import R1, Assembler
 def longer(make):
     """A program that begins with an instruction that does nothing."""
 
-    def made(order, maps, kinds):
+    def made(order, maps, kinds, *bare):
         asm = Assembler(order)
         asm.move(R1, R1)
-        return asm.code() + make(order, maps, kinds)
+        return asm.code() + make(order, maps, kinds, *bare)
 
     return made
 
 
 program.forward, program.reply = longer(program.forward), longer(program.reply)
-for which in ("fwd", "reply"):
+for which in ("fwd", "reply", "bare"):
     names.NAMES[which] = which + "_other"
 del sys.argv[0]
 if sys.argv[0].endswith("without_tcx.py"):

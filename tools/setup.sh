@@ -10,6 +10,7 @@
 #   browser      Debian's Chromium
 #   bigendian    .cache/bigendian/: a CPython and a MicroPython of big-endian processors, run by qemu's emulation of a
 #                single process, and the kernel's headers for routers' processors (200 MB with the compiler)
+#   plates       .cache/plates/: OpenCV and Tesseract for Debian's Python, and fonts, for examples/alpr (280 MB)
 #   fuzz         atheris in .venv, which makes inputs that reach new code
 #   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
 #   router-arm64, router-armhf, router-mipsel
@@ -44,6 +45,8 @@ BIGENDIAN_SOURCES="micropython libffi"
 BIGENDIAN_RELEASE=bookworm
 BIGENDIAN_PACKAGES="python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libc6 libexpat1 zlib1g libffi8
     iproute2 libbpf1 libelf1 libmnl0 libcap2 libbsd0 libmd0 libxtables12 libselinux1 libpcre2-8-0"
+# What the licence-plate example needs beside its requirements.txt: Tesseract's model, and fonts to draw plates with.
+PLATES_PACKAGES="tesseract-ocr-eng fonts-dejavu-core fonts-opendin fonts-roadgeek"
 # The headers for MicroPython's numbers (tests/unit/test_numbers.py), of the machine's own release.
 HEADERS_OF="amd64 i386 arm64 armhf mips powerpc riscv64 s390x"
 # Only where the machine has none: its own may be newer. The versions of what comes from npm are in package-lock.json;
@@ -52,7 +55,7 @@ NODE_APT_PACKAGES="nodejs npm"
 # busybox-static and no plain busybox: virtme-ng runs it in an initramfs that has no C library. `file` tells it the
 # version of a kernel.
 KERNEL_APT_PACKAGES="qemu-system-x86 kmod udev busybox-static file iproute2 nftables
-    procps iputils-ping iperf3 iw hostapd"
+    procps iputils-ping iperf3 iw hostapd ppp pppoe wireguard-tools"
 # 6.12 is the series of OpenWrt 25.12, which has all that Viscum can use. Debian bookworm's own 6.1 has no tcx: what
 # OpenWrt 23.05 (5.15) and many a distribution still run.
 KERNELS="6.12 6.1"
@@ -379,6 +382,33 @@ setup_browser() {
     install_packages chromium
 }
 
+# Not in .venv: services are started with Debian's Python, whose accounts may read no other, and their example brings
+# its libraries along.
+setup_plates() {
+    only_amd64 plates
+    setup_venv
+    [ -x /usr/bin/python3 ] || install_packages python3
+    want=$(stamp plates 1 "$PLATES_PACKAGES" "$(/usr/bin/python3 -V)" "$(cat examples/alpr/requirements.txt)")
+    if stamped plates "$want" && PYTHONPATH=$CACHE/plates /usr/bin/python3 -c 'import cv2, tesserocr, PIL' 2>/dev/null; then
+        return
+    fi
+    say "fetching OpenCV, Tesseract and fonts"
+    rm -rf "$CACHE/plates" "$CACHE/plates.packages"
+    "$VENV/bin/python" -m pip --python /usr/bin/python3 install -qq --disable-pip-version-check --root-user-action ignore \
+        --require-hashes --only-binary :all: --no-deps --target "$CACHE/plates" -r examples/alpr/requirements.txt
+    update_once
+    mkdir -p "$CACHE/plates.packages"
+    # shellcheck disable=SC2086 # a list of words
+    (cd "$CACHE/plates.packages" && apt_get -o APT::Sandbox::User=root download $PLATES_PACKAGES)
+    for package in "$CACHE"/plates.packages/*.deb; do
+        dpkg -x "$package" "$CACHE/plates"
+    done
+    rm -rf "$CACHE/plates.packages"
+    chmod -R a+rX "$CACHE/plates" # whatever the umask is
+    PYTHONPATH=$CACHE/plates /usr/bin/python3 -c 'import cv2, tesserocr, PIL' || die "OpenCV or Tesseract does not run"
+    printf '%s\n' "$want" >"$CACHE/plates.stamp"
+}
+
 setup_fuzz() {
     setup_venv
     if "$VENV/bin/python" -c 'import atheris' 2>/dev/null; then
@@ -528,7 +558,7 @@ build_micropython() {
 [ $# -gt 0 ] || die "usage: tools/setup.sh PART ...; its first lines list the parts"
 for part; do
     case $part in
-    venv | apt | compiler | micropython | python | node | browser | bigendian | fuzz | kernel) ;;
+    venv | apt | compiler | micropython | python | node | browser | bigendian | plates | fuzz | kernel) ;;
     router-arm64 | router-armhf | router-mipsel) ;;
     *) die "no part '$part'; the first lines of tools/setup.sh list them" ;;
     esac

@@ -414,6 +414,21 @@ def test_the_log_and_the_doctor_are_on_the_page(echo, page):
     page.until("() => document.querySelectorAll('.viscum-finding').length")
 
 
+def test_a_packet_is_explained_on_the_page(echo, page):
+    page.open(STATUS)
+    page.click("summary:has-text('Explain a packet')")
+    page.fill("#viscum-packet", "dev lan0 tcp from 192.168.77.2 to 203.0.113.10 port 7000")
+    page.click("[data-action=explain]")
+    page.sees("echo takes it")
+    assert "tcp 203.0.113.10/32 port 7000" in page.text("#viscum-explanation")
+    page.fill("#viscum-packet", "dev lan0 tcp from 192.168.77.2 to 203.0.113.10 port 7001")
+    page.order("press", "#viscum-packet", "Enter")
+    page.sees("No service takes it")
+    page.fill("#viscum-packet", "<b>quic</b>")
+    page.click("[data-action=explain]")
+    page.sees("the packet '<b>quic</b>' is not understood")
+
+
 COMMAND = echo_command("edge", 7000)
 PRINTS = ECHO.replace(COMMAND, "/bin/sh -c 'echo The pump is primed.; exec %s'" % COMMAND)
 

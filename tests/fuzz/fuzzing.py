@@ -27,6 +27,7 @@ NAMES = (
     "nftables",
     "options",
     "output",
+    "packet_text",
     "packets",
     "preview",
     "proc_net",

@@ -42,7 +42,7 @@ ROUTER = {
         {"name": "br-lan", "mac": "02:00:5e:00:53:01"},
         {"name": "phy0-ap0", "mac": "02:00:5e:00:53:03", "takes_mac": "02:00:5e:00:53:01", "bridged": "br-lan"},
         {"name": "wan", "mac": "02:00:5e:00:53:02"},
-        {"name": "wg0", "mtu": 1420, "ethernet": False},
+        {"name": "wg0", "mtu": 1420, "ethernet": False, "bare": True},
     ],
     "networks": {
         "192.168.1.0/24": "address 192.168.1.1/24 of br-lan",
@@ -201,6 +201,7 @@ def _device(given):
         takes_mac=given.get("takes_mac", mac),
         bridged=given.get("bridged", ""),
         families=tuple(given.get("families", (4, 6))),
+        bare=given.get("bare", False),
     )
 
 

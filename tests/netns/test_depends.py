@@ -15,7 +15,11 @@ from lab import HANG, Lab, echo_command, service, wait_for
 from viscum_agent.cli.words import COMMANDS
 
 ECHO = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
-WORDS = {"exec": ("exec", "echo", "--", "/bin/true"), "bypass": ("bypass", "--all")}
+WORDS = {
+    "exec": ("exec", "echo", "--", "/bin/true"),
+    "bypass": ("bypass", "--all"),
+    "explain": ("explain", "tcp", "from", "192.168.77.2", "to", "203.0.113.10", "port", "7000"),
+}
 ENDLESS = ("monitor", "top")
 
 
@@ -61,7 +65,7 @@ def works(lab, *words):
 
 
 def test_every_command_without_an_agent(lab):
-    for command in ("check", "plan", "up", "status", "doctor", "exec", "down"):
+    for command in ("check", "plan", "up", "status", "doctor", "exec", "explain", "down"):
         works(lab, *WORDS.get(command, (command,)))
     for command in ("check", "plan", "status", "doctor"):
         works(lab, "--json", command)
@@ -76,11 +80,12 @@ def test_the_agent_at_work_and_every_command_that_asks_it(lab):
     agent.becomes("edge")
     wait_for((lab.tmp / "ubus.sock").exists)
     for command in sorted(row.name for row in COMMANDS):
-        if command not in ("up", "down"):  # an agent sees to that
+        if command not in ("up", "down", "explain"):  # an agent sees to that; while all are bypassed, it is exit code 1
             works(lab, "-s", lab.tmp / "ubus.sock", *WORDS.get(command, (command,)))
     works(lab, "-s", lab.tmp / "ubus.sock", "start")
     works(lab, "-s", lab.tmp / "ubus.sock", "bypass", "--all", "--off")
     agent.becomes("edge")
+    works(lab, "-s", lab.tmp / "ubus.sock", *WORDS["explain"])
     lab.run(lab.router, "kill", "-9", json.loads(lab.viscum("status", "--json").stdout)[0]["pid"])
     agent.becomes("cloud")
     agent.becomes("edge")

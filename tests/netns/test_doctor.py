@@ -305,13 +305,18 @@ def test_what_ebpf_lacks_is_said(lab):
         run("umount", "-l", "/sys/fs")
 
 
-def test_a_tunnel_named_as_interface_is_found(lab):
+def test_a_tunnel_named_as_interface_is_found_unless_ebpf_takes_its_packets(lab):
+    lab.datapath = "u32"
     lab.run(lab.router, "ip", "tuntap", "add", "dev", "tun7", "mode", "tun")
     lab.configure(ECHO.replace("list device lan0", "list device tun7"))
     found = doctor(lab, 1)
     assert [(each["id"], each["services"]) for each in found] == [("l3-device", ["echo"])]
     lab.configure(ECHO.replace("list device lan0", "list device *"))
     assert said(doctor(lab, 0, "note"), "l3-device")["services"] == ["echo"], "the other devices do"
+    if datapaths.has("bpf-cls"):
+        lab.datapath = "bpf"
+        lab.configure(ECHO.replace("list device lan0", "list device tun7"))
+        assert "l3-device" not in [each["id"] for each in doctor(lab, 0, "note")]
 
 
 def test_rx_gro_list_is_found_on_the_port_of_a_bridge_and_fixed(lab):

@@ -40,17 +40,18 @@ def build(source, kind, folder, check=True, **environment):
     return {re.match(r"(.+?)[-_]\d", path.name).group(1): path for path in sorted(folder.glob("*." + kind))}, result
 
 
-def unpacked(archive):
-    """{path: bytes} of what is in MicroPython's archive, unpacked with no more memory than its launchers take."""
+def unpacked(archive, window=12):
+    """{path: bytes} of what is in an archive, unpacked with no more memory than the launchers take: MicroPython's, or
+    with a window of 15 CPython's."""
     first, rest = archive.split(b"\n", 1)
     listed, packed = map(int, first.split())
     lines, data = rest[:listed].decode().splitlines(), rest[listed + packed :]
-    common = zlib.decompress(rest[listed : listed + packed], -12)
+    common = zlib.decompress(rest[listed : listed + packed], -window)
     found, end = {}, 0
     for name, offset, size in (line.split() for line in lines):
         assert int(offset) == end, "one behind the other, with nothing in between"
         end += int(size)
-        unpacker = zlib.decompressobj(-12, zdict=common)
+        unpacker = zlib.decompressobj(-window, zdict=common)
         found[name] = unpacker.decompress(data[int(offset) : end]) + unpacker.flush()
         assert unpacker.eof
     assert end == len(data)

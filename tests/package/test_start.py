@@ -3,19 +3,22 @@
 The package is unpacked over this machine's own system in a mount namespace, so the launchers run at their real paths.
 """
 
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
-import zipfile
+import sys
 
 import opkg
 import pytest
 from depends import guarded, refused
 from lab import HANG, MICROPYTHON_FILE, ROOT
+from packages import unpacked
 from router import run
+
+sys.path.append(str(ROOT / "tools/package"))
+from source import archive  # noqa: E402
 
 CACHE = "/var/run/viscum.pycache"
 NOBODY = 65534
@@ -52,14 +55,15 @@ class Machine:
     def cache(self):
         return self.run_dir / "viscum.pycache"
 
+    @property
+    def archive(self):
+        return self.upper / "lib/viscum/sources.packed"
+
     def change_source(self, name, text):
         """Another archive, as an upgrade brings it."""
-        path = self.upper / "lib/viscum/agent.zip"
-        old = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
-        path.unlink()
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
-            for info in old.infolist():
-                new.writestr(info, text if info.filename == name else old.read(info))
+        files = {**unpacked(self.archive.read_bytes(), 15), name: text.encode()}
+        self.archive.unlink()
+        self.archive.write_bytes(archive(list(files.items()), 15, 0))
 
 
 @pytest.fixture
@@ -109,6 +113,12 @@ def test_both_commands_give_their_usage_and_exit_codes(machine):
         assert machine(command, "--no-such-option", check=False).returncode == 2
 
 
+def test_a_pasted_line_may_be_longer_than_a_word_of_micropython(machine):
+    line = "> * 1 ESTABLISHED src=192.168.1.2 dst=203.0.113.10 sport=1 dport=2 " + "mark=0 " * 60
+    result = machine("viscum", "explain", line, check=False)
+    assert result.returncode == 2 and "does not say which protocol it has" in result.stderr, result.stderr
+
+
 def test_a_command_reads_configuration_and_the_kernel(machine):
     config = machine.folder / "empty"
     config.mkdir()
@@ -138,7 +148,7 @@ def test_byte_code_is_kept_in_memory_and_used_again(cpython):
     result = cpython("strace", "-f", "-e", "trace=openat,rename", "viscum", "--version")
     assert {path.name: path.stat().st_ino for path in cpython.cache.iterdir()} == kept
     assert "viscum.pycache/viscum_agent.cli.verbs" in result.stderr and "rename" not in result.stderr
-    assert result.stderr.count('/agent.zip"') == 1, "the list of its files is read, and no source"
+    assert result.stderr.count('/sources.packed"') == 1, "the list of its files is read, and no source"
 
 
 def test_an_agent_that_had_to_compile_begins_anew_without_what_that_left_in_memory(cpython):
@@ -212,7 +222,7 @@ def test_a_traceback_shows_the_line_of_the_repository(cpython):
         "import linecache; print(linecache.getline(address.__file__, %d, vars(address)), end='')" % (name, name, number)
     )
     where, line = cpython("/usr/bin/python3", "-IS", "-c", code).stdout.splitlines()
-    assert where == "/usr/lib/viscum/agent.zip/viscum_agent/address.py %d" % number
+    assert where == "/usr/lib/viscum/sources.packed/viscum_agent/address.py %d" % number
     assert line.startswith("def %s(" % name)  # annotations are not shipped
 
 
@@ -224,3 +234,73 @@ def test_the_commands_import_nothing_that_opkg_did_not_bring(cpython):
         "print([m for m in ('site', 'typing', 'asyncio', 'logging', 'pyroute2', 'argparse') if m in sys.modules])"
     )
     assert cpython("/usr/bin/python3", "-IS", "-c", code).stdout == "[]\n"
+
+
+# The archive
+
+
+@pytest.mark.parametrize("what", ["none", "empty", "half", "another file"])
+def test_an_archive_that_is_missing_or_not_whole_is_told_in_one_line(cpython, what):
+    data = cpython.archive.read_bytes()
+    cpython.archive.unlink()
+    if what != "none":
+        wrong = {"empty": b"", "half": data[: len(data) // 2], "another file": os.urandom(len(data))}
+        cpython.archive.write_bytes(wrong[what])
+    result = cpython("viscum", "--version", check=False)
+    says = "viscum: /usr/lib/viscum/sources.packed is missing or damaged: install the package again\n"
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", says)
+
+
+def test_a_module_of_a_damaged_archive_is_not_run(cpython):
+    """Zeros are what a file system may leave of the last blocks when the power fails."""
+    data = cpython.archive.read_bytes()
+    cpython.archive.write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    result = cpython("viscum", "check", check=False)
+    assert result.returncode == 1
+    assert re.fullmatch(
+        r"ImportError: /usr/lib/viscum/sources.packed: .+: install the package again", result.stderr.splitlines()[-1]
+    )
+
+
+# /usr is read-only here: what replaces an archive needs a folder of its own. Then a process for each word.
+REPLACEABLE = """
+cp -a /usr/lib/viscum /run/own && mount --bind /run/own /usr/lib/viscum || exit
+for code; do /usr/bin/python3 -IS -c "$code"; done
+"""
+# A process that has begun with an archive, of which something becomes.
+LATER = """
+import os, sys
+sys.path.insert(0, "/usr/lib/viscum")
+from start import ARCHIVE, start
+start()
+import viscum_agent
+%s
+try:
+    import viscum_agent.utf8
+    print("imported", viscum_agent.utf8.__file__)
+except ImportError as error:
+    print(error)
+"""
+IMPORTED = "imported /usr/lib/viscum/sources.packed/viscum_agent/utf8.py\n"
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ("pass", IMPORTED),
+        ("os.unlink(ARCHIVE)", "/usr/lib/viscum/sources.packed: .*No such file.*: install the package again\n"),
+        ("os.rename(ARCHIVE + '.new', ARCHIVE)", "/usr/lib/viscum/sources.packed was replaced: restart viscum\n"),
+    ],
+)
+def test_a_process_reads_nothing_of_an_archive_that_replaced_its_own(cpython, change, says):
+    """Its list would name other places in it."""
+    old = cpython.archive.read_bytes()
+    cpython.change_source("viscum_agent/__init__.py", "__version__ = 'a later one'\n")
+    cpython.archive.rename("%s.new" % cpython.archive)
+    cpython.archive.write_bytes(old)
+    assert re.fullmatch(says, cpython("sh", "-c", REPLACEABLE, "sh", LATER % change).stdout)
+
+
+def test_what_was_kept_is_imported_even_when_the_archive_has_gone(cpython):
+    words = LATER % "pass", LATER % "os.unlink(ARCHIVE)"
+    assert cpython("sh", "-c", REPLACEABLE, "sh", *words).stdout == 2 * IMPORTED

@@ -187,7 +187,7 @@ class Row:
         say("doctor's notes: " + " ".join(notes))
 
     def agent_killed(self) -> None:
-        programs = {name: row["pid"] for name, row in self.rows().items()}
+        programs = self.programs()
         self.kill()
         answers({("echo", *way): "echo" for way in WAYS})
         self.start()
@@ -198,7 +198,7 @@ class Row:
             assert asked < 10 * HANG, "the next agent does not come"
             time.sleep(0.1)
         answers({(name, *way): name for name in ("echo", "port") for way in WAYS})
-        assert programs == {name: row["pid"] for name, row in self.rows().items()}, "a program was started again"
+        assert programs == self.programs(), "a program was started again"
 
     def idle(self) -> str:
         """How often the agent woke up in IDLE seconds in which no check, deadline or look is due: the kernel counts how
@@ -227,9 +227,9 @@ class Row:
         self.agent.send_signal(signal.SIGHUP)
         time.sleep(2)
         self.healthy()
-        os.kill(self.rows()["echo"]["pid"], signal.SIGKILL)
-        wait_for(lambda: who("echo", "tcp", 4) == "cloud", "the cloud, after the program was killed", 15)
-        answers({("echo", *way): "cloud" for way in WAYS})
+        os.kill(self.programs()["echo"], signal.SIGKILL)
+        for way in WAYS:  # a datagram that meets a closed port is lost, and shows that it is one
+            wait_for(lambda way=way: who("echo", *way) == "cloud", "the cloud, after the program was killed", 15)
         answers({("port", *way): "port" for way in WAYS})
         wait_for(lambda: who("echo", "tcp", 4) == "echo", "the program again")
 
@@ -261,6 +261,12 @@ class Row:
         except UbusStatus as error:
             say("no answer: %s" % error)
             return {}
+
+    def programs(self) -> dict:
+        """The process of each service, as soon as the agent answers."""
+        found: dict = {}
+        wait_for(lambda: found.update(self.rows()) or found, "an answer of the agent")
+        return {name: row["pid"] for name, row in found.items()}
 
     def is_healthy(self) -> bool:
         rows = self.rows()

@@ -9,11 +9,11 @@ from lab import ROOT
 sys.path.append(str(ROOT / "tools/package"))
 import assembled  # noqa: E402
 
-from viscum_agent.ebpf import PROGRAMS, TRIAL, TRIAL_MAPS, assemble  # noqa: E402
+from viscum_agent.ebpf import BARE, PROGRAMS, TRIAL, TRIAL_MAPS, assemble  # noqa: E402
 from viscum_agent.ebpf.layout import MAPS, MASKS  # noqa: E402
 
 DESCRIPTORS = {one.name: 300 + 7 * number for number, one in enumerate(MAPS)}
-FUNCTIONS = {"fwd": "forward", "reply": "reply", TRIAL: "trial"}
+FUNCTIONS = {"fwd": "forward", "reply": "reply", BARE: "bare", TRIAL: "trial"}
 
 
 @pytest.mark.parametrize("order", ["little", "big"])

@@ -5,11 +5,12 @@ import random
 import sys
 import zlib
 
+import pytest
 from lab import ROOT
 
 sys.path.append(str(ROOT / "tools/package"))
 import common  # noqa: E402
-from source import PACKAGE, bare  # noqa: E402
+from source import PACKAGE, bare, shallow  # noqa: E402
 
 SOURCE = """
 import os
@@ -32,6 +33,66 @@ def of(
 def test_what_is_only_for_mypy_is_not_in_a_package():
     short = '\nimport os\n\n\n\n\n\nLATER = None\n\n\ndef of(\n    one, *others, last = ":"\n):\n    found'
     assert bare(SOURCE) == short + " = {}\n    return found\n"
+
+
+DEEP = """
+def of(one,
+       two):
+    if one and \\
+            two:
+        text = '''
+            as it is
+        '''.strip(
+            two
+        )
+        for each in [
+            1,
+        ]: pass
+
+    else:
+        try:
+            return {
+                "a": 1,
+            }
+
+        finally:
+            pass
+    return text
+"""
+SHALLOW = """
+def of(one,
+two):
+ if one and \\
+two:
+  text = '''
+            as it is
+        '''.strip(
+two
+)
+  for each in [
+1,
+]: pass
+
+ else:
+  try:
+   return {
+"a": 1,
+}
+
+  finally:
+   pass
+ return text
+"""
+
+
+def test_indentation_is_as_short_as_it_can_be_and_no_text_or_line_number_changes():
+    assert shallow(DEEP) == SHALLOW
+    assert ast.dump(ast.parse(DEEP)) == ast.dump(ast.parse(SHALLOW))
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a = 1", "if a:\n    b", "if a:\n    b\n\n    # c\nd\n"])
+def test_a_source_may_end_anywhere(text):
+    assert shallow(text).split() == text.split() and shallow(text).count("\n") == text.count("\n")
 
 
 def test_no_module_of_a_package_imports_typing():

@@ -190,12 +190,13 @@ FILES = st.builds(
     st.lists(OTHER_SECTIONS, max_size=3),
 )
 
-LAN = Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6))
-ETH0 = Device("eth0", False, 9000, "02:00:00:00:00:02", True, "02:00:00:00:00:02", "", (4, 6))
-PORT = Device("eth0", True, 1492, "02:00:00:00:00:02", True, "02:00:00:00:00:01", "br-lan", (4, 6))
-WG0 = Device("wg0", True, 1280, "", False, "", "", (4, 6))
+LAN = Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6), False)
+ETH0 = Device("eth0", False, 9000, "02:00:00:00:00:02", True, "02:00:00:00:00:02", "", (4, 6), False)
+PORT = Device("eth0", True, 1492, "02:00:00:00:00:02", True, "02:00:00:00:00:01", "br-lan", (4, 6), False)
+WG0 = Device("wg0", True, 1280, "", False, "", "", (4, 6), True)
 ODD_DEVICES = [
-    Device(name, True, 600, "02:00:00:00:00:03", True, "", "", (4, 6)) for name in ("\u00e9\x1b", "a;reboot", "a'b")
+    Device(name, True, 600, "02:00:00:00:00:03", True, "", "", (4, 6), False)
+    for name in ("\u00e9\x1b", "a;reboot", "a'b")
 ]
 DEVICES = st.one_of(
     st.sampled_from([[LAN], [LAN, ETH0], [LAN, ETH0, WG0], [LAN, PORT]]),

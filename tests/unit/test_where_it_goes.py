@@ -69,7 +69,7 @@ from . import classifier
 NAME = "double"
 FEATURES = (Feature("double", "act_double", "kmod-double", "datapath 'auto' takes %(others)s, at half the speed"),)
 NEEDS = ("double", "mirred")
-ROUTED = MACS = DECEIVED = False
+ROUTED = MACS = DECEIVED = BARE = False
 
 
 def lacks(features):
@@ -93,8 +93,8 @@ def filters(dev, match, level, mac, actions, watched=False, checked=False):
     return [Filter(dev=dev, prio=1, protocol="ip", kind=NAME, bucket=-1, keys=keys, actions=actions)]
 
 
-def shared(dev, made, features):
-    return [Qdisc(dev), BpfLink(dev, "second", "double")]
+def shared(device, made, features):
+    return _at(device.name)
 
 
 def is_own(item):
@@ -102,7 +102,11 @@ def is_own(item):
 
 
 def rests_on(item):
-    return shared(item.dev, [item], None)
+    return _at(item.dev)
+
+
+def _at(dev):
+    return [Qdisc(dev), BpfLink(dev, "second", "double")]
 '''
 
 USES_DATAPATH = """

@@ -26,7 +26,7 @@ redirects="tests/netns/test_redirect.py::test_tcp_and_udp_over_both_families_are
     $backends::test_each_back_end_attaches_ebpf_programs_in_each_way"
 case $(uname -r) in
 6.1.*) # no tcx. Its packets take half a minute each: run.sh --kernel 6.1 tests/netns/test_packets.py
-    suite="tests/vm/test_datapaths.py $redirects $backends::test_what_one_writes_the_other_reads"
+    suite="tests/vm/test_datapaths.py tests/vm/test_bare.py $redirects $backends::test_what_one_writes_the_other_reads"
     ;;
 *) # the packets of flower and netkit: tests/vm/test_packets.py
     suite="tests/vm $redirects tests/netns/test_direct.py"

@@ -17,7 +17,8 @@ for word; do
     esac
     set -- "$@" "$word"
 done
-qemu-system-x86_64 "$@" 2>"$VISCUM_VM_RESULTS/qemu.txt"
+# thread=single: its threads may run a jump of the kernel's that another has just changed (run.sh, emulator_failed).
+qemu-system-x86_64 "$@" -accel tcg,thread=single 2>"$VISCUM_VM_RESULTS/qemu.txt"
 status=$?
 echo "$status" >"$VISCUM_VM_RESULTS/qemu-status"
 exit "$status"

@@ -81,8 +81,8 @@ boot() {
 # even begun, or the kernel met a breakpoint in its own code. A kernel that changes a jump (text_poke_bp in
 # arch/x86/kernel/alternative.c) writes a breakpoint first, and takes it away when all processors have seen the new
 # code. Under qemu's threads one may still run what it had translated before; the kernel knows of no such breakpoint any
-# more, and panics ("Oops: int3"). Nothing that a test does makes one. A timeout (124, or 137 for one who did not listen)
-# is a test that hangs.
+# more, and panics ("Oops: int3"). Nothing that a test does makes one; qemu.sh has one thread, and none was seen since. A
+# timeout (124, or 137 for one who did not listen) is a test that hangs.
 emulator_failed() {
     [ "$ended" != 124 ] && [ "$ended" != 137 ] || return 1
     ! grep -q "Oops: int3" "$results/console.txt" 2>/dev/null || return 0

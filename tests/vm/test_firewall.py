@@ -10,6 +10,10 @@ TAKES = ("list dest_ip 203.0.113.10", "list dest_ip 2001:db8:cafe::10", "list de
 ECHO = service("echo", echo_command("edge", 7000), "list device lan0", *TAKES)
 CASES = [("tcp", "203.0.113.10"), ("udp", "203.0.113.10"), ("tcp", "2001:db8:cafe::10"), ("udp", "2001:db8:cafe::10")]
 
+# Offloading is only here, and matters to each of them; all else tests/netns/test_firewall.py has with those that every
+# kernel has.
+only_here = pytest.mark.parametrize("datapath", ["flower", "bpf-netkit"], indirect=True)
+
 
 @pytest.fixture(params=["u32", "flower", "bpf-tcx", "bpf-netkit"])
 def datapath(request):
@@ -43,6 +47,7 @@ def test_clients_of_a_service_are_answered_while_other_connections_are_offloaded
     assert answers(lab) == ["cloud"] * 4
 
 
+@only_here
 @pytest.mark.parametrize("place", ["chain-post/raw_prerouting", "chain-pre/forward"])
 def test_replies_that_are_routed_need_each_include_and_those_of_ebpf_none(lab, datapath, place):
     """What would not be answered stays with the cloud, and `up` says so."""
@@ -54,6 +59,7 @@ def test_replies_that_are_routed_need_each_include_and_those_of_ebpf_none(lab, d
     assert answers(lab) == ["edge" if datapath.startswith("bpf") else "cloud"] * 4
 
 
+@only_here
 @pytest.mark.parametrize("address", ["198.51.100.1", "2001:db8:100::1"])
 def test_a_client_behind_wan_is_answered(lab, address):
     start_firewall(lab, "strict", offload=True)
@@ -64,6 +70,7 @@ def test_a_client_behind_wan_is_answered(lab, address):
     assert connections(lab) == []
 
 
+@only_here
 def test_what_a_service_begins_itself_is_masqueraded(lab):
     lab.serve_cloud(7001)
     start_firewall(lab, "zone", offload=True)

@@ -17,6 +17,7 @@ TEXT = '''import struct
 MAPS = %r
 FORWARD = (%r, %r)
 REPLY = (%r, %r)
+BARE = (%r, %r)
 TRIAL = (%r, %r)
 
 
@@ -26,6 +27,10 @@ def forward(order, maps, kinds):
 
 def reply(order, maps, kinds):
     return _made(REPLY, order, maps)
+
+
+def bare(order, maps, kinds):
+    return _made(BARE, order, maps)
 
 
 def trial(order, maps, kinds):
@@ -63,7 +68,7 @@ def text(root: Path) -> str:
     names = tuple(one.name for one in MAPS)
     places = {name: place for place, name in enumerate(names)}
     parts: list[object] = [names]
-    for which in (*ebpf.PROGRAMS, ebpf.TRIAL):
+    for which in (*ebpf.PROGRAMS, ebpf.BARE, ebpf.TRIAL):
         little, big = (ebpf.assemble(which, order, places) for order in ("little", "big"))
         parts += [little, _others(little, big)]
     return TEXT % tuple(parts)

@@ -43,7 +43,7 @@ def collect(root: Path, name: str) -> "list[Entry]":
     interpreter = INTERPRETERS[name]
     entries = _mirror(root / "files") + _mirror(root / "package/viscum" / interpreter)
     if interpreter == "cpython":
-        entries.append(Entry(LIBRARY + "/agent.zip", 0o644, source.archive(root)))
+        entries.append(Entry(LIBRARY + "/sources.packed", 0o644, source.sources(root)))
     else:
         entries.append(Entry(LIBRARY + "/agent.packed", 0o644, source.packed(root, _mpy_cross())))
     return sorted(entries)

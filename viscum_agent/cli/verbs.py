@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..errors import Problem
+    from ..plan.packet import Packet
     from ..reconcile import Reconciler as _Reconciler
     from ..reconcile import Snapshot
     from .words import Arguments
@@ -259,6 +260,55 @@ def show_status(arguments: "Arguments") -> int:
     return 0
 
 
+def explain(arguments: "Arguments") -> int:
+    from ..plan import packet
+
+    text = " ".join(arguments.names)
+    try:
+        asked = packet.read(text)
+    except ValueError as error:
+        raise Usage("the packet %s" % error, arguments.command)
+    found = _explained_by_agent(arguments, text) or _explained(arguments, asked)
+    if arguments.json:
+        _print_json(found)
+    else:
+        print(_explanation(found))
+    return 0 if found["taken"] else 1
+
+
+def _explained_by_agent(arguments: "Arguments", text: str) -> "dict[str, Any] | None":
+    """None if there is none, or it does not answer."""
+    if not _compat().exists(arguments.socket):
+        return None
+    from . import agent_calls
+
+    try:
+        return agent_calls.ask(arguments.socket, "explain", {"packet": text})
+    except agent_calls.NoAgent:
+        return None
+    except ViscumError as error:
+        _complain("the agent does not answer (%s): below is what the kernel has" % error)
+        return None
+
+
+def _explained(arguments: "Arguments", asked: "Packet") -> "dict[str, Any]":
+    from . import table
+
+    with Reconciler(arguments.confdir, arguments.socket, loads=False) as reconciler:
+        snapshot = reconciler.look()
+        rows = table.rows(snapshot)
+        return reconciler.explain(asked, snapshot, {row["name"]: (row["state"], row["reason"]) for row in rows})
+
+
+def _explanation(found: "dict[str, Any]") -> str:
+    from ..shell import printable
+
+    lines = ["no service takes it"]
+    if found["taken"]:
+        lines = ["%s takes it" % found["service"], "  match: " + found["match"], "  rule: " + found["rule"]]
+    return "\n".join(lines + ["  " + printable(text) for text in found["reasons"]])
+
+
 def execute(arguments: "Arguments") -> int:
     from ..records.objects import ns_name
     from ..service import process, running
@@ -289,6 +339,7 @@ RUN = {
     "up": up,
     "down": down,
     "status": show_status,
+    "explain": explain,
     "exec": execute,
     "doctor": examine,
 }

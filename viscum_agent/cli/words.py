@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 # Which names of services follow a command.
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
+PACKET = "PACKET [WORD...]"  # no names, but what tells of a packet (plan/packet.py)
 
 # `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
 Command = namedtuple("Command", ("name", "names", "options", "short", "more"))
 
 JSON, PROGRAM = ("--json",), ("--no-program",)
+EXPLAIN = "explain"
 NO_AGENT = "While an agent runs, use `viscum start`, `stop` and `reload` instead."
 COMMANDS = (
     Command("check", NONE, JSON, "report every configuration problem on this router", "Exit code 1 if there is one."),
@@ -44,6 +46,14 @@ COMMANDS = (
         JSON,
         "show what on this router helps or hinders services, and the command that fixes it",
         "Exit code 1 for an error or a warning.",
+    ),
+    Command(
+        EXPLAIN,
+        PACKET,
+        JSON,
+        "show which service takes a packet and by which rule, or why none does",
+        "PACKET is `[dev DEV] PROTO from SRC to DST [port PORT] [sport PORT] [mac MAC] [vlan ID] [fragment]`, or a "
+        "line of `tcpdump -n` or `conntrack -L` in quotes. Exit code 1 if none takes it.",
     ),
     Command("list", NONE, JSON, "list the services that the agent knows", ""),
     Command("start", SOME, (), "start services that were stopped or have failed", ""),
@@ -151,7 +161,7 @@ class Arguments:
             self._take_option(word)
         elif not self.command:
             self.command = word
-        elif word in self.names:
+        elif word in self.names and self.command != EXPLAIN:
             raise Usage("%s is named twice" % _shown(word), self.command)
         else:
             self.names.append(word)
@@ -210,6 +220,8 @@ def _refuse_unused(arguments: "Arguments") -> None:
         raise Usage("%s takes no names, and %s is one" % (row.name, _shown(arguments.names[0])), row.name)
     if row.names == ONE and (len(arguments.names) != 1 or not arguments.rest):
         raise Usage("%s takes a service's name, --, and a command" % row.name, row.name)
+    if row.names == PACKET and not arguments.names:
+        raise Usage("%s takes a packet" % row.name, row.name)
     if row.names == EACH and bool(arguments.names) == ("--all" in arguments.options):
         raise Usage("%s takes names of services, or --all" % row.name, row.name)
 

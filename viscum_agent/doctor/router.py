@@ -1,15 +1,17 @@
 """Findings about the way of the replies and of clients in a bypass: forwarding, rp_filter, firewall, L3 devices."""
 
 from ..config import uci
+from ..plan.sources import takes
 from ..records.objects import device_name
 from .finding import configure, error, note, ok, unread, warning
 from .kernel import install
 from .machine import INCLUDES
-from .target import has_family, names, routed
+from .target import has_family, names, routed, way
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config.service import Settings
+    from ..records.facts import Device
     from .finding import Finding
     from .machine import Machine
     from .target import Target
@@ -25,7 +27,7 @@ RELOAD = "/etc/init.d/firewall reload"
 
 def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
     found = _forwarding(machine, targets) + _rp_filter(machine, targets)
-    return found + _firewall(machine, targets, settings) + _devices(targets)
+    return found + _firewall(machine, targets, settings) + _devices(machine, targets, settings)
 
 
 def _forwarding(machine: "Machine", targets: "list[Target]") -> "list[Finding]":
@@ -143,19 +145,29 @@ def _again(machine: "Machine", package: str) -> str:
     return install(machine, package) + "; then " + RELOAD
 
 
-def _devices(targets: "list[Target]") -> "list[Finding]":
-    """Devices whose frames have no Ethernet header: PPPoE, WireGuard, modems with raw IP."""
+def _devices(machine: "Machine", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
+    """Devices whose frames have no Ethernet header: PPPoE, WireGuard, modems with raw IP. eBPF takes their packets."""
     found = []
-    for name in sorted({device.name for target in targets for device in target.devices if not device.ethernet}):
-        touched = [target for target in targets if name in [device.name for device in target.devices]]
-        stuck = [target for target in touched if not any(device.ethernet for device in target.devices)]
-        text = "%s has no Ethernet header (PPPoE, WireGuard, modem with raw IP)" % name
-        if stuck:
+    left = [(target, _not_taken(machine, target, settings)) for target in targets]
+    for device in sorted({device for _, devices in left for device in devices}):
+        touched = [target for target, devices in left if device in devices]
+        stuck = [target for target, devices in left if device in devices and len(devices) == len(target.devices)]
+        text = "%s has no Ethernet header (PPPoE, WireGuard, modem with raw IP)" % device.name
+        if not stuck:
+            found.append(note("l3-device", text, "traffic from there is not redirected", names(touched)))
+        elif device.bare and machine.features and machine.features.bpf:
+            changes = ["set viscum.%s.datapath='bpf'" % name for name in names(stuck)]
+            found.append(error("l3-device", text, "only datapath 'bpf' takes it", names(stuck), configure(changes)))
+        else:
             means = "nothing can be redirected there: name the device that clients come in on"
             found.append(error("l3-device", text, means, names(stuck), configure(_to_lan(stuck))))
-        elif touched:
-            found.append(note("l3-device", text, "traffic from there is not redirected", names(touched)))
     return found
+
+
+def _not_taken(machine: "Machine", target: "Target", settings: "Settings") -> "list[Device]":
+    """The source devices whose packets a Target's datapath does not take."""
+    which = way(target, settings, machine.features)
+    return [device for device in target.devices if not takes(which, device)]
 
 
 def _to_lan(stuck: "list[Target]") -> "list[str]":

@@ -22,10 +22,12 @@ PSEUDO_MAP_FD, PSEUDO_MAP_VALUE = 1, 2
 
 
 class Assembler:
-    """Collects instructions and labels; `order` is the machine's byte order, "little" or "big"."""
+    """Collects instructions and labels; `order` is the machine's byte order, "little" or "big"; `bare` is whether they
+    are for packets without an Ethernet header."""
 
-    def __init__(self, order: str) -> None:
+    def __init__(self, order: str, bare: bool = False) -> None:
         self._order = order
+        self.bare = bare
         self._instructions: list[tuple] = []  # [opcode, destination, source, offset or label, number]
         self._labels: dict[str, int] = {}
         self._fresh = 0

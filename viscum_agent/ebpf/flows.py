@@ -50,6 +50,7 @@ from .program import (
     VALUE_TARGET,
     WIDE_KEY,
     _copy,
+    _from_start,
     _look_up,
     _state,
     _store,
@@ -167,26 +168,16 @@ def _read_segment(asm: "Assembler", port: int, quoted: bool) -> None:
     asm.jump_if(R0, "==", 0, "pass")
     if quoted:
         _quoted_segment(asm, found)
-    other = asm.new_label("not in reach")
     asm.load(R0, R9, IP_VERSION, 1)
-    asm.jump_if(R0, "!=", 0x45, other)
-    # Not by R9: how much of that was looked at would differ between packets, and the verifier would check all that
-    # follows for each length.
-    asm.load(R5, R6, SKB_DATA, 4)
-    asm.load(R3, R6, SKB_DATA_END, 4)
-    asm.address(R4, R5, IP_END + SEGMENT_SIZE)
-    asm.jump_if_register(R4, ">", R3, other)
-    _copy(asm, FP, SEGMENT + port, R5, IP_END + port, 2, 2)
-    _copy(asm, FP, SEGMENT + TCP_FLAGS, R5, IP_END + TCP_FLAGS, 1, 1)
-    asm.jump(found)
-    asm.label(other)
-    asm.number(R2, IPV6_END)
+    if not asm.bare:
+        _segment_in_reach(asm, port, found)
+    asm.number(R2, _from_start(asm, IPV6_END))
     asm.move(R1, R0)
     asm.mask(R1, 0xF0)
     asm.jump_if(R1, "==", 0x60, ready)
     asm.mask(R0, 0x0F)
     asm.shift_left(R0, 2)
-    asm.address(R2, R0, ETH_HEADER)
+    asm.address(R2, R0, _from_start(asm, ETH_HEADER))
     asm.label(ready)
     asm.move(R1, R6)
     asm.address(R3, FP, SEGMENT)
@@ -199,6 +190,22 @@ def _read_segment(asm: "Assembler", port: int, quoted: bool) -> None:
     _copy(asm, FP, FLOW_PORT, FP, PORT, 4, 4)  # and the protocol
     _copy(asm, FP, FLOW_CLIENT_PORT, FP, SEGMENT + port, 2, 2)
     asm.store_number(FP, FLOW_CLIENT_PORT + 2, 0, 2)
+
+
+def _segment_in_reach(asm: "Assembler", port: int, found: str) -> None:
+    """Saves a call for a segment behind an IPv4 header without options; R0 is that one's first byte, and stays."""
+    other = asm.new_label("not in reach")
+    asm.jump_if(R0, "!=", 0x45, other)
+    # Not by R9: how much of that was looked at would differ between packets, and the verifier would check all that
+    # follows for each length.
+    asm.load(R5, R6, SKB_DATA, 4)
+    asm.load(R3, R6, SKB_DATA_END, 4)
+    asm.address(R4, R5, IP_END + SEGMENT_SIZE)
+    asm.jump_if_register(R4, ">", R3, other)
+    _copy(asm, FP, SEGMENT + port, R5, IP_END + port, 2, 2)
+    _copy(asm, FP, SEGMENT + TCP_FLAGS, R5, IP_END + TCP_FLAGS, 1, 1)
+    asm.jump(found)
+    asm.label(other)
 
 
 def _quoted_segment(asm: "Assembler", found: str) -> None:

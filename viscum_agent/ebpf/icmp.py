@@ -29,6 +29,7 @@ from .program import (
     SKB_IFINDEX,
     SKB_LOAD_BYTES,
     _copy,
+    _from_start,
     _same,
     _with_ports,
 )
@@ -61,7 +62,7 @@ def _error(asm: "Assembler") -> None:
         asm.jump_if(R0, "==", kind, "error")
     asm.jump("no port")
     asm.label("error")
-    asm.number(R7, IP_END + ICMP_HEADER)
+    asm.number(R7, _from_start(asm, IP_END + ICMP_HEADER))
     _load(asm, QUOTED, END, "no port")
     _same(asm, FP, QUOTED + SRC, FP, SERVICE + 12, 4, 4, "no port")
     _copy(asm, FP, CLIENT + 12, FP, QUOTED + DST, 4, 4)
@@ -84,7 +85,7 @@ def _error6(asm: "Assembler") -> None:
     asm.load(R0, R9, IPV6_END, 1)
     asm.jump_if(R0, "==", 0, "pass")
     asm.jump_if(R0, ">", LAST_TYPE6, "pass")
-    asm.number(R7, IPV6_END + ICMP_HEADER)
+    asm.number(R7, _from_start(asm, IPV6_END + ICMP_HEADER))
     _load(asm, QUOTED, END6, "pass")
     _same(asm, FP, QUOTED + SRC6, FP, SERVICE, 16, 8, "pass")
     _copy(asm, FP, CLIENT, FP, QUOTED + DST6, 16, 8)

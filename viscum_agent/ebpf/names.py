@@ -5,4 +5,5 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 NAMES = {
     "fwd": "fwd_0013dda6",
     "reply": "reply_6fec80d1",
+    "bare": "bare_fbebb7af",
 }

@@ -1,7 +1,9 @@
-"""The two programs. layout.py describes what they keep in maps.
+"""The programs. layout.py describes what they keep in maps.
 
     forward   at the ingress of a source interface: what a service takes over goes into its namespace, past netfilter,
               the bridge and routing. Learns where the client is, and which service it uses.
+    bare      the same for a device whose packets begin with the IP header (PPP, WireGuard, tun, modems with raw IP).
+              There are no MACs: the route alone says where the client is.
     reply     at the ingress of a service's pair in the router, where its packets come out: replies go straight to a
               client whose place is known, else to the neighbour that the router's routes name. Everything else passes
               as if there were no program.
@@ -18,6 +20,7 @@ from .layout import CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, SLOTS, WATCHED
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, REDIRECT = 1, 2, 3, 7, 23
 SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
+SKB_CHANGE_HEAD = 43  # in such programs from kernel 5.8 on
 SK_LOOKUP_TCP, SK_RELEASE = 84, 86
 KTIME_GET_COARSE_NS = 160  # the monotonic clock as of the last tick: a load, where the exact one asks the hardware
 
@@ -58,6 +61,7 @@ KNOWN = -108  # what `clients` knows of the client, see below
 PLACE = -160  # 48 bytes: the value in `clients`
 FIB = -224  # struct bpf_fib_lookup, 64 bytes
 MODE = -228  # BY_MODE where the entry's mode is remembered with the client, else 0
+HEAD = -272  # 44 bytes, of a bare packet: its IP header, without options, and the ports
 
 BY_MODE = 1 << 31  # in a place's slot: of TCP only what is in `flows` is taken (flows.py)
 NOTHING, OLD = 0, 1  # no entry, or one with another place or generation
@@ -85,11 +89,11 @@ AF_INET, AF_INET6 = 2, 10
 SOCKET, SOCKET_SIZE, SOCKET6_SIZE = FIB, 12, 36
 
 
-def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
+def forward(order: str, maps: "dict[str, int]", kinds: int, bare: bool = False) -> bytes:
     """The bytes of the forward program; `maps` maps names to descriptors, `kinds` is how many `masks` can hold."""
     from . import flows, icmp  # they need what is here
 
-    asm = Assembler(order)
+    asm = Assembler(order, bare)
     asm.move(R6, R1)
     asm.load(R0, R6, SKB_PKT_TYPE, 4)
     asm.jump_if(R0, "==", PACKET_HOST, "to us")
@@ -103,7 +107,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     _recall(asm, maps)
     asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
     asm.store_number(FP, MODE, 0, 4)
-    _find(asm, maps, kinds, True)
+    _find(asm, maps, kinds, not bare)
     _unless_for_others(asm)
     asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.mask(R0, flows.MODES)
@@ -122,6 +126,8 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R2, PACKET_HOST)
     asm.call(SKB_CHANGE_TYPE)
     asm.label("go")
+    if bare:
+        _put_header(asm)
     asm.move(R1, R8)
     asm.number(R2, 0)
     asm.call(REDIRECT_PEER)
@@ -136,6 +142,27 @@ def forward(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R0, DROP)
     asm.leave()
     return asm.code()
+
+
+def bare(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
+    """The bytes of the forward program for packets that begin with the IP header."""
+    return forward(order, maps, kinds, True)
+
+
+def _put_header(asm: "Assembler") -> None:
+    """An Ethernet header without MACs, as on the loopback device, for who looks at frames inside: nobody else reads it,
+    since the kernel has already classified the packet. Without memory for it the packet is lost."""
+    asm.move(R1, R6)
+    asm.number(R2, ETH_HEADER)
+    asm.number(R3, 0)
+    asm.call(SKB_CHANGE_HEAD)
+    asm.jump_if(R0, "!=", 0, "itself")
+    asm.load(R7, R6, SKB_DATA, 4)
+    asm.load(R3, R6, SKB_DATA_END, 4)
+    asm.address(R4, R7, ETH_HEADER)
+    asm.jump_if_register(R4, ">", R3, "itself")
+    asm.load(R0, R6, SKB_PROTOCOL, 4)
+    asm.store(R7, ETH_TYPE, R0, 2)
 
 
 def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
@@ -341,7 +368,7 @@ def _read(
     asm.mask(R0, 0x0F)
     asm.shift_left(R0, 2)  # the header's length is in words of 4 bytes
     asm.move(R1, R6)
-    asm.address(R2, R0, ETH_HEADER)
+    asm.address(R2, R0, _from_start(asm, ETH_HEADER))
     asm.address(R3, FP, PORT_WORDS)
     asm.number(R4, PORTS)
     asm.call(SKB_LOAD_BYTES)
@@ -389,8 +416,16 @@ def _with_ports(asm: "Assembler", label: str, otherwise: str) -> None:
     asm.jump_if(R5, "!=", IPPROTO_UDP, otherwise)
 
 
+def _from_start(asm: "Assembler", offset: int) -> int:
+    """For a helper: where in a packet is what is there in a frame."""
+    return offset - ETH_HEADER if asm.bare else offset
+
+
 def _open(asm: "Assembler", length: int) -> None:
     """R9 is the frame, of which `length` bytes can be read; jumps to "pass" if it is shorter."""
+    if asm.bare:
+        _open_bare(asm, length)
+        return
     ready = asm.new_label("ready")
     for attempt in (1, 2):
         asm.load(R9, R6, SKB_DATA, 4)
@@ -404,6 +439,19 @@ def _open(asm: "Assembler", length: int) -> None:
         asm.number(R2, length)
         asm.call(SKB_PULL_DATA)  # the rest of the head is in pages
     asm.label(ready)
+
+
+def _open_bare(asm: "Assembler", length: int) -> None:
+    """R9 is where the frame would begin, if HEAD were a part of it. A copy, because the verifier takes it that the IP
+    header is 14 bytes behind a multiple of 4 bytes less 2 (NET_IP_ALIGN): where a processor needs alignment, it allows
+    no access of 4 bytes to one that the packet begins with."""
+    asm.move(R1, R6)
+    asm.number(R2, 0)
+    asm.address(R3, FP, HEAD)
+    asm.number(R4, length - ETH_HEADER)
+    asm.call(SKB_LOAD_BYTES)
+    asm.jump_if(R0, "!=", 0, "pass")
+    asm.address(R9, FP, HEAD - ETH_HEADER)
 
 
 # Finding the match
@@ -488,7 +536,8 @@ def _recall(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.move(R7, R0)
     asm.jump_if(R7, "==", 0, "new")
     _same(asm, R7, PLACE_INDEX, FP, INDEX, 4, 4, "moved")
-    _same(asm, R7, PLACE_CLIENT, R9, MAC_FROM, 6, 2, "moved")
+    if not asm.bare:
+        _same(asm, R7, PLACE_CLIENT, R9, MAC_FROM, 6, 2, "moved")
     _same_generation(asm, R7, R8, "old")
     _same_service(asm, R7, "other")
     asm.load(R0, R7, PLACE_SLOT, 4)
@@ -759,7 +808,10 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     _ask_route(asm)
     asm.jump_if(R0, "!=", 0, "no way")  # BPF_FIB_LKUP_RET_SUCCESS
     _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "another way")
-    _same(asm, FP, FIB + FIB_CLIENT, R9, MAC_FROM, 6, 2, "forget")
+    if asm.bare:
+        asm.label("learn")
+    else:
+        _same(asm, FP, FIB + FIB_CLIENT, R9, MAC_FROM, 6, 2, "forget")
     asm.store(FP, PLACE + PLACE_TARGET, R8, 4)
     for to, source, size, step in (
         (PLACE_SERVICE, SERVICE, 16, 8),
@@ -781,7 +833,7 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.jump("elsewhere")
     asm.label("which way")
     _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "another way")
-    asm.jump("forget")
+    asm.jump("learn" if asm.bare else "forget")
     asm.label("another way")
     asm.load(R0, FP, FIB + FIB_INDEX, 4)
     asm.jump_if_register(R0, "==", R8, "itself")

@@ -613,7 +613,7 @@ class Pinned:
             if self._layout.parse_pair(pair) not in pairs:
                 call.map_delete(self._maps["slots"], pair)
         self._slots = None
-        current = [ebpf.name_of(which) for which in ebpf.PROGRAMS]
+        current = [ebpf.name_of(which) for which in ebpf.PROGRAMS + (ebpf.BARE,)]
         self._remove(PROGRAM, [name for name in self._names(PROGRAM) if name not in current])
 
 

@@ -15,6 +15,7 @@ from ..records.objects import (
     MARK_PROTOCOL,
     NETKIT,
     TBF_HANDLE,
+    Operation,
     alias_of,
     table_of,
 )
@@ -27,8 +28,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
-
-    from ..records.objects import Operation
 
 
 def lines(operations: "Iterable[Operation]") -> "list[str]":
@@ -43,6 +42,12 @@ def commands(operation: "Operation") -> "list[str]":
     """The command lines of one operation."""
     item = operation.new if operation.verb != "del" else operation.old
     return RENDER[type(item).__name__](operation)
+
+
+def rule(found: "Any") -> str:
+    """A Found rule of a redirect (plan.actual), as tc(8) and `viscum plan` name it."""
+    line = commands(Operation("change", found.item, found.item, found.handle))[0]
+    return line.replace("# ", "").replace("tc filter replace", "tc filter")
 
 
 def _ip(ns: str) -> str:
@@ -289,7 +294,7 @@ def _bpf_link(operation: "Operation") -> "list[str]":
         return ["tc filter del " + where, "rm %s/filter_%s" % (folder, pin)]
     if operation.verb == "del":
         return ["rm %s/link_%s" % (folder, pin)]
-    what = "what a service takes goes to it" if item.program.startswith("fwd") else "replies go to their client"
+    what = "replies go to their client" if item.program.startswith("reply") else "what a service takes goes to it"
     if operation.verb == "change":
         return ["# on %s: the program becomes %s" % (item.dev, item.program.split("_")[0])]
     if item.hook == CLS:

@@ -40,7 +40,7 @@ RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 5, 10, 18, 20
-IFLA_QDISC = 6
+IFLA_QDISC, IFLA_PROMISCUITY = 6, 30
 IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 27, 28, 29, 37
 IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES = 31, 32
 LINK_NETNSID_NONE = -1
@@ -64,7 +64,7 @@ LINK_ATTRIBUTES = (
 IFF_UP = 1
 LOOPBACK_INDEX = 1  # in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 2
-RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 7, 15
+RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 2, 3, 4, 5, 7, 15
 RT_TABLE_MAIN, RT_TABLE_LOCAL, RTPROT_KERNEL, RTPROT_STATIC, RTN_UNICAST, RTN_LOCAL = 254, 255, 2, 4, 1, 2
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 RTM_F_CLONED = 0x200  # a cached route
@@ -172,6 +172,12 @@ def _nsid(found: "dict[int, bytes]") -> int:
 def queue_of(body: bytes) -> str:
     """The kind of the queue of what a device sends, in its link message."""
     return text_of(attributes(body, 16, (IFLA_QDISC,)).get(IFLA_QDISC, b""))
+
+
+def is_promiscuous(body: bytes) -> bool:
+    """Whether somebody made a device promiscuous, in its link message. (Its flag is only what ip(8) asked for.)"""
+    found = attributes(body, 16, (IFLA_PROMISCUITY,))
+    return bool(found) and u32_of(found[IFLA_PROMISCUITY]) > 0
 
 
 def parse_link(ns: str, body: bytes) -> "Link":
@@ -298,6 +304,21 @@ def route_del(route: "Route", index: int, seq: int) -> bytes:
 def route_dump(seq: int, family: int = 0) -> bytes:
     """All routes, or those of a family (4, 6)."""
     return message(RTM_GETROUTE, NLM_F_DUMP, pack("BBBBBBBBI", AF.get(family, 0), 0, 0, 0, 0, 0, 0, 0, 0), seq)
+
+
+def route_get(iif: int, src: bytes, dst: bytes, seq: int) -> bytes:
+    """Which way a packet takes that comes in by a device; by none (0) if the router itself sends it."""
+    family, bits = (4 if len(dst) == 4 else 6), 8 * len(dst)
+    body = pack("BBBBBBBBI", AF[family], bits, bits if iif else 0, 0, 0, 0, 0, 0, 0) + attribute(RTA_DST, dst)
+    if iif:
+        body += attribute(RTA_SRC, src) + u32(RTA_IIF, iif)
+    return message(RTM_GETROUTE, 0, body, seq)
+
+
+def way_of(body: bytes) -> int:
+    """The index of the device that the answer to route_get leads to; 0 if the router keeps the packet or refuses it."""
+    found = attributes(body, 12, (RTA_OIF,))
+    return u32_of(found[RTA_OIF]) if body[7] == RTN_UNICAST and found else 0
 
 
 def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry | None":

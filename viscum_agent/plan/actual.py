@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from .. import address
 from ..ebpf.layout import to_match
-from ..records.dump import ARPHRD_ETHER, NOTHING, Counters
+from ..records.dump import ARPHRD_ETHER, NOTHING, Counters, is_bare
 from ..records.facts import Device, Facts
 from ..records.objects import (
     ALIAS_PREFIX,
@@ -491,6 +491,7 @@ def _device(link: "Link", by_index: "dict[int, Link]", routed: "set[tuple[int, i
     master = by_index.get(link.master)
     bridged = master is not None and master.kind == "bridge"
     there = master if master and bridged else link
+    bare = is_bare(link)
     return Device(
         name=link.name,
         up=link.up,
@@ -499,5 +500,6 @@ def _device(link: "Link", by_index: "dict[int, Link]", routed: "set[tuple[int, i
         ethernet=link.type == ARPHRD_ETHER,
         takes_mac=there.mac,
         bridged=master.name if master and bridged else "",
-        families=tuple([family for family in (4, 6) if not there.up or (there.index, family) in routed]),
+        families=tuple([family for family in (4, 6) if bare or not there.up or (there.index, family) in routed]),
+        bare=bare,
     )

@@ -136,10 +136,11 @@ def places(
     for service in services if settings.enabled else ():
         if not (service.enabled and service.reply == "direct" and service.nexthop) or service.nexthop_mac:
             continue
-        if not datapath.chosen(service.datapath or settings.datapath, facts.features).ROUTED:
+        which = datapath.chosen(service.datapath or settings.datapath, facts.features)
+        if not which.ROUTED:
             continue
         try:
-            device = devices_of(service, facts, package)[0][0]
+            device = devices_of(service, facts, which, package)[0][0]
         except Skip:
             continue
         found.setdefault((device.bridged or device.name, service.nexthop), []).append(service.name)

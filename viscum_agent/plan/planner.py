@@ -97,8 +97,8 @@ def _service(
         if name in facts.taken:
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
             raise skip(service, package, "", text % (what, name), FOREIGN)
-    devices, warnings = devices_of(service, facts, package)
     which = _datapath(service, settings, facts, package)
+    devices, warnings = devices_of(service, facts, which, package)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
     past = service.reply == "direct" and which.ROUTED
@@ -142,7 +142,7 @@ def _service(
         here = [(match, part) for match, part in parts if match.family in device.families]
         made = _filters(service, device, here, which, macs)
         items += made
-        shared += which.shared(device.name, made, facts.features)
+        shared += which.shared(device, made, facts.features)
     return ServicePlan(
         service=service,
         items=items,

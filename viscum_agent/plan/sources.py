@@ -13,21 +13,27 @@ if TYPE_CHECKING:
     from ..records.facts import Device, Facts
 
 
-def devices_of(service: "Service", facts: "Facts", package: str) -> "tuple[list[Device], list[Problem]]":
-    """The source devices, sorted, and a warning for each that does not exist (yet)."""
+# Why a device can't be a source, by whether its packets begin with the IP header.
+NO_WAY = {
+    True: "%s has no Ethernet header (PPPoE, WireGuard, modem): set option datapath 'bpf', or take another device",
+    False: "%s is neither an Ethernet device nor one of plain IP packets (PPP, WireGuard, tun): take another device",
+}
+
+
+def devices_of(service: "Service", facts: "Facts", which: "Any", package: str) -> "tuple[list[Device], list[Problem]]":
+    """The source devices, sorted, for a datapath, and a warning for each that does not exist (yet)."""
     known = {device.name: device for device in facts.devices if is_device(device.name)}
     found, missing = set(), []
     for option, value, names in named(service, known, facts):
         there = [known[name] for name in sorted(names) if name in known]
-        usable = [device.name for device in there if device.ethernet]
+        usable = [device.name for device in there if takes(which, device)]
         found.update(usable)
         if not there:
             missing.append((option, _missing(option, value, names, known, facts)))
         elif len(usable) < len(there) and not (usable and _is_pattern(value)):
-            text = "%s has no Ethernet header (PPPoE, WireGuard, modem): take an Ethernet or Wi-Fi device"
-            bare = [device.name for device in there if not device.ethernet]
-            name = bare[0] if bare[0] == value else "%s: %s" % (shown(value), bare[0])
-            raise skip(service, package, option, text % name, UNSUPPORTED)
+            left = [device for device in there if not takes(which, device)][0]
+            name = left.name if left.name == value else "%s: %s" % (shown(value), left.name)
+            raise skip(service, package, option, NO_WAY[left.bare] % name, UNSUPPORTED)
     if not found:
         raise skip(service, package, missing[0][0], missing[0][1])
     warnings = []
@@ -35,6 +41,11 @@ def devices_of(service: "Service", facts: "Facts", package: str) -> "tuple[list[
         where = "%s.%s.%s" % (package, service.name, option)
         warnings.append(Problem(CONFIG, "", where, text + "; the service runs without it"))
     return [known[name] for name in sorted(found)], warnings
+
+
+def takes(which: "Any", device: "Device") -> bool:
+    """Whether a datapath can take packets at a device."""
+    return bool(device.ethernet or (device.bare and which.BARE))
 
 
 def named(service: "Service", known: "dict[str, Device]", facts: "Facts") -> "list[tuple[str, str, list[str]]]":

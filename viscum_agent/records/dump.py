@@ -58,6 +58,27 @@ BpfEntry = namedtuple(
 )
 
 ARPHRD_ETHER = 1  # linux/if_arp.h
+ARPHRD_PPP, ARPHRD_RAWIP, ARPHRD_NONE = 512, 519, 0xFFFE
+
+# (type, kind) of links whose packets begin with the IP header for a program at their ingress: the driver sets the MAC
+# header to where the network header is, in drivers/net: ppp/ppp_generic.c (also PPPoE), tun.c, wireguard/queueing.h
+# (wg_reset_packet), usb/qmi_wwan.c (no kind), ethernet/qualcomm/rmnet/rmnet_handlers.c. And the kernel takes off the
+# Ethernet header of what is redirected there (dev_is_mac_header_xmit of linux/if_arp.h; for PPP from 6.6 on, and in
+# 5.15 and 6.1 since September 2023). What is not here is not known to be so: behind the type ARPHRD_NONE there is also
+# xfrm, where a copy of the outer frame's header is in front (net/xfrm/xfrm_input.c). Other modems leave the MAC header
+# unset: those of type ARPHRD_RAWIP without a kind, and the muxed ones of qmi_wwan.c (qmimux_rx_fixup).
+BARE = (
+    (ARPHRD_PPP, "ppp"),
+    (ARPHRD_NONE, "tun"),
+    (ARPHRD_NONE, "wireguard"),
+    (ARPHRD_NONE, ""),
+    (ARPHRD_RAWIP, "rmnet"),
+)
+MUXED = "qmimux"  # what the names of those begin with
+
+
+def is_bare(link: "Link") -> bool:
+    return (link.type, link.kind) in BARE and not (link.kind == "" and link.name.startswith(MUXED))
 
 
 class Dump:

@@ -19,9 +19,10 @@ Feature = namedtuple("Feature", ("name", "what", "remedy", "without"))
 EVERYTHING = Features(*([True] * 12 + [""]))
 
 # A device of the router. `mac` is "" where there is none; `ethernet` says whether its frames begin with an Ethernet
-# header; `takes_mac` is the MAC that clients send to, on the port of a bridge the bridge's; `bridged` the name of that
-# bridge, else ""; `families` those (4, 6) in which the router has an address there, all of them while it is down.
-Device = namedtuple("Device", ("name", "up", "mtu", "mac", "ethernet", "takes_mac", "bridged", "families"))
+# header, `bare` whether they begin with the IP header; `takes_mac` is the MAC that clients send to, on the port of a
+# bridge the bridge's; `bridged` the name of that bridge, else ""; `families` those (4, 6) in which the router has an
+# address there, all of them while it is down, and on a bare one, where replies need no neighbour but a route.
+Device = namedtuple("Device", ("name", "up", "mtu", "mac", "ethernet", "takes_mac", "bridged", "families", "bare"))
 
 # A socket that is open for clients in a service's namespace: `proto` "tcp" or "udp"; `version` is the socket's, 4 or 6;
 # one of 6 that is open for any address may also answer IPv4 (IPV6_V6ONLY of ipv6(7), which can't be seen from outside);

@@ -19,7 +19,7 @@ ORDER = (ASKED, OVERLOAD, CHECKS, MEDDLED, REJECTED, FLAPPING)
 
 
 class Inhibitors:
-    """`reason` is why the redirect stays out, "" for nothing."""
+    """`reasons` are why the redirect stays out, `reason` is the first of them, "" for none."""
 
     def __init__(self) -> None:
         self._why: dict[str, str] = {}
@@ -40,8 +40,9 @@ class Inhibitors:
             self._why.pop(name, None)
 
     @property
+    def reasons(self) -> "list[str]":
+        return [self._why[name] for name in ORDER if name in self._why]
+
+    @property
     def reason(self) -> str:
-        for name in ORDER:
-            if name in self._why:
-                return self._why[name]
-        return ""
+        return (self.reasons + [""])[0]

@@ -133,6 +133,11 @@ class Instance:
         return self._inhibitors.reason
 
     @property
+    def whole_reason(self) -> str:
+        """Why its state is what it is; of `bypassed` all that keeps the redirect out."""
+        return "; ".join(self._inhibitors.reasons) if self.state == BYPASSED else self.reason
+
+    @property
     def withheld(self) -> bool:
         """Whether its redirect stays out on purpose, whatever was planned; with `held`, all its objects do."""
         return self.held or self.state in WITHHELD

@@ -58,6 +58,7 @@ METHODS = (
     Entry(name="plan", args=(("from", blob.INT32),), who=PUBLIC),
     Entry(name="logs", args=NAME + (("lines", blob.INT32), ("since", blob.INT32)), who=READ),
     Entry(name="doctor", args=(), who=READ),
+    Entry(name="explain", args=(("packet", blob.STRING),), who=READ),
     Entry(name="start", args=NAME, who=WRITE),
     Entry(name="stop", args=NAME, who=WRITE),
     Entry(name="restart", args=NAME, who=WRITE),
@@ -80,6 +81,7 @@ class Bus:
         self._timer: Timer | None = None
         self._rights = ("root", name_of(compat.geteuid()))
         self._findings, self._plans, self._checks = Kept(self._loop), Kept(self._loop), Kept(self._loop)
+        self._looks = Kept(self._loop)
         self._changes = rows.Changes()
         self._began = compat.monotonic()
         self._broker: Broker = self._serve(path) if serve else compat.LATER
@@ -163,6 +165,7 @@ class Bus:
             self._loop.after(0, self.ask_netifd)
 
     def _changed(self, instance: "Instance", before: str) -> None:
+        self._looks.forget()
         data = {"name": instance.name, "state": instance.state, "before": before, "reason": instance.reason}
         self._object.notify("service", data)
         if self._client.connected:
@@ -230,6 +233,17 @@ class Bus:
 
         findings = doctor.examine(self._agent.reconciler, self._agent.snapshot(), self._agent.confdir)
         return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
+
+    def _explain(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
+        from ..plan import packet  # only who asks needs it
+
+        try:
+            asked = packet.read(args.get("packet", ""))
+        except ValueError as error:
+            raise code.UbusStatus(code.INVALID_ARGUMENT, "the packet %s" % error)
+        instances = self._agent.instances
+        states = {name: (instances[name].state, instances[name].whole_reason) for name in instances}
+        return self._agent.reconciler.explain(asked, self._looks.get(self._agent.snapshot), states)
 
     def _plan(self, _method: str, args: "dict[str, Any]", request: "Request") -> "dict[str, Any]":
         # All pages of a plan are from one look. Callers without rights get the one that is kept, if there is one.

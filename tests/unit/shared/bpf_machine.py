@@ -30,6 +30,7 @@ class Machine:
         self.asked = b""  # what the route was asked for
         self.listens = set()  # (nsid, 4 or 6, address as bytes, port): sockets in other namespaces
         self.held = 0  # sockets that a program has not released yet
+        self.no_memory = False
         self.random = 1
         self.clock = 0  # nanoseconds since the kernel began
         self.maps["deadline"][bytes(4)] = bytearray(4)
@@ -39,24 +40,30 @@ class Machine:
         self.maps["state"][bytes(4)] = bytearray(self.layout.state(generation, generation, kinds))
 
     def run(self, which, packet, index=LAN, protocol=None, pkt_type=0, vlan=0, gso=0):
-        """(verdict, helper that gave it, its device): what a program does with a frame; `self.packet` is it then."""
-        self.packet = bytearray(packet)
-        self.pkt_type, self.went = pkt_type, ("", 0)
-        self.values = []
+        """(verdict, helper that gave it, its device): what a program does with a frame; `self.packet` is it then. The
+        program "bare" gets it without its Ethernet header."""
         if protocol is None:
             protocol = struct.unpack(">H", packet[12:14])[0]
+        self.packet = bytearray(packet[14:] if which == "bare" else packet)
+        self.pkt_type, self.went = pkt_type, ("", 0)
+        self.values = []
         context = bytearray(192)
-        ends = (PACKET, PACKET + len(packet))
-        for at, value in ((0, len(packet)), (4, pkt_type), (20, vlan), (40, index), (76, ends[0]), (80, ends[1])):
+        for at, value in ((0, len(self.packet)), (4, pkt_type), (20, vlan), (40, index)):
             context[at : at + 4] = value.to_bytes(4, self.order)
         context[164:168] = gso.to_bytes(4, self.order)
         # A 16-bit number in network order, read as one of the machine's.
         raw = struct.pack(">H", protocol)
         context[16:20] = int.from_bytes(raw, self.order).to_bytes(4, self.order)
         self.context, self.stack, self._written = context, bytearray(512), bytearray(512)
+        self._point()
         verdict = self._work(assemble(which, self.order, self.fds))
         assert not self.held, "the kernel loads no program that keeps a socket"
         return (verdict - (1 << 64) if verdict >> 63 else verdict,) + self.went
+
+    def _point(self):
+        """Where the packet begins and ends, in the context."""
+        for at, value in ((76, PACKET), (80, PACKET + len(self.packet))):
+            self.context[at : at + 4] = value.to_bytes(4, self.order)
 
     # Memory
 
@@ -147,8 +154,8 @@ class Machine:
             result = {7: self.random, 39: 0, 160: self.clock}[number]
         elif number == 26:
             result = self._load_bytes(two, three, four)
-        elif number == 32:
-            self.pkt_type = two
+        elif number in (32, 43):
+            result = self._change_type(two) if number == 32 else self._change_head(two)
         elif number == 69:
             result = self._route(two)
         elif number in (84, 86):
@@ -164,6 +171,17 @@ class Machine:
         if offset + size > len(self.packet):
             return -14
         self.write(to, bytes(self.packet[offset : offset + size]))
+        return 0
+
+    def _change_type(self, kind):
+        self.pkt_type = kind
+        return 0
+
+    def _change_head(self, size):
+        if self.no_memory:
+            return -12
+        self.packet[:0] = bytes(size)
+        self._point()
         return 0
 
     def _socket(self, where, size, nsid):

@@ -89,7 +89,7 @@ def running():
         link("", 1, "lo", type=LOOPBACK),
         link("", 2, "br-lan", kind="bridge"),
         link("", 3, "lan1", master=2),
-        link("", 4, "wg0", type=NONE, mac="", mtu=1420),
+        link("", 4, "wg0", type=NONE, kind="wireguard", mac="", mtu=1420),
         link("", 10, "vsc-a", kind="veth", alias="viscum a"),
         link("viscum-a", 1, "lo", type=LOOPBACK, alias="viscum a"),
         link("viscum-a", 2, "eth0", kind="veth"),
@@ -348,6 +348,24 @@ def test_devices_are_everybodys_but_ours():
     assert found["wg0"].ethernet is False and found["br-lan"].ethernet is True
 
 
+def test_a_device_is_bare_if_its_packets_are_known_to_begin_with_the_ip_header():
+    dump = running()
+    dump.links += [
+        link("", 20, "pppoe-wan", type=512, kind="ppp", mac=""),
+        link("", 21, "tun0", type=NONE, kind="tun", mac=""),
+        link("", 22, "wwan0", type=NONE, mac=""),
+        link("", 23, "rmnet_data0", type=519, kind="rmnet", mac=""),
+        link("", 24, "ipsec0", type=NONE, kind="xfrm", mac=""),
+        link("", 25, "can0", type=280, mac=""),
+        link("", 26, "qmimux0", type=NONE, mac=""),
+        link("", 27, "rmnet0", type=519, mac=""),
+    ]
+    found = {device.name: device for device in facts(dump, EVERYTHING, {}).devices}
+    assert sorted(name for name in found if found[name].bare) == ["pppoe-wan", "rmnet_data0", "tun0", "wg0", "wwan0"]
+    assert not any(found[name].ethernet for name in found if found[name].bare)
+    assert found["tun0"].families == (4, 6), "replies need a route, and no neighbour"
+
+
 def test_networks_are_everybodys_but_ours_and_no_default_route():
     found = facts(running(), EVERYTHING, {})
     assert found.networks == [
@@ -390,11 +408,11 @@ def test_a_device_serves_the_families_in_which_the_router_has_an_address_there()
     """On the port of a bridge it is the bridge's; while it is down nobody knows."""
     dump = running()
     found = {device.name: device.families for device in facts(dump, EVERYTHING, {}).devices}
-    assert (found["br-lan"], found["lan1"], found["wg0"]) == ((4,), (4,), ()), "link-local is no way back"
+    assert (found["br-lan"], found["lan1"]) == ((4,), (4,)), "link-local is no way back"
     dump.addresses.append(Addr("", 2, "2001:db8::1/64"))
     replace(dump.links, 3, up=False)
     found = {device.name: device.families for device in facts(dump, EVERYTHING, {}).devices}
-    assert (found["br-lan"], found["lan1"], found["wg0"]) == ((4, 6), (4, 6), (4, 6))
+    assert (found["br-lan"], found["lan1"]) == ((4, 6), (4, 6))
 
 
 def test_what_is_open_in_a_namespace_is_known_where_nobody_knows_better():

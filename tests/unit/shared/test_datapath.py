@@ -5,12 +5,15 @@ import struct
 from viscum_agent import address
 from viscum_agent.config import schema
 from viscum_agent.config.service import Match
+from viscum_agent.ebpf import name_of
 from viscum_agent.plan import datapath
 from viscum_agent.plan.datapath import flower, u32
+from viscum_agent.plan.diff import identity
 from viscum_agent.records import with_
-from viscum_agent.records.facts import EVERYTHING
+from viscum_agent.records.facts import EVERYTHING, Device
 
 ACTIONS = (("mirred", "vsc-s"),)
+LAN = Device("lan", True, 1500, "02:00:5e:00:53:01", True, "02:00:5e:00:53:01", "", (4, 6), False)
 ETHERNET = bytes([2, 0, 0x5E, 0, 0x53, 1]) + bytes([2, 0, 0x5E, 0, 0x53, 9]) + b"\x08\x00"  # to, from, type
 
 
@@ -219,5 +222,16 @@ def test_what_was_found_rests_on_what_was_planned_for_it():
     for each in datapath.ALL:
         for features in (EVERYTHING, with_(EVERYTHING, tcx=False)):
             made = each.filters("lan", wanted, datapath.level_of(wanted), "", ACTIONS)
-            rests = [one for item in made for one in datapath.of(item).rests_on(item)]
-            assert all(one in rests for one in each.shared("lan", made, features)), each.NAME
+            rests = [identity(one) for item in made for one in datapath.of(item).rests_on(item)]
+            for device in (LAN, with_(LAN, ethernet=False, bare=True)):
+                assert all(identity(one) in rests for one in each.shared(device, made, features)), each.NAME
+
+
+def test_a_device_without_an_ethernet_header_has_a_program_of_its_own():
+    made = datapath.ebpf.filters("lan", match(), 1, "", ACTIONS)
+    for features in (EVERYTHING, with_(EVERYTHING, tcx=False)):
+        programs = [
+            datapath.ebpf.shared(with_(LAN, ethernet=not bare, bare=bare), made, features)[-1].program
+            for bare in (False, True)
+        ]
+        assert programs == [name_of("fwd"), name_of("bare")]

@@ -86,7 +86,7 @@ def test_flower_names_the_same_fields():
 
 
 OWN = "10.213.0.2"
-WAN = Device("wan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6))
+WAN = Device("wan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6), False)
 PLATES = """config service 'plates'
 	list device 'wan'
 	option command '/bin/true'

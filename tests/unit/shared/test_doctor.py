@@ -26,12 +26,13 @@ ECHO = {
     "dest_port": ["7000"],
 }
 DEVICES = [
-    Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6)),
-    Device("eth1", True, 1500, "02:00:00:00:00:02", True, "02:00:00:00:00:02", "", (4, 6)),
-    Device("phy0-ap0", True, 1500, "02:00:00:00:00:03", True, "02:00:00:00:00:01", "br-lan", (4, 6)),
-    Device("pppoe-wan", True, 1492, "", False, "", "", (4, 6)),
+    Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6), False),
+    Device("eth1", True, 1500, "02:00:00:00:00:02", True, "02:00:00:00:00:02", "", (4, 6), False),
+    Device("phy0-ap0", True, 1500, "02:00:00:00:00:03", True, "02:00:00:00:00:01", "br-lan", (4, 6), False),
+    Device("pppoe-wan", True, 1492, "", False, "", "", (4, 6), True),
+    Device("can0", True, 72, "", False, "", "", (), False),
 ]
-NAMES = {"lan": ["br-lan"], "wan": ["pppoe-wan"]}
+NAMES = {"lan": ["br-lan"], "wan": ["pppoe-wan"], "bus": ["can0"]}
 HEALTHY_SYSCTLS = {
     "net/ipv4/ip_forward": "1",
     "net/ipv4/conf/all/rp_filter": "0",
@@ -264,13 +265,22 @@ CASES = [
      [("firewall", "note", "", "", "could not be read: the reason"),
       ("flow-offloading", "note", "", "", "the flow tables could not be read: the reason")]),
     # Devices
-    ("PPPoE", {}, {"interface": ["wan"]}, None,
-     [("l3-device", "error", "echo",
+    ("PPPoE, which eBPF takes", {}, {"interface": ["wan"]}, None, []),
+    ("PPPoE, which only eBPF takes", {}, {"interface": ["wan"], "datapath": "flower"}, None,
+     [("l3-device", "error", "echo", "uci set viscum.echo.datapath='bpf'\nuci commit", "pppoe-wan")]),
+    ("PPPoE, and no eBPF", {"features": features("bpf")}, {"interface": ["wan"]}, None,
+     [("kernel-bpf", "note", "", "24.10", ""),
+      ("l3-device", "error", "echo",
        "delete viscum.echo.interface\nuci add_list viscum.echo.interface='lan'\nuci commit", "pppoe-wan")]),
-    ("PPPoE by its device", {}, {"interface": None, "device": ["pppoe-wan"]}, None,
-     [("l3-device", "error", "echo", "uci -q delete viscum.echo.device\n", "pppoe-wan")]),
-    ("PPPoE beside the LAN", {}, {"interface": ["lan", "wan"]}, None,
-     [("l3-device", "note", "echo", "", "pppoe-wan")]),
+    ("PPPoE by its device, and no eBPF", {"features": features("bpf")},
+     {"interface": None, "device": ["pppoe-wan"]}, None,
+     [("kernel-bpf", "note", "", "24.10", ""),
+      ("l3-device", "error", "echo", "uci -q delete viscum.echo.device\n", "pppoe-wan")]),
+    ("PPPoE beside the LAN, and no eBPF", {"features": features("bpf")}, {"interface": ["lan", "wan"]}, None,
+     [("kernel-bpf", "note", "", "24.10", ""),
+      ("l3-device", "note", "echo", "", "pppoe-wan")]),
+    ("neither Ethernet nor IP", {}, {"interface": ["bus"]}, None,
+     [("l3-device", "error", "echo", "interface='lan'", "can0")]),
     # What goes past Viscum
     ("flow offloading in software", {"ruleset": rules(), "firewall": {"flow_offloading": "1"}}, {}, None,
      [("flow-offloading", "note", "", "", "harmless")]),
@@ -472,7 +482,7 @@ def test_of_two_services_only_the_one_that_is_touched_is_named():
 
 
 def test_a_command_fixes_it_for_every_service_that_is_touched():
-    options = {"user": "ghost", "interface": ["wan"]}
+    options = {"user": "ghost", "interface": ["bus"]}
     accounts = {("ghost", ""): "user: there is no account 'ghost' in /etc/passwd"}
     read = configuration(options)
     other = model.Service("other", *list(read.services[0])[1:])

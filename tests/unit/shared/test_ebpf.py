@@ -366,6 +366,125 @@ def test_an_icmp_error_about_a_closed_port_or_after_the_deadline_passes():
         assert made.run("fwd", error4(sent4())) == PASSED
 
 
+# Packets without an Ethernet header
+
+
+def as_is(packet):
+    """What the program for such packets sees: it has no MACs, and neither has a frame that it hands on."""
+    return bytes(12) + packet[12:]
+
+
+def bare_packets():
+    yield from (ipv4(), ipv4(port=81), ipv4(dst="203.0.113.11"), ipv4(proto=17), ipv6(), ipv6(proto=17), ipv6(port=81))
+    yield from (ipv4(proto=1), ipv6(proto=58), ipv6(proto=0), ipv6(dst="ff02::1"), ipv4(dst="224.0.0.251", proto=17))
+    yield from (ipv4(options=bytes([1]) * 4 * words, port=port) for words in (1, 10) for port in (80, 81))
+    yield from (ipv4(fragment=fragment) for fragment in (0x2000, 0x0001, 0x4000))
+    yield from (error4(sent4(), kind) for kind in (3, 11, 12, 8))
+    yield from (error6(sent6(), kind) for kind in (1, 2, 3, 4, 128))
+    yield from (
+        error4(sent4(options=b"\x01" * 4)),
+        error4(sent4(port=81)),
+        error6(sent6(port=81)),
+        error6(fragment6(0)),
+    )
+    yield from (whole[:length] for whole in (ipv4(), ipv6(), error4(sent4())) for length in range(14, len(whole), 3))
+    yield from (ipv6(dst="::ffff:" + ADDRESS), ipv6(src="::ffff:192.168.1.5"))
+
+
+def test_without_an_ethernet_header_the_same_packets_are_taken_and_get_one_without_macs():
+    several = ((match(), match(ADDRESS6)), (match(None), match(ADDRESS6, "udp")), (match(ADDRESS, "", None),))
+    taken = 0
+    for wanted in several:
+        for packet in bare_packets():
+            for order in ORDERS:
+                framed, bare = machine(order, *wanted), machine(order, *wanted)
+                expected = framed.run("fwd", packet)
+                assert bare.run("bare", packet) == expected, packet.hex()
+                assert bytes(bare.packet) == (as_is(packet) if expected[0] == 7 else packet[14:])
+                taken += expected[0] == 7
+    assert taken > 50
+
+
+def test_without_an_ethernet_header_the_same_packets_belong_to_a_connection():
+    noted = 0
+    for packet in bare_packets():
+        for mode in (layout.JOINS, layout.TAKE_OVER):
+            seen = []
+            for which in ("fwd", "bare"):
+                made = machine("little", match(), match(ADDRESS6))
+                for value in made.maps["exact"].values():
+                    value[:] = made.layout.in_mode(bytes(value), mode)
+                first = packet[:47] + bytes([SYN]) + packet[48:] if len(packet) > 48 else packet  # of IPv4
+                found = [made.run(which, first), made.run(which, packet)]
+                seen.append((found, {key: bytes(made.maps["flows"][key]) for key in made.maps["flows"]}))
+            assert seen[0] == seen[1], packet.hex()
+            noted += len(seen[0][1])
+    assert noted > 4
+
+
+def test_a_client_without_a_mac_is_learned_where_its_route_leads_back():
+    """A neighbour is no condition: such a device has none."""
+    for packet, back, own in (
+        (ipv4(), BACK, match()),
+        (ipv6(), ipv6(dst="fd00::5", src=ADDRESS6, port=40000, sport=80), match(ADDRESS6)),
+    ):
+        for way in ((LAN, bytes(6), bytes(6)), None):
+            for made in each(own, checked=True):
+                made.neighbour, made.no_way = way, (7, LAN)
+                assert made.run("bare", packet) == TAKEN
+                assert [bytes(value[36:]) for value in made.maps["clients"].values()] == [bytes(12)]
+                made.asked = b""
+                made.maps["exact"].clear()
+                assert made.run("bare", packet) == TAKEN and made.asked == b"", "it is known"
+                assert made.run("reply", back, index=PAIR) == (7, "redirect", LAN)
+                made.set_state(2)
+                assert made.run("bare", packet) == PASSED, "the matches are others now"
+
+
+def test_a_client_without_a_mac_whose_route_leads_elsewhere_is_not_taken():
+    error = -22  # EINVAL
+    answers = [(7, LAN + 1, False), (0, LAN + 1, False), (error, 0, True)]
+    answers += [(result, 0, False) for result in (1, 2, 3, 4)] + [(result, 0, True) for result in (5, 6, 8)]
+    for packet, own in ((ipv4(), match()), (ipv6(), match(ADDRESS6)), (ipv4(), match(None))):
+        for result, index, taken in answers:
+            for made in each(own, checked=True):
+                made.no_way = (result, index)
+                assert made.run("bare", packet) == (TAKEN if taken else PASSED), (result, index)
+                assert made.maps["clients"] == {}
+
+
+def test_a_client_that_moves_to_a_device_without_macs_gets_its_replies_there():
+    for made in each(match(), checked=True):
+        known(made, ipv4())
+        assert [bytes(value[32:36]) for value in made.maps["clients"].values()] == [made.layout.number(LAN)]
+        for key in list(made.maps["exact"]):
+            made.maps["exact"][made.layout.number(LAN + 1) + key[4:]] = made.maps["exact"][key]
+        made.neighbour, made.no_way = None, (7, LAN + 1)
+        assert made.run("bare", ipv4(), index=LAN + 1) == TAKEN
+        assert made.run("reply", BACK, index=PAIR) == (7, "redirect", LAN + 1)
+
+
+def test_connections_with_the_cloud_stay_there_also_without_an_ethernet_header():
+    syn = ipv4()[:-20] + struct.pack(">HHIIBBHHH", 40000, 80, 0, 0, 0x50, SYN, 0, 0, 0)
+    later = ipv4()[:-20] + struct.pack(">HHIIBBHHH", 40001, 80, 7, 7, 0x50, ACK, 0, 0, 0)
+    mine = ipv4()[:-20] + struct.pack(">HHIIBBHHH", 40000, 80, 7, 7, 0x50, ACK, 0, 0, 0)
+    for made in each(match(), checked=True):
+        made.no_way = (7, LAN)
+        for value in made.maps["exact"].values():
+            value[:] = made.layout.in_mode(bytes(value), layout.TAKE_OVER)
+        for _ in range(2):  # also from a client that is known
+            assert made.run("bare", later) == PASSED
+            assert made.run("bare", syn) == TAKEN
+            assert made.run("bare", mine) == TAKEN
+
+
+def test_a_packet_for_which_there_is_no_room_for_a_header_is_lost():
+    """Not left to the cloud: that would reset the connection."""
+    for made in each(match()):
+        made.no_memory = True
+        assert made.run("bare", ipv4()) == DROPPED
+
+
 # Where the client is, and its replies
 
 

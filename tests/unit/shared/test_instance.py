@@ -284,6 +284,18 @@ def test_health_fall_bad_checks_in_a_row_take_it_out_and_health_rise_good_ones_b
         assert states == ["starting"] + ["healthy"] * 4 + ["bypassed"] * 2 + ["healthy"]
 
 
+def test_all_that_keeps_a_redirect_out_is_known():
+    with healthy("option health_fall 1") as stage:
+        stage.instance.ask_bypass(True)
+        stage.check("hangs")
+        stage.instance.shed("the CPU is busy")
+        one = stage.instance
+        assert (one.state, one.reason) == ("bypassed", "asked for")
+        assert one.whole_reason == "asked for; the CPU is busy; hangs"
+        stage.ends()
+        assert (one.state, one.whole_reason) == ("backoff", one.reason)
+
+
 def test_the_redirect_goes_before_anybody_hears_of_it():
     with healthy() as stage:
         stage.ends()

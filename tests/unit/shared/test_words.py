@@ -4,12 +4,12 @@ from unit.shared.expect import raises
 
 from viscum_agent.cli import agent_calls, verbs, words
 from viscum_agent.cli.places import Usage
-from viscum_agent.cli.words import COMMANDS, EACH, FIRST_OF_AGENT, NONE, ONE, OPTIONS, SOME
+from viscum_agent.cli.words import COMMANDS, EACH, FIRST_OF_AGENT, NONE, ONE, OPTIONS, PACKET, SOME
 from viscum_agent.ubus_object.methods import METHODS
 
 ALL = [option for option, _ in OPTIONS if " " not in option and option not in ("--help", "--version")]
 # Words with which each command is right.
-LEAST = {NONE: [], SOME: [], EACH: ["web"], ONE: ["web", "--", "ls"]}
+LEAST = {NONE: [], SOME: [], EACH: ["web"], ONE: ["web", "--", "ls"], PACKET: ["udp", "to"]}
 
 
 def refusal(*typed):
@@ -44,6 +44,12 @@ def test_every_command_takes_names_or_none():
         elif row.names == SOME:
             assert words.parse([row.name, "web", "db"]).names == ["web", "db"]
             assert words.parse([row.name]).names == []
+
+
+def test_a_packet_is_told_in_any_words():
+    typed = ["udp", "from", "192.168.1.2", "to", "192.168.1.2", "port", "53", "sport", "53"]
+    assert words.parse(["explain", "--json"] + typed).names == typed
+    assert refusal("explain") == "explain takes a packet"
 
 
 def test_all_is_said_where_nobody_is_named():

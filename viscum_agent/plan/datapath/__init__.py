@@ -6,6 +6,7 @@ NEEDS      which of facts.Features it can't do without, its own first
 ROUTED     whether the router and its firewall see every reply, unless `reply` is 'direct' (plan/direct.py)
 DECEIVED   whether a client may pass for the service itself, which then answers itself
 MACS       whether frames must have a MAC that the namespace accepts, so that the option `rewrite` counts
+BARE       whether it takes packets that begin with the IP header (facts.Device)
 lacks(features)                                     why this router can't use it, "" if it can
 missing(features)                                   what it misses, if the probe knows more than which features; else ""
 mac_policy(service, devices, features, package)     a classifier.MacPolicy; raises Skip
@@ -13,7 +14,7 @@ reply(dev, pair, features)                          what sends replies back, at 
 filters(dev, match, level, mac, actions)            what takes the packets of a match at a source device
 is_own(redirect)                                    whether one that was found in the kernel is its own
 flows(dev, match, level, actions, flags, back)      if it is ROUTED: the filters of what a match takes or of its replies
-shared(dev, filters, features)                      what these depend on there, like those of other services
+shared(device, filters, features)                   what these depend on there, like those of other services
 rests_on(filter)                                    the same for one that was found in the kernel
 
 What they share is here: the prio that a match belongs to, and what a match for any address must leave alone.

@@ -29,6 +29,8 @@ FEATURES = (
     ),
 )
 
+BARE = False  # mirred passes a packet on as it is: without an Ethernet header it is no frame
+
 # How a frame gets a MAC that the namespace accepts: actions on its way in, the MAC of the inner end, and whether the
 # namespace accepts any MAC.
 MacPolicy = namedtuple("MacPolicy", ("actions", "inner_mac", "any_mac"))

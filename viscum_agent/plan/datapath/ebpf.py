@@ -31,6 +31,7 @@ FEATURES = (
     ),
 )
 NEEDS = ("bpf",)
+BARE = True
 ROUTED = DECEIVED = False
 MACS = False  # bpf_redirect_peer passes packets from device to device whatever their MAC
 
@@ -57,12 +58,12 @@ def is_own(item: "Any") -> bool:
     return isinstance(item, BpfMatch)
 
 
-def shared(dev: str, made: "list[BpfMatch]", features: "Features") -> list:
-    return _at_hook(dev, "fwd", features)
+def shared(device: "Device", made: "list[BpfMatch]", features: "Features") -> list:
+    return _at_hook(device.name, "bare" if device.bare else "fwd", features)
 
 
 def rests_on(item: "BpfMatch") -> list:
-    """A match does not say which hook its program is at."""
+    """A match does not say which program it is for, nor at which hook that is; only the place counts."""
     return [Qdisc(item.dev)] + [BpfLink(item.dev, hook, name_of("fwd")) for hook in (TCX, CLS)]
 
 

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...config.service import Match
-    from ...records.facts import Features
+    from ...records.facts import Device, Features
 
 NAME = "flower"
 FEATURES = (Feature(NAME, "cls_flower", "kmod-sched-flower", "datapath 'auto' takes %(others)s"),)
 NEEDS = ("flower", "mirred")
 ROUTED = MACS = DECEIVED = True
+BARE = classifier.BARE
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 
@@ -28,8 +29,8 @@ def is_own(item: "Any") -> bool:
     return isinstance(item, Filter) and item.kind == NAME
 
 
-def shared(dev: str, made: "list[Filter]", features: "Features") -> list:
-    return [Qdisc(dev)]
+def shared(device: "Device", made: "list[Filter]", features: "Features") -> list:
+    return [Qdisc(device.name)]
 
 
 def rests_on(item: "Filter") -> list:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...config.service import Match
-    from ...records.facts import Features
+    from ...records.facts import Device, Features
 
 NAME = "u32"
 FEATURES = (
@@ -33,6 +33,7 @@ FEATURES = (
 )
 NEEDS = ("u32", "mirred")
 ROUTED = MACS = DECEIVED = True
+BARE = classifier.BARE
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 
@@ -45,8 +46,8 @@ def is_own(item: "Any") -> bool:
     return isinstance(item, Filter) and item.kind == NAME
 
 
-def shared(dev: str, made: "list[Filter]", features: "Features") -> list:
-    found: list = [Qdisc(dev)]
+def shared(device: "Device", made: "list[Filter]", features: "Features") -> list:
+    found: list = [Qdisc(device.name)]
     for item in made:
         found += [each for each in rests_on(item) if each not in found]
     return found

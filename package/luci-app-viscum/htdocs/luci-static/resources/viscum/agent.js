@@ -24,6 +24,7 @@ const calls = {
 	check: declare('check', [ 'sections', 'from' ]),
 	logs: declare('logs', [ 'name' ]),
 	doctor: declare('doctor'),
+	explain: declare('explain', [ 'packet' ]),
 	start: declare('start', [ 'name' ]),
 	stop: declare('stop', [ 'name' ]),
 	restart: declare('restart', [ 'name' ]),
@@ -152,6 +153,11 @@ return baseclass.extend({
 
 	doctor: function() {
 		return ask('doctor').then((answer) => answer.findings || []);
+	},
+
+	/* What becomes of a packet, which is text: { taken, service, match, rule, reasons }. */
+	explain: function(packet) {
+		return ask('explain', packet);
 	},
 
 	/* Why there is no agent, as a failure in place of `error`, which says that there is none. */

@@ -12,8 +12,8 @@
  * The table is made once and its cells are changed where they differ, so nothing flickers and a button stays where it
  * is. All that comes from the agent becomes text nodes, never HTML.
  *
- * What the page costs the agent: one `status` every two seconds; `logs` only while that part is open; `doctor` only when
- * asked for. A tab in the background asks nothing, and with the page LuCI's poll goes too.
+ * What the page costs the agent: one `status` every two seconds; `logs` only while that part is open; `doctor` and
+ * `explain` only when asked for. A tab in the background asks nothing, and with the page LuCI's poll goes too.
  */
 
 const EVERY = 2; /* seconds */
@@ -277,6 +277,7 @@ return view.extend({
 			this.trouble,
 			E('div', { 'class': 'cbi-section' }, [ this.table ]),
 			this.renderLog(),
+			this.renderExplain(),
 			this.renderDoctor(),
 			this.renderAgent()
 		]);
@@ -448,6 +449,41 @@ return view.extend({
 		return E('p', { 'class': 'viscum-minor' }, [
 			this.agent, ' ', toForm(_('Configure services')), ' ', this.halt
 		]);
+	},
+
+	/* Why a packet goes where it goes. */
+	renderExplain: function() {
+		const shown = 'dev br-lan tcp from 192.168.1.2 to 203.0.113.10 port 443';
+
+		this.packet = E('input', {
+			'class': 'cbi-input-text',
+			'id': 'viscum-packet',
+			'style': 'width: 100%; max-width: 60em',
+			'aria-label': _('Packet'),
+			'placeholder': shown,
+			'keydown': (event) => event.key === 'Enter' ? this.explain() : null
+		});
+		this.explanation = E('div', { 'id': 'viscum-explanation', 'role': 'status' });
+		return E('details', { 'class': 'cbi-section viscum-panel' }, [
+			E('summary', {}, [ _('Explain a packet') ]),
+			E('p', {}, [ _('Which service takes it, and by which rule, or why none does. Type it as below, or paste a line of tcpdump -n or conntrack -L.') ]),
+			E('p', {}, [ this.packet, ' ', E('button', {
+				'class': 'btn cbi-button cbi-button-action',
+				'data-action': 'explain',
+				'click': ui.createHandlerFn(this, 'explain')
+			}, [ _('Explain') ]) ]),
+			this.explanation
+		]);
+	},
+
+	explain: function() {
+		return agent.explain(this.packet.value).then((found) => [
+			E('div', {}, [ E('strong', {}, [ found.taken ? _('%s takes it').format(found.service) : _('No service takes it') ]) ]),
+			found.taken ? E('div', {}, [ found.match ]) : '',
+			found.taken ? E('pre', { 'class': 'viscum-fix' }, [ found.rule ]) : '',
+			...(found.reasons || []).map((reason) => E('div', {}, [ reason ]))
+		], (error) => [ E('p', { 'class': 'alert-message warning' }, [ error.message ]) ]).then((nodes) =>
+			dom.content(this.explanation, nodes));
 	},
 
 	renderDoctor: function() {
