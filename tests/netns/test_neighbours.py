@@ -5,6 +5,7 @@ import os
 import time
 
 import pytest
+from hops import mac
 from lab import Lab, ip, run, wait_for
 
 from viscum_agent import address, compat
@@ -38,10 +39,6 @@ def place(hop, dev="lan0"):
 
 def table(dev):
     return {each["dst"] for each in json.loads(run("ip", "-j", "neigh", "show", "dev", dev).stdout)}
-
-
-def mac(ns, dev="eth0"):
-    return json.loads(run("ip", "-n", ns, "-j", "link", "show", "dev", dev).stdout)[0]["address"]
 
 
 def neigh(words):
