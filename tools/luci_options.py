@@ -52,6 +52,8 @@ TITLES = {
     "health_timeout": "Check timeout",
     "healthcheck": "Health check",
     "memlock": "Locked memory (bytes)",
+    "nexthop": "Next hop",
+    "nexthop_mac": "MAC address of the next hop",
     "memory_max": "Memory",
     "mtu": "MTU",
     "netlink": "Netlink back end",
@@ -81,6 +83,7 @@ NEVER = {
     "destination": [list(row) for row in schema.NEVER],
     "clients": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "reached": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
+    "host": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "pool": list(schema.NO_POOL),
 }
 

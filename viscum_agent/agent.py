@@ -43,6 +43,7 @@ PATIENCE = 30  # seconds that a starting agent waits for a `viscum up` or `down`
 SETTLE = 1  # seconds until the next look at a program's sockets: it opens one after the other
 AGAIN = 1  # seconds until a reload is tried again for which no descriptor was left
 INSIDE = 1  # seconds between looks at what changes inside namespaces
+HOPS = 2  # seconds until it is asked whether next hops have other MAC addresses
 FIREWALL = 1  # seconds until changes of the firewall are read, all together
 FIREWALL_MOST = 5  # seconds after the first of them; somebody's set may change all the time
 
@@ -75,6 +76,7 @@ class Agent:
         self._orphans = Paced(self.loop, self.withdrawal.orphans)
         # A program that changes its network all the time affects only itself, but a look covers all services.
         self._look_inside = Paced(self.loop, lambda: self.looks.soon("something changed in a namespace"), INSIDE)
+        self._hops_timer: Timer | None = None
         self._reserve = Reserve(8)  # for a look at processes and their sockets
         self._table: tuple[int, dict] = (-1, {})
         self._pins = -1
@@ -216,6 +218,17 @@ class Agent:
 
     def learn_places(self, dump: "Dump") -> None:
         self._inside.follow(dump, self.accounts.learn(dump))
+
+    def follow_hops(self) -> None:
+        """From now on what becomes known of next hops, and was not at this look, is a cause for another one."""
+        self.loop.cancel(self._hops_timer)
+        known = self.reconciler.macs
+        self._hops_timer = self.loop.after(HOPS, lambda: self._ask_hops(known)) if known else None
+
+    def _ask_hops(self, known: "dict[tuple[int, bytes], str | None]") -> None:
+        self._hops_timer = self.loop.after(HOPS, lambda: self._ask_hops(known))
+        if self.reconciler.hops.macs(known) != known:
+            self.looks.soon("a next hop has changed")
 
     def vouches(self) -> int:
         """Seconds that a redirect holds without a sign of this agent's life, 0 for good."""

@@ -13,7 +13,7 @@ from .kernel import commands
 from .plan import datapath
 from .plan.actual import observe
 from .plan.diff import diff, diff_shared, redirects_of, removal
-from .records.objects import Pair, kind_of
+from .records.objects import Filter, Operation, Pair, Prio, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .kernel.backend import Backend
     from .plan.actual import Found, Observed
     from .plan.planner import Plan, ServicePlan
-    from .records.objects import Operation
 
 # `done`: names of the services that were changed; `problems`: what failed, by service.
 Result = namedtuple("Result", ("done", "problems"))
@@ -59,8 +58,9 @@ class Applier:
     def _run(self, plan: "Plan", before: "Observed", keep: "Sequence[str]", ending: "Sequence[str]") -> "Result":
         keep = list(keep) + list(ending)
         wanted = {part.service.name: part for part in plan.services}
-        if before.orphans:
-            self._guard("", lambda: self._backend.apply(removal(before.orphans)))
+        left = _left_over(plan, before)
+        if left:
+            self._guard("", lambda: self._backend.apply(left))
         self._take_down([name for name in sorted(before.services) if name not in wanted and name not in keep], before)
         shared = [found.item for found in before.shared]
         failed = [part.service.name for part in plan.services if not self._see_to(part, before, shared)]
@@ -160,6 +160,17 @@ class Applier:
                 self._restore(name, before.of(name), [])
 
 
+def _left_over(plan: "Plan", observed: "Observed") -> "list[Operation]":
+    """The removal of orphans, and of prios that u32 has left empty where filters of another kind are to come: a prio
+    has one kind, and u32 keeps it while another prio has filters of u32 (u32_delete in net/sched/cls_u32.c)."""
+    found = []
+    if observed.empty:
+        items = [item for part in plan.services for item in part.items if isinstance(item, Filter)]
+        others = {Prio(item.dev, item.prio, item.protocol) for item in items if item.kind != "u32"}
+        found = [Operation("del", None, prio, 0) for prio in sorted(others.intersection(observed.empty))]
+    return removal(observed.orphans) + found
+
+
 def _what_was_whole(found: "list[Found]") -> list:
     """What a service can be restored to. What was broken before can't be recreated: half a pair, an end that was down,
     a filter that we did not write. Without its pair a service keeps its namespace, where its program runs."""
@@ -227,7 +238,7 @@ def shared_of(found: "list[Found]") -> set:
 def pending(plan: "Plan", observed: "Observed", keep: "Sequence[str]" = ()) -> "list[tuple[str, list[Operation]]]":
     """What `run` would do, as [(heading, operations)] in that order: what `viscum plan` prints."""
     wanted = {part.service.name: part for part in plan.services}
-    parts = [("left over", removal(observed.orphans))]
+    parts = [("left over", _left_over(plan, observed))]
     left = [name for name in sorted(observed.services) if name not in wanted and name not in keep]
     parts += [(name, removal(observed.of(name))) for name in left]
     shared = [found.item for found in observed.shared]

@@ -10,7 +10,7 @@ from .apply import Applier
 from .errors import problem_text
 from .kernel.netlink import Interrupted
 from .log import ERROR, NOTICE, WARNING
-from .plan import datapath
+from .plan import datapath, direct
 from .plan.planner import Plan
 from .reconcile import PACKAGE
 from .records import with_
@@ -110,6 +110,7 @@ class Looks:
             self.instances[name].planned(wanted[name])
         parts = [self._part(wanted[name], name in going_on) for name in sorted(wanted) if name not in stopping]
         self._agent.learn_places(snapshot.dump)
+        self._agent.follow_hops()
         snapshot = snapshot.without_dump()
         self._expect_guards(parts, snapshot)
         if self._agent.keeps_flows:
@@ -324,10 +325,14 @@ class Looks:
             self._each(instance, lambda instance: instance.ensure(snapshot.is_redirected(instance.name)))
 
     def _expect_guards(self, parts: "list[ServicePlan]", snapshot: "Snapshot") -> None:
-        """Other addresses of the router are other rules: that is nobody's doing. Their hash is the mark's beginning."""
+        """Other addresses of the router are other rules, and next hops change their MAC addresses: that is nobody's
+        doing. A hash of the rules is the mark's beginning."""
         for part in parts:
             name = part.service.name
-            items = [each.item for each in snapshot.observed.of(name)] + part.items
+            there = [each.item for each in snapshot.observed.of(name)]
+            items = there + part.items
+            if part.service.nexthop and direct.mac_of(there) != direct.mac_of(part.items):
+                self.expected.add(name)
             marks = [item.mark.split("/") for item in items if isinstance(item, Guard)]
             if len(marks) == 2 and len(marks[0]) == 2 and marks[0][0] != marks[1][0]:
                 self.expected.add(name)

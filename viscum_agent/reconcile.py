@@ -6,14 +6,15 @@ a Snapshot: what was there at one moment, and what is planned for it. A Snapshot
 
 from collections import namedtuple
 
-from . import compat
+from . import address, compat
 from .apply import Applier, pending
 from .config import network, uci
 from .config.service import read
 from .errors import ConfigError, UnsupportedError, section_of
 from .kernel import altnames, open_backend, probe, ruleset
+from .kernel.neighbours import Hops
 from .paths import CONFDIR
-from .plan import datapath
+from .plan import datapath, direct
 from .plan.actual import facts, observe
 from .plan.answers import asked_ports
 from .plan.diff import redirects_of
@@ -107,6 +108,8 @@ class Reconciler:
         self._names: dict[str, list[str]] | None = None  # netifd's interfaces
         self._path = path
         self._rules: dict | None = None
+        self.hops = Hops()
+        self.macs: dict[tuple[int, bytes], str | None] = {}  # those of next hops at the last look (Hops.macs)
 
     def __enter__(self) -> "Reconciler":
         self.backend = open_backend(self.configuration.settings.netlink)
@@ -182,8 +185,27 @@ class Reconciler:
         missing = network.missing(services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
         there = facts(dump, self.features, names, opened, self._firewall(), why)
+        places = direct.places(services, configuration.settings, there, PACKAGE)
+        there = with_(there, neighbours=self._neighbours(places, dump, observed))
         made = plan(services, configuration.settings, there, PACKAGE)
         return Snapshot(configuration=configuration, dump=dump, observed=observed, plan=made)
+
+    def _neighbours(
+        self, places: "dict[tuple[str, str], list[str]]", dump: "Dump", observed: "Observed"
+    ) -> "dict[tuple[str, str], str]":
+        """The MAC addresses of next hops (Facts.neighbours). While it is not known whether one answers, a redirect that
+        is in keeps the one that its replies go to."""
+        self.backend.visit.home()
+        indexes = {link.name: link.index for link in dump.links if link.ns == ""} if places else {}
+        packed = {place: (indexes[place[0]], address.parse_address(place[1])) for place in places}
+        self.macs = self.hops.macs(packed.values())
+        found = {}
+        for place in places:
+            mac = self.macs[packed[place]]
+            there = [observed.of(name) for name in places[place] if mac is None]
+            kept = [direct.mac_of([each.item for each in items]) for items in there if redirects_of(items)]
+            found[place] = mac or max(kept + [""])
+        return found
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
         """(devices, why): logical interfaces with their devices, as netifd has them, else as in /etc/config/network;

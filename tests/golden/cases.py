@@ -5,7 +5,7 @@ A case file begins with a few sentences that say what it proves. Then come secti
     Config            /etc/config/viscum
     Facts             JSON; only what differs from the usual router below, whose kernel has everything but eBPF
     Before            an earlier /etc/config/viscum: what its plan holds is what is in the kernel now
-    Neighbours        JSON; what somebody else has at our hooks: {"hooks": {"wan": "ingress"}, "strangers": ["wan"]}
+    Neighbours        JSON; what else is at our hooks: {"hooks": {"wan": "ingress"}, "strangers": ["wan"]}
     Show              words: of the commands only lines with one of them are held against the file
     Expect problems   what `viscum check` says, each line with its kind
     Expect stays      what stays with the cloud, and why
@@ -30,6 +30,7 @@ from viscum_agent.plan.answers import Open
 from viscum_agent.plan.planner import plan
 from viscum_agent.records import with_
 from viscum_agent.records.facts import EVERYTHING, Device, Facts, Listener
+from viscum_agent.records.objects import Prio
 from viscum_agent.ujson import loads
 
 EXPECTED = ("Expect problems", "Expect stays", "Expect commands")
@@ -39,7 +40,7 @@ SECTIONS = ("Config", "Facts", "Before", "Neighbours", "Show") + EXPECTED
 ROUTER = {
     "devices": [
         {"name": "br-lan", "mac": "02:00:5e:00:53:01"},
-        {"name": "phy0-ap0", "mac": "02:00:5e:00:53:03", "takes_mac": "02:00:5e:00:53:01", "bridged": True},
+        {"name": "phy0-ap0", "mac": "02:00:5e:00:53:03", "takes_mac": "02:00:5e:00:53:01", "bridged": "br-lan"},
         {"name": "wan", "mac": "02:00:5e:00:53:02"},
         {"name": "wg0", "mtu": 1420, "ethernet": False, "bare": True},
     ],
@@ -58,6 +59,7 @@ ROUTER = {
     "opened": {},
     "firewall": {},
     "why": {},
+    "neighbours": {},
 }
 
 
@@ -172,6 +174,7 @@ def router_facts(text):
         },
         firewall={int(family): values["firewall"][family] for family in values["firewall"]},
         why={tuple(key.split(" ")): values["why"][key] for key in values["why"]},
+        neighbours={tuple(key.split(" ")): values["neighbours"][key] for key in values["neighbours"]},
     )
 
 
@@ -196,7 +199,7 @@ def _device(given):
         mac=mac,
         ethernet=ethernet,
         takes_mac=given.get("takes_mac", mac),
-        bridged=given.get("bridged", False),
+        bridged=given.get("bridged", ""),
         families=tuple(given.get("families", (4, 6))),
         bare=given.get("bare", False),
     )
@@ -251,3 +254,4 @@ def _add_neighbours(there, text):
     there.hooks.update(given.get("hooks", {}))
     there.strangers.update(given.get("strangers", []))
     there.foreign_prios.update([tuple(place) for place in given.get("foreign_prios", [])])
+    there.empty.update([Prio(*each) for each in given.get("empty", [])])

@@ -17,17 +17,21 @@ from pathlib import Path
 import pytest
 from agent import Agent
 from lab import CPYTHON, MICROPYTHON, ROOT, Lab, namespaces, run, service
+from packets import in_namespace
 
 from viscum_agent import compat, ebpf
 from viscum_agent.config import schema
 from viscum_agent.errors import UnsupportedError
-from viscum_agent.kernel import bpf_pins, bpf_syscall, commands, open_backend, probe, tc
+from viscum_agent.kernel import bpf_pins, bpf_syscall, commands, open_backend, probe, rtnl, tc
 from viscum_agent.kernel.backend import Backend, KernelError
+from viscum_agent.kernel.netlink import Socket
 from viscum_agent.plan.actual import observe
 from viscum_agent.reconcile import Reconciler
 from viscum_agent.records import with_
 from viscum_agent.records.objects import (
     Address,
+    AnyLocal,
+    Counting,
     Filter,
     Guard,
     GuardRule,
@@ -64,6 +68,13 @@ def u32(name, *lines):
 def flower(name, *lines):
     return service(name, SERVER, "option datapath flower", "option rewrite none", *lines)
 
+
+def direct(datapath, name, *lines):
+    hop = ("option reply direct", "option nexthop_mac 02:00:5e:00:53:77")
+    return service(name, SERVER, "option datapath " + datapath, *hop, *lines)
+
+
+CLIENTS = "list src_ip 192.168.77.0/24"
 
 # Configurations that between them hold every kind of object, match and action: name -> (features it needs, text).
 CONFIGURATIONS = {
@@ -138,6 +149,16 @@ CONFIGURATIONS = {
             "list dest_port 7000",
         )
         + service("b", SERVER, "option datapath bpf", "list device lan0", "list dest_port 53", "list dest_port 60-99"),
+    ),
+    "direct replies to any address": (
+        ("skbmod", "skbedit"),
+        direct("u32", "a", "list device lan0", "list proto tcp", "list dest_port 12345")
+        + direct("u32", "b", "list device lan1", "list dest_ip 203.0.113.10", "list dest_port 7000-7003", CLIENTS),
+    ),
+    "direct replies with flower": (
+        ("flower", "skbmod", "skbedit", "nat"),
+        direct("flower", "a", "list device lan0", "list proto tcp", "list dest_port 12345", CLIENTS)
+        + direct("flower", "b", "list device lan1", "list dest_ip 203.0.113.10", "list dest_port 7000-7003", CLIENTS),
     ),
     "u32, packet type and both MACs": (
         ("skbmod", "skbedit"),
@@ -460,6 +481,12 @@ IN_BUCKET = Filter("lan0", 1, "ip", "u32", 10, ((0xCB00710A, 0xFFFFFFFF, 16), (6
 PREFIX = Filter("lan0", 3, "ip", "u32", -1, ((0xCB007100, 0xFFFFFF00, 16),), REDIRECT)
 PREFIX6 = Filter("lan0", 4, "ipv6", "u32", -1, ((0x20010DB8, 0xFFFFFFFF, 24), (0, 0xFFFF, 28)), REDIRECT)
 BEFORE_HEADER = Filter("lan0", 5, "ip", "u32", -1, ((0x0276, 0xFFFF, -16), (1, 0xFFFFFFFF, -12)), REDIRECT)
+# As direct replies have them, without the actions that this kernel may lack.
+BACK = (("mirred", "lan0"),)
+REPLIES = Filter(DEV, 1, "ip", "u32", -1, ((6 << 16, 0xFF << 16, 8), (0x12 << 16, 0xFF << 16, 32)), BACK)
+REPLIES6 = Filter(DEV, 2, "ipv6", "u32", -1, ((6 << 8, 0xFF << 8, 4), (0x12 << 16, 0xFF << 16, 52)), BACK)
+COUNTED = Filter("eth0", 1, "ip", "u32", -1, ((6 << 16, 0xFF << 16, 8), (2 << 16, 0xFF << 16, 32)), ())
+COUNTED6 = Filter("eth0", 4, "ipv6", "u32", -1, ((6 << 8, 0xFF << 8, 4),), ())
 NARROW = NatRule("203.0.113.0/24", "tcp", (443, 443), 8443)
 LETS_OUT = GuardRule("accept", 4, "203.0.113.10/32", "", "tcp", (443, 443), None, "begun")
 
@@ -495,6 +522,12 @@ OBJECTS = [
     PREFIX,
     PREFIX6,
     BEFORE_HEADER,
+    Qdisc(DEV),
+    REPLIES,
+    REPLIES6,
+    Counting(NS, "eth0", (COUNTED, COUNTED6)),
+    AnyLocal(NS, 4, "10.213.0.2"),
+    AnyLocal(NS, 6, "fd76:7363::2"),
 ]
 
 # Changes in place: (old, new).
@@ -511,6 +544,9 @@ CHANGES = [
     (Mute(NS, "7000"), Mute(NS, "1-32767_50000")),
     (Guard(DEV, "12345678/1", (LETS_OUT,)), Guard(DEV, "1234567a/0", ())),
     (Tbf(NS, "eth0", 2500000, 125000), Tbf(NS, "eth0", 2500001, 2047)),
+    (Counting(NS, "eth0", (COUNTED, COUNTED6)), Counting(NS, "eth0", (COUNTED,))),
+    (AnyLocal(NS, 4, "10.213.0.2"), AnyLocal(NS, 4, "10.213.0.6")),
+    (AnyLocal(NS, 6, "fd76:7363::2"), AnyLocal(NS, 6, "fd76:7363::6")),
 ]
 
 # Sysctls go with their namespace or device, and so does the loopback.
@@ -1037,3 +1073,75 @@ def test_the_script_takes_leftovers_away(router, name):
     assert plan(router) == "# nothing to do\n"
     router.viscum("down", "--no-program")
     assert difference(quiet(lambda: kernel_state(router)), empty) == {}
+
+
+# What is read only for direct replies
+
+
+@each_writer
+def test_where_all_addresses_were_local_ones_the_rules_are_the_kernels_own_again(router, writer):
+    def rules():
+        return [run("ip", "-n", NS, family, "rule").stdout for family in ("-4", "-6")]
+
+    every = (AnyLocal(NS, 4, "10.213.0.2"), AnyLocal(NS, 6, "fd76:7363::2"))
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), Up(NS, "lo"), VETH)])
+        before = rules()
+        backend.apply([Operation("add", item, None, 0) for item in every])
+        for text, own in zip(rules(), ("10.213.0.2", "fd76:7363::2"), strict=True):
+            assert "0:\tfrom all lookup local" not in text.splitlines(), "it would find everything"
+            assert "1:\tfrom all to %s lookup local" % own in text
+        backend.apply([Operation("del", None, item, 0) for item in every])
+    assert rules() == before
+    assert "default" not in run("ip", "-n", NS, "route", "show", "table", "local").stdout
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_reply_has_its_way_out_after_each_step_to_all_addresses_and_back(router, family):
+    """To `lo` it would reset the connection that it belongs to."""
+    own, client, host = {4: ("10.213.0.2", "192.0.2.7", "10.213.0.1"), 6: ("fd76::2", "2001:db8::7", "fd76::1")}[family]
+    length = {4: 30, 6: 126}[family]
+    made = [Namespace(NS), Up(NS, "lo"), VETH]
+    made += [Address("", DEV, "%s/%d" % (host, length)), Address(NS, "eth0", "%s/%d" % (own, length))]
+    made += [Route(NS, family, "default", host, "eth0", "")]
+    steps = rtnl.any_local_add(AnyLocal(NS, family, own)) + rtnl.any_local_del(family)
+    with open_backend("native") as backend:
+        backend.apply([Operation("add", item, None, 0) for item in made])
+        for step in steps:
+            assert in_namespace(NS, lambda step=step: transact(step)) == 0
+            way = run("ip", "-n", NS, "-j", "route", "get", client, "from", own).stdout
+            assert json.loads(way)[0]["dev"] == "eth0"
+
+
+def transact(request):
+    socket = Socket(compat.NETLINK_ROUTE)
+    try:
+        return socket.transact([request])[0][0]
+    finally:
+        socket.close()
+
+
+@each_writer
+def test_a_prio_that_u32_has_left_empty_is_seen_and_goes_before_another_kind_comes(router, writer):
+    """u32 keeps it as long as the mark is there, which is u32 as well."""
+
+    def other():
+        """Whether one of another kind may come in."""
+        words = "filter add dev lan0 ingress prio 3 protocol ip bpf flowid 1:1 bytecode"
+        return router.run(router.router, "tc", *words.split(), "1,6 0 0 0,", check=False).returncode == 0
+
+    def do(verb, item, handle=0):
+        with open_backend(writer) as backend:
+            backend.apply([Operation(verb, *{"add": (item, None), "del": (None, item)}[verb], handle)])
+
+    made = [Namespace(NS), Up(NS, "lo"), VETH, Qdisc("lan0")]
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in made])
+    do("add", PREFIX)
+    there = observe(read(writer))
+    assert there.empty == set() and not other()
+    do("del", PREFIX, next(each.handle for each in there.of("x") if each.item == PREFIX))
+    empty = Prio("lan0", 3, "ip")
+    assert observe(read(writer)).empty == {empty} and not other()
+    do("del", empty)
+    assert observe(read(writer)).empty == set() and other()

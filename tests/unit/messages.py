@@ -1,6 +1,20 @@
 """The operations whose messages are held against those of ip(8) and tc(8) (test_messages.py)."""
 
-from viscum_agent.records.objects import Address, Filter, HashTable, Mark, Operation, Pair, Prio, Qdisc, Route, Rule, Up
+from viscum_agent.records.objects import (
+    Address,
+    AnyLocal,
+    Counting,
+    Filter,
+    HashTable,
+    Mark,
+    Operation,
+    Pair,
+    Prio,
+    Qdisc,
+    Route,
+    Rule,
+    Up,
+)
 
 PAIR = Pair("vsc-a", "viscum-a", "eth0", 1500, "02:76:00:00:00:01", "02:76:00:00:00:02", "viscum a", "veth")
 WIDER = Pair("vsc-a", "viscum-a", "eth0", 9000, "02:76:00:00:00:03", "02:76:00:00:00:04", "viscum a", "veth")
@@ -56,6 +70,15 @@ FLOWER6 = Filter(
     (("ip_proto", "udp"), ("src_ip", "fd00::/8"), ("dst_ip", "2001:db8::/61"), ("dst_port", "53")),
     (("skbmod", "", "02:76:00:00:00:01"), REDIRECT),
 )
+SYN_ACK = (("ip_proto", "tcp"), ("src_ip", "203.0.113.10/32"), ("src_port", "12345"), ("tcp_flags", "0x12/0xff"))
+REPLIES = (("ip_proto", "tcp"), ("src_port", "5000-5010"), ("tcp_flags", "0x10/0x10"))
+LET_IN = (("skbedit", "host"),)
+COUNTED = (
+    Filter("eth0", 1, "ip", "u32", -1, (TCP, NO_OPTIONS, PORT, (0x00020000, 0x00FF0000, 32)), LET_IN),
+    Filter("eth0", 4, "ipv6", "flower", -1, (("ip_proto", "tcp"), ("dst_port", "12345")), LET_IN),
+)
+COUNTING = Counting("viscum-a", "eth0", COUNTED)
+ANY, ANY6 = AnyLocal("viscum-a", 4, "10.213.0.2"), AnyLocal("viscum-a", 6, "fd76::2")
 TABLE, TABLE6 = HashTable("lan0", 1, "ip"), HashTable("lan0", 2, "ipv6")
 LINK = 0x80000800  # the handle of a table's link in its prio's root
 
@@ -100,4 +123,16 @@ OPERATIONS = [
     delete(Route("viscum-a", 6, "default", "fd76::1", "eth0", "")),
     delete(Address("viscum-a", "lo", "203.0.113.10/32")),
     delete(Address("viscum-a", "eth0", "fd76::2/126")),
+]
+
+# Replies that are not routed.
+DIRECT = [
+    add(Filter("lan0", 1, "ip", "flower", -1, SYN_ACK, BOTH)),
+    add(Filter("lan0", 3, "ip", "flower", -1, REPLIES, BOTH)),
+    add(COUNTING),
+    delete(COUNTING),
+    add(ANY),
+    add(ANY6),
+    delete(ANY),
+    delete(ANY6),
 ]

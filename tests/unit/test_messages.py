@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from unit import messages
-from unit.messages import LINK, OPERATIONS, PAIR
+from unit.messages import DIRECT, LINK, OPERATIONS, PAIR
 
 from viscum_agent.kernel import codec, rtnl, tc
 from viscum_agent.kernel import commands as script
@@ -28,6 +28,9 @@ MESSAGES = dict(zip(LINES[::2], [bytes.fromhex(line) for line in LINES[1::2]], s
 
 little_endian = pytest.mark.skipif(sys.byteorder == "big", reason="the answers are of a little-endian machine")
 
+# What a big-endian machine says to the commands of direct replies was not recorded.
+ALL = OPERATIONS if sys.byteorder == "big" else OPERATIONS + DIRECT
+
 LAN0 = 70  # the index that the recordings were made with; those of vsc-a and eth0 are in the messages
 FD = 4  # the descriptor of the namespace that `ip` had
 
@@ -38,6 +41,11 @@ def index_in(recorded):
     if kind in (20, 21):
         return struct.unpack_from("I", body, 4)[0]
     return codec.u32_of(codec.attributes(body, 12)[rtnl.RTA_OIF])
+
+
+def hook_in(recorded):
+    """The index of eth0 in a recorded message about its hook (tcmsg)."""
+    return struct.unpack_from("i", recorded, 20)[0]
 
 
 def mirred_index(recorded):
@@ -77,6 +85,10 @@ def requests(operation, recorded):
         "del_route": lambda: [rtnl.route_del(item, index_in(first), 1)],
         "add_rule": lambda: [rtnl.rule_add(item, 1)],
         "del_rule": lambda: [rtnl.rule_del(item, 1)],
+        "add_anylocal": lambda: [request(1) for request in rtnl.any_local_add(item)],
+        "del_anylocal": lambda: [request(1) for request in rtnl.any_local_del(item.family)],
+        "add_counting": lambda: [request(1) for request in tc.hook_add(item.filters, hook_in(first))],
+        "del_counting": lambda: [tc.clsact_del(hook_in(first), 1)],
         "add_qdisc": lambda: [tc.clsact_add(LAN0, 1), tc.mark_add(LAN0, 1)],
         "del_qdisc": lambda: [tc.clsact_del(LAN0, 1)],
         "del_mark": lambda: [tc.mark_del(LAN0, 1)],
@@ -145,7 +157,7 @@ def alike(one):  # noqa: C901 (a list of exceptions, none of which leads to anot
     if kind in (tc.RTM_NEWTFILTER, tc.RTM_DELTFILTER) and one.get(tc.TCA_KIND) == b"flower\0":
         options = one.get(tc.TCA_OPTIONS, {})
         options.pop(tc.TCA_FLOWER_FLAGS, None)  # 0, the default
-        for _, mask in tc.TCA_FLOWER_PORT_DST.values():
+        for _, mask in [each for port in tc.TCA_FLOWER_PORTS.values() for each in port.single.values()]:
             assert options.pop(mask, b"\xff\xff") == b"\xff\xff"  # all of the port, the default
         if kind == tc.RTM_DELTFILTER:
             one.pop(tc.TCA_OPTIONS, None)  # not looked at
@@ -173,7 +185,7 @@ def alike(one):  # noqa: C901 (a list of exceptions, none of which leads to anot
     return one
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=[script.commands(one)[0] for one in OPERATIONS])
+@pytest.mark.parametrize("operation", ALL, ids=[script.commands(one)[0] for one in ALL])
 def test_the_message_is_that_of_the_command(operation):
     commands = [line.split(" 2>/dev/null")[0] for line in script.commands(operation)]
     recorded = [MESSAGES[command] for command in commands]
@@ -199,7 +211,7 @@ def test_a_netkit_pair_is_asked_for_like_a_veth_pair_but_for_its_kind_and_mode()
 
 
 def test_every_recording_is_used():
-    lines = [line.split(" 2>/dev/null")[0] for operation in OPERATIONS for line in script.commands(operation)]
+    lines = [line.split(" 2>/dev/null")[0] for operation in ALL for line in script.commands(operation)]
     assert set(MESSAGES) == {*lines, "ip link set vsc-a group 4711", "ip link del group 4711"}
 
 
@@ -268,7 +280,10 @@ def test_the_head_of_a_prio_is_no_filter():
 @little_endian
 def test_keys_and_actions_that_we_never_write_are_not_understood():
     entry = tc.parse_filter(ANSWER["STRANGER"])
-    assert (entry.keys, entry.actions, entry.classid) == (None, None, 0)
+    keys = (("ip_proto", "tcp"), ("dst_ip", "2001:db8::1/128"), ("tcp_flags", "0x2/0x2"))
+    assert (entry.keys, entry.actions, entry.classid) == (keys, None, 0)
+    tos = ANSWER["STRANGER"].replace(struct.pack("HH", 6, tc.TCA_FLOWER_TCP_FLAGS), struct.pack("HH", 6, 73))
+    assert tos != ANSWER["STRANGER"] and tc.parse_filter(tos).keys is None
 
 
 @little_endian

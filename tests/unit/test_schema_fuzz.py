@@ -114,6 +114,9 @@ SERVICES = right(
         "interface": st.sampled_from([["lan"], ["lan", "guest"]]),
         "datapath": st.sampled_from(["auto", "auto", "flower", "u32"]),
         "rewrite": st.sampled_from(["auto", "dst", "both", "none"]),
+        "reply": st.sampled_from(["auto", "routed", "direct", "direct"]),
+        "nexthop": st.sampled_from(["203.0.113.10", "203.0.113.11", "fe80::1"]),
+        "nexthop_mac": st.sampled_from(["02:00:00:00:00:08", "02:00:00:00:00:09"]),
         "mtu": st.sampled_from(["1280", "1500", "65535", "1279"]),
     },
 )
@@ -187,12 +190,12 @@ FILES = st.builds(
     st.lists(OTHER_SECTIONS, max_size=3),
 )
 
-LAN = Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False, (4, 6), False)
-ETH0 = Device("eth0", False, 9000, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False, (4, 6), False)
-PORT = Device("eth0", True, 1492, "02:00:00:00:00:02", True, "02:00:00:00:00:01", True, (4, 6), False)
-WG0 = Device("wg0", True, 1280, "", False, "", False, (4, 6), True)
+LAN = Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6), False)
+ETH0 = Device("eth0", False, 9000, "02:00:00:00:00:02", True, "02:00:00:00:00:02", "", (4, 6), False)
+PORT = Device("eth0", True, 1492, "02:00:00:00:00:02", True, "02:00:00:00:00:01", "br-lan", (4, 6), False)
+WG0 = Device("wg0", True, 1280, "", False, "", "", (4, 6), True)
 ODD_DEVICES = [
-    Device(name, True, 600, "02:00:00:00:00:03", True, "", False, (4, 6), False)
+    Device(name, True, 600, "02:00:00:00:00:03", True, "", "", (4, 6), False)
     for name in ("\u00e9\x1b", "a;reboot", "a'b")
 ]
 DEVICES = st.one_of(
@@ -231,6 +234,7 @@ FACTS = st.builds(
     OPENED,
     st.sampled_from([{}, {}, {4: ("no", True), 6: ("no", True)}, {6: ("no", False)}]),
     st.sampled_from([{}, {("interface", ""): "/tmp/\u00e9/network \x1b", ("interface", "guest"): "\x1b"}]),
+    st.sampled_from([{}, {("br-lan", "203.0.113.10"): "02:00:00:00:00:07"}]),
 )
 
 
@@ -270,6 +274,17 @@ def assert_names_what_it_is_about(where, configuration, text):
         assert words[2] in known or words[2] in sections[words[1]].options
 
 
+def assert_is_of_a_direct_service(item, part):
+    assert part.service.reply == "direct" and len(part.devices) == 1
+    if item.prio <= 2:  # what the program begins itself
+        assert item.actions == (("skbedit", "host"),)
+        return
+    assert item.actions[-1] == ("mirred", part.devices[0])
+    assert any("port" in str(key) or key[-1] in (20, 40) for key in item.keys)
+    for match in part.service.matches:
+        assert match.proto == "tcp" or not address.meet(match.src, match.dst), "a reply that could come back"
+
+
 @BOUNDED
 @given(FILES, FACTS)
 def test_every_plan_is_safe(text, facts):
@@ -286,7 +301,10 @@ def test_every_plan_is_safe(text, facts):
                 assert_leads_from_what_can_be_redirected(item, part)
                 places.append(item[:7])
                 continue
-            assert_takes_only_what_can_be_redirected(item, part)
+            if item.dev.startswith("vsc-"):
+                assert_is_of_a_direct_service(item, part)
+            else:
+                assert_takes_only_what_can_be_redirected(item, part)
             assert datapaths.setdefault(item.dev, item.kind) == item.kind, "one kind of filter on a device"
             places.append((item.dev, item.prio, item.protocol, item.bucket, item.keys))
         for item in part.items:

@@ -70,10 +70,18 @@ def _kernel_rows(snapshot: "Snapshot", pids: "dict[str, list[int]]") -> "dict[st
     services = {service.name: service for service in snapshot.configuration.services}
     parts = {part.service.name: part for part in snapshot.plan.services}
     pending = {name for name, _ in snapshot.pending()}
-    sent = counters.Sent().read(counters.places(snapshot.dump))
+    where = counters.places(snapshot.dump)
+    sent = counters.Sent().read(where)
     return {
         name: _kernel_row(
-            name, snapshot, services.get(name), parts.get(name), pids[name], sent.get(name, NOTHING), name in pending
+            name,
+            snapshot,
+            services.get(name),
+            parts.get(name),
+            pids[name],
+            sent.get(name, NOTHING),
+            counters.direct_of(snapshot.dump, where, name),
+            name in pending,
         )
         for name in pids
     }
@@ -86,6 +94,7 @@ def _kernel_row(
     part: "ServicePlan | None",
     pids: "list[int]",
     sent: "Counters",
+    direct: "dict[str, int]",
     pending: bool,
 ) -> dict:
     found = snapshot.observed.of(name)
@@ -104,7 +113,7 @@ def _kernel_row(
         restarts=None,
         bypass=False,
         service=service,
-        traffic=counters.Traffic(devices, kind, snapshot.observed.counters.get(name, NOTHING), sent),
+        traffic=counters.Traffic(devices, kind, snapshot.observed.counters.get(name, NOTHING), sent, direct),
         usage=running.usage(name),
         takes=sorted({match_text(match) for match in service.matches}) if service else [],
         stays=sorted({"%s: %s" % each for each in part.stays}) if part and pids else [],
@@ -147,7 +156,12 @@ def table(found: "list[dict]") -> str:
     lines += [[_cell(value) for value in [row[key] for _, key in COLUMNS] + [row["packets"]]] for row in found]
     reasons = ["%s: %s" % (row["name"], printable(row["reason"])) for row in found if row["reason"]]
     rates = ["%s: rate %dkbit" % (row["name"], row["rate"] // 1000) for row in found if row.get("rate")]
+    rates += ["%s: %s" % (row["name"], _direct(row["direct"])) for row in found if row.get("direct")]
     return "\n".join([columns(lines)] + reasons + rates + [line for row in found for line in _stays(row)])
+
+
+def _direct(counted: "dict[str, int]") -> str:
+    return "direct: " + ", ".join(["%s %d" % (key, counted[key]) for key in sorted(counted)])
 
 
 def _stays(row: dict) -> "list[str]":

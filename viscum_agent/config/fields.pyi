@@ -82,6 +82,8 @@ class Service(NamedTuple):
     pair: str | None
     rewrite: str
     reply: str
+    nexthop: str | None
+    nexthop_mac: str | None
     egress: tuple[Destination, ...]
     rate: int | None
     burst: int | None

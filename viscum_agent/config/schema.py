@@ -244,6 +244,21 @@ def _account(text: str) -> str:
     return text
 
 
+def _mac(text: str) -> str:
+    lower = text.lower()
+    packed = address.parse_mac(lower)
+    if packed[0] & 1 or not any(packed):  # the group bit (IEEE 802, 8.2)
+        raise Refused("is no single device's MAC address")
+    return lower
+
+
+def _host(text: str) -> str:
+    prefix = _of_hosts(text, "can't be a next hop")
+    if "/" in text:
+        raise ValueError()
+    return address.format_address(prefix.packed)
+
+
 def _capability(text: str) -> str:
     if text == ALL or text in CAPABILITIES:
         return text
@@ -388,6 +403,8 @@ BURST = Type(
     "a number of bytes from 2k to 2m; k and m stand for 1024 and 1024k (64k)",
 )
 UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
+HOST = Type("host", _host, "an address (192.0.2.1, fe80::1)")
+MAC = Type("mac", _mac, "a MAC address (02:00:5e:00:53:01)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 PLACE = Type("place", _place, "an absolute path (/srv/data)")
 MOUNT = Type(
@@ -644,13 +661,28 @@ WAY = (
     ),
     Option(
         "reply",
-        choice("auto", "routed"),
+        choice("auto", "routed", "direct"),
         False,
         "auto",
         "How replies reach the client. `auto`: past routing and firewall where the datapath can do that (%s). "
-        "`routed`: through the router and its firewall."
-        % ", ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
+        "`routed`: through the router and its firewall. `direct`: past both with every datapath; %s send all replies "
+        "of TCP and UDP to one next hop (`nexthop`) out of the service's one interface."
+        % (
+            ", ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
+            " and ".join(["`%s`" % each.NAME for each in datapath.ALL if each.ROUTED]),
+        ),
     ),
+    Option(
+        "nexthop",
+        HOST,
+        False,
+        "",
+        "With `reply` `direct` and datapath %s: the neighbour that all replies are sent to. It is the router that the "
+        "clients of this service are behind, or the only client (`src_ip`): others get none. Its MAC address is that "
+        "in the router's table of neighbours. While it does not answer, the cloud does."
+        % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if each.ROUTED]),
+    ),
+    Option("nexthop_mac", MAC, False, "", "Its MAC address, in place of `nexthop`: whatever that neighbour says."),
     Option(
         "egress",
         REACHED,

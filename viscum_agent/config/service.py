@@ -179,6 +179,7 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
     if alone and len(values["egress"]) > 1:
         bad("egress", "'%s' stands alone: it says all there is to say" % alone[0])
     _judge_rate(part, bad)
+    _judge_reply(part, bad)
     own = values["dest_ip"] or values["dest_port"] or values["src_ip"] or _broken(part, "dest_ip", "dest_port")
     if extra and not own:
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
@@ -215,6 +216,15 @@ def _judge_rate(part: "Part", bad: "Callable") -> None:
     for name in part.values["capability"]:
         if name in PAST_RATE:
             bad("rate", "can't be kept: a program with capability '%s' gets around it; take out one of the two" % name)
+
+
+def _judge_reply(part: "Part", bad: "Callable") -> None:
+    if part.values["reply"] == "direct":
+        _refuse_unused(part, ("rewrite",), "reply 'direct' rewrites both MACs", bad)
+        if part.values["nexthop_mac"]:
+            _refuse_unused(part, ("nexthop",), "nexthop_mac says where replies go", bad)
+    elif not _broken(part, "reply"):
+        _refuse_unused(part, ("nexthop", "nexthop_mac"), "only reply 'direct' has a next hop", bad)
 
 
 def _take_files(part: "Part", bad: "Callable") -> None:

@@ -163,15 +163,17 @@ def _needs(target: "Target", feature: str, settings: "Settings", features: "Feat
     asked = datapath.named(service.datapath or settings.datapath)  # None for 'auto', which takes another one
     if asked and feature in asked.NEEDS:
         return True
+    which = way(target, settings, features)
+    direct = service.reply == "direct" and which.ROUTED
     if feature == "nat":
-        return needs_nat(target)
+        return needs_nat(target, direct)
     if feature == "guard":
         return service.egress[0].word != "any"
     if feature == "tbf":
         return service.rate is not None
-    if not way(target, settings, features).MACS:
+    if not which.MACS:
         return False
-    return service.rewrite in {"skbmod": ("dst", "both"), "skbedit": ("both",)}.get(feature, ())
+    return ("both" if direct else service.rewrite) in {"skbmod": ("dst", "both"), "skbedit": ("both",)}.get(feature, ())
 
 
 def back_end(machine: "Machine", settings: "Settings") -> "list[Finding]":

@@ -52,9 +52,10 @@ def way(target: "Target", settings: "Settings", features: "Features") -> "Any":
 
 def routed(target: "Target", settings: "Settings", features: "Features") -> bool:
     """Whether the firewall sees the replies: those of eBPF go past it, but not to clients at the port of a bridge."""
-    asked = target.service.reply == "routed"
-    return asked or way(target, settings, features).ROUTED or any(device.bridged for device in target.devices)
+    which = way(target, settings, features)
+    bridged = not which.ROUTED and any(device.bridged for device in target.devices)
+    return datapath.routes(target.service, which) or bridged
 
 
-def needs_nat(target: "Target") -> bool:
-    return bool(nat_rules(target.service.matches))
+def needs_nat(target: "Target", direct: bool) -> bool:
+    return bool(nat_rules(target.service.matches, direct))

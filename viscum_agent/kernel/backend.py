@@ -5,12 +5,12 @@ own (`native`, `pyroute2`). A back end executes operations in order and stops at
 up to `apply`, which reads the kernel again and removes what should not be there.
 """
 
-from .. import compat
+from .. import address, compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..records.dump import Dump
 from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Guard, Sysctl, alias_of, kind_of
 from ..reserve import Reserve
-from . import commands, conntrack, listening, netns, nftables, rtnl, tc
+from . import commands, conntrack, counters, listening, netns, nftables, rtnl, tc
 from .bpf_pins import Loaded, PinError, Pinned
 from .bpf_syscall import BPFFS
 from .codec import parsed, understood
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from .. import address
+    from ..records.dump import FilterEntry
     from ..records.objects import Operation
 
     Request = Callable[..., bytes]
@@ -37,6 +37,9 @@ MOST_BUFFERS = 32
 # Descriptors that a dump or an apply has open at most at once: the eBPF datapath's maps, a link and a program; a
 # namespace, a netlink socket of each protocol there and at home. (pyroute2 has four for each of its sockets.)
 NEEDED = 25
+
+# What removing something inside a namespace may fail with: it is not there, or what replaces it is.
+NOT_THERE = (compat.ENOENT, compat.EINVAL, compat.ESRCH, compat.EEXIST)
 
 _KINDS = {
     compat.EEXIST: FOREIGN,
@@ -440,24 +443,44 @@ class Backend:
 
     def _tbf(self, operation: "Operation") -> None:
         item = operation.new or operation.old
+        if operation.verb == "del":
+            self._inside(operation, item.dev, lambda index: [lambda seq: tc.tbf_del(index, seq)], NOT_THERE)
+        else:
+            self._inside(operation, item.dev, lambda index: [lambda seq: tc.tbf_set(item, index, seq)])
+
+    def _any_local(self, operation: "Operation") -> None:
+        item = operation.new or operation.old
+        # Also before it is added: a crash may have left half of it.
+        self._inside(operation, "lo", lambda _: rtnl.any_local_del(item.family), NOT_THERE)
+        if operation.new:
+            self._inside(operation, "lo", lambda _: rtnl.any_local_add(item))
+
+    def _counting(self, operation: "Operation") -> None:
+        item = operation.new or operation.old
+        self._inside(operation, item.dev, lambda index: [lambda seq: tc.clsact_del(index, seq)], NOT_THERE)
+        if operation.new:
+            self._inside(operation, item.dev, lambda index: tc.hook_add(item.filters, index))
+
+    def _inside(
+        self, operation: "Operation", dev: str, requests: "Callable[[int], list]", fine: "tuple[int, ...]" = ()
+    ) -> None:
+        """Sends requests in a service's namespace: `requests` gives them for the index of a device there; `fine`:
+        errors to ignore."""
         try:
-            self.visit.enter(item.ns)
+            self.visit.enter((operation.new or operation.old).ns)
             socket = Socket(compat.NETLINK_ROUTE)
         except OSError as error:
             raise KernelError(operation, error.errno, "")
         try:
-            body = socket.ask(lambda seq: rtnl.link_get(item.dev, seq))
+            body = socket.ask(lambda seq: rtnl.link_get(dev, seq))
             if body is None:
-                raise KernelError(operation, compat.ENODEV, "there is no device %s" % item.dev)
-            index = rtnl.index_of(body)
-            request = lambda seq: tc.tbf_set(item, index, seq)  # noqa: E731
-            if operation.verb == "del":
-                request = lambda seq: tc.tbf_del(index, seq)  # noqa: E731
-            code, words = socket.transact([request])[0]
+                raise KernelError(operation, compat.ENODEV, "there is no device %s" % dev)
+            results = socket.transact(requests(rtnl.index_of(body)))
         finally:
             socket.close()
-        if code and not (operation.verb == "del" and code in (compat.ENOENT, compat.EINVAL)):
-            raise KernelError(operation, code, words)
+        for code, words in results:
+            if code and code not in fine:
+                raise KernelError(operation, code, words)
 
     _SHARED = {
         "Namespace": _namespace,
@@ -467,6 +490,8 @@ class Backend:
         "Mute": _mute,
         "Guard": _guard,
         "Tbf": _tbf,
+        "AnyLocal": _any_local,
+        "Counting": _counting,
         "BpfLink": _bpf_link,
         "BpfMatch": _bpf_match,
     }
@@ -523,12 +548,12 @@ class Backend:
             self._dump_bpf(dump)
             self._dump_guards(dump)
             self._dump_sysctls(dump)
-            ends = _inner_ends(dump)
+            ends, direct = _inner_ends(dump), counters.direct_ends(dump)
             for ns in netns.ours():
                 if breathe:
                     breathe()
                 if self._enter(dump, ns):
-                    self._dump_namespace(dump, ns, ends, ports.get(ns))
+                    self._dump_namespace(dump, ns, ends, ports.get(ns), direct.get(ns))
         finally:
             self.visit.home()
             self._release()
@@ -608,9 +633,30 @@ class Backend:
             socket.close()
         return found
 
-    def _filters_of(self, socket: "Socket", index: int) -> "list[bytes]":
+    def filters_at(self, ns: str, ends: "tuple[int, int]") -> "tuple[list[FilterEntry], list[FilterEntry]]":
+        """The filters at the inner end of a pair, which is in `ns`, and at the router's; `ends` are the indexes of the
+        router's and of the inner one. None are found where one is gone."""
+        with self.work:
+            found = self._filters_in(ns, ends[1]), self._filters_in("", ends[0])
+            self.visit.home()
+            self._release()
+        return found
+
+    def _filters_in(self, ns: str, index: int) -> "list[FilterEntry]":
         try:
-            return socket.dump(lambda seq: tc.filter_dump(index, seq), hurried=True)
+            self.visit.enter(ns)
+            socket = Socket(compat.NETLINK_ROUTE)
+        except OSError as error:
+            compat.unless_spent(error)
+            return []
+        try:
+            return parsed(tc.parse_filter, self._filters_of(socket, index, MOST_INSIDE))
+        finally:
+            socket.close()
+
+    def _filters_of(self, socket: "Socket", index: int, most: int = 0) -> "list[bytes]":
+        try:
+            return socket.dump(lambda seq: tc.filter_dump(index, seq), True, most)
         except OSError:
             return []  # the device or its hook is gone
 
@@ -647,10 +693,14 @@ class Backend:
     def _dump_ends(self, dump: "Dump", ns: str, ends: "dict[str, list]") -> None:
         self.dump_ends(dump, ns, ["lo", INNER_DEV] + ends.get(alias_of(ns), []))
 
-    def _dump_namespace(self, dump: "Dump", ns: str, ends: "dict[str, list]", ports: "dict | None") -> None:
+    def _dump_namespace(
+        self, dump: "Dump", ns: str, ends: "dict[str, list]", ports: "dict | None", direct: "tuple[int, int] | None"
+    ) -> None:
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
         self._dump_ends(dump, ns, ends)
+        if direct:
+            self._dump_direct(dump, ns, direct[1])
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns], dump.mutes[ns] = self._read_nft(ns)
@@ -658,6 +708,16 @@ class Backend:
             self.visit.enter(ns)
             dump.listeners[ns] = listening.listeners(ports)
         self._leave(ns)
+
+    def _dump_direct(self, dump: "Dump", ns: str, inner: int) -> None:
+        """What `reply` 'direct' has in a service's namespace, whose end of the pair has the index `inner`."""
+        dump.counting[ns] = self._filters_in(ns, inner)
+        self.visit.enter(ns)
+        socket = Socket(compat.NETLINK_ROUTE)
+        try:
+            dump.any_local.extend(understood(rtnl.any_locals, ns, socket.dump(rtnl.rule_dump, True, MOST_INSIDE)))
+        finally:
+            socket.close()
 
     def note_queue(self, dump: "Dump", ns: str, index: int, kind: str) -> None:
         """Reads the queue of a device in a service's namespace, if it may be ours: `kind` is its IFLA_QDISC."""

@@ -10,6 +10,7 @@ from ..records.objects import (
     BPF_PRIO,
     CLASSID,
     CLS,
+    INNER_DEV,
     MARK_PRIO,
     MARK_PROTOCOL,
     NETKIT,
@@ -20,6 +21,7 @@ from ..records.objects import (
 )
 from . import nftables
 from .bpf_syscall import BPFFS
+from .rtnl import LOOPBACK_NETWORK
 from .tc import DST_LAST_WORD, tbf_limit
 
 TYPE_CHECKING = False
@@ -117,6 +119,23 @@ def _rule(operation: "Operation") -> "list[str]":
     return ["%s%s rule %s pref %d iif %s lookup %d" % (_ip(item.ns), family, verb, item.priority, item.iif, item.table)]
 
 
+def _any_local(operation: "Operation") -> "list[str]":
+    item = operation.old or operation.new
+    ip = _ip(item.ns) + (" -6" if item.family == 6 else "")
+    rule = ip + " rule %s pref %d%s lookup local"
+    texts = []
+    if operation.old:
+        texts = [ip + " route del local default dev lo table local proto static"]
+        texts.append(rule % ("add", 0, "") + " protocol kernel")
+        texts += [ip + " rule del pref %d" % pref for pref in (2, 1, 1)]
+    if operation.new:
+        own = [operation.new.own, LOOPBACK_NETWORK[item.family]]
+        texts += [rule % ("add", 1, " to " + each) for each in own]
+        texts += [rule % ("add", 2, " iif " + INNER_DEV), ip + " rule del pref 0"]
+        texts.append(ip + " route replace local default dev lo table local proto static")
+    return texts
+
+
 def _nat(operation: "Operation") -> "list[str]":
     if operation.verb == "del":
         return [_in(operation.old.ns) + "nft delete table inet " + nftables.TABLE]
@@ -151,6 +170,15 @@ def _tbf(operation: "Operation") -> "list[str]":
         return ["tc -n %s qdisc del dev %s root" % (item.ns, item.dev)]
     words = "tc -n %s qdisc replace dev %s root handle %x: tbf rate %dbit burst %d limit %d"
     return [words % (item.ns, item.dev, TBF_HANDLE >> 16, item.rate * 8, item.burst, tbf_limit(item))]
+
+
+def _counting(operation: "Operation") -> "list[str]":
+    gone, item = operation.old, operation.new
+    texts = ["tc -n %s qdisc del dev %s clsact" % (gone.ns, gone.dev)] if gone else []
+    if item:
+        texts.append("tc -n %s qdisc add dev %s clsact" % (item.ns, item.dev))
+        texts += [_filter_line("add", each, 0, "-n %s " % item.ns) for each in item.filters]
+    return texts
 
 
 def _qdisc(operation: "Operation") -> "list[str]":
@@ -190,12 +218,15 @@ def _prio(operation: "Operation") -> "list[str]":
 
 def _filter(operation: "Operation") -> "list[str]":
     item = operation.old if operation.verb == "del" else operation.new
+    return [_filter_line({"change": "replace"}.get(operation.verb, operation.verb), item, operation.handle)]
+
+
+def _filter_line(verb: str, item: "Any", number_of_it: int, where: str = "") -> str:
     number, keys = CLASSIFIERS[item.kind]
-    verb = {"change": "replace"}.get(operation.verb, operation.verb)
-    handle = " handle " + number(operation.handle) if operation.verb != "add" else ""
-    words = "tc filter %s dev %s ingress prio %d protocol %s%s %s"
-    line = words % (verb, item.dev, item.prio, item.protocol, handle, item.kind)
-    return [line if verb == "del" else line + keys(item) + _actions(item.actions)]
+    handle = " handle " + number(number_of_it) if verb != "add" else ""
+    words = "tc %sfilter %s dev %s ingress prio %d protocol %s%s %s"
+    line = words % (where, verb, item.dev, item.prio, item.protocol, handle, item.kind)
+    return line if verb == "del" else line + keys(item) + _actions(item.actions)
 
 
 def _classid() -> str:
@@ -297,11 +328,13 @@ RENDER = {
     "Address": _address,
     "Route": _route,
     "Rule": _rule,
+    "AnyLocal": _any_local,
     "Nat": _nat,
     "PktType": _pkttype,
     "Mute": _mute,
     "Guard": _guard,
     "Tbf": _tbf,
+    "Counting": _counting,
     "Qdisc": _qdisc,
     "Mark": _mark,
     "HashTable": _hash_table,

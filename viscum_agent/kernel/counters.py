@@ -8,23 +8,28 @@ from collections import namedtuple
 
 from ..records import with_
 from ..records.dump import NOTHING, Counters
-from ..records.objects import ALIAS_PREFIX, DEV_PREFIX
+from ..records.objects import ALIAS_PREFIX, CLASSID, DEV_PREFIX, PRIOS, ns_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from ..records.dump import Dump
+    from ..records.dump import Dump, FilterEntry
     from .backend import Backend
 
 # `hooks`: the indexes of devices with an ingress hook; `names` maps indexes of devices to their names, `pairs` those of
-# our pairs to their services.
-Places = namedtuple("Places", ("hooks", "names", "pairs"))
+# our pairs to their services; `direct` is what direct_ends returns.
+Places = namedtuple("Places", ("hooks", "names", "pairs", "direct"))
 
 # The traffic of a service: names of its source `devices`, the `kind` of its filters, Counters of them and of what its
-# program has `sent`.
-Traffic = namedtuple("Traffic", ("devices", "kind", "counters", "sent"))
-NONE = Traffic((), "", NOTHING, NOTHING)
+# program has `sent`; `direct` as in `direct`.
+Traffic = namedtuple("Traffic", ("devices", "kind", "counters", "sent", "direct"))
+NONE = Traffic((), "", NOTHING, NOTHING, {})
+
+# What the filters of `reply` 'direct' count at the inner end of a pair and at the router's, by their prios
+# (plan/direct.py): packets that begin a connection, that only acknowledge, and all others; none that are replies,
+# replies to the first, and all others.
+DIRECT = (("syn", "ack", "other"), ("", "syn_ack", "replies"))
 
 DEVICES = "/proc/net/dev"  # unlike netlink, without a lock that others may hold for long
 
@@ -36,9 +41,43 @@ def places(dump: "Dump") -> "Places":
     for link in dump.links:
         if link.ns == "" and link.name.startswith(DEV_PREFIX) and link.alias.startswith(ALIAS_PREFIX):
             pairs[link.index] = link.alias[len(ALIAS_PREFIX) :]
-    # A pair has only a program, whose counters are in a map.
+    # A pair has only a program, whose counters are in a map, or filters for replies.
     hooks = [qdisc.index for qdisc in dump.qdiscs if qdisc.index in names and qdisc.index not in pairs]
-    return Places(sorted(hooks), names, pairs)
+    return Places(sorted(hooks), names, pairs, direct_ends(dump))
+
+
+def direct_ends(dump: "Dump") -> "dict[str, tuple[int, int]]":
+    """Maps the namespaces of services with filters of ours at their pair (`reply` 'direct') to the indexes of its ends,
+    the router's and the inner one."""
+    hooks = {each.index for each in dump.qdiscs}
+    ends = [link for link in dump.links if link.ns == "" and link.alias.startswith(ALIAS_PREFIX)]
+    pairs = {link.index: link for link in ends if link.index in hooks}
+    ours = [pairs[each.index] for each in dump.filters if each.index in pairs and _is_direct(each)]
+    return {ns_name(link.alias[len(ALIAS_PREFIX) :]): (link.index, link.peer) for link in ours}
+
+
+def _is_direct(entry: "FilterEntry") -> bool:
+    return entry.classid == CLASSID and entry.prio in PRIOS
+
+
+def direct(ends: "Sequence[Sequence[FilterEntry]]") -> "dict[str, int]":
+    """Packets by the names in DIRECT, of the filters at both ends of a pair; empty if there are none."""
+    found: dict[str, int] = {}
+    for entries, names in zip(ends, DIRECT):
+        for entry in entries:
+            name = names[(entry.prio - 1) // 2] if _is_direct(entry) else ""
+            if name:
+                found[name] = found.get(name, 0) + entry.counters.packets
+    return found
+
+
+def direct_of(dump: "Dump", where: "Places", service: str) -> "dict[str, int]":
+    """The same, as it is in a Dump."""
+    ns = ns_name(service)
+    if ns not in where.direct:
+        return {}
+    outer = [entry for entry in dump.filters if entry.index == where.direct[ns][0]]
+    return direct((dump.counting.get(ns, []), outer))
 
 
 class Sent:
@@ -78,13 +117,14 @@ def read(backend: "Backend", where: "Places") -> "dict[str, Traffic]":
         if name in found:
             found[name] = _added(found[name], device, kind, counters)
         else:
-            found[name] = Traffic((device,), kind, counters, NOTHING)
+            found[name] = Traffic((device,), kind, counters, NOTHING, {})
     return found
 
 
 def _added(before: "Traffic", device: str, kind: str, counters: "Counters") -> "Traffic":
     devices = before.devices if device in before.devices else before.devices + (device,)
-    return Traffic(devices, kind, Counters(*[one + other for one, other in zip(before.counters, counters)]), NOTHING)
+    total = Counters(*[one + other for one, other in zip(before.counters, counters)])
+    return Traffic(devices, kind, total, NOTHING, {})
 
 
 class Totals:
@@ -124,7 +164,7 @@ class Accounts:
     """What the services have carried since the agent started, and where that is counted now."""
 
     def __init__(self) -> None:
-        self._places = Places([], {}, {})
+        self._places = Places([], {}, {}, {})
         self._redirects, self._programs = Totals(), Totals()
         self._sent = Sent()
 
@@ -157,5 +197,8 @@ class Accounts:
         for name in names:
             now = found.get(name, NONE)
             counted = self._redirects.count(name, now.counters if name in found else None)
-            found[name] = Traffic(now.devices, now.kind, counted, self._programs.count(name, sent.get(name)))
+            ns = ns_name(name)
+            ends = self._places.direct.get(ns)
+            passed = direct(backend.filters_at(ns, ends)) if ends else {}
+            found[name] = Traffic(now.devices, now.kind, counted, self._programs.count(name, sent.get(name)), passed)
         return found

@@ -5,11 +5,12 @@ order, addresses and MACs in network order. The numbers below are from linux/rtn
 fib_rules.h and veth.h; they are part of the kernel's ABI.
 """
 
+from collections import namedtuple
 from struct import pack, unpack_from
 
 from .. import address
 from ..records.dump import Addr, Link, RouteEntry, RuleEntry
-from ..records.objects import NETKIT
+from ..records.objects import INNER_DEV, NETKIT, AnyLocal
 from .codec import (
     NLM_F_ACK,
     NLM_F_CREATE,
@@ -28,13 +29,14 @@ from .codec import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ..records.objects import Pair, Route, Rule
 
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 5, 10, 18, 20
@@ -63,10 +65,14 @@ IFF_UP = 1
 LOOPBACK_INDEX = 1  # in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 2
 RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 2, 3, 4, 5, 7, 15
-RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
-RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
+RT_TABLE_MAIN, RT_TABLE_LOCAL, RTPROT_KERNEL, RTPROT_STATIC, RTN_UNICAST, RTN_LOCAL = 254, 255, 2, 4, 1, 2
+RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST = 0, 253, 254
 RTM_F_CLONED = 0x200  # a cached route
-FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FR_ACT_TO_TBL = 3, 6, 15, 1
+# linux/neighbour.h. Of the states that count here, the kernel is sure of a MAC while it is reachable, or was told it.
+NDA_DST, NDA_LLADDR, NTF_USE = 1, 2, 1
+NUD_REACHABLE, NUD_FAILED, NUD_NOARP, NUD_PERMANENT = 0x02, 0x20, 0x40, 0x80
+FRA_DST, FRA_IIFNAME, FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL, FR_ACT_TO_TBL = 1, 3, 6, 15, 21, 1
+LOOPBACK_NETWORK = {4: "127.0.0.0/8", 6: "::1/128"}
 
 AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
 FAMILY = {2: 4, 10: 6}
@@ -233,6 +239,36 @@ def parse_address(ns: str, body: bytes) -> "Addr | None":
     return Addr(ns, index, "%s/%d" % (address.format_address(packed), length))
 
 
+# Neighbours
+
+
+def _neighbour(index: int, packed: bytes, flags: int) -> bytes:
+    return pack("BBHiHBB", AF[4 if len(packed) == 4 else 6], 0, 0, index, 0, flags, 0) + attribute(NDA_DST, packed)
+
+
+# A neighbour's `mac` is "" if it does not answer, None if that is not known yet; whether the kernel is `sure` of it.
+Neighbour = namedtuple("Neighbour", ("mac", "sure"))
+
+
+def neighbour_get(index: int, packed: bytes, seq: int) -> bytes:
+    """One neighbour of the table, which clients fill (kernel 5.0)."""
+    return message(RTM_GETNEIGH, 0, _neighbour(index, packed, 0), seq)
+
+
+def neighbour_use(index: int, packed: bytes, seq: int) -> bytes:
+    """Has the kernel ask a neighbour for its MAC, unless it is sure of it, as if there were something to send."""
+    return message(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_ACK, _neighbour(index, packed, NTF_USE), seq)
+
+
+def parse_neighbour(body: bytes) -> "Neighbour":
+    state = unpack_from("H", body, 8)[0]
+    mac = attributes(body, 12).get(NDA_LLADDR, b"")
+    known = address.format_mac(mac) if len(mac) == 6 else None
+    if state & NUD_FAILED or mac[:1] == b"\xff":  # the network's broadcast address is no neighbour
+        known = ""
+    return Neighbour(known, bool(state & (NUD_REACHABLE | NUD_NOARP | NUD_PERMANENT)))
+
+
 # Routes
 
 
@@ -363,19 +399,86 @@ def _tops(prefix: "address.Prefix") -> "list[int]":
 
 # Rules
 
+_MADE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
+
 
 def _rule(rule: "Rule") -> bytes:
-    body = pack("BBBBBBBBI", AF[rule.family], 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0)
-    body += u32(FRA_PRIORITY, rule.priority) + u32(FRA_TABLE, rule.table)
-    return body + text(FRA_IIFNAME, rule.iif)
+    return _rule_at(rule.family, rule.priority, rule.table) + text(FRA_IIFNAME, rule.iif)
+
+
+def _rule_at(family: int, priority: int, table: int = 0, length: int = 0) -> bytes:
+    """A rule that looks up a table, for a prefix of that `length`; without a table it is whatever has that preference,
+    which is enough to delete it."""
+    body = pack("BBBBBBBBI", AF[family], length, 0, 0, 0, 0, 0, FR_ACT_TO_TBL if table else 0, 0)
+    return body + u32(FRA_PRIORITY, priority) + (u32(FRA_TABLE, table) if table else b"")
 
 
 def rule_add(rule: "Rule", seq: int) -> bytes:
-    return message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _rule(rule), seq)
+    return message(RTM_NEWRULE, _MADE, _rule(rule), seq)
 
 
 def rule_del(rule: "Rule", seq: int) -> bytes:
     return message(RTM_DELRULE, NLM_F_ACK, _rule(rule), seq)
+
+
+# All addresses are local ones (objects.AnyLocal): a route in the local table, and in place of the first rule, which
+# looks that up for every packet, one for what comes in on eth0. What is sent looks up only the namespace's own
+# addresses.
+_ANY_IN, _OWN_OUT = 2, 1  # preferences of these rules
+
+
+def any_local_add(item: "AnyLocal") -> "list[Callable[[int], bytes]]":
+    """Requests, in an order in which nothing stops to work in between: with the route and the kernel's own rule (0),
+    replies would go to lo, whose RST would end their connections."""
+    own = [address.parse_prefix(text) for text in (item.own, LOOPBACK_NETWORK[item.family])]
+    family, table = item.family, RT_TABLE_LOCAL
+    own = [address.parse_prefix(text) for text in (item.own, LOOPBACK_NETWORK[family])]
+    rules = [_rule_at(family, _OWN_OUT, table, dst.length) + attribute(FRA_DST, dst.packed) for dst in own]
+    rules.append(_rule_at(family, _ANY_IN, table) + text(FRA_IIFNAME, INNER_DEV))
+    bodies = [(RTM_NEWRULE, _MADE, rule) for rule in rules]
+    bodies.append((RTM_DELRULE, NLM_F_ACK, _rule_at(family, 0)))
+    return _requests(bodies + [(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, _all_local(family))])
+
+
+def any_local_del(family: int) -> "list[Callable[[int], bytes]]":
+    """The same backwards, whatever there is of it. The first rule is the kernel's own, or it would be there twice."""
+    first = _rule_at(family, 0, RT_TABLE_LOCAL) + attribute(FRA_PROTOCOL, bytes([RTPROT_KERNEL]))
+    bodies = [(RTM_DELROUTE, NLM_F_ACK, _all_local(family)), (RTM_NEWRULE, _MADE, first)]
+    bodies += [(RTM_DELRULE, NLM_F_ACK, _rule_at(family, each)) for each in (_ANY_IN, _OWN_OUT, _OWN_OUT)]
+    return _requests(bodies)
+
+
+def _requests(bodies: "list[tuple[int, int, bytes]]") -> "list[Callable[[int], bytes]]":
+    def request(kind: int, flags: int, body: bytes) -> "Callable[[int], bytes]":
+        return lambda seq: message(kind, flags, body, seq)
+
+    return [request(*body) for body in bodies]
+
+
+def _all_local(family: int) -> bytes:
+    scope = RT_SCOPE_UNIVERSE if family == 6 else RT_SCOPE_HOST
+    fixed = pack("BBBBBBBBI", AF[family], 0, 0, 0, RT_TABLE_LOCAL, RTPROT_STATIC, scope, RTN_LOCAL, 0)
+    return fixed + u32(RTA_OIF, LOOPBACK_INDEX)
+
+
+def any_locals(ns: str, bodies: "Sequence[bytes]") -> "list[AnyLocal]":
+    """Those that the rules of a namespace make; `own` is "" where something of one is missing."""
+    found: dict[int, list] = {4: [], 6: []}
+    for body in bodies:
+        family, table = unpack_from("BxxxB", body, 0)
+        values = attributes(body, 12)
+        priority = u32_of(values[FRA_PRIORITY]) if FRA_PRIORITY in values else 0
+        if family in FAMILY and table == RT_TABLE_LOCAL:
+            dst = address.format_address(values[FRA_DST]) if FRA_DST in values else ""
+            found[FAMILY[family]].append((priority, dst, text_of(values.get(FRA_IIFNAME, b""))))
+    return [_any_local(ns, family, found[family]) for family in (4, 6) if (_ANY_IN, "", INNER_DEV) in found[family]]
+
+
+def _any_local(ns: str, family: int, rules: "list[tuple[int, str, str]]") -> "AnyLocal":
+    loopback = LOOPBACK_NETWORK[family].split("/")[0]
+    own = [dst for priority, dst, _ in rules if priority == _OWN_OUT and dst != loopback]
+    whole = len(rules) == 3 and (_OWN_OUT, loopback, "") in rules and len(own) == 1
+    return AnyLocal(ns, family, own[0] if whole else "")
 
 
 def rule_dump(seq: int) -> bytes:

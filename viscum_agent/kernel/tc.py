@@ -40,7 +40,7 @@ from .codec import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from ..records.dump import Counters
@@ -62,8 +62,13 @@ TCA_FLOWER_CLASSID, TCA_FLOWER_ACT, TCA_FLOWER_ETH_TYPE, TCA_FLOWER_FLAGS, TCA_F
 TCA_FLOWER_ETH_DST, TCA_FLOWER_ETH_DST_MASK, TCA_FLOWER_IP_PROTO = 4, 5, 9
 TCA_FLOWER_IP_SRC = {4: 10, 6: 14}  # the mask is the next number
 TCA_FLOWER_IP_DST = {4: 12, 6: 16}
-TCA_FLOWER_PORT_DST = {"tcp": (19, 36), "udp": (21, 38)}  # key and mask
-TCA_FLOWER_PORT_DST_MIN, TCA_FLOWER_PORT_DST_MAX = 89, 90  # kernel 5.1
+# Key and mask by protocol, and the keys of a range's ends (kernel 5.1), of either port.
+_FlowerPort = namedtuple("_FlowerPort", ("single", "low", "high"))
+TCA_FLOWER_PORTS = {
+    "dst_port": _FlowerPort({"tcp": (19, 36), "udp": (21, 38)}, 89, 90),
+    "src_port": _FlowerPort({"tcp": (18, 35), "udp": (20, 37)}, 87, 88),
+}
+TCA_FLOWER_TCP_FLAGS, TCA_FLOWER_TCP_FLAGS_MASK = 71, 72  # kernel 4.13
 
 TCA_BPF_CLASSID, TCA_BPF_FD, TCA_BPF_NAME, TCA_BPF_FLAGS, TCA_BPF_ID = 3, 6, 7, 8, 11
 TCA_BPF_FLAG_ACT_DIRECT = 1
@@ -210,6 +215,16 @@ def filter_dump(index: int, seq: int, parent: int = INGRESS) -> bytes:
     return message(RTM_GETTFILTER, NLM_F_DUMP, _tcmsg(index, 0, parent, 0), seq)
 
 
+def hook_add(filters: "Iterable[Filter]", index: int) -> "list[Callable[[int], bytes]]":
+    """Requests for clsact with these filters, which lead to no other device."""
+    adds = [lambda seq, item=item: filter_add(item, index, _nowhere, seq) for item in filters]
+    return [lambda seq: clsact_add(index, seq)] + adds
+
+
+def _nowhere(name: str) -> int:
+    return 0
+
+
 def mark_add(index: int, seq: int) -> bytes:
     """The filter that says who made the qdisc (objects.MARK_PRIO): a u32 that nothing ever reaches."""
     options = u32(TCA_U32_CLASSID, CLASSID) + attribute(TCA_U32_SEL, _selector(((0, 0, 0),), TC_U32_TERMINAL))
@@ -311,13 +326,16 @@ def _flower_key(name: str, value: str, proto: str) -> bytes:
         return attribute(TCA_FLOWER_ETH_DST, mac) + attribute(TCA_FLOWER_ETH_DST_MASK, b"\xff" * 6)
     if name == "ip_proto":
         return attribute(TCA_FLOWER_IP_PROTO, bytes([PROTO_NUMBER[value]]))
-    if name == "dst_port":
+    if name in TCA_FLOWER_PORTS:
+        port = TCA_FLOWER_PORTS[name]
         low, _, high = value.partition("-")
         if high:
-            minimum = attribute(TCA_FLOWER_PORT_DST_MIN, pack(">H", int(low)))
-            return minimum + attribute(TCA_FLOWER_PORT_DST_MAX, pack(">H", int(high)))
-        key, mask = TCA_FLOWER_PORT_DST[proto]
+            return attribute(port.low, pack(">H", int(low))) + attribute(port.high, pack(">H", int(high)))
+        key, mask = port.single[proto]
         return attribute(key, pack(">H", int(low))) + attribute(mask, b"\xff\xff")
+    if name == "tcp_flags":
+        flags, bits = [pack(">H", int(text, 16)) for text in value.split("/")]
+        return attribute(TCA_FLOWER_TCP_FLAGS, flags) + attribute(TCA_FLOWER_TCP_FLAGS_MASK, bits)
     prefix = address.parse_prefix(value)
     key = (TCA_FLOWER_IP_DST if name == "dst_ip" else TCA_FLOWER_IP_SRC)[prefix.family]
     return attribute(key, prefix.packed) + attribute(key + 1, address.mask(prefix.length, len(prefix.packed)))
@@ -511,14 +529,28 @@ def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":
             if table[family] in left:
                 packed, bits = left.pop(table[family]), left.pop(table[family] + 1)
                 keys.append((name, _prefix(packed, bits)))
-    if TCA_FLOWER_PORT_DST_MIN in left:
-        low = unpack_from(">H", left.pop(TCA_FLOWER_PORT_DST_MIN))[0]
-        keys.append(("dst_port", "%d-%d" % (low, unpack_from(">H", left.pop(TCA_FLOWER_PORT_DST_MAX))[0])))
-    elif proto in TCA_FLOWER_PORT_DST and TCA_FLOWER_PORT_DST[proto][0] in left:
-        key, mask = TCA_FLOWER_PORT_DST[proto]
-        keys.append(("dst_port", "%d" % unpack_from(">H", left.pop(key))[0]))
-        left.pop(mask, None)
+    keys += _flower_ports(left, proto)
+    if TCA_FLOWER_TCP_FLAGS in left:
+        flags, bits = left.pop(TCA_FLOWER_TCP_FLAGS), left.pop(TCA_FLOWER_TCP_FLAGS_MASK, b"\xff\xff")
+        keys.append(("tcp_flags", "0x%x/0x%x" % (_short(flags), _short(bits))))
     return None if left else tuple(keys)
+
+
+def _flower_ports(left: "dict[int, bytes]", proto: str) -> list:
+    keys = []
+    for name in sorted(TCA_FLOWER_PORTS):
+        port = TCA_FLOWER_PORTS[name]
+        if port.low in left:
+            keys.append((name, "%d-%d" % (_short(left.pop(port.low)), _short(left.pop(port.high)))))
+        elif proto in port.single and port.single[proto][0] in left:
+            key, mask = port.single[proto]
+            keys.append((name, "%d" % _short(left.pop(key))))
+            left.pop(mask, None)
+    return keys
+
+
+def _short(data: bytes) -> int:
+    return unpack_from(">H", data)[0]
 
 
 def _prefix(packed: bytes, mask: bytes) -> str:

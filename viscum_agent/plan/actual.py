@@ -27,6 +27,7 @@ from ..records.objects import (
     VETH,
     Address,
     BpfLink,
+    Counting,
     Filter,
     Guard,
     HashTable,
@@ -35,6 +36,7 @@ from ..records.objects import (
     Nat,
     Pair,
     PktType,
+    Prio,
     Qdisc,
     Route,
     Rule,
@@ -74,10 +76,10 @@ class Observed:
     """`services` maps a service to its Found objects; `shared` are Found programs, qdiscs and hash tables of ours;
     `hooks` maps a device to the kind of ingress qdisc it has; `strangers` maps a device to whether somebody else's
     filters are at its hook, and `foreign_prios` are the (device, prio) with somebody else's filter in them; `orphans`
-    are what of our redirects leads nowhere; `refused` are the services of which a part stays with the cloud because its
-    port was closed; `taking_over` maps services that leave open TCP connections to the cloud to the indexes of their
-    pairs (ebpf/flows.py); `counters` maps a service to Counters, `dropped` to how many packets of its own its Guard
-    dropped."""
+    are what of our redirects leads nowhere; `empty` are the Prios without any filter; `refused` are the services of
+    which a part stays with the cloud because its port was closed; `taking_over` maps services that leave open TCP
+    connections to the cloud to the indexes of their pairs (ebpf/flows.py); `counters` maps a service to Counters,
+    `dropped` to how many packets of its own its Guard dropped."""
 
     def __init__(self) -> None:
         self.services: dict[str, list[Found]] = {}
@@ -86,6 +88,7 @@ class Observed:
         self.strangers: set[str] = set()
         self.foreign_prios: set[tuple[str, int]] = set()
         self.orphans: list[Found] = []
+        self.empty: set[Prio] = set()
         self.refused: set[str] = set()
         self.taking_over: dict[str, int] = {}
         self.counters: dict[str, Counters] = {}
@@ -116,6 +119,7 @@ def observe(dump: "Dump") -> "Observed":
     _pairs(observed, dump, owners)
     _inside(observed, dump, names, owners)
     _settings(observed, dump, owners)
+    _counted(observed, dump, owners)
     _outside(observed, dump, names, owners)
     _hooks(observed, dump, names, owners)
     _programs(observed, dump, names, owners)
@@ -217,6 +221,23 @@ def _settings(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
             observed._add(owners[("ns", ns)], Tbf(ns, INNER_DEV, *dump.tbfs[ns]))
 
 
+def _counted(observed: "Observed", dump: "Dump", owners: "Owners") -> None:
+    for item in dump.any_local:
+        if ("ns", item.ns) in owners:
+            observed._add(owners[("ns", item.ns)], item)
+    for ns in dump.counting:
+        if ("ns", ns) in owners and dump.counting[ns]:
+            observed._add(owners[("ns", ns)], Counting(ns, INNER_DEV, _counting(dump.counting[ns])))
+
+
+def _counting(entries: "list[FilterEntry]") -> "tuple[Filter, ...] | None":
+    """None if something of it is not as we would have written it. (The root table of a prio is everybody's.)"""
+    entries = [each for each in entries if not each.divisor]
+    if [each for each in entries if each.classid != CLASSID or each.keys is None or each.actions is None]:
+        return None
+    return tuple(sorted([_filter(each, INNER_DEV, each.actions) for each in entries]))
+
+
 def _own_loopback(text: str) -> bool:
     return text.startswith("127.") or text == "::1/128" or text.startswith("fe80:")
 
@@ -256,9 +277,14 @@ def _hooks(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str
 def _filters(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> "set[str]":
     """Filters and hash tables; returns the devices that have our mark."""
     marked, tables, links = set(), set(), {}
+    roots, used = set(), set()
     for entry in dump.filters:
         dev = names.get(("", entry.index), "")
         role = _role(entry)
+        if _is_root(entry):
+            roots.add(Prio(dev, entry.prio, PROTOCOL_NAMES.get(entry.protocol, "")))
+        else:
+            used.add((dev, entry.prio))
         if role == "mark":
             marked.add(dev)
         elif role == "table":
@@ -270,11 +296,18 @@ def _filters(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], s
         elif role == "stranger":
             observed.strangers.add(dev)
             observed.foreign_prios.add((dev, entry.prio))
+    observed.empty = {each for each in roots if (each.dev, each.prio) not in used}
     observed.strangers.update([names.get(("", index), "") for index in dump.egress])
     for dev, prio in sorted(tables):
         if (dev, prio) in links:
             observed.shared.append(Found(HashTable(dev, prio, "ip" if prio % 2 else "ipv6"), links[(dev, prio)]))
     return marked
+
+
+def _is_root(entry: "FilterEntry") -> bool:
+    """Whether it is the table that the kernel makes for each prio of u32, at 800: or above (gen_new_htid in
+    net/sched/cls_u32.c)."""
+    return entry.kind == "u32" and entry.divisor == 1 and entry.prio in PRIOS and entry.handle >> 20 >= 0x800
 
 
 def _role(entry: "FilterEntry") -> str:
@@ -303,19 +336,11 @@ def _our_filter(
             target = names.get(("", action[1]), "")
             action = ("mirred", target)
         actions.append(action)
-    bucket = -1
-    if entry.kind == "u32" and entry.handle >> 20 == table_of(entry.prio):
-        bucket = entry.handle >> 12 & 0xFF
-    protocol = PROTOCOL_NAMES.get(entry.protocol, "ip")
-    item = Filter(
-        dev=dev,
-        prio=entry.prio,
-        protocol=protocol,
-        kind=entry.kind,
-        bucket=bucket,
-        keys=entry.keys,
-        actions=tuple(actions),
-    )
+    item = _filter(entry, dev, tuple(actions))
+    own = owners.get(("dev", dev))
+    if own is not None:  # one for replies
+        observed._add(own, item, entry.handle)
+        return
     service = owners.get(("dev", target))
     if service is None:
         observed.orphans.append(Found(item, entry.handle))
@@ -323,6 +348,21 @@ def _our_filter(
     observed._add(service, item, entry.handle)
     before = observed.counters.get(service, NOTHING)
     observed.counters[service] = Counters(*[one + other for one, other in zip(before, entry.counters)])
+
+
+def _filter(entry: "FilterEntry", dev: str, actions: "tuple[tuple, ...]") -> "Filter":
+    bucket = -1
+    if entry.kind == "u32" and entry.handle >> 20 == table_of(entry.prio):
+        bucket = entry.handle >> 12 & 0xFF
+    return Filter(
+        dev=dev,
+        prio=entry.prio,
+        protocol=PROTOCOL_NAMES.get(entry.protocol, "ip"),
+        kind=entry.kind,
+        bucket=bucket,
+        keys=entry.keys,
+        actions=actions,
+    )
 
 
 def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
@@ -417,6 +457,7 @@ def facts(
         opened=_opened(dump, owners, opened or {}),
         firewall=firewall or {},
         why=why or {},
+        neighbours={},
     )
 
 
@@ -458,7 +499,7 @@ def _device(link: "Link", by_index: "dict[int, Link]", routed: "set[tuple[int, i
         mac=link.mac,
         ethernet=link.type == ARPHRD_ETHER,
         takes_mac=there.mac,
-        bridged=bridged,
+        bridged=master.name if master and bridged else "",
         families=tuple([family for family in (4, 6) if bare or not there.up or (there.index, family) in routed]),
         bare=bare,
     )

@@ -1,7 +1,8 @@
 """How a service answers, and so how it is checked: decided once, here, from its matches and its open sockets.
 
 In its namespace a program is reached in one of two ways: the cloud's address is a local one there, or an nft rule
-redirects to the namespace's own address, perhaps to another port. Traffic with ports is taken over only where the
+redirects to the namespace's own address, perhaps to another port; with `reply` 'direct' every address may be a local
+one. Traffic with ports is taken over only where the
 program listens, port by port and family by family; the rest stays with the cloud, with the reason. Matches that can't
 be checked here (a family that the router can't route) were removed before.
 
@@ -52,12 +53,18 @@ def needs_nat(matches: "Sequence[Match]") -> bool:
     return len(addresses) > 1 and any(match.proto != "tcp" for match in matches)
 
 
-def nat_rules(matches: "Sequence[Match]") -> "tuple[NatRule, ...]":
-    """The redirect rules inside the namespace, narrower ones first."""
+def any_local(matches: "Sequence[Match]", direct: bool) -> bool:
+    """Whether in place of NAT every address (of the one family of these matches) is a local one in the namespace: with
+    `reply` 'direct', for TCP, which answers from the address that a client used. UDP would not."""
+    return direct and needs_nat(matches) and all(match.proto == "tcp" and not match.to_port for match in matches)
+
+
+def nat_rules(matches: "Sequence[Match]", direct: bool = False) -> "tuple[NatRule, ...]":
+    """The redirect rules inside the namespace, narrower ones first. `direct` as in any_local."""
     rules = set()
     for family in (4, 6):
         of_family = [match for match in matches if match.family == family]
-        if not of_family or not needs_nat(of_family):
+        if not of_family or not needs_nat(of_family) or any_local(of_family, direct):
             continue
         for match in of_family:
             daddr = address.format_prefix(match.dst) if match.dst else ("0.0.0.0/0" if family == 4 else "::/0")
@@ -71,12 +78,13 @@ def _rule_order(rule: "NatRule") -> tuple:
     return (-length, width, rule.daddr, rule.proto, rule.dport or (0, 0), rule.to_port)
 
 
-def answers(matches: "Sequence[Match]", own: "dict[int, bytes]") -> "list[Answer]":
-    """An Answer for each match; `own` maps a family to the namespace's own address (bytes)."""
+def answers(matches: "Sequence[Match]", own: "dict[int, bytes]", direct: bool = False) -> "list[Answer]":
+    """An Answer for each match; `own` maps a family to the namespace's own address (bytes); `direct` as in
+    any_local."""
     found = []
     for family in (4, 6):
         of_family = [match for match in matches if match.family == family]
-        nat = needs_nat(of_family)
+        nat = needs_nat(of_family) and not any_local(of_family, direct)
         for match in of_family:
             client = _client(match)
             low, high = _inside(match)

@@ -2,10 +2,23 @@
 
 Nothing is removed before its successor exists: additions and changes come first, with the redirect last of them, then
 removals, with the redirect first. Only if a service's namespace or pair of devices is not what it should be is the
-whole service taken down and made again.
+whole service taken down and made again. The hook of its pair goes first where its filters get another kind: the kernel
+keeps one kind in a prio, and the prio of u32 after its last filter.
 """
 
-from ..records.objects import KINDS, BpfLink, Guard, HashTable, Mark, Operation, Pair, Prio, Qdisc, kind_of
+from ..records.objects import (
+    KINDS,
+    PAIR_FILTER,
+    BpfLink,
+    Guard,
+    HashTable,
+    Mark,
+    Operation,
+    Pair,
+    Prio,
+    Qdisc,
+    kind_of,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +45,27 @@ def diff(wanted: "Sequence", found: "Sequence[Found]") -> "list[Operation]":
         return removal(found)
     if not same_base(wanted, found):
         return removal(found) + [Operation("add", item, None, 0) for item in _ordered(wanted)]
-    half = [each for each in found if _is_half(each.item)]
-    if half:  # its guard hangs on the end that goes
-        half += [each for each in found if isinstance(each.item, Guard)]
-    return removal(half) + _in_place(wanted, [each for each in found if each not in half])
+    gone = [each for each in found if _is_half(each.item)]
+    first = []
+    if gone:  # what hangs on the end that goes
+        gone += [each for each in found if isinstance(each.item, Guard)] + _hook_of_pair(found)
+        first = removal(gone)
+    elif _has_other_kind(wanted, found):
+        gone = _hook_of_pair(found)
+        first = [Operation("del", None, each.item, each.handle) for each in gone if isinstance(each.item, Qdisc)]
+    return first + _in_place(wanted, [each for each in found if each not in gone])
+
+
+def _hook_of_pair(found: "Sequence[Found]") -> "list[Found]":
+    """The qdisc of a pair and the filters in it."""
+    return [each for each in found if isinstance(each.item, Qdisc) or kind_of(each.item) is PAIR_FILTER]
+
+
+def _has_other_kind(wanted: "Sequence", found: "Sequence[Found]") -> bool:
+    """Whether the hook of a pair stays, and has filters of another kind than the wanted ones."""
+    kinds = {item.kind for item in wanted if kind_of(item) is PAIR_FILTER}
+    stays = any(isinstance(item, Qdisc) for item in wanted)
+    return stays and any(kind_of(each.item) is PAIR_FILTER and each.item.kind not in kinds for each in found)
 
 
 def removal(found: "Sequence[Found]") -> "list[Operation]":

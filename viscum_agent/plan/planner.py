@@ -15,6 +15,7 @@ from ..records.objects import (
     NS_SYSCTLS,
     VETH,
     Address,
+    AnyLocal,
     Mute,
     Namespace,
     Nat,
@@ -28,7 +29,7 @@ from ..records.objects import (
     mac_of,
     ns_name,
 )
-from . import answers, checks, datapath
+from . import answers, checks, datapath, direct
 from .claims import Claims, match_text
 from .egress import Around, guard
 from .skip import Skip, skip
@@ -100,6 +101,7 @@ def _service(
     devices, warnings = devices_of(service, facts, which, package)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
+    past = service.reply == "direct" and which.ROUTED
     warnings += family_warnings(service, families, lost, devices, package)
     mtu = mtu_of(service, families, devices, package)
     macs = which.mac_policy(service, devices, facts.features, package)
@@ -112,8 +114,9 @@ def _service(
     warnings += _egress_warnings(service, matches, package)
     items += _host_sysctls(service, matches, facts)
     for family in families:
-        items += _answers(service, family, [match for match in matches if match.family == family], ends[family])
-    rules = answers.nat_rules(matches)
+        of_family = [match for match in matches if match.family == family]
+        items += _answers(service, family, of_family, ends[family], past)
+    rules = answers.nat_rules(matches, past)
     if rules:
         if not facts.features.nat:
             text = "needs nft redirect inside the namespace, which this kernel lacks: install kmod-nft-nat"
@@ -122,14 +125,16 @@ def _service(
     if which.DECEIVED and facts.features.guard:
         ports = answers.own_ports(matches)
         items += [Mute(ns_name(service.name), ports)] if ports else []
-    if service.reply == "auto":
+    if service.reply != "routed":
         items += which.reply(device_name(service.name), pair, facts.features)
+    if past:
+        items += direct.items(service, matches, own, which, devices, facts, package)
     gate = Gate(
         dev=device_name(service.name),
         mac=macs.inner_mac,
         own={family: address.parse_address(own[family]) for family in families},
     )
-    found = answers.answers(matches, gate.own)
+    found = answers.answers(matches, gate.own, past)
     parts, stays = _what_it_takes(service, found, facts)
     stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
     shared: list = []
@@ -273,8 +278,9 @@ def _host_sysctls(service: "Service", matches: "list[Match]", facts: "Facts") ->
     return items + [Sysctl("", key % dev, value) for key, value in zip(HOST_SYSCTLS, values)]
 
 
-def _answers(service: "Service", family: int, matches: "list[Match]", ends: "tuple[str, str]") -> list:
-    """Addresses and routes for one family. Without NAT, the taken-over addresses are local in the namespace.
+def _answers(service: "Service", family: int, matches: "list[Match]", ends: "tuple[str, str]", direct: bool) -> list:
+    """Addresses and routes for one family. Without NAT, the taken-over addresses are local in the namespace, or all of
+    them are (answers.any_local).
 
     UDP answers from the address that its route prefers, so a service with UDP gets the one taken-over address as
     preferred source. TCP answers from the right one by itself, and the program's own connections keep a source that the
@@ -285,6 +291,8 @@ def _answers(service: "Service", family: int, matches: "list[Match]", ends: "tup
     length = SUBNET[family]
     items: list = [Address("", dev, "%s/%d" % (host, length)), Address(ns, INNER_DEV, "%s/%d" % (inner, length))]
     source = ""
+    if answers.any_local(matches, direct):
+        items.append(AnyLocal(ns, family, inner))
     if not answers.needs_nat(matches):
         local = sorted({match.dst.packed for match in matches})
         items += [Address(ns, "lo", "%s/%d" % (address.format_address(packed), 8 * len(packed))) for packed in local]

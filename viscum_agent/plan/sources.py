@@ -2,6 +2,7 @@
 
 from ..errors import CONFIG, UNSUPPORTED, Problem
 from ..shell import is_device, printable, shown
+from . import datapath
 from .skip import skip
 
 TYPE_CHECKING = False
@@ -104,7 +105,8 @@ def families_of(
 ) -> "tuple[list[int], dict[int, tuple[str, str]]]":
     """(families that can be served, {family that can't: (kind of error, why)}). Raises Skip if none can."""
     wanted = sorted({match.family for match in service.matches})
-    routed = which.ROUTED or service.reply == "routed" or all(device.bridged for device in devices)
+    # Those of eBPF go past it, but not to clients at the port of a bridge.
+    routed = datapath.routes(service, which) or (not which.ROUTED and all(device.bridged for device in devices))
     reasons = [(family, _why_lost(family, devices, routed, facts)) for family in wanted]
     lost = {family: why for family, why in reasons if why}
     if len(lost) == len(wanted):

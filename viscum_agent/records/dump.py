@@ -6,6 +6,10 @@ The records are the kernel's own view: devices by index, everybody's objects. `o
 
 from collections import namedtuple
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .objects import AnyLocal
+
 # `kind` is IFLA_INFO_KIND ("veth", "bridge", "" for hardware), `type` ARPHRD_* of linux/if_arp.h, `master` an index or
 # 0; `peer` is the index of a pair's other end, 0 without one, `peer_nsid` the number that its namespace has here, -1
 # without one.
@@ -86,6 +90,8 @@ class Dump:
     many packets it dropped).
     `mutes` maps a namespace to the ports of its Mute, "" without one.
     `tbfs` maps a namespace to (rate, burst) of the queue with our handle at its eth0.
+    `counting` maps a namespace to the FilterEntry records at the ingress hook of its eth0, if they were read.
+    `any_local`: AnyLocal records of namespaces, where they were read.
     `listeners` maps a namespace that was asked about to its facts.Listener records. `bpf_counters` maps (index of the
     source interface, of the pair) to Counters.
     """
@@ -96,6 +102,7 @@ class Dump:
         self.addresses: list[Addr] = []
         self.routes: list[RouteEntry] = []
         self.rules: list[RuleEntry] = []
+        self.any_local: list[AnyLocal] = []
         self.qdiscs: list[QdiscEntry] = []
         self.filters: list[FilterEntry] = []
         self.egress: list[int] = []
@@ -105,6 +112,7 @@ class Dump:
         self.guards: dict[str, tuple[str | None, int]] = {}
         self.mutes: dict[str, str] = {}
         self.tbfs: dict[str, tuple[int, int]] = {}
+        self.counting: dict[str, list[FilterEntry]] = {}
         self.listeners: dict[str, list] = {}
         self.bpf_links: list[BpfLinkEntry] = []
         self.bpf_entries: list[BpfEntry] = []

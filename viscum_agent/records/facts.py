@@ -20,8 +20,8 @@ EVERYTHING = Features(*([True] * 12 + [""]))
 
 # A device of the router. `mac` is "" where there is none; `ethernet` says whether its frames begin with an Ethernet
 # header, `bare` whether they begin with the IP header; `takes_mac` is the MAC that clients send to, on the port of a
-# bridge the bridge's; `bridged` whether it is such a port; `families` those (4, 6) in which the router has an address
-# there, all of them while it is down, and on a bare one, where replies need no neighbour but a route.
+# bridge the bridge's; `bridged` the name of that bridge, else ""; `families` those (4, 6) in which the router has an
+# address there, all of them while it is down, and on a bare one, where replies need no neighbour but a route.
 Device = namedtuple("Device", ("name", "up", "mtu", "mac", "ethernet", "takes_mac", "bridged", "families", "bare"))
 
 # A socket that is open for clients in a service's namespace: `proto` "tcp" or "udp"; `version` is the socket's, 4 or 6;
@@ -38,6 +38,7 @@ Ports = namedtuple("Ports", ("single", "ranges"))
 # namespaces and nft tables that look like ours and are not; `rp_filter` is conf/all; `ipv6` whether the kernel has it;
 # `firewall` maps a family to (why the firewall blocks its replies, whether only those that the router routes); `opened`
 # maps a service to what is known of its program's sockets (answers.Open), without services of which nothing is known.
+# `neighbours` maps (device, address) of services' next hops to the MAC address, "" for one that does not answer.
 # `why` maps ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
 Facts = namedtuple(
     "Facts",
@@ -55,5 +56,6 @@ Facts = namedtuple(
         "opened",
         "firewall",
         "why",
+        "neighbours",
     ),
 )

@@ -39,6 +39,10 @@ Route = namedtuple("Route", ("ns", "family", "dst", "via", "dev", "src"))
 # A policy rule (ip-rule(8)): packets that come in on `iif` look up `table`.
 Rule = namedtuple("Rule", ("ns", "family", "priority", "iif", "table"))
 
+# What comes in on eth0 of a namespace is for it, whatever the address (of one family): all addresses are local ones
+# there, and what it sends looks up only its `own` among them, so that it finds its way out.
+AnyLocal = namedtuple("AnyLocal", ("ns", "family", "own"))
+
 # One rule of a Nat. `daddr` is a prefix in its usual text with its length ("203.0.113.10/32"), "0.0.0.0/0" or "::/0"
 # for every address of one family, "" for every address of both. `proto` is "tcp", "udp" or "" (any; then without
 # ports). `dport` is (low, high) or None. `to_port` is the program's port, 0 keeps the packet's.
@@ -78,15 +82,19 @@ Mark = namedtuple("Mark", ("dev",))
 # A u32 hash table of 256 buckets over the last byte of the destination address, linked from its prio's root.
 HashTable = namedtuple("HashTable", ("dev", "prio", "protocol"))
 
+# The ingress hook of `dev` in `ns`, with nothing but these Filters of ours, sorted: they count what comes in, and let
+# it in. It is made and removed as a whole.
+Counting = namedtuple("Counting", ("ns", "dev", "filters"))
+
 # An empty prio of ours: it is only ever removed. (The kernel does that by itself for flower, but not for u32 while
 # another prio has u32 filters.)
 Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
 
-# An ingress filter. `protocol` is "ip" or "ipv6"; `kind` "flower" or "u32" (tc(8)); `bucket` is a bucket of the
-# HashTable of its prio, or -1 for none. `keys` for u32: (value, mask, offset) of 32-bit words in network order, the
-# offset counted from the network header; for flower: (name, value) pairs in the order in which kernel/tc.py reads them.
-# `actions` are ("skbedit", "host"), ("skbmod", dmac or "", smac or ""), ("mirred", device): redirect to the egress of
-# that device.
+# An ingress filter, of a source interface or of the router's end of a pair. `protocol` is "ip" or "ipv6"; `kind`
+# "flower" or "u32" (tc(8)); `bucket` is a bucket of the HashTable of its prio, or -1 for none. `keys` for u32: (value,
+# mask, offset) of 32-bit words in network order, the offset counted from the network header; for flower: (name, value)
+# pairs in the order in which kernel/tc.py reads them. `actions` are ("skbedit", "host"), ("skbmod", dmac or "", smac or
+# ""), ("mirred", device): redirect to the egress of that device.
 Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "keys", "actions"))
 
 # A program of the eBPF datapath at the ingress of `dev` (a source interface, or the router's end of a pair), by the
@@ -175,6 +183,21 @@ _kind(Nat, key=lambda item: item.ns, alone=True)
 _kind(Mute, key=lambda item: item.ns, whole=lambda item: item.ports != "?", alone=True)
 _kind(Rule, outlives=True)
 _kind(Qdisc, outside=True, shared=True)
+
+
+def _filter_key(item: "Filter") -> tuple:
+    return (item.dev, item.prio, item.protocol, item.kind, item.bucket, item.keys)
+
+
+def _is_written(item: "Filter") -> bool:
+    return item.keys is not None  # else one that we did not write
+
+
+# What is in the namespace besides is only looked for where there are some of these: they are made before it, and go
+# after it.
+PAIR_FILTER = _kind("Filter of a pair", key=_filter_key, whole=_is_written, outside=True)
+_kind(Counting, key=lambda item: item.ns, whole=lambda item: item.filters is not None)
+_kind(AnyLocal, key=lambda item: (item.ns, item.family), whole=lambda item: item.own != "", alone=True)
 _kind(HashTable, outside=True, shared=True)
 _kind(
     BpfLink,
@@ -187,8 +210,8 @@ _kind(
 )
 _kind(
     Filter,
-    key=lambda item: (item.dev, item.prio, item.protocol, item.kind, item.bucket, item.keys),
-    whole=lambda item: item.keys is not None,  # one that we did not write
+    key=_filter_key,
+    whole=_is_written,
     outlives=True,
     redirect=True,
     late=True,
@@ -208,9 +231,10 @@ _kind(Prio, outside=True)
 
 
 def kind_of(item: "Any") -> "Kind":
-    """The row of an object's kind; sysctls of the pair have one of their own."""
-    of_pair = isinstance(item, Sysctl) and (not item.ns or INNER_DEV in item.key)
-    return _PAIR_SYSCTL if of_pair else KINDS[type(item)]
+    """The row of an object's kind; sysctls and filters of the pair have one of their own."""
+    if isinstance(item, Sysctl) and (not item.ns or INNER_DEV in item.key):
+        return _PAIR_SYSCTL
+    return PAIR_FILTER if isinstance(item, Filter) and item.dev.startswith(DEV_PREFIX) else KINDS[type(item)]
 
 
 # Something to do: `verb` is "add", "change" or "del"; `old` is the observed object that "change" and "del" act on (else

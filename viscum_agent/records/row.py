@@ -54,6 +54,7 @@ def status_row(
     }
     row.update(counters_row(traffic, usage, connections))
     row["passed"] = {reason: getattr(traffic.counters, reason) for reason in PASSED}
+    row["direct"] = traffic.direct
     return row
 
 

@@ -1,4 +1,4 @@
-"""Answers and events of rtnetlink about links, addresses, routes and rules. The first byte says what it is about."""
+"""Answers and events of rtnetlink about links, addresses, neighbours, routes and rules. The first byte says which."""
 
 from viscum_agent.address import parse_prefix
 from viscum_agent.errors import ViscumError
@@ -23,6 +23,8 @@ PARSERS = (
     lambda body: rtnl.parse_rule("", body),
     rtnl.index_of,
     rtnl.peer_of,
+    rtnl.parse_neighbour,
+    lambda body: rtnl.any_locals("", [body]),
 )
 EVENTS = (16, 17, 20, 21, tc.RTM_NEWQDISC, tc.RTM_DELQDISC, tc.RTM_NEWTFILTER, tc.RTM_DELTFILTER)
 _events = []
@@ -30,7 +32,7 @@ _events = []
 
 def read(data):
     which, body = data[0] if data else 0, data[1:]
-    if which % 16 < 7:
+    if which % 16 < len(PARSERS):
         return codec.parsed(PARSERS[which % 16], [body])
     return codec.parsed(lambda body: events()._cause(EVENTS[which % len(EVENTS)], body), [body])
 
@@ -50,5 +52,5 @@ def seeds():
 
 
 def slow(size):
-    for which in (0, 1, 2, 4, 7):
+    for which in (0, 1, 2, 4, 7, 8, 9):
         yield bytes([which]) + b"\2" + bytes(15) + b"\4\0\1\0" * (size // 4)

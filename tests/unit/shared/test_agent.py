@@ -282,3 +282,32 @@ def test_what_is_ready_waits_for_a_slice_of_the_timers_that_are_due_and_not_for_
     loop.step()
     compat.fd_close(fd)
     assert "ready" in order and order.count("timer") < 5, order
+
+
+# Next hops
+
+
+class Hops:
+    """What is known of next hops, from one time that they are asked for to the next."""
+
+    def __init__(self, *known):
+        self.known = list(known)
+
+    def macs(self, places):
+        return dict([(place, self.known.pop(0)) for place in places])
+
+
+def test_what_becomes_known_of_next_hops_is_a_cause_and_is_asked_again_and_again():
+    made, looks = agent(), []
+    made.looks.soon = looks.append
+    made.reconciler.macs = {1: "a"}
+    made.reconciler.hops = Hops("a", "", "")
+    for _ in range(2):
+        made.follow_hops()
+    assert timers(made) == 1
+    for causes in (0, 1, 2):
+        run_next(made)
+        assert (len(looks), timers(made)) == (causes, 1), "until there was a look"
+    made.reconciler.macs = {}
+    made.follow_hops()
+    assert timers(made) == 0, "nothing is asked where there are no next hops"

@@ -13,7 +13,7 @@ from viscum_agent.records import with_
 from viscum_agent.records.facts import EVERYTHING, Device
 
 ACTIONS = (("mirred", "vsc-s"),)
-LAN = Device("lan", True, 1500, "02:00:5e:00:53:01", True, "02:00:5e:00:53:01", False, (4, 6), False)
+LAN = Device("lan", True, 1500, "02:00:5e:00:53:01", True, "02:00:5e:00:53:01", "", (4, 6), False)
 ETHERNET = bytes([2, 0, 0x5E, 0, 0x53, 1]) + bytes([2, 0, 0x5E, 0, 0x53, 9]) + b"\x08\x00"  # to, from, type
 
 

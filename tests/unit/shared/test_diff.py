@@ -190,3 +190,36 @@ def test_our_qdisc_with_a_strangers_filter_in_it_becomes_his():
 def test_a_prio_with_a_strangers_filter_in_it_stays():
     _, dels = diff_shared([Qdisc("lan")], shared(Qdisc("lan"), TABLE, foreign_prios=(("lan", 1),)))
     assert [one.old for one in dels] == [TABLE]
+
+
+# The hook of a pair
+
+
+HOOK = Qdisc("vsc-a")
+REPLIES, RESETS = [Filter("vsc-a", prio, "ip", "u32", -1, ((prio, 0xFF, 20),), (("mirred", "lan"),)) for prio in (3, 5)]
+BY_FLOWER = with_(REPLIES, kind="flower", keys=(("src_port", "80"),))
+
+
+def test_filters_of_a_pair_that_get_another_kind_go_with_their_hook_before_the_new_ones_come():
+    """A prio has one kind, and that of u32 stays when it is empty."""
+    there = found(*(ALL + [HOOK, REPLIES, RESETS]))
+    assert steps(ALL + [HOOK, BY_FLOWER], there) == [("del", HOOK), ("add", HOOK), ("add", BY_FLOWER)]
+    assert steps(ALL + [HOOK, REPLIES], found(*(ALL + [HOOK, BY_FLOWER]))) == [
+        ("del", HOOK),
+        ("add", HOOK),
+        ("add", REPLIES),
+    ]
+    assert steps(ALL + [HOOK], found(*(ALL + [HOOK, REPLIES]))) == [("del", HOOK), ("add", HOOK)], "for an eBPF filter"
+
+
+def test_filters_of_a_pair_that_keep_their_kind_or_are_all_to_go_are_added_and_removed_one_by_one():
+    assert steps(ALL + [HOOK, REPLIES], found(*(ALL + [HOOK, RESETS]))) == [("add", REPLIES), ("del", RESETS)]
+    assert steps(ALL, found(*(ALL + [HOOK, REPLIES]))) == [("del", REPLIES), ("del", HOOK)]
+
+
+def test_with_half_a_pair_its_hook_is_made_again_too():
+    half = with_(VETH, ns="", mac="", peer_mac="")
+    others = [item for item in ALL if item not in (VETH, INNER, ROUTE)]
+    made = steps(ALL + [HOOK, REPLIES], found(*(others + [half, HOOK, REPLIES])))
+    assert made[0] == ("del", half)
+    assert [item for verb, item in made if item in (VETH, HOOK, REPLIES)] == [VETH, HOOK, REPLIES]

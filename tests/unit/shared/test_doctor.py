@@ -26,11 +26,11 @@ ECHO = {
     "dest_port": ["7000"],
 }
 DEVICES = [
-    Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", False, (4, 6), False),
-    Device("eth1", True, 1500, "02:00:00:00:00:02", True, "02:00:00:00:00:02", False, (4, 6), False),
-    Device("phy0-ap0", True, 1500, "02:00:00:00:00:03", True, "02:00:00:00:00:01", True, (4, 6), False),
-    Device("pppoe-wan", True, 1492, "", False, "", False, (4, 6), True),
-    Device("can0", True, 72, "", False, "", False, (), False),
+    Device("br-lan", True, 1500, "02:00:00:00:00:01", True, "02:00:00:00:00:01", "", (4, 6), False),
+    Device("eth1", True, 1500, "02:00:00:00:00:02", True, "02:00:00:00:00:02", "", (4, 6), False),
+    Device("phy0-ap0", True, 1500, "02:00:00:00:00:03", True, "02:00:00:00:00:01", "br-lan", (4, 6), False),
+    Device("pppoe-wan", True, 1492, "", False, "", "", (4, 6), True),
+    Device("can0", True, 72, "", False, "", "", (), False),
 ]
 NAMES = {"lan": ["br-lan"], "wan": ["pppoe-wan"], "bus": ["can0"]}
 HEALTHY_SYSCTLS = {
@@ -374,7 +374,7 @@ def configuration(changes, settings=()):
 
 
 def facts():
-    return Facts(DEVICES, [], [], NAMES, {}, [], 0, True, True, EVERYTHING, {}, {}, {})
+    return Facts(DEVICES, [], [], NAMES, {}, [], 0, True, True, EVERYTHING, {}, {}, {}, {})
 
 
 def findings(changes=(), service=(), observed=None, settings=(), problems=()):

@@ -1,6 +1,6 @@
 """Answers about services always fit into a ubus message, whatever the services are called and say."""
 
-from viscum_agent.kernel.counters import Traffic
+from viscum_agent.kernel.counters import DIRECT, Traffic
 from viscum_agent.records import with_
 from viscum_agent.records.dump import NOTHING, Counters
 from viscum_agent.ubus import blob, wire
@@ -51,7 +51,12 @@ def pages(instances, answer):
 
 def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers_that_fit():
     instances = [Instance(number) for number in range(500)]
-    counted = Traffic(Service.devices, "bpf-cls", *2 * (Counters(*[HUGE] * 8),))
+    counted = Traffic(
+        Service.devices,
+        "bpf-cls",
+        *2 * (Counters(*[HUGE] * 8),),
+        {name: HUGE for names in DIRECT for name in names if name},
+    )
     traffic = {instance.name: counted for instance in instances}
     answers = pages(instances, lambda some: rows.status(some, traffic, False))
     for answer in answers:
@@ -63,7 +68,7 @@ def test_a_status_of_500_services_of_which_each_has_much_to_say_comes_in_answers
 
 def test_what_the_redirects_count_is_told():
     instance = Instance(0)
-    counted = Traffic(("lan0",), "u32", Counters(*range(1, 9)), with_(NOTHING, packets=5, bytes=6))
+    counted = Traffic(("lan0",), "u32", Counters(*range(1, 9)), with_(NOTHING, packets=5, bytes=6), {})
     row = rows.stats([instance], {instance.name: counted})[instance.name]
     taken = {"packets": 1, "bytes": 2, "drops": 3, "overlimits": 4, "connections": 0}
     unknown = dict.fromkeys(("memory", "tasks", "cpu_usec", "oom_kills", "tasks_refused"))

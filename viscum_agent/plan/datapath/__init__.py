@@ -3,7 +3,7 @@
 NAME       as in the option `datapath`
 FEATURES   a facts.Feature for each thing that no other datapath asks of the kernel
 NEEDS      which of facts.Features it can't do without, its own first
-ROUTED     whether the router and its firewall see every reply
+ROUTED     whether the router and its firewall see every reply, unless `reply` is 'direct' (plan/direct.py)
 DECEIVED   whether a client may pass for the service itself, which then answers itself
 MACS       whether frames must have a MAC that the namespace accepts, so that the option `rewrite` counts
 BARE       whether it takes packets that begin with the IP header (facts.Device)
@@ -13,6 +13,7 @@ mac_policy(service, devices, features, package)     a classifier.MacPolicy; rais
 reply(dev, pair, features)                          what sends replies back, at the router's end of a pair of that kind
 filters(dev, match, level, mac, actions)            what takes the packets of a match at a source device
 is_own(redirect)                                    whether one that was found in the kernel is its own
+flows(dev, match, level, actions, flags, back)      if it is ROUTED: the filters of what a match takes or of its replies
 shared(device, filters, features)                   what these depend on there, like those of other services
 rests_on(filter)                                    the same for one that was found in the kernel
 
@@ -52,7 +53,12 @@ def chosen(asked: str, features: "Features | None") -> "Any":
 
 def gains_by_netkit(service: "Service", settings: "Settings", which: "Any") -> bool:
     """Whether a service takes such a pair where there is one: only if the router does not route its replies."""
-    return (service.pair or settings.pair) == "auto" and service.reply == "auto" and not which.ROUTED
+    return (service.pair or settings.pair) == "auto" and service.reply != "routed" and not which.ROUTED
+
+
+def routes(service: "Service", which: "Any") -> bool:
+    """Whether the router and its firewall see the replies."""
+    return service.reply == "routed" or (which.ROUTED and service.reply != "direct")
 
 
 def may_be(name: str, settings: "Settings", services: "Iterable[Service]") -> bool:

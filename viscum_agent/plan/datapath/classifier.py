@@ -59,15 +59,18 @@ def reply(dev: str, pair: str, features: "Features") -> list:
 def mac_policy(service: "Service", devices: "list[Device]", features: "Features", package: str) -> "MacPolicy":
     """As the option `rewrite` says; raises Skip."""
     host, inner = mac_of(service.name, "host"), mac_of(service.name, "inner")
-    rewrite = service.rewrite
+    rewrite, option = service.rewrite, "rewrite"
+    if service.reply == "direct":
+        rewrite, option = "both", "reply"
     if rewrite == "auto":
         rewrite = "dst" if features.skbmod else "none"
     if rewrite != "none" and not features.skbmod:
-        text = "'%s' needs act_skbmod, which this kernel lacks: install kmod-sched, or say 'auto'" % rewrite
-        raise skip(service, package, "rewrite", text, UNSUPPORTED)
+        text = "'%s' needs act_skbmod, which this kernel lacks: install kmod-sched, or say 'auto'"
+        raise skip(service, package, option, text % getattr(service, option), UNSUPPORTED)
     if rewrite == "both" and not features.skbedit:
-        text = "'both' needs act_skbedit, which this kernel lacks: install kmod-sched-core, or say 'dst'"
-        raise skip(service, package, "rewrite", text, UNSUPPORTED)
+        text = "'%s' needs act_skbedit, which this kernel lacks: install kmod-sched-core, or say '%s'"
+        other = "dst" if option == "rewrite" else "auto"
+        raise skip(service, package, option, text % (getattr(service, option), other), UNSUPPORTED)
     if rewrite == "dst":
         return MacPolicy((("skbmod", inner, ""),), inner, False)
     if rewrite == "both":

@@ -48,18 +48,34 @@ def filters(
 ) -> "list[Filter]":
     """The filter of one match on one device, as a list with one objects.Filter. It sees neither replies nor routes, so
     nothing can be `watched` or `checked`."""
+    return flows(dev, match, level, actions, mac=mac if level == PRIO_ANY else "")
+
+
+def flows(
+    dev: str,
+    match: "Match",
+    level: int,
+    actions: "tuple[tuple, ...]",
+    flags: "tuple[int, int] | None" = None,
+    back: bool = False,
+    mac: str = "",
+) -> "list[Filter]":
+    """The filter of what a match takes, or with `back` of the replies to it, as in u32."""
+    source, target = (match.dst, match.src) if back else (match.src, match.dst)
     keys = []
-    if mac and level == PRIO_ANY:
+    if mac:
         keys.append(("dst_mac", mac))
     if match.proto:
         keys.append(("ip_proto", match.proto))
-    if match.src is not None:
-        keys.append(("src_ip", address.format_prefix(match.src)))
-    if match.dst is not None:
-        keys.append(("dst_ip", address.format_prefix(match.dst)))
+    if source is not None:
+        keys.append(("src_ip", address.format_prefix(source)))
+    if target is not None:
+        keys.append(("dst_ip", address.format_prefix(target)))
     if match.dport is not None:
         low, high = match.dport
-        keys.append(("dst_port", "%d" % low if low == high else "%d-%d" % (low, high)))
+        keys.append(("src_port" if back else "dst_port", "%d" % low if low == high else "%d-%d" % (low, high)))
+    if flags is not None:
+        keys.append(("tcp_flags", "0x%x/0x%x" % flags))
     protocol = "ip" if match.family == 4 else "ipv6"
     return [
         Filter(

@@ -70,31 +70,51 @@ def filters(
 ) -> "list[Filter]":
     """The filters of one match on one device, as objects.Filter; a range of ports may take several. They see
     no replies and no routes, so nothing can be `watched` or `checked`."""
+    bucket = bucket_of(match.dst.packed) if level == PRIO_EXACT else -1
+    return flows(dev, match, level, actions, bucket=bucket, mac=mac if level == PRIO_ANY else "")
+
+
+def flows(
+    dev: str,
+    match: "Match",
+    level: int,
+    actions: "tuple[tuple, ...]",
+    flags: "tuple[int, int] | None" = None,
+    back: bool = False,
+    bucket: int = -1,
+    mac: str = "",
+) -> "list[Filter]":
+    """The filters of what a match takes, or with `back` of the replies to it: only TCP segments with these `flags`
+    (value, mask), if there are any."""
     protocol = "ip" if match.family == 4 else "ipv6"
     prio = prio_of(level, match.family)
-    bucket = bucket_of(match.dst.packed) if level == PRIO_EXACT else -1
+    source, target, header = (12, 16, 20) if match.family == 4 else (8, 24, 40)
+    near, far = (source, target) if back else (target, source)
     found = []
     for port in blocks(match.dport):
         keys = Keys()
         if match.dst is not None:
-            keys.add_prefix(match.dst, 16 if match.family == 4 else 24)
-        if mac and level == PRIO_ANY:
+            keys.add_prefix(match.dst, near)
+        if mac:
             keys.add_bytes(address.parse_mac(mac), b"\xff" * 6, -14)
-        _add_header(keys, match, port is not None)
+        _add_header(keys, match, port is not None or flags is not None)
         if match.src is not None:
-            keys.add_prefix(match.src, 12 if match.family == 4 else 8)
+            keys.add_prefix(match.src, far)
         if port is not None:
-            keys.add_number(port[0], port[1], 22 if match.family == 4 else 42, 2)
+            keys.add_number(port[0], port[1], header + (0 if back else 2), 2)
+        if flags is not None:
+            keys.add_number(flags[0], flags[1], header + 13, 1)
         found.append(
             Filter(dev=dev, prio=prio, protocol=protocol, kind=NAME, bucket=bucket, keys=keys.keys(), actions=actions)
         )
     return found
 
 
-def _add_header(keys: "Keys", match: "Match", ports: bool) -> None:
+def _add_header(keys: "Keys", match: "Match", whole: bool) -> None:
+    """`whole` is whether something behind the header counts."""
     if match.proto:
         keys.add_number(PROTO_NUMBER[match.proto], 0xFF, 9 if match.family == 4 else 6, 1)
-    if ports and match.family == 4:
+    if whole and match.family == 4:
         keys.add_number(0x05, 0x0F, 0, 1)  # header length in words: no options
         keys.add_number(0, 0x3FFF, 6, 2)  # neither "more fragments" nor an offset: the whole packet
 

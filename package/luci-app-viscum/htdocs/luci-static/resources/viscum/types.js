@@ -172,6 +172,16 @@ const types = {
 		if (found[2] != null)
 			types.ports(found[2]);
 	},
+	host: function(text, option) {
+		if (text.includes('/'))
+			refuse();
+		refuseNoHost(text, option, _('can not be a next hop: %s is %s'));
+	},
+	mac: function(text) {
+		match(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i)(text);
+		if (parseInt(text.slice(0, 2), 16) & 1 || /^[0:]+$/.test(text))
+			refuse(_('is no single device\'s MAC address'));
+	},
 	clients: (text, option) => refuseNoHost(text, option, _('can not be a client\'s: %s is %s')),
 	destination: function(text, option) {
 		const prefix = prefixOf(text);
