@@ -284,7 +284,7 @@ def test_every_plan_is_safe(text, facts):
         for item in filters:
             if type(item).__name__ == "BpfMatch":
                 assert_leads_from_what_can_be_redirected(item, part)
-                places.append(item[:7])
+                places.append(item[:8])
                 continue
             assert_takes_only_what_can_be_redirected(item, part)
             assert datapaths.setdefault(item.dev, item.kind) == item.kind, "one kind of filter on a device"

@@ -51,9 +51,11 @@ def way(target: "Target", settings: "Settings", features: "Features") -> "Any":
 
 
 def routed(target: "Target", settings: "Settings", features: "Features") -> bool:
-    """Whether the firewall sees the replies: those of eBPF go past it, but not to clients at the port of a bridge."""
-    asked = target.service.reply == "routed"
-    return asked or way(target, settings, features).ROUTED or any(device.bridged for device in target.devices)
+    """Whether the firewall sees the replies: those of eBPF go past it, but not to clients at the port of a bridge
+    that have no VLAN."""
+    if target.service.reply == "routed" or way(target, settings, features).ROUTED:
+        return True
+    return not target.service.vlan and any(device.bridged for device in target.devices)
 
 
 def needs_nat(target: "Target") -> bool:

@@ -136,7 +136,7 @@ def test_each_thing_that_is_in_the_way_is_named():
         (TO_EDGE + " fragment", EDGE, "fragments are not taken"),
         ("IP6 fd00::2 > 2001:db8:cafe::10: frag (1448|99)", EDGE, "fragments are not taken"),
         ("IP (id 7, offset 1480, flags [none], proto TCP (6)) 192.168.1.2 > 203.0.113.10: tcp", EDGE, "fragments are"),
-        (TO_EDGE + " vlan 5 fragment", EDGE, "a VLAN tag are not taken: they are for another device (DEVICE.NUMBER); "),
+        (TO_EDGE + " vlan 5 fragment", EDGE, "another device (DEVICE.NUMBER), or need option vlan; "),
         (TO_EDGE.replace("7000", "7001"), EDGE, "'edge' takes tcp 203.0.113.10/32 port 7000 there, and not this"),
         (TO_EDGE.replace("113.10", "113.11"), EDGE, "no service has a match for its destination"),
         (TO_EDGE + " mac " + OTHERS, EDGE, "br-lan passes it on to another of its ports: it is for " + OTHERS),
