@@ -170,14 +170,17 @@ class Machine:
 
     def _change(self, number, two, three, four):
         if number in (18, 19):
-            return self._change_tag(number == 18, two, three)
+            return self._push(two, three) if number == 18 else self._pop()
         if number == 26:
             return self._load_bytes(two, three, four)
         return self._change_type(two) if number == 32 else self._change_head(two)
 
-    def _change_tag(self, push, protocol, content):
-        kind = struct.unpack(">H", protocol.to_bytes(2, self.order))[0]
-        self.tag = (kind, content) if push else None
+    def _push(self, protocol, content):
+        self.tag = struct.unpack(">H", protocol.to_bytes(2, self.order))[0], content
+        return 0
+
+    def _pop(self):
+        self.tag = None
         return 0
 
     def _load_bytes(self, offset, to, size):

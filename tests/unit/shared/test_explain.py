@@ -248,3 +248,31 @@ def test_what_the_hardware_forwards_is_said():
         "the hardware forwards its connection unseen (flow offloading) until that ends",
     )
     assert "the hardware forwards its connection unseen" in why(line % "203.0.113.99", router(EDGE))[1]
+
+
+# VLANs
+
+TEN = EDGE.replace("edge", "ten").replace("option enabled 1", "option enabled 1\n    option vlan 10")
+TWENTY = TEN.replace("ten", "twenty").replace("vlan 10", "vlan 20")
+
+
+def test_a_packet_belongs_to_the_service_of_its_vlan():
+    there = router(EDGE + TEN + TWENTY, "bpf", back=lambda pair, service, client: "wan")
+    assert why(TO_EDGE + " vlan 10", there) == ("ten", "")
+    assert why(TO_EDGE + " vlan 20", there) == ("twenty", "")
+    found = explain.explain(packet.read("dev br-lan vlan 10 " + TO_EDGE), there)
+    assert commands.rule(found.rule) == "program on br-lan: VLAN 10 tcp 203.0.113.10/32 port 7000 to vsc-ten"
+    there = with_(there, back=lambda pair, service, client: "br-lan")
+    assert why(TO_EDGE, there) == ("edge", "")
+
+
+def test_the_vlan_that_a_packet_needs_is_named():
+    there = router(TEN, "bpf")
+    only = "'ten' (tcp 203.0.113.10/32 port 7000): only frames with the tag of VLAN 10 are taken (vlan)"
+    for text in (TO_EDGE, TO_EDGE + " vlan 20", TO_EDGE + " vlan 0"):
+        assert why(text, there) == ("", only)
+    assert why(TO_EDGE.replace("192.168.1.2", "203.0.113.10") + " vlan 10", there)[1].startswith(
+        "'ten' would answer itself"
+    )
+    late = with_(there, late=True)
+    assert why(TO_EDGE + " vlan 10", late)[1].startswith("'ten' leaves it to the cloud: its agent ended")
