@@ -331,7 +331,7 @@ return baseclass.extend({
 			type: 'number',
 			many: false,
 			fallback: '',
-			title: _('Vlan'),
+			title: _('VLAN'),
 			help: _('Only frames with this VLAN tag (802.1Q) are matched, and replies get it: for source devices that carry several VLANs (a trunk: `eth0`, the port of a switch). Unset: only frames without a tag. Datapath `bpf` only.'),
 			expected: _('a VLAN from 1 to 4094'),
 			low: 1,
