@@ -33,6 +33,7 @@ from scapy.layers.l2 import ARP
 from scapy.packet import Raw
 
 from viscum_agent import compat
+from viscum_agent.plan import datapath as plan_datapath
 from viscum_agent.plan import packet as agent_packet
 from viscum_agent.records import with_
 from viscum_agent.records.objects import device_name
@@ -323,6 +324,60 @@ ANY = (
     row("802.1Q", v4() / udp(), ROUTER, tags=((0x8100, 5),)),
 )
 
+# VLAN 5 of a trunk: on a device of the router's, whose VLAN needs neither a device nor an address there. Sources count
+# for nothing, since replies leave by the VLAN only.
+TAG = ((0x8100, 5),)
+TRUNK = (
+    row("TCP SYN", v4() / tcp(), SERVICE, tags=TAG),
+    row("TCP SYN, IPv6", v6() / tcp(), SERVICE, tags=TAG),
+    row("UDP", v4() / udp(), SERVICE, tags=TAG),
+    row("UDP, IPv6", v6() / udp(), SERVICE, tags=TAG),
+    row("with a priority", v4() / udp(), SERVICE, tags=((0x8100, 0xE005),)),
+    row("without a tag", v4() / udp(), CLOUD),
+    row("without a tag, IPv6", v6() / tcp(), CLOUD),
+    row("another VLAN", v4() / udp(), ROUTER, tags=((0x8100, 6),)),
+    row("VLAN 5 of another nibble", v4() / udp(), ROUTER, tags=((0x8100, 0x050),)),
+    row("with a priority only", v4() / udp(), CLOUD, tags=((0x8100, 0xE000),)),
+    row("802.1ad", v4() / udp(), ROUTER, tags=((0x88A8, 5),)),
+    row("802.1Q in 802.1ad", v4() / udp(), ROUTER, tags=((0x88A8, 6), (0x8100, 5))),
+    row("802.1Q in 802.1Q", v4() / udp(), ROUTER, tags=((0x8100, 5), (0x8100, 5))),
+    row("next port", v4() / udp(PORT + 1), ROUTER, tags=TAG),
+    row("another address", v4(B) / tcp(), ROUTER, tags=TAG),
+    row("another address, IPv6", v6(B6) / udp(), ROUTER, tags=TAG),
+    row("from another device's subnet", v4(src="192.168.78.9") / udp(), SERVICE, tags=TAG),
+    row("from the other side", v4(src="198.51.100.7") / udp(), SERVICE, tags=TAG),
+    row("from nowhere, IPv6", v6(src="2001:db8:ffff::7") / udp(), SERVICE, tags=TAG),
+    row("from the address itself", v4(src=A) / udp(), ROUTER, tags=TAG),
+    row("from the address itself, IPv6", v6(src=A6) / udp(), ROUTER, tags=TAG),
+    row("to another host's MAC", v4() / udp(), ROUTER, to="host", tags=TAG),
+    row("broadcast", v4("255.255.255.255") / udp(), ROUTER, to="broadcast", tags=TAG),
+    row("multicast, IPv6", v6("ff02::fb") / udp(), ROUTER, to="3333000000fb", tags=TAG),
+    row("ARP for the address", ARP(psrc="192.168.77.2", pdst=A), ROUTER, to="broadcast", tags=TAG),
+    row("fragmentation needed", v4(src=MIDDLE) / ICMP(type=3, code=4) / sent4(), SERVICE, tags=TAG),
+    row("too big", v6(src=MIDDLE6) / ICMPv6PacketTooBig() / sent6(), SERVICE, tags=TAG),
+    row("fragmentation needed, without a tag", v4() / ICMP(type=3, code=4) / sent4(), CLOUD),
+    row("first fragment", v4(flags="MF") / udp(), ROUTER, tags=TAG),
+    row("IPv4 options", v4(options=[IPOption_NOP()] * 4) / udp(), SERVICE, tags=TAG),
+    row("destination options", v6() / IPv6ExtHdrDestOpt() / udp(), ROUTER, tags=TAG),
+    row("half an IPv4 header", v4() / udp(), ROUTER, cut=10, tags=TAG),
+    row("one byte of the ports", v4() / udp(), ROUTER, cut=21, tags=TAG),
+    row("an answer to nobody who asked", v4("192.168.77.200", src=A) / udp(9, PORT), ROUTER, sender="service"),
+)
+
+# VLAN 5 of a bridge's port, whose gateway may be behind another port.
+TRUNK_PORT = (
+    row("to the bridge", v4() / udp(), SERVICE, tags=TAG),
+    row("to another host", v4() / udp(), SERVICE, to="host", tags=TAG),
+    row("to another host, IPv6", v6() / tcp(), SERVICE, to="host", tags=TAG),
+    row("to another host, without a tag", v4() / udp(), HOST, to="host"),
+    row("to another host, another VLAN", v4() / udp(), HOST, to="host", tags=((0x8100, 6),)),
+    row("to another host, another address", v4(B) / udp(), HOST, to="host", tags=TAG),
+    row("to another host, 802.1ad", v4() / udp(), HOST, to="host", tags=((0x88A8, 5),)),
+    row("from the address itself", v4(src=A) / udp(), ROUTER, to="host", tags=TAG),
+    row("broadcast", v4("255.255.255.255") / udp(), HOST, to="broadcast", tags=TAG),
+    row("ARP for the address", ARP(psrc="192.168.77.2", pdst=A), HOST, to="broadcast", tags=TAG),
+)
+
 # Everything of one address (`option proto any`): for IPv4 that is every protocol, for IPv6 TCP and UDP.
 WHOLE = (
     row("UDP", v4() / udp(9), SERVICE),
@@ -418,6 +473,7 @@ BRIDGE_PORT_ANY = (
 
 ONE = ("list dest_ip " + A, "list dest_ip " + A6)
 AT_PORT = ("list dest_port %d" % PORT,)
+VLAN = ("option vlan 5",)
 PREFIXES = ("list dest_ip 203.0.113.10/31", "list dest_ip 2001:db8:cafe::10/127")
 PORTS = ("list dest_port 6990-7010", "list dest_port 9")
 
@@ -436,7 +492,20 @@ TABLES = {
     "any address on a promiscuous bridge": (PROMISCUOUS, "br-lan", AT_PORT),
     "the port of a bridge": (BRIDGE_PORT, "lan0", ONE + AT_PORT),
     "any address on the port of a bridge": (BRIDGE_PORT_ANY, "lan0", AT_PORT),
+    "a VLAN of a trunk": (TRUNK, "lan0", ONE + AT_PORT + VLAN),
+    "a VLAN of the port of a bridge": (TRUNK_PORT, "lan0", ONE + AT_PORT + VLAN),
 }
+
+
+def tables(datapath, link=None):
+    """The names of those that a datapath, and a kind of link, can do."""
+    vlans = _has_vlans(datapath) and not link
+    names = [name for name in TABLES if vlans or VLAN[0] not in TABLES[name][2]]
+    return [name for name in names if not (link and "bridge" in name)]
+
+
+def _has_vlans(datapath):
+    return plan_datapath.named(datapaths.DATAPATHS[datapath].option).VLANS
 
 
 # The services that random packets meet, {name: lines of its section}: the second takes what is around the first's, the
@@ -447,6 +516,8 @@ MIXED = {
     "rest": ("list dest_port 7000", "list dest_port 53"),
     "some": ("list dest_ip 203.0.112.0/24", "option proto udp", "list src_ip 192.168.77.0/25"),
 }
+# And where VLANs can be taken, one in the VLAN of some packets.
+IN_A_VLAN = {"tagged": (*PORTS, "list dest_port 53", *VLAN)}
 RANDOM = 1000  # packets
 
 
@@ -613,7 +684,7 @@ class Crossing:
         found = with_(found, dev=dev, note="out" if each.sender == "router" else "")
         if each.sender == "client" and not self.lab.link:
             to = bytes.fromhex(self._macs.get(each.to, each.to)).hex(":")
-            found = with_(found, to=to, vlan=each.tags[0][1] & 0xFFF if each.tags else -1)
+            found = with_(found, to=to, vlan=_vlan(each.tags))
         return as_list(found)
 
     def _send(self, each, number, senders):
@@ -662,15 +733,17 @@ class Mixed(Crossing):
     """The same with several services, and random packets."""
 
     def __init__(self, lab, datapath, seed):
-        self._begin(lab, datapath, generated(seed), "lan0", MIXED)
+        self.services = {**MIXED, **(IN_A_VLAN if _has_vlans(datapath) else {})}
+        self._begin(lab, datapath, generated(seed), "lan0", self.services)
 
 
 def check_random(lab, datapath, seed):
     """Fails where the agent explains a random packet otherwise than the kernel has it."""
     crossing = Mixed(lab, datapath, seed)
-    seen = [place if place in MIXED else "" for place in crossing.places()]
+    seen = [place if place in crossing.services else "" for place in crossing.places()]
     # Each service took some, and some were left: else this would prove nothing.
-    assert all(seen.count(name) > RANDOM // 100 for name in [*MIXED, ""]), {name: seen.count(name) for name in seen}
+    few = [name for name in [*crossing.services, ""] if seen.count(name) <= RANDOM // 100]
+    assert not few, {name: seen.count(name) for name in seen}
     agrees(crossing, seen)
     crossing.down()
 
@@ -707,6 +780,13 @@ def as_list(found):
     if found is None:
         return None
     return [each.hex() if isinstance(each, bytes) else each for each in with_(found, quoted=as_list(found.quoted))]
+
+
+def _vlan(tags):
+    """As the agent has it: what has two tags, or one of 802.1ad, has no VLAN that a service may have."""
+    if not tags:
+        return -1
+    return tags[0][1] & 0xFFF if len(tags) == 1 and tags[0][0] == 0x8100 else 0
 
 
 def dissected(data, kind):

@@ -36,7 +36,7 @@ def name(which: str) -> str:
 
 def text() -> str:
     """The text of names.py."""
-    return TEXT % "".join('    "%s": "%s",\n' % (which, name(which)) for which in (*ebpf.PROGRAMS, ebpf.BARE))
+    return TEXT % "".join('    "%s": "%s",\n' % (which, name(which)) for which in ebpf.EVERY)
 
 
 def main(words: "list[str]") -> int:

@@ -33,6 +33,7 @@ HEAD = """'use strict';
 # What a person reads before a field, where that is not just its name; help and expectations are the agent's.
 TITLES = {
     "allow_syscalls": "Allowed system calls",
+    "vlan": "VLAN",
     "seccomp": "List of system calls",
     "bypass_load": "Bypass under load",
     "capability": "Capabilities",

@@ -121,7 +121,9 @@ class Flows:
         if joined is None:
             return False
         open_ones = self._open(name)
-        self._on_pins(lambda pinned: pinned.note_flows(open_ones, target, joined))
+        part = self._agent.instance(name).part
+        vlan = part.service.vlan or 0 if part else 0
+        self._on_pins(lambda pinned: pinned.note_flows(open_ones, target, joined, vlan))
         return bool(joined)
 
     def goes(self, name: str) -> bool:

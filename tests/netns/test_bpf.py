@@ -519,7 +519,7 @@ def verified(level, flags):
     try:
         for one in layout.MAPS:
             fds[one.name] = call.map_create(one)
-        for which in (*ebpf.PROGRAMS, ebpf.BARE):
+        for which in ebpf.EVERY:
             code, licence = bytearray(ebpf.assemble(which, call.ORDER, fds)), bytearray(b"GPL\0")
             log, where, size = bytearray(1 << 24), compat.address_of(code), len(code) // 8
             values = (call.PROG_TYPE_SCHED_CLS, size, where, compat.address_of(licence), level, len(log))

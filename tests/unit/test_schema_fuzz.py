@@ -299,7 +299,7 @@ def test_every_plan_is_safe(text, facts):
         for item in filters:
             if type(item).__name__ == "BpfMatch":
                 assert_leads_from_what_can_be_redirected(item, part)
-                places.append(item[:7])
+                places.append(item[:8])
                 continue
             if item.dev.startswith("vsc-"):
                 assert_is_of_a_direct_service(item, part)

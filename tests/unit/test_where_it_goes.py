@@ -69,7 +69,7 @@ from . import classifier
 NAME = "double"
 FEATURES = (Feature("double", "act_double", "kmod-double", "datapath 'auto' takes %(others)s, at half the speed"),)
 NEEDS = ("double", "mirred")
-ROUTED = MACS = DECEIVED = BARE = False
+ROUTED = MACS = DECEIVED = BARE = VLANS = False
 
 
 def lacks(features):
@@ -84,11 +84,11 @@ def mac_policy(service, devices, features, package):
     return classifier.MacPolicy((), "02:00:00:00:00:09", False)
 
 
-def reply(dev, pair, features):
+def reply(dev, pair, features, vlan):
     return []
 
 
-def filters(dev, match, level, mac, actions, watched=False, checked=False):
+def filters(dev, match, level, mac, actions, watched=False, checked=False, vlan=0):
     keys = (("to", match.dst.packed),)
     return [Filter(dev=dev, prio=1, protocol="ip", kind=NAME, bucket=-1, keys=keys, actions=actions)]
 

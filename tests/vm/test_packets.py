@@ -4,11 +4,11 @@ tests/netns/test_packets.py, which runs here when it is asked for: run.sh tests/
 import datapaths
 import pytest
 from lab import CPYTHON, Lab
-from packets import TABLES, check, check_random
+from packets import check, check_random, tables
 
 # Its programs are those of bpf-tcx, which meet all packets on every machine: here one table for each way in.
 OF_NETKIT = ("one address and port", "any address", "the port of a bridge")
-CASES = [("flower", table) for table in TABLES] + [("bpf-netkit", table) for table in OF_NETKIT]
+CASES = [("flower", table) for table in tables("flower")] + [("bpf-netkit", table) for table in OF_NETKIT]
 
 
 @pytest.mark.parametrize("datapath, table", CASES)

@@ -18,6 +18,7 @@ MAPS = %r
 FORWARD = (%r, %r)
 REPLY = (%r, %r)
 BARE = (%r, %r)
+TAGGED = (%r, %r)
 TRIAL = (%r, %r)
 
 
@@ -31,6 +32,10 @@ def reply(order, maps, kinds):
 
 def bare(order, maps, kinds):
     return _made(BARE, order, maps)
+
+
+def tagged(order, maps, kinds):
+    return _made(TAGGED, order, maps)
 
 
 def trial(order, maps, kinds):
@@ -68,7 +73,7 @@ def text(root: Path) -> str:
     names = tuple(one.name for one in MAPS)
     places = {name: place for place, name in enumerate(names)}
     parts: list[object] = [names]
-    for which in (*ebpf.PROGRAMS, ebpf.BARE, ebpf.TRIAL):
+    for which in (*ebpf.EVERY, ebpf.TRIAL):
         little, big = (ebpf.assemble(which, order, places) for order in ("little", "big"))
         parts += [little, _others(little, big)]
     return TEXT % tuple(parts)

@@ -78,6 +78,7 @@ class Service(NamedTuple):
     health: Health
     respawn: Respawn
     enabled: bool
+    vlan: int | None
     datapath: str | None
     pair: str | None
     rewrite: str

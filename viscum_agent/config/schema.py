@@ -380,6 +380,7 @@ def signed(low: int, high: int) -> "Type":
 BOOL = Type("bool", _bool, "a boolean (1, on, true, yes, enabled; 0, off, false, no, disabled)")
 TEXT = Type("text", _text, "a text")
 PORT = Type("port", _port, "a port (1-65535)")
+VLAN = Type("number", lambda text: _integer(text, 1, 4094), "a VLAN from 1 to 4094")
 PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
 DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
 CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
@@ -646,6 +647,15 @@ SOURCES = (
 
 # How its packets travel.
 WAY = (
+    Option(
+        "vlan",
+        VLAN,
+        False,
+        "",
+        "Only frames with this VLAN tag (802.1Q) are matched, and replies get it: for source devices that carry "
+        "several VLANs (a trunk: `eth0`, the port of a switch). Unset: only frames without a tag. Datapath %s only."
+        % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if each.VLANS]),
+    ),
     Option("datapath", DATAPATH, False, "", "As in `globals`, for this service."),
     Option("pair", PAIR, False, "", "As in `globals`, for this service."),
     Option(

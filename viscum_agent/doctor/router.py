@@ -167,7 +167,7 @@ def _devices(machine: "Machine", targets: "list[Target]", settings: "Settings") 
 def _not_taken(machine: "Machine", target: "Target", settings: "Settings") -> "list[Device]":
     """The source devices whose packets a Target's datapath does not take."""
     which = way(target, settings, machine.features)
-    return [device for device in target.devices if not takes(which, device)]
+    return [device for device in target.devices if not takes(which, device, target.service.vlan)]
 
 
 def _to_lan(stuck: "list[Target]") -> "list[str]":

@@ -51,9 +51,10 @@ def way(target: "Target", settings: "Settings", features: "Features") -> "Any":
 
 
 def routed(target: "Target", settings: "Settings", features: "Features") -> bool:
-    """Whether the firewall sees the replies: those of eBPF go past it, but not to clients at the port of a bridge."""
+    """Whether the firewall sees the replies: those of eBPF go past it, but not to clients at the port of a bridge
+    that have no VLAN."""
     which = way(target, settings, features)
-    bridged = not which.ROUTED and any(device.bridged for device in target.devices)
+    bridged = not which.ROUTED and not target.service.vlan and any(device.bridged for device in target.devices)
     return datapath.routes(target.service, which) or bridged
 
 

@@ -14,7 +14,7 @@ mode; every change of a mode changes the generation. Joining, and what wide entr
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
-from .layout import CHECKED, DEADLINE_SHIFT, DRAINS, JOINS, KNOWN, REFUSED
+from .layout import CHECKED, DEADLINE_SHIFT, DRAINS, JOINS, KNOWN, REFUSED, TAGGED, VLAN_SHIFT
 from .program import (
     ACK,
     BY_MODE,
@@ -24,6 +24,7 @@ from .program import (
     ETH_HEADER,
     EXACT_KEY,
     FIB,
+    INDEX,
     IP_END,
     IP_VERSION,
     IPPROTO_TCP,
@@ -189,7 +190,13 @@ def _read_segment(asm: "Assembler", port: int, quoted: bool) -> None:
     _copy(asm, FP, FLOW_SERVICE, FP, SERVICE, 16, 8)
     _copy(asm, FP, FLOW_PORT, FP, PORT, 4, 4)  # and the protocol
     _copy(asm, FP, FLOW_CLIENT_PORT, FP, SEGMENT + port, 2, 2)
-    asm.store_number(FP, FLOW_CLIENT_PORT + 2, 0, 2)
+    asm.load(R0, FP, INDEX, 4)
+    asm.shift_right(R0, VLAN_SHIFT)
+    tagged = asm.new_label("tagged")
+    asm.jump_if(R0, ">=", TAGGED >> VLAN_SHIFT, tagged)
+    asm.number(R0, 0)
+    asm.label(tagged)
+    asm.store(FP, FLOW_CLIENT_PORT + 2, R0, 2)
 
 
 def _segment_in_reach(asm: "Assembler", port: int, found: str) -> None:

@@ -15,7 +15,6 @@ from .program import (
     ERROR,
     FIB,
     ICMP_HEADER,
-    INDEX,
     IP_END,
     IP_VERSION,
     IPPROTO_ICMP,
@@ -26,7 +25,6 @@ from .program import (
     PORTS,
     PROTO,
     SERVICE,
-    SKB_IFINDEX,
     SKB_LOAD_BYTES,
     _copy,
     _from_start,
@@ -115,8 +113,6 @@ def _look_for_the_service(asm: "Assembler") -> None:
     asm.number(R0, 0)
     asm.label("quoted")
     asm.store(FP, PORT, R0, 2)
-    asm.load(R0, R6, SKB_IFINDEX, 4)
-    asm.store(FP, INDEX, R0, 4)
     asm.store_number(FP, KNOWN, ERROR, 4)
     asm.number(R8, 0)
     asm.jump("whose")

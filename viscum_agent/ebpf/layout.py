@@ -19,11 +19,15 @@ three numbers: the generation of the matches, 0 while the agent changes them; th
 in `masks`; and `deadline`, one number: until when a living agent vouches for what is in the maps, 0 for ever;
 `refusals`, one number: how often the reply program saw that a port is closed, so that the agent notices.
 
+The interface in a key is its index, or for a VLAN the word that `on_vlan` makes of both: so each VLAN of a trunk is an
+interface of its own, and matches without one are found as if there were no VLANs. Clients with a VLAN have entries of
+their own in `clients` (TAGGED_KEY of program.py).
+
 `flows` and `missed` are for TCP connections that outlive a change (flows.py): {client address, service address, the
-service's port, protocol, the client's port} with a value as in `exact`, one for each connection that a service has
-while it takes over or drains; and, by slot, when a packet of no such connection was last seen, in units of the
-deadline. `passed` counts, by slot and CPU, packets that were left alone although there is an entry for them, by reason
-(records.dump.PASSED).
+service's port, protocol, the client's port, the VLAN} with a value as in `exact`, one for each connection that a
+service has while it takes over or drains; and, by slot, when a packet of no such connection was last seen, in units of
+the deadline. `passed` counts, by slot and CPU, packets that were left alone although there is an entry for them, by
+reason (records.dump.PASSED).
 """
 
 import struct
@@ -72,6 +76,10 @@ TAKE_OVER = JOINS | KNOWN
 # In `state`, beside the number of kinds: connections of some service are still taken although its redirect is out.
 DRAINS = 1 << 16
 CHECKED = 32  # only from clients that the router would answer over the same interface
+
+# An interface and a VLAN in one word: the index below VLAN_SHIFT, then the VLAN, and a bit that no index has (it is a
+# positive int in the kernel).
+TAGGED, VLAN_SHIFT = 1 << 31, 19
 
 V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
 V4_BITS = 96
@@ -122,10 +130,11 @@ class Layout:
         """An entry's index in `counters` and `missed`."""
         return self._unpack("I", value[12:16])[0]
 
-    def flow_key(self, client: bytes, client_port: int, service: bytes, port: int) -> bytes:
+    def flow_key(self, client: bytes, client_port: int, service: bytes, port: int, vlan: int = 0) -> bytes:
         """Of a TCP connection, both addresses as bytes of IPv4 or IPv6."""
         ends = [end if len(end) == 16 else V4 + end for end in (client, service)]
-        return ends[0] + ends[1] + struct.pack(">HBBHH", port, PROTO_NUMBER["tcp"], 0, client_port, 0)
+        tail = struct.pack(">HBBH", port, PROTO_NUMBER["tcp"], 0, client_port)
+        return ends[0] + ends[1] + tail + self._pack("H", on_vlan(0, vlan) >> VLAN_SHIFT)
 
     def mask(self, kind: "Kind") -> bytes:
         """The value in `masks`: the kind's word, and a mask for everything after the interface in the key."""
@@ -184,6 +193,18 @@ class Layout:
         return [sum([numbers[at] for at in range(first, size, count)]) for first in range(count)]
 
 
+def on_vlan(index: int, vlan: int) -> int:
+    """A key's interface; `vlan` 0 is for frames without a tag."""
+    return TAGGED | vlan << VLAN_SHIFT | index if vlan else index
+
+
+def of_vlan(interface: int) -> "tuple[int, int]":
+    """(index, VLAN) of a key's interface."""
+    if interface < TAGGED:
+        return interface, 0
+    return interface & (1 << VLAN_SHIFT) - 1, (interface & ~TAGGED) >> VLAN_SHIFT
+
+
 def kind_word(kind: "Kind") -> int:
     """A kind in 32 bits, never 0: lengths of the service's and client's prefix, bits of the port, level, protocol."""
     return kind.service << 24 | kind.client << 16 | kind.port << 8 | kind.level << 4 | (2 if kind.proto else 0) | 1
@@ -206,13 +227,16 @@ def kind_of(match: "BpfMatch") -> "Kind":
     return Kind(match.level, _bits(match.dst), client, match.port_bits, 8 if match.proto else 0)
 
 
-def to_match(dev: str, kind: "Kind", found: "Tuple", mac: str, target: str, watched: int, checked: bool) -> "BpfMatch":
+def to_match(
+    dev: str, vlan: int, kind: "Kind", found: "Tuple", mac: str, target: str, watched: int, checked: bool
+) -> "BpfMatch":
     """The objects.BpfMatch of an entry."""
     src = _prefix_text(found.client, kind.client) if kind.client else ""
     proto = {number: name for name, number in PROTO_NUMBER.items()}.get(found.proto, "") if kind.proto else ""
     dst = _prefix_text(found.service, kind.service)
     return BpfMatch(
         dev=dev,
+        vlan=vlan,
         level=kind.level,
         proto=proto,
         dst=dst,

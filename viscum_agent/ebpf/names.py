@@ -3,7 +3,8 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_0013dda6",
-    "reply": "reply_6fec80d1",
-    "bare": "bare_fbebb7af",
+    "fwd": "fwd_3617b084",
+    "reply": "reply_1955540e",
+    "bare": "bare_aa6d0a75",
+    "tagged": "tagged_ed6e9ac0",
 }

@@ -7,25 +7,28 @@
     reply     at the ingress of a service's pair in the router, where its packets come out: replies go straight to a
               client whose place is known, else to the neighbour that the router's routes name. Everything else passes
               as if there were no program.
+    tagged    the same for a service with a VLAN: replies go where the client's frames came from, with its tag.
 
-Never taken: frames with a VLAN tag, broadcast, multicast, link-local, ICMPv6 but for errors, anything that is not IP,
-and frames for others, which a promiscuous device gets too, except at the port of a bridge. A
-fragment has no port here, not even the first: a match with a port ignores all of them, so that one receiver gets them
-all. An ICMP error counts as the packet that it is about.
+Never taken: frames with a VLAN tag but for services with that VLAN, broadcast, multicast, link-local, ICMPv6 but for
+errors, anything that is not IP, and frames for others, which a promiscuous device gets too, except at the port of a
+bridge. A fragment has no port here, not even the first: a match with a port ignores all of them, so that one receiver
+gets them all. An ICMP error counts as the packet that it is about.
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
-from .layout import CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, SLOTS, WATCHED
+from .layout import CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, SLOTS, TAGGED, VLAN_SHIFT, WATCHED
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
-MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, REDIRECT = 1, 2, 3, 7, 23
+MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, VLAN_PUSH, VLAN_POP, REDIRECT = 1, 2, 3, 7, 18, 19, 23
 SKB_LOAD_BYTES, SKB_CHANGE_TYPE, SKB_PULL_DATA, FIB_LOOKUP, REDIRECT_NEIGH, REDIRECT_PEER = 26, 32, 39, 69, 152, 155
 SKB_CHANGE_HEAD = 43  # in such programs from kernel 5.8 on
 SK_LOOKUP_TCP, SK_RELEASE = 84, 86
 KTIME_GET_COARSE_NS = 160  # the monotonic clock as of the last tick: a load, where the exact one asks the hardware
 
-# struct __sk_buff (linux/bpf.h). The protocol is in network order, in a word of the machine's byte order.
-SKB_LEN, SKB_PKT_TYPE, SKB_PROTOCOL, SKB_VLAN_PRESENT, SKB_IFINDEX = 0, 4, 16, 20, 40
+# struct __sk_buff (linux/bpf.h). Both protocols are in network order, in a word of the machine's byte order. The kernel
+# has taken the outer tag off a frame that comes in (__netif_receive_skb_core in net/core/dev.c).
+SKB_LEN, SKB_PKT_TYPE, SKB_PROTOCOL, SKB_IFINDEX = 0, 4, 16, 40
+SKB_VLAN_PRESENT, SKB_VLAN_TCI, SKB_VLAN_PROTO = 20, 24, 28
 SKB_DATA, SKB_DATA_END, SKB_GSO_SEGS = 76, 80, 164
 
 # linux/if_packet.h: how the device classifies a frame. OTHERHOST is one for another MAC, such as the bridge's.
@@ -34,7 +37,7 @@ PACKET_HOST, PACKET_OTHERHOST = 0, 3
 DROP = 2  # TC_ACT_SHOT
 NEXT = -1  # TCX_NEXT, and TC_ACT_UNSPEC of cls_bpf: the next program or filter decides
 
-ETH_IP, ETH_IPV6 = 0x0800, 0x86DD
+ETH_IP, ETH_IPV6, ETH_8021Q = 0x0800, 0x86DD, 0x8100
 IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6 = 1, 6, 17, 58
 ETH_HEADER = 14
 # From the start of the frame: destination and source MAC; fields of RFC 791 and RFC 8200.
@@ -64,6 +67,10 @@ MODE = -228  # BY_MODE where the entry's mode is remembered with the client, els
 HEAD = -272  # 44 bytes, of a bare packet: its IP header, without options, and the ports
 
 BY_MODE = 1 << 31  # in a place's slot: of TCP only what is in `flows` is taken (flows.py)
+# The key in `clients` of one with a VLAN, once the wide key is not needed: a word that begins no client's address
+# (multicast, RFC 4291), the pair's index, and both halves of the address as a sum. So nobody reaches the entry of
+# another service's client, and the value's first 16 bytes are the whole address.
+TAGGED_KEY, NO_ADDRESS = WIDE_KEY + 4, 0xFFFFFFFF
 NOTHING, OLD = 0, 1  # no entry, or one with another place or generation
 PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is stored, or another one
 ERROR = 4  # not asked: it is an ICMP error (icmp.py)
@@ -74,7 +81,7 @@ VALUE_TARGET, VALUE_FLAGS, VALUE_MAC, VALUE_SLOT = 0, 4, 6, 12
 VALUE_PORT, VALUE_NSID = 6, 8  # where there is no MAC: of TCP
 MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 4, 20, 36, 38
 PLACE_SERVICE, PLACE_PORT, PLACE_GENERATION, PLACE_TARGET, PLACE_SLOT = 0, 16, 20, 24, 28
-PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER = 32, 36, 42
+PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER, PLACE_SIZE = 32, 36, 42, 48
 COUNT_PACKETS, COUNT_BYTES = 0, 8
 STATE_GENERATION, STATE_KINDS = 0, 8
 
@@ -99,9 +106,13 @@ def forward(order: str, maps: "dict[str, int]", kinds: int, bare: bool = False) 
     asm.jump_if(R0, "==", PACKET_HOST, "to us")
     asm.jump_if(R0, "!=", PACKET_OTHERHOST, "pass")
     asm.label("to us")
+    asm.load(R7, R6, SKB_IFINDEX, 4)
+    if not bare:
+        asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
+        asm.jump_if(R0, "!=", 0, "tagged")
+        asm.label("read")
+    asm.store(FP, INDEX, R7, 4)
     _read(asm, IP_DST, IPV6_DST, IP_SRC, IPV6_SRC, 2, ("icmp", "icmpv6"))
-    asm.load(R0, R6, SKB_IFINDEX, 4)
-    asm.store(FP, INDEX, R0, 4)
     # Before any lookup: what is learned then is at least as new as this generation.
     _state(asm, maps, R8, STATE_GENERATION)
     _recall(asm, maps)
@@ -128,10 +139,17 @@ def forward(order: str, maps: "dict[str, int]", kinds: int, bare: bool = False) 
     asm.label("go")
     if bare:
         _put_header(asm)
+    else:
+        asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
+        asm.jump_if(R0, "!=", 0, "without tag")
+    asm.label("in")
     asm.move(R1, R8)
     asm.number(R2, 0)
     asm.call(REDIRECT_PEER)
     asm.leave()
+    if not bare:
+        _tagged(asm)
+        _learn_tagged(asm, maps)
     icmp.errors(asm)
     flows.by_mode(asm, maps)
     flows.recalled(asm, maps)
@@ -165,12 +183,33 @@ def _put_header(asm: "Assembler") -> None:
     asm.store(R7, ETH_TYPE, R0, 2)
 
 
+def _tagged(asm: "Assembler") -> None:
+    """What a frame with a VLAN tag needs besides: the interface (R7) in its keys is another one for each VLAN
+    (layout.on_vlan), and the tag comes off when it is taken. Neither 802.1ad nor a priority alone (VLAN 0) is one."""
+    asm.label("tagged")
+    asm.load(R0, R6, SKB_VLAN_PROTO, 4)
+    asm.jump_if(R0, "!=", asm.network16(ETH_8021Q), "pass")
+    asm.jump_if(R7, ">=", 1 << VLAN_SHIFT, "pass")
+    asm.load(R0, R6, SKB_VLAN_TCI, 4)
+    asm.mask(R0, 0xFFF)
+    asm.jump_if(R0, "==", 0, "pass")
+    asm.set_bits(R0, TAGGED >> VLAN_SHIFT)
+    asm.shift_left(R0, VLAN_SHIFT)
+    asm.add(R7, R0)
+    asm.jump("read")
+    asm.label("without tag")
+    asm.move(R1, R6)
+    asm.call(VLAN_POP)
+    asm.jump("in")
+
+
 def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     """The bytes of the reply program."""
     from . import flows
 
     asm = Assembler(order)
     asm.move(R6, R1)
+    _unless_tagged(asm)
     _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, ("no port", "icmpv6"), True)
     asm.store_number(FP, REFUSAL, 0, 4)
     _note_refusal(asm)
@@ -199,11 +238,7 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.label("whose")
     # Only what this very service takes over on the client's interface goes that way.
     _find(asm, maps, kinds, False)
-    asm.load(R0, R7, VALUE_TARGET, 4)
-    asm.load(R1, R6, SKB_IFINDEX, 4)
-    asm.jump_if_register(R0, "!=", R1, "pass")
-    asm.load(R0, FP, REFUSAL, 4)
-    asm.jump_if(R0, "!=", 0, "refused")
+    _unless_of_another(asm)
     asm.label("answer")
     asm.jump_if(R8, "==", 0, "to neighbour")
     asm.label("straight")
@@ -227,6 +262,60 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     flows.drained(asm, maps, 2)
     _pass(asm)
     return asm.code()
+
+
+def tagged(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
+    """The bytes of the reply program of services with a VLAN. Who is not known is left to the router's routes."""
+    from . import flows
+
+    asm = Assembler(order)
+    asm.move(R6, R1)
+    _unless_tagged(asm)
+    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, ("no port", "icmpv6"), True)
+    asm.store_number(FP, REFUSAL, 0, 4)
+    _note_refusal(asm)
+    asm.label("parsed")
+    asm.load(R8, R6, SKB_IFINDEX, 4)
+    _look_up_tagged(asm, maps)
+    asm.move(R8, R0)
+    asm.jump_if(R8, "==", 0, "pass")
+    _same(asm, R8, PLACE_SERVICE, FP, CLIENT, 16, 8, "pass")
+    _copy(asm, FP, INDEX, R8, PLACE_INDEX, 4, 4)
+    _find(asm, maps, kinds, False)
+    _unless_of_another(asm)
+    asm.label("answer")
+    _open(asm, ETH_HEADER)
+    _copy(asm, R9, MAC_TO, R8, PLACE_CLIENT, 12, 2)
+    asm.move(R1, R6)
+    asm.number(R2, asm.network16(ETH_8021Q))
+    asm.load(R3, FP, INDEX, 4)
+    asm.shift_right(R3, VLAN_SHIFT)
+    asm.mask(R3, 0xFFF)
+    asm.call(VLAN_PUSH)
+    asm.load(R1, FP, INDEX, 4)
+    asm.mask(R1, (1 << VLAN_SHIFT) - 1)
+    asm.number(R2, 0)
+    asm.call(REDIRECT)
+    asm.leave()
+    _unreachable6(asm)
+    _refuse(asm, maps)
+    flows.drained(asm, maps, 2)
+    _pass(asm)
+    return asm.code()
+
+
+def _unless_tagged(asm: "Assembler") -> None:
+    asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
+    asm.jump_if(R0, "!=", 0, "pass")
+
+
+def _unless_of_another(asm: "Assembler") -> None:
+    """Jumps to "pass" for what the entry (R7) takes to another pair than this, to "refused" if its port is closed."""
+    asm.load(R0, R7, VALUE_TARGET, 4)
+    asm.load(R1, R6, SKB_IFINDEX, 4)
+    asm.jump_if_register(R0, "!=", R1, "pass")
+    asm.load(R0, FP, REFUSAL, 4)
+    asm.jump_if(R0, "!=", 0, "refused")
 
 
 def trial(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
@@ -256,9 +345,10 @@ def trial(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R4, 0)
     _look_for_socket(asm, "no socket")
     asm.label("no socket")
-    for helper in (SKB_CHANGE_TYPE, SKB_PULL_DATA):
+    for helper in (SKB_CHANGE_TYPE, SKB_PULL_DATA, VLAN_PUSH, VLAN_POP):
         asm.move(R1, R6)
         asm.number(R2, 0)
+        asm.number(R3, 0)
         asm.call(helper)
     asm.move(R1, R6)
     asm.address(R2, FP, -FIB_SIZE)
@@ -332,8 +422,6 @@ def _read(
     service's half in the frame (in the ports), and where it goes on with an IPv4 protocol (R5) that has no ports, and
     with ICMPv6; `sent` is whether the sender itself may have said what protocol it is, for a netkit pair: over veth the
     kernel reads it from the frame."""
-    asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
-    asm.jump_if(R0, "!=", 0, "pass")
     asm.load(R0, R6, SKB_PROTOCOL, 4)
     asm.jump_if(R0, "==", asm.network16(ETH_IPV6), "ipv6")
     asm.jump_if(R0, "!=", asm.network16(ETH_IP), "pass")
@@ -346,7 +434,8 @@ def _read(
     asm.load(R0, R9, service4, 2)
     asm.jump_if(R0, "==", asm.network16(169 << 8 | 254), "pass")
     # 0, but the verifier does not know: so what follows is checked once for both families.
-    asm.load(R1, R6, SKB_VLAN_PRESENT, 4)
+    asm.load(R1, R6, SKB_PKT_TYPE, 4)
+    asm.shift_right(R1, 3)  # it has three bits
     for place, where in ((SERVICE, service4), (CLIENT, client4)):
         asm.store(FP, place, R1, 4)
         asm.store(FP, place + 4, R1, 4)
@@ -805,6 +894,9 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.mask(R0, SELDOM)
     asm.jump_if(R0, "!=", 0, "taken")
     asm.label("ask")
+    if not asm.bare:
+        asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
+        asm.jump_if(R0, "!=", 0, "learn tagged")
     _ask_route(asm)
     asm.jump_if(R0, "!=", 0, "no way")  # BPF_FIB_LKUP_RET_SUCCESS
     _same(asm, FP, FIB + FIB_INDEX, FP, INDEX, 4, 4, "another way")
@@ -849,6 +941,44 @@ def _learn(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.address(R2, FP, CLIENT)
     asm.map(R1, maps["clients"])
     asm.call(MAP_DELETE)
+
+
+def _learn_tagged(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """What _learn does, for a client with a VLAN: where its frame came from, as a bridge learns it. The router need not
+    have an address in that VLAN, so no route can be asked. Replies leave by that VLAN only: whoever forges an address
+    draws replies to somebody of the same VLAN and service to itself, as it could by ARP, and to nobody else."""
+    asm.label("learn tagged")
+    _same(asm, FP, SERVICE, FP, CLIENT, 16, 8, "not itself")
+    asm.jump("itself")
+    asm.label("not itself")
+    asm.load(R0, R9, MAC_FROM, 1)
+    asm.mask(R0, 1)
+    asm.jump_if(R0, "!=", 0, "pass")  # many would get the replies
+    _copy(asm, FP, PLACE + PLACE_SERVICE, FP, CLIENT, 16, 8)
+    asm.store_number(FP, PLACE + PLACE_PORT, 0, 8)  # and the generation
+    asm.store(FP, PLACE + PLACE_TARGET, R8, 4)
+    asm.store_number(FP, PLACE + PLACE_SLOT, 0, 4)
+    _copy(asm, FP, PLACE + PLACE_INDEX, FP, INDEX, 4, 4)
+    _copy(asm, FP, PLACE + PLACE_CLIENT, R9, MAC_FROM, 6, 2)
+    _copy(asm, FP, PLACE + PLACE_ROUTER, R9, MAC_TO, 6, 2)
+    _look_up_tagged(asm, maps)
+    asm.jump_if(R0, "==", 0, "elsewhere now")
+    _same(asm, R0, 0, FP, PLACE, PLACE_SIZE, 4, "elsewhere now")
+    asm.jump("taken")
+    asm.label("elsewhere now")
+    _store(asm, maps, "clients", TAGGED_KEY, PLACE)
+    asm.jump("taken")
+
+
+def _look_up_tagged(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """Writes TAGGED_KEY, for the pair with the index R8; R0 is the address of its value, 0 if there is none."""
+    asm.store_number(FP, TAGGED_KEY, NO_ADDRESS, 4)
+    asm.store(FP, TAGGED_KEY + 4, R8, 4)
+    asm.load(R0, FP, CLIENT, 8)
+    asm.load(R1, FP, CLIENT + 8, 8)
+    asm.add(R0, R1)
+    asm.store(FP, TAGGED_KEY + 8, R0, 8)
+    _look_up(asm, maps, "clients", TAGGED_KEY)
 
 
 def _ask_route(asm: "Assembler") -> None:

@@ -34,6 +34,8 @@ MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
 PIN = {TCX: LINK, NETKIT: LINK, CLS: FILTER}
 PLACES = {TCX: call.TCX_INGRESS, NETKIT: call.NETKIT_PEER}
 MAPS = {one.name: one for one in layout.MAPS}
+# How the keys of entries are read, in the order of the two lookups.
+PARSE = {"exact": layout.Layout.parse_exact, "wide": layout.Layout.parse_wide}
 
 
 class PinError(ViscumError):
@@ -46,6 +48,16 @@ class FolderError(OSError):
     def __init__(self, path: str) -> None:
         self.words = NOT_OURS % path
         super().__init__(compat.EEXIST, self.words)
+
+
+class VlanError(OSError):
+    """The index of a device leaves no room for a VLAN (layout.on_vlan)."""
+
+    def __init__(self) -> None:
+        self.words = (
+            "an index of 2^19 or more leaves no room for a VLAN: take the VLAN's device without vlan, or restart"
+        )
+        super().__init__(compat.EINVAL, self.words)
 
 
 NOT_OURS = "%s is not Viscum's: remove it"
@@ -256,13 +268,15 @@ class Pinned:
         if not self._open_maps():
             return []
         found = []
-        for name, parse in (("exact", self._layout.parse_exact), ("wide", self._layout.parse_wide)):
+        for name in PARSE:
             for key, value in self._read(name):
-                index, kind, parts = parse(key)
+                interface, kind, parts = PARSE[name](self._layout, key)
+                index, vlan = layout.of_vlan(interface)
                 target, mac, flags = self._layout.parse_value(value)
                 found.append(
                     BpfEntry(
                         index=index,
+                        vlan=vlan,
                         target=target,
                         kind=kind,
                         tuple=parts,
@@ -411,11 +425,13 @@ class Pinned:
     def set_match(self, item: "Any", index: int, target: int, nsid: int) -> None:
         """Adds an entry, or changes where it leads; `nsid` is the number of the pair's namespace, -1 without one."""
         self._make_maps()
+        if item.vlan and index >> layout.VLAN_SHIFT:
+            raise VlanError()
         kind, parts = layout.of_match(item)
         slot = self._slot(self._layout.pair(index, target))
         if not layout.is_exact(kind):
             self._set_kinds(self._kinds() | {kind})
-        name, key = self._key(kind, index, parts)
+        name, key = self._key(kind, layout.on_vlan(index, item.vlan), parts)
         self._change()
         value = self._layout.value(target, item.mac, slot, item.watched, item.checked, self.cut_in, nsid)
         call.map_update(self._maps[name], key, value)
@@ -427,7 +443,7 @@ class Pinned:
         if not self._open_maps():
             return
         kind, parts = layout.of_match(item)
-        name, key = self._key(kind, index, parts)
+        name, key = self._key(kind, layout.on_vlan(index, item.vlan), parts)
         value = call.map_lookup(self._maps[name], key, MAPS[name].value)
         if value is None or target not in (0, self._layout.parse_value(value)[0]):
             return
@@ -475,10 +491,10 @@ class Pinned:
         self._slots[pair] = slot
         return slot
 
-    def _key(self, kind: "Any", index: int, parts: "layout.Tuple") -> "tuple[str, bytes]":
+    def _key(self, kind: "Any", interface: int, parts: "layout.Tuple") -> "tuple[str, bytes]":
         if layout.is_exact(kind):
-            return "exact", self._layout.exact_key(index, parts)
-        return "wide", self._layout.wide_key(kind, index, parts)
+            return "exact", self._layout.exact_key(interface, parts)
+        return "wide", self._layout.wide_key(kind, interface, parts)
 
     def _kinds(self) -> set:
         return {entry.kind for entry in self.entries() if not layout.is_exact(entry.kind)}
@@ -503,23 +519,26 @@ class Pinned:
 
     # Connections that stay with the side that has them (ebpf/flows.py)
 
-    def join(self, target: int) -> "list[int]":
-        """From now on the SYNs that a pair's entries take are noted. Returns the slots of those entries."""
-        slots = []
+    def join(self, target: int) -> "list[tuple[int, int]]":
+        """From now on the SYNs that a pair's entries take are noted. Returns (slot, VLAN) of those entries."""
+        joined = []
         for name, key, value in self._entries_to({target}):
-            slots.append(self._layout.slot_of(value))
+            interface = PARSE[name](self._layout, key)[0]
+            joined.append((self._layout.slot_of(value), layout.of_vlan(interface)[1]))
             if not self._layout.parse_value(value)[2] & layout.JOINS:
                 self._set_mode(name, key, value, layout.JOINS)
         self.settle()
-        return slots
+        return joined
 
-    def note_flows(self, flows: "Iterable[Flow]", target: int, slots: "Sequence[int]") -> None:
-        """Notes a pair's TCP connections. They count in the first of the slots; without one they are not counted."""
+    def note_flows(self, flows: "Iterable[Flow]", target: int, joined: "Sequence[tuple[int, int]]", vlan: int) -> None:
+        """Notes a pair's TCP connections. They count in the first slot of what it `joined`, and have its VLAN; without
+        one they are not counted, and have `vlan`."""
         if not self._open_maps():
             return
-        value = self._layout.value(target, "", slots[0] if slots else layout.SLOTS)
+        slot, vlan = joined[0] if joined else (layout.SLOTS, vlan)
+        value = self._layout.value(target, "", slot)
         for one in flows:
-            key = self._layout.flow_key(one.client, one.client_port, one.service, one.port)
+            key = self._layout.flow_key(one.client, one.client_port, one.service, one.port, vlan)
             known = call.map_lookup(self._maps["flows"], key, MAPS["flows"].value)
             if known is None or self._layout.parse_value(known)[0] != target:
                 call.map_update(self._maps["flows"], key, value)
@@ -564,12 +583,7 @@ class Pinned:
         if not self._open_maps():
             return []
         parse = self._layout.parse_value
-        return [
-            (name, key, value)
-            for name in ("exact", "wide")
-            for key, value in self._read(name)
-            if parse(value)[0] in targets
-        ]
+        return [(name, key, value) for name in PARSE for key, value in self._read(name) if parse(value)[0] in targets]
 
     def _set_mode(self, name: str, key: bytes, value: bytes, mode: int) -> None:
         self._change()
@@ -613,7 +627,7 @@ class Pinned:
             if self._layout.parse_pair(pair) not in pairs:
                 call.map_delete(self._maps["slots"], pair)
         self._slots = None
-        current = [ebpf.name_of(which) for which in ebpf.PROGRAMS + (ebpf.BARE,)]
+        current = [ebpf.name_of(which) for which in ebpf.EVERY]
         self._remove(PROGRAM, [name for name in self._names(PROGRAM) if name not in current])
 
 

@@ -294,7 +294,11 @@ def _bpf_link(operation: "Operation") -> "list[str]":
         return ["tc filter del " + where, "rm %s/filter_%s" % (folder, pin)]
     if operation.verb == "del":
         return ["rm %s/link_%s" % (folder, pin)]
-    what = "replies go to their client" if item.program.startswith("reply") else "what a service takes goes to it"
+    what = (
+        "replies go to their client"
+        if item.program.split("_")[0] in ("reply", "tagged")
+        else "what a service takes goes to it"
+    )
     if operation.verb == "change":
         return ["# on %s: the program becomes %s" % (item.dev, item.program.split("_")[0])]
     if item.hook == CLS:
@@ -307,7 +311,8 @@ def _bpf_link(operation: "Operation") -> "list[str]":
 def _bpf_match(operation: "Operation") -> "list[str]":
     """In words: bpftool knows maps, and could only write their bytes."""
     item = operation.new or operation.old
-    words = " ".join([item.proto or "any protocol", item.dst])
+    words = "VLAN %d " % item.vlan if item.vlan else ""
+    words += " ".join([item.proto or "any protocol", item.dst])
     if item.port_bits:
         last = item.port | (0xFFFF >> item.port_bits)
         words += " port %d" % item.port if last == item.port else " ports %d-%d" % (item.port, last)

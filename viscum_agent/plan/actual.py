@@ -383,7 +383,8 @@ def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], 
         service = owners.get(("dev", target))
         # One that takes nothing any more is not as it was planned, so it is written anew.
         watched = 0 if entry.refused else entry.watched
-        item = to_match(dev, entry.kind, entry.tuple, entry.mac, target if service else "", watched, entry.checked)
+        whose = target if service else ""
+        item = to_match(dev, entry.vlan, entry.kind, entry.tuple, entry.mac, whose, watched, entry.checked)
         if service is None or not dev:
             observed.orphans.append(Found(item, entry.index))
         else:

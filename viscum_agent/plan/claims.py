@@ -49,15 +49,16 @@ class Claims:
             if which != part.datapath:
                 text = "'%s' can't be on %s beside '%s' of service '%s': a device has one datapath"
                 raise skip(service, package, "datapath", text % (part.datapath, dev, which, name))
-        wanted = [(dev, match) for dev in part.devices for match in service.matches]
-        for dev, match in wanted:
-            for other, name in self._traffic.get(self._key(dev, match), []):
+        # Each VLAN of a device has traffic of its own.
+        wanted = [((dev, service.vlan), match) for dev in part.devices for match in service.matches]
+        for source, match in wanted:
+            for other, name in self._traffic.get(self._key(source, match), []):
                 if name != service.name and _overlap(match, other):
-                    text = "takes the same traffic on %s as service '%s': %s" % (dev, name, match_text(other))
+                    text = "takes the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
                     raise skip(service, package, "dest_ip" if match.dst else "dest_port", text)
         self._take_kinds(part, package)
-        for dev, match in wanted:
-            self._traffic.setdefault(self._key(dev, match), []).append((match, service.name))
+        for source, match in wanted:
+            self._traffic.setdefault(self._key(source, match), []).append((match, service.name))
         for dev in part.devices:
             self._datapaths[dev] = (part.datapath, service.name)
 
@@ -68,9 +69,9 @@ class Claims:
             raise skip(part.service, package, "dest_ip", TOO_MANY % (len(wide), layout.MASKS))
         self._kinds = wide
 
-    def _key(self, dev: str, match: "Match") -> tuple:
+    def _key(self, source: tuple, match: "Match") -> tuple:
         level = datapath.level_of(match)
-        return (dev, match.family, level, (match.dst.packed, match.dport) if level == PRIO_EXACT else "")
+        return (source, match.family, level, (match.dst.packed, match.dport) if level == PRIO_EXACT else "")
 
 
 def _overlap(one: "Match", other: "Match") -> bool:

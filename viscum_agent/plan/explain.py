@@ -51,7 +51,7 @@ NOT_AS_PLANNED = "the kernel's rules are not as configured: `viscum plan` shows 
 
 # Why a rule does not take a packet, by what it has and others have not (fields of Packet).
 WHY = (
-    ("vlan", "frames with a VLAN tag are not taken: they are for another device (DEVICE.NUMBER)"),
+    ("vlan", "frames with a VLAN tag are not taken: they are for another device (DEVICE.NUMBER), or need option vlan"),
     ("part", "fragments are not taken: only the first has a port, and without the others it is useless"),
     ("options", "the rule finds no port behind IP options or extension headers"),
     ("bare", "it is too short to have ports"),
@@ -60,6 +60,7 @@ WHY = (
     ("dst", "'any address' means neither multicast, broadcast, link-local nor loopback addresses"),
     ("quoted", "u32 and flower do not know what an ICMP error is about"),
 )
+ANOTHER_TAG = "only frames with the tag of VLAN %d are taken (vlan)"
 
 
 def explain(packet: "Packet", there: "There") -> "Explanation":
@@ -183,9 +184,14 @@ def _prio(item: "Any") -> int:
 
 def takes(item: "Any", packet: "Packet") -> bool:
     """Whether an objects.Filter or BpfMatch is one for the packet, of which device and MAC are known."""
-    if item.dev != packet.dev or packet.vlan >= 0:
+    if item.dev != packet.dev or packet.vlan != _tag(item):
         return False
     return TAKES[datapath.of(item).NAME](item, packet)
+
+
+def _tag(item: "Any") -> int:
+    """The VLAN that a rule asks for, as a Packet has it."""
+    return item.vlan or -1 if isinstance(item, BpfMatch) else -1
 
 
 def _takes_u32(item: "Any", packet: "Packet") -> bool:
@@ -292,6 +298,8 @@ def _spared(name: str, item: "Any", packet: "Packet", there: "There") -> str:
 
 
 def _no_way_back(item: "BpfMatch", packet: "Packet", there: "There") -> str:
+    if item.vlan:
+        return "would answer itself: source and destination are the same" if packet.src == packet.dst else ""
     by = there.back(item.target, packet.dst, packet.src)
     if by is None or by == packet.dev:
         return ""
@@ -355,7 +363,8 @@ def _beside(packet: "Packet", winner: str, there: "There") -> "list[str]":
         found.append(text % (hop, device_name(winner)))
     for service in there.services:
         match = _nearest(service.matches, packet)
-        if match and service.name != winner and _is_client(match, packet):
+        here = match and packet.vlan == (service.vlan or -1)
+        if match and here and service.name != winner and _is_client(match, packet):
             wider = packet.dev in [each.item.dev for each in _redirects(service.name, there)]
             texts = _out(service, match, packet, there) or ["has a wider match for it"] * wider
             found += [_said(service, match, text) for text in texts]
@@ -407,7 +416,7 @@ def _passed(name: str, match: "Match", packet: "Packet", hooks: "list[Packet]", 
         packet,
         dev=seen.dev,
         to=(macs or [link.mac for link in there.links if link.name == seen.dev])[0],
-        vlan=-1,
+        vlan=_tag(items[0]),
         part="",
         options=False,
         bare=False,
@@ -429,7 +438,7 @@ def _passed(name: str, match: "Match", packet: "Packet", hooks: "list[Packet]", 
         if field == "quoted":
             other = with_(other, proto=seen.proto, dport=0)
         if not any(takes(item, other) for item in items):
-            found.append(text)
+            found.append(ANOTHER_TAG % plain.vlan if field == "vlan" and plain.vlan > 0 else text)
     return found
 
 

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 # `dev` is where it comes in, "" if that is not known; `to` the MAC that its frame is for, "" for the device's own;
-# `vlan` the number of its tag, -1 without one; addresses are bytes, `proto` a number (IANA), ports 0 where there are
-# none. `part` is "" for a whole packet, "first" or "later" for a fragment; `options` whether there are IPv4 options, or
-# IPv6 extension headers before `proto`; `bare` whether nothing follows its header. `quoted` is the Packet that an ICMP
-# error is about, else None. `note` is what else the text said: "out" (it leaves by `dev`), "hardware" (offloaded).
+# `vlan` the number of its tag, -1 without one, 0 with what no service takes (two, one of 802.1ad, only a priority);
+# addresses are bytes, `proto` a number (IANA), ports 0 where there are none. `part` is "" for a whole packet, "first"
+# or "later" for a fragment; `options` whether there are IPv4 options, or IPv6 extension headers before `proto`; `bare`
+# whether nothing follows its header. `quoted` is the Packet that an ICMP error is about, else None. `note` is what else
+# the text said: "out" (it leaves by `dev`), "hardware" (offloaded).
 Packet = namedtuple(
     "Packet",
     ("dev", "to", "vlan", "src", "dst", "proto", "sport", "dport", "part", "options", "bare", "quoted", "note"),
@@ -253,7 +254,7 @@ def _where(words: "list[str]", found: "Packet") -> "Packet":
             # there may be a date and a time.
             found = with_(found, dev=_device(word), note="out" if following == "Out" else found.note)
         elif word == "vlan":
-            found = with_(found, vlan=_vlan(following))
+            found = with_(found, vlan=0 if found.vlan >= 0 or "802.1Q-QinQ" in words else _vlan(following))
         elif word == "offset" and following != "0":
             found = with_(found, part="later")
         elif word == "flags" and following.startswith("[+") and not found.part:

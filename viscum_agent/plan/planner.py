@@ -33,7 +33,7 @@ from . import answers, checks, datapath, direct
 from .claims import Claims, match_text
 from .egress import Around, guard
 from .skip import Skip, skip
-from .sources import devices_of, families_of, family_warnings, mtu_of
+from .sources import answered, devices_of, families_of, family_warnings, mtu_of
 from .subnets import SUBNET, Subnets
 
 TYPE_CHECKING = False
@@ -62,6 +62,10 @@ Gate = namedtuple("Gate", ("dev", "mac", "own"))
 # Between what (bytes) a burst is that is not set. TCP sends up to 64 KiB at once, and what is larger than a burst is
 # cut into packets first, which takes time.
 BURST = (16 << 10, 2 << 20)
+NO_TAGS = (
+    "datapath '%s' takes no frames with a tag: set option datapath 'bpf', or take the option out and name the VLAN's "
+    "own device (br-lan.%d)"
+)
 ETHERNET = 14  # bytes of a frame's header
 
 # `services` are ServicePlans in file order; `skipped` are names of services with a problem.
@@ -122,11 +126,12 @@ def _service(
             text = "needs nft redirect inside the namespace, which this kernel lacks: install kmod-nft-nat"
             raise skip(service, package, "", text, UNSUPPORTED)
         items.append(Nat(ns_name(service.name), rules))
-    if which.DECEIVED and facts.features.guard:
+    # Whoever has a VLAN is asked for no route (ebpf/program.py).
+    if (which.DECEIVED or service.vlan) and facts.features.guard:
         ports = answers.own_ports(matches)
         items += [Mute(ns_name(service.name), ports)] if ports else []
     if service.reply != "routed":
-        items += which.reply(device_name(service.name), pair, facts.features)
+        items += which.reply(device_name(service.name), pair, facts.features, service.vlan or 0)
     if past:
         items += direct.items(service, matches, own, which, devices, facts, package)
     gate = Gate(
@@ -139,7 +144,7 @@ def _service(
     stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
     shared: list = []
     for device in devices:
-        here = [(match, part) for match, part in parts if match.family in device.families]
+        here = [(match, part) for match, part in parts if match.family in answered(service, device)]
         made = _filters(service, device, here, which, macs)
         items += made
         shared += which.shared(device, made, facts.features)
@@ -215,6 +220,9 @@ def _datapath(service: "Service", settings: "Settings", facts: "Facts", package:
     why = which.lacks(facts.features)
     if why:
         raise skip(service, package, "datapath", why, UNSUPPORTED)
+    if service.vlan and not which.VLANS:
+        text = NO_TAGS % (which.NAME, service.vlan)
+        raise skip(service, package, "vlan", text, UNSUPPORTED)
     return which
 
 
@@ -230,8 +238,8 @@ def _filters(
         mac = device.takes_mac if datapath.needs_mac(match) else ""
         for part in datapath.spread(match):
             # The route of a client at the port of a bridge names the bridge.
-            judged = not service.dynamic_ports, not device.bridged
-            for item in which.filters(device.name, part, level, mac, actions, *judged):
+            how = not service.dynamic_ports, not device.bridged, service.vlan or 0
+            for item in which.filters(device.name, part, level, mac, actions, *how):
                 if item not in seen:
                     seen.add(item)
                     found.append(item)

@@ -18,6 +18,7 @@ NO_WAY = {
     True: "%s has no Ethernet header (PPPoE, WireGuard, modem): set option datapath 'bpf', or take another device",
     False: "%s is neither an Ethernet device nor one of plain IP packets (PPP, WireGuard, tun): take another device",
 }
+NO_TAG = "%s has no Ethernet header, and so no VLAN: take the option vlan out, or take another device"
 
 
 def devices_of(service: "Service", facts: "Facts", which: "Any", package: str) -> "tuple[list[Device], list[Problem]]":
@@ -26,14 +27,15 @@ def devices_of(service: "Service", facts: "Facts", which: "Any", package: str) -
     found, missing = set(), []
     for option, value, names in named(service, known, facts):
         there = [known[name] for name in sorted(names) if name in known]
-        usable = [device.name for device in there if takes(which, device)]
+        usable = [device.name for device in there if takes(which, device, service.vlan)]
         found.update(usable)
         if not there:
             missing.append((option, _missing(option, value, names, known, facts)))
         elif len(usable) < len(there) and not (usable and _is_pattern(value)):
-            left = [device for device in there if not takes(which, device)][0]
+            left = [device for device in there if not takes(which, device, service.vlan)][0]
             name = left.name if left.name == value else "%s: %s" % (shown(value), left.name)
-            raise skip(service, package, option, NO_WAY[left.bare] % name, UNSUPPORTED)
+            text = NO_TAG if service.vlan else NO_WAY[left.bare]
+            raise skip(service, package, option, text % name, UNSUPPORTED)
     if not found:
         raise skip(service, package, missing[0][0], missing[0][1])
     warnings = []
@@ -43,9 +45,9 @@ def devices_of(service: "Service", facts: "Facts", which: "Any", package: str) -
     return [known[name] for name in sorted(found)], warnings
 
 
-def takes(which: "Any", device: "Device") -> bool:
-    """Whether a datapath can take packets at a device."""
-    return bool(device.ethernet or (device.bare and which.BARE))
+def takes(which: "Any", device: "Device", vlan: "int | None") -> bool:
+    """Whether a datapath can take packets at a device, or frames with a VLAN."""
+    return bool(device.ethernet or (device.bare and which.BARE and not vlan))
 
 
 def named(service: "Service", known: "dict[str, Device]", facts: "Facts") -> "list[tuple[str, str, list[str]]]":
@@ -105,26 +107,35 @@ def families_of(
 ) -> "tuple[list[int], dict[int, tuple[str, str]]]":
     """(families that can be served, {family that can't: (kind of error, why)}). Raises Skip if none can."""
     wanted = sorted({match.family for match in service.matches})
-    # Those of eBPF go past it, but not to clients at the port of a bridge.
-    routed = datapath.routes(service, which) or (not which.ROUTED and all(device.bridged for device in devices))
-    reasons = [(family, _why_lost(family, devices, routed, facts)) for family in wanted]
+    # Those of eBPF go past it, but not to clients at the port of a bridge that have no VLAN.
+    bridged = not which.ROUTED and not service.vlan and all(device.bridged for device in devices)
+    routed = datapath.routes(service, which) or bridged
+    reasons = [(family, _why_lost(family, service, devices, routed, facts)) for family in wanted]
     lost = {family: why for family, why in reasons if why}
     if len(lost) == len(wanted):
         raise skip(service, package, "", lost[wanted[0]][1], lost[wanted[0]][0])
     return [family for family in wanted if family not in lost], lost
 
 
-def _why_lost(family: int, devices: "list[Device]", routed: bool, facts: "Facts") -> "tuple[str, str] | None":
+def answered(service: "Service", device: "Device") -> "tuple[int, ...]":
+    """The families in which clients at a device get replies. Those with a VLAN get them where their frames came from,
+    unless replies are routed: then the VLAN has a device with an address, whichever that is."""
+    return (4, 6) if service.vlan else device.families
+
+
+def _why_lost(
+    family: int, service: "Service", devices: "list[Device]", routed: bool, facts: "Facts"
+) -> "tuple[str, str] | None":
     """(kind of error, why clients of a family would get no reply), None if they do."""
     if family == 6 and not facts.ipv6:
         return UNSUPPORTED, "IPv6 stays with the cloud: this kernel has none"
-    if family == 6 and not facts.ipv6_forwarding:
+    if family == 6 and not facts.ipv6_forwarding and (routed or not service.vlan):
         text = "IPv6 stays with the cloud, because the router does not forward the replies: "
         return UNSUPPORTED, text + "set net.ipv6.conf.all.forwarding to 1"
     why, only_routed = facts.firewall.get(family, ("", True))
     if why and (routed or not only_routed):
         return UNSUPPORTED, "IPv%d stays with the cloud, because %s" % (family, why)
-    deaf = _deaf(family, devices)
+    deaf = _deaf(family, service, devices)
     return (CONFIG, _no_way_back(family, deaf)) if len(deaf) == len(devices) else None
 
 
@@ -135,14 +146,14 @@ def family_warnings(
     named_ones = {match.family for match in service.matches if match.dst or match.src}
     said = [(family, lost[family]) for family in sorted(lost)]
     for family in families:
-        deaf = _deaf(family, devices)
+        deaf = _deaf(family, service, devices)
         said += [(family, (CONFIG, _no_way_back(family, deaf)))] if deaf else []
     where = "%s.%s" % (package, service.name)
     return [Problem(kind, "", where, text) for family, (kind, text) in said if family in named_ones]
 
 
-def _deaf(family: int, devices: "list[Device]") -> "list[str]":
-    return [device.name for device in devices if family not in device.families]
+def _deaf(family: int, service: "Service", devices: "list[Device]") -> "list[str]":
+    return [device.name for device in devices if family not in answered(service, device)]
 
 
 def _no_way_back(family: int, names: "list[str]") -> str:

@@ -54,7 +54,7 @@ NOTHING = Counters(0, 0, 0, 0, 0, 0, 0, 0)
 # and Tuple.
 BpfLinkEntry = namedtuple("BpfLinkEntry", ("pin", "hook", "index", "program"))
 BpfEntry = namedtuple(
-    "BpfEntry", ("index", "target", "kind", "tuple", "mac", "watched", "refused", "takes_over", "checked")
+    "BpfEntry", ("index", "vlan", "target", "kind", "tuple", "mac", "watched", "refused", "takes_over", "checked")
 )
 
 ARPHRD_ETHER = 1  # linux/if_arp.h

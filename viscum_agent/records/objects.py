@@ -104,12 +104,13 @@ Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "key
 BpfLink = namedtuple("BpfLink", ("dev", "hook", "program"))
 TCX, CLS = "tcx", "cls"
 
-# What such a program takes over: what comes in on `dev` from `src` ("" for any) to `dst` (prefixes) over `proto` (""
-# for all). Of the 16 bits of `port` the first `port_bits` count: 16 for one port, 0 for any. `level` is a PRIO_*;
-# frames must be addressed to `mac`, if it is set; `target` is the router's end of the service's pair. `watched` is the
-# program's port, if the match is left to the cloud once that is closed, else 0.
+# What such a program takes over: what comes in on `dev`, with the tag of `vlan` or without one (0), from `src` ("" for
+# any) to `dst` (prefixes) over `proto` ("" for all). Of the 16 bits of `port` the first `port_bits` count: 16 for one
+# port, 0 for any. `level` is a PRIO_*; frames must be addressed to `mac`, if it is set; `target` is the router's end of
+# the service's pair. `watched` is the program's port, if the match is left to the cloud once that is closed, else 0.
 BpfMatch = namedtuple(
-    "BpfMatch", ("dev", "level", "proto", "dst", "src", "port", "port_bits", "mac", "target", "watched", "checked")
+    "BpfMatch",
+    ("dev", "vlan", "level", "proto", "dst", "src", "port", "port_bits", "mac", "target", "watched", "checked"),
 )
 
 # What the agent needs to know about a kind of object, besides how it is planned, found, written and read:
@@ -219,7 +220,7 @@ _kind(
 )
 _kind(
     BpfMatch,
-    key=lambda item: item[:7],  # everything that a packet is matched by
+    key=lambda item: item[:8],  # everything that a packet is matched by
     outlives=True,
     redirect=True,
     late=True,

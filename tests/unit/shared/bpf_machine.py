@@ -39,21 +39,24 @@ class Machine:
     def set_state(self, generation, kinds=0):
         self.maps["state"][bytes(4)] = bytearray(self.layout.state(generation, generation, kinds))
 
-    def run(self, which, packet, index=LAN, protocol=None, pkt_type=0, vlan=0, gso=0):
-        """(verdict, helper that gave it, its device): what a program does with a frame; `self.packet` is it then. The
-        program "bare" gets it without its Ethernet header."""
+    def run(self, which, packet, index=LAN, protocol=None, pkt_type=0, vlan=0, kind=0x8100, gso=0):
+        """(verdict, helper that gave it, its device): what a program does with a frame; `self.packet` is it then, and
+        `self.tag` its tag (type, what is in it), None without one. The program "bare" gets it without its Ethernet
+        header; `vlan` is what is in its tag, 0 for one that has none, `kind` the tag's type."""
         if protocol is None:
             protocol = struct.unpack(">H", packet[12:14])[0]
         self.packet = bytearray(packet[14:] if which == "bare" else packet)
         self.pkt_type, self.went = pkt_type, ("", 0)
         self.values = []
         context = bytearray(192)
-        for at, value in ((0, len(self.packet)), (4, pkt_type), (20, vlan), (40, index)):
+        self.tag = (kind, vlan) if vlan else None
+        for at, value in ((0, len(self.packet)), (4, pkt_type), (20, int(vlan > 0)), (24, vlan), (40, index)):
             context[at : at + 4] = value.to_bytes(4, self.order)
         context[164:168] = gso.to_bytes(4, self.order)
         # A 16-bit number in network order, read as one of the machine's.
-        raw = struct.pack(">H", protocol)
-        context[16:20] = int.from_bytes(raw, self.order).to_bytes(4, self.order)
+        for at, value in ((16, protocol), (28, kind if vlan else 0)):
+            raw = struct.pack(">H", value)
+            context[at : at + 4] = int.from_bytes(raw, self.order).to_bytes(4, self.order)
         self.context, self.stack, self._written = context, bytearray(512), bytearray(512)
         self._point()
         verdict = self._work(assemble(which, self.order, self.fds))
@@ -152,10 +155,8 @@ class Machine:
             self.maps[name].pop(self.read(two, SIZES[name].key), None)
         elif number in (7, 39, 160):
             result = {7: self.random, 39: 0, 160: self.clock}[number]
-        elif number == 26:
-            result = self._load_bytes(two, three, four)
-        elif number in (32, 43):
-            result = self._change_type(two) if number == 32 else self._change_head(two)
+        elif number in (18, 19, 26, 32, 43):
+            result = self._change(number, two, three, four)
         elif number == 69:
             result = self._route(two)
         elif number in (84, 86):
@@ -166,6 +167,21 @@ class Machine:
         for lost in range(1, 6):
             registers[lost] = 0xDEAD0000
         registers[0] = result & ALL
+
+    def _change(self, number, two, three, four):
+        if number in (18, 19):
+            return self._push(two, three) if number == 18 else self._pop()
+        if number == 26:
+            return self._load_bytes(two, three, four)
+        return self._change_type(two) if number == 32 else self._change_head(two)
+
+    def _push(self, protocol, content):
+        self.tag = struct.unpack(">H", protocol.to_bytes(2, self.order))[0], content
+        return 0
+
+    def _pop(self):
+        self.tag = None
+        return 0
 
     def _load_bytes(self, offset, to, size):
         if offset + size > len(self.packet):

@@ -119,11 +119,13 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
                 target, mac, flags = made.parse_value(value)
                 assert (index, target) == (7, 9)
                 watched = made.port_inside(value, parts.port)
-                assert layout.to_match("lan0", kind, parts, mac, "vsc-s", watched, bool(flags & layout.CHECKED)) == item
+                assert (
+                    layout.to_match("lan0", 0, kind, parts, mac, "vsc-s", watched, bool(flags & layout.CHECKED)) == item
+                )
 
 
 def test_one_port_of_one_address_is_one_entry():
-    assert entries(match()) == [BpfMatch("lan0", 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s", 0, False)]
+    assert entries(match()) == [BpfMatch("lan0", 0, 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s", 0, False)]
     assert layout.is_exact(layout.of_match(entries(match())[0])[0])
 
 

@@ -148,7 +148,7 @@ def test_each_thing_that_is_in_the_way_is_named():
         (TO_EDGE + " fragment", EDGE, "fragments are not taken"),
         ("IP6 fd00::2 > 2001:db8:cafe::10: frag (1448|99)", EDGE, "fragments are not taken"),
         ("IP (id 7, offset 1480, flags [none], proto TCP (6)) 192.168.1.2 > 203.0.113.10: tcp", EDGE, "fragments are"),
-        (TO_EDGE + " vlan 5 fragment", EDGE, "a VLAN tag are not taken: they are for another device (DEVICE.NUMBER); "),
+        (TO_EDGE + " vlan 5 fragment", EDGE, "another device (DEVICE.NUMBER), or need option vlan; "),
         (TO_EDGE.replace("7000", "7001"), EDGE, "'edge' takes tcp 203.0.113.10/32 port 7000 there, and not this"),
         (TO_EDGE.replace("113.10", "113.11"), EDGE, "no service has a match for its destination"),
         (TO_EDGE + " mac " + OTHERS, EDGE, "br-lan passes it on to another of its ports: it is for " + OTHERS),
@@ -260,3 +260,31 @@ def test_what_the_hardware_forwards_is_said():
         "the hardware forwards its connection unseen (flow offloading) until that ends",
     )
     assert "the hardware forwards its connection unseen" in why(line % "203.0.113.99", router(EDGE))[1]
+
+
+# VLANs
+
+TEN = EDGE.replace("edge", "ten").replace("option enabled 1", "option enabled 1\n    option vlan 10")
+TWENTY = TEN.replace("ten", "twenty").replace("vlan 10", "vlan 20")
+
+
+def test_a_packet_belongs_to_the_service_of_its_vlan():
+    there = router(EDGE + TEN + TWENTY, "bpf", back=lambda pair, service, client: "wan")
+    assert why(TO_EDGE + " vlan 10", there) == ("ten", "")
+    assert why(TO_EDGE + " vlan 20", there) == ("twenty", "")
+    found = explain.explain(packet.read("dev br-lan vlan 10 " + TO_EDGE), there)
+    assert commands.rule(found.rule) == "program on br-lan: VLAN 10 tcp 203.0.113.10/32 port 7000 to vsc-ten"
+    there = with_(there, back=lambda pair, service, client: "br-lan")
+    assert why(TO_EDGE, there) == ("edge", "")
+
+
+def test_the_vlan_that_a_packet_needs_is_named():
+    there = router(TEN, "bpf")
+    only = "'ten' (tcp 203.0.113.10/32 port 7000): only frames with the tag of VLAN 10 are taken (vlan)"
+    for text in (TO_EDGE, TO_EDGE + " vlan 20", TO_EDGE + " vlan 0"):
+        assert why(text, there) == ("", only)
+    assert why(TO_EDGE.replace("192.168.1.2", "203.0.113.10") + " vlan 10", there)[1].startswith(
+        "'ten' would answer itself"
+    )
+    late = with_(there, late=True)
+    assert why(TO_EDGE + " vlan 10", late)[1].startswith("'ten' leaves it to the cloud: its agent ended")

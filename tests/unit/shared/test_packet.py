@@ -94,6 +94,9 @@ def test_fragments_and_tags_are_seen_in_a_line():
     assert packet.read("IP6 fd00::2 > fd00::10: frag (1448|99)").part == "later"
     tagged = "ethertype 802.1Q (0x8100), length 60: vlan 5, p 0, ethertype IPv4 (0x0800), "
     assert packet.read(TIME + MACS + tagged + "192.168.1.2.9 > 203.0.113.10.53: UDP").vlan == 5
+    inner = "ethertype 802.1Q, vlan 6, p 0, ethertype IPv4, 192.168.1.2.9 > 203.0.113.10.53: UDP"
+    for outer in ("ethertype 802.1Q (0x8100), length 60: vlan 5, p 0, ", "ethertype 802.1Q-QinQ (0x88a8), length 60: "):
+        assert packet.read(TIME + MACS + outer + inner).vlan == 0, "no VLAN that a service may have"
 
 
 def test_a_line_of_connection_tracking_has_the_packet_in_its_first_half():

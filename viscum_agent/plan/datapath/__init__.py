@@ -7,11 +7,12 @@ ROUTED     whether the router and its firewall see every reply, unless `reply` i
 DECEIVED   whether a client may pass for the service itself, which then answers itself
 MACS       whether frames must have a MAC that the namespace accepts, so that the option `rewrite` counts
 BARE       whether it takes packets that begin with the IP header (facts.Device)
+VLANS      whether it takes frames with a VLAN tag, and sends replies with it
 lacks(features)                                     why this router can't use it, "" if it can
 missing(features)                                   what it misses, if the probe knows more than which features; else ""
 mac_policy(service, devices, features, package)     a classifier.MacPolicy; raises Skip
-reply(dev, pair, features)                          what sends replies back, at the router's end of a pair of that kind
-filters(dev, match, level, mac, actions)            what takes the packets of a match at a source device
+reply(dev, pair, features, vlan)                    what sends replies back, at the router's end of a pair of that kind
+filters(dev, match, level, mac, actions, vlan)      what takes the packets of a match at a source device
 is_own(redirect)                                    whether one that was found in the kernel is its own
 flows(dev, match, level, actions, flags, back)      if it is ROUTED: the filters of what a match takes or of its replies
 shared(device, filters, features)                   what these depend on there, like those of other services

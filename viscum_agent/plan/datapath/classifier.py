@@ -29,6 +29,7 @@ FEATURES = (
     ),
 )
 
+VLANS = False  # u32 sees no tag, and the router's routes would have to lead replies to the VLAN
 BARE = False  # mirred passes a packet on as it is: without an Ethernet header it is no frame
 
 # How a frame gets a MAC that the namespace accepts: actions on its way in, the MAC of the inner end, and whether the
@@ -51,7 +52,7 @@ def missing(features: "Features") -> str:
     return ""
 
 
-def reply(dev: str, pair: str, features: "Features") -> list:
+def reply(dev: str, pair: str, features: "Features", vlan: int) -> list:
     """Nothing: the router routes replies."""
     return []
 

@@ -1,7 +1,7 @@
 """The eBPF datapath: a match as entries of a hash map that one program on each source interface searches."""
 
 from ...address import format_prefix
-from ...ebpf import name_of
+from ...ebpf import TAGGED, name_of
 from ...records.facts import Feature
 from ...records.objects import CLS, NETKIT, PRIO_ANY, TCX, BpfLink, BpfMatch, Qdisc, mac_of
 from .classifier import MacPolicy
@@ -31,7 +31,7 @@ FEATURES = (
     ),
 )
 NEEDS = ("bpf",)
-BARE = True
+BARE = VLANS = True
 ROUTED = DECEIVED = False
 MACS = False  # bpf_redirect_peer passes packets from device to device whatever their MAC
 
@@ -48,10 +48,11 @@ def mac_policy(service: "Service", devices: "list[Device]", features: "Features"
     return MacPolicy((), mac_of(service.name, "inner"), False)
 
 
-def reply(dev: str, pair: str, features: "Features") -> list:
+def reply(dev: str, pair: str, features: "Features", vlan: int) -> list:
+    which = TAGGED if vlan else "reply"
     if pair == NETKIT:  # where what the program sends gets there, not behind a queue of the kernel's
-        return [BpfLink(dev, NETKIT, name_of("reply"))]
-    return _at_hook(dev, "reply", features)
+        return [BpfLink(dev, NETKIT, name_of(which))]
+    return _at_hook(dev, which, features)
 
 
 def is_own(item: "Any") -> bool:
@@ -81,6 +82,7 @@ def filters(
     actions: "tuple[tuple, ...]",
     watched: bool = False,
     checked: bool = False,
+    vlan: int = 0,
 ) -> "list[BpfMatch]":
     """The entries of one match on one device, as objects.BpfMatch; a range of ports may take several.
     `watched` is whether a port that turns out to be closed is left to the cloud at once, `checked` whether
@@ -96,6 +98,7 @@ def filters(
         found.append(
             BpfMatch(
                 dev=dev,
+                vlan=vlan,
                 level=level,
                 proto=match.proto,
                 dst=dst,

@@ -16,7 +16,7 @@ NAME = "flower"
 FEATURES = (Feature(NAME, "cls_flower", "kmod-sched-flower", "datapath 'auto' takes %(others)s"),)
 NEEDS = ("flower", "mirred")
 ROUTED = MACS = DECEIVED = True
-BARE = classifier.BARE
+BARE, VLANS = classifier.BARE, classifier.VLANS
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 
@@ -45,6 +45,7 @@ def filters(
     actions: "tuple[tuple, ...]",
     watched: bool = False,
     checked: bool = False,
+    vlan: int = 0,
 ) -> "list[Filter]":
     """The filter of one match on one device, as a list with one objects.Filter. It sees neither replies nor routes, so
     nothing can be `watched` or `checked`."""

@@ -33,7 +33,7 @@ FEATURES = (
 )
 NEEDS = ("u32", "mirred")
 ROUTED = MACS = DECEIVED = True
-BARE = classifier.BARE
+BARE, VLANS = classifier.BARE, classifier.VLANS
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
 
@@ -67,6 +67,7 @@ def filters(
     actions: "tuple[tuple, ...]",
     watched: bool = False,
     checked: bool = False,
+    vlan: int = 0,
 ) -> "list[Filter]":
     """The filters of one match on one device, as objects.Filter; a range of ports may take several. They see
     no replies and no routes, so nothing can be `watched` or `checked`."""
