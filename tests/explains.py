@@ -7,6 +7,7 @@ Prints [service or "", reasons] for each; of null, which is no IP packet, what i
 
 import sys
 
+from viscum_agent.explained import explained
 from viscum_agent.plan.packet import Packet
 from viscum_agent.reconcile import Reconciler
 from viscum_agent.ujson import dumps, loads
@@ -20,10 +21,10 @@ def told(values):
     return Packet(*values)
 
 
-def explained(reconciler, snapshot, packet):
+def told_of(snapshot, packet):
     if packet is None:
         return ["", ["it is no IP packet"]]
-    found = reconciler.explain(packet, snapshot, {})
+    found = explained(packet, snapshot, {})
     return [found["service"], found["reasons"]]
 
 
@@ -31,4 +32,4 @@ with open(sys.argv[2]) as file:
     packets = [told(each) for each in loads(file.read())]
 with Reconciler(sys.argv[1], loads=False) as reconciler:
     snapshot = reconciler.look()
-    print(dumps([explained(reconciler, snapshot, each) for each in packets]))
+    print(dumps([told_of(snapshot, each) for each in packets]))

@@ -27,7 +27,6 @@ from .shell import shown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
-    from typing import Any
 
     from .apply import Result
     from .config.service import Configuration, Service, Settings
@@ -35,13 +34,11 @@ if TYPE_CHECKING:
     from .kernel.backend import Backend
     from .plan.actual import Observed
     from .plan.answers import Open
-    from .plan.packet import Packet
     from .plan.planner import ServicePlan
     from .records.dump import Dump
     from .records.objects import Operation
 
 PACKAGE = "viscum"
-MOST_REASONS = 12  # an address may be near to many services
 PROGRAMS, NO_PROGRAMS = "with eBPF", "without eBPF"  # what the kernel is asked
 
 
@@ -248,41 +245,6 @@ class Reconciler:
             pass  # not root, so nothing will be done either; or no descriptor is left: the last result counts
 
     # What commands ask for
-
-    def explain(self, asked: "Packet", snapshot: "Snapshot", states: "dict[str, tuple[str, str]]") -> "dict[str, Any]":
-        """What becomes of a packet, in a Snapshot with its dump; `states` maps services to (state, reason)."""
-        from .kernel import bpf_deadline, commands, passage
-        from .plan import explain  # only who asks needs them
-
-        links = [link for link in snapshot.dump.links if link.ns == ""]
-        names = {link.index: link.name for link in links}
-        indexes = {link.name: link.index for link in links}
-        if not asked.dev:  # the one that leads to whom it is from
-            asked = with_(asked, dev=names.get(passage.back(0, b"", asked.src), ""))
-
-        def back(pair: str, service: bytes, client: bytes) -> "str | None":
-            index = passage.back(indexes[pair], service, client) if pair in indexes else passage.UNSAID
-            return None if index == passage.UNSAID else names.get(index, "")
-
-        there = explain.There(
-            links=links,
-            observed=snapshot.observed,
-            plan=snapshot.plan,
-            services=snapshot.configuration.services,
-            states=states,
-            late=bpf_deadline.has_passed(),
-            hears=lambda name: passage.hears(indexes[name]),
-            back=back,
-        )
-        found = explain.explain(asked, there)
-        return {
-            "taken": found.service != "",
-            "device": asked.dev,
-            "service": found.service,
-            "match": found.match,
-            "rule": commands.rule(found.rule) if found.rule else "",
-            "reasons": found.reasons[:MOST_REASONS],
-        }
 
     def found(self) -> "Snapshot":
         """A Snapshot of what is there, with nothing planned: all that `down` needs, for a fraction of the work."""

@@ -74,8 +74,8 @@ class Program:
         control, _ = read(ipk)
         _postinst_of_image(self.router, fields(control)["Package"])
 
-    def remove(self, name):
-        self.router.run("opkg", "remove", name)
+    def remove(self, name, check=True):
+        self.router.run("opkg", "remove", name, check=check)
 
 
 class StandIn:
@@ -92,9 +92,10 @@ class StandIn:
         replaced = self._replaced(fields(control))
         files = {path[1:] for path, (_, content) in data.items() if content is not None}
         self._refuse_others(fields(control), files, {name, *replaced})
+        self._refuse_versions(fields(control))
         forgotten = {path for other in replaced for path in self._listed(other)}
         for other in replaced:
-            self.remove(other)
+            self.remove(other, replaced=True)
         upgrade = self._info(name, "list").exists()
         if upgrade:
             for kind in ("prerm", "postrm"):
@@ -115,7 +116,11 @@ class StandIn:
         self._unpack(control, data, fields(control)["Package"])
         _postinst_of_image(self.router, fields(control)["Package"])
 
-    def remove(self, name):
+    def remove(self, name, check=True, replaced=False):
+        needing = [other for other, package in self._installed().items() if name in _needs(package)]
+        if needing and not replaced:
+            assert not check, "%s needs %s" % (needing[0], name)
+            return
         self._script(name, "prerm", "remove")
         changed = self._changed_settings(name, self._info(name, "conffiles").read_text().split())
         for path in self._listed(name):
@@ -148,6 +153,15 @@ class StandIn:
         for other in set(self._installed()) - but:
             if other in _names(package, "Conflicts") or files & set(self._listed(other)):
                 raise Refused("%s conflicts with %s, or has the same file" % (package["Package"], other))
+
+    def _refuse_versions(self, package):
+        """Raises Refused for a package that needs one version of another, which is there in another one or not at all."""
+        installed = self._installed()
+        have = {name: one["Version"] for name, one in installed.items()}
+        have.update({name: one["Version"] for one in installed.values() for name in _names(one, "Provides")})
+        for name, version in _needs(package).items():
+            if version and have.get(name) != version:
+                raise Refused("%s needs %s (= %s)" % (package["Package"], name, version))
 
     def _changed_settings(self, name, settings):
         """{path: text} of those configuration files that are there and not as this package brought them."""
@@ -190,6 +204,12 @@ def _root_of(entry):
 
 def _names(package, field):
     return set(package.get(field, "").replace(",", " ").split())
+
+
+def _needs(package):
+    """{name: version}, "" where it is not one alone, of what a package depends on."""
+    words = [each.partition(" (=") for each in package.get("Depends", "").split(", ")]
+    return {name.split(" ")[0]: version.rstrip(")") for name, _, version in words}
 
 
 def _postinst_of_image(router, name):

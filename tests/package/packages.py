@@ -40,13 +40,13 @@ def build(source, kind, folder, check=True, **environment):
     return {re.match(r"(.+?)[-_]\d", path.name).group(1): path for path in sorted(folder.glob("*." + kind))}, result
 
 
-def unpacked(archive, window=12):
+def unpacked(archive, window=12, of=None):
     """{path: bytes} of what is in an archive, unpacked with no more memory than the launchers take: MicroPython's, or
-    with a window of 15 CPython's."""
+    with a window of 15 CPython's. `of` is the archive that has what is common, if that is another one."""
     first, rest = archive.split(b"\n", 1)
-    listed, packed = map(int, first.split())
+    listed, packed = map(int, first.split()[:2])
     lines, data = rest[:listed].decode().splitlines(), rest[listed + packed :]
-    common = zlib.decompress(rest[listed : listed + packed], -window)
+    common = _common(of or archive, window)
     found, end = {}, 0
     for name, offset, size in (line.split() for line in lines):
         assert int(offset) == end, "one behind the other, with nothing in between"
@@ -56,6 +56,12 @@ def unpacked(archive, window=12):
         assert unpacker.eof
     assert end == len(data)
     return found
+
+
+def _common(archive, window):
+    first, rest = archive.split(b"\n", 1)
+    listed, packed = map(int, first.split()[:2])
+    return zlib.decompress(rest[listed : listed + packed], -window)
 
 
 def next_release(source, line):

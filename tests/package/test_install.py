@@ -1,7 +1,7 @@
 """The package on a router: installed, upgraded and removed by opkg, its scripts run by busybox ash."""
 
 import pytest
-from opkg import opkg, read
+from opkg import Refused, opkg, read
 from packages import NEWS, build, next_release, unpacked
 from router import OWN, Router
 
@@ -126,6 +126,8 @@ def test_removal_keeps_configuration_that_was_changed(router, installer, ipks, n
 def test_the_luci_application_comes_and_goes_beside_either(router, installer, ipks, name):
     router.write("/etc/init.d/rpcd", "#!/bin/sh /etc/rc.common\n", 0o755)
     installer.install(ipks[name])
+    if name == "viscum":
+        installer.install(ipks[DOCTOR])
     before = router.files()
     router.write("/tmp/luci-indexcache.x", "{}")
     router.calls()
@@ -139,6 +141,60 @@ def test_the_luci_application_comes_and_goes_beside_either(router, installer, ip
     assert not [path for path in found if path.startswith("/www") and "viscum" in path], "no empty folder, either"
     left = {path: each for path, each in found.items() if each[3] is not None}
     assert left == {path: found for path, found in before.items() if found[3] is not None}
+
+
+# The doctor's package
+
+
+DOCTOR = "viscum-doctor"
+
+
+def test_the_doctor_comes_and_goes_beside_the_agent_which_stays_as_it_is(router, installer, ipks):
+    installer.install(ipks["viscum"])
+    before = router.files()
+    router.calls()
+    installer.install(ipks[DOCTOR])
+    assert list(added(before, router)) == ["/usr/lib/viscum/viscum-doctor.packed"]
+    installer.remove(DOCTOR)
+    assert router.files() == before
+    assert router.calls() == [], "the agent is not restarted"
+
+
+def test_the_doctor_is_not_installed_beside_another_version(router, installer, ipks, later_ipks):
+    installer.install(ipks["viscum"])
+    with pytest.raises(Refused, match=r"viscum \(= ?0"):
+        installer.install(later_ipks[DOCTOR])
+    assert not router.path("/usr/lib/viscum/viscum-doctor.packed").exists()
+
+
+def test_an_upgrade_of_the_agent_alone_leaves_a_doctor_that_the_next_command_brings_up_to_it(
+    router, installer, ipks, later_ipks
+):
+    """opkg does not ask what depends on the old version; the agent refuses that doctor's byte code (test_start.py)."""
+    installer.install(ipks["viscum"])
+    installer.install(ipks[DOCTOR])
+    installer.install(later_ipks["viscum"])
+    installer.install(later_ipks[DOCTOR])
+    _, data = read(later_ipks[DOCTOR])
+    (new,) = [content for _, content in data.values() if content is not None]
+    assert router.path("/usr/lib/viscum/viscum-doctor.packed").read_bytes() == new
+
+
+def test_the_agent_is_not_removed_while_the_doctor_needs_it(router, installer, ipks):
+    installer.install(ipks["viscum"])
+    installer.install(ipks[DOCTOR])
+    installer.remove("viscum", check=False)
+    assert router.path("/usr/bin/viscum").exists()
+
+
+def test_the_doctor_goes_where_the_package_comes_that_has_it(router, installer, ipks):
+    before = router.files()
+    installer.install(ipks["viscum"])
+    installer.install(ipks[DOCTOR])
+    installer.install(ipks["viscum-cpython"])
+    assert not router.path("/usr/lib/viscum/viscum-doctor.packed").exists()
+    installer.remove("viscum-cpython")
+    assert router.files() == before
 
 
 # The two packages
@@ -191,6 +247,8 @@ def test_a_swap_keeps_what_is_in_memory_and_in_the_firewall(router, installer, i
 def test_the_luci_application_stays_where_one_takes_the_others_place(router, installer, ipks, first, second):
     router.write("/etc/init.d/rpcd", "#!/bin/sh /etc/rc.common\n", 0o755)
     installer.install(ipks[first])
+    if first == "viscum":
+        installer.install(ipks[DOCTOR])
     installer.install(ipks["luci-app-viscum"])
     pages = {path: found for path, found in router.files().items() if path.startswith("/www")}
     installer.install(ipks[second])

@@ -63,7 +63,7 @@ class Machine:
         """Another archive, as an upgrade brings it."""
         files = {**unpacked(self.archive.read_bytes(), 15), name: text.encode()}
         self.archive.unlink()
-        self.archive.write_bytes(archive(list(files.items()), 15, 0))
+        self.archive.write_bytes(archive(list(files.items()), 15, b""))
 
 
 @pytest.fixture

@@ -103,12 +103,13 @@ def _script_number(item: "tuple[str, str]") -> int:
 
 
 def _dependencies(writer: "_Writer", words: "list[str]") -> int:
-    """`name`, `name=version` or `name (>=version)`; apk wants to find them by halving, so sorted by name."""
+    """`name`, `name=version`, `name (=version)` or `name (>=version)`; apk wants to find them by halving, so sorted by
+    name."""
     found = []
     for word in words:
-        name, least, version = word.rstrip(")").partition(" (>=")
+        name, least, version = word.replace(" (", "").rstrip(")").partition(">=")
         if not least:
-            name, _, version = word.partition("=")
+            name, _, version = name.partition("=")
         fields = {"name": writer.text(name), "version": writer.text(version)}
         if least:
             fields["match"] = writer.number(_AT_LEAST)

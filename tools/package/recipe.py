@@ -34,6 +34,7 @@ class Package(NamedTuple):
 
 
 _FOR_THE_MENU = re.compile(r"\$\(if \$\(DUMP\),[^()]*\)")
+_REPLACES = re.compile(r"^Replaces: (.+)$", re.MULTILINE)
 _REFERENCE = re.compile(r"\$\((?:call )?([\w/.-]+)\)")
 
 
@@ -82,8 +83,10 @@ def _package(name: str, variables: "dict[str, str]", makefile: Path) -> Package:
             _assign(fields, *found.groups())
     if fields.get("PKGARCH") != "all":
         raise RecipeError("%s: %s is not for all architectures" % (makefile, name))
-    part = {key: _expand("Package/%s/%s" % (name, key), variables, makefile) for key in ("description", "conffiles")}
-    script = {key: _expand("Package/%s/%s" % (name, key), variables, makefile) for key in ("postinst", "postrm")}
+    part = dict.fromkeys(("description", "conffiles", "postinst", "postrm"), "")
+    for key in part:
+        if "Package/%s/%s" % (name, key) in variables:
+            part[key] = _expand("Package/%s/%s" % (name, key), variables, makefile)
     return Package(
         name,
         variables["PKG_VERSION"],
@@ -97,20 +100,20 @@ def _package(name: str, variables: "dict[str, str]", makefile: Path) -> Package:
         _depends(fields, makefile),
         fields.get("CONFLICTS", "").split(),
         fields.get("PROVIDES", "").split(),
-        re.findall(r"^Replaces: (.+)$", variables.get("Package/%s/CONTROL" % name, ""), re.MULTILINE),
+        re.findall(r"[\w-]+", "".join(_REPLACES.findall(variables.get("Package/%s/CONTROL" % name, "")))),
         part["conffiles"].split(),
-        script["postinst"].replace("$$", "$") + "\n",
-        script["postrm"].replace("$$", "$") + "\n",
+        part["postinst"].replace("$$", "$") + "\n",
+        part["postrm"].replace("$$", "$") + "\n",
         100 if fields.get("DEFAULT_VARIANT") else 0,  # as package-pack.mk has it
     )
 
 
 def _depends(fields: "dict[str, str]", makefile: Path) -> "list[str]":
-    """The names in DEPENDS, those with a version in EXTRA_DEPENDS as `name (>=version)`."""
+    """The names in DEPENDS, those with a version in EXTRA_DEPENDS as `name (>=version)` or `name (=version)`."""
     versioned = {}
     for each in filter(None, fields.get("EXTRA_DEPENDS", "").split(", ")):
-        # One blank: package-pack.mk takes the second word for the version. Nothing but a lower limit is needed here.
-        if not re.match(r"[\w-]+ \(>=[\w.]+\)$", each):
+        # One blank: package-pack.mk takes the second word for the version. No other limits are needed here.
+        if not re.match(r"[\w-]+ \(>?=[\w.-]+\)$", each):
             raise RecipeError("%s: can't tell what EXTRA_DEPENDS '%s' needs" % (makefile, each))
         versioned[each.split(" ")[0]] = each
     names = [dependency(word, makefile) for word in fields["DEPENDS"].split()]

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import tokenize
 import zlib
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from common import dictionary
 from constants import with_constants
 
 PACKAGE = "viscum_agent"
+AGENT = "viscum"  # the package that has what is in none of its own
 # What one interpreter has no use for: the other one's half, and what needs a library of CPython's.
 NOT_FOR_CPYTHON = ("compat/micropython.py",) + assembled.LEFT_OUT
 # The smaller package has no broker either: a router has ubusd.
@@ -61,25 +63,59 @@ def text(root: Path, path: Path) -> str:
 def sources(root: Path) -> bytes:
     """The bytes of the archive for CPython."""
     found = [(path, shallow(bare(text(root, path)))) for path in modules(root, NOT_FOR_CPYTHON)]
-    return archive([(path.as_posix(), source.encode()) for path, source in found], SOURCES_WINDOW, SOURCES_COMMON)
+    codes = [(path.as_posix(), source.encode()) for path, source in found]
+    return archive(codes, SOURCES_WINDOW, dictionary([code for _, code in codes], SOURCES_COMMON))
 
 
-def packed(root: Path, mpy_cross: str) -> bytes:
-    """The bytes of the archive for MicroPython."""
-    return archive(compiled(root, mpy_cross), WINDOW, COMMON)
+@lru_cache  # for each of the packages
+def packed(root: Path, mpy_cross: str) -> "dict[str, bytes]":
+    """The bytes of the archives for MicroPython, by the package that has them."""
+    left = compiled(root, mpy_cross)
+    codes = {}
+    for package, names in parts(root).items():
+        codes[package] = [each for each in left if _is_of(each[0], names)]
+        left = [each for each in left if each not in codes[package]]
+    common = dictionary([code for _, code in left], COMMON)
+    first = archive(left, WINDOW, common)
+    found = {package: archive(codes[package], WINDOW, common, of=_stamp(left, common)) for package in codes}
+    found[AGENT] = first
+    return found
 
 
-def archive(modules: "list[tuple[str, bytes]]", window: int, size: int) -> bytes:
-    """In the form that package/viscum/micropython/usr/lib/viscum/start.py tells."""
-    common = dictionary([code for _, code in modules], size)
-    first = _deflated(common, window)
+def parts(root: Path) -> "dict[str, tuple[str, ...]]":
+    """PARTS of viscum_agent/optional.py, read and not imported: what that imports need not run where this does."""
+    body = ast.parse((root / PACKAGE / "optional.py").read_text(encoding="utf-8")).body
+    values = [node.value for node in body if isinstance(node, ast.Assign) and _name_of(node.targets[0]) == "PARTS"]
+    found: dict[str, tuple[str, ...]] = ast.literal_eval(values[0])
+    return found
+
+
+def _name_of(target: ast.expr) -> str:
+    return target.id if isinstance(target, ast.Name) else ""
+
+
+def _is_of(path: str, names: "tuple[str, ...]") -> bool:
+    """Whether a file is one of those modules, or below one."""
+    module = path[len(PACKAGE) + 1 : -len(".mpy")].replace("/", ".") + "."
+    return any(module.startswith(name + ".") for name in names)
+
+
+def archive(modules: "list[tuple[str, bytes]]", window: int, common: bytes, of: str = "") -> bytes:
+    """In the form that package/viscum/micropython/usr/lib/viscum/start.py tells; `of` is the stamp of the archive that
+    has what is common, if that is another one."""
+    first = b"" if of else _deflated(common, window)
     lines, data = [], b""
     for name, code in modules:
         deflated = _deflated(code, window, common)
         lines.append("%s %d %d\n" % (name, len(data), len(deflated)))
         data += deflated
     listed = "".join(lines).encode()
-    return b"%d %d\n" % (len(listed), len(first)) + listed + first + data
+    return b"%d %d %s\n" % (len(listed), len(first), (of or _stamp(modules, common)).encode()) + listed + first + data
+
+
+def _stamp(modules: "list[tuple[str, bytes]]", common: bytes) -> str:
+    """What tells an archive from that of another version."""
+    return "%08x" % zlib.crc32(common + repr(modules).encode())
 
 
 def _deflated(data: bytes, window: int, before: bytes = b"") -> bytes:

@@ -37,15 +37,18 @@ def collect(root: Path, name: str) -> "list[Entry]":
     """The files of a package, by their paths."""
     if name == APPLICATION:
         return _application(root / "package" / name)
+    parts = source.parts(root)
+    if name in parts:
+        return [Entry("%s/%s.packed" % (LIBRARY, name), 0o644, source.packed(root, _mpy_cross())[name])]
     if name not in INTERPRETERS:
-        names = ", ".join(list(INTERPRETERS) + [APPLICATION])
+        names = ", ".join([*INTERPRETERS, *parts, APPLICATION])
         raise BuildError("there is no package '%s'; there are: %s" % (name, names))
     interpreter = INTERPRETERS[name]
     entries = _mirror(root / "files") + _mirror(root / "package/viscum" / interpreter)
     if interpreter == "cpython":
         entries.append(Entry(LIBRARY + "/sources.packed", 0o644, source.sources(root)))
     else:
-        entries.append(Entry(LIBRARY + "/agent.packed", 0o644, source.packed(root, _mpy_cross())))
+        entries.append(Entry(LIBRARY + "/agent.packed", 0o644, source.packed(root, _mpy_cross())[name]))
     return sorted(entries)
 
 

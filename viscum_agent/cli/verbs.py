@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..errors import Problem
-    from ..plan.packet import Packet
     from ..reconcile import Reconciler as _Reconciler
     from ..reconcile import Snapshot
     from .words import Arguments
@@ -45,7 +44,7 @@ def main(typed: "Sequence[str] | None" = None) -> int:
         sys.stderr.write("viscum: %s; see viscum%s --help\n" % (error.args[0], name))
         return 2
     except ViscumError as error:
-        _complain(str(error))
+        complain(str(error))
         return 1
     except OSError as error:
         if error.errno != EPIPE:
@@ -54,7 +53,7 @@ def main(typed: "Sequence[str] | None" = None) -> int:
         return 1  # the reader (head, for example) has seen enough
 
 
-def _complain(text: str) -> None:
+def complain(text: str) -> None:
     from ..shell import printable
 
     sys.stderr.write("viscum: %s\n" % printable(text))
@@ -75,7 +74,7 @@ def Reconciler(*words: "Any", **options: "Any") -> "_Reconciler":  # noqa: N802 
     return reconcile.Reconciler(*words, **options)
 
 
-def _print_json(value: object) -> None:
+def print_json(value: object) -> None:
     from ..ujson import dumps
 
     print(dumps(value))
@@ -115,7 +114,7 @@ def check(arguments: "Arguments") -> int:
     with Reconciler(arguments.confdir, arguments.socket) as reconciler:
         found = _problems(reconciler.look())
         if arguments.json:
-            _print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
+            print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
         else:
             for problem in found:
                 print(problem_text(problem))
@@ -131,7 +130,7 @@ def plan(arguments: "Arguments") -> int:
         _say(problems)
         steps = [(name, commands.lines(operations)) for name, operations in reconciler.sure(snapshot).pending()]
         if arguments.json:
-            _print_json([{"service": name, "commands": lines} for name, lines in steps])
+            print_json([{"service": name, "commands": lines} for name, lines in steps])
         else:
             print("\n".join(_text_of(steps)))
     return 1 if problems else 0
@@ -232,7 +231,7 @@ def show_status(arguments: "Arguments") -> int:
     try:
         agent = _agent_states(arguments)
     except ViscumError as error:
-        _complain("the agent does not answer (%s): below is what the kernel has" % error)
+        complain("the agent does not answer (%s): below is what the kernel has" % error)
         agent = None
     services = agent and agent["services"]
     try:
@@ -241,7 +240,7 @@ def show_status(arguments: "Arguments") -> int:
         if services is None:
             raise
         if "-c" in arguments.places or _compat().exists(words.CONFDIR + "/viscum"):
-            _complain("%s (below is what the agent says)" % error)
+            complain("%s (below is what the agent says)" % error)
         rows = table.of_agent(services)
     else:
         with reconciler:
@@ -250,7 +249,7 @@ def show_status(arguments: "Arguments") -> int:
     _refuse_unknown(arguments, [row["name"] for row in rows])
     rows = [row for row in rows if not arguments.names or row["name"] in arguments.names]
     if arguments.json:
-        _print_json(rows)
+        print_json(rows)
     else:
         print(table.table(rows))
         if agent:
@@ -258,55 +257,6 @@ def show_status(arguments: "Arguments") -> int:
         else:
             print("no agent answers: this is what the kernel shows, and nothing checks the programs")
     return 0
-
-
-def explain(arguments: "Arguments") -> int:
-    from ..plan import packet
-
-    text = " ".join(arguments.names)
-    try:
-        asked = packet.read(text)
-    except ValueError as error:
-        raise Usage("the packet %s" % error, arguments.command)
-    found = _explained_by_agent(arguments, text) or _explained(arguments, asked)
-    if arguments.json:
-        _print_json(found)
-    else:
-        print(_explanation(found))
-    return 0 if found["taken"] else 1
-
-
-def _explained_by_agent(arguments: "Arguments", text: str) -> "dict[str, Any] | None":
-    """None if there is none, or it does not answer."""
-    if not _compat().exists(arguments.socket):
-        return None
-    from . import agent_calls
-
-    try:
-        return agent_calls.ask(arguments.socket, "explain", {"packet": text})
-    except agent_calls.NoAgent:
-        return None
-    except ViscumError as error:
-        _complain("the agent does not answer (%s): below is what the kernel has" % error)
-        return None
-
-
-def _explained(arguments: "Arguments", asked: "Packet") -> "dict[str, Any]":
-    from . import table
-
-    with Reconciler(arguments.confdir, arguments.socket, loads=False) as reconciler:
-        snapshot = reconciler.look()
-        rows = table.rows(snapshot)
-        return reconciler.explain(asked, snapshot, {row["name"]: (row["state"], row["reason"]) for row in rows})
-
-
-def _explanation(found: "dict[str, Any]") -> str:
-    from ..shell import printable
-
-    lines = ["no service takes it"]
-    if found["taken"]:
-        lines = ["%s takes it" % found["service"], "  match: " + found["match"], "  rule: " + found["rule"]]
-    return "\n".join(lines + ["  " + printable(text) for text in found["reasons"]])
 
 
 def execute(arguments: "Arguments") -> int:
@@ -321,15 +271,10 @@ def execute(arguments: "Arguments") -> int:
     return 1
 
 
-def examine(arguments: "Arguments") -> int:
-    from .. import doctor
+def _look_for_fault(arguments: "Arguments") -> int:
+    from ..optional import load
 
-    findings = doctor.look(arguments.confdir, arguments.socket)
-    if arguments.json:
-        _print_json(doctor.dicts(findings))
-    else:
-        print(doctor.text(findings))
-    return 1 if doctor.trouble(findings) else 0
+    return load("cli.faults").RUN[arguments.command](arguments)
 
 
 # The other commands are calls to the agent.
@@ -339,7 +284,7 @@ RUN = {
     "up": up,
     "down": down,
     "status": show_status,
-    "explain": explain,
+    "explain": _look_for_fault,
     "exec": execute,
-    "doctor": examine,
+    "doctor": _look_for_fault,
 }

@@ -3,6 +3,7 @@
 from .. import compat
 from ..kernel import cgroup
 from ..kernel.bpf_syscall import BPFFS
+from ..optional import install
 from ..plan import datapath
 from ..plan.datapath import classifier
 from ..records.facts import Feature
@@ -43,15 +44,6 @@ SYMBOLS = {"memory": "MEMCG", "cpu": "CFS_BANDWIDTH", "pids": "CGROUP_PIDS"}
 RELOAD = "/etc/init.d/viscum reload"
 
 
-def install(machine: "Machine", package: str) -> str:
-    """The command that installs a package here."""
-    if machine.manager == "apk":
-        return "apk add " + package
-    if machine.manager == "opkg":
-        return "opkg update && opkg install " + package
-    return "install %s (opkg install, on OpenWrt 25.12 apk add)" % package
-
-
 def findings(machine: "Machine", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
     if machine.features is None:
         return [_blind(machine)]
@@ -84,7 +76,7 @@ def _blind(machine: "Machine") -> "Finding":
 
 
 def _veth(machine: "Machine") -> "Finding":
-    return error("kernel-veth", "has no veth", "no service can run", (), install(machine, "kmod-veth"))
+    return error("kernel-veth", "has no veth", "no service can run", (), install(machine.manager, "kmod-veth"))
 
 
 def _netkit(features: "Features", targets: "list[Target]", settings: "Settings") -> "list[Finding]":
@@ -149,12 +141,12 @@ def _remedy(machine: "Machine", row: "Feature", words: str) -> str:
     """What the probe says may name a package, or what is wrong with the BPF file system."""
     for word in words.split():
         if word.startswith("(kmod-"):
-            return install(machine, word[1:-1])
+            return install(machine.manager, word[1:-1])
         if word.startswith(BPFFS + "/"):
             return "rm -r %s && %s" % (word, RELOAD)
         if word.startswith("(%s:" % BPFFS):
             return "mount -o remount,rw %s && %s" % (BPFFS, RELOAD)
-    return install(machine, row.remedy) if row.remedy.startswith("kmod-") else row.remedy
+    return install(machine.manager, row.remedy) if row.remedy.startswith("kmod-") else row.remedy
 
 
 def _needs(target: "Target", feature: str, settings: "Settings", features: "Features") -> bool:
@@ -185,7 +177,7 @@ def back_end(machine: "Machine", settings: "Settings") -> "list[Finding]":
     if machine.interpreter == "micropython":
         return [error("netlink", "option netlink 'pyroute2' under MicroPython", means, (), fix)]
     found = "option netlink 'pyroute2', but pyroute2 is not installed"
-    return [error("netlink", found, means, (), fix + "\n" + install(machine, "python3-pyroute2"))]
+    return [error("netlink", found, means, (), fix + "\n" + install(machine.manager, "python3-pyroute2"))]
 
 
 def interpreter(machine: "Machine") -> "Finding":

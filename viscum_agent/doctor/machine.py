@@ -8,7 +8,7 @@ import os
 import sys
 from collections import namedtuple
 
-from .. import compat
+from .. import compat, optional
 from ..config import uci
 from ..errors import ConfigError, UnsupportedError
 from ..kernel import cgroup, ethtool, netns, probe, ruleset
@@ -75,7 +75,6 @@ INCLUDES = (
 INCLUDE_FOLDER = "/usr/share/nftables.d/"  # where firewall4 looks (fw4.uc)
 NEIGHBOURS = ("bridger", "qosify")
 WED_DRIVERS = ("mt7915e", "mt7996e")  # the mt76 drivers that have the parameter wed_enable
-MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv6/conf/all/forwarding")
 DEVICE_SYSCTLS = ("net/ipv4/conf/%s/rp_filter", "net/ipv4/conf/%s/forwarding")
 
@@ -124,7 +123,7 @@ def gather(targets: "list[Target]", dump: "Dump", confdir: str, root: str = "") 
         sysctls=_sysctls(targets),
         memory=at("memory", _memory),
         disks=_disks(),
-        manager=_manager(root),
+        manager=optional.manager(root),
         interpreter=sys.implementation.name,
         version=compat.version(),
         library=compat.has_library("pyroute2"),
@@ -290,10 +289,3 @@ def _disks() -> "dict[str, tuple[int, int]]":
             continue
         found[path] = (status[1] * status[2], status[1] * status[4])
     return found
-
-
-def _manager(root: str) -> str:
-    for name, path in MANAGERS:
-        if compat.exists(root + path):
-            return name
-    return ""

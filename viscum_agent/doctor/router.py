@@ -1,10 +1,10 @@
 """Findings about the way of the replies and of clients in a bypass: forwarding, rp_filter, firewall, L3 devices."""
 
 from ..config import uci
+from ..optional import install
 from ..plan.sources import takes
 from ..records.objects import device_name
 from .finding import configure, error, note, ok, unread, warning
-from .kernel import install
 from .machine import INCLUDES
 from .target import has_family, names, routed, way
 
@@ -142,7 +142,7 @@ def _again(machine: "Machine", package: str) -> str:
         return "apk fix %s && %s" % (package, RELOAD)
     if machine.manager == "opkg":
         return "opkg install --force-reinstall %s && %s" % (package, RELOAD)
-    return install(machine, package) + "; then " + RELOAD
+    return install(machine.manager, package) + "; then " + RELOAD
 
 
 def _devices(machine: "Machine", targets: "list[Target]", settings: "Settings") -> "list[Finding]":

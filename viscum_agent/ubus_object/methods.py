@@ -6,7 +6,7 @@ Every state change is sent twice: as a notification to subscribers of the object
 
 from collections import namedtuple
 
-from .. import __version__, compat
+from .. import __version__, compat, optional
 from ..errors import CONFIG, ForeignError, UnsupportedError, ViscumError, problem_text
 from ..kernel import commands
 from ..log import NOTICE
@@ -27,6 +27,7 @@ from .names import EVENT, OBJECT
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
     from typing import Any
 
     from ..agent import Agent
@@ -225,25 +226,10 @@ class Bus:
         return answer
 
     def _doctor(self, _method: str, _args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        """The doctor is loaded only when asked for."""
-        return self._findings.get(self._examined)
-
-    def _examined(self) -> "dict[str, Any]":
-        from .. import doctor
-
-        findings = doctor.examine(self._agent.reconciler, self._agent.snapshot(), self._agent.confdir)
-        return {"findings": doctor.dicts(findings), "trouble": doctor.trouble(findings)}
+        return self._findings.get(lambda: _faults().doctor(self._agent))
 
     def _explain(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        from ..plan import packet  # only who asks needs it
-
-        try:
-            asked = packet.read(args.get("packet", ""))
-        except ValueError as error:
-            raise code.UbusStatus(code.INVALID_ARGUMENT, "the packet %s" % error)
-        instances = self._agent.instances
-        states = {name: (instances[name].state, instances[name].whole_reason) for name in instances}
-        return self._agent.reconciler.explain(asked, self._looks.get(self._agent.snapshot), states)
+        return _faults().explain(self._agent, args.get("packet", ""), self._looks)
 
     def _plan(self, _method: str, args: "dict[str, Any]", request: "Request") -> "dict[str, Any]":
         # All pages of a plan are from one look. Callers without rights get the one that is kept, if there is one.
@@ -311,6 +297,14 @@ class Bus:
     def _bypass(self, _method: str, args: "dict[str, Any]", _request: "Request") -> None:
         for instance in self._instances(args):
             instance.ask_bypass(args.get("on", True))
+
+
+def _faults() -> "ModuleType":
+    """What only who looks for a fault needs, from a package of its own. Raises UbusStatus."""
+    try:
+        return optional.load("ubus_object.faults")
+    except UnsupportedError as error:
+        raise code.UbusStatus(code.NOT_SUPPORTED, str(error))
 
 
 def _texts(problems: "list[Problem]") -> "list[str]":

@@ -25,7 +25,7 @@ class Importer:
         """ValueError: it is none, or not whole."""
         with open(ARCHIVE, "rb") as file:
             self._head = file.readline(64)
-            listed, self._packed = map(int, self._head.split())
+            listed, self._packed = map(int, self._head.split()[:2])
             self._head += file.read(listed)
             self._stamp = stamp(file) if private() else None
             _, offset, size = self._head.rsplit(None, 2)

@@ -1,0 +1,53 @@
+"""Modules that a router may do without: a package of their own brings them (MicroPython), and nothing but what is here
+imports them. Each archive of modules has one package's (tools/package/source.py)."""
+
+from . import compat
+from .errors import UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# {package: its modules below viscum_agent, and what is below those}.
+PARTS = {
+    "viscum-doctor": (
+        "cli.faults",
+        "doctor",
+        "explained",
+        "kernel.passage",
+        "plan.explain",
+        "plan.packet",
+        "ubus_object.faults",
+    ),
+}
+MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
+
+
+def load(name: str) -> "ModuleType":
+    """A module of PARTS. Raises UnsupportedError if its package is not there."""
+    whole = "viscum_agent." + name
+    try:
+        return __import__(whole, None, None, ("*",))
+    except ImportError as error:
+        if whole not in str(error):
+            raise  # it is there, and something else is not
+    package = [each for each in PARTS if name in PARTS[each]][0]
+    text = "the package %s is not installed, or of another version than viscum: %s"
+    raise UnsupportedError(text % (package, install(manager(), package)))
+
+
+def manager(root: str = "") -> str:
+    """The router's package manager: "opkg", "apk", or "" for none."""
+    for name, path in MANAGERS:
+        if compat.exists(root + path):
+            return name
+    return ""
+
+
+def install(manager: str, package: str) -> str:
+    """The command that installs a package."""
+    if manager == "apk":
+        return "apk add " + package
+    if manager == "opkg":
+        return "opkg update && opkg install " + package
+    return "install %s (opkg install, on OpenWrt 25.12 apk add)" % package
