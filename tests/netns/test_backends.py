@@ -1096,6 +1096,16 @@ def test_where_all_addresses_were_local_ones_the_rules_are_the_kernels_own_again
     assert "default" not in run("ip", "-n", NS, "route", "show", "table", "local").stdout
 
 
+@each_writer
+def test_that_all_addresses_are_local_ones_is_seen_when_the_pair_is_gone(router, writer):
+    """A script would make them a second time, which the kernel refuses."""
+    every = [AnyLocal(NS, 4, "10.213.0.2"), AnyLocal(NS, 6, "fd76:7363::2")]
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), Up(NS, "lo"), VETH, *every)])
+    run("ip", "link", "del", DEV)
+    assert [each.item for each in observe(read(writer)).of("x") if isinstance(each.item, AnyLocal)] == every
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_reply_has_its_way_out_after_each_step_to_all_addresses_and_back(router, family):
     """To `lo` it would reset the connection that it belongs to."""
