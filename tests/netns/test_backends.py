@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from agent import Agent
-from lab import CPYTHON, MICROPYTHON, ROOT, Lab, namespaces, run, service
+from lab import CPYTHON, HANG, MICROPYTHON, ROOT, Lab, namespaces, run, service
 from packets import in_namespace
 
 from viscum_agent import compat, ebpf
@@ -236,7 +236,7 @@ def records(dump):
     return {name: sorted(value, key=repr) if isinstance(value, list) else value for name, value in vars(dump).items()}
 
 
-def quiet(look, seconds=10):
+def quiet(look, seconds=HANG):
     """What `look` gives when it gives the same twice, and IPv6 is done with what it adds by itself some time after a
     device is up."""
     give_up = time.monotonic() + seconds
