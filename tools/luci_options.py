@@ -33,7 +33,6 @@ HEAD = """'use strict';
 # What a person reads before a field, where that is not just its name; help and expectations are the agent's.
 TITLES = {
     "allow_syscalls": "Allowed system calls",
-    "vlan": "VLAN",
     "seccomp": "List of system calls",
     "bypass_load": "Bypass under load",
     "capability": "Capabilities",
@@ -73,6 +72,7 @@ TITLES = {
     "tmp_size": "Temporary files (MB)",
     "view": "What it sees",
     "visible": "Visible paths",
+    "vlan": "VLAN",
     "writable": "Writable paths",
     "drain_timeout": "Drain timeout",
     "workdir": "Working directory",

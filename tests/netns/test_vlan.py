@@ -145,3 +145,13 @@ def test_the_datapath_u32_says_what_to_do_instead(lab):
     told = lab.viscum("up", check=False)
     assert "viscum.echo.vlan: datapath 'u32' takes no frames with a tag: set option datapath 'bpf'" in told.stderr
     assert ip("-n", lab.router, "link").count("vsc-") == 0
+
+
+def test_a_device_whose_number_leaves_no_room_is_refused_with_a_reason_and_others_go_on(lab):
+    ip("-n", lab.router, "link", "add", "far0", "index", str(1 << 19), "type", "bridge")
+    ip("-n", lab.router, "link", "set", "far0", "up")
+    near = service("near", EDGE, "list device lan0", TEN, *TAKES)
+    lab.configure(service("far", EDGE, "list device far0", TEN, *TAKES) + near)
+    told = lab.viscum("up", check=False)
+    assert "an index of 2^19 or more leaves no room for a VLAN" in told.stderr
+    assert lab.who(QUESTIONS) == ["edge"] * 4

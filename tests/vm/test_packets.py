@@ -7,7 +7,7 @@ from lab import CPYTHON, Lab
 from packets import check, check_random, tables
 
 # Its programs are those of bpf-tcx, which meet all packets on every machine: here one table for each way in.
-OF_NETKIT = ("one address and port", "any address", "the port of a bridge")
+OF_NETKIT = ("one address and port", "any address", "the port of a bridge", "a VLAN of a trunk")
 CASES = [("flower", table) for table in tables("flower")] + [("bpf-netkit", table) for table in OF_NETKIT]
 
 

@@ -3,8 +3,8 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_3617b084",
-    "reply": "reply_1955540e",
-    "bare": "bare_aa6d0a75",
-    "tagged": "tagged_ed6e9ac0",
+    "fwd": "fwd_36916033",
+    "reply": "reply_3e3653aa",
+    "bare": "bare_0f3d3836",
+    "tagged": "tagged_6beb762a",
 }

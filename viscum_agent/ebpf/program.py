@@ -67,10 +67,10 @@ MODE = -228  # BY_MODE where the entry's mode is remembered with the client, els
 HEAD = -272  # 44 bytes, of a bare packet: its IP header, without options, and the ports
 
 BY_MODE = 1 << 31  # in a place's slot: of TCP only what is in `flows` is taken (flows.py)
-# The key in `clients` of one with a VLAN, once the wide key is not needed: a word that begins no client's address
-# (multicast, RFC 4291), the pair's index, and both halves of the address as a sum. So nobody reaches the entry of
-# another service's client, and the value's first 16 bytes are the whole address.
-TAGGED_KEY, NO_ADDRESS = WIDE_KEY + 4, 0xFFFFFFFF
+# The key in `clients` of one with a VLAN, once the wide key is not needed: a word that begins no client's address (such
+# packets pass, _read), the pair's index, and both halves of the address as a sum; the value's first 16 bytes are the
+# whole address. So nobody reaches the entry of another service's client.
+TAGGED_KEY, NO_ADDRESS = WIDE_KEY + 4, 0x7FFFFFFF
 NOTHING, OLD = 0, 1  # no entry, or one with another place or generation
 PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is stored, or another one
 ERROR = 4  # not asked: it is an ICMP error (icmp.py)
@@ -470,6 +470,8 @@ def _read(
     for place, where in ((SERVICE, service6), (CLIENT, client6)):
         _copy(asm, FP, place + 4, R9, where + 4, 12, 4)
         _copy(asm, FP, place, R9, where, 4, 4)
+        if place == CLIENT:
+            asm.jump_if(R0, "==", NO_ADDRESS, "pass")
         _pass_if_mapped(asm, place)
     asm.load(R5, R9, IPV6_NEXT, 1)
     asm.jump_if(R5, "==", IPPROTO_ICMPV6, others[1])

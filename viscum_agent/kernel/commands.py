@@ -294,11 +294,8 @@ def _bpf_link(operation: "Operation") -> "list[str]":
         return ["tc filter del " + where, "rm %s/filter_%s" % (folder, pin)]
     if operation.verb == "del":
         return ["rm %s/link_%s" % (folder, pin)]
-    what = (
-        "replies go to their client"
-        if item.program.split("_")[0] in ("reply", "tagged")
-        else "what a service takes goes to it"
-    )
+    replies = item.program.split("_")[0] in ("reply", "tagged")
+    what = "replies go to their client" if replies else "what a service takes goes to it"
     if operation.verb == "change":
         return ["# on %s: the program becomes %s" % (item.dev, item.program.split("_")[0])]
     if item.hook == CLS:

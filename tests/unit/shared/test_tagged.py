@@ -142,6 +142,19 @@ def test_nobody_reaches_what_is_known_of_a_client_without_a_tag():
         assert made.run("reply", answer(UDP), index=PAIR + 2) == (7, "redirect", LAN)
 
 
+def test_nobody_reaches_what_is_known_of_a_client_with_one_either():
+    """By a source address that has the bytes of its key, from the port of a bridge, where no route is asked."""
+    for made in trunks((TEN, match(proto="udp")), (0, match(ADDRESS6, "udp"))):
+        made.run("fwd", UDP, vlan=TEN)
+        (key,) = made.maps["clients"]
+        (entry,) = [each for each in made.maps["exact"] if each[4:20] != layout.V4 + address.parse_address(ADDRESS)]
+        made.maps["exact"][entry] = bytearray(made.layout.value(PAIR + 1, "", 1))
+        made.no_way = (5, 0)  # BPF_FIB_LKUP_RET_FWD_DISABLED
+        assert made.run("fwd", ipv6(src=address.format_address(bytes(key)), proto=17)) == PASSED
+        assert list(made.maps["clients"]) == [key]
+        assert made.run("tagged", answer(UDP), index=PAIR) == (7, "redirect", LAN)
+
+
 def test_two_addresses_with_the_same_sum_are_not_taken_for_each_other():
     """The key in `clients` has only the sum of the address's halves, but the value the whole address."""
     for made in trunks((TEN, match(ADDRESS6, "udp"))):
