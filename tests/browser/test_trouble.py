@@ -322,3 +322,22 @@ TRY = """async ([object, method, args]) => {
     const reply = await fetch('/ubus/', { method: 'POST', body: JSON.stringify(body) });
     return JSON.stringify(await reply.json());
 }"""
+
+
+def test_without_the_doctors_package_the_page_says_what_to_install(router, page):
+    """As the agent of that package answers (tests/package/test_start.py)."""
+    text = "the package viscum-doctor is not installed, or of another version than viscum: apk add viscum-doctor"
+
+    def refuse(_):
+        raise Status(code.NOT_SUPPORTED, text)
+
+    router.runs()
+    router.gateway.objects.update({("viscum", method): refuse for method in ("doctor", "explain")})
+    page.open(STATUS)
+    for title, action, place in (
+        ("Doctor", "doctor", "#viscum-findings"),
+        ("Explain a packet", "explain", "#viscum-explanation"),
+    ):
+        page.click("summary:has-text('%s')" % title)
+        page.click("[data-action=%s]" % action)
+        page.until("([place, text]) => document.querySelector(place).innerText.includes(text)", [place, text])

@@ -155,7 +155,7 @@ class StandIn:
                 raise Refused("%s conflicts with %s, or has the same file" % (package["Package"], other))
 
     def _refuse_versions(self, package):
-        """Raises Refused for a package that needs one version of another, which is there in another one or not at all."""
+        """Raises Refused for a package that needs one version of another package, which is not there in that one."""
         installed = self._installed()
         have = {name: one["Version"] for name, one in installed.items()}
         have.update({name: one["Version"] for one in installed.values() for name in _names(one, "Provides")})

@@ -65,10 +65,13 @@ def _common(archive, window):
 
 
 def next_release(source, line):
-    """A copy of the source with another release number and a line more in the shipped configuration."""
+    """A copy of the source with another release number, a name more in the agent, and a line more in the shipped
+    configuration."""
     later = Path(tempfile.mkdtemp(dir=source.parent)) / "viscum"
     shutil.copytree(source, later)
     makefile, settings = later / "package/viscum/Makefile", later / "files/etc/config/viscum"
     makefile.write_text(makefile.read_text().replace("PKG_RELEASE:=", "PKG_RELEASE:=9"))
     settings.write_text(settings.read_text() + line)
+    with (later / "viscum_agent/__init__.py").open("a") as file:
+        file.write("NEWS = ['a later release']\n")
     return later

@@ -3,6 +3,7 @@
 The package is unpacked over this machine's own system in a mount namespace, so the launchers run at their real paths.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -13,9 +14,12 @@ import sys
 import opkg
 import pytest
 from depends import guarded, refused
-from lab import HANG, MICROPYTHON_FILE, ROOT
+from lab import HANG, MICROPYTHON_FILE, ROOT, wait_for
 from packages import unpacked
 from router import run
+
+from viscum_agent.ubus import codes
+from viscum_agent.ubus.caller import Caller
 
 sys.path.append(str(ROOT / "tools/package"))
 from source import archive  # noqa: E402
@@ -27,21 +31,25 @@ NOBODY = 65534
 class Machine:
     """This machine with a package on it: its commands see /usr with the package's files, and a /run of their own."""
 
-    def __init__(self, folder, ipk):
+    def __init__(self, folder, *ipks):
         self.folder = folder
         self.upper = folder / "usr"
         self.run_dir = folder / "run"
         self.run_dir.mkdir(parents=True)
+        for ipk in ipks:
+            self.unpack(ipk)
+        launcher = self.upper / "bin/micropython"
+        launcher.write_text('#!/bin/sh\nexec %s "$@"\n' % MICROPYTHON_FILE)
+        launcher.chmod(0o755)
+
+    def unpack(self, ipk):
         for path, (info, content) in opkg.read(ipk)[1].items():
-            target = folder / path[2:]
+            target = self.folder / path[2:]
             if content is None:
                 target.mkdir(exist_ok=True)
             else:
                 target.write_bytes(content)
                 target.chmod(info.mode)
-        launcher = self.upper / "bin/micropython"
-        launcher.write_text('#!/bin/sh\nexec %s "$@"\n' % MICROPYTHON_FILE)
-        launcher.chmod(0o755)
 
     def __call__(self, *words, check=True, uid=0):
         script = (
@@ -70,7 +78,8 @@ class Machine:
 def machine(tmp_path, ipks, name):
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    return Machine(tmp_path / "machine", ipks[name])
+    parts = [ipks["viscum-doctor"]] if name == "viscum" else []
+    return Machine(tmp_path / "machine", ipks[name], *parts)
 
 
 @pytest.fixture
@@ -117,6 +126,94 @@ def test_a_pasted_line_may_be_longer_than_a_word_of_micropython(machine):
     line = "> * 1 ESTABLISHED src=192.168.1.2 dst=203.0.113.10 sport=1 dport=2 " + "mark=0 " * 60
     result = machine("viscum", "explain", line, check=False)
     assert result.returncode == 2 and "does not say which protocol it has" in result.stderr, result.stderr
+
+
+# The doctor's package
+
+
+@pytest.fixture
+def without_doctor(tmp_path, ipks):
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    return Machine(tmp_path / "without", ipks["viscum"])
+
+
+DOCTOR = "lib/viscum/viscum-doctor.packed"
+FAULTS = [("explain", "dev lo tcp from 10.0.0.1 to 10.0.0.2 port 80"), ("doctor",)]
+MISSING = "the package viscum-doctor is not installed, or of another version than viscum: "
+HERE = "install viscum-doctor (opkg install, on OpenWrt 25.12 apk add)"
+
+
+@pytest.mark.parametrize("words", FAULTS)
+def test_without_the_doctors_package_a_command_names_it(without_doctor, words):
+    result = without_doctor("viscum", *words, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "viscum: " + MISSING + HERE + "\n")
+    assert without_doctor("viscum", words[0], "--help").stdout.startswith("usage: viscum " + words[0])
+
+
+@pytest.mark.parametrize("what", ["another version", "empty", "a part of its first line"])
+def test_a_doctor_of_another_version_or_damaged_is_as_if_it_were_not_there(without_doctor, later_ipks, what):
+    """The next release's; and what a power failure leaves."""
+    without_doctor.unpack(later_ipks["viscum-doctor"])
+    file = without_doctor.upper / DOCTOR
+    data = file.read_bytes()
+    file.write_bytes({"another version": data, "empty": b"", "a part of its first line": data[:3]}[what])
+    result = without_doctor("viscum", "doctor", check=False)
+    assert (result.returncode, result.stderr) == (1, "viscum: " + MISSING + HERE + "\n")
+
+
+def test_an_agent_has_a_doctor_as_soon_as_and_as_long_as_the_package_is_there(without_doctor, ipks):
+    """The same process: who reads that a package is missing and installs it need not restart anything."""
+    socket, file = str(without_doctor.folder / "ubus.sock"), without_doctor.upper / DOCTOR
+    with background(sys.executable, ROOT / "tests/ubus_peer.py", "broker", socket), agent(without_doctor, socket):
+        for method, words in (("doctor", {}), ("explain", {"packet": FAULTS[0][1]})):
+            assert refused_call(socket, method, words) == (codes.NOT_SUPPORTED, MISSING + HERE)
+        without_doctor.unpack(ipks["viscum-doctor"])
+        assert called(socket, "explain", {"packet": FAULTS[0][1]})["taken"] is False
+        file.unlink()
+        assert refused_call(socket, "doctor", {}) == (codes.NOT_SUPPORTED, MISSING + HERE)
+        without_doctor.unpack(ipks["viscum-doctor"])
+        assert called(socket, "doctor", {})["findings"]
+
+
+@contextlib.contextmanager
+def background(*words):
+    process = subprocess.Popen([str(word) for word in words], stderr=subprocess.PIPE, text=True)
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert "Traceback" not in process.communicate(timeout=HANG)[1]
+
+
+@contextlib.contextmanager
+def agent(machine, socket):
+    """Of the unpacked package, with a network and a /run of its own and nothing to do."""
+    (machine.folder / "etc/config/viscum").write_text("")
+    script = 'mount --bind "$0" /run && exec "$@"'
+    words = [MICROPYTHON_FILE, "-X", "heapsize=16M", machine.upper / "lib/viscum/viscumd.py"]
+    words += ["-c", machine.folder / "etc/config", "-s", socket]
+    with background("unshare", "--mount", "--net", "sh", "-c", script, machine.run_dir, *words):
+        wait_for(lambda: is_there(socket))
+        yield
+
+
+def is_there(socket):
+    try:
+        return called(socket, "list", {})
+    except codes.UbusError:
+        return None
+
+
+def called(socket, method, words):
+    with Caller(socket) as caller:
+        return caller.call("viscum", method, words)
+
+
+def refused_call(socket, method, words):
+    with pytest.raises(codes.UbusStatus) as refusal:
+        called(socket, method, words)
+    return refusal.value.code, refusal.value.message
 
 
 def test_a_command_reads_configuration_and_the_kernel(machine):

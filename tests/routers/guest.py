@@ -93,16 +93,21 @@ def main() -> int:
     wait_for(lambda: Path(SOCKET).exists(), "ubus")
     wait_for(lambda: all(who("echo", *way) == who("port", *way) == "cloud" for way in WAYS), "the cloud")
     asked, failed = only(), False
-    for package in sorted(Path("/srv/packages").glob("*.ipk")):
-        fields = opkg.fields(opkg.read(package)[0])
+    packages = {path: opkg.fields(opkg.read(path)[0]) for path in sorted(Path("/srv/packages").glob("*.ipk"))}
+    for package, fields in packages.items():
+        if "viscum-agent" not in fields["Provides"]:
+            continue
+        parts = [path for path in packages if packages[path]["Depends"].startswith(fields["Package"] + " (=")]
         interpreter = "MicroPython" if "micropython" in fields["Depends"] else "CPython"
         datapaths = [name for name in here() if not asked or "%s:%s" % (interpreter.lower(), name) in asked]
         if not datapaths:
             continue
-        opkg.StandIn(guest).install(package)
+        for path in [package, *parts]:
+            opkg.StandIn(guest).install(path)
         for datapath in datapaths:
             failed = not Row(interpreter, datapath).run() or failed
-        opkg.StandIn(guest).remove(fields["Package"])
+        for path in [*parts, package]:
+            opkg.StandIn(guest).remove(packages[path]["Package"])
         if list(Path("/usr/lib/viscum").glob("*")):
             say("FAILED: files are left of " + fields["Package"])
             failed = True

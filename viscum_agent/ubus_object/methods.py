@@ -27,7 +27,6 @@ from .names import EVENT, OBJECT
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
     from typing import Any
 
     from ..agent import Agent
@@ -226,10 +225,18 @@ class Bus:
         return answer
 
     def _doctor(self, _method: str, _args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        return self._findings.get(lambda: _faults().doctor(self._agent))
+        return self._findings.get(lambda: self._fault("doctor"))
 
     def _explain(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        return _faults().explain(self._agent, args.get("packet", ""), self._looks)
+        return self._fault("explain", args.get("packet", ""), self._looks)
+
+    def _fault(self, name: str, *words: object) -> "dict[str, Any]":
+        """What only who looks for a fault asks for, from a package of its own. Raises UbusStatus."""
+        try:
+            found: dict[str, Any] = getattr(optional.load("ubus_object.faults"), name)(self._agent, *words)
+        except UnsupportedError as error:
+            raise code.UbusStatus(code.NOT_SUPPORTED, str(error))
+        return found
 
     def _plan(self, _method: str, args: "dict[str, Any]", request: "Request") -> "dict[str, Any]":
         # All pages of a plan are from one look. Callers without rights get the one that is kept, if there is one.
@@ -297,14 +304,6 @@ class Bus:
     def _bypass(self, _method: str, args: "dict[str, Any]", _request: "Request") -> None:
         for instance in self._instances(args):
             instance.ask_bypass(args.get("on", True))
-
-
-def _faults() -> "ModuleType":
-    """What only who looks for a fault needs, from a package of its own. Raises UbusStatus."""
-    try:
-        return optional.load("ubus_object.faults")
-    except UnsupportedError as error:
-        raise code.UbusStatus(code.NOT_SUPPORTED, str(error))
 
 
 def _texts(problems: "list[Problem]") -> "list[str]":
