@@ -332,6 +332,12 @@ def examine(arguments: "Arguments") -> int:
     return 1 if doctor.trouble(findings) else 0
 
 
+def cook(arguments: "Arguments") -> int:
+    from . import recipes
+
+    return recipes.add(arguments) if arguments.names else recipes.show(arguments)
+
+
 # The other commands are calls to the agent.
 RUN = {
     "check": check,
@@ -342,4 +348,6 @@ RUN = {
     "explain": explain,
     "exec": execute,
     "doctor": examine,
+    words.RECIPES: cook,
+    "add": cook,
 }
