@@ -9,7 +9,7 @@ import time
 
 import pytest
 from agent import Served
-from lab import HANG, PROGRAMS, ROOT, pids_in, run
+from lab import HANG, PROGRAMS, ROOT, pids_in, run, wait_for
 
 from viscum_agent.kernel.netns import Visit
 
@@ -42,7 +42,8 @@ class Kitchen:
         self.library = "LD_LIBRARY_PATH=%s" % library
         self.lab = lab
         lab.configure("config interface 'lan'\n\toption device 'lan0'\n", "network")
-        self.agent = Served(lab, "# A comment stays.\n")
+        self.agent = Served(lab, "")
+        wait_for(lambda: not self.agent.viscum("list", check=False).returncode)
         self.name = ""
 
     def add(self, recipe, *given):
@@ -50,7 +51,7 @@ class Kitchen:
         stays away until it is started: who answers then is no matter of time."""
         self.name = recipe
         places = ("env=" + self.library, "visible=%s" % OTHERS, "respawn_timeout=3600")
-        self.agent.lab.viscum("add", recipe, *given, *places)
+        self.lab.viscum("add", recipe, *given, *places)
         assert self.lab.viscum("check").stdout == ""
         self.agent.viscum("reload")
         self.is_back()

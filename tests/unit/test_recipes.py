@@ -13,8 +13,6 @@ from viscum_agent.config import schema, service, uci
 # What only a user can know.
 NEEDS = {"dest_ip": "203.0.113.10", "interface": "guest"}
 BEFORE = b"# Ours.\nconfig globals globals ; option\tenabled 1\n\nconfig service web\n\toption command /bin/x # \xff\n"
-    b"# Ours.\nconfig globals globals ; option\tenabled 1\n\nconfig service 'web'\n\toption command /bin/x # \xff\n"
-)
 
 
 @pytest.fixture
