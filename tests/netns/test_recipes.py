@@ -1,6 +1,6 @@
 """Each recipe with the unmodified server from Debian, started by the agent from the recipe's own section: a client is
 answered on the router, by the cloud when the program is killed, and on the router again. (The licence plates are with
-their libraries: tests/examples/test_plates_recipe.py.)"""
+their libraries: tests/examples/test_alpr_recipe.py.)"""
 
 import json
 import re
@@ -26,7 +26,7 @@ def kitchen(lab):
 
 def test_every_recipe_has_its_test():
     here = {name[len("test_recipe_") :] for name in globals() if name.startswith("test_recipe_")}
-    assert here | {"plates"} == set(NAMES)
+    assert here | {"alpr"} == set(NAMES)
 
 
 def test_recipe_iperf3(kitchen, tmp_path):

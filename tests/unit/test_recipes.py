@@ -3,8 +3,10 @@
 import fcntl
 import json
 import os
+import resource
 
 import pytest
+from lab import ROOT
 from recipes import FOLDER, NAMES
 
 from viscum_agent.cli import recipes, verbs
@@ -60,7 +62,7 @@ def test_a_recipe_is_a_section_of_at_most_eight_lines_below_a_sentence(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_says_what_it_needs_and_is_then_a_good_section(name, folder, refused, capsys):
+def test_a_recipe_says_what_it_needs_and_is_then_a_good_section(name, folder, refused):
     recipe = recipes._recipe(name)
     assert recipe.package
     given = ["%s=%s" % (option, NEEDS[option]) for option in recipe.needs]
@@ -68,6 +70,7 @@ def test_a_recipe_says_what_it_needs_and_is_then_a_good_section(name, folder, re
         option = left_out.split("=")[0]
         words = [word for word in given if word != left_out]
         assert "viscum.%s.%s: is missing: add %s=..., " % (name, option, option) in refused("add", name, *words)
+    (folder / "viscum").write_bytes((ROOT / "files/etc/config/viscum").read_bytes())
     assert viscum(folder, "add", name, *given) == 0
     read = service.read(uci.load(str(folder), "viscum"))
     (made,) = [each for each in read.services if each.name == name]
@@ -120,8 +123,26 @@ def test_a_file_without_a_last_newline_and_an_empty_one_are_continued(folder):
     for before in (b"config globals 'globals'", b"config globals 'globals' # \\", b""):
         (folder / "viscum").write_bytes(before)
         assert viscum(folder, "add", "dns") == 0
-        assert content(folder).startswith(before)
+        assert content(folder).startswith(before + (b"\n\n" if before else b"\n") + b"# DNS for all")
         assert [section.name for section in uci.load(str(folder), "viscum")][-1] == "dns"
+
+
+def test_what_the_user_gave_stands_where_the_recipe_needs_it(folder):
+    for name, address, place in (("four", "203.0.113.10", "203.0.113.10"), ("six", "2001:db8::1", "[2001:db8::1]")):
+        assert viscum(folder, "add", "http_cache", name, "dest_ip=" + address) == 0
+        made = uci.load(str(folder), "viscum")[-1].options
+        assert made["command"].endswith(".sh /usr/sbin/nginx " + place)
+        assert (made["dest_ip"], made["egress"]) == ([address], [place + ":80"])
+
+
+def test_where_there_is_no_room_nothing_changes(refused):
+    """A file may have at most as many bytes as there are already, as if no more fitted."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(BEFORE), limits[1]))
+    try:
+        assert "can't be written (File too large): nothing has changed" in refused("add", "dns")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_what_is_wrong_is_said_with_its_remedy_and_nothing_is_written(refused):

@@ -11,7 +11,7 @@ from collections import namedtuple
 
 from .. import compat
 from ..config import schema, service, trust, uci
-from ..errors import ConfigError, ForeignError, problem_text
+from ..errors import ConfigError, ForeignError, ViscumError, problem_text
 from ..paths import RECIPES
 from ..shell import printable, quote, shown
 from ..ujson import dumps
@@ -28,8 +28,8 @@ Recipe = namedtuple("Recipe", ("name", "lines", "package", "needs"))
 
 PACKAGE, NEEDS = "# Package", "# Needs"
 LARGEST = 4096  # bytes of a recipe
-PACKAGE_OF_UCI = "viscum"
-STAGED = "/tmp/.uci/" + PACKAGE_OF_UCI  # what `uci set` keeps until `uci commit` (UCI_SAVEDIR of libuci)
+CONFIG = "viscum"
+STAGED = "/tmp/.uci/" + CONFIG  # what `uci set` keeps until `uci commit` (UCI_SAVEDIR of libuci)
 MANAGERS = (("/usr/bin/apk", "apk add"), ("/bin/opkg", "opkg install"))
 
 
@@ -60,7 +60,7 @@ def add(arguments: "Arguments") -> int:
     recipe = _recipe(arguments.names[0])
     name = name or recipe.name
     text = _section(recipe, name, given)
-    path = "%s/%s" % (arguments.confdir, PACKAGE_OF_UCI)
+    path = "%s/%s" % (arguments.confdir, CONFIG)
     problems, made = _append(arguments.confdir, path, name, text)
     if made is None:
         for line in problems:
@@ -157,14 +157,14 @@ def _options(option: str, values: "list[str]") -> "list[str]":
 
 def _append(confdir: str, path: str, name: str, text: str) -> "tuple[list[str], service.Service | None]":
     """Writes a section behind all others: (problems, None), or ([], what it means)."""
-    uci.source(confdir, PACKAGE_OF_UCI)  # says what is wrong with the file; it is no FIFO
+    uci.source(confdir, CONFIG)  # says what is wrong with the file; it is no FIFO
     fd = compat.fd_open(path, compat.O_NONBLOCK)
     try:
         if not compat.try_flock(fd):  # as libuci does while it writes
             raise ForeignError("%s is being written by another program: try again" % path)
-        before = uci.source(confdir, PACKAGE_OF_UCI)
+        before = uci.source(confdir, CONFIG)
         _refuse_name(name, uci.parse(before, path))
-        after = before + b"\n" * (not before.endswith(b"\n")) + b"\n" + text.encode()
+        after = before + (b"\n\n" if before and before[-1:] != b"\n" else b"\n") + text.encode()
         if len(after) > uci.MAX_SIZE:
             raise ConfigError(uci.too_large(path))
         configuration = service.read(uci.parse(after, path))
@@ -193,16 +193,24 @@ def _refuse_name(name: str, sections: "list[uci._Section]") -> None:
 def _replace(path: str, data: bytes) -> None:
     """Puts new content in the place of a file: all of it or, after a power cut as well, nothing."""
     new = "%s/.%s.new" % tuple(path.rsplit("/", 1))
+    _remove(new)  # of one that was killed here: the lock is ours
     try:
-        os.remove(new)  # of one that was killed here: the lock is ours
+        compat.fd_close(compat.fd_open(new, compat.O_CREATE_EXCLUSIVE, os.stat(path)[0] & 0o777))
+        with open(new, "wb") as file:
+            file.write(data)
+            file.flush()
+            compat.fsync(file.fileno())
+        os.rename(new, path)
+    except OSError as error:
+        _remove(new)
+        raise ViscumError("%s can't be written (%s): nothing has changed" % (path, compat.strerror(error.args[0])))
+
+
+def _remove(path: str) -> None:
+    try:
+        os.remove(path)
     except OSError:
         pass
-    compat.fd_close(compat.fd_open(new, compat.O_CREATE_EXCLUSIVE, os.stat(path)[0] & 0o777))
-    with open(new, "wb") as file:
-        file.write(data)
-        file.flush()
-        compat.fsync(file.fileno())
-    os.rename(new, path)
 
 
 # What is left to do
@@ -225,5 +233,5 @@ def _next(recipe: "Recipe", made: "service.Service") -> "list[str]":
     if missing:
         found.append("install what has %s: %s" % (", ".join(missing), _install(recipe.package)))
     if [each for each in made.egress if each.word != "none"]:
-        found.append("let the firewall pass what it reaches itself (egress): docs/recipes.md says how")
+        found.append("let it through the firewall to what egress names: a zone with device 'vsc-+' (docs/recipes.md)")
     return found + ["viscum check; reload_config"]

@@ -12,13 +12,13 @@ def kitchen(lab):
         yield Kitchen(lab)
 
 
-def test_recipe_plates(kitchen, pictures):
+def test_recipe_alpr(kitchen, pictures):
     lab, folder = kitchen.lab, install()
     lab.start(lab.cloud, PYTHON, EXAMPLE / "server.py", "--name", "cloud", env=environment())
     wait_for(lambda: listens(lab.cloud, 12345))
     places = ["command=%s %s/server.py --name edge" % (PYTHON, folder), "visible=%s" % folder]
     places += ["env=PYTHONPATH=%s/packages" % folder, "env=TESSDATA_PREFIX=%s/packages/%s" % (folder, MODEL)]
-    kitchen.add("plates", "dest_ip=" + CLOUD, *places)
+    kitchen.add("alpr", "dest_ip=" + CLOUD, *places)
 
     def who():
         (name,) = camera(lab, pictures, "--rate", "0", "--count", "1")["by"]
