@@ -9,7 +9,7 @@ import struct
 import time
 
 import pytest
-from lab import SILENCE, ip, listens, wait_for
+from lab import SILENCE, ip, kill, listens, wait_for
 from recipes import CLOUD, NAMES, OTHERS, Kitchen, in_client, installed, until
 
 from viscum_agent.paths import RECIPES
@@ -47,13 +47,15 @@ def test_recipe_iperf3(kitchen, tmp_path):
 
 
 def test_recipe_dns(kitchen):
-    """The router's own resolver knows a name of the LAN; the cloud's has another address for it."""
+    """The router's own resolver knows a name of the LAN; the cloud's has another address for it. While the first one
+    does not answer, clients have the second."""
     lab = kitchen.lab
     ip("-n", lab.router, "addr", "add", "192.168.1.1/24", "dev", "lan0")
     dnsmasq = "%s/usr/sbin/dnsmasq" % OTHERS
+    resolvers = {}
     for ns, place, answer in ((lab.router, "192.168.1.1", "192.0.2.1"), (lab.cloud, CLOUD, "192.0.2.2")):
         words = ("-k", "-C", "/dev/null", "-R", "-h", "-z", "-a", place, "-x", "", "-u", "root")
-        kitchen.start(ns, dnsmasq, *words, "--address=/#/" + answer)
+        resolvers[ns] = kitchen.start(ns, dnsmasq, *words, "--address=/#/" + answer)
         wait_for(lambda ns=ns: listens(ns, 53))
 
     def who():
@@ -63,8 +65,12 @@ def test_recipe_dns(kitchen):
 
     command = "%s -k -C /dev/null -R -S 192.168.1.1" % dnsmasq
     check = '/bin/sh -c "/bin/busybox nslookup -type=a openwrt.org 127.0.0.1 >/dev/null 2>&1"'
-    kitchen.add("dns", "command=" + command, "health_command=" + check)
+    quick = ("health_interval=1", "health_fall=1")
+    kitchen.add("dns", "command=" + command, "health_command=" + check, *quick)
     kitchen.edge_cloud_edge(who)
+    kill(resolvers[lab.router])
+    kitchen.agent.redirects(False, "vsc-dns")
+    assert who() == "cloud"
 
 
 def test_recipe_ntp(kitchen, tmp_path):
