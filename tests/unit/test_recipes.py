@@ -171,7 +171,7 @@ def test_a_value_is_a_value_whatever_is_in_it(folder, refused):
 
 def test_what_uci_has_staged_of_a_section_would_be_put_into_it(folder, refused):
     (folder.parent / "staged").write_text("viscum.dns2='service'\n-viscum.iperf3\nviscum.dns.user='root'\n")
-    assert "viscum.dns: `uci` has changes of it that are not committed" in refused("add", "dns")
+    assert "viscum.dns: has changes that are not committed" in refused("add", "dns")
     assert viscum(folder, "add", "dns", "iperf3") == 0
 
 

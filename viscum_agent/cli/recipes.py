@@ -179,15 +179,14 @@ def _append(confdir: str, path: str, name: str, text: str) -> "tuple[list[str], 
 
 def _refuse_name(name: str, sections: "list[uci._Section]") -> None:
     if name in [section.name for section in sections]:
-        text = "viscum.%s: is there already: name the new one, `viscum add RECIPE NAME`"
-        raise ConfigError(text % name)
+        raise ConfigError("viscum.%s: is there already: name the new one, `viscum add RECIPE NAME`" % name)
     try:
         staged = b"\n" + trust.read(STAGED, uci.MAX_SIZE)
     except OSError as error:
         compat.unless_spent(error)
         return
     if any(("\nviscum.%s%s" % (name, end)).encode() in staged for end in "=."):
-        raise ConfigError("viscum.%s: `uci` has changes of it that are not committed: `uci commit viscum` first" % name)
+        raise ConfigError("viscum.%s: has changes that are not committed: `uci commit viscum` first" % name)
 
 
 def _replace(path: str, data: bytes) -> None:

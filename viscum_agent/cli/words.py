@@ -56,14 +56,14 @@ COMMANDS = (
         "PACKET is `[dev DEV] PROTO from SRC to DST [port PORT] [sport PORT] [mac MAC] [vlan ID] [fragment]`, or a "
         "line of `tcpdump -n` or `conntrack -L` in quotes. Exit code 1 if none takes it.",
     ),
-    Command(RECIPES, NONE, JSON, "list the recipes: sections for what many want to run, ready to add", ""),
+    Command(RECIPES, NONE, JSON, "list the recipes: sections for what many want to run", ""),
     Command(
         "add",
         RECIPE,
         (),
         "write a recipe's section into the configuration",
-        "NAME is the section's, if not the recipe's own. OPTION=VALUE replaces what the recipe has, and several of an "
-        "option make a list; OPTION= leaves it out. Writes nothing if anything is wrong, and touches nothing else.",
+        "OPTION=VALUE replaces what the recipe has, several of one make a list, OPTION= leaves it out. Nothing is "
+        "written if anything is wrong.",
     ),
     Command("list", NONE, JSON, "list the services that the agent knows", ""),
     Command("start", SOME, (), "start services that were stopped or have failed", ""),
