@@ -1,14 +1,17 @@
-"""A recipe that is chosen in the form becomes a service."""
+"""A recipe that is chosen in the form becomes a service; and what a browser makes of the speed test's page."""
 
 import os
+import subprocess
 
 import pytest
 from conftest import FORM
-from recipes import NAMES, installed
+from lab import listens, wait_for
+from recipes import FOLDER, NAMES, PACKAGES, installed
 from rpcd import Status
 from test_steer import save_and_apply, save_dialog
 
 from viscum_agent.config import uci
+from viscum_agent.paths import RECIPES
 from viscum_agent.ubus import codes as code
 
 
@@ -91,3 +94,27 @@ def test_who_may_only_look_adds_nothing(router, page):
     router.runs()
     page.open(FORM, "viewer")
     page.until("() => document.querySelector('.viscum-recipe')?.disabled")
+
+
+@pytest.fixture
+def speedtest(browser, tmp_path):
+    """The recipe's nginx, where the browser can reach it."""
+    if not PACKAGES.is_dir():
+        pytest.skip("needs tools/setup.sh apt")
+    (library,) = PACKAGES.glob("usr/lib/*-linux-gnu*")
+    common = (FOLDER / "nginx.inc").read_text()
+    text = (FOLDER / "speedtest.conf").read_text().replace("include %s/nginx.inc;" % RECIPES, common)
+    (tmp_path / "nginx.conf").write_text(text.replace("/tmp/", "%s/" % tmp_path))
+    words = (PACKAGES / "usr/sbin/nginx", "-e", "stderr", "-g", "user root;", "-c", tmp_path / "nginx.conf")
+    command = ("nsenter", "--net=/run/netns/" + browser.ns, "env", "LD_LIBRARY_PATH=%s" % library, *words)
+    with subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL) as process:
+        wait_for(lambda: listens(browser.ns, 80))
+        yield
+        process.terminate()
+
+
+@pytest.mark.usefixtures("speedtest")
+def test_the_page_of_the_speed_test_measures_both_directions(page):
+    page.order("goto", "http://127.0.0.1/")
+    for direction in ("down", "up"):
+        page.until("(name) => Number(document.getElementById(name).textContent) > 1", direction)
