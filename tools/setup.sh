@@ -30,7 +30,7 @@ RELEASE=trixie       # which one
 
 APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
 # Not installed, which would start some of them, but unpacked, with what they need and this machine has not.
-OTHERS_PACKAGES="dnsmasq-base nginx mosquitto mosquitto-clients crun umoci squashfs-tools"
+OTHERS_PACKAGES="dnsmasq-base nginx chrony mosquitto mosquitto-clients crun umoci squashfs-tools"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 # A newer CPython than any OpenWrt has (3.14), of Debian's next release, and of the libraries those that ctypes loads.

@@ -18,11 +18,12 @@ from lab import ROOT
 from packages import EPOCH, build, copy_source, unpacked
 
 import viscum_agent
-from viscum_agent import optional
+from viscum_agent import optional, paths
 
 sys.path.append(str(ROOT / "tools/package"))
 import tree  # noqa: E402
 
+RECIPES = paths.RECIPES + "/"
 LIMIT = 256 * 1000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
@@ -174,6 +175,14 @@ def code(text):
             del body[0]
     lines = [(type(node).__name__, node.lineno) for node in ast.walk(tree) if hasattr(node, "lineno")]
     return ast.dump(tree), lines
+
+
+def test_recipes_keep_their_comments(ipks, name):
+    """They are what a recipe says, for people and for `viscum add`."""
+    files = installed(ipks[name])
+    recipes = ROOT / "files" / RECIPES[1:]
+    assert {path for path in files if path.startswith(RECIPES)} == {RECIPES + each.name for each in recipes.iterdir()}
+    assert all(files[RECIPES + each.name][1] == each.read_bytes() for each in recipes.iterdir())
 
 
 @pytest.mark.parametrize("name", [*AGENTS, DOCTOR])

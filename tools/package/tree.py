@@ -26,6 +26,8 @@ class Entry(NamedTuple):
 
 LIBRARY = "/usr/lib/viscum"
 INTERPRETERS = {"viscum": "micropython", "viscum-cpython": "cpython"}
+# Whose comments are for those who run a router: they stay.
+READ_BY_PEOPLE = ("/etc/config/", "/usr/share/viscum/recipes/")
 APPLICATION = "luci-app-viscum"
 
 
@@ -68,7 +70,7 @@ def _mirror(folder: Path) -> "list[Entry]":
         # Configuration may hold a service's secrets: like INSTALL_CONF of the build system.
         mode = 0o600 if inside.startswith("/etc/config/") else 0o755 if executable else 0o644
         data = path.read_bytes()
-        entries.append(Entry(inside, mode, data if inside.startswith("/etc/config/") else without_comments(data)))
+        entries.append(Entry(inside, mode, data if inside.startswith(READ_BY_PEOPLE) else without_comments(data)))
     return entries
 
 

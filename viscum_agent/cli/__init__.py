@@ -4,6 +4,7 @@
     verbs        what each of them does
     agent_calls  those that a running agent answers
     table        `viscum status`
+    recipes      `viscum recipes` and `viscum add`
 
 The entry point is verbs.main.
 """

@@ -277,6 +277,12 @@ def _look_for_fault(arguments: "Arguments") -> int:
     return load("cli.faults").RUN[arguments.command](arguments)
 
 
+def cook(arguments: "Arguments") -> int:
+    from . import recipes
+
+    return recipes.add(arguments) if arguments.names else recipes.show(arguments)
+
+
 # The other commands are calls to the agent.
 RUN = {
     "check": check,
@@ -287,4 +293,6 @@ RUN = {
     "explain": _look_for_fault,
     "exec": execute,
     "doctor": _look_for_fault,
+    words.RECIPES: cook,
+    "add": cook,
 }

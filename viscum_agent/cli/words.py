@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 # Which names of services follow a command.
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
 PACKET = "PACKET [WORD...]"  # no names, but what tells of a packet (plan/packet.py)
+RECIPE = "RECIPE [NAME] [OPTION=VALUE...]"  # cli/recipes.py
 
 # `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
 Command = namedtuple("Command", ("name", "names", "options", "short", "more"))
 
 JSON, PROGRAM = ("--json",), ("--no-program",)
-EXPLAIN = "explain"
+EXPLAIN, RECIPES = "explain", "recipes"
 NO_AGENT = "While an agent runs, use `viscum start`, `stop` and `reload` instead."
 COMMANDS = (
     Command("check", NONE, JSON, "report every configuration problem on this router", "Exit code 1 if there is one."),
@@ -54,6 +55,15 @@ COMMANDS = (
         "show which service takes a packet and by which rule, or why none does",
         "PACKET is `[dev DEV] PROTO from SRC to DST [port PORT] [sport PORT] [mac MAC] [vlan ID] [fragment]`, or a "
         "line of `tcpdump -n` or `conntrack -L` in quotes. Exit code 1 if none takes it.",
+    ),
+    Command(RECIPES, NONE, JSON, "list the recipes: sections for what many want to run", ""),
+    Command(
+        "add",
+        RECIPE,
+        (),
+        "write a recipe's section into the configuration",
+        "OPTION=VALUE replaces what the recipe has, several of one make a list, OPTION= leaves it out. Nothing is "
+        "written if anything is wrong.",
     ),
     Command("list", NONE, JSON, "list the services that the agent knows", ""),
     Command("start", SOME, (), "start services that were stopped or have failed", ""),
@@ -161,7 +171,7 @@ class Arguments:
             self._take_option(word)
         elif not self.command:
             self.command = word
-        elif word in self.names and self.command != EXPLAIN:
+        elif word in self.names and self.command not in (EXPLAIN, "add"):
             raise Usage("%s is named twice" % _shown(word), self.command)
         else:
             self.names.append(word)
@@ -222,6 +232,8 @@ def _refuse_unused(arguments: "Arguments") -> None:
         raise Usage("%s takes a service's name, --, and a command" % row.name, row.name)
     if row.names == PACKET and not arguments.names:
         raise Usage("%s takes a packet" % row.name, row.name)
+    if row.names == RECIPE and not arguments.names:
+        raise Usage("%s takes a recipe: `viscum %s` lists them" % (row.name, RECIPES), row.name)
     if row.names == EACH and bool(arguments.names) == ("--all" in arguments.options):
         raise Usage("%s takes names of services, or --all" % row.name, row.name)
 
@@ -266,7 +278,9 @@ def _places(row: "Command") -> "tuple[str, ...]":
     names = [each.name for each in COMMANDS]
     if names.index(row.name) >= names.index(FIRST_OF_AGENT):
         return ("-s",)
-    return () if row.names == ONE else COMMON
+    if row.names == RECIPE:
+        return ("-c",)
+    return () if row.names == ONE or row.name == RECIPES else COMMON
 
 
 def _form(row: "Command") -> str:

@@ -29,7 +29,7 @@ chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
     os.waitpid,
 )
 exit_now, fd_close, geteuid, getenv, getpid = os._exit, os.close, os.geteuid, os.getenv, os.getpid
-pidfd_open, symlink, chroot = os.pidfd_open, os.symlink, os.chroot
+pidfd_open, symlink, chroot, fsync = os.pidfd_open, os.symlink, os.chroot, os.fsync
 get_blocking, set_blocking = os.get_blocking, os.set_blocking
 monotonic, monotonic_ns, sleep = time.monotonic, time.monotonic_ns, time.sleep
 

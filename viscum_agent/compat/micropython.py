@@ -64,6 +64,7 @@ _c_chdir = _libc.func("i", "chdir", "s")
 _c_chroot = _libc.func("i", "chroot", "s")
 _c_pivot_root = _libc.func("i", "pivot_root", "ss")
 _c_symlink = _libc.func("i", "symlink", "ss")
+_c_fsync = _libc.func("i", "fsync", "i")
 _c_umask = _libc.func("i", "umask", "i")
 _c_signal = _libc.func("p", "signal", "ip")
 _c_kill = _libc.func("i", "kill", "ii")
@@ -228,6 +229,10 @@ def write_file(path, data):
         _check(_c_write(fd, data, len(data)))
     finally:
         fd_close(fd)
+
+
+def fsync(fd):
+    _check(_c_fsync(fd))
 
 
 def try_flock(fd):

@@ -60,7 +60,12 @@ _DOUBLE, _HASH, _SINGLE, _SEMICOLON, _BACKSLASH = 34, 35, 39, 59, 92
 
 
 def load(confdir: str, package: str) -> "list[_Section]":
-    """The sections of `package` in `confdir`; ConfigError if there is no such file or it can't be read, OSError if no
+    """The sections of `package` in `confdir`, with the errors of `source`, and UciError."""
+    return parse(source(confdir, package), "%s/%s" % (confdir, package))
+
+
+def source(confdir: str, package: str) -> bytes:
+    """The file of `package` in `confdir`; ConfigError if there is no such file or it can't be read, OSError if no
     descriptor is left for it."""
     path = "%s/%s" % (confdir, package)
     from .. import compat  # parsing text alone needs no C library
@@ -72,8 +77,12 @@ def load(confdir: str, package: str) -> "list[_Section]":
         compat.unless_spent(error)
         raise ConfigError(_why_unreadable(path, error.args[0]))
     if len(data) > MAX_SIZE:
-        raise ConfigError("%s is larger than %d bytes: move what is no configuration out of it" % (path, MAX_SIZE))
-    return parse(data, path)
+        raise ConfigError(too_large(path))
+    return data
+
+
+def too_large(path: str) -> str:
+    return "%s is larger than %d bytes: move what is no configuration out of it" % (path, MAX_SIZE)
 
 
 def parse(data: bytes, file: str) -> "list[_Section]":

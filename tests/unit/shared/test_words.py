@@ -4,12 +4,12 @@ from unit.shared.expect import raises
 
 from viscum_agent.cli import agent_calls, verbs, words
 from viscum_agent.cli.places import Usage
-from viscum_agent.cli.words import COMMANDS, EACH, FIRST_OF_AGENT, NONE, ONE, OPTIONS, PACKET, SOME
+from viscum_agent.cli.words import COMMANDS, EACH, FIRST_OF_AGENT, NONE, ONE, OPTIONS, PACKET, RECIPE, SOME
 from viscum_agent.ubus_object.methods import METHODS
 
 ALL = [option for option, _ in OPTIONS if " " not in option and option not in ("--help", "--version")]
 # Words with which each command is right.
-LEAST = {NONE: [], SOME: [], EACH: ["web"], ONE: ["web", "--", "ls"], PACKET: ["udp", "to"]}
+LEAST = {NONE: [], SOME: [], EACH: ["web"], ONE: ["web", "--", "ls"], PACKET: ["udp", "to"], RECIPE: ["dns"]}
 
 
 def refusal(*typed):

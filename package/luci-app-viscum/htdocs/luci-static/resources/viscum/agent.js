@@ -33,7 +33,7 @@ const calls = {
 	service: rpc.declare({ object: 'service', method: 'list', params: [ 'name' ] }),
 	exec: rpc.declare({ object: 'file', method: 'exec', params: [ 'command', 'params' ] })
 };
-const INIT = '/etc/init.d/viscum';
+const INIT = '/etc/init.d/viscum', COMMAND = '/usr/bin/viscum';
 
 /* In the order of rpc.getStatusText, for statuses that the agent can answer with and that need other words. */
 const STATUSES = {
@@ -180,6 +180,15 @@ return baseclass.extend({
 		}).catch(function(error) {
 			if (error.kind !== 'late')
 				throw error;
+		});
+	},
+
+	/* Sections that are there to be added: [ { name, text, package, missing, needs, options } ]. They need no agent. */
+	recipes: function() {
+		return ask('exec', COMMAND, [ 'recipes', '--json' ]).then(function(answer) {
+			if (answer.code)
+				throw failure('refused', answer.stderr || _('%s failed.').format(COMMAND + ' recipes'));
+			return JSON.parse(answer.stdout);
 		});
 	},
 

@@ -251,6 +251,10 @@ function sources(section) {
 	return found.length ? E('span', {}, [ found.join(' ') ]) : null;
 }
 
+function optionOf(name) {
+	return options.service.find((each) => each.name === name);
+}
+
 function freeName(name) {
 	const stem = name.slice(0, options.longestName - 4).replace(/_[0-9]+$/, '');
 	let number = 2;
@@ -268,12 +272,116 @@ function complain(error) {
 
 const ServiceSection = form.GridSection.extend({
 	handleAdd: function(ev, name) {
+		const refusal = this.refusal(name);
+
+		return refusal ? complain(new Error(refusal)) : this.super('handleAdd', [ ev, name ]);
+	},
+
+	/* Why there can't be a section of that name; '' if there can. */
+	refusal: function(name) {
 		if (name.length > options.longestName)
-			return complain(new Error(_('A name has at most %d characters.').format(options.longestName)));
+			return _('A name has at most %d characters.').format(options.longestName);
 		/* LuCI would open an empty form, and what is filled in there overwrite what is there. */
 		if (uci.get('viscum', name) != null || this.map.children.some((each) => each.section === name))
-			return complain(new Error(_('There is a section "%s" already.').format(name)));
-		return this.super('handleAdd', [ ev, name ]);
+			return _('There is a section "%s" already.').format(name);
+		return '';
+	},
+
+	renderSectionAdd: function(...args) {
+		const node = this.super('renderSectionAdd', args);
+
+		node.appendChild(E('button', {
+			'class': 'btn cbi-button cbi-button-action viscum-recipe',
+			'disabled': this.map.readonly || null,
+			'click': ui.createHandlerFn(this, () => agent.recipes().then((found) => this.chooseRecipe(found), complain))
+		}, [ _('Add a recipe') ]));
+		return node;
+	},
+
+	/* Shows the recipes; what is chosen and filled in becomes a section, in the dialog of its options. */
+	chooseRecipe: function(recipes) {
+		const fields = E('div');
+		const show = (name) => dom.content(fields, this.recipeFields(recipes.find((each) => each.name === name)));
+		const menu = E('select', {
+			'class': 'cbi-input-select viscum-recipes',
+			'change': (ev) => show(ev.target.value)
+		}, recipes.map((each) => E('option', { 'value': each.name }, [ each.name ])));
+
+		if (!recipes.length)
+			return complain(new Error(_('There are no recipes on this router.')));
+		show(recipes[0].name);
+		ui.showModal(_('Recipes'), [ menu, fields ]);
+	},
+
+	recipeFields: function(recipe) {
+		const inputs = {}, mistake = E('p', { 'class': 'viscum-mistake', 'role': 'alert' });
+		const line = function(name, title, value) {
+			inputs[name] = E('input', { 'type': 'text', 'class': 'cbi-input-text', 'name': name, 'value': value });
+			return E('label', { 'class': 'cbi-value' }, [
+				E('span', { 'class': 'cbi-value-title' }, [ title ]), E('div', { 'class': 'cbi-value-field' }, [ inputs[name] ])
+			]);
+		};
+		const free = this.refusal(recipe.name) ? freeName(recipe.name) : recipe.name;
+		const add = () => {
+			const typed = (name) => inputs[name].value.trim();
+			const refusal = this.refuseRecipe(recipe, typed);
+
+			dom.content(mistake, [ refusal ]);
+			return refusal ? null : this.addRecipe(recipe, typed);
+		};
+
+		return [
+			E('p', {}, [ recipe.text ]),
+			recipe.missing.length ? E('p', { 'class': 'alert-message warning' }, [
+				_('%s is not on this router: install the package %s.').format(recipe.missing.join(', '), recipe.package)
+			]) : '',
+			line('name', _('Name'), free),
+			...recipe.needs.map((need) => line(need, optionOf(need).title, '')),
+			mistake,
+			E('div', { 'class': 'right' }, [
+				E('button', { 'class': 'btn cbi-button', 'click': ui.hideModal }, [ _('Cancel') ]), ' ',
+				E('button', {
+					'class': 'btn cbi-button cbi-button-positive important viscum-take',
+					'click': ui.createHandlerFn(this, add)
+				}, [ _('Add') ])
+			])
+		];
+	},
+
+	/* Why what was typed will not do; '' if it will. */
+	refuseRecipe: function(recipe, typed) {
+		if (!/^\w+$/.test(typed('name')))
+			return _('A name has letters, digits and _ only.');
+		for (const need of recipe.needs) {
+			const option = optionOf(need), words = L.toArray(typed(need));
+			const verdict = words.length ? words.map((word) => types.check(option, word)).find((each) => each !== true)
+				: _('%s: %s').format(option.title, option.expected);
+
+			if (verdict)
+				return verdict;
+		}
+		return this.refusal(typed('name'));
+	},
+
+	/* As `viscum add` does (cli/recipes.py), but staged. */
+	addRecipe: function(recipe, typed) {
+		const name = typed('name');
+		const filled = (text) => recipe.needs.reduce(function(found, need) {
+			const first = L.toArray(typed(need))[0];
+
+			return found.split('{' + need + '}').join(first.includes(':') ? '[' + first + ']' : first);
+		}, text);
+
+		uci.add('viscum', 'service', name);
+		for (const option in recipe.options) {
+			const value = recipe.options[option];
+
+			uci.set('viscum', name, option, Array.isArray(value) ? value.map(filled) : filled(value));
+		}
+		for (const need of recipe.needs)
+			uci.set('viscum', name, need, L.toArray(typed(need)));
+		this.map.addedSection = name;
+		return this.renderMoreOptionsModal(name);
 	},
 
 	/* The copy is disabled: two services can't take over the same traffic. LuCI's own handler gives it no name. */

@@ -1,0 +1,230 @@
+"""`viscum recipes` and `viscum add`: sections for what many people want to run, from files that the package brings.
+
+A recipe is a file of UCI with one service section, named as the file is, below comments: a sentence for people, then
+`# Package: NAME`, which has the program, and `# Needs: OPTION...`, which only the user can know. `{dest_ip}` in a value
+is what was given for that option.
+"""
+
+import os
+import sys
+from collections import namedtuple
+
+from .. import compat, optional
+from ..config import schema, service, trust, uci
+from ..errors import ConfigError, ForeignError, ViscumError, problem_text
+from ..paths import RECIPES
+from ..shell import printable, quote, shown
+from ..ujson import dumps
+from .places import Usage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .words import Arguments
+
+# `lines` are those of the section, with the sentence as a comment above; `needs`: names of options.
+Recipe = namedtuple("Recipe", ("name", "lines", "package", "needs"))
+
+PACKAGE, NEEDS = "# Package", "# Needs"
+LARGEST = 4096  # bytes of a recipe
+CONFIG = "viscum"
+STAGED = "/tmp/.uci/" + CONFIG  # what `uci set` keeps until `uci commit` (UCI_SAVEDIR of libuci)
+
+
+def show(arguments: "Arguments") -> int:
+    found = [_row(_recipe(name)) for name in _names()]
+    if arguments.json:
+        print(dumps(found))
+        return 0
+    for row in found:
+        print("%s%s %s" % (row["name"], " " * (10 - len(row["name"])), row["text"]))
+        needs = ["%s=..." % option for option in row["needs"]]
+        needs += [optional.install(optional.manager(), row["package"])] if row["missing"] else []
+        if needs:
+            print("%s needs %s" % (" " * 10, "; ".join(needs)))
+    return 0
+
+
+def add(arguments: "Arguments") -> int:
+    name, given = "", []
+    for word in arguments.names[1:]:
+        option, equals, value = word.partition("=")
+        if equals and schema.is_section_name(option):
+            given.append((option, value))
+        elif equals or name or not schema.is_section_name(word):
+            raise Usage("%s is neither a section's name nor OPTION=VALUE" % shown(word), arguments.command)
+        else:
+            name = word
+    recipe = _recipe(arguments.names[0])
+    name = name or recipe.name
+    text = _section(recipe, name, given)
+    path = "%s/%s" % (arguments.confdir, CONFIG)
+    problems, made = _append(arguments.confdir, path, name, text)
+    if made is None:
+        for line in problems:
+            sys.stderr.write(printable(line) + "\n")
+        return 1
+    print(text)
+    print("is in %s now. Next:" % path)
+    for line in _next(recipe, made):
+        print("  " + line)
+    return 0
+
+
+# Recipes
+
+
+def _names() -> "list[str]":
+    """What else is in the folder has a dot in its name."""
+    try:
+        return sorted([name for name in compat.list_names(RECIPES) if schema.is_section_name(name)])
+    except OSError as error:
+        compat.unless_spent(error)
+        return []
+
+
+def _recipe(name: str) -> "Recipe":
+    there = _names()
+    if name not in there:
+        raise ConfigError("there is no recipe %s; there are: %s" % (shown(name), ", ".join(there) or "none"))
+    said, lines = {PACKAGE: "", NEEDS: ""}, []
+    for line in str(compat.read_file("%s/%s" % (RECIPES, name), LARGEST), "utf-8").split("\n"):
+        key, _, value = line.partition(": ")
+        if key in said:
+            said[key] = value
+        elif line:
+            lines.append(line)
+    return Recipe(name, lines, said[PACKAGE], schema.words_of(said[NEEDS]))
+
+
+def _row(recipe: "Recipe") -> "dict":
+    """A recipe as --json has it; `options` are those of its section, as uci has them."""
+    (section,) = uci.parse("\n".join(recipe.lines).encode(), recipe.name)
+    return {
+        "name": recipe.name,
+        "text": " ".join([line[2:] for line in recipe.lines if line.startswith("#")]),
+        "package": recipe.package,
+        "needs": recipe.needs,
+        "missing": _missing(service.split_words(section.options["command"])),
+        "options": section.options,
+    }
+
+
+def _section(recipe: "Recipe", name: str, given: "list[tuple[str, str]]") -> str:
+    """The recipe's section with what was given."""
+    values: dict[str, list[str]] = {}
+    for option, value in given:
+        values.setdefault(option, []).append(value)
+    for option in recipe.needs:
+        if not values.get(option, [""])[0]:
+            row: Any = schema.option_named("service", option)
+            text = "viscum.%s.%s: is missing: add %s=..., %s"
+            raise ConfigError(text % (name, option, option, row.type.expected))
+    lines = []
+    for line in recipe.lines:
+        words = schema.words_of(line)
+        if words[0] == "config":
+            lines.append("config service '%s'" % name)
+        elif line.startswith("#") or words[1] not in values:
+            lines.append(line)
+        elif values[words[1]]:
+            lines += _options(words[1], values[words[1]])
+            values[words[1]] = []  # its other lines go
+    for option, _ in given:  # the order is that of the words
+        lines += _options(option, values[option])
+        values[option] = []
+    text = "\n".join(lines) + "\n"
+    for option in recipe.needs:
+        value = [value for each, value in given if each == option][0]
+        text = text.replace("{%s}" % option, "[%s]" % value if ":" in value else value)
+    return text
+
+
+def _options(option: str, values: "list[str]") -> "list[str]":
+    """The lines of an option, none for an empty value."""
+    row = schema.option_named("service", option)
+    # A command as one text is split into words.
+    many = row is not None and row.many and (row.type is not schema.TEXT or len(values) > 1)
+    if len(values) > 1 and not many:
+        raise Usage("%s is given twice" % option, "add")
+    return ["\t%s %s %s" % ("list" if many else "option", option, quote(value)) for value in values if value]
+
+
+# The configuration
+
+
+def _append(confdir: str, path: str, name: str, text: str) -> "tuple[list[str], service.Service | None]":
+    """Writes a section behind all others: (problems, None), or ([], what it means)."""
+    uci.source(confdir, CONFIG)  # says what is wrong with the file; it is no FIFO
+    fd = compat.fd_open(path, compat.O_NONBLOCK)
+    try:
+        if not compat.try_flock(fd):  # as libuci does while it writes
+            raise ForeignError("%s is being written by another program: try again" % path)
+        before = uci.source(confdir, CONFIG)
+        _refuse_name(name, uci.parse(before, path))
+        after = before + (b"\n\n" if before and before[-1:] != b"\n" else b"\n") + text.encode()
+        if len(after) > uci.MAX_SIZE:
+            raise ConfigError(uci.too_large(path))
+        configuration = service.read(uci.parse(after, path))
+        problems = [problem_text(problem) for problem in configuration.problems if problem.service == name]
+        if problems:
+            return problems, None
+        _replace(compat.readlink(trust.FD % fd), after)
+    finally:
+        compat.fd_close(fd)
+    return [], [each for each in configuration.services if each.name == name][0]
+
+
+def _refuse_name(name: str, sections: "list[uci._Section]") -> None:
+    if name in [section.name for section in sections]:
+        raise ConfigError("viscum.%s: is there already: name the new one, `viscum add RECIPE NAME`" % name)
+    try:
+        staged = b"\n" + trust.read(STAGED, uci.MAX_SIZE)
+    except OSError as error:
+        compat.unless_spent(error)
+        return
+    if any(("\nviscum.%s%s" % (name, end)).encode() in staged for end in "=."):
+        raise ConfigError("viscum.%s: has changes that are not committed: `uci commit viscum` first" % name)
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Puts new content in the place of a file: all of it or, after a power cut as well, nothing."""
+    new = "%s/.%s.new" % tuple(path.rsplit("/", 1))
+    _remove(new)  # of one that was killed here: the lock is ours
+    try:
+        compat.fd_close(compat.fd_open(new, compat.O_CREATE_EXCLUSIVE, os.stat(path)[0] & 0o777))
+        with open(new, "wb") as file:
+            file.write(data)
+            file.flush()
+            compat.fsync(file.fileno())
+        os.rename(new, path)
+    except OSError as error:
+        _remove(new)
+        raise ViscumError("%s can't be written (%s): nothing has changed" % (path, compat.strerror(error.args[0])))
+
+
+def _remove(path: str) -> None:
+    try:
+        os.remove(path)
+    except OSError:
+        pass
+
+
+# What is left to do
+
+
+def _missing(words: "list[str]") -> "list[str]":
+    return [word for word in words if word.startswith("/") and not compat.exists(word)]
+
+
+def _next(recipe: "Recipe", made: "service.Service") -> "list[str]":
+    found = []
+    missing = _missing(list(made.program.command))
+    if missing:
+        found.append(
+            "install what has %s: %s" % (", ".join(missing), optional.install(optional.manager(), recipe.package))
+        )
+    if [each for each in made.egress if each.word != "none"]:
+        found.append("let it through the firewall to what egress names: a zone with device 'vsc-+' (docs/recipes.md)")
+    return found + ["viscum check; reload_config"]
