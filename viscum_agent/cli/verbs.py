@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..plan.packet import Packet
     from ..reconcile import Reconciler as _Reconciler
     from ..reconcile import Snapshot
+    from .walk import Hop
     from .words import Arguments
 
 EPIPE = 32  # asm-generic/errno-base.h; MicroPython's errno lacks it
@@ -267,8 +268,11 @@ def explain(arguments: "Arguments") -> int:
     try:
         asked = packet.read(text)
     except ValueError as error:
-        raise Usage("the packet %s" % error, arguments.command)
-    found = _explained_by_agent(arguments, text) or _explained(arguments, asked)
+        return _walk(arguments, str(error))
+    found = _explained_by_agent(arguments, text)
+    if found is None:
+        with Reconciler(arguments.confdir, arguments.socket, loads=False) as reconciler:
+            found = _explained(reconciler, reconciler.look(), asked)
     if arguments.json:
         _print_json(found)
     else:
@@ -291,13 +295,54 @@ def _explained_by_agent(arguments: "Arguments", text: str) -> "dict[str, Any] | 
         return None
 
 
-def _explained(arguments: "Arguments", asked: "Packet") -> "dict[str, Any]":
+def _explained(reconciler: "_Reconciler", snapshot: "Snapshot", asked: "Packet") -> "dict[str, Any]":
     from . import table
 
+    rows = table.rows(snapshot)
+    return reconciler.explain(asked, snapshot, {row["name"]: (row["state"], row["reason"]) for row in rows})
+
+
+def _walk(arguments: "Arguments", wrong: str) -> int:
+    """What was typed is no packet, and `wrong` says why: it may be a service's name."""
+    from ..plan import packet
+
+    wrong = "the packet " + wrong
+    try:
+        client = packet.client(arguments.names[1:])
+    except ValueError:
+        raise Usage(wrong, arguments.command)
     with Reconciler(arguments.confdir, arguments.socket, loads=False) as reconciler:
         snapshot = reconciler.look()
-        rows = table.rows(snapshot)
-        return reconciler.explain(asked, snapshot, {row["name"]: (row["state"], row["reason"]) for row in rows})
+        name = arguments.names[0]
+        names = [service.name for service in snapshot.configuration.services] + snapshot.configuration.bad
+        if name not in names and (client != packet.NOTHING or " " in name):
+            raise Usage(wrong, arguments.command)
+        arguments.names = [name]
+        _refuse_unknown(arguments, names)
+        _root()
+        return _walked(arguments, client, reconciler, snapshot)
+
+
+def _walked(arguments: "Arguments", client: "Packet", reconciler: "_Reconciler", snapshot: "Snapshot") -> int:
+    from ..plan import packet
+    from . import table, walk
+
+    def told(text: str) -> "dict[str, Any]":
+        return _explained_by_agent(arguments, text) or _explained(reconciler, snapshot, packet.read(text))
+
+    one = walk.Walk(arguments.names[0], client, snapshot, told)
+    one.run()
+    if arguments.json:
+        _print_json([{"hop": hop.hop, "result": hop.result, "text": hop.text, "fix": hop.fix} for hop in one.hops])
+    else:
+        print(table.columns([_hop(hop) for hop in one.hops]))
+    return 1 if walk.STOPPED in [hop.result for hop in one.hops] else 0
+
+
+def _hop(hop: "Hop") -> "tuple[str, ...]":
+    from ..shell import printable
+
+    return hop.hop, hop.result, printable(hop.text) + (" (to do: %s)" % hop.fix if hop.fix else "")
 
 
 def _explanation(found: "dict[str, Any]") -> str:

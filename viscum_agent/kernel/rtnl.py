@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
+RTM_GETNEIGH = 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 5, 10, 18, 20
@@ -61,6 +62,7 @@ LINK_ATTRIBUTES = (
 )
 IFF_UP = 1
 LOOPBACK_INDEX = 1  # in every namespace: it is the first device there (net/core/dev.h, LOOPBACK_IFINDEX)
+NDA_DST, NDA_LLADDR = 1, 2  # linux/neighbour.h
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NODAD = 1, 2, 8, 2
 RTA_DST, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PREFSRC, RTA_TABLE = 1, 2, 3, 4, 5, 7, 15
 RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
@@ -283,6 +285,18 @@ def way_of(body: bytes) -> int:
     """The index of the device that the answer to route_get leads to; 0 if the router keeps the packet or refuses it."""
     found = attributes(body, 12, (RTA_OIF,))
     return u32_of(found[RTA_OIF]) if body[7] == RTN_UNICAST and found else 0
+
+
+def neighbour_dump(seq: int) -> bytes:
+    return message(RTM_GETNEIGH, NLM_F_DUMP, bytes(12), seq)
+
+
+def parse_neighbour(body: bytes) -> "tuple[int, bytes, bytes] | None":
+    """(index of its device, address, MAC) of a neighbour, None for one whose MAC is not known."""
+    found = attributes(body, 12, (NDA_DST, NDA_LLADDR))
+    if body[0] not in FAMILY or len(found) < 2 or not any(found[NDA_LLADDR]):
+        return None
+    return unpack_from("i", body, 4)[0], bytes(found[NDA_DST]), bytes(found[NDA_LLADDR])
 
 
 def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry | None":
