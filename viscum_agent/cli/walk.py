@@ -117,11 +117,14 @@ class Walk:
         self._ok("plan", self._words)
 
     def _link(self, hop: str, name: str, ns: str = "") -> "Link":
+        """A device, which is up."""
+        there = "-n %s " % ns if ns else ""
         for link in self._snapshot.dump.links:
             if (link.ns, link.name) == (ns, name):
-                return link
-        where = " in " + ns if ns else ""
-        raise self._end(hop, "there is no device " + name + where, "viscum status " + self._name)
+                if link.up:
+                    return link
+                raise self._end(hop, name + " is down", "ip %slink set %s up" % (there, name))
+        raise self._end(hop, "there is no device " + name, "ip %slink show; viscum status %s" % (there, self._name))
 
     def _chosen(self) -> "Way":
         """A way into the program; where it listens nowhere, one into where it should."""
@@ -180,10 +183,6 @@ class Walk:
         finally:
             for _, each in self._taps:
                 each.close()
-        down = [link for link in (self._source, self._outer, self._inner) if not link.up]
-        if not self._came and down:
-            where = "-n %s " % down[0].ns if down[0].ns else ""
-            raise self._end("pair", down[0].name + " is down", "ip %slink set %s up" % (where, down[0].name))
         if not self._came:
             text = "it came in by %s and not out of %s: something else has it" % (self._dev, self._outer.name)
             raise self._end("pair", text, "viscum doctor; tc filter show dev %s ingress" % self._dev)
