@@ -39,6 +39,14 @@ def arp(lab):
         lab.run(lab.client, "ping", "-c", "1", "-W", "5", address)
 
 
+def unlink(lab, dev):
+    """Takes away what takes packets there, behind everybody's back."""
+    lab.run(lab.router, "tc", "filter", "del", "dev", dev, "ingress", check=False)
+    for pin in lab.pins():
+        if pin.name == "link_" + dev:
+            pin.unlink()
+
+
 @pytest.fixture
 def up(lab):
     """A service without an agent, which would mend what the tests break."""
@@ -78,10 +86,7 @@ def test_a_bypassed_service_is_sent_nothing(lab):
 
 def test_nothing_goes_on_to_the_cloud_where_somebody_has_taken_the_rule_away(up, datapath):
     """Of eBPF the maps are still there: only the packet itself shows that nobody reads them."""
-    up.run(up.router, "tc", "filter", "del", "dev", "lan0", "ingress", check=False)
-    for pin in up.pins():
-        if pin.name == "link_lan0":
-            pin.unlink()
+    unlink(up, "lan0")
     sent = up.run(up.cloud, "ip", "-s", "link", "show", "eth0").stdout
     where, why = stopped(up.viscum)
     if datapath.startswith("bpf"):
@@ -147,7 +152,8 @@ def test_a_source_device_that_is_down_is_named(up):
 
 
 @pytest.mark.parametrize("source", ["br-lan", "lan0"])
-def test_a_bridge_learns_nothing_from_it(lab, source):
+def test_a_bridge_learns_nothing_from_it(lab, datapath, source):
+    """Not even where nobody takes it."""
     lab.bridge()
     lab.configure(CONFIG.replace("list device lan0", "list device " + source))
     lab.viscum("up")
@@ -155,6 +161,8 @@ def test_a_bridge_learns_nothing_from_it(lab, source):
     before = lab.run(lab.router, "bridge", "fdb", "show").stdout
     code, hops = walked(lab.viscum)
     assert (code, [hop["hop"] for hop in hops]) == (0, HEALTHY), hops
+    unlink(lab, source)
+    assert stopped(lab.viscum, "from", "192.168.77.99")[0] == ("pair" if datapath.startswith("bpf") else "rule")
     assert lab.run(lab.router, "bridge", "fdb", "show").stdout == before
     lab.viscum("down")
 

@@ -104,8 +104,8 @@ class Walk:
         if not self._client:
             fix = "viscum explain %s from ADDRESS" % self._name
             raise self._end("plan", "the router knows no client on " + self._dev, fix)
-        # On the port of a bridge another one, from which the bridge could not learn a wrong place for a client.
-        self._mac = known.get(self._client, SOURCE_MAC) if not self._bridge else SOURCE_MAC
+        # From 0 a bridge neither learns nor passes anything on (br_handle_frame in net/bridge/br_input.c).
+        self._mac = bytes(6) if self._bridge else known.get(self._client, SOURCE_MAC)
         self._words = "dev %s %s from %s sport %d to %s port %d" % (
             self._dev,
             self._way.proto,
