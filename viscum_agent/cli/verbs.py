@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..plan.packet import Packet
     from ..reconcile import Reconciler as _Reconciler
     from ..reconcile import Snapshot
-    from .walk import Hop
     from .words import Arguments
 
 EPIPE = 32  # asm-generic/errno-base.h; MicroPython's errno lacks it
@@ -325,24 +324,19 @@ def _walk(arguments: "Arguments", wrong: str) -> int:
 
 def _walked(arguments: "Arguments", client: "Packet", reconciler: "_Reconciler", snapshot: "Snapshot") -> int:
     from ..plan import packet
+    from ..shell import printable
     from . import table, walk
 
     def told(text: str) -> "dict[str, Any]":
         return _explained_by_agent(arguments, text) or _explained(reconciler, snapshot, packet.read(text))
 
-    one = walk.Walk(arguments.names[0], client, snapshot, told)
-    one.run()
+    hops = walk.Walk(arguments.names[0], client, snapshot, told).run()
     if arguments.json:
-        _print_json([{"hop": hop.hop, "result": hop.result, "text": hop.text, "fix": hop.fix} for hop in one.hops])
+        _print_json([dict(zip(("hop", "result", "text", "fix"), hop)) for hop in hops])
     else:
-        print(table.columns([_hop(hop) for hop in one.hops]))
-    return 1 if walk.STOPPED in [hop.result for hop in one.hops] else 0
-
-
-def _hop(hop: "Hop") -> "tuple[str, ...]":
-    from ..shell import printable
-
-    return hop.hop, hop.result, printable(hop.text) + (" (to do: %s)" % hop.fix if hop.fix else "")
+        rows = [(hop, result, text + (" (to do: %s)" % fix if fix else "")) for hop, result, text, fix in hops]
+        print(table.columns([[printable(cell) for cell in row] for row in rows]))
+    return 1 if hops[-1][1] == walk.STOPPED else 0
 
 
 def _explanation(found: "dict[str, Any]") -> str:

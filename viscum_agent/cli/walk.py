@@ -13,15 +13,15 @@ nothing without a limit; what it opened in the kernel ends with it.
 """
 
 import struct
-from collections import namedtuple
 
 from .. import address, compat
 from ..kernel import handshake, passage, tap
-from ..kernel.handshake import ACK, IPPROTO_TCP, IPPROTO_UDP, RST, SOURCE_MAC, SYN
+from ..kernel.handshake import ACK, MOST, PACKET, RST, SOURCE_MAC, SYN
 from ..kernel.netns import Visit
 from ..plan import answers, checks
 from ..records.dump import is_bare
-from ..records.objects import INNER_DEV, ns_name
+from ..records.facts import Listener
+from ..records.objects import INNER_DEV, PROTO_NUMBER, ns_name
 from ..service import asked, health
 
 TYPE_CHECKING = False
@@ -34,119 +34,89 @@ if TYPE_CHECKING:
     from ..reconcile import Snapshot
     from ..records.dump import Link
 
+HOPS = ("plan", "rule", "pair", "program", "reply")
 OK, STOPPED, SKIPPED = "ok", "stopped here", "not walked"
-Hop = namedtuple("Hop", ("hop", "result", "text", "fix"))  # `fix` is what to do, "" for nothing
 
-PORT = 225  # the first of 17 that IANA keeps for itself: nobody has a connection from there
-PORTS = 17
+PORT, PORTS = 225, 17  # the first of those that IANA keeps for itself, and how many: nobody has a connection from there
 PATIENCE, POLL = 1.0, 0.01  # seconds for each part of the way; between two looks
-PROTOCOLS = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP}
+HEADER = 14  # bytes of an Ethernet header
 HEADS = {4: (9, 12, 20), 6: (6, 8, 40)}  # where an IP header has protocol and addresses, and where it ends
 
 
 class End(Exception):
-    """The way ends."""
+    """The way ends: how, why, and what to do ("" for nothing)."""
 
 
 class Walk:
     """One service's, from a client (packet.Packet: its `dev` and `src`, if they are known). `told(words)` is what
-    becomes of a packet (Reconciler.explain). After `run`, `hops` has what was found."""
+    becomes of a packet (Reconciler.explain)."""
 
     def __init__(self, name: str, client: "Packet", snapshot: "Snapshot", told: "Callable[[str], Any]") -> None:
-        self.hops: list[Hop] = []
         self._name, self._snapshot, self._told = name, snapshot, told
-        self._links = [link for link in snapshot.dump.links if link.ns == ""]
+        self._links = snapshot.dump.links
         self._dev, self._client = client.dev, client.src
         self._port = PORT + compat.random32() % PORTS
-        self._begin = compat.random32()
-        self._mac = SOURCE_MAC
-        self._source: Link = compat.LATER
-        self._bridge: Link | None = None  # whose port that is
-        self._outer: Link = compat.LATER
-        self._inner: Link = compat.LATER
+        self._begin = compat.random32() >> 1
         self._came = False  # out of the pair
         self._answer: int | None = None  # flags of what answered there, 0 for a datagram
         self._left: tuple[str, bytes] | None = None  # by which device, and for which MAC
-        self._taps: list[tuple[str, tap.Tap]] = []
+        self._taps: list[tuple[int, str, int]] = []  # sockets, names of their devices in the router, bytes of a header
 
-    def run(self) -> None:
-        try:
-            self._plan()
-            self._rule()
-            self._pair()
-            self._program()
-            self._reply()
-        except End:
-            pass
+    def run(self) -> "list[tuple[str, ...]]":
+        """(hop, how it went, text, what to do) of each."""
+        found: list[tuple[str, ...]] = []
+        for hop in HOPS:
+            try:
+                found.append((hop, OK, getattr(self, "_" + hop)(), ""))
+            except End as end:
+                return found + [(hop,) + end.args]
+        return found
 
-    def _ok(self, hop: str, text: str) -> None:
-        self.hops.append(Hop(hop, OK, text, ""))
-
-    def _end(self, hop: str, text: str, fix: str = "", result: str = STOPPED) -> "End":
-        self.hops.append(Hop(hop, result, text, fix))
-        return End()
-
-    # What is sent
-
-    def _plan(self) -> None:
+    def _plan(self) -> str:
         parts = [part for part in self._snapshot.plan.services if part.service.name == self._name]
         if not parts:
             said = [each.message for each in self._snapshot.problems() if each.service == self._name]
-            raise self._end("plan", "; ".join(said) or "it is disabled", "viscum check; uci show viscum." + self._name)
+            raise End(STOPPED, "; ".join(said) or "it is disabled", "viscum check")
         self._part = parts[0]
-        self._dev = self._dev or self._part.devices[0]
-        self._source = self._link("plan", self._dev)
-        bridges = [link for link in self._links if link.index == self._source.master and link.kind == "bridge"]
-        self._bridge = bridges[0] if bridges else None
+        self._source = self._link(self._dev or self._part.devices[0])
+        self._dev = self._source.name
+        bridges = [each for each in self._links if (each.ns, each.index) == ("", self._source.master)]
+        bridges = [each for each in bridges if each.kind == "bridge"]
+        self._to = (bridges + [self._source])[0]
         self._way = self._chosen()
-        known = passage.neighbours((self._bridge or self._source).index)
+        known = passage.neighbours(self._to.index)
         self._client = self._client or self._anyone(known)
         if not self._client:
             fix = "viscum explain %s from ADDRESS" % self._name
-            raise self._end("plan", "the router knows no client on " + self._dev, fix)
+            raise End(STOPPED, "the router knows no client on " + self._dev, fix)
         # From 0 a bridge neither learns nor passes anything on (br_handle_frame in net/bridge/br_input.c).
-        self._mac = bytes(6) if self._bridge else known.get(self._client, SOURCE_MAC)
-        self._words = "dev %s %s from %s sport %d to %s port %d" % (
-            self._dev,
-            self._way.proto,
-            address.format_address(self._client),
-            self._port,
-            address.format_address(self._way.client),
-            self._way.client_port,
-        )
-        self._ok("plan", self._words)
+        self._mac = bytes(6) if bridges else known.get(self._client, SOURCE_MAC)
+        ends = address.format_address(self._client), self._port, address.format_address(self._way.client)
+        self._words = "dev %s %s " % (self._dev, self._way.proto)
+        self._words += "from %s sport %d to %s port %d" % (ends + (self._way.client_port,))
+        return self._words
 
-    def _link(self, hop: str, name: str, ns: str = "") -> "Link":
+    def _link(self, name: str, ns: str = "") -> "Link":
         """A device, which is up."""
         there = "-n %s " % ns if ns else ""
-        for link in self._snapshot.dump.links:
-            if (link.ns, link.name) == (ns, name):
-                if link.up:
-                    return link
-                raise self._end(hop, name + " is down", "ip %slink set %s up" % (there, name))
-        raise self._end(hop, "there is no device " + name, "ip %slink show; viscum status %s" % (there, self._name))
+        for link in self._links:
+            if (link.ns, link.name, link.up) == (ns, name, True):
+                return link
+        raise End(STOPPED, name + " is down, or not there", "ip %slink set %s up" % (there, name))
 
     def _chosen(self) -> "Way":
         """A way into the program; where it listens nowhere, one into where it should."""
+        found = self._part.answers
+        size = len(self._client)
         wanted = [
-            answers.Way(
-                proto=each.match.proto,
-                family=each.match.family,
-                port=each.low,
-                bound=b"",
-                version=each.match.family,
-                client=each.client,
-                client_port=each.port or each.low,
-            )
-            for each in self._part.answers
-            if each.low
+            Listener(proto=each.match.proto, version=each.match.family, address=b"", port=each.low, waiting=0)
+            for each in found
         ]
-        open_ones = answers.ways(self._part.answers, self._snapshot.dump.listeners.get(ns_name(self._name), ()))
-        for ways in (open_ones, wanted):
-            ways = [way for way in ways if len(self._client) in (0, len(way.client))]
+        for listeners in (self._snapshot.dump.listeners.get(ns_name(self._name), ()), wanted):
+            ways = [way for way in answers.ways(found, listeners) if size in (0, len(way.client))]
             if ways:
                 return ([way for way in ways if way.proto == "tcp"] or ways)[0]
-        raise self._end("plan", "it takes no TCP or UDP port that a packet of ours could go to", result=SKIPPED)
+        raise End(SKIPPED, "it takes no TCP or UDP port that a packet of ours could go to", "")
 
     def _anyone(self, known: "dict[bytes, bytes]") -> bytes:
         """A client that the service takes, b"" if none is known."""
@@ -158,136 +128,122 @@ class Walk:
                 return each
         return b""
 
-    def _rule(self) -> None:
+    def _rule(self) -> str:
         found = self._told(self._words)
         if found["service"] != self._name:
             said = found["reasons"] or ["'%s' takes it" % found["service"]]
-            raise self._end("rule", "; ".join(said), "viscum status; viscum plan; viscum logs " + self._name)
-        self._ok("rule", found["rule"])
+            raise End(STOPPED, "; ".join(said), "viscum status; viscum plan")
+        return found["rule"]
 
     # Sending it
 
-    def _pair(self) -> None:
-        asks = checks.of(self._part.service, self._part.answers).asks or ()
-        self._asks = self._way.proto in asks and health.asks_ways(self._part)
+    def _pair(self) -> str:
+        kind, service = checks.of(self._part.service, self._part.answers), self._part.service
+        self._asks = self._way.proto in (kind.asks or ()) and not service.health.port
         if self._way.proto == "udp" and not self._asks:
-            kind = self._part.service.health.healthcheck
-            raise self._end("pair", "with healthcheck '%s' its program gets no datagram of ours" % kind, result=SKIPPED)
-        self._outer = self._link("pair", self._part.gate.dev)
-        self._inner = self._link("pair", INNER_DEV, ns_name(self._name))
+            raise End(SKIPPED, "with healthcheck '%s' its program gets no datagram of ours" % kind.name, "")
+        outer, inner = self._link(self._part.gate.dev), self._link(INNER_DEV, ns_name(self._name))
+        self._pair_index = outer.index
         try:
-            self._cross()
+            self._cross(inner)
         except OSError as error:
-            text = "no packet can be brought in by %s here: %s" % (self._dev, compat.strerror(error.errno))
-            raise self._end("pair", text, result=SKIPPED)
+            raise End(SKIPPED, "no packet can be brought in: " + compat.strerror(error.errno), "")
         finally:
-            for _, each in self._taps:
-                each.close()
+            for each in self._taps:
+                compat.fd_close(each[0])
         if not self._came:
-            text = "it came in by %s and not out of %s: something else has it" % (self._dev, self._outer.name)
-            raise self._end("pair", text, "viscum doctor; tc filter show dev %s ingress" % self._dev)
-        self._ok("pair", "it came out of %s; counters have it, too" % self._outer.name)
+            text = "it came in by %s and not out of %s: something else has it" % (self._dev, outer.name)
+            raise End(STOPPED, text, "viscum doctor; tc filter show dev %s ingress" % self._dev)
+        return "it came out of %s; counters have it, too" % outer.name
 
-    def _cross(self) -> None:
-        visit = Visit()
-        try:
-            visit.enter(ns_name(self._name))
-            self._watch(self._inner)
-        finally:
-            visit.close()
-        back = passage.back(self._outer.index, self._way.client, self._client)
+    def _cross(self, inner: "Link") -> None:
+        with Visit() as visit:
+            visit.enter(inner.ns)
+            self._watch(inner, "")
+        back = passage.back(self._pair_index, self._way.client, self._client)
         for link in self._links:
-            if link.index in (self._source.index, back):
-                self._watch(link)
-        injector = tap.Injector(self._source.index)
-        try:
-            self._send(injector, 0, SYN)
-            self._await(lambda: self._came)
-            self._await(lambda: self._answer is not None or not self._came)
-            self._await(lambda: self._left is not None or self._answer in (None, RST | ACK))
-            if self._answer == SYN | ACK:
-                self._send(injector, 1, RST)
-        finally:
-            injector.close()
+            if link.ns == "" and link.index in (self._source.index, back):
+                self._watch(link, link.name)
+        self._send(SYN)
+        self._await(lambda: self._came)
+        self._await(lambda: self._answer is not None or not self._came)
+        self._await(lambda: self._left or self._answer in (None, RST | ACK))
+        if self._answer == SYN | ACK:
+            self._begin += 1
+            self._send(RST)
 
-    def _watch(self, link: "Link") -> None:
-        name = "" if link.ns else link.name
-        self._taps.append((name, tap.Tap(link.index, is_bare(link), self._way.family, self._port)))
+    def _watch(self, link: "Link", name: str) -> None:
+        header = 0 if is_bare(link) else HEADER
+        self._taps.append((tap.watch(link.index, header, self._way.family, self._port), name, header))
 
-    def _send(self, injector: "tap.Injector", number: int, flags: int) -> None:
-        ports = struct.pack(">HH", self._port, self._way.client_port)
+    def _send(self, flags: int) -> None:
+        head, tail = struct.pack(">HH", self._port, self._way.client_port), b""
         if self._way.proto == "tcp":
-            sequence = (self._begin + number) & 0xFFFFFFFF
-            head = ports + struct.pack(">IIBBH", sequence, 0, 5 << 4, flags, handshake.WINDOW)
-            tail = struct.pack(">H", 0)
+            head += struct.pack(">IIBBH", self._begin, 0, 5 << 4, flags, handshake.WINDOW)
+            tail = bytes(2)
         else:
-            head, tail = ports + struct.pack(">H", 8), b""
-        proto = PROTOCOLS[self._way.proto]
-        packet = handshake.ip_packet(self._client, self._way.client, proto, head, tail, 1)
-        to = (self._bridge or self._source).mac or address.format_mac(SOURCE_MAC)
-        injector.send(address.parse_mac(to), self._mac, packet)
+            head += struct.pack(">H", 8)
+        number = PROTO_NUMBER[self._way.proto]
+        packet = handshake.ip_packet(self._client, self._way.client, number, head, tail, 1)
+        to = address.parse_mac(self._to.mac) if self._to.mac else SOURCE_MAC
+        tap.bring_in(self._source.index, to, self._mac, packet)
 
     def _await(self, seen: "Callable[[], object]") -> None:
         give_up = compat.monotonic() + PATIENCE
-        while True:
-            for name, each in self._taps:
-                for mac, packet in each.read():
-                    self._take(name, mac, packet)
-            if seen() or compat.monotonic() > give_up:
-                return
+        while not seen() and compat.monotonic() < give_up:
             compat.sleep(POLL)
+            for fd, name, header in self._taps:
+                for _ in range(MOST):
+                    frame = compat.fd_receive(fd, PACKET)
+                    if frame is None:
+                        break
+                    self._take(name, frame[:header][:6], frame[header:])
 
     def _take(self, name: str, mac: bytes, packet: bytes) -> None:
         proto, at, head = HEADS[self._way.family]
-        size = len(self._client)
-        if len(packet) < head + 8 or packet[proto] != PROTOCOLS[self._way.proto]:
+        if len(packet) < head + 8 or packet[proto] != PROTO_NUMBER[self._way.proto]:
             return
-        ends = packet[at : at + size], packet[at + size : at + 2 * size]
-        if ends == (self._client, self._way.client):
+        ends = packet[at : at + 2 * len(self._client)]
+        if ends == self._client + self._way.client:
             self._came = self._came or not name
-        elif ends == (self._way.client, self._client):
-            flags = packet[head + 13] & (SYN | RST | ACK) if self._way.proto == "tcp" and len(packet) > head + 13 else 0
-            if name:
-                self._left = self._left or (name, mac)
-            elif self._answer is None:
-                self._answer = flags
+        elif ends == self._way.client + self._client and name:
+            self._left = self._left or (name, mac)
+        elif ends == self._way.client + self._client and self._answer is None:
+            flags = (packet + bytes(6))[head + 13]  # of TCP
+            self._answer = flags & (SYN | RST | ACK) if self._way.proto == "tcp" else 0
 
     # What became of it
 
-    def _program(self) -> None:
+    def _program(self) -> str:
         where = "%s port %d" % (self._way.proto, self._way.port)
-        if self._answer is not None and self._answer & RST:
-            raise self._end("program", "the program does not listen on " + where, "viscum logs " + self._name)
-        silent = self._answer is None and self._way.proto == "tcp"
-        reason = self._checked() if self._asks else ""
-        if silent:
+        if self._answer and self._answer & RST:
+            raise End(STOPPED, "the program does not listen on " + where, "viscum logs " + self._name)
+        if self._answer is None and self._way.proto == "tcp":
             text = "nothing in the namespace answers on %s: a firewall there, or too many wait" % where
-            raise self._end("program", text, "viscum exec %s -- nft list ruleset" % self._name)
-        if reason:
-            raise self._end("program", reason, "viscum logs %s; viscum restart %s" % (self._name, self._name))
-        self._ok("program", where + (": the program takes it" if self._asks else " is open: healthcheck asks no more"))
-
-    def _checked(self) -> str:
-        """Why the program does not take what comes, as its health check says; "" if it does."""
-        asking = asked.Asking([self._part], {self._name: self._outer.index})
+            raise End(STOPPED, text, "viscum exec %s -- nft list ruleset" % self._name)
+        if not self._asks:
+            return where + " is open: healthcheck asks no more"
+        asking = asked.Asking([self._part], {self._name: self._pair_index})
         try:
             found = asking.run().get(self._name)
         finally:
             asking.close()
-        return found.mute.get(answers.way_key(self._way), "it was not checked") if found else health.NOTHING_LISTENS
+        reason = found.mute.get(answers.way_key(self._way), "") if found else health.NOTHING_LISTENS
+        if reason:
+            raise End(STOPPED, reason, "viscum logs %s; viscum restart %s" % (self._name, self._name))
+        return where + ": the program takes it"
 
-    def _reply(self) -> None:
+    def _reply(self) -> str:
         if self._left:
             name, mac = self._left
-            self._ok("reply", "leaves by %s" % name + (" for " + address.format_mac(mac) if mac else ""))
-            return
+            return "leaves by " + name + (" for " + address.format_mac(mac) if mac else "")
         if self._answer is None:
-            raise self._end("reply", "the program read an empty datagram and did not answer it", result=SKIPPED)
+            raise End(SKIPPED, "the program read an empty datagram and did not answer it", "")
         client = address.format_address(self._client)
-        back = passage.back(self._outer.index, self._way.client, self._client)
+        back = passage.back(self._pair_index, self._way.client, self._client)
         if back == passage.NO_WAY:
-            raise self._end("reply", "the router has no route to " + client, "ip route get " + client)
-        names = [link.name for link in self._links if link.index == back]
+            raise End(STOPPED, "the router has no route to " + client, "ip route get " + client)
+        names = [link.name for link in self._links if (link.ns, link.index) == ("", back)]
         if names and self._client not in passage.neighbours(back):
-            raise self._end("reply", "nobody on %s answers for %s" % (names[0], client), "ip neigh show " + client)
-        raise self._end("reply", "the router drops it behind " + self._outer.name, "viscum doctor; nft list ruleset")
+            raise End(STOPPED, "nobody on %s answers for %s" % (names[0], client), "ip neigh show " + client)
+        raise End(STOPPED, "the router drops it behind " + self._part.gate.dev, "viscum doctor; nft list ruleset")
