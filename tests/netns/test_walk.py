@@ -1,5 +1,6 @@
 """`viscum explain NAME`: a packet of Viscum's own goes a client's way, and each fault stops it at its hop."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,13 +9,14 @@ import time
 
 import pytest
 from agent import CONFIG, TAKES, Served
-from lab import HANG, echo_command, ip, pids_in, service, snapshot, wait_for
+from lab import HANG, SILENCE, echo_command, ip, pids_in, service, snapshot, wait_for
 
 from viscum_agent.cli.walk import PORT, PORTS
 from viscum_agent.kernel.netns import Visit
 
 HEALTHY = ["plan", "rule", "pair", "program", "reply"]
 NS = "viscum-echo"
+ETH_P_IP = 0x0800  # if_ether.h
 WALKS = [str(PORT + number) for number in range(PORTS)]
 
 
@@ -63,12 +65,14 @@ def test_a_healthy_service_is_walked_to_its_end_and_nothing_is_left(lab, datapat
     served.becomes("edge")
     wait_for(lambda: served.state() == "healthy")
     served.has_done_all()
+    counted = lab.status("echo")["packets"]
     before = snapshot(lab.router), snapshot(NS)
     code, hops = walked(served.viscum)
     assert (code, [hop["hop"] for hop in hops], {hop["result"] for hop in hops}) == (0, HEALTHY, {"ok"}), hops
     mac = json.loads(ip("-n", lab.client, "-j", "link", "show", "eth0"))[0]["address"]
     assert "tcp from 192.168.77.2 " in hops[0]["text"] and hops[-1]["text"] == "leaves by lan0 for " + mac
     assert (snapshot(lab.router), snapshot(NS)) == before
+    wait_for(lambda: lab.status("echo")["packets"] == counted + 3)  # SYN, reset, and the client's own
     text = served.viscum("explain", "echo").stdout
     assert [line.split()[:2] for line in text.splitlines()] == [[hop, "ok"] for hop in HEALTHY]
     assert "Traceback" not in served.log.read_text(), served.log.read_text()
@@ -87,13 +91,20 @@ def test_a_bypassed_service_is_sent_nothing(lab):
 def test_nothing_goes_on_to_the_cloud_where_somebody_has_taken_the_rule_away(up, datapath):
     """Of eBPF the maps are still there: only the packet itself shows that nobody reads them."""
     unlink(up, "lan0")
-    sent = up.run(up.cloud, "ip", "-s", "link", "show", "eth0").stdout
-    where, why = stopped(up.viscum)
+    with Visit() as visit:
+        visit.enter(up.cloud)
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
+    with tap:
+        where, why = stopped(up.viscum)
+        tap.settimeout(SILENCE)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                packet = tap.recv(2048)
+                assert str(int.from_bytes(packet[20:22], "big")) not in WALKS, packet.hex()
     if datapath.startswith("bpf"):
         assert (where, why) == ("pair", "it came in by lan0 and not out of vsc-echo: something else has it")
     else:
         assert where == "rule" and "its redirect is out" in why
-    assert up.run(up.cloud, "ip", "-s", "link", "show", "eth0").stdout == sent
 
 
 @pytest.mark.parametrize("where", ["router", "namespace"])
@@ -129,6 +140,8 @@ def test_it_stops_at_a_firewall_in_the_namespace(up):
 
 def test_it_stops_where_nobody_answers_for_the_client(up, datapath):
     assert stopped(up.viscum, "from", "192.168.77.99") == ("reply", "nobody on lan0 answers for 192.168.77.99")
+    # Nor did anybody refuse what the program's kernel answered.
+    assert not up.run(NS, "ss", "-Htan", "state", "syn-recv").stdout
 
 
 def test_it_stops_where_the_routers_firewall_drops_the_answer(up, datapath):
