@@ -80,8 +80,8 @@ class Walk:
         self._part = parts[0]
         self._source = self._link(self._dev or self._part.devices[0])
         self._dev = self._source.name
-        bridges = [each for each in self._links if (each.ns, each.index) == ("", self._source.master)]
-        bridges = [each for each in bridges if each.kind == "bridge"]
+        master = "", self._source.master, "bridge"
+        bridges = [each for each in self._links if (each.ns, each.index, each.kind) == master]
         self._to = (bridges + [self._source])[0]
         self._way = self._chosen()
         known = passage.neighbours(self._to.index)
@@ -138,8 +138,9 @@ class Walk:
     # Sending it
 
     def _pair(self) -> str:
-        kind, service = checks.of(self._part.service, self._part.answers), self._part.service
-        self._asks = self._way.proto in (kind.asks or ()) and not service.health.port
+        """Also what it does behind the pair is seen here, and told by the hops that follow."""
+        kind = checks.of(self._part.service, self._part.answers)
+        self._asks = self._way.proto in (kind.asks or ()) and not self._part.service.health.port
         if self._way.proto == "udp" and not self._asks:
             raise End(SKIPPED, "with healthcheck '%s' its program gets no datagram of ours" % kind.name, "")
         outer, inner = self._link(self._part.gate.dev), self._link(INNER_DEV, ns_name(self._name))
@@ -206,9 +207,11 @@ class Walk:
         ends = packet[at : at + 2 * len(self._client)]
         if ends == self._client + self._way.client:
             self._came = self._came or not name
-        elif ends == self._way.client + self._client and name:
+        elif ends != self._way.client + self._client:
+            return
+        elif name:
             self._left = self._left or (name, mac)
-        elif ends == self._way.client + self._client and self._answer is None:
+        elif self._answer is None:
             flags = (packet + bytes(6))[head + 13]  # of TCP
             self._answer = flags & (SYN | RST | ACK) if self._way.proto == "tcp" else 0
 

@@ -79,10 +79,10 @@ def read(text: str) -> "Packet":
 
 
 def client(words: "list[str]") -> "Packet":
-    """What is typed behind a service's name: `[dev DEVICE] [from ADDRESS]`. Raises ValueError."""
+    """What is typed behind a service's name: `[dev DEVICE] [from ADDRESS]`. Raises ValueError, with no reason."""
     found, rest = _typed(words)
     if rest or found != with_(NOTHING, dev=found.dev, src=found.src):
-        raise ValueError("is not the way from a client: say [dev DEVICE] [from ADDRESS]")
+        raise ValueError()
     return found
 
 
