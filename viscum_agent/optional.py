@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 PARTS = {
     "viscum-doctor": (
         "cli.faults",
+        "cli.walk",
         "doctor",
         "explained",
         "kernel.passage",
+        "kernel.tap",
         "plan.explain",
         "plan.packet",
         "ubus_object.faults",

@@ -171,3 +171,12 @@ def test_connections_with_the_cloud_go_on_there_when_the_service_comes(lab):
     router.bypass(True)
     cloud = router.new("c")
     assert all_go_on(before, after, cloud)
+
+
+def test_a_walk_comes_in_there_as_well(agent):
+    """Nobody has a MAC there, so the client has to be named."""
+    unnamed = json.loads(agent.viscum("explain", "--json", "echo", check=False).stdout)
+    assert unnamed[-1]["text"] == "the router knows no client on lan0", unnamed
+    for client in ("192.168.77.2", "2001:db8:77::2"):
+        hops = json.loads(agent.viscum("explain", "--json", "echo", "from", client).stdout)
+        assert {hop["result"] for hop in hops} == {"ok"} and hops[-1]["text"] == "leaves by lan0", hops

@@ -114,7 +114,7 @@ def test_a_port_of_a_bridge_and_whom_else_it_is_for_are_known(lab):
 @pytest.mark.parametrize(
     "words, says",
     [
-        (("explain",), "explain takes a packet; see viscum explain --help"),
+        (("explain",), "explain takes a packet or a service's name; see viscum explain --help"),
         (("explain", "tcp", "from", "nobody"), "the packet 'nobody' is not an IP address; see viscum explain --help"),
         (("explain", *["word"] * 500), "the packet is longer than 2000 characters: paste one line"),
         (("explain", "--off", TO_ECHO), "explain does not take --off"),

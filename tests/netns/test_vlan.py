@@ -155,3 +155,11 @@ def test_a_device_whose_number_leaves_no_room_is_refused_with_a_reason_and_other
     told = lab.viscum("up", check=False)
     assert "an index of 2^19 or more leaves no room for a VLAN" in told.stderr
     assert lab.who(QUESTIONS) == ["edge"] * 4
+
+
+def test_a_walk_sends_no_frame_that_replies_would_follow(agent):
+    """`viscum explain NAME`: the reply program would take its sender for the client."""
+    result = agent.lab.viscum("explain", "--json", "echo", "from", "192.168.77.2", check=False)
+    hops = json.loads(result.stdout)
+    assert [hop["result"] for hop in hops] == ["ok", "ok", "not walked"], hops
+    assert "VLAN 10" in hops[-1]["text"] and result.returncode == 0

@@ -2,16 +2,19 @@
 
 from .. import compat
 from ..errors import ViscumError
+from ..explained import explained
 from ..plan import packet
 from ..shell import printable
+from . import table
 from .places import Usage
-from .verbs import Reconciler, complain, print_json
+from .verbs import Reconciler, complain, need_root, print_json, refuse_unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..plan.packet import Packet
+    from ..reconcile import Snapshot
     from .words import Arguments
 
 
@@ -20,8 +23,11 @@ def explain(arguments: "Arguments") -> int:
     try:
         asked = packet.read(text)
     except ValueError as error:
-        raise Usage("the packet %s" % error, arguments.command)
-    found = _explained_by_agent(arguments, text) or _explained(arguments, asked)
+        return _walk(arguments, str(error))
+    found = _explained_by_agent(arguments, text)
+    if found is None:
+        with Reconciler(arguments.confdir, arguments.socket, loads=False) as reconciler:
+            found = _explained(asked, reconciler.look())
     if arguments.json:
         print_json(found)
     else:
@@ -44,14 +50,43 @@ def _explained_by_agent(arguments: "Arguments", text: str) -> "dict[str, Any] | 
         return None
 
 
-def _explained(arguments: "Arguments", asked: "Packet") -> "dict[str, Any]":
-    from ..explained import explained
-    from . import table
+def _explained(asked: "Packet", snapshot: "Snapshot") -> "dict[str, Any]":
+    states = {row["name"]: (row["state"], row["reason"]) for row in table.rows(snapshot)}
+    return explained(asked, snapshot, states)
 
+
+def _walk(arguments: "Arguments", wrong: str) -> int:
+    """What was typed is no packet, and `wrong` says why: it may be a service's name."""
+    wrong = "the packet " + wrong
+    try:
+        client = packet.client(arguments.names[1:])
+    except ValueError:
+        raise Usage(wrong, arguments.command)
     with Reconciler(arguments.confdir, arguments.socket, loads=False) as reconciler:
         snapshot = reconciler.look()
-        states = {row["name"]: (row["state"], row["reason"]) for row in table.rows(snapshot)}
-        return explained(asked, snapshot, states)
+        name = arguments.names[0]
+        names = [service.name for service in snapshot.configuration.services] + snapshot.configuration.bad
+        if name not in names and (client != packet.NOTHING or " " in name):
+            raise Usage(wrong, arguments.command)
+        arguments.names = [name]
+        refuse_unknown(arguments, names)
+        need_root()
+        return _walked(arguments, client, snapshot)
+
+
+def _walked(arguments: "Arguments", client: "Packet", snapshot: "Snapshot") -> int:
+    from . import walk  # only who walks needs it
+
+    def told(text: str) -> "dict[str, Any]":
+        return _explained_by_agent(arguments, text) or _explained(packet.read(text), snapshot)
+
+    hops = walk.Walk(arguments.names[0], client, snapshot, told).run()
+    if arguments.json:
+        print_json([dict(zip(("hop", "result", "text", "fix"), hop)) for hop in hops])
+    else:
+        rows = [(hop, result, text + (" (to do: %s)" % fix if fix else "")) for hop, result, text, fix in hops]
+        print(table.columns([[printable(cell) for cell in row] for row in rows]))
+    return 1 if hops[-1][1] == walk.STOPPED else 0
 
 
 def _explanation(found: "dict[str, Any]") -> str:

@@ -80,7 +80,7 @@ def print_json(value: object) -> None:
     print(dumps(value))
 
 
-def _refuse_unknown(arguments: "Arguments", names: "Collection[str]") -> None:
+def refuse_unknown(arguments: "Arguments", names: "Collection[str]") -> None:
     """A service that is named has to exist."""
     from ..shell import shown
 
@@ -90,7 +90,7 @@ def _refuse_unknown(arguments: "Arguments", names: "Collection[str]") -> None:
             raise ConfigError("there is no service %s; there are: %s" % (shown(name), there))
 
 
-def _root() -> None:
+def need_root() -> None:
     if _compat().geteuid() != 0:
         raise ViscumError("this needs root: it changes network namespaces and traffic control")
 
@@ -170,7 +170,7 @@ def _do(arguments: "Arguments", up: bool) -> int:
     """`up` or `down`. A running agent would undo what they do."""
     from .. import lock
 
-    _root()
+    need_root()
     word = "up" if up else "down"
     try:
         if arguments.programs:
@@ -246,7 +246,7 @@ def show_status(arguments: "Arguments") -> int:
         with reconciler:
             snapshot = reconciler.look()
             rows = table.rows(reconciler.sure(snapshot) if services is None else snapshot, services)
-    _refuse_unknown(arguments, [row["name"] for row in rows])
+    refuse_unknown(arguments, [row["name"] for row in rows])
     rows = [row for row in rows if not arguments.names or row["name"] in arguments.names]
     if arguments.json:
         print_json(rows)
@@ -263,7 +263,7 @@ def execute(arguments: "Arguments") -> int:
     from ..records.objects import ns_name
     from ..service import process, running
 
-    _root()
+    need_root()
     name = arguments.names[0]
     if not running.namespace_exists(name):
         raise ConfigError("service '%s' is not up: there is no namespace %s" % (name, ns_name(name)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Which names of services follow a command.
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
-PACKET = "PACKET [WORD...]"  # no names, but what tells of a packet (plan/packet.py)
+PACKET = "PACKET | NAME [WORD...]"  # what tells of a packet (plan/packet.py), or a service to walk to
 RECIPE = "RECIPE [NAME] [OPTION=VALUE...]"  # cli/recipes.py
 
 # `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
@@ -52,9 +52,10 @@ COMMANDS = (
         EXPLAIN,
         PACKET,
         JSON,
-        "show which service takes a packet and by which rule, or why none does",
+        "show which service takes a packet, or where one of ours stops on its way to service NAME",
         "PACKET is `[dev DEV] PROTO from SRC to DST [port PORT] [sport PORT] [mac MAC] [vlan ID] [fragment]`, or a "
-        "line of `tcpdump -n` or `conntrack -L` in quotes. Exit code 1 if none takes it.",
+        "line of `tcpdump -n` or `conntrack -L` in quotes. Exit code 1 if none takes it. `NAME [dev DEV] [from SRC]` "
+        "has no `to`: root lets a packet go a client's way to that service. Exit code 1 if it stops anywhere.",
     ),
     Command(RECIPES, NONE, JSON, "list the recipes: sections for what many want to run", ""),
     Command(
@@ -231,7 +232,7 @@ def _refuse_unused(arguments: "Arguments") -> None:
     if row.names == ONE and (len(arguments.names) != 1 or not arguments.rest):
         raise Usage("%s takes a service's name, --, and a command" % row.name, row.name)
     if row.names == PACKET and not arguments.names:
-        raise Usage("%s takes a packet" % row.name, row.name)
+        raise Usage("%s takes a packet or a service's name" % row.name, row.name)
     if row.names == RECIPE and not arguments.names:
         raise Usage("%s takes a recipe: `viscum %s` lists them" % (row.name, RECIPES), row.name)
     if row.names == EACH and bool(arguments.names) == ("--all" in arguments.options):

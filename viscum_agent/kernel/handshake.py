@@ -203,17 +203,17 @@ def port_of(name: bytes) -> int:
     return struct.unpack_from(">H", name, 2)[0]
 
 
-def ip_packet(source: bytes, target: bytes, protocol: int, head: bytes, tail: bytes) -> bytes:
+def ip_packet(source: bytes, target: bytes, protocol: int, head: bytes, tail: bytes, hops: int = HOPS) -> bytes:
     """An IP packet (RFC 791, RFC 8200); the checksum of its payload goes between `head` and `tail`."""
     size = len(head) + 2 + len(tail)
     ends = source + target
     if len(source) == 4:
         pseudo = ends + struct.pack(">BBH", 0, protocol, size)
-        begin = struct.pack(">BBHHHBB", 0x45, 0, 20 + size, 0, 0x4000, HOPS, protocol)  # don't fragment
+        begin = struct.pack(">BBHHHBB", 0x45, 0, 20 + size, 0, 0x4000, hops, protocol)  # don't fragment
         begin += struct.pack(">H", checksum(begin + ends)) + ends
     else:
         pseudo = ends + struct.pack(">II", size, protocol)
-        begin = struct.pack(">IHBB", 6 << 28, size, protocol, HOPS) + ends
+        begin = struct.pack(">IHBB", 6 << 28, size, protocol, hops) + ends
     return begin + head + struct.pack(">H", checksum(pseudo + head + tail) or 0xFFFF) + tail
 
 

@@ -2,11 +2,12 @@
 
 from .. import compat
 from . import rtnl
-from .codec import understood
+from .codec import parsed, understood
 from .netlink import Socket
 
 NO_WAY, UNSAID = 0, -1
 EXDEV = 18  # asm-generic/errno-base.h
+MOST = 2048  # neighbours read: two tables of 1,024 (gc_thresh3 in arp(7))
 
 
 def back(pair: int, service: bytes, client: bytes) -> int:
@@ -23,6 +24,16 @@ def back(pair: int, service: bytes, client: bytes) -> int:
         return UNSAID if error.errno in (compat.EINVAL, EXDEV) else NO_WAY
     finally:
         socket.close()
+
+
+def neighbours(index: int) -> "dict[bytes, bytes]":
+    """{address: MAC} of those whom the router knows behind a device, at most MOST."""
+    socket = Socket(compat.NETLINK_ROUTE)
+    try:
+        found = parsed(rtnl.parse_neighbour_row, socket.dump(rtnl.neighbour_dump, hurried=True, most=MOST))
+    finally:
+        socket.close()
+    return {address: mac for device, address, mac in found if device == index}
 
 
 def hears(index: int) -> bool:

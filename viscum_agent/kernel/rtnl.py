@@ -321,6 +321,18 @@ def way_of(body: bytes) -> int:
     return u32_of(found[RTA_OIF]) if body[7] == RTN_UNICAST and found else 0
 
 
+def neighbour_dump(seq: int) -> bytes:
+    return message(RTM_GETNEIGH, NLM_F_DUMP, bytes(12), seq)
+
+
+def parse_neighbour_row(body: bytes) -> "tuple[int, bytes, bytes] | None":
+    """(index of its device, address, MAC) of a neighbour, None for one whose MAC is not known."""
+    found = attributes(body, 12, (NDA_DST, NDA_LLADDR))
+    if body[0] not in FAMILY or len(found) < 2 or not any(found[NDA_LLADDR]):
+        return None
+    return unpack_from("i", body, 4)[0], bytes(found[NDA_DST]), bytes(found[NDA_LLADDR])
+
+
 def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry | None":
     """A RouteEntry of IPv4 or IPv6, or None for a route that leads nowhere else (local addresses, broadcast, a cached
     one) and for one that does not overlap a Near."""

@@ -79,6 +79,14 @@ def read(text: str) -> "Packet":
     return _whole(found)
 
 
+def client(words: "list[str]") -> "Packet":
+    """What is typed behind a service's name: `[dev DEVICE] [from ADDRESS]`. Raises ValueError, with no reason."""
+    found, rest = _typed(words)
+    if rest or found != with_(NOTHING, dev=found.dev, src=found.src):
+        raise ValueError()
+    return found
+
+
 def _words(text: str, between: str = "\n\t") -> "list[str]":
     """(What else split() takes for a blank differs between the interpreters.)"""
     for c in between:

@@ -147,6 +147,14 @@ def test_what_is_no_packet_is_an_error_that_says_why():
         assert said in message, (text, message)
 
 
+def test_behind_the_name_of_a_service_are_a_device_and_a_client_or_nothing():
+    assert packet.client([]) == packet.NOTHING
+    found = packet.client(["dev", "br-lan", "from", "2001:db8::2"])
+    assert (found.dev, found.src[-1]) == ("br-lan", 2)
+    for typed in ("to 192.168.1.1", "from 192.168.1.2 port 80", "tcp", "from", "dev a/b", "from me", "-f"):
+        raises(ValueError, packet.client, typed.split())
+
+
 def test_no_text_does_anything_but_be_read_or_refused():
     """Pieces of right lines in wrong orders: hostile, or a copy that missed something."""
     line = TIME + MACS + "ethertype IPv4 (0x0800), vlan 5, 192.168.1.2.4 > 203.0.113.10.80: Flags [S] proto TCP (6)"

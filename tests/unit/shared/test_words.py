@@ -49,7 +49,7 @@ def test_every_command_takes_names_or_none():
 def test_a_packet_is_told_in_any_words():
     typed = ["udp", "from", "192.168.1.2", "to", "192.168.1.2", "port", "53", "sport", "53"]
     assert words.parse(["explain", "--json"] + typed).names == typed
-    assert refusal("explain") == "explain takes a packet"
+    assert refusal("explain") == "explain takes a packet or a service's name"
 
 
 def test_all_is_said_where_nobody_is_named():

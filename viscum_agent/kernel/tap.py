@@ -1,0 +1,58 @@
+"""Brings a packet in by a device that nobody sent it to, and watches what passes one: for `viscum explain NAME`.
+
+The frame is data of BPF_PROG_TEST_RUN (kernel 4.12), for a program that does nothing but send a copy of it to the
+ingress of the device (bpf_clone_redirect with BPF_F_INGRESS). There it is like one from the wire: filters of tc, eBPF
+and all that follows see it. A bridge whose own device that is does not, so it learns nothing. Nothing is attached
+anywhere, and the program is gone with its descriptor.
+"""
+
+import struct
+
+from .. import compat
+from ..ebpf.assembler import R2, R3, Assembler
+from . import bpf_syscall as call
+from .handshake import AF_PACKET, ETHERTYPE, PACKET, RAW, SO_ATTACH_FILTER
+
+ETH_P_ALL = 3  # linux/if_ether.h: also what leaves
+TEST_RUN = 10  # linux/bpf.h, as the next two
+CLONE_REDIRECT, INGRESS = 13, 1
+PORTS = {4: 20, 6: 40}  # where they are in an IP packet without options
+
+
+def bring_in(index: int, to: bytes, source: bytes, packet: bytes) -> None:
+    """An IP packet in a frame between two MACs, which a device without them takes off again. Raises OSError."""
+    asm = Assembler(call.ORDER)
+    asm.number(R2, index)
+    asm.number(R3, INGRESS)
+    asm.call(CLONE_REDIRECT)
+    asm.leave()
+    frame = bytearray(to + source + struct.pack(">H", ETHERTYPE[packet[0] >> 4]) + packet)
+    program = call.prog_load(asm.code(), "walk")
+    try:
+        attribute = bytearray(struct.pack("IIIIQQII", program, 0, len(frame), 0, compat.address_of(frame), 0, 1, 0))
+        compat.bpf(TEST_RUN, attribute)
+    finally:
+        compat.fd_close(program)
+    code = -struct.unpack_from("i", attribute, 4)[0]  # what the program returns
+    if code:
+        raise OSError(code, compat.strerror(code))
+
+
+def watch(index: int, header: int, family: int, port: int) -> int:
+    """A socket that gets the first PACKET bytes of each frame from or to a port that passes a device of the caller's
+    namespace; `header` is how many come before the IP packet."""
+    fd = compat.socket_open(AF_PACKET, RAW, 0)  # protocol 0: nothing comes before the filter is there
+    at = header + PORTS[family]
+    # struct sock_filter: load one port, then the other; a match returns how many bytes are kept.
+    steps = [(0x28, 0, 0, at), (0x15, 2, 0, port), (0x28, 0, 0, at + 2), (0x15, 0, 1, port)]
+    steps += [(6, 0, 0, PACKET), (6, 0, 0, 0)]
+    code = bytearray(b"".join([struct.pack("HBBI", *step) for step in steps]))
+    try:
+        program = struct.pack("HP", len(steps), compat.address_of(code))
+        compat.set_option(fd, compat.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        place = struct.pack("H", AF_PACKET) + struct.pack(">H", ETH_P_ALL) + struct.pack("i", index) + bytes(12)
+        compat.socket_bind(fd, place)
+    except OSError:
+        compat.fd_close(fd)
+        raise
+    return fd
