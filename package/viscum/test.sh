@@ -3,6 +3,10 @@
 
 case "$1" in
 viscum | viscum-cpython) ;;
+viscum-doctor)
+	viscum doctor --json | grep -F '"interpreter"'
+	exit
+	;;
 *) exit 0 ;;
 esac
 

@@ -111,6 +111,7 @@ def test_the_feeds_test_of_the_package_passes(machine, name):
     copy = machine.folder / "test.sh"
     copy.write_text(text)
     machine("sh", copy, name, version)
+    machine("sh", copy, "viscum-doctor", version)
     assert machine("sh", copy, name, version + ".1", check=False).returncode == 1
 
 

@@ -63,22 +63,22 @@ def text(root: Path, path: Path) -> str:
 def sources(root: Path) -> bytes:
     """The bytes of the archive for CPython."""
     found = [(path, shallow(bare(text(root, path)))) for path in modules(root, NOT_FOR_CPYTHON)]
-    codes = [(path.as_posix(), source.encode()) for path, source in found]
-    return archive(codes, SOURCES_WINDOW, dictionary([code for _, code in codes], SOURCES_COMMON))
+    texts = [(path.as_posix(), source.encode()) for path, source in found]
+    return archive(texts, SOURCES_WINDOW, dictionary([text for _, text in texts], SOURCES_COMMON))
 
 
 @lru_cache  # for each of the packages
 def packed(root: Path, mpy_cross: str) -> "dict[str, bytes]":
     """The bytes of the archives for MicroPython, by the package that has them."""
-    left = compiled(root, mpy_cross)
-    codes = {}
+    agents = compiled(root, mpy_cross)
+    others = {}
     for package, names in parts(root).items():
-        codes[package] = [each for each in left if _is_of(each[0], names)]
-        left = [each for each in left if each not in codes[package]]
-    common = dictionary([code for _, code in left], COMMON)
-    first = archive(left, WINDOW, common)
-    found = {package: archive(codes[package], WINDOW, common, of=_stamp(left, common)) for package in codes}
-    found[AGENT] = first
+        others[package] = [each for each in agents if _is_of(each[0], names)]
+        agents = [each for each in agents if not _is_of(each[0], names)]
+    common = dictionary([code for _, code in agents], COMMON)
+    stamp = _stamp(agents, common)
+    found = {package: archive(others[package], WINDOW, common, of=stamp) for package in others}
+    found[AGENT] = archive(agents, WINDOW, common)
     return found
 
 
