@@ -4,7 +4,6 @@ from ..kernel import bpf_deadline, counters
 from ..plan import datapath
 from ..plan.claims import match_text
 from ..plan.diff import redirects_of
-from ..records import with_
 from ..records.dump import NOTHING
 from ..records.objects import ns_name
 from ..records.row import status_row
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from ..plan.actual import Found
     from ..plan.planner import ServicePlan
     from ..reconcile import Snapshot
+    from ..records.dump import Counters
 
 COLUMNS = (
     ("SERVICE", "name"),
@@ -72,19 +72,16 @@ def _kernel_rows(snapshot: "Snapshot", pids: "dict[str, list[int]]") -> "dict[st
     pending = {name for name, _ in snapshot.pending()}
     where = counters.places(snapshot.dump)
     sent = counters.Sent().read(where)
-    carried = {
-        name: counters.Traffic(
-            (),
-            "",
-            snapshot.observed.counters.get(name, NOTHING),
-            sent.get(name, NOTHING),
-            counters.direct_of(snapshot.dump, where, name),
-        )
-        for name in pids
-    }
     return {
         name: _kernel_row(
-            name, snapshot, services.get(name), parts.get(name), pids[name], carried[name], name in pending
+            name,
+            snapshot,
+            services.get(name),
+            parts.get(name),
+            pids[name],
+            sent.get(name, NOTHING),
+            counters.direct_of(snapshot.dump, where, name),
+            name in pending,
         )
         for name in pids
     }
@@ -96,7 +93,8 @@ def _kernel_row(
     service: "Service | None",
     part: "ServicePlan | None",
     pids: "list[int]",
-    carried: "counters.Traffic",
+    sent: "Counters",
+    direct: "dict[str, int]",
     pending: bool,
 ) -> dict:
     found = snapshot.observed.of(name)
@@ -115,7 +113,7 @@ def _kernel_row(
         restarts=None,
         bypass=False,
         service=service,
-        traffic=with_(carried, devices=devices, kind=kind),
+        traffic=counters.Traffic(devices, kind, snapshot.observed.counters.get(name, NOTHING), sent, direct),
         usage=running.usage(name),
         takes=sorted({match_text(match) for match in service.matches}) if service else [],
         stays=sorted({"%s: %s" % each for each in part.stays}) if part and pids else [],

@@ -8,21 +8,9 @@ up to `apply`, which reads the kernel again and removes what should not be there
 from .. import address, compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
 from ..records.dump import Dump
-from ..records.objects import (
-    CLASSID,
-    CLS,
-    DEV_PREFIX,
-    HOST_SYSCTLS,
-    INNER_DEV,
-    NS_SYSCTLS,
-    PRIOS,
-    Guard,
-    Sysctl,
-    alias_of,
-    kind_of,
-)
+from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Guard, Sysctl, alias_of, kind_of
 from ..reserve import Reserve
-from . import commands, conntrack, listening, netns, nftables, rtnl, tc
+from . import commands, conntrack, counters, listening, netns, nftables, rtnl, tc
 from .bpf_pins import Loaded, PinError, Pinned
 from .bpf_syscall import BPFFS
 from .codec import parsed, understood
@@ -94,14 +82,6 @@ def _inner_ends(dump: "Dump") -> "dict[str, list]":
         if link.peer:
             found.setdefault(link.alias, []).append(link.peer)
     return found
-
-
-def _direct(dump: "Dump") -> "set[str]":
-    """The aliases of pairs with filters of ours: `reply` 'direct' may have more inside."""
-    hooks = {each.index for each in dump.qdiscs}
-    pairs = {link.index: link.alias for link in dump.links if link.peer and link.index in hooks}
-    ours = [each for each in dump.filters if each.index in pairs and each.classid == CLASSID and each.prio in PRIOS]
-    return {pairs[each.index] for each in ours}
 
 
 class _Work:
@@ -568,12 +548,12 @@ class Backend:
             self._dump_bpf(dump)
             self._dump_guards(dump)
             self._dump_sysctls(dump)
-            ends, direct = _inner_ends(dump), _direct(dump)
+            ends, direct = _inner_ends(dump), counters.direct_ends(dump)
             for ns in netns.ours():
                 if breathe:
                     breathe()
                 if self._enter(dump, ns):
-                    self._dump_namespace(dump, ns, ends, ports.get(ns), alias_of(ns) in direct)
+                    self._dump_namespace(dump, ns, ends, ports.get(ns), direct.get(ns))
         finally:
             self.visit.home()
             self._release()
@@ -714,13 +694,13 @@ class Backend:
         self.dump_ends(dump, ns, ["lo", INNER_DEV] + ends.get(alias_of(ns), []))
 
     def _dump_namespace(
-        self, dump: "Dump", ns: str, ends: "dict[str, list]", ports: "dict | None", direct: bool
+        self, dump: "Dump", ns: str, ends: "dict[str, list]", ports: "dict | None", direct: "tuple[int, int] | None"
     ) -> None:
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
         self._dump_ends(dump, ns, ends)
         if direct:
-            self._dump_direct(dump, ns)
+            self._dump_direct(dump, ns, direct[1])
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns], dump.mutes[ns] = self._read_nft(ns)
@@ -729,11 +709,9 @@ class Backend:
             dump.listeners[ns] = listening.listeners(ports)
         self._leave(ns)
 
-    def _dump_direct(self, dump: "Dump", ns: str) -> None:
-        """What `reply` 'direct' has in a service's namespace."""
-        for link in dump.links:
-            if (link.ns, link.name) == (ns, INNER_DEV):
-                dump.counting[ns] = self._filters_in(ns, link.index)
+    def _dump_direct(self, dump: "Dump", ns: str, inner: int) -> None:
+        """What `reply` 'direct' has in a service's namespace, whose end of the pair has the index `inner`."""
+        dump.counting[ns] = self._filters_in(ns, inner)
         self.visit.enter(ns)
         socket = Socket(compat.NETLINK_ROUTE)
         try:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .backend import Backend
 
 # `hooks`: the indexes of devices with an ingress hook; `names` maps indexes of devices to their names, `pairs` those of
-# our pairs to their services; `direct` maps services with `reply` 'direct' to the indexes of both ends of their pairs.
+# our pairs to their services; `direct` is what direct_ends returns.
 Places = namedtuple("Places", ("hooks", "names", "pairs", "direct"))
 
 # The traffic of a service: names of its source `devices`, the `kind` of its filters, Counters of them and of what its
@@ -43,10 +43,17 @@ def places(dump: "Dump") -> "Places":
             pairs[link.index] = link.alias[len(ALIAS_PREFIX) :]
     # A pair has only a program, whose counters are in a map, or filters for replies.
     hooks = [qdisc.index for qdisc in dump.qdiscs if qdisc.index in names and qdisc.index not in pairs]
-    ends = {link.index: link.peer for link in dump.links if link.ns == "" and link.index in pairs}
-    ours = [entry for entry in dump.filters if entry.index in pairs and _is_direct(entry)]
-    direct = {pairs[entry.index]: (entry.index, ends[entry.index]) for entry in ours}
-    return Places(sorted(hooks), names, pairs, direct)
+    return Places(sorted(hooks), names, pairs, direct_ends(dump))
+
+
+def direct_ends(dump: "Dump") -> "dict[str, tuple[int, int]]":
+    """Maps the namespaces of services with filters of ours at their pair (`reply` 'direct') to the indexes of its ends,
+    the router's and the inner one."""
+    hooks = {each.index for each in dump.qdiscs}
+    ends = [link for link in dump.links if link.ns == "" and link.alias.startswith(ALIAS_PREFIX)]
+    pairs = {link.index: link for link in ends if link.index in hooks}
+    ours = [pairs[each.index] for each in dump.filters if each.index in pairs and _is_direct(each)]
+    return {ns_name(link.alias[len(ALIAS_PREFIX) :]): (link.index, link.peer) for link in ours}
 
 
 def _is_direct(entry: "FilterEntry") -> bool:
@@ -66,10 +73,11 @@ def direct(ends: "Sequence[Sequence[FilterEntry]]") -> "dict[str, int]":
 
 def direct_of(dump: "Dump", where: "Places", service: str) -> "dict[str, int]":
     """The same, as it is in a Dump."""
-    if service not in where.direct:
+    ns = ns_name(service)
+    if ns not in where.direct:
         return {}
-    outer = [entry for entry in dump.filters if entry.index == where.direct[service][0]]
-    return direct((dump.counting.get(ns_name(service), []), outer))
+    outer = [entry for entry in dump.filters if entry.index == where.direct[ns][0]]
+    return direct((dump.counting.get(ns, []), outer))
 
 
 class Sent:
@@ -189,7 +197,8 @@ class Accounts:
         for name in names:
             now = found.get(name, NONE)
             counted = self._redirects.count(name, now.counters if name in found else None)
-            ends = self._places.direct.get(name)
-            passed = direct(backend.filters_at(ns_name(name), ends)) if ends else {}
+            ns = ns_name(name)
+            ends = self._places.direct.get(ns)
+            passed = direct(backend.filters_at(ns, ends)) if ends else {}
             found[name] = Traffic(now.devices, now.kind, counted, self._programs.count(name, sent.get(name)), passed)
         return found

@@ -399,15 +399,22 @@ def _tops(prefix: "address.Prefix") -> "list[int]":
 
 # Rules
 
+_MADE = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
+
 
 def _rule(rule: "Rule") -> bytes:
-    body = pack("BBBBBBBBI", AF[rule.family], 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0)
-    body += u32(FRA_PRIORITY, rule.priority) + u32(FRA_TABLE, rule.table)
-    return body + text(FRA_IIFNAME, rule.iif)
+    return _rule_at(rule.family, rule.priority, rule.table) + text(FRA_IIFNAME, rule.iif)
+
+
+def _rule_at(family: int, priority: int, table: int = 0, length: int = 0) -> bytes:
+    """A rule that looks up a table, for a prefix of that `length`; without a table it is whatever has that preference,
+    which is enough to delete it."""
+    body = pack("BBBBBBBBI", AF[family], length, 0, 0, 0, 0, 0, FR_ACT_TO_TBL if table else 0, 0)
+    return body + u32(FRA_PRIORITY, priority) + (u32(FRA_TABLE, table) if table else b"")
 
 
 def rule_add(rule: "Rule", seq: int) -> bytes:
-    return message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, _rule(rule), seq)
+    return message(RTM_NEWRULE, _MADE, _rule(rule), seq)
 
 
 def rule_del(rule: "Rule", seq: int) -> bytes:
@@ -423,20 +430,20 @@ _ANY_IN, _OWN_OUT = 2, 1  # preferences of these rules
 def any_local_add(item: "AnyLocal") -> "list[Callable[[int], bytes]]":
     """Requests, in an order in which nothing stops to work in between: with the route and the kernel's own rule (0),
     replies would go to lo, whose RST would end their connections."""
-    made = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
     own = [address.parse_prefix(text) for text in (item.own, LOOPBACK_NETWORK[item.family])]
-    rules = [_local_rule(item.family, _OWN_OUT, prefix) for prefix in own]
-    rules.append(_local_rule(item.family, _ANY_IN) + text(FRA_IIFNAME, INNER_DEV))
-    bodies = [(RTM_NEWRULE, made, rule) for rule in rules]
-    bodies.append((RTM_DELRULE, NLM_F_ACK, _rule_at(item.family, 0)))
-    return _requests(bodies + [(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, _all_local(item.family))])
+    family, table = item.family, RT_TABLE_LOCAL
+    own = [address.parse_prefix(text) for text in (item.own, LOOPBACK_NETWORK[family])]
+    rules = [_rule_at(family, _OWN_OUT, table, dst.length) + attribute(FRA_DST, dst.packed) for dst in own]
+    rules.append(_rule_at(family, _ANY_IN, table) + text(FRA_IIFNAME, INNER_DEV))
+    bodies = [(RTM_NEWRULE, _MADE, rule) for rule in rules]
+    bodies.append((RTM_DELRULE, NLM_F_ACK, _rule_at(family, 0)))
+    return _requests(bodies + [(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK, _all_local(family))])
 
 
 def any_local_del(family: int) -> "list[Callable[[int], bytes]]":
     """The same backwards, whatever there is of it. The first rule is the kernel's own, or it would be there twice."""
-    first = _local_rule(family, 0) + attribute(FRA_PROTOCOL, bytes([RTPROT_KERNEL]))
-    made = NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK
-    bodies = [(RTM_DELROUTE, NLM_F_ACK, _all_local(family)), (RTM_NEWRULE, made, first)]
+    first = _rule_at(family, 0, RT_TABLE_LOCAL) + attribute(FRA_PROTOCOL, bytes([RTPROT_KERNEL]))
+    bodies = [(RTM_DELROUTE, NLM_F_ACK, _all_local(family)), (RTM_NEWRULE, _MADE, first)]
     bodies += [(RTM_DELRULE, NLM_F_ACK, _rule_at(family, each)) for each in (_ANY_IN, _OWN_OUT, _OWN_OUT)]
     return _requests(bodies)
 
@@ -454,23 +461,11 @@ def _all_local(family: int) -> bytes:
     return fixed + u32(RTA_OIF, LOOPBACK_INDEX)
 
 
-def _local_rule(family: int, priority: int, dst: "address.Prefix | None" = None) -> bytes:
-    """A rule that looks up the local table, for packets to `dst`, or all."""
-    body = pack("BBBBBBBBI", AF[family], dst.length if dst else 0, 0, 0, RT_TABLE_LOCAL, 0, 0, FR_ACT_TO_TBL, 0)
-    body += u32(FRA_PRIORITY, priority) + u32(FRA_TABLE, RT_TABLE_LOCAL)
-    return body + (attribute(FRA_DST, dst.packed) if dst else b"")
-
-
-def _rule_at(family: int, priority: int) -> bytes:
-    """Any rule with that preference: enough to delete it."""
-    return pack("BBBBBBBBI", AF[family], 0, 0, 0, 0, 0, 0, 0, 0) + u32(FRA_PRIORITY, priority)
-
-
 def any_locals(ns: str, bodies: "Sequence[bytes]") -> "list[AnyLocal]":
     """Those that the rules of a namespace make; `own` is "" where something of one is missing."""
     found: dict[int, list] = {4: [], 6: []}
     for body in bodies:
-        family, length, table = unpack_from("BBxxB", body, 0)
+        family, table = unpack_from("BxxxB", body, 0)
         values = attributes(body, 12)
         priority = u32_of(values[FRA_PRIORITY]) if FRA_PRIORITY in values else 0
         if family in FAMILY and table == RT_TABLE_LOCAL:

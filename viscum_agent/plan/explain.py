@@ -14,8 +14,8 @@ from .. import address
 from ..ebpf import layout
 from ..records import with_
 from ..records.dump import ARPHRD_ETHER, is_bare
-from ..records.objects import PROTO_NUMBER, BpfMatch
-from . import datapath
+from ..records.objects import PROTO_NUMBER, BpfMatch, device_name
+from . import datapath, direct
 from .answers import NOBODY
 from .claims import match_text
 from .diff import redirects_of
@@ -344,11 +344,15 @@ def _width(match: "Match") -> "tuple[int, int]":
 
 
 def _beside(packet: "Packet", winner: str, there: "There") -> "list[str]":
-    """What else there is to say of a packet that a service takes: what may still keep it away, and who has a wider
-    match for it, or a narrower one that is out."""
+    """What else there is to say of a packet that a service takes: what may still keep it away, where its replies go if
+    not to its sender, and who has a wider match for it, or a narrower one that is out."""
     found = []
     if winner in there.observed.taking_over and packet.proto == PROTO_NUMBER["tcp"]:
         found.append("connections that the cloud has stay there: only new ones are taken")
+    hop = direct.mac_of([each.item for each in there.observed.of(winner)])
+    if hop:
+        text = "its replies go to the next hop %s, whoever asks: tc -s filter show dev %s ingress"
+        found.append(text % (hop, device_name(winner)))
     for service in there.services:
         match = _nearest(service.matches, packet)
         if match and service.name != winner and _is_client(match, packet):

@@ -104,6 +104,18 @@ def test_the_match_and_the_rule_of_each_datapath_are_named():
         assert commands.rule(found.rule).startswith(rules[name]), commands.rule(found.rule)
 
 
+def test_of_direct_replies_it_is_said_where_they_go():
+    lines = "    option reply direct\n    option nexthop_mac 02:00:5e:00:53:77\n    list src_ip 192.168.2.0/24\n"
+    text = "tcp from 192.168.2.9 to 203.0.113.10 port 7000"
+    for name in ("u32", "flower"):
+        there = router(EDGE.replace("list dest_ip 2001:db8:cafe::10", "option family ipv4") + lines, name)
+        found = explain.explain(packet.read("dev br-lan " + text), there)
+        assert (found.rule.item.dev, found.rule.item.kind) == ("br-lan", name), "no filter of a reply"
+        assert why(text, there) == ("edge", "its replies go to the next hop 02:00:5e:00:53:77, whoever asks: "
+                                            "tc -s filter show dev vsc-edge ingress")  # fmt: skip
+        assert why("tcp from 203.0.113.10 to 192.168.2.9 port 40000 sport 7000 dev vsc-edge", there)[0] == ""
+
+
 def test_the_narrower_match_takes_it_and_the_wider_one_is_named():
     there = router(EDGE + WIDE)
     text = TO_EDGE.replace("tcp", "udp")
