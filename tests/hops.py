@@ -19,6 +19,10 @@ EDGE = "192.168.77.2"
 
 SOL_PACKET, PACKET_STATISTICS = 263, 6  # linux/socket.h, if_packet.h
 
+# Flags of TCP, and the prios of the filters that look for them; all others have one of prio 5.
+SYN, ACK, SYN_ACK = 0x02, 0x10, 0x12
+REQUESTS, REPLIES = {SYN: 1, ACK: 3}, {SYN_ACK: 3}
+
 # A TCP segment as it passed somewhere: whether it left there, its MACs, its flags, whether it is a reply, bytes of IP.
 Segment = namedtuple("Segment", ("out", "to", "by", "flags", "reply", "size"))
 
@@ -87,6 +91,12 @@ def counted(lab, ns, dev):
         sent = re.findall(r"Sent \d+ bytes (\d+) pkt", block)
         found[int(re.match(r"pref (\d+)", block)[1])] += int(sent[-1]) if sent else 0
     return +found
+
+
+def by_prio(segments):
+    """What the filters of direct replies have to count, by their prios: at the inner end of the pair a service's
+    requests, at the router's end its replies."""
+    return Counter((REPLIES if each.reply else REQUESTS).get(each.flags, 5) for each in segments)
 
 
 def close_the_firewall(lab, port, verdict="drop"):
