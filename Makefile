@@ -22,8 +22,8 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples \
 	test-vm vm test-plates-vm lint format demo demo-plates test-routers test-router chaos bench bench-control \
-	bench-datapath bench-rules bench-memory bench-kernel bench-vm bench-cameras bench-modes bombs test-flows test-clients fuzz \
-	manual picture tox ipk apk clean
+	bench-datapath bench-rules bench-memory bench-kernel bench-vm bench-cameras bench-modes bombs test-flows test-clients \
+	fuzz manual picture tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list

@@ -27,6 +27,7 @@ PORT = 12345
 PICTURES = ROOT / ".cache/pictures"  # tools/setup.sh pictures
 COUNT = int(os.environ.get("VISCUM_PICTURES") or (4 if "VISCUM_GUEST" in os.environ else 100))
 RIGHT = 0.95
+START = 4 * HANG  # seconds: in a guest on a busy machine the libraries alone take a minute to load
 *ASKED, NOT_ASKED = CLOUD  # addresses of the cloud that pictures are sent to, and the one that they are not
 ETHERNET = 14  # bytes of a header
 LARGEST = 1500  # bytes of a packet
@@ -51,9 +52,9 @@ class Platform:
         # The document has no address of the cloud: whatever is sent to the port is read.
         lines = section(install()).splitlines()
         self._section = [line for line in lines if "dest_ip" not in line and "start_timeout" not in line]
-        self._section += ["option start_timeout %d" % HANG, "option family ipv4"]
+        self._section += ["option start_timeout %d" % START, "option family ipv4"]
         self.agent = Served(lab, self._configured([]))
-        self.agent.says("alpr: healthy")
+        self.agent.says("alpr: healthy", START)
 
     def _configured(self, way):
         return "\n\t".join(self._section + way) + "\n"
@@ -61,12 +62,12 @@ class Platform:
     def takes(self, way):
         """Until the pictures go that way. The program stays the same one: a datapath is none of its matters."""
         self.agent.reload(self._configured(WAYS[way]))
-        wait_for(lambda: self.status().get("state") == "healthy" and self.status()["datapath"] == way)
+        wait_for(lambda: self.status()["datapath"] == way)
         self.agent.has_done_all()
 
     def status(self):
-        rows = json.loads(self.agent.viscum("status", "--json").stdout)
-        return rows[0] if rows else {}
+        (row,) = json.loads(self.agent.viscum("status", "--json").stdout)
+        return row
 
     def reads(self, address, picture):
         """What comes back to the camera for a picture over a connection of its own."""
@@ -180,10 +181,9 @@ def test_plates_come_back_right_and_each_packet_is_counted_where_it_passes_and_s
         assert filters["inner"] == by_prio(captured.came_in("inner")) and filters["inner"][1] == len(names)
         assert filters["host"] == by_prio(captured.came_in("host")) and filters["host"][3] == len(names)
     assert not filters["camera"] and not filters["uplink"]
+    told = "%s: %d of %d right, %.1f s each; %d packets there, %d back; filters: %s"
     counts = {place: dict(of) for place, of in filters.items() if of}
-    report = "%s: %d of %d right, %.1f s each; %d packets (%d bytes) there, %d back; filters, by prio: %s"
-    sizes = len(there), now["bytes"] - before["bytes"], len(back)
-    print(report % (way, len(names) - len(wrong), len(names), seconds, *sizes, counts or "none"))
+    print(told % (way, len(names) - len(wrong), len(names), seconds, len(there), len(back), counts))  # for -s
 
 
 @pytest.mark.parametrize("way", ["bpf"], indirect=True)
