@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from agent import Agent
-from lab import CPYTHON, MICROPYTHON, ROOT, Lab, namespaces, run, service
+from lab import CPYTHON, HANG, MICROPYTHON, ROOT, Lab, namespaces, run, service
 from packets import in_namespace
 
 from viscum_agent import compat, ebpf
@@ -236,7 +236,7 @@ def records(dump):
     return {name: sorted(value, key=repr) if isinstance(value, list) else value for name, value in vars(dump).items()}
 
 
-def quiet(look, seconds=10):
+def quiet(look, seconds=HANG):
     """What `look` gives when it gives the same twice, and IPv6 is done with what it adds by itself some time after a
     device is up."""
     give_up = time.monotonic() + seconds
@@ -1094,6 +1094,16 @@ def test_where_all_addresses_were_local_ones_the_rules_are_the_kernels_own_again
         backend.apply([Operation("del", None, item, 0) for item in every])
     assert rules() == before
     assert "default" not in run("ip", "-n", NS, "route", "show", "table", "local").stdout
+
+
+@each_writer
+def test_that_all_addresses_are_local_ones_is_seen_when_the_pair_is_gone(router, writer):
+    """A script would make them a second time, which the kernel refuses."""
+    every = [AnyLocal(NS, 4, "10.213.0.2"), AnyLocal(NS, 6, "fd76:7363::2")]
+    with open_backend(writer) as backend:
+        backend.apply([Operation("add", item, None, 0) for item in (Namespace(NS), Up(NS, "lo"), VETH, *every)])
+    run("ip", "link", "del", DEV)
+    assert [each.item for each in observe(read(writer)).of("x") if isinstance(each.item, AnyLocal)] == every
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -553,7 +553,9 @@ class Backend:
                 if breathe:
                     breathe()
                 if self._enter(dump, ns):
-                    self._dump_namespace(dump, ns, ends, ports.get(ns), direct.get(ns))
+                    if ns in direct or alias_of(ns) not in ends:
+                        self._dump_direct(dump, ns, direct.get(ns))
+                    self._dump_namespace(dump, ns, ends, ports.get(ns))
         finally:
             self.visit.home()
             self._release()
@@ -693,14 +695,10 @@ class Backend:
     def _dump_ends(self, dump: "Dump", ns: str, ends: "dict[str, list]") -> None:
         self.dump_ends(dump, ns, ["lo", INNER_DEV] + ends.get(alias_of(ns), []))
 
-    def _dump_namespace(
-        self, dump: "Dump", ns: str, ends: "dict[str, list]", ports: "dict | None", direct: "tuple[int, int] | None"
-    ) -> None:
+    def _dump_namespace(self, dump: "Dump", ns: str, ends: "dict[str, list]", ports: "dict | None") -> None:
         for key, _ in NS_SYSCTLS:
             self._read_sysctl(dump, ns, key)
         self._dump_ends(dump, ns, ends)
-        if direct:
-            self._dump_direct(dump, ns, direct[1])
         self.dump_network(dump, ns)
         self.dump_routes(dump, ns)
         dump.nats[ns], dump.pkttypes[ns], dump.mutes[ns] = self._read_nft(ns)
@@ -709,9 +707,10 @@ class Backend:
             dump.listeners[ns] = listening.listeners(ports)
         self._leave(ns)
 
-    def _dump_direct(self, dump: "Dump", ns: str, inner: int) -> None:
-        """What `reply` 'direct' has in a service's namespace, whose end of the pair has the index `inner`."""
-        dump.counting[ns] = self._filters_in(ns, inner)
+    def _dump_direct(self, dump: "Dump", ns: str, ends: "tuple[int, int] | None") -> None:
+        """What `reply` 'direct' has in a service's namespace; without its pair (None), what has outlived that."""
+        if ends:
+            dump.counting[ns] = self._filters_in(ns, ends[1])
         self.visit.enter(ns)
         socket = Socket(compat.NETLINK_ROUTE)
         try:
