@@ -21,16 +21,16 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples \
-	test-vm vm lint format demo demo-plates test-routers test-router chaos bench bench-control bench-datapath \
-	bench-rules bench-memory bench-kernel bench-vm bench-cameras bench-modes bombs test-flows test-clients fuzz \
-	manual picture tox ipk apk clean
+	test-vm vm test-plates-vm lint format demo demo-plates test-routers test-router chaos bench bench-control \
+	bench-datapath bench-rules bench-memory bench-kernel bench-vm bench-cameras bench-modes bombs test-flows test-clients \
+	fuzz manual picture tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
 
 setup: ## install all that `make test` needs
-	@$(SETUP) venv apt micropython python node browser bigendian plates kernel router-arm64
+	@$(SETUP) venv apt micropython python node browser bigendian pictures kernel router-arm64
 
 check: lint ## lint, unit and golden tests, for while you work
 	@$(SETUP) venv apt micropython node
@@ -76,15 +76,20 @@ test-browser: ## the LuCI application in Chromium, in front of the real agent
 
 # The reader of plates is busy with a processor for each picture that it has.
 test-examples: ## the examples: licence plates, by themselves and as a service
-	@$(SETUP) venv apt micropython plates
+	@$(SETUP) venv apt micropython pictures
 	$(PYTEST) $(SIDE_BY_SIDE) tests/examples
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
-	@$(SETUP) venv kernel
+	@$(SETUP) venv kernel pictures
 	tests/vm/run.sh
 	tests/vm/run.sh --kernel 6.1
 
 vm: test-vm ## the same as test-vm
+
+# test-vm has a few of these pictures: the emulated processor takes seconds for each.
+test-plates-vm: ## 100 licence plates with each datapath, their packets counted at each hop, in the virtual machine: half an hour
+	@$(SETUP) venv kernel pictures
+	tests/vm/run.sh --run env VISCUM_PICTURES=100 pytest -p pytest_timeout -p no:cacheprovider -s tests/examples/test_plates_hops.py
 
 # Two of the six rows that test-routers has for this processor: about three minutes, all six take nine.
 test-router: ## the packages on an emulated ARM64 router: one datapath for each interpreter

@@ -13,12 +13,18 @@ import struct
 from collections import Counter, namedtuple
 
 from lab import ip, run
-from packets import ETH_P_ALL, PACKET_OUTGOING, in_namespace
+from packets import ETH_P_ALL, PACKET_OUTGOING, ROOM, SO_RCVBUFFORCE, in_namespace
 
 EDGE = "192.168.77.2"
 
-# A TCP segment as it passed somewhere: whether it left there, its MACs, its flags, whether it is a reply.
-Segment = namedtuple("Segment", ("out", "to", "by", "flags", "reply"))
+SOL_PACKET, PACKET_STATISTICS = 263, 6  # linux/socket.h, if_packet.h
+
+# Flags of TCP, and the prios of the filters that look for them; all others have one of prio 5.
+SYN, ACK, SYN_ACK = 0x02, 0x10, 0x12
+REQUESTS, REPLIES = {SYN: 1, ACK: 3}, {SYN_ACK: 3}
+
+# A TCP segment as it passed somewhere: whether it left there, its MACs, its flags, whether it is a reply, bytes of IP.
+Segment = namedtuple("Segment", ("out", "to", "by", "flags", "reply", "size"))
 
 
 def add_camera(lab):
@@ -50,23 +56,28 @@ class Hop:
     def __init__(self, ns, dev, port):
         self._port = port
         self._sock = in_namespace(ns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
+        self._sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
         self._sock.bind((dev, ETH_P_ALL))
 
-    def segments(self):
-        """Those of TCP over IPv4 that passed since the last time, once no more come."""
-        self._sock.settimeout(1)
+    def segments(self, quiet=1):
+        """Those of TCP over IPv4 that passed since the last time, once no more come for so many seconds."""
+        self._sock.settimeout(quiet)
         found = []
         while True:
             try:
                 frame, place = self._sock.recvfrom(65536)
             except TimeoutError:
-                return found
+                break
             if frame[12:14] == b"\x08\x00" and frame[23] == socket.IPPROTO_TCP:
                 ports = struct.unpack_from(">HH", frame, 34)
                 if self._port in ports:
                     out = place[2] == PACKET_OUTGOING
                     reply = ports[0] == self._port
-                    found.append(Segment(out, frame[:6].hex(":"), frame[6:12].hex(":"), frame[47], reply))
+                    to, by, size = frame[:6].hex(":"), frame[6:12].hex(":"), len(frame) - 14
+                    found.append(Segment(out, to, by, frame[47], reply, size))
+        _, lost = struct.unpack("II", self._sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))
+        assert not lost, "this socket had no room for them"
+        return found
 
     def close(self):
         self._sock.close()
@@ -82,14 +93,21 @@ def counted(lab, ns, dev):
     return +found
 
 
-def close_the_firewall(lab, port):
-    """Nothing of that port passes the router's firewall. It tracks connections, as any firewall does."""
+def by_prio(segments):
+    """What the filters of direct replies have to count, by their prios: at the inner end of the pair a service's
+    requests, at the router's end its replies."""
+    return Counter((REPLIES if each.reply else REQUESTS).get(each.flags, 5) for each in segments)
+
+
+def close_the_firewall(lab, port, verdict="drop"):
+    """Nothing of that port passes the router's firewall, unless the verdict is to count it only. It tracks connections,
+    as any firewall does."""
     for words in (
         "add table inet nobody",
         "add chain inet nobody raw { type filter hook prerouting priority raw; }",
-        *["add rule inet nobody raw %s counter drop" % word for word in _of(port)],
+        *["add rule inet nobody raw %s counter %s" % (word, verdict) for word in _of(port)],
         "add chain inet nobody forward { type filter hook forward priority filter; }",
-        "add rule inet nobody forward ct state invalid counter drop",
+        "add rule inet nobody forward ct state invalid counter " + verdict,
     ):
         lab.run(lab.router, "nft", words)
 

@@ -11,6 +11,7 @@
 #   bigendian    .cache/bigendian/: a CPython and a MicroPython of big-endian processors, run by qemu's emulation of a
 #                single process, and the kernel's headers for routers' processors (200 MB with the compiler)
 #   plates       .cache/plates/: OpenCV and Tesseract for Debian's Python, and fonts, for examples/alpr (280 MB)
+#   pictures     .cache/pictures/: 100 licence plates; and `plates`, which draws them
 #   fuzz         atheris in .venv, which makes inputs that reach new code
 #   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
 #   router-arm64, router-armhf, router-mipsel
@@ -409,6 +410,20 @@ setup_plates() {
     printf '%s\n' "$want" >"$CACHE/plates.stamp"
 }
 
+# For tests: a guest's processor would take ten seconds for each.
+setup_pictures() {
+    setup_plates
+    want=$(stamp pictures 1 "$(cat "$CACHE/plates.stamp" examples/alpr/render.py examples/alpr/formats.py)")
+    if stamped pictures "$want" && [ -f "$CACHE/pictures/plates.json" ]; then
+        return
+    fi
+    say "drawing licence plates"
+    rm -rf "$CACHE/pictures"
+    # No seed that the reader was tuned with (1 to 20).
+    PYTHONPATH=$CACHE/plates /usr/bin/python3 examples/alpr/render.py "$CACHE/pictures" --seed 3010
+    printf '%s\n' "$want" >"$CACHE/pictures.stamp"
+}
+
 setup_fuzz() {
     setup_venv
     if "$VENV/bin/python" -c 'import atheris' 2>/dev/null; then
@@ -558,7 +573,7 @@ build_micropython() {
 [ $# -gt 0 ] || die "usage: tools/setup.sh PART ...; its first lines list the parts"
 for part; do
     case $part in
-    venv | apt | compiler | micropython | python | node | browser | bigendian | plates | fuzz | kernel) ;;
+    venv | apt | compiler | micropython | python | node | browser | bigendian | plates | pictures | fuzz | kernel) ;;
     router-arm64 | router-armhf | router-mipsel) ;;
     *) die "no part '$part'; the first lines of tools/setup.sh list them" ;;
     esac

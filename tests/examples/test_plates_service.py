@@ -10,9 +10,8 @@ import socket
 import pytest
 from agent import Served
 from lab import HANG, listens, pids_in, wait_for
-from plates import EXAMPLE, PYTHON, answer, camera, environment, framed, install, section
+from plates import EXAMPLE, PYTHON, answer, camera, environment, framed, install, own_section, section
 
-from viscum_agent.kernel import cgroup
 from viscum_agent.kernel.netns import Visit
 
 CLOUD = "203.0.113.10"
@@ -28,10 +27,7 @@ class Plates:
         words = (EXAMPLE / "server.py", "--name", "cloud", "--web", "8080")
         lab.start(lab.cloud, PYTHON, *words, env=environment())
         wait_for(lambda: listens(lab.cloud, 12345) and listens(lab.cloud, 8080))
-        text = section(install()) + STAYS_AWAY
-        if cgroup.missing("memory"):  # tests/vm/test_limits.py is for kernels that can
-            text = "".join(line for line in text.splitlines(True) if "memory_max" not in line)
-        self.agent = Served(lab, text)
+        self.agent = Served(lab, section(install()) + STAYS_AWAY)
         self.agent.says("alpr: healthy")
         self.agent.has_done_all()
 
@@ -61,10 +57,7 @@ def plates(lab):
 
 
 def test_its_section_is_a_good_one(lab):
-    text = (EXAMPLE / "viscum.config").read_text()
-    if cgroup.missing("memory"):
-        text = "".join(line for line in text.splitlines(True) if "memory_max" not in line)
-    lab.configure(text)
+    lab.configure(own_section())
     lab.configure("config interface 'lan'\n\toption device 'lan0'\n", "network")
     assert lab.viscum("check").stdout == ""
 

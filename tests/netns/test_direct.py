@@ -4,12 +4,11 @@ tests/netns/test_direct.py).
 """
 
 import json
-from collections import Counter
 
 import datapaths
 import pytest
 from agent import Served
-from hops import EDGE, Hop, add_camera, close_the_firewall, counted, ip_stack, mac
+from hops import EDGE, Hop, add_camera, by_prio, close_the_firewall, counted, ip_stack, mac
 from lab import CPYTHON, HANG, MICROPYTHON, echo_command, ip, kill, service, snapshot, wait_for
 from packets import in_namespace
 
@@ -44,9 +43,6 @@ def in_turn(*interpreters):
     """One for each classifier: in a guest each with each takes ten minutes."""
     pairs = list(zip(CLASSIFIERS, interpreters, strict=False))
     return pytest.mark.parametrize("classifier, interpreter", pairs, ids=CLASSIFIERS)
-
-
-SYN, ACK, SYN_ACK = 0x02, 0x10, 0x12
 
 
 @pytest.fixture
@@ -100,10 +96,10 @@ def test_an_exchange_is_seen_at_each_hop_and_nowhere_in_the_routers_ip_stack(lab
 
     came_in = [each for each in seen["inner"] if not each.out]
     assert {(each.to, each.by) for each in came_in} == {(mac(ns), mac(lab.router, "vsc-plates"))}
-    kinds = Counter({SYN: 1, ACK: 3}.get(each.flags, 5) for each in came_in)
+    kinds = by_prio(came_in)
     assert found["inner"] == dict(kinds) and kinds[1] == 3 and sum(kinds.values()) == len(there)
 
-    replies = Counter(3 if each.flags == SYN_ACK else 5 for each in seen["host"] if not each.out)
+    replies = by_prio(each for each in seen["host"] if not each.out)
     assert found["host"] == dict(replies) and replies[3] == 3 and sum(replies.values()) == len(back)
 
     (row,) = json.loads(agent.viscum("status", "--json").stdout)

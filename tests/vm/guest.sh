@@ -29,7 +29,7 @@ case $(uname -r) in
     suite="tests/vm/test_datapaths.py tests/vm/test_bare.py $redirects $backends::test_what_one_writes_the_other_reads"
     ;;
 *) # the packets of flower and netkit: tests/vm/test_packets.py
-    suite="tests/vm $redirects tests/netns/test_direct.py"
+    suite="tests/vm $redirects tests/netns/test_direct.py tests/examples/test_plates_hops.py"
     ;;
 esac
 

@@ -5,7 +5,7 @@
 #   tests/vm/run.sh [--kernel SERIES] [PYTEST-ARGUMENT...]     for instance: tests/vm/run.sh -x tests/vm/test_wifi.py
 #   tests/vm/run.sh [--kernel SERIES] --run COMMAND [WORD...]  something else there, in this folder, in place of pytest
 #
-# SERIES is 6.12, or 6.1 for a kernel without tcx. Needs `tools/setup.sh venv kernel`. Results: .cache/vm/results/.
+# SERIES is 6.12, or 6.1 for a kernel without tcx. Needs `tools/setup.sh venv kernel pictures`. Results: .cache/vm/results/.
 # VISCUM_VM_TIMEOUT: seconds until the guest is killed. VISCUM_VM_QEMU: more options for qemu.
 #
 # A guest that could not start, or whose emulator crashed, is started once more. What a test does to the guest is the
