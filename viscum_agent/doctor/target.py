@@ -4,6 +4,7 @@ from collections import namedtuple
 
 from ..plan import datapath
 from ..plan.answers import nat_rules
+from ..plan.hosts import templates
 from ..plan.sources import named
 
 TYPE_CHECKING = False
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from ..config.service import Configuration, Match, Service, Settings
+    from ..config.service import Configuration, Service, Settings
     from ..records.facts import Device, Facts, Features
 
 # `service` is a model.Service, `devices` the facts.Device that its options name, those without an Ethernet header, too.
@@ -42,12 +43,7 @@ def on(found: "Iterable[Target]", device: str) -> "list[Target]":
 
 
 def has_family(target: "Target", family: int) -> bool:
-    return any(match.family == family for match in target.service.matches + _by_name(target))
-
-
-def _by_name(target: "Target") -> "tuple[Match, ...]":
-    """What is taken of the addresses that names have."""
-    return tuple([match for group in target.service.named for match in group.matches])
+    return any(match.family == family for match in target.service.matches + templates(target.service))
 
 
 def way(target: "Target", settings: "Settings", features: "Features") -> "Any":
@@ -62,5 +58,5 @@ def routed(target: "Target", settings: "Settings", features: "Features") -> bool
 
 
 def needs_nat(target: "Target") -> bool:
-    by_name = any(match.proto != "tcp" or match.to_port for match in _by_name(target))
+    by_name = any(match.proto != "tcp" or match.to_port for match in templates(target.service))
     return by_name or bool(nat_rules(target.service.matches))

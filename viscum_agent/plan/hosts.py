@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ..config.service import Match, Service
+    from ..config.service import Match, Service, Settings
     from ..records.facts import Facts
     from .actual import Found
 
@@ -23,6 +23,22 @@ MOST = 1024  # matches of a service for the addresses of its names: an eighth of
 SAID = 3  # names in a message
 UNKNOWN = "was not asked yet"
 BEFORE = "as before"  # in place of a name, where it is not known which of them has an address
+
+
+def templates(service: "Service") -> "tuple[Match, ...]":
+    """What is taken of the addresses that a service's names have."""
+    return tuple([match for group in service.named for match in group.matches])
+
+
+def wanted(services: "Iterable[Service]", settings: "Settings") -> "dict[str, list[int]]":
+    """The names that have to be asked, with the families that matter."""
+    found: dict[str, list[int]] = {}
+    for service in services if settings.enabled else ():
+        for group in service.named if service.enabled else ():
+            families = {match.family for match in group.matches}
+            for host in group.hosts:
+                found[host] = sorted(families.union(found.get(host, ())))
+    return found
 
 
 def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, str]]":
