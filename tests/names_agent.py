@@ -1,4 +1,4 @@
-"""viscumd that asks for names every other moment, and forgets old addresses after some seconds and not after an hour."""
+"""viscumd that asks for names every other moment, and forgets old addresses after seconds and not after an hour."""
 
 import os
 import sys

@@ -170,7 +170,7 @@ class Asker:
         self._open.pop(key, None)
         if answer:
             self._heard = now
-            why = "no such name" if answer.rcode == message.NO_NAME else "has no address"
+            why = "no such name" if answer.rcode == message.NO_NAME else known.NONE
             changed = self.known.learn(key[0], key[1], answer.addresses, answer.ttl, now, why)
         else:
             lost = [key]

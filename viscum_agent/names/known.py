@@ -22,18 +22,30 @@ GROUP = 5  # seconds: names whose time comes within these are asked together
 # Seconds that an old address counts. Browsers keep one for minutes, and other programs as long as they run; large
 # clouds give another choice of theirs with each answer.
 GRACE = 3600
+NONE = "has no address"
 MOST_ADDRESSES = 64  # of a name, in each family, old ones included
 
 
 class Name:
     """`due` maps a family to when it is asked next; `addresses` are pairs of one and when it ends, 0 for one of the
-    last answer; `asked` are the families that were asked."""
+    last answer; `asked` maps the families that were asked to why they have none, "" where they have."""
 
     def __init__(self, due: "dict[int, float]") -> None:
         self.due = due
         self.addresses: list[tuple[bytes, float]] = []
-        self.reason = ""
-        self.asked: tuple[int, ...] = ()
+        self.asked: dict[int, str] = {}
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has an address, or all families were asked."""
+        return bool(self.addresses) or len(self.asked) == len(self.due)
+
+    @property
+    def reason(self) -> str:
+        """Why it has no address: what says most."""
+        texts = [self.asked[family] for family in sorted(self.asked) if self.asked[family]]
+        telling = [text for text in texts if text != NONE]
+        return "" if self.addresses else (telling or texts or [NONE])[0]
 
 
 class Known:
@@ -68,7 +80,7 @@ class Known:
         return first
 
     def learn(
-        self, name: str, family: int, addresses: "Iterable[bytes]", ttl: float, now: float, why: str = "has no address"
+        self, name: str, family: int, addresses: "Iterable[bytes]", ttl: float, now: float, why: str = NONE
     ) -> bool:
         """Takes an answer; returns whether it changes anything. `why` is the reason if it has no address."""
         there = self._names.get(name)
@@ -87,7 +99,7 @@ class Known:
         left.sort(key=lambda each: -each[1])  # the newest of the old ones first
         made = sorted(([(packed, 0.0) for packed in found] + left)[:MOST_ADDRESSES] + others)
         there.due[family] = _grouped(now + (max(LEAST, min(ttl, MOST)) if found else NOTHING))
-        return self._set(there, family, made, "" if made else why)
+        return self._set(there, family, made, "" if found else why)
 
     def lost(self, name: str, family: int, why: str, now: float) -> bool:
         """Nobody answered: what is known stays; returns whether it changes anything."""
@@ -95,14 +107,12 @@ class Known:
         if there is None or family not in there.due:
             return False
         there.due[family] = _grouped(now + AGAIN)
-        return self._set(there, family, there.addresses, "" if there.addresses else why)
+        return self._set(there, family, there.addresses, why)
 
     def _set(self, there: "Name", family: int, addresses: "list[tuple[bytes, float]]", reason: str) -> bool:
-        before = [packed for packed, _ in there.addresses], there.reason, _is_known(there)
-        there.addresses, there.reason = addresses, reason
-        if family not in there.asked:
-            there.asked += (family,)
-        return before != ([packed for packed, _ in addresses], reason, _is_known(there))
+        before = [packed for packed, _ in there.addresses], there.reason, there.is_known
+        there.addresses, there.asked[family] = addresses, reason
+        return before != ([packed for packed, _ in addresses], there.reason, there.is_known)
 
     def expire(self, now: float) -> bool:
         """Forgets addresses whose time has come; returns whether there are any."""
@@ -112,7 +122,6 @@ class Known:
             if len(left) < len(there.addresses):
                 any_gone = True
                 there.addresses = left
-                there.reason = there.reason if left else there.reason or "has no address any more"
         return any_gone
 
     def hosts(self) -> "dict[str, Host]":
@@ -120,13 +129,8 @@ class Known:
         return {
             name: Host(tuple([packed for packed, _ in there.addresses]), there.reason)
             for name, there in self._names.items()
-            if _is_known(there)
+            if there.is_known
         }
-
-
-def _is_known(there: "Name") -> bool:
-    """Whether it has an address, or all families were asked."""
-    return bool(there.addresses) or len(there.asked) == len(there.due)
 
 
 def _grouped(time: float) -> float:
