@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
-from agent import QUICK, Agent
-from lab import HANG, ROOT, echo_command, run, service, wait_for
+from agent import PATIENT, QUICK, Agent, private_memory
+from lab import HANG, MICROPYTHON, ROOT, echo_command, run, service, wait_for
 
 from viscum_agent.kernel.netns import Visit
 
@@ -47,16 +47,15 @@ class Resolver:
         self._process = self._lab.start(self._lab.router, program, *words.split(), env=env)
         wait_for(lambda: run(*self._lab.command(self._lab.router, "ss", "-Hlnu", "sport = 53")).stdout)
 
-    def has(self, *addresses, host=HOST):
-        """From now on the name has these addresses only, and no other name has any."""
-        self._file.write_text("".join("%s %s\n" % (address, host) for address in addresses))
+    def has(self, *addresses):
+        """From now on HOST has these addresses, and no other name has any."""
+        self.has_all([(HOST, address) for address in addresses])
+
+    def has_all(self, pairs):
+        """From now on these names have these addresses."""
+        self._file.write_text("".join("%s %s\n" % (address, host) for host, address in pairs))
         if self._process:
             self._process.send_signal(signal.SIGHUP)
-
-    def also_has(self, host, *addresses):
-        with self._file.open("a") as file:
-            file.write("".join("%s %s\n" % (address, host) for address in addresses))
-        self._process.send_signal(signal.SIGHUP)
 
     def stop(self):
         self._process.kill()
@@ -191,8 +190,7 @@ def test_an_agent_that_starts_without_a_resolver_keeps_what_it_finds(lab, resolv
 
 
 def test_two_services_with_one_address_by_different_names(lab, resolver):
-    resolver.has(FIRST, host="one.example.com")
-    resolver.also_has("two.example.com", FIRST, SECOND)
+    resolver.has_all([("one.example.com", FIRST), ("two.example.com", FIRST), ("two.example.com", SECOND)])
     agent = Asking(lab, config(host="one.example.com") + config(name="other", host="two.example.com"))
     agent.becomes_at("edge", FIRST)
     agent.becomes_at("other", SECOND)
@@ -253,3 +251,33 @@ def test_answers_to_another_question_and_malformed_ones_change_nothing(lab, reso
     time.sleep(1)
     assert agent.at(SECOND) == "cloud"
     assert "bug" not in agent.log.read_text()
+
+
+# KiB that a thousand names cost: those of one address, and those of an address each, whose redirects are 1,600 of it,
+# as are those of a thousand addresses in `dest_ip`.
+COST = {1: 1024, 1000: 2560}
+
+
+@pytest.mark.parametrize("interpreter", [MICROPYTHON], ids=["micropython"])  # CPython takes more for everything
+@pytest.mark.parametrize("addresses", COST)
+def test_a_thousand_names_cost_a_mebibyte_at_most_without_their_redirects(lab, resolver, addresses):
+    last = "10.99.3.249"
+
+    def memory(count):
+        names = ["host%d.example.com" % number for number in range(1000 - count, 1000)]
+        resolver.has_all(
+            [(name, "10.99.%d.%d" % divmod(int(name[4:-12]), 250) if addresses > 1 else last) for name in names]
+        )
+        takes = ("list device lan0", "list dest_port 7000", "list proto tcp", *PATIENT)
+        agent = Asking(
+            lab, service("echo", echo_command("edge", 7000), "option dest_host '%s'" % " ".join(names), *takes)
+        )
+        agent.becomes_at("edge", last)
+        time.sleep(SOON)  # the next answers are in
+        found = private_memory(agent.process.pid)
+        agent.kill()
+        lab.viscum("down")
+        return found
+
+    one, many = memory(1), memory(1000)
+    assert many - one < COST[addresses], (one, many)

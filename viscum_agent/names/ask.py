@@ -128,7 +128,7 @@ class Asker:
 
     def follow(self, wanted: "dict[str, list[int]]") -> None:
         """Asks for these names (hosts.wanted) now, and from now on."""
-        self.known.want(wanted, compat.monotonic())
+        self.known.want(wanted)
         for key in [key for key in self._open if key[0] not in wanted]:
             self._open.pop(key).close()
         self._turn()

@@ -25,117 +25,111 @@ GRACE = 3600
 NONE = "has no address"
 MOST_ADDRESSES = 64  # of a name, in each family, old ones included
 
-
-class Name:
-    """`due` maps a family to when it is asked next; `addresses` are pairs of one and when it ends, 0 for one of the
-    last answer; `asked` maps the families that were asked to why they have none, "" where they have."""
-
-    def __init__(self, due: "dict[int, float]") -> None:
-        self.due = due
-        self.addresses: list[tuple[bytes, float]] = []
-        self.asked: dict[int, str] = {}
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it has an address, or all families were asked."""
-        return bool(self.addresses) or len(self.asked) == len(self.due)
-
-    @property
-    def reason(self) -> str:
-        """Why it has no address: what says most."""
-        texts = [self.asked[family] for family in sorted(self.asked) if self.asked[family]]
-        telling = [text for text in texts if text != NONE]
-        return "" if self.addresses else (telling or texts or [NONE])[0]
+# A name is a list, since there may be thousands: for each of the families when it is asked next, in GROUPs; why it has
+# no address, None before the first answer; the addresses of the last answer, one behind the other. And pairs of an old
+# address and when it ends, in GROUPs.
+DUE, WHY, NOW, OLD = 0, 2, 4, 6
+NEVER = 1 << 29  # a family that does not count; MicroPython has numbers up to that without an object
 
 
 class Known:
     """Times are seconds of any clock that goes on."""
 
     def __init__(self) -> None:
-        self._names: dict[str, Name] = {}
+        self._names: dict[str, list] = {}
 
-    def want(self, wanted: "dict[str, list[int]]", now: float) -> None:
+    def want(self, wanted: "dict[str, list[int]]") -> None:
         """From now on these names count, each in some families."""
         before, self._names = self._names, {}
         for name in wanted:
-            old = before.get(name)
-            kept = old if old and sorted(old.due) == sorted(wanted[name]) else Name({})
-            kept.due = {family: now for family in wanted[name]}
-            self._names[name] = kept
+            due = [0 if family in wanted[name] else NEVER for family in (4, 6)]
+            there = before.get(name)
+            if there is None or [each == NEVER for each in there[DUE:WHY]] != [each == NEVER for each in due]:
+                there = [0, 0, None, None, b"", b"", ()]
+            there[DUE:WHY] = due
+            self._names[name] = there
 
     def due(self, now: float) -> "list[tuple[str, int]]":
         """The names, with a family, that are to be asked now."""
         return [
             (name, family)
             for name in self._names
-            for family in sorted(self._names[name].due)
-            if self._names[name].due[family] <= now
+            for family in (4, 6)
+            if self._names[name][DUE + (family == 6)] <= now / GROUP
         ]
 
     def next(self) -> float:
         """When a name is to be asked or an address ends; infinite for never."""
-        first = float("inf")
-        for name in self._names.values():
-            first = min([first] + list(name.due.values()) + [until for _, until in name.addresses if until])
-        return first
+        first = NEVER
+        for there in self._names.values():
+            first = min([first] + there[DUE:WHY] + [end for _, end in there[OLD]])
+        return first * GROUP if first < NEVER else float("inf")
 
     def learn(
         self, name: str, family: int, addresses: "Iterable[bytes]", ttl: float, now: float, why: str = NONE
     ) -> bool:
         """Takes an answer; returns whether it changes anything. `why` is the reason if it has no address."""
-        there = self._names.get(name)
-        if there is None or family not in there.due:
+        there, at = self._names.get(name), int(family == 6)
+        if there is None or there[DUE + at] == NEVER:
             return False
-        found = []
+        before, size = _host(there), address.bits(family) // 8
+        found: set[bytes] = set()
         for packed in addresses:
             refused = _refused(packed)
-            if refused:
-                why = refused
-            elif packed not in found:
-                found.append(packed)
-        old = [each for each in there.addresses if len(each[0]) == address.bits(family) // 8]
-        others = [each for each in there.addresses if each not in old]
-        left = [(packed, until or _grouped(now + GRACE)) for packed, until in old if packed not in found]
-        left.sort(key=lambda each: -each[1])  # the newest of the old ones first
-        made = sorted(([(packed, 0.0) for packed in found] + left)[:MOST_ADDRESSES] + others)
-        there.due[family] = _grouped(now + (max(LEAST, min(ttl, MOST)) if found else NOTHING))
-        return self._set(there, family, made, "" if found else why)
+            why = refused or why
+            if not refused and len(found) < MOST_ADDRESSES:
+                found.add(packed)
+        old = [(packed, _after(now + GRACE)) for packed in _each(there[NOW + at], size)]
+        old = [each for each in old + list(there[OLD]) if each[0] not in found]  # the newest first
+        mine = [each for each in old if len(each[0]) == size][: MOST_ADDRESSES - len(found)]
+        there[OLD] = tuple(mine + [each for each in old if len(each[0]) != size])
+        there[NOW + at] = b"".join(sorted(found))
+        there[WHY + at] = "" if found else why
+        there[DUE + at] = _after(now + (max(LEAST, min(ttl, MOST)) if found else NOTHING))
+        return _host(there) != before
 
     def lost(self, name: str, family: int, why: str, now: float) -> bool:
         """Nobody answered: what is known stays; returns whether it changes anything."""
-        there = self._names.get(name)
-        if there is None or family not in there.due:
+        there, at = self._names.get(name), int(family == 6)
+        if there is None or there[DUE + at] == NEVER:
             return False
-        there.due[family] = _grouped(now + AGAIN)
-        return self._set(there, family, there.addresses, why)
-
-    def _set(self, there: "Name", family: int, addresses: "list[tuple[bytes, float]]", reason: str) -> bool:
-        before = [packed for packed, _ in there.addresses], there.reason, there.is_known
-        there.addresses, there.asked[family] = addresses, reason
-        return before != ([packed for packed, _ in addresses], there.reason, there.is_known)
+        before = _host(there)
+        there[WHY + at] = why
+        there[DUE + at] = _after(now + AGAIN)
+        return _host(there) != before
 
     def expire(self, now: float) -> bool:
         """Forgets addresses whose time has come; returns whether there are any."""
         any_gone = False
         for there in self._names.values():
-            left = [each for each in there.addresses if not each[1] or each[1] > now]
-            if len(left) < len(there.addresses):
-                any_gone = True
-                there.addresses = left
+            left = [each for each in there[OLD] if each[1] > now / GROUP]
+            any_gone = any_gone or len(left) < len(there[OLD])
+            there[OLD] = tuple(left)
         return any_gone
 
     def hosts(self) -> "dict[str, Host]":
         """What the plan has to know (facts.Host), by name."""
-        return {
-            name: Host(tuple([packed for packed, _ in there.addresses]), there.reason)
-            for name, there in self._names.items()
-            if there.is_known
-        }
+        found = {name: _host(self._names[name]) for name in self._names}
+        return {name: host for name, host in found.items() if host is not None}
 
 
-def _grouped(time: float) -> float:
-    """The next moment at which names are asked."""
-    return (int(time / GROUP) + 1) * GROUP
+def _host(there: list) -> "Host | None":
+    """None while it is not known: it has no address, and not every family was asked."""
+    addresses = _each(there[NOW], 4) + _each(there[NOW + 1], 16) + [packed for packed, _ in there[OLD]]
+    texts = [why for due, why in zip(there[DUE:WHY], there[WHY:NOW]) if due != NEVER]
+    if addresses:
+        return Host(tuple(sorted(addresses)), "")
+    telling = [why for why in texts if why != NONE]
+    return None if None in texts else Host((), (telling or texts)[0])
+
+
+def _each(joined: bytes, size: int) -> "list[bytes]":
+    return [joined[place : place + size] for place in range(0, len(joined), size)]
+
+
+def _after(time: float) -> int:
+    """The next moment at which names are asked, in GROUPs."""
+    return int(time / GROUP) + 1
 
 
 def _refused(packed: bytes) -> str:

@@ -13,7 +13,7 @@ SIX = address.parse_address("2001:db8:cafe::10")
 
 def known(*families):
     made = Known()
-    made.want({HOST: list(families or (4,))}, 1000)
+    made.want({HOST: list(families or (4,))})
     return made
 
 
@@ -124,7 +124,7 @@ def test_answers_for_names_that_nobody_wants_change_nothing():
     assert not made.learn("other.example.com", 4, [ONE], 60, 1000)
     assert not made.learn(HOST, 6, [SIX], 60, 1000)
     made.learn(HOST, 4, [ONE], 60, 1000)
-    made.want({}, 1001)
+    made.want({})
     assert made.hosts() == {}
     assert made.next() == float("inf")
 
@@ -132,9 +132,9 @@ def test_answers_for_names_that_nobody_wants_change_nothing():
 def test_a_reload_keeps_what_is_known_and_asks_again():
     made = known()
     made.learn(HOST, 4, [ONE], 60, 1000)
-    made.want({HOST: [4], "other.example.com": [4]}, 1010)
+    made.want({HOST: [4], "other.example.com": [4]})
     assert addresses(made) == (ONE,)
-    assert sorted(made.due(1010)) == [("other.example.com", 4), (HOST, 4)]
+    assert sorted(made.due(0)) == [("other.example.com", 4), (HOST, 4)]
 
 
 # Messages
