@@ -116,7 +116,7 @@ class Talk:
 
 
 @pytest.mark.parametrize("lines", [("list proto tcp",), ()], ids=["tcp", "tcp and udp"])
-def test_a_name_gets_another_address_and_open_connections_go_on(lab, resolver, lines):
+def test_a_name_gets_another_address_and_open_connections_go_on(lab, datapath, resolver, lines):
     resolver.has(FIRST)
     agent = Asking(lab, config(*lines), grace=5)
     agent.becomes_at("edge", FIRST)
