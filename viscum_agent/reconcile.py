@@ -91,8 +91,9 @@ class Reconciler:
 
     `path` is the ubus socket for asking netifd about its interfaces, when the first plan needs them; without one it is
     not asked. `opened()` returns what the caller knows of services' sockets better than a dump (plan.actual.facts).
-    `loads` is whether the kernel is to check the eBPF programs themselves (probe.features). `names(services, observed)`
-    returns what is known of the services' names: (hosts, held) as in facts.Facts; without it they are asked once.
+    `loads` is whether the kernel is to check the eBPF programs themselves (probe.features), and names are asked.
+    `names(services, observed)` returns what is known of the services' names: (hosts, held) as in facts.Facts; without
+    it they are asked once.
     """
 
     def __init__(
@@ -197,8 +198,10 @@ class Reconciler:
         return Snapshot(configuration=configuration, dump=dump, observed=observed, plan=made)
 
     def _asked_once(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
-        """What an agent would know: what it had in the kernel it keeps for a while."""
-        return self.ask_names(services), {each.name: hosts.held(observed.of(each.name)) for each in services}
+        """What an agent would know: what it has in the kernel it keeps for a while. Who only shows that asks nobody."""
+        return self.ask_names(services) if self._loads else {}, {
+            each.name: hosts.held(observed.of(each.name)) for each in services
+        }
 
     def ask_names(self, services: "list[Service]") -> "dict[str, Host]":
         """What the names of these services have, asked now if they were not asked before (names/)."""

@@ -140,18 +140,10 @@ def _destination(text: str) -> "address.Prefix":
     prefix = _prefix(text)
     if prefix.length == 0:
         raise Refused("is any address: leave the option out for that, and name ports (dest_port)")
-    why = never_redirected(prefix)
-    if why:
-        raise Refused(why)
-    return prefix
-
-
-def never_redirected(prefix: "address.Prefix") -> str:
-    """Why no traffic to a prefix is taken over, "" if it may be."""
     for never, reason in NEVER:
         if address.overlaps(_network(never), prefix):
-            return "can't be redirected: %s is %s" % (never, reason)
-    return ""
+            raise Refused("can't be redirected: %s is %s" % (never, reason))
+    return prefix
 
 
 LABEL = "abcdefghijklmnopqrstuvwxyz0123456789-_"  # RFC 1123, section 2.1; and the `_` that some names have all the same

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MOST = 1024  # matches of a service for the addresses of its names: an eighth of what fits (ebpf/layout.py, `exact`)
 SAID = 3  # names in a message
 UNKNOWN = "was not asked yet"
+ITSELF = "is the router itself"
+OTHER_FAMILY = "has no address of this family"
+TOO_MANY = "comes after %d others" % MOST
 BEFORE = "as before"  # in place of a name, where it is not known which of them has an address
 
 
@@ -48,11 +51,17 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
     why = {}
     seen = {_key(match) for match in service.matches}
     for group in service.named:
+        families = {match.family for match in group.matches}
         for host in group.hosts:
             known = facts.hosts.get(host)
-            theirs = [packed for packed in known.addresses if packed not in own] if known else []
-            if not theirs:
-                why[host] = UNKNOWN if known is None else known.reason or "is the router itself"
+            there = [packed for packed in known.addresses if _family(packed) in families] if known else []
+            theirs = [packed for packed in there if packed not in own]
+            if known is None:
+                why[host] = UNKNOWN
+            elif not theirs:
+                why[host] = ITSELF if there else known.reason or OTHER_FAMILY
+            elif len(found) >= MOST:
+                why[host] = TOO_MANY
             _add(theirs, host, group.matches, found, seen)
         fixed = [match.dst.packed for match in service.matches if match.dst]
         before = [packed for packed in facts.held.get(service.name, ()) if packed not in fixed]
@@ -64,13 +73,16 @@ def _add(
     addresses: "Iterable[bytes]", host: str, templates: "Sequence[Match]", found: "list[Match]", seen: "set[tuple]"
 ) -> None:
     for packed in addresses:
-        family = 4 if len(packed) == 4 else 6
-        prefix = address.Prefix(family, packed, address.bits(family))
+        prefix = address.Prefix(_family(packed), packed, 8 * len(packed))
         for template in templates:
             match = with_(template, dst=prefix, host=host)
-            if template.family == family and _key(match) not in seen and len(found) < MOST:
+            if template.family == prefix.family and _key(match) not in seen and len(found) < MOST:
                 seen.add(_key(match))
                 found.append(match)
+
+
+def _family(packed: bytes) -> int:
+    return 4 if len(packed) == 4 else 6
 
 
 def _key(match: "Match") -> tuple:
