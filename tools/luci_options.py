@@ -39,6 +39,7 @@ TITLES = {
     "core": "Core file (bytes)",
     "cpu_max": "CPU",
     "dest_ip": "Destination address",
+    "dest_host": "Destination name",
     "dest_port": "Destination port",
     "egress": "May reach",
     "env": "Environment",

@@ -16,6 +16,8 @@ import uptodate  # noqa: E402
 
 from viscum_agent.cli import words  # noqa: E402
 from viscum_agent.config import schema, service  # noqa: E402
+from viscum_agent.names import known  # noqa: E402
+from viscum_agent.plan import hosts  # noqa: E402
 from viscum_agent.service import seccomp  # noqa: E402
 
 TEMPLATE, MANUAL = ROOT / "docs/manual.template.md", ROOT / "docs/manual.md"
@@ -32,6 +34,8 @@ def manual() -> str:
     parts["usage"] = "\n".join(("    " + line).rstrip() for line in words.usage().rstrip().split("\n"))
     parts["max_name"] = str(service.MAX_NAME)
     parts["max_matches"] = str(service.MAX_MATCHES)
+    parts["max_named"] = str(hosts.MOST)
+    parts["least"], parts["most"] = str(known.LEAST), str(known.MOST)
     unused = set(parts)
 
     def fill(found: re.Match[str]) -> str:

@@ -25,7 +25,7 @@ from ..address import Prefix
 from .bundle import Bundle
 from .calls import Policy
 from .schema import Destination, Mount, Option
-from .service import Match
+from .service import Match, Named
 
 Record = TypeVar("Record", bound=tuple)
 
@@ -41,6 +41,7 @@ JUDGED = {
     "interfaces": "tuple[str, ...]",
     "devices": "tuple[str, ...]",
     "matches": "tuple[Match, ...]",
+    "named": "tuple[Named, ...]",
     "health": "Health",
     "respawn": "Respawn",
     "bundle": "Bundle | None",

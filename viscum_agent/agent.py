@@ -15,6 +15,7 @@ from .kernel.ns_monitor import Inside
 from .log import ERROR, NOTICE, WARNING
 from .look import Looks
 from .loop import Loop, Paced
+from .plan import hosts
 from .reconcile import Reconciler
 from .reserve import Reserve
 from .service import health, overload, running
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from .config.service import Configuration
+    from .config.service import Configuration, Service
     from .kernel.counters import Traffic
     from .kernel.listening import Flow
     from .log import Log
     from .loop import Timer
+    from .names.ask import Asker
+    from .plan.actual import Observed
     from .plan.answers import Open
     from .reconcile import Snapshot
     from .records.dump import Dump
@@ -84,6 +87,7 @@ class Agent:
         self._tools: health.Tools = compat.LATER
         self._shedding = overload.Shedding(self.loop, self._shed)
         self._resets: Resets = compat.LATER
+        self._asker: Asker | None = None  # of names, where there are any
         self._bus: Bus | None = None
         self._on_bus: bool | None = None  # nothing was logged yet
         self.trouble = ""  # the last error since the last look that ran to its end
@@ -121,7 +125,7 @@ class Agent:
 
     def _open(self, path: "str | None") -> None:
         """Opens all that a look, a check and the withdrawal of a redirect need."""
-        self.reconciler = Reconciler(self.confdir, path, self._opened)
+        self.reconciler = Reconciler(self.confdir, path, self._opened, names=self.names)
         self.reconciler.__enter__()
         self._events, self._inside = Events(), Inside()
         self._tools = health.Tools(netns.Visit())
@@ -133,7 +137,7 @@ class Agent:
         self._take_configuration()
 
     def _close(self) -> None:
-        for part in (self._bus, self._events, self._inside, self._tools):
+        for part in (self._asker, self._bus, self._events, self._inside, self._tools):
             if part:
                 part.close()
         if self.reconciler:
@@ -251,6 +255,28 @@ class Agent:
     def _take_configuration(self) -> None:
         for service in self.reconciler.configuration.services:
             self.instance(service.name).configure(service)
+        self.follow_names()
+
+    def follow_names(self) -> None:
+        """Asks for the names that are configured now."""
+        configuration = self.reconciler.configuration
+        wanted = hosts.wanted(configuration.services + configuration.kept, configuration.settings)
+        if wanted and not self._asker:
+            from .names.ask import Asker  # only where there are names
+
+            self._asker = Asker(self.loop, self._names_changed, self.loop.turn == 0)
+        if self._asker:
+            self._asker.follow(wanted)
+
+    def _names_changed(self) -> None:
+        """Other addresses are other redirects: that is nobody's doing."""
+        configuration = self.reconciler.configuration
+        self.looks.expected.update([each.name for each in configuration.services + configuration.kept if each.named])
+        self.looks.soon("other addresses of names")
+
+    def names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+        """What is known of the names of these services (Reconciler)."""
+        return self._asker.look(services, observed) if self._asker else ({}, {})
 
     def instance(self, name: str) -> "Instance":
         if name not in self.instances:

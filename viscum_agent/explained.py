@@ -26,11 +26,12 @@ def explained(asked: "Packet", snapshot: "Snapshot", states: "dict[str, tuple[st
         index = passage.back(indexes[pair], service, client) if pair in indexes else passage.UNSAID
         return None if index == passage.UNSAID else names.get(index, "")
 
+    planned = {part.service.name: part.service for part in snapshot.plan.services}  # with what names have
     there = explain.There(
         links=links,
         observed=snapshot.observed,
         plan=snapshot.plan,
-        services=snapshot.configuration.services,
+        services=[planned.get(service.name, service) for service in snapshot.configuration.services],
         states=states,
         late=bpf_deadline.has_passed(),
         hears=lambda name: passage.hears(indexes[name]),

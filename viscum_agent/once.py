@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from .apply import Result
+    from .config.service import Service
+    from .plan.actual import Observed
     from .plan.planner import ServicePlan
     from .reconcile import Snapshot
     from .service.instance import Instance
@@ -149,6 +151,13 @@ class Once(Agent):
 
     def settle(self) -> float:
         return SETTLE
+
+    def follow_names(self) -> None:
+        """Nobody would be there to ask again."""
+
+    def names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+        """They are asked once, and what they had before goes."""
+        return self.reconciler.ask_names(services), {}
 
     def vouches(self) -> int:
         return 0

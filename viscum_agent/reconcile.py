@@ -14,7 +14,7 @@ from .errors import ConfigError, UnsupportedError, section_of
 from .kernel import altnames, open_backend, probe, ruleset
 from .kernel.neighbours import Hops
 from .paths import CONFDIR
-from .plan import datapath, direct
+from .plan import datapath, direct, hosts
 from .plan.actual import facts, observe
 from .plan.answers import asked_ports
 from .plan.diff import redirects_of
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .plan.answers import Open
     from .plan.planner import ServicePlan
     from .records.dump import Dump
+    from .records.facts import Host
     from .records.objects import Operation
 
 PACKAGE = "viscum"
@@ -88,11 +89,18 @@ class Reconciler:
 
     `path` is the ubus socket for asking netifd about its interfaces, when the first plan needs them; without one it is
     not asked. `opened()` returns what the caller knows of services' sockets better than a dump (plan.actual.facts).
-    `loads` is whether the kernel is to check the eBPF programs themselves (probe.features).
+    `loads` is whether the kernel is to check the eBPF programs themselves (probe.features), and names are asked.
+    `names(services, observed)` returns what is known of the services' names: (hosts, held) as in facts.Facts; without
+    it they are asked once.
     """
 
     def __init__(
-        self, confdir: str, path: "str | None" = None, opened: "Callable[[], dict]" = _nobody, loads: bool = True
+        self,
+        confdir: str,
+        path: "str | None" = None,
+        opened: "Callable[[], dict]" = _nobody,
+        loads: bool = True,
+        names: "Callable | None" = None,
     ) -> None:
         self._confdir = confdir
         self._loads = loads
@@ -102,6 +110,8 @@ class Reconciler:
         self.features = EVERYTHING
         self._asked = ""  # what the kernel was asked since the configuration was read
         self._opened = opened
+        self._named = names or self._asked_once
+        self._hosts: dict[str, Host] = {}
         self._names: dict[str, list[str]] | None = None  # netifd's interfaces
         self._path = path
         self._rules: dict | None = None
@@ -157,7 +167,7 @@ class Reconciler:
         known = self._opened()
         services = self.configuration.services + self.configuration.kept
         services = [service for service in services if service.name not in known]
-        ports = {ns_name(each.name): asked_ports(each.matches) for each in services}
+        ports = {ns_name(each.name): asked_ports(each.matches + hosts.templates(each)) for each in services}
         # Of the router's routes, only those that matter to a pool.
         pools = self.configuration.settings.pool
         if configuration is not self.configuration:
@@ -181,7 +191,9 @@ class Reconciler:
         names, why = self.interfaces()
         missing = network.missing(services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
-        there = facts(dump, self.features, names, opened, self._firewall(), why)
+        by_name = [service for service in services if service.named]
+        known_hosts, held = self._named(by_name, observed) if by_name else ({}, {})
+        there = facts(dump, self.features, names, opened, self._firewall(), why, known_hosts, held)
         places = direct.places(services, configuration.settings, there, PACKAGE)
         there = with_(there, neighbours=self._neighbours(places, dump, observed))
         made = plan(services, configuration.settings, there, PACKAGE)
@@ -203,6 +215,22 @@ class Reconciler:
             kept = [direct.mac_of([each.item for each in items]) for items in there if redirects_of(items)]
             found[place] = mac or max(kept + [""])
         return found
+
+    def _asked_once(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+        """What an agent would know: what it has in the kernel it keeps for a while. Who only shows that asks nobody."""
+        return self.ask_names(services) if self._loads else {}, {
+            each.name: hosts.held(observed.of(each.name)) for each in services
+        }
+
+    def ask_names(self, services: "list[Service]") -> "dict[str, Host]":
+        """What the names of these services have, asked now if they were not asked before (names/)."""
+        wanted = hosts.wanted(services, self.configuration.settings)
+        new = {name: wanted[name] for name in wanted if name not in self._hosts}
+        if new:
+            from .names import ask  # only where there are names
+
+            self._hosts.update(ask.at_once(new))
+        return self._hosts
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
         """(devices, why): logical interfaces with their devices, as netifd has them, else as in /etc/config/network;

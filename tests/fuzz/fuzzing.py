@@ -23,6 +23,7 @@ NAMES = (
     "cgroup",
     "conntrack",
     "mounts",
+    "names",
     "netlink",
     "nftables",
     "options",

@@ -29,7 +29,7 @@ from viscum_agent.plan.actual import Found, Observed
 from viscum_agent.plan.answers import Open
 from viscum_agent.plan.planner import plan
 from viscum_agent.records import with_
-from viscum_agent.records.facts import EVERYTHING, Device, Facts, Listener
+from viscum_agent.records.facts import EVERYTHING, Device, Facts, Host, Listener
 from viscum_agent.records.objects import Prio
 from viscum_agent.ujson import loads
 
@@ -60,6 +60,8 @@ ROUTER = {
     "firewall": {},
     "why": {},
     "neighbours": {},
+    "hosts": {},
+    "held": {},
 }
 
 
@@ -175,7 +177,16 @@ def router_facts(text):
         firewall={int(family): values["firewall"][family] for family in values["firewall"]},
         why={tuple(key.split(" ")): values["why"][key] for key in values["why"]},
         neighbours={tuple(key.split(" ")): values["neighbours"][key] for key in values["neighbours"]},
+        hosts={name: _host(values["hosts"][name]) for name in values["hosts"]},
+        held={name: [address.parse_address(text) for text in values["held"][name]] for name in values["held"]},
     )
+
+
+def _host(given):
+    """A Host from a list of addresses, or from why there is none."""
+    if isinstance(given, str):
+        return Host((), given)
+    return Host(tuple([address.parse_address(text) for text in given]), "")
 
 
 def _listener(text):

@@ -125,8 +125,11 @@ lan wan lan,wan 203.0.113.7:53 203.0.113.7:0 203.0.113.0/24:80-90 203.0.113.0/24
 net_raw CAP_NET_RAW cap_sys_nice cap_cap_kill cap_all all ALL checkpoint_restore net
 64m 64M 2048k 2048K 1023k 1024k 1g 1G 4294967295g 4294967296g 9999999999g 64mb 6\u212a m k 1048576 1048575 0.5g 64km
 br-lan phy*-ap0 eth? . .. *. ** * .* ?. a123456789012345 a12345678901234 eth0.10 wan@eth0 a,b+c=d%e#f br/lan
+speed.example.com Speed.Example.COM. speed.example.com.. .example.com *.example.com a-b.example -a.example a-.example -
+_x.y xn--bcher-kva.example b\u00fccher.example \u212a.example a.1 1.a a.1a example.1. 0x1 a*b.example a/b
 lan @wifi @wan @ a@b lan_2 guest_wifi_radio1 iperf-2 iperf 100 101 576 575 86400 86401 3600 600 601
 """
+LONG = ["a" * 63, "a" * 64, ".".join(["a" * 63] * 3 + ["a" * 61]), ".".join(["a" * 63] * 3 + ["a" * 62])]
 BLANKS = ["a b", "a\tb", "/a b", "/a\nb", "A=b c", "A=b\nc", " ", " 1", "1 ", "1\n", "lan ", "lan\n", "\u00a0"]
 ODD = ["/a\x7f", "/a\x80", "é", "a\u2028", "1\u2028"]
 
@@ -151,7 +154,7 @@ def test_a_value_passes_in_the_form_if_and_only_if_the_agent_takes_it(browser, t
     for option in schema.SECTIONS[section]:
         if option.name in luci_options.COMMANDS:
             continue
-        for text in VALUES.split() + BLANKS + ODD:
+        for text in VALUES.split() + BLANKS + ODD + LONG:
             taken = browser.ask("types", "check", tables[section][option.name], text)
             assert (taken is True) == verdict(option, text), (option.name, text, taken)
 

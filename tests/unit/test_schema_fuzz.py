@@ -22,7 +22,7 @@ from viscum_agent.kernel import commands
 from viscum_agent.plan import datapath
 from viscum_agent.plan.answers import Open
 from viscum_agent.plan.planner import plan
-from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features, Listener
+from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features, Host, Listener
 from viscum_agent.records.objects import PRIOS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +83,10 @@ DESTINATIONS = ("203.0.113.10", "203.0.113.11", "203.0.113.0/24", "203.0.112.0/2
 ALL_DESTINATIONS = st.sampled_from((*DESTINATIONS, *DESTINATIONS, *IPV6))
 SEVERAL_DESTINATIONS = st.lists(ALL_DESTINATIONS, min_size=1, max_size=3)
 
+SEVERAL_HOSTS = st.lists(st.sampled_from(["one.example", "two.example", "three.example"]), min_size=1, max_size=3)
+PACKED = [address.parse_address(text) for text in (*DESTINATIONS[:2], DESTINATIONS[-1], "198.18.0.1", *IPV6[:1])]
+HOSTS = st.builds(Host, st.lists(st.sampled_from(PACKED), unique=True, max_size=3).map(tuple), st.just("no such name"))
+
 
 def right(fixed, optional):
     """Options of a service or a redirect section that are right together, nearly always."""
@@ -100,6 +104,8 @@ def right(fixed, optional):
         st.fixed_dictionaries(both, optional=ported),
         st.fixed_dictionaries(both, optional={**ported, **clients}),
         st.fixed_dictionaries({**fixed, "dest_port": SEVERAL_PORTS}, optional={**ported, **family}),
+        st.fixed_dictionaries({**both, "dest_host": SEVERAL_HOSTS}, optional=ported),
+        st.fixed_dictionaries({**fixed, "dest_host": SEVERAL_HOSTS}, optional={**ported, **family}),
         st.fixed_dictionaries({**fixed, "dest_ip": SEVERAL_DESTINATIONS, "proto": st.just(["any"])}, optional=optional),
     )
 
@@ -235,6 +241,8 @@ FACTS = st.builds(
     st.sampled_from([{}, {}, {4: ("no", True), 6: ("no", True)}, {6: ("no", False)}]),
     st.sampled_from([{}, {("interface", ""): "/tmp/\u00e9/network \x1b", ("interface", "guest"): "\x1b"}]),
     st.sampled_from([{}, {("br-lan", "203.0.113.10"): "02:00:00:00:00:07"}]),
+    st.dictionaries(st.sampled_from(["one.example", "two.example", "three.example"]), HOSTS),
+    st.sampled_from([{}, {}, {"a": PACKED}]),
 )
 
 

@@ -2,7 +2,7 @@
 
 from ..kernel import bpf_deadline, counters
 from ..plan import datapath
-from ..plan.claims import match_text
+from ..plan.claims import configured
 from ..plan.diff import redirects_of
 from ..records.dump import NOTHING
 from ..records.objects import ns_name
@@ -115,7 +115,7 @@ def _kernel_row(
         service=service,
         traffic=counters.Traffic(devices, kind, snapshot.observed.counters.get(name, NOTHING), sent, direct),
         usage=running.usage(name),
-        takes=sorted({match_text(match) for match in service.matches}) if service else [],
+        takes=configured(service) if service else [],
         stays=sorted({"%s: %s" % each for each in part.stays}) if part and pids else [],
         connections=None,
     )

@@ -48,4 +48,6 @@ Health = _record("Health", HEALTH, "health_")
 # When a program that ended is restarted, in procd's words (service/respawn.py): seconds, seconds, times in a row.
 Respawn = _record("Respawn", RESPAWN, "respawn_")
 
-Service = _record("Service", OWN, "", ("name", "program", "interfaces", "devices", "matches", "health", "respawn"))
+Service = _record(
+    "Service", OWN, "", ("name", "program", "interfaces", "devices", "matches", "named", "health", "respawn")
+)

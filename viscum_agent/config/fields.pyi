@@ -6,7 +6,7 @@ from ..address import Prefix
 from .bundle import Bundle
 from .calls import Policy
 from .schema import Destination, Mount, Option
-from .service import Match
+from .service import Match, Named
 
 Record = TypeVar("Record", bound=tuple)
 
@@ -75,6 +75,7 @@ class Service(NamedTuple):
     interfaces: tuple[str, ...]
     devices: tuple[str, ...]
     matches: tuple[Match, ...]
+    named: tuple[Named, ...]
     health: Health
     respawn: Respawn
     enabled: bool

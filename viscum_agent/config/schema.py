@@ -146,6 +146,32 @@ def _destination(text: str) -> "address.Prefix":
     return prefix
 
 
+LABEL = "abcdefghijklmnopqrstuvwxyz0123456789-_"  # RFC 1123, section 2.1; and the `_` that some names have all the same
+
+
+def _host(text: str) -> str:
+    """A name in small letters, as DNS compares them, without a dot at its end."""
+    if text.startswith("*."):
+        raise Refused(
+            "needs the answers that clients get, which Viscum does not see: name each host (www%s)" % text[1:]
+        )
+    if not all(c <= "~" for c in text):
+        raise Refused("is not as DNS has it: write the name that begins with xn-- (RFC 5890)")
+    name = text.lower()
+    name = name[:-1] if name.endswith(".") else name
+    labels = name.split(".")
+    # What is left of 255 bytes with the first length and the root (RFC 1035, sections 2.3.4 and 3.1).
+    if len(name) > 253 or not all(0 < len(label) <= 63 and _is_label(label) for label in labels):
+        raise ValueError()
+    if address.is_number(labels[-1]):
+        raise Refused("is no name: addresses are for dest_ip")
+    return name
+
+
+def _is_label(label: str) -> bool:
+    return label[0] != "-" and label[-1] != "-" and all(c in LABEL for c in label)
+
+
 _networks: "dict[str, address.Prefix]" = {}  # those of the tables above, once somebody asked
 
 
@@ -383,6 +409,7 @@ PORT = Type("port", _port, "a port (1-65535)")
 VLAN = Type("number", lambda text: _integer(text, 1, 4094), "a VLAN from 1 to 4094")
 PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
 DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
+HOST = Type("host", _host, "a host name (speed.example.com)")
 CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
 REACHED = Type(
     "reached",
@@ -484,6 +511,14 @@ MATCH = (
         "redirected).",
     ),
     Option("dest_ip", DESTINATION, True, (), "The cloud's addresses or prefixes. None means any address."),
+    Option(
+        "dest_host",
+        HOST,
+        True,
+        (),
+        "The cloud's names: the addresses that the router's own resolver has for them, as they change. They are taken "
+        "over besides those of `dest_ip`.",
+    ),
     Option("dest_port", PORTS, True, (), "The destination ports or ranges. None means any port."),
     Option("src_ip", CLIENTS, True, (), "Only clients with these addresses."),
     Option(

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from .uci import _Section as Section
 
 # What traffic: `family` 4 or 6; `proto` "tcp", "udp" or "" for every protocol; `dst` and `src` address.Prefix or None
-# for any; `dport` (low, high) or None for any; `to_port` is where the program listens, 0 for the same port.
-Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port"))
+# for any; `dport` (low, high) or None for any; `to_port` is where the program listens, 0 for the same port; `host` the
+# name that has the address of `dst`, "" for one that the configuration has.
+Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port", "host"))
+
+# Names, and what is taken of the addresses that they have: Matches without `dst` and `host` (plan/hosts.py).
+Named = namedtuple("Named", ("hosts", "matches"))
 
 # `services` in file order, including disabled ones, even with mistakes; `bad`: the names of the service sections that
 # are left out because of a problem; `kept`: Services with the settings that some of those had before.
@@ -180,7 +184,7 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
         bad("egress", "'%s' stands alone: it says all there is to say" % alone[0])
     _judge_rate(part, bad)
     _judge_reply(part, bad)
-    own = values["dest_ip"] or values["dest_port"] or values["src_ip"] or _broken(part, "dest_ip", "dest_port")
+    own = any(values[name] for name in OWN_MATCH) or _broken(part, *OWN_MATCH)
     if extra and not own:
         _refuse_unused(part, ("family", "proto", "target_port"), "its redirect sections have their own", bad)
     if values["view"] == "host":
@@ -189,7 +193,8 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
         _refuse_unused(part, ("view", "visible"), "with a root of its own it sees that and what `mount` names", bad)
     elif not _broken(part, "root"):
         _refuse_unused(part, ("mount",), "only a `root` of its own has that: see `visible` and `writable`", bad)
-    matches = _all_matches(([part] if own or not extra else []) + extra, bad)
+    matches, named = _all_matches(([part] if own or not extra else []) + extra, bad)
+    templates = tuple([match for each in named for match in each.matches])
     service = make(
         Service,
         values,
@@ -198,11 +203,16 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
         interfaces=tuple(values["interface"]),
         devices=tuple(values["device"]),
         matches=matches,
-        health=_health(part, matches, bad),
+        named=named,
+        health=_health(part, matches + templates, bad),
         respawn=make(Respawn, values),
     )
     return service, problems
 
+
+# What makes a section with redirect sections one that takes traffic itself, and all that its matches are made of.
+OWN_MATCH = ("dest_ip", "dest_host", "dest_port", "src_ip")
+MATCHING = OWN_MATCH + ("family", "proto", "target_port")
 
 # What lets a program take the queue away that keeps `rate`, or go around it (PACKET_QDISC_BYPASS of packet(7)).
 PAST_RATE = ("net_admin", "net_raw", schema.ALL)
@@ -312,12 +322,16 @@ _TWO_PORTS = "the same traffic can't go to two ports (%s and %s)"
 _WHOEVER = ", whatever its src_ip: make a separate service for those clients"
 
 
-def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[Match, ...]":
-    """The matches of a service's sections in order, without duplicates."""
+def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[tuple[Match, ...], tuple[Named, ...]]":
+    """The matches of a service's sections in order, without duplicates, and what is taken by names."""
     matches: list[Match] = []
+    named = []
     known = set()
     for part in parts:
-        for match in _matches(part, bad):
+        found, templates = _matches(part, bad)
+        if templates:
+            named.append(Named(tuple(part.values["dest_host"]), tuple(templates)))
+        for match in found:
             if tuple(match) in known:
                 continue
             others = [one for one in matches if _goes_elsewhere(match, one)]
@@ -325,13 +339,13 @@ def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[Match, ...]":
                 other = others[0]
                 both = tuple([one.to_port or "the client's" for one in (other, match)])
                 bad("target_port", _TWO_PORTS % both + (_WHOEVER if match.src != other.src else ""), part.where)
-                return ()
+                return (), ()
             known.add(tuple(match))
             matches.append(match)
         if len(matches) > MAX_MATCHES:
             bad("dest_ip", _too_many(len(matches)))
             break
-    return tuple(matches)
+    return tuple(matches), tuple(named)
 
 
 def _goes_elsewhere(one: "Match", other: "Match") -> bool:
@@ -406,41 +420,49 @@ def split_words(text: str) -> "list[str]":
     return words
 
 
-def _matches(part: "Part", bad: "Callable") -> "list[Match]":
-    """The matches that one section's lists combine to."""
+def _matches(part: "Part", bad: "Callable") -> "tuple[list[Match], list[Match]]":
+    """The matches that one section's lists combine to, and those for the addresses of its names."""
     values = part.values
-    if _broken(part, "family", "proto", "dest_ip", "dest_port", "src_ip", "target_port"):
-        return []
+    if _broken(part, *MATCHING):
+        return [], []
 
-    def wrong(option: str, text: str) -> "list[Match]":
+    def wrong(option: str, text: str) -> "tuple[list[Match], list[Match]]":
         bad(option, text, part.where)
-        return []
+        return [], []
 
-    if not values["dest_ip"] and not values["dest_port"]:
-        return wrong("dest_ip", "is missing: name the cloud's address (dest_ip), its port (dest_port), or both")
+    if not values["dest_ip"] and not values["dest_host"] and not values["dest_port"]:
+        text = "is missing: name the cloud's address (dest_ip) or name (dest_host), its port (dest_port), or both"
+        return wrong("dest_ip", text)
     protocols = values["proto"]
     if "any" in protocols and len(protocols) > 1:
         return wrong("proto", "'any' stands alone: it includes the others")
     if "any" in protocols and (values["dest_port"] or values["target_port"]):
         return wrong("proto", "'any' has no ports; with dest_port or target_port say tcp, udp or both")
-    families = _families(values)
-    if not families:
+    if not _families(values, values["dest_ip"]):
         return wrong("family", "dest_ip, src_ip and family have no address family in common, so nothing would match")
-    to_port = values["target_port"] or 0
+    own = values["dest_ip"] or not values["dest_host"]
+    found = _combined(values, values["dest_ip"], wrong) if own else []
+    return found, _combined(values, [], wrong) if values["dest_host"] and (found or not own) else []
+
+
+def _combined(values: dict, prefixes: "list[Prefix]", wrong: "Callable") -> "list[Match]":
+    """The matches for these destinations, or for any."""
     found: list[Match] = []
-    for family in families:
+    for family in _families(values, prefixes):
         lists = (
-            _of_family(values["dest_ip"], family),
+            _of_family(prefixes, family),
             _of_family(values["src_ip"], family),
-            _protocols(protocols, family),
+            _protocols(values["proto"], family),
             values["dest_port"] or [None],
         )
         count = len(lists[0]) * len(lists[1]) * len(lists[2]) * len(lists[3])
         if count > MAX_MATCHES:
-            return wrong("dest_ip", _too_many(count))
+            wrong("dest_ip", _too_many(count))
+            return []
+        to_port = values["target_port"] or 0
         found.extend(
             [
-                Match(family=family, proto=proto, dst=dst, dport=dport, src=src, to_port=to_port)
+                Match(family=family, proto=proto, dst=dst, dport=dport, src=src, to_port=to_port, host="")
                 for dst in lists[0]
                 for src in lists[1]
                 for proto in lists[2]
@@ -450,11 +472,11 @@ def _matches(part: "Part", bad: "Callable") -> "list[Match]":
     return found
 
 
-def _families(values: dict) -> "tuple[int, ...]":
+def _families(values: dict, prefixes: "list[Prefix]") -> "tuple[int, ...]":
     wanted = {"any": (4, 6), "ipv4": (4,), "ipv6": (6,)}[values["family"]]
-    for name in ("dest_ip", "src_ip"):
-        if values[name]:
-            there = [prefix.family for prefix in values[name]]
+    for each in (prefixes, values["src_ip"]):
+        if each:
+            there = [prefix.family for prefix in each]
             wanted = tuple([family for family in wanted if family in there])
     return wanted
 

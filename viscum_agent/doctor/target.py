@@ -4,6 +4,7 @@ from collections import namedtuple
 
 from ..plan import datapath
 from ..plan.answers import nat_rules
+from ..plan.hosts import templates
 from ..plan.sources import named
 
 TYPE_CHECKING = False
@@ -42,7 +43,7 @@ def on(found: "Iterable[Target]", device: str) -> "list[Target]":
 
 
 def has_family(target: "Target", family: int) -> bool:
-    return any(match.family == family for match in target.service.matches)
+    return any(match.family == family for match in target.service.matches + templates(target.service))
 
 
 def way(target: "Target", settings: "Settings", features: "Features") -> "Any":
@@ -59,4 +60,6 @@ def routed(target: "Target", settings: "Settings", features: "Features") -> bool
 
 
 def needs_nat(target: "Target", direct: bool) -> bool:
-    return bool(nat_rules(target.service.matches, direct))
+    matches = templates(target.service)
+    by_name = any(match.proto != "tcp" or match.to_port for match in matches)
+    return by_name or bool(nat_rules(target.service.matches, direct))

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..records.dump import Addr, Dump, FilterEntry, Link
-    from ..records.facts import Features
+    from ..records.facts import Features, Host
 
     Owners = dict[tuple[str, str], str]
 
@@ -411,9 +411,12 @@ def facts(
     opened: "dict[str, Open | None] | None" = None,
     firewall: "dict[int, tuple[str, bool]] | None" = None,
     why: "dict[tuple[str, str], str] | None" = None,
+    hosts: "dict[str, Host] | None" = None,
+    held: "dict[str, list[bytes]] | None" = None,
 ) -> "Facts":
     """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `opened` services to
-    what is known of their sockets better than from the dump, None for nothing; `firewall` and `why` as in Facts."""
+    what is known of their sockets better than from the dump, None for nothing; `firewall` and what follows as in
+    Facts."""
     owners = _owners(dump)
     home = [link for link in dump.links if link.ns == ""]
     by_index = {link.index: link for link in home}
@@ -459,6 +462,8 @@ def facts(
         firewall=firewall or {},
         why=why or {},
         neighbours={},
+        hosts=hosts or {},
+        held=held or {},
     )
 
 

@@ -50,7 +50,9 @@ def needs_nat(matches: "Sequence[Match]") -> bool:
     addresses = {match.dst for match in matches}
     if any(match.dst is None or match.dst.length != address.bits(match.family) or match.to_port for match in matches):
         return True
-    return len(addresses) > 1 and any(match.proto != "tcp" for match in matches)
+    # A name may have several tomorrow, and other ways in would cost open connections.
+    several = len(addresses) > 1 or any(match.host for match in matches)
+    return several and any(match.proto != "tcp" for match in matches)
 
 
 def any_local(matches: "Sequence[Match]", direct: bool) -> bool:

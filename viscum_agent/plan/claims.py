@@ -2,13 +2,17 @@
 
 from .. import address
 from ..ebpf import layout
+from ..records import with_
 from ..records.objects import PRIO_EXACT, BpfMatch, device_name
 from . import datapath
 from .skip import skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..config.service import Match, Service
+    from ..records.facts import Device
     from .planner import ServicePlan
 
 
@@ -52,15 +56,36 @@ class Claims:
         # Each VLAN of a device has traffic of its own.
         wanted = [((dev, service.vlan), match) for dev in part.devices for match in service.matches]
         for source, match in wanted:
-            for other, name in self._traffic.get(self._key(source, match), []):
-                if name != service.name and _overlap(match, other):
-                    text = "takes the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
-                    raise skip(service, package, "dest_ip" if match.dst else "dest_port", text)
+            text = self._whose(service, source, match)
+            if text:
+                raise skip(service, package, "dest_ip" if match.dst else "dest_port", "takes " + text)
         self._take_kinds(part, package)
         for source, match in wanted:
             self._traffic.setdefault(self._key(source, match), []).append((match, service.name))
         for dev in part.devices:
             self._datapaths[dev] = (part.datapath, service.name)
+
+    def free(
+        self, service: "Service", devices: "Iterable[Device]", matches: "Iterable[Match]"
+    ) -> "tuple[list[Match], list[tuple[str, str]]]":
+        """(those of the matches that no earlier service has, [(match, why)] of the others)"""
+        found, taken = [], []
+        for match in matches:
+            why = [
+                text for text in [self._whose(service, (each.name, service.vlan), match) for each in devices] if text
+            ]
+            if why:
+                taken.append((match_text(match), "is " + why[0]))
+            else:
+                found.append(match)
+        return found, taken
+
+    def _whose(self, service: "Service", source: tuple, match: "Match") -> str:
+        """Which other service takes packets of a match on a (device, VLAN), "" for none."""
+        for other, name in self._traffic.get(self._key(source, match), []):
+            if name != service.name and _overlap(match, other):
+                return "the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
+        return ""
 
     def _take_kinds(self, part: "ServicePlan", package: str) -> None:
         kinds = {layout.kind_of(item) for item in part.items if isinstance(item, BpfMatch)}
@@ -82,12 +107,21 @@ def _overlap(one: "Match", other: "Match") -> bool:
     return address.meet(one.dst, other.dst) and address.meet(one.src, other.src)
 
 
+def configured(service: "Service") -> "list[str]":
+    """All that is configured to be taken, in words, sorted."""
+    found = {match_text(match) for match in service.matches}
+    for group in service.named:
+        found.update([match_text(with_(match, host=host)) for host in group.hosts for match in group.matches])
+    return sorted(found)
+
+
 def match_text(match: "Match") -> str:
     """A match in a few words: `tcp 203.0.113.10/32 port 5201`."""
-    words = [
-        match.proto or "any protocol",
-        address.format_prefix(match.dst) if match.dst else "any IPv%d address" % match.family,
-    ]
+    words = [match.proto or "any protocol"]
+    if match.dst:
+        words.append(address.format_prefix(match.dst) + (" (%s)" % match.host if match.host else ""))
+    else:
+        words.append(match.host or "any IPv%d address" % match.family)
     if match.dport:
         low, high = match.dport
         words.append("port %d" % low if low == high else "ports %d-%d" % (low, high))

@@ -7,6 +7,7 @@ from collections import namedtuple
 
 from .. import address
 from ..errors import CONFIG, FOREIGN, UNSUPPORTED, Problem
+from ..records import with_
 from ..records.objects import (
     ALIAS_PREFIX,
     HOST_SYSCTLS,
@@ -29,7 +30,7 @@ from ..records.objects import (
     mac_of,
     ns_name,
 )
-from . import answers, checks, datapath, direct
+from . import answers, checks, datapath, direct, hosts
 from .claims import Claims, match_text
 from .egress import Around, guard
 from .skip import Skip, skip
@@ -78,23 +79,30 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
     subnets = Subnets(enabled, settings.pool, facts)
     claims = Claims()
     around = Around(settings.pool, facts)
-    planned, skipped, problems = [], [], []
-    for service in enabled:
+    planned, skipped, problems = {}, [], []
+    # Whoever owns a name says what its addresses are: so what others have written down goes first.
+    for service in [each for each in enabled if not each.named] + [each for each in enabled if each.named]:
         try:
             claims.take_name(service, package)
-            part = _service(service, settings, facts, subnets, around, package)
+            part = _service(service, settings, facts, subnets, around, claims, package)
             claims.take(part, package)
         except Skip as error:
             problems.append(error.args[0])
             skipped.append(service.name)
             continue
         problems.extend(part.warnings)
-        planned.append(part)
-    return Plan(planned, skipped, problems)
+        planned[service.name] = part
+    return Plan([planned[each.name] for each in enabled if each.name in planned], skipped, problems)
 
 
 def _service(
-    service: "Service", settings: "Settings", facts: "Facts", subnets: "Subnets", around: "Around", package: str
+    service: "Service",
+    settings: "Settings",
+    facts: "Facts",
+    subnets: "Subnets",
+    around: "Around",
+    claims: "Claims",
+    package: str,
 ) -> "ServicePlan":
     dev = device_name(service.name)
     for what, name in (("device", dev), ("network namespace", ns_name(service.name)), ("nft table", "inet " + dev)):
@@ -103,6 +111,7 @@ def _service(
             raise skip(service, package, "", text % (what, name), FOREIGN)
     which = _datapath(service, settings, facts, package)
     devices, warnings = devices_of(service, facts, which, package)
+    service, without = _with_names(service, devices, facts, claims, package, warnings)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
     past = service.reply == "direct" and which.ROUTED
@@ -142,6 +151,7 @@ def _service(
     found = answers.answers(matches, gate.own, past)
     parts, stays = _what_it_takes(service, found, facts)
     stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
+    stays += without
     shared: list = []
     for device in devices:
         here = [(match, part) for match, part in parts if match.family in answered(service, device)]
@@ -160,6 +170,19 @@ def _service(
         stays=stays,
         gate=gate,
     )
+
+
+def _with_names(
+    service: "Service", devices: "list[Device]", facts: "Facts", claims: "Claims", package: str, warnings: list
+) -> "tuple[Service, list[tuple[str, str]]]":
+    """The service with the addresses that its names have, and what of its names stays with the cloud, and why."""
+    if not service.named:
+        return service, []
+    found, why = hosts.named(service, facts)
+    found, taken = claims.free(service, devices, found)
+    matches = service.matches + tuple(found)
+    warnings += hosts.missing(service, matches, why, taken, package)
+    return with_(service, matches=matches), taken + [(host, why[host]) for host in sorted(why)]
 
 
 def _what_it_takes(

@@ -24,8 +24,7 @@ program that can't answer is worse than none.
 from .. import compat
 from ..errors import ViscumError
 from ..log import ERROR, NOTICE, WARNING
-from ..plan import answers, checks
-from ..plan.claims import match_text
+from ..plan import answers, checks, claims
 from ..records import with_
 from . import box, process, respawn, running
 from .health import GRACE, Outcome, asks_ways
@@ -223,16 +222,18 @@ class Instance:
     def _in_words(self) -> tuple:
         """(what they were made from, what is taken, what stays); kept, since pollers ask again and again."""
         # A plan for other settings is from before a stop: nothing was planned since.
-        part = self.part if self.pid and self.part and self.part.service is self.service else None
+        part = self.part if self.pid and self.part and self.part.service.program is self.service.program else None
         if self._takes[0] is not (part or self.service):
-            matches = part.takes if part else self.service.matches if self.service else ()
             stays = part.stays if part else ()
             self._takes = (
                 part or self.service,
-                sorted({match_text(match) for match in matches}),
+                sorted({claims.match_text(match) for match in part.takes}) if part else self._configured(),
                 sorted({"%s: %s" % each for each in stays}),
             )
         return self._takes
+
+    def _configured(self) -> "list[str]":
+        return claims.configured(self.service) if self.service else []
 
     @property
     def opened(self) -> "Open | None":

@@ -31,7 +31,8 @@ class Reconciler:
     def __init__(self, limit=0):
         self.backend = self.configuration = self.settings = self
         self.bypass_load = limit
-        self.services = []
+        self.services = self.kept = []
+        self.enabled = True
 
     def reload(self):
         pass

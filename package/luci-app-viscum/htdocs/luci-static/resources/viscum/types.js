@@ -192,6 +192,17 @@ const types = {
 			if (overlaps(prefixOf(never), prefix))
 				refuse(_('can not be redirected: %s is %s').format(never, reason));
 	},
+	/* as DNS has it (RFC 1123), with or without a dot at its end */
+	host: function(text) {
+		const name = text.replace(/\.$/, '');
+
+		if (/^\*\./.test(text))
+			refuse(_('needs the answers that clients get, which Viscum does not see: name each host'));
+		if (name.length > 253 || !name.split('.').every((label) => /^(?=.{1,63}$)(?!-)[a-z0-9_-]*(?<!-)$/i.test(label)))
+			refuse();
+		if (/(^|\.)[0-9]+$/.test(name))
+			refuse(_('is no name: addresses are for dest_ip'));
+	},
 	pool: function(text, option) {
 		const prefix = prefixOf(text);
 		const [ shortest, longest ] = prefix.bytes.length === 4 ? [ 14, 28 ] : [ 16, 110 ];

@@ -23,7 +23,7 @@ const callRead = rpc.declare({ object: 'file', method: 'read', params: [ 'path' 
 
 const TABS = [
 	[ 'general', _('General'),
-		[ 'enabled', 'command', 'interface', 'device', 'proto', 'dest_ip', 'dest_port' ] ],
+		[ 'enabled', 'command', 'interface', 'device', 'proto', 'dest_ip', 'dest_host', 'dest_port' ] ],
 	[ 'match', _('Match'),
 		[ 'family', 'src_ip', 'vlan', 'target_port', 'dynamic_ports' ] ],
 	[ 'program', _('Program'),

@@ -1,0 +1,283 @@
+"""Services whose cloud has a name. The router's resolver is Debian's dnsmasq, with names from a file of the test."""
+
+import os
+import signal
+import socket
+import sys
+import time
+
+import pytest
+from agent import PATIENT, QUICK, Agent, private_memory
+from lab import HANG, MICROPYTHON, ROOT, echo_command, run, service, wait_for
+
+from viscum_agent.kernel.netns import Visit
+
+PACKAGES = ROOT / ".cache/others"  # tools/setup.sh apt
+HOST = "speed.example.com"
+FIRST, SECOND, THIRD = "203.0.113.10", "203.0.113.11", "203.0.113.12"
+FIRST6 = "2001:db8:cafe::10"
+SOON = 1.5  # seconds from a change to the next question (names_agent.py), its answer, a look, and a busy machine's rest
+
+
+@pytest.fixture
+def resolv_conf(tmp_path):
+    """The router's resolver is its own, for all that this process starts."""
+    file = tmp_path / "resolv.conf"
+    file.write_text("search example.com\nnameserver 127.0.0.1\nnameserver fe80::1%wan0\n")
+    run("mount", "--bind", file, "/etc/resolv.conf")
+    yield file
+    run("umount", "/etc/resolv.conf")
+
+
+class Resolver:
+    """dnsmasq in the router's namespace. It says NXDOMAIN for what is not in its file."""
+
+    def __init__(self, lab):
+        self._lab = lab
+        self._file = lab.tmp / "names"
+        self._file.write_text("")
+        self._process = None
+
+    def start(self):
+        (library,) = PACKAGES.glob("usr/lib/*-linux-gnu*")
+        words = "-k -u root -C /dev/null --no-resolv --no-hosts --local=/example.com/ --listen-address=127.0.0.1 "
+        words += "--bind-interfaces --pid-file= --addn-hosts=%s" % self._file
+        program = PACKAGES / "usr/sbin/dnsmasq"
+        env = {**os.environ, "LD_LIBRARY_PATH": str(library)}
+        self._process = self._lab.start(self._lab.router, program, *words.split(), env=env)
+        wait_for(lambda: run(*self._lab.command(self._lab.router, "ss", "-Hlnu", "sport = 53")).stdout)
+
+    def has(self, *addresses):
+        """From now on HOST has these addresses, and no other name has any."""
+        self.has_all([(HOST, address) for address in addresses])
+
+    def has_all(self, pairs):
+        """From now on these names have these addresses."""
+        self._file.write_text("".join("%s %s\n" % (address, host) for host, address in pairs))
+        if self._process:
+            self._process.send_signal(signal.SIGHUP)
+
+    def stop(self):
+        self._process.kill()
+        self._process.wait(HANG)
+
+
+class Asking(Agent):
+    """An agent that asks often; `grace` is for how many seconds old addresses count."""
+
+    def __init__(self, lab, config, grace=60):
+        self._grace = grace
+        super().__init__(lab, config)
+
+    def start(self):
+        with self.log.open("a") as stream:
+            env = {**self.lab.env(), "VISCUM_GRACE": str(self._grace)}
+            self.process = self.lab.start(self.lab.router, *self.words(), cwd=ROOT, env=env, stderr=stream)
+
+    def words(self):
+        program = (*self.lab.interpreter, ROOT / "tests/names_agent.py")
+        return (*program, "-c", self.lab.confdir, "-s", self.socket)
+
+    def at(self, address, proto="tcp"):
+        return self.lab.ask(proto, address, 7000)[0]
+
+    def becomes_at(self, who, address, seconds=HANG, proto="tcp"):
+        begin = time.monotonic()
+        self._wait_for(lambda: self.at(address, proto) == who, seconds, "%s is not %s" % (address, who))
+        return time.monotonic() - begin
+
+
+def config(*lines, name="echo", host=HOST):
+    takes = ("list device lan0", "list dest_host " + host, "list dest_port 7000")
+    return service(name, echo_command("edge" if name == "echo" else name, 7000), *takes, *QUICK, *lines)
+
+
+@pytest.fixture
+def resolver(lab, resolv_conf):
+    made = Resolver(lab)
+    made.start()
+    lab.serve_cloud(7000)
+    return made
+
+
+class Talk:
+    """A client that keeps its connection, or its UDP socket."""
+
+    def __init__(self, lab, address, kind=socket.SOCK_STREAM):
+        with Visit() as visit:
+            visit.enter(lab.client)
+            self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+        self._socket.settimeout(1)
+        self._socket.connect((address, 7000))
+
+    def who(self):
+        self._socket.send(b"x")
+        return self._socket.recv(100).split()[0].decode()
+
+
+@pytest.mark.parametrize("lines", [("list proto tcp",), ()], ids=["tcp", "tcp and udp"])
+def test_a_name_gets_another_address_and_open_connections_go_on(lab, datapath, resolver, lines):
+    resolver.has(FIRST)
+    agent = Asking(lab, config(*lines), grace=5)
+    agent.becomes_at("edge", FIRST)
+    assert agent.at(SECOND) == "cloud"
+    talks = [Talk(lab, FIRST)] + ([] if lines else [Talk(lab, FIRST, socket.SOCK_DGRAM)])
+    resolver.has(SECOND)
+    changed = time.monotonic()
+    while agent.at(SECOND) != "edge":
+        assert [talk.who() for talk in talks] == ["edge"] * len(talks)
+        assert time.monotonic() < changed + SOON + 5, agent.log.read_text()
+    took = time.monotonic() - changed
+    for _ in range(20):
+        assert [talk.who() for talk in talks] == ["edge"] * len(talks)
+    assert agent.at(FIRST) == "edge"  # a client that still has the old address
+    agent.becomes_at("cloud", FIRST)
+    assert time.monotonic() - changed > 5
+    assert agent.at(SECOND) == "edge"
+    assert took < SOON
+    assert "restored" not in agent.log.read_text()
+    assert "Traceback" not in agent.log.read_text()
+
+
+def test_both_families_and_several_addresses(lab, resolver):
+    resolver.has(FIRST, SECOND, FIRST6)
+    agent = Asking(lab, config())
+    for address in (FIRST, SECOND, FIRST6):
+        for proto in ("tcp", "udp"):
+            agent.becomes_at("edge", address, proto=proto)
+    assert agent.at(THIRD) == "cloud"
+    takes = lab.status("echo")["takes"]
+    assert "tcp 203.0.113.11/32 (speed.example.com) port 7000" in takes or "tcp speed.example.com port 7000" in takes
+
+
+def test_a_name_that_vanishes_leaves_its_traffic_to_the_cloud_after_a_while(lab, resolver):
+    resolver.has(FIRST)
+    agent = Asking(lab, config(), grace=2)
+    agent.becomes_at("edge", FIRST)
+    resolver.has()
+    agent.becomes_at("cloud", FIRST)
+    agent.says("has no address now: speed.example.com (no such name); the cloud answers")
+    resolver.has(SECOND)
+    agent.becomes_at("edge", SECOND)
+
+
+def test_a_name_without_an_address_is_waited_for(lab, resolver):
+    agent = Asking(lab, config())
+    agent.says("speed.example.com (no such name)")
+    resolver.has("0.0.0.0")
+    agent.says("0.0.0.0 can't be redirected: 0.0.0.0/8 is no destination")
+    resolver.has("192.168.77.1")
+    agent.says("speed.example.com (is the router itself)")
+    resolver.has(FIRST)
+    agent.becomes_at("edge", FIRST)
+
+
+def test_an_agent_that_starts_without_a_resolver_keeps_what_it_finds(lab, resolver):
+    resolver.has(FIRST)
+    agent = Asking(lab, config("list proto tcp"))
+    agent.becomes_at("edge", FIRST)
+    talk = Talk(lab, FIRST)
+    agent.kill()
+    resolver.stop()
+    agent.start()
+    time.sleep(2)
+    assert talk.who() == "edge"
+    assert agent.at(FIRST) == "edge"
+    resolver.has(SECOND)
+    resolver.start()
+    agent.becomes_at("edge", SECOND)
+    assert talk.who() == "edge"
+
+
+def test_two_services_with_one_address_by_different_names(lab, resolver):
+    resolver.has_all([("one.example.com", FIRST), ("two.example.com", FIRST), ("two.example.com", SECOND)])
+    agent = Asking(lab, config(host="one.example.com") + config(name="other", host="two.example.com"))
+    agent.becomes_at("edge", FIRST)
+    agent.becomes_at("other", SECOND)
+    agent.says("is the same traffic on lan0 as service 'echo'")
+
+
+def test_commands_without_an_agent_ask_once(lab, resolver):
+    resolver.has(FIRST)
+    lab.configure(config())
+    assert "203.0.113.10" in lab.viscum("plan").stdout
+    lab.viscum("up")
+    assert lab.ask("tcp", FIRST, 7000)[0] == "edge"
+    resolver.has(SECOND)
+    lab.viscum("up")
+    assert (lab.ask("tcp", FIRST, 7000)[0], lab.ask("tcp", SECOND, 7000)[0]) == ("cloud", "edge")
+    lab.viscum("down")
+    resolver.stop()
+    begin = time.monotonic()
+    found = lab.viscum("plan", check=False)
+    assert time.monotonic() - begin < 10
+    assert "speed.example.com (127.0.0.1 can't be asked: Connection refused)" in found.stderr
+
+
+# Somebody who answers what he likes, in the router's namespace.
+LIAR = """
+import random, socket, struct, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("127.0.0.1", 53))
+def answer(asked, number, question, address):
+    kind = question[-4:-2]
+    record = b"\\xc0\\x0c" + kind + b"\\0\\1\\0\\0\\0\\1" + (b"\\0\\4" + address if kind == b"\\0\\1" else b"\\0\\0")
+    return struct.pack(">HHHHHH", number, 0x8180, 1, 1, 0, 0) + question + record
+while True:
+    asked, peer = sock.recvfrom(1500)
+    number = struct.unpack_from(">H", asked)[0]
+    question = asked[12:-11]
+    right = answer(asked, number, question, bytes([203, 0, 113, 10]))
+    lie = bytes([203, 0, 113, 11])
+    if sys.argv[1] == "forged":
+        sock.sendto(answer(asked, number ^ 1, question, lie), peer)
+        sock.sendto(answer(asked, number, question.replace(b"speed", b"sport"), lie), peer)
+        sock.sendto(asked, peer)
+    else:
+        for size in range(0, len(right) - 1, 7):
+            sock.sendto(right[:size], peer)
+        for _ in range(5):
+            sock.sendto(right[:2] + bytes(random.randrange(256) for _ in range(1200)), peer)
+    sock.sendto(right, peer)
+"""
+
+
+@pytest.mark.parametrize("how", ["forged", "malformed"])
+def test_answers_to_another_question_and_malformed_ones_change_nothing(lab, resolv_conf, how):
+    lab.serve_cloud(7000)
+    lab.start(lab.router, sys.executable, "-c", LIAR, how)
+    agent = Asking(lab, config("list proto tcp"))
+    agent.becomes_at("edge", FIRST)
+    time.sleep(1)
+    assert agent.at(SECOND) == "cloud"
+    assert "bug" not in agent.log.read_text()
+
+
+# KiB that a thousand names cost: those of one address, and those of an address each, whose redirects are 1,600 of it,
+# as are those of a thousand addresses in `dest_ip`.
+COST = {1: 1024, 1000: 2560}
+
+
+@pytest.mark.parametrize("interpreter", [MICROPYTHON], ids=["micropython"])  # CPython takes more for everything
+@pytest.mark.parametrize("addresses", COST)
+def test_a_thousand_names_cost_a_mebibyte_at_most_without_their_redirects(lab, resolver, addresses):
+    last = "10.99.3.249"
+
+    def memory(count):
+        names = ["host%d.example.com" % number for number in range(1000 - count, 1000)]
+        resolver.has_all(
+            [(name, "10.99.%d.%d" % divmod(int(name[4:-12]), 250) if addresses > 1 else last) for name in names]
+        )
+        takes = ("list device lan0", "list dest_port 7000", "list proto tcp", *PATIENT)
+        agent = Asking(
+            lab, service("echo", echo_command("edge", 7000), "option dest_host '%s'" % " ".join(names), *takes)
+        )
+        agent.becomes_at("edge", last)
+        time.sleep(SOON)  # the next answers are in
+        found = private_memory(agent.process.pid)
+        agent.kill()
+        lab.viscum("down")
+        return found
+
+    one, many = memory(1), memory(1000)
+    assert many - one < COST[addresses], (one, many)
