@@ -85,7 +85,7 @@ NEVER = {
     "destination": [list(row) for row in schema.NEVER],
     "clients": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "reached": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
-    "host": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
+    "nexthop": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "pool": list(schema.NO_POOL),
 }
 

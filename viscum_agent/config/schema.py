@@ -278,7 +278,7 @@ def _mac(text: str) -> str:
     return lower
 
 
-def _host(text: str) -> str:
+def _nexthop(text: str) -> str:
     prefix = _of_hosts(text, "can't be a next hop")
     if "/" in text:
         raise ValueError()
@@ -431,7 +431,7 @@ BURST = Type(
     "a number of bytes from 2k to 2m; k and m stand for 1024 and 1024k (64k)",
 )
 UMASK = Type("umask", _umask, "a umask of three octal digits (022, 077)")
-HOST = Type("host", _host, "an address (192.0.2.1, fe80::1)")
+NEXTHOP = Type("nexthop", _nexthop, "an address (192.0.2.1, fe80::1)")
 MAC = Type("mac", _mac, "a MAC address (02:00:5e:00:53:01)")
 PATH = Type("path", _path, "an absolute path (/tmp)")
 PLACE = Type("place", _place, "an absolute path (/srv/data)")
@@ -719,7 +719,7 @@ WAY = (
     ),
     Option(
         "nexthop",
-        HOST,
+        NEXTHOP,
         False,
         "",
         "With `reply` `direct` and datapath %s: the neighbour that all replies are sent to. It is the router that the "

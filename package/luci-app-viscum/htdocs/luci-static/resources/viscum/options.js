@@ -376,7 +376,7 @@ return baseclass.extend({
 			expected: _('one of: auto, routed, direct'),
 			words: [ 'auto', 'routed', 'direct' ] },
 		{ name: 'nexthop',
-			type: 'host',
+			type: 'nexthop',
 			many: false,
 			fallback: '',
 			title: _('Next hop'),

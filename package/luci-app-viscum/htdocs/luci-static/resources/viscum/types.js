@@ -172,7 +172,7 @@ const types = {
 		if (found[2] != null)
 			types.ports(found[2]);
 	},
-	host: function(text, option) {
+	nexthop: function(text, option) {
 		if (text.includes('/'))
 			refuse();
 		refuseNoHost(text, option, _('can not be a next hop: %s is %s'));
