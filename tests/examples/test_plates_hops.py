@@ -85,8 +85,9 @@ class Platform:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory):
-    if not PICTURES.is_dir():
-        pytest.skip("needs tools/setup.sh pictures")
+    """One for all of them: in a guest the reader takes long to start."""
+    if not PICTURES.is_dir() or os.geteuid() != 0:
+        pytest.skip("needs tools/setup.sh pictures, and root")
     with Lab(tmp_path_factory.mktemp("platform"), CPYTHON) as lab:
         made = Platform(lab)
         close_the_firewall(lab, PORT, "accept")
@@ -159,7 +160,7 @@ def test_plates_come_back_right_and_each_packet_is_counted_where_it_passes_and_s
         now = platform.status()
     assert all(one["by"] == "edge" for one in found.values())
     wrong = {name: (wanted[name], found[name]) for name in names if found[name]["plate"] != wanted[name]["plate"]}
-    assert len(names) - len(wrong) >= RIGHT * COUNT, wrong
+    assert len(names) - len(wrong) >= RIGHT * len(names), wrong
 
     assert ip_stack(platform.lab) == stack
     assert not any(platform.tracked(address) for address in ASKED)
