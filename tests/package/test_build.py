@@ -357,7 +357,8 @@ def test_who_may_only_look_can_change_nothing(ipks):
     assert change <= set(rights["write"]["ubus"]["viscum"])
     assert rights["write"]["uci"] == ["viscum"]
     assert rights["read"]["ubus"]["file"] == ["read"], "and run nothing"
-    assert sorted(rights["write"]["file"]) == ["/etc/init.d/viscum start", "/etc/init.d/viscum stop"]
+    run = ["/etc/init.d/viscum start", "/etc/init.d/viscum stop", "/usr/bin/viscum recipes --json"]
+    assert sorted(rights["write"]["file"]) == run
 
 
 def test_the_application_needs_luci_an_agent_and_the_doctor(ipks, apks):

@@ -1,6 +1,7 @@
 """`viscum explain` and `viscum doctor`: what a person types who looks for a fault."""
 
 from .. import compat
+from ..config.schema import is_section_name
 from ..errors import ViscumError
 from ..explained import explained
 from ..plan import packet
@@ -57,16 +58,17 @@ def _explained(asked: "Packet", snapshot: "Snapshot") -> "dict[str, Any]":
 
 def _walk(arguments: "Arguments", wrong: str) -> int:
     """What was typed is no packet, and `wrong` says why: it may be a service's name."""
-    wrong = "the packet " + wrong
+    wrong, name = "the packet " + wrong, arguments.names[0]
     try:
         client = packet.client(arguments.names[1:])
     except ValueError:
         raise Usage(wrong, arguments.command)
+    if not is_section_name(name):
+        raise Usage(wrong, arguments.command)
     with Reconciler(arguments.confdir, arguments.socket, loads=False) as reconciler:
         snapshot = reconciler.look()
-        name = arguments.names[0]
         names = [service.name for service in snapshot.configuration.services] + snapshot.configuration.bad
-        if name not in names and (client != packet.NOTHING or " " in name):
+        if name not in names and client != packet.NOTHING:
             raise Usage(wrong, arguments.command)
         arguments.names = [name]
         refuse_unknown(arguments, names)

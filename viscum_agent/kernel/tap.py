@@ -9,25 +9,20 @@ anywhere, and the program is gone with its descriptor.
 import struct
 
 from .. import compat
-from ..ebpf.assembler import R2, R3, Assembler
 from . import bpf_syscall as call
 from .handshake import AF_PACKET, ETHERTYPE, PACKET, RAW, SO_ATTACH_FILTER
 
 ETH_P_ALL = 3  # linux/if_ether.h: also what leaves
 TEST_RUN = 10  # linux/bpf.h, as the next two
 CLONE_REDIRECT, INGRESS = 13, 1
+MOVE, CALL, EXIT = 0xB7, 0x85, 0x95  # BPF_ALU64 | BPF_MOV | BPF_K; BPF_JMP | BPF_CALL; BPF_JMP | BPF_EXIT
 PORTS = {4: 20, 6: 40}  # where they are in an IP packet without options
 
 
 def bring_in(index: int, to: bytes, source: bytes, packet: bytes) -> None:
     """An IP packet in a frame between two MACs, which a device without them takes off again. Raises OSError."""
-    asm = Assembler(call.ORDER)
-    asm.number(R2, index)
-    asm.number(R3, INGRESS)
-    asm.call(CLONE_REDIRECT)
-    asm.leave()
     frame = bytearray(to + source + struct.pack(">H", ETHERTYPE[packet[0] >> 4]) + packet)
-    program = call.prog_load(asm.code(), "walk")
+    program = call.prog_load(_program(index), "walk")
     try:
         attribute = bytearray(struct.pack("IIIIQQII", program, 0, len(frame), 0, compat.address_of(frame), 0, 1, 0))
         compat.bpf(TEST_RUN, attribute)
@@ -36,6 +31,13 @@ def bring_in(index: int, to: bytes, source: bytes, packet: bytes) -> None:
     code = -struct.unpack_from("i", attribute, 4)[0]  # what the program returns
     if code:
         raise OSError(code, compat.strerror(code))
+
+
+def _program(index: int) -> bytes:
+    """In instructions (struct bpf_insn): a package has nothing that assembles them."""
+    steps = ((MOVE, 2, index), (MOVE, 3, INGRESS), (CALL, 0, CLONE_REDIRECT), (EXIT, 0, 0))
+    order, shift = (">", 4) if call.ORDER == "big" else ("<", 0)  # the second: which half of a byte the register is in
+    return b"".join([struct.pack(order + "BBhi", each[0], each[1] << shift, 0, each[2]) for each in steps])
 
 
 def watch(index: int, header: int, family: int, port: int) -> int:
