@@ -57,7 +57,12 @@ OFFERED = "() => Array.from(document.querySelectorAll('.viscum-recipes option'),
 
 def test_a_recipe_asks_for_what_it_needs_and_opens_as_a_service(form, router):
     choose(form, "http_cache")
-    for value, says in (("", "Destination address: "), ("203.0.113", "203.0.113"), ("ff02::1", "ff02::1")):
+    for value, says in (
+        ("", "Destination address: "),
+        ("203.0.113", "203.0.113"),
+        ("ff02::1", "ff02::1"),
+        ("203.0.113.0/24", "one address"),
+    ):
         form.fill("#modal_overlay [name=dest_ip]", value)
         form.click(".viscum-take")
         form.until(MISTAKE, says)

@@ -152,13 +152,18 @@ def test_without_the_doctors_package_a_command_names_it(without_doctor, words):
     assert without_doctor("viscum", words[0], "--help").stdout.startswith("usage: viscum " + words[0])
 
 
-@pytest.mark.parametrize("what", ["another version", "empty", "a part of its first line"])
-def test_a_doctor_of_another_version_or_damaged_is_as_if_it_were_not_there(without_doctor, later_ipks, what):
-    """The next release's; and what a power failure leaves."""
+def test_a_doctor_of_another_version_is_as_if_it_were_not_there(without_doctor, later_ipks):
     without_doctor.unpack(later_ipks["viscum-doctor"])
+    result = without_doctor("viscum", "doctor", check=False)
+    assert (result.returncode, result.stderr) == (1, "viscum: " + MISSING + HERE + "\n")
+
+
+@pytest.mark.parametrize("size", [0, 3, 40, -1], ids=("empty", "in its first line", "in its list", "by a byte"))
+def test_a_doctor_that_was_cut_is_as_if_it_were_not_there(without_doctor, ipks, size):
+    """What a power failure or a full flash leaves."""
+    without_doctor.unpack(ipks["viscum-doctor"])
     file = without_doctor.upper / DOCTOR
-    data = file.read_bytes()
-    file.write_bytes({"another version": data, "empty": b"", "a part of its first line": data[:3]}[what])
+    file.write_bytes(file.read_bytes()[:size])
     result = without_doctor("viscum", "doctor", check=False)
     assert (result.returncode, result.stderr) == (1, "viscum: " + MISSING + HERE + "\n")
 

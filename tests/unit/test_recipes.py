@@ -159,6 +159,8 @@ def test_what_is_wrong_is_said_with_its_remedy_and_nothing_is_written(refused):
     for words in (("a-b",), ("one", "two"), ("a b=c",), ("=x",), ("x\n=y",)):
         assert "is neither a section's name nor OPTION=VALUE" in refused("add", "dns", *words, code=2)
     assert "add takes a recipe" in refused("add", code=2)
+    for words in (("dest_ip=203.0.113.0/24",), (ip, "dest_ip=203.0.113.11")):
+        assert "viscum.http_cache.dest_ip: has to be one address" in refused("add", "http_cache", *words)
 
 
 def test_a_value_is_a_value_whatever_is_in_it(folder, refused):

@@ -134,10 +134,16 @@ def _section(recipe: "Recipe", name: str, given: "list[tuple[str, str]]") -> str
     for option, _ in given:  # the order is that of the words
         lines += _options(option, values[option])
         values[option] = []
-    text = "\n".join(lines) + "\n"
-    for option in recipe.needs:
-        value = [value for each, value in given if each == option][0]
-        text = text.replace("{%s}" % option, "[%s]" % value if ":" in value else value)
+    return _filled(recipe, name, given, "\n".join(lines) + "\n")
+
+
+def _filled(recipe: "Recipe", name: str, given: "list[tuple[str, str]]", text: str) -> str:
+    """A section's text with what was given in the place of its option's name."""
+    for option in [option for option in recipe.needs if "{%s}" % option in text]:
+        found = [value for each, value in given if each == option]
+        if len(found) > 1 or "/" in found[0]:
+            raise ConfigError("viscum.%s.%s: has to be one address: for others add the recipe again" % (name, option))
+        text = text.replace("{%s}" % option, "[%s]" % found[0] if ":" in found[0] else found[0])
     return text
 
 

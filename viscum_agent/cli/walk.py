@@ -254,5 +254,6 @@ class Walk:
             raise End(STOPPED, "the router has no route to " + client, "ip route get " + client)
         names = [link.name for link in self._links if (link.ns, link.index) == ("", back)]
         if names and self._client not in passage.neighbours(back):
-            raise End(STOPPED, "nobody on %s answers for %s" % (names[0], client), "ip neigh show " + client)
+            text = "nobody on %s answers for %s, or it is behind another router and this one drops what is for it"
+            raise End(STOPPED, text % (names[0], client), "ip neigh show %s; nft list ruleset" % client)
         raise End(STOPPED, "the router drops it behind " + self._part.gate.dev, "viscum doctor; nft list ruleset")

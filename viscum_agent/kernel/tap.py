@@ -16,6 +16,7 @@ ETH_P_ALL = 3  # linux/if_ether.h: also what leaves
 TEST_RUN = 10  # linux/bpf.h, as the next two
 CLONE_REDIRECT, INGRESS = 13, 1
 MOVE, CALL, EXIT = 0xB7, 0x85, 0x95  # BPF_ALU64 | BPF_MOV | BPF_K; BPF_JMP | BPF_CALL; BPF_JMP | BPF_EXIT
+EIO = 5  # asm-generic/errno-base.h
 PORTS = {4: 20, 6: 40}  # where they are in an IP packet without options
 
 
@@ -28,8 +29,9 @@ def bring_in(index: int, to: bytes, source: bytes, packet: bytes) -> None:
         compat.bpf(TEST_RUN, attribute)
     finally:
         compat.fd_close(program)
-    code = -struct.unpack_from("i", attribute, 4)[0]  # what the program returns
+    code = struct.unpack_from("i", attribute, 4)[0]  # what the program returns, and so the helper: an error, or
     if code:
+        code = -code if code < 0 else EIO  # NET_RX_DROP (linux/netdevice.h)
         raise OSError(code, compat.strerror(code))
 
 

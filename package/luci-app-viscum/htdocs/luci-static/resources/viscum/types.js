@@ -195,10 +195,11 @@ const types = {
 	/* as DNS has it (RFC 1123), with or without a dot at its end */
 	host: function(text) {
 		const name = text.replace(/\.$/, '');
+		const isLabel = (label) => /^[a-z0-9_-]{1,63}$/i.test(label) && !label.startsWith('-') && !label.endsWith('-');
 
 		if (/^\*\./.test(text))
 			refuse(_('needs the answers that clients get, which Viscum does not see: name each host'));
-		if (name.length > 253 || !name.split('.').every((label) => /^(?=.{1,63}$)(?!-)[a-z0-9_-]*(?<!-)$/i.test(label)))
+		if (name.length > 253 || !name.split('.').every(isLabel))
 			refuse();
 		if (/(^|\.)[0-9]+$/.test(name))
 			refuse(_('is no name: addresses are for dest_ip'));

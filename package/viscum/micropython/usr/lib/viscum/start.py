@@ -73,7 +73,11 @@ class Modules:
                 with open(self._folder + name, "rb") as file:
                     head = file.readline().split()
                     if head[2:] == [self._stamp]:
-                        found.append((name, b"\n" + file.read(int(head[0])), file.tell()))
+                        text = b"\n" + file.read(int(head[0]))
+                        last = text.split(b"\n")[-2].split()
+                        # Whole, too: a full flash cuts what is written to it.
+                        if file.tell() + sum(map(int, last[1:])) == os.stat(self._folder + name)[6]:
+                            found.append((name, text, file.tell()))
         return found
 
 

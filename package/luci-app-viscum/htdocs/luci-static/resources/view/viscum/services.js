@@ -359,6 +359,8 @@ const ServiceSection = form.GridSection.extend({
 
 			if (verdict)
 				return verdict;
+			if (JSON.stringify(recipe.options).includes('{' + need + '}') && (words.length > 1 || words[0].includes('/')))
+				return _('%s: %s').format(option.title, _('one address: for others add the recipe again'));
 		}
 		return this.refusal(typed('name'));
 	},
