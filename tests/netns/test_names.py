@@ -183,10 +183,14 @@ def test_an_agent_that_starts_without_a_resolver_keeps_what_it_finds(lab, resolv
     time.sleep(2)
     assert talk.who() == "edge"
     assert agent.at(FIRST) == "edge"
-    resolver.has(SECOND)
+    resolver.has(FIRST, SECOND)
     resolver.start()
     agent.becomes_at("edge", SECOND)
     assert talk.who() == "edge"
+    agent.kill()
+    resolver.has(SECOND)
+    agent.start()
+    agent.becomes_at("cloud", FIRST, SOON + 5)  # the name was another one, perhaps
 
 
 def test_two_services_with_one_address_by_different_names(lab, resolver):

@@ -8,7 +8,8 @@ service has already.
 from .. import address
 from ..errors import CONFIG, Problem
 from ..records import with_
-from ..records.objects import Address, Nat
+from . import datapath
+from .diff import redirects_of
 from .skip import skip
 
 TYPE_CHECKING = False
@@ -64,8 +65,11 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
                 why[host] = TOO_MANY
             _add(theirs, host, group.matches, found, seen)
         fixed = [match.dst.packed for match in service.matches if match.dst]
-        before = [packed for packed in facts.held.get(service.name, ()) if packed not in fixed]
-        _add(before, BEFORE, group.matches, found, seen)
+        for proto, dst, ports, src in facts.held.get(service.name, ()):
+            if dst.packed not in own and dst.packed not in fixed:
+                same = [each for each in group.matches if (each.proto, each.src) == (proto, src)]
+                same = [each for each in same if _is_in(ports, each.dport)]
+                _add([dst.packed], BEFORE, same, found, seen)
     return found, why
 
 
@@ -79,6 +83,10 @@ def _add(
             if template.family == prefix.family and _key(match) not in seen and len(found) < MOST:
                 seen.add(_key(match))
                 found.append(match)
+
+
+def _is_in(ports: "tuple[int, int] | None", others: "tuple[int, int] | None") -> bool:
+    return others is None or (ports is not None and others[0] <= ports[0] and ports[1] <= others[1])
 
 
 def _family(packed: bytes) -> int:
@@ -109,13 +117,8 @@ def missing(
     return [Problem(CONFIG, "", where, text + "; the service runs without") for text in texts]
 
 
-def held(found: "Iterable[Found]") -> "list[bytes]":
-    """The single addresses that a service in the kernel answers for."""
-    texts = set()
-    for each in found:
-        if isinstance(each.item, Nat):
-            texts.update([rule.daddr for rule in each.item.rules])
-        elif isinstance(each.item, Address) and each.item.dev == "lo":
-            texts.add(each.item.address)
-    prefixes = [address.parse_prefix(text) for text in sorted(texts)]
-    return [prefix.packed for prefix in prefixes if prefix.length == address.bits(prefix.family)]
+def held(found: "Sequence[Found]") -> "list[tuple]":
+    """What of a service's redirect in the kernel is for single addresses (datapath.taken). What its namespace shows
+    does not count: its program may have rights there."""
+    taken = [datapath.of(each.item).taken(each.item) for each in redirects_of(found)]
+    return [each for each in taken if each[1] and each[1].length == address.bits(each[1].family)]

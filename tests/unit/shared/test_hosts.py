@@ -1,0 +1,61 @@
+"""Which addresses of its names a service takes over (plan/hosts.py), besides what golden cases show."""
+
+from golden.cases import router_facts
+
+from viscum_agent import address
+from viscum_agent.config import service, uci
+from viscum_agent.plan import hosts
+from viscum_agent.plan.actual import Found
+from viscum_agent.plan.datapath import ebpf
+from viscum_agent.records import with_
+from viscum_agent.records.objects import Address, Nat, NatRule
+
+HEAD = "config service speed\noption enabled 1\noption command /bin/x\nlist interface lan\n"
+ACTIONS = (("mirred", "vsc-speed"),)
+
+
+def configured(*lines):
+    found = service.read(uci.parse((HEAD + "\n".join(lines) + "\n").encode(), "viscum"))
+    assert not found.problems, found.problems
+    return found.services[0]
+
+
+def redirects(one, packed):
+    """A service's redirect, as it is in the kernel while all its names have this address."""
+    prefix = address.Prefix(4, packed, 32)
+    matches = [with_(each, dst=prefix) for group in one.named for each in group.matches if each.family == 4]
+    return [Found(item, 0) for each in matches for item in ebpf.filters("br-lan", each, 1, "", ACTIONS)]
+
+
+def taken(one, found):
+    facts = with_(router_facts(""), held={"speed": hosts.held(found)})
+    return [(each.proto, address.format_prefix(each.dst), each.dport) for each in hosts.named(one, facts)[0]]
+
+
+ONE = address.parse_address("203.0.113.10")
+TCP = ("list dest_host speed.example.com", "list dest_port 5201", "list proto tcp")
+
+
+def test_what_an_earlier_agent_left_is_taken_as_it_was():
+    one = configured(*TCP)
+    assert taken(one, redirects(one, ONE)) == [("tcp", "203.0.113.10/32", (5201, 5201))]
+    dns = "config redirect\noption service speed\nlist dest_host dns.example.com\nlist dest_port 53\nlist proto udp"
+    assert taken(configured(*TCP, dns), redirects(one, ONE)) == [("tcp", "203.0.113.10/32", (5201, 5201))]
+    assert taken(configured(*TCP, "list src_ip 192.168.1.0/24"), redirects(one, ONE)) == []
+    assert taken(configured(TCP[0], "list dest_port 5202"), redirects(one, ONE)) == []
+
+
+def test_a_range_of_ports_is_taken_again_where_a_part_of_it_was():
+    one = configured(TCP[0], "list dest_port 5201-5210", "list proto tcp")
+    assert taken(one, redirects(configured(*TCP), ONE)) == [("tcp", "203.0.113.10/32", (5201, 5210))]
+
+
+def test_the_routers_own_address_is_not_taken_even_if_it_was():
+    one = configured(*TCP)
+    assert taken(one, redirects(one, address.parse_address("192.168.1.1"))) == []
+
+
+def test_what_a_program_can_write_in_its_namespace_counts_for_nothing():
+    rules = (NatRule("203.0.113.10/32", "tcp", (5201, 5201), 0), ("?", "?"))
+    written = [Address("viscum-speed", "lo", "10.1.2.3/8"), Nat("viscum-speed", rules)]
+    assert hosts.held([Found(item, 0) for item in written]) == []
