@@ -45,9 +45,12 @@ class Known:
         before, self._names = self._names, {}
         for name in wanted:
             due = [0 if family in wanted[name] else NEVER for family in (4, 6)]
-            there = before.get(name)
-            if there is None or [each == NEVER for each in there[DUE:WHY]] != [each == NEVER for each in due]:
-                there = [0, 0, None, None, b"", b"", (), 0]
+            there = before.get(name) or [0, 0, None, None, b"", b"", (), 0]
+            for at in (0, 1):
+                if (there[DUE + at] == NEVER) != (due[at] == NEVER):
+                    there[WHY + at], there[NOW + at] = None, b""
+                    there[OLD] = tuple([each for each in there[OLD] if (len(each[0]) == 16) != at])
+                    there[ANSWERED] &= ~(1 << at)
             there[DUE:WHY] = due
             self._names[name] = there
 

@@ -138,6 +138,20 @@ def test_a_reload_keeps_what_is_known_and_asks_again():
     assert sorted(made.due(0)) == [("other.example.com", 4), (HOST, 4)]
 
 
+def test_a_family_that_comes_or_goes_changes_nothing_of_the_other():
+    made = known(4)
+    made.learn(HOST, 4, [TWO], 60, 1000)
+    made.learn(HOST, 4, [ONE], 60, 1060)
+    made.want({HOST: [4, 6]})
+    assert addresses(made) == (ONE, TWO)
+    made.learn(HOST, 6, [SIX], 60, 1060)
+    made.want({HOST: [6]})
+    assert addresses(made) == (SIX,)
+    made.want({HOST: [4, 6]})
+    assert addresses(made) == (SIX,)
+    assert not made.answered([Named((HOST,), ())])
+
+
 def test_whether_all_names_were_answered_is_known():
     made = known(4, 6)
     group = Named((HOST,), ())
