@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ..records.facts import Facts
     from .actual import Found
 
-MOST = 1024  # matches of a service for the addresses of its names: an eighth of what fits (ebpf/layout.py, `exact`)
+# Matches of a service until which it takes addresses of its names: as many rules (of 640 bytes) are sent to nftables at
+# once, and a socket sends 160 KiB (net.core.wmem_default).
+MOST = 240
 SAID = 3  # names in a message
 UNKNOWN = "was not asked yet"
 ITSELF = "is the router itself"
@@ -61,7 +63,7 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
                 why[host] = UNKNOWN
             elif not theirs:
                 why[host] = ITSELF if there else known.reason or OTHER_FAMILY
-            elif len(found) >= MOST:
+            elif len(seen) >= MOST:
                 why[host] = TOO_MANY
             _add(theirs, host, group.matches, found, seen)
         fixed = [match.dst.packed for match in service.matches if match.dst]
@@ -80,7 +82,7 @@ def _add(
         prefix = address.Prefix(_family(packed), packed, 8 * len(packed))
         for template in templates:
             match = with_(template, dst=prefix, host=host)
-            if template.family == prefix.family and _key(match) not in seen and len(found) < MOST:
+            if template.family == prefix.family and _key(match) not in seen and len(seen) < MOST:
                 seen.add(_key(match))
                 found.append(match)
 

@@ -4,10 +4,12 @@ from golden.cases import router_facts
 
 from viscum_agent import address
 from viscum_agent.config import service, uci
+from viscum_agent.kernel import nftables
 from viscum_agent.plan import hosts
 from viscum_agent.plan.actual import Found
 from viscum_agent.plan.datapath import ebpf
 from viscum_agent.records import with_
+from viscum_agent.records.facts import Host
 from viscum_agent.records.objects import Address, Nat, NatRule
 
 HEAD = "config service speed\noption enabled 1\noption command /bin/x\nlist interface lan\n"
@@ -59,3 +61,21 @@ def test_what_a_program_can_write_in_its_namespace_counts_for_nothing():
     rules = (NatRule("203.0.113.10/32", "tcp", (5201, 5201), 0), ("?", "?"))
     written = [Address("viscum-speed", "lo", "10.1.2.3/8"), Nat("viscum-speed", rules)]
     assert hosts.held([Found(item, 0) for item in written]) == []
+
+
+def test_the_matches_of_a_service_are_bounded_with_those_of_its_addresses():
+    """Whoever owns a name must not make the service's rules too many for the kernel."""
+    written = ["list dest_ip 198.51.100.%d" % number for number in range(100)]
+    names = ["list dest_host host%d.example.com" % number for number in range(20)]
+    one = configured(*(written + names + ["list dest_port 5201", "list proto tcp"]))
+    addresses = [(bytes([203, 0, 113, number]),) for number in range(20)]
+    many = {"host%d.example.com" % number: Host(addresses[number], "") for number in range(20)}
+    many["host0.example.com"] = Host(tuple([bytes([203, 0, 114, number]) for number in range(hosts.MOST)]), "")
+    found, why = hosts.named(one, with_(router_facts(""), hosts=many))
+    assert len(found) + len(one.matches) == hosts.MOST
+    assert why["host19.example.com"] == "comes after %d others" % hosts.MOST
+
+
+def test_the_most_rules_of_addresses_are_sent_at_once():
+    rules = [NatRule("2001:db8::%x/128" % number, "udp", (5000, 5010), 8080) for number in range(1, hosts.MOST + 1)]
+    assert len(nftables.nat_batch(rules, 1)) < 160 * 1024 - 32  # as in netlink_sendmsg of net/netlink/af_netlink.c
