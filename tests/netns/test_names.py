@@ -198,7 +198,7 @@ def test_two_services_with_one_address_by_different_names(lab, resolver):
     agent = Asking(lab, config(host="one.example.com") + config(name="other", host="two.example.com"))
     agent.becomes_at("edge", FIRST)
     agent.becomes_at("other", SECOND)
-    agent.says("is the same traffic on lan0 as service 'echo'")
+    agent.says("shares addresses: two.example.com with service 'echo'")
 
 
 def test_commands_without_an_agent_ask_once(lab, resolver):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST = 240
 SAID = 3  # names in a message
 UNKNOWN = "was not asked yet"
+ASKING = "has names that were not asked yet"
 ITSELF = "is the router itself"
 OTHER_FAMILY = "has no address of this family"
 TOO_MANY = "comes after %d others" % MOST
@@ -101,22 +102,32 @@ def _key(match: "Match") -> tuple:
 
 
 def missing(
-    service: "Service", matches: "Sequence[Match]", why: "dict[str, str]", taken: "list[tuple[str, str]]", package: str
+    service: "Service",
+    matches: "Sequence[Match]",
+    why: "dict[str, str]",
+    left: "list[tuple[Match, str, str]]",
+    package: str,
 ) -> "list[Problem]":
-    """Warnings about names without an address, and about addresses that are `taken` by others: [(match, why)]. Raises
-    Skip if nothing is left to take."""
-    said = [["%s (%s)" % (host, why[host]) for host in sorted(why)], ["%s %s" % each for each in taken]]
+    """Warnings about names without an address, and about those of which something is `left`: [(match, why, who has
+    it)]. They name no address: each new one would be another warning. Raises Skip if nothing is left to take."""
+    said = [
+        ["%s (%s)" % (host, why[host]) for host in sorted(why) if why[host] != UNKNOWN],
+        sorted({"%s with %s" % (match.host, whose) for match, _, whose in left}),
+    ]
     texts = [
         word + ", ".join(each[:SAID]) + (" and %d more" % (len(each) - SAID) if len(each) > SAID else "")
         for word, each in zip(("has no address now: ", "shares addresses: "), said)
         if each
     ]
     if not matches:
-        raise skip(service, package, "dest_host", "; ".join(texts + ["the cloud answers"]))
-    if all(why[host] == UNKNOWN for host in why):
-        texts = texts[1:] if why else texts
+        raise skip(service, package, "dest_host", "; ".join((texts or [ASKING]) + ["the cloud answers"]))
     where = "%s.%s.dest_host" % (package, service.name)
     return [Problem(CONFIG, "", where, text + "; the service runs without") for text in texts]
+
+
+def lasting(problems: "Iterable[Problem]") -> "list[Problem]":
+    """Without that names were not asked yet: of a service that is about to be configured, that says nothing."""
+    return [each for each in problems if not each.message.startswith(ASKING)]
 
 
 def held(found: "Sequence[Found]") -> "list[tuple]":

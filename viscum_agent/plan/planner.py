@@ -111,10 +111,10 @@ def _service(
             raise skip(service, package, "", text % (what, name), FOREIGN)
     which = _datapath(service, settings, facts, package)
     devices, warnings = devices_of(service, facts, which, package)
-    service, without = _with_names(service, devices, facts, claims, package, warnings)
+    past = service.reply == "direct" and which.ROUTED
+    service, without = _with_names(service, devices, past, facts, claims, package, warnings)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
-    past = service.reply == "direct" and which.ROUTED
     warnings += family_warnings(service, families, lost, devices, package)
     mtu = mtu_of(service, families, devices, package)
     macs = which.mac_policy(service, devices, facts.features, package)
@@ -173,16 +173,25 @@ def _service(
 
 
 def _with_names(
-    service: "Service", devices: "list[Device]", facts: "Facts", claims: "Claims", package: str, warnings: list
+    service: "Service",
+    devices: "list[Device]",
+    past: bool,
+    facts: "Facts",
+    claims: "Claims",
+    package: str,
+    warnings: list,
 ) -> "tuple[Service, list[tuple[str, str]]]":
     """The service with the addresses that its names have, and what of its names stays with the cloud, and why."""
     if not service.named:
         return service, []
     found, why = hosts.named(service, facts)
-    found, taken = claims.free(service, devices, found)
+    found, left = direct.apart(service, found) if past else (found, [])
+    found, theirs = claims.free(service, devices, found)
+    left += theirs
     matches = service.matches + tuple(found)
-    warnings += hosts.missing(service, matches, why, taken, package)
-    return with_(service, matches=matches), taken + [(host, why[host]) for host in sorted(why)]
+    warnings += hosts.missing(service, matches, why, left, package)
+    stays = [(match_text(match), text) for match, text, _ in left]
+    return with_(service, matches=matches), stays + [(host, why[host]) for host in sorted(why)]
 
 
 def _what_it_takes(

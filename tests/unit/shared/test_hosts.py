@@ -5,7 +5,7 @@ from golden.cases import router_facts
 from viscum_agent import address
 from viscum_agent.config import service, uci
 from viscum_agent.kernel import nftables
-from viscum_agent.plan import hosts
+from viscum_agent.plan import direct, hosts, planner
 from viscum_agent.plan.actual import Found
 from viscum_agent.plan.datapath import ebpf
 from viscum_agent.records import with_
@@ -79,3 +79,25 @@ def test_the_matches_of_a_service_are_bounded_with_those_of_its_addresses():
 def test_the_most_rules_of_addresses_are_sent_at_once():
     rules = [NatRule("2001:db8::%x/128" % number, "udp", (5000, 5010), 8080) for number in range(1, hosts.MOST + 1)]
     assert len(nftables.nat_batch(rules, 1)) < 160 * 1024 - 32  # as in netlink_sendmsg of net/netlink/af_netlink.c
+
+
+def test_that_a_name_was_not_asked_yet_is_no_lasting_problem():
+    one = configured(*TCP)
+    settings = service.read(uci.parse(b"", "viscum")).settings
+    unknown = planner.plan([one], settings, router_facts(""))
+    assert len(unknown.problems) == 1 and hosts.lasting(unknown.problems) == []
+    gone = with_(router_facts(""), hosts={"speed.example.com": Host((), "no such name")})
+    assert len(hosts.lasting(planner.plan([one], settings, gone).problems)) == 1
+
+
+def test_an_address_whose_replies_could_go_round_is_left_out():
+    dns = "config redirect\noption service speed\nlist dest_ip 192.168.7.7\nlist dest_port 53\nlist proto udp\n%s"
+    for src, left in (("list src_ip 203.0.113.0/24", ["203.0.113.10/32"]), ("list src_ip 198.51.100.0/24", [])):
+        one = configured("list dest_host speed.example.com", "list dest_port 53", "list src_ip 10.9.0.0/16", dns % src)
+        found = hosts.named(one, with_(router_facts(""), hosts={"speed.example.com": Host((ONE,), "")}))[0]
+        kept, gone = direct.apart(one, found)
+        assert [each.proto for each in kept] == ["tcp"] + ["udp"] * (not left)
+        assert [address.format_prefix(each[0].dst) for each in gone] == left
+    one = configured("list dest_host speed.example.com", "list dest_port 53", "list src_ip 192.168.7.0/24", dns % src)
+    found = hosts.named(one, with_(router_facts(""), hosts={"speed.example.com": Host((ONE,), "")}))[0]
+    assert [each[0].proto for each in direct.apart(one, found)[1]] == ["udp"]
