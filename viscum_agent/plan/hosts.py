@@ -53,7 +53,10 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
     own = [address.parse_address(text) for text in facts.addresses]
     found: list[Match] = []
     why = {}
-    seen = {_key(match) for match in service.matches}
+    seen: dict[tuple, int] = {}
+    for match in service.matches:
+        _note(match, seen)
+    room = MOST - len(service.matches)
     for group in service.named:
         families = {match.family for match in group.matches}
         for host in group.hosts:
@@ -64,28 +67,40 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
                 why[host] = UNKNOWN
             elif not theirs:
                 why[host] = ITSELF if there else known.reason or OTHER_FAMILY
-            elif len(seen) >= MOST:
+            elif len(found) >= room:
                 why[host] = TOO_MANY
-            _add(theirs, host, group.matches, found, seen)
+            _add(theirs, host, group.matches, found, seen, room)
         fixed = [match.dst.packed for match in service.matches if match.dst]
         for proto, dst, ports, src in facts.held.get(service.name, ()):
             if dst.packed not in own and dst.packed not in fixed:
                 same = [each for each in group.matches if (each.proto, each.src) == (proto, src)]
                 same = [each for each in same if _is_in(ports, each.dport)]
-                _add([dst.packed], BEFORE, same, found, seen)
+                _add([dst.packed], BEFORE, same, found, seen, room)
     return found, why
 
 
 def _add(
-    addresses: "Iterable[bytes]", host: str, templates: "Sequence[Match]", found: "list[Match]", seen: "set[tuple]"
+    addresses: "Iterable[bytes]",
+    host: str,
+    templates: "Sequence[Match]",
+    found: "list[Match]",
+    seen: "dict[tuple, int]",
+    room: int,
 ) -> None:
     for packed in addresses:
         prefix = address.Prefix(_family(packed), packed, 8 * len(packed))
         for template in templates:
             match = with_(template, dst=prefix, host=host)
-            if template.family == prefix.family and _key(match) not in seen and len(seen) < MOST:
-                seen.add(_key(match))
+            if template.family != prefix.family or _key(match) in seen or len(found) >= room:
+                continue
+            if seen.get(_key(match)[:3], match.to_port) == match.to_port:
+                _note(match, seen)
                 found.append(match)
+
+
+def _note(match: "Match", seen: "dict[tuple, int]") -> None:
+    """Notes where a match leads to: nobody's packets can go elsewhere from there (config.service)."""
+    seen[_key(match)] = seen[_key(match)[:3]] = match.to_port
 
 
 def _is_in(ports: "tuple[int, int] | None", others: "tuple[int, int] | None") -> bool:
