@@ -4,7 +4,7 @@ from .. import address
 from ..ebpf import layout
 from ..records import with_
 from ..records.objects import PRIO_EXACT, BpfMatch, device_name
-from . import datapath
+from . import datapath, hosts
 from .skip import skip
 
 TYPE_CHECKING = False
@@ -107,11 +107,13 @@ def _overlap(one: "Match", other: "Match") -> bool:
 
 
 def configured(service: "Service") -> "list[str]":
-    """All that is configured to be taken, in words, sorted."""
+    """What is configured to be taken, in words, sorted: by name as far as it is taken."""
     found = {match_text(match) for match in service.matches}
     for group in service.named:
-        found.update([match_text(with_(match, host=host)) for host in group.hosts for match in group.matches])
-    return sorted(found)
+        for host in group.hosts:
+            if len(found) < hosts.MOST:
+                found.update([match_text(with_(match, host=host)) for match in group.matches])
+    return sorted(found)[: max(hosts.MOST, len(service.matches))]
 
 
 def match_text(match: "Match") -> str:

@@ -5,7 +5,7 @@ from golden.cases import router_facts
 from viscum_agent import address
 from viscum_agent.config import service, uci
 from viscum_agent.kernel import nftables
-from viscum_agent.plan import direct, hosts, planner
+from viscum_agent.plan import claims, direct, hosts, planner
 from viscum_agent.plan.actual import Found
 from viscum_agent.plan.datapath import ebpf
 from viscum_agent.records import with_
@@ -101,3 +101,9 @@ def test_an_address_whose_replies_could_go_round_is_left_out():
     one = configured("list dest_host speed.example.com", "list dest_port 53", "list src_ip 192.168.7.0/24", dns % src)
     found = hosts.named(one, with_(router_facts(""), hosts={"speed.example.com": Host((ONE,), "")}))[0]
     assert [each[0].proto for each in direct.apart(one, found)[1]] == ["udp"]
+
+
+def test_what_is_configured_is_said_of_a_bounded_number():
+    names = ["list dest_host host%d.example.com" % number for number in range(1000)]
+    one = configured(*(names + ["list dest_port %d" % port for port in range(1, 100)]))
+    assert len(claims.configured(one)) == hosts.MOST
