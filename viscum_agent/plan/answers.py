@@ -149,6 +149,14 @@ def _client(match: "Match") -> bytes:
     return match.dst.packed if single else address.add(match.dst.packed, 1)
 
 
+def without_names(found: "Iterable[Answer]") -> "set[Answer]":
+    """The Answers, with those for the addresses of names as if these had none: their ways are the same."""
+    return {
+        with_(each, match=with_(each.match, dst=None, host=""), address=b"", client=b"") if each.match.host else each
+        for each in found
+    }
+
+
 # What the open sockets mean
 
 
