@@ -201,6 +201,19 @@ def test_two_services_with_one_address_by_different_names(lab, resolver):
     agent.says("shares addresses: two.example.com with service 'echo'")
 
 
+def test_an_address_moves_between_two_services(lab, datapath, resolver):
+    """Both names are at one CDN, say. The kernel has one filter for the same packets."""
+    resolver.has_all([("one.example.com", FIRST), ("two.example.com", SECOND)])
+    both = config(host="one.example.com") + config(name="other", host="two.example.com")
+    agent = Asking(lab, both, grace=2)
+    agent.becomes_at("edge", FIRST)
+    agent.becomes_at("other", SECOND)
+    resolver.has_all([("one.example.com", SECOND), ("two.example.com", FIRST)])
+    agent.becomes_at("edge", SECOND)
+    agent.becomes_at("other", FIRST)
+    assert "File exists" not in agent.log.read_text()
+
+
 def test_commands_without_an_agent_ask_once(lab, resolver):
     resolver.has(FIRST)
     lab.configure(config())
