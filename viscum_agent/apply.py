@@ -12,7 +12,7 @@ from .errors import BUG, Problem, ViscumError
 from .kernel import commands
 from .plan import datapath
 from .plan.actual import observe
-from .plan.diff import diff, diff_shared, redirects_of, removal
+from .plan.diff import diff, diff_shared, identity, redirects_of, removal
 from .records.objects import Filter, Operation, Pair, Prio, kind_of
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ class Applier:
     def _run(self, plan: "Plan", before: "Observed", keep: "Sequence[str]", ending: "Sequence[str]") -> "Result":
         keep = list(keep) + list(ending)
         wanted = {part.service.name: part for part in plan.services}
-        left = _left_over(plan, before)
+        left, before = _left_over(plan, before, keep)
         if left:
             self._guard("", lambda: self._backend.apply(left))
         self._take_down([name for name in sorted(before.services) if name not in wanted and name not in keep], before)
@@ -160,15 +160,25 @@ class Applier:
                 self._restore(name, before.of(name), [])
 
 
-def _left_over(plan: "Plan", observed: "Observed") -> "list[Operation]":
-    """The removal of orphans, and of prios that u32 has left empty where filters of another kind are to come: a prio
-    has one kind, and u32 keeps it while another prio has filters of u32 (u32_delete in net/sched/cls_u32.c)."""
+def _left_over(plan: "Plan", observed: "Observed", keep: "Sequence[str]") -> "tuple[list[Operation], Observed]":
+    """(the removal of what is in the way, what is there after that): orphans; prios that u32 has left empty where
+    filters of another kind are to come: a prio has one kind, and u32 keeps it while another prio has filters of u32
+    (u32_delete in net/sched/cls_u32.c); redirects that move to another service, since the kernel has one for the same
+    packets (EEXIST of flower)."""
     found = []
     if observed.empty:
         items = [item for part in plan.services for item in part.items if isinstance(item, Filter)]
         others = {Prio(item.dev, item.prio, item.protocol) for item in items if item.kind != "u32"}
         found = [Operation("del", None, prio, 0) for prio in sorted(others.intersection(observed.empty))]
-    return removal(observed.orphans) + found
+    parts = plan.services if len(plan.services) > 1 else []
+    whose = {identity(item): part.service.name for part in parts for item in part.items if kind_of(item).redirect}
+    moved, after = [], observed.without_redirects(())
+    for name in sorted(observed.services) if whose else ():
+        gone = [each for each in redirects_of(observed.of(name)) if whose.get(identity(each.item), name) != name]
+        if gone and name not in keep:
+            after.services[name] = [each for each in observed.of(name) if each not in gone]
+            moved += gone
+    return removal(observed.orphans + moved) + found, after
 
 
 def _what_was_whole(found: "list[Found]") -> list:
@@ -238,7 +248,8 @@ def shared_of(found: "list[Found]") -> set:
 def pending(plan: "Plan", observed: "Observed", keep: "Sequence[str]" = ()) -> "list[tuple[str, list[Operation]]]":
     """What `run` would do, as [(heading, operations)] in that order: what `viscum plan` prints."""
     wanted = {part.service.name: part for part in plan.services}
-    parts = [("left over", _left_over(plan, observed))]
+    over, observed = _left_over(plan, observed, keep)
+    parts = [("left over", over)]
     left = [name for name in sorted(observed.services) if name not in wanted and name not in keep]
     parts += [(name, removal(observed.of(name))) for name in left]
     shared = [found.item for found in observed.shared]

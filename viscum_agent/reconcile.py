@@ -217,10 +217,10 @@ class Reconciler:
         return found
 
     def _asked_once(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
-        """What an agent would know: what it has in the kernel it keeps for a while. Who only shows that asks nobody."""
-        return self.ask_names(services) if self._loads else {}, {
-            each.name: hosts.held(observed.of(each.name)) for each in services
-        }
+        """Who only shows what there is asks nobody: what is in the kernel counts."""
+        if self._loads:
+            return self.ask_names(services), {}
+        return {}, {each.name: hosts.held(observed.of(each.name)) for each in services}
 
     def ask_names(self, services: "list[Service]") -> "dict[str, Host]":
         """What the names of these services have, asked now if they were not asked before (names/)."""

@@ -178,7 +178,7 @@ def router_facts(text):
         why={tuple(key.split(" ")): values["why"][key] for key in values["why"]},
         neighbours={tuple(key.split(" ")): values["neighbours"][key] for key in values["neighbours"]},
         hosts={name: _host(values["hosts"][name]) for name in values["hosts"]},
-        held={name: [address.parse_address(text) for text in values["held"][name]] for name in values["held"]},
+        held={name: [_held(text) for text in values["held"][name]] for name in values["held"]},
     )
 
 
@@ -187,6 +187,14 @@ def _host(given):
     if isinstance(given, str):
         return Host((), given)
     return Host(tuple([address.parse_address(text) for text in given]), "")
+
+
+def _held(text):
+    """What datapath.taken has, as `tcp 203.0.113.10 443 from 192.168.1.0/24`."""
+    words = text.split(" ") + ["", ""]
+    low, high = (words[2].split("-") * 2)[:2]
+    src = address.parse_prefix(words[4]) if words[3] == "from" else None
+    return words[0], address.parse_prefix(words[1]), (int(low), int(high)), src
 
 
 def _listener(text):

@@ -183,10 +183,14 @@ def test_an_agent_that_starts_without_a_resolver_keeps_what_it_finds(lab, resolv
     time.sleep(2)
     assert talk.who() == "edge"
     assert agent.at(FIRST) == "edge"
-    resolver.has(SECOND)
+    resolver.has(FIRST, SECOND)
     resolver.start()
     agent.becomes_at("edge", SECOND)
     assert talk.who() == "edge"
+    agent.kill()
+    resolver.has(SECOND)
+    agent.start()
+    agent.becomes_at("cloud", FIRST, SOON + 5)  # the name was another one, perhaps
 
 
 def test_two_services_with_one_address_by_different_names(lab, resolver):
@@ -194,7 +198,20 @@ def test_two_services_with_one_address_by_different_names(lab, resolver):
     agent = Asking(lab, config(host="one.example.com") + config(name="other", host="two.example.com"))
     agent.becomes_at("edge", FIRST)
     agent.becomes_at("other", SECOND)
-    agent.says("is the same traffic on lan0 as service 'echo'")
+    agent.says("shares addresses: two.example.com with service 'echo'")
+
+
+def test_an_address_moves_between_two_services(lab, datapath, resolver):
+    """Both names are at one CDN, say. The kernel has one filter for the same packets."""
+    resolver.has_all([("one.example.com", FIRST), ("two.example.com", SECOND)])
+    both = config(host="one.example.com") + config(name="other", host="two.example.com")
+    agent = Asking(lab, both, grace=2)
+    agent.becomes_at("edge", FIRST)
+    agent.becomes_at("other", SECOND)
+    resolver.has_all([("one.example.com", SECOND), ("two.example.com", FIRST)])
+    agent.becomes_at("edge", SECOND)
+    agent.becomes_at("other", FIRST)
+    assert "File exists" not in agent.log.read_text()
 
 
 def test_commands_without_an_agent_ask_once(lab, resolver):
@@ -253,9 +270,9 @@ def test_answers_to_another_question_and_malformed_ones_change_nothing(lab, reso
     assert "bug" not in agent.log.read_text()
 
 
-# KiB that a thousand names cost: those of one address, and those of an address each, whose redirects are 1,600 of it,
-# as are those of a thousand addresses in `dest_ip`.
-COST = {1: 1024, 1000: 2560}
+# KiB that a thousand names cost: those of one address, and those of 200, whose redirects are 320 of it, as are those of
+# 200 addresses in `dest_ip`.
+COST = {1: 1024, 200: 1408}
 
 
 @pytest.mark.parametrize("interpreter", [MICROPYTHON], ids=["micropython"])  # CPython takes more for everything
@@ -265,9 +282,7 @@ def test_a_thousand_names_cost_a_mebibyte_at_most_without_their_redirects(lab, r
 
     def memory(count):
         names = ["host%d.example.com" % number for number in range(1000 - count, 1000)]
-        resolver.has_all(
-            [(name, "10.99.%d.%d" % divmod(int(name[4:-12]), 250) if addresses > 1 else last) for name in names]
-        )
+        resolver.has_all([(name, "10.99.3.%d" % (250 - addresses + int(name[4:-12]) % addresses)) for name in names])
         takes = ("list device lan0", "list dest_port 7000", "list proto tcp", *PATIENT)
         agent = Asking(
             lab, service("echo", echo_command("edge", 7000), "option dest_host '%s'" % " ".join(names), *takes)

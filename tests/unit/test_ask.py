@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from viscum_agent.address import Prefix
+from viscum_agent.config import uci
+from viscum_agent.config.service import Match, read
 from viscum_agent.loop import Loop
 from viscum_agent.names import ask, message
+from viscum_agent.plan.actual import Found
+from viscum_agent.plan.datapath import ebpf
+from viscum_agent.records import with_
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE, TWO = bytes([203, 0, 113, 10]), bytes([203, 0, 113, 11])
@@ -167,6 +173,60 @@ def test_who_guesses_is_not_listened_to_for_long(resolver):
     assert resolver.asked[0][0][:2] != resolver.asked[1][0][:2] or resolver.asked[0][1] != resolver.asked[1][1]
 
 
+class Kernel:
+    """An Observed in which a service has a redirect for these addresses, at port 53."""
+
+    def __init__(self, *addresses):
+        self._found = []
+        for packed in addresses:
+            match = Match(4, "udp", Prefix(4, packed, 32), (53, 53), None, 0, "")
+            self._found += [Found(item, 0) for item in ebpf.filters("lan", match, 1, "", (("mirred", "vsc-dns"),))]
+
+    def of(self, _service):
+        return self._found
+
+
+def test_what_an_earlier_agent_left_is_held_until_all_names_were_answered(resolver):
+    resolver.answers = [lambda question: [] if b"late" in question else says(TWO)(question)]
+    template = Match(4, "udp", None, (53, 53), None, 0, "")
+    text = "config service dns\noption command /bin/x\nlist device lan\nlist dest_host a.example\n"
+    text += "list dest_host late.example\nlist dest_port 53\nlist proto udp\noption family ipv4\n"
+    service = read(uci.parse(text.encode(), "viscum")).services
+    loop = Loop(lambda error: None)
+    loop.add(resolver.fileno(), resolver.step)
+    changes = []
+    asker = ask.Asker(loop, lambda: changes.append(1), True)
+    asker.follow({"a.example": [4], "late.example": [4]})
+    assert service[0].named[0].matches == (template,)
+    assert [one[1].packed for one in asker.look(service, Kernel(ONE, bytes([127, 0, 0, 1])))[1]["dns"]] == [ONE]
+    while asker.is_busy:
+        loop.step()
+    assert asker.look(service, Kernel())[1] and len(changes) == 2  # an answer, and why there is none
+    assert asker.look([with_(service[0], named=())], Kernel())[1] == {}
+    resolver.answers = [says(ONE)]
+    asker.follow({"a.example": [4], "late.example": [4]})
+    while asker.is_busy:
+        loop.step()
+    assert asker.look(service, Kernel())[1] == {}
+    asker.close()
+
+
+def test_an_answer_that_changes_nothing_still_lets_go(resolver):
+    resolver.answers = [says(ONE), says()]  # over IPv4, over IPv6
+    text = "config service dns\noption command /bin/x\nlist device lan\nlist dest_host a.example\nlist dest_port 53\n"
+    service = read(uci.parse(text.encode(), "viscum")).services
+    loop = Loop(lambda error: None)
+    loop.add(resolver.fileno(), resolver.step)
+    held = []
+    asker = ask.Asker(loop, lambda: held.append(asker.look(service, Kernel())[1]), True)
+    asker.follow({"a.example": [4, 6]})
+    assert asker.look(service, Kernel(ONE))[1]
+    while asker.is_busy:
+        loop.step()
+    assert held[-1] == {}
+    asker.close()
+
+
 def test_a_command_waits_for_a_bounded_time(resolver, monkeypatch):
     monkeypatch.setattr(ask, "PATIENCE", 0.3)
     monkeypatch.setattr(ask, "TIMEOUT", 60)
@@ -174,6 +234,14 @@ def test_a_command_waits_for_a_bounded_time(resolver, monkeypatch):
     found = ask.at_once({"a.example": [4, 6]})
     assert 0.3 <= time.monotonic() - began < 5
     assert found["a.example"] == ((), "127.0.0.1 did not answer within 0 s")
+
+
+def test_a_command_says_which_names_it_had_no_time_to_ask(resolver, monkeypatch):
+    monkeypatch.setattr(ask, "PATIENCE", 0.3)
+    monkeypatch.setattr(ask, "TIMEOUT", 60)
+    found = ask.at_once({"host%d.example" % number: [4] for number in range(ask.WIDTH + 1)})
+    assert found["host0.example"] == ((), "127.0.0.1 did not answer within 0 s")
+    assert found["host%d.example" % ask.WIDTH] == ((), "was not asked within 0 s")
 
 
 def test_who_has_no_names_loads_nothing_of_this():

@@ -325,20 +325,20 @@ _WHOEVER = ", whatever its src_ip: make a separate service for those clients"
 def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[tuple[Match, ...], tuple[Named, ...]]":
     """The matches of a service's sections in order, without duplicates, and what is taken by names."""
     matches: list[Match] = []
-    named = []
+    named: list[Named] = []
     known = set()
     for part in parts:
         found, templates = _matches(part, bad)
         if templates:
-            named.append(Named(tuple(part.values["dest_host"]), tuple(templates)))
+            names = part.values["dest_host"]
+            there = [one for each in named if set(names).intersection(each.hosts) for one in each.matches]
+            if any(_leads_elsewhere(match, there, part, bad) for match in templates):
+                return (), ()
+            named.append(Named(tuple(names), tuple(templates)))
         for match in found:
             if tuple(match) in known:
                 continue
-            others = [one for one in matches if _goes_elsewhere(match, one)]
-            if others:
-                other = others[0]
-                both = tuple([one.to_port or "the client's" for one in (other, match)])
-                bad("target_port", _TWO_PORTS % both + (_WHOEVER if match.src != other.src else ""), part.where)
+            if _leads_elsewhere(match, matches, part, bad):
                 return (), ()
             known.add(tuple(match))
             matches.append(match)
@@ -346,6 +346,16 @@ def _all_matches(parts: "list[Part]", bad: "Callable") -> "tuple[tuple[Match, ..
             bad("dest_ip", _too_many(len(matches)))
             break
     return tuple(matches), tuple(named)
+
+
+def _leads_elsewhere(match: "Match", others: "list[Match]", part: "Part", bad: "Callable") -> bool:
+    """Whether it has packets in common with another one that leads them to another port; that is a problem."""
+    for other in others:
+        if _goes_elsewhere(match, other):
+            both = tuple([one.to_port or "the client's" for one in (other, match)])
+            bad("target_port", _TWO_PORTS % both + (_WHOEVER if match.src != other.src else ""), part.where)
+            return True
+    return False
 
 
 def _goes_elsewhere(one: "Match", other: "Match") -> bool:

@@ -62,4 +62,4 @@ def routed(target: "Target", settings: "Settings", features: "Features") -> bool
 def needs_nat(target: "Target", direct: bool) -> bool:
     matches = templates(target.service)
     by_name = any(match.proto != "tcp" or match.to_port for match in matches)
-    return by_name or bool(nat_rules(target.service.matches, direct))
+    return by_name or bool(nat_rules(target.service.matches, direct, {each.family for each in matches}))

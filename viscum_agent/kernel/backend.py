@@ -301,7 +301,7 @@ class Backend:
             self._nft_batch(operation, item.ns, lambda seq: nftables.delete_batch(nftables.INET, seq), nftables.INET)
         else:
             self._nft_batch(operation, item.ns, lambda seq: nftables.nat_batch(item.rules, seq), nftables.INET)
-            if operation.verb == "change":
+            if operation.verb == "change" and conntrack.changes_any(operation.old.rules, item.rules):
                 self._nft.pop(item.ns).close()  # the next step has sockets of its own
                 self.visit.enter(item.ns)
                 conntrack.forget_others(item.rules)

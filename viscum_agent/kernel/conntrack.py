@@ -12,18 +12,19 @@ import struct
 
 from .. import address, compat
 from ..records.objects import PROTO_NUMBER
-from .codec import NLM_F_ACK, NLM_F_DUMP, attributes, messages, nest, nf_message, parsed, understood
+from .codec import NLM_F_ACK, NLM_F_DUMP, attributes, messages, nest, nf_message, understood
 from .netlink import Socket
 from .rtnl import AF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from ..records.objects import NatRule
 
     Place = tuple[int, bytes, int]
+    Rules = dict[bytes, list[tuple[NatRule, address.Prefix]]]
 
 IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE = 1 << 8 | 1, 1 << 8 | 2  # subsystem 1 of nfnetlink
 NLMSG_MIN_TYPE = 16  # below: the end of a dump, an error (linux/netlink.h)
@@ -37,6 +38,11 @@ PROC = "/proc/thread-self/net/nf_conntrack"
 # A program, or its clients, may fill the table up to nf_conntrack_max (262,144 by default with 4 GiB of memory).
 MOST = 2000  # entries that are deleted one by one, and
 LONG = 0.5  # seconds for which entries are judged; what takes more is forgotten as a whole
+
+
+def changes_any(before: "Iterable[NatRule]", rules: "Iterable[NatRule]") -> bool:
+    """Whether there may be entries that these rules would not have made: rules that come make new ones only."""
+    return bool(set(before).difference(rules))
 
 
 def forget_others(rules: "Sequence[NatRule]") -> None:
@@ -62,17 +68,34 @@ def _with_socket(step: "Callable[[Socket], Any]") -> "Any":
 def _wrong(socket: "Socket", rules: "Sequence[NatRule]") -> "list[tuple[int, bytes]] | None":
     """(family, body) of each entry to delete; None for too many."""
     late = compat.monotonic() + LONG
-    sieve = lambda data: data if compat.monotonic() > late else _sieve(data, rules)  # noqa: E731
+    index = by_address(rules)
+    sieve = lambda data: data if compat.monotonic() > late else _sieve(data, index)  # noqa: E731
     found = []
     for family in (4, 6):
         bodies = socket.dump(lambda seq, family=family: _get(family, seq), most=MOST, sieve=sieve)
         if socket.spent:
             return None
         found += [(family, body) for body in bodies]
-    return parsed(lambda each: is_other(each[1], rules) and each, found)
+    wrong = []
+    for each in found:
+        if compat.monotonic() > late + LONG:
+            return None
+        if understood(is_other, each[1], index):
+            wrong.append(each)
+    return wrong
 
 
-def _sieve(data: bytes, rules: "Sequence[NatRule]") -> bytes:
+def by_address(rules: "Iterable[NatRule]") -> "Rules":
+    """The rules in their order, which is from narrow to wide: those of single addresses by these, the others by b""."""
+    found: Rules = {}
+    for rule in rules:
+        prefix = address.parse_prefix(rule.daddr)
+        single = prefix.length == address.bits(prefix.family)
+        found.setdefault(prefix.packed if single else b"", []).append((rule, prefix))
+    return found
+
+
+def _sieve(data: bytes, rules: "Rules") -> bytes:
     """The result of a recv() without the entries that stay."""
     kept, start = [], 0
     for kind, _, _, body in messages(data):
@@ -104,7 +127,7 @@ def _flush(seq: int) -> bytes:
     return nf_message(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, 0, b"", seq)
 
 
-def is_other(body: bytes, rules: "Sequence[NatRule]") -> bool:
+def is_other(body: bytes, rules: "Rules") -> bool:
     """Whether an entry has another translation than the rules would give it."""
     found = attributes(body, 4)
     if CTA_TUPLE_ORIG not in found or CTA_TUPLE_REPLY not in found:
@@ -112,8 +135,8 @@ def is_other(body: bytes, rules: "Sequence[NatRule]") -> bool:
     asked, answers = _place(found[CTA_TUPLE_ORIG], True), _place(found[CTA_TUPLE_REPLY], False)
     if asked is None or answers is None:
         return False
-    for rule in rules:
-        if _matches(rule, asked):
+    for rule, prefix in rules.get(asked[1], []) + rules.get(b"", []):
+        if _matches(rule, prefix, asked):
             return answers[2] != (rule.to_port or asked[2]) or answers[1] == asked[1]
     return answers != asked
 
@@ -130,9 +153,8 @@ def _place(data: bytes, to: bool) -> "Place | None":
     return proto[CTA_PROTO_NUM][0], bytes(packed), struct.unpack_from(">H", port)[0]
 
 
-def _matches(rule: "NatRule", place: "Place") -> bool:
+def _matches(rule: "NatRule", prefix: "address.Prefix", place: "Place") -> bool:
     number, packed, port = place
-    prefix = address.parse_prefix(rule.daddr)
     if len(prefix.packed) != len(packed) or (rule.proto and PROTO_NUMBER[rule.proto] != number):
         return False
     if rule.dport and not rule.dport[0] <= port <= rule.dport[1]:

@@ -15,10 +15,10 @@ from . import known, message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-    from ..config.service import Service
+    from ..config.service import Named, Service
     from ..loop import Timer
     from ..plan.actual import Observed
 
@@ -109,7 +109,7 @@ class Question:
 
 class Asker:
     """`changed()` is called whenever the addresses of names have changed. `adopts` is whether what the kernel has at
-    the first look is an earlier agent's: then that is kept as long as an old address."""
+    the first look is an earlier agent's: then that is kept until the names of its service were answered."""
 
     def __init__(self, loop: "Loop", changed: "Callable[[], object]", adopts: bool = False) -> None:
         self.known = known.Known()
@@ -120,11 +120,16 @@ class Asker:
         self.servers: list[str] = []
         self._heard = 0.0  # when somebody answered last
         self._timer: Timer | None = None
-        self._held: dict[str, tuple[object, list[bytes]]] | None = None if adopts else {}
+        self._held: dict[str, tuple[Sequence[Named], list[tuple]]] | None = None if adopts else {}
 
     @property
     def is_busy(self) -> bool:
         return bool(self._open)
+
+    @property
+    def asked(self) -> "list[str]":
+        """The names whose answers are waited for."""
+        return [name for name, _ in self._open]
 
     def follow(self, wanted: "dict[str, list[int]]") -> None:
         """Asks for these names (hosts.wanted) now, and from now on."""
@@ -136,14 +141,25 @@ class Asker:
     def look(self, services: "Iterable[Service]", observed: "Observed") -> "tuple[dict[str, Host], dict]":
         """(hosts, held) as in facts.Facts."""
         if self._held is None:
-            self._held = {each.name: (each.named, hosts.held(observed.of(each.name))) for each in services}
-            self._loop.after(known.GRACE, self._let_go)
-        kept = [each for each in services if each.name in self._held and self._held[each.name][0] == each.named]
-        return self.known.hosts(), {each.name: self._held[each.name][1] for each in kept}
+            self._held = {}
+            for each in services:
+                found = [one for one in hosts.held(observed.of(each.name)) if not known.refused(one[1].packed)]
+                if found:
+                    self._held[each.name] = (each.named, found)
+            self._loop.after(known.GRACE, lambda: self._let_go(True))
+        held = self._unanswered()
+        kept = [each for each in services if each.name in held and held[each.name][0] == each.named]
+        return self.known.hosts(), {each.name: held[each.name][1] for each in kept}
 
-    def _let_go(self) -> None:
-        self._held = {}
-        self._changed()
+    def _unanswered(self) -> "dict[str, tuple[Sequence[Named], list[tuple]]]":
+        held = self._held or {}
+        return {name: held[name] for name in held if not self.known.answered(held[name][0])}
+
+    def _let_go(self, all_of_it: bool = False) -> None:
+        left = {} if all_of_it else self._unanswered()
+        if self._held and len(left) < len(self._held):
+            self._held = left
+            self._changed()
 
     def _turn(self) -> None:
         """Asks for what is due, or waits until something is."""
@@ -160,6 +176,8 @@ class Asker:
             key = self._queue.pop(0)
             self._open[key] = Question(key[0], key[1], self._loop, self.servers, self._done)
             self._open[key].begin()
+        if not self._open:
+            self._let_go()
         if not self._open and self.known.next() < float("inf"):
             self._loop.cancel(self._timer)
             self._timer = self._loop.after(max(0, self.known.next() - compat.monotonic()), self._turn)
@@ -213,13 +231,20 @@ def at_once(wanted: "dict[str, list[int]]") -> "dict[str, Host]":
     """What a command finds out of these names (hosts.wanted), within PATIENCE."""
     loop = Loop()
     asker = Asker(loop, lambda: None)
+    late: list[str] = []
+
+    def end() -> None:
+        late.extend(asker.asked)
+        asker.close()
+
     try:
         asker.follow(wanted)
-        loop.after(PATIENCE, asker.close)
+        loop.after(PATIENCE, end)
         while asker.is_busy:
             loop.step()
     finally:
         asker.close()
     found = asker.known.hosts()
-    silent = Host((), "%s did not answer within %d s" % (" and ".join(asker.servers), PATIENCE))
-    return {name: found.get(name, silent) for name in wanted}
+    silent = "%s did not answer within %d s" % (" and ".join(asker.servers), PATIENCE)
+    unknown = {name: silent if name in late else "was not asked within %d s" % PATIENCE for name in wanted}
+    return {name: found.get(name) or Host((), unknown[name]) for name in wanted}

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ..config.service import Named
+
 # Seconds, from the longest and the shortest TTL: dnsmasq says 0 of what it has from a file, and a file may change.
 LEAST, MOST = 10, 3600
 NOTHING = 60  # seconds until a name without an address is asked again
@@ -27,8 +29,8 @@ MOST_ADDRESSES = 64  # of a name, in each family, old ones included
 
 # A name is a list, since there may be thousands: for each of the families when it is asked next, in GROUPs; why it has
 # no address, None before the first answer; the addresses of the last answer, one behind the other. And pairs of an old
-# address and when it ends, in GROUPs.
-DUE, WHY, NOW, OLD = 0, 2, 4, 6
+# address and when it ends, in GROUPs; and which families were answered, 1 and 2.
+DUE, WHY, NOW, OLD, ANSWERED = 0, 2, 4, 6, 7
 NEVER = 1 << 29  # a family that does not count; MicroPython has numbers up to that without an object
 
 
@@ -43,9 +45,12 @@ class Known:
         before, self._names = self._names, {}
         for name in wanted:
             due = [0 if family in wanted[name] else NEVER for family in (4, 6)]
-            there = before.get(name)
-            if there is None or [each == NEVER for each in there[DUE:WHY]] != [each == NEVER for each in due]:
-                there = [0, 0, None, None, b"", b"", ()]
+            there = before.get(name) or [0, 0, None, None, b"", b"", (), 0]
+            for at in (0, 1):
+                if (there[DUE + at] == NEVER) != (due[at] == NEVER):
+                    there[WHY + at], there[NOW + at] = None, b""
+                    there[OLD] = tuple([each for each in there[OLD] if (len(each[0]) == 16) != at])
+                    there[ANSWERED] &= ~(1 << at)
             there[DUE:WHY] = due
             self._names[name] = there
 
@@ -75,15 +80,16 @@ class Known:
         before, size = _host(there), address.bits(family) // 8
         found: set[bytes] = set()
         for packed in addresses:
-            refused = _refused(packed)
-            why = refused or why
-            if not refused and len(found) < MOST_ADDRESSES:
+            why_not = refused(packed)
+            why = why_not or why
+            if not why_not and len(found) < MOST_ADDRESSES:
                 found.add(packed)
         old = [(packed, _after(now + GRACE)) for packed in _each(there[NOW + at], size)]
         old = [each for each in old + list(there[OLD]) if each[0] not in found]  # the newest first
         mine = [each for each in old if len(each[0]) == size][: MOST_ADDRESSES - len(found)]
         there[OLD] = tuple(mine + [each for each in old if len(each[0]) != size])
         there[NOW + at] = b"".join(sorted(found))
+        there[ANSWERED] |= 1 << at
         there[WHY + at] = "" if found else why
         there[DUE + at] = _after(now + (max(LEAST, min(ttl, MOST)) if found else NOTHING))
         return _host(there) != before
@@ -97,6 +103,11 @@ class Known:
         there[WHY + at] = why
         there[DUE + at] = _after(now + AGAIN)
         return _host(there) != before
+
+    def answered(self, named: "Iterable[Named]") -> bool:
+        """Whether somebody has answered for each of these names (service.Named)."""
+        wanted = [self._names[host] for group in named for host in group.hosts if host in self._names]
+        return not any(there[DUE + at] != NEVER and not there[ANSWERED] >> at & 1 for there in wanted for at in (0, 1))
 
     def expire(self, now: float) -> bool:
         """Forgets addresses whose time has come; returns whether there are any."""
@@ -132,7 +143,7 @@ def _after(time: float) -> int:
     return int(time / GROUP) + 1
 
 
-def _refused(packed: bytes) -> str:
+def refused(packed: bytes) -> str:
     """Why an address is not taken, "" if it is: filters answer 0.0.0.0, and whoever owns a name may answer anything."""
     text = address.format_address(packed)
     try:

@@ -412,7 +412,7 @@ def facts(
     firewall: "dict[int, tuple[str, bool]] | None" = None,
     why: "dict[tuple[str, str], str] | None" = None,
     hosts: "dict[str, Host] | None" = None,
-    held: "dict[str, list[bytes]] | None" = None,
+    held: "dict[str, list[tuple]] | None" = None,
 ) -> "Facts":
     """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `opened` services to
     what is known of their sockets better than from the dump, None for nothing; `firewall` and what follows as in

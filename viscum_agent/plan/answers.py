@@ -18,7 +18,7 @@ from ..records.objects import NatRule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ..config.service import Match
     from ..records.facts import Listener
@@ -45,28 +45,29 @@ EPHEMERAL = 32768  # the first port that a socket gets by itself (ip_local_port_
 MOST_OWN = 8  # ports beyond that which are told apart; each takes as many rules as there are of them
 
 
-def needs_nat(matches: "Sequence[Match]") -> bool:
-    """Whether local addresses can't serve the matches (of one family): one address can, several only with TCP."""
+def needs_nat(matches: "Sequence[Match]", named: "Collection[int]") -> bool:
+    """Whether local addresses can't serve the matches (of one family): one address can, several only with TCP. `named`
+    are the families in which the service has names."""
     addresses = {match.dst for match in matches}
     if any(match.dst is None or match.dst.length != address.bits(match.family) or match.to_port for match in matches):
         return True
     # A name may have several tomorrow, and other ways in would cost open connections.
-    several = len(addresses) > 1 or any(match.host for match in matches)
+    several = len(addresses) > 1 or any(match.family in named for match in matches)
     return several and any(match.proto != "tcp" for match in matches)
 
 
-def any_local(matches: "Sequence[Match]", direct: bool) -> bool:
+def any_local(matches: "Sequence[Match]", direct: bool, named: "Collection[int]") -> bool:
     """Whether in place of NAT every address (of the one family of these matches) is a local one in the namespace: with
     `reply` 'direct', for TCP, which answers from the address that a client used. UDP would not."""
-    return direct and needs_nat(matches) and all(match.proto == "tcp" and not match.to_port for match in matches)
+    return direct and needs_nat(matches, named) and all(match.proto == "tcp" and not match.to_port for match in matches)
 
 
-def nat_rules(matches: "Sequence[Match]", direct: bool = False) -> "tuple[NatRule, ...]":
-    """The redirect rules inside the namespace, narrower ones first. `direct` as in any_local."""
+def nat_rules(matches: "Sequence[Match]", direct: bool = False, named: "Collection[int]" = ()) -> "tuple[NatRule, ...]":
+    """The redirect rules inside the namespace, narrower ones first. `direct` and `named` as in any_local."""
     rules = set()
     for family in (4, 6):
         of_family = [match for match in matches if match.family == family]
-        if not of_family or not needs_nat(of_family) or any_local(of_family, direct):
+        if not of_family or not needs_nat(of_family, named) or any_local(of_family, direct, named):
             continue
         for match in of_family:
             daddr = address.format_prefix(match.dst) if match.dst else ("0.0.0.0/0" if family == 4 else "::/0")
@@ -80,13 +81,15 @@ def _rule_order(rule: "NatRule") -> tuple:
     return (-length, width, rule.daddr, rule.proto, rule.dport or (0, 0), rule.to_port)
 
 
-def answers(matches: "Sequence[Match]", own: "dict[int, bytes]", direct: bool = False) -> "list[Answer]":
-    """An Answer for each match; `own` maps a family to the namespace's own address (bytes); `direct` as in
+def answers(
+    matches: "Sequence[Match]", own: "dict[int, bytes]", direct: bool = False, named: "Collection[int]" = ()
+) -> "list[Answer]":
+    """An Answer for each match; `own` maps a family to the namespace's own address (bytes); `direct` and `named` as in
     any_local."""
     found = []
     for family in (4, 6):
         of_family = [match for match in matches if match.family == family]
-        nat = needs_nat(of_family) and not any_local(of_family, direct)
+        nat = needs_nat(of_family, named) and not any_local(of_family, direct, named)
         for match in of_family:
             client = _client(match)
             low, high = _inside(match)
@@ -144,6 +147,14 @@ def _client(match: "Match") -> bytes:
         return NOBODY[match.family]
     single = match.dst.length == address.bits(match.family)
     return match.dst.packed if single else address.add(match.dst.packed, 1)
+
+
+def without_names(found: "Iterable[Answer]") -> "set[Answer]":
+    """The Answers, with those for the addresses of names as if these had none: their ways are the same."""
+    return {
+        with_(each, match=with_(each.match, dst=None, host=""), address=b"", client=b"") if each.match.host else each
+        for each in found
+    }
 
 
 # What the open sockets mean

@@ -4,7 +4,7 @@ from .. import address
 from ..ebpf import layout
 from ..records import with_
 from ..records.objects import PRIO_EXACT, BpfMatch, device_name
-from . import datapath
+from . import datapath, hosts
 from .skip import skip
 
 TYPE_CHECKING = False
@@ -56,7 +56,7 @@ class Claims:
         # Each VLAN of a device has traffic of its own.
         wanted = [((dev, service.vlan), match) for dev in part.devices for match in service.matches]
         for source, match in wanted:
-            text = self._whose(service, source, match)
+            _, text = self._whose(service, source, match)
             if text:
                 raise skip(service, package, "dest_ip" if match.dst else "dest_port", "takes " + text)
         self._take_kinds(part, package)
@@ -67,25 +67,24 @@ class Claims:
 
     def free(
         self, service: "Service", devices: "Iterable[Device]", matches: "Iterable[Match]"
-    ) -> "tuple[list[Match], list[tuple[str, str]]]":
-        """(those of the matches that no earlier service has, [(match, why)] of the others)"""
-        found, taken = [], []
+    ) -> "tuple[list[Match], list[tuple[Match, str, str]]]":
+        """(those of the matches that no earlier service has, [(match, why, who has it)] of the others)"""
+        found, left = [], []
         for match in matches:
-            why = [
-                text for text in [self._whose(service, (each.name, service.vlan), match) for each in devices] if text
-            ]
-            if why:
-                taken.append((match_text(match), "is " + why[0]))
+            whose = [self._whose(service, (each.name, service.vlan), match) for each in devices]
+            whose = [each for each in whose if each[0]]
+            if whose:
+                left.append((match, "is " + whose[0][1], "service '%s'" % whose[0][0]))
             else:
                 found.append(match)
-        return found, taken
+        return found, left
 
-    def _whose(self, service: "Service", source: tuple, match: "Match") -> str:
-        """Which other service takes packets of a match on a (device, VLAN), "" for none."""
+    def _whose(self, service: "Service", source: tuple, match: "Match") -> "tuple[str, str]":
+        """(which other service takes packets of a match on a (device, VLAN), that in words); "" for none."""
         for other, name in self._traffic.get(self._key(source, match), []):
             if name != service.name and _overlap(match, other):
-                return "the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
-        return ""
+                return name, "the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
+        return "", ""
 
     def _take_kinds(self, part: "ServicePlan", package: str) -> None:
         kinds = {layout.kind_of(item) for item in part.items if isinstance(item, BpfMatch)}
@@ -108,11 +107,13 @@ def _overlap(one: "Match", other: "Match") -> bool:
 
 
 def configured(service: "Service") -> "list[str]":
-    """All that is configured to be taken, in words, sorted."""
+    """What is configured to be taken, in words, sorted: by name as far as it is taken."""
     found = {match_text(match) for match in service.matches}
     for group in service.named:
-        found.update([match_text(with_(match, host=host)) for host in group.hosts for match in group.matches])
-    return sorted(found)
+        for host in group.hosts:
+            if len(found) < hosts.MOST:
+                found.update([match_text(with_(match, host=host)) for match in group.matches])
+    return sorted(found)[: max(hosts.MOST, len(service.matches))]
 
 
 def match_text(match: "Match") -> str:

@@ -22,6 +22,7 @@ from ..records.objects import (
 )
 from ..shell import shown
 from . import datapath
+from .hosts import templates
 from .skip import Skip, skip
 from .sources import devices_of
 
@@ -122,6 +123,22 @@ def _goes_round(matches: "Iterable[Match]") -> bool:
     return any(
         one.family == other.family and address.meet(one.src, other.dst) for one in datagrams for other in datagrams
     )
+
+
+def apart(service: "Service", matches: "Iterable[Match]") -> "tuple[list[Match], list[tuple[Match, str, str]]]":
+    """(those of the matches for its names' addresses whose replies can't go round, [(match, why, who has it)] of the
+    others): the owner of a name does not stop the service. Without `src_ip` it is refused, whatever they are."""
+    clients = [each.src for each in service.matches + templates(service) if each.proto == "udp" and each.src]
+    fixed = [each.dst for each in service.matches if each.proto == "udp"]
+    found, left = [], []
+    for match in matches:
+        goes = any(address.meet(match.dst, each) for each in clients)
+        goes = goes or (match.src is not None and any(address.meet(match.src, each) for each in fixed))
+        if match.proto == "udp" and goes:
+            left.append((match, "is in src_ip: with reply 'direct' a datagram could go round", "its clients"))
+        else:
+            found.append(match)
+    return found, left
 
 
 # The next hop

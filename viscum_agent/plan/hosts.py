@@ -8,7 +8,8 @@ service has already.
 from .. import address
 from ..errors import CONFIG, Problem
 from ..records import with_
-from ..records.objects import Address, Nat
+from . import datapath
+from .diff import redirects_of
 from .skip import skip
 
 TYPE_CHECKING = False
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from ..records.facts import Facts
     from .actual import Found
 
-MOST = 1024  # matches of a service for the addresses of its names: an eighth of what fits (ebpf/layout.py, `exact`)
+# Matches of a service until which it takes addresses of its names: as many rules (of 640 bytes) are sent to nftables at
+# once, and a socket sends 160 KiB (net.core.wmem_default).
+MOST = 240
 SAID = 3  # names in a message
 UNKNOWN = "was not asked yet"
+ASKING = "has names that were not asked yet"
 ITSELF = "is the router itself"
 OTHER_FAMILY = "has no address of this family"
 TOO_MANY = "comes after %d others" % MOST
@@ -49,7 +53,10 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
     own = [address.parse_address(text) for text in facts.addresses]
     found: list[Match] = []
     why = {}
-    seen = {_key(match) for match in service.matches}
+    seen: dict[tuple, int] = {}
+    for match in service.matches:
+        _note(match, seen)
+    room = MOST - len(service.matches)
     for group in service.named:
         families = {match.family for match in group.matches}
         for host in group.hosts:
@@ -60,25 +67,44 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
                 why[host] = UNKNOWN
             elif not theirs:
                 why[host] = ITSELF if there else known.reason or OTHER_FAMILY
-            elif len(found) >= MOST:
+            elif len(found) >= room:
                 why[host] = TOO_MANY
-            _add(theirs, host, group.matches, found, seen)
+            _add(theirs, host, group.matches, found, seen, room)
         fixed = [match.dst.packed for match in service.matches if match.dst]
-        before = [packed for packed in facts.held.get(service.name, ()) if packed not in fixed]
-        _add(before, BEFORE, group.matches, found, seen)
+        for proto, dst, ports, src in facts.held.get(service.name, ()):
+            if dst.packed not in own and dst.packed not in fixed:
+                same = [each for each in group.matches if (each.proto, each.src) == (proto, src)]
+                same = [each for each in same if _is_in(ports, each.dport)]
+                _add([dst.packed], BEFORE, same, found, seen, room)
     return found, why
 
 
 def _add(
-    addresses: "Iterable[bytes]", host: str, templates: "Sequence[Match]", found: "list[Match]", seen: "set[tuple]"
+    addresses: "Iterable[bytes]",
+    host: str,
+    templates: "Sequence[Match]",
+    found: "list[Match]",
+    seen: "dict[tuple, int]",
+    room: int,
 ) -> None:
     for packed in addresses:
         prefix = address.Prefix(_family(packed), packed, 8 * len(packed))
         for template in templates:
             match = with_(template, dst=prefix, host=host)
-            if template.family == prefix.family and _key(match) not in seen and len(found) < MOST:
-                seen.add(_key(match))
+            if template.family != prefix.family or _key(match) in seen or len(found) >= room:
+                continue
+            if seen.get(_key(match)[:3], match.to_port) == match.to_port:
+                _note(match, seen)
                 found.append(match)
+
+
+def _note(match: "Match", seen: "dict[tuple, int]") -> None:
+    """Notes where a match leads to: nobody's packets can go elsewhere from there (config.service)."""
+    seen[_key(match)] = seen[_key(match)[:3]] = match.to_port
+
+
+def _is_in(ports: "tuple[int, int] | None", others: "tuple[int, int] | None") -> bool:
+    return others is None or (ports is not None and others[0] <= ports[0] and ports[1] <= others[1])
 
 
 def _family(packed: bytes) -> int:
@@ -91,31 +117,36 @@ def _key(match: "Match") -> tuple:
 
 
 def missing(
-    service: "Service", matches: "Sequence[Match]", why: "dict[str, str]", taken: "list[tuple[str, str]]", package: str
+    service: "Service",
+    matches: "Sequence[Match]",
+    why: "dict[str, str]",
+    left: "list[tuple[Match, str, str]]",
+    package: str,
 ) -> "list[Problem]":
-    """Warnings about names without an address, and about addresses that are `taken` by others: [(match, why)]. Raises
-    Skip if nothing is left to take."""
-    said = [["%s (%s)" % (host, why[host]) for host in sorted(why)], ["%s %s" % each for each in taken]]
+    """Warnings about names without an address, and about those of which something is `left`: [(match, why, who has
+    it)]. They name no address: each new one would be another warning. Raises Skip if nothing is left to take."""
+    said = [
+        ["%s (%s)" % (host, why[host]) for host in sorted(why) if why[host] != UNKNOWN],
+        sorted({"%s with %s" % (match.host, whose) for match, _, whose in left}),
+    ]
     texts = [
         word + ", ".join(each[:SAID]) + (" and %d more" % (len(each) - SAID) if len(each) > SAID else "")
         for word, each in zip(("has no address now: ", "shares addresses: "), said)
         if each
     ]
     if not matches:
-        raise skip(service, package, "dest_host", "; ".join(texts + ["the cloud answers"]))
-    if all(why[host] == UNKNOWN for host in why):
-        texts = texts[1:] if why else texts
+        raise skip(service, package, "dest_host", "; ".join((texts or [ASKING]) + ["the cloud answers"]))
     where = "%s.%s.dest_host" % (package, service.name)
     return [Problem(CONFIG, "", where, text + "; the service runs without") for text in texts]
 
 
-def held(found: "Iterable[Found]") -> "list[bytes]":
-    """The single addresses that a service in the kernel answers for."""
-    texts = set()
-    for each in found:
-        if isinstance(each.item, Nat):
-            texts.update([rule.daddr for rule in each.item.rules])
-        elif isinstance(each.item, Address) and each.item.dev == "lo":
-            texts.add(each.item.address)
-    prefixes = [address.parse_prefix(text) for text in sorted(texts)]
-    return [prefix.packed for prefix in prefixes if prefix.length == address.bits(prefix.family)]
+def lasting(problems: "Iterable[Problem]") -> "list[Problem]":
+    """Without that names were not asked yet: of a service that is about to be configured, that says nothing."""
+    return [each for each in problems if not each.message.startswith(ASKING)]
+
+
+def held(found: "Sequence[Found]") -> "list[tuple]":
+    """What of a service's redirect in the kernel is for single addresses (datapath.taken). What its namespace shows
+    does not count: its program may have rights there."""
+    taken = [datapath.of(each.item).taken(each.item) for each in redirects_of(found)]
+    return [each for each in taken if each[1] and each[1].length == address.bits(each[1].family)]

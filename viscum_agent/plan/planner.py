@@ -111,10 +111,10 @@ def _service(
             raise skip(service, package, "", text % (what, name), FOREIGN)
     which = _datapath(service, settings, facts, package)
     devices, warnings = devices_of(service, facts, which, package)
-    service, without = _with_names(service, devices, facts, claims, package, warnings)
+    past = service.reply == "direct" and which.ROUTED
+    service, without = _with_names(service, devices, past, facts, claims, package, warnings)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
-    past = service.reply == "direct" and which.ROUTED
     warnings += family_warnings(service, families, lost, devices, package)
     mtu = mtu_of(service, families, devices, package)
     macs = which.mac_policy(service, devices, facts.features, package)
@@ -124,12 +124,13 @@ def _service(
     own = {family: ends[family][1] for family in families}
     items.append(_guard(guard(service, matches, own, around), service, facts, package))
     items += _limits(service, mtu, facts, package)
-    warnings += _egress_warnings(service, matches, package)
+    named = {each.family for each in hosts.templates(service)}
+    warnings += _egress_warnings(service, matches, named, package)
     items += _host_sysctls(service, matches, facts)
     for family in families:
         of_family = [match for match in matches if match.family == family]
-        items += _answers(service, family, of_family, ends[family], past)
-    rules = answers.nat_rules(matches, past)
+        items += _answers(service, family, of_family, ends[family], past, named)
+    rules = answers.nat_rules(matches, past, named)
     if rules:
         if not facts.features.nat:
             text = "needs nft redirect inside the namespace, which this kernel lacks: install kmod-nft-nat"
@@ -148,7 +149,7 @@ def _service(
         mac=macs.inner_mac,
         own={family: address.parse_address(own[family]) for family in families},
     )
-    found = answers.answers(matches, gate.own, past)
+    found = answers.answers(matches, gate.own, past, named)
     parts, stays = _what_it_takes(service, found, facts)
     stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
     stays += without
@@ -173,16 +174,25 @@ def _service(
 
 
 def _with_names(
-    service: "Service", devices: "list[Device]", facts: "Facts", claims: "Claims", package: str, warnings: list
+    service: "Service",
+    devices: "list[Device]",
+    past: bool,
+    facts: "Facts",
+    claims: "Claims",
+    package: str,
+    warnings: list,
 ) -> "tuple[Service, list[tuple[str, str]]]":
     """The service with the addresses that its names have, and what of its names stays with the cloud, and why."""
     if not service.named:
         return service, []
     found, why = hosts.named(service, facts)
-    found, taken = claims.free(service, devices, found)
+    found, left = direct.apart(service, found) if past else (found, [])
+    found, theirs = claims.free(service, devices, found)
+    left += theirs
     matches = service.matches + tuple(found)
-    warnings += hosts.missing(service, matches, why, taken, package)
-    return with_(service, matches=matches), taken + [(host, why[host]) for host in sorted(why)]
+    warnings += hosts.missing(service, matches, why, left, package)
+    stays = [(match_text(match), text) for match, text, _ in left]
+    return with_(service, matches=matches), stays + [(host, why[host]) for host in sorted(why)]
 
 
 def _what_it_takes(
@@ -219,7 +229,7 @@ def _limits(service: "Service", mtu: int, facts: "Facts", package: str) -> list:
     return [Tbf(ns_name(service.name), INNER_DEV, service.rate, burst)]
 
 
-def _egress_warnings(service: "Service", matches: "list[Match]", package: str) -> "list[Problem]":
+def _egress_warnings(service: "Service", matches: "list[Match]", named: "set[int]", package: str) -> "list[Problem]":
     """Where its own packets have the cloud's address, what answers them does not come back; and without a match of a
     family it has no address of that family."""
     if service.egress[0].word in ("none", "any"):
@@ -227,7 +237,7 @@ def _egress_warnings(service: "Service", matches: "list[Match]", package: str) -
     said = []
     for family in (4, 6):
         of_family = [match for match in matches if match.family == family]
-        if any(match.proto != "tcp" for match in of_family) and not answers.needs_nat(of_family):
+        if any(match.proto != "tcp" for match in of_family) and not answers.needs_nat(of_family, named):
             text = "has no effect over IPv%d: what the program begins has the cloud's address as its source; set "
             said.append((text + "target_port (it may be the port that clients use), or take TCP only") % family)
         if not of_family and any(each.prefix is not None and each.prefix.family == family for each in service.egress):
@@ -309,7 +319,14 @@ def _host_sysctls(service: "Service", matches: "list[Match]", facts: "Facts") ->
     return items + [Sysctl("", key % dev, value) for key, value in zip(HOST_SYSCTLS, values)]
 
 
-def _answers(service: "Service", family: int, matches: "list[Match]", ends: "tuple[str, str]", direct: bool) -> list:
+def _answers(
+    service: "Service",
+    family: int,
+    matches: "list[Match]",
+    ends: "tuple[str, str]",
+    direct: bool,
+    named: "set[int]",
+) -> list:
     """Addresses and routes for one family. Without NAT, the taken-over addresses are local in the namespace, or all of
     them are (answers.any_local).
 
@@ -322,9 +339,9 @@ def _answers(service: "Service", family: int, matches: "list[Match]", ends: "tup
     length = SUBNET[family]
     items: list = [Address("", dev, "%s/%d" % (host, length)), Address(ns, INNER_DEV, "%s/%d" % (inner, length))]
     source = ""
-    if answers.any_local(matches, direct):
+    if answers.any_local(matches, direct, named):
         items.append(AnyLocal(ns, family, inner))
-    if not answers.needs_nat(matches):
+    if not answers.needs_nat(matches, named):
         local = sorted({match.dst.packed for match in matches})
         items += [Address(ns, "lo", "%s/%d" % (address.format_address(packed), 8 * len(packed))) for packed in local]
         if any(match.proto != "tcp" for match in matches):

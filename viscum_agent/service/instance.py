@@ -207,7 +207,10 @@ class Instance:
         """Takes the current plan. A new way in it is taken only once it was asked (opened)."""
         # Without the kernel objects, 4 KB of each service: only a look needs them, and makes new ones.
         before, self.part = self.part, with_(part, items=(), shared=())
-        if self.pid and before and before.answers != part.answers and self.state not in (WAITING, STOPPING):
+        if not self.pid or not before or before.answers == part.answers or self.state in (WAITING, STOPPING):
+            return
+        # A check is not begun anew for each answer of a resolver: it might never end.
+        if not self._check or answers.without_names(before.answers) != answers.without_names(part.answers):
             self._check_soon()
 
     def takes(self) -> "list[str]":

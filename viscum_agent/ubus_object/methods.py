@@ -11,6 +11,7 @@ from ..errors import CONFIG, ForeignError, UnsupportedError, ViscumError, proble
 from ..kernel import commands
 from ..log import NOTICE
 from ..loop import POLLIN, POLLOUT
+from ..plan import hosts
 from ..reconcile import PACKAGE
 from ..service import process
 from ..ubus import blob
@@ -261,7 +262,7 @@ class Bus:
 
     def _in_words(self, snapshot: "Snapshot") -> "dict[str, Any]":
         """What in a Snapshot is not as it should be, and what would be done about it."""
-        problems = snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
+        problems = hosts.lasting(snapshot.problems()) + process.problems(snapshot.configuration, PACKAGE)
         steps = self._agent.looks.as_it_stands(snapshot).pending()
         return {"problems": _texts(problems), "commands": _commands(steps)}
 

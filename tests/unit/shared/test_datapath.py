@@ -235,3 +235,26 @@ def test_a_device_without_an_ethernet_header_has_a_program_of_its_own():
             for bare in (False, True)
         ]
         assert programs == [name_of("fwd"), name_of("bare")]
+
+
+def test_what_a_redirect_is_for_is_read_back_from_it():
+    six = {"family": 6, "dst": "2001:db8::10"}
+    for wanted in (
+        match(),
+        match(proto="udp", dst="203.0.113.0/24", dport=(64, 127), src="192.168.1.0/24"),
+        match(proto="", dport=None),
+        match(dst=None, dport=(1024, 2047)),
+        match(**six),
+        match(**six, proto="udp", dport=None, src="fc00::/7"),
+    ):
+        for which in datapath.ALL:
+            for item in which.filters("lan", wanted, datapath.level_of(wanted), "", ACTIONS):
+                proto, dst, ports, src = which.taken(item)
+                assert (proto, ports, src) == (wanted.proto, wanted.dport, wanted.src)
+                assert dst == wanted.dst or (not dst.length and not wanted.dst)
+
+
+def test_redirects_that_can_not_be_read_are_for_no_address():
+    for which in (flower, u32):
+        item = with_(which.filters("lan", match(), 1, "", ACTIONS)[0], keys=None)
+        assert which.taken(item) == ("", None, None, None)

@@ -8,18 +8,19 @@ from viscum_agent.config import uci
 from viscum_agent.errors import ConfigError
 from viscum_agent.log import NOTICE
 from viscum_agent.plan.planner import plan
-from viscum_agent.records.facts import Listener
+from viscum_agent.records import with_
+from viscum_agent.records.facts import Host, Listener
 from viscum_agent.service import instance, process, running
 from viscum_agent.service.health import Outcome
 
 PID = 4000000  # above every real one (proc(5), pid_max is at most 2^22)
 
 
-def planned(*lines):
+def planned(*lines, hosts=None):
     """The plan.ServicePlan of a service."""
     head = "config service 's'\noption enabled 1\noption command /bin/x\nlist interface lan\nlist dest_ip 203.0.113.1\n"
     found = model.read(uci.parse((head + "\n".join(lines) + "\n").encode(), "viscum"), "viscum")
-    (part,) = plan(found.services, found.settings, router_facts("")).services
+    (part,) = plan(found.services, found.settings, with_(router_facts(""), hosts=hosts or {})).services
     return part
 
 
@@ -151,6 +152,7 @@ class Stage:
 
     def __init__(self, *lines):
         self.agent = Agent()
+        self.hosts = {}
         self.instance = instance.Instance("s", self.agent)
         self.plan(*lines)
         self.alive = set()
@@ -180,7 +182,7 @@ class Stage:
 
     def plan(self, *lines):
         """The settings and the plan of now."""
-        part = planned(*lines)
+        part = planned(*lines, hosts=self.hosts)
         self._settings = model.read([], "viscum").settings
         self.instance.configure(part.service)
         self.instance.planned(part)
@@ -442,6 +444,20 @@ def test_a_check_that_was_begun_with_other_settings_does_not_count():
     with healthy() as stage:
         stage.agent.loop.run_next()
         stage.plan("list dest_port 80", "option target_port 8080")
+        assert Check.begun[-1].cancelled
+
+
+def test_a_check_goes_on_while_names_get_other_addresses():
+    """Else one that takes longer than until the next answer would never end."""
+    lines = ("list dest_host a.example", "list proto tcp")
+    with healthy(*lines) as stage:
+        for number in range(3):
+            stage.hosts = {"a.example": Host((bytes([203, 0, 114, number]), bytes([203, 0, 115, number])), "")}
+            stage.plan("list dest_port 80", *lines)
+            if number == 0:  # it had none before
+                stage.agent.loop.run_next()
+        assert not Check.begun[-1].cancelled
+        stage.plan("list dest_port 80", "list dest_port 81", *lines)
         assert Check.begun[-1].cancelled
 
 

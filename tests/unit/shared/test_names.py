@@ -3,6 +3,7 @@
 import struct
 
 from viscum_agent import address
+from viscum_agent.config.service import Named
 from viscum_agent.names import message
 from viscum_agent.names.known import AGAIN, GRACE, GROUP, LEAST, MOST, MOST_ADDRESSES, NOTHING, Known
 
@@ -135,6 +136,32 @@ def test_a_reload_keeps_what_is_known_and_asks_again():
     made.want({HOST: [4], "other.example.com": [4]})
     assert addresses(made) == (ONE,)
     assert sorted(made.due(0)) == [("other.example.com", 4), (HOST, 4)]
+
+
+def test_a_family_that_comes_or_goes_changes_nothing_of_the_other():
+    made = known(4)
+    made.learn(HOST, 4, [TWO], 60, 1000)
+    made.learn(HOST, 4, [ONE], 60, 1060)
+    made.want({HOST: [4, 6]})
+    assert addresses(made) == (ONE, TWO)
+    made.learn(HOST, 6, [SIX], 60, 1060)
+    made.want({HOST: [6]})
+    assert addresses(made) == (SIX,)
+    made.want({HOST: [4, 6]})
+    assert addresses(made) == (SIX,)
+    assert not made.answered([Named((HOST,), ())])
+
+
+def test_whether_all_names_were_answered_is_known():
+    made = known(4, 6)
+    group = Named((HOST,), ())
+    made.learn(HOST, 4, [ONE], 60, 1000)
+    made.lost(HOST, 6, "127.0.0.1 does not answer", 1000)
+    assert not made.answered([group])
+    made.learn(HOST, 6, [], 60, 1030)
+    assert made.answered([group])
+    made.lost(HOST, 6, "127.0.0.1 does not answer", 1090)
+    assert made.answered([group, Named(("nobody.wants.it",), ())])
 
 
 # Messages

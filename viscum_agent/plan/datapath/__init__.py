@@ -14,6 +14,7 @@ mac_policy(service, devices, features, package)     a classifier.MacPolicy; rais
 reply(dev, pair, features, vlan)                    what sends replies back, at the router's end of a pair of that kind
 filters(dev, match, level, mac, actions, vlan)      what takes the packets of a match at a source device
 is_own(redirect)                                    whether one that was found in the kernel is its own
+taken(redirect)                                     what such a one is for: (protocol, address.Prefix, ports, clients)
 flows(dev, match, level, actions, flags, back)      if it is ROUTED: the filters of what a match takes or of its replies
 shared(device, filters, features)                   what these depend on there, like those of other services
 rests_on(filter)                                    the same for one that was found in the kernel

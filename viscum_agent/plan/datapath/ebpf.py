@@ -1,6 +1,6 @@
 """The eBPF datapath: a match as entries of a hash map that one program on each source interface searches."""
 
-from ...address import format_prefix
+from ...address import format_prefix, network
 from ...ebpf import TAGGED, name_of
 from ...records.facts import Feature
 from ...records.objects import CLS, NETKIT, PRIO_ANY, TCX, BpfLink, BpfMatch, Qdisc, mac_of
@@ -57,6 +57,11 @@ def reply(dev: str, pair: str, features: "Features", vlan: int) -> list:
 
 def is_own(item: "Any") -> bool:
     return isinstance(item, BpfMatch)
+
+
+def taken(item: "BpfMatch") -> tuple:
+    dst, src = [network(text) if text else None for text in (item.dst, item.src)]
+    return item.proto, dst, (item.port, item.port | 0xFFFF >> item.port_bits) if item.port_bits else None, src
 
 
 def shared(device: "Device", made: "list[BpfMatch]", features: "Features") -> list:

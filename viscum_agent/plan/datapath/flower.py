@@ -29,6 +29,13 @@ def is_own(item: "Any") -> bool:
     return isinstance(item, Filter) and item.kind == NAME
 
 
+def taken(item: "Filter") -> tuple:
+    keys = dict(item.keys or ())
+    dst, src = [address.network(keys[name]) if name in keys else None for name in ("dst_ip", "src_ip")]
+    low, _, high = keys.get("dst_port", "").partition("-")
+    return keys.get("ip_proto", ""), dst, (int(low), int(high or low)) if low else None, src
+
+
 def shared(device: "Device", made: "list[Filter]", features: "Features") -> list:
     return [Qdisc(device.name)]
 

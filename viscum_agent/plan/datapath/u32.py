@@ -46,6 +46,24 @@ def is_own(item: "Any") -> bool:
     return isinstance(item, Filter) and item.kind == NAME
 
 
+def taken(item: "Filter") -> tuple:
+    value = bits = 0
+    for word, mask, offset in item.keys or ():
+        if 0 <= offset <= 40:  # what is before is the Ethernet header
+            value |= word << 8 * (40 - offset)
+            bits |= mask << 8 * (40 - offset)
+    packet, seen = value.to_bytes(44, "big"), bits.to_bytes(44, "big")
+    size, proto, source, target, port = (4, 9, 12, 16, 22) if item.protocol == "ip" else (16, 6, 8, 24, 42)
+    length = lambda place: bin(int.from_bytes(seen[place : place + size], "big")).count("1")  # noqa: E731
+    dst, src = [
+        address.Prefix(4 if size == 4 else 6, packet[place : place + size], length(place)) if length(place) else None
+        for place in (target, source)
+    ]
+    low, mask = [int.from_bytes(each[port : port + 2], "big") for each in (packet, seen)]
+    words = {PROTO_NUMBER[word]: word for word in PROTO_NUMBER}
+    return words.get(packet[proto], ""), dst, (low, low | 0xFFFF ^ mask) if mask else None, src
+
+
 def shared(device: "Device", made: "list[Filter]", features: "Features") -> list:
     found: list = [Qdisc(device.name)]
     for item in made:
