@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import recipes
 from agent import QUICK, TAKES, Agent
 from depends import INTERPRETERS, guarded, refused
 from lab import HANG, Lab, echo_command, service, wait_for
@@ -16,6 +17,7 @@ from viscum_agent.cli.words import COMMANDS
 
 ECHO = service("echo", echo_command("edge", 7000), *TAKES, *QUICK)
 WORDS = {
+    "add": ("add", "dns", "enabled=0"),
     "exec": ("exec", "echo", "--", "/bin/true"),
     "bypass": ("bypass", "--all"),
     "explain": ("explain", "tcp", "from", "192.168.77.2", "to", "203.0.113.10", "port", "7000"),
@@ -79,14 +81,16 @@ def test_the_agent_at_work_and_every_command_that_asks_it(lab):
     agent = Served(lab, ECHO)
     agent.becomes("edge")
     wait_for((lab.tmp / "ubus.sock").exists)
-    for command in sorted(row.name for row in COMMANDS):
-        if command not in ("up", "down", "explain"):  # an agent sees to that; while all are bypassed, it is exit code 1
-            works(lab, "-s", lab.tmp / "ubus.sock", *WORDS.get(command, (command,)))
+    with recipes.installed():
+        for command in sorted(row.name for row in COMMANDS):
+            if command not in ("up", "down", "explain"):  # an agent sees to that; exit code 1 while all are bypassed
+                works(lab, "-s", lab.tmp / "ubus.sock", *WORDS.get(command, (command,)))
     works(lab, "-s", lab.tmp / "ubus.sock", "start")
     works(lab, "-s", lab.tmp / "ubus.sock", "bypass", "--all", "--off")
     agent.becomes("edge")
     works(lab, "-s", lab.tmp / "ubus.sock", *WORDS["explain"])
-    lab.run(lab.router, "kill", "-9", json.loads(lab.viscum("status", "--json").stdout)[0]["pid"])
+    pids = {row["name"]: row["pid"] for row in json.loads(lab.viscum("status", "--json").stdout)}
+    lab.run(lab.router, "kill", "-9", pids["echo"])
     agent.becomes("cloud")
     agent.becomes("edge")
     agent.reload(ECHO.replace("enabled 1", "enabled 0"))
