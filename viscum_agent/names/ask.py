@@ -126,11 +126,6 @@ class Asker:
     def is_busy(self) -> bool:
         return bool(self._open)
 
-    @property
-    def asked(self) -> "list[str]":
-        """The names whose answers are waited for."""
-        return [name for name, _ in self._open]
-
     def follow(self, wanted: "dict[str, list[int]]") -> None:
         """Asks for these names (hosts.wanted) now, and from now on."""
         self.known.want(wanted)
@@ -234,7 +229,7 @@ def at_once(wanted: "dict[str, list[int]]") -> "dict[str, Host]":
     late: list[str] = []
 
     def end() -> None:
-        late.extend(asker.asked)
+        late.extend([name for name, _ in asker._open])
         asker.close()
 
     try:
