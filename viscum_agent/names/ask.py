@@ -126,11 +126,6 @@ class Asker:
     def is_busy(self) -> bool:
         return bool(self._open)
 
-    @property
-    def asked(self) -> "list[str]":
-        """The names whose answers are waited for."""
-        return [name for name, _ in self._open]
-
     def follow(self, wanted: "dict[str, list[int]]") -> None:
         """Asks for these names (hosts.wanted) now, and from now on."""
         self.known.want(wanted)
@@ -231,20 +226,14 @@ def at_once(wanted: "dict[str, list[int]]") -> "dict[str, Host]":
     """What a command finds out of these names (hosts.wanted), within PATIENCE."""
     loop = Loop()
     asker = Asker(loop, lambda: None)
-    late: list[str] = []
-
-    def end() -> None:
-        late.extend(asker.asked)
-        asker.close()
-
     try:
         asker.follow(wanted)
-        loop.after(PATIENCE, end)
+        loop.after(PATIENCE, asker.close)
         while asker.is_busy:
             loop.step()
     finally:
         asker.close()
     found = asker.known.hosts()
-    silent = "%s did not answer within %d s" % (" and ".join(asker.servers), PATIENCE)
-    unknown = {name: silent if name in late else "was not asked within %d s" % PATIENCE for name in wanted}
-    return {name: found.get(name) or Host((), unknown[name]) for name in wanted}
+    # Not all of these may have been asked.
+    silent = Host((), "is not known: no answer of %s within %d s" % (" or ".join(asker.servers), PATIENCE))
+    return {name: found.get(name, silent) for name in wanted}

@@ -28,9 +28,10 @@ NONE = "has no address"
 MOST_ADDRESSES = 64  # of a name, in each family, old ones included
 
 # A name is a list, since there may be thousands: for each of the families when it is asked next, in GROUPs; why it has
-# no address, None before the first answer; the addresses of the last answer, one behind the other. And pairs of an old
-# address and when it ends, in GROUPs; and which families were answered, 1 and 2.
-DUE, WHY, NOW, OLD, ANSWERED = 0, 2, 4, 6, 7
+# no address, None before the first attempt; the addresses of the last answer, one behind the other, None before the
+# first one. And pairs of an old
+# address and when it ends, in GROUPs.
+DUE, WHY, NOW, OLD = 0, 2, 4, 6
 NEVER = 1 << 29  # a family that does not count; MicroPython has numbers up to that without an object
 
 
@@ -45,12 +46,11 @@ class Known:
         before, self._names = self._names, {}
         for name in wanted:
             due = [0 if family in wanted[name] else NEVER for family in (4, 6)]
-            there = before.get(name) or [0, 0, None, None, b"", b"", (), 0]
+            there = before.get(name) or [0, 0, None, None, None, None, ()]
             for at in (0, 1):
                 if (there[DUE + at] == NEVER) != (due[at] == NEVER):
-                    there[WHY + at], there[NOW + at] = None, b""
+                    there[WHY + at] = there[NOW + at] = None
                     there[OLD] = tuple([each for each in there[OLD] if (len(each[0]) == 16) != at])
-                    there[ANSWERED] &= ~(1 << at)
             there[DUE:WHY] = due
             self._names[name] = there
 
@@ -89,7 +89,6 @@ class Known:
         mine = [each for each in old if len(each[0]) == size][: MOST_ADDRESSES - len(found)]
         there[OLD] = tuple(mine + [each for each in old if len(each[0]) != size])
         there[NOW + at] = b"".join(sorted(found))
-        there[ANSWERED] |= 1 << at
         there[WHY + at] = "" if found else why
         there[DUE + at] = _after(now + (max(LEAST, min(ttl, MOST)) if found else NOTHING))
         return _host(there) != before
@@ -107,7 +106,7 @@ class Known:
     def answered(self, named: "Iterable[Named]") -> bool:
         """Whether somebody has answered for each of these names (service.Named)."""
         wanted = [self._names[host] for group in named for host in group.hosts if host in self._names]
-        return not any(there[DUE + at] != NEVER and not there[ANSWERED] >> at & 1 for there in wanted for at in (0, 1))
+        return not any(there[DUE + at] != NEVER and there[NOW + at] is None for there in wanted for at in (0, 1))
 
     def expire(self, now: float) -> bool:
         """Forgets addresses whose time has come; returns whether there are any."""
@@ -134,8 +133,8 @@ def _host(there: list) -> "Host | None":
     return None if None in texts else Host((), (telling or texts)[0])
 
 
-def _each(joined: bytes, size: int) -> "list[bytes]":
-    return [joined[place : place + size] for place in range(0, len(joined), size)]
+def _each(joined: "bytes | None", size: int) -> "list[bytes]":
+    return [joined[place : place + size] for place in range(0, len(joined), size)] if joined else []
 
 
 def _after(time: float) -> int:

@@ -73,8 +73,9 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
         fixed = [match.dst.packed for match in service.matches if match.dst]
         for proto, dst, ports, src in facts.held.get(service.name, ()):
             if dst.packed not in own and dst.packed not in fixed:
+                low, high = ports or (0, 65535)
                 same = [each for each in group.matches if (each.proto, each.src) == (proto, src)]
-                same = [each for each in same if _is_in(ports, each.dport)]
+                same = [each for each in same if not each.dport or each.dport[0] <= low <= high <= each.dport[1]]
                 _add([dst.packed], BEFORE, same, found, seen, room)
     return found, why
 
@@ -101,10 +102,6 @@ def _add(
 def _note(match: "Match", seen: "dict[tuple, int]") -> None:
     """Notes where a match leads to: nobody's packets can go elsewhere from there (config.service)."""
     seen[_key(match)] = seen[_key(match)[:3]] = match.to_port
-
-
-def _is_in(ports: "tuple[int, int] | None", others: "tuple[int, int] | None") -> bool:
-    return others is None or (ports is not None and others[0] <= ports[0] and ports[1] <= others[1])
 
 
 def _family(packed: bytes) -> int:
