@@ -12,8 +12,8 @@ import socket
 import struct
 from collections import Counter, namedtuple
 
-from lab import ip, run
-from packets import ETH_P_ALL, PACKET_OUTGOING, ROOM, SO_RCVBUFFORCE, in_namespace
+from lab import in_namespace, ip, run
+from packets import ETH_P_ALL, PACKET_OUTGOING, ROOM, SO_RCVBUFFORCE
 
 EDGE = "192.168.77.2"
 

@@ -404,6 +404,19 @@ def wait_for(condition, seconds=HANG):
         time.sleep(0.02)
 
 
+def in_namespace(ns, make):
+    """What `make` returns, called in a namespace: a socket stays in the one where it was opened."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open("/run/netns/" + ns, os.O_RDONLY)
+    try:
+        compat.setns(there)
+        return make()
+    finally:
+        compat.setns(home)
+        os.close(there)
+        os.close(home)
+
+
 def snapshot(ns):
     """Everything of a namespace that a neighbour could harm, as text: to be compared before and after."""
     commands = (

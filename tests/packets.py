@@ -6,7 +6,6 @@ it to that as well.
 """
 
 import json
-import os
 import random
 import socket
 import struct
@@ -14,7 +13,7 @@ import time
 from collections import namedtuple
 
 import datapaths
-from lab import ROOT, ip, service
+from lab import ROOT, in_namespace, ip, service
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption, IPOption_NOP, IPOption_Router_Alert
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -32,7 +31,6 @@ from scapy.layers.ipsec import AH, ESP
 from scapy.layers.l2 import ARP
 from scapy.packet import Raw
 
-from viscum_agent import compat
 from viscum_agent.plan import datapath as plan_datapath
 from viscum_agent.plan import packet as agent_packet
 from viscum_agent.records import with_
@@ -921,19 +919,6 @@ def sender(ns, version):
         return sock
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     return in_namespace(ns, lambda: socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW))
-
-
-def in_namespace(ns, make):
-    """What `make` returns, called in a namespace: a socket stays in the one where it was opened."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open("/run/netns/" + ns, os.O_RDONLY)
-    try:
-        compat.setns(there)
-        return make()
-    finally:
-        compat.setns(home)
-        os.close(there)
-        os.close(home)
 
 
 def mac(ns, dev):

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab import wait_for
-from packets import A6, PORT, A, in_namespace, mac
+from lab import in_namespace, wait_for
+from packets import A6, PORT, A, mac
 
 from viscum_agent.kernel.handshake import checksum, ip_packet
 

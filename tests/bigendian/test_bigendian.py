@@ -24,6 +24,7 @@ def run(*words, **environment):
     return subprocess.run(words, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
 
 
+@pytest.mark.timeout(1800)  # emulated: six minutes on a processor that does nothing else
 def test_all_shared_tests_pass_under_micropython_on_mips():
     words = (BIG / "micropython", "-X", "heapsize=16M", "tests/micropython/run.py")
     result = run(*words, MICROPYPATH=".:.frozen")

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 from agent import Agent
-from lab import CPYTHON, HANG, MICROPYTHON, ROOT, Lab, namespaces, run, service
-from packets import in_namespace
+from lab import CPYTHON, HANG, MICROPYTHON, ROOT, Lab, in_namespace, namespaces, run, service
 
 from viscum_agent import compat, ebpf
 from viscum_agent.config import schema

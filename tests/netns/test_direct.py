@@ -9,8 +9,7 @@ import datapaths
 import pytest
 from agent import Served
 from hops import EDGE, Hop, add_camera, by_prio, close_the_firewall, counted, ip_stack, mac
-from lab import CPYTHON, HANG, MICROPYTHON, echo_command, ip, kill, service, snapshot, wait_for
-from packets import in_namespace
+from lab import CPYTHON, HANG, MICROPYTHON, echo_command, in_namespace, ip, kill, service, snapshot, wait_for
 
 from viscum_agent.config.service import Match
 from viscum_agent.kernel import open_backend, probe

@@ -18,8 +18,8 @@ import datapaths
 import pytest
 from agent import PATIENT, Served, private_memory
 from firewall import INCLUDES
-from lab import CLOUD, CLOUD6, CPYTHON, HANG, MICROPYTHON, PROGRAMS, SILENCE, Lab, ip, service, wait_for
-from packets import A6, B6, PORT, A, B, in_namespace, mac
+from lab import CLOUD, CLOUD6, CPYTHON, HANG, MICROPYTHON, PROGRAMS, SILENCE, Lab, in_namespace, ip, service, wait_for
+from packets import A6, B6, PORT, A, B, mac
 from raw_clients import (
     ACK,
     CLIENT,
