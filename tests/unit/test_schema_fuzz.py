@@ -85,6 +85,8 @@ SEVERAL_DESTINATIONS = st.lists(ALL_DESTINATIONS, min_size=1, max_size=3)
 
 SEVERAL_HOSTS = st.lists(st.sampled_from(["one.example", "two.example", "three.example"]), min_size=1, max_size=3)
 PACKED = [address.parse_address(text) for text in (*DESTINATIONS[:2], DESTINATIONS[-1], "198.18.0.1", *IPV6[:1])]
+# As an earlier agent had them (datapath.taken).
+HELD = [("tcp", address.Prefix(4 if len(each) == 4 else 6, each, 8 * len(each)), (80, 80), None) for each in PACKED]
 HOSTS = st.builds(Host, st.lists(st.sampled_from(PACKED), unique=True, max_size=3).map(tuple), st.just("no such name"))
 
 
@@ -242,7 +244,7 @@ FACTS = st.builds(
     st.sampled_from([{}, {("interface", ""): "/tmp/\u00e9/network \x1b", ("interface", "guest"): "\x1b"}]),
     st.sampled_from([{}, {("br-lan", "203.0.113.10"): "02:00:00:00:00:07"}]),
     st.dictionaries(st.sampled_from(["one.example", "two.example", "three.example"]), HOSTS),
-    st.sampled_from([{}, {}, {"a": PACKED}]),
+    st.sampled_from([{}, {}, {"a": HELD}]),
 )
 
 

@@ -18,7 +18,7 @@ TOKENS += [b"\6\0\3\0\1\xbb\0\0", b"\x14\0\3\0", b"\6\0\2\0\x20\xfb"]
 
 
 def read(data):
-    return codec.parsed(lambda body: [conntrack.is_other(body, RULES)], [data])
+    return codec.parsed(lambda body: [conntrack.is_other(body, conntrack.by_address(RULES))], [data])
 
 
 def seeds():
