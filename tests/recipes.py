@@ -3,21 +3,15 @@ add` and served by an agent, with Debian's own servers for programs."""
 
 import contextlib
 import os
-import shutil
 import signal
-import time
 
-import pytest
 from agent import Served
-from lab import HANG, PROGRAMS, ROOT, pids_in, run, wait_for
-
-from viscum_agent.kernel.netns import Visit
+from lab import ROOT, pids_in, run, wait_for
+from others import OTHERS, copied
 
 INSTALLED = "/usr/share"
 FOLDER = ROOT / "files/usr/share/viscum/recipes"
 NAMES = sorted(path.name for path in FOLDER.iterdir() if "." not in path.name)
-PACKAGES = ROOT / ".cache/others"  # tools/setup.sh apt
-OTHERS = PROGRAMS / "others"
 CLOUD = "203.0.113.10"
 
 
@@ -35,11 +29,7 @@ class Kitchen:
     """A lab whose router has an agent, the recipes and the programs of others; so has the cloud."""
 
     def __init__(self, lab):
-        if not PACKAGES.is_dir():
-            pytest.skip("needs tools/setup.sh apt")
-        shutil.copytree(PACKAGES, OTHERS, symlinks=True)
-        (library,) = OTHERS.glob("usr/lib/*-linux-gnu*")
-        self.library = "LD_LIBRARY_PATH=%s" % library
+        self.library = copied()
         self.lab = lab
         lab.configure("config interface 'lan'\n\toption device 'lan0'\n", "network")
         self.agent = Served(lab, "")
@@ -89,18 +79,3 @@ class Kitchen:
 
     def log(self):
         return self.agent.log.read_text()
-
-
-def in_client(lab, function, *arguments):
-    """Calls a function that opens a socket, in the client's namespace."""
-    with Visit() as visit:
-        visit.enter(lab.client)
-        return function(*arguments)
-
-
-def until(answer, seconds=HANG):
-    """What a function returns as soon as that is true: for servers that take a moment to start."""
-    give_up = time.monotonic() + seconds
-    while not (found := answer()) and time.monotonic() < give_up:
-        time.sleep(0.1)
-    return found

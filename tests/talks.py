@@ -247,3 +247,16 @@ class Router:
         there = {key for key, _ in bpf_syscall.map_read(flows, 40, 16)}
         half = layout.FLOWS // 2
         return set(keys[:half]), set(keys[-half:]), there
+
+
+def come_and_go(router):
+    """Connections with the cloud go on there when the service comes, and those with it when it goes. Returns all."""
+    before = both(router.lab)
+    assert sides(before) == {"c"}
+    router.agent.reload(router.config)
+    after = router.new("e")
+    assert all_go_on(before, after)
+    router.bypass(True)
+    cloud = router.new("c")
+    assert all_go_on(before, after, cloud)
+    return before, after, cloud

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 from conftest import FORM
 from lab import listens, wait_for
-from recipes import FOLDER, NAMES, PACKAGES, installed
+from others import LIBRARIES, PACKAGES, needed
+from recipes import FOLDER, NAMES, installed
 from rpcd import Status
 from test_steer import save_and_apply, save_dialog
 
@@ -104,14 +105,12 @@ def test_who_may_only_look_adds_nothing(router, page):
 @pytest.fixture
 def speedtest(browser, tmp_path):
     """The recipe's nginx, where the browser can reach it."""
-    if not PACKAGES.is_dir():
-        pytest.skip("needs tools/setup.sh apt")
-    (library,) = PACKAGES.glob("usr/lib/*-linux-gnu*")
+    needed()
     common = (FOLDER / "nginx.inc").read_text()
     text = (FOLDER / "speedtest.conf").read_text().replace("include %s/nginx.inc;" % RECIPES, common)
     (tmp_path / "nginx.conf").write_text(text.replace("/tmp/", "%s/" % tmp_path))
     words = (PACKAGES / "usr/sbin/nginx", "-e", "stderr", "-g", "user root;", "-c", tmp_path / "nginx.conf")
-    command = ("nsenter", "--net=/run/netns/" + browser.ns, "env", "LD_LIBRARY_PATH=%s" % library, *words)
+    command = ("nsenter", "--net=/run/netns/" + browser.ns, "env", "LD_LIBRARY_PATH=%s" % LIBRARIES, *words)
     with subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL) as process:
         wait_for(lambda: listens(browser.ns, 80))
         yield

@@ -14,7 +14,7 @@ import pytest
 from agent import Served
 from bare import BOTH, EDGE, QUESTIONS, TAKES
 from lab import Lab, ip, listens, pids_in, service, wait_for
-from talks import Router, all_go_on, both, sides
+from talks import Router, come_and_go
 
 from viscum_agent.kernel.netns import Visit
 
@@ -162,15 +162,7 @@ def test_who_looks_at_frames_in_the_namespace_sees_an_ethernet_header_without_ma
 
 
 def test_connections_with_the_cloud_go_on_there_when_the_service_comes(lab):
-    router = Router(lab)
-    before = both(lab)
-    assert sides(before) == {"c"}
-    router.agent.reload(router.config)
-    after = router.new("e")
-    assert all_go_on(before, after)
-    router.bypass(True)
-    cloud = router.new("c")
-    assert all_go_on(before, after, cloud)
+    come_and_go(Router(lab))
 
 
 def test_a_walk_comes_in_there_as_well(agent):

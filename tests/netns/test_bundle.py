@@ -7,10 +7,8 @@ import subprocess
 
 import pytest
 from agent import TAKES
-from lab import ROOT
+from others import LIBRARIES, PACKAGES
 
-OTHERS = ROOT / ".cache/others"  # tools/setup.sh apt
-LIBRARIES = ":".join(map(str, [*OTHERS.glob("usr/lib/*-linux-gnu*"), *OTHERS.glob("lib/*-linux-gnu*")]))
 # Writes down what it has, and serves unless it is only asked.
 SERVE = """
 {
@@ -31,7 +29,7 @@ CRUN += "--root %s run -b %s %s"
 
 
 def tool(*words, **options):
-    path = "%s/usr/bin:%s" % (OTHERS, os.environ["PATH"])
+    path = "%s/usr/bin:%s" % (PACKAGES, os.environ["PATH"])
     environment = {**os.environ, "PATH": path, "LD_LIBRARY_PATH": LIBRARIES}
     return subprocess.run(words, check=True, env=environment, capture_output=True, text=True, **options).stdout
 
@@ -39,7 +37,7 @@ def tool(*words, **options):
 @pytest.fixture
 def bundle(tmp_path):
     """From an image with busybox, as umoci makes it."""
-    if not (OTHERS / "usr/bin/umoci").exists():
+    if not (PACKAGES / "usr/bin/umoci").exists():
         pytest.skip("needs tools/setup.sh apt")
     layer = tmp_path / "layer"
     for name in ("bin", "out", "www", "hidden"):
@@ -134,7 +132,7 @@ def test_options_beside_a_bundle_replace_what_it_says_and_some_are_added(lab, bu
 def test_the_default_of_crun_is_understood_but_for_what_is_not_there(lab, tmp_path):
     """No root, and so no program."""
     (tmp_path / "spec").mkdir()
-    if not (OTHERS / "usr/bin/crun").exists():
+    if not (PACKAGES / "usr/bin/crun").exists():
         pytest.skip("needs tools/setup.sh apt")
     tool("crun", "spec", cwd=tmp_path / "spec")
     lab.configure(section(tmp_path / "spec"))

@@ -9,10 +9,10 @@ import time
 import pytest
 from agent import PATIENT, QUICK, Agent, private_memory
 from lab import HANG, MICROPYTHON, ROOT, echo_command, run, service, wait_for
+from others import LIBRARIES, PACKAGES
 
 from viscum_agent.kernel.netns import Visit
 
-PACKAGES = ROOT / ".cache/others"  # tools/setup.sh apt
 HOST = "speed.example.com"
 FIRST, SECOND, THIRD = "203.0.113.10", "203.0.113.11", "203.0.113.12"
 FIRST6 = "2001:db8:cafe::10"
@@ -39,11 +39,10 @@ class Resolver:
         self._process = None
 
     def start(self):
-        (library,) = PACKAGES.glob("usr/lib/*-linux-gnu*")
         words = "-k -u root -C /dev/null --no-resolv --no-hosts --local=/example.com/ --listen-address=127.0.0.1 "
         words += "--bind-interfaces --pid-file= --addn-hosts=%s" % self._file
         program = PACKAGES / "usr/sbin/dnsmasq"
-        env = {**os.environ, "LD_LIBRARY_PATH": str(library)}
+        env = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES}
         self._process = self._lab.start(self._lab.router, program, *words.split(), env=env)
         wait_for(lambda: run(*self._lab.command(self._lab.router, "ss", "-Hlnu", "sport = 53")).stdout)
 

@@ -2,41 +2,20 @@
 capability, system call or limit in their sections. A client's own program asks each of them through the redirect."""
 
 import json
-import shutil
 
 import pytest
 from agent import Agent
-from lab import PROGRAMS, ROOT, service
+from lab import PROGRAMS, service
+from others import OTHERS, copied, nginx
 
-PACKAGES = ROOT / ".cache/others"  # tools/setup.sh apt
-OTHERS = PROGRAMS / "others"
 ADDRESS = "203.0.113.10"
-NGINX = """
-daemon off;
-pid %(folder)s/pid;
-events {}
-http {
-    access_log off;
-    client_body_temp_path %(folder)s/body;
-    proxy_temp_path %(folder)s/proxy;
-    fastcgi_temp_path %(folder)s/fastcgi;
-    uwsgi_temp_path %(folder)s/uwsgi;
-    scgi_temp_path %(folder)s/scgi;
-    server {
-        listen 80;
-        listen [::]:80;
-        root %(folder)s/www;
-    }
-}
-"""
 
 
 class Other:
     """A lab's router with a service whose program is somebody else's."""
 
     def __init__(self, lab):
-        shutil.copytree(PACKAGES, OTHERS, symlinks=True)
-        (self.library,) = OTHERS.glob("usr/lib/*-linux-gnu*")
+        self.library = copied()
         self.folder = PROGRAMS / "folder"
         self.folder.mkdir()
         self.folder.chmod(0o777)
@@ -47,15 +26,14 @@ class Other:
 
     def serves(self, command, port, *lines):
         takes = ("list device lan0", "list dest_ip " + ADDRESS, "list dest_port %d" % port)
-        found = "list env LD_LIBRARY_PATH=%s" % self.library
+        found = "list env " + self.library
         self._agent = Agent(self._lab, service("other", command, *takes, found, *lines))
         self._agent.says("other: healthy")
         self._agent.redirects(device="vsc-other")
 
     def ask(self, *words):
         """What a client's program prints."""
-        words = ("env", "LD_LIBRARY_PATH=%s" % self.library, *words)
-        return self._lab.run(self._lab.client, *words).stdout
+        return self._lab.run(self._lab.client, "env", self.library, *words).stdout
 
     def refused_nothing(self):
         """Whether nothing was forbidden to the program, and it never ended."""
@@ -65,8 +43,6 @@ class Other:
 
 @pytest.fixture
 def other(lab):
-    if not PACKAGES.is_dir():
-        pytest.skip("needs tools/setup.sh apt")
     made = Other(lab)
     yield made
     assert made.refused_nothing()
@@ -88,8 +64,8 @@ def test_dnsmasq_answers_names(other):
 
 
 def test_nginx_serves_pages(other):
-    (other.folder / "nginx.conf").write_text(NGINX % {"folder": other.folder})
-    other.serves("%s/usr/sbin/nginx -c %s/nginx.conf" % (OTHERS, other.folder), 80)
+    made = nginx(other.folder, "listen [::]:80;", "root %s/www;" % other.folder)
+    other.serves("%s/usr/sbin/nginx -c %s" % (OTHERS, made), 80)
     assert other.ask("curl", "-sS", "http://%s/" % ADDRESS) == "from the edge\n"
     assert "nginx" in other.ask("curl", "-sSI", "http://%s/nothing" % ADDRESS)
 

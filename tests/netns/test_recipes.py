@@ -9,8 +9,9 @@ import struct
 import time
 
 import pytest
-from lab import SILENCE, ip, kill, listens, wait_for
-from recipes import CLOUD, NAMES, OTHERS, Kitchen, in_client, installed, until
+from lab import SILENCE, in_namespace, ip, kill, listens, wait_for
+from others import OTHERS, nginx
+from recipes import CLOUD, NAMES, Kitchen, installed
 
 from viscum_agent.paths import RECIPES
 
@@ -81,10 +82,11 @@ def test_recipe_ntp(kitchen, tmp_path):
 
     def who():
         """By its stratum, and the time that it tells is right."""
-        answer = in_client(lab, sntp)
+        answer = in_namespace(lab.client, sntp)
         return answer and {8: "edge", 5: "cloud"}[answer]
 
-    assert until(who) == "cloud"
+    wait_for(who)
+    assert who() == "cloud"
     words = '-d -x -U -u nobody allow "local stratum 8" "cmdport 0" "bindcmdaddress /" "pidfile /tmp/pid"'
     kitchen.add("ntp", "command=%s %s" % (chronyd, words))
     kitchen.edge_cloud_edge(who)
@@ -132,32 +134,14 @@ def test_recipe_mqtt(kitchen, tmp_path):
     assert who() == "edge"
 
 
-ORIGIN = """
-daemon off;
-pid %(folder)s/pid;
-user root;
-events {}
-http {
-    access_log %(folder)s/access;
-    client_body_temp_path %(folder)s/body;
-    proxy_temp_path %(folder)s/proxy;
-    fastcgi_temp_path %(folder)s/fastcgi;
-    uwsgi_temp_path %(folder)s/uwsgi;
-    scgi_temp_path %(folder)s/scgi;
-    server {
-        listen 80;
-        return 200 "from the cloud";
-    }
-}
-"""
 NGINX = OTHERS / "usr/sbin/nginx"
 
 
 @pytest.fixture
 def asked(kitchen, tmp_path):
     """A web server in the cloud, and a function that says how often it was asked."""
-    (tmp_path / "nginx.conf").write_text(ORIGIN % {"folder": tmp_path})
-    kitchen.start(kitchen.lab.cloud, NGINX, "-e", "stderr", "-c", tmp_path / "nginx.conf")
+    made = nginx(tmp_path, 'return 200 "from the cloud";', log=tmp_path / "access", user="user root;")
+    kitchen.start(kitchen.lab.cloud, NGINX, "-e", "stderr", "-c", made)
     wait_for(lambda: listens(kitchen.lab.cloud, 80))
     return lambda: (tmp_path / "access").read_text().count("\n")
 

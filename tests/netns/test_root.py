@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from agent import QUICK, TAKES, Agent
 from lab import ROOT, pids_in, run, with_own_mounts
+from others import LIBRARIES, PACKAGES
 
 from viscum_agent import compat
 from viscum_agent.config import service as model
@@ -18,7 +19,6 @@ from viscum_agent.config import uci
 from viscum_agent.errors import ConfigError
 from viscum_agent.service import root
 
-OTHERS = ROOT / ".cache/others"  # tools/setup.sh apt
 USR = "list mount /usr:/usr:ro"
 SERVER = "/usr/bin/python3 /echo.py serve edge 7000"
 # Looks around, writes down what it found in /out, and becomes the server.
@@ -408,15 +408,14 @@ def test_nothing_of_proc_is_mounted_or_written_to(lab, app):
 @pytest.fixture
 def image(app, tmp_path):
     """Of the same root, with all that has to be there to mount on."""
-    tool = shutil.which("mksquashfs") or OTHERS / "usr/bin/mksquashfs"
+    tool = shutil.which("mksquashfs") or PACKAGES / "usr/bin/mksquashfs"
     if not Path(tool).exists():
         pytest.skip("needs tools/setup.sh apt")
     for name in ("proc", "dev", "tmp", "host", "cache"):
         (app / name).mkdir()
-    libraries = ":".join(map(str, [*OTHERS.glob("usr/lib/*-linux-gnu*"), *OTHERS.glob("lib/*-linux-gnu*")]))
     made = tmp_path / "app.img"
     words = [tool, app, made, "-quiet", "-no-progress", "-all-root", "-comp", "gzip"]
-    subprocess.run(words, check=True, env={**os.environ, "LD_LIBRARY_PATH": libraries}, stdout=subprocess.DEVNULL)
+    subprocess.run(words, check=True, env={**os.environ, "LD_LIBRARY_PATH": LIBRARIES}, stdout=subprocess.DEVNULL)
     return made
 
 

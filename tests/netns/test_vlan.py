@@ -8,7 +8,7 @@ import vlan
 from agent import QUICK, Served
 from bare import EDGE, QUESTIONS, TAKES
 from lab import Lab, echo_command, ip, listens, pids_in, service, wait_for
-from talks import Router, all_go_on, both, sides
+from talks import Router, all_go_on, come_and_go
 
 BY_EBPF = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
 TEN = "option vlan 10"
@@ -91,17 +91,10 @@ def test_when_the_program_ends_clients_reach_the_cloud(agent):
 
 def test_open_connections_stay_with_the_side_that_has_them(lab):
     router = Router(lab, lines=(TEN, *QUICK))
-    before = both(lab)
-    assert sides(before) == {"c"}
-    router.agent.reload(router.config)
-    after = router.new("e")
-    assert all_go_on(before, after)
-    router.bypass(True)
-    cloud = router.new("c")
-    assert all_go_on(before, after, cloud)
+    found = come_and_go(router)
     router.bypass(False)
     again = router.new("e")
-    assert all_go_on(before, after, cloud, again)
+    assert all_go_on(*found, again)
 
 
 def test_each_vlan_of_a_trunk_has_a_service_of_its_own_though_clients_have_the_same_address(

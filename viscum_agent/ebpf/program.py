@@ -205,15 +205,7 @@ def _tagged(asm: "Assembler") -> None:
 
 def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     """The bytes of the reply program."""
-    from . import flows
-
-    asm = Assembler(order)
-    asm.move(R6, R1)
-    _unless_tagged(asm)
-    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, ("no port", "icmpv6"), True)
-    asm.store_number(FP, REFUSAL, 0, 4)
-    _note_refusal(asm)
-    asm.label("parsed")
+    asm = _of_replies(order)
     _state(asm, maps, R7, STATE_GENERATION)
     _look_up(asm, maps, "clients", CLIENT)
     asm.move(R8, R0)
@@ -257,24 +249,12 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R4, 0)
     asm.call(REDIRECT_NEIGH)
     asm.leave()
-    _unreachable6(asm)
-    _refuse(asm, maps)
-    flows.drained(asm, maps, 2)
-    _pass(asm)
-    return asm.code()
+    return _end_of_replies(asm, maps)
 
 
 def tagged(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     """The bytes of the reply program of services with a VLAN. Who is not known is left to the router's routes."""
-    from . import flows
-
-    asm = Assembler(order)
-    asm.move(R6, R1)
-    _unless_tagged(asm)
-    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, ("no port", "icmpv6"), True)
-    asm.store_number(FP, REFUSAL, 0, 4)
-    _note_refusal(asm)
-    asm.label("parsed")
+    asm = _of_replies(order)
     asm.load(R8, R6, SKB_IFINDEX, 4)
     _look_up_tagged(asm, maps)
     asm.move(R8, R0)
@@ -297,16 +277,30 @@ def tagged(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R2, 0)
     asm.call(REDIRECT)
     asm.leave()
+    return _end_of_replies(asm, maps)
+
+
+def _of_replies(order: str) -> "Assembler":
+    """What both begin with: from "parsed" on, there is a packet of a protocol with ports, and what it refuses."""
+    asm = Assembler(order)
+    asm.move(R6, R1)
+    asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
+    asm.jump_if(R0, "!=", 0, "pass")
+    _read(asm, IP_SRC, IPV6_SRC, IP_DST, IPV6_DST, 0, ("no port", "icmpv6"), True)
+    asm.store_number(FP, REFUSAL, 0, 4)
+    _note_refusal(asm)
+    asm.label("parsed")
+    return asm
+
+
+def _end_of_replies(asm: "Assembler", maps: "dict[str, int]") -> bytes:
+    from . import flows
+
     _unreachable6(asm)
     _refuse(asm, maps)
     flows.drained(asm, maps, 2)
     _pass(asm)
     return asm.code()
-
-
-def _unless_tagged(asm: "Assembler") -> None:
-    asm.load(R0, R6, SKB_VLAN_PRESENT, 4)
-    asm.jump_if(R0, "!=", 0, "pass")
 
 
 def _unless_of_another(asm: "Assembler") -> None:
