@@ -40,6 +40,11 @@ def format_address(packed: bytes) -> str:
     return inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)
 
 
+def family_of(packed: bytes) -> int:
+    """4 or 6, of an address as bytes."""
+    return 4 if len(packed) == 4 else 6
+
+
 def parse_prefix(text: str) -> "Prefix":
     """`ADDRESS` or `ADDRESS/LENGTH` as a Prefix. Raises ValueError, with the reason, for anything else.
 
@@ -47,7 +52,7 @@ def parse_prefix(text: str) -> "Prefix":
     """
     body, slash, length = text.partition("/")
     packed = parse_address(body)
-    family = 4 if len(packed) == 4 else 6
+    family = family_of(packed)
     if not slash:
         return Prefix(family, packed, bits(family))
     if not is_number(length) or len(length) > 3 or int(length) > bits(family):
@@ -67,7 +72,7 @@ def network(text: str) -> "Prefix":
     """The network of an interface's address (`192.168.1.1/24`), as a Prefix."""
     body, _, length = text.partition("/")
     packed = parse_address(body)
-    family = 4 if len(packed) == 4 else 6
+    family = family_of(packed)
     count = int(length) if length else bits(family)
     return Prefix(family, masked(packed, count), count)
 

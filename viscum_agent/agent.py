@@ -259,8 +259,7 @@ class Agent:
 
     def follow_names(self) -> None:
         """Asks for the names that are configured now."""
-        configuration = self.reconciler.configuration
-        wanted = hosts.wanted(configuration.services + configuration.kept, configuration.settings)
+        wanted = hosts.wanted(self.reconciler.all_services(), self.reconciler.configuration.settings)
         if wanted and not self._asker:
             from .names.ask import Asker  # only where there are names
 
@@ -270,8 +269,7 @@ class Agent:
 
     def _names_changed(self) -> None:
         """Other addresses are other redirects: that is nobody's doing."""
-        configuration = self.reconciler.configuration
-        self.looks.expected.update([each.name for each in configuration.services + configuration.kept if each.named])
+        self.looks.expected.update([each.name for each in self.reconciler.all_services() if each.named])
         self.looks.soon("other addresses of names")
 
     def names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
@@ -391,10 +389,10 @@ class Agent:
 
     # What people ask for
 
-    def traffic(self) -> "dict[str, Traffic]":
+    def traffic(self, whole: bool) -> "dict[str, Traffic]":
         """What the services' redirects have carried and what their programs have sent (counters.Traffic), including
-        redirects that are out now."""
-        return self.accounts.read(self.reconciler.backend, self.instances)
+        redirects that are out now; if `whole`, with what `reply` 'direct' counts."""
+        return self.accounts.read(self.reconciler.backend, self.instances, whole)
 
     def lines(self, name: str, since: int = 0) -> "dict[str, Any]":
         """The answer to `logs` (Log.lines); its `serial` is the next `since`."""

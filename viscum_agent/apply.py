@@ -172,13 +172,16 @@ def _left_over(plan: "Plan", observed: "Observed", keep: "Sequence[str]") -> "tu
         found = [Operation("del", None, prio, 0) for prio in sorted(others.intersection(observed.empty))]
     parts = plan.services if len(plan.services) > 1 else []
     whose = {identity(item): part.service.name for part in parts for item in part.items if kind_of(item).redirect}
-    moved, after = [], observed.without_redirects(())
+    moved = {}
     for name in sorted(observed.services) if whose else ():
-        gone = [each for each in redirects_of(observed.of(name)) if whose.get(identity(each.item), name) != name]
-        if gone and name not in keep:
-            after.services[name] = [each for each in observed.of(name) if each not in gone]
-            moved += gone
-    return removal(observed.orphans + moved) + found, after
+        theirs = redirects_of(observed.of(name)) if name not in keep else []
+        gone = [each for each in theirs if whose.get(identity(each.item), name) != name]
+        if gone:
+            moved[name] = gone
+    after = observed.without_redirects(()) if moved else observed
+    for name in moved:
+        after.services[name] = [each for each in observed.of(name) if each not in moved[name]]
+    return removal(observed.orphans + [each for name in sorted(moved) for each in moved[name]]) + found, after
 
 
 def _what_was_whole(found: "list[Found]") -> list:

@@ -126,6 +126,10 @@ class Reconciler:
         if self.backend:
             self.backend.close()
 
+    def all_services(self) -> "list[Service]":
+        """Those that are configured, and those with mistakes that go on with earlier settings."""
+        return self.configuration.services + self.configuration.kept
+
     def reload(self) -> None:
         """Reloads the configuration; the next plan probes the kernel again. If that is not possible or the back end is
         not available, keeps the old one and raises ConfigError."""
@@ -165,8 +169,7 @@ class Reconciler:
         called now and then meanwhile; None is returned if `torn()` says that what was read is not of one moment."""
         configuration = configuration or self.configuration
         known = self._opened()
-        services = self.configuration.services + self.configuration.kept
-        services = [service for service in services if service.name not in known]
+        services = [service for service in self.all_services() if service.name not in known]
         ports = {ns_name(each.name): asked_ports(each.matches + hosts.templates(each)) for each in services}
         # Of the router's routes, only those that matter to a pool.
         pools = self.configuration.settings.pool
@@ -185,8 +188,9 @@ class Reconciler:
         services += configuration.services
         self._ask_kernel(configuration.settings, services)
         opened: dict[str, Open | None] = dict(known)
+        mine = self.all_services()
         for service in services if configuration is not self.configuration else ():
-            if service not in self.configuration.services + self.configuration.kept:
+            if service not in mine:
                 opened[service.name] = None  # answers of a program with other settings say nothing
         names, why = self.interfaces()
         missing = network.missing(services, names, dump.links)
@@ -211,9 +215,11 @@ class Reconciler:
         found = {}
         for place in places:
             mac = self.macs[packed[place]]
-            there = [observed.of(name) for name in places[place] if mac is None]
-            kept = [direct.mac_of([each.item for each in items]) for items in there if redirects_of(items)]
-            found[place] = mac or max(kept + [""])
+            if mac is None:
+                there = [observed.of(name) for name in places[place]]
+                kept = [direct.mac_of([each.item for each in items]) for items in there if redirects_of(items)]
+                mac = max(kept + [""])
+            found[place] = mac
         return found
 
     def _asked_once(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":

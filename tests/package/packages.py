@@ -43,12 +43,10 @@ def build(source, kind, folder, check=True, **environment):
 def unpacked(archive, window=12, of=None):
     """{path: bytes} of what is in an archive, unpacked with no more memory than the launchers take: MicroPython's, or
     with a window of 15 CPython's. `of` is the archive that has what is common, if that is another one."""
-    first, rest = archive.split(b"\n", 1)
-    listed, packed = map(int, first.split()[:2])
-    lines, data = rest[:listed].decode().splitlines(), rest[listed + packed :]
-    common = _common(of or archive, window)
+    listed, _, data = _parts(archive)
+    common = zlib.decompress(_parts(of or archive)[1], -window)
     found, end = {}, 0
-    for name, offset, size in (line.split() for line in lines):
+    for name, offset, size in (line.split() for line in listed.decode().splitlines()):
         assert int(offset) == end, "one behind the other, with nothing in between"
         end += int(size)
         unpacker = zlib.decompressobj(-window, zdict=common)
@@ -58,10 +56,11 @@ def unpacked(archive, window=12, of=None):
     return found
 
 
-def _common(archive, window):
+def _parts(archive):
+    """(the list, what is common, the modules), each as it is in the archive"""
     first, rest = archive.split(b"\n", 1)
     listed, packed = map(int, first.split()[:2])
-    return zlib.decompress(rest[listed : listed + packed], -window)
+    return rest[:listed], rest[listed : listed + packed], rest[listed + packed :]
 
 
 def next_release(source, line):

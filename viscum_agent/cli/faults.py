@@ -3,10 +3,7 @@
 from .. import compat
 from ..config.schema import is_section_name
 from ..errors import ViscumError
-from ..explained import explained
-from ..plan import packet
 from ..shell import printable
-from . import table
 from .places import Usage
 from .verbs import Reconciler, complain, need_root, print_json, refuse_unknown
 
@@ -20,6 +17,8 @@ if TYPE_CHECKING:
 
 
 def explain(arguments: "Arguments") -> int:
+    from ..plan import packet
+
     text = " ".join(arguments.names)
     try:
         asked = packet.read(text)
@@ -52,12 +51,17 @@ def _explained_by_agent(arguments: "Arguments", text: str) -> "dict[str, Any] | 
 
 
 def _explained(asked: "Packet", snapshot: "Snapshot") -> "dict[str, Any]":
+    from ..explained import explained
+    from . import table
+
     states = {row["name"]: (row["state"], row["reason"]) for row in table.rows(snapshot)}
     return explained(asked, snapshot, states)
 
 
 def _walk(arguments: "Arguments", wrong: str) -> int:
     """What was typed is no packet, and `wrong` says why: it may be a service's name."""
+    from ..plan import packet
+
     wrong, name = "the packet " + wrong, arguments.names[0]
     try:
         client = packet.client(arguments.names[1:])
@@ -77,7 +81,8 @@ def _walk(arguments: "Arguments", wrong: str) -> int:
 
 
 def _walked(arguments: "Arguments", client: "Packet", snapshot: "Snapshot") -> int:
-    from . import walk  # only who walks needs it
+    from ..plan import packet
+    from . import table, walk
 
     def told(text: str) -> "dict[str, Any]":
         return _explained_by_agent(arguments, text) or _explained(packet.read(text), snapshot)

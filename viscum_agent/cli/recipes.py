@@ -6,21 +6,21 @@ is what was given for that option.
 """
 
 import os
-import sys
 from collections import namedtuple
 
 from .. import compat, optional
 from ..config import schema, service, trust, uci
-from ..errors import ConfigError, ForeignError, ViscumError, problem_text
+from ..errors import ConfigError, ForeignError, ViscumError
 from ..paths import RECIPES
-from ..shell import printable, quote, shown
-from ..ujson import dumps
+from ..shell import quote, shown
 from .places import Usage
+from .verbs import print_json, say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..errors import Problem
     from .words import Arguments
 
 # `lines` are those of the section, with the sentence as a comment above; `needs`: names of options.
@@ -35,7 +35,7 @@ STAGED = "/tmp/.uci/" + CONFIG  # what `uci set` keeps until `uci commit` (UCI_S
 def show(arguments: "Arguments") -> int:
     found = [_row(_recipe(name)) for name in _names()]
     if arguments.json:
-        print(dumps(found))
+        print_json(found)
         return 0
     for row in found:
         print("%s%s %s" % (row["name"], " " * (10 - len(row["name"])), row["text"]))
@@ -56,14 +56,16 @@ def add(arguments: "Arguments") -> int:
             raise Usage("%s is neither a section's name nor OPTION=VALUE" % shown(word), arguments.command)
         else:
             name = word
-    recipe = _recipe(arguments.names[0])
+    wanted, there = arguments.names[0], _names()
+    if wanted not in there:
+        raise ConfigError("there is no recipe %s; there are: %s" % (shown(wanted), ", ".join(there) or "none"))
+    recipe = _recipe(wanted)
     name = name or recipe.name
     text = _section(recipe, name, given)
     path = "%s/%s" % (arguments.confdir, CONFIG)
     problems, made = _append(arguments.confdir, path, name, text)
     if made is None:
-        for line in problems:
-            sys.stderr.write(printable(line) + "\n")
+        say(problems)
         return 1
     print(text)
     print("is in %s now. Next:" % path)
@@ -85,9 +87,6 @@ def _names() -> "list[str]":
 
 
 def _recipe(name: str) -> "Recipe":
-    there = _names()
-    if name not in there:
-        raise ConfigError("there is no recipe %s; there are: %s" % (shown(name), ", ".join(there) or "none"))
     said, lines = {PACKAGE: "", NEEDS: ""}, []
     for line in str(compat.read_file("%s/%s" % (RECIPES, name), LARGEST), "utf-8").split("\n"):
         key, _, value = line.partition(": ")
@@ -160,7 +159,7 @@ def _options(option: str, values: "list[str]") -> "list[str]":
 # The configuration
 
 
-def _append(confdir: str, path: str, name: str, text: str) -> "tuple[list[str], service.Service | None]":
+def _append(confdir: str, path: str, name: str, text: str) -> "tuple[list[Problem], service.Service | None]":
     """Writes a section behind all others: (problems, None), or ([], what it means)."""
     uci.source(confdir, CONFIG)  # says what is wrong with the file; it is no FIFO
     fd = compat.fd_open(path, compat.O_NONBLOCK)
@@ -173,7 +172,7 @@ def _append(confdir: str, path: str, name: str, text: str) -> "tuple[list[str], 
         if len(after) > uci.MAX_SIZE:
             raise ConfigError(uci.too_large(path))
         configuration = service.read(uci.parse(after, path))
-        problems = [problem_text(problem) for problem in configuration.problems if problem.service == name]
+        problems = [problem for problem in configuration.problems if problem.service == name]
         if problems:
             return problems, None
         _replace(compat.readlink(trust.FD % fd), after)

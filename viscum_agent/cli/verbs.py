@@ -95,7 +95,7 @@ def need_root() -> None:
         raise ViscumError("this needs root: it changes network namespaces and traffic control")
 
 
-def _say(problems: "list[Problem]") -> None:
+def say(problems: "list[Problem]") -> None:
     from ..shell import printable
 
     for problem in problems:
@@ -127,7 +127,7 @@ def plan(arguments: "Arguments") -> int:
     with Reconciler(arguments.confdir, arguments.socket) as reconciler:
         snapshot = reconciler.look()
         problems = _problems(snapshot)
-        _say(problems)
+        say(problems)
         steps = [(name, commands.lines(operations)) for name, operations in reconciler.sure(snapshot).pending()]
         if arguments.json:
             print_json([{"service": name, "commands": lines} for name, lines in steps])
@@ -219,7 +219,7 @@ def down(arguments: "Arguments") -> int:
 
 
 def _finish(done: "Iterable[str]", problems: "list[Problem]", word: str) -> int:
-    _say(problems)
+    say(problems)
     for name in done:
         print("%s: %s" % (name, word))
     return 1 if problems else 0

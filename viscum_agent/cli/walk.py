@@ -40,7 +40,7 @@ OK, STOPPED, SKIPPED = "ok", "stopped here", "not walked"
 PORT, PORTS = 225, 17  # the first of those that IANA keeps for itself, and how many: nobody has a connection from there
 PATIENCE, POLL = 1.0, 0.01  # seconds for each part of the way; between two looks
 HEADER = 14  # bytes of an Ethernet header
-HEADS = {4: (9, 12, 20), 6: (6, 8, 40)}  # where an IP header has protocol and addresses, and where it ends
+HEADS = {4: (9, 12), 6: (6, 8)}  # where an IP header has protocol and addresses
 
 
 class End(Exception):
@@ -49,7 +49,7 @@ class End(Exception):
 
 class Walk:
     """One service's, from a client (packet.Packet: its `dev` and `src`, if they are known). `told(words)` is what
-    becomes of a packet (Reconciler.explain)."""
+    becomes of a packet (explained.explained)."""
 
     def __init__(self, name: str, client: "Packet", snapshot: "Snapshot", told: "Callable[[str], Any]") -> None:
         self._name, self._snapshot, self._told = name, snapshot, told
@@ -207,7 +207,7 @@ class Walk:
                     self._take(name, frame[:header][:6], frame[header:])
 
     def _take(self, name: str, mac: bytes, packet: bytes) -> None:
-        proto, at, head = HEADS[self._way.family]
+        (proto, at), head = HEADS[self._way.family], tap.PORTS[self._way.family]
         if len(packet) < head + 8 or packet[proto] != PROTO_NUMBER[self._way.proto]:
             return
         ends = packet[at : at + 2 * len(self._client)]

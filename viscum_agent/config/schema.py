@@ -461,8 +461,8 @@ GLOBALS = (
         False,
         "veth",
         "What pairs of devices lead into the services' namespaces, unless a service says so itself. `auto`: netkit, if "
-        "the kernel has it (6.10, CONFIG_NETKIT), the datapath is %s and `reply` is `auto`: a reply then leaves in the "
-        "call that sends it. Else veth."
+        "the kernel has it (6.10, CONFIG_NETKIT), the datapath is %s and `reply` is not `routed`: a reply then leaves "
+        "in the call that sends it. Else veth."
         % " or ".join(["`%s`" % each.NAME for each in datapath.ALL if not each.ROUTED]),
     ),
     Option(

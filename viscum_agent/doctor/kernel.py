@@ -156,7 +156,7 @@ def _needs(target: "Target", feature: str, settings: "Settings", features: "Feat
     if asked and feature in asked.NEEDS:
         return True
     which = way(target, settings, features)
-    direct = service.reply == "direct" and which.ROUTED
+    direct = datapath.is_direct(service, which)
     if feature == "nat":
         return needs_nat(target, direct)
     if feature == "guard":

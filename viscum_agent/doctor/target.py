@@ -48,7 +48,7 @@ def has_family(target: "Target", family: int) -> bool:
 
 def way(target: "Target", settings: "Settings", features: "Features") -> "Any":
     """The datapath of a Target."""
-    return datapath.chosen(target.service.datapath or settings.datapath, features)
+    return datapath.of_service(target.service, settings, features)
 
 
 def routed(target: "Target", settings: "Settings", features: "Features") -> bool:

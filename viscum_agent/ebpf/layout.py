@@ -34,7 +34,7 @@ import struct
 from collections import namedtuple
 
 from .. import address
-from ..records.objects import PROTO_NUMBER, BpfMatch
+from ..records.objects import PROTO_NAME, PROTO_NUMBER, BpfMatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def to_match(
 ) -> "BpfMatch":
     """The objects.BpfMatch of an entry."""
     src = _prefix_text(found.client, kind.client) if kind.client else ""
-    proto = {number: name for name, number in PROTO_NUMBER.items()}.get(found.proto, "") if kind.proto else ""
+    proto = PROTO_NAME.get(found.proto, "") if kind.proto else ""
     dst = _prefix_text(found.service, kind.service)
     return BpfMatch(
         dev=dev,

@@ -313,7 +313,7 @@ def _unless_of_another(asm: "Assembler") -> None:
 
 
 def trial(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
-    """The bytes of a program that does nothing with a packet, but calls all that the two call. It needs the maps of
+    """The bytes of a program that does nothing with a packet, but calls all that the others call. It needs the maps of
     TRIAL_MAPS (__init__.py) only, and the kernel checks it in a fortieth of the time."""
     asm = Assembler(order)
     asm.move(R6, R1)

@@ -639,10 +639,11 @@ class Backend:
         """The filters at the inner end of a pair, which is in `ns`, and at the router's; `ends` are the indexes of the
         router's and of the inner one. None are found where one is gone."""
         with self.work:
-            found = self._filters_in(ns, ends[1]), self._filters_in("", ends[0])
-            self.visit.home()
-            self._release()
-        return found
+            try:
+                return self._filters_in(ns, ends[1]), self._filters_in("", ends[0])
+            finally:
+                self.visit.home()
+                self._release()
 
     def _filters_in(self, ns: str, index: int) -> "list[FilterEntry]":
         try:
@@ -709,11 +710,11 @@ class Backend:
 
     def _dump_direct(self, dump: "Dump", ns: str, ends: "tuple[int, int] | None") -> None:
         """What `reply` 'direct' has in a service's namespace; without its pair (None), what has outlived that."""
-        if ends:
-            dump.counting[ns] = self._filters_in(ns, ends[1])
         self.visit.enter(ns)
         socket = Socket(compat.NETLINK_ROUTE)
         try:
+            if ends:
+                dump.counting[ns] = parsed(tc.parse_filter, self._filters_of(socket, ends[1], MOST_INSIDE))
             dump.any_local.extend(understood(rtnl.any_locals, ns, socket.dump(rtnl.rule_dump, True, MOST_INSIDE)))
         finally:
             socket.close()

@@ -1,7 +1,8 @@
 """What the redirects carry: read every second while somebody watches, so with as little work as possible.
 
 Where to look and whose a filter is was learned at the last look at the kernel (`places`); here only the filters of
-those devices are read, and of those only their counters.
+those devices are read, and of those only their counters. What `reply` 'direct' counts is in filters at both ends of a
+pair, and is read for who shows it.
 """
 
 from collections import namedtuple
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Places = namedtuple("Places", ("hooks", "names", "pairs", "direct"))
 
 # The traffic of a service: names of its source `devices`, the `kind` of its filters, Counters of them and of what its
-# program has `sent`; `direct` as in `direct`.
+# program has `sent`; `direct`: what direct() returns, {} where it was not read.
 Traffic = namedtuple("Traffic", ("devices", "kind", "counters", "sent", "direct"))
 NONE = Traffic((), "", NOTHING, NOTHING, {})
 
@@ -191,14 +192,14 @@ class Accounts:
         self._redirects.forget(name)
         self._programs.forget(name)
 
-    def read(self, backend: "Backend", names: "Iterable[str]") -> "dict[str, Traffic]":
-        """Maps services to their current Traffic, including those whose redirects are out."""
+    def read(self, backend: "Backend", names: "Iterable[str]", whole: bool) -> "dict[str, Traffic]":
+        """Maps services to their current Traffic, also those whose redirects are out; if `whole`, with `direct`."""
         found, sent = read(backend, self._places), self._sent.read(self._places)
         for name in names:
             now = found.get(name, NONE)
             counted = self._redirects.count(name, now.counters if name in found else None)
             ns = ns_name(name)
-            ends = self._places.direct.get(ns)
+            ends = self._places.direct.get(ns) if whole else None
             passed = direct(backend.filters_at(ns, ends)) if ends else {}
             found[name] = Traffic(now.devices, now.kind, counted, self._programs.count(name, sent.get(name)), passed)
         return found

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK = 16, 17, 18
 RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR = 20, 21, 22
 RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
-RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
 RTM_NEWRULE, RTM_DELRULE, RTM_GETRULE = 32, 33, 34
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS = 1, 3, 4, 5, 10, 18, 20
@@ -243,7 +243,7 @@ def parse_address(ns: str, body: bytes) -> "Addr | None":
 
 
 def _neighbour(index: int, packed: bytes, flags: int) -> bytes:
-    return pack("BBHiHBB", AF[4 if len(packed) == 4 else 6], 0, 0, index, 0, flags, 0) + attribute(NDA_DST, packed)
+    return pack("BBHiHBB", AF[address.family_of(packed)], 0, 0, index, 0, flags, 0) + attribute(NDA_DST, packed)
 
 
 # A neighbour's `mac` is "" if it does not answer, None if that is not known yet; whether the kernel is `sure` of it.
@@ -267,6 +267,18 @@ def parse_neighbour(body: bytes) -> "Neighbour":
     if state & NUD_FAILED or mac[:1] == b"\xff":  # the network's broadcast address is no neighbour
         known = ""
     return Neighbour(known, bool(state & (NUD_REACHABLE | NUD_NOARP | NUD_PERMANENT)))
+
+
+def neighbour_dump(seq: int) -> bytes:
+    return message(RTM_GETNEIGH, NLM_F_DUMP, bytes(12), seq)
+
+
+def parse_neighbour_row(body: bytes) -> "tuple[int, bytes, bytes] | None":
+    """(index of its device, address, MAC) of a neighbour, None for one whose MAC is not known."""
+    found = attributes(body, 12, (NDA_DST, NDA_LLADDR))
+    if body[0] not in FAMILY or len(found) < 2 or not any(found[NDA_LLADDR]):
+        return None
+    return unpack_from("i", body, 4)[0], bytes(found[NDA_DST]), bytes(found[NDA_LLADDR])
 
 
 # Routes
@@ -308,7 +320,7 @@ def route_dump(seq: int, family: int = 0) -> bytes:
 
 def route_get(iif: int, src: bytes, dst: bytes, seq: int) -> bytes:
     """Which way a packet takes that comes in by a device; by none (0) if the router itself sends it."""
-    family, bits = (4 if len(dst) == 4 else 6), 8 * len(dst)
+    family, bits = address.family_of(dst), 8 * len(dst)
     body = pack("BBBBBBBBI", AF[family], bits, bits if iif else 0, 0, 0, 0, 0, 0, 0) + attribute(RTA_DST, dst)
     if iif:
         body += attribute(RTA_SRC, src) + u32(RTA_IIF, iif)
@@ -319,18 +331,6 @@ def way_of(body: bytes) -> int:
     """The index of the device that the answer to route_get leads to; 0 if the router keeps the packet or refuses it."""
     found = attributes(body, 12, (RTA_OIF,))
     return u32_of(found[RTA_OIF]) if body[7] == RTN_UNICAST and found else 0
-
-
-def neighbour_dump(seq: int) -> bytes:
-    return message(RTM_GETNEIGH, NLM_F_DUMP, bytes(12), seq)
-
-
-def parse_neighbour_row(body: bytes) -> "tuple[int, bytes, bytes] | None":
-    """(index of its device, address, MAC) of a neighbour, None for one whose MAC is not known."""
-    found = attributes(body, 12, (NDA_DST, NDA_LLADDR))
-    if body[0] not in FAMILY or len(found) < 2 or not any(found[NDA_LLADDR]):
-        return None
-    return unpack_from("i", body, 4)[0], bytes(found[NDA_DST]), bytes(found[NDA_LLADDR])
 
 
 def parse_route(ns: str, body: bytes, near: "Near | None" = None) -> "RouteEntry | None":
@@ -442,7 +442,6 @@ _ANY_IN, _OWN_OUT = 2, 1  # preferences of these rules
 def any_local_add(item: "AnyLocal") -> "list[Callable[[int], bytes]]":
     """Requests, in an order in which nothing stops to work in between: with the route and the kernel's own rule (0),
     replies would go to lo, whose RST would end their connections."""
-    own = [address.parse_prefix(text) for text in (item.own, LOOPBACK_NETWORK[item.family])]
     family, table = item.family, RT_TABLE_LOCAL
     own = [address.parse_prefix(text) for text in (item.own, LOOPBACK_NETWORK[family])]
     rules = [_rule_at(family, _OWN_OUT, table, dst.length) + attribute(FRA_DST, dst.packed) for dst in own]
@@ -477,12 +476,10 @@ def any_locals(ns: str, bodies: "Sequence[bytes]") -> "list[AnyLocal]":
     """Those that the rules of a namespace make; `own` is "" where something of one is missing."""
     found: dict[int, list] = {4: [], 6: []}
     for body in bodies:
-        family, table = unpack_from("BxxxB", body, 0)
-        values = attributes(body, 12)
-        priority = u32_of(values[FRA_PRIORITY]) if FRA_PRIORITY in values else 0
-        if family in FAMILY and table == RT_TABLE_LOCAL:
-            dst = address.format_address(values[FRA_DST]) if FRA_DST in values else ""
-            found[FAMILY[family]].append((priority, dst, text_of(values.get(FRA_IIFNAME, b""))))
+        rule = parse_rule(ns, body)
+        if rule and rule.table == RT_TABLE_LOCAL:
+            dst = attributes(body, 12).get(FRA_DST)
+            found[rule.family].append((rule.priority, address.format_address(dst) if dst else "", rule.iif))
     return [_any_local(ns, family, found[family]) for family in (4, 6) if (_ANY_IN, "", INNER_DEV) in found[family]]
 
 

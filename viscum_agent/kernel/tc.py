@@ -18,6 +18,7 @@ from ..records.objects import (
     CLASSID,
     MARK_PRIO,
     MARK_PROTOCOL,
+    PROTO_NAME,
     PROTO_NUMBER,
     PROTOCOLS,
     TBF_HANDLE,
@@ -85,7 +86,6 @@ TCA_EGRESS_REDIR = 1
 TCA_SKBMOD_DMAC, TCA_SKBMOD_SMAC, SKBMOD_F_DMAC, SKBMOD_F_SMAC = 3, 4, 1, 2
 TCA_SKBEDIT_PTYPE, PACKET_HOST = 7, 0
 
-PROTO_NAME = {PROTO_NUMBER[name]: name for name in PROTO_NUMBER}
 
 DST_LAST_WORD = {"ip": 16, "ipv6": 36}  # offset of the last 32 bits of the destination address (RFC 791, RFC 8200)
 
@@ -538,7 +538,7 @@ def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":
 
 def _flower_ports(left: "dict[int, bytes]", proto: str) -> list:
     keys = []
-    for name in sorted(TCA_FLOWER_PORTS):
+    for name in ("dst_port", "src_port"):
         port = TCA_FLOWER_PORTS[name]
         if port.low in left:
             keys.append((name, "%d-%d" % (_short(left.pop(port.low)), _short(left.pop(port.high)))))

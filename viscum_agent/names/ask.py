@@ -56,7 +56,7 @@ class Question:
         """Asks, or asks again if that is worth it: whom nothing was heard of, or another resolver."""
         self.close()
         self.silent = silent
-        if self._tries >= (TRIES if late or not self._tries else min(TRIES, len(self._servers))):
+        if self._tries >= (TRIES if late else len(self._servers)):
             self._done(self, None, reason)
             return
         self._tries += 1
@@ -171,11 +171,13 @@ class Asker:
             key = self._queue.pop(0)
             self._open[key] = Question(key[0], key[1], self._loop, self.servers, self._done)
             self._open[key].begin()
-        if not self._open:
-            self._let_go()
-        if not self._open and self.known.next() < float("inf"):
+        if self._open:
+            return
+        self._let_go()
+        due = self.known.next()
+        if due < float("inf"):
             self._loop.cancel(self._timer)
-            self._timer = self._loop.after(max(0, self.known.next() - compat.monotonic()), self._turn)
+            self._timer = self._loop.after(max(0, due - compat.monotonic()), self._turn)
 
     def _done(self, question: "Question", answer: "message.Answer | None", reason: str) -> None:
         now = compat.monotonic()

@@ -29,8 +29,7 @@ MOST_ADDRESSES = 64  # of a name, in each family, old ones included
 
 # A name is a list, since there may be thousands: for each of the families when it is asked next, in GROUPs; why it has
 # no address, None before the first attempt; the addresses of the last answer, one behind the other, None before the
-# first one. And pairs of an old
-# address and when it ends, in GROUPs.
+# first one. And pairs of an old address and when it ends, in GROUPs.
 DUE, WHY, NOW, OLD = 0, 2, 4, 6
 NEVER = 1 << 29  # a family that does not count; MicroPython has numbers up to that without an object
 

@@ -281,7 +281,7 @@ def _filters(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], s
     for entry in dump.filters:
         dev = names.get(("", entry.index), "")
         role = _role(entry)
-        if _is_root(entry):
+        if role == "root":
             roots.add(Prio(dev, entry.prio, PROTOCOL_NAMES.get(entry.protocol, "")))
         else:
             used.add((dev, entry.prio))
@@ -305,20 +305,22 @@ def _filters(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], s
 
 
 def _is_root(entry: "FilterEntry") -> bool:
-    """Whether it is the table that the kernel makes for each prio of u32, at 800: or above (gen_new_htid in
+    """Whether a table is the one that the kernel makes for each prio of u32, at 800: or above (gen_new_htid in
     net/sched/cls_u32.c)."""
-    return entry.kind == "u32" and entry.divisor == 1 and entry.prio in PRIOS and entry.handle >> 20 >= 0x800
+    return entry.kind == "u32" and entry.divisor == 1 and entry.handle >> 20 >= 0x800
 
 
 def _role(entry: "FilterEntry") -> str:
-    """What an entry of a device's filters is: a "mark", "table", "link" or "filter" of ours, a "stranger", or "" for
-    what counts for nothing here."""
+    """What an entry of a device's filters is: a "mark", "table", "link" or "filter" of ours, the "root" table of one of
+    our prios, a "stranger", or "" for what counts for nothing here."""
     ours = entry.classid == CLASSID
     if entry.prio == MARK_PRIO and entry.protocol == MARK_PROTOCOL:
         return "mark" if ours else ""
     table = table_of(entry.prio) << 20 if entry.prio in PRIOS else -1
     if entry.divisor:
-        return "table" if entry.handle == table else ""  # else the root table of a prio, which is nobody's
+        if entry.handle == table:
+            return "table"
+        return "root" if table >= 0 and _is_root(entry) else ""
     if entry.link == table:
         return "link"
     if ours and entry.kind == "bpf":

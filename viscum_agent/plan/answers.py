@@ -2,9 +2,9 @@
 
 In its namespace a program is reached in one of two ways: the cloud's address is a local one there, or an nft rule
 redirects to the namespace's own address, perhaps to another port; with `reply` 'direct' every address may be a local
-one. Traffic with ports is taken over only where the
-program listens, port by port and family by family; the rest stays with the cloud, with the reason. Matches that can't
-be checked here (a family that the router can't route) were removed before.
+one. Traffic with ports is taken over only where the program listens, port by port and family by family; the rest stays
+with the cloud, with the reason. Matches that can't be checked here (a family that the router can't route) were removed
+before.
 
 Pure functions. A way is a socket as clients of one family reach it: what to check for the program's health.
 """
@@ -62,12 +62,16 @@ def any_local(matches: "Sequence[Match]", direct: bool, named: "Collection[int]"
     return direct and needs_nat(matches, named) and all(match.proto == "tcp" and not match.to_port for match in matches)
 
 
+def _by_nat(matches: "Sequence[Match]", direct: bool, named: "Collection[int]") -> bool:
+    return needs_nat(matches, named) and not any_local(matches, direct, named)
+
+
 def nat_rules(matches: "Sequence[Match]", direct: bool = False, named: "Collection[int]" = ()) -> "tuple[NatRule, ...]":
     """The redirect rules inside the namespace, narrower ones first. `direct` and `named` as in any_local."""
     rules = set()
     for family in (4, 6):
         of_family = [match for match in matches if match.family == family]
-        if not of_family or not needs_nat(of_family, named) or any_local(of_family, direct, named):
+        if not of_family or not _by_nat(of_family, direct, named):
             continue
         for match in of_family:
             daddr = address.format_prefix(match.dst) if match.dst else ("0.0.0.0/0" if family == 4 else "::/0")
@@ -89,7 +93,7 @@ def answers(
     found = []
     for family in (4, 6):
         of_family = [match for match in matches if match.family == family]
-        nat = needs_nat(of_family, named) and not any_local(of_family, direct, named)
+        nat = _by_nat(of_family, direct, named)
         for match in of_family:
             client = _client(match)
             low, high = _inside(match)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
+    from ..address import Prefix
     from ..config.service import Match, Service, Settings
     from ..records.facts import Device, Facts
     from ..records.objects import Filter
@@ -125,6 +126,10 @@ def _goes_round(matches: "Iterable[Match]") -> bool:
     )
 
 
+def _meets(one: "Prefix | None", others: "Iterable[Prefix | None]") -> bool:
+    return any(address.meet(one, each) for each in others)
+
+
 def apart(service: "Service", matches: "Iterable[Match]") -> "tuple[list[Match], list[tuple[Match, str, str]]]":
     """(those of the matches for its names' addresses whose replies can't go round, [(match, why, who has it)] of the
     others): the owner of a name does not stop the service. Without `src_ip` it is refused, whatever they are."""
@@ -132,9 +137,7 @@ def apart(service: "Service", matches: "Iterable[Match]") -> "tuple[list[Match],
     fixed = [each.dst for each in service.matches if each.proto == "udp"]
     found, left = [], []
     for match in matches:
-        goes = any(address.meet(match.dst, each) for each in clients)
-        goes = goes or (match.src is not None and any(address.meet(match.src, each) for each in fixed))
-        if match.proto == "udp" and goes:
+        if match.proto == "udp" and (_meets(match.dst, clients) or (match.src and _meets(match.src, fixed))):
             left.append((match, "is in src_ip: with reply 'direct' a datagram could go round", "its clients"))
         else:
             found.append(match)
@@ -151,10 +154,10 @@ def places(
     of a bridge's port are the bridge's."""
     found: dict[tuple[str, str], list[str]] = {}
     for service in services if settings.enabled else ():
-        if not (service.enabled and service.reply == "direct" and service.nexthop) or service.nexthop_mac:
+        if not (service.enabled and service.nexthop) or service.nexthop_mac:
             continue
-        which = datapath.chosen(service.datapath or settings.datapath, facts.features)
-        if not which.ROUTED:
+        which = datapath.of_service(service, settings, facts.features)
+        if not datapath.is_direct(service, which):
             continue
         try:
             device = devices_of(service, facts, which, package)[0][0]

@@ -326,7 +326,7 @@ def _covers(match: "Match", packet: "Packet") -> bool:
     any_proto = not match.proto or (packet.part != "" and packet.proto == FRAGMENT)
     any_port = match.dport is None or _has_no_port(packet)
     return (
-        match.family == (4 if len(packet.dst) == 4 else 6)
+        match.family == address.family_of(packet.dst)
         and (any_proto or PROTO_NUMBER[match.proto] == packet.proto)
         and (match.dst is None or _holds(match.dst, packet.dst))
         and (any_port or match.dport[0] <= packet.dport <= match.dport[1])

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ..address import Prefix
     from ..config.service import Match, Service, Settings
     from ..records.facts import Facts
     from .actual import Found
@@ -55,13 +56,14 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
     why = {}
     seen: dict[tuple, int] = {}
     for match in service.matches:
-        _note(match, seen)
+        _note(match, match.dst, seen)
+    fixed = [match.dst.packed for match in service.matches if match.dst]
     room = MOST - len(service.matches)
     for group in service.named:
         families = {match.family for match in group.matches}
         for host in group.hosts:
             known = facts.hosts.get(host)
-            there = [packed for packed in known.addresses if _family(packed) in families] if known else []
+            there = [packed for packed in known.addresses if address.family_of(packed) in families] if known else []
             theirs = [packed for packed in there if packed not in own]
             if known is None:
                 why[host] = UNKNOWN
@@ -70,7 +72,6 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
             elif len(found) >= room:
                 why[host] = TOO_MANY
             _add(theirs, host, group.matches, found, seen, room)
-        fixed = [match.dst.packed for match in service.matches if match.dst]
         for proto, dst, ports, src in facts.held.get(service.name, ()):
             if dst.packed not in own and dst.packed not in fixed:
                 low, high = ports or (0, 65535)
@@ -89,28 +90,25 @@ def _add(
     room: int,
 ) -> None:
     for packed in addresses:
-        prefix = address.Prefix(_family(packed), packed, 8 * len(packed))
-        for template in templates:
-            match = with_(template, dst=prefix, host=host)
-            if template.family != prefix.family or _key(match) in seen or len(found) >= room:
+        prefix = address.Prefix(address.family_of(packed), packed, 8 * len(packed))
+        for each in templates:
+            key = _key(each, prefix)
+            if each.family != prefix.family or key in seen or len(found) >= room:
                 continue
-            if seen.get(_key(match)[:3], match.to_port) == match.to_port:
-                _note(match, seen)
-                found.append(match)
+            if seen.get(key[:3], each.to_port) == each.to_port:
+                _note(each, prefix, seen)
+                found.append(with_(each, dst=prefix, host=host))
 
 
-def _note(match: "Match", seen: "dict[tuple, int]") -> None:
-    """Notes where a match leads to: nobody's packets can go elsewhere from there (config.service)."""
-    seen[_key(match)] = seen[_key(match)[:3]] = match.to_port
+def _note(match: "Match", dst: "Prefix | None", seen: "dict[tuple, int]") -> None:
+    """Notes where a match of `dst` leads to: nobody's packets can go elsewhere from there (config.service)."""
+    key = _key(match, dst)
+    seen[key] = seen[key[:3]] = match.to_port
 
 
-def _family(packed: bytes) -> int:
-    return 4 if len(packed) == 4 else 6
-
-
-def _key(match: "Match") -> tuple:
+def _key(match: "Match", dst: "Prefix | None") -> tuple:
     """Names may share an address; the first one has it."""
-    return match.proto, match.dst, match.dport, match.src
+    return match.proto, dst, match.dport, match.src
 
 
 def missing(

@@ -111,7 +111,7 @@ def _service(
             raise skip(service, package, "", text % (what, name), FOREIGN)
     which = _datapath(service, settings, facts, package)
     devices, warnings = devices_of(service, facts, which, package)
-    past = service.reply == "direct" and which.ROUTED
+    past = datapath.is_direct(service, which)
     service, without = _with_names(service, devices, past, facts, claims, package, warnings)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
@@ -249,7 +249,7 @@ def _egress_warnings(service: "Service", matches: "list[Match]", named: "set[int
 
 
 def _datapath(service: "Service", settings: "Settings", facts: "Facts", package: str) -> "Any":
-    which = datapath.chosen(service.datapath or settings.datapath, facts.features)
+    which = datapath.of_service(service, settings, facts.features)
     why = which.lacks(facts.features)
     if why:
         raise skip(service, package, "datapath", why, UNSUPPORTED)
@@ -324,7 +324,7 @@ def _answers(
     family: int,
     matches: "list[Match]",
     ends: "tuple[str, str]",
-    direct: bool,
+    past: bool,
     named: "set[int]",
 ) -> list:
     """Addresses and routes for one family. Without NAT, the taken-over addresses are local in the namespace, or all of
@@ -339,9 +339,9 @@ def _answers(
     length = SUBNET[family]
     items: list = [Address("", dev, "%s/%d" % (host, length)), Address(ns, INNER_DEV, "%s/%d" % (inner, length))]
     source = ""
-    if answers.any_local(matches, direct, named):
+    if answers.any_local(matches, past, named):
         items.append(AnyLocal(ns, family, inner))
-    if not answers.needs_nat(matches, named):
+    elif not answers.needs_nat(matches, named):
         local = sorted({match.dst.packed for match in matches})
         items += [Address(ns, "lo", "%s/%d" % (address.format_address(packed), 8 * len(packed))) for packed in local]
         if any(match.proto != "tcp" for match in matches):

@@ -32,8 +32,7 @@ Listener = namedtuple("Listener", ("proto", "version", "address", "port", "waiti
 # Which ports of a protocol count: `single` ones (a set) and `ranges` of them.
 Ports = namedtuple("Ports", ("single", "ranges"))
 
-# What a name of the cloud has: `addresses` (bytes of both families), `reason` why there is none, or why it is not known
-# whether they are the newest.
+# What a name of the cloud has: `addresses` (bytes of both families), `reason` why there is none.
 Host = namedtuple("Host", ("addresses", "reason"))
 
 # `devices` sorted by name, without our own; `networks` (prefix text, what it belongs to) of every address and route of
@@ -43,8 +42,8 @@ Host = namedtuple("Host", ("addresses", "reason"))
 # `firewall` maps a family to (why the firewall blocks its replies, whether only those that the router routes); `opened`
 # maps a service to what is known of its program's sockets (answers.Open), without services of which nothing is known.
 # `neighbours` maps (device, address) of services' next hops to the MAC address, "" for one that does not answer.
-# `hosts` maps a name to its Host, without those that were not asked yet; `held` a service to what of
-# its redirect an earlier agent made for single addresses (datapath.taken).
+# `hosts` maps a name to its Host, without those that were not asked yet; `held` a service to what of its redirect an
+# earlier agent made for single addresses (datapath.taken).
 # `why` maps ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
 Facts = namedtuple(
     "Facts",

@@ -275,6 +275,7 @@ PRIO_ANY = 5  # any address
 PRIOS = (1, 2, 3, 4, 5, 6)
 PROTOCOLS = {"ip": 0x0800, "ipv6": 0x86DD}  # linux/if_ether.h
 PROTO_NUMBER = {"tcp": 6, "udp": 17}  # IANA protocol numbers
+PROTO_NAME = {PROTO_NUMBER[name]: name for name in PROTO_NUMBER}
 
 
 # u32 hash tables are numbered per qdisc, not per prio: ours are 0x761 to 0x766, far from the kernel's own (0x800 and

@@ -224,7 +224,8 @@ class Instance:
 
     def _in_words(self) -> tuple:
         """(what they were made from, what is taken, what stays); kept, since pollers ask again and again."""
-        # A plan for other settings is from before a stop: nothing was planned since.
+        # A plan for other settings is from before a stop: nothing was planned since. (A plan's service has the matches
+        # of its names, too, so the programs are compared.)
         part = self.part if self.pid and self.part and self.part.service.program is self.service.program else None
         if self._takes[0] is not (part or self.service):
             stays = part.stays if part else ()

@@ -198,7 +198,7 @@ class Bus:
         return answer
 
     def _status(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        traffic, now = self._agent.traffic(), int(compat.monotonic())
+        traffic, now = self._agent.traffic(whole=True), int(compat.monotonic())
         self._changes.forget(self._agent.instances)
 
         def changed(instances: "list[Instance]") -> "dict[str, dict]":
@@ -213,7 +213,7 @@ class Bus:
         return self._page(args, {}, lambda instances: [instance.name for instance in instances])
 
     def _stats(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        traffic = self._agent.traffic()
+        traffic = self._agent.traffic(whole=False)
         return self._page(args, {}, lambda instances: rows.stats(instances, traffic))
 
     def _logs(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":

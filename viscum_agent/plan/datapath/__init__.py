@@ -53,14 +53,24 @@ def chosen(asked: str, features: "Features | None") -> "Any":
     return there[0] if there else ALL[-1]
 
 
+def of_service(service: "Service", settings: "Settings", features: "Features | None") -> "Any":
+    """The one that a service has."""
+    return chosen(service.datapath or settings.datapath, features)
+
+
 def gains_by_netkit(service: "Service", settings: "Settings", which: "Any") -> bool:
     """Whether a service takes such a pair where there is one: only if the router does not route its replies."""
     return (service.pair or settings.pair) == "auto" and service.reply != "routed" and not which.ROUTED
 
 
+def is_direct(service: "Service", which: "Any") -> bool:
+    """Whether filters send its replies (plan/direct.py)."""
+    return service.reply == "direct" and bool(which.ROUTED)
+
+
 def routes(service: "Service", which: "Any") -> bool:
     """Whether the router and its firewall see the replies."""
-    return service.reply == "routed" or (which.ROUTED and service.reply != "direct")
+    return service.reply == "routed" or (which.ROUTED and not is_direct(service, which))
 
 
 def may_be(name: str, settings: "Settings", services: "Iterable[Service]") -> bool:

@@ -11,6 +11,7 @@ from ...records.facts import Feature
 from ...records.objects import (
     PRIO_ANY,
     PRIO_EXACT,
+    PROTO_NAME,
     PROTO_NUMBER,
     Filter,
     HashTable,
@@ -33,6 +34,8 @@ FEATURES = (
 )
 NEEDS = ("u32", "mirred")
 ROUTED = MACS = DECEIVED = True
+# By family, where an IP header has the protocol, the source and the destination, and where it ends without options.
+PLACES = {4: (9, 12, 16, 20), 6: (6, 8, 24, 40)}
 BARE, VLANS = classifier.BARE, classifier.VLANS
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
@@ -53,15 +56,16 @@ def taken(item: "Filter") -> tuple:
             value |= word << 8 * (40 - offset)
             bits |= mask << 8 * (40 - offset)
     packet, seen = value.to_bytes(44, "big"), bits.to_bytes(44, "big")
-    size, proto, source, target, port = (4, 9, 12, 16, 22) if item.protocol == "ip" else (16, 6, 8, 24, 42)
+    family = 4 if item.protocol == "ip" else 6
+    proto, source, target, header = PLACES[family]
+    size = target - source
     length = lambda place: bin(int.from_bytes(seen[place : place + size], "big")).count("1")  # noqa: E731
     dst, src = [
-        address.Prefix(4 if size == 4 else 6, packet[place : place + size], length(place)) if length(place) else None
+        address.Prefix(family, packet[place : place + size], length(place)) if length(place) else None
         for place in (target, source)
     ]
-    low, mask = [int.from_bytes(each[port : port + 2], "big") for each in (packet, seen)]
-    words = {PROTO_NUMBER[word]: word for word in PROTO_NUMBER}
-    return words.get(packet[proto], ""), dst, (low, low | 0xFFFF ^ mask) if mask else None, src
+    low, mask = [int.from_bytes(each[header + 2 : header + 4], "big") for each in (packet, seen)]
+    return PROTO_NAME.get(packet[proto], ""), dst, (low, low | 0xFFFF ^ mask) if mask else None, src
 
 
 def shared(device: "Device", made: "list[Filter]", features: "Features") -> list:
@@ -107,7 +111,7 @@ def flows(
     (value, mask), if there are any."""
     protocol = "ip" if match.family == 4 else "ipv6"
     prio = prio_of(level, match.family)
-    source, target, header = (12, 16, 20) if match.family == 4 else (8, 24, 40)
+    _, source, target, header = PLACES[match.family]
     near, far = (source, target) if back else (target, source)
     found = []
     for port in blocks(match.dport):
@@ -132,7 +136,7 @@ def flows(
 def _add_header(keys: "Keys", match: "Match", whole: bool) -> None:
     """`whole` is whether something behind the header counts."""
     if match.proto:
-        keys.add_number(PROTO_NUMBER[match.proto], 0xFF, 9 if match.family == 4 else 6, 1)
+        keys.add_number(PROTO_NUMBER[match.proto], 0xFF, PLACES[match.family][0], 1)
     if whole and match.family == 4:
         keys.add_number(0x05, 0x0F, 0, 1)  # header length in words: no options
         keys.add_number(0, 0x3FFF, 6, 2)  # neither "more fragments" nor an offset: the whole packet

@@ -27,7 +27,7 @@ return baseclass.extend({
 			many: false,
 			fallback: 'veth',
 			title: _('Pair'),
-			help: _('What pairs of devices lead into the services\' namespaces, unless a service says so itself. `auto`: netkit, if the kernel has it (6.10, CONFIG_NETKIT), the datapath is `bpf` and `reply` is `auto`: a reply then leaves in the call that sends it. Else veth.'),
+			help: _('What pairs of devices lead into the services\' namespaces, unless a service says so itself. `auto`: netkit, if the kernel has it (6.10, CONFIG_NETKIT), the datapath is `bpf` and `reply` is not `routed`: a reply then leaves in the call that sends it. Else veth.'),
 			expected: _('one of: auto, veth'),
 			words: [ 'auto', 'veth' ] },
 		{ name: 'pool',

@@ -355,12 +355,12 @@ const ServiceSection = form.GridSection.extend({
 		for (const need of recipe.needs) {
 			const option = optionOf(need), words = L.toArray(typed(need));
 			const verdict = words.length ? words.map((word) => types.check(option, word)).find((each) => each !== true)
-				: _('%s: %s').format(option.title, option.expected);
+				: '%s: %s'.format(option.title, option.expected);
 
 			if (verdict)
 				return verdict;
 			if (JSON.stringify(recipe.options).includes('{' + need + '}') && (words.length > 1 || words[0].includes('/')))
-				return _('%s: %s').format(option.title, _('one address: for others add the recipe again'));
+				return '%s: %s'.format(option.title, _('one address: for others add the recipe again'));
 		}
 		return this.refusal(typed('name'));
 	},
