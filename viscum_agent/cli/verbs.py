@@ -1,12 +1,12 @@
 """`viscum`: what a person or a script types. Words in, text or JSON out, and an exit code; the work is done elsewhere.
 
-Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage (words.py).
+Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage (words.py), 3 of `check`.
 """
 
 import sys
 
 from .. import __version__
-from ..errors import ConfigError, ViscumError, problem_text
+from ..errors import CONFIG, ConfigError, Problem, UciError, ViscumError, problem_text
 from . import words
 from .places import Usage
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from ..errors import Problem
     from ..plan.packet import Packet
     from ..reconcile import Reconciler as _Reconciler
     from ..reconcile import Snapshot
@@ -111,15 +110,36 @@ def _problems(snapshot: "Snapshot") -> "list[Problem]":
     return snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
 
 
+NOT_HERE = 3  # the exit code for a file that is right, but not on this router
+
+
 def check(arguments: "Arguments") -> int:
-    with Reconciler(arguments.confdir, arguments.socket) as reconciler:
-        found = _problems(reconciler.look())
-        if arguments.json:
-            _print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
-        else:
-            for problem in found:
-                print(problem_text(problem))
-    return 1 if found else 0
+    if arguments.names and not arguments.offline:
+        raise Usage("a file is judged with --offline: this router has its own", arguments.command)
+    path = arguments.names[0] if arguments.names else arguments.confdir + "/viscum"
+    found: list[Problem] = []
+    if not arguments.offline:
+        with Reconciler(arguments.confdir, arguments.socket) as reconciler:
+            found = _problems(reconciler.look())
+    wrong = mistakes(path) if found or arguments.offline else []
+    found = found or wrong
+    if arguments.json:
+        _print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
+    else:
+        for problem in found:
+            print(problem_text(problem))
+    return 1 if wrong else NOT_HERE if found else 0
+
+
+def mistakes(path: str) -> "list[Problem]":
+    """What is wrong in a configuration, on whatever router. Raises ConfigError for what can't be read."""
+    from ..config import service, uci
+
+    try:
+        sections = uci.parse(uci.content(path, False), path)
+    except UciError as error:
+        return [Problem(CONFIG, "", "%s:%d" % (error.file, error.line), error.reason)]
+    return service.read(sections, files=False).problems
 
 
 def plan(arguments: "Arguments") -> int:

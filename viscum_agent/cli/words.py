@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Which names of services follow a command.
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
+FILE = "[FILE]"  # a configuration that is somewhere else
 PACKET = "PACKET [WORD...]"  # no names, but what tells of a packet (plan/packet.py)
 
 # `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
@@ -26,7 +27,14 @@ JSON, PROGRAM = ("--json",), ("--no-program",)
 EXPLAIN = "explain"
 NO_AGENT = "While an agent runs, use `viscum start`, `stop` and `reload` instead."
 COMMANDS = (
-    Command("check", NONE, JSON, "report every configuration problem on this router", "Exit code 1 if there is one."),
+    Command(
+        "check",
+        FILE,
+        JSON + ("--offline",),
+        "report every configuration problem on this router",
+        "Exit code 1 if the file is wrong, 3 if only this router can't have it so. With --offline only the file counts "
+        "(FILE, /dev/stdin): the verdict is the same everywhere.",
+    ),
     Command(
         "plan",
         NONE,
@@ -89,6 +97,7 @@ OPTIONS = (
     ("-s UBUS_SOCKET", "reach ubus, and so the agent, by this socket (%s)" % SOCKET),
     ("--json", "print JSON"),
     ("--no-program", "kernel objects only, no programs"),
+    ("--offline", "judge the file without this router"),
     ("--all", "all services"),
     ("--off", "put the redirects back in"),
     ("-n LINES", "only so many of the last lines (of each service)"),
@@ -129,6 +138,10 @@ class Arguments:
     @property
     def json(self) -> bool:
         return "--json" in self.options
+
+    @property
+    def offline(self) -> bool:
+        return "--offline" in self.options
 
     @property
     def programs(self) -> bool:
@@ -218,6 +231,8 @@ def _refuse_unused(arguments: "Arguments") -> None:
             raise Usage("%s does not take %s" % (row.name, option), row.name)
     if row.names == NONE and arguments.names:
         raise Usage("%s takes no names, and %s is one" % (row.name, _shown(arguments.names[0])), row.name)
+    if row.names == FILE and len(arguments.names) > 1:
+        raise Usage("%s takes one file" % row.name, row.name)
     if row.names == ONE and (len(arguments.names) != 1 or not arguments.rest):
         raise Usage("%s takes a service's name, --, and a command" % row.name, row.name)
     if row.names == PACKET and not arguments.names:
