@@ -6,7 +6,7 @@ Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage (words.py), 3 of 
 import sys
 
 from .. import __version__
-from ..errors import CONFIG, ConfigError, Problem, UciError, ViscumError, problem_text
+from ..errors import ConfigError, ViscumError, problem_text
 from . import words
 from .places import Usage
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from ..errors import Problem
     from ..plan.packet import Packet
     from ..reconcile import Reconciler as _Reconciler
     from ..reconcile import Snapshot
@@ -114,6 +115,8 @@ NOT_HERE = 3  # the exit code for a file that is right, but not on this router
 
 
 def check(arguments: "Arguments") -> int:
+    from ..config import offline
+
     if arguments.names and not arguments.offline:
         raise Usage("a file is judged with --offline: this router has its own", arguments.command)
     path = arguments.names[0] if arguments.names else arguments.confdir + "/viscum"
@@ -121,7 +124,9 @@ def check(arguments: "Arguments") -> int:
     if not arguments.offline:
         with Reconciler(arguments.confdir, arguments.socket) as reconciler:
             found = _problems(reconciler.look())
-    wrong = mistakes(path) if found or arguments.offline else []
+    wrong: list[Problem] = []
+    if found or arguments.offline:
+        wrong = offline.mistakes(path)
     found = found or wrong
     if arguments.json:
         _print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
@@ -129,17 +134,6 @@ def check(arguments: "Arguments") -> int:
         for problem in found:
             print(problem_text(problem))
     return 1 if wrong else NOT_HERE if found else 0
-
-
-def mistakes(path: str) -> "list[Problem]":
-    """What is wrong in a configuration, on whatever router. Raises ConfigError for what can't be read."""
-    from ..config import service, uci
-
-    try:
-        sections = uci.parse(uci.content(path, False), path)
-    except UciError as error:
-        return [Problem(CONFIG, "", "%s:%d" % (error.file, error.line), error.reason)]
-    return service.read(sections, files=False).problems
 
 
 def plan(arguments: "Arguments") -> int:
@@ -274,7 +268,8 @@ def show_status(arguments: "Arguments") -> int:
     else:
         print(table.table(rows))
         if agent:
-            print("viscumd %s has run for %d s" % (agent["version"], agent["uptime"]))
+            said = (agent["version"], agent["uptime"], agent.get("generation", 0), agent.get("hash", "")[:12])
+            print("viscumd %s has run for %d s; configuration %d (%s)" % said)
         else:
             print("no agent answers: this is what the kernel shows, and nothing checks the programs")
     return 0
@@ -352,6 +347,12 @@ def examine(arguments: "Arguments") -> int:
     return 1 if doctor.trouble(findings) else 0
 
 
+def _roll_out(arguments: "Arguments") -> int:
+    from . import rollout
+
+    return rollout.command(arguments)
+
+
 # The other commands are calls to the agent.
 RUN = {
     "check": check,
@@ -362,4 +363,5 @@ RUN = {
     "explain": explain,
     "exec": execute,
     "doctor": examine,
+    "verify": _roll_out,
 }

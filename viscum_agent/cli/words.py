@@ -63,6 +63,13 @@ COMMANDS = (
         "PACKET is `[dev DEV] PROTO from SRC to DST [port PORT] [sport PORT] [mac MAC] [vlan ID] [fragment]`, or a "
         "line of `tcpdump -n` or `conntrack -L` in quotes. Exit code 1 if none takes it.",
     ),
+    Command(
+        "verify",
+        NONE,
+        JSON + ("--wait",),
+        "find out whether the agent does what its configuration says",
+        "Prints what is missing, then with exit code 1. An interface that is down is nobody's mistake.",
+    ),
     Command("list", NONE, JSON, "list the services that the agent knows", ""),
     Command("start", SOME, (), "start services that were stopped or have failed", ""),
     Command("stop", SOME, (), "take services down until they are started", "Lasts while the agent runs."),
@@ -98,6 +105,7 @@ OPTIONS = (
     ("--json", "print JSON"),
     ("--no-program", "kernel objects only, no programs"),
     ("--offline", "judge the file without this router"),
+    ("--wait SECONDS", "so long until all is well"),
     ("--all", "all services"),
     ("--off", "put the redirects back in"),
     ("-n LINES", "only so many of the last lines (of each service)"),
@@ -116,7 +124,7 @@ class Arguments:
         self.options: list[str] = []
         self.rest: list[str] = []
         self.places: dict[str, str] = {}  # of -c and -s
-        self.lines = 0  # 0: all
+        self.number = 0  # of the option that takes one
         self.help = self.version = False
         words = list(words)
         while words:
@@ -167,9 +175,9 @@ class Arguments:
             self.help = True
         elif word in ("-V", "--version"):
             self.version = True
-        elif word == "-n":
+        elif word in NUMBERS:
             self._take_option(word)
-            self.lines = _number(words, self.command)
+            self.number = _number(word, words, self.command)
         elif word.startswith("-"):
             self._take_option(word)
         elif not self.command:
@@ -187,12 +195,15 @@ class Arguments:
         self.options.append(word)
 
 
-def _number(words: "list[str]", command: str) -> int:
-    """Takes the value of -n from the words that follow."""
+NUMBERS = {"-n": "lines", "--wait": "seconds"}
+
+
+def _number(option: str, words: "list[str]", command: str) -> int:
+    """Takes the value of an option from the words that follow."""
     from ..address import is_number  # not for every call: with CPython it brings the socket module
 
     if not words or not is_number(words[0]) or len(words[0]) > 9 or not int(words[0]):
-        raise Usage("-n needs a number of lines", command)
+        raise Usage("%s needs a number of %s" % (option, NUMBERS[option]), command)
     return int(words.pop(0))
 
 

@@ -29,6 +29,7 @@ chdir, dup2, execve, fork, kill, setsid, umask, waitpid = (
     os.waitpid,
 )
 exit_now, fd_close, geteuid, getenv, getpid = os._exit, os.close, os.geteuid, os.getenv, os.getpid
+fsync = os.fsync
 pidfd_open, symlink, chroot = os.pidfd_open, os.symlink, os.chroot
 get_blocking, set_blocking = os.get_blocking, os.set_blocking
 monotonic, monotonic_ns, sleep = time.monotonic, time.monotonic_ns, time.sleep
@@ -55,6 +56,16 @@ def _call(name: str, *arguments: "Any") -> int:
         code = ctypes.get_errno()
         raise OSError(code, strerror(code))
     return result
+
+
+def sha256(data: bytes) -> str:
+    """In hex, as sha256sum has it."""
+    # What `hashlib` takes itself where there is no OpenSSL; with it, that is 4 MB.
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        from _sha256 import sha256  # up to 3.11
+    return sha256(data).hexdigest()
 
 
 def spelled(value: object) -> str:

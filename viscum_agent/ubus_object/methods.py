@@ -204,6 +204,7 @@ class Bus:
             return self._changes.since(rows.status(instances, traffic, "name" in args), args.get("since"), now)
 
         head = {"version": __version__, "now": now, "uptime": int(now - self._began)}
+        head.update({"generation": self._agent.reconciler.generation, "hash": self._agent.reconciler.hash})
         answer = self._page(args, head, changed)
         answer["serial"] = self._changes.serial
         return answer
@@ -270,7 +271,7 @@ class Bus:
         """What in a Snapshot is not as it should be, and what would be done about it."""
         problems = snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
         steps = self._agent.looks.as_it_stands(snapshot).pending()
-        return {"problems": _texts(problems), "commands": _commands(steps)}
+        return {"problems": _texts(problems), "skipped": snapshot.keep(), "commands": _commands(steps)}
 
     def _enabled(self, args: "dict[str, Any]") -> "list[Instance]":
         """As _instances, without those that the configuration has disabled. Raises UbusStatus where one is named."""

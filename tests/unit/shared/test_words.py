@@ -66,8 +66,8 @@ def test_all_is_said_where_nobody_is_named():
 
 def test_a_number_of_lines_is_a_number():
     found = words.parse(["logs", "-n", "20", "web", "-f"])
-    assert (found.lines, found.follows, found.names, found.options) == (20, True, ["web"], ["-n", "-f"])
-    assert (words.parse(["logs"]).lines, words.parse(["logs"]).follows) == (0, False)
+    assert (found.number, found.follows, found.names, found.options) == (20, True, ["web"], ["-n", "-f"])
+    assert (words.parse(["logs"]).number, words.parse(["logs"]).follows) == (0, False)
     for typed in (["-n"], ["-n", "web"], ["-n", "0"], ["-n", "-5"], ["-n", "1_0"], ["-n", ""], ["-n", "9" * 5000]):
         assert refusal("logs", *typed) == "-n needs a number of lines"
     assert refusal("logs", "-n 5") == "unknown option '-n 5'"

@@ -1,0 +1,74 @@
+"""What engines for many routers ask of one: does it do what its configuration says?
+
+`verify` is the question after a change (TEST_SCRIPT of openwisp-config, a health gate of Ansible).
+"""
+
+from .. import compat
+from ..config import offline, uci
+from ..errors import problem_text
+from ..service.states import DISABLED, HEALTHY, WAITING
+from ..shell import printable
+from ..ujson import dumps
+from . import agent_calls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .words import Arguments
+
+POLL = 0.5  # seconds
+IS_AWAY = "has no device now"  # what config/network.py says of an interface that is down, which is no mistake
+
+
+def command(arguments: "Arguments") -> int:
+    return OWN[arguments.command](arguments)
+
+
+def _verify(arguments: "Arguments") -> int:
+    """Tries again until all is well or the time is up; prints what is missing then."""
+    give_up = compat.monotonic() + arguments.number
+    agent, missing = _compare(arguments)
+    while missing and compat.monotonic() < give_up:
+        compat.sleep(POLL)
+        agent, missing = _compare(arguments)
+    if arguments.json:
+        print(dumps({"generation": agent.get("generation"), "hash": agent.get("hash"), "missing": missing}))
+    else:
+        for text in missing:
+            print(printable(text))
+    return 1 if missing else 0
+
+
+def _compare(arguments: "Arguments") -> "tuple[dict[str, Any], list[str]]":
+    """(the agent's `status`, what is not as the configuration says, in sentences). Raises ConfigError."""
+    path = arguments.confdir + "/viscum"
+    wanted = compat.sha256(uci.content(path))
+    try:
+        agent = agent_calls.whole(arguments.socket, "status")
+    except agent_calls.NoAgent as error:
+        return {}, [str(error)]
+    if agent.get("hash") != wanted:
+        return agent, ["the agent runs another configuration than %s: `viscum reload`" % path]
+    rows = agent["services"]
+    missing = [problem_text(problem) for problem in offline.mistakes(path)]
+    ill = [name for name in sorted(rows) if rows[name]["state"] not in (HEALTHY, DISABLED) and not _is_away(rows[name])]
+    missing += ["%s: %s, %s" % (name, rows[name]["state"], rows[name]["reason"]) for name in ill]
+    # The plan costs the router more, so it is asked last.
+    return agent, missing or _left(agent_calls.ask(arguments.socket, "plan"), rows)
+
+
+def _is_away(row: "dict[str, Any]") -> bool:
+    return row["state"] == WAITING and IS_AWAY in row["reason"]
+
+
+def _left(plan: "dict[str, Any]", rows: "dict[str, Any]") -> "list[str]":
+    """What the agent would still do, or can't."""
+    kept = [name for name in plan["skipped"] if name not in rows or not _is_away(rows[name])]
+    missing = ["%s: goes on as it was before, because of a problem: `viscum check`" % name for name in kept]
+    if plan["commands"]:
+        missing.append("commands are left to do, see `viscum plan`: %d" % len(plan["commands"]))
+    return missing
+
+
+OWN = {"verify": _verify}

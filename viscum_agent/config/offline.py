@@ -1,0 +1,18 @@
+"""What is wrong in a configuration, on whatever router: for controllers, CI, and before anything is put in place."""
+
+from ..errors import CONFIG, Problem, UciError
+from . import service, uci
+
+
+def mistakes(path: str) -> "list[Problem]":
+    """Of any file, whoever may write it, or of a pipe. Raises ConfigError for what can't be read."""
+    return mistakes_in(uci.content(path, False), path)
+
+
+def mistakes_in(data: bytes, path: str) -> "list[Problem]":
+    """Of the bytes of a file."""
+    try:
+        sections = uci.parse(data, path)
+    except UciError as error:
+        return [Problem(CONFIG, "", "%s:%d" % (error.file, error.line), error.reason)]
+    return service.read(sections, files=False).problems
