@@ -1,15 +1,20 @@
-"""What engines for many routers ask of one: does it do what its configuration says?
+"""What engines for many routers ask of one.
 
-`verify` is the question after a change (TEST_SCRIPT of openwisp-config, a health gate of Ansible).
+`verify`: does it do what its configuration says? The question after a change (TEST_SCRIPT of openwisp-config, a health
+gate of Ansible). `apply`, `confirm`, `rollback`: a change that is taken back if nobody can reach the router after it
+(trial.py).
 """
 
-from .. import compat
+from .. import compat, trial
 from ..config import offline, uci
-from ..errors import problem_text
+from ..errors import ViscumError, problem_text
 from ..service.states import DISABLED, HEALTHY, WAITING
 from ..shell import printable
+from ..ubus.caller import Caller
+from ..ubus.codes import UbusError
 from ..ujson import dumps
 from . import agent_calls
+from .places import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +27,10 @@ IS_AWAY = "has no device now"  # what config/network.py says of an interface tha
 
 
 def command(arguments: "Arguments") -> int:
-    return OWN[arguments.command](arguments)
+    try:
+        return OWN[arguments.command](arguments)
+    except OSError as error:  # of trial.py
+        raise ViscumError("%s: %s" % (arguments.confdir, compat.strerror(error.errno)))
 
 
 def _verify(arguments: "Arguments") -> int:
@@ -71,4 +79,44 @@ def _left(plan: "dict[str, Any]", rows: "dict[str, Any]") -> "list[str]":
     return missing
 
 
-OWN = {"verify": _verify}
+def _apply(arguments: "Arguments") -> int:
+    if not arguments.number:
+        raise Usage("apply needs --confirm SECONDS", arguments.command)
+    path = arguments.names[0]
+    data = uci.content(path, False)
+    wrong = offline.mistakes_in(data, path)
+    for problem in wrong:
+        print(problem_text(problem))
+    if wrong:
+        return 1
+    trial.begin(arguments.confdir, data, arguments.number)
+    _tell(arguments.socket)
+    print(trial.ON_TRIAL_FOR % arguments.number)
+    return 0
+
+
+def _confirm(arguments: "Arguments") -> int:
+    trial.end(arguments.confdir, undo=False)
+    return 0
+
+
+def _rollback(arguments: "Arguments") -> int:
+    trial.end(arguments.confdir, undo=True)
+    _tell(arguments.socket)
+    return 0
+
+
+def _tell(socket: str) -> None:
+    """Has the agent read its file, or procd see whether there has to be an agent now, as `reload_config` does. Raises
+    UbusError for what the agent refuses."""
+    try:
+        agent_calls.ask(socket, "reload")
+    except agent_calls.NoAgent:
+        try:
+            with Caller(socket, agent_calls.PATIENCE) as caller:
+                caller.call("service", "event", {"type": "config.change", "data": {"package": "viscum"}})
+        except UbusError:
+            pass  # no procd, and so nobody who would start one
+
+
+OWN = {"verify": _verify, "apply": _apply, "confirm": _confirm, "rollback": _rollback}

@@ -364,4 +364,7 @@ RUN = {
     "exec": execute,
     "doctor": examine,
     "verify": _roll_out,
+    "apply": _roll_out,
+    "confirm": _roll_out,
+    "rollback": _roll_out,
 }

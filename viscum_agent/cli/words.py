@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Which names of services follow a command.
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
-FILE = "[FILE]"  # a configuration that is somewhere else
+FILE, MAYBE_FILE = "FILE", "[FILE]"  # a configuration that is somewhere else
 PACKET = "PACKET [WORD...]"  # no names, but what tells of a packet (plan/packet.py)
 
 # `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
@@ -29,7 +29,7 @@ NO_AGENT = "While an agent runs, use `viscum start`, `stop` and `reload` instead
 COMMANDS = (
     Command(
         "check",
-        FILE,
+        MAYBE_FILE,
         JSON + ("--offline",),
         "report every configuration problem on this router",
         "Exit code 1 if the file is wrong, 3 if only this router can't have it so. With --offline only the file counts "
@@ -70,6 +70,16 @@ COMMANDS = (
         "find out whether the agent does what its configuration says",
         "Prints what is missing, then with exit code 1. An interface that is down is nobody's mistake.",
     ),
+    Command(
+        "apply",
+        FILE,
+        ("--confirm",),
+        "put a configuration in place, on trial",
+        "A wrong FILE changes nothing. Unless `viscum confirm` follows in time, the one before comes back, also after "
+        "a reboot.",
+    ),
+    Command("confirm", NONE, (), "keep the configuration that is on trial", "Exit code 1 if none is."),
+    Command("rollback", NONE, (), "take the configuration that is on trial back now", "Exit code 1 if none is."),
     Command("list", NONE, JSON, "list the services that the agent knows", ""),
     Command("start", SOME, (), "start services that were stopped or have failed", ""),
     Command("stop", SOME, (), "take services down until they are started", "Lasts while the agent runs."),
@@ -105,6 +115,7 @@ OPTIONS = (
     ("--json", "print JSON"),
     ("--no-program", "kernel objects only, no programs"),
     ("--offline", "judge the file without this router"),
+    ("--confirm SECONDS", "how long it is on trial"),
     ("--wait SECONDS", "so long until all is well"),
     ("--all", "all services"),
     ("--off", "put the redirects back in"),
@@ -195,7 +206,7 @@ class Arguments:
         self.options.append(word)
 
 
-NUMBERS = {"-n": "lines", "--wait": "seconds"}
+NUMBERS = {"-n": "lines", "--wait": "seconds", "--confirm": "seconds"}
 
 
 def _number(option: str, words: "list[str]", command: str) -> int:
@@ -242,7 +253,7 @@ def _refuse_unused(arguments: "Arguments") -> None:
             raise Usage("%s does not take %s" % (row.name, option), row.name)
     if row.names == NONE and arguments.names:
         raise Usage("%s takes no names, and %s is one" % (row.name, _shown(arguments.names[0])), row.name)
-    if row.names == FILE and len(arguments.names) > 1:
+    if (row.names == FILE and not arguments.names) or (row.names in (FILE, MAYBE_FILE) and len(arguments.names) > 1):
         raise Usage("%s takes one file" % row.name, row.name)
     if row.names == ONE and (len(arguments.names) != 1 or not arguments.rest):
         raise Usage("%s takes a service's name, --, and a command" % row.name, row.name)

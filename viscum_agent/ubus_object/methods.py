@@ -205,6 +205,7 @@ class Bus:
 
         head = {"version": __version__, "now": now, "uptime": int(now - self._began)}
         head.update({"generation": self._agent.reconciler.generation, "hash": self._agent.reconciler.hash})
+        head["trial"] = self._agent.trial_left()
         answer = self._page(args, head, changed)
         answer["serial"] = self._changes.serial
         return answer

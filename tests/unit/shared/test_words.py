@@ -4,12 +4,20 @@ from unit.shared.expect import raises
 
 from viscum_agent.cli import agent_calls, verbs, words
 from viscum_agent.cli.places import Usage
-from viscum_agent.cli.words import COMMANDS, EACH, FILE, FIRST_OF_AGENT, NONE, ONE, OPTIONS, PACKET, SOME
+from viscum_agent.cli.words import COMMANDS, EACH, FILE, FIRST_OF_AGENT, MAYBE_FILE, NONE, ONE, OPTIONS, PACKET, SOME
 from viscum_agent.ubus_object.methods import METHODS
 
 ALL = [option for option, _ in OPTIONS if " " not in option and option not in ("--help", "--version")]
 # Words with which each command is right.
-LEAST = {NONE: [], SOME: [], EACH: ["web"], ONE: ["web", "--", "ls"], PACKET: ["udp", "to"], FILE: []}
+LEAST = {
+    NONE: [],
+    SOME: [],
+    EACH: ["web"],
+    ONE: ["web", "--", "ls"],
+    PACKET: ["udp", "to"],
+    FILE: ["web"],
+    MAYBE_FILE: [],
+}
 
 
 def refusal(*typed):
@@ -49,6 +57,9 @@ def test_every_command_takes_names_or_none():
 def test_a_file_is_named_once():
     assert words.parse(["check", "--offline", "a"]).names == ["a"]
     assert refusal("check", "--offline", "a", "b") == "check takes one file"
+    assert words.parse(["apply", "--confirm", "60", "a"]).number == 60
+    for typed in (["apply"], ["apply", "a", "b"]):
+        assert refusal(*typed) == "apply takes one file"
 
 
 def test_a_packet_is_told_in_any_words():
