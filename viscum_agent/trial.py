@@ -54,8 +54,7 @@ def begin(confdir: str, data: bytes, seconds: int) -> None:
         if compat.exists(confdir + ON_TRIAL):
             raise ForeignError("a configuration is on trial already: `viscum confirm` or `viscum rollback` ends that")
         if _is_link(confdir + CONFIGURATION):
-            text = "%s%s is a link, and a trial would replace it: name the folder that it leads to with -c"
-            raise ConfigError(text % (confdir, CONFIGURATION))
+            raise ConfigError("%s%s is a link: name the folder that it leads to with -c" % (confdir, CONFIGURATION))
         old = uci.content(confdir + CONFIGURATION)
         _put(folder, confdir, UNTIL, ("%s %d" % (_boot(), _now() + seconds + 1)).encode())
         _put(folder, confdir, ON_TRIAL, old)
@@ -75,7 +74,7 @@ def end(confdir: str, undo: bool) -> None:
     folder = _take(confdir)
     try:
         if not compat.exists(confdir + ON_TRIAL):
-            raise ConfigError("no configuration is on trial: it was confirmed, or its time is up and it is undone")
+            raise ConfigError("no configuration is on trial: it was confirmed, or its time was up")
         if undo:
             _keep_undone(folder, confdir)
             os.rename(confdir + ON_TRIAL, confdir + CONFIGURATION)
@@ -95,9 +94,8 @@ def judge(confdir: str) -> "tuple[int, str]":
     try:
         end(confdir, True)
     except (OSError, ViscumError) as error:
-        return RETRY, "the configuration on trial can't be undone, next try in %d s: %s" % (RETRY, error)
-    text = "nobody has confirmed the configuration: the one before is back, and %s%s has what it replaced"
-    return 0, text % (confdir, UNDONE)
+        return RETRY, "the configuration on trial can't be taken back, next try in %d s: %s" % (RETRY, error)
+    return 0, "nobody has confirmed the configuration on trial: it is taken back, and is in %s%s" % (confdir, UNDONE)
 
 
 def _left(confdir: str) -> int:

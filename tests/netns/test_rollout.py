@@ -175,7 +175,7 @@ def test_what_nobody_confirms_goes_when_its_time_is_up_and_not_before(served):
     assert beside(served.lab) == [".viscum.undone"]
     assert (served.lab.confdir / ".viscum.undone").read_text() == MORE
     assert verify(served, "--wait", "30") == (0, "")
-    served.says("nobody has confirmed the configuration: the one before is back")
+    served.says("nobody has confirmed the configuration on trial: it is taken back")
 
 
 def test_a_rollback_does_not_wait(served):
@@ -325,7 +325,7 @@ def test_a_link_is_not_replaced(served):
     file.rename(served.lab.tmp / "elsewhere")
     file.symlink_to(served.lab.tmp / "elsewhere")
     refused = served.lab.viscum(*command(served, MORE, 600), check=False)
-    assert refused.returncode == 1 and "is a link, and a trial would replace it" in refused.stderr
+    assert refused.returncode == 1 and "is a link: name the folder" in refused.stderr
     assert file.is_symlink()
 
 

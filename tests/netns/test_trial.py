@@ -240,7 +240,9 @@ def test_a_thousand_bad_configurations_lose_no_router(served):
             served.becomes("edge")
     assert codes.count(0) > 50 and codes.count(1) > 500, (codes.count(0), codes.count(1))
     well(served)
-    assert runs(lab) == WHOLE[CONFIG] and served.process.poll() is None
+    found = runs(lab)
+    state = served.viscum("status").stdout
+    assert found == WHOLE[CONFIG] and served.process.poll() is None, state + served.log.read_text()[-3000:]
 
 
 def test_who_locks_himself_out_is_back_in_time(served):

@@ -6,9 +6,9 @@ gate of Ansible). `apply`, `confirm`, `rollback`: a change that is taken back if
 """
 
 from .. import compat, trial
-from ..config import offline, uci
+from ..config import offline, service, uci
 from ..errors import ViscumError, problem_text
-from ..service.states import DISABLED, HEALTHY, WAITING
+from ..service.states import DISABLED, HEALTHY, STOPPED, WAITING
 from ..shell import printable
 from ..ubus.caller import Caller
 from ..ubus.codes import UbusError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .words import Arguments
 
+OFF = (DISABLED, STOPPED)
 POLL = 0.5  # seconds
 IS_AWAY = "has no device now"  # what config/network.py says of an interface that is down, which is no mistake
 
@@ -51,28 +52,28 @@ def _verify(arguments: "Arguments") -> int:
 def _compare(arguments: "Arguments") -> "tuple[dict[str, Any], list[str]]":
     """(the agent's `status`, what is not as the configuration says, in sentences). Raises ConfigError."""
     path = arguments.confdir + "/viscum"
-    wanted = compat.sha256(uci.content(path))
+    data = uci.content(path)
     try:
         agent = agent_calls.whole(arguments.socket, "status")
     except agent_calls.NoAgent as error:
         return {}, [str(error)]
-    if agent.get("hash") != wanted:
+    if agent.get("hash") != compat.sha256(data):
         return agent, ["the agent runs another configuration than %s: `viscum reload`" % path]
+    wanted = service.read(uci.parse(data, path), files=False)
     rows = agent["services"]
-    missing = [problem_text(problem) for problem in offline.mistakes(path)]
-    ill = [name for name in sorted(rows) if rows[name]["state"] not in (HEALTHY, DISABLED) and not _is_away(rows[name])]
-    missing += ["%s: %s, %s" % (name, rows[name]["state"], rows[name]["reason"]) for name in ill]
+    on = {each.name for each in wanted.services if each.enabled and wanted.settings.enabled}
+    missing = [problem_text(problem) for problem in wanted.problems]
+    for name in sorted(on.union(rows).difference(wanted.bad)):
+        state, reason = (rows[name]["state"], rows[name]["reason"]) if name in rows else ("missing", "")
+        if state not in ((HEALTHY,) if name in on else OFF) and not (state == WAITING and IS_AWAY in reason):
+            missing.append(("%s: %s, %s" % (name, state, reason)).rstrip(", "))
     # The plan costs the router more, so it is asked last.
     return agent, missing or _left(agent_calls.ask(arguments.socket, "plan"), rows)
 
 
-def _is_away(row: "dict[str, Any]") -> bool:
-    return row["state"] == WAITING and IS_AWAY in row["reason"]
-
-
 def _left(plan: "dict[str, Any]", rows: "dict[str, Any]") -> "list[str]":
     """What the agent would still do, or can't."""
-    kept = [name for name in plan["skipped"] if name not in rows or not _is_away(rows[name])]
+    kept = [name for name in plan["skipped"] if name not in rows or rows[name]["state"] != WAITING]
     missing = ["%s: goes on as it was before, because of a problem: `viscum check`" % name for name in kept]
     if plan["commands"]:
         missing.append("commands are left to do, see `viscum plan`: %d" % len(plan["commands"]))
@@ -84,7 +85,7 @@ def _apply(arguments: "Arguments") -> int:
         raise Usage("apply needs --confirm SECONDS", arguments.command)
     path = arguments.names[0]
     data = uci.content(path, False)
-    wrong = offline.mistakes_in(data, path)
+    wrong = offline.mistakes(data, path)
     for problem in wrong:
         print(problem_text(problem))
     if wrong:

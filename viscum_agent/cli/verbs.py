@@ -115,7 +115,7 @@ NOT_HERE = 3  # the exit code for a file that is right, but not on this router
 
 
 def check(arguments: "Arguments") -> int:
-    from ..config import offline
+    from ..config import offline, uci
 
     if arguments.names and not arguments.offline:
         raise Usage("a file is judged with --offline: this router has its own", arguments.command)
@@ -126,7 +126,7 @@ def check(arguments: "Arguments") -> int:
             found = _problems(reconciler.look())
     wrong: list[Problem] = []
     if found or arguments.offline:
-        wrong = offline.mistakes(path)
+        wrong = offline.mistakes(uci.content(path, False), path)
     found = found or wrong
     if arguments.json:
         _print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])

@@ -4,12 +4,7 @@ from ..errors import CONFIG, Problem, UciError
 from . import service, uci
 
 
-def mistakes(path: str) -> "list[Problem]":
-    """Of any file, whoever may write it, or of a pipe. Raises ConfigError for what can't be read."""
-    return mistakes_in(uci.content(path, False), path)
-
-
-def mistakes_in(data: bytes, path: str) -> "list[Problem]":
+def mistakes(data: bytes, path: str) -> "list[Problem]":
     """Of the bytes of a file."""
     try:
         sections = uci.parse(data, path)
