@@ -303,6 +303,16 @@ def test_a_configuration_that_ends_all_services_comes_back(served):
     assert configured(served.lab) == CONFIG
 
 
+def test_a_service_that_still_ends_is_not_taken_for_one_that_is_off(served):
+    """Its row says `disabled` for a moment, between the end that the trial brought and the start that follows."""
+    for _ in range(5):
+        apply(served, "config globals\n\toption enabled 0\n" + CONFIG, 600)
+        served.viscum("rollback")
+        assert verify(served, "--wait", "30") == (0, "")
+        found = runs(served.lab)
+        assert found == BEFORE, served.viscum("status").stdout + served.log.read_text()
+
+
 def test_without_room_nothing_changes(served):
     """Flash is full before long on a router."""
     wait_for(lambda: verify(served)[0] == 0)

@@ -75,6 +75,7 @@ def _left(plan: "dict[str, Any]", rows: "dict[str, Any]") -> "list[str]":
     """What the agent would still do, or can't."""
     kept = [name for name in plan["skipped"] if name not in rows or rows[name]["state"] != WAITING]
     missing = ["%s: goes on as it was before, because of a problem: `viscum check`" % name for name in kept]
+    missing += ["%s: what it answers is still to be found out" % name for name in plan["unsure"]]
     if plan["commands"]:
         missing.append("commands are left to do, see `viscum plan`: %d" % len(plan["commands"]))
     return missing

@@ -78,8 +78,8 @@ COMMANDS = (
         "A wrong FILE changes nothing. Unless `viscum confirm` follows in time, the one before comes back, also after "
         "a reboot.",
     ),
-    Command("confirm", NONE, (), "keep the configuration that is on trial", "Exit code 1 if none is."),
-    Command("rollback", NONE, (), "take the configuration that is on trial back now", "Exit code 1 if none is."),
+    Command("confirm", NONE, (), "keep the configuration that is on trial", ""),
+    Command("rollback", NONE, (), "take the configuration that is on trial back now", ""),
     Command("list", NONE, JSON, "list the services that the agent knows", ""),
     Command("start", SOME, (), "start services that were stopped or have failed", ""),
     Command("stop", SOME, (), "take services down until they are started", "Lasts while the agent runs."),

@@ -253,7 +253,13 @@ class Bus:
         return _page(self._plans.get(self._planned, anew=anew), args)
 
     def _planned(self) -> "dict[str, Any]":
-        return self._in_words(self._agent.snapshot())
+        """With what `viscum verify` has to know besides: services that stay as they are because of a problem, and those
+        of which it is not known yet what they answer."""
+        snapshot, instances = self._agent.snapshot(), self._agent.instances
+        found = self._in_words(snapshot)
+        unsure = [name for name in sorted(instances) if not instances[name].is_sure(instances[name].uptime)]
+        found.update({"skipped": snapshot.keep(), "unsure": unsure})
+        return found
 
     def _check(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         """The plan for the sections in the call, as if they were the configuration. Changes nothing."""
@@ -272,7 +278,7 @@ class Bus:
         """What in a Snapshot is not as it should be, and what would be done about it."""
         problems = snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
         steps = self._agent.looks.as_it_stands(snapshot).pending()
-        return {"problems": _texts(problems), "skipped": snapshot.keep(), "commands": _commands(steps)}
+        return {"problems": _texts(problems), "commands": _commands(steps)}
 
     def _enabled(self, args: "dict[str, Any]") -> "list[Instance]":
         """As _instances, without those that the configuration has disabled. Raises UbusStatus where one is named."""
