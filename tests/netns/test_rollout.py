@@ -94,7 +94,7 @@ def test_a_service_that_goes_on_with_its_settings_from_before_is_not_as_configur
     assert served.state() == "healthy"
     (PROGRAMS / "gone").write_text("")
     served.reload(CONFIG + "\toption seccomp %s/gone\n" % PROGRAMS)
-    said = "echo: goes on as it was before, because of a problem: `viscum check`\n"
+    said = "echo: goes on as before, because of a problem: `viscum check`\n"
     wait_for(lambda: verify(served) == (1, said))
 
 

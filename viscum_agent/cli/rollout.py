@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 OFF = (DISABLED, STOPPED)
 POLL = 0.5  # seconds
+SHOWN = 3  # commands that are left to do
 IS_AWAY = "has no device now"  # what config/network.py says of an interface that is down, which is no mistake
 
 
@@ -63,10 +64,10 @@ def _compare(arguments: "Arguments") -> "tuple[dict[str, Any], list[str]]":
     rows = agent["services"]
     on = {each.name for each in wanted.services if each.enabled and wanted.settings.enabled}
     missing = [problem_text(problem) for problem in wanted.problems]
-    for name in sorted(on.union(rows).difference(wanted.bad)):
-        state, reason = (rows[name]["state"], rows[name]["reason"]) if name in rows else ("missing", "")
+    for name in sorted(set(rows).difference(wanted.bad)):
+        state, reason = rows[name]["state"], rows[name]["reason"]
         if state not in ((HEALTHY,) if name in on else OFF) and not (state == WAITING and IS_AWAY in reason):
-            missing.append(("%s: %s, %s" % (name, state, reason)).rstrip(", "))
+            missing.append("%s: %s, %s" % (name, state, reason))
     # The plan costs the router more, so it is asked last.
     return agent, missing or _left(agent_calls.ask(arguments.socket, "plan"), rows)
 
@@ -74,11 +75,9 @@ def _compare(arguments: "Arguments") -> "tuple[dict[str, Any], list[str]]":
 def _left(plan: "dict[str, Any]", rows: "dict[str, Any]") -> "list[str]":
     """What the agent would still do, or can't."""
     kept = [name for name in plan["skipped"] if name not in rows or rows[name]["state"] != WAITING]
-    missing = ["%s: goes on as it was before, because of a problem: `viscum check`" % name for name in kept]
-    missing += ["%s: what it answers is still to be found out" % name for name in plan["unsure"]]
-    if plan["commands"]:
-        missing.append("commands are left to do, see `viscum plan`: %d" % len(plan["commands"]))
-    return missing
+    missing = ["%s: goes on as before, because of a problem: `viscum check`" % name for name in kept]
+    missing += ["%s: what it answers is not known yet" % name for name in plan["unsure"]]
+    return missing + ["left to do: " + text for text in plan["commands"][:SHOWN]]
 
 
 def _apply(arguments: "Arguments") -> int:
