@@ -56,11 +56,12 @@ def begin(confdir: str, data: bytes, seconds: int) -> None:
             raise ConfigError("%s%s is a link: name the folder that it leads to with -c" % (confdir, CONFIGURATION))
         old = uci.content(confdir + CONFIGURATION)
         _put(confdir, UNTIL, ("%s %d" % (_boot(), _now() + seconds + 1)).encode())
-        _put(confdir, ON_TRIAL, old)
         try:
+            _put(confdir, ON_TRIAL, old)
             _put(confdir, CONFIGURATION, data)
         except OSError:
-            os.rename(confdir + ON_TRIAL, confdir + CONFIGURATION)
+            if compat.exists(confdir + ON_TRIAL):
+                os.rename(confdir + ON_TRIAL, confdir + CONFIGURATION)
             raise
     finally:
         replace.clear(confdir + HALF)
@@ -75,8 +76,7 @@ def end(confdir: str, undo: bool) -> None:
         if not compat.exists(confdir + ON_TRIAL):
             raise ConfigError("no configuration is on trial: it was confirmed, or its time was up")
         if undo:
-            _keep_undone(confdir)
-            os.rename(confdir + ON_TRIAL, confdir + CONFIGURATION)
+            _undo(confdir)
         else:
             os.remove(confdir + ON_TRIAL)
         compat.fsync(folder)
@@ -92,6 +92,8 @@ def judge(confdir: str) -> "tuple[int, str]":
         return left, ON_TRIAL_FOR % left
     try:
         end(confdir, True)
+    except ConfigError as error:  # somebody was faster
+        return 0, str(error)
     except (OSError, ViscumError) as error:
         return RETRY, "the configuration on trial can't be taken back, next try in %d s: %s" % (RETRY, error)
     return 0, "nobody has confirmed the configuration on trial: it is taken back, and is in %s%s" % (confdir, UNDONE)
@@ -131,11 +133,17 @@ def _is_link(path: str) -> bool:
     return True
 
 
-def _keep_undone(confdir: str) -> None:
+def _undo(confdir: str) -> None:
+    """To come back is what counts: what is undone is kept if there is room for it."""
     try:
         _put(confdir, UNDONE, uci.content(confdir + CONFIGURATION))
     except (OSError, ViscumError):
-        pass  # no room, or somebody has removed it: to come back is what counts
+        pass  # no room, or somebody has removed it
+    try:
+        os.rename(confdir + ON_TRIAL, confdir + CONFIGURATION)
+    except OSError:
+        replace.clear(confdir + UNDONE)  # flash writes a name, too: it may have had the room for that
+        os.rename(confdir + ON_TRIAL, confdir + CONFIGURATION)
 
 
 def _put(confdir: str, name: str, data: bytes) -> None:

@@ -91,7 +91,11 @@ def _apply(arguments: "Arguments") -> int:
     if wrong:
         return 1
     trial.begin(arguments.confdir, data, arguments.number)
-    _tell(arguments.socket)
+    try:
+        _tell(arguments.socket)
+    except UbusError:  # it does not take it, or does not answer
+        _rollback(arguments)
+        raise
     print(trial.ON_TRIAL_FOR % arguments.number)
     return 0
 
