@@ -107,7 +107,7 @@ def lacks(path: str, fd: int) -> str:
 def watch() -> int:
     """A descriptor that becomes readable when something in the folder is removed; -1 if there is none of ours."""
     path = folder()
-    return compat.watch_folder(path) if whose(path) == OURS else -1
+    return compat.watch((path,), compat.IN_DELETE) if whose(path) == OURS else -1
 
 
 def open_map(name: str) -> int:
