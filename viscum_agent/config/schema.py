@@ -278,6 +278,11 @@ def _mac(text: str) -> str:
     return lower
 
 
+def _client(text: str) -> "str | address.Prefix":
+    """A MAC address as text, or a prefix: what Service.clients has."""
+    return _mac(text) if [len(each) for each in text.split(":")] == [2] * 6 else _clients(text)
+
+
 def _nexthop(text: str) -> str:
     prefix = _of_hosts(text, "can't be a next hop")
     if "/" in text:
@@ -411,6 +416,10 @@ PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-50
 DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
 HOST = Type("host", _host, "a host name (speed.example.com)")
 CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
+CLIENT = Type(
+    "client", _client, "a MAC address, an address or a prefix (02:00:5e:00:53:01, 192.168.1.7, 2001:db8::/64)"
+)
+PREFIX = Type("prefix", _prefix, "an address or prefix (192.168.0.0/16, fd00::/8)")
 REACHED = Type(
     "reached",
     _reached,
@@ -523,6 +532,27 @@ MATCH = (
     Option("src_ip", CLIENTS, True, (), "Only clients with these addresses."),
     Option(
         "target_port", PORT, False, "", "The port that the program listens on, if it is not the one that clients use."
+    ),
+)
+
+# Of whom and where to everything that a service takes is taken, that of its redirect sections included.
+WHOSE = (
+    Option(
+        "src_mac",
+        MAC,
+        True,
+        (),
+        "Only clients with these MAC addresses, whatever address they have. With `src_ip` both have to be right.",
+    ),
+    Option(
+        "exclude_client",
+        CLIENT,
+        True,
+        (),
+        "Clients that are not taken, by MAC address, address or prefix: the cloud answers them.",
+    ),
+    Option(
+        "exclude_dest", PREFIX, True, (), "Destinations that are not taken although `dest_ip` or a name includes them."
     ),
 )
 
@@ -848,7 +878,7 @@ RESPAWN = (
     ),
 )
 
-SERVICE = ENABLED + PROGRAM + SOURCES + MATCH + WAY + TIMEOUTS + TAKEN + HEALTH + RESPAWN
+SERVICE = ENABLED + PROGRAM + SOURCES + MATCH + WHOSE + WAY + TIMEOUTS + TAKEN + HEALTH + RESPAWN
 
 OWN = ENABLED + WAY + TAKEN  # no part of anything else (fields.py)
 

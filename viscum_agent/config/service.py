@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 # What traffic: `family` 4 or 6; `proto` "tcp", "udp" or "" for every protocol; `dst` and `src` address.Prefix or None
 # for any; `dport` (low, high) or None for any; `to_port` is where the program listens, 0 for the same port; `host` the
-# name that has the address of `dst`, "" for one that the configuration has.
-Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port", "host"))
+# name that has the address of `dst`, "" for one that the configuration has; `mac` the client's, "" for any (as
+# configured it always is: plan/clients.py).
+Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port", "host", "mac"))
 
 # Names, and what is taken of the addresses that they have: Matches without `dst` and `host` (plan/hosts.py).
 Named = namedtuple("Named", ("hosts", "matches"))
@@ -204,6 +205,9 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
         devices=tuple(values["device"]),
         matches=matches,
         named=named,
+        clients=tuple(values["src_mac"]) or None,
+        exclude_clients=tuple(values["exclude_client"]),
+        exclude_dests=tuple(values["exclude_dest"]),
         health=_health(part, matches + templates, bad),
         respawn=make(Respawn, values),
     )
@@ -472,7 +476,7 @@ def _combined(values: dict, prefixes: "list[Prefix]", wrong: "Callable") -> "lis
         to_port = values["target_port"] or 0
         found.extend(
             [
-                Match(family=family, proto=proto, dst=dst, dport=dport, src=src, to_port=to_port, host="")
+                Match(family=family, proto=proto, dst=dst, dport=dport, src=src, to_port=to_port, host="", mac="")
                 for dst in lists[0]
                 for src in lists[1]
                 for proto in lists[2]

@@ -19,7 +19,7 @@ ETHERNET = bytes([2, 0, 0x5E, 0, 0x53, 1]) + bytes([2, 0, 0x5E, 0, 0x53, 9]) + b
 
 def match(family=4, proto="tcp", dst="203.0.113.10", dport=(80, 80), src=None):
     prefix = address.parse_prefix
-    return Match(family, proto, prefix(dst) if dst else None, dport, prefix(src) if src else None, 0, "")
+    return Match(family, proto, prefix(dst) if dst else None, dport, prefix(src) if src else None, 0, "", "")
 
 
 def ipv4(proto=6, src="192.168.1.5", dst="203.0.113.10", port=80, options=b"", fragment=0, ethernet=ETHERNET):
