@@ -44,6 +44,8 @@ JUDGED = {
     "named": "tuple[Named, ...]",
     "clients": "tuple[str | Prefix, ...] | None",
     "exclude_clients": "tuple[str | Prefix, ...]",
+    "client_hosts": "tuple[str, ...]",
+    "exclude_hosts": "tuple[str, ...]",
     "exclude_dests": "tuple[Prefix, ...]",
     "health": "Health",
     "respawn": "Respawn",

@@ -6,7 +6,7 @@ a Snapshot: what was there at one moment, and what is planned for it. A Snapshot
 
 from collections import namedtuple
 
-from . import address, compat
+from . import address, compat, optional
 from .apply import Applier, pending
 from .config import network, uci
 from .config.service import read
@@ -14,13 +14,13 @@ from .errors import ConfigError, UnsupportedError, section_of
 from .kernel import altnames, open_backend, probe, ruleset
 from .kernel.neighbours import Hops
 from .paths import CONFDIR
-from .plan import datapath, direct, hosts
+from .plan import datapath, direct, groups, hosts
 from .plan.actual import facts, observe
 from .plan.answers import asked_ports
 from .plan.diff import redirects_of
 from .plan.planner import Plan, plan
 from .records import with_
-from .records.facts import EVERYTHING
+from .records.facts import EVERYTHING, Host
 from .records.objects import ns_name
 from .shell import shown
 
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from .config.service import Configuration, Service, Settings
     from .errors import Problem
     from .kernel.backend import Backend
+    from .loop import Loop
+    from .names.leases import Leases
     from .plan.actual import Observed
     from .plan.answers import Open
     from .plan.planner import ServicePlan
     from .records.dump import Dump
-    from .records.facts import Host
     from .records.objects import Operation
 
 PACKAGE = "viscum"
@@ -91,7 +92,7 @@ class Reconciler:
     not asked. `opened()` returns what the caller knows of services' sockets better than a dump (plan.actual.facts).
     `loads` is whether the kernel is to check the eBPF programs themselves (probe.features), and names are asked.
     `names(services, observed)` returns what is known of the services' names: (hosts, held) as in facts.Facts; without
-    it they are asked once.
+    it they are asked once. `follow` is (loop, changed), for who wants to be told that leases mean other clients.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Reconciler:
         opened: "Callable[[], dict]" = _nobody,
         loads: bool = True,
         names: "Callable | None" = None,
+        follow: "tuple[Loop, Callable[[], object]] | tuple[()]" = (),
     ) -> None:
         self._confdir = confdir
         self._loads = loads
@@ -112,6 +114,8 @@ class Reconciler:
         self._opened = opened
         self._named = names or self._asked_once
         self._hosts: dict[str, Host] = {}
+        self._follow = follow
+        self._leases: Leases | None = None  # where a group has names of hosts
         self._names: dict[str, list[str]] | None = None  # netifd's interfaces
         self._path = path
         self._rules: dict | None = None
@@ -197,7 +201,9 @@ class Reconciler:
         why.update(network.other_names(altnames.own_names(missing)))
         by_name = [service for service in services if service.named]
         known_hosts, held = self._named(by_name, observed) if by_name else ({}, {})
-        there = facts(dump, self.features, names, opened, self._firewall(), why, known_hosts, held)
+        there = facts(
+            dump, self.features, names, opened, self._firewall(), why, known_hosts, held, self._leased(services)
+        )
         places = direct.places(services, configuration.settings, there, PACKAGE)
         there = with_(there, neighbours=self._neighbours(places, dump, observed))
         made = plan(services, configuration.settings, there, PACKAGE)
@@ -237,6 +243,18 @@ class Reconciler:
 
             self._hosts.update(ask.at_once(new))
         return self._hosts
+
+    def _leased(self, services: "list[Service]") -> "dict[str, Host]":
+        """Who has the names of hosts in the groups of these services (names/leases.py)."""
+        wanted = groups.wanted(self.all_services() + services)
+        if not wanted and not self._leases:
+            return {}
+        try:
+            if not self._leases:
+                self._leases = optional.load("names.leases").Leases(self._confdir, *self._follow)
+            return self._leases.find(wanted)
+        except UnsupportedError as error:
+            return {name: Host((), str(error)) for name in wanted}
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
         """(devices, why): logical interfaces with their devices, as netifd has them, else as in /etc/config/network;

@@ -53,6 +53,8 @@ Respawn = _record("Respawn", RESPAWN, "respawn_")
 # alternatives, and `exclude_dests` prefixes: what one of them is right for stays with the cloud. They hold for all
 # matches, those of names as well (plan/clients.py). An alternative is a MAC address as text (in small letters, with
 # colons) or an address.Prefix (a single address is one of full length); those of the other family are never right.
+# `client_hosts` and `exclude_hosts` are names of hosts: their leases say which other clients these are
+# (plan/groups.py).
 Service = _record(
     "Service",
     OWN,
@@ -66,6 +68,8 @@ Service = _record(
         "named",
         "clients",
         "exclude_clients",
+        "client_hosts",
+        "exclude_hosts",
         "exclude_dests",
         "health",
         "respawn",

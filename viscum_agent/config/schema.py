@@ -158,14 +158,18 @@ def _host(text: str) -> str:
     if not all(c <= "~" for c in text):
         raise Refused("is not as DNS has it: write the name that begins with xn-- (RFC 5890)")
     name = text.lower()
-    name = name[:-1] if name.endswith(".") else name
-    labels = name.split(".")
+    return _name(name[:-1] if name.endswith(".") else name, "dest_ip")
+
+
+def _name(name: str, other: str = "ip") -> str:
+    """The name of a host; `other` is the option for addresses."""
+    labels = name.lower().split(".")
     # What is left of 255 bytes with the first length and the root (RFC 1035, sections 2.3.4 and 3.1).
     if len(name) > 253 or not all(0 < len(label) <= 63 and _is_label(label) for label in labels):
         raise ValueError()
     if address.is_number(labels[-1]):
-        raise Refused("is no name: addresses are for dest_ip")
-    return name
+        raise Refused("is no name: addresses are for " + other)
+    return ".".join(labels)
 
 
 def _is_label(label: str) -> bool:
@@ -279,7 +283,9 @@ def _mac(text: str) -> str:
 
 
 def _client(text: str) -> "str | address.Prefix":
-    """A MAC address as text, or a prefix: what Service.clients has."""
+    """A MAC address as text, or a prefix: what Service.clients has; or the name of a group (groups.py)."""
+    if is_section_name(text):
+        return text
     return _mac(text) if [len(each) for each in text.split(":")] == [2] * 6 else _clients(text)
 
 
@@ -417,8 +423,11 @@ DESTINATION = Type("destination", _destination, "an address or prefix to redirec
 HOST = Type("host", _host, "a host name (speed.example.com)")
 CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
 CLIENT = Type(
-    "client", _client, "a MAC address, an address or a prefix (02:00:5e:00:53:01, 192.168.1.7, 2001:db8::/64)"
+    "client",
+    _client,
+    "the name of a group, a MAC address, an address or a prefix (cameras, 02:00:5e:00:53:01, 192.168.1.7)",
 )
+NAME = Type("name", _name, "the name of a host (camera)")
 PREFIX = Type("prefix", _prefix, "an address or prefix (192.168.0.0/16, fd00::/8)")
 REACHED = Type(
     "reached",
@@ -545,11 +554,19 @@ WHOSE = (
         "Only clients with these MAC addresses, whatever address they have. With `src_ip` both have to be right.",
     ),
     Option(
+        "client",
+        CLIENT,
+        True,
+        (),
+        "Only these clients: groups (`config group`), MAC addresses, addresses, prefixes. Those of `src_mac` are taken "
+        "as well. With `src_ip` both have to be right.",
+    ),
+    Option(
         "exclude_client",
         CLIENT,
         True,
         (),
-        "Clients that are not taken, by MAC address, address or prefix: the cloud answers them.",
+        "Clients that are not taken, named as in `client`: the cloud answers them.",
     ),
     Option(
         "exclude_dest", PREFIX, True, (), "Destinations that are not taken although `dest_ip` or a name includes them."
@@ -884,7 +901,20 @@ OWN = ENABLED + WAY + TAKEN  # no part of anything else (fields.py)
 
 REDIRECT = (Option("service", SECTION, False, "", "The service that this extra match belongs to."),) + MATCH
 
-SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT}
+GROUP = (
+    Option("mac", MAC, True, (), "MAC addresses of clients."),
+    Option("ip", CLIENTS, True, (), "Addresses and prefixes of clients."),
+    Option(
+        "name",
+        NAME,
+        True,
+        (),
+        "Names of hosts: the client to which the router's DHCP server has given a lease with this name, by its MAC "
+        "address; what `/etc/config/dhcp` says of a name (`config host`) goes first.",
+    ),
+)
+
+SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT, "group": GROUP}
 
 
 # By type of section: worked out once, and not for each of a hundred services.

@@ -93,7 +93,10 @@ class Leases:
             try:
                 data = contents(path)
             except ConfigError:
-                why = "%s: %s is refused, for others than root can change where it leads, or it is no file" % (NONE, path)
+                why = "%s: %s is refused, for others than root can change where it leads, or it is no file" % (
+                    NONE,
+                    path,
+                )
                 continue
             for name, client in reader(data, wanted):
                 there = (macs if isinstance(client, str) else addresses).setdefault(name, [])
@@ -174,9 +177,9 @@ def static(sections: "Iterable[Section]", names: "Iterable[str]") -> "dict[str, 
         name = section.options.get("name")
         if section.type != "host" or not isinstance(name, str) or name.lower() not in names:
             continue
-        clients = [client for word in _words(section, "mac") for client in _mac(word.lower())]
-        clients = clients or [client for word in _words(section, "ip") for client in _prefix(word)]
-        found.setdefault(name.lower(), []).extend(clients)
+        macs = [client for word in _words(section, "mac") for client in _mac(word)]
+        addresses = [client for word in _words(section, "ip") for client in _prefix(word)]
+        found.setdefault(name.lower(), []).extend(macs or addresses)
     return {name: Host(tuple(sorted(set(found[name]))), "") for name in found if found[name]}
 
 

@@ -415,6 +415,7 @@ def facts(
     why: "dict[tuple[str, str], str] | None" = None,
     hosts: "dict[str, Host] | None" = None,
     held: "dict[str, list[tuple]] | None" = None,
+    leases: "dict[str, Host] | None" = None,
 ) -> "Facts":
     """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `opened` services to
     what is known of their sockets better than from the dump, None for nothing; `firewall` and what follows as in
@@ -466,6 +467,7 @@ def facts(
         neighbours={},
         hosts=hosts or {},
         held=held or {},
+        leases=leases or {},
     )
 
 

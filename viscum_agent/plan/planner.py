@@ -30,7 +30,7 @@ from ..records.objects import (
     mac_of,
     ns_name,
 )
-from . import answers, checks, datapath, direct, hosts
+from . import answers, checks, datapath, direct, groups, hosts
 from .claims import Claims, match_text
 from .egress import Around, guard
 from .skip import Skip, skip
@@ -111,6 +111,7 @@ def _service(
             raise skip(service, package, "", text % (what, name), FOREIGN)
     which = _datapath(service, settings, facts, package)
     devices, warnings = devices_of(service, facts, which, package)
+    service = groups.known(service, facts, package, warnings)
     past = datapath.is_direct(service, which)
     service, without = _with_names(service, devices, past, facts, claims, package, warnings)
     families, lost = families_of(service, devices, which, facts, package)

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from viscum_agent import compat
 from viscum_agent.address import parse_prefix
 from viscum_agent.config import uci
 from viscum_agent.names import leases
@@ -80,7 +81,7 @@ class Router:
     """A folder with /etc/config/dhcp and a lease file; both interpreters have `os`, and no more."""
 
     def __init__(self):
-        self.folder = "/tmp/viscum-leases-%d-%s" % (os.getpid(), sys.implementation.name)
+        self.folder = "/tmp/viscum-leases-%d-%s" % (compat.getpid(), sys.implementation.name)
         os.mkdir(self.folder)
         self.file = self.folder + "/leases"
 
