@@ -67,7 +67,7 @@ MADE = {
 }
 MADE["reached"] = "Destination"
 MADE["mount"] = "Mount"
-MADE.update({name: "Prefix" for name in ("destination", "clients", "pool")})
+MADE.update({name: "Prefix" for name in ("destination", "clients", "pool", "prefix")})
 
 
 def stub() -> str:

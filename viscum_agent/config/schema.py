@@ -165,7 +165,7 @@ def _name(name: str, other: str = "ip") -> str:
     """The name of a host; `other` is the option for addresses."""
     labels = name.lower().split(".")
     # What is left of 255 bytes with the first length and the root (RFC 1035, sections 2.3.4 and 3.1).
-    if len(name) > 253 or not all(0 < len(label) <= 63 and _is_label(label) for label in labels):
+    if len(name) > 253 or max(name) > "~" or not all(0 < len(label) <= 63 and _is_label(label) for label in labels):
         raise ValueError()
     if address.is_number(labels[-1]):
         raise Refused("is no name: addresses are for " + other)
