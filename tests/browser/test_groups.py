@@ -20,7 +20,7 @@ def form(router, page):
     router.gateway.objects["luci-rpc", "getHostHints"] = lambda args: HINTS
     router.runs()
     page.open(FORM)
-    yield page
+    return page
 
 
 def offered(page, option):
