@@ -280,7 +280,13 @@ def _mac(text: str) -> str:
 
 def _client(text: str) -> "str | address.Prefix":
     """A MAC address as text, or a prefix: what Service.clients has."""
-    return _mac(text) if [len(each) for each in text.split(":")] == [2] * 6 else _clients(text)
+    return _mac(text) if [len(each) for each in text.split(":")] == [2] * 6 else _some(_clients(text))
+
+
+def _some(prefix: "address.Prefix") -> "address.Prefix":
+    if not prefix.length:
+        raise Refused("is every address: nothing would be left to take")
+    return prefix
 
 
 def _nexthop(text: str) -> str:
@@ -419,7 +425,7 @@ CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:
 CLIENT = Type(
     "client", _client, "a MAC address, an address or a prefix (02:00:5e:00:53:01, 192.168.1.7, 2001:db8::/64)"
 )
-PREFIX = Type("prefix", _prefix, "an address or prefix (192.168.0.0/16, fd00::/8)")
+PREFIX = Type("prefix", lambda text: _some(_prefix(text)), "an address or prefix (192.168.0.0/16, fd00::/8)")
 REACHED = Type(
     "reached",
     _reached,
