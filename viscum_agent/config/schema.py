@@ -286,7 +286,13 @@ def _client(text: str) -> "str | address.Prefix":
     """A MAC address as text, or a prefix: what Service.clients has; or the name of a group (groups.py)."""
     if is_section_name(text):
         return text
-    return _mac(text) if [len(each) for each in text.split(":")] == [2] * 6 else _clients(text)
+    return _mac(text) if [len(each) for each in text.split(":")] == [2] * 6 else _some(_clients(text))
+
+
+def _some(prefix: "address.Prefix") -> "address.Prefix":
+    if not prefix.length:
+        raise Refused("is every address: name those that are meant")
+    return prefix
 
 
 def _nexthop(text: str) -> str:
@@ -428,7 +434,7 @@ CLIENT = Type(
     "the name of a group, a MAC address, an address or a prefix (cameras, 02:00:5e:00:53:01, 192.168.1.7)",
 )
 NAME = Type("name", _name, "the name of a host (camera)")
-PREFIX = Type("prefix", _prefix, "an address or prefix (192.168.0.0/16, fd00::/8)")
+PREFIX = Type("prefix", lambda text: _some(_prefix(text)), "an address or prefix (192.168.0.0/16, fd00::/8)")
 REACHED = Type(
     "reached",
     _reached,

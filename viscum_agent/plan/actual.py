@@ -386,7 +386,9 @@ def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], 
         # One that takes nothing any more is not as it was planned, so it is written anew.
         watched = 0 if entry.refused else entry.watched
         whose = target if service else ""
-        item = to_match(dev, entry.vlan, entry.kind, entry.tuple, entry.mac, whose, watched, entry.checked)
+        item = to_match(
+            dev, entry.vlan, entry.kind, entry.tuple, entry.mac, whose, watched, entry.checked, entry.leaves
+        )
         if service is None or not dev:
             observed.orphans.append(Found(item, entry.index))
         else:

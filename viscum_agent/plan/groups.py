@@ -4,6 +4,7 @@ read elsewhere (names/leases.py)."""
 from ..errors import CONFIG, Problem
 from ..records import with_
 from ..records.facts import Host
+from .skip import skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,30 +23,35 @@ def wanted(services: "Iterable[Service]") -> "set[str]":
     return {host for each in services if each.enabled for host in each.client_hosts + each.exclude_hosts}
 
 
-def known(service: "Service", facts: "Facts", package: str, warnings: "list[Problem]") -> "Service":
-    """The service with the clients that its names mean now."""
-    only, never = service.clients, service.exclude_clients
-    where = "%s.%s." % (package, service.name)
-    if service.client_hosts:
-        only = _with(only or (), service.client_hosts, facts, where + "client", warnings)
-    if service.exclude_hosts:
-        never = _with(never, service.exclude_hosts, facts, where + "exclude_client", warnings)
-    return with_(service, clients=only, exclude_clients=never)
+def known(service: "Service", facts: "Facts", package: str) -> "tuple[Service, list[Problem]]":
+    """(the service with the clients that its names mean now, warnings about others). Raises Skip if that is nobody."""
+    clients: list[tuple | None] = []
+    warnings = []
+    for option, there, hosts in (
+        ("client", service.clients, service.client_hosts),
+        ("exclude_client", service.exclude_clients, service.exclude_hosts),
+    ):
+        if hosts:
+            there, said = _with(there or (), hosts, facts)
+            if option == "client" and not there:
+                raise skip(service, package, option, said + "; the cloud answers")
+            warnings += [Problem(CONFIG, "", "%s.%s.%s" % (package, service.name, option), said)] if said else []
+        clients.append(there)
+    return with_(service, clients=clients[0], exclude_clients=clients[1]), warnings
 
 
-def _with(clients: tuple, hosts: "tuple[str, ...]", facts: "Facts", where: str, warnings: "list[Problem]") -> "tuple":
+def _with(clients: tuple, hosts: "tuple[str, ...]", facts: "Facts") -> "tuple[tuple, str]":
+    """(these and the hosts' clients, what there is to say of those)."""
     leases = {host: facts.leases.get(host, UNKNOWN) for host in hosts}
     found = once(list(clients) + [client for host in hosts for client in leases[host].addresses])
-    missing = ["%s (%s)" % (host, leases[host].reason) for host in hosts if not leases[host].addresses]
+    away = ["%s (%s)" % (host, leases[host].reason) for host in hosts if not leases[host].addresses]
     text = ""
-    if missing:
-        text = "is without hosts that are not known now: " + ", ".join(missing[:SAID])
-        text += " and %d more" % (len(missing) - SAID) if len(missing) > SAID else ""
+    if away:
+        text = "is without hosts that are not known now: " + ", ".join(away[:SAID])
+        text += " and %d more" % (len(away) - SAID) if len(away) > SAID else ""
     elif len(found) > MOST:
         text = "means %d clients now, and only %d of them count: use prefixes" % (len(found), MOST)
-    if text:
-        warnings.append(Problem(CONFIG, "", where, text))
-    return found[:MOST]
+    return found[:MOST], text
 
 
 def once(items: "Iterable") -> tuple:

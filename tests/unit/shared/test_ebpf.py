@@ -125,7 +125,9 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
 
 
 def test_one_port_of_one_address_is_one_entry():
-    assert entries(match()) == [BpfMatch("lan0", 0, 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s", 0, False)]
+    assert entries(match()) == [
+        BpfMatch("lan0", 0, 1, "tcp", ADDRESS + "/32", "", "", 80, 16, "", "vsc-s", 0, False, False)
+    ]
     assert layout.is_exact(layout.of_match(entries(match())[0])[0])
 
 

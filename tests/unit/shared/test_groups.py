@@ -1,11 +1,13 @@
 """Whom a service names: groups of clients (config/groups.py), and the names of hosts in them (plan/groups.py)."""
 
 from golden import cases
+from unit.shared.expect import raises
 
 from viscum_agent.address import parse_prefix
 from viscum_agent.config import uci
 from viscum_agent.config.service import read
 from viscum_agent.plan import groups
+from viscum_agent.plan.skip import Skip
 
 ONE, TWO = "02:00:5e:00:53:10", "02:00:5e:00:53:11"
 SERVICE = """
@@ -34,12 +36,15 @@ def service(*lines, group=GROUP):
     return found.services[0]
 
 
+def facts(leases):
+    made = cases.router_facts("")
+    made.leases.update({name: cases.lease(leases[name]) for name in leases})
+    return made
+
+
 def known(made, **leases):
     """(clients, exclude_clients, warnings) with these leases."""
-    facts = cases.router_facts("")
-    facts.leases.update({name: cases._lease(leases[name]) for name in leases})
-    warnings = []
-    now = groups.known(made, facts, "viscum", warnings)
+    now, warnings = groups.known(made, facts(leases), "viscum")
     return now.clients, now.exclude_clients, [each.message for each in warnings]
 
 
@@ -76,8 +81,9 @@ def test_a_client_counts_once_and_not_more_of_them_than_the_limit():
 
 def test_a_group_of_hosts_that_are_away_is_nobody_and_not_everybody():
     made = service("list client 'away'", group="config group 'away'\n list name 'a'\n list name 'b'\n")
-    assert known(made, a="has no lease", b="has no lease")[0] == ()
-    assert known(made)[0] == ()
+    for leases in ({}, {"a": "has no lease", "b": "has no lease"}):
+        text = raises(Skip, groups.known, made, facts(leases), "viscum")
+        assert "a (" in text and "; the cloud answers" in text
 
 
 def test_excluded_clients_have_groups_and_hosts_as_well():

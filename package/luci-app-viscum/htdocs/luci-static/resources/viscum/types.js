@@ -195,9 +195,13 @@ const types = {
 	clients: (text, option) => refuseNoHost(text, option, _('can not be a client\'s: %s is %s')),
 	client: function(text, option) {
 		if (!/^[A-Za-z0-9_]+$/.test(text))
-			types[/^[^:]{2}(:[^:]{2}){5}$/.test(text) ? 'mac' : 'clients'](text, option);
+			types[/^[^:]{2}(:[^:]{2}){5}$/.test(text) ? 'mac' : 'some'](text, option);
 	},
-	prefix: (text) => prefixOf(text),
+	some: function(text, option) {
+		types.clients(text, option);
+		types.prefix(text);
+	},
+	prefix: (text) => prefixOf(text).length || refuse(_('is every address: name those that are meant')),
 	destination: function(text, option) {
 		const prefix = prefixOf(text);
 
