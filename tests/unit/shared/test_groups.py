@@ -95,7 +95,7 @@ def test_excluded_clients_have_groups_and_hosts_as_well():
 
 def test_only_some_names_are_in_a_message():
     lines = "".join([" list name 'host%d'\n" % n for n in range(9)])
-    made = service("list client 'many'", group="config group 'many'\n" + lines)
+    made = service("list client 'many'", group="config group 'many'\n list mac '%s'\n" % ONE + lines)
     (text,) = known(made)[2]
     assert text.endswith(
         "host0 (was not looked for yet), host1 (was not looked for yet), host2 (was not looked for yet) and 6 more"
