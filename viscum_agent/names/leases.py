@@ -14,7 +14,6 @@ import time
 from .. import address, compat
 from ..config import trust, uci
 from ..errors import ConfigError
-from ..loop import Paced
 from ..records.facts import Host
 
 TYPE_CHECKING = False
@@ -29,7 +28,8 @@ PACKAGE = "dhcp"
 LEASEFILE = "/tmp/dhcp.leases"  # dnsmasq.init of openwrt/openwrt
 MOST = 1 << 17  # bytes of a file that count: more than 1,000 leases
 MOST_CLIENTS = 16  # of a name
-PACE = 1  # seconds between two looks at files that change: clients can ask for leases at any rate
+PACE = 0.5  # seconds from a change to the look at it, and so between two of them: clients change leases at any rate
+TRIES = 3  # to read files that change meanwhile
 NONE = "has no lease"
 
 # IN_MODIFY (dnsmasq writes into its file), IN_ATTRIB and IN_DELETE_SELF (odhcpd puts another one in its place),
@@ -51,7 +51,6 @@ class Leases:
         self._files: list[tuple[str, Callable]] = []
         self._stamps: list[tuple[int, ...]] = []
         self._watch = -1
-        self._paced = Paced(loop, self._look, PACE) if loop else None
 
     def find(self, names: "Iterable[str]") -> "dict[str, Host]":
         """A Host for each name, with MAC addresses (text) and prefixes."""
@@ -65,15 +64,22 @@ class Leases:
 
     def _refresh(self) -> bool:
         """Reads again what may have changed; returns whether it says something else."""
-        self._follow()
-        stamps = [_stamp(path) for path in self._paths()]
-        if stamps == self._stamps:
-            return False
-        before, self._found = self._found, self._read()
-        stamps = [_stamp(path) for path in self._paths()]
+        before = self._found
+        for _ in range(TRIES):
+            self._follow()
+            paths = self._paths()
+            stamps = [_stamp(path) for path in paths]
+            if stamps == self._stamps:
+                break
+            self._found = self._read()
+            self._stamps = [_stamp(path) for path in paths]
+            if self._paths() != paths:
+                self.close()  # other files count from now on
+            elif self._stamps == stamps:
+                break
         # A file may change twice in the second that its time has.
-        still = max([0] + [each[2] for each in stamps]) < int(time.time()) - 1
-        self._stamps = stamps if still else []
+        if max([each[2] for each in self._stamps]) >= int(time.time()) - 1:
+            self._stamps = []
         return self._found != before
 
     def _paths(self) -> "list[str]":
@@ -93,10 +99,7 @@ class Leases:
             try:
                 data = contents(path)
             except ConfigError:
-                why = "%s: %s is refused, for others than root can change where it leads, or it is no file" % (
-                    NONE,
-                    path,
-                )
+                why = "%s: %s is no file, or a link that others than root can change" % (NONE, path)
                 continue
             for name, client in reader(data, wanted):
                 there = (macs if isinstance(client, str) else addresses).setdefault(name, [])
@@ -116,8 +119,9 @@ class Leases:
             self._loop.add(self._watch, lambda _: self._told())
 
     def _told(self) -> None:
+        """Reads it in a moment: dnsmasq writes over what is there."""
         self.close()
-        self._paced.ask()  # type: ignore[union-attr]  # there is one where there is a loop
+        self._loop.after(PACE, self._look)  # type: ignore[union-attr]  # only a loop calls this
 
     def _look(self) -> None:
         if self._refresh():
