@@ -199,8 +199,7 @@ class Reconciler:
         names, why = self.interfaces()
         missing = network.missing(services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
-        by_name = [service for service in services if service.named]
-        known_hosts, held = self._named(by_name, observed) if by_name else ({}, {})
+        known_hosts, held = self._of_names([service for service in services if service.named], observed)
         there = facts(
             dump, self.features, names, opened, self._firewall(), why, known_hosts, held, self._leased(services)
         )
@@ -228,20 +227,27 @@ class Reconciler:
             found[place] = mac
         return found
 
+    def _of_names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+        """What is known of the names of these services. Where the package for them is missing, nothing: the plan says
+        so."""
+        try:
+            return self._named(services, observed) if services else ({}, {})
+        except UnsupportedError:
+            return {}, {}
+
     def _asked_once(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
         """Who only shows what there is asks nobody: what is in the kernel counts."""
         if self._loads:
             return self.ask_names(services), {}
-        return {}, {each.name: hosts.held(observed.of(each.name)) for each in services}
+        byname = optional.load("plan.byname")
+        return {}, {each.name: byname.held(observed.of(each.name)) for each in services}
 
     def ask_names(self, services: "list[Service]") -> "dict[str, Host]":
         """What the names of these services have, asked now if they were not asked before (names/)."""
         wanted = hosts.wanted(services, self.configuration.settings)
         new = {name: wanted[name] for name in wanted if name not in self._hosts}
         if new:
-            from .names import ask  # only where there are names
-
-            self._hosts.update(ask.at_once(new))
+            self._hosts.update(optional.load("names.ask").at_once(new))
         return self._hosts
 
     def _leased(self, services: "list[Service]") -> "dict[str, Host]":
