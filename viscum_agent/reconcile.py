@@ -20,7 +20,7 @@ from .plan.answers import asked_ports
 from .plan.diff import redirects_of
 from .plan.planner import Plan, plan
 from .records import with_
-from .records.facts import EVERYTHING, Host
+from .records.facts import EVERYTHING
 from .records.objects import ns_name
 from .shell import shown
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .plan.answers import Open
     from .plan.planner import ServicePlan
     from .records.dump import Dump
+    from .records.facts import Host
     from .records.objects import Operation
 
 PACKAGE = "viscum"
@@ -259,8 +260,8 @@ class Reconciler:
             if not self._leases:
                 self._leases = optional.load("names.leases").Leases(self._confdir, *self._follow)
             return self._leases.find(wanted)
-        except UnsupportedError as error:
-            return {name: Host((), str(error)) for name in wanted}
+        except UnsupportedError:
+            return {}  # the plan says so
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
         """(devices, why): logical interfaces with their devices, as netifd has them, else as in /etc/config/network;

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .service import Part
 
 # Who is meant: `clients` as in Service.clients, and `hosts`, the names of others, whose leases say which clients they
-# are (plan/groups.py).
+# are (plan/leased.py).
 Group = namedtuple("Group", ("clients", "hosts"))
 
 

@@ -110,7 +110,7 @@ def _service(
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
             raise skip(service, package, "", text % (what, name), FOREIGN)
     which = _datapath(service, settings, facts, package)
-    service, away = groups.known(service, facts, package)
+    service, away = _with_hosts(service, facts, package)
     service = clients.of_clients(service, package)
     devices, warnings = devices_of(service, facts, which, package)
     warnings += away
@@ -182,12 +182,25 @@ def _with_names(service: "Service", package: str, *around: "Any") -> "tuple[Serv
     """As byname.with_names, which not every router has."""
     if not service.named:
         return service, []
-    try:
-        byname = optional.load("plan.byname")
-    except UnsupportedError as error:
-        raise skip(service, package, "dest_host", str(error), UNSUPPORTED)
+    byname = _loaded("plan.byname", service, package, "dest_host")
     found: tuple[Service, list[tuple[str, str]]] = byname.with_names(service, package, *around)
     return found
+
+
+def _with_hosts(service: "Service", facts: "Facts", package: str) -> "tuple[Service, list[Problem]]":
+    """As leased.known."""
+    if not groups.wanted((service,)):
+        return service, []
+    leased = _loaded("plan.leased", service, package, "client" if service.client_hosts else "exclude_client")
+    found: tuple[Service, list[Problem]] = leased.known(service, facts, package)
+    return found
+
+
+def _loaded(name: str, service: "Service", package: str, option: str) -> "Any":
+    try:
+        return optional.load(name)
+    except UnsupportedError as error:
+        raise skip(service, package, option, str(error), UNSUPPORTED)
 
 
 def _what_it_takes(

@@ -1,4 +1,4 @@
-"""Whom a service names: groups of clients (config/groups.py), and the names of hosts in them (plan/groups.py)."""
+"""Whom a service names: groups of clients (config/groups.py), and the names of hosts in them (plan/leased.py)."""
 
 from golden import cases
 from unit.shared.expect import raises
@@ -6,7 +6,7 @@ from unit.shared.expect import raises
 from viscum_agent.address import parse_prefix
 from viscum_agent.config import uci
 from viscum_agent.config.service import read
-from viscum_agent.plan import groups
+from viscum_agent.plan import groups, leased
 from viscum_agent.plan.skip import Skip
 
 ONE, TWO = "02:00:5e:00:53:10", "02:00:5e:00:53:11"
@@ -44,7 +44,7 @@ def facts(leases):
 
 def known(made, **leases):
     """(clients, exclude_clients, warnings) with these leases."""
-    now, warnings = groups.known(made, facts(leases), "viscum")
+    now, warnings = leased.known(made, facts(leases), "viscum")
     return now.clients, now.exclude_clients, [each.message for each in warnings]
 
 
@@ -82,7 +82,7 @@ def test_a_client_counts_once_and_not_more_of_them_than_the_limit():
 def test_a_group_of_hosts_that_are_away_is_nobody_and_not_everybody():
     made = service("list client 'away'", group="config group 'away'\n list name 'a'\n list name 'b'\n")
     for leases in ({}, {"a": "has no lease", "b": "has no lease"}):
-        text = raises(Skip, groups.known, made, facts(leases), "viscum")
+        text = raises(Skip, leased.known, made, facts(leases), "viscum")
         assert "a (" in text and "; the cloud answers" in text
 
 
