@@ -21,7 +21,7 @@ TEST_RUN = 10  # linux/bpf.h
 INDEX, PAIR, GENERATION = 1, 9, 7  # a packet of a test run comes in by the loopback device
 CLIENT, SERVICE, PORT, CLIENT_PORT = parse_address("192.168.1.5"), parse_address("203.0.113.10"), 80, 40000
 ACK = 16
-TUPLE = layout.Tuple(layout.V4 + SERVICE, bytes(16), PORT, 6)
+TUPLE = layout.Tuple(layout.V4 + SERVICE, bytes(16), PORT, 6, layout.NO_MAC)
 TURNS = 5
 TAKES, PASSES = 7, -1  # TC_ACT_REDIRECT, TC_ACT_UNSPEC
 

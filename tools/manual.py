@@ -16,8 +16,8 @@ import uptodate  # noqa: E402
 
 from viscum_agent.cli import words  # noqa: E402
 from viscum_agent.config import schema, service  # noqa: E402
-from viscum_agent.names import known  # noqa: E402
-from viscum_agent.plan import hosts  # noqa: E402
+from viscum_agent.names import known, leases  # noqa: E402
+from viscum_agent.plan import groups, hosts  # noqa: E402
 from viscum_agent.service import seccomp  # noqa: E402
 
 TEMPLATE, MANUAL = ROOT / "docs/manual.template.md", ROOT / "docs/manual.md"
@@ -35,6 +35,8 @@ def manual() -> str:
     parts["max_name"] = str(service.MAX_NAME)
     parts["max_matches"] = str(service.MAX_MATCHES)
     parts["max_named"] = str(hosts.MOST)
+    parts["max_clients"], parts["max_of_name"] = str(groups.MOST), str(leases.MOST_CLIENTS)
+    parts["max_leases"] = str(leases.MOST >> 10)
     parts["least"], parts["most"] = str(known.LEAST), str(known.MOST)
     unused = set(parts)
 

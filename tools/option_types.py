@@ -42,6 +42,11 @@ JUDGED = {
     "devices": "tuple[str, ...]",
     "matches": "tuple[Match, ...]",
     "named": "tuple[Named, ...]",
+    "clients": "tuple[str | Prefix, ...] | None",
+    "exclude_clients": "tuple[str | Prefix, ...]",
+    "client_hosts": "tuple[str, ...]",
+    "exclude_hosts": "tuple[str, ...]",
+    "exclude_dests": "tuple[Prefix, ...]",
     "health": "Health",
     "respawn": "Respawn",
     "bundle": "Bundle | None",
@@ -62,7 +67,7 @@ MADE = {
 }
 MADE["reached"] = "Destination"
 MADE["mount"] = "Mount"
-MADE.update({name: "Prefix" for name in ("destination", "clients", "pool")})
+MADE.update({name: "Prefix" for name in ("destination", "clients", "pool", "prefix")})
 
 
 def stub() -> str:

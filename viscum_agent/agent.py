@@ -16,7 +16,7 @@ from .log import ERROR, NOTICE, WARNING
 from .look import Looks
 from .loop import Loop, Paced
 from .paths import ON_TRIAL
-from .plan import hosts
+from .plan import groups, hosts
 from .reconcile import Reconciler
 from .reserve import Reserve
 from .service import health, overload, running
@@ -128,7 +128,9 @@ class Agent:
     def _open(self, path: "str | None") -> None:
         """Opens all that a look, a check and the withdrawal of a redirect need."""
         self._judge_trial()
-        self.reconciler = Reconciler(self.confdir, path, self._opened, names=self.names)
+        self.reconciler = Reconciler(
+            self.confdir, path, self._opened, names=self.names, follow=(self.loop, self._names_changed)
+        )
         self.reconciler.__enter__()
         self._events, self._inside = Events(), Inside()
         self._tools = health.Tools(netns.Visit())
@@ -273,9 +275,10 @@ class Agent:
             self._asker.follow(wanted)
 
     def _names_changed(self) -> None:
-        """Other addresses are other redirects: that is nobody's doing."""
-        self.looks.expected.update([each.name for each in self.reconciler.all_services() if each.named])
-        self.looks.soon("other addresses of names")
+        """Other addresses and leases are other redirects: that is nobody's doing."""
+        services = self.reconciler.all_services()
+        self.looks.expected.update([each.name for each in services if each.named or groups.wanted((each,))])
+        self.looks.soon("what names mean has changed")
 
     def names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
         """What is known of the names of these services (Reconciler)."""

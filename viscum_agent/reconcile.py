@@ -14,7 +14,7 @@ from .errors import ConfigError, UnsupportedError, section_of
 from .kernel import altnames, open_backend, probe, ruleset
 from .kernel.neighbours import Hops
 from .paths import CONFDIR
-from .plan import datapath, direct, hosts
+from .plan import datapath, direct, groups, hosts
 from .plan.actual import facts, observe
 from .plan.answers import asked_ports
 from .plan.diff import redirects_of
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from .config.service import Configuration, Service, Settings
     from .errors import Problem
     from .kernel.backend import Backend
+    from .loop import Loop
+    from .names.leases import Leases
     from .plan.actual import Observed
     from .plan.answers import Open
     from .plan.planner import ServicePlan
@@ -91,7 +93,7 @@ class Reconciler:
     not asked. `opened()` returns what the caller knows of services' sockets better than a dump (plan.actual.facts).
     `loads` is whether the kernel is to check the eBPF programs themselves (probe.features), and names are asked.
     `names(services, observed)` returns what is known of the services' names: (hosts, held) as in facts.Facts; without
-    it they are asked once.
+    it they are asked once. `follow` is (loop, changed), for who wants to be told that leases mean other clients.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Reconciler:
         opened: "Callable[[], dict]" = _nobody,
         loads: bool = True,
         names: "Callable | None" = None,
+        follow: "tuple[Loop, Callable[[], object]] | tuple[()]" = (),
     ) -> None:
         self._confdir = confdir
         self._loads = loads
@@ -115,6 +118,8 @@ class Reconciler:
         self._opened = opened
         self._named = names or self._asked_once
         self._hosts: dict[str, Host] = {}
+        self._follow = follow
+        self._leases: Leases | None = None  # where a group has names of hosts
         self._names: dict[str, list[str]] | None = None  # netifd's interfaces
         self._path = path
         self._rules: dict | None = None
@@ -210,7 +215,9 @@ class Reconciler:
         missing = network.missing(services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
         known_hosts, held = self._of_names([service for service in services if service.named], observed)
-        there = facts(dump, self.features, names, opened, self._firewall(), why, known_hosts, held)
+        there = facts(
+            dump, self.features, names, opened, self._firewall(), why, known_hosts, held, self._leased(services)
+        )
         places = direct.places(services, configuration.settings, there, PACKAGE)
         there = with_(there, neighbours=self._neighbours(places, dump, observed))
         made = plan(services, configuration.settings, there, PACKAGE)
@@ -257,6 +264,18 @@ class Reconciler:
         if new:
             self._hosts.update(optional.load("names.ask").at_once(new))
         return self._hosts
+
+    def _leased(self, services: "list[Service]") -> "dict[str, Host]":
+        """Who has the names of hosts in the groups of these services (names/leases.py)."""
+        wanted = groups.wanted(self.all_services() + services)
+        if not wanted and not self._leases:
+            return {}
+        try:
+            if not self._leases:
+                self._leases = optional.load("names.leases").Leases(self._confdir, *self._follow)
+            return self._leases.find(wanted)
+        except UnsupportedError:
+            return {}  # the plan says so
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
         """(devices, why): logical interfaces with their devices, as netifd has them, else as in /etc/config/network;

@@ -29,6 +29,16 @@ def shown(text: str) -> str:
     return "'%s%s'" % (printable(text[:60]), "..." if len(text) > 60 else "")
 
 
+MOST_NAMED = 20  # in one message: there may be a thousand such messages
+
+
+def there_are(names: "list[str]") -> str:
+    """What follows the sentence that something is none of these."""
+    if not names:
+        return ", and there is none"
+    return "; there are: " + ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+
+
 def printable(text: str) -> str:
     """The text with numbers for everything but printable ASCII: a copied blank that is not a space becomes visible, and
     no control code reaches the terminal."""

@@ -22,6 +22,7 @@ NAMES = (
     "calls",
     "cgroup",
     "conntrack",
+    "leases",
     "mounts",
     "names",
     "netlink",

@@ -62,6 +62,7 @@ ROUTER = {
     "neighbours": {},
     "hosts": {},
     "held": {},
+    "leases": {},
 }
 
 
@@ -178,6 +179,7 @@ def router_facts(text):
         why={tuple(key.split(" ")): values["why"][key] for key in values["why"]},
         neighbours={tuple(key.split(" ")): values["neighbours"][key] for key in values["neighbours"]},
         hosts={name: _host(values["hosts"][name]) for name in values["hosts"]},
+        leases={name: lease(values["leases"][name]) for name in values["leases"]},
         held={name: [_held(text) for text in values["held"][name]] for name in values["held"]},
     )
 
@@ -187,6 +189,13 @@ def _host(given):
     if isinstance(given, str):
         return Host((), given)
     return Host(tuple([address.parse_address(text) for text in given]), "")
+
+
+def lease(given):
+    """A Host from a list of MAC addresses and addresses, or from why there is none."""
+    if isinstance(given, str):
+        return Host((), given)
+    return Host(tuple([text if text.count(":") == 5 else address.parse_prefix(text) for text in given]), "")
 
 
 def _held(text):

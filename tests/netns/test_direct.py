@@ -192,7 +192,7 @@ def test_where_all_macs_fit_already_the_same_filters_carry_an_exchange_without_a
     made = [Namespace(ns), Up(ns, "lo"), *[Sysctl(ns, key, value) for key, value in NS_SYSCTLS], pair, Qdisc(dev)]
     replies, counted_ones = [], []
     for family, own, host, length in ((4, "10.213.0.2", "10.213.0.1", 30), (6, "fd76::2", "fd76::1", 126)):
-        match = Match(family, "tcp", None, (PORT, PORT), None, 0, "")
+        match = Match(family, "tcp", None, (PORT, PORT), None, 0, "", "")
         made += [Address("", dev, "%s/%d" % (host, length)), Address(ns, "eth0", "%s/%d" % (own, length))]
         made += [Route(ns, family, "default", host, "eth0", ""), AnyLocal(ns, family, own)]
         for level, flags in REPLIES["tcp"]:

@@ -179,7 +179,7 @@ class Kernel:
     def __init__(self, *addresses):
         self._found = []
         for packed in addresses:
-            match = Match(4, "udp", Prefix(4, packed, 32), (53, 53), None, 0, "")
+            match = Match(4, "udp", Prefix(4, packed, 32), (53, 53), None, 0, "", "")
             self._found += [Found(item, 0) for item in ebpf.filters("lan", match, 1, "", (("mirred", "vsc-dns"),))]
 
     def of(self, _service):
@@ -188,7 +188,7 @@ class Kernel:
 
 def test_what_an_earlier_agent_left_is_held_until_all_names_were_answered(resolver):
     resolver.answers = [lambda question: [] if b"late" in question else says(TWO)(question)]
-    template = Match(4, "udp", None, (53, 53), None, 0, "")
+    template = Match(4, "udp", None, (53, 53), None, 0, "", "")
     text = "config service dns\noption command /bin/x\nlist device lan\nlist dest_host a.example\n"
     text += "list dest_host late.example\nlist dest_port 53\nlist proto udp\noption family ipv4\n"
     service = read(uci.parse(text.encode(), "viscum")).services

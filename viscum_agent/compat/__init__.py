@@ -24,7 +24,7 @@ Python that both share. A system call that fails raises OSError with its errno.
     unix_connect(path)  unix_listen(path, backlog)  unix_accept(fd)  unix_peer(fd)    unix(7), non-blocking descriptors
     fd_receive(fd, size)  fd_send(fd, data)  wait_fd(fd, events, milliseconds)        None, 0: nothing now; poll(2)
     fd_write(fd, data)                                                                the same for other than sockets
-    watch_folder(path)                                                                inotify(7), -1 for no such folder
+    watch(paths, events)                                                              inotify(7), -1 for no such path
     isatty()  flush()  forget_output()                                                stdout
     device_ioctl(fd, request, device, data)  has_library(name)                        netdevice(7)
     ioctl(fd, request, data=b"")                                                      ioctl(2)
@@ -58,6 +58,7 @@ MNT_DETACH = 2
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000  # linux/fcntl.h
 O_PATH = 0o10000000  # asm-generic/fcntl.h, and so on every architecture that OpenWrt has
+IN_DELETE = 0x200  # linux/inotify.h
 SIGTERM = 15
 SIGKILL = 9
 WNOHANG = 1

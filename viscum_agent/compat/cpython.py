@@ -14,7 +14,7 @@ from . import AT_FDCWD, SIGNALS, bpf_call, child_signal, limit_numbers, sigmask_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 # The same names as in micropython.py; these need nothing.
@@ -38,7 +38,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 EADDRNOTAVAIL, EOPNOTSUPP, ECONNREFUSED = errno.EADDRNOTAVAIL, errno.EOPNOTSUPP, errno.ECONNREFUSED
 O_CREATE, O_NONBLOCK, O_NOCTTY, O_NOFOLLOW = os.O_CREAT, os.O_NONBLOCK, os.O_NOCTTY, os.O_NOFOLLOW
 O_CREATE_EXCLUSIVE = os.O_CREAT | os.O_EXCL
-IN_DELETE = 0x200  # linux/inotify.h
 _PIDFD_GETFD = 438 + syscall_base(os.uname().machine, ctypes.sizeof(ctypes.c_void_p))
 _MOUNT_SETATTR = _PIDFD_GETFD + 4
 _SIG_BLOCK, _SIG_SETMASK = sigmask_words(os.uname().machine)
@@ -199,17 +198,22 @@ def shutdown(fd: int) -> None:
     _call("shutdown", fd, socket.SHUT_RDWR)
 
 
-def watch_folder(path: str) -> int:
-    """A descriptor that becomes readable when a file in the folder is removed."""
-    fd = -1
+def watch(paths: "Iterable[str]", events: int) -> int:
+    """A descriptor that becomes readable when one of these things (IN_*) happens to a path; -1 if none is there."""
+    fd, there = -1, False
     try:
         fd = _call("inotify_init1", os.O_CLOEXEC)
-        _call("inotify_add_watch", fd, path.encode(), IN_DELETE)
     except OSError:
-        if fd >= 0:
-            os.close(fd)
         return -1
-    return fd
+    for path in paths:
+        try:
+            _call("inotify_add_watch", fd, path.encode(), events)
+            there = True
+        except OSError:
+            pass
+    if not there:
+        os.close(fd)
+    return fd if there else -1
 
 
 def poll_fd(fd: int, milliseconds: int) -> bool:

@@ -107,7 +107,6 @@ except OSError:
 _MSG_PEEK, _MSG_TRUNC = 2, 0x20  # linux/socket.h
 _LOCK_EX, _LOCK_NB = 2, 4  # sys/file.h
 _CLOCK_MONOTONIC = 1  # linux/time.h
-IN_DELETE = 0x200  # linux/inotify.h
 _SOCK_CLOEXEC = 0o2000000
 
 
@@ -364,12 +363,13 @@ def readlink(path):
     return bytes(buffer[:size]).decode()
 
 
-def watch_folder(path):
-    """A descriptor that becomes readable when a file in the folder is removed."""
-    try:
-        return _or_closed(_check(_c_inotify_init1(_SOCK_CLOEXEC)), _c_inotify_add_watch, path, IN_DELETE)
-    except OSError:
+def watch(paths, events):
+    """A descriptor that becomes readable when one of these things (IN_*) happens to a path; -1 if none is there."""
+    fd = _c_inotify_init1(_SOCK_CLOEXEC)
+    if fd >= 0 and max([_c_inotify_add_watch(fd, path, events) for path in paths]) < 0:
+        fd_close(fd)
         return -1
+    return fd
 
 
 def poll_fd(fd, milliseconds):

@@ -48,6 +48,30 @@ Health = _record("Health", HEALTH, "health_")
 # When a program that ended is restarted, in procd's words (service/respawn.py): seconds, seconds, times in a row.
 Respawn = _record("Respawn", RESPAWN, "respawn_")
 
+# Whose packets: `clients` is None for whoever sends, else alternatives: a client's packet is taken if one of them is
+# right, and the Match's own `src`, if it has one. () is nobody: a group that has no members now. `exclude_clients` are
+# alternatives, and `exclude_dests` prefixes: what one of them is right for stays with the cloud. They hold for all
+# matches, those of names as well (plan/clients.py). An alternative is a MAC address as text (in small letters, with
+# colons) or an address.Prefix (a single address is one of full length); those of the other family are never right.
+# `client_hosts` and `exclude_hosts` are names of hosts: their leases say which other clients these are
+# (plan/leased.py).
 Service = _record(
-    "Service", OWN, "", ("name", "program", "interfaces", "devices", "matches", "named", "health", "respawn")
+    "Service",
+    OWN,
+    "",
+    (
+        "name",
+        "program",
+        "interfaces",
+        "devices",
+        "matches",
+        "named",
+        "clients",
+        "exclude_clients",
+        "client_hosts",
+        "exclude_hosts",
+        "exclude_dests",
+        "health",
+        "respawn",
+    ),
 )

@@ -76,6 +76,11 @@ class Service(NamedTuple):
     devices: tuple[str, ...]
     matches: tuple[Match, ...]
     named: tuple[Named, ...]
+    clients: tuple[str | Prefix, ...] | None
+    exclude_clients: tuple[str | Prefix, ...]
+    client_hosts: tuple[str, ...]
+    exclude_hosts: tuple[str, ...]
+    exclude_dests: tuple[Prefix, ...]
     health: Health
     respawn: Respawn
     enabled: bool

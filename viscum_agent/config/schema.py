@@ -160,14 +160,18 @@ def _host(text: str) -> str:
     if not all(c <= "~" for c in text):
         raise Refused("is not as DNS has it: write the name that begins with xn-- (RFC 5890)")
     name = text.lower()
-    name = name[:-1] if name.endswith(".") else name
-    labels = name.split(".")
+    return _name(name[:-1] if name.endswith(".") else name, "dest_ip")
+
+
+def _name(name: str, other: str = "ip") -> str:
+    """The name of a host; `other` is the option for addresses."""
+    labels = name.lower().split(".")
     # What is left of 255 bytes with the first length and the root (RFC 1035, sections 2.3.4 and 3.1).
-    if len(name) > 253 or not all(0 < len(label) <= 63 and _is_label(label) for label in labels):
+    if len(name) > 253 or max(name) > "~" or not all(0 < len(label) <= 63 and _is_label(label) for label in labels):
         raise ValueError()
     if address.is_number(labels[-1]):
-        raise Refused("is no name: addresses are for dest_ip")
-    return name
+        raise Refused("is no name: addresses are for " + other)
+    return ".".join(labels)
 
 
 def _is_label(label: str) -> bool:
@@ -278,6 +282,19 @@ def _mac(text: str) -> str:
     if packed[0] & 1 or not any(packed):  # the group bit (IEEE 802, 8.2)
         raise Refused("is no single device's MAC address")
     return lower
+
+
+def _client(text: str) -> "str | address.Prefix":
+    """A MAC address as text, or a prefix: what Service.clients has; or the name of a group (groups.py)."""
+    if is_section_name(text):
+        return text
+    return _mac(text) if [len(each) for each in text.split(":")] == [2] * 6 else _some(_clients(text))
+
+
+def _some(prefix: "address.Prefix") -> "address.Prefix":
+    if not prefix.length:
+        raise Refused("is every address: name those that are meant")
+    return prefix
 
 
 def _nexthop(text: str) -> str:
@@ -413,6 +430,13 @@ PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-50
 DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
 HOST = Type("host", _host, "a host name (speed.example.com)")
 CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
+CLIENT = Type(
+    "client",
+    _client,
+    "the name of a group, a MAC address, an address or a prefix (cameras, 02:00:5e:00:53:01, 192.168.1.7)",
+)
+NAME = Type("name", _name, "the name of a host (camera)")
+PREFIX = Type("prefix", lambda text: _some(_prefix(text)), "an address or prefix (192.168.0.0/16, fd00::/8)")
 REACHED = Type(
     "reached",
     _reached,
@@ -525,6 +549,35 @@ MATCH = (
     Option("src_ip", CLIENTS, True, (), "Only clients with these addresses."),
     Option(
         "target_port", PORT, False, "", "The port that the program listens on, if it is not the one that clients use."
+    ),
+)
+
+# Of whom and where to everything that a service takes is taken, that of its redirect sections included.
+WHOSE = (
+    Option(
+        "src_mac",
+        MAC,
+        True,
+        (),
+        "Only clients with these MAC addresses, whatever address they have. With `src_ip` both have to be right.",
+    ),
+    Option(
+        "client",
+        CLIENT,
+        True,
+        (),
+        "Only these clients: groups (`config group`), MAC addresses, addresses, prefixes. Those of `src_mac` are taken "
+        "as well. With `src_ip` both have to be right.",
+    ),
+    Option(
+        "exclude_client",
+        CLIENT,
+        True,
+        (),
+        "Clients that are not taken, named as in `client`: the cloud answers them.",
+    ),
+    Option(
+        "exclude_dest", PREFIX, True, (), "Destinations that are not taken although `dest_ip` or a name includes them."
     ),
 )
 
@@ -850,13 +903,26 @@ RESPAWN = (
     ),
 )
 
-SERVICE = ENABLED + PROGRAM + SOURCES + MATCH + WAY + TIMEOUTS + TAKEN + HEALTH + RESPAWN
+SERVICE = ENABLED + PROGRAM + SOURCES + MATCH + WHOSE + WAY + TIMEOUTS + TAKEN + HEALTH + RESPAWN
 
 OWN = ENABLED + WAY + TAKEN  # no part of anything else (fields.py)
 
 REDIRECT = (Option("service", SECTION, False, "", "The service that this extra match belongs to."),) + MATCH
 
-SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT}
+GROUP = (
+    Option("mac", MAC, True, (), "MAC addresses of clients."),
+    Option("ip", CLIENTS, True, (), "Addresses and prefixes of clients."),
+    Option(
+        "name",
+        NAME,
+        True,
+        (),
+        "Names of hosts: the client to which the router's DHCP server has given a lease with this name, by its MAC "
+        "address; what `/etc/config/dhcp` says of a name (`config host`) goes first.",
+    ),
+)
+
+SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT, "group": GROUP}
 
 
 # By type of section: worked out once, and not for each of a hundred services.

@@ -10,9 +10,10 @@ from collections import namedtuple
 from .. import address
 from ..errors import CONFIG, Problem
 from ..plan import checks
+from ..plan.groups import once
 from ..records.objects import name_hash
-from ..shell import shown
-from . import schema
+from ..shell import shown, there_are
+from . import groups, schema
 from .fields import Health, Program, Respawn, Service, Settings, make
 from .schema import OWN_ACCOUNTS
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..address import Prefix
+    from .groups import Group
     from .uci import _Section as Section
 
 # What traffic: `family` 4 or 6; `proto` "tcp", "udp" or "" for every protocol; `dst` and `src` address.Prefix or None
 # for any; `dport` (low, high) or None for any; `to_port` is where the program listens, 0 for the same port; `host` the
-# name that has the address of `dst`, "" for one that the configuration has.
-Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port", "host"))
+# name that has the address of `dst`, "" for one that the configuration has; `mac` the client's, "" for any (as
+# configured it always is: plan/clients.py).
+Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port", "host", "mac"))
 
 # Names, and what is taken of the addresses that they have: Matches without `dst` and `host` (plan/hosts.py).
 Named = namedtuple("Named", ("hosts", "matches"))
@@ -36,7 +39,6 @@ Named = namedtuple("Named", ("hosts", "matches"))
 Configuration = namedtuple("Configuration", ("settings", "services", "bad", "problems", "kept"))
 
 MAX_NAME = 64  # with its prefix, a file name in /var/run/netns; nobody types longer ones
-MOST_NAMED = 20  # services in one message: there may be a thousand such messages
 MAX_MATCHES = 256  # filters of one service on one device; more is a mistake in a list
 
 
@@ -53,6 +55,7 @@ def read(
     settings = None
     services = []
     redirects = []
+    grouped = []
     for section in sections:
         where = "%s.%s" % (package, section.name)
         if section.type not in schema.SECTIONS:
@@ -65,6 +68,8 @@ def read(
             services.append(part)
         elif section.type == "redirect":
             redirects.append(part)
+        elif section.type == "group":
+            grouped.append(part)
         elif settings is None:
             settings = _settings(part, before)
         else:
@@ -72,12 +77,13 @@ def read(
     settings = settings or make(Settings, schema.defaults("globals"))
     redirected = _assign_redirects(redirects, services, problems, package)
     _refuse_same_names(services, problems)
+    there = groups.read(grouped, problems)
     made = []
     accounts = _own_accounts(services)
     bad = {problem.service for problem in problems if problem.service}
     for part in services:
         name = part.section.name
-        service, found = _service(part, redirected[name], accounts[name], files)
+        service, found = _service(part, redirected[name], accounts[name], there, files)
         problems.extend(found)
         if found:
             bad.add(name)
@@ -142,10 +148,8 @@ def _assign_redirects(
                 text = "is skipped, because its redirect section '%s' has a mistake" % part.section.name
                 problems.append(Problem(CONFIG, name, "%s.%s" % (package, name), text))
         elif not _broken(part, "service"):
-            there = "; there are: " + ", ".join(names[:MOST_NAMED]) if names else ", and there is none"
             text = "%s is no service section" % shown(name) if name else "is missing: name a service section"
-            there += ", ..." if len(names) > MOST_NAMED else ""
-            problems.append(Problem(CONFIG, "", part.where + ".service", text + there))
+            problems.append(Problem(CONFIG, "", part.where + ".service", text + there_are(names)))
     return found
 
 
@@ -167,8 +171,11 @@ def _own_accounts(services: "list[Part]") -> "dict[str, str]":
     return found
 
 
-def _service(part: "Part", extra: "list[Part]", account: str, files: bool) -> "tuple[Service, list[Problem]]":
-    """(Service, problems) from a section and the redirect sections that belong to it. `account` is its own."""
+def _service(
+    part: "Part", extra: "list[Part]", account: str, there: "dict[str, Group | None]", files: bool
+) -> "tuple[Service, list[Problem]]":
+    """(Service, problems) from a section and the redirect sections that belong to it. `account` is its own, `there` are
+    groups."""
     section, values = part.section, part.values
     problems = []
 
@@ -199,6 +206,8 @@ def _service(part: "Part", extra: "list[Part]", account: str, files: bool) -> "t
         _refuse_unused(part, ("mount",), "only a `root` of its own has that: see `visible` and `writable`", bad)
     matches, named = _all_matches(([part] if own or not extra else []) + extra, bad)
     templates = tuple([match for each in named for match in each.matches])
+    only, never = [groups.members(part, option, there, bad) for option in ("client", "exclude_client")]
+    clients = once(tuple(values["src_mac"]) + only.clients)
     service = make(
         Service,
         values,
@@ -208,6 +217,11 @@ def _service(part: "Part", extra: "list[Part]", account: str, files: bool) -> "t
         devices=tuple(values["device"]),
         matches=matches,
         named=named,
+        clients=clients if clients or only.hosts else None,
+        exclude_clients=never.clients,
+        client_hosts=only.hosts,
+        exclude_hosts=never.hosts,
+        exclude_dests=tuple(values["exclude_dest"]),
         health=_health(part, matches + templates, bad),
         respawn=make(Respawn, values),
     )
@@ -479,7 +493,7 @@ def _combined(values: dict, prefixes: "list[Prefix]", wrong: "Callable") -> "lis
         to_port = values["target_port"] or 0
         found.extend(
             [
-                Match(family=family, proto=proto, dst=dst, dport=dport, src=src, to_port=to_port, host="")
+                Match(family=family, proto=proto, dst=dst, dport=dport, src=src, to_port=to_port, host="", mac="")
                 for dst in lists[0]
                 for src in lists[1]
                 for proto in lists[2]

@@ -16,7 +16,7 @@ LOAD_NUMBER_64 = 0x18
 ADD, OR, AND, SHIFT_LEFT, SHIFT_RIGHT, MOVE = 0x07, 0x47, 0x57, 0x67, 0x77, 0xB7  # 64 bits, with a number
 REGISTER = 0x08  # added: the other operand is a register
 JUMP, CALL, EXIT = 0x05, 0x85, 0x95
-JUMP_IF = {"==": 0x15, ">": 0x25, ">=": 0x35, "!=": 0x55, "<": 0xA5, "<=": 0xB5}
+JUMP_IF = {"==": 0x15, ">": 0x25, ">=": 0x35, "&": 0x45, "!=": 0x55, "<": 0xA5, "<=": 0xB5}
 # In the source register of LOAD_NUMBER_64: the number is a map's descriptor, and stands for the map or for its value.
 PSEUDO_MAP_FD, PSEUDO_MAP_VALUE = 1, 2
 

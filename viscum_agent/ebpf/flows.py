@@ -14,7 +14,7 @@ mode; every change of a mode changes the generation. Joining, and what wide entr
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
-from .layout import CHECKED, DEADLINE_SHIFT, DRAINS, JOINS, KNOWN, REFUSED, TAGGED, VLAN_SHIFT
+from .layout import CHECKED, DEADLINE_SHIFT, DRAINS, JOINS, KNOWN, LASTS, LEAVES, REFUSED, TAGGED, VLAN_SHIFT
 from .program import (
     ACK,
     BY_MODE,
@@ -58,7 +58,7 @@ from .program import (
 )
 from .program import KNOWN as CLIENT_KNOWN
 
-MODES = REFUSED | JOINS | KNOWN  # flags of an entry that does not simply take everything
+MODES = REFUSED | JOINS | KNOWN | LEAVES | LASTS  # flags of an entry that does not simply take everything, or lasts
 
 # On the stack, in the place of what is not needed any more: the key of `flows` where the wide key was, the first bytes
 # of the segment and a value for `flows` where the route will be asked.
@@ -69,8 +69,11 @@ FLOW_VALUE = FIB + 16
 
 
 def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
-    """For an entry (R7) that has one of MODES: jumps to "take" with the value that counts in R7, or to "pass"."""
+    """For an entry (R7) that has one of MODES: jumps to "take" with the value that counts in R7, or to "pass". R8 is
+    the generation."""
     asm.label("by mode")
+    asm.jump_if(R0, "==", LASTS, "lasts")
+    asm.jump_if(R0, "&", LEAVES, "unmatched")
     asm.mask(R0, REFUSED)
     asm.jump_if(R0, "!=", 0, "closed")
     asm.load(R0, FP, PROTO, 1)
@@ -110,6 +113,9 @@ def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
         asm.store_number(FP, FLOW_VALUE + VALUE_MAC + at, 0, 2)
     _copy(asm, FP, FLOW_VALUE + VALUE_SLOT, R7, VALUE_SLOT, 4, 4)
     _store(asm, maps, "flows", FLOW_KEY, FLOW_VALUE)
+    asm.jump("take")
+    asm.label("lasts")
+    asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
     asm.jump("take")
 
 

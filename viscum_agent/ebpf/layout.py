@@ -2,10 +2,11 @@
 
 A packet is identified by its tuple: service and client address, the service's port, protocol. IPv4 addresses are
 written as IPv6 ones (RFC 4291, 2.5.5.2: ::ffff:a.b.c.d), so one map and one program serve both families. A service's
-match is one or more entries in one of two maps:
+match is one or more entries in one of three maps:
 
     exact   {interface, service address, port, protocol}: one address, one port; nearly all matches are like this
     wide    {kind, interface, service address, client address, port, protocol}, all of it under the mask of its kind
+    macs    {client's MAC, and what `wide` has}: of one client, whatever its address
 
 A kind says how many bits of each count. Each kind in use has an entry in `masks`, in the order of their levels
 (datapath.level_of), and a packet is looked up once for each of them, as flower does it. A longest-prefix trie handles
@@ -34,6 +35,7 @@ import struct
 from collections import namedtuple
 
 from .. import address
+from ..records import with_
 from ..records.objects import PROTO_NAME, PROTO_NUMBER, BpfMatch
 
 TYPE_CHECKING = False
@@ -62,6 +64,7 @@ MAPS = (
     Map("flows", LRU_HASH, 40, 16, FLOWS, 0),
     Map("missed", ARRAY, 4, 4, SLOTS, 0),
     Map("passed", PERCPU_ARRAY, 4, 16, SLOTS, 0),
+    Map("macs", HASH, 52, 16, 4096, NO_PREALLOC),
 )
 
 # The deadline is in units of 2^30 ns of the monotonic clock, about a second: so it is a single word, which nobody reads
@@ -76,6 +79,9 @@ TAKE_OVER = JOINS | KNOWN
 # In `state`, beside the number of kinds: connections of some service are still taken although its redirect is out.
 DRAINS = 1 << 16
 CHECKED = 32  # only from clients that the router would answer over the same interface
+LEAVES = 64  # what it is for stays with the cloud, although a wider entry of its service would take it
+# It depends on nothing but what is stored with a client: so that may be remembered, as with an exact one.
+LASTS = 128
 
 # An interface and a VLAN in one word: the index below VLAN_SHIFT, then the VLAN, and a bit that no index has (it is a
 # positive int in the kernel).
@@ -85,10 +91,12 @@ V4 = bytes(10) + b"\xff\xff"  # before an IPv4 address
 V4_BITS = 96
 
 # A packet's tuple, and its parts in numbers: both sides of an entry are made from it.
-Tuple = namedtuple("Tuple", ("service", "client", "port", "proto"))
+Tuple = namedtuple("Tuple", ("service", "client", "port", "proto", "mac"))
 # How many bits of each part count, `level` (PRIO_*) for the order of the lookups.
-Kind = namedtuple("Kind", ("level", "service", "client", "port", "proto"))
-EXACT = Kind(1, 128, 0, 16, 8)
+Kind = namedtuple("Kind", ("level", "service", "client", "port", "proto", "mac"))
+EXACT = Kind(1, 128, 0, 16, 8, 0)
+NO_MAC = bytes(6)
+BY_MAC = 4  # in a kind's word: its entries are in `macs`
 
 
 class Layout:
@@ -110,15 +118,27 @@ class Layout:
         tail = struct.pack(">HBB", found.port, found.proto, 0)
         return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
 
+    def macs_key(self, kind: "Kind", index: int, found: "Tuple") -> bytes:
+        return found.mac + bytes(2) + self.wide_key(kind, index, found)
+
     def value(
-        self, target: int, mac: str, slot: int, watched: int = 0, checked: bool = False, mode: int = 0, nsid: int = -1
+        self,
+        target: int,
+        mac: str,
+        slot: int,
+        watched: int = 0,
+        checked: bool = False,
+        mode: int = 0,
+        nsid: int = -1,
+        more: int = 0,
     ) -> bytes:
         """Frames must be addressed to `mac`, unless it is empty (of TCP it always is); `slot` is the index in
         `counters`; `watched` is the program's port, whose closing takes the entry out, 0 if nothing does, `checked`
         whether the client's route counts; `mode` is JOINS, TAKE_OVER or 0; `nsid` is the number that the pair's
-        namespace has in the router's, -1 if it is not known: with the port it is in the place of the MAC."""
+        namespace has in the router's, -1 if it is not known: with the port it is in the place of the MAC; `more` is
+        LEAVES, LASTS, both or 0."""
         packed = address.parse_mac(mac) if mac else struct.pack(">H", watched) + self.number(nsid + 1)
-        flags = (FIXED if mac else 0) | (WATCHED if watched else 0) | (CHECKED if checked else 0) | mode
+        flags = (FIXED if mac else 0) | (WATCHED if watched else 0) | (CHECKED if checked else 0) | mode | more
         return self._pack("IH", target, flags) + packed + self._pack("I", slot)
 
     def in_mode(self, value: bytes, mode: int) -> bytes:
@@ -166,12 +186,16 @@ class Layout:
     def parse_exact(self, key: bytes) -> "tuple[int, Kind, Tuple]":
         """(index, Kind, Tuple)"""
         port, proto = struct.unpack(">HB", key[20:23])
-        return self._unpack("I", key[:4])[0], EXACT, Tuple(key[4:20], bytes(16), port, proto)
+        return self._unpack("I", key[:4])[0], EXACT, Tuple(key[4:20], bytes(16), port, proto, NO_MAC)
 
     def parse_wide(self, key: bytes) -> "tuple[int, Kind, Tuple]":
         word, index = self._unpack("II", key[:8])
         port, proto = struct.unpack(">HB", key[40:43])
-        return index, parse_kind(word), Tuple(key[8:24], key[24:40], port, proto)
+        return index, parse_kind(word), Tuple(key[8:24], key[24:40], port, proto, NO_MAC)
+
+    def parse_macs(self, key: bytes) -> "tuple[int, Kind, Tuple]":
+        index, kind, found = self.parse_wide(key[8:])
+        return index, kind, with_(found, mac=key[:6])
 
     def port_inside(self, value: bytes, port: int) -> int:
         """The program's port, if it is watched, of an entry for that port, else 0. With a MAC it is the entry's own."""
@@ -206,29 +230,54 @@ def of_vlan(interface: int) -> "tuple[int, int]":
 
 
 def kind_word(kind: "Kind") -> int:
-    """A kind in 32 bits, never 0: lengths of the service's and client's prefix, bits of the port, level, protocol."""
-    return kind.service << 24 | kind.client << 16 | kind.port << 8 | kind.level << 4 | (2 if kind.proto else 0) | 1
+    """A kind in 32 bits, never 0: lengths of the service's and client's prefix, bits of the port, level, what counts
+    besides."""
+    more = (BY_MAC if kind.mac else 0) | (2 if kind.proto else 0) | 1
+    return kind.service << 24 | kind.client << 16 | kind.port << 8 | kind.level << 4 | more
 
 
 def parse_kind(word: int) -> "Kind":
-    return Kind(word >> 4 & 0xF, word >> 24 & 0xFF, word >> 16 & 0xFF, word >> 8 & 0xFF, 8 if word & 2 else 0)
+    return Kind(
+        level=word >> 4 & 0xF,
+        service=word >> 24 & 0xFF,
+        client=word >> 16 & 0xFF,
+        port=word >> 8 & 0xFF,
+        proto=8 if word & 2 else 0,
+        mac=48 if word & BY_MAC else 0,
+    )
 
 
 def of_match(match: "BpfMatch") -> "tuple[Kind, Tuple]":
     """(Kind, Tuple) of an objects.BpfMatch."""
     client = _packed(match.src) if match.src else bytes(16)
     proto = PROTO_NUMBER[match.proto] if match.proto else 0
-    return kind_of(match), Tuple(_packed(match.dst), client, match.port, proto)
+    mac = address.parse_mac(match.src_mac) if match.src_mac else NO_MAC
+    return kind_of(match), Tuple(_packed(match.dst), client, match.port, proto, mac)
 
 
 def kind_of(match: "BpfMatch") -> "Kind":
     """The Kind of an objects.BpfMatch."""
     client = _bits(match.src) if match.src else 0
-    return Kind(match.level, _bits(match.dst), client, match.port_bits, 8 if match.proto else 0)
+    return Kind(
+        level=match.level,
+        service=_bits(match.dst),
+        client=client,
+        port=match.port_bits,
+        proto=8 if match.proto else 0,
+        mac=48 if match.src_mac else 0,
+    )
 
 
 def to_match(
-    dev: str, vlan: int, kind: "Kind", found: "Tuple", mac: str, target: str, watched: int, checked: bool
+    dev: str,
+    vlan: int,
+    kind: "Kind",
+    found: "Tuple",
+    mac: str,
+    target: str,
+    watched: int,
+    checked: bool,
+    leaves: bool = False,
 ) -> "BpfMatch":
     """The objects.BpfMatch of an entry."""
     src = _prefix_text(found.client, kind.client) if kind.client else ""
@@ -241,17 +290,30 @@ def to_match(
         proto=proto,
         dst=dst,
         src=src,
+        src_mac=address.format_mac(found.mac) if kind.mac else "",
         port=found.port,
         port_bits=kind.port,
         mac=mac,
         target=target,
         watched=watched,
         checked=checked,
+        leaves=leaves,
     )
 
 
 def is_exact(kind: "Kind") -> bool:
     return kind == EXACT
+
+
+def map_of(kind: "Kind") -> str:
+    """The map that has a kind's entries."""
+    return "exact" if is_exact(kind) else "macs" if kind.mac else "wide"
+
+
+def lasts(kind: "Kind", mac: str) -> bool:
+    """Whether entries of a kind that is not exact depend on no more than a client's entry holds: `mac` is that which
+    frames are for."""
+    return kind[1:] == (128, kind.client, 16, 8, kind.mac) and not mac
 
 
 def _packed(text: str) -> bytes:

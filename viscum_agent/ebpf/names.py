@@ -3,8 +3,8 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_36916033",
-    "reply": "reply_3e3653aa",
-    "bare": "bare_0f3d3836",
-    "tagged": "tagged_6beb762a",
+    "fwd": "fwd_bfad4e40",
+    "reply": "reply_e69f74ab",
+    "bare": "bare_3ebfe2b9",
+    "tagged": "tagged_16ad013b",
 }

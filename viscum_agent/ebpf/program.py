@@ -16,7 +16,7 @@ gets them all. An ICMP error counts as the packet that it is about.
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
-from .layout import CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, SLOTS, TAGGED, VLAN_SHIFT, WATCHED
+from .layout import BY_MAC, CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, SLOTS, TAGGED, VLAN_SHIFT, WATCHED
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, VLAN_PUSH, VLAN_POP, REDIRECT = 1, 2, 3, 7, 18, 19, 23
@@ -56,8 +56,7 @@ INDEX, SERVICE, PORT, PROTO = EXACT_KEY, EXACT_KEY + 4, EXACT_KEY + 20, EXACT_KE
 CLIENT = -48  # 16 bytes: also the key of `clients`
 WIDE_KEY = -92
 KIND, WIDE_INDEX, WIDE_SERVICE, WIDE_CLIENT, WIDE_PORT, WIDE_PROTO = (WIDE_KEY + at for at in (0, 4, 8, 24, 40, 42))
-SLOT_KEY = -96
-MASK_KEY = -100
+MAC_KEY = WIDE_KEY - 8  # the client's MAC, 2 bytes of nothing, and the wide key behind them
 PORT_WORDS = -104  # the two ports of a packet with IP options
 REFUSAL = -112  # whether the packet says that the service's port is closed
 KNOWN = -108  # what `clients` knows of the client, see below
@@ -65,6 +64,8 @@ PLACE = -160  # 48 bytes: the value in `clients`
 FIB = -224  # struct bpf_fib_lookup, 64 bytes
 MODE = -228  # BY_MODE where the entry's mode is remembered with the client, else 0
 HEAD = -272  # 44 bytes, of a bare packet: its IP header, without options, and the ports
+SLOT_KEY = -276
+MASK_KEY = -280
 
 BY_MODE = 1 << 31  # in a place's slot: of TCP only what is in `flows` is taken (flows.py)
 # The key in `clients` of one with a VLAN, once the wide key is not needed: a word that begins no client's address (such
@@ -118,7 +119,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int, bare: bool = False) 
     _recall(asm, maps)
     asm.store(FP, PLACE + PLACE_GENERATION, R8, 4)
     asm.store_number(FP, MODE, 0, 4)
-    _find(asm, maps, kinds, not bare)
+    _find(asm, maps, kinds, not bare, "" if bare else "sender")
     _unless_for_others(asm)
     asm.load(R0, R7, VALUE_FLAGS, 2)
     asm.mask(R0, flows.MODES)
@@ -148,6 +149,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int, bare: bool = False) 
     asm.call(REDIRECT_PEER)
     asm.leave()
     if not bare:
+        _by_mac(asm, maps, R9, MAC_FROM, "sender")
         _tagged(asm)
         _learn_tagged(asm, maps)
     icmp.errors(asm)
@@ -229,7 +231,7 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.jump_if_register(R0, "==", R1, "straight")
     asm.label("whose")
     # Only what this very service takes over on the client's interface goes that way.
-    _find(asm, maps, kinds, False)
+    _find(asm, maps, kinds, False, "receiver")
     _unless_of_another(asm)
     asm.label("answer")
     asm.jump_if(R8, "==", 0, "to neighbour")
@@ -249,6 +251,10 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R4, 0)
     asm.call(REDIRECT_NEIGH)
     asm.leave()
+    asm.label("receiver")
+    asm.jump_if(R8, "!=", 0, "known receiver")
+    _by_mac(asm, maps, FP, FIB + FIB_CLIENT, "receiver by route")
+    _by_mac(asm, maps, R8, PLACE_CLIENT, "known receiver")
     return _end_of_replies(asm, maps)
 
 
@@ -261,7 +267,7 @@ def tagged(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.jump_if(R8, "==", 0, "pass")
     _same(asm, R8, PLACE_SERVICE, FP, CLIENT, 16, 8, "pass")
     _copy(asm, FP, INDEX, R8, PLACE_INDEX, 4, 4)
-    _find(asm, maps, kinds, False)
+    _find(asm, maps, kinds, False, "receiver")
     _unless_of_another(asm)
     asm.label("answer")
     _open(asm, ETH_HEADER)
@@ -277,6 +283,7 @@ def tagged(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R2, 0)
     asm.call(REDIRECT)
     asm.leave()
+    _by_mac(asm, maps, R8, PLACE_CLIENT, "receiver")
     return _end_of_replies(asm, maps)
 
 
@@ -542,9 +549,10 @@ def _open_bare(asm: "Assembler", length: int) -> None:
 # Finding the match
 
 
-def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool) -> None:
+def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool, by_mac: str) -> None:
     """R7 is the value of the narrowest match for the tuple; without one jumps to "pass", or to "unmatched" where there
-    is more to look up. R8 is kept; PLACE_GENERATION becomes 0 if it is not an exact match."""
+    is more to look up. R8 is kept; PLACE_GENERATION becomes 0 if it is not an exact match. `by_mac` is where a match by
+    the client's MAC is looked up (_by_mac), "" where there are no MACs."""
     _look_up(asm, maps, "exact", EXACT_KEY)
     asm.move(R7, R0)
     asm.jump_if(R7, "!=", 0, "found")
@@ -560,14 +568,16 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool)
     asm.add_number(R7, 1)
     _look_up(asm, maps, "masks", MASK_KEY)
     asm.jump_if(R0, "==", 0, "unmatched")
-    asm.load(R1, R0, MASK_KIND, 4)
-    asm.store(FP, KIND, R1, 4)
     for place, source, mask in ((WIDE_SERVICE, SERVICE, MASK_SERVICE), (WIDE_CLIENT, CLIENT, MASK_CLIENT)):
         for word in range(0, 16, 4):
             _masked(asm, place + word, source + word, mask + word, 4)
     _masked(asm, WIDE_PORT, PORT, MASK_PORT, 2)
     _masked(asm, WIDE_PROTO, PROTO, MASK_PROTO, 1)
+    asm.load(R1, R0, MASK_KIND, 4)
+    asm.store(FP, KIND, R1, 4)
+    asm.jump_if(R1, "&", BY_MAC, by_mac or "kind")
     _look_up(asm, maps, "wide", WIDE_KEY)
+    asm.label("looked up")
     asm.jump_if(R0, "==", 0, "kind")
     if check_mac:
         asm.load(R1, R0, VALUE_FLAGS, 2)
@@ -577,6 +587,15 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool)
         asm.label("any mac")
     asm.move(R7, R0)
     asm.label("found")
+
+
+def _by_mac(asm: "Assembler", maps: "dict[str, int]", base: int, offset: int, label: str) -> None:
+    """Looks up the match of a client whose MAC is at that place, in the stead of `wide`."""
+    asm.label(label)
+    _copy(asm, FP, MAC_KEY, base, offset, 6, 2)
+    asm.store_number(FP, MAC_KEY + 6, 0, 2)
+    _look_up(asm, maps, "macs", MAC_KEY)
+    asm.jump("looked up")
 
 
 def _if_type(asm: "Assembler", number: int, asked: bool) -> None:

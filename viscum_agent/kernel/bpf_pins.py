@@ -34,8 +34,8 @@ MAP, PROGRAM, LINK, FILTER = "map_", "program_", "link_", "filter_"
 PIN = {TCX: LINK, NETKIT: LINK, CLS: FILTER}
 PLACES = {TCX: call.TCX_INGRESS, NETKIT: call.NETKIT_PEER}
 MAPS = {one.name: one for one in layout.MAPS}
-# How the keys of entries are read, in the order of the two lookups.
-PARSE = {"exact": layout.Layout.parse_exact, "wide": layout.Layout.parse_wide}
+# How the keys of entries are read.
+PARSE = {"exact": layout.Layout.parse_exact, "wide": layout.Layout.parse_wide, "macs": layout.Layout.parse_macs}
 
 
 class PinError(ViscumError):
@@ -107,7 +107,7 @@ def lacks(path: str, fd: int) -> str:
 def watch() -> int:
     """A descriptor that becomes readable when something in the folder is removed; -1 if there is none of ours."""
     path = folder()
-    return compat.watch_folder(path) if whose(path) == OURS else -1
+    return compat.watch((path,), compat.IN_DELETE) if whose(path) == OURS else -1
 
 
 def open_map(name: str) -> int:
@@ -285,6 +285,7 @@ class Pinned:
                         refused=bool(flags & layout.REFUSED),
                         takes_over=bool(flags & layout.TAKE_OVER),
                         checked=bool(flags & layout.CHECKED),
+                        leaves=bool(flags & layout.LEAVES),
                     )
                 )
         return found
@@ -433,7 +434,8 @@ class Pinned:
             self._set_kinds(self._kinds() | {kind})
         name, key = self._key(kind, layout.on_vlan(index, item.vlan), parts)
         self._change()
-        value = self._layout.value(target, item.mac, slot, item.watched, item.checked, self.cut_in, nsid)
+        more = layout.LEAVES if item.leaves else layout.LASTS if layout.lasts(kind, item.mac) else 0
+        value = self._layout.value(target, item.mac, slot, item.watched, item.checked, self.cut_in, nsid, more)
         call.map_update(self._maps[name], key, value)
         if self.cut_in:
             self._note_missed(slot)
@@ -492,9 +494,10 @@ class Pinned:
         return slot
 
     def _key(self, kind: "Any", interface: int, parts: "layout.Tuple") -> "tuple[str, bytes]":
-        if layout.is_exact(kind):
-            return "exact", self._layout.exact_key(interface, parts)
-        return "wide", self._layout.wide_key(kind, interface, parts)
+        name = layout.map_of(kind)
+        if name == "exact":
+            return name, self._layout.exact_key(interface, parts)
+        return name, (self._layout.macs_key if kind.mac else self._layout.wide_key)(kind, interface, parts)
 
     def _kinds(self) -> set:
         return {entry.kind for entry in self.entries() if not layout.is_exact(entry.kind)}

@@ -11,6 +11,7 @@ from ..records.objects import (
     CLASSID,
     CLS,
     INNER_DEV,
+    LEAVE,
     MARK_PRIO,
     MARK_PROTOCOL,
     NETKIT,
@@ -278,6 +279,8 @@ def _actions(actions: "tuple[tuple, ...]") -> str:
             words += " action mirred egress redirect dev " + action[1]
         elif action[0] == "skbedit":
             words += " action skbedit ptype " + action[1]
+        elif action == LEAVE:
+            words += " action pass"
         else:
             words += " action skbmod"
             words += " set dmac " + action[1] if action[1] else ""
@@ -314,10 +317,11 @@ def _bpf_match(operation: "Operation") -> "list[str]":
         last = item.port | (0xFFFF >> item.port_bits)
         words += " port %d" % item.port if last == item.port else " ports %d-%d" % (item.port, last)
     words += " from " + item.src if item.src else ""
+    words += " from " + item.src_mac if item.src_mac else ""
     words += " for " + item.mac if item.mac else ""
     if operation.verb == "del":
         return ["# program on %s: no more %s" % (item.dev, words)]
-    return ["# program on %s: %s to %s" % (item.dev, words, item.target)]
+    return ["# program on %s: %s to %s" % (item.dev, words, "the cloud" if item.leaves else item.target)]
 
 
 RENDER = {

@@ -1,8 +1,8 @@
 """Traffic control messages as bytes: clsact, u32 and flower filters, mirred, skbmod and skbedit actions; no sockets
 here.
 
-Numbers are from linux/pkt_sched.h, pkt_cls.h, tc_act/tc_{mirred,skbmod,skbedit}.h and rtnetlink.h. Host byte order, but
-for addresses, ports, Ethernet types and u32 keys, which are in network order.
+Numbers are from linux/pkt_sched.h, pkt_cls.h, tc_act/tc_{gact,mirred,skbmod,skbedit}.h and rtnetlink.h. Host byte
+order, but for addresses, ports, Ethernet types and u32 keys, which are in network order.
 """
 
 from collections import namedtuple
@@ -16,6 +16,7 @@ from ..records.objects import (
     BPF_PRIO,
     BPF_PROTOCOL,
     CLASSID,
+    LEAVE,
     MARK_PRIO,
     MARK_PROTOCOL,
     PROTO_NAME,
@@ -60,7 +61,8 @@ TCA_KIND, TCA_OPTIONS = 1, 2
 TCA_U32_CLASSID, TCA_U32_HASH, TCA_U32_LINK, TCA_U32_DIVISOR, TCA_U32_SEL, TCA_U32_ACT = 1, 2, 3, 4, 5, 7
 TC_U32_TERMINAL = 1
 TCA_FLOWER_CLASSID, TCA_FLOWER_ACT, TCA_FLOWER_ETH_TYPE, TCA_FLOWER_FLAGS, TCA_FLOWER_IN_HW_COUNT = 1, 3, 8, 22, 86
-TCA_FLOWER_ETH_DST, TCA_FLOWER_ETH_DST_MASK, TCA_FLOWER_IP_PROTO = 4, 5, 9
+TCA_FLOWER_MAC = {"dst_mac": 4, "src_mac": 6}  # the mask is the next number
+TCA_FLOWER_IP_PROTO = 9
 TCA_FLOWER_IP_SRC = {4: 10, 6: 14}  # the mask is the next number
 TCA_FLOWER_IP_DST = {4: 12, 6: 16}
 # Key and mask by protocol, and the keys of a range's ends (kernel 5.1), of either port.
@@ -80,8 +82,8 @@ TICK = 64  # nanoseconds (PSCHED_SHIFT in net/pkt_sched.h), of which it says how
 
 TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_ACT_STATS = 1, 2, 4
 TCA_STATS_BASIC, TCA_STATS_QUEUE, TCA_STATS_PKT64 = 1, 3, 8
-TC_ACT_PIPE, TC_ACT_STOLEN = 3, 4
-TCA_PARMS = 2  # TCA_MIRRED_PARMS, TCA_SKBMOD_PARMS, TCA_SKBEDIT_PARMS
+TC_ACT_OK, TC_ACT_PIPE, TC_ACT_STOLEN = 0, 3, 4
+TCA_PARMS = 2  # TCA_GACT_PARMS, TCA_MIRRED_PARMS, TCA_SKBMOD_PARMS, TCA_SKBEDIT_PARMS
 TCA_EGRESS_REDIR = 1
 TCA_SKBMOD_DMAC, TCA_SKBMOD_SMAC, SKBMOD_F_DMAC, SKBMOD_F_SMAC = 3, 4, 1, 2
 TCA_SKBEDIT_PTYPE, PACKET_HOST = 7, 0
@@ -321,9 +323,9 @@ def _flower_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
 
 
 def _flower_key(name: str, value: str, proto: str) -> bytes:
-    if name == "dst_mac":
-        mac = address.parse_mac(value)
-        return attribute(TCA_FLOWER_ETH_DST, mac) + attribute(TCA_FLOWER_ETH_DST_MASK, b"\xff" * 6)
+    if name in TCA_FLOWER_MAC:
+        key = TCA_FLOWER_MAC[name]
+        return attribute(key, address.parse_mac(value)) + attribute(key + 1, b"\xff" * 6)
     if name == "ip_proto":
         return attribute(TCA_FLOWER_IP_PROTO, bytes([PROTO_NUMBER[value]]))
     if name in TCA_FLOWER_PORTS:
@@ -363,6 +365,8 @@ def _action(action: tuple, index_of: "Callable[[str], int]") -> "tuple[str, byte
     if kind == "skbedit":
         options = attribute(TCA_PARMS, pack("IIiii", 0, 0, TC_ACT_PIPE, 0, 0))
         return kind, options + attribute(TCA_SKBEDIT_PTYPE, pack("H", PACKET_HOST))
+    if kind == "gact":
+        return kind, attribute(TCA_PARMS, pack("IIiii", 0, 0, TC_ACT_OK, 0, 0))
     return kind, skbmod_options(action[1], action[2])
 
 
@@ -400,6 +404,8 @@ def parse_action(kind: str, options: "dict[int, bytes]") -> "tuple | None":
     if kind == "mirred":
         eaction, index = unpack_from("iI", parms, 20)
         return ("mirred", index) if (eaction, verdict) == (TCA_EGRESS_REDIR, TC_ACT_STOLEN) else None
+    if kind == "gact":
+        return LEAVE if verdict == TC_ACT_OK else None
     if verdict != TC_ACT_PIPE:
         return None
     if kind == "skbedit" and TCA_SKBEDIT_PTYPE in options:
@@ -517,9 +523,10 @@ def _flower_keys(options: "dict[int, bytes]") -> "tuple | None":
     ):
         left.pop(known, None)
     keys = []
-    if TCA_FLOWER_ETH_DST in left:
-        keys.append(("dst_mac", address.format_mac(left.pop(TCA_FLOWER_ETH_DST))))
-        left.pop(TCA_FLOWER_ETH_DST_MASK, None)
+    for name in ("dst_mac", "src_mac"):
+        key = TCA_FLOWER_MAC[name]
+        if key in left and left.pop(key + 1, b"") == b"\xff" * 6:
+            keys.append((name, address.format_mac(left.pop(key))))
     proto = ""
     if TCA_FLOWER_IP_PROTO in left:
         proto = PROTO_NAME.get(left.pop(TCA_FLOWER_IP_PROTO)[0], "?")

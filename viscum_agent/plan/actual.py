@@ -386,7 +386,9 @@ def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], 
         # One that takes nothing any more is not as it was planned, so it is written anew.
         watched = 0 if entry.refused else entry.watched
         whose = target if service else ""
-        item = to_match(dev, entry.vlan, entry.kind, entry.tuple, entry.mac, whose, watched, entry.checked)
+        item = to_match(
+            dev, entry.vlan, entry.kind, entry.tuple, entry.mac, whose, watched, entry.checked, entry.leaves
+        )
         if service is None or not dev:
             observed.orphans.append(Found(item, entry.index))
         else:
@@ -415,6 +417,7 @@ def facts(
     why: "dict[tuple[str, str], str] | None" = None,
     hosts: "dict[str, Host] | None" = None,
     held: "dict[str, list[tuple]] | None" = None,
+    leases: "dict[str, Host] | None" = None,
 ) -> "Facts":
     """Facts from the same dump; `interfaces` maps logical interface names to lists of devices, `opened` services to
     what is known of their sockets better than from the dump, None for nothing; `firewall` and what follows as in
@@ -466,6 +469,7 @@ def facts(
         neighbours={},
         hosts=hosts or {},
         held=held or {},
+        leases=leases or {},
     )
 
 

@@ -8,6 +8,7 @@ service has already.
 from .. import address
 from ..errors import CONFIG, Problem
 from ..records import with_
+from ..records.objects import is_left
 from . import datapath, direct
 from .claims import match_text
 from .diff import redirects_of
@@ -75,10 +76,10 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
             elif len(found) >= room:
                 why[host] = TOO_MANY
             _add(theirs, host, group.matches, found, seen, room)
-        for proto, dst, ports, src in facts.held.get(service.name, ()):
+        for proto, dst, ports, src, mac in facts.held.get(service.name, ()):
             if dst.packed not in own and dst.packed not in fixed:
                 low, high = ports or (0, 65535)
-                same = [each for each in group.matches if (each.proto, each.src) == (proto, src)]
+                same = [each for each in group.matches if (each.proto, each.src, each.mac) == (proto, src, mac)]
                 same = [each for each in same if not each.dport or each.dport[0] <= low <= high <= each.dport[1]]
                 _add([dst.packed], BEFORE, same, found, seen, room)
     return found, why
@@ -111,7 +112,7 @@ def _note(match: "Match", dst: "Prefix | None", seen: "dict[tuple, int]") -> Non
 
 def _key(match: "Match", dst: "Prefix | None") -> tuple:
     """Names may share an address; the first one has it."""
-    return match.proto, dst, match.dport, match.src
+    return match.proto, dst, match.dport, match.src, match.mac
 
 
 def missing(
@@ -141,5 +142,6 @@ def missing(
 def held(found: "Sequence[Found]") -> "list[tuple]":
     """What of a service's redirect in the kernel is for single addresses (datapath.taken). What its namespace shows
     does not count: its program may have rights there."""
-    taken = [datapath.of(each.item).taken(each.item) for each in redirects_of(found)]
+    items = [each.item for each in redirects_of(found) if not is_left(each.item)]
+    taken = [datapath.of(item).taken(item) for item in items]
     return [each for each in taken if each[1] and each[1].length == address.bits(each[1].family)]

@@ -4,7 +4,7 @@ from .. import address
 from ..ebpf import layout
 from ..records import with_
 from ..records.objects import PRIO_EXACT, BpfMatch, device_name
-from . import datapath, hosts
+from . import clients, hosts
 from .skip import skip
 
 TYPE_CHECKING = False
@@ -61,7 +61,8 @@ class Claims:
                 raise skip(service, package, "dest_ip" if match.dst else "dest_port", "takes " + text)
         self._take_kinds(part, package)
         for source, match in wanted:
-            self._traffic.setdefault(self._key(source, match), []).append((match, service.name))
+            for key in _keys(service, source, match):
+                self._traffic.setdefault(key, []).append((match, service.name))
         for dev in part.devices:
             self._datapaths[dev] = (part.datapath, service.name)
 
@@ -81,9 +82,10 @@ class Claims:
 
     def _whose(self, service: "Service", source: tuple, match: "Match") -> "tuple[str, str]":
         """(which other service takes packets of a match on a (device, VLAN), that in words); "" for none."""
-        for other, name in self._traffic.get(self._key(source, match), []):
-            if name != service.name and _overlap(match, other):
-                return name, "the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
+        for key in _keys(service, source, match):
+            for other, name in self._traffic.get(key, []):
+                if name != service.name and _overlap(match, other):
+                    return name, "the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
         return "", ""
 
     def _take_kinds(self, part: "ServicePlan", package: str) -> None:
@@ -93,15 +95,21 @@ class Claims:
             raise skip(part.service, package, "dest_ip", TOO_MANY % (len(wide), layout.MASKS))
         self._kinds = wide
 
-    def _key(self, source: tuple, match: "Match") -> tuple:
-        level = datapath.level_of(match)
-        return (source, match.family, level, (match.dst.packed, match.dport) if level == PRIO_EXACT else "")
+
+def _keys(service: "Service", source: tuple, match: "Match") -> "list[tuple]":
+    """Where a match has a place: at its level, and where something is left out of it at the next one as well."""
+    return [
+        (source, match.family, level, (match.dst.packed, match.dport) if level == PRIO_EXACT and match.dst else "")
+        for level in clients.levels(service, match)
+    ]
 
 
 def _overlap(one: "Match", other: "Match") -> bool:
     if one.proto and other.proto and one.proto != other.proto:
         return False
     if one.dport and other.dport and (one.dport[1] < other.dport[0] or other.dport[1] < one.dport[0]):
+        return False
+    if one.mac and other.mac and one.mac != other.mac:
         return False
     return address.meet(one.dst, other.dst) and address.meet(one.src, other.src)
 
@@ -128,4 +136,6 @@ def match_text(match: "Match") -> str:
         words.append("port %d" % low if low == high else "ports %d-%d" % (low, high))
     if match.src:
         words.append("from " + address.format_prefix(match.src))
+    if match.mac:
+        words.append("from " + match.mac)
     return " ".join(words)

@@ -14,7 +14,7 @@ from .. import address
 from ..ebpf import layout
 from ..records import with_
 from ..records.dump import ARPHRD_ETHER, is_bare
-from ..records.objects import PROTO_NUMBER, BpfMatch, device_name
+from ..records.objects import PROTO_NUMBER, BpfMatch, device_name, is_left
 from . import datapath, direct
 from .answers import NOBODY
 from .claims import match_text
@@ -46,7 +46,7 @@ ICMP, ICMPV6, FRAGMENT = PROTOCOLS["icmp"], PROTOCOLS["icmpv6"], PROTOCOLS["frag
 WITH_PORTS = (PROTO_NUMBER["tcp"], PROTO_NUMBER["udp"])
 BEFORE = 16  # bytes: the Ethernet header, from the start of a word on
 NO_MAC = "00:00:00:00:00:00"
-FLOWER_KEYS = ("dst_mac", "ip_proto", "dst_port", "src_ip", "dst_ip")
+FLOWER_KEYS = ("dst_mac", "src_mac", "ip_proto", "dst_port", "src_ip", "dst_ip")
 NOT_AS_PLANNED = "the kernel's rules are not as configured: `viscum plan` shows what is to be done"
 
 # Why a rule does not take a packet, by what it has and others have not (fields of Packet).
@@ -57,9 +57,11 @@ WHY = (
     ("bare", "it is too short to have ports"),
     ("to", "it is not for the MAC address that the rule asks for"),
     ("src", "the rule takes other clients only (src_ip)"),
+    ("sender", "the rule takes clients with other MAC addresses only (src_mac)"),
     ("dst", "'any address' means neither multicast, broadcast, link-local nor loopback addresses"),
     ("quoted", "u32 and flower do not know what an ICMP error is about"),
 )
+EXCLUDED = "leaves it to the cloud: its client or destination is excluded (exclude_client, exclude_dest)"
 ANOTHER_TAG = "only frames with the tag of VLAN %d are taken (vlan)"
 
 
@@ -218,7 +220,8 @@ def _frame(packet: "Packet") -> bytes:
     else:
         following = FRAGMENT if packet.part else 0 if packet.options else packet.proto
         head = pack(">IHBB", 6 << 28, 0, following, 0)
-    return bytes(2) + address.parse_mac(packet.to or NO_MAC) + bytes(8) + head + packet.src + packet.dst + ports
+    macs = [address.parse_mac(each or NO_MAC) for each in (packet.to, packet.sender)]
+    return bytes(2) + macs[0] + macs[1] + bytes(2) + head + packet.src + packet.dst + ports
 
 
 def _takes_flower(item: "Any", packet: "Packet") -> bool:
@@ -227,6 +230,8 @@ def _takes_flower(item: "Any", packet: "Packet") -> bool:
     for name, value in item.keys:
         if name == "dst_mac":
             right = value == packet.to
+        elif name == "src_mac":
+            right = value == packet.sender
         elif name == "ip_proto":  # flower finds it behind extension headers, too
             right = PROTO_NUMBER.get(value) == packet.proto
         elif name == "dst_port":
@@ -254,6 +259,7 @@ def _takes_bpf(item: "Any", packet: "Packet") -> bool:
         and address.masked(found.client, kind.client) == wanted.client
         and (found.port ^ wanted.port) >> 16 - kind.port == 0
         and (not kind.proto or found.proto == wanted.proto)
+        and item.src_mac in ("", packet.sender)
     )
 
 
@@ -273,7 +279,7 @@ def _looked_up(packet: "Packet") -> "layout.Tuple | None":
     if packet.proto == ICMPV6 and not port:
         return None
     head = layout.V4 if ipv4 else b""
-    return layout.Tuple(head + subject.dst, head + subject.src, port, subject.proto)
+    return layout.Tuple(head + subject.dst, head + subject.src, port, subject.proto, layout.NO_MAC)
 
 
 # For each datapath, by its NAME, whether a rule of it is one for a packet.
@@ -282,6 +288,8 @@ TAKES = {"u32": _takes_u32, "flower": _takes_flower, "bpf": _takes_bpf}
 
 def _spared(name: str, item: "Any", packet: "Packet", there: "There") -> str:
     """Why a rule that is one for it does not take it, "" if it does: what eBPF does after it has found one."""
+    if is_left(item):
+        return EXCLUDED
     if not isinstance(item, BpfMatch):
         return ""
     own = [link.mac for link in there.links if link.name == item.dev]
@@ -338,7 +346,7 @@ def _has_no_port(packet: "Packet") -> bool:
 
 
 def _is_client(match: "Match", packet: "Packet") -> bool:
-    return match.src is None or _holds(match.src, packet.src)
+    return (match.src is None or _holds(match.src, packet.src)) and match.mac in ("", packet.sender)
 
 
 def _nearest(matches: "Iterable[Match]", packet: "Packet") -> "Match | None":
@@ -401,7 +409,7 @@ def _out(service: "Service", match: "Match", packet: "Packet", there: "There") -
 
 def _passed(name: str, match: "Match", packet: "Packet", hooks: "list[Packet]", there: "There") -> "list[str]":
     """Why the rules of a redirect that is in take another packet like this one."""
-    items = [found.item for found in _redirects(name, there)]
+    items = [found.item for found in _redirects(name, there) if not is_left(found.item)]
     devices = sorted({item.dev for item in items})
     here = [seen for seen in hooks if seen.dev in devices]
     if items and not here:
@@ -422,6 +430,7 @@ def _passed(name: str, match: "Match", packet: "Packet", hooks: "list[Packet]", 
         bare=False,
         quoted=None,
         src=match.src.packed if match.src else packet.src,
+        sender=match.mac or packet.sender,
         dst=NOBODY[match.family] if match.dst is None else packet.dst,
     )
     if _has_no_port(packet):

@@ -22,10 +22,26 @@ if TYPE_CHECKING:
 # addresses are bytes, `proto` a number (IANA), ports 0 where there are none. `part` is "" for a whole packet, "first"
 # or "later" for a fragment; `options` whether there are IPv4 options, or IPv6 extension headers before `proto`; `bare`
 # whether nothing follows its header. `quoted` is the Packet that an ICMP error is about, else None. `note` is what else
-# the text said: "out" (it leaves by `dev`), "hardware" (offloaded).
+# the text said: "out" (it leaves by `dev`), "hardware" (offloaded). `sender` is the MAC that its frame is from, "" if
+# that is not known.
 Packet = namedtuple(
     "Packet",
-    ("dev", "to", "vlan", "src", "dst", "proto", "sport", "dport", "part", "options", "bare", "quoted", "note"),
+    (
+        "dev",
+        "to",
+        "vlan",
+        "src",
+        "dst",
+        "proto",
+        "sport",
+        "dport",
+        "part",
+        "options",
+        "bare",
+        "quoted",
+        "note",
+        "sender",
+    ),
 )
 NOTHING = Packet(
     dev="",
@@ -41,6 +57,7 @@ NOTHING = Packet(
     bare=False,
     quoted=None,
     note="",
+    sender="",
 )
 
 # As ip(8), tcpdump(8) and conntrack(8) call them.
@@ -181,6 +198,7 @@ _TYPED: "dict[str, tuple[str, Any]]" = {
     "port": ("dport", _port),
     "dport": ("dport", _port),
     "mac": ("to", _mac),
+    "src_mac": ("sender", _mac),
     "vlan": ("vlan", _vlan),
 }
 
@@ -222,7 +240,7 @@ def _tcpdump(words: "list[str]", known: "Packet") -> "Packet":
     for place in [place for place in range(1, len(words) - 1) if words[place] == ">"]:
         right = _bare(words[place + 1])
         if [len(part) for part in right.split(":")] == [2] * 6:
-            found = with_(found, to=_mac(right))
+            found = with_(found, sender=_mac(words[place - 1]), to=_mac(right))
         elif not ends:
             ends = place
             (src, sport), (dst, dport) = _end(words[place - 1]), _end(right)

@@ -11,6 +11,7 @@ from ..records.objects import (
     ALIAS_PREFIX,
     HOST_SYSCTLS,
     INNER_DEV,
+    LEAVE,
     NETKIT,
     NS_SYSCTLS,
     VETH,
@@ -29,7 +30,7 @@ from ..records.objects import (
     mac_of,
     ns_name,
 )
-from . import answers, checks, datapath, direct, hosts
+from . import answers, checks, clients, datapath, direct, groups, hosts
 from .claims import Claims, match_text
 from .egress import Around, guard
 from .skip import Skip, skip
@@ -109,9 +110,14 @@ def _service(
             text = "needs the name of the %s %s, which is not Viscum's: remove or rename it, or rename the section"
             raise skip(service, package, "", text % (what, name), FOREIGN)
     which = _datapath(service, settings, facts, package)
+    service, away = _with_hosts(service, facts, package)
+    service = clients.of_clients(service, package)
     devices, warnings = devices_of(service, facts, which, package)
+    warnings += away
+    clients.need_macs(service, devices, package)
     past = datapath.is_direct(service, which)
     service, without = _with_names(service, package, devices, past, facts, claims, warnings)
+    service, excluded = clients.apart(service, package)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
     warnings += family_warnings(service, families, lost, devices, package)
@@ -151,7 +157,7 @@ def _service(
     found = answers.answers(matches, gate.own, past, named)
     parts, stays = _what_it_takes(service, found, facts)
     stays += [(match_text(match), lost[match.family][1]) for match in service.matches if match.family in lost]
-    stays += without
+    stays += without + [(match_text(match), clients.EXCLUDED) for match in excluded]
     shared: list = []
     for device in devices:
         here = [(match, part) for match, part in parts if match.family in answered(service, device)]
@@ -176,12 +182,25 @@ def _with_names(service: "Service", package: str, *around: "Any") -> "tuple[Serv
     """As byname.with_names, which not every router has."""
     if not service.named:
         return service, []
-    try:
-        byname = optional.load("plan.byname")
-    except UnsupportedError as error:
-        raise skip(service, package, "dest_host", str(error), UNSUPPORTED)
+    byname = _loaded("plan.byname", service, package, "dest_host")
     found: tuple[Service, list[tuple[str, str]]] = byname.with_names(service, package, *around)
     return found
+
+
+def _with_hosts(service: "Service", facts: "Facts", package: str) -> "tuple[Service, list[Problem]]":
+    """As leased.known."""
+    if not groups.wanted((service,)):
+        return service, []
+    leased = _loaded("plan.leased", service, package, "client" if service.client_hosts else "exclude_client")
+    found: tuple[Service, list[Problem]] = leased.known(service, facts, package)
+    return found
+
+
+def _loaded(name: str, service: "Service", package: str, option: str) -> "Any":
+    try:
+        return optional.load(name)
+    except UnsupportedError as error:
+        raise skip(service, package, option, str(error), UNSUPPORTED)
 
 
 def _what_it_takes(
@@ -256,12 +275,15 @@ def _filters(
     actions = macs.actions + (("mirred", device_name(service.name)),)
     found, seen = [], set()
     for whole, match in parts:
-        level = datapath.level_of(whole)
+        levels = clients.levels(service, whole)
         mac = device.takes_mac if datapath.needs_mac(match) else ""
         for part in datapath.spread(match):
             # The route of a client at the port of a bridge names the bridge.
             how = not service.dynamic_ports, not device.bridged, service.vlan or 0
-            for item in which.filters(device.name, part, level, mac, actions, *how):
+            made = []
+            for out in clients.left(service, part):
+                made += which.filters(device.name, out, levels[0], "", (LEAVE, actions[-1]), False, False, how[2])
+            for item in made + which.filters(device.name, part, levels[-1], mac, actions, *how):
                 if item not in seen:
                     seen.add(item)
                     found.append(item)

@@ -54,7 +54,8 @@ NOTHING = Counters(0, 0, 0, 0, 0, 0, 0, 0)
 # and Tuple.
 BpfLinkEntry = namedtuple("BpfLinkEntry", ("pin", "hook", "index", "program"))
 BpfEntry = namedtuple(
-    "BpfEntry", ("index", "vlan", "target", "kind", "tuple", "mac", "watched", "refused", "takes_over", "checked")
+    "BpfEntry",
+    ("index", "vlan", "target", "kind", "tuple", "mac", "watched", "refused", "takes_over", "checked", "leaves"),
 )
 
 ARPHRD_ETHER = 1  # linux/if_arp.h

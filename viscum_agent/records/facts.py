@@ -44,6 +44,7 @@ Host = namedtuple("Host", ("addresses", "reason"))
 # `neighbours` maps (device, address) of services' next hops to the MAC address, "" for one that does not answer.
 # `hosts` maps a name to its Host, without those that were not asked yet; `held` a service to what of its redirect an
 # earlier agent made for single addresses (datapath.taken).
+# `leases` maps the name of a host in a group to its Host, whose addresses are clients as Service.clients has them.
 # `why` maps ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).
 Facts = namedtuple(
     "Facts",
@@ -64,5 +65,6 @@ Facts = namedtuple(
         "neighbours",
         "hosts",
         "held",
+        "leases",
     ),
 )

@@ -94,8 +94,11 @@ Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
 # "flower" or "u32" (tc(8)); `bucket` is a bucket of the HashTable of its prio, or -1 for none. `keys` for u32: (value,
 # mask, offset) of 32-bit words in network order, the offset counted from the network header; for flower: (name, value)
 # pairs in the order in which kernel/tc.py reads them. `actions` are ("skbedit", "host"), ("skbmod", dmac or "", smac or
-# ""), ("mirred", device): redirect to the egress of that device.
+# ""), ("mirred", device): redirect to the egress of that device; LEAVE ends them: mirred is not reached then, and only
+# says whose filter it is.
 Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "keys", "actions"))
+
+LEAVE = ("gact", "pass")
 
 # A program of the eBPF datapath at the ingress of `dev` (a source interface, or the router's end of a pair), by the
 # name that is derived from its bytes (bpf.name_of); "" for one that is not ours or lost its maps. `hook` is TCX or CLS:
@@ -104,14 +107,36 @@ Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "key
 BpfLink = namedtuple("BpfLink", ("dev", "hook", "program"))
 TCX, CLS = "tcx", "cls"
 
-# What such a program takes over: what comes in on `dev`, with the tag of `vlan` or without one (0), from `src` ("" for
-# any) to `dst` (prefixes) over `proto` ("" for all). Of the 16 bits of `port` the first `port_bits` count: 16 for one
-# port, 0 for any. `level` is a PRIO_*; frames must be addressed to `mac`, if it is set; `target` is the router's end of
-# the service's pair. `watched` is the program's port, if the match is left to the cloud once that is closed, else 0.
+# What such a program takes over: what comes in on `dev`, with the tag of `vlan` or without one (0), from `src` and the
+# MAC address `src_mac` ("" for any) to `dst` (prefixes) over `proto` ("" for all). Of the 16 bits of `port` the first
+# `port_bits` count: 16 for one port, 0 for any. `level` is a PRIO_*; frames must be addressed to `mac`, if it is set;
+# `target` is the router's end of the service's pair. `watched` is the program's port, if the match is left to the cloud
+# once that is closed, else 0; with `leaves` all of it is.
 BpfMatch = namedtuple(
     "BpfMatch",
-    ("dev", "vlan", "level", "proto", "dst", "src", "port", "port_bits", "mac", "target", "watched", "checked"),
+    (
+        "dev",
+        "vlan",
+        "level",
+        "proto",
+        "dst",
+        "src",
+        "src_mac",
+        "port",
+        "port_bits",
+        "mac",
+        "target",
+        "watched",
+        "checked",
+        "leaves",
+    ),
 )
+
+
+def is_left(item: "Any") -> bool:
+    """Whether it leaves packets to the cloud, of a Filter or a BpfMatch."""
+    return item.leaves if isinstance(item, BpfMatch) else item.actions[:1] == (LEAVE,)
+
 
 # What the agent needs to know about a kind of object, besides how it is planned, found, written and read:
 #
@@ -220,7 +245,7 @@ _kind(
 )
 _kind(
     BpfMatch,
-    key=lambda item: item[:8],  # everything that a packet is matched by
+    key=lambda item: item[:9],  # everything that a packet is matched by
     outlives=True,
     redirect=True,
     late=True,
@@ -272,7 +297,8 @@ MARK_PROTOCOL = 0x0076
 PRIO_EXACT = 1  # one address and one port
 PRIO_WIDE = 3  # one address with several ports, or a prefix
 PRIO_ANY = 5  # any address
-PRIOS = (1, 2, 3, 4, 5, 6)
+NEXT = 2  # from one to the next: what takes comes there where a service leaves something out of it (plan/clients.py)
+PRIOS = (1, 2, 3, 4, 5, 6, 7, 8)
 PROTOCOLS = {"ip": 0x0800, "ipv6": 0x86DD}  # linux/if_ether.h
 PROTO_NUMBER = {"tcp": 6, "udp": 17}  # IANA protocol numbers
 PROTO_NAME = {PROTO_NUMBER[name]: name for name in PROTO_NUMBER}

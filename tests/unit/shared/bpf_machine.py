@@ -135,7 +135,7 @@ class Machine:
             else:
                 a = registers[to]
                 taken = {0x00: True, 0x10: a == operand, 0x20: a > operand, 0x30: a >= operand, 0x50: a != operand}
-                taken.update({0xA0: a < operand, 0xB0: a <= operand})
+                taken.update({0x40: a & operand, 0xA0: a < operand, 0xB0: a <= operand})
                 place += offset if taken[opcode & 0xF0] else 0
         raise AssertionError("does not end")
 

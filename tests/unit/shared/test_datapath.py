@@ -19,7 +19,7 @@ ETHERNET = bytes([2, 0, 0x5E, 0, 0x53, 1]) + bytes([2, 0, 0x5E, 0, 0x53, 9]) + b
 
 def match(family=4, proto="tcp", dst="203.0.113.10", dport=(80, 80), src=None):
     prefix = address.parse_prefix
-    return Match(family, proto, prefix(dst) if dst else None, dport, prefix(src) if src else None, 0, "")
+    return Match(family, proto, prefix(dst) if dst else None, dport, prefix(src) if src else None, 0, "", "")
 
 
 def ipv4(proto=6, src="192.168.1.5", dst="203.0.113.10", port=80, options=b"", fragment=0, ethernet=ETHERNET):
@@ -246,15 +246,17 @@ def test_what_a_redirect_is_for_is_read_back_from_it():
         match(dst=None, dport=(1024, 2047)),
         match(**six),
         match(**six, proto="udp", dport=None, src="fc00::/7"),
+        with_(match(), mac="02:00:5e:00:53:11"),
+        with_(match(**six, src="fc00::/7"), mac="02:00:5e:00:53:11"),
     ):
         for which in datapath.ALL:
             for item in which.filters("lan", wanted, datapath.level_of(wanted), "", ACTIONS):
-                proto, dst, ports, src = which.taken(item)
-                assert (proto, ports, src) == (wanted.proto, wanted.dport, wanted.src)
+                proto, dst, ports, src, mac = which.taken(item)
+                assert (proto, ports, src, mac) == (wanted.proto, wanted.dport, wanted.src, wanted.mac)
                 assert dst == wanted.dst or (not dst.length and not wanted.dst)
 
 
 def test_redirects_that_can_not_be_read_are_for_no_address():
     for which in (flower, u32):
         item = with_(which.filters("lan", match(), 1, "", ACTIONS)[0], keys=None)
-        assert which.taken(item) == ("", None, None, None)
+        assert which.taken(item) == ("", None, None, None, "")

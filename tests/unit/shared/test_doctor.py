@@ -374,7 +374,7 @@ def configuration(changes, settings=()):
 
 
 def facts():
-    return Facts(DEVICES, [], [], NAMES, {}, [], 0, True, True, EVERYTHING, {}, {}, {}, {}, {}, {})
+    return Facts(DEVICES, [], [], NAMES, {}, [], 0, True, True, EVERYTHING, {}, {}, {}, {}, {}, {}, {})
 
 
 def findings(changes=(), service=(), observed=None, settings=(), problems=()):

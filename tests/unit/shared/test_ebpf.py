@@ -22,7 +22,7 @@ TAKEN = (7, "peer", PAIR)
 def match(dst=ADDRESS, proto="tcp", dport=(80, 80), src=None):
     prefix = address.parse_prefix
     family = 6 if dst and ":" in dst else 4
-    return Match(family, proto, prefix(dst) if dst else None, dport, prefix(src) if src else None, 0, "")
+    return Match(family, proto, prefix(dst) if dst else None, dport, prefix(src) if src else None, 0, "", "")
 
 
 def entries(wanted, mac=""):
@@ -125,7 +125,9 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
 
 
 def test_one_port_of_one_address_is_one_entry():
-    assert entries(match()) == [BpfMatch("lan0", 0, 1, "tcp", ADDRESS + "/32", "", 80, 16, "", "vsc-s", 0, False)]
+    assert entries(match()) == [
+        BpfMatch("lan0", 0, 1, "tcp", ADDRESS + "/32", "", "", 80, 16, "", "vsc-s", 0, False, False)
+    ]
     assert layout.is_exact(layout.of_match(entries(match())[0])[0])
 
 
@@ -829,9 +831,9 @@ def test_the_port_that_is_watched_is_the_programs_unless_the_entry_holds_a_mac_i
         level = datapath.level_of(one)
         return [item.watched for item in ebpf.filters("lan0", one, level, mac, (("mirred", "vsc-s"),), True)]
 
-    moved = Match(4, "tcp", address.parse_prefix(ADDRESS), (80, 80), None, 8080, "")
+    moved = Match(4, "tcp", address.parse_prefix(ADDRESS), (80, 80), None, 8080, "", "")
     assert watched(moved, "") == [8080]
-    anywhere = Match(4, "udp", None, (80, 80), None, 8080, "")
+    anywhere = Match(4, "udp", None, (80, 80), None, 8080, "", "")
     assert watched(anywhere, "02:00:5e:00:53:01") == [80]
     for order in ORDERS:
         made = layout.Layout(order)

@@ -34,7 +34,7 @@ def test_a_mac_is_unicast_and_locally_administered_and_another_for_each_end():
 
 
 def test_one_prio_holds_one_family_and_all_are_before_everybody_elses():
-    prios = [prio_of(level, family) for level in (1, 3, 5) for family in (4, 6)]
+    prios = [prio_of(level, family) for level in (1, 3, 5, 5 + objects.NEXT) for family in (4, 6)]
     assert tuple(prios) == objects.PRIOS
     assert max(prios) < objects.MARK_PRIO < 10  # sqm-scripts' filter for everything has prio 10
 

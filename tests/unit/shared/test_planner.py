@@ -146,7 +146,7 @@ def test_what_a_service_has_nobody_else_gets():
 
 def test_a_match_in_words():
     dst, src = address.parse_prefix("203.0.113.10"), address.parse_prefix("192.168.1.0/24")
-    assert claims.match_text(Match(4, "tcp", dst, (80, 80), None, 0, "")) == "tcp 203.0.113.10/32 port 80"
-    assert claims.match_text(Match(6, "", None, None, None, 0, "")) == "any protocol any IPv6 address"
-    text = claims.match_text(Match(4, "udp", None, (1, 9), src, 0, ""))
+    assert claims.match_text(Match(4, "tcp", dst, (80, 80), None, 0, "", "")) == "tcp 203.0.113.10/32 port 80"
+    assert claims.match_text(Match(6, "", None, None, None, 0, "", "")) == "any protocol any IPv6 address"
+    text = claims.match_text(Match(4, "udp", None, (1, 9), src, 0, "", ""))
     assert text == "udp any IPv4 address ports 1-9 from 192.168.1.0/24"

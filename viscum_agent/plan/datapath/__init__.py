@@ -12,9 +12,11 @@ lacks(features)                                     why this router can't use it
 missing(features)                                   what it misses, if the probe knows more than which features; else ""
 mac_policy(service, devices, features, package)     a classifier.MacPolicy; raises Skip
 reply(dev, pair, features, vlan)                    what sends replies back, at the router's end of a pair of that kind
-filters(dev, match, level, mac, actions, vlan)      what takes the packets of a match at a source device
+filters(dev, match, level, mac, actions, vlan)      what takes the packets of a match at a source device, or with
+                                                    objects.LEAVE in front of the actions leaves them to the cloud
 is_own(redirect)                                    whether one that was found in the kernel is its own
-taken(redirect)                                     what such a one is for: (protocol, address.Prefix, ports, clients)
+taken(redirect)                                     what such a one is for: (protocol, address.Prefix, ports, clients,
+                                                    their MAC)
 flows(dev, match, level, actions, flags, back)      if it is ROUTED: the filters of what a match takes or of its replies
 shared(device, filters, features)                   what these depend on there, like those of other services
 rests_on(filter)                                    the same for one that was found in the kernel

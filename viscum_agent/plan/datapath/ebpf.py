@@ -3,7 +3,7 @@
 from ...address import format_prefix, network
 from ...ebpf import TAGGED, name_of
 from ...records.facts import Feature
-from ...records.objects import CLS, NETKIT, PRIO_ANY, TCX, BpfLink, BpfMatch, Qdisc, mac_of
+from ...records.objects import CLS, LEAVE, NETKIT, PRIO_ANY, TCX, BpfLink, BpfMatch, Qdisc, mac_of
 from .classifier import MacPolicy
 from .u32 import blocks
 
@@ -61,7 +61,8 @@ def is_own(item: "Any") -> bool:
 
 def taken(item: "BpfMatch") -> tuple:
     dst, src = [network(text) if text else None for text in (item.dst, item.src)]
-    return item.proto, dst, (item.port, item.port | 0xFFFF >> item.port_bits) if item.port_bits else None, src
+    ports = (item.port, item.port | 0xFFFF >> item.port_bits) if item.port_bits else None
+    return item.proto, dst, ports, src, item.src_mac
 
 
 def shared(device: "Device", made: "list[BpfMatch]", features: "Features") -> list:
@@ -95,7 +96,8 @@ def filters(
     dst = format_prefix(match.dst) if match.dst is not None else "0.0.0.0/0"  # any IPv6 address is spelled out
     src = format_prefix(match.src) if match.src is not None else ""
     target = actions[-1][1]
-    mac = mac if level == PRIO_ANY else ""
+    leaves = actions[0] == LEAVE
+    mac = mac if level >= PRIO_ANY else ""
     found = []
     for block in blocks(match.dport):
         port, mask = block or (0, 0)
@@ -108,6 +110,7 @@ def filters(
                 proto=match.proto,
                 dst=dst,
                 src=src,
+                src_mac=match.mac,
                 port=port,
                 port_bits=bits,
                 mac=mac,
@@ -115,6 +118,7 @@ def filters(
                 # One port of a range may well be closed.
                 watched=(not mac and match.to_port or port) if watched and bits == 16 else 0,
                 checked=checked,
+                leaves=leaves,
             )
         )
     return found

@@ -33,7 +33,8 @@ def taken(item: "Filter") -> tuple:
     keys = dict(item.keys or ())
     dst, src = [address.network(keys[name]) if name in keys else None for name in ("dst_ip", "src_ip")]
     low, _, high = keys.get("dst_port", "").partition("-")
-    return keys.get("ip_proto", ""), dst, (int(low), int(high or low)) if low else None, src
+    ports = (int(low), int(high or low)) if low else None
+    return keys.get("ip_proto", ""), dst, ports, src, keys.get("src_mac", "")
 
 
 def shared(device: "Device", made: "list[Filter]", features: "Features") -> list:
@@ -56,7 +57,7 @@ def filters(
 ) -> "list[Filter]":
     """The filter of one match on one device, as a list with one objects.Filter. It sees neither replies nor routes, so
     nothing can be `watched` or `checked`."""
-    return flows(dev, match, level, actions, mac=mac if level == PRIO_ANY else "")
+    return flows(dev, match, level, actions, mac=mac if level >= PRIO_ANY else "", src_mac=match.mac)
 
 
 def flows(
@@ -67,12 +68,15 @@ def flows(
     flags: "tuple[int, int] | None" = None,
     back: bool = False,
     mac: str = "",
+    src_mac: str = "",
 ) -> "list[Filter]":
     """The filter of what a match takes, or with `back` of the replies to it, as in u32."""
     source, target = (match.dst, match.src) if back else (match.src, match.dst)
     keys = []
     if mac:
         keys.append(("dst_mac", mac))
+    if src_mac:
+        keys.append(("src_mac", src_mac))
     if match.proto:
         keys.append(("ip_proto", match.proto))
     if source is not None:

@@ -36,6 +36,7 @@ NEEDS = ("u32", "mirred")
 ROUTED = MACS = DECEIVED = True
 # By family, where an IP header has the protocol, the source and the destination, and where it ends without options.
 PLACES = {4: (9, 12, 16, 20), 6: (6, 8, 24, 40)}
+SENDER = -8  # where an Ethernet header has the MAC that it is from
 BARE, VLANS = classifier.BARE, classifier.VLANS
 
 mac_policy, reply, missing = classifier.mac_policy, classifier.reply, classifier.missing
@@ -52,7 +53,7 @@ def is_own(item: "Any") -> bool:
 def taken(item: "Filter") -> tuple:
     value = bits = 0
     for word, mask, offset in item.keys or ():
-        if 0 <= offset <= 40:  # what is before is the Ethernet header
+        if 0 <= offset <= 40:  # what is before is the Ethernet header: _sender
             value |= word << 8 * (40 - offset)
             bits |= mask << 8 * (40 - offset)
     packet, seen = value.to_bytes(44, "big"), bits.to_bytes(44, "big")
@@ -65,7 +66,16 @@ def taken(item: "Filter") -> tuple:
         for place in (target, source)
     ]
     low, mask = [int.from_bytes(each[header + 2 : header + 4], "big") for each in (packet, seen)]
-    return PROTO_NAME.get(packet[proto], ""), dst, (low, low | 0xFFFF ^ mask) if mask else None, src
+    return PROTO_NAME.get(packet[proto], ""), dst, (low, low | 0xFFFF ^ mask) if mask else None, src, _sender(item)
+
+
+def _sender(item: "Filter") -> str:
+    """The MAC of the client, "" for any: a word of the header, and half of the next one."""
+    words = {offset: value for value, _, offset in item.keys or ()}
+    if SENDER not in words:
+        return ""
+    number = words[SENDER] << 16 | words.get(SENDER + 4, 0) >> 16
+    return address.format_mac(number.to_bytes(6, "big"))
 
 
 def shared(device: "Device", made: "list[Filter]", features: "Features") -> list:
@@ -94,7 +104,8 @@ def filters(
     """The filters of one match on one device, as objects.Filter; a range of ports may take several. They see
     no replies and no routes, so nothing can be `watched` or `checked`."""
     bucket = bucket_of(match.dst.packed) if level == PRIO_EXACT else -1
-    return flows(dev, match, level, actions, bucket=bucket, mac=mac if level == PRIO_ANY else "")
+    mac = mac if level >= PRIO_ANY else ""
+    return flows(dev, match, level, actions, bucket=bucket, mac=mac, src_mac=match.mac)
 
 
 def flows(
@@ -106,6 +117,7 @@ def flows(
     back: bool = False,
     bucket: int = -1,
     mac: str = "",
+    src_mac: str = "",
 ) -> "list[Filter]":
     """The filters of what a match takes, or with `back` of the replies to it: only TCP segments with these `flags`
     (value, mask), if there are any."""
@@ -120,6 +132,8 @@ def flows(
             keys.add_prefix(match.dst, near)
         if mac:
             keys.add_bytes(address.parse_mac(mac), b"\xff" * 6, -14)
+        if src_mac:
+            keys.add_bytes(address.parse_mac(src_mac), b"\xff" * 6, SENDER)
         _add_header(keys, match, port is not None or flags is not None)
         if match.src is not None:
             keys.add_prefix(match.src, far)

@@ -128,6 +128,16 @@ function refuseNoHost(text, option, why) {
 			refuse(why.format(never, reason));
 }
 
+/* `other` is the option for addresses. */
+function refuseNoName(name, other) {
+	const isLabel = (label) => /^[a-z0-9_-]{1,63}$/i.test(label) && !label.startsWith('-') && !label.endsWith('-');
+
+	if (name.length > 253 || !name.split('.').every(isLabel))
+		refuse();
+	if (/(^|\.)[0-9]+$/.test(name))
+		refuse(_('is no name: addresses are for %s').format(other));
+}
+
 function integer(text, low, high) {
 	if (!/^[0-9]{1,10}$/.test(text) || +text < low || +text > high)
 		refuse();
@@ -183,6 +193,15 @@ const types = {
 			refuse(_('is no single device\'s MAC address'));
 	},
 	clients: (text, option) => refuseNoHost(text, option, _('can not be a client\'s: %s is %s')),
+	client: function(text, option) {
+		if (!/^[A-Za-z0-9_]+$/.test(text))
+			types[/^[^:]{2}(:[^:]{2}){5}$/.test(text) ? 'mac' : 'some'](text, option);
+	},
+	some: function(text, option) {
+		types.clients(text, option);
+		types.prefix(text);
+	},
+	prefix: (text) => prefixOf(text).length || refuse(_('is every address: name those that are meant')),
 	destination: function(text, option) {
 		const prefix = prefixOf(text);
 
@@ -194,16 +213,11 @@ const types = {
 	},
 	/* as DNS has it (RFC 1123), with or without a dot at its end */
 	host: function(text) {
-		const name = text.replace(/\.$/, '');
-		const isLabel = (label) => /^[a-z0-9_-]{1,63}$/i.test(label) && !label.startsWith('-') && !label.endsWith('-');
-
 		if (/^\*\./.test(text))
 			refuse(_('needs the answers that clients get, which Viscum does not see: name each host'));
-		if (name.length > 253 || !name.split('.').every(isLabel))
-			refuse();
-		if (/(^|\.)[0-9]+$/.test(name))
-			refuse(_('is no name: addresses are for dest_ip'));
+		refuseNoName(text.replace(/\.$/, ''), 'dest_ip');
 	},
+	name: (text) => refuseNoName(text, 'ip'),
 	pool: function(text, option) {
 		const prefix = prefixOf(text);
 		const [ shortest, longest ] = prefix.bytes.length === 4 ? [ 14, 28 ] : [ 16, 110 ];

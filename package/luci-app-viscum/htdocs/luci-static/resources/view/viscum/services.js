@@ -19,13 +19,14 @@
 
 const callInterfaces = rpc.declare({ object: 'network.interface', method: 'dump', expect: { 'interface': [] } });
 const callDevices = rpc.declare({ object: 'network.device', method: 'status', expect: { '': {} } });
+const callHosts = rpc.declare({ object: 'luci-rpc', method: 'getHostHints', expect: { '': {} } });
 const callRead = rpc.declare({ object: 'file', method: 'read', params: [ 'path' ], expect: { data: '' } });
 
 const TABS = [
 	[ 'general', _('General'),
 		[ 'enabled', 'command', 'interface', 'device', 'proto', 'dest_ip', 'dest_host', 'dest_port' ] ],
 	[ 'match', _('Match'),
-		[ 'family', 'src_ip', 'vlan', 'target_port', 'dynamic_ports' ] ],
+		[ 'family', 'client', 'src_mac', 'src_ip', 'exclude_client', 'exclude_dest', 'vlan', 'target_port', 'dynamic_ports' ] ],
 	[ 'program', _('Program'),
 		[ 'user', 'group', 'workdir', 'env', 'start_timeout', 'term_timeout',
 			'drain_timeout', 'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
@@ -41,7 +42,8 @@ const TABS = [
 ];
 const COLUMNS = {
 	service: [ 'enabled', 'command', 'interface', 'dest_ip', 'dest_port' ],
-	redirect: [ 'service', 'proto', 'dest_ip', 'dest_port' ]
+	redirect: [ 'service', 'proto', 'dest_ip', 'dest_port' ],
+	group: [ 'mac', 'ip', 'name' ]
 };
 
 /* The text as HTML, with what is between backquotes as code: descriptions are HTML. */
@@ -78,7 +80,8 @@ function widgetOf(option) {
 	return option.type === 'choice' ? form.ListValue : form.Value;
 }
 
-/* `suggestions`, by the names of options: what there is on this router to choose from. */
+/* `suggestions`, by the names of options: what there is on this router to choose from, as values or as pairs of a value
+ * and what is shown for it. */
 function dress(field, option, suggestions) {
 	const fallback = option.fallback;
 
@@ -94,7 +97,7 @@ function dress(field, option, suggestions) {
 	if (option.type === 'choice' && !option.many && fallback === '')
 		field.value('', _('unset'));
 	for (const word of option.words || suggestions[option.name] || [])
-		field.value(word);
+		field.value(...[].concat(word));
 	field.load = function(section) {
 		return shown(option, uci.get('viscum', section, option.name));
 	};
@@ -270,7 +273,8 @@ function complain(error) {
 	return Promise.resolve();
 }
 
-const ServiceSection = form.GridSection.extend({
+/* Sections that people name. */
+const OwnNameSection = form.GridSection.extend({
 	handleAdd: function(ev, name) {
 		const refusal = this.refusal(name);
 
@@ -285,8 +289,10 @@ const ServiceSection = form.GridSection.extend({
 		if (uci.get('viscum', name) != null || this.map.children.some((each) => each.section === name))
 			return _('There is a section "%s" already.').format(name);
 		return '';
-	},
+	}
+});
 
+const ServiceSection = OwnNameSection.extend({
 	renderSectionAdd: function(...args) {
 		const node = this.super('renderSectionAdd', args);
 
@@ -500,6 +506,29 @@ function showPlan(apply) {
 	});
 }
 
+/* Whom LuCI knows, as suggestions: by MAC address, address and name, each with what else is known. Clients choose their
+ * names: what is none for the agent is left out. */
+function clients(hints) {
+	const found = { mac: [], ip: [], name: [] };
+	const name = options.group.find((each) => each.name === 'name');
+
+	for (const key of Object.keys(hints).sort()) {
+		const mac = key.toLowerCase(), hint = hints[key];
+		const host = hint.name && types.check(name, hint.name) === true ? hint.name : '';
+		const addresses = L.toArray(hint.ipaddrs).concat(L.toArray(hint.ip6addrs));
+		const titled = function(value) {
+			const others = [ host, mac, ...addresses ].filter((each) => each !== '' && each !== value);
+			return others.length ? [ value, '%s (%s)'.format(value, others.join(', ')) ] : [ value ];
+		};
+
+		found.mac.push(titled(mac));
+		found.ip.push(...addresses.map(titled));
+		if (host)
+			found.name.push(titled(host));
+	}
+	return found;
+}
+
 function names(text) {
 	return text.split('\n').map((line) => line.split(':')[0]).filter((name) => name !== '');
 }
@@ -512,12 +541,20 @@ return view.extend({
 			L.resolveDefault(callInterfaces(), []),
 			L.resolveDefault(callDevices(), {}),
 			L.resolveDefault(callRead('/etc/passwd'), ''),
-			L.resolveDefault(callRead('/etc/group'), '')
+			L.resolveDefault(callRead('/etc/group'), ''),
+			L.resolveDefault(callHosts(), {})
 		]);
 	},
 
-	render: function([ , interfaces, devices, users, groups ]) {
+	render: function([ , interfaces, devices, users, groups, hints ]) {
+		const known = clients(hints);
+		const whom = uci.sections('viscum', 'group').map((each) => each['.name']).concat(known.mac);
 		const suggestions = {
+			...known,
+			src_mac: known.mac,
+			src_ip: known.ip,
+			client: whom,
+			exclude_client: whom,
 			'interface': interfaces.map((each) => each.interface).filter((name) => name !== 'loopback')
 				.concat([ '@wifi' ]),
 			device: Object.keys(devices).filter((name) => name !== 'lo').sort(),
@@ -530,6 +567,7 @@ return view.extend({
 
 		this.addServices(map, suggestions);
 		this.addRedirects(map, suggestions);
+		this.addGroups(map, suggestions);
 		this.addGlobals(map, suggestions);
 		return map.render().then((nodes) => E([], [
 			nodes, this.renderPreview(),
@@ -557,6 +595,18 @@ return view.extend({
 		section.nodescriptions = true;
 		section.modaltitle = () => _('Further match');
 		fill(section, options.redirect, suggestions, null, COLUMNS.redirect);
+	},
+
+	addGroups: function(map, suggestions) {
+		const section = map.section(OwnNameSection, 'group', _('Groups of clients'),
+			_('Services name them under "Clients" and "Excluded clients". MAC addresses and names are the clients\' own ' +
+				'choice: a group is no protection.'));
+
+		section.addremove = true;
+		section.anonymous = false;
+		section.nodescriptions = true;
+		section.modaltitle = (name) => _('Group of clients') + ': ' + name;
+		fill(section, options.group, suggestions, null, COLUMNS.group);
 	},
 
 	/* The first section counts. */
