@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from .log import Log
     from .loop import Timer
     from .names.ask import Asker
-    from .plan.actual import Observed
     from .plan.answers import Open
     from .reconcile import Snapshot
     from .records.dump import Dump
@@ -265,16 +264,16 @@ class Agent:
 
             self._asker = Asker(self.loop, self._names_changed, self.loop.turn == 0)
         if self._asker:
-            self._asker.follow(wanted)
+            self._asker.follow(wanted, self.reconciler.all_services() if wanted else ())
 
     def _names_changed(self) -> None:
         """Other addresses are other redirects: that is nobody's doing."""
         self.looks.expected.update([each.name for each in self.reconciler.all_services() if each.named])
         self.looks.soon("other addresses of names")
 
-    def names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+    def names(self, services: "list[Service]", *there: "Any") -> "tuple[dict, dict]":
         """What is known of the names of these services (Reconciler)."""
-        return self._asker.look(services, observed) if self._asker else ({}, {})
+        return self._asker.look(services, *there) if self._asker else ({}, {})
 
     def instance(self, name: str) -> "Instance":
         if name not in self.instances:

@@ -90,8 +90,8 @@ class Reconciler:
     `path` is the ubus socket for asking netifd about its interfaces, when the first plan needs them; without one it is
     not asked. `opened()` returns what the caller knows of services' sockets better than a dump (plan.actual.facts).
     `loads` is whether the kernel is to check the eBPF programs themselves (probe.features), and names are asked.
-    `names(services, observed)` returns what is known of the services' names: (hosts, held) as in facts.Facts; without
-    it they are asked once.
+    `names(services, observed, links, interfaces)` returns what is known of the services' names: (hosts, held) as in
+    facts.Facts; without it they are asked once.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Reconciler:
         missing = network.missing(services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
         by_name = [service for service in services if service.named]
-        known_hosts, held = self._named(by_name, observed) if by_name else ({}, {})
+        known_hosts, held = self._named(by_name, observed, dump.links, names) if by_name else ({}, {})
         there = facts(dump, self.features, names, opened, self._firewall(), why, known_hosts, held)
         places = direct.places(services, configuration.settings, there, PACKAGE)
         there = with_(there, neighbours=self._neighbours(places, dump, observed))
@@ -222,7 +222,7 @@ class Reconciler:
             found[place] = mac
         return found
 
-    def _asked_once(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+    def _asked_once(self, services: "list[Service]", observed: "Observed", *_: object) -> "tuple[dict, dict]":
         """Who only shows what there is asks nobody: what is in the kernel counts."""
         if self._loads:
             return self.ask_names(services), {}

@@ -90,4 +90,5 @@ class Service(NamedTuple):
     rate: int | None
     burst: int | None
     mtu: int | None
+    snoop: bool
     dynamic_ports: bool

@@ -190,7 +190,7 @@ def _with_names(
     found, theirs = claims.free(service, devices, found)
     left += theirs
     matches = service.matches + tuple(found)
-    warnings += hosts.missing(service, matches, why, left, package)
+    warnings += hosts.missing(service, matches, why, left, package) + hosts.deaf(service, facts, package)
     stays = [(match_text(match), text) for match, text, _ in left]
     return with_(service, matches=matches), stays + [(host, why[host]) for host in sorted(why)]
 
