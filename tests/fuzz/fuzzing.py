@@ -35,6 +35,7 @@ NAMES = (
     "proc_pid",
     "rtnetlink",
     "seccomp",
+    "snooped",
     "tc",
     "uci",
     "wire",

@@ -217,8 +217,8 @@ OWN_MATCH = ("dest_ip", "dest_host", "dest_port", "src_ip")
 MATCHING = OWN_MATCH + ("family", "proto", "target_port")
 
 NO_SNOOP = (
-    "%s needs what clients are told, since no resolver can be asked for all names: set the service's option snoop '1', or name each "
-    "host (www.%s)"
+    "%s needs what clients are told, since no resolver can be asked for all names: set the service's option snoop '1', "
+    "or name each host (www.%s)"
 )
 
 # What lets a program take the queue away that keeps `rate`, or go around it (PACKET_QDISC_BYPASS of packet(7)).

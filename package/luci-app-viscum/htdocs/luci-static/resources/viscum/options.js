@@ -452,7 +452,7 @@ return baseclass.extend({
 			type: 'bool',
 			many: false,
 			fallback: '0',
-			title: _('Snoop'),
+			title: _('DNS answers to clients'),
 			help: _('1: the names of `dest_host` also have the addresses that clients at the source devices are told, by whatever resolver they ask (DNS over UDP). Each packet that leaves there costs the router a little more.'),
 			expected: _('a boolean (1, on, true, yes, enabled; 0, off, false, no, disabled)') },
 		{ name: 'dynamic_ports',

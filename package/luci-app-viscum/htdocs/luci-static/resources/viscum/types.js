@@ -192,13 +192,11 @@ const types = {
 			if (overlaps(prefixOf(never), prefix))
 				refuse(_('can not be redirected: %s is %s').format(never, reason));
 	},
-	/* as DNS has it (RFC 1123), with or without a dot at its end */
+	/* as DNS has it (RFC 1123), with or without a dot at its end; every name below it */
 	host: function(text) {
-		const name = text.replace(/\.$/, '');
+		const name = text.replace(/^\*\./, '').replace(/\.$/, '');
 		const isLabel = (label) => /^[a-z0-9_-]{1,63}$/i.test(label) && !label.startsWith('-') && !label.endsWith('-');
 
-		if (/^\*\./.test(text))
-			refuse(_('needs the answers that clients get, which Viscum does not see: name each host'));
 		if (name.length > 253 || !name.split('.').every(isLabel))
 			refuse();
 		if (/(^|\.)[0-9]+$/.test(name))
