@@ -16,7 +16,7 @@ import uptodate  # noqa: E402
 
 from viscum_agent.cli import words  # noqa: E402
 from viscum_agent.config import schema, service  # noqa: E402
-from viscum_agent.names import known  # noqa: E402
+from viscum_agent.names import known, snoop  # noqa: E402
 from viscum_agent.plan import hosts  # noqa: E402
 from viscum_agent.service import seccomp  # noqa: E402
 
@@ -36,6 +36,7 @@ def manual() -> str:
     parts["max_matches"] = str(service.MAX_MATCHES)
     parts["max_named"] = str(hosts.MOST)
     parts["least"], parts["most"] = str(known.LEAST), str(known.MOST)
+    parts["window"], parts["addresses"] = str(snoop.WINDOW), str(known.MOST_ADDRESSES)
     unused = set(parts)
 
     def fill(found: re.Match[str]) -> str:
