@@ -7,7 +7,7 @@ import struct
 import time
 
 import pytest
-from agent import QUICK
+from agent import QUICK, Served
 from lab import HANG, Lab, echo_command, service, wait_for
 from resolvers import HOST, Asking, Resolver
 
@@ -74,7 +74,6 @@ def test_a_client_asks_a_resolver_that_is_not_the_routers_and_connects_to_the_ed
     assert SECOND in look_up(lab, "other.example.com")
     time.sleep(SOON)
     assert agent.at(SECOND) == "cloud"
-    assert "tcp %s/32 (%s by snooping) port 7000" % (FIRST, HOST) in lab.status("echo")["takes"]
     assert "Traceback" not in agent.log.read_text()
 
 
@@ -136,6 +135,19 @@ def test_a_device_that_comes_back_is_heard_again(lab, outside):
     look_up(lab)
     agent.becomes_at("edge", FIRST)
     assert "Traceback" not in agent.log.read_text()
+
+
+class Shown(Served, Asking):
+    """An agent that says on ubus what it knows."""
+
+
+def test_status_shows_what_clients_were_told(lab, outside):
+    outside.has(FIRST)
+    agent = healthy(Shown(lab, config(ALONE)))
+    wait_for(lambda: FIRST in look_up(lab))
+    agent.becomes_at("edge", FIRST)
+    (row,) = json.loads(agent.viscum("status", "--json").stdout)
+    assert "tcp %s/32 (%s by snooping) port 7000" % (FIRST, HOST) in row["takes"]
 
 
 def test_two_services_with_one_address_by_different_names(lab, outside):

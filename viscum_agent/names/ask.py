@@ -134,8 +134,8 @@ class Asker:
 
     def follow(self, wanted: "dict[str, list[int]]", services: "Iterable[Service]" = ()) -> None:
         """Asks for these names (hosts.wanted) of services now, and from now on."""
-        self._wild = [name for name in wanted if is_wild(name)]
-        wanted = {name: wanted[name] for name in wanted if not is_wild(name)}
+        self._wild = [name for name in wanted if known.is_wild(name)]
+        wanted = {name: wanted[name] for name in wanted if not known.is_wild(name)}
         self.known.want(wanted)
         snooping = [each for each in services if each.named and each.snoop and each.enabled]
         self._snooping = {each.name for each in snooping}
@@ -234,11 +234,6 @@ class Asker:
             self._listener.close()
 
 
-def is_wild(name: str) -> bool:
-    """Whether it stands for all names below one: no resolver can be asked for those."""
-    return name.startswith("*.")
-
-
 def servers() -> "list[str]":
     """The addresses of the router's resolvers, in their order."""
     try:
@@ -273,4 +268,4 @@ def at_once(wanted: "dict[str, list[int]]") -> "dict[str, Host]":
     found = asker.known.hosts()
     # Not all of these may have been asked.
     silent = Host((), "is not known: no answer of %s within %d s" % (" or ".join(asker.servers), PATIENCE))
-    return {name: UNHEARD if is_wild(name) else found.get(name, silent) for name in wanted}
+    return {name: UNHEARD if known.is_wild(name) else found.get(name, silent) for name in wanted}

@@ -149,3 +149,8 @@ def refused(packed: bytes) -> str:
         return ""
     except Refused as error:
         return "%s %s" % (text, error.args[0])
+
+
+def is_wild(name: str) -> bool:
+    """Whether it stands for all names below one: no resolver can be asked for those."""
+    return name.startswith("*.")

@@ -112,7 +112,7 @@ class Listener:
             if why:
                 deaf[name] = DEAF % (name, why)
             else:
-                self._ears[name].talk.wanted = snoop.Wanted(wanted[name])
+                self._ears[name].talk.want(wanted[name])
         texts = {each: [deaf[name] for name in places[each] if name in deaf] for each in places}
         self._deaf = {each: texts[each][0] for each in texts if texts[each]}
         self._forget()

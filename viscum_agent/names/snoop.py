@@ -12,7 +12,6 @@ import struct
 
 from ..address import Prefix, family_of, overlaps, parse_prefix
 from . import known, message
-from .ask import is_wild
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Wanted:
         self._below: dict[bytes, list[Key]] = {}  # by what its names end in
         for key in keys:
             host = key[1]
-            where, name = (self._below, host[len("*.") :]) if is_wild(host) else (self._exact, host)
+            where, name = (self._below, host[len("*.") :]) if known.is_wild(host) else (self._exact, host)
             where.setdefault(message.wire(name), []).append(key)
 
     def of(self, name: bytes) -> "list[Key]":
@@ -172,13 +171,19 @@ def is_private(packed: bytes) -> bool:
 
 
 class Conversations:
-    """What passes between a device's clients and resolvers: packets in, and what of them says something new of `told`.
-    `wanted` is what services at that device want."""
+    """What passes between a device's clients and resolvers: packets in, and what of them says something new to
+    `told`."""
 
     def __init__(self, told: "Told") -> None:
-        self.wanted = Wanted(())
         self._told = told
+        self._keys: list[Key] = []
+        self._wanted = Wanted(())
         self._questions = Questions()
+
+    def want(self, keys: "list[Key]") -> None:
+        """From now on services at that device want these."""
+        if keys != self._keys:
+            self._keys, self._wanted = keys, Wanted(keys)
 
     def parse(self, packet: bytes) -> "tuple[Asked, bool, bytes] | None":
         """(what is asked or was asked, whether it is answered, the message) of a packet about a wanted name; None for
@@ -188,7 +193,7 @@ class Conversations:
             return None
         source, port, target, to_port, data = found
         said = message.subject(data)
-        if not said or not self.wanted.of(said[0]):
+        if not said or not self._wanted.of(said[0]):
             return None
         name, family, number = said
         answers = bool(data[2] & 0x80)
@@ -214,4 +219,4 @@ class Conversations:
         said = message.answer_to(data, asked[3], asked[4], asked[5])
         if not said or said.rcode != message.NO_ERROR:
             return False
-        return any([self._told.learn(key, said.addresses, said.ttl, now) for key in self.wanted.of(asked[4])])
+        return any([self._told.learn(key, said.addresses, said.ttl, now) for key in self._wanted.of(asked[4])])

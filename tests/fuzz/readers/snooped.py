@@ -35,7 +35,7 @@ def read(data):
     told = snoop.Told()
     told.want(KEYS)
     talk = snoop.Conversations(told)
-    talk.wanted = snoop.Wanted(KEYS)
+    talk.want(list(KEYS))
     talk.came_in(data, 0)
     found = talk.parse(data)
     for family in (4, 6):

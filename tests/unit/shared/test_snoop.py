@@ -46,7 +46,7 @@ class Device:
         self.told = snoop.Told()
         self.told.want([KEY, OTHERS])
         self.talk = snoop.Conversations(self.told)
-        self.talk.wanted = snoop.Wanted([KEY, OTHERS])
+        self.talk.want([KEY, OTHERS])
 
     def ask(self, now=1000, **changes):
         self.talk.came_in(question(**changes), now)
