@@ -5,9 +5,9 @@ Everything that happens (a kernel event, a program that ends, a check, a reload,
 (withdrawal.py). This file connects the parts: the loop, signals, events, and what instances and ubus ask for.
 """
 
-from . import compat, lock
+from . import compat, lock, optional
 from .deadline import Deadline
-from .errors import ConfigError
+from .errors import ConfigError, UnsupportedError
 from .flows import Flows
 from .kernel import bpf_pins, counters, netns
 from .kernel.monitor import Events
@@ -260,9 +260,11 @@ class Agent:
         """Asks for the names that are configured now."""
         wanted = hosts.wanted(self.reconciler.all_services(), self.reconciler.configuration.settings)
         if wanted and not self._asker:
-            from .names.ask import Asker  # only where there are names
-
-            self._asker = Asker(self.loop, self._names_changed, self.loop.turn == 0)
+            try:
+                ask = optional.load("names.ask")
+            except UnsupportedError:
+                return  # the plan says so
+            self._asker = ask.Asker(self.loop, self._names_changed, self.loop.turn == 0)
         if self._asker:
             self._asker.follow(wanted, self.reconciler.all_services() if wanted else ())
 
@@ -273,6 +275,8 @@ class Agent:
 
     def names(self, services: "list[Service]", *there: "Any") -> "tuple[dict, dict]":
         """What is known of the names of these services (Reconciler)."""
+        if not self._asker:
+            self.follow_names()  # the package for them may have come
         return self._asker.look(services, *there) if self._asker else ({}, {})
 
     def instance(self, name: str) -> "Instance":

@@ -6,7 +6,7 @@ a Snapshot: what was there at one moment, and what is planned for it. A Snapshot
 
 from collections import namedtuple
 
-from . import address, compat
+from . import address, compat, optional
 from .apply import Applier, pending
 from .config import network, uci
 from .config.service import read
@@ -27,6 +27,7 @@ from .shell import shown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from typing import Any
 
     from .apply import Result
     from .config.service import Configuration, Service, Settings
@@ -195,8 +196,7 @@ class Reconciler:
         names, why = self.interfaces()
         missing = network.missing(services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
-        by_name = [service for service in services if service.named]
-        known_hosts, held = self._named(by_name, observed, dump.links, names) if by_name else ({}, {})
+        known_hosts, held = self._of_names(services, observed, dump.links, names)
         there = facts(dump, self.features, names, opened, self._firewall(), why, known_hosts, held)
         places = direct.places(services, configuration.settings, there, PACKAGE)
         there = with_(there, neighbours=self._neighbours(places, dump, observed))
@@ -222,20 +222,28 @@ class Reconciler:
             found[place] = mac
         return found
 
+    def _of_names(self, services: "list[Service]", *there: "Any") -> "tuple[dict, dict]":
+        """What is known of the names of these services. Where the package for them is missing, nothing: the plan says
+        so."""
+        try:
+            named = [service for service in services if service.named]
+            return self._named(named, *there) if named else ({}, {})
+        except UnsupportedError:
+            return {}, {}
+
     def _asked_once(self, services: "list[Service]", observed: "Observed", *_: object) -> "tuple[dict, dict]":
         """Who only shows what there is asks nobody: what is in the kernel counts."""
         if self._loads:
             return self.ask_names(services), {}
-        return {}, {each.name: hosts.held(observed.of(each.name)) for each in services}
+        byname = optional.load("plan.byname")
+        return {}, {each.name: byname.held(observed.of(each.name)) for each in services}
 
     def ask_names(self, services: "list[Service]") -> "dict[str, Host]":
         """What the names of these services have, asked now if they were not asked before (names/)."""
         wanted = hosts.wanted(services, self.configuration.settings)
         new = {name: wanted[name] for name in wanted if name not in self._hosts}
         if new:
-            from .names import ask  # only where there are names
-
-            self._hosts.update(ask.at_once(new))
+            self._hosts.update(optional.load("names.ask").at_once(new))
         return self._hosts
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":
