@@ -16,7 +16,7 @@ import uptodate  # noqa: E402
 
 from viscum_agent.cli import words  # noqa: E402
 from viscum_agent.config import schema, service  # noqa: E402
-from viscum_agent.names import known, leases  # noqa: E402
+from viscum_agent.names import known, leases, snoop  # noqa: E402
 from viscum_agent.plan import groups, hosts  # noqa: E402
 from viscum_agent.service import seccomp  # noqa: E402
 
@@ -38,6 +38,7 @@ def manual() -> str:
     parts["max_clients"], parts["max_of_name"] = str(groups.MOST), str(leases.MOST_CLIENTS)
     parts["max_leases"] = str(leases.MOST >> 10)
     parts["least"], parts["most"] = str(known.LEAST), str(known.MOST)
+    parts["window"], parts["addresses"] = str(snoop.WINDOW), str(known.MOST_ADDRESSES)
     unused = set(parts)
 
     def fill(found: re.Match[str]) -> str:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .log import Log
     from .loop import Timer
     from .names.ask import Asker
-    from .plan.actual import Observed
     from .plan.answers import Open
     from .reconcile import Snapshot
     from .records.dump import Dump
@@ -272,7 +271,7 @@ class Agent:
                 return  # the plan says so
             self._asker = ask.Asker(self.loop, self._names_changed, self.loop.turn == 0)
         if self._asker:
-            self._asker.follow(wanted)
+            self._asker.follow(wanted, self.reconciler.all_services() if wanted else ())
 
     def _names_changed(self) -> None:
         """Other addresses and leases are other redirects: that is nobody's doing."""
@@ -280,11 +279,11 @@ class Agent:
         self.looks.expected.update([each.name for each in services if each.named or groups.wanted((each,))])
         self.looks.soon("what names mean has changed")
 
-    def names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+    def names(self, services: "list[Service]", *there: "Any") -> "tuple[dict, dict]":
         """What is known of the names of these services (Reconciler)."""
         if not self._asker:
             self.follow_names()  # the package for them may have come
-        return self._asker.look(services, observed) if self._asker else ({}, {})
+        return self._asker.look(services, *there) if self._asker else ({}, {})
 
     def instance(self, name: str) -> "Instance":
         if name not in self.instances:

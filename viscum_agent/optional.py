@@ -21,7 +21,7 @@ PARTS = {
         "plan.packet",
         "ubus_object.faults",
     ),
-    "viscum-names": ("names", "plan.byname", "plan.leased"),
+    "viscum-names": ("kernel.overhear", "names", "plan.byname", "plan.leased"),
 }
 MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
 

@@ -27,6 +27,7 @@ from .shell import shown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from typing import Any
 
     from .apply import Result
     from .config.service import Configuration, Service, Settings
@@ -92,8 +93,9 @@ class Reconciler:
     `path` is the ubus socket for asking netifd about its interfaces, when the first plan needs them; without one it is
     not asked. `opened()` returns what the caller knows of services' sockets better than a dump (plan.actual.facts).
     `loads` is whether the kernel is to check the eBPF programs themselves (probe.features), and names are asked.
-    `names(services, observed)` returns what is known of the services' names: (hosts, held) as in facts.Facts; without
-    it they are asked once. `follow` is (loop, changed), for who wants to be told that leases mean other clients.
+    `names(services, observed, links, interfaces)` returns what is known of the services' names: (hosts, held) as in
+    facts.Facts; without it they are asked once. `follow` is (loop, changed), for who wants to be told that leases mean
+    other clients.
     """
 
     def __init__(
@@ -214,7 +216,7 @@ class Reconciler:
         names, why = self.interfaces()
         missing = network.missing(services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
-        known_hosts, held = self._of_names([service for service in services if service.named], observed)
+        known_hosts, held = self._of_names(services, observed, dump.links, names)
         there = facts(
             dump, self.features, names, opened, self._firewall(), why, known_hosts, held, self._leased(services)
         )
@@ -242,15 +244,16 @@ class Reconciler:
             found[place] = mac
         return found
 
-    def _of_names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+    def _of_names(self, services: "list[Service]", *there: "Any") -> "tuple[dict, dict]":
         """What is known of the names of these services. Where the package for them is missing, nothing: the plan says
         so."""
         try:
-            return self._named(services, observed) if services else ({}, {})
+            named = [service for service in services if service.named]
+            return self._named(named, *there) if named else ({}, {})
         except UnsupportedError:
             return {}, {}
 
-    def _asked_once(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+    def _asked_once(self, services: "list[Service]", observed: "Observed", *_: object) -> "tuple[dict, dict]":
         """Who only shows what there is asks nobody: what is in the kernel counts."""
         if self._loads:
             return self.ask_names(services), {}

@@ -36,6 +36,7 @@ NAMES = (
     "proc_pid",
     "rtnetlink",
     "seccomp",
+    "snooped",
     "tc",
     "uci",
     "wire",

@@ -60,6 +60,16 @@ def lab(request, tmp_path, interpreter):
 
 
 @pytest.fixture
+def resolv_conf(tmp_path):
+    """The router's resolver is its own, for all that this process starts."""
+    file = tmp_path / "resolv.conf"
+    file.write_text("search example.com\nnameserver 127.0.0.1\nnameserver fe80::1%wan0\n")
+    run("mount", "--bind", file, "/etc/resolv.conf")
+    yield file
+    run("umount", "--lazy", "/etc/resolv.conf")  # an agent that is killed may have it open still
+
+
+@pytest.fixture
 def agent(lab):
     """One that keeps a service whose program answers."""
     with answering(lab) as made:

@@ -1,89 +1,19 @@
 """Services whose cloud has a name. The router's resolver is Debian's dnsmasq, with names from a file of the test."""
 
-import os
-import signal
 import socket
 import sys
 import time
 
 import pytest
-from agent import PATIENT, QUICK, Agent, private_memory
-from lab import HANG, MICROPYTHON, ROOT, echo_command, run, service, wait_for
-from others import LIBRARIES, PACKAGES
+from agent import PATIENT, QUICK, private_memory
+from lab import MICROPYTHON, echo_command, service
+from resolvers import HOST, Asking, Resolver
 
 from viscum_agent.kernel.netns import Visit
 
-HOST = "speed.example.com"
 FIRST, SECOND, THIRD = "203.0.113.10", "203.0.113.11", "203.0.113.12"
 FIRST6 = "2001:db8:cafe::10"
 SOON = 1.5  # seconds from a change to the next question (names_agent.py), its answer, a look, and a busy machine's rest
-
-
-@pytest.fixture
-def resolv_conf(tmp_path):
-    """The router's resolver is its own, for all that this process starts."""
-    file = tmp_path / "resolv.conf"
-    file.write_text("search example.com\nnameserver 127.0.0.1\nnameserver fe80::1%wan0\n")
-    run("mount", "--bind", file, "/etc/resolv.conf")
-    yield file
-    run("umount", "--lazy", "/etc/resolv.conf")  # an agent that is killed may have it open still
-
-
-class Resolver:
-    """dnsmasq in the router's namespace. It says NXDOMAIN for what is not in its file."""
-
-    def __init__(self, lab):
-        self._lab = lab
-        self._file = lab.tmp / "names"
-        self._file.write_text("")
-        self._process = None
-
-    def start(self):
-        words = "-k -u root -C /dev/null --no-resolv --no-hosts --local=/example.com/ --listen-address=127.0.0.1 "
-        words += "--bind-interfaces --pid-file= --addn-hosts=%s" % self._file
-        program = PACKAGES / "usr/sbin/dnsmasq"
-        env = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES}
-        self._process = self._lab.start(self._lab.router, program, *words.split(), env=env)
-        wait_for(lambda: run(*self._lab.command(self._lab.router, "ss", "-Hlnu", "sport = 53")).stdout)
-
-    def has(self, *addresses):
-        """From now on HOST has these addresses, and no other name has any."""
-        self.has_all([(HOST, address) for address in addresses])
-
-    def has_all(self, pairs):
-        """From now on these names have these addresses."""
-        self._file.write_text("".join("%s %s\n" % (address, host) for host, address in pairs))
-        if self._process:
-            self._process.send_signal(signal.SIGHUP)
-
-    def stop(self):
-        self._process.kill()
-        self._process.wait(HANG)
-
-
-class Asking(Agent):
-    """An agent that asks often; `grace` is for how many seconds old addresses count."""
-
-    def __init__(self, lab, config, grace=60):
-        self._grace = grace
-        super().__init__(lab, config)
-
-    def start(self):
-        with self.log.open("a") as stream:
-            env = {**self.lab.env(), "VISCUM_GRACE": str(self._grace)}
-            self.process = self.lab.start(self.lab.router, *self.words(), cwd=ROOT, env=env, stderr=stream)
-
-    def words(self):
-        program = (*self.lab.interpreter, ROOT / "tests/names_agent.py")
-        return (*program, "-c", self.lab.confdir, "-s", self.socket)
-
-    def at(self, address, proto="tcp"):
-        return self.lab.ask(proto, address, 7000)[0]
-
-    def becomes_at(self, who, address, seconds=HANG, proto="tcp"):
-        begin = time.monotonic()
-        self._wait_for(lambda: self.at(address, proto) == who, seconds, "%s is not %s" % (address, who))
-        return time.monotonic() - begin
 
 
 def config(*lines, name="echo", host=HOST):

@@ -198,16 +198,16 @@ def test_what_an_earlier_agent_left_is_held_until_all_names_were_answered(resolv
     asker = ask.Asker(loop, lambda: changes.append(1), True)
     asker.follow({"a.example": [4], "late.example": [4]})
     assert service[0].named[0].matches == (template,)
-    assert [one[1].packed for one in asker.look(service, Kernel(ONE, bytes([127, 0, 0, 1])))[1]["dns"]] == [ONE]
+    assert [one[1].packed for one in asker.look(service, Kernel(ONE, bytes([127, 0, 0, 1])), (), {})[1]["dns"]] == [ONE]
     while asker.is_busy:
         loop.step()
-    assert asker.look(service, Kernel())[1] and len(changes) == 2  # an answer, and why there is none
-    assert asker.look([with_(service[0], named=())], Kernel())[1] == {}
+    assert asker.look(service, Kernel(), (), {})[1] and len(changes) == 2  # an answer, and why there is none
+    assert asker.look([with_(service[0], named=())], Kernel(), (), {})[1] == {}
     resolver.answers = [says(ONE)]
     asker.follow({"a.example": [4], "late.example": [4]})
     while asker.is_busy:
         loop.step()
-    assert asker.look(service, Kernel())[1] == {}
+    assert asker.look(service, Kernel(), (), {})[1] == {}
     asker.close()
 
 
@@ -218,9 +218,9 @@ def test_an_answer_that_changes_nothing_still_lets_go(resolver):
     loop = Loop(lambda error: None)
     loop.add(resolver.fileno(), resolver.step)
     held = []
-    asker = ask.Asker(loop, lambda: held.append(asker.look(service, Kernel())[1]), True)
+    asker = ask.Asker(loop, lambda: held.append(asker.look(service, Kernel(), (), {})[1]), True)
     asker.follow({"a.example": [4, 6]})
-    assert asker.look(service, Kernel(ONE))[1]
+    assert asker.look(service, Kernel(ONE), (), {})[1]
     while asker.is_busy:
         loop.step()
     assert held[-1] == {}

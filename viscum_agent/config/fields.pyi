@@ -95,4 +95,5 @@ class Service(NamedTuple):
     rate: int | None
     burst: int | None
     mtu: int | None
+    snoop: bool
     dynamic_ports: bool

@@ -152,11 +152,9 @@ LABEL = "abcdefghijklmnopqrstuvwxyz0123456789-_"  # RFC 1123, section 2.1; and t
 
 
 def _host(text: str) -> str:
-    """A name in small letters, as DNS compares them, without a dot at its end."""
-    if text.startswith("*."):
-        raise Refused(
-            "needs the answers that clients get, which Viscum does not see: name each host (www%s)" % text[1:]
-        )
+    """A name in small letters, as DNS compares them, without a dot at its end; *. may be before it."""
+    if text.startswith("*.") and not text.startswith("*.*"):
+        return "*." + _host(text[2:])
     if not all(c <= "~" for c in text):
         raise Refused("is not as DNS has it: write the name that begins with xn-- (RFC 5890)")
     name = text.lower()
@@ -428,7 +426,7 @@ PORT = Type("port", _port, "a port (1-65535)")
 VLAN = Type("number", lambda text: _integer(text, 1, 4094), "a VLAN from 1 to 4094")
 PORTS = Type("ports", _port_range, "a port or a range of ports (1-65535, 5000-5010)")
 DESTINATION = Type("destination", _destination, "an address or prefix to redirect (203.0.113.10, 2001:db8::/64)")
-HOST = Type("host", _host, "a host name (speed.example.com)")
+HOST = Type("host", _host, "a host name (speed.example.com; with `snoop`, *.example.com)")
 CLIENTS = Type("clients", _clients, "an address or prefix (192.168.1.0/24, 2001:db8::/64)")
 CLIENT = Type(
     "client",
@@ -543,7 +541,7 @@ MATCH = (
         True,
         (),
         "The cloud's names: the addresses that the router's own resolver has for them, as they change. They are taken "
-        "over besides those of `dest_ip`.",
+        "over besides those of `dest_ip`. `*.example.com` is every name below that one, and needs `snoop`.",
     ),
     Option("dest_port", PORTS, True, (), "The destination ports or ranges. None means any port."),
     Option("src_ip", CLIENTS, True, (), "Only clients with these addresses."),
@@ -845,6 +843,14 @@ TIMEOUTS = (
 
 # What of its traffic is taken.
 TAKEN = (
+    Option(
+        "snoop",
+        BOOL,
+        False,
+        "0",
+        "1: the names of `dest_host` also have the addresses that clients at the source devices are told, by whatever "
+        "resolver they ask (DNS over UDP). Each packet that leaves there costs the router a little more.",
+    ),
     Option(
         "dynamic_ports",
         BOOL,

@@ -204,7 +204,9 @@ def _service(
         _refuse_unused(part, ("view", "visible"), "with a root of its own it sees that and what `mount` names", bad)
     elif not _broken(part, "root"):
         _refuse_unused(part, ("mount",), "only a `root` of its own has that: see `visible` and `writable`", bad)
-    matches, named = _all_matches(([part] if own or not extra else []) + extra, bad)
+    parts = ([part] if own or not extra else []) + extra
+    _judge_names(part, parts, bad)
+    matches, named = _all_matches(parts, bad)
     templates = tuple([match for each in named for match in each.matches])
     only, never = [groups.members(part, option, there, bad) for option in ("client", "exclude_client")]
     clients = once(tuple(values["src_mac"]) + only.clients)
@@ -232,6 +234,11 @@ def _service(
 OWN_MATCH = ("dest_ip", "dest_host", "dest_port", "src_ip")
 MATCHING = OWN_MATCH + ("family", "proto", "target_port")
 
+NO_SNOOP = (
+    "%s needs what clients are told, since no resolver can be asked for all names: set the service's option snoop '1', "
+    "or name each host (www.%s)"
+)
+
 # What lets a program take the queue away that keeps `rate`, or go around it (PACKET_QDISC_BYPASS of packet(7)).
 PAST_RATE = ("net_admin", "net_raw", schema.ALL)
 
@@ -253,6 +260,15 @@ def _judge_reply(part: "Part", bad: "Callable") -> None:
             _refuse_unused(part, ("nexthop",), "nexthop_mac says where replies go", bad)
     elif not _broken(part, "reply"):
         _refuse_unused(part, ("nexthop", "nexthop_mac"), "only reply 'direct' has a next hop", bad)
+
+
+def _judge_names(part: "Part", parts: "list[Part]", bad: "Callable") -> None:
+    if part.values["snoop"] and not any(each.values["dest_host"] or _broken(each, "dest_host") for each in parts):
+        _refuse_unused(part, ("snoop",), "there is no dest_host", bad)
+    for each in parts if not (part.values["snoop"] or _broken(part, "snoop")) else ():
+        for host in each.values["dest_host"]:
+            if host.startswith("*."):
+                bad("dest_host", NO_SNOOP % (shown(host), host[2:]), each.where)
 
 
 def _take_files(part: "Part", bad: "Callable", files: bool) -> None:

@@ -28,7 +28,7 @@ def targets(configuration: "Configuration", facts: "Facts") -> "list[Target]":
 
 
 def _devices(service: "Service", known: "dict[str, Device]", facts: "Facts") -> "tuple[Device, ...]":
-    names = {name for _, _, found in named(service, known, facts) for name in found if name in known}
+    names = {name for _, _, found in named(service, known, facts.interfaces) for name in found if name in known}
     return tuple([known[name] for name in sorted(names)])
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ..config.service import Named, Service
     from ..loop import Timer
     from ..plan.actual import Observed
+    from ..records.dump import Link
+    from .listen import Listener
 
 RESOLV_CONF = "/etc/resolv.conf"
 MOST_CONF = 16384  # bytes of it that are read
@@ -32,6 +34,7 @@ WIDTH = 8  # questions at a time: each has a descriptor
 TIMEOUT, TRIES = 2, 3  # seconds for an answer; how often a question is sent
 JUNK = 16  # packets that are no answer: then somebody guesses, and the question gets another number and port
 PATIENCE = 3  # seconds that a command waits for all answers
+UNHEARD = Host((), "no client has asked for such a name")
 
 
 class Question:
@@ -121,20 +124,39 @@ class Asker:
         self._heard = 0.0  # when somebody answered last
         self._timer: Timer | None = None
         self._held: dict[str, tuple[Sequence[Named], list[tuple]]] | None = None if adopts else {}
+        self._wild: list[str] = []
+        self._snooping: set[str] = set()  # services that take what clients are told
+        self._listener: Listener | None = None
 
     @property
     def is_busy(self) -> bool:
         return bool(self._open)
 
-    def follow(self, wanted: "dict[str, list[int]]") -> None:
-        """Asks for these names (hosts.wanted) now, and from now on."""
+    def follow(self, wanted: "dict[str, list[int]]", services: "Iterable[Service]" = ()) -> None:
+        """Asks for these names (hosts.wanted) of services now, and from now on."""
+        self._wild = [name for name in wanted if known.is_wild(name)]
+        wanted = {name: wanted[name] for name in wanted if not known.is_wild(name)}
         self.known.want(wanted)
+        snooping = [each for each in services if each.named and each.snoop and each.enabled]
+        self._snooping = {each.name for each in snooping}
+        if snooping and not self._listener:
+            from .listen import Listener  # only where somebody says so
+
+            self._listener = Listener(self._loop, self._changed)
+        if self._listener:
+            self._listener.follow(snooping)
         for key in [key for key in self._open if key[0] not in wanted]:
             self._open.pop(key).close()
         self._turn()
 
-    def look(self, services: "Iterable[Service]", observed: "Observed") -> "tuple[dict[str, Host], dict]":
-        """(hosts, held) as in facts.Facts."""
+    def look(
+        self,
+        services: "Iterable[Service]",
+        observed: "Observed",
+        links: "Iterable[Link]",
+        interfaces: "dict[str, list[str]]",
+    ) -> "tuple[dict[Any, Host], dict]":
+        """(hosts, held) as in facts.Facts; `links` and the devices of `interfaces` are those that there are now."""
         if self._held is None:
             self._held = {}
             for each in services:
@@ -144,11 +166,17 @@ class Asker:
             self._loop.after(known.GRACE, lambda: self._let_go(True))
         held = self._unanswered()
         kept = [each for each in services if each.name in held and held[each.name][0] == each.named]
-        return self.known.hosts(), {each.name: held[each.name][1] for each in kept}
+        known_now: dict[Any, Host] = self.known.hosts()
+        known_now.update({name: UNHEARD for name in self._wild})
+        if self._listener:
+            self._listener.look(links, interfaces)
+            known_now.update(self._listener.hosts())
+        return known_now, {each.name: held[each.name][1] for each in kept}
 
     def _unanswered(self) -> "dict[str, tuple[Sequence[Named], list[tuple]]]":
         held = self._held or {}
-        return {name: held[name] for name in held if not self.known.answered(held[name][0])}
+        # What clients were told before, nobody tells them again as long as they know it.
+        return {name: held[name] for name in held if name in self._snooping or not self.known.answered(held[name][0])}
 
     def _let_go(self, all_of_it: bool = False) -> None:
         left = {} if all_of_it else self._unanswered()
@@ -202,6 +230,8 @@ class Asker:
         for question in self._open.values():
             question.close()
         self._open = {}
+        if self._listener:
+            self._listener.close()
 
 
 def servers() -> "list[str]":
@@ -238,4 +268,4 @@ def at_once(wanted: "dict[str, list[int]]") -> "dict[str, Host]":
     found = asker.known.hosts()
     # Not all of these may have been asked.
     silent = Host((), "is not known: no answer of %s within %d s" % (" or ".join(asker.servers), PATIENCE))
-    return {name: found.get(name, silent) for name in wanted}
+    return {name: UNHEARD if known.is_wild(name) else found.get(name, silent) for name in wanted}

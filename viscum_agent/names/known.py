@@ -83,13 +83,13 @@ class Known:
             why = why_not or why
             if not why_not and len(found) < MOST_ADDRESSES:
                 found.add(packed)
-        old = [(packed, _after(now + GRACE)) for packed in _each(there[NOW + at], size)]
+        old = [(packed, after(now + GRACE)) for packed in _each(there[NOW + at], size)]
         old = [each for each in old + list(there[OLD]) if each[0] not in found]  # the newest first
         mine = [each for each in old if len(each[0]) == size][: MOST_ADDRESSES - len(found)]
         there[OLD] = tuple(mine + [each for each in old if len(each[0]) != size])
         there[NOW + at] = b"".join(sorted(found))
         there[WHY + at] = "" if found else why
-        there[DUE + at] = _after(now + (max(LEAST, min(ttl, MOST)) if found else NOTHING))
+        there[DUE + at] = after(now + (max(LEAST, min(ttl, MOST)) if found else NOTHING))
         return _host(there) != before
 
     def lost(self, name: str, family: int, why: str, now: float) -> bool:
@@ -99,7 +99,7 @@ class Known:
             return False
         before = _host(there)
         there[WHY + at] = why
-        there[DUE + at] = _after(now + AGAIN)
+        there[DUE + at] = after(now + AGAIN)
         return _host(there) != before
 
     def answered(self, named: "Iterable[Named]") -> bool:
@@ -136,7 +136,7 @@ def _each(joined: "bytes | None", size: int) -> "list[bytes]":
     return [joined[place : place + size] for place in range(0, len(joined), size)] if joined else []
 
 
-def _after(time: float) -> int:
+def after(time: float) -> int:
     """The next moment at which names are asked, in GROUPs."""
     return int(time / GROUP) + 1
 
@@ -149,3 +149,8 @@ def refused(packed: bytes) -> str:
         return ""
     except Refused as error:
         return "%s %s" % (text, error.args[0])
+
+
+def is_wild(name: str) -> bool:
+    """Whether it stands for all names below one: no resolver can be asked for those."""
+    return name.startswith("*.")

@@ -14,6 +14,7 @@ NO_ERROR, NO_NAME = 0, 3
 RCODES = {1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED"}  # RFC 1035, section 4.1.1
 TYPES = {4: (1, 4), 6: (28, 16)}  # by family: the type of a record (A; AAAA of RFC 3596), and the bytes of an address
 CNAME, OPT, IN = 5, 41, 1
+ANSWER, OPCODE = 0x8000, 0x7800  # of the flags
 SIZE = 1232  # bytes of an answer that need no fragments anywhere (RFC 9715)
 MOST = 64  # addresses of an answer that count
 CHAIN = 16  # names that lead to each other, at most
@@ -40,10 +41,29 @@ def wire(host: str) -> bytes:
 
 def answer(data: bytes, number: int, host: str, family: int) -> "Answer | None":
     """The Answer to the question; None if this is none."""
+    return answer_to(data, number, wire(host), family)
+
+
+def answer_to(data: bytes, number: int, asked: bytes, family: int) -> "Answer | None":
+    """The same for a name as it is in a message."""
     try:
-        return _answer(data, number, wire(host), family)
+        return _answer(data, number, asked, family)
     except (Unreadable, IndexError):
         return None
+
+
+def subject(data: bytes) -> "tuple[bytes, int, int] | None":
+    """(name, family, number) of a question for addresses, or of an answer to one; None if this is neither."""
+    try:
+        number, flags, questions = struct.unpack_from(">HHH", data) if len(data) >= 12 else (0, 0, 0)
+        name, place = _name(data, 12)
+    except (Unreadable, IndexError):
+        return None
+    what = data[place : place + 4]
+    for family in TYPES if questions == 1 and not flags & OPCODE else ():
+        if what == struct.pack(">HH", TYPES[family][0], IN):
+            return name, family, number
+    return None
 
 
 def _answer(data: bytes, number: int, asked: bytes, family: int) -> "Answer | None":
@@ -53,7 +73,7 @@ def _answer(data: bytes, number: int, asked: bytes, family: int) -> "Answer | No
     owner, place = _name(data, 12)
     kind, length = TYPES[family]
     # QR says that it is an answer; the opcode is that of a question.
-    if (ident, flags & 0xF800, questions, owner) != (number, 0x8000, 1, asked):
+    if (ident, flags & (ANSWER | OPCODE), questions, owner) != (number, ANSWER, 1, asked):
         return None
     if data[place : place + 4] != struct.pack(">HH", kind, IN):
         return None

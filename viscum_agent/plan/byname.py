@@ -6,8 +6,9 @@ service has already.
 """
 
 from .. import address
-from ..errors import CONFIG, Problem
+from ..errors import CONFIG, UNSUPPORTED, Problem
 from ..records import with_
+from ..records.facts import Host
 from ..records.objects import is_left
 from . import datapath, direct
 from .claims import match_text
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 
 SAID = 3  # names in a message
 UNKNOWN = "was not asked yet"
+UNASKED, UNTOLD = Host((), UNKNOWN), Host((), "")
 ITSELF = "is the router itself"
 OTHER_FAMILY = "has no address of this family"
 TOO_MANY = "comes after %d others" % MOST
+SNOOPED = " by snooping"  # behind a name whose address a client was told
 BEFORE = "as before"  # in place of a name, where it is not known which of them has an address
 
 
@@ -48,7 +51,7 @@ def with_names(
     found, theirs = claims.free(service, devices, found)
     left += theirs
     matches = service.matches + tuple(found)
-    warnings += missing(service, matches, why, left, package)
+    warnings += missing(service, matches, why, left, package) + deaf(service, facts, package)
     stays = [(match_text(match), text) for match, text, _ in left]
     return with_(service, matches=matches), stays + [(host, why[host]) for host in sorted(why)]
 
@@ -65,17 +68,19 @@ def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, s
     room = MOST - len(service.matches)
     for group in service.named:
         families = {match.family for match in group.matches}
+        snooped = {}
         for host in group.hosts:
-            known = facts.hosts.get(host)
-            there = [packed for packed in known.addresses if address.family_of(packed) in families] if known else []
+            known, told = facts.hosts.get(host, UNASKED), facts.hosts.get((service.name, host), UNTOLD)
+            there = [packed for packed in known.addresses if address.family_of(packed) in families]
             theirs = [packed for packed in there if packed not in own]
-            if known is None:
-                why[host] = UNKNOWN
-            elif not theirs:
-                why[host] = ITSELF if there else known.reason or OTHER_FAMILY
+            snooped[host] = [packed for packed in told.addresses if packed not in own]
+            if not theirs and not any(address.family_of(packed) in families for packed in snooped[host]):
+                why[host] = ITSELF if there else told.reason or known.reason or OTHER_FAMILY
             elif len(found) >= room:
                 why[host] = TOO_MANY
             _add(theirs, host, group.matches, found, seen, room)
+        for host in group.hosts:  # less certain, and so behind all others
+            _add(snooped[host], host + SNOOPED, group.matches, found, seen, room)
         for proto, dst, ports, src, mac in facts.held.get(service.name, ()):
             if dst.packed not in own and dst.packed not in fixed:
                 low, high = ports or (0, 65535)
@@ -113,6 +118,13 @@ def _note(match: "Match", dst: "Prefix | None", seen: "dict[tuple, int]") -> Non
 def _key(match: "Match", dst: "Prefix | None") -> tuple:
     """Names may share an address; the first one has it."""
     return match.proto, dst, match.dport, match.src, match.mac
+
+
+def deaf(service: "Service", facts: "Facts", package: str) -> "list[Problem]":
+    """A warning where the answers are not seen that clients get."""
+    texts = {facts.hosts.get((service.name, host), UNTOLD).reason for group in service.named for host in group.hosts}
+    where = "%s.%s.snoop" % (package, service.name)
+    return [Problem(UNSUPPORTED, "", where, text) for text in sorted(texts) if text]
 
 
 def missing(

@@ -7,6 +7,7 @@ from .skip import skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     from ..config.service import Service
@@ -25,7 +26,7 @@ def devices_of(service: "Service", facts: "Facts", which: "Any", package: str) -
     """The source devices, sorted, for a datapath, and a warning for each that does not exist (yet)."""
     known = {device.name: device for device in facts.devices if is_device(device.name)}
     found, missing = set(), []
-    for option, value, names in named(service, known, facts):
+    for option, value, names in named(service, known, facts.interfaces):
         there = [known[name] for name in sorted(names) if name in known]
         usable = [device.name for device in there if takes(which, device, service.vlan)]
         found.update(usable)
@@ -50,9 +51,11 @@ def takes(which: "Any", device: "Device", vlan: "int | None") -> bool:
     return bool(device.ethernet or (device.bare and which.BARE and not vlan))
 
 
-def named(service: "Service", known: "dict[str, Device]", facts: "Facts") -> "list[tuple[str, str, list[str]]]":
-    """(option, value, names of devices) for each value that names source devices."""
-    found = [("interface", value, facts.interfaces.get(value, [value])) for value in service.interfaces]
+def named(
+    service: "Service", known: "Collection[str]", interfaces: "dict[str, list[str]]"
+) -> "list[tuple[str, str, list[str]]]":
+    """(option, value, names of devices) for each value that names source devices, of the `known` ones for a pattern."""
+    found = [("interface", value, interfaces.get(value, [value])) for value in service.interfaces]
     for value in service.devices:
         names = [name for name in known if matches_glob(name, value)] if _is_pattern(value) else [value]
         found.append(("device", value, names))

@@ -42,7 +42,8 @@ Host = namedtuple("Host", ("addresses", "reason"))
 # `firewall` maps a family to (why the firewall blocks its replies, whether only those that the router routes); `opened`
 # maps a service to what is known of its program's sockets (answers.Open), without services of which nothing is known.
 # `neighbours` maps (device, address) of services' next hops to the MAC address, "" for one that does not answer.
-# `hosts` maps a name to its Host, without those that were not asked yet; `held` a service to what of its redirect an
+# `hosts` maps a name to its Host, without those that were not asked yet, and (service, name) to that of what clients
+# were told, its reason why that is not heard; `held` a service to what of its redirect an
 # earlier agent made for single addresses (datapath.taken).
 # `leases` maps the name of a host in a group to its Host, whose addresses are clients as Service.clients has them.
 # `why` maps ("interface" or "device", name) to a sentence about a name that has no device (config/network.py).

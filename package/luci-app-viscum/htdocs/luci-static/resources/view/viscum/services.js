@@ -26,7 +26,7 @@ const TABS = [
 	[ 'general', _('General'),
 		[ 'enabled', 'command', 'interface', 'device', 'proto', 'dest_ip', 'dest_host', 'dest_port' ] ],
 	[ 'match', _('Match'),
-		[ 'family', 'client', 'src_mac', 'src_ip', 'exclude_client', 'exclude_dest', 'vlan', 'target_port', 'dynamic_ports' ] ],
+		[ 'family', 'client', 'src_mac', 'src_ip', 'exclude_client', 'exclude_dest', 'snoop', 'vlan', 'target_port', 'dynamic_ports' ] ],
 	[ 'program', _('Program'),
 		[ 'user', 'group', 'workdir', 'env', 'start_timeout', 'term_timeout',
 			'drain_timeout', 'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
