@@ -68,7 +68,10 @@ TITLES = {
     "respawn_retry": "Crashes at most",
     "respawn_threshold": "Crash threshold",
     "respawn_timeout": "Restart delay",
+    "exclude_client": "Clients left out",
+    "exclude_dest": "Destinations left out",
     "src_ip": "Client address",
+    "src_mac": "Client MAC address",
     "term_timeout": "End timeout",
     "tmp_size": "Temporary files (MB)",
     "view": "What it sees",
@@ -84,6 +87,7 @@ COMMANDS = ("command", "health_command")  # of type text, and one line in the fo
 NEVER = {
     "destination": [list(row) for row in schema.NEVER],
     "clients": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
+    "client": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "reached": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "nexthop": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "pool": list(schema.NO_POOL),

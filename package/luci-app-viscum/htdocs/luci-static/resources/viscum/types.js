@@ -183,6 +183,13 @@ const types = {
 			refuse(_('is no single device\'s MAC address'));
 	},
 	clients: (text, option) => refuseNoHost(text, option, _('can not be a client\'s: %s is %s')),
+	client: function(text, option) {
+		if (/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(text))
+			return types.mac(text);
+		refuseNoHost(text, option, _('can not be a client\'s: %s is %s'));
+		types.prefix(text);
+	},
+	prefix: (text) => prefixOf(text).length || refuse(_('is every address: nothing would be left to take')),
 	destination: function(text, option) {
 		const prefix = prefixOf(text);
 

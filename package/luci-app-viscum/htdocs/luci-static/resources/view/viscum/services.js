@@ -25,7 +25,7 @@ const TABS = [
 	[ 'general', _('General'),
 		[ 'enabled', 'command', 'interface', 'device', 'proto', 'dest_ip', 'dest_host', 'dest_port' ] ],
 	[ 'match', _('Match'),
-		[ 'family', 'src_ip', 'vlan', 'target_port', 'dynamic_ports' ] ],
+		[ 'family', 'src_ip', 'src_mac', 'exclude_client', 'exclude_dest', 'vlan', 'target_port', 'dynamic_ports' ] ],
 	[ 'program', _('Program'),
 		[ 'user', 'group', 'workdir', 'env', 'start_timeout', 'term_timeout',
 			'drain_timeout', 'respawn_threshold', 'respawn_timeout', 'respawn_retry' ] ],
