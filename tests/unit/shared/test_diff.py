@@ -70,7 +70,7 @@ def test_a_service_that_is_not_wanted_goes_with_the_redirect_first():
 
 
 def test_what_a_redirect_leaves_goes_after_what_takes():
-    out = Filter("lan", 1, "ip", "u32", -1, ((1, 0xFF, 12), (80, 0xFFFF, 20)), (LEAVE,) + REDIRECT)
+    out = Filter("lan", 1, "ip", "u32", -1, ((1, 0xFF, 12), (80, 0xFFFF, 20)), ((LEAVE, "vsc-a"),))
     there = found(out, with_(EXACT, prio=3))
     for made in (removal(there), diff([NS], found(NS) + there)):
         assert [operation.old.prio for operation in made if isinstance(operation.old, Filter)] == [3, 1]
