@@ -27,6 +27,13 @@ def private_memory(pid):
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_Dirty:"))
 
 
+def wrapped(lab, words, script):
+    """The words that start an agent, with a script of tests/ in front of its module: that changes something of the
+    agent, and runs the rest of them."""
+    at = len(lab.interpreter)
+    return (*words[:at], ROOT / "tests" / script, *words[at + (words[at] == "-m") :])
+
+
 class Agent:
     """viscumd on a lab's router, with what it says."""
 

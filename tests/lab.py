@@ -358,7 +358,7 @@ def namespaces():
     return [line.split()[0] for line in ip("netns", "list").splitlines() if line]
 
 
-AGENTS = ("viscum_agent", "hasty_agent", "names_agent")  # as their command lines have it
+AGENTS = ("viscum_agent", "hasty_agent")  # as their command lines have it
 
 
 def pids_in(ns):

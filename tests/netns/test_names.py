@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from agent import PATIENT, QUICK, Agent, private_memory
+from agent import PATIENT, QUICK, Agent, private_memory, wrapped
 from lab import HANG, MICROPYTHON, ROOT, echo_command, run, service, wait_for
 from others import LIBRARIES, PACKAGES
 
@@ -74,8 +74,7 @@ class Asking(Agent):
             self.process = self.lab.start(self.lab.router, *self.words(), cwd=ROOT, env=env, stderr=stream)
 
     def words(self):
-        program = (*self.lab.interpreter, ROOT / "tests/names_agent.py")
-        return (*program, "-c", self.lab.confdir, "-s", self.socket)
+        return wrapped(self.lab, super().words(), "names_agent.py")
 
     def at(self, address, proto="tcp"):
         return self.lab.ask(proto, address, 7000)[0]
