@@ -2,16 +2,14 @@
 
 import os
 import signal
-import socket
 import sys
 import time
 
+import echo
 import pytest
 from agent import PATIENT, QUICK, Agent, private_memory, wrapped
-from lab import HANG, MICROPYTHON, ROOT, echo_command, run, service, wait_for
-from others import LIBRARIES, PACKAGES
-
-from viscum_agent.kernel.netns import Visit
+from lab import MICROPYTHON, echo_command, in_namespace, kill, listens, run, service, wait_for
+from others import LIBRARIES, PACKAGES, needed
 
 HOST = "speed.example.com"
 FIRST, SECOND, THIRD = "203.0.113.10", "203.0.113.11", "203.0.113.12"
@@ -44,7 +42,7 @@ class Resolver:
         program = PACKAGES / "usr/sbin/dnsmasq"
         env = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES}
         self._process = self._lab.start(self._lab.router, program, *words.split(), env=env)
-        wait_for(lambda: run(*self._lab.command(self._lab.router, "ss", "-Hlnu", "sport = 53")).stdout)
+        wait_for(lambda: listens(self._lab.router, 53))
 
     def has(self, *addresses):
         """From now on HOST has these addresses, and no other name has any."""
@@ -57,8 +55,7 @@ class Resolver:
             self._process.send_signal(signal.SIGHUP)
 
     def stop(self):
-        self._process.kill()
-        self._process.wait(HANG)
+        kill(self._process)
 
 
 class Asking(Agent):
@@ -68,21 +65,11 @@ class Asking(Agent):
         self._grace = grace
         super().__init__(lab, config)
 
-    def start(self):
-        with self.log.open("a") as stream:
-            env = {**self.lab.env(), "VISCUM_GRACE": str(self._grace)}
-            self.process = self.lab.start(self.lab.router, *self.words(), cwd=ROOT, env=env, stderr=stream)
+    def env(self):
+        return {**super().env(), "VISCUM_GRACE": str(self._grace)}
 
     def words(self):
         return wrapped(self.lab, super().words(), "names_agent.py")
-
-    def at(self, address, proto="tcp"):
-        return self.lab.ask(proto, address, 7000)[0]
-
-    def becomes_at(self, who, address, seconds=HANG, proto="tcp"):
-        begin = time.monotonic()
-        self._wait_for(lambda: self.at(address, proto) == who, seconds, "%s is not %s" % (address, who))
-        return time.monotonic() - begin
 
 
 def config(*lines, name="echo", host=HOST):
@@ -92,6 +79,7 @@ def config(*lines, name="echo", host=HOST):
 
 @pytest.fixture
 def resolver(lab, resolv_conf):
+    needed()
     made = Resolver(lab)
     made.start()
     lab.serve_cloud(7000)
@@ -101,10 +89,8 @@ def resolver(lab, resolv_conf):
 class Talk:
     """A client that keeps its connection, or its UDP socket."""
 
-    def __init__(self, lab, address, kind=socket.SOCK_STREAM):
-        with Visit() as visit:
-            visit.enter(lab.client)
-            self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    def __init__(self, lab, address, proto="tcp"):
+        self._socket = in_namespace(lab.client, lambda: echo.client(proto, address))
         self._socket.settimeout(1)
         self._socket.connect((address, 7000))
 
@@ -117,21 +103,21 @@ class Talk:
 def test_a_name_gets_another_address_and_open_connections_go_on(lab, datapath, resolver, lines):
     resolver.has(FIRST)
     agent = Asking(lab, config(*lines), grace=5)
-    agent.becomes_at("edge", FIRST)
-    assert agent.at(SECOND) == "cloud"
-    talks = [Talk(lab, FIRST)] + ([] if lines else [Talk(lab, FIRST, socket.SOCK_DGRAM)])
+    agent.becomes("edge", address=FIRST)
+    assert agent.who(address=SECOND) == "cloud"
+    talks = [Talk(lab, FIRST)] + ([] if lines else [Talk(lab, FIRST, "udp")])
     resolver.has(SECOND)
     changed = time.monotonic()
-    while agent.at(SECOND) != "edge":
+    while agent.who(address=SECOND) != "edge":
         assert [talk.who() for talk in talks] == ["edge"] * len(talks)
         assert time.monotonic() < changed + SOON + 5, agent.log.read_text()
     took = time.monotonic() - changed
     for _ in range(20):
         assert [talk.who() for talk in talks] == ["edge"] * len(talks)
-    assert agent.at(FIRST) == "edge"  # a client that still has the old address
-    agent.becomes_at("cloud", FIRST)
+    assert agent.who(address=FIRST) == "edge"  # a client that still has the old address
+    agent.becomes("cloud", address=FIRST)
     assert time.monotonic() - changed > 5
-    assert agent.at(SECOND) == "edge"
+    assert agent.who(address=SECOND) == "edge"
     assert took < SOON
     assert "restored" not in agent.log.read_text()
     assert "Traceback" not in agent.log.read_text()
@@ -142,8 +128,8 @@ def test_both_families_and_several_addresses(lab, resolver):
     agent = Asking(lab, config())
     for address in (FIRST, SECOND, FIRST6):
         for proto in ("tcp", "udp"):
-            agent.becomes_at("edge", address, proto=proto)
-    assert agent.at(THIRD) == "cloud"
+            agent.becomes("edge", address=address, proto=proto)
+    assert agent.who(address=THIRD) == "cloud"
     takes = lab.status("echo")["takes"]
     assert "tcp 203.0.113.11/32 (speed.example.com) port 7000" in takes or "tcp speed.example.com port 7000" in takes
 
@@ -151,12 +137,12 @@ def test_both_families_and_several_addresses(lab, resolver):
 def test_a_name_that_vanishes_leaves_its_traffic_to_the_cloud_after_a_while(lab, resolver):
     resolver.has(FIRST)
     agent = Asking(lab, config(), grace=2)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     resolver.has()
-    agent.becomes_at("cloud", FIRST)
+    agent.becomes("cloud", address=FIRST)
     agent.says("has no address now: speed.example.com (no such name); the cloud answers")
     resolver.has(SECOND)
-    agent.becomes_at("edge", SECOND)
+    agent.becomes("edge", address=SECOND)
 
 
 def test_a_name_without_an_address_is_waited_for(lab, resolver):
@@ -167,35 +153,35 @@ def test_a_name_without_an_address_is_waited_for(lab, resolver):
     resolver.has("192.168.77.1")
     agent.says("speed.example.com (is the router itself)")
     resolver.has(FIRST)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
 
 
 def test_an_agent_that_starts_without_a_resolver_keeps_what_it_finds(lab, resolver):
     resolver.has(FIRST)
     agent = Asking(lab, config("list proto tcp"))
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     talk = Talk(lab, FIRST)
     agent.kill()
     resolver.stop()
     agent.start()
     time.sleep(2)
     assert talk.who() == "edge"
-    assert agent.at(FIRST) == "edge"
+    assert agent.who(address=FIRST) == "edge"
     resolver.has(FIRST, SECOND)
     resolver.start()
-    agent.becomes_at("edge", SECOND)
+    agent.becomes("edge", address=SECOND)
     assert talk.who() == "edge"
     agent.kill()
     resolver.has(SECOND)
     agent.start()
-    agent.becomes_at("cloud", FIRST, SOON + 5)  # the name was another one, perhaps
+    agent.becomes("cloud", SOON + 5, address=FIRST)  # the name was another one, perhaps
 
 
 def test_two_services_with_one_address_by_different_names(lab, resolver):
     resolver.has_all([("one.example.com", FIRST), ("two.example.com", FIRST), ("two.example.com", SECOND)])
     agent = Asking(lab, config(host="one.example.com") + config(name="other", host="two.example.com"))
-    agent.becomes_at("edge", FIRST)
-    agent.becomes_at("other", SECOND)
+    agent.becomes("edge", address=FIRST)
+    agent.becomes("other", address=SECOND)
     agent.says("shares addresses: two.example.com with service 'echo'")
 
 
@@ -204,11 +190,11 @@ def test_an_address_moves_between_two_services(lab, datapath, resolver):
     resolver.has_all([("one.example.com", FIRST), ("two.example.com", SECOND)])
     both = config(host="one.example.com") + config(name="other", host="two.example.com")
     agent = Asking(lab, both, grace=2)
-    agent.becomes_at("edge", FIRST)
-    agent.becomes_at("other", SECOND)
+    agent.becomes("edge", address=FIRST)
+    agent.becomes("other", address=SECOND)
     resolver.has_all([("one.example.com", SECOND), ("two.example.com", FIRST)])
-    agent.becomes_at("edge", SECOND)
-    agent.becomes_at("other", FIRST)
+    agent.becomes("edge", address=SECOND)
+    agent.becomes("other", address=FIRST)
     assert "File exists" not in agent.log.read_text()
 
 
@@ -262,9 +248,9 @@ def test_answers_to_another_question_and_malformed_ones_change_nothing(lab, reso
     lab.serve_cloud(7000)
     lab.start(lab.router, sys.executable, "-c", LIAR, how)
     agent = Asking(lab, config("list proto tcp"))
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     time.sleep(1)
-    assert agent.at(SECOND) == "cloud"
+    assert agent.who(address=SECOND) == "cloud"
     assert "bug" not in agent.log.read_text()
 
 
@@ -285,7 +271,7 @@ def test_a_thousand_names_cost_a_mebibyte_at_most_without_their_redirects(lab, r
         agent = Asking(
             lab, service("echo", echo_command("edge", 7000), "option dest_host '%s'" % " ".join(names), *takes)
         )
-        agent.becomes_at("edge", last)
+        agent.becomes("edge", address=last)
         time.sleep(SOON)  # the next answers are in
         found = private_memory(agent.process.pid)
         agent.kill()

@@ -25,7 +25,7 @@ class Watched(Guest):
         words = ("procd", self.socket, START, *self.lab.interpreter, ROOT / "tests/hasty_agent.py")
         words = (sys.executable, peer, *words, "-c", self.lab.confdir, "-s", self.socket)
         with self.log.open("a") as stream:
-            self.process = self.lab.start(self.lab.router, *words, env=self.lab.env(), stderr=stream)
+            self.process = self.lab.start(self.lab.router, *words, env=self.env(), stderr=stream)
 
     def procd(self, key):
         with Caller(self.socket) as caller:
