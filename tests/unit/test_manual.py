@@ -45,4 +45,4 @@ def test_every_example_is_a_configuration_without_problems(tmp_path):
     (tmp_path / "viscum").write_text("\n".join(blocks) + "\n")
     found = model.read(uci.load(str(tmp_path), "viscum"), "viscum")
     assert found.problems == []
-    assert [service.name for service in found.services] == ["iperf", "web", "game", "updates", "dns"]
+    assert [service.name for service in found.services] == ["iperf", "web", "game", "updates", "dns", "plates"]
