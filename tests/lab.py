@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -45,6 +46,9 @@ CPYTHON = (sys.executable,)
 # Another one than that of the set-up, by its whole path: an older, a newer, one of another architecture.
 MICROPYTHON_FILE = Path(os.environ.get("VISCUM_MICROPYTHON") or ROOT / ".cache/micropython/micropython")
 MICROPYTHON = (str(MICROPYTHON_FILE), "-X", "heapsize=16M")
+
+ETH_P_ALL, PACKET_OUTGOING = 3, 4  # linux/if_ether.h, if_packet.h
+SO_RCVBUFFORCE, ROOM = 33, 8 << 20  # asm-generic/socket.h; bytes: a thousand packets wait until they are read
 
 
 class Lab:
@@ -278,8 +282,7 @@ class Lab:
     def ask(self, protocol, address, port, ns=None, timeout=2):
         """Who answers a client there: (name, the server's view of its own address), or ("", reason). The client is this
         process, with a socket of that namespace: another Python would take longer to start than all the rest."""
-        with Visit() as visit:
-            visit.enter(ns or self.client)
+        with inside(ns or self.client):
             sock = echo.client(protocol, address)
         return echo.ask(sock, address, int(port), timeout)
 
@@ -287,8 +290,7 @@ class Lab:
         """The names of who answers each (protocol, address, port), asked side by side, or "" after the timeout: where
         nobody is to answer, SILENCE is long enough."""
         asked = [("::" if ":" in address else "0.0.0.0", proto, address, port) for proto, address, port in questions]
-        with Visit() as visit:
-            visit.enter(ns or self.client)
+        with inside(ns or self.client):
             return ["" if answer.startswith("(") else answer for answer in clients.ask(timeout, asked)]
 
 
@@ -404,17 +406,35 @@ def wait_for(condition, seconds=HANG):
         time.sleep(0.02)
 
 
+@contextlib.contextmanager
+def inside(ns):
+    """As a context manager: this thread is in a namespace. A socket stays in the one where it was opened."""
+    with Visit() as visit:
+        visit.enter(ns)
+        yield
+
+
 def in_namespace(ns, make):
-    """What `make` returns, called in a namespace: a socket stays in the one where it was opened."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open("/run/netns/" + ns, os.O_RDONLY)
-    try:
-        compat.setns(there)
+    """What `make` returns, called in a namespace."""
+    with inside(ns):
         return make()
-    finally:
-        compat.setns(home)
-        os.close(there)
-        os.close(home)
+
+
+def mac(ns, dev="eth0"):
+    return json.loads(ip("-n", ns, "-j", "link", "show", "dev", dev))[0]["address"]
+
+
+def packed_mac(ns, dev="eth0"):
+    return bytes.fromhex(mac(ns, dev).replace(":", ""))
+
+
+def watch(ns, dev="eth0"):
+    """A socket that gets what passes a device; who reads it tells by PACKET_OUTGOING what leaves there."""
+    with inside(ns):
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
+    sock.bind((dev, ETH_P_ALL))
+    return sock
 
 
 def snapshot(ns):

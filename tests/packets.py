@@ -13,7 +13,7 @@ import time
 from collections import namedtuple
 
 import datapaths
-from lab import ROOT, in_namespace, ip, service
+from lab import PACKET_OUTGOING, ROOT, in_namespace, ip, packed_mac, service, watch
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption, IPOption_NOP, IPOption_Router_Alert
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -612,8 +612,8 @@ class Crossing:
         self._watched.update({CLIENT: lab.client, HOST: lab.clients[1], CLOUD: lab.cloud})
         self._macs = {}
         if not lab.link:
-            reached = mac(lab.router, "br-lan" if bridged else "lan0")
-            self._macs = {"router": reached, "host": mac(lab.clients[1], "eth0"), "broadcast": "f" * 12}
+            reached = packed_mac(lab.router, "br-lan" if bridged else "lan0")
+            self._macs = {"router": reached.hex(), "host": packed_mac(lab.clients[1]).hex(), "broadcast": "f" * 12}
 
     def _run(self, *words):
         return self.lab.run(self.lab.router, *self._viscum, *words, cwd=ROOT, env=self.lab.env())
@@ -882,17 +882,7 @@ def ethertype(packet):
 
 # Sockets in namespaces
 
-ETH_P_ALL = 3  # if_ether.h
-SO_RCVBUFFORCE, ROOM = 33, 8 << 20  # asm-generic/socket.h; bytes: a thousand packets wait until they are read
-PACKET_OUTGOING = 4  # if_packet.h
 ARPHRD_NONE = 0xFFFE  # if_arp.h: a tun device, without a header
-
-
-def watch(ns):
-    sock = in_namespace(ns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
-    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
-    sock.bind(("eth0", ETH_P_ALL))
-    return sock
 
 
 def collect(sock):
@@ -919,8 +909,3 @@ def sender(ns, version):
         return sock
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     return in_namespace(ns, lambda: socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW))
-
-
-def mac(ns, dev):
-    line = ip("-n", ns, "-o", "link", "show", "dev", dev)
-    return line.split("link/ether ")[1].split()[0].replace(":", "")

@@ -8,7 +8,7 @@ import sys
 
 import echo
 from bare import ADDRESSES
-from lab import ip
+from lab import inside, ip
 
 from viscum_agent.compat import fd_close
 from viscum_agent.ebpf.assembler import R0, R1, R2, R3, R6, Assembler
@@ -21,7 +21,6 @@ from viscum_agent.ebpf.program import (
     VLAN_PUSH,
 )
 from viscum_agent.kernel import bpf_syscall as call
-from viscum_agent.kernel.netns import Visit
 
 PROG_ATTACH, TCX_EGRESS = 8, 47  # linux/bpf.h; what is attached so stays until its device goes
 NETWORK, NETWORK6 = "192.168.77.", "2001:db8:77::"
@@ -30,8 +29,7 @@ NETWORK, NETWORK6 = "192.168.77.", "2001:db8:77::"
 def tag(ns, vlan):
     """From now on a host's eth0 has a VLAN."""
     index = int(ip("-n", ns, "-o", "link", "show", "eth0").split(":")[0])
-    with Visit() as visit:
-        visit.enter(ns)
+    with inside(ns):
         for make, where in ((_push, TCX_EGRESS), (_pop, call.TCX_INGRESS)):
             program = call.prog_load(make(vlan), "tag")
             call._call(PROG_ATTACH, "IIIIIIQ", index, program, where, 0, 0, 0, 0)
@@ -112,8 +110,7 @@ def asked(ns, sport):
 
 
 def _ask(ns, proto, address, sport):
-    with Visit() as visit:
-        visit.enter(ns)
+    with inside(ns):
         sock = echo.client(proto, address)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("", sport))

@@ -13,10 +13,8 @@ import datapaths
 import pytest
 from agent import Served
 from bare import BOTH, EDGE, QUESTIONS, TAKES
-from lab import Lab, ip, listens, pids_in, service, wait_for
+from lab import Lab, inside, ip, listens, pids_in, service, wait_for, watch
 from talks import Router, come_and_go
-
-from viscum_agent.kernel.netns import Visit
 
 BY_EBPF = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
 LARGE = 2 << 20  # bytes
@@ -115,8 +113,7 @@ def test_packets_of_a_sender_whose_route_leads_elsewhere_stay_with_the_cloud(age
     lab = agent.lab
     taken = row(agent)["packets"]
     lab.run(lab.client, "ip", "addr", "add", "198.51.100.77/32", "dev", "eth0")
-    with Visit() as visit:
-        visit.enter(lab.client)
+    with inside(lab.client):
         forged = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with forged:
         forged.bind(("198.51.100.77", 0))
@@ -134,8 +131,7 @@ def test_large_transfers_pass_both_ways_with_the_mtu_of_the_device(lab):
     lab.configure(service("echo", "/usr/bin/python3 %s" % program, "list device lan0", "list proto tcp", *TAKES[:-2]))
     lab.viscum("up")
     assert json.loads(ip("-n", lab.router, "-j", "link", "show", "vsc-echo"))[0]["mtu"] == 1400
-    with Visit() as visit:
-        visit.enter(lab.client)
+    with inside(lab.client):
         sock = socket.socket()
     with sock:
         sock.settimeout(60)
@@ -148,11 +144,7 @@ def test_large_transfers_pass_both_ways_with_the_mtu_of_the_device(lab):
 
 
 def test_who_looks_at_frames_in_the_namespace_sees_an_ethernet_header_without_macs(agent):
-    with Visit() as visit:
-        visit.enter("viscum-echo")
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
-    with sock:
-        sock.bind(("eth0", 0))
+    with watch("viscum-echo") as sock:
         sock.settimeout(10)
         for address, kind, version in (("203.0.113.10", b"\x08\x00", 4), ("2001:db8:cafe::10", b"\x86\xdd", 6)):
             assert agent.lab.ask("udp", address, 7000)[0] == "edge"

@@ -15,7 +15,7 @@ from pathlib import Path
 import datapaths
 import pytest
 from agent import QUICK, Agent
-from lab import CLOUD, ROOT, Lab, echo_command, ip, run, service, snapshot, wait_for
+from lab import CLOUD, ROOT, Lab, echo_command, ip, mac, packed_mac, run, service, snapshot, wait_for
 
 from viscum_agent import compat, ebpf
 from viscum_agent.ebpf import layout, program
@@ -102,10 +102,6 @@ def forwarded(lab):
     return int(values[names.index("ForwDatagrams")]), six["Ip6OutForwDatagrams"]
 
 
-def mac(ns, dev):
-    return bytes.fromhex(json.loads(ip("-n", ns, "-j", "link", "show", "dev", dev))[0]["address"].replace(":", ""))
-
-
 def index(ns, dev):
     return json.loads(ip("-n", ns, "-j", "link", "show", "dev", dev))[0]["ifindex"]
 
@@ -179,7 +175,7 @@ def test_who_wants_routed_replies_gets_them_and_the_firewall_sees_them(up):
 
 def test_a_client_is_known_with_its_interface_and_both_macs(up):
     up.ask("tcp", "203.0.113.10", 7000)
-    place = (index(up.router, "lan0"), mac(up.client, "eth0"), mac(up.router, "lan0"))
+    place = (index(up.router, "lan0"), packed_mac(up.client), packed_mac(up.router, "lan0"))
     assert clients(up) == {mapped("192.168.77.2"): place}
 
 
@@ -196,7 +192,7 @@ def test_a_client_whose_neighbour_entry_is_lost_is_answered_past_the_ip_stack_as
             "dev",
             "eth0",
             "lladdr",
-            mac(up.router, "lan0").hex(":"),
+            mac(up.router, "lan0"),
         )
         ip("-n", up.router, "neigh", "del", "192.168.77.2", "dev", "lan0")
         forget(up)
@@ -227,7 +223,7 @@ def test_who_sends_with_somebody_elses_address_draws_no_replies_away(up):
         "from scapy.all import *; sendp([Ether(src='02:00:5e:00:53:66', dst='%s')/IP(src=a, dst='203.0.113.10')"
         "/UDP(sport=5, dport=7000)/b'x' for a in ('198.51.100.2', '192.168.77.2')], iface='eth0', verbose=0)"
     )
-    gateway = mac(up.router, "lan0").hex(":")
+    gateway = mac(up.router, "lan0")
     up.run(up.client, sys.executable, "-c", frame % gateway)
     found = clients(up)
     assert mapped("198.51.100.2") not in found
@@ -292,7 +288,7 @@ def test_a_client_that_roams_to_another_port_of_a_bridge_is_answered_there(bridg
     bridged.configure(service("echo", EDGE, "list device br-lan", *TAKES))
     bridged.viscum("up")
     assert bridged.ask("tcp", "203.0.113.10", 7000)[0] == "edge"
-    own = mac(bridged.client, "eth0").hex(":")
+    own = mac(bridged.client)
     ip("-n", bridged.client, "link", "del", "eth0")
     peer = ("type", "veth", "peer", "name", "eth0", "netns", bridged.client, "address", own)
     ip("-n", bridged.router, "link", "add", "lan9", *peer)

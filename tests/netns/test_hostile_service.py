@@ -23,6 +23,7 @@ from lab import (
     ROOT,
     Lab,
     echo_command,
+    inside,
     namespaces,
     pids_in,
     run,
@@ -30,7 +31,6 @@ from lab import (
     wait_for,
 )
 
-from viscum_agent.kernel.netns import Visit
 from viscum_agent.records.objects import mac_of
 
 libc = ctypes.CDLL(None)
@@ -171,8 +171,7 @@ class Machine:
             **_addresses("viscum-other", "eth0", "service%d"),
             **self._programs(),
         }
-        with Visit() as visit:
-            visit.enter(lab.router)
+        with inside(lab.router):
             self._abstract = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._abstract.bind("\0" + self.aims["abstract"])
             self._abstract.listen()
@@ -288,8 +287,7 @@ class Machine:
     def _listening(self, ns, family, dev):
         if (ns, family) in self._sockets:
             self._sockets[ns, family].close()
-        with Visit() as visit:
-            visit.enter(ns)
+        with inside(ns):
             sock = socket.socket(family, socket.SOCK_DGRAM)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
