@@ -95,18 +95,16 @@ class Lab:
             ip("netns", "add", ns)
             ip("-n", ns, "link", "set", "lo", "up")
             # No duplicate address detection: else nobody finds his neighbours in the first second.
-            self.run(ns, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
-        for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
-            self.run(self.router, "sysctl", "-qw", key + "=1")
+            set_sysctl(ns, "ipv6/conf/default/accept_dad", 0)
+        for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            set_sysctl(self.router, key, 1)
         self._wire(self.cloud, "eth0", self.router, "wan0", "198.51.100", "2001:db8:100", self._distance)
         for number in range(len(self.clients)):
             self.wire_client(number)
-        for address in CLOUD:
-            ip("-n", self.cloud, "addr", "add", address + "/32", "dev", "lo")
-            ip("-n", self.router, "route", "add", address + "/32", "via", "198.51.100.2")
-        for address in CLOUD6 if self._ipv6 else ():
-            ip("-n", self.cloud, "addr", "add", address + "/128", "dev", "lo", "nodad")
-            ip("-n", self.router, "-6", "route", "add", address + "/128", "via", "2001:db8:100::2")
+        addresses = CLOUD + (CLOUD6 if self._ipv6 else ())
+        ips(self.cloud, ["addr add %s dev lo" % address for address in addresses])
+        via = {True: "2001:db8:100::2", False: "198.51.100.2"}
+        ips(self.router, ["route add %s via %s" % (address, via[":" in address]) for address in addresses])
         # A device has its carrier a moment after the other end is up: no snapshot should be from before that.
         wait_for(lambda: "NO-CARRIER" not in ip("-n", self.router, "link", "show"))
 
@@ -125,36 +123,30 @@ class Lab:
             ip("-n", router, "link", "set", dev, "netns", ns)
         else:
             ip("-n", router, "link", "add", port, "type", "veth", "peer", "name", dev, "netns", ns)
-        for where, name, end in ((router, port, "1"), (ns, dev, "2")):
-            ip("-n", where, "link", "set", name, "up")
-            ip("-n", where, "addr", "add", "%s.%s/24" % (net4, end), "dev", name)
-            if self._ipv6:
-                ip("-n", where, "addr", "add", "%s::%s/64" % (net6, end), "dev", name, "nodad")
-        ip("-n", ns, "route", "add", "default", "via", net4 + ".1")
-        if self._ipv6:
-            ip("-n", ns, "-6", "route", "add", "default", "via", net6 + "::1")
+        ips(router, self._own(port, net4, net6, 1))
+        gateways = [net4 + ".1"] + ([net6 + "::1"] if self._ipv6 else [])
+        ips(ns, self._own(dev, net4, net6, 2) + ["route add default via " + gateway for gateway in gateways])
+
+    def _own(self, name, net4, net6, end):
+        """What brings a device up, with the addresses of its end of a link."""
+        six = ["addr add %s::%d/64 dev %s nodad" % (net6, end, name)] if self._ipv6 else []
+        return ["link set %s up" % name, "addr add %s.%d/24 dev %s" % (net4, end, name), *six]
 
     def bridge(self):
         """Puts lan0 under a bridge br-lan that takes its addresses, as OpenWrt has it."""
-        for words in (
-            "link add br-lan type bridge",
-            "link set br-lan up",
-            "addr flush dev lan0",
-            "link set lan0 master br-lan",
-            "addr add 192.168.77.1/24 dev br-lan",
-            "addr add 2001:db8:77::1/64 dev br-lan nodad",
-        ):
-            ip("-n", self.router, *words.split())
+        lines = ["link add br-lan type bridge", "addr flush dev lan0", "link set lan0 master br-lan"]
+        ips(self.router, lines + self._own("br-lan", "192.168.77", "2001:db8:77", 1))
 
     def close(self):
         shutil.rmtree(PROGRAMS, ignore_errors=True)
         for process in self._processes:
             kill(process)
         self._processes = []
-        if self.router in namespaces():
+        there = namespaces()
+        if self.router in there:
             self.clear()
         for ns in [self.router, self.cloud] + self.clients:
-            if ns in namespaces():
+            if ns in there:
                 for pid in pids_in(ns):
                     os.kill(pid, signal.SIGKILL)
                 ip("netns", "del", ns)
@@ -328,6 +320,17 @@ def ip(*words):
     return run("ip", *words).stdout
 
 
+def ips(ns, lines):
+    """Commands of ip(8) in a namespace, one a line: a process for each would be most of a lab's time."""
+    run("ip", "-n", ns, "-batch", "-", input="\n".join(lines))
+
+
+def set_sysctl(ns, key, value):
+    """A key of net, as a path."""
+    with inside(ns):
+        Path("/proc/sys/net", key).write_text(str(value))
+
+
 def with_own_mounts(step, told):
     """What `step()` returns, or what `told(error)` says of its error: in a child with mounts of its own."""
     reading, writing = os.pipe()
@@ -348,7 +351,9 @@ def with_own_mounts(step, told):
 
 
 def run(*words, check=True, timeout=HANG, **options):
-    result = subprocess.run(words, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, **options)
+    if "input" not in options:
+        options["stdin"] = subprocess.DEVNULL
+    result = subprocess.run(words, capture_output=True, text=True, timeout=timeout, **options)
     if check and result.returncode:
         raise AssertionError(
             "%s: exit %d\n%s%s" % (" ".join(map(str, words)), result.returncode, result.stdout, result.stderr)

@@ -8,7 +8,7 @@ import sys
 
 import echo
 from bare import ADDRESSES
-from lab import inside, ip
+from lab import inside, ip, ips, mac
 
 from viscum_agent.compat import fd_close
 from viscum_agent.ebpf.assembler import R0, R1, R2, R3, R6, Assembler
@@ -65,15 +65,9 @@ def _pop(vlan):
 def through(lab, vlan):
     """The router only passes frames on: its lan0 and wan0 are ports of a bridge, without an address, and the client's
     gateway is behind the other one: the cloud, in the same VLAN."""
-    for line in (
-        "link add br-lan type bridge",
-        "link set br-lan up",
-        "addr flush dev lan0",
-        "addr flush dev wan0",
-        "link set lan0 master br-lan",
-        "link set wan0 master br-lan",
-    ):
-        ip("-n", lab.router, *line.split())
+    words = ("addr flush dev %s", "link set %s master br-lan")
+    lines = [line % port for port in ("lan0", "wan0") for line in words]
+    ips(lab.router, ["link add br-lan type bridge", "link set br-lan up", *lines])
     ip("-n", lab.cloud, "addr", "add", NETWORK + "1/24", "dev", "eth0")
     ip("-n", lab.cloud, "addr", "add", NETWORK6 + "1/64", "dev", "eth0", "nodad")
     for ns in (lab.client, lab.cloud):
@@ -83,7 +77,7 @@ def through(lab, vlan):
 def behind_a_switch(lab, vlans):
     """The first client of the lab becomes a switch at lan0, and each other one a host there with a VLAN of `vlans`, 0
     for none. All of them have the same addresses, and the router is the gateway of all."""
-    switch, gateway = lab.client, ip("-n", lab.router, "-o", "link", "show", "lan0").split("link/ether ")[1].split()[0]
+    switch, gateway = lab.client, mac(lab.router, "lan0")
     ip("-n", switch, "addr", "flush", "dev", "eth0")
     ip("-n", switch, "link", "add", "switch", "type", "bridge")
     for dev in ("switch", "eth0"):
