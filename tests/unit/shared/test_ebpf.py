@@ -31,19 +31,21 @@ def entries(wanted, mac=""):
     return [item for part in parts for item in ebpf.filters("lan0", part, level, mac, (("mirred", "vsc-s"),))]
 
 
-def machine(order, *wanted, watched=0, checked=False, nsid=-1):
-    """A machine with these matches in its maps; each leads to a pair of its own, from PAIR on."""
+def machine(order, *wanted, watched=0, checked=False, nsid=-1, mode=0, interfaces=()):
+    """A machine with these matches in its maps; each leads to a pair of its own, from PAIR on. `interfaces` are where
+    each of them is taken, without them LAN."""
     made = Machine(order)
     kinds = set()
     for number, one in enumerate(wanted):
+        interface = interfaces[number] if interfaces else LAN
         for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
             kind, parts = layout.of_match(item)
-            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked, 0, nsid))
+            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked, mode, nsid))
             if layout.is_exact(kind):
-                made.maps["exact"][made.layout.exact_key(LAN, parts)] = value
+                made.maps["exact"][made.layout.exact_key(interface, parts)] = value
             else:
                 kinds.add(kind)
-                made.maps["wide"][made.layout.wide_key(kind, LAN, parts)] = value
+                made.maps["wide"][made.layout.wide_key(kind, interface, parts)] = value
         made.maps["counters"][made.layout.number(number)] = bytearray(16)
     for number, kind in enumerate(sorted(kinds)):
         made.maps["masks"][made.layout.number(number)] = bytearray(made.layout.mask(kind))
