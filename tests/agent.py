@@ -100,10 +100,10 @@ class Agent:
 
 
 @contextlib.contextmanager
-def answering(lab, config=CONFIG):
+def answering(lab, config=CONFIG, kind=Agent, cloud=(7000,)):
     """An agent that keeps a service whose program answers; the cloud is there, too."""
-    lab.serve_cloud(7000)
-    made = Agent(lab, config)
+    lab.serve_cloud(*cloud)
+    made = kind(lab, config)
     made.becomes("edge")
     yield made
     assert "Traceback" not in made.log.read_text(), made.log.read_text()

@@ -4,16 +4,14 @@ WireGuard and PPPoE, which this kernel may lack: tests/vm/test_bare.py.
 """
 
 import json
-import os
-import signal
 import socket
 
 import bare
 import datapaths
 import pytest
-from agent import Served
+from agent import Served, answering
 from bare import BOTH, EDGE, QUESTIONS, TAKES
-from lab import Lab, inside, ip, listens, pids_in, service, wait_for, watch
+from lab import Lab, inside, ip, service, wait_for, watch
 from talks import Router, come_and_go
 
 BY_EBPF = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
@@ -49,12 +47,9 @@ def lab(tmp_path, interpreter, datapath):
 
 @pytest.fixture
 def agent(lab):
-    lab.serve_cloud(7000)
-    made = Served(lab, BOTH)
-    made.becomes("edge")
-    made.has_done_all()
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+    with answering(lab, BOTH, Served) as made:
+        made.has_done_all()
+        yield made
 
 
 def row(agent):
@@ -75,15 +70,7 @@ def test_a_match_that_is_wide_is_answered_as_well(agent):
 
 
 def test_when_the_program_ends_clients_reach_the_cloud_although_no_agent_looks(agent):
-    agent.process.send_signal(signal.SIGSTOP)
-    (program,) = pids_in("viscum-echo")
-    os.kill(program, signal.SIGKILL)
-    wait_for(lambda: not listens("viscum-echo", 7000))
-    assert agent.lab.who(QUESTIONS[:2]) == ["cloud"] * 2, "TCP repeats what is lost"
-    agent.lab.who(QUESTIONS[2:], timeout=0.5)
-    assert agent.lab.who(QUESTIONS) == ["cloud"] * 4
-    agent.process.send_signal(signal.SIGCONT)
-    agent.becomes("edge")
+    bare.left_alone(agent)
 
 
 def test_a_device_that_goes_is_waited_for_and_taken_again(agent):

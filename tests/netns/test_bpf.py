@@ -259,15 +259,7 @@ with socket.create_connection(("203.0.113.10", 7000), 2, ("192.168.99.9", 0)) as
 @pytest.fixture
 def bridged(lab):
     """lan0 becomes the port of a bridge, which has its addresses; a second port leads to the client's other device."""
-    for words in (
-        ("link", "add", "br-lan", "type", "bridge"),
-        ("link", "set", "br-lan", "up"),
-        ("addr", "flush", "dev", "lan0"),
-        ("link", "set", "lan0", "master", "br-lan"),
-        ("addr", "add", "192.168.77.1/24", "dev", "br-lan"),
-        ("addr", "add", "2001:db8:77::1/64", "dev", "br-lan", "nodad"),
-    ):
-        ip("-n", lab.router, *words)
+    lab.bridge()
     lab.serve_cloud(7000)
     return lab
 

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from agent import CONFIG, Guest
+from agent import CONFIG, Guest, answering
 from lab import HANG, ROOT, Lab, pids_in, wait_for
 
 from viscum_agent.ubus.caller import Caller
@@ -56,13 +56,9 @@ class Watched(Guest):
 
 @pytest.fixture
 def agent(tmp_path, interpreter):
-    with Lab(tmp_path, interpreter) as lab:
-        lab.serve_cloud(7000)
-        made = Watched(lab, CONFIG)
-        made.becomes("edge")
+    with Lab(tmp_path, interpreter) as lab, answering(lab, CONFIG, Watched) as made:
         made.told(LIMIT)
         yield made
-        assert "Traceback" not in made.log.read_text(), made.log.read_text()
         made.end()
 
 
