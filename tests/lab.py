@@ -271,11 +271,15 @@ class Lab:
             wait_for(lambda port=port: listens(ns, port))
         return process
 
-    def ask(self, protocol, address, port, ns=None, timeout=2):
+    def ask(self, protocol, address, port, ns=None, timeout=2, sport=0):
         """Who answers a client there: (name, the server's view of its own address), or ("", reason). The client is this
-        process, with a socket of that namespace: another Python would take longer to start than all the rest."""
+        process, with a socket of that namespace: another Python would take longer to start than all the rest. Without
+        `sport`, its own port is any."""
         with inside(ns or self.client):
             sock = echo.client(protocol, address)
+        if sport:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("", sport))
         return echo.ask(sock, address, int(port), timeout)
 
     def who(self, questions, ns=None, timeout=HANG):

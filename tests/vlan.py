@@ -3,11 +3,9 @@
 A trunk of the router carries what several of them send. What comes to them without their tag is dropped.
 """
 
-import socket
 import sys
 
-import echo
-from bare import ADDRESSES
+from bare import QUESTIONS
 from lab import inside, ip, ips, mac
 
 from viscum_agent.compat import fd_close
@@ -98,14 +96,6 @@ def behind_a_switch(lab, vlans):
             tag(ns, vlan)
 
 
-def asked(ns, sport):
+def asked(lab, ns, sport):
     """Who answers each question of a host, whose port is always the same one."""
-    return [_ask(ns, proto, address, sport) for proto in ("tcp", "udp") for address in ADDRESSES]
-
-
-def _ask(ns, proto, address, sport):
-    with inside(ns):
-        sock = echo.client(proto, address)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("", sport))
-    return echo.ask(sock, address, 7000, 10)[0]
+    return [lab.ask(*question, ns, 10, sport)[0] for question in QUESTIONS]

@@ -8,7 +8,7 @@ import time
 import echo
 import pytest
 from agent import PATIENT, QUICK, Agent, private_memory, wrapped
-from lab import MICROPYTHON, echo_command, in_namespace, kill, listens, run, service, wait_for
+from lab import MICROPYTHON, ROOT, echo_command, in_namespace, kill, listens, run, service, wait_for
 from others import LIBRARIES, PACKAGES, needed
 
 HOST = "speed.example.com"
@@ -218,21 +218,17 @@ def test_commands_without_an_agent_ask_once(lab, resolver):
 # Somebody who answers what he likes, in the router's namespace.
 LIAR = """
 import random, socket, struct, sys
+from dns_answers import SAME, answered, kind_of, record
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.bind(("127.0.0.1", 53))
-def answer(asked, number, question, address):
-    kind = question[-4:-2]
-    record = b"\\xc0\\x0c" + kind + b"\\0\\1\\0\\0\\0\\1" + (b"\\0\\4" + address if kind == b"\\0\\1" else b"\\0\\0")
-    return struct.pack(">HHHHHH", number, 0x8180, 1, 1, 0, 0) + question + record
 while True:
     asked, peer = sock.recvfrom(1500)
-    number = struct.unpack_from(">H", asked)[0]
-    question = asked[12:-11]
-    right = answer(asked, number, question, bytes([203, 0, 113, 10]))
-    lie = bytes([203, 0, 113, 11])
+    four = kind_of(asked) == 1
+    right, lie = [record(SAME, kind_of(asked), 1, bytes([203, 0, 113, last]) if four else b"") for last in (10, 11)]
+    right = answered(asked, right)
     if sys.argv[1] == "forged":
-        sock.sendto(answer(asked, number ^ 1, question, lie), peer)
-        sock.sendto(answer(asked, number, question.replace(b"speed", b"sport"), lie), peer)
+        sock.sendto(answered(asked, lie, number=struct.unpack_from(">H", asked)[0] ^ 1), peer)
+        sock.sendto(answered(asked.replace(b"speed", b"sport"), lie), peer)
         sock.sendto(asked, peer)
     else:
         for size in range(0, len(right) - 1, 7):
@@ -246,7 +242,7 @@ while True:
 @pytest.mark.parametrize("how", ["forged", "malformed"])
 def test_answers_to_another_question_and_malformed_ones_change_nothing(lab, resolv_conf, how):
     lab.serve_cloud(7000)
-    lab.start(lab.router, sys.executable, "-c", LIAR, how)
+    lab.start(lab.router, sys.executable, "-c", LIAR, how, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")})
     agent = Asking(lab, config("list proto tcp"))
     agent.becomes("edge", address=FIRST)
     time.sleep(1)

@@ -97,12 +97,12 @@ def test_each_vlan_of_a_trunk_has_a_service_of_its_own_though_clients_have_the_s
         assert lab.viscum("plan").stdout == "# nothing to do\n"
         for sport in (40000, 40001):
             for ns, name in zip(lab.clients[1:], ("ten", "twenty", "none"), strict=True):
-                assert vlan.asked(ns, sport) == [name] * 4
+                assert vlan.asked(lab, ns, sport) == [name] * 4
         lab.configure(sections[0] + sections[2])
         lab.viscum("up")
         for ns, name in zip(lab.clients[1:], ("ten", "", "none"), strict=True):
             if name:
-                assert vlan.asked(ns, 40002) == [name] * 4
+                assert vlan.asked(lab, ns, 40002) == [name] * 4
         lab.viscum("down")
         assert not lab.pins()
 
