@@ -335,6 +335,19 @@ def set_sysctl(ns, key, value):
         Path("/proc/sys/net", key).write_text(str(value))
 
 
+@contextlib.contextmanager
+def left_as_it_was():
+    """As a context manager: this machine's namespaces and devices are the same afterwards."""
+    before = _namespaces_and_devices()
+    yield
+    assert _namespaces_and_devices() == before
+
+
+def _namespaces_and_devices():
+    # Without the numbers: a device that comes back from another namespace gets a new one.
+    return namespaces(), sorted(name for _, name in socket.if_nameindex())
+
+
 def with_own_mounts(step, told):
     """What `step()` returns, or what `told(error)` says of its error: in a child with mounts of its own."""
     reading, writing = os.pipe()
@@ -365,8 +378,11 @@ def run(*words, check=True, timeout=HANG, **options):
     return result
 
 
+NAMED = Path("/run/netns")
+
+
 def namespaces():
-    return [line.split()[0] for line in ip("netns", "list").splitlines() if line]
+    return sorted(os.listdir(NAMED)) if NAMED.exists() else []
 
 
 AGENTS = ("viscum_agent", "hasty_agent")  # as their command lines have it
@@ -374,8 +390,15 @@ AGENTS = ("viscum_agent", "hasty_agent")  # as their command lines have it
 
 def pids_in(ns):
     """The pids in a namespace, but for Viscum's own processes, which go in and out of those of its services."""
-    found = [int(pid) for pid in run("ip", "netns", "pids", ns, check=False).stdout.split()]
+    found = [int(name) for name in os.listdir("/proc") if name.isdigit() and _is_in(name, NAMED / ns)]
     return [pid for pid in found if not any(name in _words(pid) for name in AGENTS)]
+
+
+def _is_in(pid, file):
+    try:
+        return os.path.samefile("/proc/%s/ns/net" % pid, file)
+    except OSError:
+        return False  # one of them is gone
 
 
 def _words(pid):
@@ -402,8 +425,11 @@ def _is_removed(group):
 
 def listens(ns, port):
     """Whether something is open for clients on a TCP or UDP port in a namespace."""
-    found = run("nsenter", "--net=/run/netns/" + ns, "ss", "-Hlntu").stdout
-    return any(line.split()[4].endswith(":%s" % str(port).split("/")[-1]) for line in found.splitlines())
+    end = ":%04X" % int(str(port).split("/")[-1])
+    with inside(ns):
+        texts = [Path("/proc/thread-self/net", name).read_text() for name in ("tcp", "tcp6", "udp", "udp6")]
+    sockets = [line.split() for text in texts for line in text.splitlines()[1:]]
+    return any(words[1].endswith(end) and words[3] in ("0A", "07") for words in sockets)  # TCP_LISTEN, UDP's only one
 
 
 def wait_for(condition, seconds=HANG):
@@ -454,24 +480,13 @@ def snapshot(ns):
         "ip route show table all",
         "ip -6 route show table all",
         "ip rule show",
-        "tc qdisc show",
         "nft list ruleset",
         "ls -R /sys/fs/bpf",
     )
-    text = [run("nsenter", "--net=/run/netns/" + ns, *command.split(), check=False).stdout for command in commands]
-    for link in json.loads(run("ip", "-n", ns, "-j", "link", "show").stdout):
-        for side in ("ingress", "egress"):
-            text.append(
-                run(
-                    "nsenter",
-                    "--net=/run/netns/" + ns,
-                    "tc",
-                    "filter",
-                    "show",
-                    "dev",
-                    link["ifname"],
-                    side,
-                    check=False,
-                ).stdout
-            )
+    there = ("nsenter", "--net=/run/netns/" + ns)
+    text = [run(*there, *command.split(), check=False).stdout for command in commands]
+    devices = [link["ifname"] for link in json.loads(ip("-n", ns, "-j", "link", "show"))]
+    lines = ["filter show dev %s %s" % (device, side) for device in devices for side in ("ingress", "egress")]
+    tc = (*there, "tc", "-force", "-batch", "-")  # a device without a qdisc for them is an error
+    text.append(run(*tc, input="\n".join(["qdisc show", *lines]), check=False).stdout)
     return "\n".join(text)

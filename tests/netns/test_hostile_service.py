@@ -24,7 +24,7 @@ from lab import (
     Lab,
     echo_command,
     inside,
-    namespaces,
+    left_as_it_was,
     pids_in,
     run,
     service,
@@ -382,9 +382,8 @@ def _link_local(mac):
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left():
     """As of conftest.py, once for all: these tests only look at what came of the attempts."""
-    before = namespaces(), run("ip", "-o", "link").stdout.count("\n")
-    yield
-    assert (namespaces(), run("ip", "-o", "link").stdout.count("\n")) == before
+    with left_as_it_was():
+        yield
 
 
 @pytest.fixture(scope="module", params=["cpython", "micropython"])
