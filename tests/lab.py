@@ -65,7 +65,6 @@ class Lab:
         self._pair = DATAPATHS[datapath].pair if datapath else ""
         self.prio = DATAPATHS[datapath].prio if datapath else 0
         self._start = start(datapath)
-        self._clients = clients
         self._ipv6 = ipv6
         self._distance = distance
         self.link = link
@@ -103,8 +102,8 @@ class Lab:
             self.wire_client(number)
         addresses = CLOUD + (CLOUD6 if self._ipv6 else ())
         ips(self.cloud, ["addr add %s dev lo" % address for address in addresses])
-        via = {True: "2001:db8:100::2", False: "198.51.100.2"}
-        ips(self.router, ["route add %s via %s" % (address, via[":" in address]) for address in addresses])
+        via = [(address, "2001:db8:100::2" if ":" in address else "198.51.100.2") for address in addresses]
+        ips(self.router, ["route add %s via %s" % each for each in via])
         # A device has its carrier a moment after the other end is up: no snapshot should be from before that.
         wait_for(lambda: "NO-CARRIER" not in ip("-n", self.router, "link", "show"))
 
