@@ -13,7 +13,7 @@ import time
 from collections import namedtuple
 
 import datapaths
-from lab import PACKET_OUTGOING, ROOT, in_namespace, ip, packed_mac, service, watch
+from lab import PACKET_OUTGOING, ROOT, in_namespace, ips, packed_mac, service, watch
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption, IPOption_NOP, IPOption_Router_Alert
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -622,24 +622,21 @@ class Crossing:
         self._run("down", "--no-program")
 
     def _prepare(self, bridged):
-        lab, words = self.lab, []
-        for family, prefix, via in (
-            ("-4", "203.0.112.0/23", "198.51.100.2"),
-            ("-4", "198.18.0.0/15", "198.51.100.2"),
-            ("-6", "2001:db8:cafe::/64", "2001:db8:100::2"),
-            ("-6", "fd12:3456::/64", "2001:db8:100::2"),
-            ("-4", "192.168.99.0/24", "192.168.77.2"),
-            ("-6", "2001:db8:99::/64", "2001:db8:77::2"),
-        ):
-            words.append("%s route add %s via %s" % (family, prefix, via))
+        lab = self.lab
+        routes = (
+            ("203.0.112.0/23", "198.51.100.2"),
+            ("198.18.0.0/15", "198.51.100.2"),
+            ("2001:db8:cafe::/64", "2001:db8:100::2"),
+            ("fd12:3456::/64", "2001:db8:100::2"),
+            ("192.168.99.0/24", "192.168.77.2"),
+            ("2001:db8:99::/64", "2001:db8:77::2"),
+        )
+        ips(lab.router, ["route add %s via %s" % each for each in routes])
         if bridged:
-            words += ["link add br-lan type bridge", "link set br-lan up", "addr flush dev lan0"]
-            words += ["link set lan%d master br-lan" % number for number in (0, 1)]
-            words += ["addr add 192.168.77.1/24 dev br-lan", "addr add 2001:db8:77::1/64 dev br-lan nodad"]
+            lab.bridge()
+            ips(lab.router, ["link set lan1 master br-lan"])
         if self.device == "br-lan" and self.rows is PROMISCUOUS:
-            words.append("link set br-lan promisc on")
-        for line in words:
-            ip("-n", lab.router, *line.split())
+            ips(lab.router, ["link set br-lan promisc on"])
         # Neighbours know each other: what waits for an answer of ARP might come too late, or be dropped.
         for ns, address in ((lab.client, "192.168.77.1"), (lab.client, "2001:db8:77::1"), (lab.router, "198.51.100.2")):
             lab.run(ns, "ping", "-c", 1, "-W", 5, address)
