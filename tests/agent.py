@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import HANG, PROGRAMS, ROOT, echo_command, service, wait_for
+from lab import HANG, PROGRAMS, ROOT, echo_command, kill, service, wait_for
 
 from viscum_agent.ubus.caller import Caller
 
@@ -27,6 +27,13 @@ def private_memory(pid):
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_Dirty:"))
 
 
+def wrapped(lab, words, script):
+    """The words that start an agent, with a script of tests/ in front of its module: that changes something of the
+    agent, and runs the rest of them."""
+    at = len(lab.interpreter)
+    return (*words[:at], ROOT / "tests" / script, *words[at + (words[at] == "-m") :])
+
+
 class Agent:
     """viscumd on a lab's router, with what it says."""
 
@@ -39,28 +46,30 @@ class Agent:
 
     def start(self):
         with self.log.open("a") as stream:
-            self.process = self.lab.start(self.lab.router, *self.words(), cwd=ROOT, env=self.lab.env(), stderr=stream)
+            self.process = self.lab.start(self.lab.router, *self.words(), cwd=ROOT, env=self.env(), stderr=stream)
 
     socket = "/nonexistent/ubus.sock"
 
     def words(self):
         return (*self.lab.agent("viscum_agent.viscumd"), "-c", self.lab.confdir, "-s", self.socket)
 
+    def env(self):
+        return self.lab.env()
+
     def kill(self):
-        self.process.kill()
-        self.process.wait(HANG)
+        kill(self.process)
 
     def reload(self, config):
         self.lab.configure(config)
         self.process.send_signal(signal.SIGHUP)
 
-    def who(self, port=7000):
-        return self.lab.ask("tcp", "203.0.113.10", port)[0]
+    def who(self, port=7000, address="203.0.113.10", proto="tcp"):
+        return self.lab.ask(proto, address, port)[0]
 
-    def becomes(self, who, seconds=HANG, port=7000):
-        """Waits until a client is answered by somebody; returns how long that took."""
+    def becomes(self, who, seconds=HANG, **place):
+        """Waits until a client is answered by somebody at a place, as `who` has it; returns how long that took."""
         begin = time.monotonic()
-        self._wait_for(lambda: self.who(port) == who, seconds, "not answered by " + who)
+        self._wait_for(lambda: self.who(**place) == who, seconds, "not answered by %s %s" % (who, place or ""))
         return time.monotonic() - begin
 
     def says(self, text, seconds=HANG):
@@ -91,10 +100,10 @@ class Agent:
 
 
 @contextlib.contextmanager
-def answering(lab, config=CONFIG):
+def answering(lab, config=CONFIG, kind=Agent, cloud=(7000,)):
     """An agent that keeps a service whose program answers; the cloud is there, too."""
-    lab.serve_cloud(7000)
-    made = Agent(lab, config)
+    lab.serve_cloud(*cloud)
+    made = kind(lab, config)
     made.becomes("edge")
     yield made
     assert "Traceback" not in made.log.read_text(), made.log.read_text()
@@ -157,7 +166,7 @@ class Unread(Agent):
                 pass
         except BlockingIOError:
             fcntl.fcntl(writing, fcntl.F_SETFL, flags)
-        options = {"cwd": ROOT, "env": self.lab.env(), "stderr": writing}
+        options = {"cwd": ROOT, "env": self.env(), "stderr": writing}
         self.process = self.lab.start(self.lab.router, *self.words(), **options)
         os.close(writing)
 

@@ -4,10 +4,12 @@ A link is a function that makes the device `dev` of a host and the router's `por
 and namespaces.
 """
 
+import os
+import signal
 import sys
 
 from agent import QUICK
-from lab import ROOT, echo_command, service, wait_for
+from lab import ROOT, echo_command, listens, pids_in, service, wait_for
 
 UNDER = ("10.98.0.1", "10.98.0.2")  # the router's and the host's end of what a tunnel goes through
 INSIDE = "10.97.0."  # what PPP agrees upon, besides the lab's own addresses
@@ -80,3 +82,17 @@ def there_and_back(agent):
         assert lab.who(QUESTIONS) == ["cloud"] * 4
         agent.call("bypass", name="echo", on=False)
         agent.becomes("edge")
+
+
+def left_alone(agent):
+    """The program ends although no agent looks: what is in the kernel leaves its clients to the cloud, and the agent
+    brings them back once it goes on."""
+    agent.process.send_signal(signal.SIGSTOP)
+    (program,) = pids_in("viscum-echo")
+    os.kill(program, signal.SIGKILL)
+    wait_for(lambda: not listens("viscum-echo", 7000))
+    assert agent.lab.who(QUESTIONS[:2]) == ["cloud"] * 2, "TCP repeats what is lost"
+    agent.lab.who(QUESTIONS[2:], timeout=0.5)
+    assert agent.lab.who(QUESTIONS) == ["cloud"] * 4
+    agent.process.send_signal(signal.SIGCONT)
+    agent.becomes("edge")

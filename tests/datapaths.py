@@ -42,7 +42,12 @@ def has(name):
     found, datapath = _features(), DATAPATHS[name]
     if found is None or plan_datapath.named(datapath.option).lacks(found):
         return False
-    return all(getattr(found, need) for need in datapath.needs)
+    return has_features(*datapath.needs)
+
+
+def has_features(*names):
+    """Whether the kernel has all of these Features."""
+    return _features() is not None and all(getattr(_features(), name) for name in names)
 
 
 def here():

@@ -12,8 +12,7 @@ import socket
 import struct
 from collections import Counter, namedtuple
 
-from lab import in_namespace, ip, run
-from packets import ETH_P_ALL, PACKET_OUTGOING, ROOM, SO_RCVBUFFORCE
+from lab import PACKET_OUTGOING, ip, watch
 
 EDGE = "192.168.77.2"
 
@@ -46,18 +45,12 @@ def add_camera(lab):
     return name
 
 
-def mac(ns, dev="eth0"):
-    return json.loads(run("ip", "-n", ns, "-j", "link", "show", "dev", dev).stdout)[0]["address"]
-
-
 class Hop:
     """Where packets of a port are seen on their way: a device of a namespace."""
 
     def __init__(self, ns, dev, port):
         self._port = port
-        self._sock = in_namespace(ns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
-        self._sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
-        self._sock.bind((dev, ETH_P_ALL))
+        self._sock = watch(ns, dev)
 
     def segments(self, quiet=1):
         """Those of TCP over IPv4 that passed since the last time, once no more come for so many seconds."""

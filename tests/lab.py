@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,9 @@ CPYTHON = (sys.executable,)
 MICROPYTHON_FILE = Path(os.environ.get("VISCUM_MICROPYTHON") or ROOT / ".cache/micropython/micropython")
 MICROPYTHON = (str(MICROPYTHON_FILE), "-X", "heapsize=16M")
 
+ETH_P_ALL, PACKET_OUTGOING = 3, 4  # linux/if_ether.h, if_packet.h
+SO_RCVBUFFORCE, ROOM = 33, 8 << 20  # asm-generic/socket.h; bytes: a thousand packets wait until they are read
+
 
 class Lab:
     """Use as a context manager. `interpreter` is how Viscum is started: CPYTHON or MICROPYTHON. `distance` is that of
@@ -61,7 +65,6 @@ class Lab:
         self._pair = DATAPATHS[datapath].pair if datapath else ""
         self.prio = DATAPATHS[datapath].prio if datapath else 0
         self._start = start(datapath)
-        self._clients = clients
         self._ipv6 = ipv6
         self._distance = distance
         self.link = link
@@ -91,18 +94,16 @@ class Lab:
             ip("netns", "add", ns)
             ip("-n", ns, "link", "set", "lo", "up")
             # No duplicate address detection: else nobody finds his neighbours in the first second.
-            self.run(ns, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
-        for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
-            self.run(self.router, "sysctl", "-qw", key + "=1")
+            set_sysctl(ns, "ipv6/conf/default/accept_dad", 0)
+        for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            set_sysctl(self.router, key, 1)
         self._wire(self.cloud, "eth0", self.router, "wan0", "198.51.100", "2001:db8:100", self._distance)
         for number in range(len(self.clients)):
             self.wire_client(number)
-        for address in CLOUD:
-            ip("-n", self.cloud, "addr", "add", address + "/32", "dev", "lo")
-            ip("-n", self.router, "route", "add", address + "/32", "via", "198.51.100.2")
-        for address in CLOUD6 if self._ipv6 else ():
-            ip("-n", self.cloud, "addr", "add", address + "/128", "dev", "lo", "nodad")
-            ip("-n", self.router, "-6", "route", "add", address + "/128", "via", "2001:db8:100::2")
+        addresses = CLOUD + (CLOUD6 if self._ipv6 else ())
+        ips(self.cloud, ["addr add %s dev lo" % address for address in addresses])
+        via = [(address, "2001:db8:100::2" if ":" in address else "198.51.100.2") for address in addresses]
+        ips(self.router, ["route add %s via %s" % each for each in via])
         # A device has its carrier a moment after the other end is up: no snapshot should be from before that.
         wait_for(lambda: "NO-CARRIER" not in ip("-n", self.router, "link", "show"))
 
@@ -121,36 +122,30 @@ class Lab:
             ip("-n", router, "link", "set", dev, "netns", ns)
         else:
             ip("-n", router, "link", "add", port, "type", "veth", "peer", "name", dev, "netns", ns)
-        for where, name, end in ((router, port, "1"), (ns, dev, "2")):
-            ip("-n", where, "link", "set", name, "up")
-            ip("-n", where, "addr", "add", "%s.%s/24" % (net4, end), "dev", name)
-            if self._ipv6:
-                ip("-n", where, "addr", "add", "%s::%s/64" % (net6, end), "dev", name, "nodad")
-        ip("-n", ns, "route", "add", "default", "via", net4 + ".1")
-        if self._ipv6:
-            ip("-n", ns, "-6", "route", "add", "default", "via", net6 + "::1")
+        ips(router, self._own(port, net4, net6, 1))
+        gateways = [net4 + ".1"] + ([net6 + "::1"] if self._ipv6 else [])
+        ips(ns, self._own(dev, net4, net6, 2) + ["route add default via " + gateway for gateway in gateways])
+
+    def _own(self, name, net4, net6, end):
+        """What brings a device up, with the addresses of its end of a link."""
+        six = ["addr add %s::%d/64 dev %s nodad" % (net6, end, name)] if self._ipv6 else []
+        return ["link set %s up" % name, "addr add %s.%d/24 dev %s" % (net4, end, name), *six]
 
     def bridge(self):
         """Puts lan0 under a bridge br-lan that takes its addresses, as OpenWrt has it."""
-        for words in (
-            "link add br-lan type bridge",
-            "link set br-lan up",
-            "addr flush dev lan0",
-            "link set lan0 master br-lan",
-            "addr add 192.168.77.1/24 dev br-lan",
-            "addr add 2001:db8:77::1/64 dev br-lan nodad",
-        ):
-            ip("-n", self.router, *words.split())
+        lines = ["link add br-lan type bridge", "addr flush dev lan0", "link set lan0 master br-lan"]
+        ips(self.router, lines + self._own("br-lan", "192.168.77", "2001:db8:77", 1))
 
     def close(self):
         shutil.rmtree(PROGRAMS, ignore_errors=True)
         for process in self._processes:
             kill(process)
         self._processes = []
-        if self.router in namespaces():
+        there = namespaces()
+        if self.router in there:
             self.clear()
         for ns in [self.router, self.cloud] + self.clients:
-            if ns in namespaces():
+            if ns in there:
                 for pid in pids_in(ns):
                     os.kill(pid, signal.SIGKILL)
                 ip("netns", "del", ns)
@@ -275,20 +270,22 @@ class Lab:
             wait_for(lambda port=port: listens(ns, port))
         return process
 
-    def ask(self, protocol, address, port, ns=None, timeout=2):
+    def ask(self, protocol, address, port, ns=None, timeout=2, sport=0):
         """Who answers a client there: (name, the server's view of its own address), or ("", reason). The client is this
-        process, with a socket of that namespace: another Python would take longer to start than all the rest."""
-        with Visit() as visit:
-            visit.enter(ns or self.client)
+        process, with a socket of that namespace: another Python would take longer to start than all the rest. Without
+        `sport`, its own port is any."""
+        with inside(ns or self.client):
             sock = echo.client(protocol, address)
+        if sport:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("", sport))
         return echo.ask(sock, address, int(port), timeout)
 
     def who(self, questions, ns=None, timeout=HANG):
         """The names of who answers each (protocol, address, port), asked side by side, or "" after the timeout: where
         nobody is to answer, SILENCE is long enough."""
         asked = [("::" if ":" in address else "0.0.0.0", proto, address, port) for proto, address, port in questions]
-        with Visit() as visit:
-            visit.enter(ns or self.client)
+        with inside(ns or self.client):
             return ["" if answer.startswith("(") else answer for answer in clients.ask(timeout, asked)]
 
 
@@ -326,6 +323,30 @@ def ip(*words):
     return run("ip", *words).stdout
 
 
+def ips(ns, lines):
+    """Commands of ip(8) in a namespace, one a line: a process for each would be most of a lab's time."""
+    run("ip", "-n", ns, "-batch", "-", input="\n".join(lines))
+
+
+def set_sysctl(ns, key, value):
+    """A key of net, as a path."""
+    with inside(ns):
+        Path("/proc/sys/net", key).write_text(str(value))
+
+
+@contextlib.contextmanager
+def left_as_it_was():
+    """As a context manager: this machine's namespaces and devices are the same afterwards."""
+    before = _namespaces_and_devices()
+    yield
+    assert _namespaces_and_devices() == before
+
+
+def _namespaces_and_devices():
+    # Without the numbers: a device that comes back from another namespace gets a new one.
+    return namespaces(), sorted(name for _, name in socket.if_nameindex())
+
+
 def with_own_mounts(step, told):
     """What `step()` returns, or what `told(error)` says of its error: in a child with mounts of its own."""
     reading, writing = os.pipe()
@@ -346,7 +367,9 @@ def with_own_mounts(step, told):
 
 
 def run(*words, check=True, timeout=HANG, **options):
-    result = subprocess.run(words, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL, **options)
+    if "input" not in options:
+        options["stdin"] = subprocess.DEVNULL
+    result = subprocess.run(words, capture_output=True, text=True, timeout=timeout, **options)
     if check and result.returncode:
         raise AssertionError(
             "%s: exit %d\n%s%s" % (" ".join(map(str, words)), result.returncode, result.stdout, result.stderr)
@@ -354,17 +377,27 @@ def run(*words, check=True, timeout=HANG, **options):
     return result
 
 
+NAMED = Path("/run/netns")
+
+
 def namespaces():
-    return [line.split()[0] for line in ip("netns", "list").splitlines() if line]
+    return sorted(os.listdir(NAMED)) if NAMED.exists() else []
 
 
-AGENTS = ("viscum_agent", "hasty_agent", "names_agent")  # as their command lines have it
+AGENTS = ("viscum_agent", "hasty_agent")  # as their command lines have it
 
 
 def pids_in(ns):
     """The pids in a namespace, but for Viscum's own processes, which go in and out of those of its services."""
-    found = [int(pid) for pid in run("ip", "netns", "pids", ns, check=False).stdout.split()]
+    found = [int(name) for name in os.listdir("/proc") if name.isdigit() and _is_in(name, NAMED / ns)]
     return [pid for pid in found if not any(name in _words(pid) for name in AGENTS)]
+
+
+def _is_in(pid, file):
+    try:
+        return os.path.samefile("/proc/%s/ns/net" % pid, file)
+    except OSError:
+        return False  # one of them is gone
 
 
 def _words(pid):
@@ -391,8 +424,11 @@ def _is_removed(group):
 
 def listens(ns, port):
     """Whether something is open for clients on a TCP or UDP port in a namespace."""
-    found = run("nsenter", "--net=/run/netns/" + ns, "ss", "-Hlntu").stdout
-    return any(line.split()[4].endswith(":%s" % str(port).split("/")[-1]) for line in found.splitlines())
+    end = ":%04X" % int(str(port).split("/")[-1])
+    with inside(ns):
+        texts = [Path("/proc/thread-self/net", name).read_text() for name in ("tcp", "tcp6", "udp", "udp6")]
+    sockets = [line.split() for text in texts for line in text.splitlines()[1:]]
+    return any(words[1].endswith(end) and words[3] in ("0A", "07") for words in sockets)  # TCP_LISTEN, UDP's only one
 
 
 def wait_for(condition, seconds=HANG):
@@ -404,17 +440,35 @@ def wait_for(condition, seconds=HANG):
         time.sleep(0.02)
 
 
+@contextlib.contextmanager
+def inside(ns):
+    """As a context manager: this thread is in a namespace. A socket stays in the one where it was opened."""
+    with Visit() as visit:
+        visit.enter(ns)
+        yield
+
+
 def in_namespace(ns, make):
-    """What `make` returns, called in a namespace: a socket stays in the one where it was opened."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open("/run/netns/" + ns, os.O_RDONLY)
-    try:
-        compat.setns(there)
+    """What `make` returns, called in a namespace."""
+    with inside(ns):
         return make()
-    finally:
-        compat.setns(home)
-        os.close(there)
-        os.close(home)
+
+
+def mac(ns, dev="eth0"):
+    return json.loads(ip("-n", ns, "-j", "link", "show", "dev", dev))[0]["address"]
+
+
+def packed_mac(ns, dev="eth0"):
+    return bytes.fromhex(mac(ns, dev).replace(":", ""))
+
+
+def watch(ns, dev="eth0"):
+    """A socket that gets what passes a device; who reads it tells by PACKET_OUTGOING what leaves there."""
+    with inside(ns):
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
+    sock.bind((dev, ETH_P_ALL))
+    return sock
 
 
 def snapshot(ns):
@@ -425,24 +479,13 @@ def snapshot(ns):
         "ip route show table all",
         "ip -6 route show table all",
         "ip rule show",
-        "tc qdisc show",
         "nft list ruleset",
         "ls -R /sys/fs/bpf",
     )
-    text = [run("nsenter", "--net=/run/netns/" + ns, *command.split(), check=False).stdout for command in commands]
-    for link in json.loads(run("ip", "-n", ns, "-j", "link", "show").stdout):
-        for side in ("ingress", "egress"):
-            text.append(
-                run(
-                    "nsenter",
-                    "--net=/run/netns/" + ns,
-                    "tc",
-                    "filter",
-                    "show",
-                    "dev",
-                    link["ifname"],
-                    side,
-                    check=False,
-                ).stdout
-            )
+    there = ("nsenter", "--net=/run/netns/" + ns)
+    text = [run(*there, *command.split(), check=False).stdout for command in commands]
+    devices = [link["ifname"] for link in json.loads(ip("-n", ns, "-j", "link", "show"))]
+    lines = ["filter show dev %s %s" % (device, side) for device in devices for side in ("ingress", "egress")]
+    tc = (*there, "tc", "-force", "-batch", "-")  # a device without a qdisc for them is an error
+    text.append(run(*tc, input="\n".join(["qdisc show", *lines]), check=False).stdout)
     return "\n".join(text)

@@ -13,7 +13,7 @@ import time
 from collections import namedtuple
 
 import datapaths
-from lab import ROOT, in_namespace, ip, service
+from lab import PACKET_OUTGOING, ROOT, in_namespace, ips, packed_mac, service, watch
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption, IPOption_NOP, IPOption_Router_Alert
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -765,8 +765,8 @@ class Crossing:
         self._watched.update({CLIENT: lab.client, HOST: lab.clients[1], CLOUD: lab.cloud})
         self._macs = {}
         if not lab.link:
-            reached = mac(lab.router, "br-lan" if bridged else "lan0")
-            self._macs = {"router": reached, "host": mac(lab.clients[1], "eth0"), "broadcast": "f" * 12}
+            reached = packed_mac(lab.router, "br-lan" if bridged else "lan0")
+            self._macs = {"router": reached.hex(), "host": packed_mac(lab.clients[1]).hex(), "broadcast": "f" * 12}
 
     def _run(self, *words):
         return self.lab.run(self.lab.router, *self._viscum, *words, cwd=ROOT, env=self.lab.env())
@@ -775,24 +775,21 @@ class Crossing:
         self._run("down", "--no-program")
 
     def _prepare(self, bridged):
-        lab, words = self.lab, []
-        for family, prefix, via in (
-            ("-4", "203.0.112.0/23", "198.51.100.2"),
-            ("-4", "198.18.0.0/15", "198.51.100.2"),
-            ("-6", "2001:db8:cafe::/64", "2001:db8:100::2"),
-            ("-6", "fd12:3456::/64", "2001:db8:100::2"),
-            ("-4", "192.168.99.0/24", "192.168.77.2"),
-            ("-6", "2001:db8:99::/64", "2001:db8:77::2"),
-        ):
-            words.append("%s route add %s via %s" % (family, prefix, via))
+        lab = self.lab
+        routes = (
+            ("203.0.112.0/23", "198.51.100.2"),
+            ("198.18.0.0/15", "198.51.100.2"),
+            ("2001:db8:cafe::/64", "2001:db8:100::2"),
+            ("fd12:3456::/64", "2001:db8:100::2"),
+            ("192.168.99.0/24", "192.168.77.2"),
+            ("2001:db8:99::/64", "2001:db8:77::2"),
+        )
+        ips(lab.router, ["route add %s via %s" % each for each in routes])
         if bridged:
-            words += ["link add br-lan type bridge", "link set br-lan up", "addr flush dev lan0"]
-            words += ["link set lan%d master br-lan" % number for number in (0, 1)]
-            words += ["addr add 192.168.77.1/24 dev br-lan", "addr add 2001:db8:77::1/64 dev br-lan nodad"]
+            lab.bridge()
+            ips(lab.router, ["link set lan1 master br-lan"])
         if self.device == "br-lan" and self.rows is PROMISCUOUS:
-            words.append("link set br-lan promisc on")
-        for line in words:
-            ip("-n", lab.router, *line.split())
+            ips(lab.router, ["link set br-lan promisc on"])
         # Neighbours know each other: what waits for an answer of ARP might come too late, or be dropped.
         for ns, address in ((lab.client, "192.168.77.1"), (lab.client, "2001:db8:77::1"), (lab.router, "198.51.100.2")):
             lab.run(ns, "ping", "-c", 1, "-W", 5, address)
@@ -1039,17 +1036,7 @@ def ethertype(packet):
 
 # Sockets in namespaces
 
-ETH_P_ALL = 3  # if_ether.h
-SO_RCVBUFFORCE, ROOM = 33, 8 << 20  # asm-generic/socket.h; bytes: a thousand packets wait until they are read
-PACKET_OUTGOING = 4  # if_packet.h
 ARPHRD_NONE = 0xFFFE  # if_arp.h: a tun device, without a header
-
-
-def watch(ns):
-    sock = in_namespace(ns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
-    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
-    sock.bind(("eth0", ETH_P_ALL))
-    return sock
 
 
 def collect(sock):
@@ -1076,8 +1063,3 @@ def sender(ns, version):
         return sock
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     return in_namespace(ns, lambda: socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW))
-
-
-def mac(ns, dev):
-    line = ip("-n", ns, "-o", "link", "show", "dev", dev)
-    return line.split("link/ether ")[1].split()[0].replace(":", "")

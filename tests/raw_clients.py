@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab import in_namespace, wait_for
-from packets import A6, PORT, A, mac
+from lab import in_namespace, packed_mac, wait_for
+from packets import A6, PORT, A
 
 from viscum_agent.kernel.handshake import checksum, ip_packet
 
@@ -87,7 +87,7 @@ class Raw:
         self.ns = lab.client
         self.sock = in_namespace(self.ns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
         self.sock.bind(("eth0", 0))
-        self.ends = bytes.fromhex(mac(lab.router, "lan0") + mac(self.ns, "eth0"))
+        self.ends = packed_mac(lab.router, "lan0") + packed_mac(self.ns)
         lab.run(self.ns, "nft", SILENT)
 
     def close(self):

@@ -2,10 +2,9 @@
 
 import os
 import signal
-import time
 
-from agent import Agent
-from lab import HANG, ROOT, run, wait_for
+from agent import Agent, wrapped
+from lab import kill, listens, wait_for
 from others import LIBRARIES, PACKAGES
 
 HOST = "speed.example.com"
@@ -27,7 +26,7 @@ class Resolver:
         program = PACKAGES / "usr/sbin/dnsmasq"
         env = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES}
         self._process = self._lab.start(self._ns, program, *words.split(), env=env)
-        wait_for(lambda: run(*self._lab.command(self._ns, "ss", "-Hlnu", "sport = 53")).stdout)
+        wait_for(lambda: listens(self._ns, 53))
 
     def has(self, *addresses):
         """From now on HOST has these addresses, and no other name has any."""
@@ -40,8 +39,7 @@ class Resolver:
             self._process.send_signal(signal.SIGHUP)
 
     def stop(self):
-        self._process.kill()
-        self._process.wait(HANG)
+        kill(self._process)
 
 
 class Asking(Agent):
@@ -51,19 +49,8 @@ class Asking(Agent):
         self._grace = grace
         super().__init__(lab, config)
 
-    def start(self):
-        with self.log.open("a") as stream:
-            env = {**self.lab.env(), "VISCUM_GRACE": str(self._grace)}
-            self.process = self.lab.start(self.lab.router, *self.words(), cwd=ROOT, env=env, stderr=stream)
+    def env(self):
+        return {**super().env(), "VISCUM_GRACE": str(self._grace)}
 
     def words(self):
-        program = (*self.lab.interpreter, ROOT / "tests/names_agent.py")
-        return (*program, "-c", self.lab.confdir, "-s", self.socket)
-
-    def at(self, address, proto="tcp"):
-        return self.lab.ask(proto, address, 7000)[0]
-
-    def becomes_at(self, who, address, seconds=HANG, proto="tcp"):
-        begin = time.monotonic()
-        self._wait_for(lambda: self.at(address, proto) == who, seconds, "%s is not %s" % (address, who))
-        return time.monotonic() - begin
+        return wrapped(self.lab, super().words(), "names_agent.py")

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import datapaths  # noqa: E402
-from agent import PATIENT, Served  # noqa: E402
+from agent import PATIENT, Served, wrapped  # noqa: E402
 from lab import CPYTHON, HANG, MICROPYTHON, Lab, isolate, wait_for  # noqa: E402
 from talks import Crowd, Router, Talk, both, sides, still_goes_on  # noqa: E402
 
@@ -25,7 +25,6 @@ from viscum_agent.ebpf import layout  # noqa: E402
 
 TALKS = 100
 STALL = 1  # second
-OTHER = str(Path(__file__).with_name("other_version.py"))
 AGAIN = 40000  # a client's port that is used again
 BY_MODE = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
 
@@ -40,10 +39,7 @@ class Versions(Served):
 
     def words(self):
         words = super().words()
-        if not self.other:
-            return words
-        at = len(self.lab.interpreter)
-        return (*words[:at], OTHER, *words[at + (words[at] == "-m") :])
+        return wrapped(self.lab, words, "other_version.py") if self.other else words
 
     def starts_again(self):
         said = self.log.read_text().count("is on ubus")

@@ -7,12 +7,11 @@ import threading
 import time
 
 from agent import QUICK, TAKES, Served
-from lab import CLOUD, CLOUD6, listens, service, wait_for
+from lab import CLOUD, CLOUD6, inside, listens, service, wait_for
 
 from viscum_agent.ebpf import layout
 from viscum_agent.flows import QUIET
 from viscum_agent.kernel import bpf_syscall
-from viscum_agent.kernel.netns import Visit
 
 STALL = 10  # seconds
 PAUSE = 0.1  # seconds between an answer and the next question
@@ -59,8 +58,7 @@ class Talk:
     """A connection of a client, and the side that has it."""
 
     def __init__(self, lab, address=CLOUD[0], port=0):
-        with Visit() as visit:
-            visit.enter(lab.client)
+        with inside(lab.client):
             self.sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -3,12 +3,10 @@
 A trunk of the router carries what several of them send. What comes to them without their tag is dropped.
 """
 
-import socket
 import sys
 
-import echo
-from bare import ADDRESSES
-from lab import ip
+from bare import QUESTIONS
+from lab import inside, ip, ips, mac
 
 from viscum_agent.compat import fd_close
 from viscum_agent.ebpf.assembler import R0, R1, R2, R3, R6, Assembler
@@ -21,7 +19,6 @@ from viscum_agent.ebpf.program import (
     VLAN_PUSH,
 )
 from viscum_agent.kernel import bpf_syscall as call
-from viscum_agent.kernel.netns import Visit
 
 PROG_ATTACH, TCX_EGRESS = 8, 47  # linux/bpf.h; what is attached so stays until its device goes
 NETWORK, NETWORK6 = "192.168.77.", "2001:db8:77::"
@@ -30,8 +27,7 @@ NETWORK, NETWORK6 = "192.168.77.", "2001:db8:77::"
 def tag(ns, vlan):
     """From now on a host's eth0 has a VLAN."""
     index = int(ip("-n", ns, "-o", "link", "show", "eth0").split(":")[0])
-    with Visit() as visit:
-        visit.enter(ns)
+    with inside(ns):
         for make, where in ((_push, TCX_EGRESS), (_pop, call.TCX_INGRESS)):
             program = call.prog_load(make(vlan), "tag")
             call._call(PROG_ATTACH, "IIIIIIQ", index, program, where, 0, 0, 0, 0)
@@ -67,15 +63,9 @@ def _pop(vlan):
 def through(lab, vlan):
     """The router only passes frames on: its lan0 and wan0 are ports of a bridge, without an address, and the client's
     gateway is behind the other one: the cloud, in the same VLAN."""
-    for line in (
-        "link add br-lan type bridge",
-        "link set br-lan up",
-        "addr flush dev lan0",
-        "addr flush dev wan0",
-        "link set lan0 master br-lan",
-        "link set wan0 master br-lan",
-    ):
-        ip("-n", lab.router, *line.split())
+    words = ("addr flush dev %s", "link set %s master br-lan")
+    lines = [line % port for port in ("lan0", "wan0") for line in words]
+    ips(lab.router, ["link add br-lan type bridge", "link set br-lan up", *lines])
     ip("-n", lab.cloud, "addr", "add", NETWORK + "1/24", "dev", "eth0")
     ip("-n", lab.cloud, "addr", "add", NETWORK6 + "1/64", "dev", "eth0", "nodad")
     for ns in (lab.client, lab.cloud):
@@ -85,7 +75,7 @@ def through(lab, vlan):
 def behind_a_switch(lab, vlans):
     """The first client of the lab becomes a switch at lan0, and each other one a host there with a VLAN of `vlans`, 0
     for none. All of them have the same addresses, and the router is the gateway of all."""
-    switch, gateway = lab.client, ip("-n", lab.router, "-o", "link", "show", "lan0").split("link/ether ")[1].split()[0]
+    switch, gateway = lab.client, mac(lab.router, "lan0")
     ip("-n", switch, "addr", "flush", "dev", "eth0")
     ip("-n", switch, "link", "add", "switch", "type", "bridge")
     for dev in ("switch", "eth0"):
@@ -106,15 +96,6 @@ def behind_a_switch(lab, vlans):
             tag(ns, vlan)
 
 
-def asked(ns, sport):
+def asked(lab, ns, sport):
     """Who answers each question of a host, whose port is always the same one."""
-    return [_ask(ns, proto, address, sport) for proto in ("tcp", "udp") for address in ADDRESSES]
-
-
-def _ask(ns, proto, address, sport):
-    with Visit() as visit:
-        visit.enter(ns)
-        sock = echo.client(proto, address)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("", sport))
-    return echo.ask(sock, address, 7000, 10)[0]
+    return [lab.ask(*question, ns, 10, sport)[0] for question in QUESTIONS]

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from agent import QUICK, TAKES, Agent  # noqa: E402
 from browser import Browser, Page, there  # noqa: E402
 from gateway import Gateway  # noqa: E402
-from lab import ROOT, Lab, echo_command, isolate, namespaces, run, service, wait_for  # noqa: E402
+from lab import ROOT, Lab, echo_command, isolate, left_as_it_was, run, service, wait_for  # noqa: E402
 
 from viscum_agent.ubus.caller import Caller  # noqa: E402
 from viscum_agent.ubus.codes import UbusError  # noqa: E402
@@ -107,9 +107,8 @@ class Served(Agent):
 
 @pytest.fixture(autouse=True)
 def nothing_left(browser):
-    before = namespaces(), run("ip", "-o", "link").stdout.count("\n")
-    yield
-    assert (namespaces(), run("ip", "-o", "link").stdout.count("\n")) == before
+    with left_as_it_was():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from lab import CPYTHON, HANG, MICROPYTHON, Lab, isolate, namespaces, run
+from lab import CPYTHON, HANG, MICROPYTHON, Lab, isolate, left_as_it_was
 from plates import PACKAGES, Server, render
 
 if os.geteuid() == 0:
@@ -20,9 +20,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def nothing_left():
     """Every test leaves the machine's namespaces, devices and services as they were."""
-    before = namespaces(), run("ip", "-o", "link").stdout.count("\n")
-    yield
-    assert (namespaces(), run("ip", "-o", "link").stdout.count("\n")) == before
+    with left_as_it_was():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,11 +17,8 @@ import pytest
 from agent import Served
 from firewall import connections
 from hops import EDGE, Hop, add_camera, by_prio, close_the_firewall, counted, ip_stack
-from lab import CLOUD, CPYTHON, HANG, ROOT, Lab, ip, wait_for
+from lab import CLOUD, CPYTHON, HANG, ROOT, Lab, inside, ip, wait_for
 from plates import answer, framed, install, section
-
-from viscum_agent.kernel import probe
-from viscum_agent.kernel.netns import Visit
 
 PORT = 12345
 PICTURES = ROOT / ".cache/pictures"  # tools/setup.sh pictures
@@ -71,8 +68,7 @@ class Platform:
 
     def reads(self, address, picture):
         """What comes back to the camera for a picture over a connection of its own."""
-        with Visit() as visit:
-            visit.enter(self.camera)
+        with inside(self.camera):
             sock = socket.create_connection((address, PORT), HANG)
         with sock:
             sock.sendall(framed(picture))
@@ -98,7 +94,7 @@ def platform(tmp_path_factory):
 
 @pytest.fixture(params=WAYS)
 def way(request, platform):
-    if request.param != "bpf" and probe.features(programs=False)[3:5] != (True, True):
+    if request.param != "bpf" and not datapaths.has_features("skbmod", "skbedit"):
         pytest.skip("this kernel has no act_skbmod or act_skbedit")
     if not any(datapaths.has(name) for name in datapaths.DATAPATHS if name.startswith(request.param)):
         pytest.skip("this kernel has no " + request.param)

@@ -9,10 +9,8 @@ import socket
 
 import pytest
 from agent import Served
-from lab import HANG, listens, pids_in, wait_for
+from lab import HANG, inside, listens, pids_in, wait_for
 from plates import EXAMPLE, PYTHON, answer, camera, environment, framed, install, own_section, section
-
-from viscum_agent.kernel.netns import Visit
 
 CLOUD = "203.0.113.10"
 # Once it has ended it stays so for the rest of the test: who answers then is no matter of time.
@@ -32,8 +30,7 @@ class Plates:
         self.agent.has_done_all()
 
     def connect(self):
-        with Visit() as visit:
-            visit.enter(self.lab.client)
+        with inside(self.lab.client):
             return socket.create_connection((CLOUD, 12345), HANG)
 
     def passed(self):

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import datapaths  # noqa: E402
 from agent import answering  # noqa: E402
-from lab import CPYTHON, MICROPYTHON, Lab, isolate, namespaces, run  # noqa: E402
+from lab import CPYTHON, MICROPYTHON, Lab, isolate, left_as_it_was, run  # noqa: E402
 
 if os.geteuid() == 0:
     isolate()
@@ -35,10 +35,8 @@ def _is_seen_elsewhere(item):
 
 @pytest.fixture(autouse=True)
 def nothing_left():
-    """Every test leaves the machine's namespaces, devices and services as they were."""
-    before = namespaces(), run("ip", "-o", "link").stdout.count("\n")
-    yield
-    assert (namespaces(), run("ip", "-o", "link").stdout.count("\n")) == before
+    with left_as_it_was():
+        yield
 
 
 @pytest.fixture(params=["cpython", "micropython"])

@@ -6,7 +6,7 @@ import time
 
 import datapaths
 import pytest
-from agent import CONFIG, PATIENT, QUICK, TAKES, Agent
+from agent import CONFIG, PATIENT, QUICK, TAKES, Agent, answering
 from lab import PROGRAMS, Lab, echo_command, namespaces, pids_in, service, snapshot, wait_for
 
 pytestmark = pytest.mark.usefixtures("datapath")
@@ -20,11 +20,8 @@ SELDOM = CONFIG.replace("health_interval 1", "health_interval 60")
 @pytest.fixture
 def agent(lab, request):
     """With a service that is checked each second, or as seldom as a test says: `@seldom`."""
-    lab.serve_cloud(7000, 7001)
-    made = Agent(lab, getattr(request, "param", CONFIG))
-    made.becomes("edge")
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+    with answering(lab, getattr(request, "param", CONFIG), cloud=(7000, 7001)) as made:
+        yield made
 
 
 seldom = pytest.mark.parametrize("agent", [SELDOM], indirect=True, ids=["seldom"])

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from agent import CONFIG, QUICK, TAKES, Guest, Served, private_memory
+from agent import CONFIG, QUICK, TAKES, Guest, Served, answering, private_memory
 from lab import HANG, ROOT, echo_command, namespaces, pids_in, service, wait_for
 
 from viscum_agent import __version__, compat
@@ -28,12 +28,9 @@ RP_FILTER = "net.ipv4.conf.vsc-echo.rp_filter=%d"
 
 @pytest.fixture
 def served(lab):
-    lab.serve_cloud(7000)
-    made = Served(lab, CONFIG)
-    made.becomes("edge")
-    wait_for(lambda: os.path.exists(made.socket))
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+    with answering(lab, CONFIG, Served) as made:
+        wait_for(lambda: os.path.exists(made.socket))
+        yield made
 
 
 def test_status_list_and_stats(served):

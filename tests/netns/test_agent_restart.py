@@ -215,4 +215,4 @@ class Deaf(Agent):
 
     def start(self):
         words = self.words()
-        self.process = self.lab.start(self.lab.router, *words, cwd=ROOT, env=self.lab.env(), stderr=self._stderr)
+        self.process = self.lab.start(self.lab.router, *words, cwd=ROOT, env=self.env(), stderr=self._stderr)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import datapaths
 import pytest
-from agent import CONFIG, QUICK, TAKES, Agent, NoDescriptors, Public, Unread
+from agent import CONFIG, QUICK, TAKES, Agent, NoDescriptors, Public, Unread, answering
 from lab import ROOT, echo_command, pids_in, service, wait_for
 
 from viscum_agent.ubus.caller import Caller
@@ -172,16 +172,13 @@ def test_without_a_descriptor_left_a_pair_that_goes_takes_its_filters_with_it(ag
 
 @pytest.fixture
 def flooded(lab):
-    lab.serve_cloud(7000)
-    made = Public(lab, CONFIG)
-    made.becomes("edge")
-    wait_for(lambda: os.path.exists(made.socket))
     said = lab.tmp / "flood"
-    with said.open("w") as stream:
+    with answering(lab, CONFIG, Public) as made, said.open("w") as stream:
+        wait_for(lambda: os.path.exists(made.socket))
         words = (sys.executable, ROOT / "tests/flood.py", made.socket)
         lab.start(lab.router, *words, stdout=stream, stderr=stream)
-    wait_for(lambda: "floods" in said.read_text())
-    yield made
+        wait_for(lambda: "floods" in said.read_text())
+        yield made
     assert said.read_text() == "floods\n"
 
 

@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import datapaths
 import pytest
 from agent import Agent
 from lab import CPYTHON, HANG, MICROPYTHON, ROOT, Lab, in_namespace, namespaces, run, service
@@ -185,8 +186,7 @@ def configuration(name):
 
 
 def need(*names):
-    features = probe.features()
-    missing = [one for one in names if not getattr(features, one)]
+    missing = [one for one in names if not datapaths.has_features(one)]
     if missing:
         pytest.skip("this kernel has no %s (kernel.probe)" % ", ".join(missing))
 
@@ -291,7 +291,7 @@ def test_what_one_writes_the_other_reads(router, writer, name):
 @each_writer
 def test_what_one_has_written_the_other_changes(router, writer):
     """From each configuration to the next, the back ends taking turns."""
-    texts = [text for needs, text in CONFIGURATIONS.values() if has(*needs)]
+    texts = [text for needs, text in CONFIGURATIONS.values() if datapaths.has_features(*needs)]
     netlink = writer
     for text in texts:
         netlink = OTHER[netlink]
@@ -301,11 +301,6 @@ def test_what_one_has_written_the_other_changes(router, writer):
             assert snapshot.pending() == []
         quiet(lambda: records(read("native")))
         assert records(read("native")) == records(read("pyroute2"))
-
-
-def has(*names):
-    features = probe.features()
-    return all(getattr(features, one) for one in names)
 
 
 def no_links(program, index, where=0):

@@ -4,19 +4,15 @@ WireGuard and PPPoE, which this kernel may lack: tests/vm/test_bare.py.
 """
 
 import json
-import os
-import signal
 import socket
 
 import bare
 import datapaths
 import pytest
-from agent import Served
+from agent import Served, answering
 from bare import BOTH, EDGE, QUESTIONS, TAKES
-from lab import Lab, ip, listens, pids_in, service, wait_for
+from lab import Lab, inside, ip, service, wait_for, watch
 from talks import Router, come_and_go
-
-from viscum_agent.kernel.netns import Visit
 
 BY_EBPF = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
 LARGE = 2 << 20  # bytes
@@ -51,12 +47,9 @@ def lab(tmp_path, interpreter, datapath):
 
 @pytest.fixture
 def agent(lab):
-    lab.serve_cloud(7000)
-    made = Served(lab, BOTH)
-    made.becomes("edge")
-    made.has_done_all()
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+    with answering(lab, BOTH, Served) as made:
+        made.has_done_all()
+        yield made
 
 
 def row(agent):
@@ -77,15 +70,7 @@ def test_a_match_that_is_wide_is_answered_as_well(agent):
 
 
 def test_when_the_program_ends_clients_reach_the_cloud_although_no_agent_looks(agent):
-    agent.process.send_signal(signal.SIGSTOP)
-    (program,) = pids_in("viscum-echo")
-    os.kill(program, signal.SIGKILL)
-    wait_for(lambda: not listens("viscum-echo", 7000))
-    assert agent.lab.who(QUESTIONS[:2]) == ["cloud"] * 2, "TCP repeats what is lost"
-    agent.lab.who(QUESTIONS[2:], timeout=0.5)
-    assert agent.lab.who(QUESTIONS) == ["cloud"] * 4
-    agent.process.send_signal(signal.SIGCONT)
-    agent.becomes("edge")
+    bare.left_alone(agent)
 
 
 def test_a_device_that_goes_is_waited_for_and_taken_again(agent):
@@ -115,8 +100,7 @@ def test_packets_of_a_sender_whose_route_leads_elsewhere_stay_with_the_cloud(age
     lab = agent.lab
     taken = row(agent)["packets"]
     lab.run(lab.client, "ip", "addr", "add", "198.51.100.77/32", "dev", "eth0")
-    with Visit() as visit:
-        visit.enter(lab.client)
+    with inside(lab.client):
         forged = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with forged:
         forged.bind(("198.51.100.77", 0))
@@ -134,8 +118,7 @@ def test_large_transfers_pass_both_ways_with_the_mtu_of_the_device(lab):
     lab.configure(service("echo", "/usr/bin/python3 %s" % program, "list device lan0", "list proto tcp", *TAKES[:-2]))
     lab.viscum("up")
     assert json.loads(ip("-n", lab.router, "-j", "link", "show", "vsc-echo"))[0]["mtu"] == 1400
-    with Visit() as visit:
-        visit.enter(lab.client)
+    with inside(lab.client):
         sock = socket.socket()
     with sock:
         sock.settimeout(60)
@@ -148,11 +131,7 @@ def test_large_transfers_pass_both_ways_with_the_mtu_of_the_device(lab):
 
 
 def test_who_looks_at_frames_in_the_namespace_sees_an_ethernet_header_without_macs(agent):
-    with Visit() as visit:
-        visit.enter("viscum-echo")
-        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))  # ETH_P_ALL
-    with sock:
-        sock.bind(("eth0", 0))
+    with watch("viscum-echo") as sock:
         sock.settimeout(10)
         for address, kind, version in (("203.0.113.10", b"\x08\x00", 4), ("2001:db8:cafe::10", b"\x86\xdd", 6)):
             assert agent.lab.ask("udp", address, 7000)[0] == "edge"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import recipes
-from agent import QUICK, TAKES, Agent
+from agent import QUICK, TAKES, Served
 from depends import INTERPRETERS, guarded, refused
 from lab import HANG, Lab, echo_command, service, wait_for
 
@@ -40,17 +40,6 @@ def lab(tmp_path, interpreter):
         made.serve_cloud(7000)
         yield made
         assert (tmp_path / "imports").exists() and refused(tmp_path / "imports") == []
-
-
-class Served(Agent):
-    """An agent that serves ubus on a socket of the lab."""
-
-    @property
-    def socket(self):
-        return str(self.lab.tmp / "ubus.sock")
-
-    def words(self):
-        return (*super().words(), "-b")
 
 
 def works(lab, *words):

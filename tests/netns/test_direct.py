@@ -8,11 +8,11 @@ import json
 import datapaths
 import pytest
 from agent import Served
-from hops import EDGE, Hop, add_camera, by_prio, close_the_firewall, counted, ip_stack, mac
-from lab import CPYTHON, HANG, MICROPYTHON, echo_command, in_namespace, ip, kill, service, snapshot, wait_for
+from hops import EDGE, Hop, add_camera, by_prio, close_the_firewall, counted, ip_stack
+from lab import CPYTHON, HANG, MICROPYTHON, echo_command, in_namespace, ip, kill, mac, service, snapshot, wait_for
 
 from viscum_agent.config.service import Match
-from viscum_agent.kernel import open_backend, probe
+from viscum_agent.kernel import open_backend
 from viscum_agent.plan.datapath import u32
 from viscum_agent.plan.diff import diff
 from viscum_agent.plan.direct import REPLIES, REQUESTS
@@ -33,7 +33,7 @@ from viscum_agent.records.objects import (
 PORT, CLOUD = 12345, "203.0.113.10"
 PATIENCE = 10  # seconds for an answer in the guest
 CLASSIFIERS = [name for name in ("u32", "flower") if datapaths.has(name)]
-REWRITES = bool(CLASSIFIERS) and probe.features(programs=False)[3:5] == (True, True)
+REWRITES = bool(CLASSIFIERS) and datapaths.has_features("skbmod", "skbedit")
 
 rewrites = pytest.mark.skipif(not REWRITES, reason="this kernel has no act_skbmod or act_skbedit")
 

@@ -9,9 +9,9 @@ import struct
 from collections import namedtuple
 
 from agent import QUICK, Agent
-from lab import ROOT, echo_command, ip, pids_in, service, wait_for
+from lab import ROOT, echo_command, ip, packed_mac, pids_in, service, wait_for, watch
 from packets import collect as arrived
-from packets import ethertype, mac, mark_in, marked, sender, watch
+from packets import ethertype, mark_in, marked, sender
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -161,7 +161,7 @@ class Outside:
         self.configure(*lines)
         lab.run(lab.router, "ping", "-c", 1, "-W", 5, HOST)
         lab.run(lab.router, "ping", "-c", 1, "-W", 5, HOST6)
-        addresses = [self._addresses(*place) for place in ((self._ns, "eth0"), (lab.router, "vsc-echo"))]
+        addresses = [self._addresses(*place) for place in ((self._ns,), (lab.router, "vsc-echo"))]
         self.addresses = [*addresses[0], *addresses[1], *self._addresses("viscum-other", "eth0")]
 
     def configure(self, *lines):
@@ -190,7 +190,7 @@ class Outside:
         hosts = [watch(ns) for ns in (self.lab.client, self.lab.cloud)]
         sock = sender(self._ns, 0)
         try:
-            macs = [bytes.fromhex(mac(*end)) for end in ((self.lab.router, "vsc-echo"), (self._ns, "eth0"))]
+            macs = [packed_mac(*end) for end in ((self.lab.router, "vsc-echo"), (self._ns,))]
             marks = [self._send(sock, macs, packet, number) for number, packet in enumerate(packets)]
             there = [mark for host in hosts for mark in arrived(host)]
         finally:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from agent import QUICK, Agent
-from lab import CLOUD, CLOUD6, PROGRAMS, echo_command, pids_in, service, wait_for
+from lab import CLOUD, CLOUD6, PROGRAMS, echo_command, inside, pids_in, service, wait_for
 
 from viscum_agent.kernel.netns import Visit
 from viscum_agent.loop import Loop
@@ -284,17 +284,15 @@ def test_what_came_back_while_the_agent_got_no_time_counts(lab):
     lab.configure(service("echo", command, *LAN, "list dest_ip 203.0.113.10", *ports))
     lab.viscum("up")
     found = []
-    with Visit() as visit:
-        visit.enter(lab.router)
-        with Reconciler(str(lab.confdir)) as reconciler:
-            snapshot = reconciler.look()
-            index = next(link.index for link in snapshot.dump.links if link.name == "vsc-echo")
-            loop, tools = Loop(), Tools(Visit())
-            Check(loop, tools, snapshot.plan.services[0], index, 0, found.append)
-            time.sleep(4)  # a busy machine lets the program wait, too
-            while not found:
-                loop.step()
-            tools.close()
+    with inside(lab.router), Reconciler(str(lab.confdir)) as reconciler:
+        snapshot = reconciler.look()
+        index = next(link.index for link in snapshot.dump.links if link.name == "vsc-echo")
+        loop, tools = Loop(), Tools(Visit())
+        Check(loop, tools, snapshot.plan.services[0], index, 0, found.append)
+        time.sleep(4)  # a busy machine lets the program wait, too
+        while not found:
+            loop.step()
+        tools.close()
     said = {(key[0], key[2]): reason for key, reason in found[0].mute.items()}
     assert said[("tcp", 7000)] == said[("udp", 7001)] == "", said
     assert said[("udp", 7000)], "its socket is of IPv6 only"

@@ -18,8 +18,22 @@ import datapaths
 import pytest
 from agent import PATIENT, Served, private_memory
 from firewall import INCLUDES
-from lab import CLOUD, CLOUD6, CPYTHON, HANG, MICROPYTHON, PROGRAMS, SILENCE, Lab, in_namespace, ip, service, wait_for
-from packets import A6, B6, PORT, A, B, mac
+from lab import (
+    CLOUD,
+    CLOUD6,
+    CPYTHON,
+    HANG,
+    MICROPYTHON,
+    PROGRAMS,
+    SILENCE,
+    Lab,
+    in_namespace,
+    ip,
+    mac,
+    service,
+    wait_for,
+)
+from packets import A6, B6, PORT, A, B
 from raw_clients import (
     ACK,
     CLIENT,
@@ -431,10 +445,9 @@ class Yard:
         # Not by ND: this machine's tables of neighbours are one, and the flood has filled it for some seconds.
         for where, dev, neighbour, other in (
             (ns, "eth0", "2001:db8:79::1", mac(self.lab.router, "lan2")),
-            (self.lab.router, "lan2", address, mac(ns, "eth0")),
+            (self.lab.router, "lan2", address, mac(ns)),
         ):
-            link = bytes.fromhex(other).hex(":")
-            ip("-n", where, "neigh", "replace", neighbour, "lladdr", link, "dev", dev, "nud", "permanent")
+            ip("-n", where, "neigh", "replace", neighbour, "lladdr", other, "dev", dev, "nud", "permanent")
         ip("-n", ns, "addr", "add", address + "/64", "dev", "eth0", "nodad")
         with in_namespace(ns, lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as sock:
             sock.bind((address, 0))

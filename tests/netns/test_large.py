@@ -4,13 +4,13 @@ import random
 import sys
 
 import pytest
-from lab import Lab, echo_command, ip, kill, service
+from lab import Lab, echo_command, inside, ip, kill, service
 
 from viscum_agent import address, compat
 from viscum_agent.kernel import codec, netlink, open_backend, pyroute2_backend, rtnl
 from viscum_agent.kernel.backend import MOST_INSIDE
 from viscum_agent.kernel.netlink import Interrupted, Socket
-from viscum_agent.kernel.netns import SELF, Visit
+from viscum_agent.kernel.netns import SELF
 
 POOLS = [address.parse_prefix(text) for text in ("10.213.0.0/16", "172.16.0.0/14", "fd76:7363:756d::/64", "fc00::/20")]
 BACK_ENDS = ("native", "pyroute2")
@@ -115,8 +115,7 @@ def test_a_socket_that_is_strict_reads_no_route_that_is_only_remembered(router):
     """An exception, which an ICMP message makes: here a smaller MTU for one destination."""
     router.run(router.router, "ip", "link", "set", "wan0", "mtu", "1300")
     router.run(router.client, sys.executable, "-c", REMEMBER)
-    with Visit() as visit:
-        visit.enter(router.client)
+    with inside(router.client):
         plain, strict = Socket(compat.NETLINK_ROUTE), Socket(compat.NETLINK_ROUTE, strict=True)
 
     def remembered(sock):

@@ -1,15 +1,15 @@
 """Services whose cloud has a name. The router's resolver is Debian's dnsmasq, with names from a file of the test."""
 
-import socket
+import os
 import sys
 import time
 
+import echo
 import pytest
 from agent import PATIENT, QUICK, private_memory
-from lab import MICROPYTHON, echo_command, service
+from lab import MICROPYTHON, ROOT, echo_command, in_namespace, service
+from others import needed
 from resolvers import HOST, Asking, Resolver
-
-from viscum_agent.kernel.netns import Visit
 
 FIRST, SECOND, THIRD = "203.0.113.10", "203.0.113.11", "203.0.113.12"
 FIRST6 = "2001:db8:cafe::10"
@@ -23,6 +23,7 @@ def config(*lines, name="echo", host=HOST):
 
 @pytest.fixture
 def resolver(lab, resolv_conf):
+    needed()
     made = Resolver(lab)
     made.start()
     lab.serve_cloud(7000)
@@ -32,10 +33,8 @@ def resolver(lab, resolv_conf):
 class Talk:
     """A client that keeps its connection, or its UDP socket."""
 
-    def __init__(self, lab, address, kind=socket.SOCK_STREAM):
-        with Visit() as visit:
-            visit.enter(lab.client)
-            self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
+    def __init__(self, lab, address, proto="tcp"):
+        self._socket = in_namespace(lab.client, lambda: echo.client(proto, address))
         self._socket.settimeout(1)
         self._socket.connect((address, 7000))
 
@@ -48,21 +47,21 @@ class Talk:
 def test_a_name_gets_another_address_and_open_connections_go_on(lab, datapath, resolver, lines):
     resolver.has(FIRST)
     agent = Asking(lab, config(*lines), grace=5)
-    agent.becomes_at("edge", FIRST)
-    assert agent.at(SECOND) == "cloud"
-    talks = [Talk(lab, FIRST)] + ([] if lines else [Talk(lab, FIRST, socket.SOCK_DGRAM)])
+    agent.becomes("edge", address=FIRST)
+    assert agent.who(address=SECOND) == "cloud"
+    talks = [Talk(lab, FIRST)] + ([] if lines else [Talk(lab, FIRST, "udp")])
     resolver.has(SECOND)
     changed = time.monotonic()
-    while agent.at(SECOND) != "edge":
+    while agent.who(address=SECOND) != "edge":
         assert [talk.who() for talk in talks] == ["edge"] * len(talks)
         assert time.monotonic() < changed + SOON + 5, agent.log.read_text()
     took = time.monotonic() - changed
     for _ in range(20):
         assert [talk.who() for talk in talks] == ["edge"] * len(talks)
-    assert agent.at(FIRST) == "edge"  # a client that still has the old address
-    agent.becomes_at("cloud", FIRST)
+    assert agent.who(address=FIRST) == "edge"  # a client that still has the old address
+    agent.becomes("cloud", address=FIRST)
     assert time.monotonic() - changed > 5
-    assert agent.at(SECOND) == "edge"
+    assert agent.who(address=SECOND) == "edge"
     assert took < SOON
     assert "restored" not in agent.log.read_text()
     assert "Traceback" not in agent.log.read_text()
@@ -73,8 +72,8 @@ def test_both_families_and_several_addresses(lab, resolver):
     agent = Asking(lab, config())
     for address in (FIRST, SECOND, FIRST6):
         for proto in ("tcp", "udp"):
-            agent.becomes_at("edge", address, proto=proto)
-    assert agent.at(THIRD) == "cloud"
+            agent.becomes("edge", address=address, proto=proto)
+    assert agent.who(address=THIRD) == "cloud"
     takes = lab.status("echo")["takes"]
     assert "tcp 203.0.113.11/32 (speed.example.com) port 7000" in takes or "tcp speed.example.com port 7000" in takes
 
@@ -82,12 +81,12 @@ def test_both_families_and_several_addresses(lab, resolver):
 def test_a_name_that_vanishes_leaves_its_traffic_to_the_cloud_after_a_while(lab, resolver):
     resolver.has(FIRST)
     agent = Asking(lab, config(), grace=2)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     resolver.has()
-    agent.becomes_at("cloud", FIRST)
+    agent.becomes("cloud", address=FIRST)
     agent.says("has no address now: speed.example.com (no such name); the cloud answers")
     resolver.has(SECOND)
-    agent.becomes_at("edge", SECOND)
+    agent.becomes("edge", address=SECOND)
 
 
 def test_a_name_without_an_address_is_waited_for(lab, resolver):
@@ -98,35 +97,35 @@ def test_a_name_without_an_address_is_waited_for(lab, resolver):
     resolver.has("192.168.77.1")
     agent.says("speed.example.com (is the router itself)")
     resolver.has(FIRST)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
 
 
 def test_an_agent_that_starts_without_a_resolver_keeps_what_it_finds(lab, resolver):
     resolver.has(FIRST)
     agent = Asking(lab, config("list proto tcp"))
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     talk = Talk(lab, FIRST)
     agent.kill()
     resolver.stop()
     agent.start()
     time.sleep(2)
     assert talk.who() == "edge"
-    assert agent.at(FIRST) == "edge"
+    assert agent.who(address=FIRST) == "edge"
     resolver.has(FIRST, SECOND)
     resolver.start()
-    agent.becomes_at("edge", SECOND)
+    agent.becomes("edge", address=SECOND)
     assert talk.who() == "edge"
     agent.kill()
     resolver.has(SECOND)
     agent.start()
-    agent.becomes_at("cloud", FIRST, SOON + 5)  # the name was another one, perhaps
+    agent.becomes("cloud", SOON + 5, address=FIRST)  # the name was another one, perhaps
 
 
 def test_two_services_with_one_address_by_different_names(lab, resolver):
     resolver.has_all([("one.example.com", FIRST), ("two.example.com", FIRST), ("two.example.com", SECOND)])
     agent = Asking(lab, config(host="one.example.com") + config(name="other", host="two.example.com"))
-    agent.becomes_at("edge", FIRST)
-    agent.becomes_at("other", SECOND)
+    agent.becomes("edge", address=FIRST)
+    agent.becomes("other", address=SECOND)
     agent.says("shares addresses: two.example.com with service 'echo'")
 
 
@@ -135,11 +134,11 @@ def test_an_address_moves_between_two_services(lab, datapath, resolver):
     resolver.has_all([("one.example.com", FIRST), ("two.example.com", SECOND)])
     both = config(host="one.example.com") + config(name="other", host="two.example.com")
     agent = Asking(lab, both, grace=2)
-    agent.becomes_at("edge", FIRST)
-    agent.becomes_at("other", SECOND)
+    agent.becomes("edge", address=FIRST)
+    agent.becomes("other", address=SECOND)
     resolver.has_all([("one.example.com", SECOND), ("two.example.com", FIRST)])
-    agent.becomes_at("edge", SECOND)
-    agent.becomes_at("other", FIRST)
+    agent.becomes("edge", address=SECOND)
+    agent.becomes("other", address=FIRST)
     assert "File exists" not in agent.log.read_text()
 
 
@@ -163,21 +162,17 @@ def test_commands_without_an_agent_ask_once(lab, resolver):
 # Somebody who answers what he likes, in the router's namespace.
 LIAR = """
 import random, socket, struct, sys
+from dns_answers import SAME, answered, kind_of, record
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.bind(("127.0.0.1", 53))
-def answer(asked, number, question, address):
-    kind = question[-4:-2]
-    record = b"\\xc0\\x0c" + kind + b"\\0\\1\\0\\0\\0\\1" + (b"\\0\\4" + address if kind == b"\\0\\1" else b"\\0\\0")
-    return struct.pack(">HHHHHH", number, 0x8180, 1, 1, 0, 0) + question + record
 while True:
     asked, peer = sock.recvfrom(1500)
-    number = struct.unpack_from(">H", asked)[0]
-    question = asked[12:-11]
-    right = answer(asked, number, question, bytes([203, 0, 113, 10]))
-    lie = bytes([203, 0, 113, 11])
+    four = kind_of(asked) == 1
+    right, lie = [record(SAME, kind_of(asked), 1, bytes([203, 0, 113, last]) if four else b"") for last in (10, 11)]
+    right = answered(asked, right)
     if sys.argv[1] == "forged":
-        sock.sendto(answer(asked, number ^ 1, question, lie), peer)
-        sock.sendto(answer(asked, number, question.replace(b"speed", b"sport"), lie), peer)
+        sock.sendto(answered(asked, lie, number=struct.unpack_from(">H", asked)[0] ^ 1), peer)
+        sock.sendto(answered(asked.replace(b"speed", b"sport"), lie), peer)
         sock.sendto(asked, peer)
     else:
         for size in range(0, len(right) - 1, 7):
@@ -191,11 +186,11 @@ while True:
 @pytest.mark.parametrize("how", ["forged", "malformed"])
 def test_answers_to_another_question_and_malformed_ones_change_nothing(lab, resolv_conf, how):
     lab.serve_cloud(7000)
-    lab.start(lab.router, sys.executable, "-c", LIAR, how)
+    lab.start(lab.router, sys.executable, "-c", LIAR, how, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")})
     agent = Asking(lab, config("list proto tcp"))
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     time.sleep(1)
-    assert agent.at(SECOND) == "cloud"
+    assert agent.who(address=SECOND) == "cloud"
     assert "bug" not in agent.log.read_text()
 
 
@@ -216,7 +211,7 @@ def test_a_thousand_names_cost_a_mebibyte_at_most_without_their_redirects(lab, r
         agent = Asking(
             lab, service("echo", echo_command("edge", 7000), "option dest_host '%s'" % " ".join(names), *takes)
         )
-        agent.becomes_at("edge", last)
+        agent.becomes("edge", address=last)
         time.sleep(SOON)  # the next answers are in
         found = private_memory(agent.process.pid)
         agent.kill()

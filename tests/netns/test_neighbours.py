@@ -5,8 +5,7 @@ import os
 import time
 
 import pytest
-from hops import mac
-from lab import Lab, ip, run, wait_for
+from lab import Lab, ip, mac, run, wait_for
 
 from viscum_agent import address, compat
 from viscum_agent.kernel import neighbours, rtnl

@@ -7,9 +7,7 @@ import time
 
 import pytest
 from agent import PATIENT, Served
-from lab import HANG, PROGRAMS, Lab, run, service, wait_for
-
-from viscum_agent.kernel.netns import Visit
+from lab import HANG, PROGRAMS, Lab, inside, run, service, wait_for
 
 A, A6, PORT = "203.0.113.10", "2001:db8:cafe::10", 7000
 RATE, BURST = 1_000_000, 65536  # bytes in a second, bytes: 8mbit, 64k
@@ -88,8 +86,7 @@ def reaches(lab, address):
 
 def asking(lab, kind, address):
     """A client's socket."""
-    with Visit() as visit:
-        visit.enter(lab.client)
+    with inside(lab.client):
         made = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind)
     made.settimeout(HANG)
     return made
@@ -172,9 +169,7 @@ def test_a_program_with_raw_sockets_would_get_around_it(tmp_path):
     with Lab(tmp_path) as lab:
         lab.configure(section("option rate 64kbit", "option burst 2k"))
         lab.viscum("up")
-        with Visit() as visit:
-            visit.enter(lab.router)
-            visit.enter("viscum-pours")
+        with inside("viscum-pours"):
             sent = []
             for past in (0, 1):
                 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:

@@ -53,7 +53,7 @@ def knows(resolver, lab, *pairs):
 
 def healthy(agent):
     """A service with an address of its own runs before anything is asked; it takes nothing else."""
-    agent.becomes_at("edge", "198.18.5.5")
+    agent.becomes("edge", address="198.18.5.5")
     return agent
 
 
@@ -63,17 +63,17 @@ ALONE = "list dest_ip 198.18.5.5"
 def test_a_client_asks_a_resolver_that_is_not_the_routers_and_connects_to_the_edge(lab, datapath, outside):
     knows(outside, lab, (HOST, FIRST), (HOST, FIRST6), ("other.example.com", SECOND))
     agent = healthy(Asking(lab, config(ALONE)))
-    assert agent.at(FIRST) == "cloud"
+    assert agent.who(address=FIRST) == "cloud"
     begin = time.monotonic()
     assert FIRST in look_up(lab)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     assert time.monotonic() - begin < SOON
-    agent.becomes_at("edge", FIRST6)
+    agent.becomes("edge", address=FIRST6)
     for proto in ("tcp", "udp"):
-        assert agent.at(FIRST, proto) == "edge"
+        assert agent.who(address=FIRST, proto=proto) == "edge"
     assert SECOND in look_up(lab, "other.example.com")
     time.sleep(SOON)
-    assert agent.at(SECOND) == "cloud"
+    assert agent.who(address=SECOND) == "cloud"
     assert "Traceback" not in agent.log.read_text()
 
 
@@ -82,12 +82,12 @@ def test_all_names_below_one_over_ipv6_too(lab, outside):
     agent = Asking(lab, config(hosts="*.example.com"))
     agent.says("*.example.com (no client has asked for such a name)")
     look_up(lab, "a.example.com", OUTSIDE6)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     look_up(lab, "b.c.example.com", OUTSIDE6)
-    agent.becomes_at("edge", FIRST6)
+    agent.becomes("edge", address=FIRST6)
     look_up(lab, "example.org")
     time.sleep(SOON)
-    assert agent.at(SECOND) == "cloud"
+    assert agent.who(address=SECOND) == "cloud"
 
 
 def test_what_the_routers_own_resolver_tells_clients_counts_as_well(lab, resolv_conf):
@@ -97,7 +97,7 @@ def test_what_the_routers_own_resolver_tells_clients_counts_as_well(lab, resolv_
     router.has_all([("www.example.com", FIRST)])
     agent = healthy(Asking(lab, config(ALONE, hosts="*.example.com")))
     wait_for(lambda: FIRST in look_up(lab, "www.example.com", "192.168.77.1"))
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
 
 
 @pytest.mark.parametrize("device", ["br-lan", "lan0"])
@@ -106,23 +106,23 @@ def test_clients_behind_a_bridge_and_at_its_port(lab, outside, device):
     knows(outside, lab, (HOST, FIRST))
     agent = healthy(Asking(lab, config(ALONE, device=device)))
     look_up(lab)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
 
 
 def test_addresses_end_after_a_while_and_an_agent_that_starts_keeps_what_it_finds(lab, outside):
     knows(outside, lab, (HOST, FIRST))
     agent = healthy(Asking(lab, config(ALONE), grace=4))
     look_up(lab)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     agent.kill()
     agent.start()
     time.sleep(2)
-    assert agent.at(FIRST) == "edge"
-    agent.becomes_at("cloud", FIRST)
+    assert agent.who(address=FIRST) == "edge"
+    agent.becomes("cloud", address=FIRST)
     look_up(lab)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     begin = time.monotonic()
-    agent.becomes_at("cloud", FIRST)
+    agent.becomes("cloud", address=FIRST)
     assert time.monotonic() - begin > 3
 
 
@@ -133,7 +133,7 @@ def test_a_device_that_comes_back_is_heard_again(lab, outside):
     lab.wire_client(0)
     healthy(agent)
     look_up(lab)
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     assert "Traceback" not in agent.log.read_text()
 
 
@@ -145,7 +145,7 @@ def test_status_shows_what_clients_were_told(lab, outside):
     outside.has(FIRST)
     agent = healthy(Shown(lab, config(ALONE)))
     wait_for(lambda: FIRST in look_up(lab))
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     (row,) = json.loads(agent.viscum("status", "--json").stdout)
     assert "tcp %s/32 (%s by snooping) port 7000" % (FIRST, HOST) in row["takes"]
 
@@ -156,10 +156,10 @@ def test_two_services_with_one_address_by_different_names(lab, outside):
     agent = Asking(lab, both)
     agent.says("two.example.com (no such name)")
     look_up(lab, "one.example.com")
-    agent.becomes_at("edge", FIRST)
+    agent.becomes("edge", address=FIRST)
     look_up(lab, "two.example.com")
-    agent.becomes_at("other", SECOND)
-    assert agent.at(FIRST) == "edge"
+    agent.becomes("other", address=SECOND)
+    assert agent.who(address=FIRST) == "edge"
     agent.says("shares addresses: two.example.com by snooping with service 'echo'")
 
 
@@ -176,7 +176,7 @@ def test_nothing_is_heard_where_nobody_says_so(lab, outside):
     healthy(agent)
     look_up(lab)
     time.sleep(SOON)
-    assert agent.at(FIRST) == "cloud"
+    assert agent.who(address=FIRST) == "cloud"
 
 
 # Forged answers
@@ -220,7 +220,7 @@ def test_answers_that_are_forged_or_that_nobody_asked_for_change_nothing(two):
 
     def stays():
         time.sleep(SOON)
-        return agent.at(SECOND) == "cloud"
+        return agent.who(address=SECOND) == "cloud"
 
     honest.sendto(answer(asked, SECOND), place)  # nobody has asked
     assert stays()
@@ -237,7 +237,7 @@ def test_answers_that_are_forged_or_that_nobody_asked_for_change_nothing(two):
     assert stays()
     asks.sendto(asked, (OUTSIDE, 53))
     honest.sendto(answer(asked, SECOND), place)
-    agent.becomes_at("edge", SECOND)
+    agent.becomes("edge", address=SECOND)
 
 
 def test_a_client_cannot_answer_itself(lab, resolv_conf):
@@ -263,7 +263,7 @@ def test_a_client_cannot_answer_itself(lab, resolv_conf):
     ):
         raw.sendto(udp(source, port, target, to_port, data), to)
     time.sleep(SOON)
-    assert agent.at(SECOND) == "cloud"
+    assert agent.who(address=SECOND) == "cloud"
 
 
 def udp(source, port, target, to_port, data):

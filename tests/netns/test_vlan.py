@@ -2,12 +2,13 @@
 
 import json
 
+import bare
 import datapaths
 import pytest
 import vlan
-from agent import QUICK, Served
+from agent import QUICK, Served, answering
 from bare import EDGE, QUESTIONS, TAKES
-from lab import Lab, echo_command, ip, listens, pids_in, service, wait_for
+from lab import Lab, echo_command, ip, service
 from talks import Router, all_go_on, come_and_go
 
 BY_EBPF = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
@@ -31,23 +32,13 @@ def lab(tmp_path, interpreter, datapath):
 
 @pytest.fixture
 def agent(lab):
-    lab.serve_cloud(7000)
-    made = Served(lab, service("echo", EDGE, "list device lan0", TEN, *TAKES))
-    made.becomes("edge")
-    made.has_done_all()
-    yield made
-    assert "Traceback" not in made.log.read_text(), made.log.read_text()
+    with answering(lab, service("echo", EDGE, "list device lan0", TEN, *TAKES), Served) as made:
+        made.has_done_all()
+        yield made
 
 
 def test_clients_are_answered_at_the_edge_then_by_the_cloud_and_back(agent):
-    lab = agent.lab
-    for _ in range(2):
-        assert lab.who(QUESTIONS) == ["edge"] * 4
-        agent.call("bypass", name="echo", on=True)
-        agent.becomes("cloud")
-        assert lab.who(QUESTIONS) == ["cloud"] * 4
-        agent.call("bypass", name="echo", on=False)
-        agent.becomes("edge")
+    bare.there_and_back(agent)
 
 
 def test_nothing_of_it_is_routed(agent):
@@ -78,15 +69,8 @@ def test_another_vlan_stays_with_the_cloud_and_a_change_is_followed(agent):
     assert agent.lab.who(QUESTIONS) == ["edge"] * 4
 
 
-def test_when_the_program_ends_clients_reach_the_cloud(agent):
-    agent.process.send_signal(19)  # SIGSTOP: by the programs in the kernel alone
-    (program,) = pids_in("viscum-echo")
-    agent.lab.run(agent.lab.router, "kill", "-9", program)
-    wait_for(lambda: not listens("viscum-echo", 7000))
-    agent.lab.who(QUESTIONS, timeout=2.5)
-    assert agent.lab.who(QUESTIONS) == ["cloud"] * 4
-    agent.process.send_signal(18)
-    agent.becomes("edge")
+def test_when_the_program_ends_clients_reach_the_cloud_although_no_agent_looks(agent):
+    bare.left_alone(agent)
 
 
 def test_open_connections_stay_with_the_side_that_has_them(lab):
@@ -113,12 +97,12 @@ def test_each_vlan_of_a_trunk_has_a_service_of_its_own_though_clients_have_the_s
         assert lab.viscum("plan").stdout == "# nothing to do\n"
         for sport in (40000, 40001):
             for ns, name in zip(lab.clients[1:], ("ten", "twenty", "none"), strict=True):
-                assert vlan.asked(ns, sport) == [name] * 4
+                assert vlan.asked(lab, ns, sport) == [name] * 4
         lab.configure(sections[0] + sections[2])
         lab.viscum("up")
         for ns, name in zip(lab.clients[1:], ("ten", "", "none"), strict=True):
             if name:
-                assert vlan.asked(ns, 40002) == [name] * 4
+                assert vlan.asked(lab, ns, 40002) == [name] * 4
         lab.viscum("down")
         assert not lab.pins()
 

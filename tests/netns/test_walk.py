@@ -9,10 +9,9 @@ import time
 
 import pytest
 from agent import CONFIG, TAKES, Served
-from lab import HANG, SILENCE, echo_command, ip, pids_in, service, snapshot, wait_for
+from lab import HANG, SILENCE, echo_command, inside, ip, mac, pids_in, service, snapshot, wait_for
 
 from viscum_agent.cli.walk import PORT, PORTS
-from viscum_agent.kernel.netns import Visit
 
 HEALTHY = ["plan", "rule", "pair", "program", "reply"]
 NS = "viscum-echo"
@@ -69,8 +68,7 @@ def test_a_healthy_service_is_walked_to_its_end_and_nothing_is_left(lab, datapat
     before = snapshot(lab.router), snapshot(NS)
     code, hops = walked(served.viscum)
     assert (code, [hop["hop"] for hop in hops], {hop["result"] for hop in hops}) == (0, HEALTHY, {"ok"}), hops
-    mac = json.loads(ip("-n", lab.client, "-j", "link", "show", "eth0"))[0]["address"]
-    assert "tcp from 192.168.77.2 " in hops[0]["text"] and hops[-1]["text"] == "leaves by lan0 for " + mac
+    assert "tcp from 192.168.77.2 " in hops[0]["text"] and hops[-1]["text"] == "leaves by lan0 for " + mac(lab.client)
     assert (snapshot(lab.router), snapshot(NS)) == before
     assert lab.status("echo")["packets"] >= counted + 2  # as operations.md says: SYN, reset, perhaps the client's own
     text = served.viscum("explain", "echo").stdout
@@ -91,8 +89,7 @@ def test_a_bypassed_service_is_sent_nothing(lab):
 def test_nothing_goes_on_to_the_cloud_where_somebody_has_taken_the_rule_away(up, datapath):
     """Of eBPF the maps are still there: only the packet itself shows that nobody reads them."""
     unlink(up, "lan0")
-    with Visit() as visit:
-        visit.enter(up.cloud)
+    with inside(up.cloud):
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
     with tap:
         where, why = stopped(up.viscum)
@@ -205,8 +202,7 @@ def test_a_program_that_acts_on_whatever_comes_gets_no_datagram(lab):
 
 def test_no_connection_notices_it(up, datapath):
     """One of a client's goes on, and the program is never given one of the walk's."""
-    with Visit() as visit:
-        visit.enter(up.client)
+    with inside(up.client):
         sock = socket.create_connection(("203.0.113.10", 7000), timeout=HANG)
     with sock:
         for _ in range(2):

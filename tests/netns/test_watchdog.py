@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from agent import CONFIG, Guest
+from agent import CONFIG, Guest, answering
 from lab import HANG, ROOT, Lab, pids_in, wait_for
 
 from viscum_agent.ubus.caller import Caller
@@ -25,7 +25,7 @@ class Watched(Guest):
         words = ("procd", self.socket, START, *self.lab.interpreter, ROOT / "tests/hasty_agent.py")
         words = (sys.executable, peer, *words, "-c", self.lab.confdir, "-s", self.socket)
         with self.log.open("a") as stream:
-            self.process = self.lab.start(self.lab.router, *words, env=self.lab.env(), stderr=stream)
+            self.process = self.lab.start(self.lab.router, *words, env=self.env(), stderr=stream)
 
     def procd(self, key):
         with Caller(self.socket) as caller:
@@ -56,13 +56,9 @@ class Watched(Guest):
 
 @pytest.fixture
 def agent(tmp_path, interpreter):
-    with Lab(tmp_path, interpreter) as lab:
-        lab.serve_cloud(7000)
-        made = Watched(lab, CONFIG)
-        made.becomes("edge")
+    with Lab(tmp_path, interpreter) as lab, answering(lab, CONFIG, Watched) as made:
         made.told(LIMIT)
         yield made
-        assert "Traceback" not in made.log.read_text(), made.log.read_text()
         made.end()
 
 

@@ -1,10 +1,11 @@
 """Fixtures of the package's tests: packages are built once."""
 
+import fcntl
 import os
 
 import pytest
 from opkg import opkg
-from packages import NEWS, build, copy_source, next_release
+from packages import NEWS, build, copy_source, next_release, packages_in
 from router import Router
 
 
@@ -15,18 +16,31 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def ipks(source, tmp_path_factory):
-    return build(source, "ipk", tmp_path_factory.mktemp("ipk"))[0]
+    return once(tmp_path_factory, "ipks", lambda folder: build(source, "ipk", folder))
 
 
 @pytest.fixture(scope="session")
 def later_ipks(source, tmp_path_factory):
     """The next release, whose shipped configuration has a line more."""
-    return build(next_release(source, NEWS), "ipk", tmp_path_factory.mktemp("later"))[0]
+    return once(tmp_path_factory, "later", lambda folder: build(next_release(source, NEWS), "ipk", folder))
 
 
 @pytest.fixture(scope="session")
 def apks(source, tmp_path_factory):
-    return build(source, "apk", tmp_path_factory.mktemp("apk"))[0]
+    return once(tmp_path_factory, "apks", lambda folder: build(source, "apk", folder))
+
+
+def once(tmp_path_factory, name, make):
+    """What `make` builds in a folder, by whichever process of this run of tests comes first."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            new = folder.with_suffix(".new")
+            make(new)
+            new.rename(folder)
+    return packages_in(folder)
 
 
 @pytest.fixture(params=["viscum", "viscum-cpython"])

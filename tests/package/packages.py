@@ -37,7 +37,11 @@ def build(source, kind, folder, check=True, **environment):
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     if check and result.returncode:
         raise AssertionError(result.stderr)
-    return {re.match(r"(.+?)[-_]\d", path.name).group(1): path for path in sorted(folder.glob("*." + kind))}, result
+    return packages_in(folder), result
+
+
+def packages_in(folder):
+    return {re.match(r"(.+?)[-_]\d", path.name).group(1): path for path in sorted(folder.glob("*.[ai]pk"))}
 
 
 def unpacked(archive, window=12, of=None):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from dns_answers import RECURSIVE, SAME, answered, kind_of, record
 
 from viscum_agent.address import Prefix
 from viscum_agent.config import uci
@@ -51,10 +52,8 @@ def says(*addresses, rcode=0, cut=False):
     """An answer with these addresses."""
 
     def answer(question):
-        kind = question[-15:-13]
-        records = [b"\xc0\x0c" + kind + struct.pack(">HIH", 1, 60, len(each)) + each for each in addresses]
-        head = question[:2] + struct.pack(">HHHHH", 0x8180 | rcode | cut << 9, 1, len(records), 0, 0)
-        return [head + question[12:-11] + b"".join(records)]
+        records = [record(SAME, kind_of(question), 60, each) for each in addresses]
+        return [answered(question, *records, flags=RECURSIVE | rcode | cut << 9)]
 
     return answer
 
@@ -72,6 +71,14 @@ def resolver(monkeypatch, tmp_path):
     made.close()
 
 
+def settle(asker, loop):
+    """Goes on until nothing is asked any more."""
+    until = time.monotonic() + 10
+    while asker.is_busy:
+        assert time.monotonic() < until
+        loop.step()
+
+
 class Asking:
     """An Asker for these names, for IPv4."""
 
@@ -83,11 +90,8 @@ class Asking:
             self.loop.add(each.fileno(), each.step)
         self.asker = ask.Asker(self.loop, self._changed)
         self.asker.follow({name: [4] for name in names})
-        until = time.monotonic() + 10
-        while self.asker.is_busy and time.monotonic() < until:
-            self.loop.step()
+        settle(self.asker, self.loop)
         assert not errors
-        assert not self.asker.is_busy
 
     def _changed(self):
         self.changes += 1
@@ -199,14 +203,12 @@ def test_what_an_earlier_agent_left_is_held_until_all_names_were_answered(resolv
     asker.follow({"a.example": [4], "late.example": [4]})
     assert service[0].named[0].matches == (template,)
     assert [one[1].packed for one in asker.look(service, Kernel(ONE, bytes([127, 0, 0, 1])), (), {})[1]["dns"]] == [ONE]
-    while asker.is_busy:
-        loop.step()
+    settle(asker, loop)
     assert asker.look(service, Kernel(), (), {})[1] and len(changes) == 2  # an answer, and why there is none
     assert asker.look([with_(service[0], named=())], Kernel(), (), {})[1] == {}
     resolver.answers = [says(ONE)]
     asker.follow({"a.example": [4], "late.example": [4]})
-    while asker.is_busy:
-        loop.step()
+    settle(asker, loop)
     assert asker.look(service, Kernel(), (), {})[1] == {}
     asker.close()
 
@@ -221,8 +223,7 @@ def test_an_answer_that_changes_nothing_still_lets_go(resolver):
     asker = ask.Asker(loop, lambda: held.append(asker.look(service, Kernel(), (), {})[1]), True)
     asker.follow({"a.example": [4, 6]})
     assert asker.look(service, Kernel(ONE), (), {})[1]
-    while asker.is_busy:
-        loop.step()
+    settle(asker, loop)
     assert held[-1] == {}
     asker.close()
 

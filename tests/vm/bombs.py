@@ -16,9 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from agent import Agent  # noqa: E402
-from lab import CPYTHON, PROGRAMS, ROOT, Lab, echo_command, isolate, service, wait_for  # noqa: E402
-
-from viscum_agent.kernel.netns import Visit  # noqa: E402
+from lab import CPYTHON, PROGRAMS, ROOT, Lab, echo_command, inside, isolate, service, wait_for  # noqa: E402
 
 ROUNDS, QUESTIONS, PAUSE = 4, 500, 0.01  # rounds of each kind; questions in each, and seconds between two of them
 TAKES = ("list device lan0", "list proto tcp")
@@ -32,8 +30,7 @@ LIMITS = {"fork": "option memory_max 400m", "memory": "option memory_max 64m"}
 def waits(lab):
     """Seconds that a client of the witness waited for each answer, sorted."""
     found = []
-    with Visit() as visit:
-        visit.enter(lab.client)
+    with inside(lab.client):
         sock = socket.create_connection(("203.0.113.11", 7001), 60)
     with sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from lab import CPYTHON, Lab, namespaces, run
+from lab import CPYTHON, Lab, left_as_it_was
 from wifi import Wifi
 
 HERE = Path(__file__).resolve().parent
@@ -22,14 +22,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def nothing_left():
     """Every test leaves the guest's namespaces and devices as they were, also for the test that follows."""
-    before = namespaces(), _links()
-    yield
-    assert (namespaces(), _links()) == before
-
-
-def _links():
-    # Without the numbers: a device that comes back from another namespace gets a new one.
-    return sorted(line.split()[1] for line in run("ip", "-o", "link").stdout.splitlines())
+    with left_as_it_was():
+        yield
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import re
 import sys
 
 import pytest
-from lab import MICROPYTHON, echo_command, run, service
+from lab import MICROPYTHON, echo_command, mac, run, service
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +46,6 @@ def send(lab, address, port, count):
     lab.run(lab.client, sys.executable, "-c", SENDER, address, port, count)
 
 
-def mac(ns, dev):
-    return json.loads(run("ip", "-n", ns, "-j", "link", "show", "dev", dev).stdout)[0]["address"]
-
-
 def count_frames(ns, *match):
     """Counts frames that come in on eth0 of a namespace, with nft: the kernel's word, not ours."""
     base = ("nsenter", "--net=/run/netns/" + ns, "nft")
@@ -77,11 +73,9 @@ def test_the_rule_of_the_slides(lab):
     assert "classid 7673:1" in item
     assert "eth_type ipv4\n  dst_ip 203.0.113.10\n  not_in_hw" in item, "and no other key"
     assert actions(item) == ["skbmod", "mirred"]
-    assert "skbmod pipe set dmac " + mac("viscum-slides", "eth0") in item
+    assert "skbmod pipe set dmac " + mac("viscum-slides") in item
     assert "Egress Redirect to device vsc-slides" in item
-    arrived = count_frames(
-        "viscum-slides", "ether", "daddr", mac("viscum-slides", "eth0"), "ip", "daddr", "203.0.113.10"
-    )
+    arrived = count_frames("viscum-slides", "ether", "daddr", mac("viscum-slides"), "ip", "daddr", "203.0.113.10")
     send(lab, "203.0.113.10", 9, 50)
     send(lab, "203.0.113.11", 9, 30)
     lab.run(lab.client, "ping", "-c", "7", "-i", "0.1", "203.0.113.10")
@@ -105,7 +99,7 @@ def test_step_4_of_the_proof_of_concept(lab):
     (item,) = filters(lab)
     assert item.startswith("ip pref 5 u32")
     assert actions(item) == ["skbedit", "skbmod", "mirred"]
-    host, inner = mac(lab.router, "vsc-plates"), mac("viscum-plates", "eth0")
+    host, inner = mac(lab.router, "vsc-plates"), mac("viscum-plates")
     for words in ("ptype host", "set dmac " + inner, "set smac " + host, "Egress Redirect to device vsc-plates"):
         assert words in item, item
     assert "match 00060000/00ff0000 at 8" in item and "match 00003039/0000ffff at 20" in item

@@ -9,6 +9,7 @@ import ast
 import io
 import re
 import tokenize
+from collections import Counter
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -50,12 +51,14 @@ def _values(text: str) -> "dict[str, int]":
     for node in tree.body:
         for name, value in _numbers(node, found):
             found[name] = eval(compile(ast.Expression(value), "", "eval"), {}, dict(found))
-    return {name: found[name] for name in found if name not in _bound_twice(tree)}
+    several = _bound_twice(tree)
+    return {name: found[name] for name in found if name not in several}
 
 
 def _without_imports(path: PurePath, text: str, values: "dict[PurePath, dict[str, int]]") -> str:
     """A source in which the numbers of other modules are its own."""
     tree = ast.parse(text)
+    several = _bound_twice(tree)
     lines = text.split("\n")
     for node in tree.body:
         if not isinstance(node, ast.ImportFrom):
@@ -63,7 +66,7 @@ def _without_imports(path: PurePath, text: str, values: "dict[PurePath, dict[str
         module = _module(path, node, values)
         numbers = values[module] if module else {}
         taken = [each.name for each in node.names if each.name in numbers and not each.asname]
-        taken = [name for name in taken if name not in _bound_twice(tree)]
+        taken = [name for name in taken if name not in several]
         if not taken:
             continue
         left = [each.name + (" as " + each.asname if each.asname else "") for each in node.names]
@@ -96,10 +99,12 @@ def _fold(text: str, others: "set[str]") -> str:
     tree = ast.parse(text)
     lines = text.split("\n")
     taken = others | _bound_twice(tree) | _imported(tree)
+    used = _first_lines(tree)
     for node in tree.body:
         pairs = _numbers(node, names)
-        taken |= _used_before(tree, node)
-        own = [name for name, _ in pairs if name not in taken and not re.search(r"\b_%s\b" % name, text)]
+        # In functions that stand before an assignment, the compiler does not know its constants yet.
+        own = [name for name, _ in pairs if name not in taken and used[name] >= node.lineno]
+        own = [name for name in own if not re.search(r"\b_%s\b" % name, text)]
         if not own:
             continue
         names += own
@@ -110,9 +115,13 @@ def _fold(text: str, others: "set[str]") -> str:
     return _renamed("\n".join(lines), {name for name in names if not name.startswith("_")})
 
 
-def _used_before(tree: ast.Module, assigned: ast.stmt) -> "set[str]":
-    """The names in functions that stand before an assignment: there the compiler does not know its constants yet."""
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.lineno < assigned.lineno}
+def _first_lines(tree: ast.Module) -> "dict[str, int]":
+    """The line in which each name stands first."""
+    found: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found[node.id] = min(found.get(node.id, node.lineno), node.lineno)
+    return found
 
 
 def _imported(tree: ast.Module) -> "set[str]":
@@ -132,10 +141,12 @@ def _assigned(line: str, node: ast.stmt, pairs: "list[tuple[str, ast.expr]]", ow
 
 def _bound_twice(tree: ast.AST) -> "set[str]":
     """Names that mean more than one thing in a source: set again, attributes of a class, arguments."""
-    found = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    nodes = list(ast.walk(tree))
+    found = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
     # The keyword of `**values` has no name.
-    found += 2 * [node.arg for node in ast.walk(tree) if isinstance(node, (ast.arg, ast.keyword)) and node.arg]
-    return {name for name in found if found.count(name) > 1}
+    found += 2 * [node.arg for node in nodes if isinstance(node, (ast.arg, ast.keyword)) and node.arg]
+    counts = Counter(found)
+    return {name for name in counts if counts[name] > 1}
 
 
 def _numbers(node: ast.stmt, constants: "Container[str]") -> "list[tuple[str, ast.expr]]":

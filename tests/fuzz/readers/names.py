@@ -1,5 +1,8 @@
 """An answer of a resolver, or what somebody else sends in its place."""
 
+import dns_answers
+from dns_answers import SAME, record
+
 from viscum_agent.names import message
 
 ALLOWED = ()
@@ -31,34 +34,23 @@ def read(data):
     return found
 
 
-def record(owner, kind, ttl, body):
-    import struct
-
-    return owner + struct.pack(">HHIH", kind, 1, ttl, len(body)) + body
-
-
-def answered(family, *records, flags=0x8180, count=None):
+def answered(family, *records, **changes):
     """An answer with these records."""
-    import struct
-
-    asked = message.question(0x1234, HOST, family)[12:-11]
-    head = struct.pack(">HHHHHH", 0x1234, flags, 1, len(records) if count is None else count, 0, 0)
-    return head + asked + b"".join(records)
+    return dns_answers.answered(message.question(0x1234, HOST, family), *records, **changes)
 
 
 def seeds():
-    name = b"\xc0\x0c"
     cdn = b"\3cdn\7example\3net\0"
-    four = record(name, 1, 60, bytes([203, 0, 113, 10]))
-    six = record(name, 28, 60, b"\x20\1\x0d\xb8" + bytes(11) + b"\1")
+    four = record(SAME, 1, 60, bytes([203, 0, 113, 10]))
+    six = record(SAME, 28, 60, b"\x20\1\x0d\xb8" + bytes(11) + b"\1")
     soa = record(b"\xc0\x10", 6, 300, b"\2ns\xc0\x10\4root\xc0\x10" + bytes(20))
     return [
         answered(4, four),
         answered(4, four, four),
         answered(6, six),
         answered(6, six, six, six),
-        answered(4, record(name, 5, 300, cdn), record(cdn, 1, 20, bytes([203, 0, 113, 11]))),
-        answered(4, record(name, 5, 300, b"\xc0\x0c")),
+        answered(4, record(SAME, 5, 300, cdn), record(cdn, 1, 20, bytes([203, 0, 113, 11]))),
+        answered(4, record(SAME, 5, 300, SAME)),
         answered(4, soa, flags=0x8183, count=0),
         answered(4, flags=0x8380),
         answered(6, flags=0x8182),
@@ -70,5 +62,5 @@ def slow(size):
     """Aliases that lead to each other, and one name that many have."""
     aliases = [record(b"\2%02d\xc0\x10" % n, 5, 1, b"\2%02d\xc0\x10" % (n + 1)) for n in range(90)]
     chain = aliases * (size // sum(map(len, aliases)) + 1)
-    four = [record(b"\xc0\x0c", 1, 60, bytes(4))] * (size // 16)
+    four = [record(SAME, 1, 60, bytes(4))] * (size // 16)
     return [answered(4, *chain[:60000]), answered(4, *four[:60000])]

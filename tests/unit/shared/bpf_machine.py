@@ -15,6 +15,42 @@ WIDTH = {0x10: 1, 0x08: 2, 0x00: 4, 0x18: 8}
 ALL = 0xFFFFFFFFFFFFFFFF
 SIZES = {one.name: one for one in MAPS}
 LAN, PAIR = 3, 9  # indexes of the source interface and of a pair
+FDS = {one.name: 100 + number for number, one in enumerate(MAPS)}
+NAMES = {FDS[name]: name for name in FDS}
+
+# What instructions do, by the upper half of their opcodes.
+RESULTS = {
+    0x00: lambda value, operand: value + operand,
+    0x40: lambda value, operand: value | operand,
+    0x50: lambda value, operand: value & operand,
+    0x60: lambda value, operand: value << (operand & 63),
+    0x70: lambda value, operand: value >> (operand & 63),
+    0xB0: lambda _, operand: operand,
+}
+JUMPS = {
+    0x00: lambda *_: True,
+    0x10: lambda value, operand: value == operand,
+    0x20: lambda value, operand: value > operand,
+    0x30: lambda value, operand: value >= operand,
+    0x40: lambda value, operand: value & operand,
+    0x50: lambda value, operand: value != operand,
+    0xA0: lambda value, operand: value < operand,
+    0xB0: lambda value, operand: value <= operand,
+}
+_assembled = {}  # {(program, byte order): its steps}
+
+
+def _steps(which, order):
+    """(opcode, destination, source, offset, number) of each instruction of a program."""
+    if (which, order) not in _assembled:
+        code = assemble(which, order, FDS)
+        found = []
+        for at in range(0, len(code), 8):
+            opcode, pair, offset, number = struct.unpack((">" if order == "big" else "<") + "BBhi", code[at : at + 8])
+            to, source = (pair >> 4, pair & 15) if order == "big" else (pair & 15, pair >> 4)
+            found.append((opcode, to, source, offset, number))
+        _assembled[which, order] = found
+    return _assembled[which, order]
 
 
 class Machine:
@@ -23,8 +59,6 @@ class Machine:
         self.layout = Layout(order)
         self.maps = {one.name: {} for one in MAPS}
         self.set_state(1)
-        self.fds = {one.name: 100 + number for number, one in enumerate(MAPS)}
-        self._names = {self.fds[name]: name for name in self.fds}
         self.neighbour = None  # (index, router's MAC, client's MAC) that the route of a reply leads to
         self.no_way = (7, 0)  # without a neighbour: the result (BPF_FIB_LKUP_RET_NO_NEIGH), and the index of the route
         self.asked = b""  # what the route was asked for
@@ -59,7 +93,7 @@ class Machine:
             context[at : at + 4] = int.from_bytes(raw, self.order).to_bytes(4, self.order)
         self.context, self.stack, self._written = context, bytearray(512), bytearray(512)
         self._point()
-        verdict = self._work(assemble(which, self.order, self.fds))
+        verdict = self._work(_steps(which, self.order))
         assert not self.held, "the kernel loads no program that keeps a socket"
         return (verdict - (1 << 64) if verdict >> 63 else verdict,) + self.went
 
@@ -98,18 +132,12 @@ class Machine:
 
     # Instructions
 
-    def _work(self, code):
-        form = "BBhi"
-        steps = [
-            struct.unpack((">" if self.order == "big" else "<") + form, code[at : at + 8])
-            for at in range(0, len(code), 8)
-        ]
+    def _work(self, steps):
         registers = [0] * 11
         registers[1], registers[10] = CONTEXT, TOP
         place = 0
         for _ in range(100000):
-            opcode, pair, offset, number = steps[place]
-            to, source = (pair >> 4, pair & 15) if self.order == "big" else (pair & 15, pair >> 4)
+            opcode, to, source, offset, number = steps[place]
             place += 1
             kind, operand = opcode & 7, registers[source] if opcode & 8 else number & ALL
             if opcode == 0x95:
@@ -118,7 +146,7 @@ class Machine:
                 self._call(number, registers)
             elif opcode == 0x18:
                 # A map, or where the value of its only element is.
-                registers[to] = number if source == 1 else self._value(self.maps[self._names[number]][bytes(4)])
+                registers[to] = number if source == 1 else self._value(self.maps[NAMES[number]][bytes(4)])
                 place += 1
             elif kind == 1:
                 data = self.read(registers[source] + offset, WIDTH[opcode & 0x18])
@@ -128,22 +156,16 @@ class Machine:
                 value = (number if kind == 2 else registers[source]) & ((1 << 8 * size) - 1)
                 self.write(registers[to] + offset, value.to_bytes(size, self.order))
             elif kind == 7:
-                a = registers[to]
-                done = {0x00: a + operand, 0x40: a | operand, 0x50: a & operand, 0xB0: operand}
-                done.update({0x60: a << (operand & 63), 0x70: a >> (operand & 63)})
-                registers[to] = done[opcode & 0xF0] & ALL
-            else:
-                a = registers[to]
-                taken = {0x00: True, 0x10: a == operand, 0x20: a > operand, 0x30: a >= operand, 0x50: a != operand}
-                taken.update({0x40: a & operand, 0xA0: a < operand, 0xB0: a <= operand})
-                place += offset if taken[opcode & 0xF0] else 0
+                registers[to] = RESULTS[opcode & 0xF0](registers[to], operand) & ALL
+            elif JUMPS[opcode & 0xF0](registers[to], operand):
+                place += offset
         raise AssertionError("does not end")
 
     # Helpers
 
     def _call(self, number, registers):
         one, two, three, four = registers[1:5]
-        name = self._names.get(one, "")
+        name = NAMES.get(one, "")
         result = 0
         if number == 1:
             value = self.maps[name].get(self.read(two, SIZES[name].key))

@@ -32,29 +32,31 @@ def entries(wanted, mac="", actions=(("mirred", "vsc-s"),)):
     return [item for part in parts for item in ebpf.filters("lan0", part, level, mac, actions)]
 
 
-def machine(order, *wanted, watched=0, checked=False, nsid=-1):
-    """A machine with these matches in its maps; each leads to a pair of its own, from PAIR on."""
+def machine(order, *wanted, watched=0, checked=False, nsid=-1, mode=0, interfaces=()):
+    """A machine with these matches in its maps; each leads to a pair of its own, from PAIR on. `interfaces` are where
+    each of them is taken, without them LAN."""
     made = Machine(order)
     kinds = set()
     for number, one in enumerate(wanted):
+        interface = interfaces[number] if interfaces else LAN
         for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
             kind, parts = layout.of_match(item)
             more = 0 if layout.is_exact(kind) or not layout.lasts(kind, item.mac) else layout.LASTS
-            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked, 0, nsid, more))
-            put(made, kind, parts, value)
+            value = made.layout.value(PAIR + number, item.mac, number, watched, checked, mode, nsid, more)
+            put(made, interface, kind, parts, bytearray(value))
             kinds.add(kind)
         made.maps["counters"][made.layout.number(number)] = bytearray(16)
     with_kinds(made, kinds)
     return made
 
 
-def put(made, kind, parts, value):
+def put(made, interface, kind, parts, value):
     name = layout.map_of(kind)
     if name == "exact":
-        made.maps[name][made.layout.exact_key(LAN, parts)] = value
+        made.maps[name][made.layout.exact_key(interface, parts)] = value
     else:
         key = made.layout.macs_key if name == "macs" else made.layout.wide_key
-        made.maps[name][key(kind, LAN, parts)] = value
+        made.maps[name][key(kind, interface, parts)] = value
 
 
 def with_kinds(made, kinds):
@@ -291,7 +293,7 @@ def test_what_is_left_out_passes_and_a_narrower_match_of_another_service_does_no
         ):
             item = with_(entries(out)[0], level=level, leaves=bool(more))
             kind, parts = layout.of_match(item)
-            put(made, kind, parts, bytearray(made.layout.value(PAIR + 1, "", 0, more=more)))
+            put(made, LAN, kind, parts, bytearray(made.layout.value(PAIR + 1, "", 0, more=more)))
             kinds.add(kind)
         with_kinds(made, kinds)
         assert made.run("fwd", ipv4("203.0.113.9", client=ANOTHER)) == (7, "peer", PAIR + 1)

@@ -2,6 +2,9 @@
 
 import struct
 
+import dns_answers
+from dns_answers import SAME, record
+
 from viscum_agent import address
 from viscum_agent.config.service import Named
 from viscum_agent.names import message
@@ -167,18 +170,9 @@ def test_whether_all_names_were_answered_is_known():
 # Messages
 
 
-def answered(*records, **changes):
+def answered(*records, host=HOST, family=4, **changes):
     """An answer to the question for HOST's IPv4 addresses."""
-    asked = message.question(7, changes.get("host", HOST), changes.get("family", 4))[12:-11]
-    flags, number = changes.get("flags", 0x8180), changes.get("number", 7)
-    return struct.pack(">HHHHHH", number, flags, 1, len(records), 0, 0) + asked + b"".join(records)
-
-
-def record(owner, kind, ttl, body):
-    return owner + struct.pack(">HHIH", kind, 1, ttl, len(body)) + body
-
-
-SAME = b"\xc0\x0c"  # the question's name
+    return dns_answers.answered(message.question(7, host, family), *records, **changes)
 
 
 def test_the_question_is_as_dns_has_it():

@@ -4,7 +4,7 @@ from viscum_agent import address
 from viscum_agent.ebpf import layout
 from viscum_agent.records.dump import PASSED as REASONS
 
-from .bpf_machine import LAN, PAIR, Machine
+from .bpf_machine import LAN, PAIR
 from .test_ebpf import (
     ADDRESS,
     ADDRESS6,
@@ -13,10 +13,10 @@ from .test_ebpf import (
     PASSED,
     ROUTER,
     TAKEN,
-    entries,
     error4,
     ipv4,
     ipv6,
+    machine,
     match,
     sent4,
 )
@@ -30,23 +30,11 @@ TEN_AND_TWENTY = ((TEN, match(proto="udp")), (TWENTY, match(proto="udp")), (0, m
 
 def trunk(order, *wanted, mode=0, index=LAN):
     """A machine with these (VLAN, match) at a device; each leads to a pair of its own, from PAIR on."""
-    made = Machine(order)
-    kinds = set()
-    for number, (vlan, one) in enumerate(wanted):
-        for item in entries(one):
-            kind, parts = layout.of_match(item)
-            value = bytearray(made.layout.value(PAIR + number, "", number, 0, True, mode))
-            interface = layout.on_vlan(index, vlan)
-            if layout.is_exact(kind):
-                made.maps["exact"][made.layout.exact_key(interface, parts)] = value
-            else:
-                kinds.add(kind)
-                made.maps["wide"][made.layout.wide_key(kind, interface, parts)] = value
-        for name, size in (("counters", 16), ("passed", 16), ("missed", 4)):
+    interfaces = [layout.on_vlan(index, vlan) for vlan, _ in wanted]
+    made = machine(order, *[one for _, one in wanted], checked=True, mode=mode, interfaces=interfaces)
+    for number in range(len(wanted)):
+        for name, size in (("passed", 16), ("missed", 4)):
             made.maps[name][made.layout.number(number)] = bytearray(size)
-    for number, kind in enumerate(sorted(kinds)):
-        made.maps["masks"][made.layout.number(number)] = bytearray(made.layout.mask(kind))
-    made.set_state(1, len(kinds))
     made.no_way = (7, index)  # BPF_FIB_LKUP_RET_NO_NEIGH
     return made
 
