@@ -33,9 +33,10 @@ ALL = {*AGENTS, *PARTS, APPLICATION}
 ONLY = {"viscum": "agent.packed start.py viscum.py viscumd.py", "viscum-cpython": "sources.packed start.py"}
 # The eBPF programs are assembled in a package (tests/unit/test_package_assembled.py).
 ASSEMBLED, ASSEMBLERS = "ebpf/program", {"ebpf/assembler", "ebpf/flows", "ebpf/icmp"}
+NOT_FOR_ROUTERS = {"ubus/broker", "ubus/monitor"} | ASSEMBLERS
 LEFT_OUT = {
-    "viscum": {"compat/cpython", "kernel/pyroute2_backend", "ubus/broker", "ubus/monitor"} | ASSEMBLERS,
-    "viscum-cpython": {"compat/micropython"} | ASSEMBLERS,
+    "viscum": {"compat/cpython", "kernel/pyroute2_backend"} | NOT_FOR_ROUTERS,
+    "viscum-cpython": {"compat/micropython"} | NOT_FOR_ROUTERS,
 }
 MODES = {
     "/etc/config/viscum": 0o600,

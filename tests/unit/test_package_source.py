@@ -64,19 +64,19 @@ def of(one,
 two):
  if one and \\
 two:
-  text = '''
+  text='''
             as it is
         '''.strip(
 two
 )
-  for each in [
+  for each in[
 1,
-]: pass
+]:pass
 
  else:
   try:
-   return {
-"a": 1,
+   return{
+"a":1,
 }
 
   finally:
@@ -92,7 +92,20 @@ def test_indentation_is_as_short_as_it_can_be_and_no_text_or_line_number_changes
 
 @pytest.mark.parametrize("text", ["", "\n", "a = 1", "if a:\n    b", "if a:\n    b\n\n    # c\nd\n"])
 def test_a_source_may_end_anywhere(text):
-    assert shallow(text).split() == text.split() and shallow(text).count("\n") == text.count("\n")
+    assert shallow(text).split() == text.replace(" = ", "=").split() and shallow(text).count("\n") == text.count("\n")
+
+
+def test_spaces_go_but_between_words():
+    text = 'a = [b if c else "d" for e, f in g (-1, ** h)] or not (i . j is None)\n'
+    assert shallow(text) == 'a=[b if c else "d"for e,f in g(-1,**h)]or not(i.j is None)\n'
+    assert ast.dump(ast.parse(text)) == ast.dump(ast.parse(shallow(text)))
+
+
+def test_what_is_left_of_each_module_means_the_same():
+    for path in (ROOT / PACKAGE).rglob("*.py"):
+        text = bare(path.read_text())
+        assert ast.dump(ast.parse(shallow(text))) == ast.dump(ast.parse(text)), path
+        assert shallow(text).count("\n") == text.count("\n"), path
 
 
 def test_no_module_of_a_package_imports_typing():

@@ -20,11 +20,11 @@ from constants import with_constants
 
 PACKAGE = "viscum_agent"
 AGENT = "viscum"  # the package that has what is in none of its own
+# What no router has a use for: it has ubusd, and the programs are assembled.
+NOT_FOR_ROUTERS = ("ubus/broker.py", "ubus/monitor.py") + assembled.LEFT_OUT
 # What one interpreter has no use for: the other one's half, and what needs a library of CPython's.
-NOT_FOR_CPYTHON = ("compat/micropython.py",) + assembled.LEFT_OUT
-# The smaller package has no broker either: a router has ubusd.
-NOT_FOR_MICROPYTHON: "tuple[str, ...]" = ("compat/cpython.py", "kernel/pyroute2_backend.py", "ubus/broker.py")
-NOT_FOR_MICROPYTHON += ("ubus/monitor.py",) + assembled.LEFT_OUT
+NOT_FOR_CPYTHON = ("compat/micropython.py",) + NOT_FOR_ROUTERS
+NOT_FOR_MICROPYTHON = ("compat/cpython.py", "kernel/pyroute2_backend.py") + NOT_FOR_ROUTERS
 # Bits of an integer that is no object: as many as the smallest of the routers has (32 bits wide, one for a mark).
 SMALL_INT_BITS = 31
 # The window that modules are packed with, 4 KiB as a power of two: what unpacking takes in memory
@@ -33,10 +33,10 @@ SMALL_INT_BITS = 31
 # the agent 40 KiB larger.
 WINDOW = 12
 COMMON = 3072
-# The same for sources: a router with CPython has more memory, and takes this only to compile. They make the package
-# 30 kB smaller; with twice as many bytes before each it is 1 kB smaller still.
+# The same for sources: a router with CPython has more memory, and takes this only to compile. With half as many bytes
+# before each the package would be 2 kB larger. Some of the window is deflate's own (zlib.h, deflateSetDictionary).
 SOURCES_WINDOW = 15
-SOURCES_COMMON = 16384
+SOURCES_COMMON = 32768 - 262
 
 
 class Cut(NamedTuple):
@@ -155,7 +155,9 @@ def bare(text: str) -> str:
 
 
 def shallow(text: str) -> str:
-    """A source with one space for each level of indentation, and none where a statement goes on in the next line."""
+    """A source with one space for each level of indentation, none where a statement goes on in the next line, and
+    between words only."""
+    text = _tight(text)
     lines = text.split("\n")
     level, done, begins = 0, 0, True
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -168,6 +170,22 @@ def shallow(text: str) -> str:
             done = token.end[0]
             begins = token.type == tokenize.NEWLINE
     return "\n".join(lines)
+
+
+def _tight(text: str) -> str:
+    """A source without spaces where none has to be: a word needs one before another word, a number or a string."""
+    lines = text.split("\n")
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    for token, following in reversed(list(zip(tokens, tokens[1:]))):
+        (row, end), (next_row, start) = token.end, following.start
+        needed = _is_of_word(token.string[-1:]) and (_is_of_word(following.string[:1]) or following.string[:1] in "\"'")
+        if token.type not in _OF_LINES and row == next_row and not needed:
+            lines[row - 1] = lines[row - 1][:end] + lines[row - 1][start:]
+    return "\n".join(lines)
+
+
+def _is_of_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
 
 
 def _without_types(text: str) -> str:
@@ -230,4 +248,5 @@ def _end(node: ast.expr) -> "tuple[int, int]":
     return node.end_lineno, node.end_col_offset
 
 
+_OF_LINES = (tokenize.INDENT, tokenize.DEDENT, tokenize.NEWLINE, tokenize.NL)
 _BEGINNINGS = (tokenize.ENCODING, tokenize.INDENT, tokenize.NEWLINE, tokenize.DEDENT)

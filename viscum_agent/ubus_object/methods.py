@@ -102,7 +102,7 @@ class Bus:
         try:
             from ..ubus.broker import Broker
         except ImportError:
-            raise UnsupportedError("-b: this package has no ubus of its own: start ubusd, or install viscum-cpython")
+            raise UnsupportedError("-b: no package has a ubus of its own: start ubusd")
         broker = Broker(path, READABLE)
         try:
             broker.open()
