@@ -190,13 +190,14 @@ fuzz: ## MINUTES=5 of inputs for each reader of files, messages and packets, or 
 	@$(SETUP) venv micropython fuzz
 	$(PYTHON) tests/fuzz/run.py $(MINUTES) $(READERS)
 
-manual: ## write what is made from the agent's tables and imports: docs/manual.md, docs/rooms.svg, types, the LuCI form's options, access lists
+manual: ## write what is made from the agent's tables and imports: docs/manual.md, docs/rooms.svg, types, the LuCI form's options, access lists, metrics
 	@$(SETUP) venv
 	$(PYTHON) tools/manual.py
 	$(PYTHON) tools/option_types.py
 	$(PYTHON) tools/ebpf_names.py
 	$(PYTHON) tools/luci_options.py
 	$(PYTHON) tools/ubus_rights.py
+	$(PYTHON) tools/metrics.py
 	$(PYTHON) tools/rooms.py
 
 picture: ## draw docs/demo.svg from a run of the demo

@@ -21,6 +21,7 @@ PARTS = {
         "plan.packet",
         "ubus_object.faults",
     ),
+    "viscum-metrics": ("cli.metrics",),
 }
 MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
 

@@ -40,10 +40,10 @@ def ask(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[s
 
 def ask_all(path: str, method: str, args: "dict[str, Any] | None" = None) -> "Any":
     """All services of a paged answer: a dict, or a list."""
-    return _whole(path, method, args)["services"]
+    return whole(path, method, args)["services"]
 
 
-def _whole(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[str, Any]":
+def whole(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[str, Any]":
     """A paged answer, as one."""
     args = dict(args or {})
     found = None
@@ -65,7 +65,7 @@ def state_of(path: str) -> "dict[str, Any] | None":
     """The agent's `status`, each service in full; None if no agent runs. Raises UbusError if one runs and does not
     answer: a caller that took this for none would work against it."""
     try:
-        found = _whole(path, "status")
+        found = whole(path, "status")
         rows = found["services"]
         for name in rows:
             if any(rows[name][key + "_count"] > len(rows[name][key]) for key in ("from", "takes", "stays")):
@@ -193,6 +193,13 @@ def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", secon
     )
 
 
+def _metrics(arguments: "Arguments") -> int:
+    from ..optional import load
+
+    found: int = load("cli.metrics").show(arguments)
+    return found
+
+
 def _monitor(arguments: "Arguments") -> int:
     """Prints every change of a service's state until it is interrupted."""
     ask(arguments.socket, "list")  # raises NoAgent if none runs
@@ -211,4 +218,12 @@ def _monitor(arguments: "Arguments") -> int:
 
 
 # Commands that print something, or do more than call a method with names of services.
-OWN = {"list": _list, "bypass": _bypass, "stats": _stats, "logs": _logs, "top": _top, "monitor": _monitor}
+OWN = {
+    "list": _list,
+    "bypass": _bypass,
+    "stats": _stats,
+    "metrics": _metrics,
+    "logs": _logs,
+    "top": _top,
+    "monitor": _monitor,
+}

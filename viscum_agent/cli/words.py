@@ -23,7 +23,7 @@ RECIPE = "RECIPE [NAME] [OPTION=VALUE...]"  # cli/recipes.py
 # `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
 Command = namedtuple("Command", ("name", "names", "options", "short", "more"))
 
-JSON, PROGRAM = ("--json",), ("--no-program",)
+JSON, PROGRAM, TEXT = ("--json",), ("--no-program",), ("--text",)
 EXPLAIN, RECIPES = "explain", "recipes"
 NO_AGENT = "While an agent runs, use `viscum start`, `stop` and `reload` instead."
 COMMANDS = (
@@ -82,6 +82,13 @@ COMMANDS = (
     ),
     Command("stats", NONE, JSON, "show packets, bytes and connections of each service", ""),
     Command(
+        "metrics",
+        NONE,
+        TEXT,
+        "print what Prometheus reads (OpenMetrics)",
+        "Without an agent only that there is none, and exit code 1.",
+    ),
+    Command(
         "logs",
         SOME,
         JSON + ("-n", "-f"),
@@ -99,6 +106,7 @@ OPTIONS = (
     ("-c CONFDIR", "read the configuration from CONFDIR (%s)" % CONFDIR),
     ("-s UBUS_SOCKET", "reach ubus, and so the agent, by this socket (%s)" % SOCKET),
     ("--json", "print JSON"),
+    ("--text", "in Prometheus's older text format, for what does not know OpenMetrics"),
     ("--no-program", "kernel objects only, no programs"),
     ("--all", "all services"),
     ("--off", "put the redirects back in"),
