@@ -16,8 +16,9 @@ import uptodate  # noqa: E402
 
 from viscum_agent.cli.metrics import METRICS, Metric  # noqa: E402
 
-COLLECTORS = ROOT / "package/prometheus-node-exporter-viscum/files"
-PAGE, LUA, UCODE = ROOT / "docs/metrics.md", COLLECTORS / "viscum.lua", COLLECTORS / "viscum.uc"
+PAGE, COLLECTORS = ROOT / "docs/metrics.md", ROOT / "package/prometheus-node-exporter-viscum"
+LUA = COLLECTORS / "lua/usr/lib/lua/prometheus-collectors/viscum.lua"
+UCODE = COLLECTORS / "ucode/usr/share/ucode/node-exporter/lib/viscum.uc"
 # What is made is between the lines with these words.
 BEGIN, END = "Made by tools/metrics.py", "End of what is made"
 
