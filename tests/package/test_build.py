@@ -29,7 +29,7 @@ LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
 DOCTOR = "viscum-doctor"
 APPLICATION = "luci-app-viscum"
-ALL = {*AGENTS, DOCTOR, APPLICATION}
+ALL = {*AGENTS, *optional.PARTS, *tree.COLLECTORS, APPLICATION}
 ONLY = {"viscum": "agent.packed start.py viscum.py viscumd.py", "viscum-cpython": "sources.packed start.py"}
 # The eBPF programs are assembled in a package (tests/unit/test_package_assembled.py).
 ASSEMBLED, ASSEMBLERS = "ebpf/program", {"ebpf/assembler", "ebpf/flows", "ebpf/icmp"}
@@ -109,31 +109,37 @@ def test_each_interpreter_gets_every_module_that_it_can_use(ipks):
     wanted = {name: set(modules()) - LEFT_OUT[name] for name in AGENTS}
     names = sources(ipks["viscum-cpython"])
     assert {path[len("viscum_agent/") : -len(".py")] for path in names} == wanted["viscum-cpython"]
-    agent, doctor = byte_code(ipks)
-    assert {path[len("viscum_agent/") : -len(".mpy")] for path in {**agent, **doctor}} == wanted["viscum"]
-    assert {data[:1] for data in (*agent.values(), *doctor.values())} == {b"M"}, "byte code begins with this letter"
+    found = {path: data for code in byte_code(ipks).values() for path, data in code.items()}
+    assert {path[len("viscum_agent/") : -len(".mpy")] for path in found} == wanted["viscum"]
+    assert {data[:1] for data in found.values()} == {b"M"}, "byte code begins with this letter"
 
 
 def byte_code(ipks):
-    """{path: bytes} of what viscum has, and of what viscum-doctor has."""
+    """{package: {path: bytes}} of viscum and of what is beside it."""
     archive = installed(ipks["viscum"])[LIBRARY + "agent.packed"][1]
-    return unpacked(archive), unpacked(installed(ipks[DOCTOR])[LIBRARY + "viscum-doctor.packed"][1], of=archive)
+    found = {"viscum": unpacked(archive)}
+    for part in optional.PARTS:
+        found[part] = unpacked(installed(ipks[part])[LIBRARY + part + ".packed"][1], of=archive)
+    return found
 
 
-def test_the_doctors_package_has_the_modules_that_are_named_and_the_agents_has_none_of_them(ipks):
-    agent, doctor = byte_code(ipks)
-    names = ["viscum_agent/" + name.replace(".", "/") for name in optional.PARTS[DOCTOR]]
-    named = {path for path in {**agent, **doctor} if any(path.startswith((name + ".", name + "/")) for name in names)}
-    assert set(doctor) == named and not named & set(agent)
-    assert list(installed(ipks[DOCTOR])) == [LIBRARY + "viscum-doctor.packed"]
+@pytest.mark.parametrize("part", optional.PARTS)
+def test_the_package_of_a_part_has_the_modules_that_are_named_and_no_other_has_one_of_them(ipks, part):
+    code = byte_code(ipks)
+    names = ["viscum_agent/" + name.replace(".", "/") for name in optional.PARTS[part]]
+    for package in code:
+        of_part = {path for path in code[package] if any(path.startswith((name + ".", name + "/")) for name in names)}
+        assert of_part == (set(code[part]) if package == part else set()), package
+    assert code[part] and list(installed(ipks[part])) == [LIBRARY + part + ".packed"]
 
 
 def test_what_a_package_of_its_own_brings_is_known_to_nobody_else():
     """The same modules in the rule of import-linter as in the packages."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (rule,) = [each for each in contracts if each["type"] == "protected"]
-    named = ["viscum_agent." + name for name in optional.PARTS[DOCTOR]]
-    assert rule["protected_modules"] == named and set(rule["allowed_importers"]) <= set(named)
+    rules = [each for each in contracts if each["type"] == "protected"]
+    for rule, part in zip(rules, optional.PARTS, strict=True):
+        named = ["viscum_agent." + name for name in optional.PARTS[part]]
+        assert rule["protected_modules"] == named and set(rule["allowed_importers"]) <= set(named), part
 
 
 def test_a_shipped_source_is_the_repositorys_less_comments_types_and_words_for_people_with_the_same_line_numbers(ipks):
@@ -199,16 +205,24 @@ def test_our_own_files_are_small(ipks, name, capsys):
 
 
 def test_control_says_what_the_makefile_says(ipks):
-    found = {name: opkg.fields(opkg.read(ipks[name])[0]) for name in (*AGENTS, DOCTOR)}
+    found = {name: opkg.fields(opkg.read(ipks[name])[0]) for name in (*AGENTS, *optional.PARTS)}
     micro, cpython, doctor = found["viscum"], found["viscum-cpython"], found[DOCTOR]
+    metrics = found["viscum-metrics"]
     assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
     assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl (>=1.23)"
-    assert doctor["Depends"] == "viscum (=%s)" % micro["Version"], "byte code of that very version"
-    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent, viscum-doctor")
+    assert doctor["Depends"] == metrics["Depends"] == "viscum (=%s)" % micro["Version"], (
+        "byte code of that very version"
+    )
+    both = "viscum-doctor, viscum-metrics"
+    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent, " + both)
     # opkg must find no conflict by the other's own name: then the name would mean the one that replaces it.
-    assert (micro["Conflicts"], cpython["Conflicts"]) == ("viscum-agent", "viscum-agent, viscum-part")
+    assert (micro["Conflicts"], cpython["Conflicts"]) == (
+        "viscum-agent",
+        "viscum-agent, viscum-part, viscum-part-metrics",
+    )
     assert (doctor["Provides"], "Conflicts" in doctor, "Replaces" in doctor) == ("viscum-part", False, False)
-    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum, viscum-doctor")
+    assert (metrics["Provides"], "Conflicts" in metrics, "Replaces" in metrics) == ("viscum-part-metrics", False, False)
+    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum, " + both)
     for name, fields in found.items():
         assert (fields["Package"], fields["Architecture"], fields["License"]) == (name, "all", "Apache-2.0")
         assert fields["SourceDateEpoch"] == EPOCH
@@ -296,7 +310,7 @@ endef
 """
 
 
-@pytest.mark.parametrize("name", [*AGENTS, DOCTOR])
+@pytest.mark.parametrize("name", [*AGENTS, *optional.PARTS])
 def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, name):
     (tmp_path / "rules.mk").write_text(RULES)
     (tmp_path / "package.mk").write_text(PACKAGE)
@@ -316,6 +330,36 @@ def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, name):
     assert {path: (file.stat().st_mode & 0o777, file.read_bytes()) for path, file in staged.items()} == wanted
     assert (tmp_path / "out/build/LICENSE").exists(), "PKG_LICENSE_FILES"
     assert not list(folder.rglob("__pycache__")), "the build system would take it for a change of the sources"
+
+
+# The collectors for node exporters
+
+
+@pytest.mark.parametrize("name", tree.COLLECTORS)
+def test_a_collector_is_a_file_where_its_exporter_looks_and_is_released_with_the_agent(ipks, name):
+    place = {"lua": "/usr/lib/lua/prometheus-collectors/", "ucode": "/usr/share/ucode/node-exporter/lib/"}
+    language = tree.COLLECTORS[name]
+    ((path, (info, data)),) = installed(ipks[name]).items()
+    assert (path.rpartition("/")[0] + "/", info.mode) == (place[language], 0o644)
+    source = next((ROOT / "package/prometheus-node-exporter-viscum" / language).rglob("viscum.*"))
+    assert data == source.read_bytes()
+    control, _ = opkg.read(ipks[name])
+    fields = opkg.fields(control)
+    assert (fields["Depends"], fields["Section"]) == ("prometheus-node-exporter-%s, viscum" % language, "utils")
+    assert fields["Version"].startswith(viscum_agent.__version__ + "-r"), "released together"
+    exporter = "/etc/init.d/prometheus-node-exporter-%s restart" % language
+    assert exporter in control["./postinst-pkg"][1].decode(), "it reads its list of collectors when it starts"
+
+
+@pytest.mark.parametrize("name", tree.COLLECTORS)
+def test_the_build_system_gets_a_collectors_file(ipks, tmp_path, name):
+    (tmp_path / "rules.mk").write_text(RULES)
+    (tmp_path / "package.mk").write_text(PACKAGE)
+    words = ["make", "install-" + name, "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path]
+    subprocess.run(words, cwd=ROOT / "package/prometheus-node-exporter-viscum", check=True)
+    root = tmp_path / "out/root"
+    staged = {"/" + path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert staged == {path: data for path, (_, data) in installed(ipks[name]).items()}
 
 
 # The LuCI application
@@ -414,7 +458,8 @@ def test_an_apk_says_what_the_makefile_says(apks):
     least = [b"micropython-nossl", b"1.23", 5]  # 5: equal or greater
     assert micro[14] == [[b"kmod-sched-core"], [b"kmod-veth"], least]
     # With a version: apk installs no two packages that provide the same name so.
-    assert info[15] == [[b"viscum", version], [b"viscum-agent", version], [b"viscum-doctor", version]]
+    assert [row[0] for row in info[15]] == [b"viscum", b"viscum-agent", b"viscum-doctor", b"viscum-metrics"]
+    assert {row[1] for row in info[15]} == {version}
     assert micro[15] == [[b"viscum-agent", version]]
     assert (info[13], micro[13]) == (None, 100), "`apk add viscum` is that package and not who provides its name"
     doctor, _, _, _ = adb.read(apks[DOCTOR])

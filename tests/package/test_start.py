@@ -18,6 +18,7 @@ from lab import HANG, MICROPYTHON_FILE, ROOT, wait_for
 from packages import unpacked
 from router import run
 
+from viscum_agent import optional
 from viscum_agent.ubus import codes
 from viscum_agent.ubus.caller import Caller
 
@@ -78,7 +79,7 @@ class Machine:
 def machine(tmp_path, ipks, name):
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    parts = [ipks["viscum-doctor"]] if name == "viscum" else []
+    parts = [ipks[part] for part in optional.PARTS] if name == "viscum" else []
     return Machine(tmp_path / "machine", ipks[name], *parts)
 
 
@@ -111,7 +112,8 @@ def test_the_feeds_test_of_the_package_passes(machine, name):
     copy = machine.folder / "test.sh"
     copy.write_text(text)
     machine("sh", copy, name, version)
-    machine("sh", copy, "viscum-doctor", version)
+    for part in optional.PARTS:
+        machine("sh", copy, part, version)
     assert machine("sh", copy, name, version + ".1", check=False).returncode == 1
 
 
@@ -150,6 +152,12 @@ def test_without_the_doctors_package_a_command_names_it(without_doctor, words):
     result = without_doctor("viscum", *words, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "viscum: " + MISSING + HERE + "\n")
     assert without_doctor("viscum", words[0], "--help").stdout.startswith("usage: viscum " + words[0])
+
+
+def test_without_the_package_for_metrics_the_command_names_it(without_doctor):
+    result = without_doctor("viscum", "metrics", check=False)
+    said = (MISSING + HERE).replace("viscum-doctor", "viscum-metrics")
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "viscum: " + said + "\n")
 
 
 def test_a_doctor_of_another_version_is_as_if_it_were_not_there(without_doctor, later_ipks):
