@@ -71,20 +71,22 @@ const forms = {
 
 // The agent's answer, with the services of all its pages.
 function status() {
-	let services = {}, answer = {};
+	let services = {}, after = {};
 
-	do {
-		answer = ubus.call("viscum", "status", answer.next ? { after: answer.next } : {});
+	for (;;) {
+		let answer = ubus.call("viscum", "status", after);
+
 		if (!answer)
 			return { up: 0, services: {} };
 
 		for (let name in answer.services)
 			services[name] = answer.services[name];
-	} while (answer.next);
 
-	answer.up = 1;
-	answer.services = services;
-	return answer;
+		if (!answer.next)
+			return { ...answer, up: 1, services };
+
+		after = { after: answer.next };
+	}
 }
 
 function write(one, name, row, sample) {
