@@ -81,7 +81,7 @@ test-examples: ## the examples: licence plates, by themselves and as a service
 
 test-fleet: ## watching many routers: a real Prometheus reads a real agent, alerts, and fills the dashboard
 	@$(SETUP) venv apt micropython fleet
-	VISCUM_NO_SKIP=1 $(PYTEST) tests/fleet
+	VISCUM_NO_SKIP=1 $(PYTEST) $(WAITING) tests/fleet
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 	@$(SETUP) venv kernel pictures
