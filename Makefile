@@ -16,7 +16,8 @@ SETUP := tools/setup.sh
 # CPython's, and the one that would start the program.
 NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2_backend.py viscum_agent/__main__.py
 # What runs on the router names its shell itself: busybox ash is next to dash.
-ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc/uci-defaults/* package/viscum/micropython/usr/*bin/*)
+ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc/uci-defaults/* package/viscum/micropython/usr/*bin/*) \
+	package/viscum-collectors/collectd/usr/libexec/collectd/viscum.sh
 SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
@@ -30,7 +31,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
 
 setup: ## install all that `make test` needs
-	@$(SETUP) venv apt micropython python node browser bigendian pictures kernel router-arm64
+	@$(SETUP) venv apt micropython python node browser bigendian pictures fleet kernel router-arm64
 
 check: lint ## lint, unit and golden tests, for while you work
 	@$(SETUP) venv apt micropython node
@@ -42,7 +43,7 @@ check: lint ## lint, unit and golden tests, for while you work
 test: setup lint ## everything that must pass
 	@nice -n 5 $(MAKE) test-vm test-router >.cache/vm/test.txt 2>&1 & guest=$$!; \
 	trap 'kill $$guest 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
-	$(MAKE) test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples || exit; \
+	$(MAKE) test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples test-fleet || exit; \
 	wait $$guest; status=$$?; trap - EXIT; cat .cache/vm/test.txt; exit $$status
 
 # The namespace tests start the agent under both interpreters. Those that flood go first and alone: all namespaces of a

@@ -16,7 +16,7 @@ import uptodate  # noqa: E402
 
 from viscum_agent.cli.metrics import METRICS, Metric  # noqa: E402
 
-PAGE, COLLECTORS = ROOT / "docs/metrics.md", ROOT / "package/prometheus-node-exporter-viscum"
+PAGE, COLLECTORS = ROOT / "docs/metrics.md", ROOT / "package/viscum-collectors"
 LUA = COLLECTORS / "lua/usr/lib/lua/prometheus-collectors/viscum.lua"
 UCODE = COLLECTORS / "ucode/usr/share/ucode/node-exporter/lib/viscum.uc"
 # What is made is between the lines with these words.

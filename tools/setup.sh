@@ -12,7 +12,7 @@
 #                single process, and the kernel's headers for routers' processors (200 MB with the compiler)
 #   plates       .cache/plates/: OpenCV and Tesseract for Debian's Python, and fonts, for examples/alpr (280 MB)
 #   pictures     .cache/pictures/: 100 licence plates; and `plates`, which draws them
-#   fleet        .cache/fleet/: Prometheus with promtool, its client library for Python, and Lua 5.1 (100 MB)
+#   fleet        .cache/fleet/: Prometheus with promtool, its client library for Python, Lua 5.1, collectd (100 MB)
 #   fuzz         atheris in .venv, which makes inputs that reach new code
 #   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
 #   router-arm64, router-armhf, router-mipsel
@@ -34,7 +34,7 @@ APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables 
 # Not installed, which would start some of them, but unpacked, with what they need and this machine has not.
 OTHERS_PACKAGES="dnsmasq-base nginx chrony mosquitto mosquitto-clients crun umoci squashfs-tools"
 # Unpacked alone: their web pages and services need the rest, the programs do not.
-FLEET_PACKAGES="prometheus python3-prometheus-client lua5.1 liblua5.1-0"
+FLEET_PACKAGES="prometheus python3-prometheus-client lua5.1 liblua5.1-0 collectd-core libltdl7"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 # A newer CPython than any OpenWrt has (3.14), of Debian's next release, and of the libraries those that ctypes loads.

@@ -50,7 +50,7 @@ def build(writer: "Writer", folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     application = luci.read(ROOT / "package" / tree.APPLICATION / "Makefile")
     packages = [
-        each for name in ("viscum", tree.EXPORTER) for each in recipe.read(ROOT / "package" / name / "Makefile")
+        each for name in ("viscum", tree.COLLECTORS_IN) for each in recipe.read(ROOT / "package" / name / "Makefile")
     ]
     for package in [*packages, application]:
         entries = tree.collect(ROOT, package.name)

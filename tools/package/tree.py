@@ -1,9 +1,8 @@
 """The files of a package: what is under files/, the launchers, and the agent as its interpreter likes it; or those of
-the LuCI application, or of a collector for a node exporter.
+the LuCI application, or of a collector for what watches routers.
 
-files/, package/viscum/INTERPRETER/, package/luci-app-viscum/root/ and package/prometheus-node-exporter-viscum/LANGUAGE/
-are mirrors of the router's root. Modes follow
-from what a file is, not from the umask or the checkout that it comes from.
+files/, package/viscum/INTERPRETER/, package/luci-app-viscum/root/ and package/viscum-collectors/KIND/ are mirrors of
+the router's root. Modes follow from what a file is, not from the umask or the checkout that it comes from.
 """
 
 import os
@@ -30,8 +29,13 @@ INTERPRETERS = {"viscum": "micropython", "viscum-cpython": "cpython"}
 # Whose comments are for those who run a router: they stay.
 READ_BY_PEOPLE = ("/etc/config/", "/usr/share/viscum/recipes/")
 APPLICATION = "luci-app-viscum"
-EXPORTER = "prometheus-node-exporter-viscum"
-COLLECTORS = {"prometheus-node-exporter-lua-viscum": "lua", "prometheus-node-exporter-ucode-viscum": "ucode"}
+# The folder of what others read of Viscum, and its packages, each with its own folder in there.
+COLLECTORS_IN = "viscum-collectors"
+COLLECTORS = {
+    "prometheus-node-exporter-lua-viscum": "lua",
+    "prometheus-node-exporter-ucode-viscum": "ucode",
+    "collectd-mod-viscum": "collectd",
+}
 
 
 class BuildError(Exception):
@@ -43,7 +47,7 @@ def collect(root: Path, name: str) -> "list[Entry]":
     if name == APPLICATION:
         return _application(root / "package" / name)
     if name in COLLECTORS:
-        return _mirror(root / "package" / EXPORTER / COLLECTORS[name])
+        return _mirror(root / "package" / COLLECTORS_IN / COLLECTORS[name])
     parts = source.parts(root)
     if name in parts:
         return [Entry("%s/%s.packed" % (LIBRARY, name), 0o644, source.packed(root, _mpy_cross())[name])]
