@@ -12,6 +12,7 @@
 #                single process, and the kernel's headers for routers' processors (200 MB with the compiler)
 #   plates       .cache/plates/: OpenCV and Tesseract for Debian's Python, and fonts, for examples/alpr (280 MB)
 #   pictures     .cache/pictures/: 100 licence plates; and `plates`, which draws them
+#   fleet        .cache/fleet/: Prometheus with promtool, its client library for Python, Lua 5.1, collectd (100 MB)
 #   fuzz         atheris in .venv, which makes inputs that reach new code
 #   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
 #   router-arm64, router-armhf, router-mipsel
@@ -32,6 +33,8 @@ RELEASE=trixie       # which one
 APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
 # Not installed, which would start some of them, but unpacked, with what they need and this machine has not.
 OTHERS_PACKAGES="dnsmasq-base nginx chrony mosquitto mosquitto-clients crun umoci squashfs-tools"
+# Unpacked alone: their web pages and services need the rest, the programs do not.
+FLEET_PACKAGES="prometheus python3-prometheus-client lua5.1 liblua5.1-0 collectd-core libltdl7"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 # A newer CPython than any OpenWrt has (3.14), of Debian's next release, and of the libraries those that ctypes loads.
@@ -174,6 +177,25 @@ setup_apt() {
     done
     rm -rf "$CACHE/others.packages"
     printf '%s\n' "$want" >"$CACHE/others.stamp"
+}
+
+setup_fleet() {
+    want=$(stamp fleet 1 "$FLEET_PACKAGES")
+    if stamped fleet "$want" && [ -x "$CACHE/fleet/usr/bin/promtool" ]; then
+        return
+    fi
+    say "fetching $FLEET_PACKAGES"
+    update_once
+    rm -rf "$CACHE/fleet"
+    mkdir -p "$CACHE/fleet/packages"
+    # shellcheck disable=SC2086 # a list of words
+    (cd "$CACHE/fleet/packages" && apt_get -o APT::Sandbox::User=root download $FLEET_PACKAGES)
+    for package in "$CACHE"/fleet/packages/*.deb; do
+        dpkg -x "$package" "$CACHE/fleet"
+    done
+    rm -rf "$CACHE/fleet/packages"
+    "$CACHE/fleet/usr/bin/promtool" --version >/dev/null || die "promtool does not run"
+    printf '%s\n' "$want" >"$CACHE/fleet.stamp"
 }
 
 setup_compiler() {
@@ -573,7 +595,7 @@ build_micropython() {
 [ $# -gt 0 ] || die "usage: tools/setup.sh PART ...; its first lines list the parts"
 for part; do
     case $part in
-    venv | apt | compiler | micropython | python | node | browser | bigendian | plates | pictures | fuzz | kernel) ;;
+    venv | apt | compiler | micropython | python | node | browser | bigendian | plates | pictures | fleet | fuzz | kernel) ;;
     router-arm64 | router-armhf | router-mipsel) ;;
     *) die "no part '$part'; the first lines of tools/setup.sh list them" ;;
     esac

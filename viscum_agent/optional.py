@@ -22,6 +22,7 @@ PARTS = {
         "ubus_object.faults",
     ),
     "viscum-names": ("kernel.overhear", "names", "plan.byname", "plan.leased"),
+    "viscum-metrics": ("cli.metrics",),
 }
 MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
 

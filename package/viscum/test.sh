@@ -7,6 +7,10 @@ viscum-doctor)
 	viscum doctor --json | grep -F '"interpreter"'
 	exit
 	;;
+viscum-metrics)
+	viscum metrics 2>/dev/null | grep -Fx "# EOF"
+	exit
+	;;
 *) exit 0 ;;
 esac
 

@@ -29,7 +29,7 @@ LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
 PARTS = tuple(optional.PARTS)
 APPLICATION = "luci-app-viscum"
-ALL = {*AGENTS, *PARTS, APPLICATION}
+ALL = {*AGENTS, *PARTS, *tree.COLLECTORS, APPLICATION}
 ONLY = {"viscum": "agent.packed start.py viscum.py viscumd.py", "viscum-cpython": "sources.packed start.py"}
 # The eBPF programs are assembled in a package (tests/unit/test_package_assembled.py).
 ASSEMBLED, ASSEMBLERS = "ebpf/program", {"ebpf/assembler", "ebpf/flows", "ebpf/icmp"}
@@ -325,6 +325,52 @@ def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, name):
     assert {path: (file.stat().st_mode & 0o777, file.read_bytes()) for path, file in staged.items()} == wanted
     assert (tmp_path / "out/build/LICENSE").exists(), "PKG_LICENSE_FILES"
     assert not list(folder.rglob("__pycache__")), "the build system would take it for a change of the sources"
+
+
+# The collectors
+
+LUA, UCODE, COLLECTD = tree.COLLECTORS
+COLLECTED = {
+    LUA: {"/usr/lib/lua/prometheus-collectors/viscum.lua": 0o644},
+    UCODE: {"/usr/share/ucode/node-exporter/lib/viscum.uc": 0o644},
+    COLLECTD: {
+        "/usr/libexec/collectd/viscum.sh": 0o755,
+        "/www/luci-static/resources/statistics/rrdtool/definitions/viscum.js": 0o644,
+    },
+}
+COLLECTED_FOR = {
+    LUA: "prometheus-node-exporter-lua, viscum",
+    UCODE: "prometheus-node-exporter-ucode, viscum",
+    COLLECTD: "collectd-mod-exec, viscum-metrics",
+}
+
+
+@pytest.mark.parametrize("name", tree.COLLECTORS)
+def test_a_collector_is_where_its_reader_looks_and_is_released_with_the_agent(ipks, name):
+    files = installed(ipks[name])
+    assert {path: info.mode for path, (info, _) in files.items()} == COLLECTED[name]
+    control, _ = opkg.read(ipks[name])
+    fields = opkg.fields(control)
+    assert (fields["Depends"], fields["Section"]) == (COLLECTED_FOR[name], "utils")
+    assert fields["Version"].startswith(viscum_agent.__version__ + "-r"), "released together"
+
+
+@pytest.mark.parametrize("name", [LUA, UCODE])
+def test_an_exporter_reads_its_list_of_collectors_anew(ipks, name):
+    control, _ = opkg.read(ipks[name])
+    restart = "/etc/init.d/%s restart" % name.rpartition("-")[0]
+    assert restart in control["./postinst-pkg"][1].decode()
+
+
+@pytest.mark.parametrize("name", tree.COLLECTORS)
+def test_the_build_system_gets_a_collectors_files(ipks, tmp_path, name):
+    (tmp_path / "rules.mk").write_text(RULES)
+    (tmp_path / "package.mk").write_text(PACKAGE)
+    words = ["make", "install-" + name, "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path]
+    subprocess.run(words, cwd=ROOT / "package/viscum-collectors", check=True)
+    root = tmp_path / "out/root"
+    staged = {"/" + path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert staged == {path: data for path, (_, data) in installed(ipks[name]).items()}
 
 
 # The LuCI application

@@ -113,7 +113,8 @@ def test_the_feeds_test_of_the_package_passes(machine, name):
     copy = machine.folder / "test.sh"
     copy.write_text(text)
     machine("sh", copy, name, version)
-    machine("sh", copy, "viscum-doctor", version)
+    for part in optional.PARTS:
+        machine("sh", copy, part, version)
     assert machine("sh", copy, name, version + ".1", check=False).returncode == 1
 
 
@@ -152,6 +153,12 @@ def test_without_the_doctors_package_a_command_names_it(alone, words):
     result = alone("viscum", *words, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "viscum: " + MISSING + HERE + "\n")
     assert alone("viscum", words[0], "--help").stdout.startswith("usage: viscum " + words[0])
+
+
+def test_without_the_package_for_metrics_the_command_names_it(alone):
+    result = alone("viscum", "metrics", check=False)
+    said = (MISSING + HERE).replace("viscum-doctor", "viscum-metrics")
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", "viscum: " + said + "\n")
 
 
 def test_a_doctor_of_another_version_is_as_if_it_were_not_there(alone, later_ipks):

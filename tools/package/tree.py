@@ -1,8 +1,8 @@
 """The files of a package: what is under files/, the launchers, and the agent as its interpreter likes it; or those of
-the LuCI application.
+the LuCI application, or of a collector for what watches routers.
 
-files/, package/viscum/INTERPRETER/ and package/luci-app-viscum/root/ are mirrors of the router's root. Modes follow
-from what a file is, not from the umask or the checkout that it comes from.
+files/, package/viscum/INTERPRETER/, package/luci-app-viscum/root/ and package/viscum-collectors/KIND/ are mirrors of
+the router's root. Modes follow from what a file is, not from the umask or the checkout that it comes from.
 """
 
 import os
@@ -29,6 +29,13 @@ INTERPRETERS = {"viscum": "micropython", "viscum-cpython": "cpython"}
 # Whose comments are for those who run a router: they stay.
 READ_BY_PEOPLE = ("/etc/config/", "/usr/share/viscum/recipes/")
 APPLICATION = "luci-app-viscum"
+# The folder of what others read of Viscum, and its packages, each with its own folder in there.
+COLLECTORS_IN = "viscum-collectors"
+COLLECTORS = {
+    "prometheus-node-exporter-lua-viscum": "lua",
+    "prometheus-node-exporter-ucode-viscum": "ucode",
+    "collectd-mod-viscum": "collectd",
+}
 
 
 class BuildError(Exception):
@@ -39,11 +46,13 @@ def collect(root: Path, name: str) -> "list[Entry]":
     """The files of a package, by their paths."""
     if name == APPLICATION:
         return _application(root / "package" / name)
+    if name in COLLECTORS:
+        return _mirror(root / "package" / COLLECTORS_IN / COLLECTORS[name])
     parts = source.parts(root)
     if name in parts:
         return [Entry("%s/%s.packed" % (LIBRARY, name), 0o644, source.packed(root, _mpy_cross())[name])]
     if name not in INTERPRETERS:
-        names = ", ".join([*INTERPRETERS, *parts, APPLICATION])
+        names = ", ".join([*INTERPRETERS, *parts, *COLLECTORS, APPLICATION])
         raise BuildError("there is no package '%s'; there are: %s" % (name, names))
     interpreter = INTERPRETERS[name]
     entries = _mirror(root / "files") + _mirror(root / "package/viscum" / interpreter)

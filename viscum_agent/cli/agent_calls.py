@@ -193,6 +193,13 @@ def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", secon
     )
 
 
+def _metrics(arguments: "Arguments") -> int:
+    from ..optional import load
+
+    found: int = load("cli.metrics").show(arguments)
+    return found
+
+
 def _monitor(arguments: "Arguments") -> int:
     """Prints every change of a service's state until it is interrupted."""
     ask(arguments.socket, "list")  # raises NoAgent if none runs
@@ -211,4 +218,12 @@ def _monitor(arguments: "Arguments") -> int:
 
 
 # Commands that print something, or do more than call a method with names of services.
-OWN = {"list": _list, "bypass": _bypass, "stats": _stats, "logs": _logs, "top": _top, "monitor": _monitor}
+OWN = {
+    "list": _list,
+    "bypass": _bypass,
+    "stats": _stats,
+    "metrics": _metrics,
+    "logs": _logs,
+    "top": _top,
+    "monitor": _monitor,
+}

@@ -112,6 +112,7 @@ def _kernel_row(
         uptime=int(running.age(pid)) if pid else 0,
         restarts=None,
         bypass=False,
+        inhibitors=None,
         service=service,
         traffic=counters.Traffic(devices, kind, snapshot.observed.counters.get(name, NOTHING), sent, direct),
         usage=running.usage(name),

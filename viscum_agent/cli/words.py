@@ -24,7 +24,7 @@ RECIPE = "RECIPE [NAME] [OPTION=VALUE...]"  # cli/recipes.py
 # `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
 Command = namedtuple("Command", ("name", "names", "options", "short", "more"))
 
-JSON, PROGRAM = ("--json",), ("--no-program",)
+JSON, PROGRAM, TEXT = ("--json",), ("--no-program",), ("--text",)
 EXPLAIN, RECIPES = "explain", "recipes"
 NO_AGENT = "While an agent runs, use `viscum start`, `stop` and `reload` instead."
 COMMANDS = (
@@ -108,6 +108,13 @@ COMMANDS = (
     ),
     Command("stats", NONE, JSON, "show packets, bytes and connections of each service", ""),
     Command(
+        "metrics",
+        NONE,
+        TEXT,
+        "print what Prometheus reads (OpenMetrics)",
+        "Without an agent only that there is none, and exit code 1.",
+    ),
+    Command(
         "logs",
         SOME,
         JSON + ("-n", "-f"),
@@ -125,6 +132,7 @@ OPTIONS = (
     ("-c CONFDIR", "read the configuration from CONFDIR (%s)" % CONFDIR),
     ("-s UBUS_SOCKET", "reach ubus, and so the agent, by this socket (%s)" % SOCKET),
     ("--json", "print JSON"),
+    ("--text", "in Prometheus's older text format, for what does not know OpenMetrics"),
     ("--no-program", "kernel objects only, no programs"),
     ("--offline", "judge the file without this router"),
     ("--confirm SECONDS", "how long it is on trial"),

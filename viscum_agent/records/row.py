@@ -23,6 +23,7 @@ def status_row(
     uptime: int,
     restarts: "int | None",
     bypass: bool,
+    inhibitors: "list[str] | None",
     service: "Service | None",
     traffic: "Traffic",
     usage: "Usage",
@@ -31,7 +32,8 @@ def status_row(
     connections: "int | None",
     cut: bool = False,
 ) -> dict:
-    """`uptime` is in seconds, `bypass` whether somebody asked for it, `takes` and `stays` in words (Instance.takes);
+    """`uptime` is in seconds, `bypass` whether somebody asked for it, `inhibitors` what keeps
+    the redirect out (service/inhibitors.py), `takes` and `stays` in words (Instance.takes);
     `cut` is whether long lists are cut. None is what only an agent knows."""
     most = LISTED if cut else None
     row = {
@@ -41,6 +43,7 @@ def status_row(
         "uptime": uptime,
         "restarts": restarts,
         "bypass": bypass,
+        "inhibitors": inhibitors,
         "user": service.program.account if service else "",
         "rate": service.rate * 8 if service and service.rate else None,
         "datapath": traffic.kind,

@@ -19,7 +19,7 @@ ORDER = (ASKED, OVERLOAD, CHECKS, MEDDLED, REJECTED, FLAPPING)
 
 
 class Inhibitors:
-    """`reasons` are why the redirect stays out, `reason` is the first of them, "" for none."""
+    """`names` are the inhibitors that are set, `reasons` why in words, `reason` is the first of them, "" for none."""
 
     def __init__(self) -> None:
         self._why: dict[str, str] = {}
@@ -40,8 +40,12 @@ class Inhibitors:
             self._why.pop(name, None)
 
     @property
+    def names(self) -> "list[str]":
+        return [name for name in ORDER if name in self._why]
+
+    @property
     def reasons(self) -> "list[str]":
-        return [self._why[name] for name in ORDER if name in self._why]
+        return [self._why[name] for name in self.names]
 
     @property
     def reason(self) -> str:

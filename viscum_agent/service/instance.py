@@ -139,6 +139,11 @@ class Instance:
         return self._inhibitors.reason
 
     @property
+    def inhibitors(self) -> "list[str]":
+        """The names of all that keeps its redirect out (inhibitors.ORDER), whether its program runs or not."""
+        return self._inhibitors.names
+
+    @property
     def whole_reason(self) -> str:
         """Why its state is what it is; of `bypassed` all that keeps the redirect out."""
         return "; ".join(self._inhibitors.reasons) if self.state == BYPASSED else self.reason

@@ -122,6 +122,14 @@ def age(pid: int) -> float:
     return max(0, float(uptime[0]) - _began(pid) / 100) if uptime else 0
 
 
+def memory() -> "int | None":
+    """Bytes that this process has in memory (proc_pid_status(5): in kB); None where no descriptor is left."""
+    for line in _read("/proc/self/status").split(b"\n"):
+        if line.startswith(b"VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
 def _is_visitor(pid: int) -> bool:
     """Whether a process in a service's namespace is not part of its program: a check or a command of `viscum exec`
     knows the service, but has no tag. Needed without control groups, and for commands at a shell."""

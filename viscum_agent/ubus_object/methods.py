@@ -13,7 +13,7 @@ from ..log import NOTICE
 from ..loop import POLLIN, POLLOUT
 from ..plan import hosts
 from ..reconcile import PACKAGE
-from ..service import process
+from ..service import process, running
 from ..ubus import blob
 from ..ubus import codes as code
 from ..ubus.account import name_of
@@ -204,7 +204,7 @@ class Bus:
         def changed(instances: "list[Instance]") -> "dict[str, dict]":
             return self._changes.since(rows.status(instances, traffic, "name" in args), args.get("since"), now)
 
-        head = {"version": __version__, "now": now, "uptime": int(now - self._began)}
+        head = {"version": __version__, "now": now, "uptime": int(now - self._began), "memory": running.memory()}
         head.update({"generation": self._agent.reconciler.generation, "hash": self._agent.reconciler.hash})
         head["trial"] = self._agent.trial_left()
         answer = self._page(args, head, changed)

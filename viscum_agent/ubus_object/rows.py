@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..kernel.counters import Traffic
     from ..service.instance import Instance
 
-PAGE = 200  # rows; one has at most 5 KiB: three lists of 8, one of 4, a reason and a name
+PAGE = 200  # rows; one has at most 5 KiB: three lists of 8, one of 6, one of 4, a reason and a name
 WORDS = 300  # characters of a reason
 FIRST_SERIALS = 1 << 30  # of the 2^31 that fit into an int32 of ubus
 TEXT = 400 * 1024  # bytes of lines
@@ -99,6 +99,7 @@ def _row(instance: "Instance", traffic: "Traffic", usage: "cgroup.Usage", whole:
         uptime=instance.uptime,
         restarts=max(0, instance.starts - 1),
         bypass=instance.bypass_asked,
+        inhibitors=instance.inhibitors,
         service=instance.service,
         traffic=traffic,
         usage=usage,

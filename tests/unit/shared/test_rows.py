@@ -3,6 +3,7 @@
 from viscum_agent.kernel.counters import DIRECT, Traffic
 from viscum_agent.records import with_
 from viscum_agent.records.dump import NOTHING, Counters
+from viscum_agent.service.inhibitors import ORDER
 from viscum_agent.ubus import blob, wire
 from viscum_agent.ubus_object import rows
 
@@ -25,7 +26,7 @@ class Instance:
 
     service = Service()
     state, reason = "bypassed", "\u20ac" * 5000
-    pid, uptime, starts, bypass_asked = 0, HUGE, HUGE, True
+    pid, uptime, starts, bypass_asked, inhibitors = 0, HUGE, HUGE, True, list(ORDER)
 
     def __init__(self, number):
         self.name = "s" * 60 + "%04d" % number

@@ -1,0 +1,117 @@
+// Viscum's services for prometheus-node-exporter-ucode: what its agent says on ubus at the moment that somebody asks.
+// docs/metrics.md lists the metrics.
+const metrics = [
+// Made by tools/metrics.py from METRICS in viscum_agent/cli/metrics.py: change that.
+	{ name: "viscum_agent_up", kind: "gauge", whose: "agent", key: "up", form: "number",
+	  help: "Whether the agent answers on ubus." },
+	{ name: "viscum_agent_info", kind: "gauge", whose: "agent", key: "version", form: "word", label: "version",
+	  help: "The version of the agent; always 1." },
+	{ name: "viscum_agent_uptime_seconds", kind: "gauge", whose: "agent", key: "uptime", form: "number",
+	  help: "Time since the agent began." },
+	{ name: "viscum_agent_memory_bytes", kind: "gauge", whose: "agent", key: "memory", form: "number",
+	  help: "Memory that the agent's process has resident." },
+	{ name: "viscum_service_state", kind: "gauge", whose: "service", key: "state", form: "one_of", label: "state",
+	  values: [ "healthy", "bypassed", "starting", "waiting", "backoff", "failed", "stopping", "stopped", "disabled" ],
+	  help: "The state of the service: 1 for the one that it is in, 0 for the others." },
+	{ name: "viscum_service_inhibited", kind: "gauge", whose: "service", key: "inhibitors", form: "some_of", label: "reason",
+	  values: [ "asked", "overload", "checks", "meddled", "rejected", "flapping" ],
+	  help: "What keeps the redirect out, so that clients reach the cloud: 1 for each reason that there is." },
+	{ name: "viscum_service_redirects", kind: "gauge", whose: "service", key: "from_count", form: "number",
+	  help: "Devices whose traffic is redirected to the service now; 0 while clients reach the cloud." },
+	{ name: "viscum_service_matches_taken", kind: "gauge", whose: "service", key: "takes_count", form: "number",
+	  help: "Matches that the service takes over, or would." },
+	{ name: "viscum_service_matches_left", kind: "gauge", whose: "service", key: "stays_count", form: "number",
+	  help: "Matches that stay with the cloud, in part or as a whole, although they are configured." },
+	{ name: "viscum_service_uptime_seconds", kind: "gauge", whose: "service", key: "uptime", form: "number",
+	  help: "Time that the program has run; 0 without one." },
+	{ name: "viscum_service_restarts_total", kind: "counter", whose: "service", key: "restarts", form: "number",
+	  help: "Starts of the program after the first." },
+	{ name: "viscum_service_received_packets_total", kind: "counter", whose: "service", key: "packets", form: "number",
+	  help: "Packets redirected to the service." },
+	{ name: "viscum_service_received_bytes_total", kind: "counter", whose: "service", key: "bytes", form: "number",
+	  help: "Bytes of the packets redirected to the service, as its datapath counts them." },
+	{ name: "viscum_service_sent_packets_total", kind: "counter", whose: "service", key: "sent_packets", form: "number",
+	  help: "Packets that the service sent." },
+	{ name: "viscum_service_sent_bytes_total", kind: "counter", whose: "service", key: "sent_bytes", form: "number",
+	  help: "Bytes that the service sent, with Ethernet headers." },
+	{ name: "viscum_service_dropped_packets_total", kind: "counter", whose: "service", key: "drops", form: "number",
+	  help: "Packets for the service that its redirect dropped." },
+	{ name: "viscum_service_refused_packets_total", kind: "counter", whose: "service", key: "overlimits", form: "number",
+	  help: "Packets for the service that the device of its pair did not accept." },
+	{ name: "viscum_service_passed_packets_total", kind: "counter", whose: "service", key: "passed", form: "each", label: "reason",
+	  values: [ "cloud", "late", "closed", "elsewhere" ],
+	  help: "Packets that matched and that eBPF left with the cloud, by the reason." },
+	{ name: "viscum_service_direct_packets_total", kind: "counter", whose: "service", key: "direct", form: "each", label: "kind",
+	  values: [ "syn", "ack", "other", "syn_ack", "replies" ],
+	  help: "Packets that the filters of direct replies count, by what they are." },
+	{ name: "viscum_service_connections", kind: "gauge", whose: "service", key: "connections", form: "number",
+	  help: "TCP connections that the program has open." },
+	{ name: "viscum_service_memory_bytes", kind: "gauge", whose: "service", key: "memory", form: "number",
+	  help: "Memory of the service's control group. Counted where a service has a memory_max." },
+	{ name: "viscum_service_tasks", kind: "gauge", whose: "service", key: "tasks", form: "number",
+	  help: "Processes and threads of the service. Counted where a service has a tasks_max." },
+	{ name: "viscum_service_cpu_seconds_total", kind: "counter", whose: "service", key: "cpu_usec", form: "micro",
+	  help: "Processor time that the service has used." },
+	{ name: "viscum_service_oom_kills_total", kind: "counter", whose: "service", key: "oom_kills", form: "number",
+	  help: "Processes of the service that the kernel killed because of memory_max." },
+	{ name: "viscum_service_refused_tasks_total", kind: "counter", whose: "service", key: "tasks_refused", form: "number",
+	  help: "Processes and threads that the service was refused because of tasks_max." },
+// End of what is made.
+];
+
+// What the value of a key is: each function returns [value of the label, number] for each sample.
+const forms = {
+	number: value => [ [ null, value ] ],
+	micro: value => [ [ null, value / 1000000.0 ] ],
+	word: value => [ [ value, 1 ] ],
+	one_of: (value, values) => map(values, word => [ word, word == value ? 1 : 0 ]),
+	some_of: (value, values) => map(values, word => [ word, word in value ? 1 : 0 ]),
+	each: (value, values) => map(filter(values, word => word in value), word => [ word, value[word] ]),
+};
+
+// The agent's answer, with the services of all its pages.
+function status() {
+	let services = {}, after = {};
+
+	for (;;) {
+		let answer = ubus.call("viscum", "status", after);
+
+		if (!answer)
+			return { up: 0, services: {} };
+
+		for (let name in answer.services)
+			services[name] = answer.services[name];
+
+		if (!answer.next)
+			return { ...answer, up: 1, services };
+
+		after = { after: answer.next };
+	}
+}
+
+function write(one, name, row, sample) {
+	if (row[one.key] == null)
+		return;
+
+	for (let found in forms[one.form](row[one.key], one.values)) {
+		let labels = {};
+
+		if (name != "")
+			labels.service = name;
+		if (one.label)
+			labels[one.label] = found[0];
+		sample(labels, found[1]);
+	}
+}
+
+const answer = status();
+
+for (let one in metrics) {
+	const sample = (one.kind == "counter" ? counter : gauge)(one.name, one.help);
+
+	if (one.whose == "agent")
+		write(one, "", answer, sample);
+	else
+		for (let name in sort(keys(answer.services)))
+			write(one, name, answer.services[name], sample);
+}
