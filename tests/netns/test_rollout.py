@@ -10,7 +10,7 @@ import time
 
 import pytest
 from agent import CONFIG, QUICK, Guest, Served
-from lab import PROGRAMS, ROOT, echo_command, run, service, wait_for
+from lab import MICROPYTHON, PROGRAMS, ROOT, echo_command, run, service, wait_for
 
 TAKES = ("list device lan0", "list dest_ip 203.0.113.11", "list dest_port 7001")
 # What is applied: whole, it has a second service; the one before has only the first.
@@ -353,3 +353,14 @@ def test_where_no_agent_runs_procd_is_told(lab):
     made.start()
     assert verify(made, "--wait", "60") == (0, "")
     made.viscum("confirm")
+
+
+@pytest.mark.parametrize("interpreter", [MICROPYTHON], ids=["micropython"])
+def test_what_the_agent_refuses_is_not_left_on_trial(served):
+    """The back end is not there for this interpreter; the file alone does not show that."""
+    assert verify(served, "--wait", "60") == (0, "")
+    other = "config globals\n\toption netlink pyroute2\n" + MORE
+    refused = served.lab.viscum(*command(served, other, 600), check=False)
+    assert refused.returncode == 1 and "pyroute2" in refused.stderr, refused
+    assert configured(served.lab) == CONFIG and ".viscum.old" not in beside(served.lab)
+    assert verify(served) == (0, "")
