@@ -8,8 +8,9 @@ match is one or more entries in one of three maps:
     wide    {kind, interface, service address, client address, port, protocol}, all of it under the mask of its kind
     macs    {client's MAC, and what `wide` has}: of one client, whatever its address
 
-A kind says how many bits of each count. Each kind in use has an entry in `masks`, in the order of their levels
-(datapath.level_of), and a packet is looked up once for each of them, as flower does it. A longest-prefix trie handles
+A kind says how many bits of each count. Each kind in use has an element of the array `masks`, in the order of their
+levels (datapath.level_of), up to the first one that is 0, and a packet is looked up once for each of them, as flower
+does it. A longest-prefix trie handles
 only prefixes; it has no place for ranges of ports and clients' addresses.
 
 The other maps: `counters`, packets and bytes per CPU, in an array because looking up a hash takes longer than the
@@ -54,7 +55,7 @@ Map = namedtuple("Map", ("name", "type", "key", "value", "entries", "flags"))
 MAPS = (
     Map("exact", HASH, 24, 16, 8192, NO_PREALLOC),
     Map("wide", HASH, 44, 16, 4096, NO_PREALLOC),
-    Map("masks", HASH, 4, 40, MASKS, NO_PREALLOC),
+    Map("masks", ARRAY, 4, 48, MASKS, 0),
     Map("slots", HASH, 8, 4, SLOTS, NO_PREALLOC),
     Map("counters", PERCPU_ARRAY, 4, 16, SLOTS, 0),
     Map("clients", LRU_HASH, 16, 48, 2048, 0),
@@ -157,9 +158,10 @@ class Layout:
         return ends[0] + ends[1] + tail + self._pack("H", on_vlan(0, vlan) >> VLAN_SHIFT)
 
     def mask(self, kind: "Kind") -> bytes:
-        """The value in `masks`: the kind's word, and a mask for everything after the interface in the key."""
+        """The value in `masks`: the kind's word, and a mask for everything after the interface in the key, addresses at
+        whole double words."""
         data = address.mask(kind.service, 16) + address.mask(kind.client, 16) + address.mask(kind.port, 2)
-        return self._pack("I", kind_word(kind)) + data + bytes([0xFF if kind.proto else 0, kind.level])
+        return self._pack("II", kind_word(kind), 0) + data + bytes([0xFF if kind.proto else 0, kind.level]) + bytes(4)
 
     def number(self, value: int) -> bytes:
         return self._pack("I", value)

@@ -54,10 +54,9 @@ ICMP_HEADER, PORT_UNREACHABLE, PORT_UNREACHABLE6 = 8, 3 << 8 | 3, 1 << 8 | 4
 EXACT_KEY = -28  # interface, service address, port, protocol
 INDEX, SERVICE, PORT, PROTO = EXACT_KEY, EXACT_KEY + 4, EXACT_KEY + 20, EXACT_KEY + 22
 CLIENT = -48  # 16 bytes: also the key of `clients`
-WIDE_KEY = -92
+WIDE_KEY = -96
 KIND, WIDE_INDEX, WIDE_SERVICE, WIDE_CLIENT, WIDE_PORT, WIDE_PROTO = (WIDE_KEY + at for at in (0, 4, 8, 24, 40, 42))
 MAC_KEY = WIDE_KEY - 8  # the client's MAC, 2 bytes of nothing, and the wide key behind them
-PORT_WORDS = -104  # the two ports of a packet with IP options
 REFUSAL = -112  # whether the packet says that the service's port is closed
 KNOWN = -108  # what `clients` knows of the client, see below
 PLACE = -160  # 48 bytes: the value in `clients`
@@ -66,12 +65,13 @@ MODE = -228  # BY_MODE where the entry's mode is remembered with the client, els
 HEAD = -272  # 44 bytes, of a bare packet: its IP header, without options, and the ports
 SLOT_KEY = -276
 MASK_KEY = -280
+PORT_WORDS = -284  # the two ports of a packet with IP options
 
 BY_MODE = 1 << 31  # in a place's slot: of TCP only what is in `flows` is taken (flows.py)
 # The key in `clients` of one with a VLAN, once the wide key is not needed: a word that begins no client's address (such
 # packets pass, _read), the pair's index, and both halves of the address as a sum; the value's first 16 bytes are the
 # whole address. So nobody reaches the entry of another service's client.
-TAGGED_KEY, NO_ADDRESS = WIDE_KEY + 4, 0x7FFFFFFF
+TAGGED_KEY, NO_ADDRESS = WIDE_KEY + 8, 0x7FFFFFFF
 NOTHING, OLD = 0, 1  # no entry, or one with another place or generation
 PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is stored, or another one
 ERROR = 4  # not asked: it is an ICMP error (icmp.py)
@@ -80,7 +80,7 @@ SELDOM = 15  # a mask: one in sixteen
 # Values (layout.py).
 VALUE_TARGET, VALUE_FLAGS, VALUE_MAC, VALUE_SLOT = 0, 4, 6, 12
 VALUE_PORT, VALUE_NSID = 6, 8  # where there is no MAC: of TCP
-MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 4, 20, 36, 38
+MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 8, 24, 40, 42
 PLACE_SERVICE, PLACE_PORT, PLACE_GENERATION, PLACE_TARGET, PLACE_SLOT = 0, 16, 20, 24, 28
 PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER, PLACE_SIZE = 32, 36, 42, 48
 COUNT_PACKETS, COUNT_BYTES = 0, 8
@@ -568,14 +568,15 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool,
     asm.add_number(R7, 1)
     _look_up(asm, maps, "masks", MASK_KEY)
     asm.jump_if(R0, "==", 0, "unmatched")
+    asm.load(R3, R0, MASK_KIND, 4)
+    asm.jump_if(R3, "==", 0, "unmatched")
+    asm.store(FP, KIND, R3, 4)
     for place, source, mask in ((WIDE_SERVICE, SERVICE, MASK_SERVICE), (WIDE_CLIENT, CLIENT, MASK_CLIENT)):
-        for word in range(0, 16, 4):
-            _masked(asm, place + word, source + word, mask + word, 4)
+        for word in (0, 8):
+            _masked(asm, place + word, source + word, mask + word, 8)
     _masked(asm, WIDE_PORT, PORT, MASK_PORT, 2)
     _masked(asm, WIDE_PROTO, PROTO, MASK_PROTO, 1)
-    asm.load(R1, R0, MASK_KIND, 4)
-    asm.store(FP, KIND, R1, 4)
-    asm.jump_if(R1, "&", BY_MAC, by_mac or "kind")
+    asm.jump_if(R3, "&", BY_MAC, by_mac or "kind")
     _look_up(asm, maps, "wide", WIDE_KEY)
     asm.label("looked up")
     asm.jump_if(R0, "==", 0, "kind")

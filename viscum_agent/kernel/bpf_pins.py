@@ -505,7 +505,7 @@ class Pinned:
     def _set_kinds(self, kinds: set) -> None:
         """Writes `masks`, the narrower levels first. One that moves is briefly there twice, but never missing."""
         wanted = [self._layout.mask(kind) for kind in sorted(kinds)]
-        there = dict(self._read("masks"))
+        there = {key: value for key, value in self._read("masks") if any(value)}
         place = self._layout.number
         if [there.get(place(at)) for at in range(len(wanted) + 1)] != wanted + [None]:
             last_first = list(range(len(wanted)))
@@ -514,7 +514,7 @@ class Pinned:
             for at in last_first:
                 call.map_update(self._maps["masks"], place(at), wanted[at])
             for at in range(len(there) - 1, len(wanted) - 1, -1):
-                call.map_delete(self._maps["masks"], place(at))
+                call.map_update(self._maps["masks"], place(at), bytes(MAPS["masks"].value))
         generation, last, count = self._state()
         drains = count & layout.DRAINS
         if count != len(wanted) | drains:
