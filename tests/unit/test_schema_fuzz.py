@@ -23,7 +23,7 @@ from viscum_agent.plan import datapath
 from viscum_agent.plan.answers import Open
 from viscum_agent.plan.planner import plan
 from viscum_agent.records.facts import EVERYTHING, Device, Facts, Features, Host, Listener
-from viscum_agent.records.objects import PRIOS
+from viscum_agent.records.objects import PRIOS, is_left
 
 ROOT = Path(__file__).resolve().parents[2]
 BOUNDED = settings(max_examples=120, deadline=None)
@@ -126,6 +126,13 @@ SERVICES = right(
         "nexthop": st.sampled_from(["203.0.113.10", "203.0.113.11", "fe80::1"]),
         "nexthop_mac": st.sampled_from(["02:00:00:00:00:08", "02:00:00:00:00:09"]),
         "mtu": st.sampled_from(["1280", "1500", "65535", "1279"]),
+        "src_mac": st.sampled_from([["02:00:00:00:00:11"], ["02:00:00:00:00:12", "02:00:00:00:00:11"]]),
+        "exclude_client": st.lists(
+            st.sampled_from(["02:00:00:00:00:11", "192.168.1.0/24", "192.168.1.5", "fd00::7", "2001:db8::/64"]),
+            min_size=1,
+            max_size=3,
+        ),
+        "exclude_dest": st.lists(st.sampled_from(IPV4 + IPV6 + REFUSED4[2:]), min_size=1, max_size=2),
     },
 )
 REDIRECTS = right({"service": st.sampled_from(["a", "b", "svc", "away"])}, {})
@@ -261,7 +268,7 @@ def test_every_problem_can_be_read_and_every_service_is_planned_or_has_one(text,
     for problem in problems:
         assert problem.kind in (CONFIG, UNSUPPORTED, FOREIGN) and problem.kind != BUG
         assert problem_text(problem).isprintable() and problem_text(problem).isascii()
-        assert len(problem.message) < 700 and problem.message
+        assert len(problem.message) < 800 and problem.message
         assert_names_what_it_is_about(problem.where, configuration, text)
     left_out = {problem.service for problem in problems}
     done = [part.service.name for part in found.services]
@@ -309,7 +316,7 @@ def test_every_plan_is_safe(text, facts):
         for item in filters:
             if type(item).__name__ == "BpfMatch":
                 assert_leads_from_what_can_be_redirected(item, part)
-                places.append(item[:8])
+                places.append(item[:9])
                 continue
             if item.dev.startswith("vsc-"):
                 assert_is_of_a_direct_service(item, part)
@@ -334,6 +341,8 @@ def assert_leads_from_what_can_be_redirected(item, part):
     dst = address.parse_prefix(item.dst)
     assert item.target == [one.name for one in part.items if type(one).__name__ == "Pair"][0]
     assert item.proto or dst.family == 4, "never ICMPv6"
+    if item.leaves:
+        return
     assert item.mac or item.proto == "tcp" or dst.length or item.dev == WG0.name, "nor broadcast, where there are MACs"
     for never, _ in schema.NEVER:
         assert dst.length == 0 or not address.overlaps(dst, address.parse_prefix(never)), never
@@ -341,7 +350,8 @@ def assert_leads_from_what_can_be_redirected(item, part):
 
 def assert_takes_only_what_can_be_redirected(item, part):
     assert item.prio in PRIOS and (item.prio % 2 == 1) == (item.protocol == "ip")
-    assert item.actions[-1] == ("mirred", [one.name for one in part.items if type(one).__name__ == "Pair"][0])
+    assert item.actions[-1][0] == ("pass" if is_left(item) else "mirred")
+    assert item.actions[-1][1] == [one.name for one in part.items if type(one).__name__ == "Pair"][0]
     for match in part.service.matches:
         assert match.proto or match.family == 4, "never ICMPv6"
         if match.dst is not None:
