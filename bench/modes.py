@@ -57,11 +57,8 @@ class Kernel:
 
     def by_mac(self, port: int, mac: bytes = bytes(6)) -> None:
         """An entry for that port and client: the packet's frame has no MACs."""
-        kind = layout.EXACT._replace(mac=48)
-        key = self.made.macs_key(kind, INDEX, TUPLE._replace(port=port, mac=mac))
-        self.write("macs", key, self.made.value(PAIR, "", 0, more=layout.LASTS))
-        self.write("masks", self.made.number(0), self.made.mask(kind))
-        self.state(1)
+        self.write("macs", self.made.macs_key(INDEX, TUPLE._replace(port=port, mac=mac)), self.made.value(PAIR, "", 0))
+        self.state(layout.MACS)
 
     def flow(self) -> None:
         self.write("flows", self.made.flow_key(CLIENT, CLIENT_PORT, SERVICE, PORT), self.made.value(PAIR, "", 0))
