@@ -31,6 +31,7 @@ from scapy.layers.ipsec import AH, ESP
 from scapy.layers.l2 import ARP
 from scapy.packet import Raw
 
+from viscum_agent import address as agent_address
 from viscum_agent.plan import datapath as plan_datapath
 from viscum_agent.plan import packet as agent_packet
 from viscum_agent.records import with_
@@ -48,12 +49,13 @@ MIDDLE, MIDDLE6 = "192.168.77.9", "2001:db8:77::9"  # a router between the clien
 OPTION = struct.pack(">BBBB4s", 7, 7, PORT >> 8, PORT & 0xFF, bytes(4))[:7] + b"\0"
 
 # `sender` is where the packet comes from, `to` whose MAC it is sent to, `tags` are (EtherType, VLAN) from the outside,
-# `cut` is how many bytes of the packet are there, `differs` has (place, reason) for datapaths that can't do better.
-Row = namedtuple("Row", ("name", "packet", "place", "to", "tags", "cut", "sender", "differs"))
+# `cut` is how many bytes of the packet are there, `mac` the client's, "" for one that no other row has; `differs` has
+# (place, reason) for datapaths that can't do better.
+Row = namedtuple("Row", ("name", "packet", "place", "to", "tags", "cut", "sender", "mac", "differs"))
 
 
-def row(name, packet, place, to="router", tags=(), cut=None, sender="client", **differs):
-    return Row(name, packet, place, to, tags, cut, sender, differs)
+def row(name, packet, place, to="router", tags=(), cut=None, sender="client", mac="", **differs):
+    return Row(name, packet, place, to, tags, cut, sender, mac, differs)
 
 
 def v4(dst=A, src="192.168.77.2", **fields):
@@ -417,6 +419,107 @@ CLIENTS = (
     row("unreachable, TCP", v4() / ICMP(type=3) / sent4(), CLOUD),
 )
 
+# Only clients with these MAC addresses, whatever address they have.
+ONE_MAC, OTHER_MAC, THIRD_MAC = "02:70:00:00:77:01", "02:71:00:00:77:01", "02:70:00:00:77:03"
+MACS = (
+    row("UDP", v4() / udp(), SERVICE, mac=ONE_MAC),
+    row("UDP, IPv6", v6() / udp(), SERVICE, mac=ONE_MAC),
+    row("TCP, the other one", v4() / tcp(), SERVICE, mac=OTHER_MAC),
+    row("TCP, the other one, IPv6", v6() / tcp(), SERVICE, mac=OTHER_MAC),
+    row("another address of it", v4(src="192.168.77.200") / udp(), SERVICE, mac=ONE_MAC),
+    row("another address of it, IPv6", v6(src="2001:db8:77::200") / tcp(), SERVICE, mac=ONE_MAC),
+    row("its address, another MAC", v4() / udp(), CLOUD),
+    row("its address, another MAC, IPv6", v6() / tcp(), CLOUD),
+    row("a MAC with the same end", v4() / udp(), CLOUD, mac="02:72:00:00:77:01"),
+    row("a MAC with the same beginning", v4() / udp(), CLOUD, mac=THIRD_MAC),
+    row("a MAC with the same beginning, IPv6", v6() / tcp(), CLOUD, mac=THIRD_MAC),
+    row("next port", v4() / udp(PORT + 1), CLOUD, mac=ONE_MAC),
+    row("another address", v6(B6) / tcp(), CLOUD, mac=ONE_MAC),
+    row("to another host's MAC", v4() / udp(), ROUTER, to="host", mac=ONE_MAC, **OTHERS),
+    row("first fragment", v4(flags="MF") / udp(), CLOUD, mac=ONE_MAC),
+    row("IPv4 options", v4(options=[IPOption_NOP()] * 4) / udp(), SERVICE, mac=ONE_MAC, u32=OPTIONS),
+    row("destination options", v6() / IPv6ExtHdrDestOpt() / udp(), CLOUD, mac=ONE_MAC, flower=BEHIND),
+    row("802.1Q", v4() / udp(), ROUTER, tags=((0x8100, 5),), mac=ONE_MAC),
+    row("unreachable", v4() / ICMP(type=3) / sent4(), SERVICE, mac=ONE_MAC, **ERRORS),
+    row("unreachable, another MAC", v4() / ICMP(type=3) / sent4(), CLOUD),
+    row("too big", v6() / ICMPv6PacketTooBig() / sent6(), SERVICE, mac=OTHER_MAC, **ERRORS),
+    row("too big, another MAC", v6() / ICMPv6PacketTooBig() / sent6(), CLOUD),
+    row("an answer of the service", v4("192.168.77.2", src=A) / udp(40000, PORT), CLIENT, sender="service"),
+)
+
+# The same, and the address has to be right as well; several addresses and ports.
+MACS_AND_ADDRESSES = (
+    row("both", v4("203.0.113.11") / udp(6990), SERVICE, mac=ONE_MAC),
+    row("both, IPv6", v6("2001:db8:cafe::11") / tcp(7010), SERVICE, mac=ONE_MAC),
+    row("both, the port alone", v4() / tcp(9), SERVICE, mac=OTHER_MAC),
+    row("only the MAC", v4(src="192.168.77.128") / udp(), CLOUD, mac=ONE_MAC),
+    row("only the MAC, IPv6", v6(src="2001:db8:78::2") / udp(), CLOUD, mac=ONE_MAC),
+    row("only the address", v4() / udp(), CLOUD, mac=THIRD_MAC),
+    row("only the address, IPv6", v6() / udp(), CLOUD, mac=THIRD_MAC),
+    row("port behind", v4() / udp(7011), CLOUD, mac=ONE_MAC),
+    row("address behind", v4("203.0.113.12") / udp(), CLOUD, mac=ONE_MAC),
+)
+
+# All clients but some, by MAC and by address.
+BUT_CLIENTS = (
+    row("one of the others", v4() / udp(), SERVICE),
+    row("one of the others, TCP", v4() / tcp(), SERVICE),
+    row("one of the others, IPv6", v6() / tcp(), SERVICE),
+    row("by its MAC", v4() / udp(), CLOUD, mac=ONE_MAC),
+    row("by its MAC, TCP", v4(src="192.168.77.3") / tcp(), CLOUD, mac=ONE_MAC),
+    row("by its MAC, IPv6", v6() / tcp(), CLOUD, mac=ONE_MAC),
+    row("by its address", v4(src="192.168.77.200") / udp(), CLOUD),
+    row("by its address, IPv6", v6(src="2001:db8:77::200") / tcp(), CLOUD),
+    row("the address before", v4(src="192.168.77.191") / udp(), SERVICE),
+    row("a MAC with the same end", v4() / udp(), SERVICE, mac=OTHER_MAC),
+    row("next port", v4() / udp(PORT + 1), CLOUD),
+    row("next port, by its MAC", v4() / udp(PORT + 1), CLOUD, mac=ONE_MAC),
+    row("IPv4 options, by its MAC", v4(options=[IPOption_NOP()] * 4) / udp(), CLOUD, mac=ONE_MAC),
+    row("unreachable", v4() / ICMP(type=3) / sent4(), SERVICE, **ERRORS),
+    row("unreachable, by its MAC", v4() / ICMP(type=3) / sent4(), CLOUD, mac=ONE_MAC),
+    row("an answer of the service", v4("192.168.77.2", src=A) / udp(40000, PORT), CLIENT, sender="service"),
+)
+
+# Several addresses and ports but for some destinations.
+BUT_DESTINATIONS = (
+    row("taken", v4("203.0.113.10") / udp(6990), SERVICE),
+    row("taken, IPv6", v6("2001:db8:cafe::10") / tcp(), SERVICE),
+    row("left", v4("203.0.113.11") / udp(7010), CLOUD),
+    row("left, IPv6", v6("2001:db8:cafe::11") / udp(), CLOUD),
+    row("left, its MAC", v4("203.0.113.10") / udp(), CLOUD, mac=ONE_MAC),
+    row("address before", v4("203.0.113.9") / udp(), CLOUD),
+)
+
+# The port of any address but for some destinations and clients.
+ANY_BUT = (
+    row("taken", v4("198.18.5.5") / udp(), SERVICE),
+    row("taken, TCP", v4("198.18.5.5") / tcp(), SERVICE),
+    row("taken, IPv6", v6("fd12:3456::1") / tcp(), SERVICE),
+    row("the router's own address", v4("192.168.77.1") / tcp(), ROUTER),
+    row("left", v4() / udp(), CLOUD),
+    row("left, TCP", v4() / tcp(), CLOUD),
+    row("left, IPv6", v6() / tcp(), CLOUD),
+    row("by its MAC", v4("198.18.5.5") / udp(), CLOUD, mac=ONE_MAC),
+    row("by its MAC, IPv6", v6("fd12:3456::1") / udp(), CLOUD, mac=ONE_MAC),
+    row("broadcast", v4("255.255.255.255") / udp(), ROUTER, to="broadcast"),
+    row("to another host's MAC", v4("198.18.5.5") / udp(), ROUTER, to="host"),
+)
+
+# Clients by MAC on br-lan, and at the port of that bridge.
+BRIDGE_MACS = (
+    row("to the bridge", v4() / udp(), SERVICE, mac=ONE_MAC),
+    row("to the bridge, IPv6", v6() / tcp(), SERVICE, mac=OTHER_MAC),
+    row("to the bridge, another MAC", v4() / udp(), CLOUD),
+    row("to another host", v4() / udp(), HOST, to="host", mac=ONE_MAC),
+)
+BRIDGE_PORT_MACS = (
+    row("to the bridge", v4() / udp(), SERVICE, mac=ONE_MAC),
+    row("to the bridge, IPv6", v6() / tcp(), SERVICE, mac=OTHER_MAC),
+    row("to the bridge, another MAC", v4() / udp(), CLOUD),
+    row("to another host", v4() / udp(), SERVICE, to="host", mac=ONE_MAC),
+    row("to another host, another MAC", v4() / udp(), HOST, to="host"),
+)
+
 # On br-lan, which has another host behind another port. What goes between the two is none of the bridge's own.
 BRIDGE = (
     row("to the bridge", v4() / udp(), SERVICE),
@@ -474,6 +577,8 @@ AT_PORT = ("list dest_port %d" % PORT,)
 VLAN = ("option vlan 5",)
 PREFIXES = ("list dest_ip 203.0.113.10/31", "list dest_ip 2001:db8:cafe::10/127")
 PORTS = ("list dest_port 6990-7010", "list dest_port 9")
+BY_MAC = ("list src_mac " + ONE_MAC, "list src_mac " + OTHER_MAC)
+BUT_MAC = ("list exclude_client " + ONE_MAC,)
 
 # name: (rows, device, further lines of the service's section)
 TABLES = {
@@ -486,6 +591,41 @@ TABLES = {
         "lan0",
         ONE + AT_PORT + ("option proto udp", "list src_ip 192.168.77.0/25", "list src_ip 2001:db8:77::/64"),
     ),
+    "clients by MAC": (MACS, "lan0", ONE + AT_PORT + BY_MAC),
+    "clients by MAC and address": (
+        MACS_AND_ADDRESSES,
+        "lan0",
+        (*PREFIXES, *PORTS, *BY_MAC, "list src_ip 192.168.77.0/25", "list src_ip 2001:db8:77::/64"),
+    ),
+    "all but some clients": (
+        BUT_CLIENTS,
+        "lan0",
+        (
+            *ONE,
+            *AT_PORT,
+            *BUT_MAC,
+            "list exclude_client 192.168.77.192/26",
+            "list exclude_client 2001:db8:77::200",
+        ),
+    ),
+    "all but some destinations": (
+        BUT_DESTINATIONS,
+        "lan0",
+        (*PREFIXES, *PORTS, *BUT_MAC, "list exclude_dest 203.0.113.11", "list exclude_dest 2001:db8:cafe::11"),
+    ),
+    "any address but some": (
+        ANY_BUT,
+        "lan0",
+        (
+            *AT_PORT,
+            *BUT_MAC,
+            "list exclude_dest 192.168.0.0/16",
+            "list exclude_dest 203.0.112.0/23",
+            "list exclude_dest 2001:db8::/32",
+        ),
+    ),
+    "clients by MAC on a bridge": (BRIDGE_MACS, "br-lan", ONE + AT_PORT + BY_MAC),
+    "clients by MAC on the port of a bridge": (BRIDGE_PORT_MACS, "lan0", ONE + AT_PORT + BY_MAC),
     "a bridge": (BRIDGE, "br-lan", ONE + AT_PORT),
     "any address on a promiscuous bridge": (PROMISCUOUS, "br-lan", AT_PORT),
     "the port of a bridge": (BRIDGE_PORT, "lan0", ONE + AT_PORT),
@@ -499,7 +639,7 @@ def tables(datapath, link=None):
     """The names of those that a datapath, and a kind of link, can do."""
     vlans = _has_vlans(datapath) and not link
     names = [name for name in TABLES if vlans or VLAN[0] not in TABLES[name][2]]
-    return [name for name in names if not (link and "bridge" in name)]
+    return [name for name in names if not (link and ("bridge" in name or any(each.mac for each in TABLES[name][0])))]
 
 
 def _has_vlans(datapath):
@@ -507,12 +647,24 @@ def _has_vlans(datapath):
 
 
 # The services that random packets meet, {name: lines of its section}: the second takes what is around the first's, the
-# third what is left of a port, the last some clients and all of their ports.
+# third what is left of a port but for some, the others all ports of some clients, by address and by MAC.
 MIXED = {
     "edge": ONE + AT_PORT,
     "around": ("list dest_ip 203.0.113.8/29", "list dest_ip 2001:db8:cafe::/124", *PORTS),
-    "rest": ("list dest_port 7000", "list dest_port 53"),
+    "rest": (
+        "list dest_port 7000",
+        "list dest_port 53",
+        "list exclude_dest 203.0.113.16",
+        "list exclude_client " + THIRD_MAC,
+    ),
     "some": ("list dest_ip 203.0.112.0/24", "option proto udp", "list src_ip 192.168.77.0/25"),
+    "one": ("list dest_ip 203.0.112.0/24", "list dest_ip 198.18.0.0/15", "option proto tcp", "list src_mac " + ONE_MAC),
+    "other": (
+        "list dest_ip 203.0.112.0/24",
+        "list dest_ip 198.18.0.0/15",
+        "option proto tcp",
+        "list src_mac " + OTHER_MAC,
+    ),
 }
 # And where VLANs can be taken, one in the VLAN of some packets.
 IN_A_VLAN = {"tagged": (*PORTS, "list dest_port 53", *VLAN)}
@@ -535,7 +687,8 @@ def _generated(dice, number):
         dice.choices(("router", "host", "broadcast"), (16, 2, 1))[0],
     )
     head = _head4(dice) if version == 4 else _head6(dice)
-    return row("random %d" % number, head / body, "", to=to, tags=tags)
+    mac = dice.choices((ONE_MAC, OTHER_MAC, THIRD_MAC, ""), (3, 3, 1, 2))[0]
+    return row("random %d" % number, head / body, "", to=to, tags=tags, mac=mac)
 
 
 def _head4(dice):
@@ -682,7 +835,7 @@ class Crossing:
         found = with_(found, dev=dev, note="out" if each.sender == "router" else "")
         if each.sender == "client" and not self.lab.link:
             to = bytes.fromhex(self._macs.get(each.to, each.to)).hex(":")
-            found = with_(found, to=to, vlan=_vlan(each.tags))
+            found = with_(found, to=to, vlan=_vlan(each.tags), sender=source_mac(each, number).hex(":"))
         return as_list(found)
 
     def _send(self, each, number, senders):
@@ -699,7 +852,7 @@ class Crossing:
             return mark_in(bytes(12) + struct.pack(">H", ethertype(each.packet)) + data)
         tags = b"".join(struct.pack(">HH", *tag) for tag in each.tags)
         to = bytes.fromhex(self._macs.get(each.to, each.to))
-        frame = to + source_mac(number) + tags + struct.pack(">H", ethertype(each.packet)) + data
+        frame = to + source_mac(each, number) + tags + struct.pack(">H", ethertype(each.packet)) + data
         senders[key].send(frame)
         return mark_in(frame)
 
@@ -846,7 +999,11 @@ def _with_ports(found, body):
 # Finding a packet again
 
 
-def source_mac(number):
+def source_mac(each, number):
+    return agent_address.parse_mac(each.mac) if each.mac else own_mac(number)
+
+
+def own_mac(number):
     return b"\x02\x70\0\0" + struct.pack(">H", number)
 
 
@@ -854,7 +1011,7 @@ def marked(packet, number):
     """The packet's bytes with its number in the IPv4 identification or the IPv6 flow label."""
     packet = packet.copy()
     if packet.name == "ARP":
-        packet.hwsrc = ":".join("%02x" % byte for byte in source_mac(number))
+        packet.hwsrc = ":".join("%02x" % byte for byte in own_mac(number))
     elif isinstance(packet, IPv6):
         packet.fl = 0x70000 | number
     else:

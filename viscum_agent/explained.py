@@ -1,7 +1,8 @@
 """What becomes of a packet, from what a look has found: what `viscum explain` and the ubus method of that name ask."""
 
+from . import address
 from .kernel import bpf_deadline, commands, passage
-from .plan import explain
+from .plan import clients, explain
 from .records import with_
 
 TYPE_CHECKING = False
@@ -10,8 +11,18 @@ if TYPE_CHECKING:
 
     from .plan.packet import Packet
     from .reconcile import Snapshot
+    from .records.dump import Link
 
 MOST_REASONS = 12  # an address may be near to many services
+
+
+def _sender(asked: "Packet", links: "list[Link]") -> str:
+    """The MAC address that the router knows of whom it is from, "" for none."""
+    found = b""
+    for link in links:
+        if link.name == asked.dev:
+            found = passage.neighbours(link.master or link.index).get(asked.src, b"")
+    return address.format_mac(found) if found else ""
 
 
 def explained(asked: "Packet", snapshot: "Snapshot", states: "dict[str, tuple[str, str]]") -> "dict[str, Any]":
@@ -21,6 +32,8 @@ def explained(asked: "Packet", snapshot: "Snapshot", states: "dict[str, tuple[st
     indexes = {link.name: link.index for link in links}
     if not asked.dev:  # the one that leads to whom it is from
         asked = with_(asked, dev=names.get(passage.back(0, b"", asked.src), ""))
+    if not asked.sender and any(clients.asks_macs(part.service) for part in snapshot.plan.services):
+        asked = with_(asked, sender=_sender(asked, links))
 
     def back(pair: str, service: bytes, client: bytes) -> "str | None":
         index = passage.back(indexes[pair], service, client) if pair in indexes else passage.UNSAID

@@ -203,7 +203,7 @@ def _held(text):
     words = text.split(" ") + ["", ""]
     low, high = (words[2].split("-") * 2)[:2]
     src = address.parse_prefix(words[4]) if words[3] == "from" else None
-    return words[0], address.parse_prefix(words[1]), (int(low), int(high)), src
+    return words[0], address.parse_prefix(words[1]), (int(low), int(high)), src, ""
 
 
 def _listener(text):

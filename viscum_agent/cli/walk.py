@@ -18,7 +18,7 @@ from .. import address, compat
 from ..kernel import handshake, passage, tap
 from ..kernel.handshake import ACK, MOST, PACKET, RST, SOURCE_MAC, SYN
 from ..kernel.netns import Visit
-from ..plan import answers, checks
+from ..plan import answers, checks, clients
 from ..records.dump import is_bare
 from ..records.facts import Listener
 from ..records.objects import INNER_DEV, PROTO_NUMBER, ns_name
@@ -122,9 +122,9 @@ class Walk:
 
     def _anyone(self, known: "dict[bytes, bytes]") -> bytes:
         """A client that the service takes, b"" if none is known."""
-        sources = [each.match.src for each in self._part.answers if each.client == self._way.client]
+        matches = [each.match for each in self._part.answers if each.client == self._way.client]
         for each in sorted(known):
-            named = any(one is None or address.masked(each, one.length) == one.packed for one in sources)
+            named = clients.takes(self._part.service, matches, each, address.format_mac(known[each]))
             nobodys = known[each][0] & 1 or each[0] == 0xFE  # a group's MAC; link-local
             if len(each) == len(self._way.client) and named and not nobodys:
                 return each
@@ -148,6 +148,10 @@ class Walk:
         if self._part.service.vlan:  # replies go where the client's last frame came from
             raise End(
                 SKIPPED, "replies to a client in VLAN %d would follow a frame of ours" % self._part.service.vlan, ""
+            )
+        if not any(self._mac) and all(each.match.mac for each in self._part.answers):
+            raise End(
+                SKIPPED, "at a bridge's port a frame of ours has no MAC address, and clients are taken by theirs", ""
             )
         outer, inner = self._link(self._part.gate.dev), self._link(INNER_DEV, ns_name(self._name))
         self._pair_index = outer.index

@@ -53,8 +53,9 @@ COMMANDS = (
         PACKET,
         JSON,
         "show which service takes a packet, or where one of ours stops on its way to service NAME",
-        "PACKET is `[dev DEV] PROTO from SRC to DST [port PORT] [sport PORT] [mac MAC] [vlan ID] [fragment]`, or a "
-        "line of `tcpdump -n` or `conntrack -L` in quotes. Exit code 1 if none takes it. `NAME [dev DEV] [from SRC]` "
+        "PACKET is `[dev DEV] PROTO from SRC to DST [port PORT] [sport PORT] [mac MAC] [src_mac MAC] [vlan ID] "
+        "[fragment]`, or a line of `tcpdump -n` or `conntrack -L` in quotes. Exit code 1 if none takes it. "
+        "`NAME [dev DEV] [from SRC]` "
         "has no `to`: root lets a packet go a client's way to that service. Exit code 1 if it stops anywhere.",
     ),
     Command(RECIPES, NONE, JSON, "list the recipes: sections for what many want to run", ""),

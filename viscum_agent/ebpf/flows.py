@@ -73,7 +73,7 @@ def by_mode(asm: "Assembler", maps: "dict[str, int]") -> None:
     the generation."""
     asm.label("by mode")
     asm.jump_if(R0, "==", LASTS, "lasts")
-    asm.jump_if(R0, "&", LEAVES, "unmatched")
+    asm.jump_if(R0, "&", LEAVES, "pass")
     asm.mask(R0, REFUSED)
     asm.jump_if(R0, "!=", 0, "closed")
     asm.load(R0, FP, PROTO, 1)

@@ -3,8 +3,8 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_bfad4e40",
+    "fwd": "fwd_d715225b",
     "reply": "reply_e69f74ab",
-    "bare": "bare_3ebfe2b9",
+    "bare": "bare_7f666f51",
     "tagged": "tagged_16ad013b",
 }

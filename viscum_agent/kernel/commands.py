@@ -11,13 +11,13 @@ from ..records.objects import (
     CLASSID,
     CLS,
     INNER_DEV,
-    LEAVE,
     MARK_PRIO,
     MARK_PROTOCOL,
     NETKIT,
     TBF_HANDLE,
     Operation,
     alias_of,
+    classid_of,
     table_of,
 )
 from . import nftables
@@ -230,8 +230,8 @@ def _filter_line(verb: str, item: "Any", number_of_it: int, where: str = "") -> 
     return line if verb == "del" else line + keys(item) + _actions(item.actions)
 
 
-def _classid() -> str:
-    return "%x:%x" % (CLASSID >> 16, CLASSID & 0xFFFF)
+def _classid(number: int = CLASSID) -> str:
+    return "%x:%x" % (number >> 16, number & 0xFFFF)
 
 
 def _u32_handle(handle: int) -> str:
@@ -249,7 +249,7 @@ def _u32_keys(item: "Any") -> str:
             rest = [key for key in rest if key not in keys]
             words += text
     words += "".join([" match u32 0x%08x 0x%08x at %d" % key for key in rest])
-    return words + " flowid " + _classid()
+    return words + " flowid " + _classid(classid_of(item))
 
 
 def _known_keys(item: "Any") -> "Iterator[tuple[tuple, str]]":
@@ -265,7 +265,7 @@ def _known_keys(item: "Any") -> "Iterator[tuple[tuple, str]]":
 
 
 def _flower_keys(item: "Any") -> str:
-    return " classid " + _classid() + "".join([" %s %s" % pair for pair in item.keys])
+    return " classid " + _classid(classid_of(item)) + "".join([" %s %s" % pair for pair in item.keys])
 
 
 # How tc(8) writes the handle of a filter, and what it selects, for each kind.
@@ -279,9 +279,7 @@ def _actions(actions: "tuple[tuple, ...]") -> str:
             words += " action mirred egress redirect dev " + action[1]
         elif action[0] == "skbedit":
             words += " action skbedit ptype " + action[1]
-        elif action == LEAVE:
-            words += " action pass"
-        else:
+        elif action[0] == "skbmod":
             words += " action skbmod"
             words += " set dmac " + action[1] if action[1] else ""
             words += " set smac " + action[2] if action[2] else ""

@@ -1,7 +1,7 @@
 """Traffic control messages as bytes: clsact, u32 and flower filters, mirred, skbmod and skbedit actions; no sockets
 here.
 
-Numbers are from linux/pkt_sched.h, pkt_cls.h, tc_act/tc_{gact,mirred,skbmod,skbedit}.h and rtnetlink.h. Host byte
+Numbers are from linux/pkt_sched.h, pkt_cls.h, tc_act/tc_{mirred,skbmod,skbedit}.h and rtnetlink.h. Host byte
 order, but for addresses, ports, Ethernet types and u32 keys, which are in network order.
 """
 
@@ -16,13 +16,14 @@ from ..records.objects import (
     BPF_PRIO,
     BPF_PROTOCOL,
     CLASSID,
-    LEAVE,
     MARK_PRIO,
     MARK_PROTOCOL,
     PROTO_NAME,
     PROTO_NUMBER,
     PROTOCOLS,
     TBF_HANDLE,
+    classid_of,
+    is_left,
     table_of,
 )
 from .codec import (
@@ -82,8 +83,8 @@ TICK = 64  # nanoseconds (PSCHED_SHIFT in net/pkt_sched.h), of which it says how
 
 TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_ACT_STATS = 1, 2, 4
 TCA_STATS_BASIC, TCA_STATS_QUEUE, TCA_STATS_PKT64 = 1, 3, 8
-TC_ACT_OK, TC_ACT_PIPE, TC_ACT_STOLEN = 0, 3, 4
-TCA_PARMS = 2  # TCA_GACT_PARMS, TCA_MIRRED_PARMS, TCA_SKBMOD_PARMS, TCA_SKBEDIT_PARMS
+TC_ACT_PIPE, TC_ACT_STOLEN = 3, 4
+TCA_PARMS = 2  # TCA_MIRRED_PARMS, TCA_SKBMOD_PARMS, TCA_SKBEDIT_PARMS
 TCA_EGRESS_REDIR = 1
 TCA_SKBMOD_DMAC, TCA_SKBMOD_SMAC, SKBMOD_F_DMAC, SKBMOD_F_SMAC = 3, 4, 1, 2
 TCA_SKBEDIT_PTYPE, PACKET_HOST = 7, 0
@@ -294,11 +295,11 @@ def filter_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
 
 
 def _u32_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
-    options = u32(TCA_U32_CLASSID, CLASSID)
+    options = u32(TCA_U32_CLASSID, classid_of(item))
     if item.bucket >= 0:
         options += u32(TCA_U32_HASH, table_of(item.prio) << 20 | item.bucket << 12)
     options += attribute(TCA_U32_SEL, _selector(item.keys, TC_U32_TERMINAL))
-    return options + attribute(TCA_U32_ACT, action_list(item.actions, index_of))
+    return options + _actions(TCA_U32_ACT, item, index_of)
 
 
 def _selector(
@@ -312,7 +313,7 @@ def _selector(
 
 
 def _flower_options(item: "Filter", index_of: "Callable[[str], int]") -> bytes:
-    options = u32(TCA_FLOWER_CLASSID, CLASSID) + attribute(TCA_FLOWER_ACT, action_list(item.actions, index_of))
+    options = u32(TCA_FLOWER_CLASSID, classid_of(item)) + _actions(TCA_FLOWER_ACT, item, index_of)
     options += attribute(TCA_FLOWER_ETH_TYPE, pack(">H", PROTOCOLS[item.protocol]))
     proto = ""
     for name, value in item.keys:
@@ -346,6 +347,11 @@ def _flower_key(name: str, value: str, proto: str) -> bytes:
 # Actions
 
 
+def _actions(number: int, item: "Filter", index_of: "Callable[[str], int]") -> bytes:
+    """Without any a filter lets its packet pass (tcf_exts_exec in net/pkt_cls.h)."""
+    return b"" if is_left(item) else attribute(number, action_list(item.actions, index_of))
+
+
 def action_list(actions: "tuple[tuple, ...]", index_of: "Callable[[str], int]") -> bytes:
     """The actions of a filter in their order, counted from 1."""
     data = b""
@@ -365,8 +371,6 @@ def _action(action: tuple, index_of: "Callable[[str], int]") -> "tuple[str, byte
     if kind == "skbedit":
         options = attribute(TCA_PARMS, pack("IIiii", 0, 0, TC_ACT_PIPE, 0, 0))
         return kind, options + attribute(TCA_SKBEDIT_PTYPE, pack("H", PACKET_HOST))
-    if kind == "gact":
-        return kind, attribute(TCA_PARMS, pack("IIiii", 0, 0, TC_ACT_OK, 0, 0))
     return kind, skbmod_options(action[1], action[2])
 
 
@@ -404,8 +408,6 @@ def parse_action(kind: str, options: "dict[int, bytes]") -> "tuple | None":
     if kind == "mirred":
         eaction, index = unpack_from("iI", parms, 20)
         return ("mirred", index) if (eaction, verdict) == (TCA_EGRESS_REDIR, TC_ACT_STOLEN) else None
-    if kind == "gact":
-        return LEAVE if verdict == TC_ACT_OK else None
     if verdict != TC_ACT_PIPE:
         return None
     if kind == "skbedit" and TCA_SKBEDIT_PTYPE in options:

@@ -18,6 +18,7 @@ from ..records.objects import (
     DEV_PREFIX,
     HOST_SYSCTLS,
     INNER_DEV,
+    LEAVE,
     MARK_PRIO,
     MARK_PROTOCOL,
     NETKIT,
@@ -45,6 +46,7 @@ from ..records.objects import (
     Up,
     alias_of,
     kind_of,
+    left_classid,
     table_of,
 )
 from .answers import Open
@@ -277,6 +279,7 @@ def _hooks(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str
 def _filters(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> "set[str]":
     """Filters and hash tables; returns the devices that have our mark."""
     marked, tables, links = set(), set(), {}
+    left: dict[int, str] = {}
     roots, used = set(), set()
     for entry in dump.filters:
         dev = names.get(("", entry.index), "")
@@ -292,7 +295,7 @@ def _filters(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], s
         elif role == "link":
             links[(dev, entry.prio)] = entry.handle
         elif role == "filter":
-            _our_filter(observed, entry, dev, names, owners)
+            _our_filter(observed, entry, dev, names, owners, left)
         elif role == "stranger":
             observed.strangers.add(dev)
             observed.foreign_prios.add((dev, entry.prio))
@@ -313,7 +316,7 @@ def _is_root(entry: "FilterEntry") -> bool:
 def _role(entry: "FilterEntry") -> str:
     """What an entry of a device's filters is: a "mark", "table", "link" or "filter" of ours, the "root" table of one of
     our prios, a "stranger", or "" for what counts for nothing here."""
-    ours = entry.classid == CLASSID
+    ours = entry.classid >> 16 == CLASSID >> 16
     if entry.prio == MARK_PRIO and entry.protocol == MARK_PROTOCOL:
         return "mark" if ours else ""
     table = table_of(entry.prio) << 20 if entry.prio in PRIOS else -1
@@ -329,10 +332,18 @@ def _role(entry: "FilterEntry") -> str:
 
 
 def _our_filter(
-    observed: "Observed", entry: "FilterEntry", dev: str, names: "dict[tuple[str, int], str]", owners: "Owners"
+    observed: "Observed",
+    entry: "FilterEntry",
+    dev: str,
+    names: "dict[tuple[str, int], str]",
+    owners: "Owners",
+    left: "dict[int, str]",
 ) -> None:
-    actions = []
-    target = ""
+    """`left` maps the classids of filters that leave packets to the pairs of services, once there was one."""
+    if entry.classid != CLASSID and not left:
+        left.update({left_classid(name): name for what, name in owners if what == "dev"})
+    target = left.get(entry.classid, "") if entry.actions == () else ""
+    actions: list[tuple] = [(LEAVE, target)] if target else []
     for action in entry.actions or ():
         if action[0] == "mirred":
             target = names.get(("", action[1]), "")

@@ -3,7 +3,7 @@
 from .. import address
 from ..ebpf import layout
 from ..records import with_
-from ..records.objects import PRIO_EXACT, BpfMatch, device_name
+from ..records.objects import PRIO_EXACT, BpfMatch, device_name, left_classid
 from . import clients, hosts
 from .skip import skip
 
@@ -33,6 +33,7 @@ class Claims:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
+        self._left: dict[int, tuple[str, bool]] = {}
         self._traffic: dict[tuple, list[tuple[Match, str]]] = {}
         self._datapaths: dict[str, tuple[str, str]] = {}
         self._kinds: set[layout.Kind] = set()
@@ -44,6 +45,11 @@ class Claims:
         if other != service.name:
             text = "its device would be called %s, like that of '%s': rename the section" % (name, other)
             raise skip(service, package, "", text)
+        leaves = clients.leaves(service)
+        other, other_leaves = self._left.setdefault(left_classid(name), (service.name, leaves))
+        if other != service.name and (leaves or other_leaves):
+            text = "what it leaves to the cloud would be taken for what '%s' does: rename the section"
+            raise skip(service, package, "", text % other)
 
     def take(self, part: "ServicePlan", package: str) -> None:
         """Claims all of a ServicePlan; raises Skip, claiming nothing, if an earlier service has a part of it."""

@@ -70,9 +70,28 @@ def _both(one: "Prefix | None", other: "Prefix", family: int) -> "Prefix | None"
 def need_macs(service: "Service", devices: "Iterable[Device]", package: str) -> None:
     """Raises Skip if the packets of a device have none, and the service asks for them."""
     bare = [device.name for device in devices if device.bare]
-    for option, clients in (("src_mac", service.clients or ()), ("exclude_client", service.exclude_clients)):
-        if bare and any(isinstance(client, str) for client in clients):
-            raise skip(service, package, option, NO_MACS % ", ".join(bare), UNSUPPORTED)
+    if bare and asks_macs(service):
+        option = "exclude_client" if service.clients is None else "src_mac"
+        raise skip(service, package, option, NO_MACS % ", ".join(bare), UNSUPPORTED)
+
+
+def is_right(client: "str | Prefix", packed: bytes, mac: str) -> bool:
+    """Whether an alternative is right for an address (bytes) and a MAC address ("" for one that is not known)."""
+    if isinstance(client, str):
+        return client == mac
+    return len(client.packed) == len(packed) and address.masked(packed, client.length) == client.packed
+
+
+def takes(service: "Service", matches: "Iterable[Match]", packed: bytes, mac: str) -> bool:
+    """Whether one of a service's matches is for a client."""
+    if any(is_right(each, packed, mac) for each in service.exclude_clients):
+        return False
+    return any(each.mac in ("", mac) and (each.src is None or is_right(each.src, packed, mac)) for each in matches)
+
+
+def asks_macs(service: "Service") -> bool:
+    """Whether it matters to a service which MAC address a client has."""
+    return any(isinstance(each, str) for each in (service.clients or ()) + service.exclude_clients)
 
 
 # What is left to the cloud

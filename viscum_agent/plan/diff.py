@@ -17,6 +17,7 @@ from ..records.objects import (
     Pair,
     Prio,
     Qdisc,
+    is_left,
     kind_of,
 )
 
@@ -71,10 +72,11 @@ def _has_other_kind(wanted: "Sequence", found: "Sequence[Found]") -> bool:
 def removal(found: "Sequence[Found]") -> "list[Operation]":
     """Takes a whole service down. What is in its namespace or on its devices goes with them."""
     places: list[list] = [[] for _ in KINDS]
-    for each in found:
-        kind = kind_of(each.item)
-        if kind.outlives:
-            places[-1 - kind.rank].append(Operation("del", None, each.item, each.handle))
+    for last in (False, True):
+        for each in found:
+            kind = kind_of(each.item)
+            if kind.outlives and _goes_last(each.item) == last:
+                places[-1 - kind.rank].append(Operation("del", None, each.item, each.handle))
     return [operation for place in places for operation in place]
 
 
@@ -130,8 +132,13 @@ def _ordered(items: "Iterable") -> list:
     return [item for place in places for item in place]
 
 
-def _down_key(found: "Found") -> "tuple[int, str]":
-    return (-kind_of(found.item).rank, str(found.item))
+def _down_key(found: "Found") -> "tuple[int, bool, str]":
+    return (-kind_of(found.item).rank, _goes_last(found.item), str(found.item))
+
+
+def _goes_last(item: "Any") -> bool:
+    """Within its kind: without what a redirect leaves it would take that as well, for as long as it is there."""
+    return bool(kind_of(item).redirect and is_left(item))
 
 
 def diff_shared(wanted: "Iterable", observed: "Observed") -> "tuple[list[Operation], list[Operation]]":

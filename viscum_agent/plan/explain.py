@@ -61,6 +61,9 @@ WHY = (
     ("dst", "'any address' means neither multicast, broadcast, link-local nor loopback addresses"),
     ("quoted", "u32 and flower do not know what an ICMP error is about"),
 )
+UNKNOWN_MAC = (
+    "the rule takes clients by MAC address (src_mac), and whose this is the router does not know: `src_mac MAC`"
+)
 EXCLUDED = "leaves it to the cloud: its client or destination is excluded (exclude_client, exclude_dest)"
 ANOTHER_TAG = "only frames with the tag of VLAN %d are taken (vlan)"
 
@@ -447,8 +450,14 @@ def _passed(name: str, match: "Match", packet: "Packet", hooks: "list[Packet]", 
         if field == "quoted":
             other = with_(other, proto=seen.proto, dport=0)
         if not any(takes(item, other) for item in items):
-            found.append(ANOTHER_TAG % plain.vlan if field == "vlan" and plain.vlan > 0 else text)
+            found.append(_in_words(field, text, plain, seen))
     return found
+
+
+def _in_words(field: str, text: str, plain: "Packet", seen: "Packet") -> str:
+    if field == "vlan" and plain.vlan > 0:
+        return ANOTHER_TAG % plain.vlan
+    return text if field != "sender" or seen.sender else UNKNOWN_MAC
 
 
 def _nobody(packet: "Packet", subject: "Packet", there: "There") -> "list[str]":

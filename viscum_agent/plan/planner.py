@@ -282,7 +282,7 @@ def _filters(
             how = not service.dynamic_ports, not device.bridged, service.vlan or 0
             made = []
             for out in clients.left(service, part):
-                made += which.filters(device.name, out, levels[0], "", (LEAVE, actions[-1]), False, False, how[2])
+                made += which.filters(device.name, out, levels[0], "", ((LEAVE, actions[-1][1]),), False, False, how[2])
             for item in made + which.filters(device.name, part, levels[-1], mac, actions, *how):
                 if item not in seen:
                     seen.add(item)

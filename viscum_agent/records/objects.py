@@ -94,11 +94,11 @@ Prio = namedtuple("Prio", ("dev", "prio", "protocol"))
 # "flower" or "u32" (tc(8)); `bucket` is a bucket of the HashTable of its prio, or -1 for none. `keys` for u32: (value,
 # mask, offset) of 32-bit words in network order, the offset counted from the network header; for flower: (name, value)
 # pairs in the order in which kernel/tc.py reads them. `actions` are ("skbedit", "host"), ("skbmod", dmac or "", smac or
-# ""), ("mirred", device): redirect to the egress of that device; LEAVE ends them: mirred is not reached then, and only
-# says whose filter it is.
+# ""), ("mirred", device): redirect to the egress of that device; or only (LEAVE, device), which is none in the kernel:
+# the packet passes, and the classid says whose filter it is (classid_of).
 Filter = namedtuple("Filter", ("dev", "prio", "protocol", "kind", "bucket", "keys", "actions"))
 
-LEAVE = ("gact", "pass")
+LEAVE = "pass"
 
 # A program of the eBPF datapath at the ingress of `dev` (a source interface, or the router's end of a pair), by the
 # name that is derived from its bytes (bpf.name_of); "" for one that is not ours or lost its maps. `hook` is TCX or CLS:
@@ -135,7 +135,7 @@ BpfMatch = namedtuple(
 
 def is_left(item: "Any") -> bool:
     """Whether it leaves packets to the cloud, of a Filter or a BpfMatch."""
-    return item.leaves if isinstance(item, BpfMatch) else item.actions[:1] == (LEAVE,)
+    return item.leaves if isinstance(item, BpfMatch) else bool(item.actions and item.actions[0][0] == LEAVE)
 
 
 # What the agent needs to know about a kind of object, besides how it is planned, found, written and read:
@@ -273,9 +273,21 @@ DEV_PREFIX = "vsc-"
 INNER_DEV = "eth0"
 ALIAS_PREFIX = "viscum "
 
-# The major number of the classid (flowid) of all our filters: "vs". Nothing else looks at it: a redirected packet never
+# The classid (flowid) of our filters; its major number is "vs". Nothing else looks at it: a redirected packet never
 # reaches a class.
 CLASSID = 0x76730001
+
+
+def left_classid(pair: str) -> int:
+    """Of filters that leave packets to the cloud, for the service of that pair (the router's end): claims.py sees to it
+    that no two have the same."""
+    return CLASSID + 1 + name_hash(pair) % 0xFFFE
+
+
+def classid_of(item: "Any") -> int:
+    """Of a Filter."""
+    return left_classid(item.actions[0][1]) if is_left(item) else CLASSID
+
 
 # The handle of our queues, with the same number.
 TBF_HANDLE = CLASSID & ~0xFFFF

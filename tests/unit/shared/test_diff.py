@@ -4,6 +4,7 @@ from viscum_agent.plan.actual import Found, Observed
 from viscum_agent.plan.diff import diff, diff_shared, removal
 from viscum_agent.records import with_
 from viscum_agent.records.objects import (
+    LEAVE,
     Address,
     Filter,
     Guard,
@@ -66,6 +67,13 @@ def test_a_service_that_is_not_wanted_goes_with_the_redirect_first():
     operations = diff([], found(*ALL))
     assert kinds([one.old for one in operations]) == "Filter Pair Namespace"
     assert [one.verb for one in operations] == ["del", "del", "del"]
+
+
+def test_what_a_redirect_leaves_goes_after_what_takes():
+    out = Filter("lan", 1, "ip", "u32", -1, ((1, 0xFF, 12), (80, 0xFFFF, 20)), ((LEAVE, "vsc-a"),))
+    there = found(out, with_(EXACT, prio=3))
+    for made in (removal(there), diff([NS], found(NS) + there)):
+        assert [operation.old.prio for operation in made if isinstance(operation.old, Filter)] == [3, 1]
 
 
 def test_a_filter_is_deleted_by_its_handle():

@@ -8,7 +8,8 @@ from viscum_agent.ebpf import MASKS, assemble, layout, name_of
 from viscum_agent.ebpf.assembler import FP, R1, R2, R6, Assembler
 from viscum_agent.plan import datapath
 from viscum_agent.plan.datapath import ebpf
-from viscum_agent.records.objects import BpfMatch
+from viscum_agent.records import with_
+from viscum_agent.records.objects import NEXT, PRIO_WIDE, BpfMatch
 
 from .bpf_machine import LAN, PAIR, Machine
 
@@ -19,16 +20,16 @@ PASSED = (-1, "", 0)
 TAKEN = (7, "peer", PAIR)
 
 
-def match(dst=ADDRESS, proto="tcp", dport=(80, 80), src=None):
+def match(dst=ADDRESS, proto="tcp", dport=(80, 80), src=None, mac=""):
     prefix = address.parse_prefix
     family = 6 if dst and ":" in dst else 4
-    return Match(family, proto, prefix(dst) if dst else None, dport, prefix(src) if src else None, 0, "", "")
+    return Match(family, proto, prefix(dst) if dst else None, dport, prefix(src) if src else None, 0, "", mac)
 
 
-def entries(wanted, mac=""):
+def entries(wanted, mac="", actions=(("mirred", "vsc-s"),)):
     level = datapath.level_of(wanted)
     parts = datapath.spread(wanted)
-    return [item for part in parts for item in ebpf.filters("lan0", part, level, mac, (("mirred", "vsc-s"),))]
+    return [item for part in parts for item in ebpf.filters("lan0", part, level, mac, actions)]
 
 
 def machine(order, *wanted, watched=0, checked=False, nsid=-1):
@@ -38,28 +39,42 @@ def machine(order, *wanted, watched=0, checked=False, nsid=-1):
     for number, one in enumerate(wanted):
         for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
             kind, parts = layout.of_match(item)
-            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked, 0, nsid))
-            if layout.is_exact(kind):
-                made.maps["exact"][made.layout.exact_key(LAN, parts)] = value
-            else:
-                kinds.add(kind)
-                made.maps["wide"][made.layout.wide_key(kind, LAN, parts)] = value
+            more = 0 if layout.is_exact(kind) or not layout.lasts(kind, item.mac) else layout.LASTS
+            value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked, 0, nsid, more))
+            put(made, kind, parts, value)
+            kinds.add(kind)
         made.maps["counters"][made.layout.number(number)] = bytearray(16)
-    for number, kind in enumerate(sorted(kinds)):
-        made.maps["masks"][made.layout.number(number)] = bytearray(made.layout.mask(kind))
-    made.set_state(1, len(kinds))
+    with_kinds(made, kinds)
     return made
 
 
-def ipv4(dst=ADDRESS, src="192.168.1.5", proto=6, port=80, sport=40000, options=b"", fragment=0, to=ROUTER):
+def put(made, kind, parts, value):
+    name = layout.map_of(kind)
+    if name == "exact":
+        made.maps[name][made.layout.exact_key(LAN, parts)] = value
+    else:
+        key = made.layout.macs_key if name == "macs" else made.layout.wide_key
+        made.maps[name][key(kind, LAN, parts)] = value
+
+
+def with_kinds(made, kinds):
+    wide = sorted([kind for kind in kinds if not layout.is_exact(kind)])
+    for number, kind in enumerate(wide):
+        made.maps["masks"][made.layout.number(number)] = bytearray(made.layout.mask(kind))
+    made.set_state(1, len(wide))
+
+
+def ipv4(
+    dst=ADDRESS, src="192.168.1.5", proto=6, port=80, sport=40000, options=b"", fragment=0, to=ROUTER, client=CLIENT
+):
     head = struct.pack(">BBHHHBBH", 0x45 + len(options) // 4, 0, 60, 7, fragment, 64, proto, 0)
     addresses = address.parse_address(src) + address.parse_address(dst)
-    return to + CLIENT + b"\x08\x00" + head + addresses + options + struct.pack(">HH", sport, port) + bytes(16)
+    return to + client + b"\x08\x00" + head + addresses + options + struct.pack(">HH", sport, port) + bytes(16)
 
 
-def ipv6(dst=ADDRESS6, src="fd00::5", proto=6, port=80, sport=40000):
+def ipv6(dst=ADDRESS6, src="fd00::5", proto=6, port=80, sport=40000, client=CLIENT):
     head = struct.pack(">IHBB", 0x60000000, 20, proto, 64) + address.parse_address(src) + address.parse_address(dst)
-    return ROUTER + CLIENT + b"\x86\xdd" + head + struct.pack(">HH", sport, port) + bytes(16)
+    return ROUTER + client + b"\x86\xdd" + head + struct.pack(">HH", sport, port) + bytes(16)
 
 
 # Instructions
@@ -106,6 +121,7 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
     wanted = [match(), match(ADDRESS6, "udp"), match("203.0.113.0/24", "tcp", (1, 65534)), match("0.0.0.0/0", "tcp")]
     wanted += [match(None, "udp", (53, 53)), match(ADDRESS, "", None), match(src="192.168.1.0/24")]
     wanted += [match("2001:db8::/32", "tcp", None), match(ADDRESS6, "udp", (7, 9), "fd00::/8")]
+    wanted += [match(mac="02:00:5e:00:53:09"), match("2001:db8::/32", "", None, "fd00::/8", "02:00:5e:00:53:09")]
     for order in ORDERS:
         made = layout.Layout(order)
         for one in wanted:
@@ -113,6 +129,8 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
                 kind, parts = layout.of_match(item)
                 if layout.is_exact(kind):
                     index, kind, parts = made.parse_exact(made.exact_key(7, parts))
+                elif kind.mac:
+                    index, kind, parts = made.parse_macs(made.macs_key(kind, 7, parts))
                 else:
                     index, kind, parts = made.parse_wide(made.wide_key(kind, 7, parts))
                 value = made.value(9, item.mac, 3, item.watched, item.checked, 0, 1 << 20)
@@ -137,6 +155,8 @@ def test_the_sizes_of_the_maps_are_those_of_what_is_written():
     kind, parts = layout.of_match(entries(match("203.0.113.0/24"))[0])
     assert sizes["exact"] == (len(made.exact_key(1, parts)), len(made.value(1, "", 0)))
     assert sizes["wide"] == (len(made.wide_key(kind, 1, parts)), len(made.value(1, "", 0)))
+    kind, parts = layout.of_match(entries(match("203.0.113.0/24", mac="02:00:5e:00:53:09"))[0])
+    assert sizes["macs"] == (len(made.macs_key(kind, 1, parts)), len(made.value(1, "", 0)))
     assert sizes["masks"] == (len(made.number(0)), len(made.mask(kind)))
     assert [one.entries for one in layout.MAPS if one.name == "masks"][0] == MASKS
 
@@ -205,6 +225,80 @@ def test_prefixes_and_clients_end_where_they_end():
         assert made.run("fwd", ipv4(dst="203.0.113.127", src="192.168.1.4")) == PASSED
         assert made.run("fwd", ipv6(dst="2001:db8:7fff::1")) == (7, "peer", PAIR + 1)
         assert made.run("fwd", ipv6(dst="2001:db8:8000::1")) == PASSED
+
+
+ANOTHER = bytes([2, 0, 0x5E, 0, 0x53, 8])
+BY_MAC = {"mac": address.format_mac(CLIENT)}
+
+
+def test_a_client_is_known_by_its_mac_whatever_its_address():
+    four, six = match(**BY_MAC), match("2001:db8::/33", **BY_MAC)
+    for made in each(four, six, match(mac="02:00:5e:00:53:07")):
+        for src in ("192.168.1.5", "192.168.1.6"):
+            assert made.run("fwd", ipv4(src=src)) == TAKEN
+            assert made.run("fwd", ipv4(src=src, client=ANOTHER)) == PASSED
+        assert made.run("fwd", ipv6()) == (7, "peer", PAIR + 1)
+        assert made.run("fwd", ipv6(client=ANOTHER)) == PASSED
+        assert made.run("fwd", ipv4(client=bytes([2, 0, 0x5E, 0, 0x53, 7]))) == (7, "peer", PAIR + 2)
+        assert made.run("fwd", ipv4(port=81)) == PASSED
+
+
+def test_a_client_by_mac_needs_the_right_address_as_well_if_both_are_named():
+    for made in each(match(src="192.168.1.0/30", **BY_MAC)):
+        assert made.run("fwd", ipv4(src="192.168.1.3")) == TAKEN
+        assert made.run("fwd", ipv4(src="192.168.1.4")) == PASSED
+        assert made.run("fwd", ipv4(src="192.168.1.3", client=ANOTHER)) == PASSED
+
+
+def test_without_an_ethernet_header_nobody_has_a_mac():
+    for made in each(match(**BY_MAC), match(dport=(90, 91))):
+        assert made.run("bare", ipv4()) == PASSED
+        assert made.run("bare", ipv4(port=90)) == (7, "peer", PAIR + 1)
+
+
+def test_replies_to_a_client_by_mac_go_straight_where_its_place_is_known_or_the_route_names_that_mac():
+    for made in each(match(**BY_MAC)):
+        answer = ipv4(dst="192.168.1.5", src=ADDRESS, port=40000, sport=80)
+        assert made.run("reply", answer, index=PAIR) == PASSED, "nobody knows whose address that is"
+        made.neighbour = (LAN, ROUTER, ANOTHER)
+        assert made.run("reply", answer, index=PAIR) == PASSED
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        assert made.run("reply", answer, index=PAIR)[:2] == (7, "neighbour")
+        assert made.run("fwd", ipv4()) == TAKEN
+        assert made.run("reply", answer, index=PAIR)[:2] == (7, "redirect")
+
+
+def test_what_a_client_by_mac_uses_is_remembered_with_its_place():
+    """So the next packet needs no look at `wide` and `macs`: it does not even notice that they are empty."""
+    for made in each(match(**BY_MAC)):
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        assert made.run("fwd", ipv4()) == TAKEN
+        made.maps["macs"].clear()
+        assert made.run("fwd", ipv4()) == TAKEN
+        assert made.run("fwd", ipv4(client=ANOTHER)) == PASSED, "its address, and another MAC"
+
+
+def test_what_is_left_out_passes_and_a_narrower_match_of_another_service_does_not_care():
+    wanted = match("203.0.113.0/24", dport=None)
+    for order in ORDERS:
+        made = machine(order, match())
+        kinds = {layout.EXACT}
+        for out, level, more in (
+            (match("203.0.113.0/24", dport=None, **BY_MAC), PRIO_WIDE, layout.LEAVES),
+            (match("203.0.113.0/24", dport=None, src="192.168.1.6"), PRIO_WIDE, layout.LEAVES),
+            (match("203.0.113.128/25", dport=None), PRIO_WIDE, layout.LEAVES),
+            (wanted, PRIO_WIDE + NEXT, 0),
+        ):
+            item = with_(entries(out)[0], level=level, leaves=bool(more))
+            kind, parts = layout.of_match(item)
+            put(made, kind, parts, bytearray(made.layout.value(PAIR + 1, "", 0, more=more)))
+            kinds.add(kind)
+        with_kinds(made, kinds)
+        assert made.run("fwd", ipv4("203.0.113.9", client=ANOTHER)) == (7, "peer", PAIR + 1)
+        assert made.run("fwd", ipv4("203.0.113.9")) == PASSED
+        assert made.run("fwd", ipv4("203.0.113.9", src="192.168.1.6", client=ANOTHER)) == PASSED
+        assert made.run("fwd", ipv4("203.0.113.129", client=ANOTHER)) == PASSED
+        assert made.run("fwd", ipv4()) == TAKEN
 
 
 def test_the_narrower_match_wins():

@@ -72,11 +72,12 @@ def router(text, datapath="flower", up=True, **more):
     assert not configuration.problems, configuration.problems
     facts = with_(router_facts(""), features=EVERYTHING)
     made = planner.plan(configuration.services, configuration.settings, facts)
+    planned = {part.service.name: part.service for part in made.services}
     there = explain.There(
         links=LINKS,
         observed=observed(made) if up else Observed(),
         plan=made,
-        services=configuration.services,
+        services=[planned.get(each.name, each) for each in configuration.services],  # as in explained.py
         states={},
         late=False,
         hears=lambda name: False,
@@ -179,6 +180,23 @@ def test_what_only_some_datapaths_take_is_said():
     assert explain.explain(error, router(EDGE, "bpf")).service == "edge"
     found = explain.explain(error, router(EDGE, "u32"))
     assert found.service == "" and "u32 and flower do not know what an ICMP error is about" in found.reasons[0]
+
+
+def test_whose_client_it_is_not_is_said():
+    mine, theirs = "02:00:5e:00:53:11", "02:00:5e:00:53:12"
+    text = (
+        EDGE + "    list src_mac %s\n    list src_mac 02:00:5e:00:53:13\n    list exclude_client 192.168.1.9\n" % mine
+    )
+    text += "    list exclude_dest 203.0.113.11\n"
+    for datapath in ("u32", "flower", "bpf"):
+        there = router(text, datapath)
+        for to, source in (("203.0.113.10", "192.168.1.2"), ("2001:db8:cafe::10", "2001:db8::2")):
+            words = "dev br-lan tcp from %s to %s port 7000" % (source, to)
+            assert explain.explain(packet.read(words + " src_mac " + mine), there).service == "edge"
+            assert "MAC addresses only (src_mac)" in why(words + " src_mac " + theirs, there)[1]
+            assert "does not know: `src_mac MAC`" in why(words, there)[1]
+        found = why("dev br-lan tcp from 192.168.1.9 to 203.0.113.10 port 7000 src_mac " + mine, there)
+        assert "excluded (exclude_client, exclude_dest)" in found[1], found
 
 
 def test_a_port_of_the_bridge_leads_to_the_bridge():

@@ -13,7 +13,7 @@ missing(features)                                   what it misses, if the probe
 mac_policy(service, devices, features, package)     a classifier.MacPolicy; raises Skip
 reply(dev, pair, features, vlan)                    what sends replies back, at the router's end of a pair of that kind
 filters(dev, match, level, mac, actions, vlan)      what takes the packets of a match at a source device, or with
-                                                    objects.LEAVE in front of the actions leaves them to the cloud
+                                                    objects.LEAVE as the action leaves them to the cloud
 is_own(redirect)                                    whether one that was found in the kernel is its own
 taken(redirect)                                     what such a one is for: (protocol, address.Prefix, ports, clients,
                                                     their MAC)

@@ -96,7 +96,7 @@ def filters(
     dst = format_prefix(match.dst) if match.dst is not None else "0.0.0.0/0"  # any IPv6 address is spelled out
     src = format_prefix(match.src) if match.src is not None else ""
     target = actions[-1][1]
-    leaves = actions[0] == LEAVE
+    leaves = actions[0][0] == LEAVE
     mac = mac if level >= PRIO_ANY else ""
     found = []
     for block in blocks(match.dport):

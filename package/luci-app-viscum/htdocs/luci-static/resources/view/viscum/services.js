@@ -599,7 +599,7 @@ return view.extend({
 
 	addGroups: function(map, suggestions) {
 		const section = map.section(OwnNameSection, 'group', _('Groups of clients'),
-			_('Services name them under "Clients" and "Excluded clients". MAC addresses and names are the clients\' own ' +
+			_('Services name them under "Clients" and "Clients left out". MAC addresses and names are the clients\' own ' +
 				'choice: a group is no protection.'));
 
 		section.addremove = true;
