@@ -17,6 +17,7 @@ SCRIPT = """#!/bin/sh
 ip -4 addr flush dev $interface
 ip addr add $ip/24 dev $interface
 ip route replace default via $router
+: > $0.bound
 """
 
 
@@ -54,8 +55,10 @@ class Dhcp:
         """It gives its lease back and keeps the address, as one that does not care."""
         client, kept = self._lab.clients[number], self.address(number)
         words = ["-i", "eth0", "-f", "-R", "-s", self._script, "-r", kept]
+        bound = self._script.with_name(self._script.name + ".bound")
+        bound.unlink()
         process = self._lab.start(client, BUSYBOX, "udhcpc", *words)
-        wait_for(lambda: kept in self.file.read_text())
+        wait_for(bound.exists)
         process.terminate()
         process.wait(HANG)
         wait_for(lambda: kept not in self.file.read_text())
