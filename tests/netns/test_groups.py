@@ -1,5 +1,6 @@
 """Services for groups of clients. The router's DHCP server is Debian's dnsmasq, the clients' programs are busybox."""
 
+import json
 import os
 import time
 
@@ -95,6 +96,10 @@ def config(*lines, group=("list name Camera",)):
     )
 
 
+def mac_of(lab, number):
+    return json.loads(ip("-n", lab.clients[number], "-j", "link", "show", "eth0"))[0]["address"]
+
+
 class Grouped(Agent):
     def answers(self):
         """Who answers the two clients, over IPv4 and IPv6."""
@@ -149,8 +154,7 @@ def test_who_is_excluded_is_left_to_the_cloud_and_follows_its_lease_as_well(lab,
 
 
 def test_the_administrators_word_goes_before_what_a_client_calls_itself(lab, dhcp):
-    mac = lab.run(lab.clients[1], "cat", "/sys/class/net/eth0/address").stdout.strip()
-    dhcp.configure("", "config host", "option name camera", "option mac '%s'" % mac.upper())
+    dhcp.configure("", "config host", "option name camera", "option mac '%s'" % mac_of(lab, 1).upper())
     agent = Grouped(lab, config())
     agent.becomes(*CLOUDS, *BOTH)
     dhcp.lease(0, "camera")
@@ -168,7 +172,7 @@ def test_whatever_is_in_the_place_of_the_file_the_agent_goes_on(lab, what):
     """Clients with other groups notice nothing. Nobody but root makes such a link followed: config/trust.py."""
     lab.serve_cloud(7000)
     file = lab.tmp / "dhcp.leases"
-    mac = lab.run(lab.clients[0], "cat", "/sys/class/net/eth0/address").stdout.strip()
+    mac = mac_of(lab, 0)
     lab.configure("config dnsmasq\n\toption leasefile '%s'\n" % file, "dhcp")
     if what == "fifo":
         os.mkfifo(file)
