@@ -174,15 +174,17 @@ def test_whatever_is_in_the_place_of_the_file_the_agent_goes_on(lab, what):
     file = lab.tmp / "dhcp.leases"
     mac = mac_of(lab, 0)
     lab.configure("config dnsmasq\n\toption leasefile '%s'\n" % file, "dhcp")
+    lease = b"1 %s 192.168.77.2 camera *\n" % mac.encode()
     if what == "fifo":
         os.mkfifo(file)
     elif what == "folder":
         file.mkdir()
     elif what == "link":
-        os.symlink("/dev/zero", file)
+        (lab.tmp / "elsewhere").write_bytes(lease)
+        file.symlink_to(lab.tmp / "elsewhere")
         os.chown(file, 65534, 65534, follow_symlinks=False)
     else:
-        file.write_bytes(b"1 %s 192.168.77.2 camera *\n" % mac.encode() + b"1 2 3 4 5\n" * 10**6)
+        file.write_bytes(lease + b"1 2 3 4 5\n" * 10**6)
     agent = Grouped(lab, config(group=("list mac '%s'" % mac, "list name camera")))
     agent.becomes(*BOTH, *CLOUDS)
     assert ("camera (has no lease" in agent.log.read_text()) == (what != "huge")
