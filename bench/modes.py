@@ -55,6 +55,11 @@ class Kernel:
         place = used + struct.pack("=IIII", generation, PAIR, mode, INDEX) + bytes(12)  # both MACs
         self.write("clients", layout.V4 + CLIENT, place)
 
+    def by_mac(self, port: int, mac: bytes = bytes(6)) -> None:
+        """An entry for that port and client: the packet's frame has no MACs."""
+        self.write("macs", self.made.macs_key(INDEX, TUPLE._replace(port=port, mac=mac)), self.made.value(PAIR, "", 0))
+        self.state(layout.MACS)
+
     def flow(self) -> None:
         self.write("flows", self.made.flow_key(CLIENT, CLIENT_PORT, SERVICE, PORT), self.made.value(PAIR, "", 0))
 
@@ -72,6 +77,11 @@ class Kernel:
 
 def steady(kernel: Kernel) -> None:
     kernel.entry(0)
+    kernel.known(GENERATION)
+
+
+def by_mac(kernel: Kernel) -> None:
+    kernel.by_mac(PORT)
     kernel.known(GENERATION)
 
 
@@ -94,7 +104,9 @@ def drained(kernel: Kernel) -> None:
 # A name, what is in the maps, the verdict.
 MODES = (
     ("nobody's", lambda kernel: None, PASSES),
+    ("nobody's, beside an entry by MAC", lambda kernel: kernel.by_mac(PORT + 1), PASSES),
     ("steady", steady, TAKES),
+    ("steady, by MAC", by_mac, TAKES),
     ("take-over, a connection of the service", joined, TAKES),
     ("take-over, a connection of the cloud", take_over, PASSES),
     ("drain, a connection of the service", drained, TAKES),

@@ -62,7 +62,7 @@ MODES = REFUSED | JOINS | KNOWN | LEAVES | LASTS  # flags of an entry that does 
 
 # On the stack, in the place of what is not needed any more: the key of `flows` where the wide key was, the first bytes
 # of the segment and a value for `flows` where the route will be asked.
-FLOW_KEY = WIDE_KEY + 4
+FLOW_KEY = WIDE_KEY + 8
 FLOW_SERVICE, FLOW_PORT, FLOW_CLIENT_PORT = FLOW_KEY + 16, FLOW_KEY + 32, FLOW_KEY + 36
 SEGMENT, SEGMENT_SIZE = FIB, TCP_FLAGS + 1
 FLOW_VALUE = FIB + 16

@@ -2,14 +2,16 @@
 
 A packet is identified by its tuple: service and client address, the service's port, protocol. IPv4 addresses are
 written as IPv6 ones (RFC 4291, 2.5.5.2: ::ffff:a.b.c.d), so one map and one program serve both families. A service's
-match is one or more entries in one of three maps:
+match is one or more entries in one of four maps:
 
     exact   {interface, service address, port, protocol}: one address, one port; nearly all matches are like this
     wide    {kind, interface, service address, client address, port, protocol}, all of it under the mask of its kind
-    macs    {client's MAC, and what `wide` has}: of one client, whatever its address
+    macs    {what `exact` has, and the client's MAC}: the same of one client, whatever its address
+    wide_macs   {the client's MAC, and what `wide` has}
 
-A kind says how many bits of each count. Each kind in use has an entry in `masks`, in the order of their levels
-(datapath.level_of), and a packet is looked up once for each of them, as flower does it. A longest-prefix trie handles
+A kind says how many bits of each count. Each kind in use has an element of the array `masks`, in the order of their
+levels (datapath.level_of), up to the first one that is 0, and a packet is looked up once for each of them, as flower
+does it. A longest-prefix trie handles
 only prefixes; it has no place for ranges of ports and clients' addresses.
 
 The other maps: `counters`, packets and bytes per CPU, in an array because looking up a hash takes longer than the
@@ -54,7 +56,7 @@ Map = namedtuple("Map", ("name", "type", "key", "value", "entries", "flags"))
 MAPS = (
     Map("exact", HASH, 24, 16, 8192, NO_PREALLOC),
     Map("wide", HASH, 44, 16, 4096, NO_PREALLOC),
-    Map("masks", HASH, 4, 40, MASKS, NO_PREALLOC),
+    Map("masks", ARRAY, 4, 48, MASKS, 0),
     Map("slots", HASH, 8, 4, SLOTS, NO_PREALLOC),
     Map("counters", PERCPU_ARRAY, 4, 16, SLOTS, 0),
     Map("clients", LRU_HASH, 16, 48, 2048, 0),
@@ -64,7 +66,8 @@ MAPS = (
     Map("flows", LRU_HASH, 40, 16, FLOWS, 0),
     Map("missed", ARRAY, 4, 4, SLOTS, 0),
     Map("passed", PERCPU_ARRAY, 4, 16, SLOTS, 0),
-    Map("macs", HASH, 52, 16, 4096, NO_PREALLOC),
+    Map("macs", HASH, 32, 16, 4096, NO_PREALLOC),
+    Map("wide_macs", HASH, 52, 16, 4096, NO_PREALLOC),
 )
 
 # The deadline is in units of 2^30 ns of the monotonic clock, about a second: so it is a single word, which nobody reads
@@ -78,6 +81,7 @@ JOINS, KNOWN = 8, 16
 TAKE_OVER = JOINS | KNOWN
 # In `state`, beside the number of kinds: connections of some service are still taken although its redirect is out.
 DRAINS = 1 << 16
+MACS = 1 << 17  # there too: whether there is an entry in `macs`
 CHECKED = 32  # only from clients that the router would answer over the same interface
 LEAVES = 64  # what it is for stays with the cloud, although a wider entry of its service would take it
 # It depends on nothing but what is stored with a client: so that may be remembered, as with an exact one.
@@ -96,7 +100,8 @@ Tuple = namedtuple("Tuple", ("service", "client", "port", "proto", "mac"))
 Kind = namedtuple("Kind", ("level", "service", "client", "port", "proto", "mac"))
 EXACT = Kind(1, 128, 0, 16, 8, 0)
 NO_MAC = bytes(6)
-BY_MAC = 4  # in a kind's word: its entries are in `macs`
+EXACT_MAC = Kind(1, 128, 0, 16, 8, 48)
+BY_MAC = 4  # in a kind's word: its entries are in `wide_macs`
 
 
 class Layout:
@@ -118,8 +123,19 @@ class Layout:
         tail = struct.pack(">HBB", found.port, found.proto, 0)
         return self._pack("II", kind_word(kind), index) + found.service + found.client + tail
 
-    def macs_key(self, kind: "Kind", index: int, found: "Tuple") -> bytes:
+    def macs_key(self, index: int, found: "Tuple") -> bytes:
+        return self.exact_key(index, found) + found.mac + bytes(2)
+
+    def wide_macs_key(self, kind: "Kind", index: int, found: "Tuple") -> bytes:
         return found.mac + bytes(2) + self.wide_key(kind, index, found)
+
+    def key(self, kind: "Kind", index: int, found: "Tuple") -> "tuple[str, bytes]":
+        """(map, key) of an entry"""
+        if kind in (EXACT, EXACT_MAC):
+            return ("macs", self.macs_key(index, found)) if kind.mac else ("exact", self.exact_key(index, found))
+        if kind.mac:
+            return "wide_macs", self.wide_macs_key(kind, index, found)
+        return "wide", self.wide_key(kind, index, found)
 
     def value(
         self,
@@ -157,9 +173,10 @@ class Layout:
         return ends[0] + ends[1] + tail + self._pack("H", on_vlan(0, vlan) >> VLAN_SHIFT)
 
     def mask(self, kind: "Kind") -> bytes:
-        """The value in `masks`: the kind's word, and a mask for everything after the interface in the key."""
+        """The value in `masks`: the kind's word, and a mask for everything after the interface in the key, addresses at
+        whole double words."""
         data = address.mask(kind.service, 16) + address.mask(kind.client, 16) + address.mask(kind.port, 2)
-        return self._pack("I", kind_word(kind)) + data + bytes([0xFF if kind.proto else 0, kind.level])
+        return self._pack("II", kind_word(kind), 0) + data + bytes([0xFF if kind.proto else 0, kind.level]) + bytes(4)
 
     def number(self, value: int) -> bytes:
         return self._pack("I", value)
@@ -194,6 +211,10 @@ class Layout:
         return index, parse_kind(word), Tuple(key[8:24], key[24:40], port, proto, NO_MAC)
 
     def parse_macs(self, key: bytes) -> "tuple[int, Kind, Tuple]":
+        index, _, found = self.parse_exact(key)
+        return index, EXACT_MAC, with_(found, mac=key[24:30])
+
+    def parse_wide_macs(self, key: bytes) -> "tuple[int, Kind, Tuple]":
         index, kind, found = self.parse_wide(key[8:])
         return index, kind, with_(found, mac=key[:6])
 
@@ -302,12 +323,8 @@ def to_match(
 
 
 def is_exact(kind: "Kind") -> bool:
-    return kind == EXACT
-
-
-def map_of(kind: "Kind") -> str:
-    """The map that has a kind's entries."""
-    return "exact" if is_exact(kind) else "macs" if kind.mac else "wide"
+    """Whether it is looked up without a mask."""
+    return kind in (EXACT, EXACT_MAC)
 
 
 def lasts(kind: "Kind", mac: str) -> bool:

@@ -3,8 +3,8 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_d715225b",
-    "reply": "reply_e69f74ab",
-    "bare": "bare_7f666f51",
-    "tagged": "tagged_16ad013b",
+    "fwd": "fwd_214b73a1",
+    "reply": "reply_b778a786",
+    "bare": "bare_740d1643",
+    "tagged": "tagged_f7fa8454",
 }

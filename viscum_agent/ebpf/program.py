@@ -16,7 +16,7 @@ gets them all. An ICMP error counts as the packet that it is about.
 """
 
 from .assembler import FP, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Assembler
-from .layout import BY_MAC, CHECKED, DEADLINE_SHIFT, FIXED, REFUSED, SLOTS, TAGGED, VLAN_SHIFT, WATCHED
+from .layout import BY_MAC, CHECKED, DEADLINE_SHIFT, DRAINS, FIXED, MACS, REFUSED, SLOTS, TAGGED, VLAN_SHIFT, WATCHED
 
 # Helpers: numbers and arguments in linux/bpf.h, bpf-helpers(7).
 MAP_LOOKUP, MAP_UPDATE, MAP_DELETE, GET_PRANDOM, VLAN_PUSH, VLAN_POP, REDIRECT = 1, 2, 3, 7, 18, 19, 23
@@ -51,27 +51,28 @@ FIN, SYN, RST, ACK = 1, 2, 4, 16
 ICMP_HEADER, PORT_UNREACHABLE, PORT_UNREACHABLE6 = 8, 3 << 8 | 3, 1 << 8 | 4
 
 # The stack, from the frame pointer down: keys as in layout.py, each aligned to a word, addresses to a double word.
-EXACT_KEY = -28  # interface, service address, port, protocol
+EXACT_KEY = -36  # interface, service address, port, protocol
 INDEX, SERVICE, PORT, PROTO = EXACT_KEY, EXACT_KEY + 4, EXACT_KEY + 20, EXACT_KEY + 22
-CLIENT = -48  # 16 bytes: also the key of `clients`
-WIDE_KEY = -92
+MAC = EXACT_KEY + 24  # the client's, and 2 bytes of nothing
+CLIENT = -56  # 16 bytes: also the key of `clients`
+WIDE_KEY = -104
 KIND, WIDE_INDEX, WIDE_SERVICE, WIDE_CLIENT, WIDE_PORT, WIDE_PROTO = (WIDE_KEY + at for at in (0, 4, 8, 24, 40, 42))
 MAC_KEY = WIDE_KEY - 8  # the client's MAC, 2 bytes of nothing, and the wide key behind them
-PORT_WORDS = -104  # the two ports of a packet with IP options
-REFUSAL = -112  # whether the packet says that the service's port is closed
-KNOWN = -108  # what `clients` knows of the client, see below
-PLACE = -160  # 48 bytes: the value in `clients`
-FIB = -224  # struct bpf_fib_lookup, 64 bytes
-MODE = -228  # BY_MODE where the entry's mode is remembered with the client, else 0
-HEAD = -272  # 44 bytes, of a bare packet: its IP header, without options, and the ports
-SLOT_KEY = -276
-MASK_KEY = -280
+REFUSAL = -120  # whether the packet says that the service's port is closed
+KNOWN = -116  # what `clients` knows of the client, see below
+PLACE = -168  # 48 bytes: the value in `clients`
+FIB = -232  # struct bpf_fib_lookup, 64 bytes
+MODE = -236  # BY_MODE where the entry's mode is remembered with the client, else 0
+HEAD = -280  # 44 bytes, of a bare packet: its IP header, without options, and the ports
+SLOT_KEY = -284
+MASK_KEY = -288
+PORT_WORDS = -292  # the two ports of a packet with IP options
 
 BY_MODE = 1 << 31  # in a place's slot: of TCP only what is in `flows` is taken (flows.py)
 # The key in `clients` of one with a VLAN, once the wide key is not needed: a word that begins no client's address (such
 # packets pass, _read), the pair's index, and both halves of the address as a sum; the value's first 16 bytes are the
 # whole address. So nobody reaches the entry of another service's client.
-TAGGED_KEY, NO_ADDRESS = WIDE_KEY + 4, 0x7FFFFFFF
+TAGGED_KEY, NO_ADDRESS = WIDE_KEY + 8, 0x7FFFFFFF
 NOTHING, OLD = 0, 1  # no entry, or one with another place or generation
 PLACE_ONLY, CURRENT = 2, 3  # the place is right, and no service is stored, or another one
 ERROR = 4  # not asked: it is an ICMP error (icmp.py)
@@ -80,7 +81,7 @@ SELDOM = 15  # a mask: one in sixteen
 # Values (layout.py).
 VALUE_TARGET, VALUE_FLAGS, VALUE_MAC, VALUE_SLOT = 0, 4, 6, 12
 VALUE_PORT, VALUE_NSID = 6, 8  # where there is no MAC: of TCP
-MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 4, 20, 36, 38
+MASK_KIND, MASK_SERVICE, MASK_CLIENT, MASK_PORT, MASK_PROTO = 0, 8, 24, 40, 42
 PLACE_SERVICE, PLACE_PORT, PLACE_GENERATION, PLACE_TARGET, PLACE_SLOT = 0, 16, 20, 24, 28
 PLACE_INDEX, PLACE_CLIENT, PLACE_ROUTER, PLACE_SIZE = 32, 36, 42, 48
 COUNT_PACKETS, COUNT_BYTES = 0, 8
@@ -251,8 +252,10 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R4, 0)
     asm.call(REDIRECT_NEIGH)
     asm.leave()
-    asm.label("receiver")
-    asm.jump_if(R8, "!=", 0, "known receiver")
+    for label in ("", "exact "):
+        asm.label(label + "receiver")
+        asm.jump_if(R8, "!=", 0, label + "known receiver")
+        asm.jump(label + "receiver by route")
     _by_mac(asm, maps, FP, FIB + FIB_CLIENT, "receiver by route")
     _by_mac(asm, maps, R8, PLACE_CLIENT, "known receiver")
     return _end_of_replies(asm, maps)
@@ -558,6 +561,9 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool,
     asm.jump_if(R7, "!=", 0, "found")
     _state(asm, maps, R0, STATE_KINDS)
     asm.jump_if(R0, "==", 0, "pass")  # most packets end here: saves a lookup
+    if by_mac:
+        asm.jump_if(R0, "&", MACS, "exact " + by_mac)
+        asm.label("kinds")
     _copy(asm, FP, WIDE_INDEX, FP, INDEX, 4, 4)
     asm.store_number(FP, WIDE_PROTO, 0, 2)
     asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)  # the match may depend on more than a client's entry holds
@@ -568,14 +574,15 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool,
     asm.add_number(R7, 1)
     _look_up(asm, maps, "masks", MASK_KEY)
     asm.jump_if(R0, "==", 0, "unmatched")
+    asm.load(R3, R0, MASK_KIND, 4)
+    asm.jump_if(R3, "==", 0, "unmatched")
+    asm.store(FP, KIND, R3, 4)
     for place, source, mask in ((WIDE_SERVICE, SERVICE, MASK_SERVICE), (WIDE_CLIENT, CLIENT, MASK_CLIENT)):
-        for word in range(0, 16, 4):
-            _masked(asm, place + word, source + word, mask + word, 4)
+        for word in (0, 8):
+            _masked(asm, place + word, source + word, mask + word, 8)
     _masked(asm, WIDE_PORT, PORT, MASK_PORT, 2)
     _masked(asm, WIDE_PROTO, PROTO, MASK_PROTO, 1)
-    asm.load(R1, R0, MASK_KIND, 4)
-    asm.store(FP, KIND, R1, 4)
-    asm.jump_if(R1, "&", BY_MAC, by_mac or "kind")
+    asm.jump_if(R3, "&", BY_MAC, by_mac or "kind")
     _look_up(asm, maps, "wide", WIDE_KEY)
     asm.label("looked up")
     asm.jump_if(R0, "==", 0, "kind")
@@ -590,12 +597,22 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool,
 
 
 def _by_mac(asm: "Assembler", maps: "dict[str, int]", base: int, offset: int, label: str) -> None:
-    """Looks up the match of a client whose MAC is at that place, in the stead of `wide`."""
-    asm.label(label)
-    _copy(asm, FP, MAC_KEY, base, offset, 6, 2)
-    asm.store_number(FP, MAC_KEY + 6, 0, 2)
-    _look_up(asm, maps, "macs", MAC_KEY)
-    asm.jump("looked up")
+    """Looks up the match of a client whose MAC is at that place: at "exact ..." in the stead of `exact`, and at the
+    label itself in that of `wide`."""
+    for name, place, key in (("macs", MAC, EXACT_KEY), ("wide_macs", MAC_KEY, MAC_KEY)):
+        asm.label(label if name != "macs" else "exact " + label)
+        _copy(asm, FP, place, base, offset, 6, 2)
+        asm.store_number(FP, place + 6, 0, 2)
+        _look_up(asm, maps, name, key)
+        if name != "macs":
+            asm.jump("looked up")
+            return
+        asm.move(R7, R0)
+        asm.jump_if(R7, "!=", 0, "found")
+        _state(asm, maps, R0, STATE_KINDS)
+        asm.mask(R0, DRAINS - 1)
+        asm.jump_if(R0, "==", 0, "unmatched")
+        asm.jump("kinds")
 
 
 def _if_type(asm: "Assembler", number: int, asked: bool) -> None:

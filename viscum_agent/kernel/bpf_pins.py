@@ -35,7 +35,12 @@ PIN = {TCX: LINK, NETKIT: LINK, CLS: FILTER}
 PLACES = {TCX: call.TCX_INGRESS, NETKIT: call.NETKIT_PEER}
 MAPS = {one.name: one for one in layout.MAPS}
 # How the keys of entries are read.
-PARSE = {"exact": layout.Layout.parse_exact, "wide": layout.Layout.parse_wide, "macs": layout.Layout.parse_macs}
+PARSE = {
+    "exact": layout.Layout.parse_exact,
+    "macs": layout.Layout.parse_macs,
+    "wide": layout.Layout.parse_wide,
+    "wide_macs": layout.Layout.parse_wide_macs,
+}
 
 
 class PinError(ViscumError):
@@ -430,9 +435,9 @@ class Pinned:
             raise VlanError()
         kind, parts = layout.of_match(item)
         slot = self._slot(self._layout.pair(index, target))
-        if not layout.is_exact(kind):
+        if kind != layout.EXACT:
             self._set_kinds(self._kinds() | {kind})
-        name, key = self._key(kind, layout.on_vlan(index, item.vlan), parts)
+        name, key = self._layout.key(kind, layout.on_vlan(index, item.vlan), parts)
         self._change()
         more = layout.LEAVES if item.leaves else layout.LASTS if layout.lasts(kind, item.mac) else 0
         value = self._layout.value(target, item.mac, slot, item.watched, item.checked, self.cut_in, nsid, more)
@@ -445,7 +450,7 @@ class Pinned:
         if not self._open_maps():
             return
         kind, parts = layout.of_match(item)
-        name, key = self._key(kind, layout.on_vlan(index, item.vlan), parts)
+        name, key = self._layout.key(kind, layout.on_vlan(index, item.vlan), parts)
         value = call.map_lookup(self._maps[name], key, MAPS[name].value)
         if value is None or target not in (0, self._layout.parse_value(value)[0]):
             return
@@ -493,19 +498,13 @@ class Pinned:
         self._slots[pair] = slot
         return slot
 
-    def _key(self, kind: "Any", interface: int, parts: "layout.Tuple") -> "tuple[str, bytes]":
-        name = layout.map_of(kind)
-        if name == "exact":
-            return name, self._layout.exact_key(interface, parts)
-        return name, (self._layout.macs_key if kind.mac else self._layout.wide_key)(kind, interface, parts)
-
     def _kinds(self) -> set:
-        return {entry.kind for entry in self.entries() if not layout.is_exact(entry.kind)}
+        return {entry.kind for entry in self.entries()}
 
     def _set_kinds(self, kinds: set) -> None:
         """Writes `masks`, the narrower levels first. One that moves is briefly there twice, but never missing."""
-        wanted = [self._layout.mask(kind) for kind in sorted(kinds)]
-        there = dict(self._read("masks"))
+        wanted = [self._layout.mask(kind) for kind in sorted(kinds) if not layout.is_exact(kind)]
+        there = {key: value for key, value in self._read("masks") if any(value)}
         place = self._layout.number
         if [there.get(place(at)) for at in range(len(wanted) + 1)] != wanted + [None]:
             last_first = list(range(len(wanted)))
@@ -514,11 +513,11 @@ class Pinned:
             for at in last_first:
                 call.map_update(self._maps["masks"], place(at), wanted[at])
             for at in range(len(there) - 1, len(wanted) - 1, -1):
-                call.map_delete(self._maps["masks"], place(at))
+                call.map_update(self._maps["masks"], place(at), bytes(MAPS["masks"].value))
         generation, last, count = self._state()
-        drains = count & layout.DRAINS
-        if count != len(wanted) | drains:
-            self._set_state(generation, last, len(wanted) | drains)
+        flags = count & layout.DRAINS | (layout.MACS if layout.EXACT_MAC in kinds else 0)
+        if count != len(wanted) | flags:
+            self._set_state(generation, last, len(wanted) | flags)
 
     # Connections that stay with the side that has them (ebpf/flows.py)
 
@@ -622,7 +621,7 @@ class Pinned:
         if not self._open_maps():
             return
         entries = self.entries()
-        self._set_kinds({entry.kind for entry in entries if not layout.is_exact(entry.kind)})
+        self._set_kinds({entry.kind for entry in entries})
         pairs = {(entry.index, entry.target) for entry in entries}
         if self.drains():
             return  # what drains is still counted

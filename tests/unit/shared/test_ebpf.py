@@ -6,6 +6,7 @@ from viscum_agent import address
 from viscum_agent.config.service import Match
 from viscum_agent.ebpf import MASKS, assemble, layout, name_of
 from viscum_agent.ebpf.assembler import FP, R1, R2, R6, Assembler
+from viscum_agent.kernel.bpf_pins import PARSE
 from viscum_agent.plan import datapath
 from viscum_agent.plan.datapath import ebpf
 from viscum_agent.records import with_
@@ -49,19 +50,15 @@ def machine(order, *wanted, watched=0, checked=False, nsid=-1):
 
 
 def put(made, kind, parts, value):
-    name = layout.map_of(kind)
-    if name == "exact":
-        made.maps[name][made.layout.exact_key(LAN, parts)] = value
-    else:
-        key = made.layout.macs_key if name == "macs" else made.layout.wide_key
-        made.maps[name][key(kind, LAN, parts)] = value
+    name, key = made.layout.key(kind, LAN, parts)
+    made.maps[name][key] = value
 
 
 def with_kinds(made, kinds):
     wide = sorted([kind for kind in kinds if not layout.is_exact(kind)])
     for number, kind in enumerate(wide):
         made.maps["masks"][made.layout.number(number)] = bytearray(made.layout.mask(kind))
-    made.set_state(1, len(wide))
+    made.set_state(1, len(wide) | (layout.MACS if layout.EXACT_MAC in kinds else 0))
 
 
 def ipv4(
@@ -127,12 +124,8 @@ def test_an_entry_is_read_back_as_the_match_that_it_was_written_from():
         for one in wanted:
             for item in entries(one, "02:00:5e:00:53:01"):
                 kind, parts = layout.of_match(item)
-                if layout.is_exact(kind):
-                    index, kind, parts = made.parse_exact(made.exact_key(7, parts))
-                elif kind.mac:
-                    index, kind, parts = made.parse_macs(made.macs_key(kind, 7, parts))
-                else:
-                    index, kind, parts = made.parse_wide(made.wide_key(kind, 7, parts))
+                name, key = made.key(kind, 7, parts)
+                index, kind, parts = PARSE[name](made, key)
                 value = made.value(9, item.mac, 3, item.watched, item.checked, 0, 1 << 20)
                 target, mac, flags = made.parse_value(value)
                 assert (index, target) == (7, 9)
@@ -156,7 +149,8 @@ def test_the_sizes_of_the_maps_are_those_of_what_is_written():
     assert sizes["exact"] == (len(made.exact_key(1, parts)), len(made.value(1, "", 0)))
     assert sizes["wide"] == (len(made.wide_key(kind, 1, parts)), len(made.value(1, "", 0)))
     kind, parts = layout.of_match(entries(match("203.0.113.0/24", mac="02:00:5e:00:53:09"))[0])
-    assert sizes["macs"] == (len(made.macs_key(kind, 1, parts)), len(made.value(1, "", 0)))
+    assert sizes["macs"] == (len(made.macs_key(1, parts)), len(made.value(1, "", 0)))
+    assert sizes["wide_macs"] == (len(made.wide_macs_key(kind, 1, parts)), len(made.value(1, "", 0)))
     assert sizes["masks"] == (len(made.number(0)), len(made.mask(kind)))
     assert [one.entries for one in layout.MAPS if one.name == "masks"][0] == MASKS
 
@@ -269,7 +263,7 @@ def test_replies_to_a_client_by_mac_go_straight_where_its_place_is_known_or_the_
 
 
 def test_what_a_client_by_mac_uses_is_remembered_with_its_place():
-    """So the next packet needs no look at `wide` and `macs`: it does not even notice that they are empty."""
+    """So the next packet needs no look at `macs`: it does not even notice that it is empty."""
     for made in each(match(**BY_MAC)):
         made.neighbour = (LAN, ROUTER, CLIENT)
         assert made.run("fwd", ipv4()) == TAKEN
