@@ -23,7 +23,7 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples \
 	test-vm vm test-plates-vm lint format demo demo-plates test-routers test-router chaos bench bench-control \
 	bench-datapath bench-rules bench-memory bench-kernel bench-vm bench-cameras bench-modes bombs test-flows test-clients \
-	fuzz manual picture tox ipk apk clean
+	test-trial fuzz manual picture tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -183,6 +183,10 @@ test-flows: ## 100 open connections through ROUNDS=100 of all that comes between
 test-clients: ## clients that send what no honest one does, with each way to attach a program, and for longer: ten minutes
 	@$(SETUP) venv apt micropython
 	VISCUM_FLOOD=5 $(PYTEST) tests/netns/test_hostile_clients.py
+
+test-trial: ## a configuration on trial, killed at each step, and 1,000 bad ones: ten minutes
+	@$(SETUP) venv apt micropython
+	VISCUM_TRIAL=1 $(PYTEST) tests/netns/test_trial.py
 
 MINUTES := 5
 READERS :=

@@ -107,7 +107,10 @@ class Reconciler:
     ) -> None:
         self._confdir = confdir
         self._loads = loads
-        self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
+        self.generation = 0  # counts the configurations that were taken, each a file with another
+        self.hash = ""  # the SHA-256 of the file
+        self.configuration, taken = self._read()
+        self._took(taken)
         compat.expect(len(self.configuration.services))
         self.backend: Backend = compat.LATER
         self.features = EVERYTHING
@@ -138,13 +141,24 @@ class Reconciler:
     def reload(self) -> None:
         """Reloads the configuration; the next plan probes the kernel again. If that is not possible or the back end is
         not available, keeps the old one and raises ConfigError."""
-        new = read(uci.load(self._confdir, PACKAGE), PACKAGE, self.configuration)
+        new, taken = self._read(self.configuration)
         if new.settings.netlink != self.backend.name:
             self._change_backend(new.settings.netlink)
         self.configuration = new
+        self._took(taken)
         self._asked = ""
         self.forget_firewall()
         compat.expect(len(new.services))
+
+    def _read(self, before: "Configuration | None" = None) -> "tuple[Configuration, str]":
+        """(what the file has, its hash)"""
+        path = "%s/%s" % (self._confdir, PACKAGE)
+        data = uci.content(path)
+        return read(uci.parse(data, path), PACKAGE, before), compat.sha256(data)
+
+    def _took(self, taken: str) -> None:
+        self.generation += taken != self.hash
+        self.hash = taken
 
     def _change_backend(self, netlink: str) -> None:
         try:

@@ -200,7 +200,7 @@ def test_without_the_names_package_a_service_with_a_name_is_refused_and_others_a
     (tmp_path / "viscum").write_text(SPEED % "dest_host speed.example.com" + OTHER)
     viscum = ("unshare", "--net", "sh", "-c", LAN + 'exec viscum "$@"', "sh", "-c", tmp_path)
     result = alone(*viscum, "check", check=False)
-    assert (result.returncode, result.stdout, result.stderr) == (1, NO_NAMES + "\n", "")
+    assert (result.returncode, result.stdout, result.stderr) == (3, NO_NAMES + "\n", "")
     commands = alone(*viscum, "plan", check=False).stdout
     assert "vsc-other" in commands and "vsc-speed" not in commands
     alone.unpack(ipks["viscum-names"])

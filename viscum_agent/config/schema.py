@@ -100,6 +100,8 @@ SLOWEST, FASTEST = 64000 // 8, 32 * 10**9 // 8
 LEAST_BURST, MOST_BURST = 2 << 10, 2 << 20
 MULTIPLES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
+UNFILLED = "%s has a template's variable ({{ }}) that nothing has filled in: give it a value where the template is kept"
+
 
 class Refused(ValueError):
     """A value of the right type that is refused; the argument, printed after the value, says why and what is right."""
@@ -979,8 +981,18 @@ def _instead(section_type: str, name: str) -> str:
     return "write `list %s` for each of them" % name if option and option.many else "leave one"
 
 
+def _is_unfilled(text: str) -> bool:
+    """Whether it has what OpenWISP leaves of a variable without a value: var_pattern in utils.py of netjsonconfig. What
+    others have in such braces is none: a Go template's {{.ID}} or {{json .}}."""
+    parts = [part.lstrip("{") for part in text.split("{{")[1:] if "}}" in part]
+    return any([all([is_name(c) for c in part.split("}}")[0].strip()]) for part in parts])
+
+
 def _value(option: "Option", raw: "str | list[str]") -> "tuple[object, list[str]]":
     """(the parsed value of an option, a sentence for each text in it that is wrong)."""
+    left = [text for text in ([raw] if isinstance(raw, str) else raw) if _is_unfilled(text)]
+    if left:
+        return None, [UNFILLED % shown(text) for text in left]
     if not option.many:
         if not isinstance(raw, str):
             return None, ["is a list; it takes one value: %s" % option.type.expected]
