@@ -72,8 +72,6 @@ TITLES = {
     "src_ip": "Client address",
     "src_mac": "Client MAC address",
     "client": "Clients",
-    "exclude_client": "Excluded clients",
-    "exclude_dest": "Excluded destinations",
     "mac": "MAC address",
     "ip": "Address",
     "name": "Host name",
@@ -92,7 +90,6 @@ COMMANDS = ("command", "health_command")  # of type text, and one line in the fo
 NEVER = {
     "destination": [list(row) for row in schema.NEVER],
     "clients": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
-    "client": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "reached": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "nexthop": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "pool": list(schema.NO_POOL),

@@ -1,5 +1,6 @@
 """Services for groups of clients. The router's DHCP server is Debian's dnsmasq, the clients' programs are busybox."""
 
+import json
 import os
 import time
 
@@ -17,6 +18,7 @@ SCRIPT = """#!/bin/sh
 ip -4 addr flush dev $interface
 ip addr add $ip/24 dev $interface
 ip route replace default via $router
+: > $0.bound
 """
 
 
@@ -54,8 +56,10 @@ class Dhcp:
         """It gives its lease back and keeps the address, as one that does not care."""
         client, kept = self._lab.clients[number], self.address(number)
         words = ["-i", "eth0", "-f", "-R", "-s", self._script, "-r", kept]
+        bound = self._script.with_name(self._script.name + ".bound")
+        bound.unlink()
         process = self._lab.start(client, BUSYBOX, "udhcpc", *words)
-        wait_for(lambda: kept in self.file.read_text())
+        wait_for(bound.exists)
         process.terminate()
         process.wait(HANG)
         wait_for(lambda: kept not in self.file.read_text())
@@ -90,6 +94,10 @@ def config(*lines, group=("list name Camera",)):
     return "config group cameras\n\t%s\n" % "\n\t".join(group) + service(
         "echo", echo_command("edge", 7000), *takes, *QUICK, *(lines or ("list client cameras",))
     )
+
+
+def mac_of(lab, number):
+    return json.loads(ip("-n", lab.clients[number], "-j", "link", "show", "eth0"))[0]["address"]
 
 
 class Grouped(Agent):
@@ -146,8 +154,7 @@ def test_who_is_excluded_is_left_to_the_cloud_and_follows_its_lease_as_well(lab,
 
 
 def test_the_administrators_word_goes_before_what_a_client_calls_itself(lab, dhcp):
-    mac = lab.run(lab.clients[1], "cat", "/sys/class/net/eth0/address").stdout.strip()
-    dhcp.configure("", "config host", "option name camera", "option mac '%s'" % mac.upper())
+    dhcp.configure("", "config host", "option name camera", "option mac '%s'" % mac_of(lab, 1).upper())
     agent = Grouped(lab, config())
     agent.becomes(*CLOUDS, *BOTH)
     dhcp.lease(0, "camera")
@@ -165,17 +172,19 @@ def test_whatever_is_in_the_place_of_the_file_the_agent_goes_on(lab, what):
     """Clients with other groups notice nothing. Nobody but root makes such a link followed: config/trust.py."""
     lab.serve_cloud(7000)
     file = lab.tmp / "dhcp.leases"
-    mac = lab.run(lab.clients[0], "cat", "/sys/class/net/eth0/address").stdout.strip()
+    mac = mac_of(lab, 0)
     lab.configure("config dnsmasq\n\toption leasefile '%s'\n" % file, "dhcp")
+    lease = b"1 %s 192.168.77.2 camera *\n" % mac.encode()
     if what == "fifo":
         os.mkfifo(file)
     elif what == "folder":
         file.mkdir()
     elif what == "link":
-        os.symlink("/dev/zero", file)
+        (lab.tmp / "elsewhere").write_bytes(lease)
+        file.symlink_to(lab.tmp / "elsewhere")
         os.chown(file, 65534, 65534, follow_symlinks=False)
     else:
-        file.write_bytes(b"1 %s 192.168.77.2 camera *\n" % mac.encode() + b"1 2 3 4 5\n" * 10**6)
+        file.write_bytes(lease + b"1 2 3 4 5\n" * 10**6)
     agent = Grouped(lab, config(group=("list mac '%s'" % mac, "list name camera")))
     agent.becomes(*BOTH, *CLOUDS)
     assert ("camera (has no lease" in agent.log.read_text()) == (what != "huge")
