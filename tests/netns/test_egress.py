@@ -161,7 +161,7 @@ class Outside:
         self.configure(*lines)
         lab.run(lab.router, "ping", "-c", 1, "-W", 5, HOST)
         lab.run(lab.router, "ping", "-c", 1, "-W", 5, HOST6)
-        addresses = [self._addresses(*place) for place in ((self._ns,), (lab.router, "vsc-echo"))]
+        addresses = [self._addresses(*place) for place in ((self._ns, "eth0"), (lab.router, "vsc-echo"))]
         self.addresses = [*addresses[0], *addresses[1], *self._addresses("viscum-other", "eth0")]
 
     def configure(self, *lines):
