@@ -23,6 +23,7 @@ PARTS = {
     ),
     "viscum-names": ("kernel.overhear", "names", "plan.byname", "plan.leased"),
     "viscum-metrics": ("cli.metrics",),
+    "viscum-recipes": ("cli.recipes",),
 }
 MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
 

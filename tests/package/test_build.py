@@ -130,7 +130,8 @@ def test_a_package_beside_the_agents_has_the_modules_that_are_named_and_no_other
     others = {path for each in found.values() for path in each}
     named = {path for path in {*ours, *others} if any(path.startswith((name + ".", name + "/")) for name in names)}
     assert set(ours) == named and not named & others
-    assert list(installed(ipks[part])) == [LIBRARY + part + ".packed"]
+    rest = [path for path in installed(ipks[part]) if path != LIBRARY + part + ".packed"]
+    assert all(path.startswith(RECIPES) for path in rest) and bool(rest) == (part == "viscum-recipes")
 
 
 def test_what_a_package_of_its_own_brings_is_known_to_nobody_else():
@@ -183,6 +184,7 @@ def code(text):
     return ast.dump(tree), lines
 
 
+@pytest.mark.parametrize("name", ["viscum-recipes", "viscum-cpython"])
 def test_recipes_keep_their_comments(ipks, name):
     """They are what a recipe says, for people and for `viscum add`."""
     files = installed(ipks[name])
@@ -416,16 +418,17 @@ def test_who_may_only_look_can_change_nothing(ipks):
     assert sorted(rights["write"]["file"]) == run
 
 
-def test_the_application_needs_luci_an_agent_and_the_doctor(ipks, apks):
+def test_the_application_needs_luci_an_agent_the_doctor_and_recipes(ipks, apks):
     control, _ = opkg.read(ipks[APPLICATION])
     fields = opkg.fields(control)
     assert (fields["Depends"], fields["Section"], fields["Architecture"]) == (
-        "luci-base, viscum, viscum-doctor",
+        "luci-base, viscum, viscum-doctor, viscum-recipes",
         "luci",
         "all",
     )
     assert fields["Version"].startswith(viscum_agent.__version__ + "-r"), "released together"
-    assert [row[0] for row in adb.read(apks[APPLICATION])[0][14]] == [b"luci-base", b"viscum", b"viscum-doctor"]
+    needed = [b"luci-base", b"viscum", b"viscum-doctor", b"viscum-recipes"]
+    assert [row[0] for row in adb.read(apks[APPLICATION])[0][14]] == needed
 
 
 def test_after_its_installation_the_menu_is_read_anew_and_rpcd_has_the_rights(ipks, apks):

@@ -155,9 +155,12 @@ def test_without_the_doctors_package_a_command_names_it(alone, words):
     assert alone("viscum", words[0], "--help").stdout.startswith("usage: viscum " + words[0])
 
 
-def test_without_the_package_for_metrics_the_command_names_it(alone):
-    result = alone("viscum", "metrics", check=False)
-    said = (MISSING + HERE).replace("viscum-doctor", "viscum-metrics")
+@pytest.mark.parametrize(
+    "words, part", [(("metrics",), "metrics"), (("recipes",), "recipes"), (("add", "dns"), "recipes")]
+)
+def test_without_the_package_of_a_command_it_names_it(alone, words, part):
+    result = alone("viscum", *words, check=False)
+    said = (MISSING + HERE).replace("viscum-doctor", "viscum-" + part)
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "viscum: " + said + "\n")
 
 

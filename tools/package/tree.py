@@ -26,8 +26,10 @@ class Entry(NamedTuple):
 
 LIBRARY = "/usr/lib/viscum"
 INTERPRETERS = {"viscum": "micropython", "viscum-cpython": "cpython"}
+# Of files/, what goes with a part of the agent (source.parts).
+WITH_PARTS = {"viscum-recipes": "/usr/share/viscum/recipes/"}
 # Whose comments are for those who run a router: they stay.
-READ_BY_PEOPLE = ("/etc/config/", "/usr/share/viscum/recipes/")
+READ_BY_PEOPLE = ("/etc/config/", *WITH_PARTS.values())
 APPLICATION = "luci-app-viscum"
 # The folder of what others read of Viscum, and its packages, each with its own folder in there.
 COLLECTORS_IN = "viscum-collectors"
@@ -50,7 +52,8 @@ def collect(root: Path, name: str) -> "list[Entry]":
         return _mirror(root / "package" / COLLECTORS_IN / COLLECTORS[name])
     parts = source.parts(root)
     if name in parts:
-        return [Entry("%s/%s.packed" % (LIBRARY, name), 0o644, source.packed(root, _mpy_cross())[name])]
+        entries = [Entry("%s/%s.packed" % (LIBRARY, name), 0o644, source.packed(root, _mpy_cross())[name])]
+        return sorted(entries + [each for each in _mirror(root / "files") if _goes_with(each) == name])
     if name not in INTERPRETERS:
         names = ", ".join([*INTERPRETERS, *parts, *COLLECTORS, APPLICATION])
         raise BuildError("there is no package '%s'; there are: %s" % (name, names))
@@ -59,8 +62,14 @@ def collect(root: Path, name: str) -> "list[Entry]":
     if interpreter == "cpython":
         entries.append(Entry(LIBRARY + "/sources.packed", 0o644, source.sources(root)))
     else:
+        entries = [each for each in entries if not _goes_with(each)]
         entries.append(Entry(LIBRARY + "/agent.packed", 0o644, source.packed(root, _mpy_cross())[name]))
     return sorted(entries)
+
+
+def _goes_with(entry: Entry) -> str:
+    """The part that has a file, "" if the agent's package has it."""
+    return "".join(part for part, folder in WITH_PARTS.items() if entry.path.startswith(folder))
 
 
 def _application(folder: Path) -> "list[Entry]":

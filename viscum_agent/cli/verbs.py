@@ -293,8 +293,9 @@ def _look_for_fault(arguments: "Arguments") -> int:
 
 
 def cook(arguments: "Arguments") -> int:
-    from . import recipes
+    from ..optional import load
 
+    recipes = load("cli.recipes")
     return recipes.add(arguments) if arguments.names else recipes.show(arguments)
 
 
