@@ -5,6 +5,8 @@ from opkg import Refused, opkg, read
 from packages import NEWS, build, next_release, unpacked
 from router import OWN, Router
 
+from viscum_agent import optional
+
 SHIPPED = "/etc/config/viscum"
 CACHE = "/tmp/run/viscum.pycache"
 
@@ -187,12 +189,14 @@ def test_the_agent_is_not_removed_while_the_doctor_needs_it(router, installer, i
     assert router.path("/usr/bin/viscum").exists()
 
 
-def test_the_doctor_goes_where_the_package_comes_that_has_it(router, installer, ipks):
+def test_each_part_goes_where_the_package_comes_that_has_it(router, installer, ipks):
     before = router.files()
     installer.install(ipks["viscum"])
-    installer.install(ipks[DOCTOR])
+    for part in optional.PARTS:
+        installer.install(ipks[part])
     installer.install(ipks["viscum-cpython"])
-    assert not router.path("/usr/lib/viscum/viscum-doctor.packed").exists()
+    for part in optional.PARTS:
+        assert not router.path("/usr/lib/viscum/%s.packed" % part).exists()
     installer.remove("viscum-cpython")
     assert router.files() == before
 
