@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 LIBRARY = "/usr/lib/viscum"
 INTERPRETERS = {"viscum": "micropython", "viscum-cpython": "cpython"}
 # Whose comments are for those who run a router: they stay.
-READ_BY_PEOPLE = ("/etc/config/", "/usr/share/viscum/recipes/")
+READ_BY_PEOPLE = ("/etc/config/", "/usr/share/viscum/recipes/", "/usr/libexec/collectd/")
 APPLICATION = "luci-app-viscum"
 # The folder of what others read of Viscum, and its packages, each with its own folder in there.
 COLLECTORS_IN = "viscum-collectors"
