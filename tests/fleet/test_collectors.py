@@ -14,7 +14,7 @@ import metrics as made  # noqa: E402
 from viscum_agent.cli import metrics  # noqa: E402
 from viscum_agent.config.service import MAX_NAME  # noqa: E402
 
-HEAD = {"version": "1.2.3-r4", "uptime": 70, "now": 1000, "memory": 4444160, "serial": 17}
+HEAD = {"version": "1.2.3-r4", "uptime": 70, "now": 1000, "memory": 4444160, "serial": 17, "generation": 3}
 EMPTY = {"state": "stopped", "inhibitors": [], "restarts": 0, "passed": {}, "direct": {}, "memory": None, "from": []}
 BUSY = {
     "state": "bypassed",

@@ -46,10 +46,11 @@ def test_a_strict_reader_finds_all_that_there_is_in_openmetrics(served):
     from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
     served.who()
-    row = served.call("status")["services"]["echo"]
+    answer = served.call("status")
+    row = answer["services"]["echo"]
     found = list(text_string_to_metric_families(served.viscum("metrics").stdout))
     samples = {sample.name: sample for family in found for sample in family.samples}
-    assert set(samples) == {metric.name for metric in METRICS if counted(metric, row)}
+    assert set(samples) == {metric.name for metric in METRICS if counted(metric, answer)}
     packets = samples["viscum_service_received_packets_total"]
     assert (packets.labels, packets.value) == ({"service": "echo"}, row["packets"]) and row["packets"] > 3
     assert {family.unit for family in found if family.name.endswith("_bytes")} == {"bytes"}
@@ -57,9 +58,10 @@ def test_a_strict_reader_finds_all_that_there_is_in_openmetrics(served):
     assert 1 << 20 < memory < 100 << 20, "of this process, and not of the command that asks"
 
 
-def counted(metric, row):
-    """Whether this kernel counts it for that service."""
-    return metric.whose == "agent" or row[metric.key] not in (None, {})
+def counted(metric, answer):
+    """Whether the agent says it, and this kernel counts it for the service."""
+    row = dict(answer, up=1) if metric.whose == "agent" else answer["services"]["echo"]
+    return row.get(metric.key) not in (None, {})
 
 
 def test_without_an_agent_that_is_what_is_said(served):
@@ -100,8 +102,8 @@ def test_an_alert_fires_when_there_is_no_agent(served, watched):
 
 
 def test_every_query_of_the_dashboard_has_data(served, watched):
-    row = served.call("status")["services"]["echo"]
-    missing = {metric.name for metric in METRICS if not counted(metric, row)}
+    answer = served.call("status")
+    missing = {metric.name for metric in METRICS if not counted(metric, answer)}
     wait_for(lambda: served.who() and watched.query("rate(viscum_service_received_bytes_total[10s]) > 0"))
     for title, query in queries():
         assert watched.query(query) or set(re.findall(r"viscum_\w+", query)) <= missing, title

@@ -5,6 +5,8 @@ from opkg import Refused, opkg, read
 from packages import NEWS, build, next_release, unpacked
 from router import OWN, Router
 
+from viscum_agent import optional
+
 SHIPPED = "/etc/config/viscum"
 CACHE = "/tmp/run/viscum.pycache"
 
@@ -194,11 +196,14 @@ def test_the_agent_is_not_removed_while_a_part_needs_it(router, installer, ipks,
     assert router.path("/usr/bin/viscum").exists()
 
 
-def test_the_parts_go_where_the_package_comes_that_has_them(router, installer, ipks):
+def test_each_part_goes_where_the_package_comes_that_has_it(router, installer, ipks):
     before = router.files()
-    for name in ("viscum", DOCTOR, NAMES, "viscum-cpython"):
-        installer.install(ipks[name])
-    assert not list(router.path("/usr/lib/viscum").glob("viscum-*.packed"))
+    installer.install(ipks["viscum"])
+    for part in optional.PARTS:
+        installer.install(ipks[part])
+    installer.install(ipks["viscum-cpython"])
+    for part in optional.PARTS:
+        assert not router.path("/usr/lib/viscum/%s.packed" % part).exists()
     installer.remove("viscum-cpython")
     assert router.files() == before
 

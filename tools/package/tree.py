@@ -29,7 +29,7 @@ INTERPRETERS = {"viscum": "micropython", "viscum-cpython": "cpython"}
 # Of files/, what goes with a part of the agent (source.parts).
 WITH_PARTS = {"viscum-recipes": "/usr/share/viscum/recipes/"}
 # Whose comments are for those who run a router: they stay.
-READ_BY_PEOPLE = ("/etc/config/", *WITH_PARTS.values())
+READ_BY_PEOPLE = ("/etc/config/", "/usr/libexec/collectd/", *WITH_PARTS.values())
 APPLICATION = "luci-app-viscum"
 # The folder of what others read of Viscum, and its packages, each with its own folder in there.
 COLLECTORS_IN = "viscum-collectors"

@@ -58,6 +58,13 @@ METRICS = (
     _metric("viscum_agent_uptime_seconds", GAUGE, AGENT, "uptime", "Time since the agent began."),
     _metric("viscum_agent_memory_bytes", GAUGE, AGENT, "memory", "Memory that the agent's process has resident."),
     _metric(
+        "viscum_agent_configuration_generation",
+        GAUGE,
+        AGENT,
+        "generation",
+        "How many configurations the agent has taken since it began, each another than the one before.",
+    ),
+    _metric(
         "viscum_service_state",
         GAUGE,
         SERVICE,

@@ -32,9 +32,9 @@ def status_row(
     connections: "int | None",
     cut: bool = False,
 ) -> dict:
-    """`uptime` is in seconds, `bypass` whether somebody asked for it, `inhibitors` what keeps
-    the redirect out (service/inhibitors.py), `takes` and `stays` in words (Instance.takes);
-    `cut` is whether long lists are cut. None is what only an agent knows."""
+    """`uptime` is in seconds, `bypass` whether somebody asked for it, `inhibitors` what keeps the redirect out
+    (service/inhibitors.py), `takes` and `stays` in words (Instance.takes); `cut` is whether long lists are cut. None is
+    what only an agent knows."""
     most = LISTED if cut else None
     row = {
         "state": state,

@@ -12,6 +12,8 @@ local metrics = {
     help = "Time since the agent began." },
   { name = "viscum_agent_memory_bytes", kind = "gauge", whose = "agent", key = "memory", form = "number",
     help = "Memory that the agent's process has resident." },
+  { name = "viscum_agent_configuration_generation", kind = "gauge", whose = "agent", key = "generation", form = "number",
+    help = "How many configurations the agent has taken since it began, each another than the one before." },
   { name = "viscum_service_state", kind = "gauge", whose = "service", key = "state", form = "one_of", label = "state",
     values = { "healthy", "bypassed", "starting", "waiting", "backoff", "failed", "stopping", "stopped", "disabled" },
     help = "The state of the service: 1 for the one that it is in, 0 for the others." },
