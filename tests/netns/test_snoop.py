@@ -279,13 +279,13 @@ def udp(source, port, target, to_port, data):
 
 # Many answers
 
-RATE = 1000  # a second
+RATE = {"asked": 1000, "not asked": 20000, "malformed": 1000}  # a second, by what they are
 LATE = 0.5  # seconds from the end of a program to the cloud's answer
 SHARE = 0.6  # of a processor: 0.3 where each answer is another redirect, 0.07 else
 
 
 class Flood:
-    """Answers that reach a client, RATE of them: `asked` ones, each with another address; those that nobody asked for;
+    """Answers that reach a client: `asked` ones, each with another address; those that nobody asked for;
     or what is no answer at all, from a resolver's port."""
 
     def __init__(self, lab, kind):
@@ -307,7 +307,7 @@ class Flood:
     def _run(self):
         begin = time.monotonic()
         while not self._ends.is_set():
-            while self.sent < (time.monotonic() - begin) * RATE:
+            while self.sent < (time.monotonic() - begin) * RATE[self._kind]:
                 self._one(self.sent)
                 self.sent += 1
             time.sleep(0.005)
@@ -322,8 +322,8 @@ class Flood:
         self._answers.sendto(right, self._place)
 
 
-@pytest.mark.parametrize("kind", ["asked", "not asked", "malformed"])
-def test_a_thousand_answers_in_a_second_make_nothing_late(lab, outside, kind):
+@pytest.mark.parametrize("kind", RATE)
+def test_thousands_of_answers_in_a_second_make_nothing_late(lab, outside, kind):
     agent = healthy(Asking(lab, config(ALONE)))
     with Flood(lab, kind) as flood:
         time.sleep(3)
@@ -337,7 +337,7 @@ def test_a_thousand_answers_in_a_second_make_nothing_late(lab, outside, kind):
             assert time.monotonic() - begin < HANG, agent.log.read_text()
         took = time.monotonic() - begin
         agent.becomes_at("edge", "198.18.5.5")
-        assert flood.sent > RATE * 6
+        assert flood.sent > 6000
     assert took < LATE
     assert spent < SHARE * 3
     assert "Traceback" not in agent.log.read_text() and "bug" not in agent.log.read_text()
