@@ -279,7 +279,7 @@ def udp(source, port, target, to_port, data):
 
 # Many answers
 
-RATE = {"asked": 1000, "not asked": 20000, "malformed": 1000}  # a second, by what they are
+RATE = {"asked": 1000, "unasked": 20000, "malformed": 1000}  # a second, by what they are
 LATE = 0.5  # seconds from the end of a program to the cloud's answer
 SHARE = 0.6  # of a processor: 0.3 where each answer is another redirect, 0.07 else
 
