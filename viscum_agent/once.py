@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from .apply import Result
     from .config.service import Service
-    from .plan.actual import Observed
     from .plan.planner import ServicePlan
     from .reconcile import Snapshot
     from .service.instance import Instance
@@ -155,7 +154,7 @@ class Once(Agent):
     def follow_names(self) -> None:
         """Nobody would be there to ask again."""
 
-    def names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+    def names(self, services: "list[Service]", *_: object) -> "tuple[dict, dict]":
         """They are asked once, and what they had before goes."""
         return self.reconciler.ask_names(services), {}
 

@@ -2,13 +2,18 @@
 router's knows no name, and one in the cloud knows what a test says. Clients ask as busybox does."""
 
 import json
+import os
+import random
+import signal
 import socket
 import struct
+import threading
 import time
+from pathlib import Path
 
 import pytest
 from agent import QUICK, Served
-from lab import HANG, Lab, echo_command, service, wait_for
+from lab import HANG, Lab, echo_command, pids_in, service, wait_for
 from resolvers import HOST, Asking, Resolver
 
 from viscum_agent.kernel.handshake import ip_packet
@@ -270,3 +275,77 @@ def udp(source, port, target, to_port, data):
     data += bytes(len(data) % 2)  # the checksum counts pairs
     head = struct.pack(">HHH", port, to_port, 8 + len(data))
     return ip_packet(socket.inet_aton(source), socket.inet_aton(target), 17, head, data)
+
+
+# Many answers
+
+RATE = {"asked": 1000, "unasked": 20000, "malformed": 1000}  # a second, by what they are
+LATE = 0.5  # seconds from the end of a program to the cloud's answer
+SHARE = 0.6  # of a processor: 0.3 where each answer is another redirect, 0.07 else
+
+
+class Flood:
+    """Answers that reach a client: `asked` ones, each with another address; those that nobody asked for;
+    or what is no answer at all, from a resolver's port."""
+
+    def __init__(self, lab, kind):
+        self._asks, self._answers = client_socket(lab.client, "192.168.77.2"), client_socket(lab.cloud, FIRST, 53)
+        self._place = self._asks.getsockname()
+        self._kind = kind
+        self._ends = threading.Event()
+        self.sent = 0
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ends.set()
+        self._thread.join()
+
+    def _run(self):
+        begin = time.monotonic()
+        while not self._ends.is_set():
+            while self.sent < (time.monotonic() - begin) * RATE[self._kind]:
+                self._one(self.sent)
+                self.sent += 1
+            time.sleep(0.005)
+
+    def _one(self, number):
+        question = message.question(number & 0xFFFF, HOST, 4)
+        if self._kind == "asked":
+            self._asks.sendto(question, (FIRST, 53))
+        right = answer(question, "203.0.%d.%d" % (number >> 8 & 0x7F, number & 0xFF))
+        if self._kind == "malformed":
+            right = right[:3] + random.randbytes(len(right) - 3)
+        self._answers.sendto(right, self._place)
+
+
+@pytest.mark.parametrize("kind", RATE)
+def test_thousands_of_answers_in_a_second_make_nothing_late(lab, outside, kind):
+    agent = healthy(Asking(lab, config(ALONE)))
+    with Flood(lab, kind) as flood:
+        time.sleep(3)
+        spent = cpu(agent)
+        time.sleep(3)
+        spent = cpu(agent) - spent
+        for pid in pids_in("viscum-echo"):
+            os.kill(pid, signal.SIGKILL)
+        begin = time.monotonic()
+        while lab.ask("udp", "198.18.5.5", 7000, timeout=0.05)[0] != "cloud":
+            assert time.monotonic() - begin < HANG, agent.log.read_text()
+        took = time.monotonic() - begin
+        agent.becomes_at("edge", "198.18.5.5")
+        assert flood.sent > 6000
+    assert took < LATE
+    assert spent < SHARE * 3
+    assert "Traceback" not in agent.log.read_text() and "bug" not in agent.log.read_text()
+    knows(outside, lab, (HOST, FIRST))
+    wait_for(lambda: look_up(lab) and agent.at(FIRST) == "edge")
+
+
+def cpu(agent):
+    """Seconds that the agent has had of a processor."""
+    ticks = Path("/proc/%d/stat" % agent.process.pid).read_text().split(") ")[1].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")

@@ -13,10 +13,6 @@ import struct
 from .. import compat
 from .handshake import AF_PACKET, DATAGRAM, IPPROTO_UDP, SO_ATTACH_FILTER
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    Sockets = tuple[int, int]
-
 ETH_P_ALL = 3  # linux/if_ether.h: also what leaves
 SIZE = 1500  # bytes of a packet that are kept
 PORT = 53
@@ -52,7 +48,7 @@ QUESTIONS = [(WORD, PKTTYPE, 0, 0), (EQUAL, PACKET_OUTGOING, DROP, 0)]
 QUESTIONS += _UDP + [(HALF_X, 2, 0, 0), (EQUAL, PORT, 2, 0), (HALF_X, 0, 0, 0), (EQUAL, PORT, 0, DROP)] + _KEEP
 
 
-def listen(index: int) -> "Sockets":
+def listen(index: int) -> "tuple[int, int]":
     """(answers, questions): the sockets of a device in the caller's namespace. Raises OSError."""
     answers = _socket(index, ANSWERS)
     try:

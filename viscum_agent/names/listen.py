@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ..loop import Loop, Timer
     from ..records.dump import Link
 
-ANSWERS, QUESTIONS = 32, 256  # packets that are read at once, if that takes no longer than
-BUSY = 0.05  # seconds: a slow router's clients may wait for a redirect to be taken out meanwhile
+ANSWERS, QUESTIONS = 32, 256  # packets that are read at once, each of the two for no longer than
+BUSY = 0.05  # seconds: clients may wait for a redirect to be taken out meanwhile
 REST = 0.02  # seconds after that, or
 SHARE = 4  # as many times as long as it took
 PAUSE = 0.3  # seconds between news of other addresses
@@ -55,8 +55,8 @@ class Ear:
 
     def _read(self, now: float) -> None:
         """First the answers, then what was asked before them."""
-        found = [self.talk.parse(packet) for packet in _packets(self._answers, ANSWERS, now + BUSY)]
-        for packet in _packets(self._questions, QUESTIONS, now + BUSY):
+        found = [self.talk.parse(packet) for packet in _packets(self._answers, ANSWERS)]
+        for packet in _packets(self._questions, QUESTIONS):
             self.talk.came_in(packet, now)
         if any([self.talk.answered(each, now) for each in found if each]):
             self._changed()
@@ -68,7 +68,8 @@ class Ear:
         compat.fd_close(self._questions)
 
 
-def _packets(fd: int, most: int, until: float) -> "Iterator[bytes]":
+def _packets(fd: int, most: int) -> "Iterator[bytes]":
+    until = compat.monotonic() + BUSY
     for _ in range(most):
         packet = overhear.read(fd) if compat.monotonic() < until else None
         if packet is None:

@@ -11,6 +11,7 @@ the router's resolver says: it only adds, and nothing of private networks.
 import struct
 
 from ..address import Prefix, family_of, overlaps, parse_prefix
+from ..kernel.overhear import IPPROTO_UDP, PORT
 from . import known, message
 
 TYPE_CHECKING = False
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     Key = tuple[str, str]  # a service's name, and one of its `dest_host`
     Asked = tuple[bytes, int, bytes, int, bytes, int]  # client, its port, whom it asks, number, name, family
-
-IPPROTO_UDP = 17
-PORT = 53
 
 WINDOW = 5  # seconds for an answer: resolv.conf(5) has this as its timeout
 MOST = 128  # questions of a device that wait for an answer

@@ -34,7 +34,7 @@ def taken(one, found):
     return [(each.proto, address.format_prefix(each.dst), each.dport) for each in byname.named(one, facts)[0]]
 
 
-ONE = address.parse_address("203.0.113.10")
+ONE, TWO = address.parse_address("203.0.113.10"), address.parse_address("203.0.113.11")
 TCP = ("list dest_host speed.example.com", "list dest_port 5201", "list proto tcp")
 
 
@@ -107,3 +107,26 @@ def test_what_is_configured_is_said_of_a_bounded_number():
     names = ["list dest_host host%d.example.com" % number for number in range(1000)]
     one = configured(*(names + ["list dest_port %d" % port for port in range(1, 100)]))
     assert len(claims.configured(one)) == hosts.MOST
+
+
+def test_what_clients_were_told_is_taken_behind_what_the_resolver_says_and_nothing_of_the_router():
+    one = configured(
+        "list dest_host speed.example.com", "list dest_host *.example.net", "list dest_port 80", "option snoop 1"
+    )
+    router = address.parse_address("192.0.2.2")
+    told = {
+        "speed.example.com": Host((ONE,), ""),
+        ("speed", "speed.example.com"): Host((router, ONE), ""),
+        "*.example.net": Host((), "no client has asked for such a name"),
+        ("speed", "*.example.net"): Host((TWO,), ""),
+        ("other", "*.example.net"): Host((bytes([203, 0, 113, 99]),), ""),
+    }
+    facts = with_(router_facts(""), hosts=told, addresses=["192.0.2.2"])
+    found, why = byname.named(one, facts)
+    assert [(each.dst.packed, each.host) for each in found if each.proto == "tcp"] == [
+        (ONE, "speed.example.com"),
+        (TWO, "*.example.net by snooping"),
+    ]
+    assert why == {}
+    told["speed", "*.example.net"] = Host((router,), "")
+    assert byname.named(one, facts)[1] == {"*.example.net": "no client has asked for such a name"}
