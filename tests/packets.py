@@ -44,6 +44,7 @@ A, B = "203.0.113.10", "203.0.113.11"
 A6, B6 = "2001:db8:cafe::10", "2001:db8:cafe::11"
 PORT = 7000
 DATA = b"x" * 32
+ONE_MAC, OTHER_MAC, THIRD_MAC = "02:70:00:00:77:01", "02:71:00:00:77:01", "02:70:00:00:77:03"
 MIDDLE, MIDDLE6 = "192.168.77.9", "2001:db8:77::9"  # a router between the client and this one
 # A record of routes (RFC 791) whose bytes are the ports where they would be without it.
 OPTION = struct.pack(">BBBB4s", 7, 7, PORT >> 8, PORT & 0xFF, bytes(4))[:7] + b"\0"
@@ -364,6 +365,15 @@ TRUNK = (
     row("an answer to nobody who asked", v4("192.168.77.200", src=A) / udp(9, PORT), ROUTER, sender="service"),
 )
 
+# The same for clients by MAC.
+TRUNK_MACS = (
+    row("UDP", v4() / udp(), SERVICE, tags=TAG, mac=ONE_MAC),
+    row("TCP, IPv6", v6() / tcp(), SERVICE, tags=TAG, mac=OTHER_MAC),
+    row("another MAC", v4() / udp(), ROUTER, tags=TAG),
+    row("without a tag", v4() / udp(), CLOUD, mac=ONE_MAC),
+    row("another VLAN", v4() / udp(), ROUTER, tags=((0x8100, 6),), mac=ONE_MAC),
+)
+
 # VLAN 5 of a bridge's port, whose gateway may be behind another port.
 TRUNK_PORT = (
     row("to the bridge", v4() / udp(), SERVICE, tags=TAG),
@@ -420,7 +430,6 @@ CLIENTS = (
 )
 
 # Only clients with these MAC addresses, whatever address they have.
-ONE_MAC, OTHER_MAC, THIRD_MAC = "02:70:00:00:77:01", "02:71:00:00:77:01", "02:70:00:00:77:03"
 MACS = (
     row("UDP", v4() / udp(), SERVICE, mac=ONE_MAC),
     row("UDP, IPv6", v6() / udp(), SERVICE, mac=ONE_MAC),
@@ -631,6 +640,7 @@ TABLES = {
     "the port of a bridge": (BRIDGE_PORT, "lan0", ONE + AT_PORT),
     "any address on the port of a bridge": (BRIDGE_PORT_ANY, "lan0", AT_PORT),
     "a VLAN of a trunk": (TRUNK, "lan0", ONE + AT_PORT + VLAN),
+    "clients by MAC in a VLAN": (TRUNK_MACS, "lan0", ONE + AT_PORT + VLAN + BY_MAC),
     "a VLAN of the port of a bridge": (TRUNK_PORT, "lan0", ONE + AT_PORT + VLAN),
 }
 

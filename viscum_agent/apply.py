@@ -13,7 +13,7 @@ from .kernel import commands
 from .plan import datapath
 from .plan.actual import observe
 from .plan.diff import diff, diff_shared, identity, redirects_of, removal
-from .records.objects import Filter, Operation, Pair, Prio, kind_of
+from .records.objects import BPF_PRIO, CLS, BpfLink, Filter, Operation, Pair, Prio, kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -161,15 +161,12 @@ class Applier:
 
 
 def _left_over(plan: "Plan", observed: "Observed", keep: "Sequence[str]") -> "tuple[list[Operation], Observed]":
-    """(the removal of what is in the way, what is there after that): orphans; prios that u32 has left empty where
-    filters of another kind are to come: a prio has one kind, and u32 keeps it while another prio has filters of u32
-    (u32_delete in net/sched/cls_u32.c); redirects that move to another service, since the kernel has one for the same
-    packets (EEXIST of flower)."""
-    found = []
-    if observed.empty:
-        items = [item for part in plan.services for item in part.items if isinstance(item, Filter)]
-        others = {Prio(item.dev, item.prio, item.protocol) for item in items if item.kind != "u32"}
-        found = [Operation("del", None, prio, 0) for prio in sorted(others.intersection(observed.empty))]
+    """(the removal of what is in the way, what is there after that): orphans; what is in a prio where filters of
+    another kind are to come, since a prio has one kind, and such prios that u32 has left empty, which it keeps while
+    another prio has filters of u32 (u32_delete in net/sched/cls_u32.c); redirects that move to another service, since the
+    kernel has one for the same packets (EEXIST of flower)."""
+    others, emptied = _of_another_kind(plan, observed)
+    found = [Operation("del", None, prio, 0) for prio in sorted(emptied)]
     parts = plan.services if len(plan.services) > 1 else []
     whose = {identity(item): part.service.name for part in parts for item in part.items if kind_of(item).redirect}
     moved = {}
@@ -178,10 +175,41 @@ def _left_over(plan: "Plan", observed: "Observed", keep: "Sequence[str]") -> "tu
         gone = [each for each in theirs if whose.get(identity(each.item), name) != name]
         if gone:
             moved[name] = gone
-    after = observed.without_redirects(()) if moved else observed
+    after = observed.without_redirects(()) if moved or others else observed
     for name in moved:
         after.services[name] = [each for each in observed.of(name) if each not in moved[name]]
-    return removal(observed.orphans + [each for name in sorted(moved) for each in moved[name]]) + found, after
+    if others:
+        after.shared = [each for each in after.shared if each not in others]
+        for name in after.services:
+            after.services[name] = [each for each in after.services[name] if each not in others]
+    return removal(observed.orphans + others + [each for name in sorted(moved) for each in moved[name]]) + found, after
+
+
+def _of_another_kind(plan: "Plan", observed: "Observed") -> "tuple[list[Found], set[Prio]]":
+    """(what is in a prio where something of another kind is to come: a program's filter and those of an address with
+    something left out (plan/clients.py) have one; prios that u32 has left empty there, or will have)"""
+    wanted: dict[tuple[str, int], set[str]] = {}
+    for part in plan.services:
+        for item in part.items + part.shared:
+            place, kind = _place_of(item)
+            if place:
+                wanted.setdefault(place, set()).add(kind)
+    emptied = {prio for prio in observed.empty if wanted.get((prio.dev, prio.prio), {"u32"}) != {"u32"}}
+    theirs = []
+    for each in observed.shared + [each for name in observed.services for each in observed.of(name)]:
+        place, kind = _place_of(each.item)
+        if place and place[1] == BPF_PRIO and wanted.get(place, {kind}) != {kind}:
+            theirs.append(each)
+            if kind == "u32":
+                emptied.add(Prio(each.item.dev, BPF_PRIO, each.item.protocol))
+    return theirs, emptied
+
+
+def _place_of(item: "Any") -> "tuple[tuple[str, int] | None, str]":
+    """((device, prio), kind) of a filter, None for what is none."""
+    if isinstance(item, Filter):
+        return (item.dev, item.prio), item.kind
+    return ((item.dev, BPF_PRIO), "bpf") if isinstance(item, BpfLink) and item.hook == CLS else (None, "")
 
 
 def _what_was_whole(found: "list[Found]") -> list:

@@ -81,6 +81,19 @@ def test_two_services_have_the_same_traffic_of_different_clients(two):
     assert (answers(two, first), answers(two, second)) == ("edge", "other")
 
 
+def test_a_datapath_is_changed_where_both_have_something_in_one_prio(two):
+    """What takes any address but some comes in the prio that the filter with eBPF's program has."""
+    but = "list exclude_client 192.168.77.3"
+    if two.datapath != "bpf":
+        pytest.skip("there and back, once")
+    for name in ("bpf", "u32", "bpf"):
+        two.datapath = name
+        two.configure(service("echo", EDGE, "list device br-lan", "list dest_port 7000", but, "option family ipv4"))
+        two.viscum("up")
+        assert two.viscum("plan").stdout == "# nothing to do\n"
+        assert [answers(two, ns, ADDRESSES[:1]) for ns in two.clients] == ["edge", "cloud"], name
+
+
 def test_what_somebody_removes_of_what_is_left_out_comes_back(two):
     if not two.prio or two.datapath == "bpf":
         pytest.skip("only filters are removed by a word of tc(8)")

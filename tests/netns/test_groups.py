@@ -167,7 +167,7 @@ def test_a_group_of_addresses_takes_those_and_no_others(lab, dhcp):
     agent.becomes("edge", "cloud", "cloud", "edge")
 
 
-@pytest.mark.parametrize("what", ["fifo", "folder", "link", "huge"])
+@pytest.mark.parametrize("what", ["fifo", "folder", "link", "theirs", "huge"])
 def test_whatever_is_in_the_place_of_the_file_the_agent_goes_on(lab, what):
     """Clients with other groups notice nothing. Nobody but root makes such a link followed: config/trust.py."""
     lab.serve_cloud(7000)
@@ -183,6 +183,9 @@ def test_whatever_is_in_the_place_of_the_file_the_agent_goes_on(lab, what):
         (lab.tmp / "elsewhere").write_bytes(lease)
         file.symlink_to(lab.tmp / "elsewhere")
         os.chown(file, 65534, 65534, follow_symlinks=False)
+    elif what == "theirs":
+        file.write_bytes(lease)
+        os.chown(file, 65534, 65534)
     else:
         file.write_bytes(lease + b"1 2 3 4 5\n" * 10**6)
     agent = Grouped(lab, config(group=("list mac '%s'" % mac, "list name camera")))

@@ -218,6 +218,18 @@ def test_without_the_names_package_a_service_with_a_name_is_refused_and_others_a
     assert result.stdout.startswith("viscum.speed.dest_host: has no address now: speed.example.com ("), result
 
 
+def test_a_group_of_hosts_needs_the_names_package_and_a_group_of_others_does_not(alone, ipks, tmp_path):
+    group = "config group 'cameras'\n\tlist %s '%s'\n"
+    config = SPEED % "dest_ip 203.0.113.10" + "\tlist client 'cameras'\n" + group
+    check = ("unshare", "--net", "sh", "-c", LAN + "exec viscum -c $0 check", tmp_path)
+    (tmp_path / "viscum").write_text(config % ("mac", "02:00:5e:00:53:10"))
+    assert alone(*check).stdout == ""
+    (tmp_path / "viscum").write_text(config % ("name", "camera"))
+    assert alone(*check, check=False).stdout == NO_NAMES.replace("dest_host", "client") + "\n"
+    alone.unpack(ipks["viscum-names"])
+    assert "camera (has no lease); the cloud answers" in alone(*check, check=False).stdout
+
+
 def test_an_agent_asks_for_names_as_soon_as_the_package_is_there(alone, ipks):
     """The same process, at its next look; the package's script calls for one by a reload (test_install.py)."""
     socket = str(alone.folder / "ubus.sock")

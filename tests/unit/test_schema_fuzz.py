@@ -86,7 +86,7 @@ SEVERAL_DESTINATIONS = st.lists(ALL_DESTINATIONS, min_size=1, max_size=3)
 SEVERAL_HOSTS = st.lists(st.sampled_from(["one.example", "two.example", "three.example"]), min_size=1, max_size=3)
 PACKED = [address.parse_address(text) for text in (*DESTINATIONS[:2], DESTINATIONS[-1], "198.18.0.1", *IPV6[:1])]
 # As an earlier agent had them (datapath.taken).
-HELD = [("tcp", address.Prefix(4 if len(each) == 4 else 6, each, 8 * len(each)), (80, 80), None) for each in PACKED]
+HELD = [("tcp", address.Prefix(4 if len(each) == 4 else 6, each, 8 * len(each)), (80, 80), None, "") for each in PACKED]
 HOSTS = st.builds(Host, st.lists(st.sampled_from(PACKED), unique=True, max_size=3).map(tuple), st.just("no such name"))
 
 

@@ -31,6 +31,7 @@ MOST_CLIENTS = 16  # of a name
 PACE = 0.5  # seconds from a change to the look at it, and so between two of them: clients change leases at any rate
 TRIES = 3  # to read files that change meanwhile
 NONE = "has no lease"
+ACCOUNTS = 1000  # from here on accounts are people's and programs', below it the system's: dnsmasq has 453 on OpenWrt
 
 # IN_MODIFY (dnsmasq writes into its file), IN_ATTRIB and IN_DELETE_SELF (odhcpd puts another one in its place),
 # IN_MOVE_SELF (linux/inotify.h)
@@ -99,7 +100,7 @@ class Leases:
             try:
                 data = contents(path)
             except ConfigError:
-                why = "%s: %s is no file, or a link that others than root can change" % (NONE, path)
+                why = "%s: %s is no file of the router's own" % (NONE, path)
                 continue
             for name, client in reader(data, wanted):
                 there = (macs if isinstance(client, str) else addresses).setdefault(name, [])
@@ -144,11 +145,14 @@ def _stamp(path: str) -> "tuple[int, ...]":
 
 
 def contents(path: str) -> bytes:
-    """What counts of a file in a folder like /tmp, where others may put a link or a FIFO in its place: those are
-    refused (ConfigError). Nothing for a file that is not there."""
+    """What counts of a file in a folder like /tmp, where others may put something in its place: ConfigError for that.
+    Nothing for a file that is not there."""
     try:
         fd = trust.find(path)
         try:
+            status = os.stat(trust.FD % fd)
+            if status[0] & 0o002 or (status[4] >= ACCOUNTS and status[4] != compat.geteuid()):
+                raise ConfigError()
             return trust.read(trust.FD % fd, MOST)
         finally:
             compat.fd_close(fd)
