@@ -272,6 +272,14 @@ def test_what_a_client_by_mac_uses_is_remembered_with_its_place():
         assert made.run("fwd", ipv4(client=ANOTHER)) == PASSED, "its address, and another MAC"
 
 
+def test_what_some_clients_use_by_their_address_is_remembered_as_well():
+    for made in each(match(src="192.168.1.0/24")):
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        assert made.run("fwd", ipv4()) == TAKEN
+        made.maps["wide"].clear()
+        assert made.run("fwd", ipv4()) == TAKEN
+
+
 def test_what_is_left_out_passes_and_a_narrower_match_of_another_service_does_not_care():
     wanted = match("203.0.113.0/24", dport=None)
     for order in ORDERS:
