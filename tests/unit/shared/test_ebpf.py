@@ -40,7 +40,7 @@ def machine(order, *wanted, watched=0, checked=False, nsid=-1):
     for number, one in enumerate(wanted):
         for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
             kind, parts = layout.of_match(item)
-            more = 0 if layout.is_exact(kind) or not layout.lasts(kind, item.mac) else layout.LASTS
+            more = layout.LASTS if layout.lasts(kind, item.mac) else 0
             value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked, 0, nsid, more))
             put(made, kind, parts, value)
             kinds.add(kind)
