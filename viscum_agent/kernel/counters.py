@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from ..records import with_
 from ..records.dump import NOTHING, Counters
-from ..records.objects import ALIAS_PREFIX, CLASSID, DEV_PREFIX, PRIOS, ns_name
+from ..records.objects import ALIAS_PREFIX, BPF_PRIO, CLASSID, DEV_PREFIX, ns_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def direct_ends(dump: "Dump") -> "dict[str, tuple[int, int]]":
 
 
 def _is_direct(entry: "FilterEntry") -> bool:
-    return entry.classid == CLASSID and entry.prio in PRIOS
+    return entry.classid == CLASSID and entry.prio < BPF_PRIO
 
 
 def direct(ends: "Sequence[Sequence[FilterEntry]]") -> "dict[str, int]":
