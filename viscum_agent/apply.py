@@ -163,8 +163,8 @@ class Applier:
 def _left_over(plan: "Plan", observed: "Observed", keep: "Sequence[str]") -> "tuple[list[Operation], Observed]":
     """(the removal of what is in the way, what is there after that): orphans; what is in a prio where filters of
     another kind are to come, since a prio has one kind, and such prios that u32 has left empty, which it keeps while
-    another prio has filters of u32 (u32_delete in net/sched/cls_u32.c); redirects that move to another service, since the
-    kernel has one for the same packets (EEXIST of flower)."""
+    another prio has filters of it (u32_delete in net/sched/cls_u32.c); redirects that move to another service, since
+    the kernel has one for the same packets (EEXIST of flower)."""
     others, emptied = _of_another_kind(plan, observed)
     found = [Operation("del", None, prio, 0) for prio in sorted(emptied)]
     parts = plan.services if len(plan.services) > 1 else []

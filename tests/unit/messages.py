@@ -136,3 +136,17 @@ DIRECT = [
     delete(ANY),
     delete(ANY6),
 ]
+
+# Clients by their MAC addresses, and what is left of theirs to the cloud.
+CLIENT = (("src_mac", "02:00:5e:00:53:11"), ("ip_proto", "tcp"))
+LEFT = (("pass", "vsc-a"),)
+CLIENT_U32 = ((0x02005E00, 0xFFFFFFFF, -8), (0x53110000, 0xFFFF0000, -4), TCP)
+CLIENTS = [
+    add(
+        Filter(
+            "lan0", 1, "ip", "flower", -1, CLIENT + (("dst_ip", "203.0.113.10/32"), ("dst_port", "5201")), (REDIRECT,)
+        )
+    ),
+    add(Filter("lan0", 3, "ip", "flower", -1, CLIENT + (("dst_port", "5201"),), LEFT)),
+    add(Filter("lan0", 3, "ip", "u32", -1, CLIENT_U32, LEFT)),
+]

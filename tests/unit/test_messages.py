@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from unit import messages
-from unit.messages import DIRECT, LINK, OPERATIONS, PAIR
+from unit.messages import CLIENTS, DIRECT, LINK, OPERATIONS, PAIR
 
 from viscum_agent.kernel import codec, rtnl, tc
 from viscum_agent.kernel import commands as script
@@ -28,8 +28,8 @@ MESSAGES = dict(zip(LINES[::2], [bytes.fromhex(line) for line in LINES[1::2]], s
 
 little_endian = pytest.mark.skipif(sys.byteorder == "big", reason="the answers are of a little-endian machine")
 
-# What a big-endian machine says to the commands of direct replies was not recorded.
-ALL = OPERATIONS if sys.byteorder == "big" else OPERATIONS + DIRECT
+# What a big-endian machine says to the commands of direct replies and of clients was not recorded.
+ALL = OPERATIONS if sys.byteorder == "big" else OPERATIONS + DIRECT + CLIENTS
 
 LAN0 = 70  # the index that the recordings were made with; those of vsc-a and eth0 are in the messages
 FD = 4  # the descriptor of the namespace that `ip` had

@@ -552,7 +552,7 @@ MATCH = (
     ),
 )
 
-# Of whom and where to everything that a service takes is taken, that of its redirect sections included.
+# Whose packets, and where to: for all that a service takes, by its redirect sections as well.
 WHOSE = (
     Option(
         "src_mac",

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # What traffic: `family` 4 or 6; `proto` "tcp", "udp" or "" for every protocol; `dst` and `src` address.Prefix or None
 # for any; `dport` (low, high) or None for any; `to_port` is where the program listens, 0 for the same port; `host` the
-# name that has the address of `dst`, "" for one that the configuration has; `mac` the client's, "" for any (as
-# configured it always is: plan/clients.py).
+# name that has the address of `dst`, "" for one that the configuration has; `mac` the client's, "" for any (and
+# for those that the plan has yet to set: plan/clients.py).
 Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port", "host", "mac"))
 
 # Names, and what is taken of the addresses that they have: Matches without `dst` and `host` (plan/hosts.py).

@@ -3,8 +3,8 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_214b73a1",
+    "fwd": "fwd_c60a357b",
     "reply": "reply_b778a786",
-    "bare": "bare_740d1643",
+    "bare": "bare_64db8c30",
     "tagged": "tagged_f7fa8454",
 }

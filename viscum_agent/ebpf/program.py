@@ -597,22 +597,26 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool,
 
 
 def _by_mac(asm: "Assembler", maps: "dict[str, int]", base: int, offset: int, label: str) -> None:
-    """Looks up the match of a client whose MAC is at that place: at "exact ..." in the stead of `exact`, and at the
-    label itself in that of `wide`."""
-    for name, place, key in (("macs", MAC, EXACT_KEY), ("wide_macs", MAC_KEY, MAC_KEY)):
-        asm.label(label if name != "macs" else "exact " + label)
-        _copy(asm, FP, place, base, offset, 6, 2)
-        asm.store_number(FP, place + 6, 0, 2)
-        _look_up(asm, maps, name, key)
-        if name != "macs":
-            asm.jump("looked up")
-            return
-        asm.move(R7, R0)
-        asm.jump_if(R7, "!=", 0, "found")
-        _state(asm, maps, R0, STATE_KINDS)
-        asm.mask(R0, DRAINS - 1)
-        asm.jump_if(R0, "==", 0, "unmatched")
-        asm.jump("kinds")
+    """Looks up the match of a client whose MAC is at that place: at "exact ..." what `exact` would have, at the label
+    itself in the stead of `wide`."""
+    asm.label("exact " + label)
+    _store_mac(asm, MAC, base, offset)
+    _look_up(asm, maps, "macs", EXACT_KEY)
+    asm.move(R7, R0)
+    asm.jump_if(R7, "!=", 0, "found")
+    _state(asm, maps, R0, STATE_KINDS)
+    asm.mask(R0, DRAINS - 1)
+    asm.jump_if(R0, "==", 0, "unmatched")
+    asm.jump("kinds")
+    asm.label(label)
+    _store_mac(asm, MAC_KEY, base, offset)
+    _look_up(asm, maps, "wide_macs", MAC_KEY)
+    asm.jump("looked up")
+
+
+def _store_mac(asm: "Assembler", place: int, base: int, offset: int) -> None:
+    _copy(asm, FP, place, base, offset, 6, 2)
+    asm.store_number(FP, place + 6, 0, 2)
 
 
 def _if_type(asm: "Assembler", number: int, asked: bool) -> None:

@@ -435,7 +435,7 @@ class Pinned:
             raise VlanError()
         kind, parts = layout.of_match(item)
         slot = self._slot(self._layout.pair(index, target))
-        if kind != layout.EXACT:
+        if not layout.is_exact(kind) or (kind.mac and not self._state()[2] & layout.MACS):
             self._set_kinds(self._kinds() | {kind})
         name, key = self._layout.key(kind, layout.on_vlan(index, item.vlan), parts)
         self._change()

@@ -1,8 +1,8 @@
 """Traffic control messages as bytes: clsact, u32 and flower filters, mirred, skbmod and skbedit actions; no sockets
 here.
 
-Numbers are from linux/pkt_sched.h, pkt_cls.h, tc_act/tc_{mirred,skbmod,skbedit}.h and rtnetlink.h. Host byte
-order, but for addresses, ports, Ethernet types and u32 keys, which are in network order.
+Numbers are from linux/pkt_sched.h, pkt_cls.h, tc_act/tc_{mirred,skbmod,skbedit}.h and rtnetlink.h. Host byte order, but
+for addresses, ports, Ethernet types and u32 keys, which are in network order.
 """
 
 from collections import namedtuple

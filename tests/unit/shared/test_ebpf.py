@@ -40,7 +40,7 @@ def machine(order, *wanted, watched=0, checked=False, nsid=-1):
     for number, one in enumerate(wanted):
         for item in entries(one, address.format_mac(ROUTER) if datapath.needs_mac(one) else ""):
             kind, parts = layout.of_match(item)
-            more = 0 if layout.is_exact(kind) or not layout.lasts(kind, item.mac) else layout.LASTS
+            more = layout.LASTS if layout.lasts(kind, item.mac) else 0
             value = bytearray(made.layout.value(PAIR + number, item.mac, number, watched, checked, 0, nsid, more))
             put(made, kind, parts, value)
             kinds.add(kind)
@@ -270,6 +270,14 @@ def test_what_a_client_by_mac_uses_is_remembered_with_its_place():
         made.maps["macs"].clear()
         assert made.run("fwd", ipv4()) == TAKEN
         assert made.run("fwd", ipv4(client=ANOTHER)) == PASSED, "its address, and another MAC"
+
+
+def test_what_some_clients_use_by_their_address_is_remembered_as_well():
+    for made in each(match(src="192.168.1.0/24")):
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        assert made.run("fwd", ipv4()) == TAKEN
+        made.maps["wide"].clear()
+        assert made.run("fwd", ipv4()) == TAKEN
 
 
 def test_what_is_left_out_passes_and_a_narrower_match_of_another_service_does_not_care():

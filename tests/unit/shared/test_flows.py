@@ -54,7 +54,7 @@ def answer(packet):
 def in_mode(order, mode, *wanted, checked=False):
     """A machine whose entries have a mode."""
     made = machine(order, *(wanted or (match(), match(ADDRESS6))), checked=checked)
-    for name in ("exact", "wide"):
+    for name in ("exact", "macs", "wide"):
         for key in made.maps[name]:
             made.maps[name][key] = bytearray(made.layout.in_mode(bytes(made.maps[name][key]), mode))
     for slot in range(2):
@@ -239,6 +239,17 @@ def test_a_wide_match_takes_over_and_drains_like_another():
         drain(made, len(kinds))
         assert made.run("fwd", segment4(ACK, 40001)) == TAKEN
         assert made.run("fwd", segment4(SYN, 40002)) == PASSED
+
+
+def test_a_match_by_mac_takes_over_like_another_also_from_a_client_that_is_known():
+    for order in ORDERS:
+        made = in_mode(order, layout.TAKE_OVER, match(mac=address.format_mac(CLIENT)))
+        made.neighbour = (LAN, ROUTER, CLIENT)
+        assert made.run("fwd", segment4(ACK)) == PASSED
+        for sport in (40001, 40002, 40003):
+            assert made.run("fwd", segment4(SYN, sport)) == TAKEN
+            assert made.run("fwd", segment4(ACK, sport)) == TAKEN
+        assert made.run("fwd", segment4(ACK)) == PASSED
 
 
 def test_a_drain_ends_with_the_deadline_like_a_redirect():
