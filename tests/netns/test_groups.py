@@ -106,8 +106,9 @@ class Grouped(Agent):
         return [self.lab.ask("tcp", cloud, 7000, ns)[0] for ns in self.lab.clients for cloud in (CLOUD, CLOUD6)]
 
     def becomes(self, *wanted, seconds=HANG):
+        """And once more: the eBPF datapath knows the clients by then."""
         begin = time.monotonic()
-        self._wait_for(lambda: self.answers() == list(wanted), seconds, "not %s" % (wanted,))
+        self._wait_for(lambda: [self.answers(), self.answers()] == [list(wanted)] * 2, seconds, "not %s" % (wanted,))
         return time.monotonic() - begin
 
 
