@@ -19,8 +19,10 @@ from .program import (
     ACK,
     BY_MODE,
     CLIENT,
+    CURRENT,
     ERROR,
     ETH_HEADER,
+    EXACT_KEY,
     FIB,
     INDEX,
     IP_END,
@@ -124,13 +126,21 @@ def recalled(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.mask(R0, BY_MODE - 1)
     asm.store(FP, SLOT_KEY, R0, 4)
     _read_segment(asm, 0, False)
-    _jump_if_syn(asm, "other")
+    _jump_if_syn(asm, "another")
     _look_up(asm, maps, "flows", FLOW_KEY)
     asm.move(R7, R0)
     asm.jump_if(R7, "==", 0, "unknown")
     asm.load(R8, R7, VALUE_TARGET, 4)
     _copy(asm, FP, SLOT_KEY, R7, VALUE_SLOT, 4, 4)
     asm.jump("taken")
+    asm.label("another")
+    _look_up(asm, maps, "exact", EXACT_KEY)  # no other entry that takes over is remembered
+    asm.move(R7, R0)
+    asm.jump_if(R7, "==", 0, "pass")  # it has just gone
+    asm.store_number(FP, CLIENT_KNOWN, CURRENT, 4)
+    asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)
+    asm.store_number(FP, MODE, 0, 4)
+    asm.jump("joins")
 
 
 def drained(asm: "Assembler", maps: "dict[str, int]", port: int) -> None:

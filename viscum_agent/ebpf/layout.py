@@ -328,9 +328,9 @@ def is_exact(kind: "Kind") -> bool:
 
 
 def lasts(kind: "Kind", mac: str) -> bool:
-    """Whether entries of a kind depend on no more than a client's entry holds, and have to say so, since they are
-    looked up with a mask: `mac` is that which frames are for."""
-    return not is_exact(kind) and kind[1:] == (128, kind.client, 16, 8, kind.mac) and not mac
+    """Whether entries of a kind depend on no more than a client's entry holds, and have to say so, since they are not
+    in `exact`: `mac` is that which frames are for."""
+    return kind != EXACT and kind[1:] == (128, kind.client, 16, 8, kind.mac) and not mac
 
 
 def _packed(text: str) -> bytes:

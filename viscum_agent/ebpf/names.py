@@ -3,8 +3,8 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_c60a357b",
-    "reply": "reply_b778a786",
-    "bare": "bare_64db8c30",
-    "tagged": "tagged_f7fa8454",
+    "fwd": "fwd_e0ede5c2",
+    "reply": "reply_21feee94",
+    "bare": "bare_740d1643",
+    "tagged": "tagged_2aefd74d",
 }

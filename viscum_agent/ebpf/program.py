@@ -150,7 +150,7 @@ def forward(order: str, maps: "dict[str, int]", kinds: int, bare: bool = False) 
     asm.call(REDIRECT_PEER)
     asm.leave()
     if not bare:
-        _by_mac(asm, maps, R9, MAC_FROM, "sender")
+        _by_sender(asm, maps)
         _tagged(asm)
         _learn_tagged(asm, maps)
     icmp.errors(asm)
@@ -231,6 +231,13 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.load(R1, R6, SKB_IFINDEX, 4)
     asm.jump_if_register(R0, "==", R1, "straight")
     asm.label("whose")
+    # Now, and not where it is looked up: the verifier would follow both ways for each kind.
+    asm.jump_if(R8, "==", 0, "mac by route")
+    _store_mac(asm, MAC, R8, PLACE_CLIENT)
+    asm.jump("mac known")
+    asm.label("mac by route")
+    _store_mac(asm, MAC, FP, FIB + FIB_CLIENT)
+    asm.label("mac known")
     # Only what this very service takes over on the client's interface goes that way.
     _find(asm, maps, kinds, False, "receiver")
     _unless_of_another(asm)
@@ -252,12 +259,7 @@ def reply(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R4, 0)
     asm.call(REDIRECT_NEIGH)
     asm.leave()
-    for label in ("", "exact "):
-        asm.label(label + "receiver")
-        asm.jump_if(R8, "!=", 0, label + "known receiver")
-        asm.jump(label + "receiver by route")
-    _by_mac(asm, maps, FP, FIB + FIB_CLIENT, "receiver by route")
-    _by_mac(asm, maps, R8, PLACE_CLIENT, "known receiver")
+    _by_receiver(asm, maps)
     return _end_of_replies(asm, maps)
 
 
@@ -270,6 +272,7 @@ def tagged(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.jump_if(R8, "==", 0, "pass")
     _same(asm, R8, PLACE_SERVICE, FP, CLIENT, 16, 8, "pass")
     _copy(asm, FP, INDEX, R8, PLACE_INDEX, 4, 4)
+    _store_mac(asm, MAC, R8, PLACE_CLIENT)
     _find(asm, maps, kinds, False, "receiver")
     _unless_of_another(asm)
     asm.label("answer")
@@ -286,7 +289,7 @@ def tagged(order: str, maps: "dict[str, int]", kinds: int) -> bytes:
     asm.number(R2, 0)
     asm.call(REDIRECT)
     asm.leave()
-    _by_mac(asm, maps, R8, PLACE_CLIENT, "receiver")
+    _by_receiver(asm, maps)
     return _end_of_replies(asm, maps)
 
 
@@ -555,15 +558,19 @@ def _open_bare(asm: "Assembler", length: int) -> None:
 def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool, by_mac: str) -> None:
     """R7 is the value of the narrowest match for the tuple; without one jumps to "pass", or to "unmatched" where there
     is more to look up. R8 is kept; PLACE_GENERATION becomes 0 if it is not an exact match. `by_mac` is where a match by
-    the client's MAC is looked up (_by_mac), "" where there are no MACs."""
+    the client's MAC is looked up (_by_sender, _by_receiver), "" where there are no MACs."""
     _look_up(asm, maps, "exact", EXACT_KEY)
     asm.move(R7, R0)
     asm.jump_if(R7, "!=", 0, "found")
     _state(asm, maps, R0, STATE_KINDS)
     asm.jump_if(R0, "==", 0, "pass")  # most packets end here: saves a lookup
-    if by_mac:
-        asm.jump_if(R0, "&", MACS, "exact " + by_mac)
+    if by_mac == "sender":
+        asm.jump_if(R0, "&", MACS, "exact sender")
         asm.label("kinds")
+    elif by_mac:  # seldom: it is not worth another way for the verifier
+        _look_up(asm, maps, "macs", EXACT_KEY)
+        asm.move(R7, R0)
+        asm.jump_if(R7, "!=", 0, "found")
     _copy(asm, FP, WIDE_INDEX, FP, INDEX, 4, 4)
     asm.store_number(FP, WIDE_PROTO, 0, 2)
     asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)  # the match may depend on more than a client's entry holds
@@ -596,11 +603,11 @@ def _find(asm: "Assembler", maps: "dict[str, int]", kinds: int, check_mac: bool,
     asm.label("found")
 
 
-def _by_mac(asm: "Assembler", maps: "dict[str, int]", base: int, offset: int, label: str) -> None:
-    """Looks up the match of a client whose MAC is at that place: at "exact ..." what `exact` would have, at the label
-    itself in the stead of `wide`."""
-    asm.label("exact " + label)
-    _store_mac(asm, MAC, base, offset)
+def _by_sender(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """Looks up the match of the client whose frame it is, by its MAC."""
+    asm.label("exact sender")
+    _store_mac(asm, MAC, R9, MAC_FROM)
+    asm.store_number(FP, PLACE + PLACE_GENERATION, 0, 4)
     _look_up(asm, maps, "macs", EXACT_KEY)
     asm.move(R7, R0)
     asm.jump_if(R7, "!=", 0, "found")
@@ -608,8 +615,16 @@ def _by_mac(asm: "Assembler", maps: "dict[str, int]", base: int, offset: int, la
     asm.mask(R0, DRAINS - 1)
     asm.jump_if(R0, "==", 0, "unmatched")
     asm.jump("kinds")
-    asm.label(label)
-    _store_mac(asm, MAC_KEY, base, offset)
+    asm.label("sender")
+    _store_mac(asm, MAC_KEY, R9, MAC_FROM)
+    _look_up(asm, maps, "wide_macs", MAC_KEY)
+    asm.jump("looked up")
+
+
+def _by_receiver(asm: "Assembler", maps: "dict[str, int]") -> None:
+    """The same of the client whom a reply is for, whose MAC is at MAC."""
+    asm.label("receiver")
+    _copy(asm, FP, MAC_KEY, FP, MAC, 8, 4)
     _look_up(asm, maps, "wide_macs", MAC_KEY)
     asm.jump("looked up")
 
