@@ -53,8 +53,8 @@ NAMED = (LIGHT, "python3-ctypes")
 # What is built into micropython-nossl from 1.23 on, without its one frozen module (asyncio) and micropython-lib.
 # fmt: off
 NOSSL = (
-    "array", "binascii", "builtins", "collections", "errno", "ffi", "gc", "heapq", "io", "json", "math", "micropython",
-    "os", "re", "select", "socket", "struct", "sys", "termios", "time", "uctypes", "ujson",
+    "array", "binascii", "builtins", "collections", "errno", "ffi", "gc", "hashlib", "heapq", "io", "json", "math",
+    "micropython", "os", "re", "select", "socket", "struct", "sys", "termios", "time", "uctypes", "ujson",
 )
 # fmt: on
 

@@ -27,8 +27,8 @@ NOT_CPYTHON = ("compat/micropython.py",)
 NOT_MICROPYTHON = ("compat/cpython.py",)
 OPTIONAL = ("kernel/pyroute2_backend.py",)
 
-# A name that is tried first and may be missing: (module, the interpreter that does not have it).
-TRIED = {"ujson": "cpython", "_socket": "micropython"}
+# A name that is tried and may be missing: (module, the interpreter that does not have it, or not in each version).
+TRIED = {"ujson": "cpython", "_socket": "micropython", "_sha2": "cpython", "_sha256": "cpython"}
 
 
 def imported(*without):

@@ -211,12 +211,8 @@ const types = {
 			if (overlaps(prefixOf(never), prefix))
 				refuse(_('can not be redirected: %s is %s').format(never, reason));
 	},
-	/* as DNS has it (RFC 1123), with or without a dot at its end */
-	host: function(text) {
-		if (/^\*\./.test(text))
-			refuse(_('needs the answers that clients get, which Viscum does not see: name each host'));
-		refuseNoName(text.replace(/\.$/, ''), 'dest_ip');
-	},
+	/* as DNS has it (RFC 1123), with or without a dot at its end, or every name below it */
+	host: (text) => refuseNoName(text.replace(/^\*\./, '').replace(/\.$/, ''), 'dest_ip'),
 	name: (text) => refuseNoName(text, 'ip'),
 	pool: function(text, option) {
 		const prefix = prefixOf(text);
