@@ -90,6 +90,7 @@ COMMANDS = ("command", "health_command")  # of type text, and one line in the fo
 NEVER = {
     "destination": [list(row) for row in schema.NEVER],
     "clients": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
+    "client": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "reached": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "nexthop": [list(row) for row in schema.NEVER if row[1] != schema.LINK_LOCAL],
     "pool": list(schema.NO_POOL),
