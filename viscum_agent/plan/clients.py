@@ -24,7 +24,8 @@ MOST = 256  # matches or parts left out of them, of a service; more is a mistake
 NOBODY = "takes nobody's packets: none of its clients has an address of a family that it takes; the cloud answers"
 EXCLUDED = "is excluded (exclude_client, exclude_dest)"
 TOO_MANY = "makes %d entries with the matches, and at most %d fit a service: name fewer, or prefixes"
-NO_MACS = "can't be: packets of %s have no MAC address; name clients there by their addresses (src_ip)"
+TOO_MANY_CLIENTS = "src_mac and client make %d entries with the matches, and at most %d fit: name fewer, or prefixes"
+NO_MACS = "packets of %s have no MAC address: name clients there by address (src_ip, or in client, exclude_client)"
 
 
 def of_clients(service: "Service", package: str) -> "Service":
@@ -38,7 +39,7 @@ def of_clients(service: "Service", package: str) -> "Service":
         raise skip(service, package, "", NOBODY)
     count = max([len(each) for each in [matches] + [group.matches for group in named]])
     if count > MOST:
-        raise skip(service, package, "src_mac", TOO_MANY % (count, MOST))
+        raise skip(service, package, "", TOO_MANY_CLIENTS % (count, MOST))
     return with_(service, matches=tuple(matches), named=tuple(named))
 
 
@@ -71,8 +72,7 @@ def need_macs(service: "Service", devices: "Iterable[Device]", package: str) -> 
     """Raises Skip if the packets of a device have none, and the service asks for them."""
     bare = [device.name for device in devices if device.bare]
     if bare and asks_macs(service):
-        option = "exclude_client" if service.clients is None else "src_mac"
-        raise skip(service, package, option, NO_MACS % ", ".join(bare), UNSUPPORTED)
+        raise skip(service, package, "", NO_MACS % ", ".join(bare), UNSUPPORTED)
 
 
 def is_right(client: "str | Prefix", packed: bytes, mac: str) -> bool:
