@@ -1,5 +1,4 @@
-"""Two clients of one bridge, of which a service takes one: on the datapaths of any kernel (tests/netns/test_clients.py),
-and on those of the guest's (tests/vm/test_clients.py)."""
+"""Two clients of one bridge, of which a service takes one: for tests/netns and tests/vm, with the datapaths of each."""
 
 from lab import echo_command, ip, service
 from packets import mac
