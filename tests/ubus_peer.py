@@ -9,6 +9,7 @@ ubus_peer.py procd SOCKET SECONDS WORD...
                                        one of which it has not heard for so long gets SIGTERM, SIGKILL and
                                        a successor; `service list` tells its pid and what was called last;
                                        with SIGHUP only a second is left
+ubus_peer.py triggers SOCKET FILE      takes events as procd does for its triggers, and writes the last one to FILE
 """
 
 import json
@@ -122,5 +123,18 @@ def procd(*words):
     Procd(*words).run()
 
 
+def triggers(path, file):
+    client = Client(path)
+    policy = [("type", blob.STRING), ("data", blob.TABLE)]
+    client.add_object(
+        "service", [("event", Method(lambda _, told, __: Path(file).write_text(json.dumps(told)), policy))]
+    )
+    while True:
+        client.tick(compat.monotonic())
+        if client.fd >= 0 and compat.wait_fd(client.fd, POLLIN, 50):
+            client.on_readable()
+        client.on_writable()
+
+
 if __name__ == "__main__":
-    {"broker": serve, "netifd": netifd, "procd": procd}[sys.argv[1]](*sys.argv[2:])
+    {"broker": serve, "netifd": netifd, "procd": procd, "triggers": triggers}[sys.argv[1]](*sys.argv[2:])

@@ -5,9 +5,9 @@ Everything that happens (a kernel event, a program that ends, a check, a reload,
 (withdrawal.py). This file connects the parts: the loop, signals, events, and what instances and ubus ask for.
 """
 
-from . import compat, lock
+from . import compat, lock, optional
 from .deadline import Deadline
-from .errors import ConfigError
+from .errors import ConfigError, UnsupportedError
 from .flows import Flows
 from .kernel import bpf_pins, counters, netns
 from .kernel.monitor import Events
@@ -15,6 +15,7 @@ from .kernel.ns_monitor import Inside
 from .log import ERROR, NOTICE, WARNING
 from .look import Looks
 from .loop import Loop, Paced
+from .paths import ON_TRIAL
 from .plan import hosts
 from .reconcile import Reconciler
 from .reserve import Reserve
@@ -72,6 +73,7 @@ class Agent:
         self._firewall_timer: Timer | None = None
         self._firewall_by = 0.0  # when its changes are read at the latest
         self._reload_again: Timer | None = None
+        self._trial: Timer | None = None  # when the configuration that is on trial has to be confirmed
         self.withdrawal = Withdrawal(self)
         self.deadline = Deadline(self)
         self.flows = Flows(self)
@@ -125,6 +127,7 @@ class Agent:
 
     def _open(self, path: "str | None") -> None:
         """Opens all that a look, a check and the withdrawal of a redirect need."""
+        self._judge_trial()
         self.reconciler = Reconciler(self.confdir, path, self._opened, names=self.names)
         self.reconciler.__enter__()
         self._events, self._inside = Events(), Inside()
@@ -261,9 +264,11 @@ class Agent:
         """Asks for the names that are configured now."""
         wanted = hosts.wanted(self.reconciler.all_services(), self.reconciler.configuration.settings)
         if wanted and not self._asker:
-            from .names.ask import Asker  # only where there are names
-
-            self._asker = Asker(self.loop, self._names_changed, self.loop.turn == 0)
+            try:
+                ask = optional.load("names.ask")
+            except UnsupportedError:
+                return  # the plan says so
+            self._asker = ask.Asker(self.loop, self._names_changed, self.loop.turn == 0)
         if self._asker:
             self._asker.follow(wanted)
 
@@ -274,6 +279,8 @@ class Agent:
 
     def names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
         """What is known of the names of these services (Reconciler)."""
+        if not self._asker:
+            self.follow_names()  # the package for them may have come
         return self._asker.look(services, observed) if self._asker else ({}, {})
 
     def instance(self, name: str) -> "Instance":
@@ -407,10 +414,34 @@ class Agent:
             self.say(NOTICE, "is on ubus" if connected else "is not on ubus: %s" % reason)
         self._on_bus = connected
 
+    def _judge_trial(self) -> None:
+        """Before the configuration is read: if nobody confirmed it in time, it has to be the one before (trial.py)."""
+        self.loop.cancel(self._trial)
+        self._trial = None
+        if not compat.exists(self.confdir + ON_TRIAL):
+            return
+        from . import trial  # hardly ever
+
+        left, said = trial.judge(self.confdir)
+        self.say(WARNING, said)
+        if left:
+            self._trial = self.loop.after(left, self._trial_ends)
+
+    def _trial_ends(self) -> None:
+        if compat.exists(self.confdir + ON_TRIAL):
+            self._try_reload()
+
+    def trial_left(self) -> "int | None":
+        """Seconds that the configuration is on trial, None if it is not."""
+        if self._trial is None or not compat.exists(self.confdir + ON_TRIAL):
+            return None
+        return int(self._trial[0] - compat.monotonic())
+
     def reload(self) -> None:
         """Reloads the configuration. If that is not possible, keeps the old one and raises ConfigError. Raises OSError
         if no descriptor is left: then it is tried again."""
         self.loop.cancel(self._reload_again)
+        self._judge_trial()
         try:
             self.reconciler.reload()
         except ConfigError as error:

@@ -234,9 +234,5 @@ class Once(Agent):
         self.loop.after(POLL, self._finish)
 
     def _is_sure(self, instance: "Instance") -> bool:
-        """A program that was found running has to pass a check, like any other. One that keeps opening other sockets
-        gets no more time than one that starts, and one that has run for long gets as much."""
-        if not instance.redirected:
-            return True
-        had = min(instance.uptime, compat.monotonic() - self._began)
-        return instance.was_checked and (instance.is_settled or had > instance.service.program.start_timeout)
+        """One that has run for long gets as much time as one that starts."""
+        return instance.is_sure(min(instance.uptime, compat.monotonic() - self._began))

@@ -21,19 +21,19 @@ PARTS = {
         "plan.packet",
         "ubus_object.faults",
     ),
+    "viscum-names": ("names", "plan.byname"),
 }
 MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
 
 
 def load(name: str) -> "ModuleType":
-    """A module of PARTS. Raises UnsupportedError if its package is not there."""
-    whole = "viscum_agent." + name
+    """A module of PARTS, or below one. Raises UnsupportedError if its package is not there."""
+    package, part = [(each, part) for each in PARTS for part in PARTS[each] if (name + ".").startswith(part + ".")][0]
     try:
-        return __import__(whole, None, None, ("*",))
+        return __import__("viscum_agent." + name, None, None, ("*",))
     except ImportError as error:
-        if whole not in str(error):
+        if "viscum_agent." + part not in str(error):
             raise  # it is there, and something else is not
-    package = [each for each in PARTS if name in PARTS[each]][0]
     text = "the package %s is not installed, or of another version than viscum: %s"
     raise UnsupportedError(text % (package, install(manager(), package)))
 

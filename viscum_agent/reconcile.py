@@ -6,7 +6,7 @@ a Snapshot: what was there at one moment, and what is planned for it. A Snapshot
 
 from collections import namedtuple
 
-from . import address, compat
+from . import address, compat, optional
 from .apply import Applier, pending
 from .config import network, uci
 from .config.service import read
@@ -104,7 +104,10 @@ class Reconciler:
     ) -> None:
         self._confdir = confdir
         self._loads = loads
-        self.configuration = read(uci.load(confdir, PACKAGE), PACKAGE)
+        self.generation = 0  # counts the configurations that were taken, each a file with another
+        self.hash = ""  # the SHA-256 of the file
+        self.configuration, taken = self._read()
+        self._took(taken)
         compat.expect(len(self.configuration.services))
         self.backend: Backend = compat.LATER
         self.features = EVERYTHING
@@ -133,13 +136,24 @@ class Reconciler:
     def reload(self) -> None:
         """Reloads the configuration; the next plan probes the kernel again. If that is not possible or the back end is
         not available, keeps the old one and raises ConfigError."""
-        new = read(uci.load(self._confdir, PACKAGE), PACKAGE, self.configuration)
+        new, taken = self._read(self.configuration)
         if new.settings.netlink != self.backend.name:
             self._change_backend(new.settings.netlink)
         self.configuration = new
+        self._took(taken)
         self._asked = ""
         self.forget_firewall()
         compat.expect(len(new.services))
+
+    def _read(self, before: "Configuration | None" = None) -> "tuple[Configuration, str]":
+        """(what the file has, its hash)"""
+        path = "%s/%s" % (self._confdir, PACKAGE)
+        data = uci.content(path)
+        return read(uci.parse(data, path), PACKAGE, before), compat.sha256(data)
+
+    def _took(self, taken: str) -> None:
+        self.generation += taken != self.hash
+        self.hash = taken
 
     def _change_backend(self, netlink: str) -> None:
         try:
@@ -195,8 +209,7 @@ class Reconciler:
         names, why = self.interfaces()
         missing = network.missing(services, names, dump.links)
         why.update(network.other_names(altnames.own_names(missing)))
-        by_name = [service for service in services if service.named]
-        known_hosts, held = self._named(by_name, observed) if by_name else ({}, {})
+        known_hosts, held = self._of_names([service for service in services if service.named], observed)
         there = facts(dump, self.features, names, opened, self._firewall(), why, known_hosts, held)
         places = direct.places(services, configuration.settings, there, PACKAGE)
         there = with_(there, neighbours=self._neighbours(places, dump, observed))
@@ -222,20 +235,27 @@ class Reconciler:
             found[place] = mac
         return found
 
+    def _of_names(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
+        """What is known of the names of these services. Where the package for them is missing, nothing: the plan says
+        so."""
+        try:
+            return self._named(services, observed) if services else ({}, {})
+        except UnsupportedError:
+            return {}, {}
+
     def _asked_once(self, services: "list[Service]", observed: "Observed") -> "tuple[dict, dict]":
         """Who only shows what there is asks nobody: what is in the kernel counts."""
         if self._loads:
             return self.ask_names(services), {}
-        return {}, {each.name: hosts.held(observed.of(each.name)) for each in services}
+        byname = optional.load("plan.byname")
+        return {}, {each.name: byname.held(observed.of(each.name)) for each in services}
 
     def ask_names(self, services: "list[Service]") -> "dict[str, Host]":
         """What the names of these services have, asked now if they were not asked before (names/)."""
         wanted = hosts.wanted(services, self.configuration.settings)
         new = {name: wanted[name] for name in wanted if name not in self._hosts}
         if new:
-            from .names import ask  # only where there are names
-
-            self._hosts.update(ask.at_once(new))
+            self._hosts.update(optional.load("names.ask").at_once(new))
         return self._hosts
 
     def interfaces(self) -> "tuple[dict[str, list[str]], dict[tuple[str, str], str]]":

@@ -87,7 +87,8 @@ def test_status_says_which_agent_that_is_and_since_when(served):
     assert answer["version"] == __version__ and 0 <= answer["uptime"] <= answer["now"]
     wait_for(lambda: served.call("status")["uptime"] > answer["uptime"])
     last = served.viscum("status").stdout.splitlines()[-1]
-    assert re.fullmatch(r"viscumd %s has run for \d+ s" % re.escape(__version__), last)
+    said = (re.escape(__version__), answer["hash"][:12])
+    assert re.fullmatch(r"viscumd %s has run for \d+ s; configuration 1 \(%s\)" % said, last)
 
 
 def test_bypass_stop_start_and_restart(served):

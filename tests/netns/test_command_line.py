@@ -42,6 +42,32 @@ def test_check_names_every_problem_with_section_option_value_and_remedy(lab):
     assert {"port", "typo", "away", "twin"} == {each["service"] for each in found}
 
 
+def test_a_file_that_is_only_not_for_this_router_has_an_exit_code_of_its_own(lab):
+    """A controller keeps a wrong one from all routers, and looks at the router for the other."""
+    away = service("away", "/bin/true", "list device eth77", "list dest_port 80")
+    lab.configure(GOOD + away)
+    assert lab.viscum("check", check=False).returncode == 3
+    assert lab.viscum("check", "--offline").stdout == ""
+    lab.configure(GOOD + away + service("port", "/bin/true", "list device lan0", "list dest_port 70000"))
+    assert [lab.viscum("check", *words, check=False).returncode for words in ((), ("--offline",))] == [1, 1]
+
+
+def test_a_file_is_judged_offline_wherever_it_is(lab, tmp_path):
+    """Here it is a checkout's, by somebody's account, with things that only its router has."""
+    file = tmp_path / "rollout"
+    bundled = ("option bundle /srv/none", "list mount /srv:/data", "list device eth77", "list dest_port 80")
+    (tmp_path / "rollout").write_text("config service web\n\t" + "\n\t".join(bundled) + "\n")
+    os.chown(file, 1234, 1234)
+    result = lab.viscum("check", "--offline", "--json", file)
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+    file.write_text(GOOD + "config service x\n\toption command '/bin/true\n")
+    (found,) = json.loads(lab.viscum("check", "--offline", "--json", file, check=False).stdout)
+    assert found["where"] == "%s:%d" % (file, 1 + file.read_text()[:-3].count("\n"))
+    assert found["message"] == "a quote is opened here and never closed"
+    refused = lab.viscum("check", file, check=False)
+    assert refused.returncode == 2 and "a file is judged with --offline" in refused.stderr
+
+
 def test_check_of_a_good_configuration_says_nothing(lab):
     lab.configure(GOOD)
     result = lab.viscum("check")
@@ -228,7 +254,7 @@ def test_check_up_and_the_agent_say_the_same_of_what_the_router_does_not_have(la
     text = service("good", command, "list device lan0", "list dest_ip 203.0.113.10", "list dest_port 7000", *lines)
     lab.configure(text)
     result = lab.viscum("check", check=False)
-    assert (result.returncode, result.stderr) == (1, "")
+    assert (result.returncode, result.stderr) == (3, ""), "the file is right"
     (line,) = result.stdout.splitlines()
     assert line.startswith("viscum.good.%s: " % option) and said in line
     (found,) = json.loads(lab.viscum("check", "--json", check=False).stdout)

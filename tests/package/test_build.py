@@ -27,9 +27,9 @@ RECIPES = paths.RECIPES + "/"
 LIMIT = 256 * 1000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
-DOCTOR = "viscum-doctor"
+PARTS = tuple(optional.PARTS)
 APPLICATION = "luci-app-viscum"
-ALL = {*AGENTS, DOCTOR, APPLICATION}
+ALL = {*AGENTS, *PARTS, APPLICATION}
 ONLY = {"viscum": "agent.packed start.py viscum.py viscumd.py", "viscum-cpython": "sources.packed start.py"}
 # The eBPF programs are assembled in a package (tests/unit/test_package_assembled.py).
 ASSEMBLED, ASSEMBLERS = "ebpf/program", {"ebpf/assembler", "ebpf/flows", "ebpf/icmp"}
@@ -109,31 +109,36 @@ def test_each_interpreter_gets_every_module_that_it_can_use(ipks):
     wanted = {name: set(modules()) - LEFT_OUT[name] for name in AGENTS}
     names = sources(ipks["viscum-cpython"])
     assert {path[len("viscum_agent/") : -len(".py")] for path in names} == wanted["viscum-cpython"]
-    agent, doctor = byte_code(ipks)
-    assert {path[len("viscum_agent/") : -len(".mpy")] for path in {**agent, **doctor}} == wanted["viscum"]
-    assert {data[:1] for data in (*agent.values(), *doctor.values())} == {b"M"}, "byte code begins with this letter"
+    found = {path: code for part in byte_code(ipks).values() for path, code in part.items()}
+    assert {path[len("viscum_agent/") : -len(".mpy")] for path in found} == wanted["viscum"]
+    assert {data[:1] for data in found.values()} == {b"M"}, "byte code begins with this letter"
 
 
 def byte_code(ipks):
-    """{path: bytes} of what viscum has, and of what viscum-doctor has."""
+    """{package: {path: bytes}} of viscum and the packages beside it."""
     archive = installed(ipks["viscum"])[LIBRARY + "agent.packed"][1]
-    return unpacked(archive), unpacked(installed(ipks[DOCTOR])[LIBRARY + "viscum-doctor.packed"][1], of=archive)
+    parts = {part: installed(ipks[part])[LIBRARY + part + ".packed"][1] for part in PARTS}
+    return {"viscum": unpacked(archive), **{part: unpacked(parts[part], of=archive) for part in parts}}
 
 
-def test_the_doctors_package_has_the_modules_that_are_named_and_the_agents_has_none_of_them(ipks):
-    agent, doctor = byte_code(ipks)
-    names = ["viscum_agent/" + name.replace(".", "/") for name in optional.PARTS[DOCTOR]]
-    named = {path for path in {**agent, **doctor} if any(path.startswith((name + ".", name + "/")) for name in names)}
-    assert set(doctor) == named and not named & set(agent)
-    assert list(installed(ipks[DOCTOR])) == [LIBRARY + "viscum-doctor.packed"]
+@pytest.mark.parametrize("part", PARTS)
+def test_a_package_beside_the_agents_has_the_modules_that_are_named_and_no_other_has_them(ipks, part):
+    found = byte_code(ipks)
+    names = ["viscum_agent/" + name.replace(".", "/") for name in optional.PARTS[part]]
+    ours = found.pop(part)
+    others = {path for each in found.values() for path in each}
+    named = {path for path in {*ours, *others} if any(path.startswith((name + ".", name + "/")) for name in names)}
+    assert set(ours) == named and not named & others
+    assert list(installed(ipks[part])) == [LIBRARY + part + ".packed"]
 
 
 def test_what_a_package_of_its_own_brings_is_known_to_nobody_else():
     """The same modules in the rule of import-linter as in the packages."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    (rule,) = [each for each in contracts if each["type"] == "protected"]
-    named = ["viscum_agent." + name for name in optional.PARTS[DOCTOR]]
-    assert rule["protected_modules"] == named and set(rule["allowed_importers"]) <= set(named)
+    rules = [each for each in contracts if each["type"] == "protected"]
+    named = [["viscum_agent." + name for name in optional.PARTS[part]] for part in PARTS]
+    assert [rule["protected_modules"] for rule in rules] == named
+    assert all(set(rule["allowed_importers"]) <= set(rule["protected_modules"]) for rule in rules)
 
 
 def test_a_shipped_source_is_the_repositorys_less_comments_types_and_words_for_people_with_the_same_line_numbers(ipks):
@@ -185,7 +190,7 @@ def test_recipes_keep_their_comments(ipks, name):
     assert all(files[RECIPES + each.name][1] == each.read_bytes() for each in recipes.iterdir())
 
 
-@pytest.mark.parametrize("name", [*AGENTS, DOCTOR])
+@pytest.mark.parametrize("name", [*AGENTS, *PARTS])
 def test_our_own_files_are_small(ipks, name, capsys):
     files = {path: len(content) for path, (_, content) in installed(ipks[name]).items()}
     if "/etc/init.d/viscum" in files:
@@ -199,16 +204,20 @@ def test_our_own_files_are_small(ipks, name, capsys):
 
 
 def test_control_says_what_the_makefile_says(ipks):
-    found = {name: opkg.fields(opkg.read(ipks[name])[0]) for name in (*AGENTS, DOCTOR)}
-    micro, cpython, doctor = found["viscum"], found["viscum-cpython"], found[DOCTOR]
+    found = {name: opkg.fields(opkg.read(ipks[name])[0]) for name in (*AGENTS, *PARTS)}
+    micro, cpython = found["viscum"], found["viscum-cpython"]
     assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
     assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl (>=1.23)"
-    assert doctor["Depends"] == "viscum (=%s)" % micro["Version"], "byte code of that very version"
-    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent, viscum-doctor")
+    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent, " + ", ".join(PARTS))
     # opkg must find no conflict by the other's own name: then the name would mean the one that replaces it.
-    assert (micro["Conflicts"], cpython["Conflicts"]) == ("viscum-agent", "viscum-agent, viscum-part")
-    assert (doctor["Provides"], "Conflicts" in doctor, "Replaces" in doctor) == ("viscum-part", False, False)
-    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum, viscum-doctor")
+    own = {part: part.replace("viscum-", "viscum-part-") for part in PARTS}
+    assert micro["Conflicts"] == "viscum-agent"
+    assert cpython["Conflicts"] == ", ".join(["viscum-agent", *own.values()])
+    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum, " + ", ".join(PARTS))
+    for part in PARTS:
+        assert found[part]["Depends"] == "viscum (=%s)" % micro["Version"], "byte code of that very version"
+        assert found[part]["Provides"] == own[part], "its own: apk takes no two that provide a version of one name"
+        assert "Conflicts" not in found[part] and "Replaces" not in found[part]
     for name, fields in found.items():
         assert (fields["Package"], fields["Architecture"], fields["License"]) == (name, "all", "Apache-2.0")
         assert fields["SourceDateEpoch"] == EPOCH
@@ -296,7 +305,7 @@ endef
 """
 
 
-@pytest.mark.parametrize("name", [*AGENTS, DOCTOR])
+@pytest.mark.parametrize("name", [*AGENTS, *PARTS])
 def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, name):
     (tmp_path / "rules.mk").write_text(RULES)
     (tmp_path / "package.mk").write_text(PACKAGE)
@@ -414,12 +423,15 @@ def test_an_apk_says_what_the_makefile_says(apks):
     least = [b"micropython-nossl", b"1.23", 5]  # 5: equal or greater
     assert micro[14] == [[b"kmod-sched-core"], [b"kmod-veth"], least]
     # With a version: apk installs no two packages that provide the same name so.
-    assert info[15] == [[b"viscum", version], [b"viscum-agent", version], [b"viscum-doctor", version]]
+    names = [b"viscum", b"viscum-agent", *[part.encode() for part in PARTS]]
+    assert info[15] == [[each, version] for each in names]
     assert micro[15] == [[b"viscum-agent", version]]
     assert (info[13], micro[13]) == (None, 100), "`apk add viscum` is that package and not who provides its name"
-    doctor, _, _, _ = adb.read(apks[DOCTOR])
-    assert doctor[13] == 100, "the same for viscum-doctor"
-    assert doctor[14:16] == [[[b"viscum", version]], [[b"viscum-part", version]]]
+    for part in PARTS:
+        found, _, _, _ = adb.read(apks[part])
+        assert found[13] == 100, "the same for those beside it"
+        own = part.replace("viscum-", "viscum-part-").encode()
+        assert found[14:16] == [[[b"viscum", version]], [[own, version]]]
 
 
 def test_an_apks_identity_is_the_sum_of_what_it_says(apks, name):

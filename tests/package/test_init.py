@@ -50,6 +50,12 @@ def test_with_the_shipped_configuration_there_are_triggers_and_no_process(router
     assert router.agent() == ""
 
 
+def test_a_configuration_on_trial_has_an_agent_that_brings_the_one_before_back(router):
+    router.configure(OFF + SERVICE)
+    (router.path / "etc/config/.viscum.old").write_text(ENABLED)
+    assert told(router.init("start")) == ["procd: start"]
+
+
 def test_an_enabled_service_is_a_reason_for_an_agent(router):
     router.configure(ENABLED)
     calls = router.init("start")

@@ -143,56 +143,62 @@ def test_the_luci_application_comes_and_goes_beside_either(router, installer, ip
     assert left == {path: found for path, found in before.items() if found[3] is not None}
 
 
-# The doctor's package
+# Packages beside the agent's
 
 
-DOCTOR = "viscum-doctor"
+DOCTOR, NAMES = "viscum-doctor", "viscum-names"
+both = pytest.mark.parametrize("part", [DOCTOR, NAMES])
 
 
-def test_the_doctor_comes_and_goes_beside_the_agent_which_stays_as_it_is(router, installer, ipks):
+@pytest.mark.parametrize("part, calls", [(DOCTOR, []), (NAMES, ["viscum reload"])])
+def test_a_part_comes_and_goes_beside_the_agent_which_goes_on(router, installer, ipks, part, calls):
+    """Services that names were missing for begin at once."""
     installer.install(ipks["viscum"])
     before = router.files()
     router.calls()
-    installer.install(ipks[DOCTOR])
-    assert list(added(before, router)) == ["/usr/lib/viscum/viscum-doctor.packed"]
-    installer.remove(DOCTOR)
+    installer.install(ipks[part])
+    assert list(added(before, router)) == ["/usr/lib/viscum/%s.packed" % part]
+    assert router.calls() == calls
+    installer.remove(part)
     assert router.files() == before
     assert router.calls() == [], "the agent is not restarted"
 
 
-def test_the_doctor_is_not_installed_beside_another_version(router, installer, ipks, later_ipks):
+@both
+def test_a_part_is_not_installed_beside_another_version(router, installer, ipks, later_ipks, part):
     installer.install(ipks["viscum"])
     with pytest.raises(Refused, match=r"viscum \(= ?0"):
-        installer.install(later_ipks[DOCTOR])
-    assert not router.path("/usr/lib/viscum/viscum-doctor.packed").exists()
+        installer.install(later_ipks[part])
+    assert not router.path("/usr/lib/viscum/%s.packed" % part).exists()
 
 
-def test_an_upgrade_of_the_agent_alone_leaves_a_doctor_that_the_next_command_brings_up_to_it(
-    router, installer, ipks, later_ipks
+@both
+def test_an_upgrade_of_the_agent_alone_leaves_a_part_that_the_next_command_brings_up_to_it(
+    router, installer, ipks, later_ipks, part
 ):
-    """opkg does not ask what depends on the old version; the agent refuses that doctor's byte code (test_start.py)."""
+    """opkg does not ask what depends on the old version; the agent refuses that part's byte code (test_start.py)."""
     installer.install(ipks["viscum"])
-    installer.install(ipks[DOCTOR])
+    installer.install(ipks[part])
     installer.install(later_ipks["viscum"])
-    installer.install(later_ipks[DOCTOR])
-    _, data = read(later_ipks[DOCTOR])
+    installer.install(later_ipks[part])
+    _, data = read(later_ipks[part])
     (new,) = [content for _, content in data.values() if content is not None]
-    assert router.path("/usr/lib/viscum/viscum-doctor.packed").read_bytes() == new
+    assert router.path("/usr/lib/viscum/%s.packed" % part).read_bytes() == new
 
 
-def test_the_agent_is_not_removed_while_the_doctor_needs_it(router, installer, ipks):
+@both
+def test_the_agent_is_not_removed_while_a_part_needs_it(router, installer, ipks, part):
     installer.install(ipks["viscum"])
-    installer.install(ipks[DOCTOR])
+    installer.install(ipks[part])
     installer.remove("viscum", check=False)
     assert router.path("/usr/bin/viscum").exists()
 
 
-def test_the_doctor_goes_where_the_package_comes_that_has_it(router, installer, ipks):
+def test_the_parts_go_where_the_package_comes_that_has_them(router, installer, ipks):
     before = router.files()
-    installer.install(ipks["viscum"])
-    installer.install(ipks[DOCTOR])
-    installer.install(ipks["viscum-cpython"])
-    assert not router.path("/usr/lib/viscum/viscum-doctor.packed").exists()
+    for name in ("viscum", DOCTOR, NAMES, "viscum-cpython"):
+        installer.install(ipks[name])
+    assert not list(router.path("/usr/lib/viscum").glob("viscum-*.packed"))
     installer.remove("viscum-cpython")
     assert router.files() == before
 

@@ -18,6 +18,7 @@ from lab import HANG, MICROPYTHON_FILE, ROOT, wait_for
 from packages import unpacked
 from router import run
 
+from viscum_agent import optional
 from viscum_agent.ubus import codes
 from viscum_agent.ubus.caller import Caller
 
@@ -26,6 +27,7 @@ from source import archive  # noqa: E402
 
 CACHE = "/var/run/viscum.pycache"
 NOBODY = 65534
+LAN = "ip link add lan0 type veth && ip addr add 192.168.1.1/24 dev lan0 && ip link set lan0 up && "
 
 
 class Machine:
@@ -78,7 +80,7 @@ class Machine:
 def machine(tmp_path, ipks, name):
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    parts = [ipks["viscum-doctor"]] if name == "viscum" else []
+    parts = [ipks[part] for part in optional.PARTS] if name == "viscum" else []
     return Machine(tmp_path / "machine", ipks[name], *parts)
 
 
@@ -129,11 +131,11 @@ def test_a_pasted_line_may_be_longer_than_a_word_of_micropython(machine):
     assert result.returncode == 2 and "does not say which protocol it has" in result.stderr, result.stderr
 
 
-# The doctor's package
+# Packages beside the agent's
 
 
 @pytest.fixture
-def without_doctor(tmp_path, ipks):
+def alone(tmp_path, ipks):
     if os.geteuid() != 0:
         pytest.skip("needs root")
     return Machine(tmp_path / "without", ipks["viscum"])
@@ -146,40 +148,76 @@ HERE = "install viscum-doctor (opkg install, on OpenWrt 25.12 apk add)"
 
 
 @pytest.mark.parametrize("words", FAULTS)
-def test_without_the_doctors_package_a_command_names_it(without_doctor, words):
-    result = without_doctor("viscum", *words, check=False)
+def test_without_the_doctors_package_a_command_names_it(alone, words):
+    result = alone("viscum", *words, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "viscum: " + MISSING + HERE + "\n")
-    assert without_doctor("viscum", words[0], "--help").stdout.startswith("usage: viscum " + words[0])
+    assert alone("viscum", words[0], "--help").stdout.startswith("usage: viscum " + words[0])
 
 
-def test_a_doctor_of_another_version_is_as_if_it_were_not_there(without_doctor, later_ipks):
-    without_doctor.unpack(later_ipks["viscum-doctor"])
-    result = without_doctor("viscum", "doctor", check=False)
+def test_a_doctor_of_another_version_is_as_if_it_were_not_there(alone, later_ipks):
+    alone.unpack(later_ipks["viscum-doctor"])
+    result = alone("viscum", "doctor", check=False)
     assert (result.returncode, result.stderr) == (1, "viscum: " + MISSING + HERE + "\n")
 
 
 @pytest.mark.parametrize("size", [0, 3, 40, -1], ids=("empty", "in its first line", "in its list", "by a byte"))
-def test_a_doctor_that_was_cut_is_as_if_it_were_not_there(without_doctor, ipks, size):
+def test_a_doctor_that_was_cut_is_as_if_it_were_not_there(alone, ipks, size):
     """What a power failure or a full flash leaves."""
-    without_doctor.unpack(ipks["viscum-doctor"])
-    file = without_doctor.upper / DOCTOR
+    alone.unpack(ipks["viscum-doctor"])
+    file = alone.upper / DOCTOR
     file.write_bytes(file.read_bytes()[:size])
-    result = without_doctor("viscum", "doctor", check=False)
+    result = alone("viscum", "doctor", check=False)
     assert (result.returncode, result.stderr) == (1, "viscum: " + MISSING + HERE + "\n")
 
 
-def test_an_agent_has_a_doctor_as_soon_as_and_as_long_as_the_package_is_there(without_doctor, ipks):
+def test_an_agent_has_a_doctor_as_soon_as_and_as_long_as_the_package_is_there(alone, ipks):
     """The same process: who reads that a package is missing and installs it need not restart anything."""
-    socket, file = str(without_doctor.folder / "ubus.sock"), without_doctor.upper / DOCTOR
-    with background(sys.executable, ROOT / "tests/ubus_peer.py", "broker", socket), agent(without_doctor, socket):
+    socket, file = str(alone.folder / "ubus.sock"), alone.upper / DOCTOR
+    with background(sys.executable, ROOT / "tests/ubus_peer.py", "broker", socket), agent(alone, socket):
         for method, words in (("doctor", {}), ("explain", {"packet": FAULTS[0][1]})):
             assert refused_call(socket, method, words) == (codes.NOT_SUPPORTED, MISSING + HERE)
-        without_doctor.unpack(ipks["viscum-doctor"])
+        alone.unpack(ipks["viscum-doctor"])
         assert called(socket, "explain", {"packet": FAULTS[0][1]})["taken"] is False
         file.unlink()
         assert refused_call(socket, "doctor", {}) == (codes.NOT_SUPPORTED, MISSING + HERE)
-        without_doctor.unpack(ipks["viscum-doctor"])
+        alone.unpack(ipks["viscum-doctor"])
         assert called(socket, "doctor", {})["findings"]
+
+
+SPEED = """
+config service 'speed'
+\toption enabled 1
+\toption command '/bin/sleep 1000'
+\tlist device lan0
+\tlist %s
+\tlist dest_port 5201
+"""
+OTHER = (SPEED % "dest_ip 203.0.113.9").replace("speed", "other")
+NO_NAMES = "viscum.speed.dest_host: " + (MISSING + HERE).replace("viscum-doctor", "viscum-names")
+
+
+def test_without_the_names_package_a_service_with_a_name_is_refused_and_others_are_not(alone, ipks, tmp_path):
+    (tmp_path / "viscum").write_text(SPEED % "dest_host speed.example.com" + OTHER)
+    viscum = ("unshare", "--net", "sh", "-c", LAN + 'exec viscum "$@"', "sh", "-c", tmp_path)
+    result = alone(*viscum, "check", check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (1, NO_NAMES + "\n", "")
+    commands = alone(*viscum, "plan", check=False).stdout
+    assert "vsc-other" in commands and "vsc-speed" not in commands
+    alone.unpack(ipks["viscum-names"])
+    result = alone(*viscum, "check", check=False)
+    assert result.stdout.startswith("viscum.speed.dest_host: has no address now: speed.example.com ("), result
+
+
+def test_an_agent_asks_for_names_as_soon_as_the_package_is_there(alone, ipks):
+    """The same process, at its next look; the package's script calls for one by a reload (test_install.py)."""
+    socket = str(alone.folder / "ubus.sock")
+    with (
+        background(sys.executable, ROOT / "tests/ubus_peer.py", "broker", socket),
+        agent(alone, socket, SPEED % "dest_host speed.example.com"),
+    ):
+        assert called(socket, "plan", {})["problems"] == [NO_NAMES]
+        alone.unpack(ipks["viscum-names"])
+        wait_for(lambda: "has no address now: speed.example.com (" in str(called(socket, "plan", {})["problems"]))
 
 
 @contextlib.contextmanager
@@ -193,10 +231,10 @@ def background(*words):
 
 
 @contextlib.contextmanager
-def agent(machine, socket):
-    """Of the unpacked package, with a network and a /run of its own and nothing to do."""
-    (machine.folder / "etc/config/viscum").write_text("")
-    script = 'mount --bind "$0" /run && exec "$@"'
+def agent(machine, socket, config=""):
+    """Of the unpacked package, with a network and a /run of its own."""
+    (machine.folder / "etc/config/viscum").write_text(config)
+    script = LAN + 'mount --bind "$0" /run && exec "$@"'
     words = [MICROPYTHON_FILE, "-X", "heapsize=16M", machine.upper / "lib/viscum/viscumd.py"]
     words += ["-c", machine.folder / "etc/config", "-s", socket]
     with background("unshare", "--mount", "--net", "sh", "-c", script, machine.run_dir, *words):

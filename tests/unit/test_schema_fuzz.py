@@ -401,14 +401,14 @@ def files():
     return found
 
 
-def test_check_ends_with_0_or_1_and_never_with_a_traceback(files, tmp_path):
+def test_check_ends_with_0_1_or_3_and_never_with_a_traceback(files, tmp_path):
     codes = set()
     for text in files:
         (tmp_path / "viscum").write_text(text)
         words = [sys.executable, "-m", "viscum_agent", "-c", str(tmp_path), "check"]
         result = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-        assert result.returncode in (0, 1), text + result.stderr
+        assert result.returncode in (0, 1, 3), text + result.stderr
         assert "Traceback" not in result.stdout + result.stderr, text
-        assert bool(result.returncode) == bool(result.stdout), "1 for a finding, and only then"
+        assert bool(result.returncode) == bool(result.stdout), "nothing but a finding is another code"
         codes.add(result.returncode)
-    assert codes == {0, 1} and len(files) >= 24
+    assert codes.issuperset({0, 1}) and len(files) >= 24

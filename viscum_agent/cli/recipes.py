@@ -8,7 +8,7 @@ is what was given for that option.
 import os
 from collections import namedtuple
 
-from .. import compat, optional
+from .. import compat, optional, replace
 from ..config import schema, service, trust, uci
 from ..errors import ConfigError, ForeignError, ViscumError
 from ..paths import RECIPES
@@ -161,12 +161,12 @@ def _options(option: str, values: "list[str]") -> "list[str]":
 
 def _append(confdir: str, path: str, name: str, text: str) -> "tuple[list[Problem], service.Service | None]":
     """Writes a section behind all others: (problems, None), or ([], what it means)."""
-    uci.source(confdir, CONFIG)  # says what is wrong with the file; it is no FIFO
+    uci.content(path)  # says what is wrong with the file; it is no FIFO
     fd = compat.fd_open(path, compat.O_NONBLOCK)
     try:
         if not compat.try_flock(fd):  # as libuci does while it writes
             raise ForeignError("%s is being written by another program: try again" % path)
-        before = uci.source(confdir, CONFIG)
+        before = uci.content(path)
         _refuse_name(name, uci.parse(before, path))
         after = before + (b"\n\n" if before and before[-1:] != b"\n" else b"\n") + text.encode()
         if len(after) > uci.MAX_SIZE:
@@ -194,26 +194,11 @@ def _refuse_name(name: str, sections: "list[uci._Section]") -> None:
 
 
 def _replace(path: str, data: bytes) -> None:
-    """Puts new content in the place of a file: all of it or, after a power cut as well, nothing."""
-    new = "%s/.%s.new" % tuple(path.rsplit("/", 1))
-    _remove(new)  # of one that was killed here: the lock is ours
+    """The lock is ours, and with it the name of what is half written."""
     try:
-        compat.fd_close(compat.fd_open(new, compat.O_CREATE_EXCLUSIVE, os.stat(path)[0] & 0o777))
-        with open(new, "wb") as file:
-            file.write(data)
-            file.flush()
-            compat.fsync(file.fileno())
-        os.rename(new, path)
+        replace.put(path, "%s/.%s.new" % tuple(path.rsplit("/", 1)), os.stat(path)[0] & 0o777, data)
     except OSError as error:
-        _remove(new)
         raise ViscumError("%s can't be written (%s): nothing has changed" % (path, compat.strerror(error.args[0])))
-
-
-def _remove(path: str) -> None:
-    try:
-        os.remove(path)
-    except OSError:
-        pass
 
 
 # What is left to do

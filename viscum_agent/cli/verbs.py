@@ -1,6 +1,6 @@
 """`viscum`: what a person or a script types. Words in, text or JSON out, and an exit code; the work is done elsewhere.
 
-Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage (words.py).
+Exit codes: 0, 1 for a finding or a failure, 2 for wrong usage (words.py), 3 of `check`.
 """
 
 import sys
@@ -110,15 +110,29 @@ def _problems(snapshot: "Snapshot") -> "list[Problem]":
     return snapshot.problems() + process.problems(snapshot.configuration, PACKAGE)
 
 
+NOT_HERE = 3  # the exit code for a file that is right, but not on this router
+
+
 def check(arguments: "Arguments") -> int:
-    with Reconciler(arguments.confdir, arguments.socket) as reconciler:
-        found = _problems(reconciler.look())
-        if arguments.json:
-            print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
-        else:
-            for problem in found:
-                print(problem_text(problem))
-    return 1 if found else 0
+    from ..config import offline, uci
+
+    if arguments.names and not arguments.offline:
+        raise Usage("a file is judged with --offline: this router has its own", arguments.command)
+    path = arguments.names[0] if arguments.names else arguments.confdir + "/viscum"
+    found: list[Problem] = []
+    if not arguments.offline:
+        with Reconciler(arguments.confdir, arguments.socket) as reconciler:
+            found = _problems(reconciler.look())
+    wrong: list[Problem] = []
+    if found or arguments.offline:
+        wrong = offline.mistakes(uci.content(path, False), path)
+    found = found or wrong
+    if arguments.json:
+        print_json([{"kind": p.kind, "service": p.service, "where": p.where, "message": p.message} for p in found])
+    else:
+        for problem in found:
+            print(problem_text(problem))
+    return 1 if wrong else NOT_HERE if found else 0
 
 
 def plan(arguments: "Arguments") -> int:
@@ -253,7 +267,8 @@ def show_status(arguments: "Arguments") -> int:
     else:
         print(table.table(rows))
         if agent:
-            print("viscumd %s has run for %d s" % (agent["version"], agent["uptime"]))
+            said = (agent["version"], agent["uptime"], agent.get("generation", 0), agent.get("hash", "")[:12])
+            print("viscumd %s has run for %d s; configuration %d (%s)" % said)
         else:
             print("no agent answers: this is what the kernel shows, and nothing checks the programs")
     return 0
@@ -283,6 +298,12 @@ def cook(arguments: "Arguments") -> int:
     return recipes.add(arguments) if arguments.names else recipes.show(arguments)
 
 
+def _roll_out(arguments: "Arguments") -> int:
+    from . import rollout
+
+    return rollout.command(arguments)
+
+
 # The other commands are calls to the agent.
 RUN = {
     "check": check,
@@ -295,4 +316,8 @@ RUN = {
     "doctor": _look_for_fault,
     words.RECIPES: cook,
     "add": cook,
+    "verify": _roll_out,
+    "apply": _roll_out,
+    "confirm": _roll_out,
+    "rollback": _roll_out,
 }

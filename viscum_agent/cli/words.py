@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Which names of services follow a command.
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
+FILE, MAYBE_FILE = "FILE", "[FILE]"  # a configuration that is somewhere else
 PACKET = "PACKET | NAME [WORD...]"  # what tells of a packet (plan/packet.py), or a service to walk to
 RECIPE = "RECIPE [NAME] [OPTION=VALUE...]"  # cli/recipes.py
 
@@ -27,7 +28,14 @@ JSON, PROGRAM = ("--json",), ("--no-program",)
 EXPLAIN, RECIPES = "explain", "recipes"
 NO_AGENT = "While an agent runs, use `viscum start`, `stop` and `reload` instead."
 COMMANDS = (
-    Command("check", NONE, JSON, "report every configuration problem on this router", "Exit code 1 if there is one."),
+    Command(
+        "check",
+        MAYBE_FILE,
+        JSON + ("--offline",),
+        "report every configuration problem on this router",
+        "Exit code 1 if the file is wrong, 3 if only this router can't have it so. With --offline only the file counts "
+        "(FILE, /dev/stdin): the verdict is the same everywhere.",
+    ),
     Command(
         "plan",
         NONE,
@@ -66,6 +74,23 @@ COMMANDS = (
         "OPTION=VALUE replaces what the recipe has, several of one make a list, OPTION= leaves it out. Nothing is "
         "written if anything is wrong.",
     ),
+    Command(
+        "verify",
+        NONE,
+        JSON + ("--wait",),
+        "find out whether the agent does what its configuration says",
+        "Prints what is missing, then with exit code 1. An interface that is down is nobody's mistake.",
+    ),
+    Command(
+        "apply",
+        FILE,
+        ("--confirm",),
+        "put a configuration in place, on trial",
+        "A wrong FILE changes nothing. Unless `viscum confirm` follows in time, the one before comes back, also after "
+        "a reboot.",
+    ),
+    Command("confirm", NONE, (), "keep the configuration that is on trial", ""),
+    Command("rollback", NONE, (), "take the configuration that is on trial back now", ""),
     Command("list", NONE, JSON, "list the services that the agent knows", ""),
     Command("start", SOME, (), "start services that were stopped or have failed", ""),
     Command("stop", SOME, (), "take services down until they are started", "Lasts while the agent runs."),
@@ -100,6 +125,9 @@ OPTIONS = (
     ("-s UBUS_SOCKET", "reach ubus, and so the agent, by this socket (%s)" % SOCKET),
     ("--json", "print JSON"),
     ("--no-program", "kernel objects only, no programs"),
+    ("--offline", "judge the file without this router"),
+    ("--confirm SECONDS", "how long it is on trial"),
+    ("--wait SECONDS", "so long until all is well"),
     ("--all", "all services"),
     ("--off", "put the redirects back in"),
     ("-n LINES", "only so many of the last lines (of each service)"),
@@ -118,7 +146,7 @@ class Arguments:
         self.options: list[str] = []
         self.rest: list[str] = []
         self.places: dict[str, str] = {}  # of -c and -s
-        self.lines = 0  # 0: all
+        self.number = 0  # of the option that takes one
         self.help = self.version = False
         words = list(words)
         while words:
@@ -140,6 +168,10 @@ class Arguments:
     @property
     def json(self) -> bool:
         return "--json" in self.options
+
+    @property
+    def offline(self) -> bool:
+        return "--offline" in self.options
 
     @property
     def programs(self) -> bool:
@@ -165,9 +197,9 @@ class Arguments:
             self.help = True
         elif word in ("-V", "--version"):
             self.version = True
-        elif word == "-n":
+        elif word in NUMBERS:
             self._take_option(word)
-            self.lines = _number(words, self.command)
+            self.number = _number(word, words, self.command)
         elif word.startswith("-"):
             self._take_option(word)
         elif not self.command:
@@ -185,12 +217,15 @@ class Arguments:
         self.options.append(word)
 
 
-def _number(words: "list[str]", command: str) -> int:
-    """Takes the value of -n from the words that follow."""
+NUMBERS = {"-n": "lines", "--wait": "seconds", "--confirm": "seconds"}
+
+
+def _number(option: str, words: "list[str]", command: str) -> int:
+    """Takes the value of an option from the words that follow."""
     from ..address import is_number  # not for every call: with CPython it brings the socket module
 
     if not words or not is_number(words[0]) or len(words[0]) > 9 or not int(words[0]):
-        raise Usage("-n needs a number of lines", command)
+        raise Usage("%s needs a number of %s" % (option, NUMBERS[option]), command)
     return int(words.pop(0))
 
 
@@ -229,6 +264,8 @@ def _refuse_unused(arguments: "Arguments") -> None:
             raise Usage("%s does not take %s" % (row.name, option), row.name)
     if row.names == NONE and arguments.names:
         raise Usage("%s takes no names, and %s is one" % (row.name, _shown(arguments.names[0])), row.name)
+    if (row.names == FILE and not arguments.names) or (row.names in (FILE, MAYBE_FILE) and len(arguments.names) > 1):
+        raise Usage("%s takes one file" % row.name, row.name)
     if row.names == ONE and (len(arguments.names) != 1 or not arguments.rest):
         raise Usage("%s takes a service's name, --, and a command" % row.name, row.name)
     if row.names == PACKET and not arguments.names:

@@ -7,8 +7,8 @@ Python that both share. A system call that fails raises OSError with its errno.
     umount(target)  mount_setattr(target, flags, attributes)                          umount(2), mount_setattr(2)
     chroot(path)  pivot_root(new, old)  symlink(target, path)                         chroot(2), pivot_root(2)
     fd_open(path, flags, mode=0)  fd_close(fd)  fd_read(fd, size)  try_flock(fd)      open(2), flock(2)
-    fsync(fd)                                                                         fsync(2)
-    read_file(path, most)  write_file(path, data)                                     read(2), write(2)
+    read_file(path, most)  write_file(path, data)  fsync(fd)                          read(2), write(2), fsync(2)
+    sha256(data)                                                                      in hex, as sha256sum has it
     fork()  execve(path, argv, env)  exit_now(code)  waitpid(pid, flags)  dup2(a, b)  processes
     setsid()  drop_privileges(uid, gid, groups)  chdir(path)  umask(mask)             before exec, in the child
     prctl(option, *numbers)  capset(header, data)                                     prctl(2), capset(2)

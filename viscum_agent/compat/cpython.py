@@ -57,6 +57,16 @@ def _call(name: str, *arguments: "Any") -> int:
     return result
 
 
+def sha256(data: bytes) -> str:
+    """In hex, as sha256sum has it."""
+    # What `hashlib` takes itself where there is no OpenSSL; with it, that is 4 MB.
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        from _sha256 import sha256  # up to 3.11
+    return sha256(data).hexdigest()
+
+
 def spelled(value: object) -> str:
     """A value as MicroPython's repr() has it, whose letters are ASCII."""
     return ascii(value)

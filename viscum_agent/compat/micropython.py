@@ -57,6 +57,7 @@ _c_setsid = _libc.func("i", "setsid", "")
 _c_setgroups = _libc.func("i", "setgroups", "Lp")
 _c_setgid = _libc.func("i", "setgid", "i")
 _c_setuid = _libc.func("i", "setuid", "i")
+_c_fsync = _libc.func("i", "fsync", "i")
 _c_prctl = _libc.func("i", "prctl", "iLLLL")
 _c_capset = _libc.func("i", "capset", "pp")
 _c_setpriority = _libc.func("i", "setpriority", "iii")
@@ -233,6 +234,13 @@ def write_file(path, data):
 
 def fsync(fd):
     _check(_c_fsync(fd))
+
+
+def sha256(data):
+    """In hex, as sha256sum has it."""
+    from hashlib import sha256
+
+    return "".join(["%02x" % byte for byte in sha256(data).digest()])
 
 
 def try_flock(fd):

@@ -101,6 +101,10 @@ LEAST_BURST, MOST_BURST = 2 << 10, 2 << 20
 MULTIPLES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
 
+# What engines leave in the place of a variable that has no value (Jinja2's words, which OpenWISP and Ansible share).
+UNFILLED = "%s has a template's variable ({{ }}) that nothing has filled in: give it a value where the template is kept"
+
+
 class Refused(ValueError):
     """A value of the right type that is refused; the argument, printed after the value, says why and what is right."""
 
@@ -915,6 +919,9 @@ def _instead(section_type: str, name: str) -> str:
 
 def _value(option: "Option", raw: "str | list[str]") -> "tuple[object, list[str]]":
     """(the parsed value of an option, a sentence for each text in it that is wrong)."""
+    left = [text for text in ([raw] if isinstance(raw, str) else raw) if "{{" in text]
+    if left:
+        return None, [UNFILLED % shown(text) for text in left]
     if not option.many:
         if not isinstance(raw, str):
             return None, ["is a list; it takes one value: %s" % option.type.expected]

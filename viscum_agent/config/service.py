@@ -41,10 +41,14 @@ MAX_MATCHES = 256  # filters of one service on one device; more is a mistake in 
 
 
 def read(
-    sections: "Iterable[Section]", package: str = "viscum", before: "Configuration | None" = None
+    sections: "Iterable[Section]",
+    package: str = "viscum",
+    before: "Configuration | None" = None,
+    files: bool = True,
 ) -> "Configuration":
     """A Configuration from the sections of a file (uci.Section), with every problem found. What has a mistake keeps the
-    settings that it had in the Configuration `before`: an option of globals, and a service."""
+    settings that it had in the Configuration `before`: an option of globals, and a service. Without `files` those that
+    sections name are not read: then the verdict is the same on every router."""
     problems = []
     settings = None
     services = []
@@ -73,7 +77,7 @@ def read(
     bad = {problem.service for problem in problems if problem.service}
     for part in services:
         name = part.section.name
-        service, found = _service(part, redirected[name], accounts[name])
+        service, found = _service(part, redirected[name], accounts[name], files)
         problems.extend(found)
         if found:
             bad.add(name)
@@ -163,7 +167,7 @@ def _own_accounts(services: "list[Part]") -> "dict[str, str]":
     return found
 
 
-def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service, list[Problem]]":
+def _service(part: "Part", extra: "list[Part]", account: str, files: bool) -> "tuple[Service, list[Problem]]":
     """(Service, problems) from a section and the redirect sections that belong to it. `account` is its own."""
     section, values = part.section, part.values
     problems = []
@@ -174,7 +178,7 @@ def _service(part: "Part", extra: "list[Part]", account: str) -> "tuple[Service,
     if len(section.name) > MAX_NAME:
         bad("", "is a name longer than %d characters: choose a shorter one" % MAX_NAME)
     _refuse_doubled("env", [variable.split("=")[0] for variable in values["env"]], "is set", bad)
-    _take_files(part, bad)
+    _take_files(part, bad, files)
     _refuse_doubled("mount", [mount.target for mount in values["mount"]], "has something mounted on it", bad)
     command = _command(part, bad)
     if not (values["interface"] or values["device"] or _broken(part, "interface", "device")):
@@ -237,19 +241,22 @@ def _judge_reply(part: "Part", bad: "Callable") -> None:
         _refuse_unused(part, ("nexthop", "nexthop_mac"), "only reply 'direct' has a next hop", bad)
 
 
-def _take_files(part: "Part", bad: "Callable") -> None:
-    """Completes a section's values by what files say that it names."""
+def _take_files(part: "Part", bad: "Callable", files: bool) -> None:
+    """Completes a section's values by what files say that it names, if `files`."""
     if part.values["bundle"] and not _broken(part, "bundle"):
-        _take_bundle(part, bad)
+        _take_bundle(part, bad, files)
     if part.values["seccomp"] and not _broken(part, "seccomp"):
-        _take_calls(part, bad)
+        _take_calls(part, bad, files)
 
 
-def _take_bundle(part: "Part", bad: "Callable") -> None:
-    """Completes a section's values by what its bundle says."""
+def _take_bundle(part: "Part", bad: "Callable", files: bool) -> None:
+    """Completes a section's values by what its bundle says; of one that is not read only that it has a root."""
     from . import bundle  # most routers need it never
 
-    said, wrong = bundle.load(part.values["bundle"], part.values["user"] or "")
+    said: dict = {"root": part.values["bundle"]}
+    wrong: list[str] = []
+    if files:
+        said, wrong = bundle.load(part.values["bundle"], part.values["user"] or "")
     for text in wrong:
         bad("bundle", text)
     _refuse_unused(part, ("root",), "its bundle has one", bad)
@@ -260,9 +267,9 @@ def _take_bundle(part: "Part", bad: "Callable") -> None:
             part.values[name] = said[name]
 
 
-def _take_calls(part: "Part", bad: "Callable") -> None:
+def _take_calls(part: "Part", bad: "Callable", files: bool) -> None:
     """Puts a list of system calls in the place of its file's name; a bundle's is there already."""
-    if isinstance(part.values["seccomp"], str):
+    if files and isinstance(part.values["seccomp"], str):
         from . import calls  # with the numbers of all system calls
 
         part.values["seccomp"], wrong = calls.load(part.values["seccomp"])

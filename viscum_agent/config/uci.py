@@ -60,19 +60,19 @@ _DOUBLE, _HASH, _SINGLE, _SEMICOLON, _BACKSLASH = 34, 35, 39, 59, 92
 
 
 def load(confdir: str, package: str) -> "list[_Section]":
-    """The sections of `package` in `confdir`, with the errors of `source`, and UciError."""
-    return parse(source(confdir, package), "%s/%s" % (confdir, package))
-
-
-def source(confdir: str, package: str) -> bytes:
-    """The file of `package` in `confdir`; ConfigError if there is no such file or it can't be read, OSError if no
-    descriptor is left for it."""
+    """The sections of `package` in `confdir`; ConfigError if there is no such file or it can't be read, OSError if no
+    descriptor is left for it, UciError."""
     path = "%s/%s" % (confdir, package)
+    return parse(content(path), path)
+
+
+def content(path: str, trusted: bool = True) -> bytes:
+    """The bytes of a file, if it is not too large; without `trusted` anybody's, and a pipe's. Raises as load() does."""
     from .. import compat  # parsing text alone needs no C library
     from . import trust
 
     try:
-        data = trust.read(path, MAX_SIZE + 1, True)
+        data = trust.read(path, MAX_SIZE + 1, True) if trusted else compat.read_file(path, MAX_SIZE + 1)
     except OSError as error:
         compat.unless_spent(error)
         raise ConfigError(_why_unreadable(path, error.args[0]))

@@ -9,7 +9,7 @@ takes packets from the resolver only.
 from .. import compat
 from ..address import parse_address
 from ..loop import Loop
-from ..plan import hosts
+from ..plan import byname
 from ..records.facts import Host
 from . import known, message
 
@@ -138,7 +138,7 @@ class Asker:
         if self._held is None:
             self._held = {}
             for each in services:
-                found = [one for one in hosts.held(observed.of(each.name)) if not known.refused(one[1].packed)]
+                found = [one for one in byname.held(observed.of(each.name)) if not known.refused(one[1].packed)]
                 if found:
                     self._held[each.name] = (each.named, found)
             self._loop.after(known.GRACE, lambda: self._let_go(True))

@@ -1,36 +1,16 @@
-"""What a service takes over by the names of the cloud: the addresses that they have now, as matches like any other.
-
-Names are asked elsewhere (names/); here their addresses are facts. Whoever owns a name says what its addresses are, and
-so what is taken here is less than what the configuration may name: nothing of the router itself, nothing that another
-service has already.
-"""
-
-from .. import address
-from ..errors import CONFIG, Problem
-from ..records import with_
-from . import datapath
-from .diff import redirects_of
-from .skip import skip
+"""What everybody knows of the names of services' clouds. What is taken over by their addresses is in byname.py."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
-    from ..address import Prefix
     from ..config.service import Match, Service, Settings
-    from ..records.facts import Facts
-    from .actual import Found
+    from ..errors import Problem
 
 # Matches of a service until which it takes addresses of its names: as many rules (of 640 bytes) are sent to nftables at
 # once, and a socket sends 160 KiB (net.core.wmem_default).
 MOST = 240
-SAID = 3  # names in a message
-UNKNOWN = "was not asked yet"
 ASKING = "has names that were not asked yet"
-ITSELF = "is the router itself"
-OTHER_FAMILY = "has no address of this family"
-TOO_MANY = "comes after %d others" % MOST
-BEFORE = "as before"  # in place of a name, where it is not known which of them has an address
 
 
 def templates(service: "Service") -> "tuple[Match, ...]":
@@ -49,99 +29,6 @@ def wanted(services: "Iterable[Service]", settings: "Settings") -> "dict[str, li
     return found
 
 
-def named(service: "Service", facts: "Facts") -> "tuple[list[Match], dict[str, str]]":
-    """(matches, why): a Match for each address of the service's names, and why a name has none."""
-    own = [address.parse_address(text) for text in facts.addresses]
-    found: list[Match] = []
-    why = {}
-    seen: dict[tuple, int] = {}
-    for match in service.matches:
-        _note(match, match.dst, seen)
-    fixed = [match.dst.packed for match in service.matches if match.dst]
-    room = MOST - len(service.matches)
-    for group in service.named:
-        families = {match.family for match in group.matches}
-        for host in group.hosts:
-            known = facts.hosts.get(host)
-            there = [packed for packed in known.addresses if address.family_of(packed) in families] if known else []
-            theirs = [packed for packed in there if packed not in own]
-            if known is None:
-                why[host] = UNKNOWN
-            elif not theirs:
-                why[host] = ITSELF if there else known.reason or OTHER_FAMILY
-            elif len(found) >= room:
-                why[host] = TOO_MANY
-            _add(theirs, host, group.matches, found, seen, room)
-        for proto, dst, ports, src in facts.held.get(service.name, ()):
-            if dst.packed not in own and dst.packed not in fixed:
-                low, high = ports or (0, 65535)
-                same = [each for each in group.matches if (each.proto, each.src) == (proto, src)]
-                same = [each for each in same if not each.dport or each.dport[0] <= low <= high <= each.dport[1]]
-                _add([dst.packed], BEFORE, same, found, seen, room)
-    return found, why
-
-
-def _add(
-    addresses: "Iterable[bytes]",
-    host: str,
-    templates: "Sequence[Match]",
-    found: "list[Match]",
-    seen: "dict[tuple, int]",
-    room: int,
-) -> None:
-    for packed in addresses:
-        prefix = address.Prefix(address.family_of(packed), packed, 8 * len(packed))
-        for each in templates:
-            key = _key(each, prefix)
-            if each.family != prefix.family or key in seen or len(found) >= room:
-                continue
-            if seen.get(key[:3], each.to_port) == each.to_port:
-                _note(each, prefix, seen)
-                found.append(with_(each, dst=prefix, host=host))
-
-
-def _note(match: "Match", dst: "Prefix | None", seen: "dict[tuple, int]") -> None:
-    """Notes where a match of `dst` leads to: nobody's packets can go elsewhere from there (config.service)."""
-    key = _key(match, dst)
-    seen[key] = seen[key[:3]] = match.to_port
-
-
-def _key(match: "Match", dst: "Prefix | None") -> tuple:
-    """Names may share an address; the first one has it."""
-    return match.proto, dst, match.dport, match.src
-
-
-def missing(
-    service: "Service",
-    matches: "Sequence[Match]",
-    why: "dict[str, str]",
-    left: "list[tuple[Match, str, str]]",
-    package: str,
-) -> "list[Problem]":
-    """Warnings about names without an address, and about those of which something is `left`: [(match, why, who has
-    it)]. They name no address: each new one would be another warning. Raises Skip if nothing is left to take."""
-    said = [
-        ["%s (%s)" % (host, why[host]) for host in sorted(why) if why[host] != UNKNOWN],
-        sorted({"%s with %s" % (match.host, whose) for match, _, whose in left}),
-    ]
-    texts = [
-        word + ", ".join(each[:SAID]) + (" and %d more" % (len(each) - SAID) if len(each) > SAID else "")
-        for word, each in zip(("has no address now: ", "shares addresses: "), said)
-        if each
-    ]
-    if not matches:
-        raise skip(service, package, "dest_host", "; ".join((texts or [ASKING]) + ["the cloud answers"]))
-    where = "%s.%s.dest_host" % (package, service.name)
-    return [Problem(CONFIG, "", where, text + "; the service runs without") for text in texts]
-
-
 def lasting(problems: "Iterable[Problem]") -> "list[Problem]":
     """Without that names were not asked yet: of a service that is about to be configured, that says nothing."""
     return [each for each in problems if not each.message.startswith(ASKING)]
-
-
-def held(found: "Sequence[Found]") -> "list[tuple]":
-    """What of a service's redirect in the kernel is for single addresses (datapath.taken). What its namespace shows
-    does not count: its program may have rights there."""
-    taken = [datapath.of(each.item).taken(each.item) for each in redirects_of(found)]
-    return [each for each in taken if each[1] and each[1].length == address.bits(each[1].family)]

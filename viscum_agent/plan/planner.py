@@ -5,9 +5,8 @@ A service that can't be planned on this router is reported with the reason and l
 
 from collections import namedtuple
 
-from .. import address
-from ..errors import CONFIG, FOREIGN, UNSUPPORTED, Problem
-from ..records import with_
+from .. import address, optional
+from ..errors import CONFIG, FOREIGN, UNSUPPORTED, Problem, UnsupportedError
 from ..records.objects import (
     ALIAS_PREFIX,
     HOST_SYSCTLS,
@@ -112,7 +111,7 @@ def _service(
     which = _datapath(service, settings, facts, package)
     devices, warnings = devices_of(service, facts, which, package)
     past = datapath.is_direct(service, which)
-    service, without = _with_names(service, devices, past, facts, claims, package, warnings)
+    service, without = _with_names(service, package, devices, past, facts, claims, warnings)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
     warnings += family_warnings(service, families, lost, devices, package)
@@ -173,26 +172,16 @@ def _service(
     )
 
 
-def _with_names(
-    service: "Service",
-    devices: "list[Device]",
-    past: bool,
-    facts: "Facts",
-    claims: "Claims",
-    package: str,
-    warnings: list,
-) -> "tuple[Service, list[tuple[str, str]]]":
-    """The service with the addresses that its names have, and what of its names stays with the cloud, and why."""
+def _with_names(service: "Service", package: str, *around: "Any") -> "tuple[Service, list[tuple[str, str]]]":
+    """As byname.with_names, which not every router has."""
     if not service.named:
         return service, []
-    found, why = hosts.named(service, facts)
-    found, left = direct.apart(service, found) if past else (found, [])
-    found, theirs = claims.free(service, devices, found)
-    left += theirs
-    matches = service.matches + tuple(found)
-    warnings += hosts.missing(service, matches, why, left, package)
-    stays = [(match_text(match), text) for match, text, _ in left]
-    return with_(service, matches=matches), stays + [(host, why[host]) for host in sorted(why)]
+    try:
+        byname = optional.load("plan.byname")
+    except UnsupportedError as error:
+        raise skip(service, package, "dest_host", str(error), UNSUPPORTED)
+    found: tuple[Service, list[tuple[str, str]]] = byname.with_names(service, package, *around)
+    return found
 
 
 def _what_it_takes(

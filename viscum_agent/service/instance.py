@@ -126,6 +126,13 @@ class Instance:
         """Whether all open sockets were seen often enough to count (answers.settled, Way)."""
         return self._listeners is None or (self._steady and all(way.known for way in self._ways.values()))
 
+    def is_sure(self, seconds: float) -> bool:
+        """Whether it is known what it answers. A program that was found running has to pass a check, like any other.
+        One that keeps opening other sockets gets no more time than one that starts: it was watched for so long."""
+        if not self.redirected:
+            return True
+        return self.was_checked and (self.is_settled or seconds > self.service.program.start_timeout)
+
     @property
     def inhibited(self) -> str:
         """Why its redirect stays out although its program runs, "" for nothing."""

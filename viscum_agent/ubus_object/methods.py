@@ -205,6 +205,8 @@ class Bus:
             return self._changes.since(rows.status(instances, traffic, "name" in args), args.get("since"), now)
 
         head = {"version": __version__, "now": now, "uptime": int(now - self._began)}
+        head.update({"generation": self._agent.reconciler.generation, "hash": self._agent.reconciler.hash})
+        head["trial"] = self._agent.trial_left()
         answer = self._page(args, head, changed)
         answer["serial"] = self._changes.serial
         return answer
@@ -245,7 +247,13 @@ class Bus:
         return _page(self._plans.get(self._planned, anew=anew), args)
 
     def _planned(self) -> "dict[str, Any]":
-        return self._in_words(self._agent.snapshot())
+        """With what `viscum verify` has to know besides: services that stay as they are because of a problem, and those
+        of which it is not known yet what they answer."""
+        snapshot, instances = self._agent.snapshot(), self._agent.instances
+        found = self._in_words(snapshot)
+        unsure = [name for name in sorted(instances) if not instances[name].is_sure(instances[name].uptime)]
+        found.update({"skipped": snapshot.keep(), "unsure": unsure})
+        return found
 
     def _check(self, _method: str, args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         """The plan for the sections in the call, as if they were the configuration. Changes nothing."""

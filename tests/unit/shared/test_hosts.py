@@ -1,11 +1,11 @@
-"""Which addresses of its names a service takes over (plan/hosts.py), besides what golden cases show."""
+"""Which addresses of its names a service takes over (plan/byname.py), besides what golden cases show."""
 
 from golden.cases import router_facts
 
 from viscum_agent import address
 from viscum_agent.config import service, uci
 from viscum_agent.kernel import nftables
-from viscum_agent.plan import claims, direct, hosts, planner
+from viscum_agent.plan import byname, claims, direct, hosts, planner
 from viscum_agent.plan.actual import Found
 from viscum_agent.plan.datapath import ebpf
 from viscum_agent.records import with_
@@ -30,8 +30,8 @@ def redirects(one, packed):
 
 
 def taken(one, found):
-    facts = with_(router_facts(""), held={"speed": hosts.held(found)})
-    return [(each.proto, address.format_prefix(each.dst), each.dport) for each in hosts.named(one, facts)[0]]
+    facts = with_(router_facts(""), held={"speed": byname.held(found)})
+    return [(each.proto, address.format_prefix(each.dst), each.dport) for each in byname.named(one, facts)[0]]
 
 
 ONE = address.parse_address("203.0.113.10")
@@ -60,7 +60,7 @@ def test_the_routers_own_address_is_not_taken_even_if_it_was():
 def test_what_a_program_can_write_in_its_namespace_counts_for_nothing():
     rules = (NatRule("203.0.113.10/32", "tcp", (5201, 5201), 0), ("?", "?"))
     written = [Address("viscum-speed", "lo", "10.1.2.3/8"), Nat("viscum-speed", rules)]
-    assert hosts.held([Found(item, 0) for item in written]) == []
+    assert byname.held([Found(item, 0) for item in written]) == []
 
 
 def test_the_matches_of_a_service_are_bounded_with_those_of_its_addresses():
@@ -71,7 +71,7 @@ def test_the_matches_of_a_service_are_bounded_with_those_of_its_addresses():
     addresses = [(bytes([203, 0, 113, number]),) for number in range(20)]
     many = {"host%d.example.com" % number: Host(addresses[number], "") for number in range(20)}
     many["host0.example.com"] = Host(tuple([bytes([203, 0, 114, number]) for number in range(hosts.MOST)]), "")
-    found, why = hosts.named(one, with_(router_facts(""), hosts=many))
+    found, why = byname.named(one, with_(router_facts(""), hosts=many))
     assert len(found) + len(one.matches) == hosts.MOST
     assert why["host19.example.com"] == "comes after %d others" % hosts.MOST
 
@@ -94,12 +94,12 @@ def test_an_address_whose_replies_could_go_round_is_left_out():
     dns = "config redirect\noption service speed\nlist dest_ip 192.168.7.7\nlist dest_port 53\nlist proto udp\n%s"
     for src, left in (("list src_ip 203.0.113.0/24", ["203.0.113.10/32"]), ("list src_ip 198.51.100.0/24", [])):
         one = configured("list dest_host speed.example.com", "list dest_port 53", "list src_ip 10.9.0.0/16", dns % src)
-        found = hosts.named(one, with_(router_facts(""), hosts={"speed.example.com": Host((ONE,), "")}))[0]
+        found = byname.named(one, with_(router_facts(""), hosts={"speed.example.com": Host((ONE,), "")}))[0]
         kept, gone = direct.apart(one, found)
         assert [each.proto for each in kept] == ["tcp"] + ["udp"] * (not left)
         assert [address.format_prefix(each[0].dst) for each in gone] == left
     one = configured("list dest_host speed.example.com", "list dest_port 53", "list src_ip 192.168.7.0/24", dns % src)
-    found = hosts.named(one, with_(router_facts(""), hosts={"speed.example.com": Host((ONE,), "")}))[0]
+    found = byname.named(one, with_(router_facts(""), hosts={"speed.example.com": Host((ONE,), "")}))[0]
     assert [each[0].proto for each in direct.apart(one, found)[1]] == ["udp"]
 
 

@@ -54,6 +54,20 @@ def problems(text):
     return ["%s: %s" % (problem.where, problem.message) for problem in read(text).problems]
 
 
+def test_without_files_only_the_text_counts():
+    """What they say is up to the router; that a bundle has a command and a root is not."""
+    section = "config service s\nlist interface l\nlist dest_port 1\noption bundle /srv/none\nlist mount /srv:/data\n"
+    section += "option seccomp /none.json\n"
+
+    def found(text):
+        return [each.where for each in model.read(uci.parse(text.encode(), "viscum"), files=False).problems]
+
+    assert found(section) == [] and len(problems(section)) == 3
+    assert found(section + "option root /srv\noption view host\n") == ["viscum.s.root", "viscum.s.view"]
+    assert found(section + "list allow_syscalls mount\n") == ["viscum.s.allow_syscalls"]
+    assert found(section.replace("bundle /srv/none", "tmp_size 20")) == ["viscum.s.command", "viscum.s.mount"]
+
+
 def test_a_rate_that_the_program_can_get_around_is_refused():
     section = "config service s\noption command /bin/x\nlist interface l\nlist dest_port 1\noption rate 20mbit\n"
     assert problems(section + "list capability net_bind_service\n") == []

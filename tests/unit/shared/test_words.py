@@ -4,12 +4,33 @@ from unit.shared.expect import raises
 
 from viscum_agent.cli import agent_calls, verbs, words
 from viscum_agent.cli.places import Usage
-from viscum_agent.cli.words import COMMANDS, EACH, FIRST_OF_AGENT, NONE, ONE, OPTIONS, PACKET, RECIPE, SOME
+from viscum_agent.cli.words import (
+    COMMANDS,
+    EACH,
+    FILE,
+    FIRST_OF_AGENT,
+    MAYBE_FILE,
+    NONE,
+    ONE,
+    OPTIONS,
+    PACKET,
+    RECIPE,
+    SOME,
+)
 from viscum_agent.ubus_object.methods import METHODS
 
 ALL = [option for option, _ in OPTIONS if " " not in option and option not in ("--help", "--version")]
 # Words with which each command is right.
-LEAST = {NONE: [], SOME: [], EACH: ["web"], ONE: ["web", "--", "ls"], PACKET: ["udp", "to"], RECIPE: ["dns"]}
+LEAST = {
+    NONE: [],
+    SOME: [],
+    EACH: ["web"],
+    ONE: ["web", "--", "ls"],
+    PACKET: ["udp", "to"],
+    FILE: ["web"],
+    MAYBE_FILE: [],
+    RECIPE: ["dns"],
+}
 
 
 def refusal(*typed):
@@ -46,6 +67,14 @@ def test_every_command_takes_names_or_none():
             assert words.parse([row.name]).names == []
 
 
+def test_a_file_is_named_once():
+    assert words.parse(["check", "--offline", "a"]).names == ["a"]
+    assert refusal("check", "--offline", "a", "b") == "check takes one file"
+    assert words.parse(["apply", "--confirm", "60", "a"]).number == 60
+    for typed in (["apply"], ["apply", "a", "b"]):
+        assert refusal(*typed) == "apply takes one file"
+
+
 def test_a_packet_is_told_in_any_words():
     typed = ["udp", "from", "192.168.1.2", "to", "192.168.1.2", "port", "53", "sport", "53"]
     assert words.parse(["explain", "--json"] + typed).names == typed
@@ -61,8 +90,8 @@ def test_all_is_said_where_nobody_is_named():
 
 def test_a_number_of_lines_is_a_number():
     found = words.parse(["logs", "-n", "20", "web", "-f"])
-    assert (found.lines, found.follows, found.names, found.options) == (20, True, ["web"], ["-n", "-f"])
-    assert (words.parse(["logs"]).lines, words.parse(["logs"]).follows) == (0, False)
+    assert (found.number, found.follows, found.names, found.options) == (20, True, ["web"], ["-n", "-f"])
+    assert (words.parse(["logs"]).number, words.parse(["logs"]).follows) == (0, False)
     for typed in (["-n"], ["-n", "web"], ["-n", "0"], ["-n", "-5"], ["-n", "1_0"], ["-n", ""], ["-n", "9" * 5000]):
         assert refusal("logs", *typed) == "-n needs a number of lines"
     assert refusal("logs", "-n 5") == "unknown option '-n 5'"
@@ -113,7 +142,7 @@ def test_a_word_is_not_empty():
 def test_a_word_is_shown_as_messages_show_it():
     assert refusal("\x1b[2J") == "unknown command '\\u001b[2J'"
     assert refusal("--\x1b[2J") == "unknown option '--\\u001b[2J'"
-    assert refusal("check", "x" * 100) == "check takes no names, and '%s...' is one" % ("x" * 60)
+    assert refusal("plan", "x" * 100) == "plan takes no names, and '%s...' is one" % ("x" * 60)
 
 
 def test_help_and_version_are_no_options_of_others():
@@ -140,7 +169,7 @@ def test_the_help_has_every_command_and_every_option_and_fits_a_terminal():
         own = words.help_of(row.name)
         assert own.startswith("usage: viscum %s" % row.name) and row.more in own
         for option in ALL:
-            assert (option in own.split("\n\n")[-1]) == (option in row.options), (row.name, option)
+            assert (option + " " in own.split("\n\n")[-1]) == (option in row.options), (row.name, option)
     for option, _ in OPTIONS:
         assert "\n  %s " % option in text
     for line in text.split("\n"):
