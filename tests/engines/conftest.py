@@ -1,0 +1,37 @@
+"""Fixtures of the tests of engines that steer many routers. Of the kernel they need what tests/netns needs."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from lab import isolate, namespaces  # noqa: E402
+from routers import Routers, answers  # noqa: E402
+
+COUNT = int(os.environ.get("VISCUM_ROUTERS") or 20)  # fewer where somebody works on a test
+
+if os.geteuid() == 0:
+    isolate()
+
+
+@pytest.fixture(scope="session")
+def twenty(tmp_path_factory):
+    """Twenty routers; they last, for building them takes longer than a test."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    before = namespaces()
+    with Routers(tmp_path_factory.mktemp("routers"), COUNT) as made:
+        yield made
+    assert namespaces() == before, "nothing is left"
+
+
+@pytest.fixture
+def routers(twenty):
+    """All of them with the configuration from before, reached, and answering their clients."""
+    for router in twenty.all:
+        router.cut(off=False)
+    twenty.all_have(answers("before"), "before")
+    return twenty
