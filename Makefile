@@ -23,7 +23,7 @@ SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -nam
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples \
 	test-vm vm test-plates-vm lint format demo demo-plates test-routers test-router chaos bench bench-control \
 	bench-datapath bench-rules bench-memory bench-kernel bench-vm bench-cameras bench-modes bombs test-flows test-clients \
-	fuzz manual picture tox ipk apk clean
+	test-fleet fuzz manual picture tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list
@@ -78,6 +78,11 @@ test-browser: ## the LuCI application in Chromium, in front of the real agent
 test-examples: ## the examples: licence plates, by themselves and as a service
 	@$(SETUP) venv apt micropython pictures
 	$(PYTEST) $(SIDE_BY_SIDE) tests/examples
+
+# Not in `test`: minutes, and 400 MB of what the engines are made of.
+test-fleet: ## 20 routers in namespaces, steered by Ansible and by OpenWISP's controller
+	@$(SETUP) venv apt micropython ansible openwisp
+	VISCUM_NO_SKIP=1 $(PYTEST) tests/engines
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 	@$(SETUP) venv kernel pictures

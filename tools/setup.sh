@@ -12,6 +12,8 @@
 #                single process, and the kernel's headers for routers' processors (200 MB with the compiler)
 #   plates       .cache/plates/: OpenCV and Tesseract for Debian's Python, and fonts, for examples/alpr (280 MB)
 #   pictures     .cache/pictures/: 100 licence plates; and `plates`, which draws them
+#   ansible      .cache/ansible/: ansible-core, and dropbear, the ssh server of routers
+#   openwisp     .cache/openwisp/: the controller of OpenWISP for Debian's Python, and what its maps need (400 MB)
 #   fuzz         atheris in .venv, which makes inputs that reach new code
 #   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
 #   router-arm64, router-armhf, router-mipsel
@@ -32,6 +34,9 @@ RELEASE=trixie       # which one
 APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables procps python3 shellcheck strace"
 # Not installed, which would start some of them, but unpacked, with what they need and this machine has not.
 OTHERS_PACKAGES="dnsmasq-base nginx chrony mosquitto mosquitto-clients crun umoci squashfs-tools"
+# The package without a service that would start.
+ANSIBLE_APT_PACKAGES="dropbear-bin openssh-client python3 python3-venv"
+OPENWISP_APT_PACKAGES="libsqlite3-mod-spatialite gdal-bin python3 python3-venv"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 # A newer CPython than any OpenWrt has (3.14), of Debian's next release, and of the libraries those that ctypes loads.
@@ -174,6 +179,34 @@ setup_apt() {
     done
     rm -rf "$CACHE/others.packages"
     printf '%s\n' "$want" >"$CACHE/others.stamp"
+}
+
+setup_ansible() {
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $ANSIBLE_APT_PACKAGES
+    pinned ansible bin/ansible-playbook
+}
+
+setup_openwisp() {
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $OPENWISP_APT_PACKAGES
+    pinned openwisp bin/django-admin
+}
+
+# pinned ENGINE PROGRAM: .cache/ENGINE/ is a venv with what fleet/ENGINE/requirements.txt names, of Debian's own Python:
+# others may have an sqlite3 that loads no extensions. One package there has no wheel.
+pinned() {
+    requirements=fleet/$1/requirements.txt
+    want=$(stamp "$1" 1 "$ROOT" "$(/usr/bin/python3 -V)" "$(cat "$requirements")")
+    if stamped "$1" "$want" && "$CACHE/$1/$2" --version >/dev/null 2>&1; then
+        return
+    fi
+    say "making .cache/$1"
+    /usr/bin/python3 -m venv --clear "$CACHE/$1"
+    "$CACHE/$1/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes --no-deps \
+        --only-binary :all: --no-binary dj-rest-auth -r "$requirements"
+    "$CACHE/$1/$2" --version >/dev/null || die "$2 of .cache/$1 does not run"
+    printf '%s\n' "$want" >"$CACHE/$1.stamp"
 }
 
 setup_compiler() {
@@ -574,6 +607,7 @@ build_micropython() {
 for part; do
     case $part in
     venv | apt | compiler | micropython | python | node | browser | bigendian | plates | pictures | fuzz | kernel) ;;
+    ansible | openwisp) ;;
     router-arm64 | router-armhf | router-mipsel) ;;
     *) die "no part '$part'; the first lines of tools/setup.sh list them" ;;
     esac

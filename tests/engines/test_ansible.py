@@ -12,10 +12,9 @@ from routers import answers, mute
 
 ANSIBLE = ROOT / ".cache/ansible/bin/ansible-playbook"  # tools/setup.sh ansible
 ROLE = ROOT / "fleet/ansible"
-TRIAL = 30  # seconds; the role's own is 120
+TRIAL = 60  # seconds; the role's own is 120
 WAIT = 15
 
-pytestmark = pytest.mark.skipif(not ANSIBLE.exists(), reason="needs tools/setup.sh ansible (make test-fleet)")
 
 
 class Ansible:
@@ -103,9 +102,9 @@ def test_a_wrong_file_changes_nothing_at_all(ansible, routers):
 
 def test_with_check_it_says_what_it_would_do_and_does_nothing(ansible, routers):
     before = generations(routers)
-    code, recap = ansible.run(answers("checked"), "--check")
-    assert code == 0 and {row["changed"] for row in recap.values()} == {1}, ansible.log.read_text()
-    assert len(recap) == len(routers.all)
+    few = ",".join(router.name for router in routers.all[:3])
+    code, recap = ansible.run(answers("checked"), "--check", "--limit", few)
+    assert code == 0 and [row["changed"] for row in recap.values()] == [1, 1, 1], ansible.log.read_text()
     assert generations(routers) == before and configured(routers) == {answers("before")}
     assert not any(list(router.path("/tmp").glob("viscum.*")) for router in routers.all), "no copy is left"
     code, recap = ansible.run(answers("wrong").replace("dest_port 7000", "dest_port 70000"), "--check")
@@ -161,6 +160,11 @@ def test_every_character_arrives_as_it_is(ansible, routers):
     assert canary.told()["hash"] == hashlib.sha256(text.encode()).hexdigest()
     assert canary.config.read_text() == text
     assert not canary.path("/tmp/run").exists()
+
+
+def test_the_template_that_comes_with_it_is_right(ansible, routers):
+    code, _ = ansible.run((ROLE / "templates/speedtest.j2").read_text(), "--check", "--limit", routers.all[0].name)
+    assert code == 0, ansible.log.read_text()
 
 
 def test_the_role_needs_nothing_on_a_router():
