@@ -21,7 +21,7 @@ PACKAGE = ROOT / "fleet/openwisp/viscum_openwisp"
 RECIPES = ROOT / "files/usr/share/viscum/recipes"
 NUMBERS = ("number", "port", "signed")  # types that are a whole number between two
 OR_NUMBERS = ("ports", "limit", "account")  # that may be one
-NUMBER = r"^(-?[0-9]+|.*\{\{.*\}\}.*)$"  # as a text; what a variable becomes is judged when it has its value
+NUMBER = r"^(-?[0-9]+|.*\{\{.*\}\}.*)?$"  # as a text; what a variable becomes is judged when it has its value
 SECTION_NAME = "^[A-Za-z0-9_]%s$"
 
 
@@ -30,7 +30,6 @@ def form() -> dict:
     return {
         "type": "array",
         "title": "Viscum",
-        "uniqueItems": True,
         "propertyOrder": 20,
         "items": {"type": "object", "title": "Section", "oneOf": [_section(name) for name in schema.SECTIONS]},
     }

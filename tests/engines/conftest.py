@@ -20,7 +20,9 @@ if os.geteuid() == 0:
 
 
 def pytest_collection_modifyitems(items):
-    if os.geteuid() == 0 and all((ROOT / ".cache" / engine / "bin/python").exists() for engine in ("ansible", "openwisp")):
+    if os.geteuid() == 0 and all(
+        (ROOT / ".cache" / engine / "bin/python").exists() for engine in ("ansible", "openwisp")
+    ):
         return
     if os.environ.get("VISCUM_NO_SKIP"):
         raise pytest.UsageError(NEEDS)

@@ -57,7 +57,7 @@ RIGHT = {
     "reached": ["lan", "203.0.113.7:443", "[2001:db8::7]:53", "none"],
     "pool": ["10.213.0.0/16", "fd76:7363::/64"],
     "host": ["speed.example.com", "xn--bcher-kva.example"],
-    "variable": ["A=1", "B=it's \"so\"", "C=ä b", "D=", "E=two\nlines", "F=package x", "G=a    b", "H=\\"],
+    "variable": ["A=1", 'B=it\'s "so"', "C=ä b", "D=", "E=two\nlines", "F=package x", "G=a    b", "H=\\"],
     "account": ["nobody", 65534],
     "capability": ["net_raw", "all"],
     "limit": ["unlimited", 100],
@@ -73,10 +73,28 @@ RIGHT = {
     "device": ["br-lan", "phy*-ap0"],
     "interface": ["lan", "@wifi"],
     "section": ["echo", "other"],
-    "text": ["/usr/bin/iperf3 -s", "/bin/sh -c 'echo hi'", "/bin/echo \"it's\" ä"],
+    "text": ["/usr/bin/iperf3 -s", "/bin/sh -c 'echo hi'", '/bin/echo "it\'s" ä'],
     "signed": [0, -500, 500],
 }
-WRONG = ["", "x y", "70000", "0", "-1", "'", '"', "\\", "ä", "a\nb", "a\tb", "  ", "it's", "203.0.113.256", "::1", "../x", "\r"]
+WRONG = [
+    "",
+    "x y",
+    "70000",
+    "0",
+    "-1",
+    "'",
+    '"',
+    "\\",
+    "ä",
+    "a\nb",
+    "a\tb",
+    "  ",
+    "it's",
+    "203.0.113.256",
+    "::1",
+    "../x",
+    "\r",
+]
 
 
 def value(kind):
@@ -97,7 +115,9 @@ def option(row):
 
 def section(kind, base):
     rows = {row.name: option(row) for row in schema.SECTIONS[kind]}
-    names = st.sampled_from(["echo", "other", "third", "x" * 64, "x" * 65, "a-b", "ü"] if kind != "globals" else ["globals"])
+    names = st.sampled_from(
+        ["echo", "echo", "echo", "echo", "other", "x" * 64, "x" * 65, "a-b", "ü"] if kind != "globals" else ["globals"]
+    )
     extra = st.dictionaries(st.sampled_from(sorted(rows)), st.none(), max_size=3)
     return st.tuples(names, extra.flatmap(lambda keys: st.fixed_dictionaries({key: rows[key] for key in keys}))).map(
         lambda made: {**base, "config_name": kind, **made[1], "config_value": made[0]}
@@ -133,16 +153,15 @@ def set_options(sections):
 
 
 @settings(max_examples=CONFIGURATIONS, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(st.lists(SECTION, min_size=1, max_size=3))
+@given(st.lists(SECTION, min_size=1, max_size=2))
 def test_the_controller_takes_what_the_agent_takes_and_the_router_gets_what_was_meant(sections):
     try:
         verdict = offline.mistakes(uci(sections).encode(), "viscum")
     except UnicodeEncodeError:
         verdict = ["no text"]
-    twice = any(sections.count(each) > 1 for each in sections)
     event("right" if not verdict else "wrong")
-    assert is_taken(*sections) == (not verdict and not twice), verdict
-    if verdict or twice:
+    assert is_taken(*sections) == (not verdict), verdict
+    if verdict:
         return
     written = in_archive(OpenWrt({"viscum": sections}))["etc/config/viscum"]
     found = [(each.type, each.name, each.options) for each in agents.parse(written.encode(), "viscum")]
@@ -160,7 +179,16 @@ def test_both_interpreters_say_the_same_of_the_file(tmp_path):
             assert run(*words, check=False, cwd=ROOT, env=env).returncode == code
 
 
-HARD = ["A=it's", 'B="', "C=\\'", "D=two\nlines", "E=\npackage evil\n\nconfig x 'y'", "F=a     b", "G=\n\n\n\n", "H=äß漢字🦠" * 50]
+HARD = [
+    "A=it's",
+    'B="',
+    "C=\\'",
+    "D=two\nlines",
+    "E=\npackage evil\n\nconfig x 'y'",
+    "F=a     b",
+    "G=\n\n\n\n",
+    "H=äß漢字🦠" * 50,
+]
 
 
 def test_quotes_blanks_lines_and_letters_arrive_as_they_are():
@@ -209,7 +237,7 @@ RECIPES = json.loads((ROOT / "fleet/openwisp/viscum_openwisp/templates.json").re
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_a_template_that_is_right_once_its_variables_have_values(name):
-    context = {"dest_ip": "203.0.113.10"}
+    context = {"dest_ip": "203.0.113.10", "interface": "guest"}
     OpenWrt(RECIPES[name]).validate()
     OpenWrt({"viscum": []}, templates=[RECIPES[name]], context=context).validate()
     assert "{{" not in OpenWrt(RECIPES[name], context=context).render()

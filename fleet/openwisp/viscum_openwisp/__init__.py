@@ -12,7 +12,9 @@ device's, and what is saved for it is judged with them.
 """
 
 import json
+import tarfile
 from copy import deepcopy
+from io import BytesIO
 from pathlib import Path
 
 from jsonschema import ValidationError as SchemaError
@@ -55,8 +57,10 @@ class OpenWrt(Stock):
     def _merge_config(self, config, templates):
         """A list of a device takes the place of its template's, as an option does; netjsonconfig adds them up."""
         merged = super()._merge_config(config, templates)
+        if not templates:
+            return merged
         last = {}
-        for layer in (*(templates or []), config):
+        for layer in (*templates, config):
             for section in self._load(layer).get(KEY, []):
                 lists = {option: value for option, value in section.items() if isinstance(value, list)}
                 last.setdefault(section.get(NAME), {}).update(lists)
@@ -78,22 +82,19 @@ class OpenWrt(Stock):
 
     def render(self, files=True):
         self.validate()
-        return self._own("package %s\n\n%s\n") + self._stock().render(files)
+        sections = self.config.get(KEY)
+        own = "package %s\n\n%s\n" % (KEY, uci(sections)) if sections else ""
+        return own + self._stock().render(files)
 
     def _generate_contents(self, tar):
-        own = self._own("%.0s%s")
-        if own:
-            self._add_file(tar, config_path + KEY, own)
-        self._stock()._generate_contents(tar)
-
-    def _own(self, form):
         sections = self.config.get(KEY)
-        return form % (KEY, uci(sections)) if sections else ""
+        if sections:
+            data = uci(sections).encode()
+            info = tarfile.TarInfo(config_path + KEY)  # of no time: the hash of the archive says whether it changed
+            info.size = len(data)
+            tar.addfile(info, BytesIO(data))
+        self._stock()._generate_contents(tar)
 
     def _stock(self):
         """The rest, as netjsonconfig has it."""
         return Stock({key: value for key, value in self.config.items() if key != KEY}, dsa=self.dsa)
-
-    def _add_file(self, tar, name, contents, mode="0644"):
-        """Of a text its size in bytes: netjsonconfig takes the number of characters, and what is longer is cut off."""
-        super()._add_file(tar, name, contents.encode().decode("latin-1"), mode)
