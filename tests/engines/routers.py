@@ -25,6 +25,8 @@ from viscum_agent.kernel.bpf_pins import folder
 from viscum_agent.kernel.netns import Visit
 
 CLOUD, PORT = "203.0.113.10", 7000
+CONTROLLER = ("198.51.100.254", "8000")
+CONTROLLER_URL = "http://%s:%s" % CONTROLLER
 BUSYBOX = "/bin/busybox"
 AT_ONCE = 4  # processes that start side by side
 # Each line is a mount of one router. /bin and /etc are the machine's with some files of its own over them.
@@ -94,7 +96,9 @@ class Router:
         words = " ".join(map(str, (*MICROPYTHON, "-m", "viscum_agent")))
         env = "MICROPYPATH=%s:.frozen" % ROOT
         (self.own / "bin/viscum").write_text('#!/bin/sh\n%s exec %s "$@"\n' % (env, words))
-        (self.own / "bin/viscum").chmod(0o755)
+        (self.own / "bin/uci").write_text('#!/bin/sh\n[ "$*" = "-q get openwisp.http.url" ] && echo %s\n' % CONTROLLER_URL)
+        for name in ("viscum", "uci"):
+            (self.own / "bin" / name).chmod(0o755)
         self._let_in()
         self.config.write_text(text)
         script = MOUNTS.format(own=self.own, programs=PROGRAMS)
@@ -244,7 +248,7 @@ class Routers:
     def start(self, *words, **options):
         """Starts a command where routers are steered from."""
         words = ["nsenter", "--net=/run/netns/" + self.internet, *map(str, words)]
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, **{"stdout": subprocess.DEVNULL, **options})
+        return subprocess.Popen(words, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **options})
 
     def close(self):
         for router in self.all:
