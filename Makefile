@@ -17,7 +17,7 @@ SETUP := tools/setup.sh
 NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2_backend.py viscum_agent/__main__.py
 # What runs on the router names its shell itself: busybox ash is next to dash.
 ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc/uci-defaults/* package/viscum/micropython/usr/*bin/*)
-SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
+SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh fleet/openwisp/router/*) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples \
@@ -195,13 +195,14 @@ fuzz: ## MINUTES=5 of inputs for each reader of files, messages and packets, or 
 	@$(SETUP) venv micropython fuzz
 	$(PYTHON) tests/fuzz/run.py $(MINUTES) $(READERS)
 
-manual: ## write what is made from the agent's tables and imports: docs/manual.md, docs/rooms.svg, types, the LuCI form's options, access lists
+manual: ## write what is made from the agent's tables and imports: docs/manual.md, docs/rooms.svg, types, the LuCI form's options, access lists, OpenWISP's form
 	@$(SETUP) venv
 	$(PYTHON) tools/manual.py
 	$(PYTHON) tools/option_types.py
 	$(PYTHON) tools/ebpf_names.py
 	$(PYTHON) tools/luci_options.py
 	$(PYTHON) tools/ubus_rights.py
+	$(PYTHON) tools/openwisp.py
 	$(PYTHON) tools/rooms.py
 
 picture: ## draw docs/demo.svg from a run of the demo

@@ -1,5 +1,5 @@
-"""Makes what OpenWISP's controller knows of Viscum's options, from the agent's own table (viscum_agent/config/schema.py)
-and its recipes, so that they can't drift apart.
+"""Makes what OpenWISP's controller knows of Viscum's options, from the agent's own table
+(viscum_agent/config/schema.py) and its recipes, so that they can't drift apart.
 
 tools/openwisp.py            writes schema.json and templates.json of fleet/openwisp/viscum_openwisp
 tools/openwisp.py --check    only says whether they are what would be written; exit code 1 when they are not

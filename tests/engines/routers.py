@@ -13,12 +13,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import clients
-from lab import HANG, MICROPYTHON, PROGRAMS, ROOT, echo_command, ip, is_removed, kill, pids_in, run, service, wait_for
+from lab import MICROPYTHON, PROGRAMS, ROOT, echo_command, ip, is_removed, kill, run, service, wait_for
 
 from viscum_agent.kernel import cgroup
 from viscum_agent.kernel.bpf_pins import folder
@@ -43,7 +42,6 @@ mount --bind {own}/config /etc/config
 mount -t tmpfs none /tmp
 mkdir -p {programs}
 mount --bind /run/programs {programs}
-touch /run/ready
 exec /usr/sbin/dropbear -F -E -s -r /etc/dropbear/key -P /run/dropbear.pid -p 22
 """
 
@@ -96,7 +94,9 @@ class Router:
         words = " ".join(map(str, (*MICROPYTHON, "-m", "viscum_agent")))
         env = "MICROPYPATH=%s:.frozen" % ROOT
         (self.own / "bin/viscum").write_text('#!/bin/sh\n%s exec %s "$@"\n' % (env, words))
-        (self.own / "bin/uci").write_text('#!/bin/sh\n[ "$*" = "-q get openwisp.http.url" ] && echo %s\n' % CONTROLLER_URL)
+        (self.own / "bin/uci").write_text(
+            '#!/bin/sh\n[ "$*" = "-q get openwisp.http.url" ] && echo %s\n' % CONTROLLER_URL
+        )
         for name in ("viscum", "uci"):
             (self.own / "bin" / name).chmod(0o755)
         self._let_in()
@@ -256,17 +256,7 @@ class Routers:
         if self._cloud:
             kill(self._cloud)
         if Path("/run/netns", self.internet).exists():
-            for pid in pids_in(self.internet):
+            for pid in _pids(self.internet):
                 os.kill(pid, signal.SIGKILL)
             ip("netns", "del", self.internet)
         shutil.rmtree(PROGRAMS, ignore_errors=True)
-
-
-def within(seconds, condition):
-    """Whether a condition holds within the time."""
-    give_up = time.monotonic() + min(seconds, HANG)
-    while time.monotonic() < give_up:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False

@@ -17,7 +17,7 @@ WAIT = "20"  # seconds
 
 
 def template(who, **more):
-    """A configuration by which a router's clients are answered by `who` and its name, a variable of the controller's."""
+    """A configuration by which a router's clients are answered by `who` and its name, a variable of the controller."""
     section = {
         "config_name": "service",
         "config_value": "echo",
@@ -29,7 +29,7 @@ def template(who, **more):
         "dest_port": [PORT],
         "respawn_timeout": 1,
         "health_interval": 1,
-        "env": ["HARD=it's \"so\" ä    b"],
+        "env": ['HARD=it\'s "so" ä    b'],
     }
     return {"viscum": [{**section, **more}]}
 

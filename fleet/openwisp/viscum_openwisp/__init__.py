@@ -51,6 +51,8 @@ def _quoted(value):
 
 
 class OpenWrt(Stock):
+    """netjsonconfig's OpenWrt with the key `viscum`: a list of sections."""
+
     schema = deepcopy(Stock.schema)
     schema["properties"][KEY] = json.loads((Path(__file__).parent / "schema.json").read_text())
 

@@ -1,5 +1,5 @@
-"""OpenWISP's controller: serves devices on ADDRESS PORT, and does what lines of JSON on stdin ask, as a person does on its
-pages. Each is answered by a line: {"done": ...} or {"refused": "why"}.
+"""OpenWISP's controller: serves devices on ADDRESS PORT, and does what lines of JSON on stdin ask, as a person does on
+its pages. Each is answered by a line: {"done": ...} or {"refused": "why"}.
 
     ["devices", [[NAME, MAC], ...]]     makes them; answers {NAME: [ID, KEY]}
     ["template", NAME, CONFIG]          makes a template, or changes it
