@@ -1,6 +1,6 @@
-"""What openwisp-config does on a router, as far as Viscum can see it (read in its source): asks for the hash of its
-configuration, fetches that when it has changed, puts it in place, reloads, runs the test script, brings back what was
-there where that fails, and reports.
+"""What openwisp-config does on a router, as far as Viscum can see it (openwisp.agent, with merge_config 0): asks for the
+hash of its configuration, fetches that when it has changed, puts it in place, reloads, runs the test script, brings back
+what was there where that fails, and reports. What it can't report it does once more.
 
 device.py URL ID KEY TEST_SCRIPT SECONDS
 """
@@ -26,15 +26,13 @@ def main(url, device, key, script, seconds):
         with urllib.request.urlopen(request, timeout=20) as answer:
             return answer.read()
 
-    has, report = b"", ""
+    has = b""
     while True:
         try:
-            if report:
-                ask("report-status", status=report)
-                report = ""
             wanted = ask("checksum")
             if wanted != has:
-                report = "applied" if apply(ask("download-config"), script, seconds) else "error"
+                done = apply(ask("download-config"), script, seconds)
+                ask("report-status", status="applied" if done else "error")
                 has = wanted
         except OSError:
             pass  # the next time

@@ -95,7 +95,7 @@ def test_a_wrong_file_changes_nothing_at_all(ansible, routers):
     before = generations(routers)
     code, recap = ansible.run(answers("wrong").replace("dest_port 7000", "dest_port 70000"))
     assert code != 0 and list(recap) == [routers.all[0].name]
-    assert "Nothing was changed. viscum.echo.dest_port: '70000' is not a port" in ansible.log.read_text()
+    assert "It has what it had. viscum.echo.dest_port: '70000' is not a port" in ansible.log.read_text()
     assert generations(routers) == before and configured(routers) == {answers("before")}
 
 
@@ -141,6 +141,17 @@ def test_a_run_that_was_ended_in_the_middle_is_finished_by_the_next_one(ansible,
     code, _ = ansible.run(answers("new"), "--limit", canary.name)
     assert code == 0, ansible.log.read_text()
     assert canary.told()["trial"] is None and canary.who() == "new"
+
+
+def test_what_somebody_else_tries_is_left_alone(ansible, routers):
+    canary = routers.all[0]
+    (canary.own / "config/theirs").write_text(answers("theirs"))
+    assert canary.viscum("apply", "--confirm", "300", "/etc/config/theirs").returncode == 0
+    canary.becomes("theirs")
+    code, _ = ansible.run(answers("new"), "--limit", canary.name)
+    assert code != 0 and "a configuration is on trial already" in ansible.log.read_text()
+    assert canary.config.read_text() == answers("theirs") and canary.told()["trial"]
+    canary.viscum("rollback")
 
 
 # What a shell, printf, ssh, Jinja2 or Ansible could read in it.
