@@ -1,6 +1,6 @@
-"""What openwisp-config does on a router, as far as Viscum can see it (openwisp.agent, with merge_config 0): asks for the
-hash of its configuration, fetches that when it has changed, puts it in place, reloads, runs the test script, brings back
-what was there where that fails, and reports. What it can't report it does once more.
+"""What openwisp-config does on a router, as far as Viscum can see it (openwisp.agent, with merge_config 0): asks for
+the hash of its configuration, fetches that when it has changed, puts it in place, reloads, runs the test script, brings
+back what was there where that fails, and reports. What it can't report it does once more.
 
 device.py URL ID KEY TEST_SCRIPT SECONDS
 """

@@ -64,7 +64,7 @@ class OpenWrt(Stock):
         last = {}
         for layer in (*templates, config):
             for section in self._load(layer).get(KEY, []):
-                lists = {option: value for option, value in section.items() if isinstance(value, list)}
+                lists = {option: list(value) for option, value in section.items() if isinstance(value, list)}
                 last.setdefault(section.get(NAME), {}).update(lists)
         for section in merged.get(KEY, []):
             section.update(last.get(section.get(NAME), {}))
@@ -89,6 +89,7 @@ class OpenWrt(Stock):
         return own + self._stock().render(files)
 
     def _generate_contents(self, tar):
+        self.validate()
         sections = self.config.get(KEY)
         if sections:
             data = uci(sections).encode()
