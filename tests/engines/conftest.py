@@ -37,6 +37,7 @@ def twenty(tmp_path_factory):
     before = namespaces()
     with Routers(tmp_path_factory.mktemp("routers"), COUNT) as made:
         yield made
+        assert not [router.name for router in made.all if "Traceback" in router.log.read_text()]
     assert namespaces() == before, "nothing is left"
 
 
