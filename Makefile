@@ -18,20 +18,20 @@ NOT_IMPORTED := viscum_agent/compat/cpython.py viscum_agent/kernel/pyroute2_back
 # What runs on the router names its shell itself: busybox ash is next to dash.
 ROUTER_SCRIPTS = $(wildcard files/etc/init.d/* files/etc/hotplug.d/*/* files/etc/uci-defaults/* package/viscum/micropython/usr/*bin/*) \
 	package/viscum-collectors/collectd/usr/libexec/collectd/viscum.sh
-SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
+SHELL_SCRIPTS = $(wildcard tools/*.sh package/*/test.sh fleet/openwisp/router/*) $(shell find tests -name '*.sh') .ci/run $(ROUTER_SCRIPTS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check test test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples \
 	test-vm vm test-plates-vm lint format demo demo-plates test-routers test-router chaos bench bench-control \
 	bench-datapath bench-rules bench-memory bench-kernel bench-vm bench-cameras bench-modes bombs test-flows test-clients \
-	test-fleet test-trial fuzz manual picture tox ipk apk clean
+	test-metrics test-fleet test-trial fuzz manual picture tox ipk apk clean
 .NOTPARALLEL:
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /|/' | awk -F'|' '{ printf "  %-18s%s\n", $$1, $$2 }'
 
 setup: ## install all that `make test` needs
-	@$(SETUP) venv apt micropython python node browser bigendian pictures fleet kernel router-arm64
+	@$(SETUP) venv apt micropython python node browser bigendian pictures prometheus kernel router-arm64
 
 check: lint ## lint, unit and golden tests, for while you work
 	@$(SETUP) venv apt micropython node
@@ -43,7 +43,7 @@ check: lint ## lint, unit and golden tests, for while you work
 test: setup lint ## everything that must pass
 	@nice -n 5 $(MAKE) test-vm test-router >.cache/vm/test.txt 2>&1 & guest=$$!; \
 	trap 'kill $$guest 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
-	$(MAKE) test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples test-fleet || exit; \
+	$(MAKE) test-cpython test-micropython test-bigendian test-pyroute2 test-browser test-examples test-metrics || exit; \
 	wait $$guest; status=$$?; trap - EXIT; cat .cache/vm/test.txt; exit $$status
 
 # The namespace tests start the agent under both interpreters. Those that flood go first and alone: all namespaces of a
@@ -80,9 +80,14 @@ test-examples: ## the examples: licence plates, by themselves and as a service
 	@$(SETUP) venv apt micropython pictures
 	$(PYTEST) $(SIDE_BY_SIDE) tests/examples
 
-test-fleet: ## watching many routers: a real Prometheus reads a real agent, alerts, and fills the dashboard
-	@$(SETUP) venv apt micropython fleet
-	VISCUM_NO_SKIP=1 $(PYTEST) $(WAITING) tests/fleet
+test-metrics: ## watching many routers: a real Prometheus reads a real agent, alerts, and fills the dashboard
+	@$(SETUP) venv apt micropython prometheus
+	VISCUM_NO_SKIP=1 $(PYTEST) $(WAITING) tests/metrics
+
+# Not in `test`: minutes, and 400 MB of what the engines are made of.
+test-fleet: ## 20 routers in namespaces, steered by Ansible and by OpenWISP's controller
+	@$(SETUP) venv apt micropython ansible openwisp
+	VISCUM_NO_SKIP=1 $(PYTEST) tests/engines
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
 	@$(SETUP) venv kernel pictures
@@ -199,7 +204,7 @@ fuzz: ## MINUTES=5 of inputs for each reader of files, messages and packets, or 
 	@$(SETUP) venv micropython fuzz
 	$(PYTHON) tests/fuzz/run.py $(MINUTES) $(READERS)
 
-manual: ## write what is made from the agent's tables and imports: docs/manual.md, docs/rooms.svg, types, the LuCI form's options, access lists, metrics
+manual: ## write what is made from the agent's tables and imports: docs/manual.md, docs/rooms.svg, types, the LuCI form's options, access lists, metrics, OpenWISP's form
 	@$(SETUP) venv
 	$(PYTHON) tools/manual.py
 	$(PYTHON) tools/option_types.py
@@ -207,6 +212,7 @@ manual: ## write what is made from the agent's tables and imports: docs/manual.m
 	$(PYTHON) tools/luci_options.py
 	$(PYTHON) tools/ubus_rights.py
 	$(PYTHON) tools/metrics.py
+	$(PYTHON) tools/openwisp.py
 	$(PYTHON) tools/rooms.py
 
 picture: ## draw docs/demo.svg from a run of the demo

@@ -161,7 +161,7 @@ class Lab:
         shutil.rmtree(self._pinned(), ignore_errors=True)
         groups = self._groups()
         for group in groups.glob("*.*/cgroup.procs"):
-            wait_for(lambda group=group: _is_removed(group.parent))
+            wait_for(lambda group=group: is_removed(group.parent))
         if groups.exists():
             groups.rmdir()
 
@@ -413,7 +413,7 @@ def kill(process):
     process.wait(HANG)
 
 
-def _is_removed(group):
+def is_removed(group):
     """Ends what is left in a control group, and removes it."""
     with contextlib.suppress(OSError):  # before 5.14
         (group / "cgroup.kill").write_text("1")

@@ -12,7 +12,9 @@
 #                single process, and the kernel's headers for routers' processors (200 MB with the compiler)
 #   plates       .cache/plates/: OpenCV and Tesseract for Debian's Python, and fonts, for examples/alpr (280 MB)
 #   pictures     .cache/pictures/: 100 licence plates; and `plates`, which draws them
-#   fleet        .cache/fleet/: Prometheus with promtool, its client library for Python, Lua 5.1, collectd (100 MB)
+#   prometheus   .cache/prometheus/: Prometheus with promtool, its client library for Python, Lua 5.1, collectd (100 MB)
+#   ansible      .cache/ansible/: ansible-core, and dropbear, the ssh server of routers
+#   openwisp     .cache/openwisp/: the controller of OpenWISP for Debian's Python, and what its maps need (400 MB)
 #   fuzz         atheris in .venv, which makes inputs that reach new code
 #   kernel       .cache/vm/: two of Debian's kernels, and what boots them in software emulation (about 600 MB in all)
 #   router-arm64, router-armhf, router-mipsel
@@ -34,7 +36,10 @@ APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables 
 # Not installed, which would start some of them, but unpacked, with what they need and this machine has not.
 OTHERS_PACKAGES="dnsmasq-base nginx chrony mosquitto mosquitto-clients crun umoci squashfs-tools"
 # Unpacked alone: their web pages and services need the rest, the programs do not.
-FLEET_PACKAGES="prometheus python3-prometheus-client lua5.1 liblua5.1-0 collectd-core libltdl7"
+PROMETHEUS_PACKAGES="prometheus python3-prometheus-client lua5.1 liblua5.1-0 collectd-core libltdl7"
+# The package without a service that would start.
+ANSIBLE_APT_PACKAGES="dropbear-bin openssh-client python3 python3-venv"
+OPENWISP_APT_PACKAGES="libsqlite3-mod-spatialite gdal-bin python3 python3-venv"
 # micropython and, of the libraries it loads, those that this release has not or has too old.
 MICROPYTHON_PACKAGES="micropython libc6 libffi8 libmbedcrypto16 libmbedtls21 libmbedx509-7"
 # A newer CPython than any OpenWrt has (3.14), of Debian's next release, and of the libraries those that ctypes loads.
@@ -179,23 +184,51 @@ setup_apt() {
     printf '%s\n' "$want" >"$CACHE/others.stamp"
 }
 
-setup_fleet() {
-    want=$(stamp fleet 1 "$FLEET_PACKAGES")
-    if stamped fleet "$want" && [ -x "$CACHE/fleet/usr/bin/promtool" ]; then
+setup_prometheus() {
+    want=$(stamp prometheus 1 "$PROMETHEUS_PACKAGES")
+    if stamped prometheus "$want" && [ -x "$CACHE/prometheus/usr/bin/promtool" ]; then
         return
     fi
-    say "fetching $FLEET_PACKAGES"
+    say "fetching $PROMETHEUS_PACKAGES"
     update_once
-    rm -rf "$CACHE/fleet"
-    mkdir -p "$CACHE/fleet/packages"
+    rm -rf "$CACHE/prometheus"
+    mkdir -p "$CACHE/prometheus/packages"
     # shellcheck disable=SC2086 # a list of words
-    (cd "$CACHE/fleet/packages" && apt_get -o APT::Sandbox::User=root download $FLEET_PACKAGES)
-    for package in "$CACHE"/fleet/packages/*.deb; do
-        dpkg -x "$package" "$CACHE/fleet"
+    (cd "$CACHE/prometheus/packages" && apt_get -o APT::Sandbox::User=root download $PROMETHEUS_PACKAGES)
+    for package in "$CACHE"/prometheus/packages/*.deb; do
+        dpkg -x "$package" "$CACHE/prometheus"
     done
-    rm -rf "$CACHE/fleet/packages"
-    "$CACHE/fleet/usr/bin/promtool" --version >/dev/null || die "promtool does not run"
-    printf '%s\n' "$want" >"$CACHE/fleet.stamp"
+    rm -rf "$CACHE/prometheus/packages"
+    "$CACHE/prometheus/usr/bin/promtool" --version >/dev/null || die "promtool does not run"
+    printf '%s\n' "$want" >"$CACHE/prometheus.stamp"
+}
+
+setup_ansible() {
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $ANSIBLE_APT_PACKAGES
+    pinned ansible bin/ansible-playbook
+}
+
+setup_openwisp() {
+    # shellcheck disable=SC2086 # a list of words
+    install_packages $OPENWISP_APT_PACKAGES
+    pinned openwisp bin/django-admin
+}
+
+# pinned ENGINE PROGRAM: .cache/ENGINE/ is a venv with what fleet/ENGINE/requirements.txt names, of Debian's own Python:
+# others may have an sqlite3 that loads no extensions. One package there has no wheel.
+pinned() {
+    requirements=fleet/$1/requirements.txt
+    want=$(stamp "$1" 1 "$ROOT" "$(/usr/bin/python3 -V)" "$(cat "$requirements")")
+    if stamped "$1" "$want" && "$CACHE/$1/$2" --version >/dev/null 2>&1; then
+        return
+    fi
+    say "making .cache/$1"
+    /usr/bin/python3 -m venv --clear "$CACHE/$1"
+    "$CACHE/$1/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes --no-deps \
+        --only-binary :all: --no-binary dj-rest-auth -r "$requirements"
+    "$CACHE/$1/$2" --version >/dev/null || die "$2 of .cache/$1 does not run"
+    printf '%s\n' "$want" >"$CACHE/$1.stamp"
 }
 
 setup_compiler() {
@@ -595,7 +628,8 @@ build_micropython() {
 [ $# -gt 0 ] || die "usage: tools/setup.sh PART ...; its first lines list the parts"
 for part; do
     case $part in
-    venv | apt | compiler | micropython | python | node | browser | bigendian | plates | pictures | fleet | fuzz | kernel) ;;
+    venv | apt | compiler | micropython | python | node | browser | bigendian | plates | pictures | prometheus | fuzz | kernel) ;;
+    ansible | openwisp) ;;
     router-arm64 | router-armhf | router-mipsel) ;;
     *) die "no part '$part'; the first lines of tools/setup.sh list them" ;;
     esac

@@ -43,7 +43,9 @@ def _verify(arguments: "Arguments") -> int:
         compat.sleep(POLL)
         agent, missing = _compare(arguments)
     if arguments.json:
-        print(dumps({"generation": agent.get("generation"), "hash": agent.get("hash"), "missing": missing}))
+        found = {name: agent.get(name) for name in ("generation", "hash", "trial")}
+        found["missing"] = missing
+        print(dumps(found))
     else:
         for text in missing:
             print(printable(text))

@@ -6,7 +6,7 @@ import pytest
 from lab import CPYTHON, MICROPYTHON, Lab, isolate, namespaces, run
 from prometheus import TOOLS
 
-NEEDS = "needs root and tools/setup.sh fleet (make test-fleet)"
+NEEDS = "needs root and tools/setup.sh prometheus (make test-metrics)"
 
 if os.geteuid() == 0:
     isolate()
@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items):
         if os.environ.get("VISCUM_NO_SKIP"):
             raise pytest.UsageError(NEEDS)
         for item in items:
-            if "fleet" in item.path.parts:
+            if "metrics" in item.path.parts:
                 item.add_marker(pytest.mark.skip(reason=NEEDS))
 
 

@@ -89,7 +89,7 @@ def collect(request, tmp_path):
     def collected(answers):
         file = tmp_path / "answers"
         file.write_text(("return " if run is lua else "") + words(answers))
-        return run(ROOT / ("tests/fleet/exporter." + collector.suffix[1:]), collector, file)
+        return run(ROOT / ("tests/metrics/exporter." + collector.suffix[1:]), collector, file)
 
     return collected
 

@@ -9,7 +9,7 @@ import sys
 
 from lab import HANG, ROOT, run, wait_for
 
-TOOLS = ROOT / ".cache/fleet"  # tools/setup.sh fleet
+TOOLS = ROOT / ".cache/prometheus"  # tools/setup.sh prometheus
 FILES = ROOT / "fleet/prometheus"
 PORT, TARGET = 9090, 9100
 EVERY = "1s"  # it reads and judges
@@ -90,4 +90,4 @@ class Prometheus:
 
 def serve(lab, *command):
     """A web server on the router that runs a command for each request, and answers with what that prints."""
-    lab.start(lab.router, sys.executable, ROOT / "tests/fleet/exporter.py", TARGET, *command, cwd=ROOT, env=lab.env())
+    lab.start(lab.router, sys.executable, ROOT / "tests/metrics/exporter.py", TARGET, *command, cwd=ROOT, env=lab.env())

@@ -1,0 +1,135 @@
+"""The real controller of OpenWISP with fleet/openwisp in it, and on each router what openwisp-config does there."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from lab import HANG, PROGRAMS, ROOT, echo_command, kill, wait_for
+from routers import CLOUD, CONTROLLER, CONTROLLER_URL, PORT
+
+PYTHON = ROOT / ".cache/openwisp/bin/python"  # tools/setup.sh openwisp
+EMPTY = ROOT / ".cache/openwisp/empty.db"  # what a minute of migrations makes
+SCRIPT = ROOT / "fleet/openwisp/router/viscum-test"
+WAIT = "20"  # seconds
+
+
+def template(who, **more):
+    """A configuration by which a router's clients are answered by `who` and its name, a variable of the controller."""
+    section = {
+        "config_name": "service",
+        "config_value": "echo",
+        "enabled": True,
+        "command": echo_command(who + "-{{ name }}", PORT),
+        "writable": [str(PROGRAMS)],
+        "device": ["lan0"],
+        "dest_ip": [CLOUD],
+        "dest_port": [PORT],
+        "respawn_timeout": 1,
+        "health_interval": 1,
+        "env": ['HARD=it\'s "so" ä    b'],
+    }
+    return {"viscum": [{**section, **more}]}
+
+
+class Controller:
+    def __init__(self, routers, tmp):
+        if EMPTY.exists():
+            shutil.copy(EMPTY, tmp / "controller.db")
+        env = {**os.environ, "CONTROLLER_FOLDER": str(tmp), "PYTHONPATH": "%s:%s/fleet/openwisp" % (ROOT, ROOT)}
+        self.log = tmp / "log"
+        with self.log.open("w") as stream:
+            self.process = routers.start(
+                *(PYTHON, ROOT / "tests/engines/controller", *CONTROLLER),
+                **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": stream, "env": env, "text": True},
+            )
+        assert self._answer() == {"done": "serves"}
+        if not EMPTY.exists():
+            shutil.copy(tmp / "controller.db", EMPTY)
+
+    def ask(self, *words):
+        self.process.stdin.write(json.dumps(words) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        assert line, self.log.read_text()
+        return json.loads(line)
+
+    def do(self, *words):
+        answer = self.ask(*words)
+        assert "done" in answer, answer
+        return answer["done"]
+
+    def status(self, router):
+        return self.do("status", [])[router.name]
+
+
+@pytest.fixture(scope="module")
+def controller(twenty, tmp_path_factory):
+    made = Controller(twenty, tmp_path_factory.mktemp("controller"))
+    keys = made.do("devices", [[router.name, "02:00:00:00:00:%02x" % router.number] for router in twenty.all])
+    made.do("template", "first", template("first"))
+    made.do("assign", "first", list(keys))
+    loops = []
+    for router in twenty.all:
+        words = (sys.executable, ROOT / "tests/engines/device.py", CONTROLLER_URL, *keys[router.name])
+        log = (router.own / "device.log").open("w")
+        words = router.words(*words, SCRIPT, WAIT)
+        loops.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+    yield made
+    for process in (*loops, made.process):
+        kill(process)
+
+
+@pytest.fixture
+def steered(controller, twenty):
+    """All routers have the first configuration from the controller, and answer their clients with it."""
+    for router in twenty.all:
+        router.cut(off=False)
+    controller.do("assign", "first", [router.name for router in twenty.all])
+    all_become(controller, twenty.all, "applied", "first")
+    return twenty
+
+
+def all_become(controller, routers, status, who):
+    names = [router.name for router in routers]
+    wait_for(lambda: [controller.do("status", [])[name] for name in names] == [status] * len(names), 2 * HANG)
+    assert [router.who() for router in routers] == ["%s-%s" % (who, name) for name in names]
+
+
+def test_a_wrong_template_is_not_saved(controller):
+    said = controller.ask("template", "wrong", template("wrong", dest_port=["70000"], command="/bin/x"))
+    assert "viscum.echo.dest_port: '70000' is not a port" in said["refused"]
+
+
+def test_a_bad_template_reaches_one_canary_and_a_good_one_all(controller, steered):
+    canary, *others = steered.all
+    before = steered.each(lambda router: router.told()["generation"])
+    controller.do("template", "bad", template("bad", command="/bin/sleep 600"))
+    controller.do("assign", "bad", [canary.name])
+    all_become(controller, [canary], "error", "first")
+    assert canary.told()["missing"] == []
+    assert steered.each(lambda router: router.told()["generation"]) == [before[0] + 2, *before[1:]], "19 are untouched"
+    controller.do("template", "good", template("good"))
+    controller.do("assign", "good", [canary.name])
+    all_become(controller, [canary], "applied", "good")
+    assert {router.who() for router in others} == {"first-" + router.name for router in others}
+    controller.do("assign", "good", [router.name for router in others])
+    all_become(controller, steered.all, "applied", "good")
+
+
+def test_a_router_that_is_cut_off_while_it_applies_comes_back_to_what_it_had(controller, steered):
+    lost = steered.all[1]
+    controller.do("template", "other", template("other"))
+    controller.do("assign", "other", [lost.name])
+    wait_for(lambda: "other-" in lost.config.read_text())
+    lost.cut()
+    wait_for(lambda: "first-" in lost.config.read_text())
+    lost.becomes("first-" + lost.name)
+    assert controller.status(lost) == "modified", "nobody has heard of it"
+    lost.cut(off=False)
+    all_become(controller, [lost], "applied", "other")  # what it could not report it tries once more
