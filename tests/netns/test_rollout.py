@@ -120,6 +120,9 @@ def test_without_an_agent_nothing_does_what_is_configured(lab):
     lab.configure(CONFIG)
     result = lab.viscum("-s", lab.tmp / "no.sock", "verify", check=False)
     assert result.returncode == 1 and result.stdout.startswith("no agent answers on ")
+    lab.configure(CONFIG.replace("option enabled 1", "option enabled 0"))
+    result = lab.viscum("-s", lab.tmp / "no.sock", "verify")
+    assert (result.stdout, result.stderr) == ("", ""), "where nothing is enabled, none has to run"
 
 
 # apply, confirm, rollback

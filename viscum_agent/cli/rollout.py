@@ -56,16 +56,16 @@ def _compare(arguments: "Arguments") -> "tuple[dict[str, Any], list[str]]":
     """(the agent's `status`, what is not as the configuration says, in sentences). Raises ConfigError."""
     path = arguments.confdir + "/viscum"
     data = uci.content(path)
-    try:
-        agent = agent_calls.whole(arguments.socket, "status")
-    except agent_calls.NoAgent as error:
-        return {}, [str(error)]
-    if agent.get("hash") != compat.sha256(data):
-        return agent, ["the agent runs another configuration than %s: `viscum reload`" % path]
     wanted = service.read(uci.parse(data, path), files=False)
-    rows = agent["services"]
     on = {each.name for each in wanted.services if each.enabled and wanted.settings.enabled}
     missing = [problem_text(problem) for problem in wanted.problems]
+    try:
+        agent = agent_calls.whole(arguments.socket, "status")
+    except agent_calls.NoAgent as error:  # where nothing is enabled, none has to run
+        return {}, missing + [str(error)] * bool(on)
+    if agent.get("hash") != compat.sha256(data):
+        return agent, ["the agent runs another configuration than %s: `viscum reload`" % path]
+    rows = agent["services"]
     for name in sorted(set(rows).difference(wanted.bad)):
         state, reason = rows[name]["state"], rows[name]["reason"]
         if state not in ((HEALTHY,) if name in on else OFF) and not (state == WAITING and IS_AWAY in reason):
