@@ -60,6 +60,13 @@ class Kernel:
         self.write("macs", self.made.macs_key(INDEX, TUPLE._replace(port=port, mac=mac)), self.made.value(PAIR, "", 0))
         self.state(layout.MACS)
 
+    def ranged(self, mac: int) -> None:
+        """A range of other ports, if `mac` (bits) of one client."""
+        kind = layout.Kind(level=2, service=128, client=0, port=8, proto=8, mac=mac)
+        self.write("masks", self.made.number(0), self.made.mask(kind))
+        self.write(*self.made.key(kind, INDEX, TUPLE._replace(port=PORT + 1024)), self.made.value(PAIR, "", 0))
+        self.state(1)
+
     def flow(self) -> None:
         self.write("flows", self.made.flow_key(CLIENT, CLIENT_PORT, SERVICE, PORT), self.made.value(PAIR, "", 0))
 
@@ -105,6 +112,8 @@ def drained(kernel: Kernel) -> None:
 MODES = (
     ("nobody's", lambda kernel: None, PASSES),
     ("nobody's, beside an entry by MAC", lambda kernel: kernel.by_mac(PORT + 1), PASSES),
+    ("nobody's, beside a range of ports", lambda kernel: kernel.ranged(0), PASSES),
+    ("nobody's, beside a range of ports by MAC", lambda kernel: kernel.ranged(48), PASSES),
     ("steady", steady, TAKES),
     ("steady, by MAC", by_mac, TAKES),
     ("take-over, a connection of the service", joined, TAKES),
