@@ -1,7 +1,6 @@
 """Two clients of one bridge, of which a service takes one: for tests/netns and tests/vm, with the datapaths of each."""
 
-from lab import echo_command, ip, service
-from packets import mac
+from lab import echo_command, ip, mac, service
 
 EDGE = echo_command("edge", 7000)
 ADDRESSES = ("203.0.113.10", "2001:db8:cafe::10")
@@ -38,29 +37,25 @@ def answers(lab, ns, addresses=ADDRESSES):
     return "+".join(sorted(found))
 
 
-def mac_of(ns):
-    return bytes.fromhex(mac(ns, "eth0")).hex(":")
-
-
 def named_by_mac(lab):
     """The one that is named is at the edge, with whatever address."""
     first, second = lab.clients
-    up(lab, "list src_mac " + mac_of(first))
+    up(lab, "list src_mac " + mac(first))
     assert (answers(lab, first), answers(lab, second)) == ("edge", "cloud")
     settle(first, 9)
     settle(second, 2)  # the addresses that the first one had
     ip("-n", lab.router, "neigh", "flush", "dev", "br-lan")
     assert (answers(lab, first), answers(lab, second)) == ("edge", "cloud")
-    up(lab, "list src_mac " + mac_of(second))
+    up(lab, "list src_mac " + mac(second))
     assert (answers(lab, first), answers(lab, second)) == ("cloud", "edge")
-    up(lab, "list src_mac " + mac_of(second), "list src_mac " + mac_of(first))
+    up(lab, "list src_mac " + mac(second), "list src_mac " + mac(first))
     assert (answers(lab, first), answers(lab, second)) == ("edge", "edge")
 
 
 def left_out(lab):
     """All but the one that is named, by MAC, address, or where it goes."""
     first, second = lab.clients
-    up(lab, "list exclude_client " + mac_of(first))
+    up(lab, "list exclude_client " + mac(first))
     assert (answers(lab, first), answers(lab, second)) == ("cloud", "edge")
     up(lab, "list exclude_client 192.168.77.3", "list exclude_client 2001:db8:77::3")
     assert (answers(lab, first), answers(lab, second)) == ("edge", "cloud")

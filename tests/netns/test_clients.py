@@ -2,8 +2,8 @@
 the one that is left out."""
 
 import pytest
-from lab import Lab, echo_command, service
-from two_clients import ADDRESSES, EDGE, TAKES, answers, behind_a_bridge, left_out, mac_of, named_by_mac, up
+from lab import Lab, echo_command, mac, service
+from two_clients import ADDRESSES, EDGE, TAKES, answers, behind_a_bridge, left_out, named_by_mac, up
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def test_two_services_have_the_same_traffic_of_different_clients(two):
     first, second = two.clients
     other = echo_command("other", 7000)
     two.configure(
-        service("echo", EDGE, *TAKES, "list src_mac " + mac_of(first))
-        + service("other", other, *TAKES, "list src_mac " + mac_of(second))
+        service("echo", EDGE, *TAKES, "list src_mac " + mac(first))
+        + service("other", other, *TAKES, "list src_mac " + mac(second))
     )
     two.viscum("up")
     assert (answers(two, first), answers(two, second)) == ("edge", "other")
@@ -50,7 +50,7 @@ def test_what_somebody_removes_of_what_is_left_out_comes_back(two):
     if not two.prio or two.datapath == "bpf":
         pytest.skip("only filters are removed by a word of tc(8)")
     first = two.client
-    up(two, "list exclude_client " + mac_of(first))
+    up(two, "list exclude_client " + mac(first))
     two.run(two.router, "tc", "filter", "del", "dev", "br-lan", "ingress", "prio", "1")
     assert answers(two, first, ADDRESSES[:1]) == "edge"
     two.viscum("up")
