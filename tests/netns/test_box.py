@@ -148,7 +148,7 @@ def test_what_the_agent_has_not_itself_is_refused_with_the_option(lab):
     words = ("setpriv", "--bounding-set", "-sys_boot", *lab.agent("viscum_agent"))
     result = lab.run(lab.router, *words, "-c", lab.confdir, "check", check=False, cwd=ROOT, env=lab.env())
     said = "viscum.echo.capability: the agent has no 'sys_boot' itself: take it out, or start the agent with it"
-    assert result.returncode == 1 and said in result.stdout + result.stderr, result
+    assert result.returncode == 3 and said in result.stdout + result.stderr, result
     assert "'chown'" not in result.stdout + result.stderr
 
 

@@ -23,6 +23,7 @@ WORDS = {
     "explain": ("explain", "tcp", "from", "192.168.77.2", "to", "203.0.113.10", "port", "7000"),
 }
 ENDLESS = ("monitor", "top")
+TRIAL = ("apply", "confirm", "rollback")
 
 
 @pytest.fixture(params=sorted(INTERPRETERS))
@@ -72,12 +73,19 @@ def test_the_agent_at_work_and_every_command_that_asks_it(lab):
     wait_for((lab.tmp / "ubus.sock").exists)
     with recipes.installed():
         for command in sorted(row.name for row in COMMANDS):
-            if command not in ("up", "down", "explain"):  # an agent sees to that; exit code 1 while all are bypassed
+            # An agent sees to up and down; explain and verify end with 1 while all are bypassed.
+            if command not in ("up", "down", "explain", "verify", *TRIAL):
                 works(lab, "-s", lab.tmp / "ubus.sock", *WORDS.get(command, (command,)))
     works(lab, "-s", lab.tmp / "ubus.sock", "start")
     works(lab, "-s", lab.tmp / "ubus.sock", "bypass", "--all", "--off")
     agent.becomes("edge")
     works(lab, "-s", lab.tmp / "ubus.sock", *WORDS["explain"])
+    works(lab, "-s", lab.tmp / "ubus.sock", "verify", "--wait", "60")
+    for end in ("confirm", "rollback"):
+        file = lab.tmp / end
+        file.write_text(ECHO + "# %s\n" % end)
+        works(lab, "-s", lab.tmp / "ubus.sock", "apply", "--confirm", "60", file)
+        works(lab, "-s", lab.tmp / "ubus.sock", end)
     pids = {row["name"]: row["pid"] for row in json.loads(lab.viscum("status", "--json").stdout)}
     lab.run(lab.router, "kill", "-9", pids["echo"])
     agent.becomes("cloud")

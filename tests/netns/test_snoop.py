@@ -336,13 +336,13 @@ def test_thousands_of_answers_in_a_second_make_nothing_late(lab, outside, kind):
         while lab.ask("udp", "198.18.5.5", 7000, timeout=0.05)[0] != "cloud":
             assert time.monotonic() - begin < HANG, agent.log.read_text()
         took = time.monotonic() - begin
-        agent.becomes_at("edge", "198.18.5.5")
+        agent.becomes("edge", address="198.18.5.5")
         assert flood.sent > 6000
     assert took < LATE
     assert spent < SHARE * 3
     assert "Traceback" not in agent.log.read_text() and "bug" not in agent.log.read_text()
     knows(outside, lab, (HOST, FIRST))
-    wait_for(lambda: look_up(lab) and agent.at(FIRST) == "edge")
+    wait_for(lambda: look_up(lab) and agent.who(address=FIRST) == "edge")
 
 
 def cpu(agent):

@@ -237,7 +237,7 @@ def test_it_leaves_no_mount_to_the_router(lab):
 def test_what_is_not_there_is_named_with_its_option(lab):
     lab.configure(service("echo", echo_command("edge", 7000), *TAKES, "list writable /srv/none", "list visible /none"))
     result = lab.viscum("check", check=False)
-    assert result.returncode == 1
+    assert result.returncode == 3, "another router may have them"
     for option, path in (("writable", "/srv/none"), ("visible", "/none")):
         said = "viscum.echo.%s: there is no %s: make it, or take it out" % (option, path)
         assert said in result.stdout + result.stderr

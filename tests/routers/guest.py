@@ -95,9 +95,9 @@ def main() -> int:
     asked, failed = only(), False
     packages = {path: opkg.fields(opkg.read(path)[0]) for path in sorted(Path("/srv/packages").glob("*.ipk"))}
     for package, fields in packages.items():
-        if "viscum-agent" not in fields["Provides"]:
+        if "viscum-agent" not in fields.get("Provides", ""):
             continue
-        parts = [path for path in packages if packages[path]["Depends"].startswith(fields["Package"] + " (=")]
+        parts = [path for path in packages if packages[path].get("Depends", "").startswith(fields["Package"] + " (=")]
         interpreter = "MicroPython" if "micropython" in fields["Depends"] else "CPython"
         datapaths = [name for name in here() if not asked or "%s:%s" % (interpreter.lower(), name) in asked]
         if not datapaths:
