@@ -3,8 +3,8 @@ another name swaps its own program in. Made by tools/ebpf_names.py from program.
 """
 
 NAMES = {
-    "fwd": "fwd_e0ede5c2",
+    "fwd": "fwd_d3f9d105",
     "reply": "reply_21feee94",
-    "bare": "bare_740d1643",
+    "bare": "bare_5f1a3013",
     "tagged": "tagged_2aefd74d",
 }

@@ -687,17 +687,22 @@ def _recall(asm: "Assembler", maps: "dict[str, int]") -> None:
     asm.jump("taken")
     asm.label("new")
     asm.store_number(FP, KNOWN, NOTHING, 4)
-    asm.jump("whose")
+    asm.jump("not quoted")
     asm.label("old")
     asm.jump_if(R8, "==", 0, "other")
     asm.store_number(FP, KNOWN, PLACE_ONLY, 4)
     asm.load(R1, R7, PLACE_GENERATION, 4)
-    asm.jump_if(R1, "==", 0, "whose")
+    asm.jump_if(R1, "==", 0, "not quoted")
     asm.label("moved")
     asm.store_number(FP, KNOWN, OLD, 4)
-    asm.jump("whose")
+    asm.jump("not quoted")
     asm.label("other")
     asm.store_number(FP, KNOWN, CURRENT, 4)
+    asm.label("not quoted")
+    # An ICMP error comes from elsewhere (icmp.py) with the ports that it quotes. The verifier does not know that only
+    # then they are read, and before Linux 6.3 wants them written; a number that it knows would be more ways to follow.
+    asm.load(R0, R6, SKB_PKT_TYPE, 4)
+    asm.store(FP, PORT_WORDS, R0, 4)
     asm.label("whose")
 
 
