@@ -36,7 +36,7 @@ APT_PACKAGES="busybox-static curl ethtool iproute2 iperf3 iputils-ping nftables 
 # Not installed, which would start some of them, but unpacked, with what they need and this machine has not.
 OTHERS_PACKAGES="dnsmasq-base nginx chrony mosquitto mosquitto-clients crun umoci squashfs-tools"
 # Unpacked alone: their web pages and services need the rest, the programs do not.
-PROMETHEUS_PACKAGES="prometheus python3-prometheus-client lua5.1 liblua5.1-0 collectd-core libltdl7"
+PROMETHEUS_PACKAGES="prometheus python3-prometheus-client python3-decorator lua5.1 liblua5.1-0 collectd-core libltdl7"
 # The package without a service that would start.
 ANSIBLE_APT_PACKAGES="dropbear-bin openssh-client python3 python3-venv"
 OPENWISP_APT_PACKAGES="libsqlite3-mod-spatialite gdal-bin python3 python3-venv"
