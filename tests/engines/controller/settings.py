@@ -11,7 +11,9 @@ DATABASES = {
     "default": {
         "ENGINE": "openwisp_utils.db.backends.spatialite",
         "NAME": BASE_DIR / "controller.db",
-        "OPTIONS": {"timeout": 60},
+        # Who is to write waits for others before it reads: SQLite refuses at once to let a reader become a writer while
+        # somebody else writes.
+        "OPTIONS": {"timeout": 60, "transaction_mode": "IMMEDIATE", "init_command": "PRAGMA journal_mode=WAL"},
     }
 }
 SPATIALITE_LIBRARY_PATH = "mod_spatialite.so"
