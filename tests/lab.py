@@ -51,7 +51,22 @@ ETH_P_ALL, PACKET_OUTGOING = 3, 4  # linux/if_ether.h, if_packet.h
 SO_RCVBUFFORCE, ROOM = 33, 8 << 20  # asm-generic/socket.h; bytes: a thousand packets wait until they are read
 
 
-class Lab:
+class Built:
+    """A context manager of what `_build` builds and `close` takes down, also where only a part of it is there."""
+
+    def __enter__(self):
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Lab(Built):
     """Use as a context manager. `interpreter` is how Viscum is started: CPYTHON or MICROPYTHON. `distance` is that of
     the cloud, (milliseconds of round trip, Mbit/s) for demo/distance.py; without it the cloud is next door. `datapath`
     (datapaths.DATAPATHS) is what `configure` writes as the router's, None for what Viscum takes by itself. `link`
@@ -73,17 +88,6 @@ class Lab:
         self.router, self.cloud = tag + "-router", tag + "-cloud"
         self.clients = [tag + "-client%d" % number for number in range(clients)]
         self.client = self.clients[0]
-
-    def __enter__(self):
-        try:
-            self._build()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def _build(self):
         self.confdir.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Programs that others wrote, as Debian packages them (tools/setup.sh apt): where they are for tests, and for services,
-and what nginx is told."""
+and what dnsmasq and nginx are told."""
 
+import os
 import shutil
 
 import pytest
@@ -24,6 +25,13 @@ def copied():
     shutil.copytree(PACKAGES, OTHERS, symlinks=True)
     (library,) = OTHERS.glob("usr/lib/*-linux-gnu*")
     return "LD_LIBRARY_PATH=%s" % library
+
+
+def dnsmasq(lab, ns, *words):
+    """Starts it in a namespace of a lab, with these words and nothing of the machine's; returns the process."""
+    own = ("-k", "-u", "root", "-C", "/dev/null", "--pid-file=")
+    env = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES}
+    return lab.start(ns, PACKAGES / "usr/sbin/dnsmasq", *own, *words, env=env)
 
 
 def nginx(folder, *server, log="off", user=""):

@@ -1,11 +1,10 @@
 """Resolvers that a test has a say in (Debian's dnsmasq), and an agent that asks often."""
 
-import os
 import signal
 
 from agent import Agent, wrapped
 from lab import kill, listens, wait_for
-from others import LIBRARIES, PACKAGES
+from others import dnsmasq
 
 HOST = "speed.example.com"
 
@@ -20,12 +19,8 @@ class Resolver:
         self._process = None
 
     def start(self):
-        words = "-k -u root -C /dev/null --no-resolv --no-hosts --local=/example.com/ --listen-address=%s "
-        words += "--bind-interfaces --pid-file= --addn-hosts=%s"
-        words %= (self._address, self._file)
-        program = PACKAGES / "usr/sbin/dnsmasq"
-        env = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES}
-        self._process = self._lab.start(self._ns, program, *words.split(), env=env)
+        words = "--no-resolv --no-hosts --local=/example.com/ --bind-interfaces --listen-address=%s --addn-hosts=%s"
+        self._process = dnsmasq(self._lab, self._ns, *(words % (self._address, self._file)).split())
         wait_for(lambda: listens(self._ns, 53))
 
     def has(self, *addresses):

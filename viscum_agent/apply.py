@@ -188,6 +188,13 @@ def _left_over(plan: "Plan", observed: "Observed", keep: "Sequence[str]") -> "tu
 def _of_another_kind(plan: "Plan", observed: "Observed") -> "tuple[list[Found], set[Prio]]":
     """(what is in a prio where something of another kind is to come: a program's filter and those of an address with
     something left out (plan/clients.py) have one; prios that u32 has left empty there, or will have)"""
+    there = []
+    for each in observed.shared + [each for name in observed.services for each in observed.of(name)]:
+        place, kind = _place_of(each.item)
+        if place and place[1] == BPF_PRIO:
+            there.append((each, place, kind))
+    if not there and not observed.empty:
+        return [], set()
     wanted: dict[tuple[str, int], set[str]] = {}
     for part in plan.services:
         for item in part.items + part.shared:
@@ -196,9 +203,8 @@ def _of_another_kind(plan: "Plan", observed: "Observed") -> "tuple[list[Found], 
                 wanted.setdefault(place, set()).add(kind)
     emptied = {prio for prio in observed.empty if wanted.get((prio.dev, prio.prio), {"u32"}) != {"u32"}}
     theirs = []
-    for each in observed.shared + [each for name in observed.services for each in observed.of(name)]:
-        place, kind = _place_of(each.item)
-        if place and place[1] == BPF_PRIO and wanted.get(place, {kind}) != {kind}:
+    for each, place, kind in there:
+        if wanted.get(place, {kind}) != {kind}:
             theirs.append(each)
             if kind == "u32":
                 emptied.add(Prio(each.item.dev, BPF_PRIO, each.item.protocol))

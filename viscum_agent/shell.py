@@ -39,6 +39,11 @@ def there_are(names: "list[str]") -> str:
     return "; there are: " + ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
+def some(texts: "list[str]", most: int = 3) -> str:
+    """The first ones, and how many there are besides."""
+    return ", ".join(texts[:most]) + (" and %d more" % (len(texts) - most) if len(texts) > most else "")
+
+
 def printable(text: str) -> str:
     """The text with numbers for everything but printable ASCII: a copied blank that is not a space becomes visible, and
     no control code reaches the terminal."""

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import clients
-from lab import MICROPYTHON, PROGRAMS, ROOT, echo_command, ip, is_removed, kill, run, service, wait_for
+from lab import MICROPYTHON, PROGRAMS, ROOT, Built, echo_command, ip, is_removed, kill, run, service, wait_for
 
 from viscum_agent.kernel import cgroup
 from viscum_agent.kernel.bpf_pins import folder
@@ -196,7 +196,7 @@ def _pids(ns):
     return [int(pid) for pid in run("ip", "netns", "pids", ns).stdout.split()]
 
 
-class Routers:
+class Routers(Built):
     """Use as a context manager."""
 
     def __init__(self, tmp, count):
@@ -206,17 +206,6 @@ class Routers:
         self.key = self.tmp / "key"
         self.all = [Router(self, number) for number in range(1, count + 1)]
         self._cloud = None
-
-    def __enter__(self):
-        try:
-            self._build()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def _build(self):
         PROGRAMS.mkdir(mode=0o755, exist_ok=True)

@@ -7,7 +7,7 @@ import time
 import pytest
 from agent import QUICK, Agent
 from lab import HANG, Lab, echo_command, ip, service, wait_for
-from others import LIBRARIES, PACKAGES, needed
+from others import dnsmasq, needed
 from router_root import BUSYBOX
 
 CLOUD = "203.0.113.10"
@@ -34,11 +34,9 @@ class Dhcp:
         self._script.write_text(SCRIPT)
         self._script.chmod(0o755)
         self.configure()
-        words = "-k -u root -C /dev/null --port=0 --no-ping --dhcp-authoritative --pid-file= --dhcp-leasefile=%s"
+        words = "--port=0 --no-ping --dhcp-authoritative --dhcp-leasefile=%s"
         ranges = ["--dhcp-range=192.168.%d.100,192.168.%d.199,1h" % (net, net) for net in (77, 78)]
-        env = {**os.environ, "LD_LIBRARY_PATH": LIBRARIES}
-        program = PACKAGES / "usr/sbin/dnsmasq"
-        lab.start(lab.router, program, *(words % self.file).split(), *ranges, env=env)
+        dnsmasq(lab, lab.router, *(words % self.file).split(), *ranges)
         wait_for(lambda: lab.run(lab.router, "ss", "-Hlnu", "sport = 67").stdout)
 
     def configure(self, *lines):

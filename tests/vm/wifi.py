@@ -17,7 +17,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from lab import ip, kill, namespaces, pids_in, run, wait_for
+from lab import Built, ip, kill, namespaces, pids_in, run, wait_for
 
 NET4 = "192.168.76"
 NET6 = "2001:db8:76:"
@@ -32,7 +32,7 @@ channel=1
 """
 
 
-class Wifi:
+class Wifi(Built):
     """Use as a context manager: inside, the station is associated and both ends have addresses.
 
     `ap` is the access point's device, `device` the one with the router's addresses (the bridge, if there is one),
@@ -48,19 +48,11 @@ class Wifi:
         self._hostapd = None
         self._made_bridge = False
 
-    def __enter__(self):
-        try:
-            self._make_radios()
-            self._start_access_point()
-            self._associate()
-            self._give_addresses()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.close()
+    def _build(self):
+        self._make_radios()
+        self._start_access_point()
+        self._associate()
+        self._give_addresses()
 
     def close(self):
         if self._hostapd:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 AF = {4: 2, 6: 10}  # AF_INET, AF_INET6
 AF_PACKET, ETHERTYPE = 17, {4: 0x0800, 6: 0x86DD}  # linux/socket.h, linux/if_ether.h
+ETH_P_ALL = 3  # linux/if_ether.h: also what leaves
 IPPROTO_TCP, IPPROTO_UDP = 6, 17
 STREAM, DATAGRAM, RAW = 1, 2, 3  # SOCK_*; compat knows those of mips
 SO_ATTACH_FILTER = 26  # asm/socket.h, on mips as well
@@ -39,6 +40,22 @@ HOPS = 64
 SOURCE_MAC = b"\x02\x76\x00\x00\x00\x02"  # locally administered; no device has it
 MOST = 64  # packets read at once: a program can send any number
 PACKET = 256  # bytes of one; only the headers count
+
+
+def filtered(kind: int, index: int, code: bytes) -> int:
+    """A packet socket (packet(7)) at a device of the caller's namespace, for what passes a filter: `code` is its
+    struct sock_filter, one behind the other. Raises OSError."""
+    fd = compat.socket_open(AF_PACKET, kind, 0)  # protocol 0: nothing comes before the filter is there
+    steps = bytearray(code)
+    try:
+        program = struct.pack("HP", len(steps) // 8, compat.address_of(steps))
+        compat.set_option(fd, compat.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        place = struct.pack("H", AF_PACKET) + struct.pack(">H", ETH_P_ALL) + struct.pack("i", index) + bytes(12)
+        compat.socket_bind(fd, place)
+    except OSError:
+        compat.fd_close(fd)
+        raise
+    return fd
 
 
 class Door:

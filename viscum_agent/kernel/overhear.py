@@ -11,9 +11,8 @@ The packets begin with the IP header (SOCK_DGRAM), whatever the device has befor
 import struct
 
 from .. import compat
-from .handshake import AF_PACKET, DATAGRAM, IPPROTO_UDP, SO_ATTACH_FILTER
+from .handshake import DATAGRAM, IPPROTO_UDP, filtered
 
-ETH_P_ALL = 3  # linux/if_ether.h: also what leaves
 SIZE = 1500  # bytes of a packet that are kept
 PORT = 53
 
@@ -59,17 +58,7 @@ def listen(index: int) -> "tuple[int, int]":
 
 
 def _socket(index: int, steps: "list[tuple[int, int, int, int]]") -> int:
-    fd = compat.socket_open(AF_PACKET, DATAGRAM, 0)  # protocol 0: nothing comes before the filter is there
-    code = bytearray(b"".join([_step(steps, place) for place in range(len(steps))]))
-    try:
-        program = struct.pack("HP", len(steps), compat.address_of(code))
-        compat.set_option(fd, compat.SOL_SOCKET, SO_ATTACH_FILTER, program)
-        place = struct.pack("H", AF_PACKET) + struct.pack(">H", ETH_P_ALL) + struct.pack("i", index) + bytes(12)
-        compat.socket_bind(fd, place)
-    except OSError:
-        compat.fd_close(fd)
-        raise
-    return fd
+    return filtered(DATAGRAM, index, b"".join([_step(steps, place) for place in range(len(steps))]))
 
 
 def _step(steps: "list[tuple[int, int, int, int]]", place: int) -> bytes:

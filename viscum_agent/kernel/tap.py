@@ -10,9 +10,8 @@ import struct
 
 from .. import compat
 from . import bpf_syscall as call
-from .handshake import AF_PACKET, ETHERTYPE, PACKET, RAW, SO_ATTACH_FILTER
+from .handshake import ETHERTYPE, PACKET, RAW, filtered
 
-ETH_P_ALL = 3  # linux/if_ether.h: also what leaves
 TEST_RUN = 10  # linux/bpf.h, as the next two
 CLONE_REDIRECT, INGRESS = 13, 1
 MOVE, CALL, EXIT = 0xB7, 0x85, 0x95  # BPF_ALU64 | BPF_MOV | BPF_K; BPF_JMP | BPF_CALL; BPF_JMP | BPF_EXIT
@@ -45,18 +44,8 @@ def _program(index: int) -> bytes:
 def watch(index: int, header: int, family: int, port: int) -> int:
     """A socket that gets the first PACKET bytes of each frame from or to a port that passes a device of the caller's
     namespace; `header` is how many come before the IP packet."""
-    fd = compat.socket_open(AF_PACKET, RAW, 0)  # protocol 0: nothing comes before the filter is there
     at = header + PORTS[family]
     # struct sock_filter: load one port, then the other; a match returns how many bytes are kept.
     steps = [(0x28, 0, 0, at), (0x15, 2, 0, port), (0x28, 0, 0, at + 2), (0x15, 0, 1, port)]
     steps += [(6, 0, 0, PACKET), (6, 0, 0, 0)]
-    code = bytearray(b"".join([struct.pack("HBBI", *step) for step in steps]))
-    try:
-        program = struct.pack("HP", len(steps), compat.address_of(code))
-        compat.set_option(fd, compat.SOL_SOCKET, SO_ATTACH_FILTER, program)
-        place = struct.pack("H", AF_PACKET) + struct.pack(">H", ETH_P_ALL) + struct.pack("i", index) + bytes(12)
-        compat.socket_bind(fd, place)
-    except OSError:
-        compat.fd_close(fd)
-        raise
-    return fd
+    return filtered(RAW, index, b"".join([struct.pack("HBBI", *step) for step in steps]))

@@ -10,6 +10,7 @@ from ..errors import CONFIG, UNSUPPORTED, Problem
 from ..records import with_
 from ..records.facts import Host
 from ..records.objects import is_left
+from ..shell import some
 from . import datapath, direct
 from .claims import match_text
 from .diff import redirects_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from .actual import Found
     from .claims import Claims
 
-SAID = 3  # names in a message
 UNKNOWN = "was not asked yet"
 UNASKED, UNTOLD = Host((), UNKNOWN), Host((), "")
 ITSELF = "is the router itself"
@@ -140,11 +140,7 @@ def missing(
         ["%s (%s)" % (host, why[host]) for host in sorted(why) if why[host] != UNKNOWN],
         sorted({"%s with %s" % (match.host, whose) for match, _, whose in left}),
     ]
-    texts = [
-        word + ", ".join(each[:SAID]) + (" and %d more" % (len(each) - SAID) if len(each) > SAID else "")
-        for word, each in zip(("has no address now: ", "shares addresses: "), said)
-        if each
-    ]
+    texts = [word + some(each) for word, each in zip(("has no address now: ", "shares addresses: "), said) if each]
     if not matches:
         raise skip(service, package, "dest_host", "; ".join((texts or [ASKING]) + ["the cloud answers"]))
     where = "%s.%s.dest_host" % (package, service.name)

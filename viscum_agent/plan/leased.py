@@ -4,6 +4,7 @@ read elsewhere (names/leases.py)."""
 from ..errors import CONFIG, Problem
 from ..records import with_
 from ..records.facts import Host
+from ..shell import some
 from .groups import MOST, once
 from .skip import skip
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from ..config.service import Service
     from ..records.facts import Facts
 
-SAID = 3  # names in a message
 UNKNOWN = Host((), "was not looked for yet")
 
 
@@ -40,8 +40,7 @@ def _with(clients: tuple, hosts: "tuple[str, ...]", facts: "Facts") -> "tuple[tu
     away = ["%s (%s)" % (host, leases[host].reason) for host in hosts if not leases[host].addresses]
     text = ""
     if away:
-        text = "is without hosts that are not known now: " + ", ".join(away[:SAID])
-        text += " and %d more" % (len(away) - SAID) if len(away) > SAID else ""
+        text = "is without hosts that are not known now: " + some(away)
     elif len(found) > MOST:
         text = "means %d clients now, and only %d of them count: use prefixes" % (len(found), MOST)
     return found[:MOST], text
