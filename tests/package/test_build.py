@@ -21,6 +21,7 @@ import viscum_agent
 from viscum_agent import optional, paths
 
 sys.path.append(str(ROOT / "tools/package"))
+import source  # noqa: E402
 import tree  # noqa: E402
 
 RECIPES = paths.RECIPES + "/"
@@ -28,6 +29,9 @@ LIMIT = 256 * 1000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
 PARTS = tuple(optional.PARTS)
+# Those that bring what they have for either interpreter, and those whose modules viscum-cpython has itself.
+FOR_BOTH = tuple(part for part in PARTS if part in source.FOR_BOTH)
+FOR_ONE = tuple(part for part in PARTS if part not in FOR_BOTH)
 APPLICATION = "luci-app-viscum"
 ALL = {*AGENTS, *PARTS, *tree.COLLECTORS, APPLICATION}
 ONLY = {"viscum": "agent.packed start.py viscum.py viscumd.py", "viscum-cpython": "sources.packed start.py"}
@@ -60,8 +64,11 @@ def modules():
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.py")}
 
 
-def sources(ipk):
-    return unpacked(installed(ipk)[LIBRARY + "sources.packed"][1], 15)
+def sources(ipks):
+    """{package: {path: bytes}} of viscum-cpython and the packages that have something for it."""
+    archive = installed(ipks["viscum-cpython"])[LIBRARY + "sources.packed"][1]
+    parts = {part: installed(ipks[part])[LIBRARY + part + ".sources"][1] for part in FOR_BOTH}
+    return {"viscum-cpython": unpacked(archive, 15), **{part: unpacked(parts[part], 15, archive) for part in parts}}
 
 
 def test_the_version_is_the_agents(ipks, name):
@@ -108,11 +115,15 @@ def test_folders_come_before_what_is_in_them(ipks, name):
 
 def test_each_interpreter_gets_every_module_that_it_can_use(ipks):
     wanted = {name: set(modules()) - LEFT_OUT[name] for name in AGENTS}
-    names = sources(ipks["viscum-cpython"])
+    names = all_of(sources(ipks))
     assert {path[len("viscum_agent/") : -len(".py")] for path in names} == wanted["viscum-cpython"]
-    found = {path: code for part in byte_code(ipks).values() for path, code in part.items()}
+    found = all_of(byte_code(ipks))
     assert {path[len("viscum_agent/") : -len(".mpy")] for path in found} == wanted["viscum"]
     assert {data[:1] for data in found.values()} == {b"M"}, "byte code begins with this letter"
+
+
+def all_of(packages):
+    return {path: code for part in packages.values() for path, code in part.items()}
 
 
 def byte_code(ipks):
@@ -122,15 +133,15 @@ def byte_code(ipks):
     return {"viscum": unpacked(archive), **{part: unpacked(parts[part], of=archive) for part in parts}}
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_package_beside_the_agents_has_the_modules_that_are_named_and_no_other_has_them(ipks, part):
-    found = byte_code(ipks)
+@pytest.mark.parametrize("part, of", [(part, byte_code) for part in PARTS] + [(part, sources) for part in FOR_BOTH])
+def test_a_package_beside_the_agents_has_the_modules_that_are_named_and_no_other_has_them(ipks, part, of):
+    found = of(ipks)
     names = ["viscum_agent/" + name.replace(".", "/") for name in optional.PARTS[part]]
     ours = found.pop(part)
     others = {path for each in found.values() for path in each}
     named = {path for path in {*ours, *others} if any(path.startswith((name + ".", name + "/")) for name in names)}
     assert set(ours) == named and not named & others
-    rest = [path for path in installed(ipks[part]) if path != LIBRARY + part + ".packed"]
+    rest = [path for path in installed(ipks[part]) if not path.startswith(LIBRARY + part + ".")]
     assert all(path.startswith(RECIPES) for path in rest) and bool(rest) == (part == "viscum-recipes")
 
 
@@ -144,7 +155,7 @@ def test_what_a_package_of_its_own_brings_is_known_to_nobody_else():
 
 
 def test_a_shipped_source_is_the_repositorys_less_comments_types_and_words_for_people_with_the_same_line_numbers(ipks):
-    shipped = sources(ipks["viscum-cpython"])
+    shipped = all_of(sources(ipks))
     for path in set(shipped) - {"viscum_agent/%s.py" % ASSEMBLED}:
         ours, theirs = (ROOT / path).read_text(), shipped[path].decode()
         assert code(ours) == code(theirs), path
@@ -211,13 +222,16 @@ def test_control_says_what_the_makefile_says(ipks):
     micro, cpython = found["viscum"], found["viscum-cpython"]
     assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
     assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl (>=1.23)"
-    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent, " + ", ".join(PARTS))
+    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent, " + ", ".join(FOR_ONE))
     # opkg must find no conflict by the other's own name: then the name would mean the one that replaces it.
-    own = {part: part.replace("viscum-", "viscum-part-") for part in PARTS}
+    own = {part: part.replace("viscum-", "viscum-part-") for part in FOR_ONE}
     assert micro["Conflicts"] == "viscum-agent"
     assert cpython["Conflicts"] == ", ".join(["viscum-agent", *own.values()])
-    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum, " + ", ".join(PARTS))
-    for part in PARTS:
+    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum, " + ", ".join(FOR_ONE))
+    for part in FOR_BOTH:
+        assert found[part]["Depends"] == "viscum", "either, and start.py asks for the version"
+        assert "Provides" not in found[part] and "Conflicts" not in found[part]
+    for part in FOR_ONE:
         assert found[part]["Depends"] == "viscum (=%s)" % micro["Version"], "byte code of that very version"
         assert found[part]["Provides"] == own[part], "its own: apk takes no two that provide a version of one name"
         assert "Conflicts" not in found[part] and "Replaces" not in found[part]
