@@ -15,13 +15,12 @@ import adb
 import opkg
 import pytest
 from lab import ROOT
-from packages import EPOCH, build, copy_source, unpacked
+from packages import EPOCH, FOR_BOTH, build, copy_source, unpacked
 
 import viscum_agent
 from viscum_agent import optional, paths
 
 sys.path.append(str(ROOT / "tools/package"))
-import source  # noqa: E402
 import tree  # noqa: E402
 
 RECIPES = paths.RECIPES + "/"
@@ -29,8 +28,7 @@ LIMIT = 256 * 1000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
 PARTS = tuple(optional.PARTS)
-# Those that bring what they have for either interpreter, and those whose modules viscum-cpython has itself.
-FOR_BOTH = tuple(part for part in PARTS if part in source.FOR_BOTH)
+# Those whose modules viscum-cpython has itself.
 FOR_ONE = tuple(part for part in PARTS if part not in FOR_BOTH)
 APPLICATION = "luci-app-viscum"
 ALL = {*AGENTS, *PARTS, *tree.COLLECTORS, APPLICATION}
