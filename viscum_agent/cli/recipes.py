@@ -5,14 +5,14 @@ A recipe is a file of UCI with one service section, named as the file is, below 
 is what was given for that option.
 """
 
-import os
 from collections import namedtuple
 
-from .. import compat, optional, replace
-from ..config import schema, service, trust, uci
-from ..errors import ConfigError, ForeignError, ViscumError
+from .. import compat, optional
+from ..config import schema, service, uci
+from ..errors import ConfigError
 from ..paths import RECIPES
 from ..shell import quote, shown
+from . import sections
 from .places import Usage
 from .verbs import print_json, say
 
@@ -28,8 +28,6 @@ Recipe = namedtuple("Recipe", ("name", "lines", "package", "needs"))
 
 PACKAGE, NEEDS = "# Package", "# Needs"
 LARGEST = 4096  # bytes of a recipe
-CONFIG = "viscum"
-STAGED = "/tmp/.uci/" + CONFIG  # what `uci set` keeps until `uci commit` (UCI_SAVEDIR of libuci)
 
 
 def show(arguments: "Arguments") -> int:
@@ -62,8 +60,8 @@ def add(arguments: "Arguments") -> int:
     recipe = _recipe(wanted)
     name = name or recipe.name
     text = _section(recipe, name, given)
-    path = "%s/%s" % (arguments.confdir, CONFIG)
-    problems, made = _append(arguments.confdir, path, name, text)
+    path = arguments.confdir + "/viscum"
+    problems, made = _append(path, name, text)
     if made is None:
         say(problems)
         return 1
@@ -159,46 +157,17 @@ def _options(option: str, values: "list[str]") -> "list[str]":
 # The configuration
 
 
-def _append(confdir: str, path: str, name: str, text: str) -> "tuple[list[Problem], service.Service | None]":
+def _append(path: str, name: str, text: str) -> "tuple[list[Problem], service.Service | None]":
     """Writes a section behind all others: (problems, None), or ([], what it means)."""
-    uci.content(path)  # says what is wrong with the file; it is no FIFO
-    fd = compat.fd_open(path, compat.O_NONBLOCK)
-    try:
-        if not compat.try_flock(fd):  # as libuci does while it writes
-            raise ForeignError("%s is being written by another program: try again" % path)
-        before = uci.content(path)
-        _refuse_name(name, uci.parse(before, path))
-        after = before + (b"\n\n" if before and before[-1:] != b"\n" else b"\n") + text.encode()
-        if len(after) > uci.MAX_SIZE:
-            raise ConfigError(uci.too_large(path))
-        configuration = service.read(uci.parse(after, path))
-        problems = [problem for problem in configuration.problems if problem.service == name]
-        if problems:
-            return problems, None
-        _replace(compat.readlink(trust.FD % fd), after)
-    finally:
-        compat.fd_close(fd)
-    return [], [each for each in configuration.services if each.name == name][0]
 
+    def make(before: bytes) -> bytes:
+        if name in [section.name for section in uci.parse(before, path)]:
+            raise ConfigError("viscum.%s: is there already: name the new one, `viscum add RECIPE NAME`" % name)
+        sections.refuse_staged(name)
+        return sections.behind(before, text)
 
-def _refuse_name(name: str, sections: "list[uci._Section]") -> None:
-    if name in [section.name for section in sections]:
-        raise ConfigError("viscum.%s: is there already: name the new one, `viscum add RECIPE NAME`" % name)
-    try:
-        staged = b"\n" + trust.read(STAGED, uci.MAX_SIZE)
-    except OSError as error:
-        compat.unless_spent(error)
-        return
-    if any(("\nviscum.%s%s" % (name, end)).encode() in staged for end in "=."):
-        raise ConfigError("viscum.%s: has changes that are not committed: `uci commit viscum` first" % name)
-
-
-def _replace(path: str, data: bytes) -> None:
-    """The lock is ours, and with it the name of what is half written."""
-    try:
-        replace.put(path, "%s/.%s.new" % tuple(path.rsplit("/", 1)), os.stat(path)[0] & 0o777, data)
-    except OSError as error:
-        raise ViscumError("%s can't be written (%s): nothing has changed" % (path, compat.strerror(error.args[0])))
+    problems, made = sections.change(path, (name,), make)
+    return problems, [each for each in made.services if each.name == name][0] if made else None
 
 
 # What is left to do
