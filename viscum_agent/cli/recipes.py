@@ -11,9 +11,8 @@ from .. import compat, optional
 from ..config import schema, service, uci
 from ..errors import ConfigError
 from ..paths import RECIPES
-from ..shell import quote, shown
+from ..shell import shown
 from . import sections
-from .places import Usage
 from .verbs import print_json, say
 
 TYPE_CHECKING = False
@@ -45,15 +44,7 @@ def show(arguments: "Arguments") -> int:
 
 
 def add(arguments: "Arguments") -> int:
-    name, given = "", []
-    for word in arguments.names[1:]:
-        option, equals, value = word.partition("=")
-        if equals and schema.is_section_name(option):
-            given.append((option, value))
-        elif equals or name or not schema.is_section_name(word):
-            raise Usage("%s is neither a section's name nor OPTION=VALUE" % shown(word), arguments.command)
-        else:
-            name = word
+    name, given = sections.given(arguments)
     wanted, there = arguments.names[0], _names()
     if wanted not in there:
         raise ConfigError("there is no recipe %s; there are: %s" % (shown(wanted), ", ".join(there) or "none"))
@@ -126,10 +117,10 @@ def _section(recipe: "Recipe", name: str, given: "list[tuple[str, str]]") -> str
         elif line.startswith("#") or words[1] not in values:
             lines.append(line)
         elif values[words[1]]:
-            lines += _options(words[1], values[words[1]])
+            lines += sections.lines(words[1], values[words[1]])
             values[words[1]] = []  # its other lines go
     for option, _ in given:  # the order is that of the words
-        lines += _options(option, values[option])
+        lines += sections.lines(option, values[option])
         values[option] = []
     return _filled(recipe, name, given, "\n".join(lines) + "\n")
 
@@ -142,16 +133,6 @@ def _filled(recipe: "Recipe", name: str, given: "list[tuple[str, str]]", text: s
             raise ConfigError("viscum.%s.%s: has to be one address: for others add the recipe again" % (name, option))
         text = text.replace("{%s}" % option, "[%s]" % found[0] if ":" in found[0] else found[0])
     return text
-
-
-def _options(option: str, values: "list[str]") -> "list[str]":
-    """The lines of an option, none for an empty value."""
-    row = schema.option_named("service", option)
-    # A command as one text is split into words.
-    many = row is not None and row.many and (row.type is not schema.TEXT or len(values) > 1)
-    if len(values) > 1 and not many:
-        raise Usage("%s is given twice" % option, "add")
-    return ["\t%s %s %s" % ("list" if many else "option", option, quote(value)) for value in values if value]
 
 
 # The configuration

@@ -94,7 +94,7 @@ def _apply(arguments: "Arguments") -> int:
         return 1
     trial.begin(arguments.confdir, data, arguments.number)
     try:
-        _tell(arguments.socket)
+        tell(arguments.socket)
     except UbusError:  # it does not take it, or does not answer
         _rollback(arguments)
         raise
@@ -109,11 +109,11 @@ def _confirm(arguments: "Arguments") -> int:
 
 def _rollback(arguments: "Arguments") -> int:
     trial.end(arguments.confdir, undo=True)
-    _tell(arguments.socket)
+    tell(arguments.socket)
     return 0
 
 
-def _tell(socket: str) -> None:
+def tell(socket: str) -> None:
     """Has the agent read its file, or procd see whether there has to be an agent now, as `reload_config` does. Raises
     UbusError for what the agent refuses."""
     try:

@@ -3,16 +3,43 @@
 import os
 
 from .. import compat, replace
-from ..config import service, trust, uci
+from ..config import schema, service, trust, uci
 from ..errors import ConfigError, ForeignError, ViscumError
+from ..shell import quote, shown
+from .places import Usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from ..errors import Problem
+    from .words import Arguments
 
 STAGED = "/tmp/.uci/viscum"  # what `uci set` keeps until `uci commit` (UCI_SAVEDIR of libuci)
+
+
+def given(arguments: "Arguments") -> "tuple[str, list[tuple[str, str]]]":
+    """(the section's name or "", [(option, value)]) of `FILE [NAME] [OPTION=VALUE...]`. Raises Usage."""
+    name, found = "", []
+    for word in arguments.names[1:]:
+        option, equals, value = word.partition("=")
+        if equals and schema.is_section_name(option):
+            found.append((option, value))
+        elif equals or name or not schema.is_section_name(word):
+            raise Usage("%s is neither a section's name nor OPTION=VALUE" % shown(word), arguments.command)
+        else:
+            name = word
+    return name, found
+
+
+def lines(option: str, values: "list[str]") -> "list[str]":
+    """The lines of an option, none for an empty value."""
+    row = schema.option_named("service", option)
+    # A command as one text is split into words.
+    many = row is not None and row.many and (row.type is not schema.TEXT or len(values) > 1)
+    if len(values) > 1 and not many:
+        raise Usage("%s is given twice" % option)
+    return ["\t%s %s %s" % ("list" if many else "option", option, quote(value)) for value in values if value]
 
 
 def change(

@@ -299,6 +299,12 @@ def cook(arguments: "Arguments") -> int:
     return recipes.add(arguments) if arguments.names else recipes.show(arguments)
 
 
+def _exchange(arguments: "Arguments") -> int:
+    from ..optional import load
+
+    return load("cli.etsi").RUN[arguments.command](arguments)
+
+
 def _roll_out(arguments: "Arguments") -> int:
     from . import rollout
 
@@ -317,6 +323,8 @@ RUN = {
     "doctor": _look_for_fault,
     words.RECIPES: cook,
     "add": cook,
+    "export": _exchange,
+    "import": _exchange,
     "verify": _roll_out,
     "apply": _roll_out,
     "confirm": _roll_out,

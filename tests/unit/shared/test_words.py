@@ -15,6 +15,7 @@ from viscum_agent.cli.words import (
     OPTIONS,
     PACKET,
     RECIPE,
+    RULES,
     SOME,
 )
 from viscum_agent.ubus_object.methods import METHODS
@@ -30,6 +31,7 @@ LEAST = {
     FILE: ["web"],
     MAYBE_FILE: [],
     RECIPE: ["dns"],
+    RULES: ["rules.json"],
 }
 
 
