@@ -80,16 +80,16 @@ COMMANDS = (
         "export",
         SOME,
         ("--mec010",),
-        "print traffic, names and state of services as rules of ETSI MEC 011 (JSON)",
+        "print the traffic and state of services as rules of ETSI MEC 011 (JSON)",
         "`state` is that of the redirect now, where the agent runs this configuration.",
     ),
     Command(
         "import",
         RULES,
         (),
-        "give services the traffic and state that rules of ETSI MEC 011 or application descriptors of 010-2 say",
-        "NAME is the service, if they name another. A new one needs command=... Nothing is written if anything is "
-        "wrong; then the agent reads its configuration.",
+        "give services the traffic and state that such rules say",
+        "Reads rules of ETSI MEC 011 and application descriptors of MEC 010-2. NAME is the service, if they name "
+        "another; a new one needs command=... Nothing is written if anything is wrong. Then the agent reloads.",
     ),
     Command(
         "verify",

@@ -123,23 +123,27 @@ class Plan:
         here = [i for i, each in enumerate(parsed) if each.type == "service" and each.name == said.name][0]
         extra = exported.redirects_of(said.name, parsed) if whole else []
         whole = whole and not _are_same(extra, said)
-        redirects = [i for i, each in enumerate(parsed) if whole and each in extra]
+        gone = [i for i, each in enumerate(parsed) if whole and each in extra]
         options = dict(_options(said), enabled=["%d" % (said.on or 0)])
+        texts = {name: _lines(options, [name]) for name in going}
         lines = data.split(b"\n")
         kept: list[bytes] = []
-        at, begun = 0, False
-        for chunk in _chunks(data, self._path, parsed):
-            goes = [each.section in redirects or (each.section == here and each.name in going) for each in chunk]
-            begins = not begun and any(each.section == here for each in chunk)
-            first, last = chunk[0].first - 1, chunk[0].last
-            if (any(goes) and not all(goes)) or (begins and chunk[-1].section != here):
-                raise ConfigError(ONE_LINE % (self._path, first + 1))
-            kept += lines[at : first if any(goes) else last]
-            if begins:
-                begun = True
-                text = _lines(options, going)
-                kept += text.encode().split(b"\n")[:-1]
-            at = last
+        at = 0
+        chunks = _chunks(data, self._path, parsed)
+        there = [each.name for chunk in chunks for each in chunk if each.section == here]
+        for chunk in chunks:
+            goes = [each.section in gone or (each.section == here and each.name in going) for each in chunk]
+            # New ones come where the old ones were, or below the section's first line.
+            new = [each.name for each in chunk if each.section == here]
+            if "" in new:
+                new = [name for name in going if name not in there]
+            new = [name for name in new if texts.get(name)]
+            if any(goes) != all(goes) or (new and chunk[-1].section != here):
+                raise ConfigError(ONE_LINE % (self._path, chunk[0].first))
+            kept += lines[at : chunk[0].first - 1 if any(goes) else chunk[0].last]
+            at = chunk[0].last
+            for name in new:
+                kept += texts.pop(name, "").encode().split(b"\n")[:-1]
         data = b"\n".join(kept + lines[at:])
         return data + _redirects(said).encode() if whole else data
 
@@ -210,7 +214,14 @@ def _others(section: "Section", options: "dict[str, list[str]]") -> "list[str]":
     now, wanted = schema.check(section)[0], _section(section.type, section.name, options)
     values, problems = schema.check(wanted)
     wrong = [problem.where.split(".")[-1] for problem in problems]
-    return [name for name in model.TRAFFIC if name in wrong or values[name] != now[name]]
+    return [name for name in model.TRAFFIC if name in wrong or not _is_same(values[name], now[name])]
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two values mean the same: the order of a list is nobody's matter."""
+    if not isinstance(one, list) or not isinstance(other, list):
+        return one == other
+    return len(one) == len(other) and all(each in other for each in one)
 
 
 def _are_same(redirects: "list[Section]", said: "Said") -> bool:
