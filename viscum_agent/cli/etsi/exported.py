@@ -119,7 +119,8 @@ def _on_board(rule: "dict[str, Any]") -> "dict[str, Any]":
     """A rule of GS MEC 011 as 010-2 has it: without a state, for which there is our own word."""
     found = {key: rule[key] for key in rule if key != "state"}
     if model.EXTENSION in found:
-        found[model.EXTENSION] = dict(rule[model.EXTENSION], enabled="1" if rule["state"] == model.ACTIVE else "0")
+        enabled = "1" if rule["state"] == model.ACTIVE else "0"
+        found[model.EXTENSION] = dict({"enabled": enabled}, **rule[model.EXTENSION])
     if rule.get("action") == model.ENCAPSULATED:
         found["action"] = model.AS_IS
     return found

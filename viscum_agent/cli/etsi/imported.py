@@ -100,7 +100,7 @@ class Reader:
             self._bad("", "dnsRuleId", "is of %s, which has no traffic rule: %s" % (shown(name), NO_DNS))
         if not self._rules and not self.problems:
             self._bad("", "", "has no rules")
-        found = [self._service(name) for name in sorted(self._rules)]
+        found = [self._service(name) for name in sorted(self._rules) if self._rules[name]]
         return found if not self.problems else []
 
     def _bad(self, where: str, field: str, text: str) -> None:
@@ -215,7 +215,9 @@ class Reader:
             state=self._state(rule, where),
             extension=self._extension(rule, where, model.OF_RULE + ("enabled",)),
         )
-        self._rules.setdefault(self._owner(identity, application, where), []).append(found)
+        rules = self._rules.setdefault(self._owner(identity, application, where), [])
+        if found.action in (model.AS_IS, model.PASSTHROUGH):
+            rules.append(found)
 
     def _action(self, rule: dict, where: str) -> str:
         action = self._get(rule, where, "action", str, "")
