@@ -18,6 +18,7 @@ RULE = {
     "priority": int,
     "trafficFilter": list,
     "action": None,
+    "dstInterface": None,
     "state": ["ACTIVE", "INACTIVE"],
 }
 NAME = {
@@ -133,6 +134,8 @@ def check_rules(traffic, dns, actions, state):
         check(each, RULE, [name for name in RULE if name != "state" or state])
         assert each["action"] in actions and ("state" in each) == state
         assert each["trafficFilter"], "1..N"
+        for one in [each["dstInterface"]] if state else each["dstInterface"]:
+            check(one, INTERFACE, ("interfaceType",))
         for one in each["trafficFilter"]:
             check(one, FILTER, ())
     for each in dns:
@@ -476,6 +479,6 @@ def test_what_is_left_out_has_to_go_first_and_to_be_of_a_client_or_destination_a
 
 
 def test_the_extension_has_every_option_of_traffic_that_the_models_have_no_word_for():
-    said = ("proto", "dest_ip", "dest_port", "src_ip", "exclude_dest")
+    assert model.OF_FILTER == ("family", "dest_host", "target_port")
     rows = schema.MATCH + schema.SOURCES + schema.WHOSE + schema.TAKEN
-    assert sorted(model.OF_FILTER + model.OF_RULE + said) == sorted([row.name for row in rows] + ["vlan"])
+    assert sorted(model.OF_FILTER + model.OF_RULE + model.SAID) == sorted([row.name for row in rows] + ["vlan"])

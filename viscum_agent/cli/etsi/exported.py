@@ -118,6 +118,8 @@ def _descriptor(made: "Rules") -> "dict[str, Any]":
 def _on_board(rule: "dict[str, Any]") -> "dict[str, Any]":
     """A rule of GS MEC 011 as 010-2 has it: without a state, for which there is our own word."""
     found = {key: rule[key] for key in rule if key != "state"}
+    if "dstInterface" in found:
+        found["dstInterface"] = [rule["dstInterface"]]
     if model.EXTENSION in found:
         enabled = "1" if rule["state"] == model.ACTIVE else "0"
         found[model.EXTENSION] = dict({"enabled": enabled}, **rule[model.EXTENSION])
@@ -148,6 +150,7 @@ def rules(
         "priority": max([clients.levels(made, match)[-1] for match in made.matches] + [0]),
         "trafficFilter": filters,
         "action": model.PASSTHROUGH if state.bypass else model.ENCAPSULATED,
+        "dstInterface": model.INTERFACE,
         "state": model.ACTIVE if state.on or state.bypass else model.INACTIVE,
     }
     said = options_of(section, model.OF_RULE)
@@ -232,6 +235,7 @@ def _left_out(main: "dict[str, Any]", made: "Service", values: dict) -> "list[di
         "priority": max([datapath.level_of(match) for match in made.matches] + [0]),
         "trafficFilter": filters,
         "action": model.PASSTHROUGH,
+        "dstInterface": model.INTERFACE,
         "state": main["state"],
     }
     return [found]

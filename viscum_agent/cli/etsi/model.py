@@ -10,20 +10,23 @@ FLOW = "FLOW"  # replies belong to what the filter matches
 AS_IS, ENCAPSULATED = "FORWARD_AS_IS", "FORWARD_ENCAPSULATED"
 PASSTHROUGH = "PASSTHROUGH"
 ACTIVE, INACTIVE = "ACTIVE", "INACTIVE"
+INTERFACE = {"interfaceType": "MAC"}  # a rule has to name one: that of the application, by nothing but its kind
 TYPES = {4: "IP_V4", 6: "IP_V6"}
 ANY = {4: "0.0.0.0/0", 6: "::/0"}
 
-# Our options of a filter and of a rule, for which EXTENSION is.
-OF_FILTER = ("family", "dest_host", "target_port")
-OF_RULE = tuple([row.name for row in schema.SOURCES + schema.WHOSE + schema.TAKEN if row.name != "exclude_dest"])
-OF_RULE += ("vlan",)
+# The options that the models have words for, and those of a filter and of a rule for which EXTENSION is.
+SAID = ("proto", "dest_ip", "dest_port", "src_ip", "exclude_dest")
+MATCH = tuple([row.name for row in schema.MATCH])
+OF_FILTER = tuple([name for name in MATCH if name not in SAID])
+_ROWS = schema.SOURCES + schema.WHOSE + schema.TAKEN
+OF_RULE = tuple([row.name for row in _ROWS if row.name not in SAID]) + ("vlan",)
 # All that rules say of a service.
-TRAFFIC = tuple([row.name for row in schema.MATCH]) + OF_RULE + ("exclude_dest",)
+TRAFFIC = MATCH + OF_RULE + ("exclude_dest",)
 
 ORDER = words_of(
     "traffic_rules dns_rules appDId appName appProvider appSoftVersion appDVersion mecVersion appDescription "
     "virtualComputeDescriptor swImageDescriptor appTrafficRule appDNSRule trafficRuleId filterType priority "
-    "trafficFilter srcAddress dstAddress dstPort protocol action dstInterface dnsRuleId domainName ipAddressType "
+    "trafficFilter srcAddress dstAddress dstPort protocol action dstInterface interfaceType dnsRuleId domainName ipAddressType "
     "ipAddress state"
 )
 

@@ -112,7 +112,7 @@ class Plan:
         others = _others(section, _options(said))
         after = self._edited(data, said, switch + others, True)
         now = service.read(uci.parse(after, self._path), files=False)
-        is_same = traffic(said.name, was) == traffic(said.name, now)
+        is_same = _may_mean_the_same(others) and traffic(said.name, was) == traffic(said.name, now)
         done = ([] if is_same else ["other traffic"]) + ["enabled '%d'" % said.on for _ in switch]
         self.done[said.name] = ", ".join(done) or "is so already"
         return self._edited(data, said, switch, False) if is_same else after
@@ -222,6 +222,11 @@ def _is_same(one: object, other: object) -> bool:
     if not isinstance(one, list) or not isinstance(other, list):
         return one == other
     return len(one) == len(other) and all(each in other for each in one)
+
+
+def _may_mean_the_same(others: "list[str]") -> bool:
+    """Whether what is other may come to the same matches: the only clients are in `src_ip` or in `client`."""
+    return not [name for name in others if name not in model.MATCH + ("client",)]
 
 
 def _are_same(redirects: "list[Section]", said: "Said") -> bool:
