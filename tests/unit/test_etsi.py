@@ -291,7 +291,7 @@ def test_what_would_be_a_wrong_section_is_refused_before_it_is_written(refused):
     ):
         assert problem in refused([shared.rule(**{"x-viscum": said})])
     new = shared.rule(trafficRuleId="new")
-    assert "viscum.new: is a new service: add command=" in refused(new)
+    assert "is new here (new), and rules name no program" in refused(new)
     assert "viscum.new.pids: is not an option; did you mean 'pids_max'?" in refused(new, "command=/bin/x", "pids=7")
 
 

@@ -308,7 +308,7 @@ def test_rules_of_somebody_else_change_only_what_they_have_words_for():
 
 def test_a_new_service_needs_a_program_and_is_below_all_others():
     text = raises(ConfigError, plan, "# ours", rule())
-    assert text.startswith("viscum.web: is a new service: add command='/usr/bin/...'")
+    assert text == "is new here (web), " + written.NEW.split("), ")[1] and "with command='/usr/bin/...'" in text
     after, done = plan("# ours\n", rule(), given=(("command", "/bin/x -y"), ("pids_max", "7")))
     assert after == "# ours\n\n" + (
         "config service 'web'\n\toption enabled '1'\n\toption command '/bin/x -y'\n\toption pids_max '7'\n"
@@ -318,7 +318,7 @@ def test_a_new_service_needs_a_program_and_is_below_all_others():
     given = (("command", "/bin/x"), ("interface", "guest"))
     assert "\tlist interface 'guest'\n" in plan("", rule(state="INACTIVE"), given=given)[0]
     two = [rule(), rule(trafficRuleId="dns")]
-    assert "one at a time" in raises(ConfigError, plan, "", two, "", given)
+    assert "is new here (dns, web), " in raises(ConfigError, plan, "", two, "", given)
     assert "leave it out" in raises(ConfigError, plan, WEB, rule(), "", given)
 
 
@@ -330,6 +330,10 @@ def test_a_rule_is_its_applications_or_that_of_its_name_up_to_a_dot_or_the_one_t
     (said,) = wrong(application)
     assert "appName: 'My App' is no section's name" in said and "import FILE NAME" in said
     assert plan(other, application, "other")[1] == {"other": "is so already"}
+    two = [application, dict(application, appName="b", appTrafficRule=[rule(state=None, trafficRuleId="b")])]
+    assert wrong(two, "other") == [
+        "rules.json: appName: there are several, and a name is for one: import one at a time"
+    ]
 
 
 def test_several_rules_of_a_service_are_one_with_all_their_filters():

@@ -8,6 +8,7 @@ from ...config import document as documents
 from ...config import schema, service
 from ...config.document import says_something
 from ...config.schema import Refused, words_of
+from ...config.uci import as_bool
 from ...errors import CONFIG, Problem
 from ...shell import shown
 from . import model
@@ -90,12 +91,15 @@ class Reader:
         self._rules: dict[str, list[Rule]] = {}
         self._names: dict[str, list[tuple]] = {}
         self._ids: set[str] = set()
+        self._applications: set[str] = set()
         self._prefixes = 0  # made of ranges
         self.problems: list[Problem] = []
 
     def services(self, document: object) -> "list[Said]":
         for item in self._list(document if isinstance(document, list) else [document], "", "", dict):
             self._item(item)
+        if self._name and len(self._applications) > 1:
+            self._bad("", "appName", "there are several, and a name is for one: import one at a time")
         for name in sorted([name for name in self._names if name not in self._rules]):
             self._bad("", "dnsRuleId", "is of %s, which has no traffic rule: %s" % (shown(name), NO_DNS))
         if not self._rules and not self.problems:
@@ -150,7 +154,9 @@ class Reader:
         if any(field in item for field in ("appName", "appDId", "appTrafficRule", "appDNSRule")):
             where = "application %s" % shown(self._get(item, "", "appName", str, ""))
             self._refuse_others(item, where, APPLICATION)
-            self._take(item, where, ("appTrafficRule", "appDNSRule"), self._get(item, where, "appName", str, ""))
+            application = self._get(item, where, "appName", str, "")
+            self._applications.add(application)
+            self._take(item, where, ("appTrafficRule", "appDNSRule"), application)
         elif any(field in item for field in ANSWER):
             self._refuse_others(item, "", ANSWER)
             self._take(item, "", ANSWER, "")
@@ -304,8 +310,8 @@ class Reader:
         for rule in taking:
             if rule.extension is not None:
                 options = dict(options or {}, **rule.extension)
-        if options and "enabled" in options and not on:
-            on = options["enabled"] == ["1"]  # it is out for a while only
+        if options and options.get("enabled") and not on:
+            on = as_bool(options["enabled"][0])  # it is out for a while only
         parts = [self._part(rule, each) for rule in taking for each in rule.filters]
         if len(parts) > MOST_RULES:
             self._bad(taking[0].where, "trafficFilter", "is one of %d, and at most %d fit" % (len(parts), MOST_RULES))

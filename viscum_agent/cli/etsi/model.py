@@ -26,8 +26,8 @@ TRAFFIC = MATCH + OF_RULE + ("exclude_dest",)
 ORDER = words_of(
     "traffic_rules dns_rules appDId appName appProvider appSoftVersion appDVersion mecVersion appDescription "
     "virtualComputeDescriptor swImageDescriptor appTrafficRule appDNSRule trafficRuleId filterType priority "
-    "trafficFilter srcAddress dstAddress dstPort protocol action dstInterface interfaceType dnsRuleId domainName ipAddressType "
-    "ipAddress state"
+    "trafficFilter srcAddress dstAddress dstPort protocol action dstInterface interfaceType dnsRuleId domainName "
+    "ipAddressType ipAddress state"
 )
 
 

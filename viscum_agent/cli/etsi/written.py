@@ -30,8 +30,8 @@ Statement = namedtuple("Statement", ("first", "last", "command", "name", "sectio
 
 ONE_LINE = "%s:%d: has more than one statement, and not all of them change: write each on a line of its own"
 NONE_NEW = "OPTION=VALUE is for a new service, and all of these are there: leave it out"
-NEW = "viscum.%s: is a new service: add command='/usr/bin/...' (and interface=..., if it is not lan) for its program"
-MANY_NEW = "%s are new services, and a command is for one: import one at a time, with its name"
+NEW = "is new here (%s), and rules name no program: import one at a time, with command='/usr/bin/...' for it"
+SAME = "is so already"
 LAN = "lan"  # where clients are, as in OpenWrt's own configuration
 
 
@@ -40,7 +40,6 @@ def take(arguments: "Arguments") -> int:
     file, path = arguments.names[0], arguments.confdir + "/viscum"
     name, given = sections.given(arguments)
     said, problems = _read(file, name)
-    before = uci.content(path)
     made = None
     if not problems:
         plan = Plan(path, said, given)
@@ -50,7 +49,7 @@ def take(arguments: "Arguments") -> int:
         return 1
     for each in said:
         print("viscum.%s: %s" % (each.name, plan.done[each.name]))
-    if uci.content(path) != before:
+    if any(text != SAME for text in plan.done.values()):
         rollout.tell(arguments.socket)
     return 0
 
@@ -79,8 +78,10 @@ class Plan:
         parsed = uci.parse(before, self._path)
         there = {section.name: section for section in parsed if section.type == "service"}
         new = [each.name for each in self._said if each.name not in there]
-        if self._given and len(new) != 1:
-            raise ConfigError(MANY_NEW % ", ".join(new) if new else NONE_NEW)
+        if self._given and not new:
+            raise ConfigError(NONE_NEW)
+        if len(new) > 1 or (new and not [value for name, value in self._given if name in ("command", "bundle")]):
+            raise ConfigError(NEW % ", ".join(new))
         was, data = service.read(parsed, files=False), before
         for each in self._said:
             sections.refuse_staged(each.name)
@@ -97,8 +98,6 @@ class Plan:
         for option, value in self._given:
             given.setdefault(option, []).append(value)
         options.update(given)
-        if not any(options.get(option, [""])[0] for option in ("command", "bundle")):
-            raise ConfigError(NEW % said.name)
         if not options.get("interface") and not options.get("device"):
             options["interface"] = [LAN]
         options["enabled"] = ["0" if said.on is False else "1"]
@@ -114,7 +113,7 @@ class Plan:
         now = service.read(uci.parse(after, self._path), files=False)
         is_same = _may_mean_the_same(others) and traffic(said.name, was) == traffic(said.name, now)
         done = ([] if is_same else ["other traffic"]) + ["enabled '%d'" % said.on for _ in switch]
-        self.done[said.name] = ", ".join(done) or "is so already"
+        self.done[said.name] = ", ".join(done) or SAME
         return self._edited(data, said, switch, False) if is_same else after
 
     def _edited(self, data: bytes, said: "Said", going: "list[str]", whole: bool) -> bytes:
