@@ -147,7 +147,7 @@ def test_what_comes_back_is_what_went_out(made, which):
     back = read(after)
     assert back.problems == []
     for name, each in zip(names, configuration.services, strict=True):
-        assert written.traffic(name, back) == written.traffic(name, configuration), (rules, after)
+        assert shared.taken(name, back) == shared.taken(name, configuration), (rules, after)
         if which is exported._descriptors or not made[names.index(name)][3] or name != "s1":
             assert [one.enabled for one in back.services if one.name == name] == [each.enabled]
     assert without_traffic(after) == without_traffic(stubs)

@@ -200,6 +200,12 @@ def test_a_family_without_an_address_is_all_of_its_addresses():
     assert export(text).traffic[0]["trafficFilter"][0]["dstAddress"] == ["::/0"]
 
 
+def test_addresses_of_a_family_that_is_not_taken_are_not_in_the_filter():
+    text = WEB + "\tlist dest_ip '2001:db8::1'\n\tlist src_ip 'fd00::/8'\n\tlist src_ip '192.168.1.7'\n"
+    (found,) = export(text + "\toption family 'ipv4'\n").traffic[0]["trafficFilter"]
+    assert (found["dstAddress"], found["srcAddress"]) == (["203.0.113.10"], ["192.168.1.7"])
+
+
 def test_every_protocol_is_none_that_is_named():
     text = WEB.replace("\tlist dest_port '80'\n\tlist proto 'tcp'", "\tlist proto any")
     assert export(text).traffic[0]["trafficFilter"] == [{"dstAddress": ["203.0.113.10"]}]
@@ -265,11 +271,19 @@ def test_what_is_not_traffic_stays_where_it_is_byte_by_byte():
     left = [line for line in lines if line in after.split("\n")]
     assert [line for line in after.split("\n") if line in left] == left
     assert "command '/usr/sbin/nginx'" in after and "config group 'cameras'" in after and "redirect" not in after
-    assert written.traffic("web", read(after)) == written.traffic("web", read(WEB.replace("'80'", "'81'")))
+    assert taken("web", read(after)) == taken("web", read(WEB.replace("'80'", "'81'")))
 
 
 def read(text):
     return service.read(uci.parse(text.encode(), "viscum"), files=False)
+
+
+def taken(name, configuration):
+    """All that a service takes, however it is written."""
+    (made,) = [each for each in configuration.services if each.name == name]
+    left_out = [set(each) for each in (made.exclude_clients, made.exclude_dests, made.exclude_hosts)]
+    sources = [set(made.interfaces), set(made.devices), made.vlan, made.snoop, made.dynamic_ports]
+    return written.traffic(name, configuration), left_out, sources
 
 
 def test_inactive_takes_a_service_out_and_active_puts_it_back_with_one_line_changed():

@@ -181,7 +181,8 @@ def _chunks(data: bytes, path: str, parsed: "list[Section]") -> "list[list[State
 
 
 def traffic(name: str, configuration: "Configuration") -> object:
-    """What a service takes, in a form that is the same however it is written; None for one with a mistake."""
+    """What a service's matches come to, in a form that is the same however they are written; None for one with a
+    mistake."""
     found = [each for each in configuration.services if each.name == name and name not in configuration.bad]
     if not found:
         return None
@@ -191,9 +192,7 @@ def traffic(name: str, configuration: "Configuration") -> object:
     except Skip:
         only = made.clients
     named = [(set(each.hosts), {tuple(match) for match in each.matches}) for each in made.named]
-    left_out = (set(made.exclude_clients), set(made.exclude_dests), set(made.exclude_hosts))
-    sources = (made.interfaces, made.devices, made.vlan, made.snoop, made.dynamic_ports)
-    return ({tuple(match) for match in made.matches}, named, only, set(made.client_hosts), left_out, sources)
+    return {tuple(match) for match in made.matches}, named, only, set(made.client_hosts)
 
 
 # What rules say, as options
