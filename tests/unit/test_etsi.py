@@ -16,7 +16,7 @@ from viscum_agent.cli.etsi import exported, imported, model, written
 from viscum_agent.config import schema, service, uci
 from viscum_agent.shell import quote
 
-CONFIGURATIONS = 200
+CONFIGURATIONS = 150
 
 ADDRESSES = ["203.0.113.10", "203.0.113.11", "198.51.100.0/24", "2001:db8::1", "2001:db8:7::/48"]
 PORTS = ["80", "443", "5000-5010", "65535"]

@@ -274,6 +274,17 @@ def test_what_is_not_traffic_stays_where_it_is_byte_by_byte():
     assert taken("web", read(after)) == taken("web", read(WEB.replace("'80'", "'81'")))
 
 
+def test_another_source_or_exclusion_alone_changes_one_line():
+    other = "\tlist interface 'lan'\n", "\tlist interface 'guest'\n"
+    assert plan(WEB, exported._answers([export(WEB.replace(*other))])) == (
+        WEB.replace(*other),
+        {"web": "other traffic"},
+    )
+    more = WEB + "\tlist exclude_dest '203.0.113.0/24'\n"
+    after = plan(more, exported._answers([export(more.replace("/24", "/25"))]))[0]
+    assert after == more.replace("/24", "/25")
+
+
 def read(text):
     return service.read(uci.parse(text.encode(), "viscum"), files=False)
 
