@@ -500,6 +500,7 @@ def test_what_is_left_out_has_to_go_first_and_to_be_of_a_client_or_destination_a
         trafficRuleId="web.no", action="PASSTHROUGH", priority=0, trafficFilter=[{"srcAddress": ["192.168.1.7"]}]
     )
     assert "list exclude_client '192.168.1.7'" in plan(WEB, [rule(), left_out])[0]
+    assert "is for a rule that takes packets" in wrong([rule(), dict(left_out, **{"x-viscum": {"vlan": "7"}})])[0]
     assert "never counts behind" in wrong([rule(), dict(left_out, priority=1)])[0]
     for more in ({"dstPort": ["80"]}, {"dstAddress": ["203.0.113.10"]}):
         filters = [dict(left_out["trafficFilter"][0], **more)]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Said = namedtuple("Said", ("name", "parts", "options", "left_out", "on"))
 
 # A rule as read; `extension` as `options` above, `filters` are objects.
-Rule = namedtuple("Rule", ("where", "id", "action", "priority", "filters", "state", "extension"))
+Rule = namedtuple("Rule", ("where", "action", "priority", "filters", "state", "extension"))
 
 MOST = 1 << 16  # bytes of a file: hundreds of rules
 MOST_RULES = 64  # in a file, filters of a rule, and services
@@ -65,8 +65,9 @@ REMEDIES = {
     "transportDependencies": "a router has no transports of MEC: only an application that needs none runs here",
 }
 OWN_INTERFACE = "a service has an interface and addresses of its own: take it out"
-REMEDIES.update({"%s%sAddress" % pair: OWN_INTERFACE for pair in (("src", "Mac"), ("src", "MAC"), ("dst", "Mac"))})
-REMEDIES.update({"%s%sAddress" % pair: OWN_INTERFACE for pair in (("dst", "MAC"), ("dst", "Ip"), ("dst", "IP"))})
+# The two models write them differently.
+ADDRESSES = words_of("srcMacAddress srcMACAddress dstMacAddress dstMACAddress dstIpAddress dstIPAddress")
+REMEDIES.update({field: OWN_INTERFACE for field in ADDRESSES})
 ACTIONS = {
     "DROP": "Viscum drops nothing: write a rule for the firewall (/etc/config/firewall)",
     "FORWARD_DECAPSULATED": "there are no tunnels here: write %s" % model.AS_IS,
@@ -92,7 +93,7 @@ class Reader:
         self._names: dict[str, list[tuple]] = {}
         self._ids: set[str] = set()
         self._applications: set[str] = set()
-        self._prefixes = 0  # made of ranges
+        self._prefixes = 0  # that ranges were made to
         self.problems: list[Problem] = []
 
     def services(self, document: object) -> "list[Said]":
@@ -214,7 +215,6 @@ class Reader:
         self._interface(rule, where)
         found = Rule(
             where=where,
-            id=identity,
             action=self._action(rule, where),
             priority=priority,
             filters=filters,
@@ -382,6 +382,8 @@ class Reader:
     def _leave_out(self, rule: "Rule", taken: int, found: "dict[str, list[str]]") -> None:
         if rule.priority >= taken:
             self._bad(rule.where, "priority", "never counts behind what takes the packets: 0 is the highest")
+        if rule.extension:
+            self._bad(rule.where, model.EXTENSION, "is for a rule that takes packets: take it out")
         for said in rule.filters:
             where = rule.where + " trafficFilter"
             fields = [field for field in ("srcAddress", "dstAddress") if says_something(said.get(field))]
