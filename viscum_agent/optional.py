@@ -24,6 +24,7 @@ PARTS = {
     "viscum-names": ("kernel.overhear", "names", "plan.byname", "plan.leased"),
     "viscum-metrics": ("cli.metrics",),
     "viscum-recipes": ("cli.recipes",),
+    "viscum-worth": ("cli.worth", "kernel.snmp", "kernel.tcp_info", "worth"),
 }
 MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
 

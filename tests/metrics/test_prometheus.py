@@ -8,7 +8,7 @@ from agent import CONFIG, Served
 from lab import wait_for
 from prometheus import FILES, Prometheus, promtool, serve
 
-from viscum_agent.cli.metrics import METRICS
+from viscum_agent.cli.metrics import METRICS, value_of
 
 # What Grafana puts in for its variables.
 VARIABLES = {"$instance": ".*", "$service": ".*", "$__rate_interval": "10s"}
@@ -17,8 +17,9 @@ VARIABLES = {"$instance": ".*", "$service": ".*", "$__rate_interval": "10s"}
 @pytest.fixture
 def served(lab):
     lab.serve_cloud(7000)
-    made = Served(lab, CONFIG)
+    made = Served(lab, CONFIG.replace("enabled 1", "enabled 1\n\toption compare 1"))
     made.becomes("edge")
+    wait_for(lambda: made.call("status")["services"]["echo"]["worth"]["cloud_rtt"])
     yield made
     assert "Traceback" not in made.log.read_text(), made.log.read_text()
 
@@ -61,7 +62,7 @@ def test_a_strict_reader_finds_all_that_there_is_in_openmetrics(served):
 def counted(metric, answer):
     """Whether the agent says it, and this kernel counts it for the service."""
     row = dict(answer, up=1) if metric.whose == "agent" else answer["services"]["echo"]
-    return row.get(metric.key) not in (None, {})
+    return value_of(row, metric.key) not in (None, {})
 
 
 def test_without_an_agent_that_is_what_is_said(served):

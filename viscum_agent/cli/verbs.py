@@ -266,6 +266,9 @@ def show_status(arguments: "Arguments") -> int:
         print_json(rows)
     else:
         print(table.table(rows))
+        for row in rows if arguments.names else ():
+            if "worth" in row:
+                print(_optional("cli.worth").sentence(row))
         if agent:
             said = (agent["version"], agent["uptime"], agent.get("generation", 0), agent.get("hash", "")[:12])
             print("viscumd %s has run for %d s; configuration %d (%s)" % said)
@@ -286,16 +289,19 @@ def execute(arguments: "Arguments") -> int:
     return 1
 
 
-def _look_for_fault(arguments: "Arguments") -> int:
+def _optional(name: str) -> "Any":
     from ..optional import load
 
-    return load("cli.faults").RUN[arguments.command](arguments)
+    return load(name)
+
+
+def _look_for_fault(arguments: "Arguments") -> int:
+    found: int = _optional("cli.faults").RUN[arguments.command](arguments)
+    return found
 
 
 def cook(arguments: "Arguments") -> int:
-    from ..optional import load
-
-    recipes = load("cli.recipes")
+    recipes = _optional("cli.recipes")
     return recipes.add(arguments) if arguments.names else recipes.show(arguments)
 
 

@@ -97,3 +97,4 @@ class Service(NamedTuple):
     mtu: int | None
     snoop: bool
     dynamic_ports: bool
+    compare: bool

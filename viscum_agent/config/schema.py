@@ -860,6 +860,14 @@ TAKEN = (
         "programs that open further ports once a client has connected (iperf3 its UDP port, FTP); all ports are "
         "taken over while one of them answers.",
     ),
+    Option(
+        "compare",
+        BOOL,
+        False,
+        "0",
+        "1: while somebody watches the service and clients use it, the router connects to the first address and port "
+        "that it takes over, at most once a minute, to say how far away that cloud is (TCP only).",
+    ),
 )
 
 HEALTH = (

@@ -31,10 +31,11 @@ def status_row(
     stays: "list[str]",
     connections: "int | None",
     cut: bool = False,
+    worth: "dict | None" = None,
 ) -> dict:
     """`uptime` is in seconds, `bypass` whether somebody asked for it, `inhibitors` what keeps the redirect out
-    (service/inhibitors.py), `takes` and `stays` in words (Instance.takes); `cut` is whether long lists are cut. None is
-    what only an agent knows."""
+    (service/inhibitors.py), `takes` and `stays` in words (Instance.takes); `cut` is whether long lists are cut; `worth`
+    is what it is worth (worth.py), if that package is there. None is what only an agent knows."""
     most = LISTED if cut else None
     row = {
         "state": state,
@@ -58,6 +59,8 @@ def status_row(
     row.update(counters_row(traffic, usage, connections))
     row["passed"] = {reason: getattr(traffic.counters, reason) for reason in PASSED}
     row["direct"] = traffic.direct
+    if worth is not None:
+        row["worth"] = worth
     return row
 
 

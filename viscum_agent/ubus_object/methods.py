@@ -202,7 +202,8 @@ class Bus:
         self._changes.forget(self._agent.instances)
 
         def changed(instances: "list[Instance]") -> "dict[str, dict]":
-            return self._changes.since(rows.status(instances, traffic, "name" in args), args.get("since"), now)
+            found = rows.status(instances, traffic, "name" in args, self._agent.worths)
+            return self._changes.since(found, args.get("since"), now)
 
         head = {"version": __version__, "now": now, "uptime": int(now - self._began), "memory": running.memory()}
         head.update({"generation": self._agent.reconciler.generation, "hash": self._agent.reconciler.hash})
