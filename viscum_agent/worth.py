@@ -79,7 +79,7 @@ class Worth:
         self._cloud: int | None = None
         self._compared = -float(COMPARED)  # when the cloud was asked last
         self._carried = 0  # packets at that time
-        self._read: tuple = ()  # packets when the kernel was asked last
+        self._read = (0, 0)  # packets when the kernel was asked last, and the time before
         self._due = self._blind = 0.0  # when it may be asked again; when it may be asked for connections
         self._counted: int | None = None  # by the kernel, None before the first time
         self._ours = 0  # what of it was the agent's
@@ -92,15 +92,15 @@ class Worth:
         self._count()
 
     def row(self, traffic: "Traffic") -> "dict[str, int | None]":
-        now, carried = compat.monotonic(), (traffic.counters.packets, traffic.sent.packets)
+        now, packets = compat.monotonic(), traffic.counters.packets
         self._keep_time()
-        if carried != self._read and now >= self._due:
-            self._read, self._due = carried, now + AGAIN
+        if (packets, packets) != self._read and now >= self._due:  # once more: the last ones may have been on their way
+            self._read, self._due = (packets, self._read[0]), now + AGAIN
             self._count()
             if now >= self._blind:
                 self._look(now)
         if self._instance.service and self._instance.service.compare:
-            self._compare(now, traffic.counters.packets)
+            self._compare(now, packets)
         else:
             self._cloud = None
         return {
