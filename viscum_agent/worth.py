@@ -9,6 +9,7 @@ where packets come in.
 
 from . import compat
 from .address import bits, format_address
+from .errors import ViscumError
 from .kernel import snmp, tcp_info
 from .loop import POLLOUT
 from .plan import answers
@@ -35,8 +36,9 @@ class Worths:
     """Those of all services of an agent."""
 
     def __init__(self, agent: "Agent") -> None:
-        self._agent = agent
+        self.loop = agent.loop
         self.own_traffic = agent.own_traffic
+        self._agent = agent
         self._asking = 0  # clouds
         agent.listeners.append(lambda instance, _: self._of(instance).changed())
 
@@ -53,7 +55,7 @@ class Worths:
         """What a step returns in a service's namespace, None if it fails there."""
         try:
             return self._agent.inside(name, step)
-        except OSError:
+        except (OSError, ViscumError):
             return None  # the namespace is gone, the kernel lacks something, or there is no descriptor now
 
     def ask_cloud(self, place: "tuple[bytes, int]", told: "Callable[[int | None], object]") -> bool:
@@ -66,7 +68,7 @@ class Worths:
             told(found)
 
         self._asking += 1
-        Comparison(self._agent.loop, place, done)
+        Comparison(self.loop, place, done)
         return True
 
 
@@ -87,9 +89,9 @@ class Worth:
         self._bypassed, self._since = 0.0, -1.0  # seconds; since when it is, -1 while it is not
 
     def changed(self) -> None:
-        """The state has changed: its namespace may be a new one soon."""
+        """The state has changed, and the namespace may be a new one soon; but others' clients go to the cloud first."""
         self._keep_time()
-        self._count()
+        self._all.loop.after_all(self._count)
 
     def row(self, traffic: "Traffic") -> "dict[str, int | None]":
         now, packets = compat.monotonic(), traffic.counters.packets
@@ -135,7 +137,7 @@ class Worth:
         part = self._instance.part
         if part is None:
             return
-        ports = answers.asked_ports([each.match for each in part.answers])["tcp"]
+        ports = answers.asked_ports(part.takes)["tcp"]
         own = list(part.gate.own.values())
         found = self._all.inside(self._instance.name, lambda: tcp_info.round_trips(own, ports))
         if found is None:

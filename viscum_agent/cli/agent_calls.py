@@ -196,7 +196,7 @@ def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", secon
 
 def _with_worth(lines: "list[tuple[str, ...]]", now: "dict[str, dict]") -> "list[tuple[str, ...]]":
     """With columns more, if the agent has that package."""
-    if not all("worth" in now[name] for name in now):
+    if not any("worth" in now[name] for name in now):
         return lines
     from ..optional import load
 

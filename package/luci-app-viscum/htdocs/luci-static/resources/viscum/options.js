@@ -496,7 +496,7 @@ return baseclass.extend({
 			type: 'bool',
 			many: false,
 			fallback: '0',
-			title: _('Compare'),
+			title: _('Compare with the cloud'),
 			help: _('1: while somebody watches the service and clients use it, the router connects to the first address and port that it takes over, at most once a minute, to say how far away that cloud is (TCP only).'),
 			expected: _('a boolean (1, on, true, yes, enabled; 0, off, false, no, disabled)') },
 		{ name: 'healthcheck',
