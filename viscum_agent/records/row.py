@@ -1,4 +1,5 @@
-"""One service as a row: what `status` says of it, with the same keys over ubus and as JSON, with and without an agent.
+"""One service as a row: what `status` says of it, with the same keys over ubus and as JSON, with and without an agent
+(but for `worth`).
 
 ubus_object/rows.py makes it of what the agent knows, cli/table.py of what the kernel shows. The states are in
 service/states.py.
