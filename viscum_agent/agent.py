@@ -260,6 +260,8 @@ class Agent:
         for service in self.reconciler.configuration.services:
             self.instance(service.name).configure(service)
         self.follow_names()
+        if self._bus:
+            self._bus.follow()
 
     def follow_names(self) -> None:
         """Asks for the names that are configured now."""

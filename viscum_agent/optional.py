@@ -24,6 +24,7 @@ PARTS = {
     "viscum-names": ("kernel.overhear", "names", "plan.byname", "plan.leased"),
     "viscum-metrics": ("cli.metrics",),
     "viscum-recipes": ("cli.recipes",),
+    "viscum-tenants": ("cli.tenant", "config.tenants", "plan.tenanted", "tenancy", "ubus_object.tenants"),
 }
 MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
 

@@ -299,6 +299,12 @@ def cook(arguments: "Arguments") -> int:
     return recipes.add(arguments) if arguments.names else recipes.show(arguments)
 
 
+def _rent(arguments: "Arguments") -> int:
+    from ..optional import load
+
+    return load("cli.tenant").command(arguments)
+
+
 def _roll_out(arguments: "Arguments") -> int:
     from . import rollout
 
@@ -317,6 +323,7 @@ RUN = {
     "doctor": _look_for_fault,
     words.RECIPES: cook,
     "add": cook,
+    "tenant": _rent,
     "verify": _roll_out,
     "apply": _roll_out,
     "confirm": _roll_out,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
 FILE, MAYBE_FILE = "FILE", "[FILE]"  # a configuration that is somewhere else
 PACKET = "PACKET | NAME [WORD...]"  # what tells of a packet (plan/packet.py), or a service to walk to
+TENANT = "check NAME FILE | acl NAME [FOLDER]"  # cli/tenant.py
 RECIPE = "RECIPE [NAME] [OPTION=VALUE...]"  # cli/recipes.py
 
 # `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
@@ -74,6 +75,13 @@ COMMANDS = (
         "write a recipe's section into the configuration",
         "OPTION=VALUE replaces what the recipe has, several of one make a list, OPTION= leaves it out. Nothing is "
         "written if anything is wrong.",
+    ),
+    Command(
+        "tenant",
+        TENANT,
+        JSON,
+        "judge what a tenant would configure, or print what gives him his rights",
+        "Exit code 1 if anything in FILE is refused. `acl NAME /` puts the access lists of rpcd and ubusd in place.",
     ),
     Command(
         "verify",

@@ -34,7 +34,7 @@ class Claims:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._left: dict[int, tuple[str, bool]] = {}
-        self._traffic: dict[tuple, list[tuple[Match, str]]] = {}
+        self.traffic: dict[tuple, list[tuple[Match, str]]] = {}  # what is taken and by whom, by _keys
         self._datapaths: dict[str, tuple[str, str]] = {}
         self._kinds: set[layout.Kind] = set()
 
@@ -68,7 +68,7 @@ class Claims:
         self._take_kinds(part, package)
         for source, match in wanted:
             for key in _keys(service, source, match):
-                self._traffic.setdefault(key, []).append((match, service.name))
+                self.traffic.setdefault(key, []).append((match, service.name))
         for dev in part.devices:
             self._datapaths[dev] = (part.datapath, service.name)
 
@@ -89,8 +89,8 @@ class Claims:
     def _whose(self, service: "Service", source: tuple, match: "Match") -> "tuple[str, str]":
         """(which other service takes packets of a match on a (device, VLAN), that in words); "" for none."""
         for key in _keys(service, source, match):
-            for other, name in self._traffic.get(key, []):
-                if name != service.name and _overlap(match, other):
+            for other, name in self.traffic.get(key, []):
+                if name != service.name and overlap(match, other):
                     return name, "the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
         return "", ""
 
@@ -110,7 +110,8 @@ def _keys(service: "Service", source: tuple, match: "Match") -> "list[tuple]":
     ]
 
 
-def _overlap(one: "Match", other: "Match") -> bool:
+def overlap(one: "Match", other: "Match") -> bool:
+    """Whether two matches of a family have packets in common."""
     if one.proto and other.proto and one.proto != other.proto:
         return False
     if one.dport and other.dport and (one.dport[1] < other.dport[0] or other.dport[1] < one.dport[0]):

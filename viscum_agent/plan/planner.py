@@ -80,8 +80,9 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
     claims = Claims()
     around = Around(settings.pool, facts)
     planned, skipped, problems = {}, [], []
-    # Whoever owns a name says what its addresses are: so what others have written down goes first.
-    for service in [each for each in enabled if not each.named] + [each for each in enabled if each.named]:
+    # Whoever owns a name says what its addresses are: so what others have written down goes first. And the router's
+    # owner goes before tenants.
+    for service in _in_order(_in_order(enabled, "named"), "tenant"):
         try:
             claims.take_name(service, package)
             part = _service(service, settings, facts, subnets, around, claims, package)
@@ -93,6 +94,11 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
         problems.extend(part.warnings)
         planned[service.name] = part
     return Plan([planned[each.name] for each in enabled if each.name in planned], skipped, problems)
+
+
+def _in_order(services: "list[Service]", last: str) -> "list[Service]":
+    """Those that have something in a field behind the others."""
+    return [each for each in services if not getattr(each, last)] + [each for each in services if getattr(each, last)]
 
 
 def _service(
@@ -178,13 +184,18 @@ def _service(
     )
 
 
-def _with_names(service: "Service", package: str, *around: "Any") -> "tuple[Service, list[tuple[str, str]]]":
-    """As byname.with_names, which not every router has."""
-    if not service.named:
-        return service, []
-    byname = _loaded("plan.byname", service, package, "dest_host")
-    found: tuple[Service, list[tuple[str, str]]] = byname.with_names(service, package, *around)
-    return found
+def _with_names(
+    service: "Service", package: str, devices: "list[Device]", past: bool, facts: "Facts", *rest: "Any"
+) -> "tuple[Service, list[tuple[str, str]]]":
+    """As byname.with_names, and within a tenant's bounds, neither of which every router has. Raises Skip."""
+    stays: list[tuple[str, str]] = []
+    if service.named:
+        byname = _loaded("plan.byname", service, package, "dest_host")
+        service, stays = byname.with_names(service, package, devices, past, facts, *rest)
+    if service.tenant:
+        tenanted = _loaded("plan.tenanted", service, package, "tenant")
+        service = tenanted.bounded(service, package, devices, facts, rest[0])
+    return service, stays
 
 
 def _with_hosts(service: "Service", facts: "Facts", package: str) -> "tuple[Service, list[Problem]]":

@@ -1,0 +1,216 @@
+"""Third parties on a router: each steers his own services, by an object of his own at ubus, and nothing else.
+
+The agent, its access lists and its objects are the real ones; what rpcd and uhttpd do with them is imitated
+(tests/browser). ATTEMPTS are what a tenant may try who is logged in.
+"""
+
+import json
+import socket
+import time
+
+import pytest
+from agent import QUICK, TAKES, Guest
+from gateway import Gateway
+from lab import HANG, echo_command, service
+from rpcd import PASSWORD
+
+from viscum_agent.shell import quote
+from viscum_agent.ubus.codes import INVALID_ARGUMENT, PERMISSION_DENIED
+
+TENANTS = """
+config tenant 'acme'
+	list device 'lan0'
+	list dest '203.0.113.0/24'
+	list dest '198.51.100.0/24'
+	list dest '192.168.77.1'
+	list tcp_port '7000-7100'
+	list tcp_port '20-60'
+	option rate '10mbit'
+	option services '2'
+
+config tenant 'corp'
+	list device 'lan0'
+	list dest '203.0.113.0/24'
+	list tcp_port '7000-7100'
+"""
+CODE = (
+    "import socketserver as s;s.ThreadingTCPServer.allow_reuse_address=True;"
+    "s.ThreadingTCPServer(('',%d),type('H',(s.BaseRequestHandler,),"
+    "{'handle':lambda h:h.request.recv(99) and h.request.sendall(b'%s here')})).serve_forever()"
+)
+
+
+def rented(name, port, *lines, address="203.0.113.11", who="acme"):
+    """A service as a tenant writes it, on and within its bounds but for `lines`. Its program answers `who`."""
+    words = ["/usr/bin/python3", "-c", CODE % (port, who)]
+    text = ["config service '%s'" % name, "option enabled '1'", "list proto 'tcp'", "list device 'lan0'"]
+    text += ["list command " + quote(word) for word in words]
+    text += ["list dest_ip '%s'" % address, "list dest_port '%d'" % port, "option rate '1mbit'"]
+    return "\n\t".join([*text, *QUICK[1:], *lines]) + "\n\n"
+
+
+WEB = rented("acme_web", 7010)
+SHOP = service("shop", echo_command("shop", 7000), *TAKES, *QUICK)
+WIDE = service("wide", echo_command("wide", 7050), "list device lan0", "list dest_port 7050", "list proto tcp", *QUICK)
+CORP = rented("corp_x", 7001, "option tenant 'corp'", who="corp")
+CONFIG = TENANTS + SHOP + WIDE + CORP + WEB.replace("enabled '1'", "enabled '1'\n\toption tenant 'acme'")
+
+
+class Session:
+    """A tenant who is logged in, at the gateway."""
+
+    def __init__(self, gateway, name):
+        self._gateway = gateway
+        groups = ["luci-base", "luci-app-viscum-tenant", "viscum-tenant-" + name]
+        gateway.sessions.accounts[name] = {"read": groups[:2], "write": groups[2:]}
+        self.sid = gateway.sessions.login(name, PASSWORD)["ubus_rpc_session"]
+        self.own = "viscum.tenant." + name
+
+    def call(self, name, method, args=None):
+        """(status, data), or (text of an error,) of JSON-RPC. Waits for his share of the agent's time."""
+        begin = time.monotonic()
+        while True:
+            params = [self.sid, name, method, args or {}]
+            body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "call", "params": params}).encode()
+            answer = json.loads(self._gateway.answer(body))
+            if "error" in answer:
+                return (answer["error"]["message"],)
+            if "share of the agent's time" not in str(answer["result"]) or time.monotonic() - begin > HANG:
+                return tuple(answer["result"])
+            time.sleep(0.2)
+
+    def configure(self, text):
+        return self.call(self.own, "configure", {"config": text})
+
+
+@pytest.fixture
+def router(lab):
+    """(agent, gateway): a shop and a service of the owner's, and one of each tenant."""
+    lab.serve_cloud(7000, 7001, 7010, 7020, 7050)
+    agent = Guest(lab, CONFIG)
+    for who, port, address in (("shop", 7000, "203.0.113.10"), ("corp", 7001, "203.0.113.11")):
+        agent.becomes(who, port=port, address=address)
+    agent.becomes("acme", port=7010, address="203.0.113.11")
+    for name in ("acme", "corp"):
+        lab.viscum("tenant", "acl", name, str(lab.tmp))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        others = {("file", method): lambda args: {} for method in ("read", "exec")}
+        gateway = Gateway(listener, lab.confdir, agent.socket, others)
+        gateway.sessions.folders.append(lab.tmp / "usr/share/rpcd/acl.d")
+        yield agent, gateway
+        gateway._hang_up()
+    assert "Traceback" not in agent.log.read_text(), agent.log.read_text()
+
+
+DENIED = "Access denied"
+OTHERS = ("'shop'", "'wide'", "'corp_x'")  # whom no refusal may name
+# What a session may not call: (object, method, arguments).
+CALLS = (
+    ("viscum.shop", "status", {}),
+    ("viscum.shop", "stop", {}),
+    ("viscum.shop", "logs", {"lines": 9}),
+    ("viscum.corp_x", "status", {}),
+    ("viscum.corp_x", "logs", {}),
+    ("viscum.corp_x", "stats", {}),
+    ("viscum.corp_x", "bypass", {"on": True}),
+    ("viscum.corp_x", "restart", {}),
+    ("viscum.tenant.corp", "list", {}),
+    ("viscum.tenant.corp", "config", {}),
+    ("viscum.tenant.corp", "configure", {"config": ""}),
+    ("viscum", "status", {}),
+    ("viscum", "status", {"name": "acme_web"}),
+    ("viscum", "list", {}),
+    ("viscum", "plan", {}),
+    ("viscum", "logs", {"name": "corp_x"}),
+    ("viscum", "stop", {"name": "acme_web"}),
+    ("viscum", "reload", {}),
+    ("viscum", "check", {"sections": []}),
+    ("viscum", "doctor", {}),
+    ("file", "read", {"path": "/etc/config/viscum"}),
+    ("file", "exec", {"command": "/etc/init.d/viscum", "params": ["stop"]}),
+    ("viscum", "explain", {"packet": "tcp from 192.168.77.2 to 203.0.113.10 port 7000"}),
+)
+# By the configuration itself, as LuCI's form does: (method of `uci`, arguments).
+UCI = (
+    ("get", {}),
+    ("set", {"section": "acme_web", "values": {"user": "root"}}),
+    ("add", {"type": "service", "name": "acme_b"}),
+    ("delete", {"section": "shop"}),
+)
+# What a tenant may not configure: (the text, what he is told).
+TEXTS = (
+    # others' names
+    (WEB + rented("shop", 7011), "shop: the name is in use"),
+    (WEB + rented("corp_y", 7011), "name it 'acme_NAME'"),
+    (WEB + rented("web", 7011), "name it 'acme_NAME'"),
+    (WEB + rented("acme_", 7011), "name it 'acme_NAME'"),
+    (WEB + rented("acme_b", 7011, "option tenant 'corp'"), "acme_b.tenant: is another one"),
+    # destinations, and the router's own
+    (WEB + rented("acme_b", 7011, address="0.0.0.0/0"), "is any address"),
+    (WEB + rented("acme_b", 7011).replace("list dest_ip '203.0.113.11'", ""), "any IPv4 address is beyond"),
+    (WEB + rented("acme_b", 7011, address="8.8.8.8"), "8.8.8.8/32 is beyond"),
+    (WEB + rented("acme_b", 7011, address="203.0.0.0/16"), "203.0.0.0/16 is beyond"),
+    (WEB + rented("acme_b", 7011, address="192.168.77.0/24"), "192.168.77.0/24 is beyond"),
+    (WEB + rented("acme_b", 7011, address="198.51.100.1"), "198.51.100.1 is the router's own address"),
+    (WEB + rented("acme_b", 7011, "list dest_host 'bank.example'"), "'bank.example' is beyond"),
+    (WEB + rented("acme_b", 7011, "list device 'wan0'"), "'wan0' is beyond"),
+    (WEB + rented("acme_b", 7011, "list interface 'lan'"), "'lan' is beyond"),
+    # ports
+    (WEB + rented("acme_b", 22), "port 22"),
+    (WEB + rented("acme_b", 53), "port 53"),
+    (WEB + rented("acme_b", 7011, "list dest_port '20-60'"), "port 22"),
+    (WEB + rented("acme_b", 80), "TCP port 80 is beyond"),
+    (WEB + rented("acme_b", 7011, "list proto 'udp'"), "UDP port 7011 is beyond"),
+    (WEB + rented("acme_b", 7011).replace("list dest_port '7011'", ""), "TCP ports 1-65535 is beyond"),
+    # what others take
+    (WEB + rented("acme_b", 7000, address="203.0.113.10"), "takes the same traffic on lan0 as another service"),
+    (WEB + rented("acme_b", 7000, address="203.0.113.0/28"), "takes the same traffic on lan0 as another service"),
+    (WEB + rented("acme_b", 7050), "takes the same traffic on lan0 as another service"),
+    (WEB + rented("acme_b", 7001), "takes the same traffic on lan0 as another service"),
+    # more than he has
+    (WEB + rented("acme_b", 7011).replace("'1mbit'", "'9.5mbit'"), "more than tenant 'acme' has left (rate 10mbit"),
+    (WEB + rented("acme_b", 7011).replace("option rate '1mbit'", ""), "acme_b.rate: is missing"),
+    (WEB + rented("acme_b", 7011) + rented("acme_c", 7012), "more than tenant 'acme' has left (services 2"),
+    # accounts, files, powers, and how packets travel
+    (WEB + rented("acme_b", 7011, "option user 'root'"), "acme_b.user: is not for tenants"),
+    (WEB + rented("acme_b", 7011, "option view 'host'"), "acme_b.view: is not for tenants"),
+    (WEB + rented("acme_b", 7011, "list writable '/etc'"), "acme_b.writable: is not for tenants"),
+    (WEB + rented("acme_b", 7011, "list visible '/etc/config'"), "acme_b.visible: is not for tenants"),
+    (WEB + rented("acme_b", 7011, "option root '/'"), "acme_b.root: is not for tenants"),
+    (WEB + rented("acme_b", 7011, "option bundle '/tmp/x'"), "acme_b.bundle: is not for tenants"),
+    (WEB + rented("acme_b", 7011, "list capability 'all'"), "acme_b.capability: is not for tenants"),
+    (WEB + rented("acme_b", 7011, "list egress 'any'"), "acme_b.egress: is not for tenants"),
+    (WEB + rented("acme_b", 7011, "option health_command '/bin/sh'"), "acme_b.health_command: is not for tenants"),
+    (WEB + rented("acme_b", 7011, "list client 'kids'"), "acme_b.client: is not for tenants"),
+    # other sections, by name or hidden in a value
+    ("config tenant 'acme'\n\tlist dest '0.0.0.0/0'\n", "config tenant is not for tenants"),
+    ("config globals\n\toption enabled '0'\n", "config globals is not for tenants"),
+    ("config redirect\n\toption service 'shop'\n\tlist dest_port '9'\n", "config redirect is not for tenants"),
+    (WEB.replace("'acme_web'", ""), "has no name"),
+    (WEB + "\toption env 'A=1'\nconfig service 'shop'\n\toption enabled '0'\n", "shop: the name is in use"),
+    (WEB + "\toption env 'A=1\nconfig globals'\n", "line break"),
+    (WEB + "\toption env 'A=1'; config globals\n", "config globals is not for tenants"),
+    (WEB + "\toption env 'A=1\n", "never closed"),
+    ("config service '../../passwd'\n", "is no section name"),
+    ("#" * 17000, "larger than"),
+    (WEB + WEB.replace("'1mbit'", "'2mbit'"), "acme_web.rate: is set more than once"),
+)
+
+
+def test_nothing_that_a_tenant_tries_comes_about_and_each_time_he_is_told_why(router, lab):
+    agent, gateway = router
+    acme = Session(gateway, "acme")
+    before = (lab.confdir / "viscum").read_bytes()
+    for call in CALLS:
+        assert acme.call(*call) == (DENIED,), call
+    for method, args in UCI:
+        assert acme.call("uci", method, {"config": "viscum", **args})[0] in (DENIED, PERMISSION_DENIED), method
+    for text, says in TEXTS:
+        answer = acme.configure(text)
+        assert answer[0] == INVALID_ARGUMENT and says in answer[1]["message"], (text[-200:], answer)
+        assert not any(name in answer[1]["message"] for name in OTHERS), answer
+    assert (lab.confdir / "viscum").read_bytes() == before
+    assert agent.who(7000) == "shop" and agent.who(7001, "203.0.113.11") == "corp"
+    assert agent.who(7050) == "wide" and agent.who(7010, "203.0.113.11") == "acme"
+    agent.has_done_all()
