@@ -55,15 +55,14 @@ def judge(reconciler: "Reconciler", confdir: str, tenant: str, text: bytes) -> "
     before = uci.content(path)
     if compat.sha256(before) != reconciler.hash:
         raise Refused(["the configuration has changes that are not in force yet: the owner has to reload it first"])
-    now = service.read(uci.parse(before, path), PACKAGE)
-    tenant_of(now, tenant)
+    tenant_of(reconciler.configuration, tenant)
+    sections = uci.parse(before, path)
     try:
-        after = tenants.merged(before, path, tenant, text)
+        after, made = tenants.merged(sections, tenant, text)
     except ConfigError as error:
         raise Refused([str(error)])
-    sections = uci.parse(after, path)
-    his = {each.name for each in tenants.of_tenant(sections, tenant)}
-    new = service.read(sections, PACKAGE)
+    now, new = service.read(sections, PACKAGE), service.read(made, PACKAGE)
+    his = {each.name for each in tenants.of_tenant(made, tenant)}
     own = [each for each in new.problems if section_of(each) in his]
     harms = [each for each in new.problems if each not in own and each not in now.problems]
     _refuse(own, bool(harms) or _of_others(new.services, tenant) != _of_others(now.services, tenant), tenant, now)

@@ -51,14 +51,14 @@ class Call:
 class Gateway:
     """Use as a context manager. `listener` is a socket that listens already, so that it may be in any namespace.
 
-    `calls` are all that came so far. `objects` answers for what else runs on a router: {(object, method): function}.
-    `instead` are files of the application as a test wants them: {path: bytes}.
+    `calls` are all that came so far, `answered` the answers as text. `objects` answers for what else runs on a router:
+    {(object, method): function}. `instead` are files of the application as a test wants them: {path: bytes}.
     """
 
     def __init__(self, listener, confdir, ubus, objects=None):
         self.sessions = Sessions()
         self.uci = Uci(confdir, self.sessions, self._reload)
-        self.calls = []
+        self.calls, self.answered = [], []
         self._ubus = ubus
         self.objects = objects or {}
         self.instead = {}
@@ -89,7 +89,8 @@ class Gateway:
         except ValueError:
             asked = None
         found = [self._answer(each) for each in asked] if isinstance(asked, list) else self._answer(asked)
-        return json.dumps(found).encode()
+        self.answered.append(json.dumps(found))
+        return self.answered[-1].encode()
 
     def _answer(self, request):
         whole = {"jsonrpc": "2.0", "id": request.get("id") if isinstance(request, dict) else None}

@@ -11,49 +11,18 @@ import time
 import pytest
 from agent import QUICK, TAKES, Guest
 from gateway import Gateway
-from lab import HANG, echo_command, service
+from lab import HANG, echo_command, service, wait_for
+from rented import TENANTS, owned, rented
 from rpcd import PASSWORD
 
-from viscum_agent.shell import quote
-from viscum_agent.ubus.codes import INVALID_ARGUMENT, PERMISSION_DENIED
-
-TENANTS = """
-config tenant 'acme'
-	list device 'lan0'
-	list dest '203.0.113.0/24'
-	list dest '198.51.100.0/24'
-	list dest '192.168.77.1'
-	list tcp_port '7000-7100'
-	list tcp_port '20-60'
-	option rate '10mbit'
-	option services '2'
-
-config tenant 'corp'
-	list device 'lan0'
-	list dest '203.0.113.0/24'
-	list tcp_port '7000-7100'
-"""
-CODE = (
-    "import socketserver as s;s.ThreadingTCPServer.allow_reuse_address=True;"
-    "s.ThreadingTCPServer(('',%d),type('H',(s.BaseRequestHandler,),"
-    "{'handle':lambda h:h.request.recv(99) and h.request.sendall(b'%s here')})).serve_forever()"
-)
-
-
-def rented(name, port, *lines, address="203.0.113.11", who="acme"):
-    """A service as a tenant writes it, on and within its bounds but for `lines`. Its program answers `who`."""
-    words = ["/usr/bin/python3", "-c", CODE % (port, who)]
-    text = ["config service '%s'" % name, "option enabled '1'", "list proto 'tcp'", "list device 'lan0'"]
-    text += ["list command " + quote(word) for word in words]
-    text += ["list dest_ip '%s'" % address, "list dest_port '%d'" % port, "option rate '1mbit'"]
-    return "\n\t".join([*text, *QUICK[1:], *lines]) + "\n\n"
-
+from viscum_agent.config import uci
+from viscum_agent.ubus.caller import Caller
+from viscum_agent.ubus.codes import INVALID_ARGUMENT, PERMISSION_DENIED, TIMEOUT, UbusError
 
 WEB = rented("acme_web", 7010)
 SHOP = service("shop", echo_command("shop", 7000), *TAKES, *QUICK)
 WIDE = service("wide", echo_command("wide", 7050), "list device lan0", "list dest_port 7050", "list proto tcp", *QUICK)
-CORP = rented("corp_x", 7001, "option tenant 'corp'", who="corp")
-CONFIG = TENANTS + SHOP + WIDE + CORP + WEB.replace("enabled '1'", "enabled '1'\n\toption tenant 'acme'")
+CONFIG = TENANTS + SHOP + WIDE + owned("corp", rented("corp_x", 7001)) + owned("acme", WEB)
 
 
 class Session:
@@ -68,16 +37,18 @@ class Session:
 
     def call(self, name, method, args=None):
         """(status, data), or (text of an error,) of JSON-RPC. Waits for his share of the agent's time."""
+        found = self.once(name, method, args)
         begin = time.monotonic()
-        while True:
-            params = [self.sid, name, method, args or {}]
-            body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "call", "params": params}).encode()
-            answer = json.loads(self._gateway.answer(body))
-            if "error" in answer:
-                return (answer["error"]["message"],)
-            if "share of the agent's time" not in str(answer["result"]) or time.monotonic() - begin > HANG:
-                return tuple(answer["result"])
+        while found[0] == TIMEOUT and time.monotonic() - begin < HANG:
             time.sleep(0.2)
+            found = self.once(name, method, args)
+        return found
+
+    def once(self, name, method, args=None):
+        params = [self.sid, name, method, args or {}]
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "call", "params": params}).encode()
+        answer = json.loads(self._gateway.answer(body))
+        return (answer["error"]["message"],) if "error" in answer else tuple(answer["result"])
 
     def configure(self, text):
         return self.call(self.own, "configure", {"config": text})
@@ -214,3 +185,102 @@ def test_nothing_that_a_tenant_tries_comes_about_and_each_time_he_is_told_why(ro
     assert agent.who(7000) == "shop" and agent.who(7001, "203.0.113.11") == "corp"
     assert agent.who(7050) == "wide" and agent.who(7010, "203.0.113.11") == "acme"
     agent.has_done_all()
+
+
+def test_a_tenant_configures_and_steers_what_is_his_own(router, lab):
+    agent, gateway = router
+    acme = Session(gateway, "acme")
+    assert acme.call(acme.own, "list")[1]["services"] == ["acme_web"]
+    assert acme.call("viscum.acme_web", "status")[1]["state"] == "healthy"
+    answer = acme.call(acme.own, "check", {"config": WEB + rented("acme_mail", 7020)})
+    assert answer == (0, {"problems": []}) and "acme_mail" not in (lab.confdir / "viscum").read_text()
+    assert acme.configure(WEB + rented("acme_mail", 7020)) == (0,)
+    agent.becomes("acme", port=7020, address="203.0.113.11")
+    wait_for(lambda: acme.call("viscum.acme_mail", "status")[1]["state"] == "healthy")
+    assert sorted(acme.call(acme.own, "status")[1]["services"]) == ["acme_mail", "acme_web"]
+    lines = acme.call("viscum.acme_mail", "logs", {"lines": 9})[1]["lines"]
+    assert "acme_mail: healthy" in [line["text"] for line in lines]
+    assert acme.call("viscum.acme_mail", "bypass", {"on": True})[0] == 0
+    agent.becomes("cloud", port=7020, address="203.0.113.11")
+    assert acme.call("viscum.acme_mail", "stats")[1]["packets"] > 0
+    assert acme.configure(acme.call(acme.own, "config")[1]["config"]) == (0,), "what he has may stay"
+    assert acme.configure(WEB) == (0,)
+    agent.becomes("cloud", port=7020, address="203.0.113.11")
+    wait_for(lambda: acme.call("viscum.acme_mail", "status") == ("Object not found",))
+    assert sections(lab.confdir / "viscum") == sections(CONFIG)
+    assert agent.who(7000) == "shop" and agent.who(7010, "203.0.113.11") == "acme"
+
+
+def sections(source):
+    data = source.encode() if isinstance(source, str) else source.read_bytes()
+    return [(each.type, each.name, each.options) for each in uci.parse(data, "viscum")]
+
+
+def test_his_share_of_the_agents_time_is_his_own(router):
+    _, gateway = router
+    acme, corp = Session(gateway, "acme"), Session(gateway, "corp")
+    answers = []
+    wait_for(lambda: answers.append(acme.once(acme.own, "check", {"config": WEB})) or answers[-1][0] == TIMEOUT)
+    assert "more than his share" in answers[-1][1]["message"]
+    assert corp.once("viscum.corp_x", "status")[1]["state"] == "healthy"
+
+
+def test_the_owners_last_word_counts(router, lab):
+    """What he takes from a tenant's bounds goes, what he takes for himself is his, and the tenant is told no more."""
+    agent, gateway = router
+    acme = Session(gateway, "acme")
+    less = CONFIG.replace("\tlist tcp_port '7000-7100'\n\tlist tcp_port '20-60'", "\tlist tcp_port '7020'")
+    agent.reload(less)
+    agent.becomes("cloud", port=7010, address="203.0.113.11")
+    wait_for(lambda: "TCP port 7010 is beyond" in acme.call("viscum.acme_web", "status")[1]["reason"])
+    agent.reload(CONFIG)
+    agent.becomes("acme", port=7010, address="203.0.113.11")
+    agent.reload(CONFIG + service("mine", echo_command("mine", 7010), "list device lan0", "list dest_port 7010"))
+    agent.becomes("mine", port=7010, address="203.0.113.11")
+    wait_for(lambda: "as another service" in acme.call("viscum.acme_web", "status")[1]["reason"])
+    told = acme.call("viscum.acme_web", "status"), acme.call("viscum.acme_web", "logs", {"lines": 99})
+    assert "mine" not in str(told)
+
+
+def test_a_tenants_redirect_never_has_an_address_of_the_routers(lab):
+    lab.serve(lab.router, "router", 7010)
+    wide = rented("acme_web", 7010, address="198.51.100.0/24")
+    agent = Guest(lab, TENANTS + owned("acme", wide))
+    agent.becomes("acme", port=7010, address="198.51.100.9")
+    assert agent.who(7010, "198.51.100.1") == "router"
+    lab.run(lab.router, "ip", "addr", "add", "198.51.100.77/32", "dev", "lo")
+    agent.becomes("router", port=7010, address="198.51.100.77")
+
+
+def test_the_command_says_what_the_object_would(lab, tmp_path):
+    lab.configure(CONFIG)
+    for text, code, says in (
+        (WEB, 0, ""),
+        (rented("acme_b", 22), 1, "viscum.acme_b.dest_port: TCP port 22"),
+        (rented("acme_b", 7000, address="203.0.113.10"), 1, "takes the same traffic on lan0 as another service"),
+    ):
+        (tmp_path / "his").write_text(text)
+        found = lab.viscum("tenant", "check", "acme", str(tmp_path / "his"), check=False)
+        assert found.returncode == code and says in found.stdout and "shop" not in found.stdout, found
+    missing = lab.viscum("tenant", "acl", "nobody", check=False)
+    assert missing.returncode == 1 and "there is no tenant 'nobody'" in missing.stderr
+
+
+def test_three_hundred_services_have_an_object_each_and_one_table_of_methods(lab):
+    """At ubusd as well: a type is kept once for all that have it."""
+    off = "".join("config service 's%d'\n\toption command '/bin/true'\n\n" % number for number in range(300))
+    agent = Guest(lab, off)
+    with Caller(agent.socket) as caller:
+        wait_for(lambda: len(caller.lookup("viscum.s*")) == 300)
+        found = caller.lookup("viscum.s*")
+        assert all(sorted(each.methods) == OF_A_SERVICE for each in found)
+        with pytest.raises(UbusError):
+            caller.call("viscum.s299", "plan", {})
+        assert caller.call("viscum.s299", "status", {"name": "s1"})["state"] == "disabled"
+    agent.reload(off.replace("'s7'", "'seven'"))
+    with Caller(agent.socket) as caller:
+        wait_for(lambda: [each.path for each in caller.lookup("viscum.sev*")] == ["viscum.seven"])
+        assert "viscum.s7" not in [each.path for each in caller.lookup("viscum.s*")]
+
+
+OF_A_SERVICE = ["bypass", "logs", "restart", "start", "stats", "status", "stop"]

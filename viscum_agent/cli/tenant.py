@@ -41,11 +41,8 @@ def _check(arguments: "Arguments", name: str, path: str) -> int:
             reasons: list[str] = []
         except tenancy.Refused as error:
             reasons = error.reasons
-    if arguments.json:
-        print(dumps(reasons))
-    else:
-        for reason in reasons:
-            print(printable(reason))
+    for reason in reasons:
+        print(printable(reason))
     return 1 if reasons else 0
 
 

@@ -79,7 +79,7 @@ COMMANDS = (
     Command(
         "tenant",
         TENANT,
-        JSON,
+        (),
         "judge what a tenant would configure, or print what gives him his rights",
         "Exit code 1 if anything in FILE is refused. `acl NAME /` puts the access lists of rpcd and ubusd in place.",
     ),

@@ -220,15 +220,14 @@ def text_of(sections: "list[Section]") -> str:
     return "\n".join(lines) + "\n" * bool(lines)
 
 
-def merged(data: bytes, path: str, name: str, text: bytes) -> bytes:
-    """The configuration with the services of `text` in the place of those that the tenant had. What tenants have comes
-    last, and of that what is new or changed: whoever had an address or an account before goes before it. Raises
-    ConfigError for what is no text of a tenant's services."""
+def merged(sections: "list[Section]", name: str, text: bytes) -> "tuple[bytes, list[Section]]":
+    """The configuration, as text and as it is read, with the services of `text` in the place of those that the tenant
+    had. What tenants have comes last, and of that what is new or changed: whoever had an address or an account before
+    goes before it. Raises ConfigError for what is no text of a tenant's services."""
     if len(text) > LARGEST:
         raise ConfigError("it is larger than %d bytes: leave something out" % LARGEST)
-    sections = uci.parse(data, path)
-    mine = of_tenant(sections, name)
     wanted = [_his(each, name) for each in uci.parse(text, "config")]
+    mine = of_tenant(sections, name)
     others = [each.name for each in sections if each not in mine]
     for section in wanted:
         if section.name in others:
@@ -243,9 +242,10 @@ def merged(data: bytes, path: str, name: str, text: bytes) -> bytes:
     if len(made) > uci.MAX_SIZE:
         raise ConfigError("there is no room for it: leave something out")
     # Whatever a text might do to other sections shows here.
-    if [_whole(each) for each in uci.parse(made, path)] != [_whole(each) for each in left]:
+    found = uci.parse(made, "config")
+    if [_whole(each) for each in found] != [_whole(each) for each in left]:
         raise ConfigError("it would change what others have: the owner's unnamed services need names")
-    return made
+    return made, found
 
 
 def _whole(section: "Section") -> tuple:

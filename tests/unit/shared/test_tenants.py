@@ -36,7 +36,7 @@ config tenant 'acme'
 """
 LIMITS = ("option memory_max '16m'", "option cpu_max '10'", "option rate '1mbit'")
 WEB = ("option command '/bin/web'", "list device 'lan0'", "list dest_ip '203.0.113.7'", "list dest_port '443'")
-WEB += ("list proto 'tcp'", "option enabled '1'", *LIMITS)
+WEB += ("list proto 'tcp'", "option enabled '1'") + LIMITS
 
 
 def section(name, *lines):
@@ -188,7 +188,7 @@ def sections(data):
 
 
 def merged(text, data=OWNER):
-    return tenants.merged(data.encode(), "viscum", "acme", text.encode())
+    return tenants.merged(uci.parse(data.encode(), "viscum"), "acme", text.encode())[0]
 
 
 def test_his_services_are_written_behind_those_of_the_owner_and_nothing_else_changes():

@@ -16,6 +16,7 @@ from viscum_agent.cli.words import (
     PACKET,
     RECIPE,
     SOME,
+    TENANT,
 )
 from viscum_agent.ubus_object.methods import METHODS
 
@@ -30,6 +31,7 @@ LEAST = {
     FILE: ["web"],
     MAYBE_FILE: [],
     RECIPE: ["dns"],
+    TENANT: ["acl", "acme"],
 }
 
 
