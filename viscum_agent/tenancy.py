@@ -55,13 +55,13 @@ def judge(reconciler: "Reconciler", confdir: str, tenant: str, text: bytes) -> "
     before = uci.content(path)
     if compat.sha256(before) != reconciler.hash:
         raise Refused(["the configuration has changes that are not in force yet: the owner has to reload it first"])
-    tenant_of(reconciler.configuration, tenant)
-    sections = uci.parse(before, path)
+    now = reconciler.configuration
+    tenant_of(now, tenant)
     try:
-        after, made = tenants.merged(sections, tenant, text)
+        after, made = tenants.merged(uci.parse(before, path), tenant, text)
     except ConfigError as error:
         raise Refused([str(error)])
-    now, new = service.read(sections, PACKAGE), service.read(made, PACKAGE)
+    new = service.read(made, PACKAGE)
     his = {each.name for each in tenants.of_tenant(made, tenant)}
     own = [each for each in new.problems if section_of(each) in his]
     harms = [each for each in new.problems if each not in own and each not in now.problems]
