@@ -5,6 +5,8 @@ from unit.shared.expect import raises
 from viscum_agent.config import schema, tenants, uci
 from viscum_agent.config.service import read
 from viscum_agent.errors import ConfigError, problem_text
+from viscum_agent.ubus.client import Method
+from viscum_agent.ubus_object.tenants import Objects
 
 # Why the other options of a service are not for tenants. A new option is in one of three tables, by decision.
 DENIED = {
@@ -253,3 +255,65 @@ def test_a_message_tells_nothing_of_others():
     assert tenants.discreet(text, "acme", names) == "viscum.acme_web.dest_ip: " + tenants.TAKEN
     assert tenants.discreet("is kept from it by 'corp_x': why", "acme", names) == tenants.TAKEN
     assert tenants.discreet("service 'acme_web' hangs", "acme", names) == "service 'acme_web' hangs"
+
+
+# His objects
+
+
+class Stand:
+    """What an object asks of the agent and of ubus."""
+
+    def __init__(self, text, answer):
+        self.reconciler = self
+        self.configuration = read(uci.parse(text.encode(), "viscum"))
+        self.answer = answer
+        self.path = ""
+        self.removed = []
+
+    def add_object(self, path, _methods, _kind=None):
+        return Published(path, self.removed)
+
+    def asked(self, *_):
+        return {"services": {"acme_web": self.answer, "shop": self.answer}}
+
+    def objects(self):
+        return Objects(self, self, [("status", Method(self.asked, ()))])
+
+    def ask(self, name):
+        self.path = "viscum." + name
+        return self.objects()._of_service("status", {}, self)
+
+
+class Published:
+    def __init__(self, path, removed):
+        self.path, self._removed = path, removed
+
+    def remove(self):
+        self._removed.append(self.path)
+
+
+def test_what_he_is_answered_names_nobody_else_and_the_owner_is_told_all():
+    row = {
+        "reason": "is what service 'shop' has",
+        "stays": ["tcp: service 'shop'"],
+        "pid": 7,
+        "takes": ["tcp port 443"],
+    }
+    there = Stand(TENANT + section("shop", *WEB[:4]) + his(*WEB), row)
+    told = {"reason": tenants.TAKEN, "stays": [tenants.TAKEN], "pid": 7, "takes": ["tcp port 443"]}
+    assert there.ask("acme_web") == told
+    assert there.ask("shop") == row
+
+
+def test_each_service_has_an_object_but_one_that_only_has_a_tenants_name():
+    there = Stand(TENANT + his(*WEB) + section("shop", *WEB[:4]) + section("acme_cam", *WEB[:4]), {})
+    made = there.objects()
+    made.follow()
+    assert sorted(made._objects) == ["viscum.acme_web", "viscum.shop", "viscum.tenant.acme"]
+    there.configuration = read(
+        uci.parse((TENANT.replace("option cpu '50'", "option cpu 'x'") + his(*WEB)).encode(), "viscum")
+    )
+    made.follow()
+    assert sorted(there.removed) == ["viscum.acme_web", "viscum.shop", "viscum.tenant.acme"], (
+        "nobody's, until it is right"
+    )
