@@ -93,12 +93,13 @@ def _taken(snapshot: "Snapshot", tenant: str) -> "list[tuple]":
 def put(confdir: str, before: bytes, after: bytes) -> None:
     """Puts what was judged in the place of the configuration, all of it or nothing. Raises ViscumError."""
     path = "%s/%s" % (confdir, PACKAGE)
-    if compat.exists(confdir + ON_TRIAL):
-        raise ForeignError("a configuration is on trial, which the owner confirms or takes back: try again then")
-    fd = compat.fd_open(path, compat.O_NONBLOCK)
+    folder, fd = compat.fd_open(confdir, 0), compat.fd_open(path, compat.O_NONBLOCK)
     try:
-        if not compat.try_flock(fd):  # as libuci does while it writes
+        # As trial.py does while a trial begins or ends, and libuci while it writes.
+        if not compat.try_flock(folder) or not compat.try_flock(fd):
             raise ForeignError("the configuration is being written by somebody else: try again")
+        if compat.exists(confdir + ON_TRIAL):
+            raise ForeignError("a configuration is on trial, which the owner confirms or takes back: try again then")
         if uci.content(path) != before:
             raise ForeignError("the configuration has changed meanwhile: try again")
         real = compat.readlink(trust.FD % fd)
@@ -107,3 +108,4 @@ def put(confdir: str, before: bytes, after: bytes) -> None:
         raise ViscumError("it can't be written (%s): nothing has changed" % compat.strerror(error.args[0]))
     finally:
         compat.fd_close(fd)
+        compat.fd_close(folder)

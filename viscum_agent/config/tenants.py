@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # tests/unit/shared/test_tenants.py.
 FREE = words_of(
     "enabled command env umask family src_ip src_mac target_port exclude_dest burst start_timeout dynamic_ports "
-    "healthcheck health_port health_interval health_timeout health_rise health_fall respawn_threshold tenant"
+    "healthcheck health_port health_interval health_timeout health_rise health_fall tenant"
 )
 # Those that a tenant's section bounds.
 BOUNDED = words_of("interface device proto dest_ip dest_host dest_port memory_max cpu_max rate")

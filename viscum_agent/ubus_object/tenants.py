@@ -14,7 +14,7 @@ from ..ubus import blob
 from ..ubus import codes as code
 from ..ubus.budget import Budget
 from ..ubus.client import Method
-from .methods import METHODS, NAME, SHARE
+from .methods import METHODS, NAME, SHARE, WRITE
 from .names import OBJECT
 
 TYPE_CHECKING = False
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 TENANT = OBJECT + ".tenant."
 CONFIGURATION = (("config", blob.STRING),)
 ROW = ("status", "stats")  # methods whose answer is a service's row
+# Seconds that are counted for a call which leads to a look, besides its own: looks may take half of the agent's time.
+LOOK = 0.1
 # Methods of a tenant's object; the code is in Objects, under that name.
 OF_TENANT = (("list", ()), ("status", ()), ("config", ()), ("check", CONFIGURATION), ("configure", CONFIGURATION))
 
@@ -83,7 +85,8 @@ class Objects:
         tenant = self._owner(name)
         if not tenant:
             return self._ask(method, name, args, request)
-        return self._counted(tenant, lambda: self._told(self._ask(method, name, args, request), tenant.name))
+        price = LOOK if [each for each in METHODS if each.name == method and each.who == WRITE] else 0
+        return self._counted(tenant, lambda: self._told(self._ask(method, name, args, request), tenant.name), price)
 
     def _ask(self, method: str, name: str, args: "dict[str, Any]", request: "Request") -> "Any":
         given = dict(args)
@@ -102,7 +105,7 @@ class Objects:
             return {key: self._told(answer[key], tenant) for key in answer}
         return answer
 
-    def _counted(self, tenant: "Tenant", work: "Callable[[], Any]") -> "Any":
+    def _counted(self, tenant: "Tenant", work: "Callable[[], Any]", price: float = 0) -> "Any":
         """What `work` returns, unless the tenant has used up his share of the agent's time. Raises UbusStatus."""
         wait = self._budget.wait(tenant.name)
         if wait:
@@ -112,7 +115,7 @@ class Objects:
         try:
             return work()
         finally:
-            self._budget.spend(tenant.name, compat.monotonic() - began)
+            self._budget.spend(tenant.name, compat.monotonic() - began + price)
 
     # A tenant
 

@@ -18,9 +18,8 @@ DENIED = {
     "the owner's groups, and names in them": "client exclude_client",
     "costs each packet of others": "snoop",
     "runs besides the program": "health_command",
-    "keeps the owner waiting, or lets the agent start programs without a pause": (
-        "term_timeout drain_timeout respawn_timeout respawn_retry"
-    ),
+    "keeps the owner waiting": "term_timeout drain_timeout",
+    "lets the agent start programs without a pause or without end": "respawn_threshold respawn_timeout respawn_retry",
 }
 TENANT = """
 config tenant 'acme'
