@@ -4,6 +4,7 @@ The agent, its access lists and its objects are the real ones; what rpcd and uht
 (tests/browser). ATTEMPTS are what a tenant may try who is logged in.
 """
 
+import itertools
 import json
 import socket
 import time
@@ -16,6 +17,9 @@ from rented import TENANTS, owned, rented
 from rpcd import PASSWORD
 
 from viscum_agent.config import uci
+from viscum_agent.config.schema import OWN_ACCOUNTS
+from viscum_agent.records.objects import name_hash
+from viscum_agent.tenancy import OTHERS as OTHERS_LOSE
 from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.codes import INVALID_ARGUMENT, PERMISSION_DENIED, TIMEOUT, UbusError
 
@@ -74,6 +78,7 @@ def router(lab):
     assert "Traceback" not in agent.log.read_text(), agent.log.read_text()
 
 
+ACCOUNTS = OWN_ACCOUNTS[1] - OWN_ACCOUNTS[0] + 1
 DENIED = "Access denied"
 OTHERS = ("'shop'", "'wide'", "'corp_x'")  # whom no refusal may name
 # What a session may not call: (object, method, arguments).
@@ -209,6 +214,11 @@ def test_a_tenant_configures_and_steers_what_is_his_own(router, lab):
     wait_for(lambda: acme.call("viscum.acme_mail", "status") == ("Object not found",))
     assert sections(lab.confdir / "viscum") == sections(CONFIG)
     assert agent.who(7000) == "shop" and agent.who(7010, "203.0.113.11") == "acme"
+    (lab.confdir / "viscum").write_text(CONFIG + "secret words\n")
+    for method, says in (("config", "can't be read"), ("check", "not in force"), ("configure", "not in force")):
+        answer = str(acme.call(acme.own, method, {"config": WEB}))
+        assert says in answer and "secret" not in answer, method
+    assert "a bug" not in agent.log.read_text()
 
 
 def sections(source):
@@ -262,6 +272,13 @@ def test_the_command_says_what_the_object_would(lab, tmp_path):
         (tmp_path / "his").write_text(text)
         found = lab.viscum("tenant", "check", "acme", str(tmp_path / "his"), check=False)
         assert found.returncode == code and says in found.stdout and "shop" not in found.stdout, found
+    # Accounts go by names: without the first of two with the same number the second one's would be another.
+    names = ("acme_%d" % number for number in itertools.count())
+    same = next(name for name in names if name_hash(name) % ACCOUNTS == name_hash("corp_x") % ACCOUNTS)
+    lab.configure(TENANTS + owned("acme", rented(same, 7010)) + owned("corp", rented("corp_x", 7001)))
+    (tmp_path / "his").write_text("")
+    found = lab.viscum("tenant", "check", "acme", str(tmp_path / "his"), check=False)
+    assert (found.returncode, found.stdout) == (1, OTHERS_LOSE + "\n")
     missing = lab.viscum("tenant", "acl", "nobody", check=False)
     assert missing.returncode == 1 and "there is no tenant 'nobody'" in missing.stderr
 

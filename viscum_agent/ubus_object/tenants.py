@@ -8,13 +8,13 @@ at ubusd, one type. A service that a tenant would reach by its name alone has no
 
 from .. import compat, tenancy
 from ..config import tenants, uci
-from ..errors import CONFIG, ViscumError
+from ..errors import ForeignError, ViscumError
 from ..reconcile import PACKAGE
 from ..ubus import blob
 from ..ubus import codes as code
 from ..ubus.budget import Budget
 from ..ubus.client import Method
-from .methods import METHODS, NAME, SHARE, WRITE
+from .methods import METHODS, NAME, ROOT, SHARE, WRITE
 from .names import OBJECT
 
 TYPE_CHECKING = False
@@ -31,6 +31,7 @@ CONFIGURATION = (("config", blob.STRING),)
 ROW = ("status", "stats")  # methods whose answer is a service's row
 # Seconds that are counted for a call which leads to a look, besides its own: looks may take half of the agent's time.
 LOOK = 0.1
+UNREADABLE = "the router's configuration can't be read or written now: its owner can find out why (viscum check)"
 # Methods of a tenant's object; the code is in Objects, under that name.
 OF_TENANT = (("list", ()), ("status", ()), ("config", ()), ("check", CONFIGURATION), ("configure", CONFIGURATION))
 
@@ -39,7 +40,7 @@ def of_service() -> "list[tuple[str, tuple]]":
     """[(method, arguments)] of a service's object."""
     found = []
     for entry in METHODS:
-        if NAME[0] in entry.args:
+        if NAME[0] in entry.args and entry.who != ROOT:
             args = [arg for arg in entry.args if arg not in NAME and entry.name not in ROW]
             found.append((entry.name, tuple(args)))
     return found
@@ -97,13 +98,7 @@ class Objects:
     def _told(self, answer: "Any", tenant: str) -> "Any":
         """An answer without what its texts tell of others' services."""
         names = tenancy.names(self._agent.reconciler.configuration)
-        if isinstance(answer, str):
-            return tenants.discreet(answer, tenant, names)
-        if isinstance(answer, list):
-            return [self._told(each, tenant) for each in answer]
-        if isinstance(answer, dict):
-            return {key: self._told(answer[key], tenant) for key in answer}
-        return answer
+        return _each_text(answer, lambda text: tenants.discreet(text, tenant, names))
 
     def _counted(self, tenant: "Tenant", work: "Callable[[], Any]", price: float = 0) -> "Any":
         """What `work` returns, unless the tenant has used up his share of the agent's time. Raises UbusStatus."""
@@ -123,7 +118,16 @@ class Objects:
         tenant = self._agent.reconciler.configuration.tenants.get(str(request.path)[len(TENANT) :])
         if not tenant:
             raise code.UbusStatus(code.NOT_FOUND)
-        return self._counted(tenant, lambda: getattr(self, "_" + method)(tenant, args, request))
+        try:
+            return self._counted(tenant, lambda: getattr(self, "_" + method)(tenant, args, request))
+        except code.UbusError:
+            raise
+        except tenancy.Refused as error:
+            raise code.UbusStatus(code.INVALID_ARGUMENT, str(error))
+        except ForeignError as error:
+            raise code.UbusStatus(code.UNKNOWN_ERROR, str(error))
+        except ViscumError:  # which may quote the file
+            raise code.UbusStatus(code.UNKNOWN_ERROR, UNREADABLE)
 
     def _list(self, tenant: "Tenant", _args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
         return {"services": sorted(tenant.services), "bounds": tenant.bounds}
@@ -147,15 +151,11 @@ class Objects:
         return {"problems": []}
 
     def _configure(self, tenant: "Tenant", args: "dict[str, Any]", _request: "Request") -> "dict[str, Any]":
-        """Puts what is right in place of what he had, and in force."""
-        try:
-            before, after = self._judged(tenant, args)
-            if after != before:
-                tenancy.put(self._agent.confdir, before, after)
-                self._agent.reload()
-        except ViscumError as error:
-            number = code.INVALID_ARGUMENT if error.kind == CONFIG else code.UNKNOWN_ERROR
-            raise code.UbusStatus(number, str(error))
+        """Puts what is right in the place of what he had, and in force."""
+        before, after = self._judged(tenant, args)
+        if after != before:
+            tenancy.put(self._agent.confdir, before, after)
+            self._agent.reload()
         return {}
 
     def _judged(self, tenant: "Tenant", args: "dict[str, Any]") -> "tuple[bytes, bytes]":
@@ -163,3 +163,14 @@ class Objects:
         if len(text) > tenants.LARGEST:  # characters: bytes are not fewer
             raise tenancy.Refused(["it is larger than %d bytes: leave something out" % tenants.LARGEST])
         return tenancy.judge(self._agent.reconciler, self._agent.confdir, tenant.name, text.encode())
+
+
+def _each_text(value: "Any", change: "Callable[[str], str]") -> "Any":
+    """The same value with other texts."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_each_text(each, change) for each in value]
+    if isinstance(value, dict):
+        return {key: _each_text(value[key], change) for key in value}
+    return value
