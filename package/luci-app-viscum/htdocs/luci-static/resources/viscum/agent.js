@@ -221,8 +221,8 @@ return baseclass.extend({
 		'.viscum-fair { --mood: var(--warn-color-high, var(--warning-color, var(--warning, #c98a12))) }',
 		'.viscum-bad { --mood: var(--error-color-high, var(--error-color, var(--danger, #d64545))) }',
 		'.viscum-off { --mood: #8a8a8a }',
-		'.viscum-state::before { content: ""; display: inline-block; width: .7em; height: .7em; margin-right: .45em;',
-		'border-radius: 50%; background: var(--mood, currentColor) }',
-		'.viscum-state { white-space: nowrap }'
+		'.viscum-state { display: inline-block; position: relative; padding-left: 1.15em; overflow-wrap: anywhere }',
+		'.viscum-state::before { content: ""; position: absolute; left: 0; top: .3em; width: .7em; height: .7em;',
+		'border-radius: 50%; background: var(--mood, currentColor) }'
 	].join('\n')
 });
