@@ -23,19 +23,18 @@ const SETTLES = 15; /* seconds that a button waits for what it began */
 
 /*
  * Nothing scrolls sideways, and nothing moves when a figure gets another width: a cell is as wide as its place allows,
- * never as its content asks for (fixed bases of flex items, columns of `table-layout: fixed`), and every figure has the
- * width of the widest. Which of three ways a service is laid out in depends on the room that the theme leaves
- * (`@container`), not on the screen: bootstrap takes at most 940 pixels of it, or 1180, others all. A browser that knows
- * no `@container` (before 2023) shows the first. What a theme does to tables on phones is undone: it can't know which
- * cells are short.
+ * never as its content asks for (fixed bases of flex items, columns of `table-layout: fixed`), and a figure has the width
+ * of the widest. In which of three ways services are laid out depends on the room that the theme leaves (`@container`),
+ * not on the screen: bootstrap takes at most 940 pixels of that, or 1180, others all. A browser that knows no `@container`
+ * (before 2023) shows the first. What a theme does to tables on phones is undone: it can't know which cells are short.
  *
- * The message of trouble is the last thing on the page and sticks to the edge of the screen: it comes and goes as answers
- * do, and what it would push down are buttons.
+ * The message of trouble is the last thing on the page, and sticks to the edge of the screen: it comes and goes as
+ * answers do, and would push buttons down.
  */
 const STYLE = [
 	'.viscum-curve { display: block; width: 100%; max-width: 20em }',
-	/* Links are left out: their colours have just enough contrast. */
 	'.viscum-minor { font-size: 90% }',
+	/* Not links: their colours have just enough contrast. */
 	'.viscum-minor > span { opacity: .8 }',
 	'.viscum-stale :is([data-name], .viscum-curve) { filter: grayscale(1); opacity: .75 }',
 	'.viscum-stale .viscum-figure > span { opacity: 1 }',
@@ -49,10 +48,10 @@ const STYLE = [
 	'.viscum-lines { white-space: pre-line }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
 	/* A second line of words stays clear of the figure. */
-	'.viscum-figure { padding-left: 8.5ch; text-indent: -8.5ch }',
-	'.viscum-figure > .viscum-number { display: inline-block; min-width: 8ch; text-indent: 0 }',
+	'.viscum-figure { padding-left: 8ch; text-indent: -8ch }',
+	'.viscum-figure > .viscum-number { display: inline-block; min-width: 7.5ch; text-indent: 0 }',
 	'.viscum-parts { display: flex; flex-wrap: wrap; gap: .25em 1.5em }',
-	'.viscum-parts > div { flex: 1 1 9em; min-width: 0 }',
+	'.viscum-parts > div { flex: 1 1 9em }',
 	'.viscum-log, .viscum-fix { overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
 	'.viscum-fix { max-height: 24em }',
 	/* What is below it must not go down with every line. */
@@ -64,18 +63,18 @@ const STYLE = [
 	'.viscum-trouble { position: sticky; bottom: .5em; z-index: 1 }',
 
 	'.viscum-room { container-type: inline-size }',
-	'#viscum-services { display: block; width: 100%; overflow-wrap: anywhere }',
-	'#viscum-services > .tr { display: flex; flex-wrap: wrap; margin: 0; padding: .5em 0 }',
+	'#viscum-services { display: block; width: 100%; border-collapse: collapse }',
+	'#viscum-services > .tr { display: flex; flex-wrap: wrap; margin: 0; padding: .5em 0;',
+	'border-top: 1px solid var(--border-color-medium, #8886) }',
 	'#viscum-services > .table-titles, #viscum-services .viscum-none { display: none }',
-	'#viscum-services .td { display: block; box-sizing: border-box; flex: 1 1 100%; min-width: 0; border: none;',
-	'overflow: visible; padding: .25em .4em; text-align: left; vertical-align: top }',
+	'#viscum-services :is(.th, .td) { display: block; box-sizing: border-box; flex: 1 1 100%; border: none;',
+	'overflow: visible; overflow-wrap: anywhere; padding: .25em .4em; text-align: left; vertical-align: top }',
 	'#viscum-services :is(.viscum-service, .viscum-program) { flex-basis: 45% }',
 	'#viscum-services :is(.viscum-condition, .viscum-takes) { flex-basis: 55% }',
 	'#viscum-services .td::before { content: none; display: block; font-size: 90%; font-weight: bold }',
 	'#viscum-services .viscum-figures::before { content: attr(data-title) }',
 	'#viscum-services > .placeholder { height: auto }',
-	'#viscum-services > .placeholder > .td { position: static; flex-basis: 100%; text-align: center; line-height: inherit }',
-	'#viscum-services > .tr + .tr:not(.table-titles + .tr) { border-top: 1px solid var(--border-color-medium, #8886) }',
+	'#viscum-services > .placeholder > .td { position: static; text-align: center; line-height: inherit }',
 
 	'@container (min-width: 480px) { .viscum-actions { grid-template-columns: repeat(4, minmax(0, 1fr)) } }',
 
@@ -93,13 +92,11 @@ const STYLE = [
 	'@container (min-width: 1100px) {',
 	'#viscum-services { display: table; table-layout: fixed }',
 	'#viscum-services > .tr { display: table-row }',
-	'#viscum-services .td { display: table-cell; padding: .75em; border-top: 1px solid var(--border-color-medium, #8886) }',
-	'#viscum-services .th { padding: .75em }',
+	'#viscum-services :is(.th, .td) { display: table-cell; padding: .75em }',
 	'#viscum-services .viscum-figures::before { content: none }',
-	'#viscum-services .viscum-none { display: table-cell }',
 	'#viscum-services .viscum-none > * { display: none }',
 	'#viscum-services .viscum-none::after { content: "-" }',
-	'#viscum-services :is(.viscum-service, .viscum-condition, .viscum-program) { width: 12% }',
+	'#viscum-services :is(.viscum-service, .viscum-condition, .viscum-program) { width: 11.5% }',
 	'#viscum-services .viscum-buttons { width: 15.5em }',
 	'.viscum-actions { grid-template-columns: repeat(2, minmax(0, 1fr)) }',
 	'}',
@@ -128,13 +125,14 @@ Text.prototype.set = function(text) {
 /* A line with a figure, which takes the place of %s or %d in a sentence. */
 function Figure(name) {
 	this.parts = [ new Text(), new Text(null, 'viscum-number'), new Text() ];
-	this.node = E('div', { 'class': 'viscum-figure viscum-minor', 'data-name': name }, this.parts.map((part) => part.node));
+	this.node = E('div', { 'class': 'viscum-figure viscum-minor', 'data-name': name },
+		this.parts.map((part) => part.node));
 }
 
 Figure.prototype.set = function(sentence, figure) {
 	const [ before, after ] = sentence.split(/%[sd]/);
 
-	[ before, figure, after ].forEach((text, i) => this.parts[i].set(text));
+	[ before, figure, after || '' ].forEach((text, i) => this.parts[i].set(text));
 };
 
 /* What may be unknown: its line keeps its place, and is seen from when it is known first. */
@@ -225,7 +223,7 @@ function Row(name, page) {
 	this.toForm = toForm(_('Enable in the configuration'));
 	this.toForm.dataset.action = 'enable';
 	this.worth = this.cell('worth', [ E('div', { 'class': 'viscum-parts' }, [
-		E('div', {}, [ this.figure('kept'), this.figure('requests'), this.figure('bypassed') ]),
+		E('div', {}, [ this.figure('kept'), this.figure('bypassed'), this.figure('requests') ]),
 		E('div', {}, [ this.figure('rtt'), this.trips.node, this.figure('cloud_rtt') ])
 	]) ]);
 	this.node = E('tr', { 'class': 'tr', 'data-service': name }, [
@@ -237,7 +235,7 @@ function Row(name, page) {
 		]),
 		this.cell('condition', [ this.text('state', 'viscum-state'), this.minor('reason') ]),
 		this.cell('takes', [ this.text('takes', 'viscum-lines'), this.minor('stays'), this.from() ]),
-		this.cell('program', [ this.text('uptime', 'viscum-number'), this.figure('memory'), this.figure('restarts') ]),
+		this.cell('program', [ this.text('uptime', 'viscum-number'), this.figure('restarts'), this.figure('memory') ]),
 		this.cell('traffic', [ E('div', { 'class': 'viscum-parts' }, [
 			E('div', {}, [ this.text('rate', 'viscum-number'), this.curve.node, this.figure('connections') ]),
 			E('div', {}, [ this.figure('bytes'), this.figure('sent'), this.figure('packets') ])
@@ -293,8 +291,9 @@ Row.prototype = {
 			'data-action': verb,
 			'click': ui.createHandlerFn(this, function() {
 				return act().then(() => this.page.settle(this.name)).catch((error) => {
-					ui.addNotification(null, E('p', { 'class': 'viscum-words' }, [ '%s: %s: %s'.format(this.name, title, error.message) ]),
-						'danger');
+					ui.addNotification(null, E('p', { 'class': 'viscum-words' }, [
+						'%s: %s: %s'.format(this.name, title, error.message)
+					]), 'danger');
 				}).then(() => {
 					/* Behind LuCI, which takes the spinner away and enables the button. */
 					window.setTimeout(() => this.offer(this.data));
@@ -322,8 +321,8 @@ Row.prototype = {
 		set('devices', devices === interfaces ? '' : devices);
 		set('datapath', data.datapath || '-');
 		set('uptime', data.pid ? duration(data.uptime) : '-');
+		this.texts.restarts.set(N_(data.restarts, '%d restart', '%d restarts'), data.restarts || 0);
 		this.texts.memory.set(data.memory ? _('%s of memory') : '', data.memory ? volume(data.memory) : '');
-		this.texts.restarts.set(data.restarts ? N_(data.restarts, '%d restart', '%d restarts') : '', data.restarts || '');
 		this.texts.bytes.set(_('%s in'), volume(data.bytes));
 		this.texts.sent.set(_('%s out'), volume(data.sent_bytes || 0));
 		this.texts.packets.set(N_(data.packets, '%d packet', '%d packets'), data.packets);
@@ -503,7 +502,9 @@ return view.extend({
 			'data-init': verb,
 			'click': ui.createHandlerFn(this, function() {
 				return agent.init(verb).catch((error) => {
-					ui.addNotification(null, E('p', { 'class': 'viscum-words' }, [ '%s: %s'.format(title, error.message) ]), 'danger');
+					ui.addNotification(null, E('p', { 'class': 'viscum-words' }, [
+						'%s: %s'.format(title, error.message)
+					]), 'danger');
 				}).then(() => this.refresh());
 			})
 		}, [ title ]);
