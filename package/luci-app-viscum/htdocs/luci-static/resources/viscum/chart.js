@@ -40,6 +40,11 @@ function rate(bits) {
 	return '%s %s'.format(bits >= 100 || i === 0 ? Math.round(bits) : bits.toPrecision(2), units[i]);
 }
 
+/* Whether a sample was taken a moment ago; the clock may have been set back since. */
+function soon(before, now) {
+	return now >= before && now - before < SHORTEST;
+}
+
 /* One curve; `words` says a value of it for people. */
 function Curve(words) {
 	this.words = words;
@@ -60,7 +65,7 @@ function Curve(words) {
 Curve.prototype.add = function(bytes, now) {
 	const last = this.last;
 
-	if (last != null && now - last.now < SHORTEST)
+	if (last != null && soon(last.now, now))
 		return last.bits;
 	const bits = last == null ? 0 : Math.max(0, 8 * (bytes - last.bytes) / (now - last.now));
 	this.last = { bytes: bytes, now: now, bits: bits };
@@ -71,7 +76,7 @@ Curve.prototype.add = function(bytes, now) {
 
 /* A value at a time (seconds), and another one to compare it with, if there is one: that becomes a dashed line. */
 Curve.prototype.put = function(value, now, other) {
-	if (this.until != null && now - this.until < SHORTEST)
+	if (this.samples.length && soon(this.until, now))
 		return;
 	this.other = other;
 	this.sample(value, now, now);

@@ -342,7 +342,7 @@ Row.prototype = {
 			return;
 		rtt.setKnown(_('%s here'), worth.rtt == null ? null : trip(worth.rtt));
 		cloud.setKnown(_('%s to the cloud'), worth.cloud_rtt == null ? null : trip(worth.cloud_rtt));
-		this.trips.node.style.visibility = this.texts.rtt.known ? '' : 'hidden';
+		this.trips.node.style.visibility = rtt.known ? '' : 'hidden';
 		if (worth.rtt != null)
 			this.trips.put(worth.rtt, now, worth.cloud_rtt);
 		kept.set(_('%s kept off the uplink'), volume(worth.kept_bytes || 0));
