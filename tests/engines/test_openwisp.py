@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
-from lab import HANG, PROGRAMS, ROOT, echo_command, kill, wait_for
+from lab import HANG, PROGRAMS, ROOT, echo_command, kill, run, wait_for
 from routers import CLOUD, CONTROLLER, CONTROLLER_URL, PORT
 
 PYTHON = ROOT / ".cache/openwisp/bin/python"  # tools/setup.sh openwisp
@@ -47,7 +48,8 @@ class Controller:
             )
         assert self._answer() == {"done": "serves"}
         if not EMPTY.exists():
-            shutil.copy(tmp / "controller.db", EMPTY)
+            shutil.copy(tmp / "controller.db", EMPTY.with_suffix(".new"))
+            EMPTY.with_suffix(".new").rename(EMPTY)
 
     def ask(self, *words):
         self.process.stdin.write(json.dumps(words) + "\n")
@@ -114,6 +116,7 @@ def test_a_bad_template_reaches_one_canary_and_a_good_one_all(controller, steere
     controller.do("assign", "bad", [canary.name])
     all_become(controller, [canary], "error", "first")
     wait_for(lambda: canary.told()["missing"] == [])  # it reports before it knows what the program answers
+    assert "echo: " in controller.do("reasons", [])[canary.name], "why, at the device's page"
     assert steered.each(lambda router: router.told()["generation"]) == [before[0] + 2, *before[1:]], "19 are untouched"
     controller.do("template", "good", template("good"))
     controller.do("assign", "good", [canary.name])
@@ -123,14 +126,87 @@ def test_a_bad_template_reaches_one_canary_and_a_good_one_all(controller, steere
     all_become(controller, steered.all, "applied", "good")
 
 
+@pytest.fixture
+def commanded(controller, steered):
+    """A router that the controller reaches by ssh."""
+    router = steered.all[0]
+    controller.do("reached", router.name, router.address, steered.key.read_text())
+    yield router
+    controller.do("alone", router.name)
+
+
+def test_the_controllers_commands_are_done_by_the_agent_of_the_router_that_they_are_for(controller, commanded):
+    status, output = controller.do("command", commanded.name, "viscum_status", {})
+    assert status == "success" and re.search(r"^echo +healthy", output, re.MULTILINE), output
+    bypass = {"service": "echo", "clients_reach": "the cloud"}
+    assert controller.do("command", commanded.name, "viscum_bypass", bypass)[0] == "success"
+    commanded.becomes("cloud")
+    assert controller.do("command", commanded.name, "viscum_bypass", {"clients_reach": "the service"})[0] == "success"
+    commanded.becomes("first-" + commanded.name)
+    status, output = controller.do("command", commanded.name, "viscum_doctor", None)
+    assert "kernel" in output, output
+    status, output = controller.do("command", commanded.name, "viscum_status", {"service": "nobody"})
+    assert status == "failed" and "nobody" in output
+    refused = controller.ask("command", commanded.name, "viscum_status", {"service": "x; touch /tmp/run"})
+    assert "does not match" in refused["refused"]
+
+
+# What netjson-monitoring says of a router, as far as it matters here.
+NETJSON = {
+    "type": "DeviceMonitoring",
+    "general": {"hostname": "router", "local_time": 1790000000, "uptime": 100},
+    "interfaces": [{"name": "br-lan", "type": "bridge", "up": True}],
+}
+
+
+def test_the_state_of_services_is_in_what_openwisp_monitoring_is_sent(controller, steered):
+    router = steered.all[0]
+    theirs = router.path("/tmp/netjson")
+    theirs.write_text("#!/bin/sh\necho '%s'\n" % json.dumps(NETJSON))
+    theirs.chmod(0o755)
+    script = ROOT / "fleet/openwisp/router/netjson-monitoring"
+    sent = json.loads(run(*router.words("env", "NETJSON=/tmp/netjson", script, "--dump", "*")).stdout)
+    (service,) = sent["viscum"]["services"]
+    assert service["name"] == "echo" and service["state"] == "healthy"
+    assert sent == {**NETJSON, "viscum": {"services": [service]}}
+    assert "done" in controller.ask("monitoring", sent)
+    sent["interfaces"][0]["name"] = 1
+    assert controller.ask("monitoring", sent)["refused"] == "1 is not of type 'string'", "it does judge"
+
+
+class Held:
+    """openwisp-config stops on this router in its post-reload hook, until it is let go: the configuration is in place
+    and not yet judged."""
+
+    HOOK = '#!/bin/sh\necho held >>/tmp/log\nwhile [ -e "$0" ]; do sleep 0.1; done\n'
+
+    def __init__(self, router):
+        self._router = router
+        self._hook = router.path("/tmp/openwisp/post-reload-hook")
+        self._hook.parent.mkdir(exist_ok=True)
+        self._hook.write_text(self.HOOK)
+        self._hook.chmod(0o755)
+
+    def wait(self):
+        wait_for(lambda: "held" in self._router.logread())
+
+    def go(self):
+        self._hook.unlink()
+
+
 def test_a_router_that_is_cut_off_while_it_applies_comes_back_to_what_it_had(controller, steered):
     lost = steered.all[1]
     controller.do("template", "other", template("other"))
+    held = Held(lost)
     controller.do("assign", "other", [lost.name])
-    wait_for(lambda: "other-" in lost.config.read_text())
+    held.wait()
+    assert "other-" in lost.config.read_text()
     lost.cut()
+    held.go()
     wait_for(lambda: "first-" in lost.config.read_text())
     lost.becomes("first-" + lost.name)
+    wait_for(lambda: "Failed to report status" in lost.logread())
+    assert "the controller is not reached" in lost.logread()
     assert controller.status(lost) == "modified", "nobody has heard of it"
     lost.cut(off=False)
     all_become(controller, [lost], "applied", "other")  # what it could not report it tries once more

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from lab import MICROPYTHON, ROOT, run
 
+from viscum_agent.cli.words import parse
 from viscum_agent.config import offline, schema
 from viscum_agent.config import uci as agents
 
@@ -17,8 +18,10 @@ sys.path.append(str(next(ROOT.glob(".cache/openwisp/lib/python3*/site-packages")
 sys.path.append(str(ROOT / "fleet/openwisp"))
 
 try:
+    from jsonschema import Draft4Validator
     from netjsonconfig.exceptions import ValidationError
-    from viscum_openwisp import OpenWrt, uci
+    from viscum_openwisp import OpenWrt, commands, uci
+    from viscum_openwisp.commands import COMMANDS
 except ImportError:
     pytest.skip("needs tools/setup.sh openwisp (make test-fleet)", allow_module_level=True)
 
@@ -216,3 +219,50 @@ def test_every_recipe_is_a_template_that_is_right_once_its_variables_have_values
     OpenWrt(RECIPES[name]).validate()
     OpenWrt({"viscum": []}, templates=[RECIPES[name]], context=context).validate()
     assert "{{" not in OpenWrt(RECIPES[name], context=context).render()
+
+
+NAMES_OF_NOBODY = [
+    "x; touch /tmp/run",
+    "$(id)",
+    "`id`",
+    "a b",
+    "--all",
+    "x'y",
+    'x"y',
+    "x\ny",
+    "echo\n",
+    "\\",
+    "a*",
+    "ä",
+    "x" * 65,
+]
+
+
+@pytest.mark.parametrize("kind, asked", [("viscum_status", {}), ("viscum_bypass", {"clients_reach": "the cloud"})])
+def test_a_command_takes_names_of_services_only_and_quotes_them_all_the_same(kind, asked):
+    command = dict(COMMANDS)[kind]
+    judge = Draft4Validator(command["schema"])
+    for name in ("", "echo", "plate_reader", "x" * 64):
+        assert judge.is_valid({**asked, "service": name})
+    for name in (*NAMES_OF_NOBODY, None, 1, ["echo"]):
+        assert not judge.is_valid({**asked, "service": name}), name
+    assert not judge.is_valid({**asked, "other": "echo"})
+    for name in NAMES_OF_NOBODY:
+        script = "viscum() { printf '%s\\0' \"$@\"; }; " + command["callable"](**asked, service=name)
+        assert run("sh", "-c", script).stdout.split("\0")[1:-1] == [name]
+
+
+def test_the_commands_are_ones_that_viscum_has():
+    words = [
+        (commands.status(), ["status"]),
+        (commands.status("echo"), ["status", "echo"]),
+        (commands.bypass("the cloud"), ["bypass", "--all"]),
+        (commands.bypass("the service", "echo"), ["bypass", "--off", "echo"]),
+        (commands.doctor(), ["doctor"]),
+    ]
+    for text, wanted in words:
+        assert text.split() == ["viscum", *wanted]
+        assert parse(wanted).command == wanted[0]
+    for name, command in COMMANDS:
+        Draft4Validator.check_schema(command["schema"])
+        assert len(name) <= 16, "as many letters as the controller keeps"

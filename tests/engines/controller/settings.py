@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from viscum_openwisp.commands import COMMANDS
+
 BASE_DIR = Path(os.environ["CONTROLLER_FOLDER"])
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
@@ -80,3 +82,7 @@ STATIC_URL = "/static/"
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 
 OPENWISP_CONTROLLER_BACKENDS = (("viscum_openwisp.OpenWrt", "OpenWrt + Viscum"), ("netjsonconfig.OpenWrt", "OpenWrt"))
+OPENWISP_CONFIG_UPDATE_MAPPING = {
+    "viscum_openwisp.OpenWrt": "openwisp_controller.connection.connectors.openwrt.ssh.OpenWrt"
+}
+OPENWISP_CONTROLLER_USER_COMMANDS = COMMANDS
