@@ -1,7 +1,7 @@
 """What openwisp-config does on a router (its openwisp.agent, with merge_config 0), as far as the controller and Viscum
 can see it: in the same order, and with the same thoughts about what it knows. Only its waits are shorter.
 
-device.py URL ID KEY TEST_SCRIPT SECONDS
+device.py URL ADDRESS ID KEY TEST_SCRIPT SECONDS
 """
 
 import hashlib
@@ -40,17 +40,23 @@ def retried(do, *args, **named):
 
 
 class Agent:
-    def __init__(self, url, device, key, script, seconds):
+    def __init__(self, url, address, device, key, script, seconds):
         self._place, self._device, self._key = url + "/controller", device, key
+        self._address = {"management_ip": address}  # as with `option management_interface`
         self._test = [script, seconds]
         # The checksum of what is here, and of what was here and passed its test.
         self._current = self._persistent = b""
 
-    def _ask(self, what, **data):
-        query = urllib.parse.urlencode({"key": self._key, **data}).encode()
-        place = "%s/%s/%s/" % (self._place, what, self._device)
-        request = urllib.request.Request(place, query) if data else place + "?" + query.decode()
-        with urllib.request.urlopen(request, timeout=20) as answer:
+    def _ask(self, what):
+        query = urllib.parse.urlencode({"key": self._key, **self._address})
+        return self._send(what, "?" + query)
+
+    def _report(self, **data):
+        return self._send("report-status", "", urllib.parse.urlencode({"key": self._key, **data}).encode())
+
+    def _send(self, what, query, data=None):
+        place = "%s/%s/%s/%s" % (self._place, what, self._device, query)
+        with urllib.request.urlopen(place, data, timeout=20) as answer:
             return answer.read()
 
     def look(self):
@@ -73,7 +79,7 @@ class Agent:
             report = {"status": "applied"}
         else:
             report = {"status": "error", "error_reason": LOG.read_bytes()[since:][:REASON]}
-        if retried(self._ask, "report-status", **report) is None:
+        if retried(self._report, **report) is None:
             log("Failed to report status")
             self._current = self._persistent = b""  # the next round does all of it once more
 

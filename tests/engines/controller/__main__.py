@@ -6,7 +6,7 @@ its pages. Each is answered by a line: {"done": ...} or {"refused": "why"}.
     ["assign", TEMPLATE, [NAME, ...]]   gives these devices the template, and no other
     ["status", []]                      answers {NAME: "modified", "applied" or "error"}
     ["reasons", []]                     answers {NAME: what the device reported with an error}
-    ["reached", NAME, ADDRESS, KEY]     from now on sends commands to this device by ssh, with a private key
+    ["reached", NAME, KEY]              from now on sends commands to this device by ssh, with a private key
     ["command", NAME, TYPE, INPUT]      has one done there; answers [status, output]
     ["alone", NAME]                     sends it no more commands
     ["monitoring", DATA]                judges what openwisp-monitoring would get from a device
@@ -94,10 +94,8 @@ def reasons(_):
     return dict(Config.objects.values_list("device__name", "error_reason"))
 
 
-def reached(name, address, key):
+def reached(name, key):
     device = Device.objects.get(name=name)
-    device.management_ip = address
-    device.save()
     params = {"username": "root", "key": key, "port": 22}
     credentials = Credentials(name=name, connector=SSH, params=params, organization=device.organization)
     credentials.full_clean()

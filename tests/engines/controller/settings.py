@@ -86,3 +86,4 @@ OPENWISP_CONFIG_UPDATE_MAPPING = {
     "viscum_openwisp.OpenWrt": "openwisp_controller.connection.connectors.openwrt.ssh.OpenWrt"
 }
 OPENWISP_CONTROLLER_USER_COMMANDS = COMMANDS
+OPENWISP_SSH_AUTH_TIMEOUT = OPENWISP_SSH_CONNECTION_TIMEOUT = OPENWISP_SSH_COMMAND_TIMEOUT = 120  # bounds, not speeds
