@@ -210,6 +210,14 @@ def test_what_is_wrong_is_said_in_the_agents_words():
     assert caught.value.message.startswith("viscum.echo.dest_port")
 
 
+def test_the_form_has_one_kind_of_value_in_each_field_but_for_a_command():
+    """The controller's form lays the choice of a type over the value."""
+    for section in OpenWrt.schema["properties"]["viscum"]["items"]["oneOf"]:
+        for name, option in section["properties"].items():
+            assert isinstance(option.get("items", option).get("type", "-"), str)
+            assert ("anyOf" in option) == name.endswith("command")
+
+
 RECIPES = json.loads((ROOT / "fleet/openwisp/viscum_openwisp/templates.json").read_text())
 
 

@@ -50,11 +50,24 @@ def _quoted(value):
     return "'%s'" % text.replace("'", "'\\''")
 
 
+def _texts(value):
+    """A number is as good as its text. The form has texts only: two types in one field it shows badly."""
+    if isinstance(value, dict):
+        return {key: _texts(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_texts(each) for each in value]
+    return str(value) if type(value) is int else value
+
+
 class OpenWrt(Stock):
     """netjsonconfig's OpenWrt with the key `viscum`: a list of sections."""
 
     schema = deepcopy(Stock.schema)
     schema["properties"][KEY] = json.loads((Path(__file__).parent / "schema.json").read_text())
+
+    def _load(self, config):
+        loaded = super()._load(config)
+        return {**loaded, KEY: _texts(loaded[KEY])} if KEY in loaded else loaded
 
     def _merge_config(self, config, templates):
         """A list of a device takes the place of its template's, as an option does; netjsonconfig adds them up."""
