@@ -57,7 +57,7 @@ def _option(option: schema.Option) -> dict:
         found = {"type": "array", "items": {**found, "title": option.name}}
         if option.type is schema.TEXT:  # a command: as one text, or word by word
             # Without titles: the form would show them in place of the option's name.
-            found = {"anyOf": [{"type": "string"}, {key: value for key, value in found.items() if key != "title"}]}
+            found = {"anyOf": [{"type": "string"}, found]}
     return {"title": option.name, "description": "%s (%s)" % (option.help, option.type.expected), **found}
 
 

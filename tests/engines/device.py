@@ -1,5 +1,5 @@
 """What openwisp-config does on a router (its openwisp.agent, with merge_config 0), as far as the controller and Viscum
-can see it: in the same order, and with the same thoughts about what it knows. Only its waits are shorter.
+can see it: the same steps in the same order, and the same memory of what is here. Only its waits are shorter.
 
 device.py URL ADDRESS ID KEY TEST_SCRIPT SECONDS
 """

@@ -69,7 +69,7 @@ def _compare(arguments: "Arguments") -> "tuple[dict[str, Any], list[str]]":
     for name in sorted(set(rows).difference(wanted.bad)):
         state, reason = rows[name]["state"], rows[name]["reason"]
         if state not in ((HEALTHY,) if name in on else OFF) and not (state == WAITING and IS_AWAY in reason):
-            missing.append("%s: %s, %s" % (name, state, reason))
+            missing.append("%s: %s" % (name, state) + (", " + reason if reason else ""))
     # The plan costs the router more, so it is asked last.
     return agent, missing or _left(agent_calls.ask(arguments.socket, "plan"), rows)
 
