@@ -86,7 +86,7 @@ test-metrics: ## watching many routers: a real Prometheus reads a real agent, al
 
 # Not in `test`: minutes, and 400 MB of what the engines are made of.
 test-fleet: ## 20 routers in namespaces, steered by Ansible and by OpenWISP's controller
-	@$(SETUP) venv apt micropython ansible openwisp
+	@$(SETUP) venv apt micropython node browser ansible openwisp
 	VISCUM_NO_SKIP=1 $(PYTEST) tests/engines
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine

@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from lab import HANG, PROGRAMS, ROOT, echo_command, kill, run, wait_for
+from browser import Browser, Page
+from lab import HANG, PROGRAMS, ROOT, echo_command, ip, kill, run, wait_for
 from routers import CLOUD, CONTROLLER, CONTROLLER_URL, PORT
 
 PYTHON = ROOT / ".cache/openwisp/bin/python"  # tools/setup.sh openwisp
@@ -27,9 +28,9 @@ def template(who, **more):
         "writable": [str(PROGRAMS)],
         "device": ["lan0"],
         "dest_ip": [CLOUD],
-        "dest_port": [PORT],
-        "respawn_timeout": 1,
-        "health_interval": 1,
+        "dest_port": [str(PORT)],
+        "respawn_timeout": "1",
+        "health_interval": "1",
         "env": ['HARD=it\'s "so" ä    b'],
     }
     return {"viscum": [{**section, **more}]}
@@ -124,6 +125,51 @@ def test_a_bad_template_reaches_one_canary_and_a_good_one_all(controller, steere
     assert {router.who() for router in others} == {"first-" + router.name for router in others}
     controller.do("assign", "good", [router.name for router in others])
     all_become(controller, steered.all, "applied", "good")
+
+
+@pytest.fixture
+def page(controller, twenty):
+    """The controller's pages, in a browser near it, for somebody who may do all."""
+    controller.do("person", "admin", "password")
+    with Browser() as browser:
+        words = "link add browser0 type veth peer name eth0 netns"
+        ip("-n", twenty.internet, *words.split(), browser.ns)
+        ip("-n", twenty.internet, "link", "set", "browser0", "master", "br0", "up")
+        ip("-n", browser.ns, "addr", "add", "198.51.100.253/24", "dev", "eth0")
+        ip("-n", browser.ns, "link", "set", "eth0", "up")
+        with Page(browser, None) as made:
+            made.order("goto", CONTROLLER_URL + "/admin/login/?next=/admin/")
+            made.fill("[name=username]", "admin")
+            made.fill("[name=password]", "password")
+            made.click("[type=submit]")
+            yield made
+
+
+PORT_FIELD = "[name='root[viscum][0][dest_port][0]']"
+# The names of those fields of the form in which something lies over the place where the text begins.
+COVERED = """() => [...document.querySelectorAll('[name^="root[viscum]"][type=text]')].filter((field) => {
+    field.scrollIntoView({ block: 'center' });
+    const place = field.getBoundingClientRect();
+    const left = place.left + parseFloat(getComputedStyle(field).paddingLeft) + 1;
+    return document.elementFromPoint(left, (place.top + place.bottom) / 2) !== field;
+}).map((field) => field.name)"""
+
+
+def test_the_form_shows_a_templates_services_and_saves_them_as_they_were(controller, steered, page):
+    where, config = controller.do("kept", "first")
+    page.order("goto", CONTROLLER_URL + where)
+    page.until("(field) => document.querySelector(field)", PORT_FIELD)
+    assert page.run("(field) => document.querySelector(field).value", PORT_FIELD) == str(PORT)
+    assert page.run(COVERED) == []
+    page.click("[name=_continue] >> nth=0")
+    page.sees("was changed successfully")
+    assert controller.do("kept", "first")[1] == config
+    page.until("(field) => document.querySelector(field)", PORT_FIELD)
+    page.fill(PORT_FIELD, "70000")
+    page.order("press", PORT_FIELD, "Tab")
+    page.click("[name=_continue] >> nth=0")
+    page.sees("viscum.echo.dest_port: '70000' is not a port")
+    assert page.noise() == []
 
 
 @pytest.fixture

@@ -53,17 +53,17 @@ def in_archive(backend):
 # What the form can send: for each option what is right more often than not, and what is in a place where it is wrong.
 RIGHT = {
     "bool": [True, False],
-    "port": [1, 80, 65535, "5201"],
-    "ports": ["80", "5000-5010", 443],
+    "port": ["1", "80", "65535"],
+    "ports": ["80", "5000-5010", "443"],
     "destination": ["203.0.113.10", "198.51.100.0/24", "2001:db8::/64"],
     "clients": ["192.168.1.0/24", "fd00::/8"],
     "reached": ["lan", "203.0.113.7:443", "[2001:db8::7]:53", "none"],
     "pool": ["10.213.0.0/16", "fd76:7363::/64"],
     "host": ["speed.example.com", "xn--bcher-kva.example"],
     "variable": ["A=1", 'B=it\'s "so"', "C=ä b", "D=", "E=two\nlines", "F=package x", "G=a    b", "H=\\"],
-    "account": ["nobody", 65534],
+    "account": ["nobody", "65534"],
     "capability": ["net_raw", "all"],
-    "limit": ["unlimited", 100],
+    "limit": ["unlimited", "100"],
     "bytes": ["64m", "1g"],
     "rate": ["20mbit", "1.5mbit"],
     "burst": ["64k"],
@@ -77,7 +77,7 @@ RIGHT = {
     "interface": ["lan", "@wifi"],
     "section": ["echo", "other"],
     "text": ["/usr/bin/iperf3 -s", "/bin/sh -c 'echo hi'", '/bin/echo "it\'s" ä'],
-    "signed": [0, -500, 500],
+    "signed": ["0", "-500", "500"],
 }
 WRONG = ["", "x y", "70000", "0", "-1", "'", '"', "\\", "ä", "a\nb", "a\tb", "  ", "it's", "::1", "../x", "\r"]
 
@@ -87,7 +87,7 @@ def value(kind):
         return st.booleans()
     if kind.name == "choice":
         return st.sampled_from(kind.expected[len("one of: ") :].split(", ") * 3 + ["nothing"])
-    right = st.sampled_from(RIGHT.get(kind.name, [1, 10, 100, "15"]))
+    right = st.sampled_from(RIGHT.get(kind.name, ["1", "10", "100"]))
     return st.one_of(right, right, right, right, right, right, right, st.sampled_from(WRONG), st.text(max_size=8))
 
 
@@ -199,6 +199,7 @@ def test_a_variable_is_judged_when_it_has_its_value():
     assert is_taken(template)
     assert is_taken(template, context={"port": "5201"})
     assert not is_taken(template, context={"port": "70000"})
+    assert not is_taken({**template, "dest_ip": ["nowhere"]}), "the others are judged at once"
     text = OpenWrt({"viscum": [template]}).render()
     problems = offline.mistakes(text[text.index("config") :].encode(), "viscum")
     assert [problem for problem in problems if "nothing has filled in" in str(problem)]
@@ -208,6 +209,13 @@ def test_what_is_wrong_is_said_in_the_agents_words():
     with pytest.raises(ValidationError, match=r"viscum.echo.dest_port: '70000' is not a port") as caught:
         OpenWrt({"viscum": [{**ECHO, "dest_port": ["70000"]}]}).validate()
     assert caught.value.message.startswith("viscum.echo.dest_port")
+
+
+@pytest.mark.parametrize("value", [5201, [5201], 1.5])
+def test_a_number_has_to_be_a_text_as_the_form_has_it(value):
+    """A form that finds a number has no section that fits, and would save another one."""
+    with pytest.raises(ValidationError, match=r'viscum.echo.dest_port: write it as a text, "(5201|1.5)"'):
+        OpenWrt({"viscum": [{**ECHO, "dest_port": value}]}).validate()
 
 
 def test_the_form_has_one_kind_of_value_in_each_field_but_for_a_command():

@@ -20,15 +20,16 @@ _SERVICE = {
 CLOUD, SERVICE = "the cloud", "the service"  # whom clients may reach
 
 
-def _form(title, question, required=(), **properties):
+def _form(title, question, **more):
+    """A command's schema with a service in it."""
+    more.setdefault("properties", {})["service"] = _SERVICE
     return {
         "type": "object",
         "title": title,
         "confirmation_message": question,
         "message": "A service's name has letters, digits and _",
-        "required": list(required),
-        "properties": properties,
         "additionalProperties": False,
+        **more,
     }
 
 
@@ -51,7 +52,7 @@ COMMANDS = [
         "viscum_status",
         {
             "label": "Viscum: status",
-            "schema": _form("Viscum: status", "Ask this router for the state of its services?", service=_SERVICE),
+            "schema": _form("Viscum: status", "Ask this router for the state of its services?"),
             "callable": status,
         },
     ),
@@ -62,9 +63,10 @@ COMMANDS = [
             "schema": _form(
                 "Viscum: bypass",
                 "Change whom the clients of this router reach?",
-                ("clients_reach",),
-                clients_reach={"type": "string", "title": "Clients reach", "enum": [CLOUD, SERVICE]},
-                service=_SERVICE,
+                required=["clients_reach"],
+                properties={
+                    "clients_reach": {"type": "string", "title": "Clients reach", "enum": [CLOUD, SERVICE]},
+                },
             ),
             "callable": bypass,
         },

@@ -3,6 +3,8 @@ its pages. Each is answered by a line: {"done": ...} or {"refused": "why"}.
 
     ["devices", [[NAME, MAC], ...]]     makes them; answers {NAME: [ID, KEY]}
     ["template", NAME, CONFIG]          makes a template, or changes it
+    ["kept", NAME]                      answers [where its page is, CONFIG] of a template
+    ["person", NAME, PASSWORD]          makes somebody who may do all
     ["assign", TEMPLATE, [NAME, ...]]   gives these devices the template, and no other
     ["status", []]                      answers {NAME: "modified", "applied" or "error"}
     ["reasons", []]                     answers {NAME: what the device reported with an error}
@@ -32,16 +34,18 @@ work.conf.task_always_eager = True
 work.set_default()
 django.setup()
 
+from django.contrib.staticfiles.handlers import StaticFilesHandler  # noqa: E402
 from django.core.exceptions import ValidationError  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.db import connection  # noqa: E402
+from django.urls import reverse  # noqa: E402
 from jsonschema import draft7_format_checker, validate  # noqa: E402
 from jsonschema.exceptions import ValidationError as SchemaError  # noqa: E402
 from openwisp_controller.config.models import Config, Device, Template  # noqa: E402
 from openwisp_controller.connection.models import Command, Credentials, DeviceConnection  # noqa: E402
 from openwisp_monitoring.device.schema import schema  # noqa: E402
-from openwisp_users.models import Organization  # noqa: E402
+from openwisp_users.models import Organization, User  # noqa: E402
 
 BACKEND = "viscum_openwisp.OpenWrt"
 SSH = "openwisp_controller.connection.connectors.ssh.Ssh"
@@ -78,6 +82,15 @@ def template(name, config):
     found.config = config
     found.full_clean()
     found.save()
+
+
+def kept(name):
+    found = Template.objects.get(name=name)
+    return reverse("admin:config_template_change", args=[found.pk]), found.config
+
+
+def person(name, password):
+    User.objects.create_superuser(name, name + "@example.org", password)
 
 
 def assign(name, names):
@@ -120,7 +133,10 @@ def monitoring(data):
     validate(data, schema, format_checker=draft7_format_checker)  # as DeviceData.validate_data
 
 
-DO = {each.__name__: each for each in (devices, template, assign, status, reasons, reached, command, alone, monitoring)}
+DO = {
+    each.__name__: each
+    for each in (devices, template, kept, person, assign, status, reasons, reached, command, alone, monitoring)
+}
 
 
 def main(address, port):
@@ -128,7 +144,7 @@ def main(address, port):
     with connection.cursor() as cursor:  # all of it is in the file then, which the test keeps
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     server = Server((address, int(port)), Quiet)
-    server.set_app(get_wsgi_application())
+    server.set_app(StaticFilesHandler(get_wsgi_application()))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"done": "serves"}), flush=True)
     for line in sys.stdin:
