@@ -60,7 +60,7 @@ PktType = namedtuple("PktType", ("ns", "dev"))
 Mute = namedtuple("Mute", ("ns", "ports"))
 
 # What may leave the pair `dev` for the router: the nft table of that name there, which drops the rest. `rules` are
-# GuardRules in order, None for no table: everything may. `mark` stands for them: their hash and how many they are, ""
+# GuardRules in order (an iterable), None for no table: everything may. `mark` stands for them: their hash and how many they are, ""
 # for no table. Only that is read back, so `rules` of an observed one are None.
 Guard = namedtuple("Guard", ("dev", "mark", "rules"))
 
