@@ -279,7 +279,7 @@ class Agent:
         self.looks.expected.update([each.name for each in services if each.named or groups.wanted((each,))])
         self.looks.soon("what names mean has changed")
 
-    def names(self, services: "list[Service]", *there: "Any") -> "tuple[dict, dict]":
+    def names(self, services: "list[Service]", *there: "Any") -> "tuple[Any, dict]":
         """What is known of the names of these services (Reconciler)."""
         if not self._asker:
             self.follow_names()  # the package for them may have come

@@ -379,6 +379,7 @@ def _filter(entry: "FilterEntry", dev: str, actions: "tuple[tuple, ...]") -> "Fi
 
 
 def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
+    texts = {entry.address: entry.address for entry in dump.addresses if entry.ns}  # to have each only once
     for link in dump.bpf_links:
         service = owners.get(("dev", link.pin))
         # Its device is gone, or has another name; or nobody knows whom it takes where, because its maps are not those
@@ -398,7 +399,7 @@ def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], 
         watched = 0 if entry.refused else entry.watched
         whose = target if service else ""
         item = to_match(
-            dev, entry.vlan, entry.kind, entry.tuple, entry.mac, whose, watched, entry.checked, entry.leaves
+            dev, entry.vlan, entry.kind, entry.tuple, entry.mac, whose, watched, entry.checked, entry.leaves, texts
         )
         if service is None or not dev:
             observed.orphans.append(Found(item, entry.index))

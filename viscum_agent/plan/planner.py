@@ -39,12 +39,13 @@ from .subnets import SUBNET, Subnets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from ..config.service import Match, Service, Settings
     from ..records.facts import Device, Facts
     from ..records.objects import Guard
+    from .actual import Found
     from .answers import Answer
     from .datapath.classifier import MacPolicy
 
@@ -73,8 +74,19 @@ ETHERNET = 14  # bytes of a frame's header
 Plan = namedtuple("Plan", ("services", "skipped", "problems"))
 
 
-def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", package: str = "viscum") -> "Plan":
-    """A Plan for the enabled services among `services` (service.Service)."""
+def _nothing(_: str) -> "tuple[None, Sequence[Found]]":
+    return None, ()
+
+
+def plan(
+    services: "Iterable[Service]",
+    settings: "Settings",
+    facts: "Facts",
+    package: str = "viscum",
+    there: "Callable[[str], tuple[ServicePlan | None, Sequence[Found]]]" = _nothing,
+) -> "Plan":
+    """A Plan for the enabled services among `services` (service.Service). `there` says what there is of a service
+    already, to be shared (byname.shared): (its last plan, what of it was found in the kernel)."""
     enabled = [service for service in services if service.enabled] if settings.enabled else []
     subnets = Subnets(enabled, settings.pool, facts)
     claims = Claims()
@@ -84,7 +96,10 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
     for service in [each for each in enabled if not each.named] + [each for each in enabled if each.named]:
         try:
             claims.take_name(service, package)
-            part = _service(service, settings, facts, subnets, around, claims, package)
+            before, found = there(service.name) if service.named else (None, ())
+            part = _service(service, settings, facts, subnets, around, claims, package, before)
+            if service.named:
+                part = _loaded("plan.byname", service, package, "dest_host").shared(part, before, found)
             claims.take(part, package)
         except Skip as error:
             problems.append(error.args[0])
@@ -103,6 +118,7 @@ def _service(
     around: "Around",
     claims: "Claims",
     package: str,
+    before: "ServicePlan | None" = None,
 ) -> "ServicePlan":
     dev = device_name(service.name)
     for what, name in (("device", dev), ("network namespace", ns_name(service.name)), ("nft table", "inet " + dev)):
@@ -116,7 +132,7 @@ def _service(
     warnings += away
     clients.need_macs(service, devices, package)
     past = datapath.is_direct(service, which)
-    service, without = _with_names(service, package, devices, past, facts, claims, warnings)
+    service, without = _with_names(service, package, devices, past, facts, claims, warnings, before)
     service, excluded = clients.apart(service, package)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]

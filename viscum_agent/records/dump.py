@@ -120,3 +120,8 @@ class Dump:
         self.bpf_links: list[BpfLinkEntry] = []
         self.bpf_entries: Iterable[BpfEntry] = []
         self.bpf_counters: dict[tuple[int, int], Counters] = {}
+
+    def forget_inside(self) -> None:
+        """Once it is clear what is ours: forgets what nobody asks for any more, and of which there may be thousands."""
+        self.addresses = [each for each in self.addresses if each.ns == ""]
+        self.bpf_entries = ()
