@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ..records.facts import Device, Facts
     from ..records.objects import Guard
     from .actual import Found
-    from .answers import Answer
+    from .answers import Answers
     from .datapath.classifier import MacPolicy
 
 # One service's part: its own objects, those it shares with others, and what was decided on the way. `answers`: the
@@ -220,7 +220,7 @@ def _loaded(name: str, service: "Service", package: str, option: str) -> "Any":
 
 
 def _what_it_takes(
-    service: "Service", found: "list[Answer]", facts: "Facts"
+    service: "Service", found: "Answers", facts: "Facts"
 ) -> "tuple[list[tuple[Match, Match]], list[tuple[str, str]]]":
     """([(match, part)], [(traffic, reason)]): what is taken over, and what stays with the cloud."""
     there = facts.opened.get(service.name)
