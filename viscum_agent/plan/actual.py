@@ -81,9 +81,11 @@ class Observed:
     are what of our redirects leads nowhere; `empty` are the Prios without any filter; `refused` are the services of
     which a part stays with the cloud because its port was closed; `taking_over` maps services that leave open TCP
     connections to the cloud to the indexes of their pairs (ebpf/flows.py); `counters` maps a service to Counters,
-    `dropped` to how many packets of its own its Guard dropped."""
+    `dropped` to how many packets of its own its Guard dropped. `same` maps objects to equal ones that stand for
+    them."""
 
-    def __init__(self) -> None:
+    def __init__(self, same: "dict[Any, Any] | None" = None) -> None:
+        self._same = same or {}
         self.services: dict[str, list[Found]] = {}
         self.shared: list[Found] = []
         self.hooks: dict[str, str] = {}
@@ -110,12 +112,12 @@ class Observed:
         return made
 
     def _add(self, service: str, item: "Any", handle: int = 0) -> None:
-        self.services.setdefault(service, []).append(Found(item, handle))
+        self.services.setdefault(service, []).append(Found(self._same.get(item, item), handle))
 
 
-def observe(dump: "Dump") -> "Observed":
-    """An Observed from a kernel.dump.Dump."""
-    observed = Observed()
+def observe(dump: "Dump", same: "dict[Any, Any] | None" = None) -> "Observed":
+    """An Observed from a kernel.dump.Dump; `same` as there."""
+    observed = Observed(same)
     names = {(link.ns, link.index): link.name for link in dump.links}
     owners = _owners(dump)
     _pairs(observed, dump, owners)

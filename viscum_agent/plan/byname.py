@@ -9,7 +9,7 @@ from .. import address
 from ..errors import CONFIG, UNSUPPORTED, Problem
 from ..records import with_
 from ..records.facts import Host
-from ..records.objects import is_left
+from ..records.objects import Address, BpfMatch, is_left
 from ..shell import some
 from . import datapath, direct
 from .claims import match_text
@@ -20,6 +20,7 @@ from .skip import skip
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from ..address import Prefix
     from ..config.service import Match, Service
@@ -162,8 +163,15 @@ def shared(part: "ServicePlan", before: "ServicePlan | None", found: "Sequence[F
     """An equal plan, as far as possible of the objects of the one before (None without one) and of those that were
     found: each address has several, and with hundreds of them that is most of the memory that a look takes."""
     there = {each.item: each.item for each in found}
-    part = with_(part, items=[there.get(item, item) for item in part.items])
+    texts = {item.address: item.address for item in part.items if isinstance(item, Address)}
+    part = with_(part, items=[there.get(item) or _with_text_of(texts, item) for item in part.items])
     # After a reload the settings are new objects: then those of before have no place beside them.
     if before is None or before.service.program is not part.service.program:
         return part
     return type(part)(*[old if old == new else new for old, new in zip(before, part)])
+
+
+def _with_text_of(texts: "dict[str, str]", item: "Any") -> "Any":
+    if not isinstance(item, BpfMatch) or item.dst not in texts:
+        return item
+    return with_(item, dst=texts[item.dst])
