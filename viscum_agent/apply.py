@@ -144,7 +144,6 @@ class Applier:
         # Of the addresses of names there may be hundreds: those that are as planned are no objects of their own.
         same = {item: item for part in good if part.service.named for item in part.items}
         now = observe(dump(), same) if touched else before
-        same = {}
         late = [part for part in good if diff(part.items, now.of(part.service.name))]
         shared = [found.item for found in now.shared]
         again = [part for part in late if self._bring_up(part, now, shared)]

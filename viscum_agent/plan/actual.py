@@ -81,8 +81,7 @@ class Observed:
     are what of our redirects leads nowhere; `empty` are the Prios without any filter; `refused` are the services of
     which a part stays with the cloud because its port was closed; `taking_over` maps services that leave open TCP
     connections to the cloud to the indexes of their pairs (ebpf/flows.py); `counters` maps a service to Counters,
-    `dropped` to how many packets of its own its Guard dropped. `same` maps objects to equal ones that stand for
-    them."""
+    `dropped` to how many packets of its own its Guard dropped."""
 
     def __init__(self, same: "dict[Any, Any] | None" = None) -> None:
         self._same = same or {}
@@ -112,11 +111,12 @@ class Observed:
         return made
 
     def _add(self, service: str, item: "Any", handle: int = 0) -> None:
-        self.services.setdefault(service, []).append(Found(self._same.get(item, item), handle))
+        same = self._same.get(item, item) if self._same else item
+        self.services.setdefault(service, []).append(Found(same, handle))
 
 
 def observe(dump: "Dump", same: "dict[Any, Any] | None" = None) -> "Observed":
-    """An Observed from a kernel.dump.Dump; `same` as there."""
+    """An Observed from a kernel.dump.Dump. `same` maps objects to equal ones, which stand for what is found."""
     observed = Observed(same)
     names = {(link.ns, link.index): link.name for link in dump.links}
     owners = _owners(dump)
@@ -127,6 +127,7 @@ def observe(dump: "Dump", same: "dict[Any, Any] | None" = None) -> "Observed":
     _outside(observed, dump, names, owners)
     _hooks(observed, dump, names, owners)
     _programs(observed, dump, names, owners)
+    observed._same = {}
     return observed
 
 

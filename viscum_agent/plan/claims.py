@@ -109,11 +109,13 @@ class Claims:
 def _places(service: "Service", source: tuple, match: "Match") -> "list[tuple[tuple, bytes]]":
     """Where a match has a place: at its level, and where something is left out of it at the next one as well. Behind
     it the address, where only matches of the same one can overlap, else nothing."""
-    exact = [level == PRIO_EXACT and match.dst is not None for level in clients.levels(service, match)]
-    return [
-        ((source, match.family, level, match.dport if own else ""), match.dst.packed if own and match.dst else b"")
-        for level, own in zip(clients.levels(service, match), exact)
-    ]
+    found = []
+    for level in clients.levels(service, match):
+        if level == PRIO_EXACT and match.dst is not None:
+            found.append(((source, match.family, level, match.dport), match.dst.packed))
+        else:
+            found.append(((source, match.family, level, None), b""))
+    return found
 
 
 def _overlap(one: "Match", other: "Match") -> bool:
