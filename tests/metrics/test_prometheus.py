@@ -6,12 +6,13 @@ import re
 import pytest
 from agent import CONFIG, Served
 from lab import wait_for
-from prometheus import FILES, Prometheus, promtool, serve
+from prometheus import EVERY, FILES, Prometheus, promtool, serve
 
 from viscum_agent.cli.metrics import METRICS
 
 # What Grafana puts in for its variables.
-VARIABLES = {"$instance": ".*", "$service": ".*", "$__rate_interval": "10s"}
+WHILE = "%ds" % (10 * EVERY)
+VARIABLES = {"$instance": ".*", "$service": ".*", "$__rate_interval": WHILE}
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_an_alert_fires_when_there_is_no_agent(served, watched):
 def test_every_query_of_the_dashboard_has_data(served, watched):
     answer = served.call("status")
     missing = {metric.name for metric in METRICS if not counted(metric, answer)}
-    wait_for(lambda: served.who() and watched.query("rate(viscum_service_received_bytes_total[10s]) > 0"))
+    wait_for(lambda: served.who() and watched.query("rate(viscum_service_received_bytes_total[%s]) > 0" % WHILE))
     for title, query in queries():
         assert watched.query(query) or set(re.findall(r"viscum_\w+", query)) <= missing, title
     assert watched.query("sum(viscum_service_redirects)") == [({}, 1)]
