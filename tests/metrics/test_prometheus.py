@@ -4,11 +4,12 @@ import json
 import re
 
 import pytest
-from agent import CONFIG, Served
-from lab import wait_for
+from agent import QUICK, TAKES, Served
+from lab import echo_command, service, wait_for
 from prometheus import EVERY, FILES, Prometheus, promtool, serve
 
 from viscum_agent.cli.metrics import METRICS
+from viscum_agent.kernel import cgroup
 
 # What Grafana puts in for its variables.
 WHILE = "%ds" % (10 * EVERY)
@@ -18,7 +19,8 @@ VARIABLES = {"$instance": ".*", "$service": ".*", "$__rate_interval": WHILE}
 @pytest.fixture
 def served(lab):
     lab.serve_cloud(7000)
-    made = Served(lab, CONFIG)
+    limits = () if cgroup.missing("memory") else ("option memory_max 64m",)  # what is limited is counted
+    made = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK, *limits))
     made.becomes("edge")
     yield made
     assert "Traceback" not in made.log.read_text(), made.log.read_text()

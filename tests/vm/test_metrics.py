@@ -1,11 +1,11 @@
-"""What the dashboard of fleet/prometheus shows, on a kernel that counts all of it: memory and tasks need controllers of
-control groups (version 2), which not every machine has. What its queries make of that: tests/metrics."""
+"""What the dashboard of fleet/prometheus shows, on a kernel that counts all of it: memory needs a controller of control
+groups (version 2), which not every machine has. What its queries make of that: tests/metrics."""
 
 import json
 import re
 
-from agent import Served, answering
-from lab import ROOT, wait_for
+from agent import PATIENT, TAKES, Served, answering
+from lab import ROOT, echo_command, service, wait_for
 
 from viscum_agent.cli.metrics import METRICS
 
@@ -20,7 +20,8 @@ def queried():
 def test_each_panel_of_the_dashboard_has_data(lab):
     asked = queried()
     assert "viscum_service_memory_bytes" in asked
-    with answering(lab, kind=Served) as served:
+    config = service("echo", echo_command("edge", 7000), *TAKES, *PATIENT, "option memory_max 64m")
+    with answering(lab, config, kind=Served) as served:
 
         def there():
             values = re.findall(r"^(\w+)(?:{.*})? (\S+)$", served.viscum("metrics").stdout, re.MULTILINE)

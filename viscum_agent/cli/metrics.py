@@ -166,7 +166,7 @@ METRICS = (
         GAUGE,
         SERVICE,
         "tasks",
-        "Processes and threads of the service. Counted where a service has a tasks_max.",
+        "Processes and threads of the service. Counted where the kernel has the controller.",
     ),
     _metric(
         "viscum_service_cpu_seconds_total",
@@ -188,7 +188,7 @@ METRICS = (
         COUNTER,
         SERVICE,
         "tasks_refused",
-        "Processes and threads that the service was refused because of tasks_max.",
+        "Processes and threads that the service was refused because of pids_max.",
     ),
 )
 

@@ -51,13 +51,13 @@ const metrics = [
 	{ name: "viscum_service_memory_bytes", kind: "gauge", whose: "service", key: "memory", form: "number",
 	  help: "Memory of the service's control group. Counted where a service has a memory_max." },
 	{ name: "viscum_service_tasks", kind: "gauge", whose: "service", key: "tasks", form: "number",
-	  help: "Processes and threads of the service. Counted where a service has a tasks_max." },
+	  help: "Processes and threads of the service. Counted where the kernel has the controller." },
 	{ name: "viscum_service_cpu_seconds_total", kind: "counter", whose: "service", key: "cpu_usec", form: "micro",
 	  help: "Processor time that the service has used." },
 	{ name: "viscum_service_oom_kills_total", kind: "counter", whose: "service", key: "oom_kills", form: "number",
 	  help: "Processes of the service that the kernel killed because of memory_max." },
 	{ name: "viscum_service_refused_tasks_total", kind: "counter", whose: "service", key: "tasks_refused", form: "number",
-	  help: "Processes and threads that the service was refused because of tasks_max." },
+	  help: "Processes and threads that the service was refused because of pids_max." },
 // End of what is made.
 ];
 
