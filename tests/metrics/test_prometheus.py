@@ -4,15 +4,9 @@ import json
 import re
 
 import pytest
-<<<<<<< HEAD
 from agent import QUICK, TAKES, Served
 from lab import echo_command, service, wait_for
-from prometheus import EVERY, FILES, Prometheus, promtool, serve
-=======
-from agent import CONFIG, Served
-from lab import wait_for
 from prometheus import FILES, Prometheus, promtool, serve
->>>>>>> parent of 5217197 (Metrics: the tests give a slow machine time to be read)
 
 from viscum_agent.cli.metrics import METRICS
 from viscum_agent.kernel import cgroup
