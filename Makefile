@@ -86,7 +86,7 @@ test-metrics: ## watching many routers: a real Prometheus reads a real agent, al
 
 # Not in `test`: minutes, and 400 MB of what the engines are made of.
 test-fleet: ## 20 routers in namespaces, steered by Ansible and by OpenWISP's controller
-	@$(SETUP) venv apt micropython ansible openwisp
+	@$(SETUP) venv apt micropython node browser ansible openwisp
 	VISCUM_NO_SKIP=1 $(PYTEST) tests/engines
 
 test-vm: ## what needs a full kernel and Wi-Fi, in a virtual machine
@@ -144,7 +144,7 @@ bench-datapath: ## what a packet costs on each way to a program
 	@$(SETUP) venv apt compiler
 	$(PYTHON) bench/datapath.py $(BENCH_ARGS)
 
-bench-rules: ## what a thousand services cost a packet
+bench-rules: ## what a thousand services cost a packet, and what a thousand names do
 	@$(SETUP) venv apt compiler
 	$(PYTHON) bench/rules.py $(BENCH_ARGS)
 
@@ -171,7 +171,7 @@ bench-vm: ## how many instructions a packet costs with every datapath, and with 
 	@$(SETUP) venv kernel compiler
 	$(COUNTED) bench/datapath.py --tests in,out,rr,crr --repeat 1 --seconds 0.1 $(BENCH_ARGS)
 	for datapath in u32 flower bpf-cls bpf-tcx; do \
-		$(COUNTED) bench/rules.py --only $$datapath --counts 1,1000 --repeat 1 --seconds 0.05 $(BENCH_ARGS) || exit; \
+		$(COUNTED) bench/rules.py --only $$datapath --counts 1,1000 --names "" --repeat 1 --seconds 0.05 $(BENCH_ARGS) || exit; \
 	done
 
 bombs: ## how long other services' clients wait beside a fork bomb and a memory bomb: in the virtual machine

@@ -1,10 +1,14 @@
-"""What a packet costs the first eBPF program in each mode of its entry (ebpf/flows.py), by BPF_PROG_TEST_RUN.
+"""What a packet costs the first eBPF program in each mode of its entry (ebpf/flows.py), and one that leaves a device
+what `option snoop` does, by BPF_PROG_TEST_RUN.
 
-modes.py [REPEAT]           nanoseconds, the least of five runs of so many packets each; needs root
+modes.py [REPEAT]           nanoseconds, the least of five runs of so many packets each; needs root, and a network
+                            namespace of its own
 """
 
 import ctypes
+import socket
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,18 +16,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from viscum_agent import compat  # noqa: E402
 from viscum_agent.address import parse_address  # noqa: E402
-from viscum_agent.ebpf import layout  # noqa: E402
+from viscum_agent.ebpf import assembler, layout  # noqa: E402
 from viscum_agent.ebpf.program import BY_MODE  # noqa: E402
-from viscum_agent.kernel import bpf_syscall  # noqa: E402
+from viscum_agent.kernel import bpf_syscall, overhear  # noqa: E402
 from viscum_agent.kernel.bpf_pins import Loaded  # noqa: E402
 
-TEST_RUN = 10  # linux/bpf.h
+TEST_RUN, CLONE_REDIRECT = 10, 13  # linux/bpf.h: a command, a helper
 INDEX, PAIR, GENERATION = 1, 9, 7  # a packet of a test run comes in by the loopback device
 CLIENT, SERVICE, PORT, CLIENT_PORT = parse_address("192.168.1.5"), parse_address("203.0.113.10"), 80, 40000
 ACK = 16
 TUPLE = layout.Tuple(layout.V4 + SERVICE, bytes(16), PORT, 6, layout.NO_MAC)
 TURNS = 5
 TAKES, PASSES = 7, -1  # TC_ACT_REDIRECT, TC_ACT_UNSPEC
+NOWHERE = ("dummy", "ifb")  # kinds of devices that throw away what leaves by them, of which a kernel may have one
 
 
 def packet() -> bytes:
@@ -73,13 +78,14 @@ class Kernel:
     def state(self, flags: int = 0) -> None:
         self.write("state", self.made.number(0), self.made.state(GENERATION, GENERATION, flags))
 
-    def run(self, frame: bytes, repeat: int) -> tuple[int, int]:
-        """(verdict, nanoseconds)"""
-        data = ctypes.create_string_buffer(frame, len(frame))
-        fields = (self.program, 0, len(frame), 0, ctypes.addressof(data), 0, repeat, 0)
-        attribute = bytearray(struct.pack("=IIIIQQII", *fields) + bytes(40))
-        compat.bpf(TEST_RUN, attribute)
-        return struct.unpack_from("=i", attribute, 4)[0], struct.unpack_from("=I", attribute, 36)[0]
+
+def test_run(program: int, frame: bytes, repeat: int) -> tuple[int, int]:
+    """(verdict, nanoseconds)"""
+    data = ctypes.create_string_buffer(frame, len(frame))
+    fields = (program, 0, len(frame), 0, ctypes.addressof(data), 0, repeat, 0)
+    attribute = bytearray(struct.pack("=IIIIQQII", *fields) + bytes(40))
+    compat.bpf(TEST_RUN, attribute)
+    return struct.unpack_from("=i", attribute, 4)[0], struct.unpack_from("=I", attribute, 36)[0]
 
 
 def steady(kernel: Kernel) -> None:
@@ -123,20 +129,43 @@ MODES = (
 )
 
 
-def main(repeat: str = "1000000") -> None:
-    kernels: list[tuple[str, Kernel, int, list[int]]] = []
+def leaving(name: str) -> int:
+    """A program that sends a copy of each packet out of a device of its own, with that name."""
+    made = (
+        subprocess.run(["ip", "link", "add", name, "up", "type", kind], stderr=subprocess.DEVNULL) for kind in NOWHERE
+    )
+    if all(each.returncode for each in made):
+        raise SystemExit("this kernel has none of the devices %s" % ", ".join(NOWHERE))
+    asm = assembler.Assembler(bpf_syscall.ORDER)
+    asm.number(assembler.R2, socket.if_nametoindex(name))
+    asm.number(assembler.R3, 0)
+    asm.call(CLONE_REDIRECT)
+    asm.leave()
+    return bpf_syscall.prog_load(asm.code(), "leaves")
+
+
+def programs() -> list[tuple[str, int, int]]:
+    """(name, program, verdict) of each row"""
+    rows = []
     for name, fill, verdict in MODES:
         kernel = Kernel()
         kernel.state()
         fill(kernel)
-        kernels.append((name, kernel, verdict, []))
+        rows.append((name, kernel.program, verdict))
+    rows += [(name, leaving(device), 0) for device, name in (("plain", "leaves"), ("heard", "leaves, with snoop"))]
+    overhear.listen(socket.if_nametoindex("heard"))
+    return rows
+
+
+def main(repeat: str = "1000000") -> None:
+    rows = [(*row, list[int]()) for row in programs()]
     for _ in range(TURNS):
-        for name, kernel, verdict, found in kernels:
-            answer, took = kernel.run(packet(), int(repeat))
+        for name, program, verdict, found in rows:
+            answer, took = test_run(program, packet(), int(repeat))
             assert answer == verdict, "%s: %d" % (name, answer)
             found.append(took)
     print("| a packet | ns |\n|---|--:|")
-    for name, _, _, found in kernels:
+    for name, _, _, found in rows:
         print("| %s | %d |" % (name, min(found)))
 
 

@@ -1,8 +1,9 @@
 """A link with a distance, for a kernel without netem: what goes in at one end comes out at the other, later.
 
-distance.py ONE OTHER MILLISECONDS MBIT    makes two tun devices in the namespace that it is started in (one may then be
-moved to another namespace) and carries packets between them until it is killed; the devices go with it. Each direction
-takes half of the round trip time, and has the given rate and a queue in front of it, like an access line.
+distance.py ONE OTHER MILLISECONDS MBIT [tap]    makes two tun (or tap) devices in the namespace that it is started in
+(one may then be moved to another namespace) and carries packets between them until it is killed; the devices go with
+it. Each direction takes half of the round trip time, and has the given rate and a queue in front of it, like an access
+line.
 """
 
 import contextlib
@@ -16,7 +17,8 @@ from collections import deque
 
 # linux/if_tun.h
 TUNSETIFF = 0x400454CA
-IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
+IFF = {"tun": 0x0001, "tap": 0x0002}
+IFF_NO_PI = 0x1000
 
 LARGEST = 65536  # bytes of a packet
 QUEUE = 0.1  # seconds of traffic that wait in front of the line; what comes on top of that is lost
@@ -52,14 +54,14 @@ class Direction:
         return self._travelling[0][0] if self._travelling else None
 
 
-def tun(name):
+def device(name, kind):
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF[kind] | IFF_NO_PI))
     return fd
 
 
-def main(one, other, milliseconds, mbit):
-    ends = tun(one), tun(other)
+def main(one, other, milliseconds, mbit, kind="tun"):
+    ends = device(one, kind), device(other, kind)
     delay, rate = float(milliseconds) / 2000, float(mbit) * 1e6 / 8
     directions = [Direction(*ends, delay, rate), Direction(*reversed(ends), delay, rate)]
     while True:

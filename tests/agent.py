@@ -130,6 +130,31 @@ class Served(Agent):
         return json.loads(self.viscum("status", "--json").stdout)[0]["state"]
 
 
+WHILE = 5  # seconds: what wakes an agent at all does so every few seconds
+
+
+class Resting(Served):
+    def states(self):
+        return {name: row["state"] for name, row in self.call("status")["services"].items()}
+
+    def become(self, **states):
+        wait_for(lambda: self.states() == states, HANG)
+
+    def sleeps(self):
+        """Waits until it has slept for WHILE: on a busy machine it may still be at work."""
+        self._wait_for(lambda: self.wakes() == 0, HANG, "wakes up again and again")
+
+    def wakes(self):
+        """How often it woke up during WHILE: the kernel counts how often it gave the processor away."""
+        before = self._switches()
+        time.sleep(WHILE)
+        return self._switches() - before
+
+    def _switches(self):
+        text = Path("/proc/%d/status" % self.process.pid).read_text()
+        return sum(int(line.split()[1]) for line in text.splitlines() if "ctxt_switches" in line)
+
+
 class Public(Served):
     """Other accounts find its socket, too."""
 

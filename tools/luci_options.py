@@ -33,6 +33,7 @@ HEAD = """'use strict';
 # What a person reads before a field, where that is not just its name; help and expectations are the agent's.
 TITLES = {
     "snoop": "DNS answers to clients",
+    "compare": "Compare with the cloud",
     "allow_syscalls": "Allowed system calls",
     "seccomp": "List of system calls",
     "bypass_load": "Bypass under load",

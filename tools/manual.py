@@ -15,7 +15,7 @@ sys.path.insert(0, str(ROOT))
 import uptodate  # noqa: E402
 
 from viscum_agent.cli import words  # noqa: E402
-from viscum_agent.config import schema, service  # noqa: E402
+from viscum_agent.config import schema, service, tenants  # noqa: E402
 from viscum_agent.names import known, leases, snoop  # noqa: E402
 from viscum_agent.plan import groups, hosts  # noqa: E402
 from viscum_agent.service import seccomp  # noqa: E402
@@ -35,6 +35,8 @@ def manual() -> str:
     parts["max_name"] = str(service.MAX_NAME)
     parts["max_matches"] = str(service.MAX_MATCHES)
     parts["max_named"] = str(hosts.MOST)
+    parts["free"], parts["bounded"] = "`, `".join(tenants.FREE), "`, `".join(tenants.BOUNDED)
+    parts["alone"] = " and ".join(map(str, tenants.ALONE))
     parts["max_clients"], parts["max_of_name"] = str(groups.MOST), str(leases.MOST_CLIENTS)
     parts["max_leases"] = str(leases.MOST >> 10)
     parts["least"], parts["most"] = str(known.LEAST), str(known.MOST)

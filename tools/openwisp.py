@@ -20,7 +20,6 @@ from viscum_agent.config import schema, service, uci  # noqa: E402
 PACKAGE = ROOT / "fleet/openwisp/viscum_openwisp"
 RECIPES = ROOT / "files/usr/share/viscum/recipes"
 NUMBERS = ("number", "port", "signed")  # types that are a whole number between two
-OR_NUMBERS = ("ports", "limit", "account")  # that may be one
 NUMBER = r"^(-?[0-9]+|.*\{\{.*\}\}.*)?$"  # as a text; what a variable becomes is judged when it has its value
 SECTION_NAME = "^[A-Za-z0-9_]%s$"
 
@@ -57,7 +56,8 @@ def _option(option: schema.Option) -> dict:
     if option.many:
         found = {"type": "array", "items": {**found, "title": option.name}}
         if option.type is schema.TEXT:  # a command: as one text, or word by word
-            found = {"anyOf": [{"type": "string", "title": "text"}, {**found, "title": "words"}]}
+            # Without titles: the form would show them in place of the option's name.
+            found = {"anyOf": [{"type": "string"}, found]}
     return {"title": option.name, "description": "%s (%s)" % (option.help, option.type.expected), **found}
 
 
@@ -67,9 +67,8 @@ def _value(kind: schema.Type) -> dict:
     if kind.name == "choice":
         return {"type": "string", "enum": kind.expected[len("one of: ") :].split(", ")}
     if kind.name in NUMBERS:
-        low, high = [int(word) for word in re.findall(r"-?\d+", kind.expected.replace("1-65535", "1 65535"))]
-        return {"type": ["integer", "string"], "minimum": low, "maximum": high, "pattern": NUMBER}
-    return {"type": ["string", "integer"] if kind.name in OR_NUMBERS else "string"}
+        return {"type": "string", "pattern": NUMBER}
+    return {"type": "string"}
 
 
 def templates() -> dict:

@@ -26,6 +26,7 @@ from .bundle import Bundle
 from .calls import Policy
 from .schema import Destination, Mount, Option
 from .service import Match, Named
+from .tenants import Tenant
 
 Record = TypeVar("Record", bound=tuple)
 
@@ -49,6 +50,7 @@ JUDGED = {
     "exclude_dests": "tuple[Prefix, ...]",
     "health": "Health",
     "respawn": "Respawn",
+    "tenant": "Tenant | None",
     "bundle": "Bundle | None",
     "seccomp": "Policy | None",
 }

@@ -204,14 +204,20 @@ setup_prometheus() {
 }
 
 setup_ansible() {
+    only_amd64 ansible
     # shellcheck disable=SC2086 # a list of words
     install_packages $ANSIBLE_APT_PACKAGES
     pinned ansible bin/ansible-playbook
 }
 
 setup_openwisp() {
+    only_amd64 openwisp
     # shellcheck disable=SC2086 # a list of words
     install_packages $OPENWISP_APT_PACKAGES
+    case $(/usr/bin/python3 -V) in
+    "Python 3.11."*) ;;
+    *) die "the part 'openwisp' is for Python 3.11 (Debian bookworm): fleet/openwisp/requirements.txt has the hashes for it" ;;
+    esac
     pinned openwisp bin/django-admin
 }
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .records.dump import Dump
     from .service.health import Check, Outcome
     from .ubus_object.methods import Bus
+    from .worth import Worths
 
 PATIENCE = 30  # seconds that a starting agent waits for a `viscum up` or `down` that still runs
 SETTLE = 1  # seconds until the next look at a program's sockets: it opens one after the other
@@ -89,6 +90,7 @@ class Agent:
         self._shedding = overload.Shedding(self.loop, self._shed)
         self._resets: Resets = compat.LATER
         self._asker: Asker | None = None  # of names, where there are any
+        self.worths: Worths | None = None  # what the services are worth, where that package is and somebody may ask
         self._bus: Bus | None = None
         self._on_bus: bool | None = None  # nothing was logged yet
         self.trouble = ""  # the last error since the last look that ran to its end
@@ -260,6 +262,18 @@ class Agent:
         for service in self.reconciler.configuration.services:
             self.instance(service.name).configure(service)
         self.follow_names()
+        if self._bus:
+            self._bus.follow()
+            if not self.worths:
+                self._load_worths()
+
+    def _load_worths(self) -> None:
+        try:
+            self.worths = optional.load("worth").Worths(self)
+        except UnsupportedError as error:
+            for service in self.reconciler.configuration.services:
+                if service.compare:
+                    self.say(WARNING, "compare: %s" % error, service.name)
 
     def follow_names(self) -> None:
         """Asks for the names that are configured now."""
@@ -279,7 +293,7 @@ class Agent:
         self.looks.expected.update([each.name for each in services if each.named or groups.wanted((each,))])
         self.looks.soon("what names mean has changed")
 
-    def names(self, services: "list[Service]", *there: "Any") -> "tuple[dict, dict]":
+    def names(self, services: "list[Service]", *there: "Any") -> "tuple[Any, dict]":
         """What is known of the names of these services (Reconciler)."""
         if not self._asker:
             self.follow_names()  # the package for them may have come
@@ -332,6 +346,14 @@ class Agent:
             return self._tools.connections(name)
         except OSError:
             return 0  # its namespace is gone
+
+    def inside(self, name: str, step: "Callable[[], Any]") -> "Any":
+        """What a step returns in a service's namespace. Raises OSError."""
+        return self._tools.inside(name, step)
+
+    def own_traffic(self, instance: "Instance") -> int:
+        """Connections and datagrams in a service's namespace that are the agent's own, and no client's."""
+        return self._tools.talked.get(instance.name, 0) + instance.datagrams
 
     def _opened(self) -> "dict[str, Open]":
         """What the checks know of the services' sockets (answers.Open)."""

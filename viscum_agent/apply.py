@@ -141,7 +141,9 @@ class Applier:
         good = [wanted[name] for name in wanted if name not in failed]
         touched = self._done or self._problems or before.orphans
         dump = self._backend.dump if good else self._backend.dump_marks
-        now = observe(dump()) if touched else before
+        # Of the addresses of names there may be hundreds: those that are as planned are no objects of their own.
+        same = {item: item for part in good if part.service.named for item in part.items}
+        now = observe(dump(), same) if touched else before
         late = [part for part in good if diff(part.items, now.of(part.service.name))]
         shared = [found.item for found in now.shared]
         again = [part for part in late if self._bring_up(part, now, shared)]

@@ -24,6 +24,9 @@ PARTS = {
     "viscum-names": ("kernel.overhear", "names", "plan.byname", "plan.leased"),
     "viscum-metrics": ("cli.metrics",),
     "viscum-recipes": ("cli.recipes",),
+    "viscum-worth": ("cli.worth", "kernel.snmp", "kernel.tcp_info", "worth"),
+    "viscum-tenants": ("cli.tenant", "config.tenants", "plan.tenanted", "tenancy", "ubus_object.tenants"),
+    "viscum-etsi": ("cli.etsi",),
 }
 MANAGERS = (("opkg", "/bin/opkg"), ("apk", "/usr/bin/apk"))
 

@@ -120,6 +120,7 @@ class Reconciler:
         self._opened = opened
         self._named = names or self._asked_once
         self._hosts: dict[str, Host] = {}
+        self._before: dict[str, ServicePlan] = {}  # the last plans of services with names, without their objects
         self._follow = follow
         self._leases: Leases | None = None  # where a group has names of hosts
         self._names: dict[str, list[str]] | None = None  # netifd's interfaces
@@ -199,7 +200,9 @@ class Reconciler:
         dump = self.backend.dump(pools, ports, breathe)
         if torn and torn():
             return None  # type: ignore[return-value]  # only callers that give `torn` get it
-        return self._planned(configuration, dump, observe(dump), known)
+        observed = observe(dump)
+        dump.forget_inside()
+        return self._planned(configuration, dump, observed, known)
 
     def _planned(
         self, configuration: "Configuration", dump: "Dump", observed: "Observed", known: "dict[str, Open]"
@@ -222,7 +225,16 @@ class Reconciler:
         )
         places = direct.places(services, configuration.settings, there, PACKAGE)
         there = with_(there, neighbours=self._neighbours(places, dump, observed))
-        made = plan(services, configuration.settings, there, PACKAGE)
+        made = plan(
+            services,
+            configuration.settings,
+            there,
+            PACKAGE,
+            lambda name: (self._before.get(name), observed.of(name)),
+        )
+        if configuration is self.configuration:
+            named = [each for each in made.services if each.service.named]
+            self._before = {each.service.name: with_(each, items=(), shared=()) for each in named}
         return Snapshot(configuration=configuration, dump=dump, observed=observed, plan=made)
 
     def _neighbours(

@@ -8,6 +8,7 @@ import contextlib
 import html
 import http.server
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -17,12 +18,16 @@ from rpcd import NOBODY, Sessions, Status, Uci
 from viscum_agent.ubus.caller import Caller
 from viscum_agent.ubus.codes import UbusError
 
-RUNTIME = Path(__file__).resolve().parent / "runtime"
+HERE = Path(__file__).resolve().parent
+RUNTIME = HERE / "runtime"
+# The style sheets of a theme: LuCI's own, where a folder with them is named (themes/luci-theme-bootstrap/htdocs/...).
+THEME = Path(os.environ.get("VISCUM_THEME") or HERE / "theme")
 PACKAGE = ROOT / "package/luci-app-viscum"
 CGI = "/cgi-bin/luci"
 RESOURCES = "/luci-static/resources"
 LARGEST = 65536  # bytes of a request (UH_UBUS_MAX_POST_SIZE)
 TIMEOUT = 60.0  # seconds (uhttpd's script_timeout)
+KINDS = {"js": "text/javascript", "css": "text/css"}
 # json_errors in uhttpd's ubus.c
 ERRORS = {
     -32700: "Parse error",
@@ -51,17 +56,19 @@ class Call:
 class Gateway:
     """Use as a context manager. `listener` is a socket that listens already, so that it may be in any namespace.
 
-    `calls` are all that came so far. `objects` answers for what else runs on a router: {(object, method): function}.
-    `instead` are files of the application as a test wants them: {path: bytes}.
+    `calls` are all that came so far, `answered` the answers as text. `objects` answers for what else runs on a router:
+    {(object, method): function}. `instead` are files of the application as a test wants them: {path: bytes}; `theme` is
+    None, "light" or "dark".
     """
 
     def __init__(self, listener, confdir, ubus, objects=None):
         self.sessions = Sessions()
         self.uci = Uci(confdir, self.sessions, self._reload)
-        self.calls = []
+        self.calls, self.answered = [], []
         self._ubus = ubus
         self.objects = objects or {}
         self.instead = {}
+        self.theme = None
         self._caller = None
         self._lock = threading.Lock()  # uhttpd has one connection to ubus
         self._server = _Server(listener, self)
@@ -89,7 +96,8 @@ class Gateway:
         except ValueError:
             asked = None
         found = [self._answer(each) for each in asked] if isinstance(asked, list) else self._answer(asked)
-        return json.dumps(found).encode()
+        self.answered.append(json.dumps(found))
+        return self.answered[-1].encode()
 
     def _answer(self, request):
         whole = {"jsonrpc": "2.0", "id": request.get("id") if isinstance(request, dict) else None}
@@ -176,7 +184,7 @@ class Gateway:
 
     def file(self, path):
         """A file below RESOURCES: the runtime's, or the application's; None if there is none."""
-        for root in (RUNTIME, PACKAGE / "htdocs" / RESOURCES[1:]):
+        for root in (RUNTIME, THEME, PACKAGE / "htdocs" / RESOURCES[1:]):
             if ".." not in path and (root / path).is_file():
                 return self.instead.get(path, (root / path).read_bytes())
         return None
@@ -185,7 +193,7 @@ class Gateway:
         """A page of the menu for who is logged in, else the form to log in."""
         sid = cookie.partition("sysauth=")[2].partition(";")[0]
         if not self.sessions.knows(sid):
-            return _page({"sessionid": NOBODY, "login": True})
+            return _page({"sessionid": NOBODY, "login": True}, self.theme)
         entry = MENU.get(path) or _menu().get(path)
         if not entry:
             return None
@@ -200,7 +208,8 @@ class Gateway:
                 "requestpath": path.split("/"),
                 "nodespec": {"satisfied": True, "readonly": not granted["write"]},
                 "includes": _includes(),
-            }
+            },
+            self.theme,
         )
 
     def _has(self, sid, group, mode):
@@ -223,7 +232,7 @@ def _includes():
     return ["view.status.include." + path.stem for path in sorted(folder.glob("*.js"))]
 
 
-def _page(env):
+def _page(env, theme):
     env = {
         "base_url": RESOURCES,
         "resource": RESOURCES,
@@ -233,11 +242,20 @@ def _page(env):
         **env,
     }
     return (
-        "<!DOCTYPE html><html><head><meta charset='utf-8'><title>Viscum</title></head><body>"
-        "<div id='maincontent'><div id='view'></div></div>"
+        "<!DOCTYPE html><html%s><head><meta charset='utf-8'><title>Viscum</title>%s</head><body>"
+        "<div id='maincontent' class='container'><div id='view'></div></div>"
         "<script src='%s/luci.js'></script><script type='module'>L = new LuCI(JSON.parse('%s'))</script></body></html>"
-        % (RESOURCES, html.escape(json.dumps(env), quote=False).replace("\\", "\\\\").replace("'", "\\'"))
+    ) % (
+        " data-darkmode='true'" if theme == "dark" else "",
+        _sheets() if theme else "",
+        RESOURCES,
+        html.escape(json.dumps(env), quote=False).replace("\\", "\\\\").replace("'", "\\'"),
     )
+
+
+def _sheets():
+    names = sorted(path.name for path in THEME.glob("*.css"))
+    return "".join("<link rel='stylesheet' href='%s/%s'>" % (RESOURCES, name) for name in names)
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -268,7 +286,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         content = self.server.gateway.file(path[len(RESOURCES) + 1 :]) if path.startswith(RESOURCES) else None
         if content is None:
             return self._send(404, "text/plain", b"")
-        return self._send(200, "text/javascript" if path.endswith(".js") else "text/plain", content)
+        return self._send(200, KINDS.get(path.rpartition(".")[2], "text/plain"), content)
 
     def _send(self, number, kind, body):
         self.send_response(number)

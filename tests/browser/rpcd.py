@@ -18,8 +18,9 @@ from viscum_agent.config import uci as syntax
 from viscum_agent.ubus import codes as code
 
 PASSWORD = "password"
-# "root" may all; "viewer" has `list read '*'` and no `list write`, as in /etc/config/rpcd.
-ACCOUNTS = {"root": ("read", "write"), "viewer": ("read",)}
+# `list read` and `list write` of /etc/config/rpcd: which access groups an account has.
+ACCOUNTS = {"root": {"read": ["*"], "write": ["*"]}, "viewer": {"read": ["*"]}}
+FOLDER = ROOT / "package/luci-app-viscum/root/usr/share/rpcd/acl.d"
 # What luci-base grants everybody who is logged in, as far as it is used here.
 BASE = {
     "luci-base": {
@@ -49,20 +50,28 @@ class Status(Exception):
         self.message = message
 
 
-def acls():
-    """Every access group: luci-base's and the package's."""
+def acls(folders):
+    """Every access group: luci-base's and those of files."""
     found = dict(BASE)
-    for path in sorted(ROOT.glob("package/luci-app-viscum/root/usr/share/rpcd/acl.d/*.json")):
-        found.update(json.loads(path.read_text()))
+    for folder in folders:
+        for path in sorted(folder.glob("*.json")):
+            found.update(json.loads(path.read_text()))
     return found
 
 
-def rights(modes):
+def may(login, mode, group):
+    """As rpc_login_test_permission: who may write may read."""
+    if any(fnmatchcase(group, each) for each in login.get(mode, ())):
+        return True
+    return mode == "read" and may(login, "write", group)
+
+
+def rights(login, folders):
     """{scope: {(object, function), ...}} of an account; names may hold `*`."""
     found = {"access-group": set()}
-    for group, acl in acls().items():
-        for mode in modes:
-            if mode not in acl:
+    for group, acl in acls(folders).items():
+        for mode in ("read", "write"):
+            if mode not in acl or not may(login, mode, group):
                 continue
             found["access-group"].add((group, mode))
             for scope, objects in acl[mode].items():
@@ -75,7 +84,10 @@ def rights(modes):
 
 
 class Sessions:
+    """`accounts` are as ACCOUNTS, `folders` those with access lists."""
+
     def __init__(self):
+        self.accounts, self.folders = dict(ACCOUNTS), [FOLDER]
         self._rights = {NOBODY: UNAUTHENTICATED}
 
     def allows(self, sid, scope, name, function):
@@ -86,11 +98,19 @@ class Sessions:
         return sid in self._rights and sid != NOBODY
 
     def login(self, username, password):
-        if username not in ACCOUNTS or password != PASSWORD:
+        if username not in self.accounts or password != PASSWORD:
             raise Status(code.PERMISSION_DENIED)
         sid = secrets.token_hex(16)
-        self._rights[sid] = rights(ACCOUNTS[username])
+        self._rights[sid] = rights(self.accounts[username], self.folders)
         return {"ubus_rpc_session": sid, "timeout": 300, "expires": 299, "data": {"username": username}}
+
+    def granted(self, sid):
+        """As rpc_session_dump_acls: {scope: {object: [function, ...]}}."""
+        found = {}
+        for scope, pairs in self._rights.get(sid, {}).items():
+            for name, function in sorted(pairs):
+                found.setdefault(scope, {}).setdefault(name, []).append(function)
+        return found
 
     def expire(self):
         """As if nobody had called for 300 seconds."""
@@ -100,7 +120,9 @@ class Sessions:
         if method == "login":
             return self.login(args.get("username", ""), args.get("password", ""))
         if method == "access":
-            asked = args.get("scope", "ubus"), args.get("object", ""), args.get("function", "")
+            if "object" not in args or "function" not in args:
+                return self.granted(args["ubus_rpc_session"])
+            asked = args.get("scope", "ubus"), args["object"], args["function"]
             return {"access": self.allows(args["ubus_rpc_session"], *asked)}
         if method == "destroy":
             self._rights.pop(args["ubus_rpc_session"], None)

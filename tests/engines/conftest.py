@@ -7,22 +7,23 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "browser"))
 
+from browser import there  # noqa: E402
 from lab import ROOT, isolate, namespaces  # noqa: E402
 from routers import Routers, answers  # noqa: E402
 
 COUNT = int(os.environ.get("VISCUM_ROUTERS") or 20)  # fewer where somebody works on a test
 
-NEEDS = "needs root and tools/setup.sh ansible openwisp (make test-fleet)"
+NEEDS = "needs root and tools/setup.sh ansible openwisp node browser (make test-fleet)"
 
 if os.geteuid() == 0:
     isolate()
 
 
 def pytest_collection_modifyitems(items):
-    if os.geteuid() == 0 and all(
-        (ROOT / ".cache" / engine / "bin/python").exists() for engine in ("ansible", "openwisp")
-    ):
+    engines = [(ROOT / ".cache" / engine / "bin/python").exists() for engine in ("ansible", "openwisp")]
+    if os.geteuid() == 0 and all(engines) and there():
         return
     if os.environ.get("VISCUM_NO_SKIP"):
         raise pytest.UsageError(NEEDS)

@@ -136,6 +136,11 @@ class Router:
             words = self.words(*MICROPYTHON, "-m", "viscum_agent.viscumd", "-b")
             self.agent = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=env)
 
+    def logread(self):
+        """Its system log, as far as device.py keeps one."""
+        path = self.path("/tmp/log")
+        return path.read_text() if path.exists() else ""
+
     def viscum(self, *words):
         return run(*self.words("/usr/bin/viscum", *words), check=False)
 

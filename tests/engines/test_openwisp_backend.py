@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from lab import MICROPYTHON, ROOT, run
 
+from viscum_agent.cli.words import parse
 from viscum_agent.config import offline, schema
 from viscum_agent.config import uci as agents
 
@@ -17,8 +18,10 @@ sys.path.append(str(next(ROOT.glob(".cache/openwisp/lib/python3*/site-packages")
 sys.path.append(str(ROOT / "fleet/openwisp"))
 
 try:
+    from jsonschema import Draft4Validator
     from netjsonconfig.exceptions import ValidationError
-    from viscum_openwisp import OpenWrt, uci
+    from viscum_openwisp import OpenWrt, commands, uci
+    from viscum_openwisp.commands import COMMANDS
 except ImportError:
     pytest.skip("needs tools/setup.sh openwisp (make test-fleet)", allow_module_level=True)
 
@@ -50,17 +53,17 @@ def in_archive(backend):
 # What the form can send: for each option what is right more often than not, and what is in a place where it is wrong.
 RIGHT = {
     "bool": [True, False],
-    "port": [1, 80, 65535, "5201"],
-    "ports": ["80", "5000-5010", 443],
+    "port": ["1", "80", "65535"],
+    "ports": ["80", "5000-5010", "443"],
     "destination": ["203.0.113.10", "198.51.100.0/24", "2001:db8::/64"],
     "clients": ["192.168.1.0/24", "fd00::/8"],
     "reached": ["lan", "203.0.113.7:443", "[2001:db8::7]:53", "none"],
     "pool": ["10.213.0.0/16", "fd76:7363::/64"],
     "host": ["speed.example.com", "xn--bcher-kva.example"],
     "variable": ["A=1", 'B=it\'s "so"', "C=ä b", "D=", "E=two\nlines", "F=package x", "G=a    b", "H=\\"],
-    "account": ["nobody", 65534],
+    "account": ["nobody", "65534"],
     "capability": ["net_raw", "all"],
-    "limit": ["unlimited", 100],
+    "limit": ["unlimited", "100"],
     "bytes": ["64m", "1g"],
     "rate": ["20mbit", "1.5mbit"],
     "burst": ["64k"],
@@ -74,7 +77,7 @@ RIGHT = {
     "interface": ["lan", "@wifi"],
     "section": ["echo", "other"],
     "text": ["/usr/bin/iperf3 -s", "/bin/sh -c 'echo hi'", '/bin/echo "it\'s" ä'],
-    "signed": [0, -500, 500],
+    "signed": ["0", "-500", "500"],
 }
 WRONG = ["", "x y", "70000", "0", "-1", "'", '"', "\\", "ä", "a\nb", "a\tb", "  ", "it's", "::1", "../x", "\r"]
 
@@ -84,7 +87,7 @@ def value(kind):
         return st.booleans()
     if kind.name == "choice":
         return st.sampled_from(kind.expected[len("one of: ") :].split(", ") * 3 + ["nothing"])
-    right = st.sampled_from(RIGHT.get(kind.name, [1, 10, 100, "15"]))
+    right = st.sampled_from(RIGHT.get(kind.name, ["1", "10", "100"]))
     return st.one_of(right, right, right, right, right, right, right, st.sampled_from(WRONG), st.text(max_size=8))
 
 
@@ -196,6 +199,7 @@ def test_a_variable_is_judged_when_it_has_its_value():
     assert is_taken(template)
     assert is_taken(template, context={"port": "5201"})
     assert not is_taken(template, context={"port": "70000"})
+    assert not is_taken({**template, "dest_ip": ["nowhere"]}), "the others are judged at once"
     text = OpenWrt({"viscum": [template]}).render()
     problems = offline.mistakes(text[text.index("config") :].encode(), "viscum")
     assert [problem for problem in problems if "nothing has filled in" in str(problem)]
@@ -207,6 +211,21 @@ def test_what_is_wrong_is_said_in_the_agents_words():
     assert caught.value.message.startswith("viscum.echo.dest_port")
 
 
+@pytest.mark.parametrize("value", [5201, [5201], 1.5])
+def test_a_number_has_to_be_a_text_as_the_form_has_it(value):
+    """A form that finds a number has no section that fits, and would save another one."""
+    with pytest.raises(ValidationError, match=r'viscum.echo.dest_port: write it as a text, "(5201|1.5)"'):
+        OpenWrt({"viscum": [{**ECHO, "dest_port": value}]}).validate()
+
+
+def test_the_form_has_one_kind_of_value_in_each_field_but_for_a_command():
+    """The controller's form lays the choice of a type over the value."""
+    for section in OpenWrt.schema["properties"]["viscum"]["items"]["oneOf"]:
+        for name, option in section["properties"].items():
+            assert isinstance(option.get("items", option).get("type", "-"), str)
+            assert ("anyOf" in option) == name.endswith("command")
+
+
 RECIPES = json.loads((ROOT / "fleet/openwisp/viscum_openwisp/templates.json").read_text())
 
 
@@ -216,3 +235,50 @@ def test_every_recipe_is_a_template_that_is_right_once_its_variables_have_values
     OpenWrt(RECIPES[name]).validate()
     OpenWrt({"viscum": []}, templates=[RECIPES[name]], context=context).validate()
     assert "{{" not in OpenWrt(RECIPES[name], context=context).render()
+
+
+NAMES_OF_NOBODY = [
+    "x; touch /tmp/run",
+    "$(id)",
+    "`id`",
+    "a b",
+    "--all",
+    "x'y",
+    'x"y',
+    "x\ny",
+    "echo\n",
+    "\\",
+    "a*",
+    "ä",
+    "x" * 65,
+]
+
+
+@pytest.mark.parametrize("kind, asked", [("viscum_status", {}), ("viscum_bypass", {"clients_reach": "the cloud"})])
+def test_a_command_takes_names_of_services_only_and_quotes_them_all_the_same(kind, asked):
+    command = dict(COMMANDS)[kind]
+    judge = Draft4Validator(command["schema"])
+    for name in ("", "echo", "plate_reader", "x" * 64):
+        assert judge.is_valid({**asked, "service": name})
+    for name in (*NAMES_OF_NOBODY, None, 1, ["echo"]):
+        assert not judge.is_valid({**asked, "service": name}), name
+    assert not judge.is_valid({**asked, "other": "echo"})
+    for name in NAMES_OF_NOBODY:
+        script = "viscum() { printf '%s\\0' \"$@\"; }; " + command["callable"](**asked, service=name)
+        assert run("sh", "-c", script).stdout.split("\0")[1:-1] == [name]
+
+
+def test_the_commands_are_ones_that_viscum_has():
+    words = [
+        (commands.status(), ["status"]),
+        (commands.status("echo"), ["status", "echo"]),
+        (commands.bypass("the cloud"), ["bypass", "--all"]),
+        (commands.bypass("the service", "echo"), ["bypass", "--off", "echo"]),
+        (commands.doctor(), ["doctor"]),
+    ]
+    for text, wanted in words:
+        assert text.split() == ["viscum", *wanted]
+        assert parse(wanted).command == wanted[0]
+    for name, command in COMMANDS:
+        Draft4Validator.check_schema(command["schema"])
+        assert len(name) <= 16, "as many letters as the controller keeps"

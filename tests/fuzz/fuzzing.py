@@ -22,6 +22,7 @@ NAMES = (
     "calls",
     "cgroup",
     "conntrack",
+    "etsi",
     "leases",
     "mounts",
     "names",

@@ -4,11 +4,12 @@ import json
 import re
 
 import pytest
-from agent import CONFIG, Served
-from lab import wait_for
+from agent import QUICK, TAKES, Served
+from lab import echo_command, service, wait_for
 from prometheus import FILES, Prometheus, promtool, serve
 
-from viscum_agent.cli.metrics import METRICS
+from viscum_agent.cli.metrics import METRICS, value_of
+from viscum_agent.kernel import cgroup
 
 # What Grafana puts in for its variables.
 VARIABLES = {"$instance": ".*", "$service": ".*", "$__rate_interval": "10s"}
@@ -17,8 +18,10 @@ VARIABLES = {"$instance": ".*", "$service": ".*", "$__rate_interval": "10s"}
 @pytest.fixture
 def served(lab):
     lab.serve_cloud(7000)
-    made = Served(lab, CONFIG)
+    limits = () if cgroup.missing("memory") else ("option memory_max 64m",)  # what is limited is counted
+    made = Served(lab, service("echo", echo_command("edge", 7000), *TAKES, *QUICK, "option compare 1", *limits))
     made.becomes("edge")
+    wait_for(lambda: made.call("status")["services"]["echo"]["worth"]["cloud_rtt"])
     yield made
     assert "Traceback" not in made.log.read_text(), made.log.read_text()
 
@@ -61,7 +64,7 @@ def test_a_strict_reader_finds_all_that_there_is_in_openmetrics(served):
 def counted(metric, answer):
     """Whether the agent says it, and this kernel counts it for the service."""
     row = dict(answer, up=1) if metric.whose == "agent" else answer["services"]["echo"]
-    return row.get(metric.key) not in (None, {})
+    return value_of(row, metric.key) not in (None, {})
 
 
 def test_without_an_agent_that_is_what_is_said(served):

@@ -203,7 +203,8 @@ def test_top_shows_what_a_service_carries(served):
     client = served.lab.start(served.lab.client, sys.executable, ROOT / "tests/echo.py", *words)
     title, row = [line.split() for line in served.viscum("top").stdout.splitlines()]
     client.wait()
-    assert title == ["SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "CPU%", "MEMORY", "UPTIME", "RESTARTS"]
+    titles = ["SERVICE", "STATE", "CONNECTIONS", "PACKETS/S", "MBIT/S", "CPU%", "MEMORY", "UPTIME", "RESTARTS"]
+    assert title == [*titles, "EDGE", "CLOUD", "KEPT", "REQUESTS", "BYPASS"]
     assert row[:2] == ["echo", "healthy"]
     assert 50 < float(row[3]) < 300, "the client sends 200 packets a second"
     assert 0 <= float(row[5]) <= 100 and row[6] == "-", "counted where a service has memory_max"

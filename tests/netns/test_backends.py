@@ -232,7 +232,8 @@ def read(netlink):
 
 def records(dump):
     """A Dump as plain data: the order in a dump means nothing."""
-    return {name: sorted(value, key=repr) if isinstance(value, list) else value for name, value in vars(dump).items()}
+    plain = {**vars(dump), "bpf_entries": list(dump.bpf_entries)}
+    return {name: sorted(value, key=repr) if isinstance(value, list) else value for name, value in plain.items()}
 
 
 def quiet(look, seconds=HANG):

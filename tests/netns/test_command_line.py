@@ -488,13 +488,13 @@ def test_without_an_agent_a_state_is_what_the_kernel_shows(lab):
     assert state == "failed" and "clients get no answer" in reason
 
 
-def test_a_row_has_the_same_keys_with_and_without_an_agent(lab):
+def test_a_row_has_the_same_keys_with_and_without_an_agent_but_for_what_needs_a_package(lab):
     lab.configure(GOOD)
     without = json.loads(lab.viscum("status", "--json").stdout)
     made = Served(lab, GOOD)
     made.becomes("edge")
     rows = json.loads(made.viscum("status", "--json").stdout)
-    assert [sorted(row) for row in rows] == [sorted(row) for row in without]
+    assert [sorted(row) for row in rows] == [sorted([*row, "worth"]) for row in without]
     assert rows[0]["uptime"] < 60 and rows[0]["enabled"] is True and rows[0]["pid"] in rows[0]["pids"]
 
 

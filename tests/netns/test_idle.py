@@ -1,14 +1,10 @@
 """An agent with nothing to do sleeps: what wakes it now and then, and how often, is in docs/routers.md."""
 
-import time
-from pathlib import Path
-
 import datapaths
 import pytest
-from agent import QUICK, TAKES, Served
-from lab import HANG, echo_command, service, wait_for
+from agent import QUICK, TAKES, Resting
+from lab import echo_command, service
 
-WHILE = 5  # seconds: what wakes it at all does so every few seconds
 GLOBALS = "config globals 'globals'\n\toption watch_timeout %d\n\n"
 BY_TIME = [name for name in ("bpf-tcx", "bpf-cls", "bpf-netkit") if datapaths.has(name)]
 
@@ -39,28 +35,6 @@ RESTING = [
     service("waiting", echo_command("waiting", 7005), *takes(7005, "nosuch0")),
 ]
 STATES = {name: name for name in ("healthy", "bypassed", "stopped", "disabled", "failed", "waiting")}
-
-
-class Resting(Served):
-    def states(self):
-        return {name: row["state"] for name, row in self.call("status")["services"].items()}
-
-    def become(self, **states):
-        wait_for(lambda: self.states() == states, HANG)
-
-    def sleeps(self):
-        """Waits until it has slept for WHILE: on a busy machine it may still be at work."""
-        self._wait_for(lambda: self.wakes() == 0, HANG, "wakes up again and again")
-
-    def wakes(self):
-        """How often it woke up during WHILE: the kernel counts how often it gave the processor away."""
-        before = self._switches()
-        time.sleep(WHILE)
-        return self._switches() - before
-
-    def _switches(self):
-        text = Path("/proc/%d/status" % self.process.pid).read_text()
-        return sum(int(line.split()[1]) for line in text.splitlines() if "ctxt_switches" in line)
 
 
 def test_no_service_that_has_nothing_to_do_wakes_the_agent(lab):

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from lab import ROOT
 
+sys.path.append(str(ROOT / "tools/package"))
+from source import FOR_BOTH  # noqa: E402, F401  (packages that are for either interpreter)
+
 EPOCH = "1700000000"
 NEWS = "# A line that the next release adds.\n"
 INIT = """#!/bin/sh /etc/rc.common

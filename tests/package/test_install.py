@@ -2,7 +2,7 @@
 
 import pytest
 from opkg import Refused, opkg, read
-from packages import NEWS, build, next_release, unpacked
+from packages import FOR_BOTH, NEWS, build, next_release, unpacked
 from router import OWN, Router
 
 from viscum_agent import optional
@@ -196,14 +196,16 @@ def test_the_agent_is_not_removed_while_a_part_needs_it(router, installer, ipks,
     assert router.path("/usr/bin/viscum").exists()
 
 
-def test_each_part_goes_where_the_package_comes_that_has_it(router, installer, ipks):
+def test_each_part_goes_where_the_package_comes_that_has_it_and_those_for_both_stay(router, installer, ipks):
     before = router.files()
     installer.install(ipks["viscum"])
     for part in optional.PARTS:
         installer.install(ipks[part])
     installer.install(ipks["viscum-cpython"])
     for part in optional.PARTS:
-        assert not router.path("/usr/lib/viscum/%s.packed" % part).exists()
+        assert router.path("/usr/lib/viscum/%s.packed" % part).exists() == (part in FOR_BOTH)
+    for part in FOR_BOTH:
+        installer.remove(part)
     installer.remove("viscum-cpython")
     assert router.files() == before
 

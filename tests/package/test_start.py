@@ -23,7 +23,7 @@ from viscum_agent.ubus import codes
 from viscum_agent.ubus.caller import Caller
 
 sys.path.append(str(ROOT / "tools/package"))
-from source import archive  # noqa: E402
+from source import FOR_BOTH, archive  # noqa: E402
 
 CACHE = "/var/run/viscum.pycache"
 NOBODY = 65534
@@ -80,7 +80,7 @@ class Machine:
 def machine(tmp_path, ipks, name):
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    parts = [ipks[part] for part in optional.PARTS] if name == "viscum" else []
+    parts = [ipks[part] for part in optional.PARTS if name == "viscum" or part in FOR_BOTH]
     return Machine(tmp_path / "machine", ipks[name], *parts)
 
 
@@ -178,6 +178,27 @@ def test_a_doctor_that_was_cut_is_as_if_it_were_not_there(alone, ipks, size):
     file.write_bytes(file.read_bytes()[:size])
     result = alone("viscum", "doctor", check=False)
     assert (result.returncode, result.stderr) == (1, "viscum: " + MISSING + HERE + "\n")
+
+
+@pytest.mark.parametrize("change", ["none", "another version", "cut"])
+def test_a_package_for_both_is_there_for_cpython_too_when_it_is_whole_and_of_this_version(
+    tmp_path, ipks, later_ipks, change
+):
+    machine = Machine(tmp_path / "machine", ipks["viscum-cpython"])
+    said = (MISSING + HERE).replace("viscum-doctor", "viscum-etsi")
+    export = ("viscum", "-c", machine.folder / "etc/config", "export")
+    missing = (1, "viscum: " + said + "\n")
+    result = machine(*export, check=False)
+    assert (result.returncode, result.stderr) == missing
+    machine.unpack((later_ipks if change == "another version" else ipks)["viscum-etsi"])
+    if change == "cut":
+        file = machine.upper / "lib/viscum/viscum-etsi.sources"
+        file.write_bytes(file.read_bytes()[:-1])
+    result = machine(*export, check=False)
+    if change == "none":
+        assert result.returncode == 0 and json.loads(result.stdout)["traffic_rules"], result.stderr
+    else:
+        assert (result.returncode, result.stderr) == missing
 
 
 def test_an_agent_has_a_doctor_as_soon_as_and_as_long_as_the_package_is_there(alone, ipks):

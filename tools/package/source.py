@@ -19,7 +19,10 @@ from common import dictionary
 from constants import with_constants
 
 PACKAGE = "viscum_agent"
-AGENT = "viscum"  # the package that has what is in none of its own
+# The packages that have what is in none of its own.
+AGENT, CPYTHONS_AGENT = "viscum", "viscum-cpython"
+# Those of the others that have theirs for either interpreter. What is in the rest, viscum-cpython has itself.
+FOR_BOTH = ("viscum-recipes", "viscum-metrics", "viscum-worth", "viscum-tenants", "viscum-etsi")
 # What no router has a use for: it has ubusd, and the programs are assembled.
 NOT_FOR_ROUTERS = ("ubus/broker.py", "ubus/monitor.py") + assembled.LEFT_OUT
 # What one interpreter has no use for: the other one's half, and what needs a library of CPython's.
@@ -60,25 +63,33 @@ def text(root: Path, path: Path) -> str:
     return (root / path).read_text(encoding="utf-8")
 
 
-def sources(root: Path) -> bytes:
-    """The bytes of the archive for CPython."""
+@lru_cache  # for each of the packages
+def sources(root: Path) -> "dict[str, bytes]":
+    """The bytes of the archives for CPython, by the package that has them."""
     found = [(path, shallow(bare(text(root, path)))) for path in modules(root, NOT_FOR_CPYTHON)]
     texts = [(path.as_posix(), source.encode()) for path, source in found]
-    return archive(texts, SOURCES_WINDOW, dictionary([text for _, text in texts], SOURCES_COMMON))
+    of_both = {package: names for package, names in parts(root).items() if package in FOR_BOTH}
+    return _archives(texts, of_both, CPYTHONS_AGENT, SOURCES_WINDOW, SOURCES_COMMON)
 
 
 @lru_cache  # for each of the packages
 def packed(root: Path, mpy_cross: str) -> "dict[str, bytes]":
     """The bytes of the archives for MicroPython, by the package that has them."""
-    agents = compiled(root, mpy_cross)
+    return _archives(compiled(root, mpy_cross), parts(root), AGENT, WINDOW, COMMON)
+
+
+def _archives(
+    agents: "list[tuple[str, bytes]]", parts: "dict[str, tuple[str, ...]]", agent: str, window: int, size: int
+) -> "dict[str, bytes]":
+    """{package: archive} of those parts and of the agent, which has what is common: `size` bytes."""
     others = {}
-    for package, names in parts(root).items():
+    for package, names in parts.items():
         others[package] = [each for each in agents if _is_of(each[0], names)]
         agents = [each for each in agents if not _is_of(each[0], names)]
-    common = dictionary([code for _, code in agents], COMMON)
+    common = dictionary([code for _, code in agents], size)
     stamp = _stamp(agents, common)
-    found = {package: archive(others[package], WINDOW, common, of=stamp) for package in others}
-    found[AGENT] = archive(agents, WINDOW, common)
+    found = {package: archive(others[package], window, common, of=stamp) for package in others}
+    found[agent] = archive(agents, window, common)
     return found
 
 
@@ -96,7 +107,7 @@ def _name_of(target: ast.expr) -> str:
 
 def _is_of(path: str, names: "tuple[str, ...]") -> bool:
     """Whether a file is one of those modules, or below one."""
-    module = path[len(PACKAGE) + 1 : -len(".mpy")].replace("/", ".") + "."
+    module = path[len(PACKAGE) + 1 :].rsplit(".", 1)[0].replace("/", ".") + "."
     return any(module.startswith(name + ".") for name in names)
 
 

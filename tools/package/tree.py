@@ -53,16 +53,18 @@ def collect(root: Path, name: str) -> "list[Entry]":
     parts = source.parts(root)
     if name in parts:
         entries = [Entry("%s/%s.packed" % (LIBRARY, name), 0o644, source.packed(root, _mpy_cross())[name])]
+        if name in source.FOR_BOTH:
+            entries.append(Entry("%s/%s.sources" % (LIBRARY, name), 0o644, source.sources(root)[name]))
         return sorted(entries + [each for each in _mirror(root / "files") if _goes_with(each) == name])
     if name not in INTERPRETERS:
         names = ", ".join([*INTERPRETERS, *parts, *COLLECTORS, APPLICATION])
         raise BuildError("there is no package '%s'; there are: %s" % (name, names))
     interpreter = INTERPRETERS[name]
-    entries = _mirror(root / "files") + _mirror(root / "package/viscum" / interpreter)
+    entries = [each for each in _mirror(root / "files") if not _goes_with(each)]
+    entries += _mirror(root / "package/viscum" / interpreter)
     if interpreter == "cpython":
-        entries.append(Entry(LIBRARY + "/sources.packed", 0o644, source.sources(root)))
+        entries.append(Entry(LIBRARY + "/sources.packed", 0o644, source.sources(root)[name]))
     else:
-        entries = [each for each in entries if not _goes_with(each)]
         entries.append(Entry(LIBRARY + "/agent.packed", 0o644, source.packed(root, _mpy_cross())[name]))
     return sorted(entries)
 

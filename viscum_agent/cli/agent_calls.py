@@ -165,7 +165,8 @@ def _top(arguments: "Arguments") -> int:
     while True:
         compat.sleep(TOP_INTERVAL)
         now, ended = ask_all(arguments.socket, "status"), compat.monotonic()
-        text = columns([TOP_COLUMNS] + [_top_row(name, now, before, ended - began) for name in sorted(now)])
+        lines = [TOP_COLUMNS] + [_top_row(name, now, before, ended - began) for name in sorted(now)]
+        text = columns(_with_worth(lines, now))
         if not compat.isatty():
             print(text)
             return 0
@@ -191,6 +192,17 @@ def _top_row(name: str, now: "dict[str, dict]", before: "dict[str, dict]", secon
         "%d s" % row["uptime"],
         str(row["restarts"]),
     )
+
+
+def _with_worth(lines: "list[tuple[str, ...]]", now: "dict[str, dict]") -> "list[tuple[str, ...]]":
+    """With columns more, if the agent has that package."""
+    if not any("worth" in now[name] for name in now):
+        return lines
+    from ..optional import load
+
+    worth = load("cli.worth")
+    more = [worth.TITLES] + [worth.cells(now[name]) for name in sorted(now)]
+    return [line + cells for line, cells in zip(lines, more)]
 
 
 def _metrics(arguments: "Arguments") -> int:

@@ -35,7 +35,8 @@ ONE_OF = "one_of"  # one of `values`: the metric is 1 for that, and 0 for the ot
 SOME_OF = "some_of"  # a list of some of `values`, likewise
 EACH = "each"  # a number for each of `values`
 
-# `says` is the help: one line, without backslashes, which would need another one.
+# `key` may lead into a value: "worth.rtt". `says` is the help: one line, without backslashes, which would need another
+# one.
 Metric = namedtuple("Metric", ("name", "kind", "whose", "key", "form", "label", "values", "says"))
 
 
@@ -166,7 +167,7 @@ METRICS = (
         GAUGE,
         SERVICE,
         "tasks",
-        "Processes and threads of the service. Counted where a service has a tasks_max.",
+        "Processes and threads of the service. Counted where the kernel has the controller.",
     ),
     _metric(
         "viscum_service_cpu_seconds_total",
@@ -188,7 +189,44 @@ METRICS = (
         COUNTER,
         SERVICE,
         "tasks_refused",
-        "Processes and threads that the service was refused because of tasks_max.",
+        "Processes and threads that the service was refused because of pids_max.",
+    ),
+    _metric(
+        "viscum_service_edge_rtt_seconds",
+        GAUGE,
+        SERVICE,
+        "worth.rtt",
+        "Round trip between the service and its clients: the median of those that were connected at the last look.",
+        MICRO,
+    ),
+    _metric(
+        "viscum_service_cloud_rtt_seconds",
+        GAUGE,
+        SERVICE,
+        "worth.cloud_rtt",
+        "Round trip between the router and the cloud that the service replaces. Measured with the option compare.",
+        MICRO,
+    ),
+    _metric(
+        "viscum_service_kept_bytes_total",
+        COUNTER,
+        SERVICE,
+        "worth.kept_bytes",
+        "Bytes kept off the uplink: those received and those sent.",
+    ),
+    _metric(
+        "viscum_service_requests_total",
+        COUNTER,
+        SERVICE,
+        "worth.requests",
+        "TCP connections that the service accepted, and UDP datagrams that its program read.",
+    ),
+    _metric(
+        "viscum_service_bypass_seconds_total",
+        COUNTER,
+        SERVICE,
+        "worth.bypass_seconds",
+        "Time in which clients reached the cloud although the service is enabled.",
     ),
 )
 
@@ -233,12 +271,20 @@ def _samples(metric: "Metric", answer: "dict[str, Any]") -> "Iterable[str]":
     services = answer["services"]
     rows = [("", answer)] if metric.whose == AGENT else [(name, services[name]) for name in sorted(services)]
     for name, row in rows:
-        value = row.get(metric.key)
+        value = value_of(row, metric.key)
         if value is not None:
             for word, number in _values(metric, value):
                 # Names of services are letters, digits and underscores: nothing in a label needs a backslash.
                 labels = ['service="%s"' % name] * bool(name) + ['%s="%s"' % (metric.label, word)] * bool(word)
                 yield metric.name + ("{%s}" % ",".join(labels) if labels else "") + " " + number
+
+
+def value_of(row: "dict[str, Any]", key: str) -> "Any":
+    """The value of a key, None where it or what it is in is missing."""
+    value: Any = row
+    for part in key.split("."):
+        value = value.get(part) if value is not None else None
+    return value
 
 
 def _values(metric: "Metric", value: "Any") -> "list[tuple[str, str]]":

@@ -5,15 +5,14 @@ A recipe is a file of UCI with one service section, named as the file is, below 
 is what was given for that option.
 """
 
-import os
 from collections import namedtuple
 
-from .. import compat, optional, replace
-from ..config import schema, service, trust, uci
-from ..errors import ConfigError, ForeignError, ViscumError
+from .. import compat, optional
+from ..config import schema, service, uci
+from ..errors import ConfigError
 from ..paths import RECIPES
-from ..shell import quote, shown
-from .places import Usage
+from ..shell import shown
+from . import sections
 from .verbs import print_json, say
 
 TYPE_CHECKING = False
@@ -28,8 +27,6 @@ Recipe = namedtuple("Recipe", ("name", "lines", "package", "needs"))
 
 PACKAGE, NEEDS = "# Package", "# Needs"
 LARGEST = 4096  # bytes of a recipe
-CONFIG = "viscum"
-STAGED = "/tmp/.uci/" + CONFIG  # what `uci set` keeps until `uci commit` (UCI_SAVEDIR of libuci)
 
 
 def show(arguments: "Arguments") -> int:
@@ -47,23 +44,15 @@ def show(arguments: "Arguments") -> int:
 
 
 def add(arguments: "Arguments") -> int:
-    name, given = "", []
-    for word in arguments.names[1:]:
-        option, equals, value = word.partition("=")
-        if equals and schema.is_section_name(option):
-            given.append((option, value))
-        elif equals or name or not schema.is_section_name(word):
-            raise Usage("%s is neither a section's name nor OPTION=VALUE" % shown(word), arguments.command)
-        else:
-            name = word
+    name, given = sections.given(arguments)
     wanted, there = arguments.names[0], _names()
     if wanted not in there:
         raise ConfigError("there is no recipe %s; there are: %s" % (shown(wanted), ", ".join(there) or "none"))
     recipe = _recipe(wanted)
     name = name or recipe.name
     text = _section(recipe, name, given)
-    path = "%s/%s" % (arguments.confdir, CONFIG)
-    problems, made = _append(arguments.confdir, path, name, text)
+    path = arguments.confdir + "/viscum"
+    problems, made = _append(path, name, text)
     if made is None:
         say(problems)
         return 1
@@ -128,10 +117,10 @@ def _section(recipe: "Recipe", name: str, given: "list[tuple[str, str]]") -> str
         elif line.startswith("#") or words[1] not in values:
             lines.append(line)
         elif values[words[1]]:
-            lines += _options(words[1], values[words[1]])
+            lines += sections.lines(words[1], values[words[1]])
             values[words[1]] = []  # its other lines go
     for option, _ in given:  # the order is that of the words
-        lines += _options(option, values[option])
+        lines += sections.lines(option, values[option])
         values[option] = []
     return _filled(recipe, name, given, "\n".join(lines) + "\n")
 
@@ -146,59 +135,20 @@ def _filled(recipe: "Recipe", name: str, given: "list[tuple[str, str]]", text: s
     return text
 
 
-def _options(option: str, values: "list[str]") -> "list[str]":
-    """The lines of an option, none for an empty value."""
-    row = schema.option_named("service", option)
-    # A command as one text is split into words.
-    many = row is not None and row.many and (row.type is not schema.TEXT or len(values) > 1)
-    if len(values) > 1 and not many:
-        raise Usage("%s is given twice" % option, "add")
-    return ["\t%s %s %s" % ("list" if many else "option", option, quote(value)) for value in values if value]
-
-
 # The configuration
 
 
-def _append(confdir: str, path: str, name: str, text: str) -> "tuple[list[Problem], service.Service | None]":
+def _append(path: str, name: str, text: str) -> "tuple[list[Problem], service.Service | None]":
     """Writes a section behind all others: (problems, None), or ([], what it means)."""
-    uci.content(path)  # says what is wrong with the file; it is no FIFO
-    fd = compat.fd_open(path, compat.O_NONBLOCK)
-    try:
-        if not compat.try_flock(fd):  # as libuci does while it writes
-            raise ForeignError("%s is being written by another program: try again" % path)
-        before = uci.content(path)
-        _refuse_name(name, uci.parse(before, path))
-        after = before + (b"\n\n" if before and before[-1:] != b"\n" else b"\n") + text.encode()
-        if len(after) > uci.MAX_SIZE:
-            raise ConfigError(uci.too_large(path))
-        configuration = service.read(uci.parse(after, path))
-        problems = [problem for problem in configuration.problems if problem.service == name]
-        if problems:
-            return problems, None
-        _replace(compat.readlink(trust.FD % fd), after)
-    finally:
-        compat.fd_close(fd)
-    return [], [each for each in configuration.services if each.name == name][0]
 
+    def make(before: bytes) -> bytes:
+        if name in [section.name for section in uci.parse(before, path)]:
+            raise ConfigError("viscum.%s: is there already: name the new one, `viscum add RECIPE NAME`" % name)
+        sections.refuse_staged(name)
+        return sections.behind(before, text)
 
-def _refuse_name(name: str, sections: "list[uci._Section]") -> None:
-    if name in [section.name for section in sections]:
-        raise ConfigError("viscum.%s: is there already: name the new one, `viscum add RECIPE NAME`" % name)
-    try:
-        staged = b"\n" + trust.read(STAGED, uci.MAX_SIZE)
-    except OSError as error:
-        compat.unless_spent(error)
-        return
-    if any(("\nviscum.%s%s" % (name, end)).encode() in staged for end in "=."):
-        raise ConfigError("viscum.%s: has changes that are not committed: `uci commit viscum` first" % name)
-
-
-def _replace(path: str, data: bytes) -> None:
-    """The lock is ours, and with it the name of what is half written."""
-    try:
-        replace.put(path, "%s/.%s.new" % tuple(path.rsplit("/", 1)), os.stat(path)[0] & 0o777, data)
-    except OSError as error:
-        raise ViscumError("%s can't be written (%s): nothing has changed" % (path, compat.strerror(error.args[0])))
+    problems, made = sections.change(path, (name,), make)
+    return problems, [each for each in made.services if each.name == name][0] if made else None
 
 
 # What is left to do

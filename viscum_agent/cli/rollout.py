@@ -69,7 +69,7 @@ def _compare(arguments: "Arguments") -> "tuple[dict[str, Any], list[str]]":
     for name in sorted(set(rows).difference(wanted.bad)):
         state, reason = rows[name]["state"], rows[name]["reason"]
         if state not in ((HEALTHY,) if name in on else OFF) and not (state == WAITING and IS_AWAY in reason):
-            missing.append("%s: %s, %s" % (name, state, reason))
+            missing.append("%s: %s" % (name, state) + (", " + reason if reason else ""))
     # The plan costs the router more, so it is asked last.
     return agent, missing or _left(agent_calls.ask(arguments.socket, "plan"), rows)
 
@@ -94,7 +94,7 @@ def _apply(arguments: "Arguments") -> int:
         return 1
     trial.begin(arguments.confdir, data, arguments.number)
     try:
-        _tell(arguments.socket)
+        tell(arguments.socket)
     except UbusError:  # it does not take it, or does not answer
         _rollback(arguments)
         raise
@@ -109,11 +109,11 @@ def _confirm(arguments: "Arguments") -> int:
 
 def _rollback(arguments: "Arguments") -> int:
     trial.end(arguments.confdir, undo=True)
-    _tell(arguments.socket)
+    tell(arguments.socket)
     return 0
 
 
-def _tell(socket: str) -> None:
+def tell(socket: str) -> None:
     """Has the agent read its file, or procd see whether there has to be an agent now, as `reload_config` does. Raises
     UbusError for what the agent refuses."""
     try:

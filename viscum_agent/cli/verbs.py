@@ -266,6 +266,9 @@ def show_status(arguments: "Arguments") -> int:
         print_json(rows)
     else:
         print(table.table(rows))
+        for row in rows if arguments.names else ():
+            if "worth" in row:
+                print(_optional("cli.worth").sentence(row))
         if agent:
             said = (agent["version"], agent["uptime"], agent.get("generation", 0), agent.get("hash", "")[:12])
             print("viscumd %s has run for %d s; configuration %d (%s)" % said)
@@ -286,17 +289,32 @@ def execute(arguments: "Arguments") -> int:
     return 1
 
 
-def _look_for_fault(arguments: "Arguments") -> int:
+def _optional(name: str) -> "Any":
     from ..optional import load
 
-    return load("cli.faults").RUN[arguments.command](arguments)
+    return load(name)
+
+
+def _look_for_fault(arguments: "Arguments") -> int:
+    found: int = _optional("cli.faults").RUN[arguments.command](arguments)
+    return found
 
 
 def cook(arguments: "Arguments") -> int:
+    recipes = _optional("cli.recipes")
+    return recipes.add(arguments) if arguments.names else recipes.show(arguments)
+
+
+def _exchange(arguments: "Arguments") -> int:
     from ..optional import load
 
-    recipes = load("cli.recipes")
-    return recipes.add(arguments) if arguments.names else recipes.show(arguments)
+    return load("cli.etsi").RUN[arguments.command](arguments)
+
+
+def _rent(arguments: "Arguments") -> int:
+    from ..optional import load
+
+    return load("cli.tenant").command(arguments)
 
 
 def _roll_out(arguments: "Arguments") -> int:
@@ -317,6 +335,9 @@ RUN = {
     "doctor": _look_for_fault,
     words.RECIPES: cook,
     "add": cook,
+    "export": _exchange,
+    "import": _exchange,
+    "tenant": _rent,
     "verify": _roll_out,
     "apply": _roll_out,
     "confirm": _roll_out,

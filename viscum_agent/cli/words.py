@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 NONE, SOME, EACH, ONE = "", "[NAME...]", "NAME... | --all", "NAME -- CMD [WORD...]"
 FILE, MAYBE_FILE = "FILE", "[FILE]"  # a configuration that is somewhere else
 PACKET = "PACKET | NAME [WORD...]"  # what tells of a packet (plan/packet.py), or a service to walk to
+TENANT = "check NAME FILE | acl NAME [FOLDER]"  # cli/tenant.py
 RECIPE = "RECIPE [NAME] [OPTION=VALUE...]"  # cli/recipes.py
+RULES = "FILE [NAME] [OPTION=VALUE...]"  # cli/etsi
 
 # `options` are those that a command takes besides -c and -s, `short` says in one line what it does, `more` the rest.
 Command = namedtuple("Command", ("name", "names", "options", "short", "more"))
 
 JSON, PROGRAM, TEXT = ("--json",), ("--no-program",), ("--text",)
-EXPLAIN, RECIPES = "explain", "recipes"
+EXPLAIN, RECIPES, MANY = "explain", "recipes", ("explain", "add", "import")  # MANY: any words, one twice as well
 NO_AGENT = "While an agent runs, use `viscum start`, `stop` and `reload` instead."
 COMMANDS = (
     Command(
@@ -74,6 +76,28 @@ COMMANDS = (
         "write a recipe's section into the configuration",
         "OPTION=VALUE replaces what the recipe has, several of one make a list, OPTION= leaves it out. Nothing is "
         "written if anything is wrong.",
+    ),
+    Command(
+        "export",
+        SOME,
+        ("--mec010",),
+        "print the traffic and state of services as rules of ETSI MEC 011 (JSON)",
+        "`state` is that of the redirect now, where the agent runs this configuration.",
+    ),
+    Command(
+        "import",
+        RULES,
+        (),
+        "give services the traffic and state that such rules say",
+        "Reads rules of ETSI MEC 011 and application descriptors of MEC 010-2. NAME is the service, if they name "
+        "another; a new one needs command=... Nothing is written if anything is wrong. Then the agent reloads.",
+    ),
+    Command(
+        "tenant",
+        TENANT,
+        (),
+        "judge what a tenant would configure, or print what gives him his rights",
+        "Exit code 1 if anything in FILE is refused. `acl NAME /` puts the access lists of rpcd and ubusd in place.",
     ),
     Command(
         "verify",
@@ -137,6 +161,7 @@ OPTIONS = (
     ("--offline", "judge the file without this router"),
     ("--confirm SECONDS", "how long it is on trial"),
     ("--wait SECONDS", "so long until all is well"),
+    ("--mec010", "as application descriptors of ETSI MEC 010-2, which have no state"),
     ("--all", "all services"),
     ("--off", "put the redirects back in"),
     ("-n LINES", "only so many of the last lines (of each service)"),
@@ -213,7 +238,7 @@ class Arguments:
             self._take_option(word)
         elif not self.command:
             self.command = word
-        elif word in self.names and self.command not in (EXPLAIN, "add"):
+        elif word in self.names and self.command not in MANY:
             raise Usage("%s is named twice" % _shown(word), self.command)
         else:
             self.names.append(word)
@@ -273,7 +298,8 @@ def _refuse_unused(arguments: "Arguments") -> None:
             raise Usage("%s does not take %s" % (row.name, option), row.name)
     if row.names == NONE and arguments.names:
         raise Usage("%s takes no names, and %s is one" % (row.name, _shown(arguments.names[0])), row.name)
-    if (row.names == FILE and not arguments.names) or (row.names in (FILE, MAYBE_FILE) and len(arguments.names) > 1):
+    count = len(arguments.names)
+    if (row.names in (FILE, RULES) and not count) or (row.names in (FILE, MAYBE_FILE) and count > 1):
         raise Usage("%s takes one file" % row.name, row.name)
     if row.names == ONE and (len(arguments.names) != 1 or not arguments.rest):
         raise Usage("%s takes a service's name, --, and a command" % row.name, row.name)

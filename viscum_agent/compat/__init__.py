@@ -16,6 +16,7 @@ Python that both share. A system call that fails raises OSError with its errno.
     pidfd_open(pid)  pidfd_getfd(pidfd, fd)  poll_fd(fd, milliseconds)                pidfd_open(2), poll(2)
     socket_open(family, kind, protocol)  socket_bind(fd, address)  socket_connect    sockets as descriptors;
     socket_listen  socket_name(fd)  set_option(fd, level, option, data)  send_to      an address: sockaddr
+    get_option(fd, level, option, size)                                               getsockopt(2)
     random32()                                                                        getrandom(2)
     disconnect(fd)  shutdown(fd)  reset_on_close(fd)                                  connect(2) AF_UNSPEC, SO_LINGER 0
     get_blocking(fd)  set_blocking(fd, blocking)                                      O_NONBLOCK
@@ -63,7 +64,7 @@ SIGTERM = 15
 SIGKILL = 9
 WNOHANG = 1
 POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16  # asm-generic/poll.h
-NETLINK_ROUTE = 0  # linux/netlink.h
+NETLINK_ROUTE, NETLINK_SOCK_DIAG = 0, 4  # linux/netlink.h
 NETLINK_NETFILTER = 12
 SOL_NETLINK = 270  # linux/socket.h
 NETLINK_CAP_ACK = 10

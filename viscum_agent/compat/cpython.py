@@ -304,6 +304,13 @@ def set_option(fd: int, level: int, option: int, data: bytes) -> None:
     _call("setsockopt", fd, level, option, data, len(data))
 
 
+def get_option(fd: int, level: int, option: int, size: int) -> bytes:
+    """What getsockopt(2) gives, at most `size` bytes."""
+    buffer, length = ctypes.create_string_buffer(size), ctypes.c_uint(size)
+    _call("getsockopt", fd, level, option, buffer, ctypes.byref(length))
+    return buffer.raw[: length.value]
+
+
 def send_to(fd: int, data: bytes, address: bytes) -> None:
     _call("sendto", fd, data, ctypes.c_size_t(len(data)), 0, address, len(address))
 
@@ -394,11 +401,7 @@ def unix_accept(fd: int) -> "int | None":
 
 def unix_peer(fd: int) -> "tuple[int, int, int]":
     """(pid, uid, gid) of the peer (SO_PEERCRED, unix(7))."""
-    sock = socket.socket(fileno=fd)
-    try:
-        return struct.unpack("iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    finally:
-        sock.detach()
+    return struct.unpack("iII", get_option(fd, socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
 
 
 def fd_receive(fd: int, size: int) -> "bytes | None":

@@ -478,6 +478,13 @@ def set_option(fd, level, option, data):
     _check(_c_setsockopt(fd, level, option, bytearray(data), len(data)))
 
 
+def get_option(fd, level, option, size):
+    """What getsockopt(2) gives, at most `size` bytes."""
+    buffer, length = bytearray(size), bytearray(struct.pack("I", size))
+    _check(_c_getsockopt(fd, level, option, buffer, length))
+    return bytes(buffer[: struct.unpack("I", length)[0]])
+
+
 def send_to(fd, data, address):
     _check(_c_sendto(fd, bytearray(data), len(data), 0, bytearray(address), len(address)))
 
@@ -503,9 +510,7 @@ def connecting(kind, address, port):
 
 def connected(sock):
     """Raises OSError if the connection failed."""
-    buffer, size = bytearray(4), bytearray(struct.pack("I", 4))
-    _check(_c_getsockopt(sock.fileno(), SOL_SOCKET, _SO_ERROR, buffer, size))
-    code = struct.unpack("i", buffer)[0]
+    code = struct.unpack("i", get_option(sock.fileno(), SOL_SOCKET, _SO_ERROR, 4))[0]
     if code:
         raise OSError(code, _strerror(code))
 
@@ -600,9 +605,7 @@ def unix_accept(fd):
 
 def unix_peer(fd):
     """(pid, uid, gid) of the peer (SO_PEERCRED, unix(7))."""
-    buffer, size = bytearray(12), bytearray(struct.pack("I", 12))
-    _check(_c_getsockopt(fd, SOL_SOCKET, _SO_PEERCRED, buffer, size))
-    return struct.unpack("iII", buffer)
+    return struct.unpack("iII", get_option(fd, SOL_SOCKET, _SO_PEERCRED, 12))
 
 
 def fd_receive(fd, size):

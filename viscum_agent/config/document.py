@@ -16,6 +16,11 @@ def read(path: str, most: int, advice: str) -> "Any":
         data = trust.read(path, most + 1, True)
     except OSError:
         raise ConfigError("there is no file %s: %s" % (path, advice))
+    return parse(data, path, most)
+
+
+def parse(data: bytes, path: str, most: int) -> "Any":
+    """What the bytes of a file hold, of which `most` + 1 were read. Raises ConfigError."""
     if len(data) > most:
         raise ConfigError("%s has more than %d bytes" % (path, most))
     try:

@@ -54,7 +54,7 @@ Respawn = _record("Respawn", RESPAWN, "respawn_")
 # matches, those of names as well (plan/clients.py). An alternative is a MAC address as text (in small letters, with
 # colons) or an address.Prefix (a single address is one of full length); those of the other family are never right.
 # `client_hosts` and `exclude_hosts` are names of hosts: their leases say which other clients these are
-# (plan/leased.py).
+# (plan/leased.py). `tenant` is whose it is (tenants.Tenant), None for the router's owner's.
 Service = _record(
     "Service",
     OWN,
@@ -73,5 +73,6 @@ Service = _record(
         "exclude_dests",
         "health",
         "respawn",
+        "tenant",
     ),
 )

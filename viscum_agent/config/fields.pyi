@@ -7,6 +7,7 @@ from .bundle import Bundle
 from .calls import Policy
 from .schema import Destination, Mount, Option
 from .service import Match, Named
+from .tenants import Tenant
 
 Record = TypeVar("Record", bound=tuple)
 
@@ -83,6 +84,7 @@ class Service(NamedTuple):
     exclude_dests: tuple[Prefix, ...]
     health: Health
     respawn: Respawn
+    tenant: Tenant | None
     enabled: bool
     vlan: int | None
     datapath: str | None
@@ -97,3 +99,4 @@ class Service(NamedTuple):
     mtu: int | None
     snoop: bool
     dynamic_ports: bool
+    compare: bool

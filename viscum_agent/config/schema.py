@@ -465,6 +465,7 @@ MOUNT = Type(
 DEVICE = Type("device", _device, "a device name of at most 15 characters, * and ? allowed (br-lan, phy*-ap0)")
 INTERFACE = Type("interface", _interface, "the name of a network interface (lan)")
 SECTION = Type("section", _section, "the name of a service section")
+OWNER = Type("section", _section, "the name of a tenant section")
 
 DATAPATH = choice("auto", *[each.NAME for each in datapath.ALL])
 PAIR = choice("auto", "veth")
@@ -862,6 +863,18 @@ TAKEN = (
     ),
 )
 
+# What is measured besides.
+MEASURED = (
+    Option(
+        "compare",
+        BOOL,
+        False,
+        "0",
+        "1: while somebody watches the service and clients use it, the router connects to the first address and port "
+        "that it takes over, at most once a minute, to say how far away that cloud is (TCP only).",
+    ),
+)
+
 HEALTH = (
     Option(
         "healthcheck",
@@ -909,9 +922,11 @@ RESPAWN = (
     ),
 )
 
-SERVICE = ENABLED + PROGRAM + SOURCES + MATCH + WHOSE + WAY + TIMEOUTS + TAKEN + HEALTH + RESPAWN
+OWNED = (Option("tenant", OWNER, False, "", "Whose service it is (`config tenant`), if not the router's owner's."),)
 
-OWN = ENABLED + WAY + TAKEN  # no part of anything else (fields.py)
+SERVICE = ENABLED + PROGRAM + SOURCES + MATCH + WHOSE + WAY + TIMEOUTS + TAKEN + MEASURED + HEALTH + RESPAWN + OWNED
+
+OWN = ENABLED + WAY + TAKEN + MEASURED  # no part of anything else (fields.py)
 
 REDIRECT = (Option("service", SECTION, False, "", "The service that this extra match belongs to."),) + MATCH
 
@@ -928,7 +943,40 @@ GROUP = (
     ),
 )
 
-SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT, "group": GROUP}
+# What a tenant's services may have (config/tenants.py): nothing of what is not named here.
+TENANT = (
+    Option("interface", INTERFACE, True, (), "Networks that they may name."),
+    Option("device", DEVICE, True, (), "Devices that they may name, each as it is written here."),
+    Option(
+        "dest",
+        CLIENTS,
+        True,
+        (),
+        "Prefixes of which they may take addresses; `0.0.0.0/0` is any IPv4 address, `::/0` any of IPv6. An address of "
+        "the router's own is left out of them unless it is named by itself.",
+    ),
+    Option(
+        "dest_host",
+        HOST,
+        True,
+        (),
+        "Names whose addresses they may take; `*.example.com` is every name below that one.",
+    ),
+    Option(
+        "tcp_port",
+        PORTS,
+        True,
+        (),
+        "Ports of TCP that they may take, and ranges. Port 22 or 53 only where it is named by itself.",
+    ),
+    Option("udp_port", PORTS, True, (), "The same of UDP."),
+    Option("memory", BYTES, False, "", "What `memory_max` of all of them may come to; each has to have one then."),
+    Option("cpu", number(1, 25600, "per cent"), False, "", "The same of `cpu_max`."),
+    Option("rate", RATE, False, "", "The same of `rate`."),
+    Option("services", number(1, 1000, "services"), False, "4", "How many there may be."),
+)
+
+SECTIONS = {"globals": GLOBALS, "service": SERVICE, "redirect": REDIRECT, "group": GROUP, "tenant": TENANT}
 
 
 # By type of section: worked out once, and not for each of a hundred services.

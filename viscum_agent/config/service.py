@@ -7,8 +7,8 @@ left out, the others go on. Nothing here knows about this router: devices, addre
 
 from collections import namedtuple
 
-from .. import address
-from ..errors import CONFIG, Problem
+from .. import address, optional
+from ..errors import CONFIG, UNSUPPORTED, Problem, UnsupportedError
 from ..plan import checks
 from ..plan.groups import once
 from ..records.objects import name_hash
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..address import Prefix
     from .groups import Group
+    from .tenants import Tenant
     from .uci import _Section as Section
 
 # What traffic: `family` 4 or 6; `proto` "tcp", "udp" or "" for every protocol; `dst` and `src` address.Prefix or None
@@ -35,8 +36,9 @@ Match = namedtuple("Match", ("family", "proto", "dst", "dport", "src", "to_port"
 Named = namedtuple("Named", ("hosts", "matches"))
 
 # `services` in file order, including disabled ones, even with mistakes; `bad`: the names of the service sections that
-# are left out because of a problem; `kept`: Services with the settings that some of those had before.
-Configuration = namedtuple("Configuration", ("settings", "services", "bad", "problems", "kept"))
+# are left out because of a problem; `kept`: Services with the settings that some of those had before; `tenants`: by
+# their names, tenants.Tenant, or None for one with a mistake.
+Configuration = namedtuple("Configuration", ("settings", "services", "bad", "problems", "kept", "tenants"))
 
 MAX_NAME = 64  # with its prefix, a file name in /var/run/netns; nobody types longer ones
 MAX_MATCHES = 256  # filters of one service on one device; more is a mistake in a list
@@ -50,12 +52,10 @@ def read(
 ) -> "Configuration":
     """A Configuration from the sections of a file (uci.Section), with every problem found. What has a mistake keeps the
     settings that it had in the Configuration `before`: an option of globals, and a service. Without `files` those that
-    sections name are not read: then the verdict is the same on every router."""
+    sections name are not read: then the verdict is the same on every router. What a tenant has keeps nothing: the
+    owner's last word counts."""
     problems = []
-    settings = None
-    services = []
-    redirects = []
-    grouped = []
+    parts: dict[str, list[Part]] = {kind: [] for kind in schema.SECTIONS}
     for section in sections:
         where = "%s.%s" % (package, section.name)
         if section.type not in schema.SECTIONS:
@@ -63,21 +63,14 @@ def read(
             continue
         values, found = schema.check(section, package)
         problems.extend(found)
-        part = Part(section, values, {problem.where for problem in found}, where)
-        if section.type == "service":
-            services.append(part)
-        elif section.type == "redirect":
-            redirects.append(part)
-        elif section.type == "group":
-            grouped.append(part)
-        elif settings is None:
-            settings = _settings(part, before)
-        else:
+        if section.type == "globals" and parts["globals"]:
             problems.append(Problem(CONFIG, "", where, "is a second globals section, and only the first one counts"))
-    settings = settings or make(Settings, schema.defaults("globals"))
-    redirected = _assign_redirects(redirects, services, problems, package)
+        parts[section.type].append(Part(section, values, {problem.where for problem in found}, where))
+    services = parts["service"]
+    settings = _settings(parts["globals"], before)
+    redirected = _assign_redirects(parts["redirect"], services, problems, package)
     _refuse_same_names(services, problems)
-    there = groups.read(grouped, problems)
+    there = groups.read(parts["group"], problems)
     made = []
     accounts = _own_accounts(services)
     bad = {problem.service for problem in problems if problem.service}
@@ -89,8 +82,32 @@ def read(
             bad.add(name)
         if name not in bad or _is_off(part, settings):
             made.append(service)
+    owned = [part.section.name for part in services if part.values["tenant"] or _broken(part, "tenant")]
+    tenants: dict[str, Tenant | None] = {}
+    if parts["tenant"] or owned:
+        made, tenants = _of_tenants(parts["tenant"], services, made, problems)
+        bad.update([problem.service for problem in problems if problem.service])
     left_out = sorted(bad - {service.name for service in made})
-    return Configuration(settings, made, left_out, problems, _kept(left_out, before))
+    kept = _kept([name for name in left_out if name not in owned], before)
+    return Configuration(settings, made, left_out, problems, kept, tenants)
+
+
+def _of_tenants(
+    renting: "list[Part]", services: "list[Part]", made: "list[Service]", problems: "list[Problem]"
+) -> "tuple[list[Service], dict[str, Tenant | None]]":
+    """The Services, those of tenants as far as their bounds let them, and the tenants. Where the package for that is
+    missing, no tenant has any."""
+    wrong: list[Problem] = []
+    try:
+        made, tenants = optional.load("config.tenants").judge(renting, services, made, wrong)
+    except UnsupportedError as error:
+        tenants = {}
+        for part in renting + [part for part in services if part.values["tenant"]]:
+            name = part.section.name if part.section.type == "service" else ""
+            wrong.append(Problem(UNSUPPORTED, name, part.where + (".tenant" if name else ""), str(error)))
+    problems.extend(wrong)
+    refused = {problem.service for problem in wrong}
+    return [each for each in made if not each.enabled or each.name not in refused], tenants
 
 
 def _kept(names: "list[str]", before: "Configuration | None") -> "list[Service]":
@@ -103,8 +120,11 @@ def _kept(names: "list[str]", before: "Configuration | None") -> "list[Service]"
 Part = namedtuple("Part", ("section", "values", "broken", "where"))
 
 
-def _settings(part: "Part", before: "Configuration | None") -> "Settings":
+def _settings(parts: "list[Part]", before: "Configuration | None") -> "Settings":
     """What an option with a mistake was before: its default would be one more change that nobody wants."""
+    if not parts:
+        return make(Settings, schema.defaults("globals"))
+    part = parts[0]
     values = dict(part.values)
     for name in values:
         if before and _broken(part, name):
@@ -226,6 +246,7 @@ def _service(
         exclude_dests=tuple(values["exclude_dest"]),
         health=_health(part, matches + templates, bad),
         respawn=make(Respawn, values),
+        tenant=None,
     )
     return service, problems
 

@@ -90,7 +90,7 @@ def parse(data: bytes, file: str) -> "list[_Section]":
     nul = data.find(b"\0")
     if nul >= 0:
         raise UciError(file, data[:nul].count(b"\n") + 1, "NUL byte: this is not a text file")
-    reader = _Reader(data, file)
+    reader = Reader(data, file)
     package = _Package(reader)
     while reader.next_line():
         reader.skip_space()
@@ -122,9 +122,9 @@ def _why_unreadable(path: str, code: int) -> str:
 class _Package:
     """The sections so far, and what each statement does to them."""
 
-    def __init__(self, reader: "_Reader") -> None:
+    def __init__(self, reader: "Reader") -> None:
         self.sections: list[_Section] = []
-        self._reader: _Reader = reader
+        self._reader: Reader = reader
         self._by_name: dict[str, _Section] = {}
         self._current: _Section | None = None
 
@@ -206,7 +206,7 @@ def _append(options: dict, name: str, text: str) -> None:
         known.append(text)
 
 
-class _Reader:
+class Reader:
     """The bytes of the file, the current position and its line, split into words as uci splits them.
 
     `_end` is behind the line's newline. It moves back to `_pos` where the rest of a line is ignored, so the start of

@@ -299,11 +299,13 @@ def to_match(
     watched: int,
     checked: bool,
     leaves: bool = False,
+    texts: "dict[str, str] | None" = None,
 ) -> "BpfMatch":
-    """The objects.BpfMatch of an entry."""
+    """The objects.BpfMatch of an entry; its destination as it is in `texts`, if it is there."""
     src = _prefix_text(found.client, kind.client) if kind.client else ""
     proto = PROTO_NAME.get(found.proto, "") if kind.proto else ""
     dst = _prefix_text(found.service, kind.service)
+    dst = (texts or {}).get(dst, dst)
     return BpfMatch(
         dev=dev,
         vlan=vlan,

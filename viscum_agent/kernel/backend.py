@@ -7,6 +7,7 @@ up to `apply`, which reads the kernel again and removes what should not be there
 
 from .. import address, compat
 from ..errors import BUG, FOREIGN, UNSUPPORTED, ViscumError
+from ..records import with_
 from ..records.dump import Dump
 from ..records.objects import CLS, DEV_PREFIX, HOST_SYSCTLS, INNER_DEV, NS_SYSCTLS, Guard, Sysctl, alias_of, kind_of
 from ..reserve import Reserve
@@ -325,6 +326,7 @@ class Backend:
         item = operation.new or operation.old
         there = operation.old is not None and operation.old.mark != ""
         if operation.verb != "del" and item.rules is not None:
+            item = with_(item, rules=tuple(item.rules))
             for start in range(0, max(1, len(item.rules)), nftables.MOST_RULES):
                 batch = lambda seq, start=start: nftables.guard_batch(item, start, there, seq)  # noqa: E731
                 self._nft_batch(operation, "", batch, nftables.GUARD)

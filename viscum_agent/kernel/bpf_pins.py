@@ -23,7 +23,7 @@ from .netns import SELF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from typing import Any
 
     from ..records.dump import Dump
@@ -41,6 +41,38 @@ PARSE = {
     "wide": layout.Layout.parse_wide,
     "wide_macs": layout.Layout.parse_wide_macs,
 }
+
+
+class Entries:
+    """What is in the maps, each as a dump.BpfEntry that is made for whoever comes by: a name may have hundreds of
+    addresses, and as they were read they take a tenth of the memory."""
+
+    def __init__(self, made: "layout.Layout", batches: "dict[str, list[tuple[bytes, bytes]]]") -> None:
+        self._layout = made
+        self._batches = batches  # by map, as of map_batches
+
+    def __iter__(self) -> "Iterator[BpfEntry]":
+        for name in self._batches:
+            for key, value in call.pairs(self._batches[name], MAPS[name].key, MAPS[name].value):
+                yield self._entry(name, key, value)
+
+    def _entry(self, name: str, key: bytes, value: bytes) -> "BpfEntry":
+        interface, kind, parts = PARSE[name](self._layout, key)
+        index, vlan = layout.of_vlan(interface)
+        target, mac, flags = self._layout.parse_value(value)
+        return BpfEntry(
+            index=index,
+            vlan=vlan,
+            target=target,
+            kind=kind,
+            tuple=parts,
+            mac=mac,
+            watched=self._layout.port_inside(value, parts.port),
+            refused=bool(flags & layout.REFUSED),
+            takes_over=bool(flags & layout.TAKE_OVER),
+            checked=bool(flags & layout.CHECKED),
+            leaves=bool(flags & layout.LEAVES),
+        )
 
 
 class PinError(ViscumError):
@@ -241,7 +273,7 @@ class Pinned:
         # Also where the maps are not as this agent makes them: what another version has left in its own goes on there.
         self._dump_links(dump, links, ours)
         if whole:
-            dump.bpf_entries.extend(self.entries())
+            dump.bpf_entries = self.entries()
             dump.bpf_counters.update(self.counters())
 
     def _dump_links(self, dump: "Dump", links: "list[str]", ours: "set[int]") -> None:
@@ -268,32 +300,11 @@ class Pinned:
         one = MAPS[name]
         return call.map_read(self._maps[name], one.key, one.value)
 
-    def entries(self) -> "list[BpfEntry]":
-        """All entries, as dump.BpfEntry."""
-        if not self._open_maps():
-            return []
-        found = []
-        for name in PARSE:
-            for key, value in self._read(name):
-                interface, kind, parts = PARSE[name](self._layout, key)
-                index, vlan = layout.of_vlan(interface)
-                target, mac, flags = self._layout.parse_value(value)
-                found.append(
-                    BpfEntry(
-                        index=index,
-                        vlan=vlan,
-                        target=target,
-                        kind=kind,
-                        tuple=parts,
-                        mac=mac,
-                        watched=self._layout.port_inside(value, parts.port),
-                        refused=bool(flags & layout.REFUSED),
-                        takes_over=bool(flags & layout.TAKE_OVER),
-                        checked=bool(flags & layout.CHECKED),
-                        leaves=bool(flags & layout.LEAVES),
-                    )
-                )
-        return found
+    def entries(self) -> "Entries":
+        """All entries."""
+        names = PARSE if self._open_maps() else ()
+        batches = {name: call.map_batches(self._maps[name], MAPS[name].key, MAPS[name].value) for name in names}
+        return Entries(self._layout, batches)
 
     def counters(self) -> "dict[tuple[int, int], Counters]":
         """{(index of the source interface, of the pair): Counters}. Read every second: no other map is opened."""

@@ -12,7 +12,7 @@ from .. import compat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..ebpf.layout import Map
 
@@ -82,7 +82,20 @@ def map_delete(fd: int, key: "Buffer") -> bool:
 
 
 def map_read(fd: int, key_size: int, value_size: int) -> "list[tuple[bytes, bytes]]":
-    """[(key, value)] of a hash map, read in batches (kernel 5.6)."""
+    """[(key, value)] of a hash map."""
+    return list(pairs(map_batches(fd, key_size, value_size), key_size, value_size))
+
+
+def pairs(batches: "Iterable[tuple[bytes, bytes]]", key_size: int, value_size: int) -> "Iterator[tuple[bytes, bytes]]":
+    """Each (key, value) of what map_batches returned."""
+    for keys, values in batches:
+        for at in range(len(keys) // key_size):
+            yield keys[at * key_size : (at + 1) * key_size], values[at * value_size : (at + 1) * value_size]
+
+
+def map_batches(fd: int, key_size: int, value_size: int) -> "list[tuple[bytes, bytes]]":
+    """All keys and all values of a hash map, in batches (kernel 5.6), each one behind the other: so they take as much
+    memory as they have bytes, and one by one several times that."""
     keys, values = bytearray(key_size * BATCH), bytearray(value_size * BATCH)
     place, found, first = bytearray(max(4, key_size)), [], True
     while True:
@@ -101,9 +114,8 @@ def map_read(fd: int, key_size: int, value_size: int) -> "list[tuple[bytes, byte
                 raise
             last = True
         count = struct.unpack_from("I", attribute, 32)[0]
-        for at in range(count):
-            key = bytes(keys[at * key_size : (at + 1) * key_size])
-            found.append((key, bytes(values[at * value_size : (at + 1) * value_size])))
+        if count:
+            found.append((bytes(keys[: count * key_size]), bytes(values[: count * value_size])))
         if last:
             return found
         first = False

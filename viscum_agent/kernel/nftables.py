@@ -54,7 +54,7 @@ from .codec import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..records.objects import Guard
 
@@ -209,7 +209,7 @@ def _daddr_text(prefix: "address.Prefix") -> str:
 
 def nat_batch(rules: "Iterable[NatRule]", seq: int) -> bytes:
     """Creates `inet viscum` with these rules, or replaces it."""
-    return _replace(_nat_chain(), [_rule_expressions(rule) for rule in rules], seq)
+    return _replace(_nat_chain(), (_rule_expressions(rule) for rule in rules), seq)
 
 
 def pkttype_batch(seq: int, dev: str = DEVICE) -> bytes:
@@ -219,7 +219,7 @@ def pkttype_batch(seq: int, dev: str = DEVICE) -> bytes:
 
 def delete_batch(family: int, seq: int) -> bytes:
     """Deletes our table of a family (INET, NETDEV). A missing table is no error."""
-    return _batch(_without_table(family, TABLE), seq)
+    return _batch(seq, _without_table(family, TABLE))
 
 
 # The dumps that `guards` reads: of all tables of the family, then of their chains.
@@ -238,10 +238,10 @@ def dump_requests(seq: int) -> "list[bytes]":
     return [_message(kind, 0, NLM_F_DUMP, b"", seq) for kind in (_GETTABLE, _GETCHAIN, _GETRULE)]
 
 
-def _replace(chain: "_Chain", rules: "list[bytes]", seq: int) -> bytes:
+def _replace(chain: "_Chain", rules: "Iterable[bytes]", seq: int) -> bytes:
     # Creating the table first lets the deletion succeed where there was none. No NLM_F_EXCL anywhere, so that existing
     # objects are no error.
-    return _batch(_without_table(chain.family, chain.table) + _new_table(chain) + _new_rules(chain, rules), seq)
+    return _batch(seq, _without_table(chain.family, chain.table), _new_table(chain), _new_rules(chain, rules))
 
 
 def _new_table(chain: "_Chain") -> "list[tuple[int, int, int, bytes]]":
@@ -261,12 +261,10 @@ def _new_table(chain: "_Chain") -> "list[tuple[int, int, int, bytes]]":
     ]
 
 
-def _new_rules(chain: "_Chain", rules: "Iterable[bytes]") -> "list[tuple[int, int, int, bytes]]":
-    commands = []
+def _new_rules(chain: "_Chain", rules: "Iterable[bytes]") -> "Iterator[tuple[int, int, int, bytes]]":
     for expressions in rules:
         data = text(_TABLE_NAME, chain.table) + text(_RULE_CHAIN, chain.name) + nest(_RULE_EXPRESSIONS, expressions)
-        commands.append((_NEWRULE, chain.family, NLM_F_CREATE | NLM_F_APPEND, data))  # after the last rule
-    return commands
+        yield _NEWRULE, chain.family, NLM_F_CREATE | NLM_F_APPEND, data  # after the last rule
 
 
 def _without_table(family: int, table: str) -> "list[tuple[int, int, int, bytes]]":
@@ -274,14 +272,23 @@ def _without_table(family: int, table: str) -> "list[tuple[int, int, int, bytes]
     return [(_NEWTABLE, family, NLM_F_CREATE, name), (_DELTABLE, family, 0, name)]
 
 
-def _batch(commands: "list[tuple[int, int, int, bytes]]", seq: int) -> bytes:
-    parts = [_batch_edge(_BATCH_BEGIN, seq)]
-    last = len(commands) - 1
-    for index, (kind, family, flags, data) in enumerate(commands):
-        # The last command, not the batch's end: before Linux 6.10 the kernel does not answer for the end.
-        parts.append(_message(kind, family, flags | (NLM_F_ACK if index == last else 0), data, seq))
-    parts.append(_batch_edge(_BATCH_END, seq))
-    return b"".join(parts)
+def _batch(seq: int, *parts: "Iterable[tuple[int, int, int, bytes]]") -> bytes:
+    """Commands in their order. Rules may be hundreds of half a kilobyte: each is made when its turn comes."""
+    made, kept = [_batch_edge(_BATCH_BEGIN, seq)], None
+    for part in parts:
+        for command in part:
+            if kept:
+                made.append(_command(kept, 0, seq))
+            kept = command
+    if kept:  # the last command, not the batch's end: before Linux 6.10 the kernel does not answer for the end
+        made.append(_command(kept, NLM_F_ACK, seq))
+    made.append(_batch_edge(_BATCH_END, seq))
+    return b"".join(made)
+
+
+def _command(command: "tuple[int, int, int, bytes]", more: int, seq: int) -> bytes:
+    kind, family, flags, data = command
+    return _message(kind, family, flags | more, data, seq)
 
 
 def _batch_edge(kind: int, seq: int) -> bytes:
@@ -423,12 +430,12 @@ def mute_text(ports: str) -> "list[str]":
 
 def mute_batch(ports: "str | None", there: bool, seq: int) -> bytes:
     """Creates `inet viscum-lo`, and deletes the one that is `there`; for None nothing but that."""
-    commands = _without_table(INET, MUTE) if there else []
+    parts: list[Iterable] = [_without_table(INET, MUTE)] if there else []
     if ports is not None:
         chain = _mute_chain(ports)
         rules = [_guard_expressions(rule) for rule in _WITHIN] + [_mute_expressions(pair) for pair in _pairs(ports)]
-        commands += _new_table(chain) + _new_rules(chain, rules)
-    return _batch(commands, seq)
+        parts += [_new_table(chain), _new_rules(chain, rules)]
+    return _batch(seq, *parts)
 
 
 def _pairs(ports: str) -> "list[tuple[str, str]]":
@@ -531,15 +538,16 @@ def guard_batch(item: "Guard", start: int, there: bool, seq: int) -> bytes:
     that (10 ms measured, 1 ms without). With MOST_RULES of its rules from `start` on: if that is not 0, they are added
     to those before."""
     chain = _guard_chain(item.dev, _guard_name(item))
-    rules = _new_rules(chain, [_guard_expressions(rule) for rule in (item.rules or ())[start : start + MOST_RULES]])
+    made = (_guard_expressions(rule) for rule in (item.rules or ())[start : start + MOST_RULES])
+    rules = _new_rules(chain, made)
     if start:
-        return _batch(rules, seq)
-    return _batch((_without_table(INET, item.dev) if there else []) + _new_table(chain) + rules, seq)
+        return _batch(seq, rules)
+    return _batch(seq, _without_table(INET, item.dev) if there else (), _new_table(chain), rules)
 
 
 def guards_delete_batch(devs: "Iterable[str]", seq: int) -> bytes:
     """Deletes the tables of Guards, all at once. A missing one is no error."""
-    return _batch([command for dev in devs for command in _without_table(INET, dev)], seq)
+    return _batch(seq, *[_without_table(INET, dev) for dev in devs])
 
 
 def _guard_name(item: "Guard") -> str:

@@ -13,6 +13,8 @@ import struct
 from .. import compat
 from .handshake import DATAGRAM, IPPROTO_UDP, filtered
 
+SOL_PACKET = 263  # linux/socket.h
+IGNORE_OUTGOING = 23  # linux/if_packet.h (kernel 4.20): saves a packet that leaves the second filter (bench/modes.py)
 SIZE = 1500  # bytes of a packet that are kept
 PORT = 53
 
@@ -49,11 +51,14 @@ QUESTIONS += _UDP + [(HALF_X, 2, 0, 0), (EQUAL, PORT, 2, 0), (HALF_X, 0, 0, 0), 
 
 def listen(index: int) -> "tuple[int, int]":
     """(answers, questions): the sockets of a device in the caller's namespace. Raises OSError."""
-    answers = _socket(index, ANSWERS)
+    found = [_socket(index, ANSWERS)]
     try:
-        return answers, _socket(index, QUESTIONS)
+        found.append(_socket(index, QUESTIONS))
+        compat.set_option(found[1], SOL_PACKET, IGNORE_OUTGOING, struct.pack("i", 1))
+        return found[0], found[1]
     except OSError:
-        compat.fd_close(answers)
+        for fd in found:
+            compat.fd_close(fd)
         raise
 
 

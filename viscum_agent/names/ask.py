@@ -155,7 +155,7 @@ class Asker:
         observed: "Observed",
         links: "Iterable[Link]",
         interfaces: "dict[str, list[str]]",
-    ) -> "tuple[dict[Any, Host], dict]":
+    ) -> "tuple[known.Hosts, dict]":
         """(hosts, held) as in facts.Facts; `links` and the devices of `interfaces` are those that there are now."""
         if self._held is None:
             self._held = {}
@@ -166,12 +166,11 @@ class Asker:
             self._loop.after(known.GRACE, lambda: self._let_go(True))
         held = self._unanswered()
         kept = [each for each in services if each.name in held and held[each.name][0] == each.named]
-        known_now: dict[Any, Host] = self.known.hosts()
-        known_now.update({name: UNHEARD for name in self._wild})
+        more: dict[Any, Host] = {name: UNHEARD for name in self._wild}
         if self._listener:
             self._listener.look(links, interfaces)
-            known_now.update(self._listener.hosts())
-        return known_now, {each.name: held[each.name][1] for each in kept}
+            more.update(self._listener.hosts())
+        return known.Hosts(self.known, more), {each.name: held[each.name][1] for each in kept}
 
     def _unanswered(self) -> "dict[str, tuple[Sequence[Named], list[tuple]]]":
         held = self._held or {}

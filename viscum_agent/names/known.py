@@ -13,6 +13,7 @@ from ..records.facts import Host
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     from ..config.service import Named
 
@@ -87,7 +88,9 @@ class Known:
         old = [each for each in old + list(there[OLD]) if each[0] not in found]  # the newest first
         mine = [each for each in old if len(each[0]) == size][: MOST_ADDRESSES - len(found)]
         there[OLD] = tuple(mine + [each for each in old if len(each[0]) != size])
-        there[NOW + at] = b"".join(sorted(found))
+        joined = b"".join(sorted(found)) if found else b""  # MicroPython would make an empty one for each name
+        if there[NOW + at] != joined:  # else the same object stays: plans hold it as well
+            there[NOW + at] = joined
         there[WHY + at] = "" if found else why
         there[DUE + at] = after(now + (max(LEAST, min(ttl, MOST)) if found else NOTHING))
         return _host(there) != before
@@ -116,10 +119,24 @@ class Known:
             there[OLD] = tuple(left)
         return any_gone
 
+    def host(self, name: str) -> "Host | None":
+        """What the plan has to know of a name (facts.Host)."""
+        return _host(self._names[name]) if name in self._names else None
+
     def hosts(self) -> "dict[str, Host]":
-        """What the plan has to know (facts.Host), by name."""
-        found = {name: _host(self._names[name]) for name in self._names}
+        """The same of all names."""
+        found = {name: self.host(name) for name in self._names}
         return {name: host for name, host in found.items() if host is not None}
+
+
+class Hosts:
+    """As facts.Facts.hosts, but each Host is made when it is asked for: there may be thousands. `more` are others."""
+
+    def __init__(self, known: "Known", more: "dict[Any, Host]") -> None:
+        self._known, self._more = known, more
+
+    def get(self, key: "Any", default: "Host") -> "Host":
+        return self._more.get(key) or self._known.host(key) or default
 
 
 def _host(there: list) -> "Host | None":
@@ -133,6 +150,8 @@ def _host(there: list) -> "Host | None":
 
 
 def _each(joined: "bytes | None", size: int) -> "list[bytes]":
+    if joined is not None and len(joined) == size:
+        return [joined]  # itself: MicroPython would make another one
     return [joined[place : place + size] for place in range(0, len(joined), size)] if joined else []
 
 

@@ -83,7 +83,8 @@ class Observed:
     connections to the cloud to the indexes of their pairs (ebpf/flows.py); `counters` maps a service to Counters,
     `dropped` to how many packets of its own its Guard dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, same: "dict[Any, Any] | None" = None) -> None:
+        self._same = same or {}
         self.services: dict[str, list[Found]] = {}
         self.shared: list[Found] = []
         self.hooks: dict[str, str] = {}
@@ -110,12 +111,13 @@ class Observed:
         return made
 
     def _add(self, service: str, item: "Any", handle: int = 0) -> None:
-        self.services.setdefault(service, []).append(Found(item, handle))
+        same = self._same.get(item, item) if self._same else item
+        self.services.setdefault(service, []).append(Found(same, handle))
 
 
-def observe(dump: "Dump") -> "Observed":
-    """An Observed from a kernel.dump.Dump."""
-    observed = Observed()
+def observe(dump: "Dump", same: "dict[Any, Any] | None" = None) -> "Observed":
+    """An Observed from a kernel.dump.Dump. `same` maps objects to equal ones, which stand for what is found."""
+    observed = Observed(same)
     names = {(link.ns, link.index): link.name for link in dump.links}
     owners = _owners(dump)
     _pairs(observed, dump, owners)
@@ -125,6 +127,7 @@ def observe(dump: "Dump") -> "Observed":
     _outside(observed, dump, names, owners)
     _hooks(observed, dump, names, owners)
     _programs(observed, dump, names, owners)
+    observed._same = {}
     return observed
 
 
@@ -379,6 +382,7 @@ def _filter(entry: "FilterEntry", dev: str, actions: "tuple[tuple, ...]") -> "Fi
 
 
 def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], str]", owners: "Owners") -> None:
+    texts = {entry.address: entry.address for entry in dump.addresses if entry.ns}  # to have each only once
     for link in dump.bpf_links:
         service = owners.get(("dev", link.pin))
         # Its device is gone, or has another name; or nobody knows whom it takes where, because its maps are not those
@@ -398,7 +402,7 @@ def _programs(observed: "Observed", dump: "Dump", names: "dict[tuple[str, int], 
         watched = 0 if entry.refused else entry.watched
         whose = target if service else ""
         item = to_match(
-            dev, entry.vlan, entry.kind, entry.tuple, entry.mac, whose, watched, entry.checked, entry.leaves
+            dev, entry.vlan, entry.kind, entry.tuple, entry.mac, whose, watched, entry.checked, entry.leaves, texts
         )
         if service is None or not dev:
             observed.orphans.append(Found(item, entry.index))

@@ -18,7 +18,7 @@ from ..records.objects import NatRule
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from ..config.service import Match
     from ..records.facts import Listener
@@ -85,25 +85,33 @@ def _rule_order(rule: "NatRule") -> tuple:
     return (-length, width, rule.daddr, rule.proto, rule.dport or (0, 0), rule.to_port)
 
 
-def answers(
-    matches: "Sequence[Match]", own: "dict[int, bytes]", direct: bool = False, named: "Collection[int]" = ()
-) -> "list[Answer]":
-    """An Answer for each match; `own` maps a family to the namespace's own address (bytes); `direct` and `named` as in
-    any_local."""
-    found = []
-    for family in (4, 6):
-        of_family = [match for match in matches if match.family == family]
-        nat = _by_nat(of_family, direct, named)
-        for match in of_family:
+class Answers:
+    """An Answer for each match, made for whoever comes by: a name may have hundreds of addresses. `own` maps a family
+    to the namespace's own address (bytes); `nat` are the families with NAT."""
+
+    def __init__(self, matches: "Sequence[Match]", own: "dict[int, bytes]", nat: "Sequence[int]") -> None:
+        self._made_from = matches, own, nat
+
+    def __iter__(self) -> "Iterator[Answer]":
+        matches, own, nat = self._made_from
+        for match in matches:
             client = _client(match)
             low, high = _inside(match)
             port = (match.dport or ANY_PORT)[0] if match.to_port else 0
-            found.append(
-                Answer(
-                    match=match, address=own[family] if nat else client, low=low, high=high, client=client, port=port
-                )
-            )
-    return found
+            where = own[match.family] if match.family in nat else client
+            yield Answer(match=match, address=where, low=low, high=high, client=client, port=port)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Answers) and self._made_from == other._made_from
+
+
+def answers(
+    matches: "Sequence[Match]", own: "dict[int, bytes]", direct: bool = False, named: "Collection[int]" = ()
+) -> "Answers":
+    """The Answers of matches, IPv4 first; `direct` and `named` as in any_local."""
+    by_family = {family: [match for match in matches if match.family == family] for family in (4, 6)}
+    nat = [family for family in (4, 6) if _by_nat(by_family[family], direct, named)]
+    return Answers(by_family[4] + by_family[6], own, nat)
 
 
 def _inside(match: "Match") -> "tuple[int, int]":
@@ -153,7 +161,7 @@ def _client(match: "Match") -> bytes:
     return match.dst.packed if single else address.add(match.dst.packed, 1)
 
 
-def without_names(found: "Iterable[Answer]") -> "set[Answer]":
+def without_names(found: "Answers") -> "set[Answer]":
     """The Answers, with those for the addresses of names as if these had none: their ways are the same."""
     return {
         with_(each, match=with_(each.match, dst=None, host=""), address=b"", client=b"") if each.match.host else each
@@ -164,7 +172,7 @@ def without_names(found: "Iterable[Answer]") -> "set[Answer]":
 # What the open sockets mean
 
 
-def ways(found: "Sequence[Answer]", listeners: "Iterable[Listener]") -> "list[Way]":
+def ways(found: "Answers", listeners: "Iterable[Listener]") -> "list[Way]":
     """The Ways into a program with these Answers, each once, those of a single port first."""
     ways_by_key: dict[tuple, Way] = {}
     for answer in sorted(found, key=_width):
@@ -184,7 +192,7 @@ def ways(found: "Sequence[Answer]", listeners: "Iterable[Listener]") -> "list[Wa
     return list(ways_by_key.values())
 
 
-def settled(found: "Sequence[Answer]", before: "Sequence[Listener]", now: "Sequence[Listener]") -> "list[Listener]":
+def settled(found: "Answers", before: "Sequence[Listener]", now: "Sequence[Listener]") -> "list[Listener]":
     """The listeners that count: a UDP socket that only a match of several ports takes must be there at two looks in a
     row. A program that queries somebody (DNS, NTP) opens one like that for a moment."""
     known = {one[:4] for one in before}
@@ -229,7 +237,7 @@ def _rank(one: "Listener", answer: "Answer") -> "tuple[bool, bool]":
 
 
 def taken(
-    found: "Sequence[Answer]", there: "Open | None", whole: bool = False, dynamic: bool = False
+    found: "Answers", there: "Open | None", whole: bool = False, dynamic: bool = False
 ) -> "list[tuple[Match, Match]]":
     """The parts of matches that are taken over, as [(match, part)]: each match of the Answers with the part that is
     answered.
@@ -279,9 +287,7 @@ def _parts(answer: "Answer", ports: "list[int]") -> "list[Match]":
     return [with_(match, dport=(low, high), to_port=0) for low, high in runs]
 
 
-def stays(
-    found: "Sequence[Answer]", there: "Open | None", parts: "list[tuple[Match, Match]]"
-) -> "list[tuple[Match, str]]":
+def stays(found: "Answers", there: "Open | None", parts: "list[tuple[Match, Match]]") -> "list[tuple[Match, str]]":
     """[(match, reason)] of what the cloud still answers; `parts` is what `taken` returned."""
     if there is None:
         return []

@@ -9,7 +9,7 @@ from .. import address
 from ..errors import CONFIG, UNSUPPORTED, Problem
 from ..records import with_
 from ..records.facts import Host
-from ..records.objects import is_left
+from ..records.objects import Address, BpfMatch, is_left
 from ..shell import some
 from . import datapath, direct
 from .claims import match_text
@@ -20,12 +20,14 @@ from .skip import skip
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from ..address import Prefix
     from ..config.service import Match, Service
     from ..records.facts import Device, Facts
     from .actual import Found
     from .claims import Claims
+    from .planner import ServicePlan
 
 UNKNOWN = "was not asked yet"
 UNASKED, UNTOLD = Host((), UNKNOWN), Host((), "")
@@ -44,13 +46,15 @@ def with_names(
     facts: "Facts",
     claims: "Claims",
     warnings: list,
+    before: "ServicePlan | None",
 ) -> "tuple[Service, list[tuple[str, str]]]":
     """The service with the addresses that its names have, and what of its names stays with the cloud, and why."""
     found, why = named(service, facts)
     found, left = direct.apart(service, found) if past else (found, [])
     found, theirs = claims.free(service, devices, found)
     left += theirs
-    matches = service.matches + tuple(found)
+    there = {match: match for match in before.service.matches} if before else {}
+    matches = service.matches + tuple([there.get(match, match) for match in found])
     warnings += missing(service, matches, why, left, package) + deaf(service, facts, package)
     stays = [(match_text(match), text) for match, text, _ in left]
     return with_(service, matches=matches), stays + [(host, why[host]) for host in sorted(why)]
@@ -153,3 +157,21 @@ def held(found: "Sequence[Found]") -> "list[tuple]":
     items = [each.item for each in redirects_of(found) if not is_left(each.item)]
     taken = [datapath.of(item).taken(item) for item in items]
     return [each for each in taken if each[1] and each[1].length == address.bits(each[1].family)]
+
+
+def shared(part: "ServicePlan", before: "ServicePlan | None", found: "Sequence[Found]") -> "ServicePlan":
+    """An equal plan, as far as possible of the objects of the one before (None without one) and of those that were
+    found: each address has several, and with hundreds of them that is most of the memory that a look takes."""
+    there = {each.item: each.item for each in found}
+    texts = {item.address: item.address for item in part.items if isinstance(item, Address)}
+    part = with_(part, items=[there.get(item) or _with_text_of(texts, item) for item in part.items])
+    # After a reload the settings are new objects: then those of before have no place beside them.
+    if before is None or before.service.program is not part.service.program:
+        return part
+    return type(part)(*[old if old == new else new for old, new in zip(before, part)])
+
+
+def _with_text_of(texts: "dict[str, str]", item: "Any") -> "Any":
+    if not isinstance(item, BpfMatch) or item.dst not in texts:
+        return item
+    return with_(item, dst=texts[item.dst])

@@ -13,7 +13,7 @@ from ..records import with_
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..config.service import Service
-    from .answers import Answer
+    from .answers import Answers
 
 Kind = namedtuple("Kind", ("name", "does", "asks", "needs", "looks", "option", "help"))
 
@@ -68,7 +68,7 @@ def named(name: str) -> "Kind":
     return KINDS[NAMES.index(name)]
 
 
-def of(service: "Service", found: "list[Answer]") -> "Kind":
+def of(service: "Service", found: "Answers") -> "Kind":
     """The kind of a service's check: as configured, but `auto` has nothing to ask where it takes over no ports
     (`found`, answers.Answer)."""
     if service.health.healthcheck == "auto" and not any(answer.high for answer in found):

@@ -34,7 +34,8 @@ class Claims:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
         self._left: dict[int, tuple[str, bool]] = {}
-        self._traffic: dict[tuple, list[tuple[Match, str]]] = {}
+        # By place and address: matches, each with its service behind it. There may be thousands of these.
+        self._traffic: dict[tuple, dict[bytes, list]] = {}
         self._datapaths: dict[str, tuple[str, str]] = {}
         self._kinds: set[layout.Kind] = set()
 
@@ -60,15 +61,17 @@ class Claims:
                 text = "'%s' can't be on %s beside '%s' of service '%s': a device has one datapath"
                 raise skip(service, package, "datapath", text % (part.datapath, dev, which, name))
         # Each VLAN of a device has traffic of its own.
-        wanted = [((dev, service.vlan), match) for dev in part.devices for match in service.matches]
-        for source, match in wanted:
-            _, text = self._whose(service, source, match)
-            if text:
-                raise skip(service, package, "dest_ip" if match.dst else "dest_port", "takes " + text)
+        sources = [(dev, service.vlan) for dev in part.devices]
+        for source in sources:
+            for match in service.matches:
+                _, text = self._whose(service, source, match)
+                if text:
+                    raise skip(service, package, "dest_ip" if match.dst else "dest_port", "takes " + text)
         self._take_kinds(part, package)
-        for source, match in wanted:
-            for key in _keys(service, source, match):
-                self._traffic.setdefault(key, []).append((match, service.name))
+        for source in sources:
+            for match in service.matches:
+                for place, dst in _places(service, source, match):
+                    self._traffic.setdefault(place, {}).setdefault(dst, []).extend((match, service.name))
         for dev in part.devices:
             self._datapaths[dev] = (part.datapath, service.name)
 
@@ -88,11 +91,20 @@ class Claims:
 
     def _whose(self, service: "Service", source: tuple, match: "Match") -> "tuple[str, str]":
         """(which other service takes packets of a match on a (device, VLAN), that in words); "" for none."""
-        for key in _keys(service, source, match):
-            for other, name in self._traffic.get(key, []):
-                if name != service.name and _overlap(match, other):
+        for place, dst in _places(service, source, match):
+            there = self._traffic.get(place, {}).get(dst, [])
+            for other, name in zip(there[::2], there[1::2]):
+                if name != service.name and overlap(match, other):
                     return name, "the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
         return "", ""
+
+    def on(self, source: "tuple[str, int | None]", family: int) -> "Iterable[tuple[Match, str]]":
+        """What services take of a family on a (device, VLAN), and which, whatever its level."""
+        for place, found in self._traffic.items():
+            if place[:2] == (source, family):
+                for there in found.values():
+                    for at in range(0, len(there), 2):
+                        yield there[at], there[at + 1]
 
     def _take_kinds(self, part: "ServicePlan", package: str) -> None:
         kinds = {layout.kind_of(item) for item in part.items if isinstance(item, BpfMatch)}
@@ -102,15 +114,20 @@ class Claims:
         self._kinds = wide
 
 
-def _keys(service: "Service", source: tuple, match: "Match") -> "list[tuple]":
-    """Where a match has a place: at its level, and where something is left out of it at the next one as well."""
-    return [
-        (source, match.family, level, (match.dst.packed, match.dport) if level == PRIO_EXACT and match.dst else "")
-        for level in clients.levels(service, match)
-    ]
+def _places(service: "Service", source: tuple, match: "Match") -> "list[tuple[tuple, bytes]]":
+    """Where a match has a place: at its level, and where something is left out of it at the next one as well. Behind
+    it the address, where only matches of the same one can overlap, else nothing."""
+    found = []
+    for level in clients.levels(service, match):
+        if level == PRIO_EXACT and match.dst is not None:
+            found.append(((source, match.family, level, match.dport), match.dst.packed))
+        else:
+            found.append(((source, match.family, level, None), b""))
+    return found
 
 
-def _overlap(one: "Match", other: "Match") -> bool:
+def overlap(one: "Match", other: "Match") -> bool:
+    """Whether two matches of a family have packets in common."""
     if one.proto and other.proto and one.proto != other.proto:
         return False
     if one.dport and other.dport and (one.dport[1] < other.dport[0] or other.dport[1] < one.dport[0]):

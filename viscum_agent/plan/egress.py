@@ -12,7 +12,7 @@ from ..records.objects import Guard, GuardRule, device_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..config.schema import Destination
     from ..config.service import Match, Service
@@ -54,12 +54,31 @@ class Around:
         return [address.format_prefix(each) for each in private + sorted(more)]
 
 
+class Rules:
+    """GuardRules in their order, made anew for whoever reads them: a name may have hundreds of addresses, and a back
+    end writes them once."""
+
+    def __init__(self, make: "Callable[[], Sequence[GuardRule]]") -> None:
+        self._make = make
+
+    def __iter__(self) -> "Iterator[GuardRule]":
+        return iter(self._make())
+
+
 def guard(service: "Service", matches: "Iterable[Match]", own: "dict[int, str]", around: "Around") -> "Guard":
     """The Guard of a service's pair. `own` maps each of its families to the namespace's own address (text)."""
     dev = device_name(service.name)
-    words = [each.word for each in service.egress]
-    if "any" in words:
+    if any(each.word == "any" for each in service.egress):
         return Guard(dev, "", None)
+    rules = Rules(lambda: _rules(service, matches, own, around))
+    made = [tuple(rule) for rule in rules]
+    return Guard(dev, "%08x/%d" % (binascii.crc32(str(made).encode()), len(made)), rules)
+
+
+def _rules(
+    service: "Service", matches: "Iterable[Match]", own: "dict[int, str]", around: "Around"
+) -> "list[GuardRule]":
+    words = [each.word for each in service.egress]
     found = [_tcp(match) for match in matches if match.proto != "udp"]
     # Multicast first: what the kernel itself says in any namespace (MLD, RFC 3810; router solicitations) is nothing to
     # count. It asks for its neighbours by multicast, too.
@@ -75,9 +94,7 @@ def guard(service: "Service", matches: "Iterable[Match]", own: "dict[int, str]",
         for match in others:
             found += _datagrams(match)
         found += _far_and_near(family, mine, around, words)
-    rules = tuple(_once(found))
-    mark = "%08x/%d" % (binascii.crc32(str([tuple(rule) for rule in rules]).encode()), len(rules))
-    return Guard(dev, mark, rules)
+    return _once(found)
 
 
 def _once(found: "Iterable[GuardRule]") -> "list[GuardRule]":

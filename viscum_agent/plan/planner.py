@@ -39,13 +39,14 @@ from .subnets import SUBNET, Subnets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from ..config.service import Match, Service, Settings
     from ..records.facts import Device, Facts
     from ..records.objects import Guard
-    from .answers import Answer
+    from .actual import Found
+    from .answers import Answers
     from .datapath.classifier import MacPolicy
 
 # One service's part: its own objects, those it shares with others, and what was decided on the way. `answers`: the
@@ -73,18 +74,33 @@ ETHERNET = 14  # bytes of a frame's header
 Plan = namedtuple("Plan", ("services", "skipped", "problems"))
 
 
-def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", package: str = "viscum") -> "Plan":
-    """A Plan for the enabled services among `services` (service.Service)."""
+def _nothing(_: str) -> "tuple[None, Sequence[Found]]":
+    return None, ()
+
+
+def plan(
+    services: "Iterable[Service]",
+    settings: "Settings",
+    facts: "Facts",
+    package: str = "viscum",
+    there: "Callable[[str], tuple[ServicePlan | None, Sequence[Found]]]" = _nothing,
+) -> "Plan":
+    """A Plan for the enabled services among `services` (service.Service). `there` says what there is of a service
+    already, to be shared (byname.shared): (its last plan, what of it was found in the kernel)."""
     enabled = [service for service in services if service.enabled] if settings.enabled else []
     subnets = Subnets(enabled, settings.pool, facts)
     claims = Claims()
     around = Around(settings.pool, facts)
     planned, skipped, problems = {}, [], []
-    # Whoever owns a name says what its addresses are: so what others have written down goes first.
-    for service in [each for each in enabled if not each.named] + [each for each in enabled if each.named]:
+    # Whoever owns a name says what its addresses are: so what others have written down goes first. And the router's
+    # owner goes before tenants.
+    for service in _in_order(_in_order(enabled, "named"), "tenant"):
         try:
             claims.take_name(service, package)
-            part = _service(service, settings, facts, subnets, around, claims, package)
+            before, found = there(service.name) if service.named else (None, ())
+            part = _service(service, settings, facts, subnets, around, claims, package, before)
+            if service.named:
+                part = _loaded("plan.byname", service, package, "dest_host").shared(part, before, found)
             claims.take(part, package)
         except Skip as error:
             problems.append(error.args[0])
@@ -95,6 +111,11 @@ def plan(services: "Iterable[Service]", settings: "Settings", facts: "Facts", pa
     return Plan([planned[each.name] for each in enabled if each.name in planned], skipped, problems)
 
 
+def _in_order(services: "list[Service]", last: str) -> "list[Service]":
+    """Those that have something in a field behind the others."""
+    return [each for each in services if not getattr(each, last)] + [each for each in services if getattr(each, last)]
+
+
 def _service(
     service: "Service",
     settings: "Settings",
@@ -103,6 +124,7 @@ def _service(
     around: "Around",
     claims: "Claims",
     package: str,
+    before: "ServicePlan | None" = None,
 ) -> "ServicePlan":
     dev = device_name(service.name)
     for what, name in (("device", dev), ("network namespace", ns_name(service.name)), ("nft table", "inet " + dev)):
@@ -116,7 +138,7 @@ def _service(
     warnings += away
     clients.need_macs(service, devices, package)
     past = datapath.is_direct(service, which)
-    service, without = _with_names(service, package, devices, past, facts, claims, warnings)
+    service, without = _with_names(service, package, devices, past, facts, claims, warnings, before)
     service, excluded = clients.apart(service, package)
     families, lost = families_of(service, devices, which, facts, package)
     matches = [match for match in service.matches if match.family in families]
@@ -178,13 +200,18 @@ def _service(
     )
 
 
-def _with_names(service: "Service", package: str, *around: "Any") -> "tuple[Service, list[tuple[str, str]]]":
-    """As byname.with_names, which not every router has."""
-    if not service.named:
-        return service, []
-    byname = _loaded("plan.byname", service, package, "dest_host")
-    found: tuple[Service, list[tuple[str, str]]] = byname.with_names(service, package, *around)
-    return found
+def _with_names(
+    service: "Service", package: str, devices: "list[Device]", past: bool, facts: "Facts", *rest: "Any"
+) -> "tuple[Service, list[tuple[str, str]]]":
+    """As byname.with_names, and within a tenant's bounds, neither of which every router has. Raises Skip."""
+    stays: list[tuple[str, str]] = []
+    if service.named:
+        byname = _loaded("plan.byname", service, package, "dest_host")
+        service, stays = byname.with_names(service, package, devices, past, facts, *rest)
+    if service.tenant:
+        tenanted = _loaded("plan.tenanted", service, package, "tenant")
+        service = tenanted.bounded(service, package, devices, facts, rest[0])
+    return service, stays
 
 
 def _with_hosts(service: "Service", facts: "Facts", package: str) -> "tuple[Service, list[Problem]]":
@@ -204,7 +231,7 @@ def _loaded(name: str, service: "Service", package: str, option: str) -> "Any":
 
 
 def _what_it_takes(
-    service: "Service", found: "list[Answer]", facts: "Facts"
+    service: "Service", found: "Answers", facts: "Facts"
 ) -> "tuple[list[tuple[Match, Match]], list[tuple[str, str]]]":
     """([(match, part)], [(traffic, reason)]): what is taken over, and what stays with the cloud."""
     there = facts.opened.get(service.name)

@@ -8,6 +8,8 @@ from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .objects import AnyLocal
 
 # `kind` is IFLA_INFO_KIND ("veth", "bridge", "" for hardware), `type` ARPHRD_* of linux/if_arp.h, `master` an index or
@@ -116,5 +118,10 @@ class Dump:
         self.counting: dict[str, list[FilterEntry]] = {}
         self.listeners: dict[str, list] = {}
         self.bpf_links: list[BpfLinkEntry] = []
-        self.bpf_entries: list[BpfEntry] = []
+        self.bpf_entries: Iterable[BpfEntry] = []
         self.bpf_counters: dict[tuple[int, int], Counters] = {}
+
+    def forget_inside(self) -> None:
+        """Once it is clear what is ours: forgets what nobody asks for any more, and of which there may be thousands."""
+        self.addresses = [each for each in self.addresses if each.ns == ""]
+        self.bpf_entries = ()

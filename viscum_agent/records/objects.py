@@ -60,8 +60,8 @@ PktType = namedtuple("PktType", ("ns", "dev"))
 Mute = namedtuple("Mute", ("ns", "ports"))
 
 # What may leave the pair `dev` for the router: the nft table of that name there, which drops the rest. `rules` are
-# GuardRules in order, None for no table: everything may. `mark` stands for them: their hash and how many they are, ""
-# for no table. Only that is read back, so `rules` of an observed one are None.
+# GuardRules in order (plan/egress.py: Rules), None for no table: everything may. `mark` stands for them: their hash and
+# how many they are, "" for no table. Only that is read back, so `rules` of an observed one are None.
 Guard = namedtuple("Guard", ("dev", "mark", "rules"))
 
 # `verdict` is "accept", "return" (to the table's policy: drop, and count) or "drop"; `saddr` and `daddr` as in a

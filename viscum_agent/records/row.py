@@ -1,4 +1,5 @@
-"""One service as a row: what `status` says of it, with the same keys over ubus and as JSON, with and without an agent.
+"""One service as a row: what `status` says of it, with the same keys over ubus and as JSON, with and without an agent
+(but for `worth`).
 
 ubus_object/rows.py makes it of what the agent knows, cli/table.py of what the kernel shows. The states are in
 service/states.py.
@@ -31,10 +32,11 @@ def status_row(
     stays: "list[str]",
     connections: "int | None",
     cut: bool = False,
+    worth: "dict | None" = None,
 ) -> dict:
     """`uptime` is in seconds, `bypass` whether somebody asked for it, `inhibitors` what keeps the redirect out
-    (service/inhibitors.py), `takes` and `stays` in words (Instance.takes); `cut` is whether long lists are cut. None is
-    what only an agent knows."""
+    (service/inhibitors.py), `takes` and `stays` in words (Instance.takes); `cut` is whether long lists are cut; `worth`
+    is what it is worth (worth.py), if that package is there. None is what only an agent knows."""
     most = LISTED if cut else None
     row = {
         "state": state,
@@ -58,6 +60,8 @@ def status_row(
     row.update(counters_row(traffic, usage, connections))
     row["passed"] = {reason: getattr(traffic.counters, reason) for reason in PASSED}
     row["direct"] = traffic.direct
+    if worth is not None:
+        row["worth"] = worth
     return row
 
 

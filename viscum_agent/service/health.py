@@ -63,30 +63,34 @@ class Tools:
     def __init__(self, visit: "Visit") -> None:
         self.visit = visit
         self.door = handshake.Door()
+        # {service: connections that its program accepted of checks, and datagrams that were read because of them}; the
+        # kernel counts them as a client's.
+        self.talked: dict[str, int] = {}
 
     def close(self) -> None:
         self.door.close()
         self.visit.close()
 
     def listeners(self, name: str, ports: "dict[str, Ports] | None") -> "list[Listener]":
-        return self._inside(name, lambda: listening.listeners(ports))
+        return self.inside(name, lambda: listening.listeners(ports))
 
     def waiting(self, name: str, way: "Way") -> int:
-        return self._inside(name, lambda: listening.waiting(way.proto, way.version, way.bound, way.port))
+        return self.inside(name, lambda: listening.waiting(way.proto, way.version, way.bound, way.port))
 
     def connections(self, name: str) -> int:
-        return self._inside(name, listening.connections)
+        return self.inside(name, listening.connections)
 
     def has_clients(self, name: str) -> bool:
-        return self._inside(name, listening.has_clients)
+        return self.inside(name, listening.has_clients)
 
     def flows(self, name: str, own: "Sequence[bytes]", unfinished: bool) -> "list[listening.Flow]":
-        return self._inside(name, lambda: listening.flows(own, unfinished))
+        return self.inside(name, lambda: listening.flows(own, unfinished))
 
     def output(self, name: str) -> int:
-        return self._inside(name, output.open_for_reader)
+        return self.inside(name, output.open_for_reader)
 
-    def _inside(self, name: str, step: "Callable[[], T]") -> "T":
+    def inside(self, name: str, step: "Callable[[], T]") -> "T":
+        """Runs `step` in a service's namespace. Raises OSError."""
         self.visit.enter(ns_name(name))
         try:
             return step()
@@ -236,13 +240,16 @@ class Check:
 
     def enter(self, step: "Callable[[], T]") -> "T":
         """Runs `step` in the service's namespace."""
-        visit = self._tools.visit
-        visit.enter(ns_name(self._name))
-        try:
-            return step()
-        finally:
-            visit.home()
-            visit.forget(ns_name(self._name))
+        return self._tools.inside(self._name, step)
+
+    def talked(self) -> None:
+        """A connection was accepted, or a datagram was read, because of this check."""
+        self._tools.talked[self._name] = self._tools.talked.get(self._name, 0) + 1
+
+    @property
+    def sent(self) -> int:
+        """Datagrams of this check of which it is not known yet whether the program has read them."""
+        return len([each for each in self._questions if each.asks and each.way.proto == "udp"])
 
     def open(self, way: "Way") -> "handshake.Handshake | handshake.Datagram":
         return handshake.open_in(self._tools.visit, self._name, way.proto, way, self._part.gate.own[way.family])
@@ -263,6 +270,8 @@ class Check:
         self._mute[answers.way_key(question.way)] = reason
         if question.asks:
             self._asked.append(reason)
+            if not reason and question.way.proto == "udp":
+                self.talked()  # by the program; an answer is one more
         self._questions.remove(question)
         if self._begun and not self._questions:
             self._finish(self._verdict())
@@ -399,6 +408,7 @@ class Handshake(Question):
             self._over(compat.strerror(error.errno))
             return True
         if there:
+            self._check.talked()
             self._check.loop.remove(self._client.fd)
             self._check.loop.cancel(self._timer)
             self._look()
@@ -477,6 +487,8 @@ class Inside(Question):
         except OSError as error:
             self._over(compat.strerror(error.errno))
             return
+        if self.way.proto == "tcp":
+            self._check.talked()
         self._check.loop.remove(self._socket.fileno())
         self._check.loop.cancel(self._timer)
         self._look()

@@ -36,6 +36,7 @@ from .states import BACKOFF, BYPASSED, DISABLED, FAILED, HEALTHY, STARTING, STOP
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from typing import Any
 
     from ..agent import Agent
     from ..config.service import Health, Service
@@ -87,6 +88,7 @@ class Instance:
         self.held = False  # somebody called `stop`
         self.starts = 0  # by this agent
         self.ended = ""  # how the program ended, until it is restarted
+        self.worth: Any = None  # worth.Worth, where that package is
         self._inhibitors = Inhibitors()
         self.part: ServicePlan = compat.LATER  # plan.ServicePlan, as it was last planned, without its objects
         self._takes: tuple = (None, [], [])
@@ -106,6 +108,7 @@ class Instance:
         self._turn = 0  # counts the checks
         self._holdoff = HoldOff()
         self._output: Output | None = None
+        self._read = 0  # datagrams of earlier ones
         self._begun = 0  # the number of the last line before it was started
         self._hinted: list[str] = []  # what was said of its output, with these settings
         self._then: Callable[[], object] = compat.LATER  # what comes after a stop,
@@ -360,6 +363,11 @@ class Instance:
             self._agent.say(NOTICE, "its program " + hint, self.name)
 
     @property
+    def datagrams(self) -> int:
+        """How many datagrams the agent has read of what the program prints, or has sent for a check that goes on."""
+        return self._read + (self._output.taken if self._output else 0) + (self._check.sent if self._check else 0)
+
+    @property
     def said(self) -> "list[str]":
         """The last lines that the program printed since it was started."""
         return self._agent.printed(self.name, self._begun)
@@ -508,6 +516,7 @@ class Instance:
         process.clear(self.name)
         if self._output:
             self._output.close()
+            self._read += self._output.taken
             self._output = None
         if self._again and self._off == DISABLED and self.service and self.service.enabled:
             self.become(WAITING, self.reason)

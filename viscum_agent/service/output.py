@@ -179,6 +179,7 @@ class Output:
         self._timer: Timer | None = None
         self._late: list[str] = []  # lines that the system log had no room for yet
         self._tries = 0
+        self.taken = 0  # datagrams that were read
         self._listen()
 
     def close(self) -> None:
@@ -209,6 +210,7 @@ class Output:
             if data is None:
                 self._wait_for_rest()
                 return
+            self.taken += 1
             self._print(self._lines.take(data, compat.monotonic()))
             if self._late:
                 self._pause(AGAIN)

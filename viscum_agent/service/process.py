@@ -2,11 +2,11 @@
 
 import os
 
-from .. import compat
+from .. import compat, optional
 from ..address import is_number
 from ..config import trust
 from ..config.schema import ALL, NO_ID, PROGRAM, default
-from ..errors import UNSUPPORTED, ConfigError, Problem, ViscumError
+from ..errors import UNSUPPORTED, ConfigError, Problem, UnsupportedError, ViscumError
 from ..kernel import cgroup, netns
 from ..log import Stderr, last_words
 from ..records.objects import name_hash, ns_name
@@ -198,10 +198,20 @@ def problems(configuration: "Configuration", package: str) -> "list[Problem]":
         return []
     found = []
     for service in configuration.services:
-        for option, text in lacks(service) if service.enabled else ():
+        for option, text in lacks(service) + _lacks_package(service) if service.enabled else ():
             where = "%s.%s.%s" % (package, service.name, option)
             found.append(Problem(UNSUPPORTED, service.name, where, text))
     return found
+
+
+def _lacks_package(service: "Service") -> "list[tuple[str, str]]":
+    """Without it the program starts all the same."""
+    try:
+        if service.compare:
+            optional.load("worth")
+    except UnsupportedError as error:
+        return [("compare", str(error))]
+    return []
 
 
 def lacks(service: "Service") -> "list[tuple[str, str]]":

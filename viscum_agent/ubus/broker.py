@@ -52,7 +52,7 @@ GUEST_MESSAGE = 8192
 GUEST_MESSAGES = (50, 200)
 GUEST_BYTES = (32 * 1024, 128 * 1024)
 GREETING = 2
-MAX_OBJECTS = 256  # of one peer
+MAX_OBJECTS = 1024  # of one peer
 MAX_RELATIONS = 256  # patterns of one object, or subscriptions
 # Bytes that wait for one peer: for what may be left out, for an answer, and for all peers together. For accounts
 # without rights, one of them and all, separately from the others: a peer that does not read must not block one that

@@ -70,12 +70,20 @@ Found = namedtuple("Found", ("path", "id", "methods"))
 
 
 class Object:
-    """A published object. `id` is 0 until ubusd knows it."""
+    """A published object. `id` is 0 until ubusd knows it. `kind` is an object whose methods it has: ubusd keeps them
+    once for all of these, by the number `type`, and they wait for that."""
 
-    def __init__(self, client: "Client", path: "str | None", methods: "Collection[tuple[str, Method]]") -> None:
+    def __init__(
+        self,
+        client: "Client",
+        path: "str | None",
+        methods: "Collection[tuple[str, Method]]",
+        kind: "Object | None" = None,
+    ) -> None:
         self.path = path
-        self.methods = dict(methods)
-        self.id = 0
+        self.kind = kind
+        self.methods: dict[str, Method] = kind.methods if kind else dict(methods)
+        self.id = self.type = 0
         self.has_subscribers = False
         # Called with the object when has_subscribers changes.
         self.on_subscribers: Callable[[Object], object] | None = None
@@ -103,7 +111,10 @@ class Object:
 
 
 class Request:
-    """An incoming call. Answer it once, with `finish` or `fail`; `reply` sends a part before that."""
+    """An incoming call. Answer it once, with `finish` or `fail`; `reply` sends a part before that. `path` is what was
+    called."""
+
+    path: "str | None" = None
 
     def __init__(self, client: "Client", target: int, message: "Message", attributes: "dict[int, Any]") -> None:
         self.user = attributes.get(wire.A_USER, "")
@@ -361,7 +372,7 @@ class Client:
         self._by_id = {}
         self._again(compat.monotonic())
         for item in self._objects:
-            item.id = 0
+            item.id = item.type = 0
             item.retry_at = None
             self._subscribers(item, False)
             if isinstance(item, Subscription):
@@ -509,6 +520,7 @@ class Client:
         if item is None or name is None:
             request.fail(NOT_FOUND if item is None else INVALID_ARGUMENT)
             return
+        request.path = item.path
         began = compat.monotonic()
         try:
             self._check_budget(item, request.user)
@@ -549,9 +561,12 @@ class Client:
 
     # Objects.
 
-    def add_object(self, path: str, methods: "Collection[tuple[str, Method]]") -> "Object":
-        """Publishes an object, now and after every reconnect. `methods` is a list of (name, Method)."""
-        item = Object(self, path, methods)
+    def add_object(
+        self, path: "str | None", methods: "Collection[tuple[str, Method]]", kind: "Object | None" = None
+    ) -> "Object":
+        """Publishes an object, now and after every reconnect. `methods` is a list of (name, Method); with `kind`, an
+        object without a path, they are those of that one."""
+        item = Object(self, path, methods, kind)
         self._add(item)
         return item
 
@@ -562,9 +577,13 @@ class Client:
 
     def _register(self, item: "Object") -> None:
         item.retry_at = None
-        body = []
-        if item.path is not None:
-            body = [(wire.A_OBJPATH, item.path), (wire.A_SIGNATURE, item.signature)]
+        if item.kind and not item.kind.type:
+            return  # until that one is registered
+        body: list[tuple[int, Any]] = [] if item.path is None else [(wire.A_OBJPATH, item.path)]
+        if item.kind:
+            body.append((wire.A_OBJTYPE, item.kind.type))
+        elif item.methods or body:
+            body.append((wire.A_SIGNATURE, item.signature))
         self._ask(wire.ADD_OBJECT, 0, body, lambda code, parts: self._registered(item, code, parts))
 
     def _registered(self, item: "Object", code: int, parts: "list[dict[int, Any]]") -> None:
@@ -582,7 +601,11 @@ class Client:
             self._ask(wire.REMOVE_OBJECT, 0, [(wire.A_OBJID, number)], _ignore)
             return
         item.id = number
+        item.type = parts[0].get(wire.A_OBJTYPE, 0)
         self._by_id[number] = item
+        for each in list(self._objects) if item.path is None else ():
+            if each.kind is item:
+                self._register(each)
         if isinstance(item, _Events):
             item.patterns = []
             for listener in list(item.listeners):

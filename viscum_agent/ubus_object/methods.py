@@ -85,6 +85,7 @@ class Bus:
         self._looks = Kept(self._loop)
         self._changes = rows.Changes()
         self._began = compat.monotonic()
+        self._each: Any = None  # the objects of single services (tenants.Objects)
         self._broker: Broker = self._serve(path) if serve else compat.LATER
         self._client = Client(path, self._told, self._loop.on_error, budget=Budget(*SHARE), free=self._rights)
         self._object = self._client.add_object(OBJECT, self._methods())
@@ -120,6 +121,15 @@ class Bus:
 
     def ask_netifd(self) -> None:
         self._follower.ask()
+
+    def follow(self) -> None:
+        """Publishes an object for each service that is configured now, where the package for that is installed."""
+        try:
+            part = optional.load("ubus_object.tenants")
+        except UnsupportedError:
+            return
+        self._each = self._each or part.Objects(self._agent, self._client, self._methods())
+        self._each.follow()
 
     # In the loop
 
@@ -202,7 +212,8 @@ class Bus:
         self._changes.forget(self._agent.instances)
 
         def changed(instances: "list[Instance]") -> "dict[str, dict]":
-            return self._changes.since(rows.status(instances, traffic, "name" in args), args.get("since"), now)
+            found = rows.status(instances, traffic, "name" in args, self._agent.worths)
+            return self._changes.since(found, args.get("since"), now)
 
         head = {"version": __version__, "now": now, "uptime": int(now - self._began), "memory": running.memory()}
         head.update({"generation": self._agent.reconciler.generation, "hash": self._agent.reconciler.hash})

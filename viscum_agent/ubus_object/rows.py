@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..kernel.counters import Traffic
     from ..service.instance import Instance
+    from ..worth import Worths
 
 PAGE = 200  # rows; one has at most 5 KiB: three lists of 8, one of 6, one of 4, a reason and a name
 WORDS = 300  # characters of a reason
@@ -24,13 +25,15 @@ FIRST_SERIALS = 1 << 30  # of the 2^31 that fit into an int32 of ubus
 TEXT = 400 * 1024  # bytes of lines
 
 
-def status(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]", whole: bool) -> "dict[str, dict]":
+def status(
+    instances: "Iterable[Instance]", traffic: "dict[str, Traffic]", whole: bool, worths: "Worths | None" = None
+) -> "dict[str, dict]":
     """Maps names to rows. `traffic` is from Agent.traffic; `whole` is whether lists are given in full."""
-    used = cgroup.usage()
-    return {
-        instance.name: _row(instance, traffic.get(instance.name, NONE), used.get(instance.name, cgroup.UNKNOWN), whole)
-        for instance in instances
-    }
+    used, found = cgroup.usage(), {}
+    for instance in instances:
+        carried, takes = traffic.get(instance.name, NONE), used.get(instance.name, cgroup.UNKNOWN)
+        found[instance.name] = _row(instance, carried, takes, whole, worths.row(instance, carried) if worths else None)
+    return found
 
 
 class Changes:
@@ -91,7 +94,7 @@ def stats(instances: "Iterable[Instance]", traffic: "dict[str, Traffic]") -> "di
     return found
 
 
-def _row(instance: "Instance", traffic: "Traffic", usage: "cgroup.Usage", whole: bool) -> dict:
+def _row(instance: "Instance", traffic: "Traffic", usage: "cgroup.Usage", whole: bool, worth: "dict | None") -> dict:
     return status_row(
         state=instance.state,
         reason=instance.reason[:WORDS],
@@ -107,6 +110,7 @@ def _row(instance: "Instance", traffic: "Traffic", usage: "cgroup.Usage", whole:
         stays=instance.stays(),
         connections=instance.connections(traffic.counters.packets),
         cut=not whole,
+        worth=worth,
     )
 
 

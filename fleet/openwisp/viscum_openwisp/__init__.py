@@ -7,7 +7,7 @@ they are, and takes four blanks and empty lines out of them; it cuts a text with
 archive; and it adds a device's list to its template's. Here the file of Viscum is written by this module alone.
 
 What may be saved: what schema.json takes, which is made from the agent's table of options, and what
-`viscum check --offline` then finds nothing wrong in. Where a template has variables, only the first: their values are a
+`viscum check --offline` then finds nothing wrong in. Options with variables are passed over: their values are a
 device's, and what is saved for it is judged with them.
 """
 
@@ -22,12 +22,12 @@ from netjsonconfig import OpenWrt as Stock
 from netjsonconfig.backends.openwrt.parser import config_path
 from netjsonconfig.exceptions import ValidationError
 
-from viscum_agent.config import offline
+from viscum_agent.config import offline, schema
 from viscum_agent.errors import problem_text
 
 KEY = "viscum"
 TYPE, NAME = "config_name", "config_value"  # as netjsonconfig calls them in packages that it does not know
-VARIABLE = "{{"
+UNFILLED = schema.UNFILLED.split("%s")[1]  # by which the agent says that a variable has no value
 
 
 def uci(sections):
@@ -48,6 +48,16 @@ def _quoted(value):
     """Nothing has a meaning between these quotes but the quote itself, which has to be outside of them."""
     text = str(int(value)) if isinstance(value, bool) else str(value)
     return "'%s'" % text.replace("'", "'\\''")
+
+
+def _numbers(sections):
+    """(a section's name, an option, a number in it) for all numbers that are no text. The form has texts only, for it
+    shows a field of two types badly; and what does not fit its schema it shows as something else, and loses."""
+    for section in sections if isinstance(sections, list) else ():
+        for option, value in section.items() if isinstance(section, dict) else ():
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, (int, float)) and not isinstance(each, bool):
+                    yield section.get(NAME), option, each
 
 
 class OpenWrt(Stock):
@@ -71,16 +81,21 @@ class OpenWrt(Stock):
         return merged
 
     def validate(self):
+        numbers = ['%s.%s.%s: write it as a text, "%s"' % (KEY, *each) for each in _numbers(self.config.get(KEY))]
+        if numbers:
+            raise self._error(numbers)
         super().validate()
         text = uci(self.config.get(KEY, []))
-        if VARIABLE in text:
-            return
         try:
-            wrong = [problem_text(problem) for problem in offline.mistakes(text.encode(), KEY)]
+            found = offline.mistakes(text.encode(), KEY)
+            wrong = [problem_text(problem) for problem in found if UNFILLED not in problem.message]
         except UnicodeEncodeError:
             wrong = ["a value has half of a surrogate pair, which no file can have"]
         if wrong:
-            raise ValidationError(SchemaError("\n".join(wrong), path=(KEY,), instance=self.config[KEY]))
+            raise self._error(wrong)
+
+    def _error(self, problems):
+        return ValidationError(SchemaError("\n".join(problems), path=(KEY,), instance=self.config[KEY]))
 
     def render(self, files=True):
         self.validate()

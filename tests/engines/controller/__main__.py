@@ -3,8 +3,15 @@ its pages. Each is answered by a line: {"done": ...} or {"refused": "why"}.
 
     ["devices", [[NAME, MAC], ...]]     makes them; answers {NAME: [ID, KEY]}
     ["template", NAME, CONFIG]          makes a template, or changes it
+    ["kept", NAME]                      answers [where its page is, CONFIG] of a template
+    ["person", NAME, PASSWORD]          makes somebody who may do all
     ["assign", TEMPLATE, [NAME, ...]]   gives these devices the template, and no other
     ["status", []]                      answers {NAME: "modified", "applied" or "error"}
+    ["reasons", []]                     answers {NAME: what the device reported with an error}
+    ["reached", NAME, KEY]              from now on sends commands to this device by ssh, with a private key
+    ["command", NAME, TYPE, INPUT]      has one done there; answers [status, output]
+    ["alone", NAME]                     sends it no more commands
+    ["monitoring", DATA]                judges what openwisp-monitoring would get from a device
 """
 
 import json
@@ -27,13 +34,21 @@ work.conf.task_always_eager = True
 work.set_default()
 django.setup()
 
+from django.contrib.staticfiles.handlers import StaticFilesHandler  # noqa: E402
 from django.core.exceptions import ValidationError  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.urls import reverse  # noqa: E402
+from jsonschema import draft7_format_checker, validate  # noqa: E402
+from jsonschema.exceptions import ValidationError as SchemaError  # noqa: E402
 from openwisp_controller.config.models import Config, Device, Template  # noqa: E402
-from openwisp_users.models import Organization  # noqa: E402
+from openwisp_controller.connection.models import Command, Credentials, DeviceConnection  # noqa: E402
+from openwisp_monitoring.device.schema import schema  # noqa: E402
+from openwisp_users.models import Organization, User  # noqa: E402
 
 BACKEND = "viscum_openwisp.OpenWrt"
+SSH = "openwisp_controller.connection.connectors.ssh.Ssh"
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -69,6 +84,15 @@ def template(name, config):
     found.save()
 
 
+def kept(name):
+    found = Template.objects.get(name=name)
+    return reverse("admin:config_template_change", args=[found.pk]), found.config
+
+
+def person(name, password):
+    User.objects.create_superuser(name, name + "@example.org", password)
+
+
 def assign(name, names):
     wanted = Template.objects.get(name=name)
     for config in Config.objects.filter(device__name__in=names):
@@ -79,13 +103,48 @@ def status(_):
     return dict(Config.objects.values_list("device__name", "status"))
 
 
-DO = {each.__name__: each for each in (devices, template, assign, status)}
+def reasons(_):
+    return dict(Config.objects.values_list("device__name", "error_reason"))
+
+
+def reached(name, key):
+    device = Device.objects.get(name=name)
+    params = {"username": "root", "key": key, "port": 22}
+    credentials = Credentials(name=name, connector=SSH, params=params, organization=device.organization)
+    credentials.full_clean()
+    credentials.save()
+    way = DeviceConnection(device=device, credentials=credentials)
+    way.full_clean()
+    way.save()
+
+
+def command(name, kind, words):
+    made = Command(device=Device.objects.get(name=name), type=kind, input=words)
+    made.save()
+    made.refresh_from_db()
+    return made.status, made.output
+
+
+def alone(name):
+    Credentials.objects.filter(name=name).delete()
+
+
+def monitoring(data):
+    validate(data, schema, format_checker=draft7_format_checker)  # as DeviceData.validate_data
+
+
+DO = {
+    each.__name__: each
+    for each in (devices, template, kept, person, assign, status, reasons, reached, command, alone, monitoring)
+}
 
 
 def main(address, port):
     call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:  # all of it is in the file then, which the test keeps
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     server = Server((address, int(port)), Quiet)
-    server.set_app(get_wsgi_application())
+    server.set_app(StaticFilesHandler(get_wsgi_application()))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(json.dumps({"done": "serves"}), flush=True)
     for line in sys.stdin:
@@ -94,6 +153,8 @@ def main(address, port):
             answer = {"done": DO[name](*args)}
         except ValidationError as error:
             answer = {"refused": "\n".join(error.messages)}
+        except SchemaError as error:
+            answer = {"refused": error.message}
         print(json.dumps(answer), flush=True)
 
 

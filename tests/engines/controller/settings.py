@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from viscum_openwisp.commands import COMMANDS
+
 BASE_DIR = Path(os.environ["CONTROLLER_FOLDER"])
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
@@ -44,6 +46,7 @@ INSTALLED_APPS = [
     "rest_framework_gis",
     "django_filters",
     "drf_yasg",
+    "django_loci",
     "channels",
 ]
 EXTENDED_APPS = ("django_x509", "django_loci")
@@ -70,6 +73,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "openwisp_utils.admin_theme.context_processor.menu_groups",
+                "openwisp_utils.admin_theme.context_processor.admin_theme_settings",
+                "openwisp_notifications.context_processors.notification_api_settings",
             ],
         },
     }
@@ -77,6 +83,16 @@ TEMPLATES = [
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 USE_TZ = True
 STATIC_URL = "/static/"
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "openwisp_utils.staticfiles.DependencyFinder",
+]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 
 OPENWISP_CONTROLLER_BACKENDS = (("viscum_openwisp.OpenWrt", "OpenWrt + Viscum"), ("netjsonconfig.OpenWrt", "OpenWrt"))
+OPENWISP_CONFIG_UPDATE_MAPPING = {
+    "viscum_openwisp.OpenWrt": "openwisp_controller.connection.connectors.openwrt.ssh.OpenWrt"
+}
+OPENWISP_CONTROLLER_USER_COMMANDS = COMMANDS
+OPENWISP_SSH_AUTH_TIMEOUT = OPENWISP_SSH_CONNECTION_TIMEOUT = OPENWISP_SSH_COMMAND_TIMEOUT = 120  # bounds, not speeds

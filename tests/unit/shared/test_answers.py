@@ -108,7 +108,7 @@ def test_neighbouring_ports_are_one_part_and_all_of_them_the_match_itself():
     matches = found("list dest_ip 203.0.113.10", "list dest_port 80-83", "list proto tcp")
     assert ports(matches, known(tcp(80), tcp(81), tcp(83))) == [(80, 81), (83, 83)]
     every = answers.taken(matches, known(*[tcp(port) for port in range(80, 84)]))
-    assert every == [(matches[0].match, matches[0].match)]
+    assert every == [(answer.match, answer.match) for answer in matches]
 
 
 def test_a_program_can_not_have_more_ports_taken_than_a_few():

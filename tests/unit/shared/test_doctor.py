@@ -467,7 +467,7 @@ def test_of_two_services_only_the_one_that_is_touched_is_named():
     changes = {"files": files, "accounts": accounts, "sysctls": values, "qosify": ["eth1"], "sqm": ["br-lan"]}
     read = [configuration({}), configuration(other)]
     services = [read[0].services[0], model.Service("other", *list(read[1].services[0])[1:])]
-    both = model.Configuration(read[0].settings, services, [], [], [])
+    both = model.Configuration(read[0].settings, services, [], [], [], {})
     chosen = target.targets(both, facts())
     said = doctor.judge(machine(changes), chosen, both.settings, hook("eth1", "clsact"), NAMES, [])
     assert sorted([(each.id, each.services) for each in said if each.services]) == [
@@ -486,7 +486,7 @@ def test_a_command_fixes_it_for_every_service_that_is_touched():
     accounts = {("ghost", ""): "user: there is no account 'ghost' in /etc/passwd"}
     read = configuration(options)
     other = model.Service("other", *list(read.services[0])[1:])
-    both = model.Configuration(read.settings, [read.services[0], other], [], [], [])
+    both = model.Configuration(read.settings, [read.services[0], other], [], [], [], {})
     chosen = target.targets(both, facts())
     said = doctor.judge(machine({"accounts": accounts}), chosen, both.settings, Observed(), NAMES, [])
     fixes = {each.id: each.fix.split("\n") for each in said if each.severity == "error"}

@@ -130,3 +130,37 @@ def test_what_clients_were_told_is_taken_behind_what_the_resolver_says_and_nothi
     assert why == {}
     told["speed", "*.example.net"] = Host((router,), "")
     assert byname.named(one, facts)[1] == {"*.example.net": "no client has asked for such a name"}
+
+
+def planned(one, addresses, before=None, found=()):
+    hosts_there = {"speed.example.com": Host(tuple(addresses), "")}
+    facts = with_(router_facts('{"features":{"bpf":true,"tcx":true}}'), hosts=hosts_there)
+    settings = service.read(uci.parse(HEAD.encode(), "viscum")).settings
+    (part,) = planner.plan([one], settings, facts, "viscum", lambda name: (before, found)).services
+    return part
+
+
+def copied(part):
+    return [Found(with_(item), 0) for item in part.items]
+
+
+def test_a_plan_is_made_of_what_is_there_as_far_as_that_is_equal():
+    one = configured(*TCP)
+    first = planned(one, (ONE, TWO))
+    found = copied(first)
+    second = planned(one, (ONE, TWO), first, found)
+    assert second.service is first.service and second.answers is first.answers and second.takes is first.takes
+    there = [id(each.item) for each in found]
+    assert [type(item).__name__ for item in second.items if id(item) not in there] == ["Guard"]
+    third = planned(one, (TWO,), first, found)
+    assert [each is first.takes[1] for each in third.takes] == [True], (
+        "another answer for a name, and one address stays"
+    )
+    assert third.answers == planned(one, (TWO,)).answers
+
+
+def test_a_plan_for_other_settings_has_nothing_of_the_last_one_but_equal_matches():
+    first = planned(configured(*TCP), (ONE, TWO))
+    later = planned(configured(*TCP, "list env A=1"), (ONE, TWO), first, copied(first))
+    assert later.service is not first.service and later.service.program.env == ("A=1",)
+    assert later.takes[0] is first.takes[0]

@@ -48,6 +48,14 @@ def test_a_label_has_no_value_that_is_not_in_the_table():
     assert "later agent" not in metrics.text(ANSWER, False)
 
 
+def test_a_key_may_lead_into_a_value():
+    row = dict(ROW, worth={"rtt": 1100, "cloud_rtt": None})
+    found = lines({"up": 1, "services": {"web": row, "dns": dict(ROW, worth=None), "mail": ROW}})
+    assert [line for line in found if "_rtt_" in line and line[0] != "#"] == [
+        'viscum_service_edge_rtt_seconds{service="web"} 0.001100'
+    ]
+
+
 def test_what_is_null_or_missing_has_no_line_and_no_head():
     text = metrics.text(ANSWER, False)
     assert "viscum_service_memory" not in text and "viscum_service_direct" not in text

@@ -307,6 +307,25 @@ def test_after_a_restart_of_the_broker_everything_is_there_again():
         assert states == [True, False] * 3 + [True] or states.count(True) == 4
 
 
+def test_objects_of_one_kind_are_one_type_at_ubusd_and_come_back_with_it():
+    with Bench() as bench:
+        server, caller = bench.client(), bench.client()
+        kind = server.add_object(None, METHODS)
+        several = [server.add_object("bench.%d" % number, (), kind) for number in range(3)]
+        for _ in range(2):
+            bench.run(lambda: all([item.id for item in several]) and caller.connected)
+            assert len(bench.broker._types) == 1
+            assert bench.ask(caller, "bench.2", "add", {"a": 1}) == (None, {"sum": 1})
+            assert sorted(bench.find(caller, "bench.0")[1][0].methods) == sorted(dict(METHODS))
+            bench.stop_broker()
+            bench.run(lambda: not server.connected and not caller.connected)
+            bench.start_broker()
+        bench.run(lambda: all([item.id for item in several]))
+        several[0].remove()
+        bench.run(lambda: "bench.0" not in bench.broker._paths)
+        assert sorted(bench.broker._paths) == ["bench.1", "bench.2"]
+
+
 def test_requests_that_wait_fail_when_the_connection_does():
     with Bench() as bench:
         _, caller = pair(bench)

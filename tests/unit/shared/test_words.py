@@ -15,7 +15,9 @@ from viscum_agent.cli.words import (
     OPTIONS,
     PACKET,
     RECIPE,
+    RULES,
     SOME,
+    TENANT,
 )
 from viscum_agent.ubus_object.methods import METHODS
 
@@ -30,6 +32,8 @@ LEAST = {
     FILE: ["web"],
     MAYBE_FILE: [],
     RECIPE: ["dns"],
+    RULES: ["rules.json"],
+    TENANT: ["acl", "acme"],
 }
 
 

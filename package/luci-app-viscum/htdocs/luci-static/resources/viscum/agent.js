@@ -70,9 +70,9 @@ function translated(error) {
 	return failure(/timed out/.test(text) ? 'late' : 'network', _('The router did not answer: %s').format(text));
 }
 
-/* The answer to a call, or a failure. An answer without data is the number 0. */
-function ask(method, ...args) {
-	return calls[method](...args).then(function(answer) {
+/* The answer to a call that was made, or a failure. An answer without data is the number 0. */
+function answered(call) {
+	return call.then(function(answer) {
 		if (answer === 0 || answer == null)
 			return {};
 		if (typeof(answer) === 'object' && typeof(answer.message) !== 'string')
@@ -82,6 +82,10 @@ function ask(method, ...args) {
 	}).catch(function(error) {
 		throw translated(error);
 	});
+}
+
+function ask(method, ...args) {
+	return answered(calls[method](...args));
 }
 
 /* An answer that may be too long for one message: `ask(next)` for the rest, until there is none. */
@@ -123,6 +127,13 @@ return baseclass.extend({
 			}
 			return { version: answer.version, uptime: answer.uptime, services: services };
 		});
+	},
+
+	/* The answer of another object of the agent's; `args` are the arguments by name. */
+	of: function(object, method, args) {
+		const names = Object.keys(args || {});
+
+		return answered(rpc.declare({ object: object, method: method, params: names })(...names.map((name) => args[name])));
 	},
 
 	/* What to say while an answer is long in coming. */
@@ -221,8 +232,8 @@ return baseclass.extend({
 		'.viscum-fair { --mood: var(--warn-color-high, var(--warning-color, var(--warning, #c98a12))) }',
 		'.viscum-bad { --mood: var(--error-color-high, var(--error-color, var(--danger, #d64545))) }',
 		'.viscum-off { --mood: #8a8a8a }',
-		'.viscum-state::before { content: ""; display: inline-block; width: .7em; height: .7em; margin-right: .45em;',
-		'border-radius: 50%; background: var(--mood, currentColor) }',
-		'.viscum-state { white-space: nowrap }'
+		'.viscum-state { display: inline-block; position: relative; padding-left: 1.15em; overflow-wrap: anywhere }',
+		'.viscum-state::before { content: ""; position: absolute; left: 0; top: .3em; width: .7em; height: .7em;',
+		'border-radius: 50%; background: var(--mood, currentColor) }'
 	].join('\n')
 });

@@ -12,6 +12,7 @@ from _frozen_importlib import ModuleSpec  # importlib.machinery's, without what 
 from marshal import dumps, loads
 
 ARCHIVE = "/usr/lib/viscum/sources.packed"
+PARTS = ".sources"  # the ends of the names of archives beside it: what packages of their own bring
 CACHE = "/var/run/viscum.pycache"
 ENOUGH = 10  # modules
 ANEW = "VISCUM_BEGUN_ANEW"
@@ -19,26 +20,44 @@ RAW = -15  # deflated with the largest window, 32 KiB, and no header (zlib.h, in
 
 
 class Importer:
-    """The modules of the archive, whose byte code is in CACHE once it was compiled."""
+    """The modules of one archive, whose byte code is in CACHE once it was compiled. `of` is the importer of the agent's
+    own archive, if this is another package's: that has what is common, and its version."""
 
-    def __init__(self):
-        """ValueError: it is none, or not whole."""
-        with open(ARCHIVE, "rb") as file:
+    def __init__(self, path=ARCHIVE, of=None):
+        """ValueError: it is none, or not whole, or of another version."""
+        self._path, self._of = path, of
+        with open(path, "rb") as file:
             self._head = file.readline(64)
-            listed, self._packed = map(int, self._head.split()[:2])
-            self._head += file.read(listed)
+            listed, self._packed, self._version = self._head.split()
+            self._head += file.read(int(listed))
             self._stamp = stamp(file) if private() else None
             _, offset, size = self._head.rsplit(None, 2)
+            self._packed = int(self._packed)
             if len(self._head) + self._packed + int(offset) + int(size) != os.fstat(file.fileno()).st_size:
                 raise ValueError
-        self._common = None  # unpacked for the first module that is read: it takes as long as a module
+        if of and of._version != self._version:
+            raise ValueError
+        self._unpacked = None  # for the first module that is read: it takes as long as a module
 
     def find_spec(self, fullname, path=None, target=None):
         place = fullname.replace(".", "/")
         for name in (place + "/__init__.py", place + ".py"):
             if self._find(name) >= 0:
                 package = name != place + ".py"
-                return ModuleSpec(fullname, self, origin="%s/%s" % (ARCHIVE, name), is_package=package)
+                return ModuleSpec(fullname, self, origin="%s/%s" % (self._path, name), is_package=package)
+        return None if self._of or not fullname.startswith("viscum_agent.") else self._elsewhere(fullname)
+
+    def _elsewhere(self, fullname):
+        """In an archive of another package: they may come and go while the agent runs."""
+        folder = os.path.dirname(self._path)
+        for name in os.listdir(folder):
+            if name.endswith(PARTS):
+                try:
+                    spec = Importer("%s/%s" % (folder, name), self).find_spec(fullname)
+                except (OSError, ValueError):
+                    continue
+                if spec:
+                    return spec
         return None
 
     def create_module(self, spec):
@@ -74,19 +93,28 @@ class Importer:
 
         spec = self.find_spec(fullname)
         if not spec:
-            raise ImportError("%s has no module %s" % (ARCHIVE, fullname), name=fullname)
-        begin = self._find(spec.origin[len(ARCHIVE) + 1 :])
+            raise ImportError("%s has no module %s" % (self._path, fullname), name=fullname)
+        begin = self._find(spec.origin[len(self._path) + 1 :])
         _, offset, size = self._head[begin : self._head.index(b"\n", begin + 1)].split()
         try:
-            with open(ARCHIVE, "rb") as file:
-                if file.read(len(self._head)) != self._head:
-                    raise ImportError("%s was replaced: restart viscum" % ARCHIVE, name=fullname)
-                packed = file.read(self._packed)
-                self._common = self._common or zlib.decompress(packed, RAW)
-                file.seek(int(offset), os.SEEK_CUR)
-                return zlib.decompressobj(RAW, self._common).decompress(file.read(int(size))), spec.origin
+            packed = self._read(self._packed + int(offset), int(size))
+            return zlib.decompressobj(RAW, (self._of or self)._common()).decompress(packed), spec.origin
         except (OSError, zlib.error) as error:
-            raise ImportError("%s: %s: install the package again" % (ARCHIVE, error), name=fullname) from None
+            raise ImportError("%s: %s: install the package again" % (self._path, error), name=fullname) from None
+
+    def _common(self):
+        import zlib
+
+        self._unpacked = self._unpacked or zlib.decompress(self._read(0, self._packed), RAW)
+        return self._unpacked
+
+    def _read(self, offset, size):
+        """What is behind the list."""
+        with open(self._path, "rb") as file:
+            if file.read(len(self._head)) != self._head:
+                raise ImportError("%s was replaced: restart viscum" % self._path)
+            file.seek(offset, os.SEEK_CUR)
+            return file.read(size)
 
     def _find(self, name):
         """Where the list has a file, or -1."""

@@ -24,7 +24,7 @@ const callRead = rpc.declare({ object: 'file', method: 'read', params: [ 'path' 
 
 const TABS = [
 	[ 'general', _('General'),
-		[ 'enabled', 'command', 'interface', 'device', 'proto', 'dest_ip', 'dest_host', 'dest_port' ] ],
+		[ 'enabled', 'command', 'interface', 'device', 'proto', 'dest_ip', 'dest_host', 'dest_port', 'tenant' ] ],
 	[ 'match', _('Match'),
 		[ 'family', 'client', 'src_mac', 'src_ip', 'exclude_client', 'exclude_dest', 'snoop', 'vlan', 'target_port', 'dynamic_ports' ] ],
 	[ 'program', _('Program'),

@@ -21,29 +21,88 @@ const LOGS_EVERY = 2; /* polls */
 const SILENCE = 5; /* seconds until the page says that no answer comes */
 const SETTLES = 15; /* seconds that a button waits for what it began */
 
+/*
+ * Nothing scrolls sideways, and nothing moves when a figure gets another width: a cell is as wide as its place allows,
+ * never as its content asks for (fixed bases of flex items, columns of `table-layout: fixed`), and a figure has the width
+ * of the widest. In which of three ways services are laid out depends on the room that the theme leaves (`@container`),
+ * not on the screen: bootstrap takes at most 940 pixels of that, or 1180, others all. A browser that knows no `@container`
+ * (before 2023) shows the first. What a theme does to tables on phones is undone: it can't know which cells are short.
+ *
+ * The message of trouble is the last thing on the page, and sticks to the edge of the screen: it comes and goes as
+ * answers do, and would push buttons down.
+ */
 const STYLE = [
-	'.viscum-curve { display: block; min-width: 7em; max-width: 100% }',
-	'.viscum-stale { opacity: .5 }',
-	'.viscum-minor { opacity: .75; font-size: 90%; overflow-wrap: anywhere }',
-	'.viscum-actions { display: flex; flex-wrap: wrap; gap: .25em }',
+	'.viscum-curve { display: block; width: 100%; max-width: 20em }',
+	'.viscum-minor { font-size: 90% }',
+	/* Not links: their colours have just enough contrast. */
+	'.viscum-minor > span { opacity: .8 }',
+	'.viscum-stale :is([data-name], .viscum-curve) { filter: grayscale(1); opacity: .75 }',
+	'.viscum-stale .viscum-figure > span { opacity: 1 }',
+	'.viscum-actions { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .25em; max-width: 32em }',
+	'.viscum-actions > .btn { margin: 0; padding: 0 .25em; white-space: normal; word-break: normal }',
+	'.viscum-actions > .spinning { white-space: nowrap; overflow: hidden }',
+	'.viscum-actions > a { grid-column: 1 / -1 }',
 	/* Themes give buttons a display of their own, which would win over `hidden`. */
-	'.viscum-actions > [hidden], [data-init][hidden] { display: none }',
-	'.viscum-lines { white-space: pre-line; overflow-wrap: break-word }',
+	'.viscum-actions > [hidden] { display: none }',
+	'[data-init][hidden] { display: inline-block; visibility: hidden }',
+	'.viscum-lines { white-space: pre-line }',
 	'.viscum-number { font-variant-numeric: tabular-nums }',
-	'.viscum-number, .viscum-minor [data-name=packets], .viscum-minor [data-name=sent],',
-	'.viscum-minor [data-name=restarts] { white-space: nowrap }',
-	'.viscum-log, .viscum-fix { max-height: 24em; overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
+	/* A second line of words stays clear of the figure. */
+	'.viscum-figure { padding-left: 8ch; text-indent: -8ch }',
+	'.viscum-figure > .viscum-number { display: inline-block; min-width: 7.5ch; text-indent: 0 }',
+	'.viscum-parts { display: flex; flex-wrap: wrap; gap: .25em 1.5em }',
+	'.viscum-parts > div { flex: 1 1 9em }',
+	'.viscum-log, .viscum-fix { overflow: auto; white-space: pre-wrap; overflow-wrap: anywhere }',
+	'.viscum-fix { max-height: 24em }',
+	/* What is below it must not go down with every line. */
+	'.viscum-log { height: 24em }',
+	'.viscum-panel, .viscum-trouble, .viscum-words { overflow-wrap: anywhere }',
 	'.viscum-panel > summary { cursor: pointer; font-size: 120%; margin: .5em 0 }',
-	'@media (max-width: 600px) {',
-	'.viscum-curve { width: 100% }',
-	/* Half of a card is as wide as three buttons, to the pixel: a row of their own. */
-	'#viscum-services .viscum-buttons { flex-basis: 100% }',
+	'.viscum-panel select { max-width: 100% }',
+	'#viscum-packet { box-sizing: border-box; width: 100%; max-width: 60em }',
+	'.viscum-trouble { position: sticky; bottom: .5em; z-index: 1 }',
+
+	'.viscum-room { container-type: inline-size }',
+	'#viscum-services { display: block; width: 100%; border-collapse: collapse }',
+	'#viscum-services > .tr { display: flex; flex-wrap: wrap; margin: 0; padding: .5em 0;',
+	'border-top: 1px solid var(--border-color-medium, #8886) }',
+	'#viscum-services > .table-titles, #viscum-services .viscum-none { display: none }',
+	'#viscum-services :is(.th, .td) { display: block; box-sizing: border-box; flex: 1 1 100%; border: none;',
+	'overflow: visible; overflow-wrap: anywhere; padding: .25em .4em; text-align: left; vertical-align: top }',
+	'#viscum-services :is(.viscum-service, .viscum-program) { flex-basis: 45% }',
+	'#viscum-services :is(.viscum-condition, .viscum-takes) { flex-basis: 55% }',
+	'#viscum-services .td::before { content: none; display: block; font-size: 90%; font-weight: bold }',
+	'#viscum-services .viscum-figures::before { content: attr(data-title) }',
+	'#viscum-services > .placeholder { height: auto }',
+	'#viscum-services > .placeholder > .td { position: static; text-align: center; line-height: inherit }',
+
+	'@container (min-width: 480px) { .viscum-actions { grid-template-columns: repeat(4, minmax(0, 1fr)) } }',
+
+	'@container (min-width: 700px) {',
+	'#viscum-services .viscum-service { flex-basis: 22% }',
+	'#viscum-services .viscum-condition { flex-basis: 26% }',
+	'#viscum-services .viscum-buttons { flex-basis: 52% }',
+	'#viscum-services .viscum-takes { flex-basis: 28% }',
+	'#viscum-services .viscum-program { flex-basis: 20% }',
+	'#viscum-services :is(.viscum-traffic, .viscum-worth) { flex-basis: 26% }',
+	/* The next line in sight; who goes by keys finds nothing there. */
+	'#viscum-services .viscum-figures { order: 1 }',
 	'}',
-	/* Two by two where there is room: columns are as wide as their widest button. */
-	'@media (min-width: 1100px) {',
-	'.viscum-actions { display: grid; grid-template-columns: 1fr 1fr; max-width: 16em }',
-	'.viscum-actions > .btn { margin: 0; padding: 0 .5em }',
-	'}'
+
+	'@container (min-width: 1100px) {',
+	'#viscum-services { display: table; table-layout: fixed }',
+	'#viscum-services > .tr { display: table-row }',
+	'#viscum-services :is(.th, .td) { display: table-cell; padding: .75em }',
+	'#viscum-services .viscum-figures::before { content: none }',
+	'#viscum-services .viscum-none > * { display: none }',
+	'#viscum-services .viscum-none::after { content: "-" }',
+	'#viscum-services :is(.viscum-service, .viscum-condition, .viscum-program) { width: 11.5% }',
+	'#viscum-services .viscum-buttons { width: 15.5em }',
+	'.viscum-actions { grid-template-columns: repeat(2, minmax(0, 1fr)) }',
+	'}',
+
+	/* Where no service has such figures, there is no place for them. */
+	'#viscum-services:not(.viscum-valued) .viscum-worth { display: none }'
 ].join('\n');
 
 const SEVERITIES = {
@@ -55,12 +114,32 @@ const SEVERITIES = {
 
 /* A text that can be changed. Nothing is touched where it stays the same. */
 function Text(name, classes) {
-	this.node = E('span', { 'data-name': name, 'class': classes || null }, [ '' ]);
+	this.node = E('span', { 'data-name': name || null, 'class': classes || null }, [ '' ]);
 }
 
 Text.prototype.set = function(text) {
 	if (this.node.textContent !== String(text))
 		this.node.textContent = text;
+};
+
+/* A line with a figure, which takes the place of %s or %d in a sentence. */
+function Figure(name) {
+	this.parts = [ new Text(), new Text(null, 'viscum-number'), new Text() ];
+	this.node = E('div', { 'class': 'viscum-figure viscum-minor', 'data-name': name },
+		this.parts.map((part) => part.node));
+}
+
+Figure.prototype.set = function(sentence, figure) {
+	const [ before, after ] = sentence.split(/%[sd]/);
+
+	[ before, figure, after || '' ].forEach((text, i) => this.parts[i].set(text));
+};
+
+/* What may be unknown: its line keeps its place, and is seen from when it is known first. */
+Figure.prototype.setKnown = function(sentence, figure) {
+	this.known = this.known || figure != null;
+	this.node.style.visibility = this.known ? '' : 'hidden';
+	this.set(sentence, figure == null ? '-' : figure);
 };
 
 function toForm(title) {
@@ -84,8 +163,26 @@ function volume(bytes) {
 
 	for (; bytes >= 1024 && i < units.length - 1; i++)
 		bytes /= 1024;
-	return '%s %s'.format(i ? bytes.toFixed(1) : bytes, units[i]);
+	return '%s %s'.format(i && bytes < 100 ? bytes.toFixed(1) : Math.round(bytes), units[i]);
 }
+
+/* A round trip, of microseconds. */
+function trip(time) {
+	const ms = time / 1000;
+
+	return '%s ms'.format(ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms));
+}
+
+/* The cells of a service in their order; those of `viscum-figures` have their title above them where there is no table. */
+const COLUMNS = {
+	service: { title: _('Service'), classes: 'viscum-service' },
+	condition: { title: _('State'), classes: 'viscum-condition' },
+	takes: { title: _('Takes over'), classes: 'viscum-takes viscum-figures' },
+	program: { title: _('Program'), classes: 'viscum-program viscum-figures' },
+	traffic: { title: _('Traffic'), classes: 'viscum-traffic viscum-figures' },
+	worth: { title: _('Worth'), classes: 'viscum-worth viscum-figures' },
+	buttons: { title: null, classes: 'viscum-buttons' }
+};
 
 /* The agent shortens long lists where all services are asked for, and says how many they hold. */
 function listed(row, key) {
@@ -120,33 +217,37 @@ function Row(name, page) {
 	this.name = name;
 	this.page = page;
 	this.curve = chart.curve();
+	this.trips = chart.gauge(trip);
 	this.texts = {};
 	this.buttons = {};
 	this.toForm = toForm(_('Enable in the configuration'));
 	this.toForm.dataset.action = 'enable';
+	this.worth = this.cell('worth', [ E('div', { 'class': 'viscum-parts' }, [
+		E('div', {}, [ this.figure('kept'), this.figure('bypassed'), this.figure('requests') ]),
+		E('div', {}, [ this.figure('rtt'), this.trips.node, this.figure('cloud_rtt') ])
+	]) ]);
 	this.node = E('tr', { 'class': 'tr', 'data-service': name }, [
-		this.cell(_('Service'), [
+		this.cell('service', [
 			E('strong', {}, [ name ]),
 			E('div', { 'class': 'viscum-minor' }, [
 				E('a', { 'href': '#', 'data-action': 'log', 'click': (event) => page.showLog(event, name) }, [ _('Log') ])
 			])
 		]),
-		this.cell(_('State'), [ this.text('state', 'viscum-state'), this.minor('reason') ]),
-		this.cell(_('Takes over'), [ this.text('takes', 'viscum-lines'), this.minor('stays') ]),
-		this.cell(_('From'), [ this.text('interfaces'), this.minor('devices') ]),
-		this.cell(_('Datapath'), [ this.text('datapath') ]),
-		this.cell(_('Program'), [ this.text('uptime', 'viscum-number'), this.minor('memory'),
-			this.minor('restarts') ]),
-		this.cell(_('Traffic'), [ this.text('bytes', 'viscum-number'), this.minor('packets'), this.minor('sent') ]),
-		this.cell(_('Connections'), [ this.text('connections', 'viscum-number') ]),
-		this.cell(_('Throughput'), [ this.text('rate', 'viscum-number'), this.curve.node ]),
-		E('td', { 'class': 'td viscum-buttons' }, [ E('div', { 'class': 'viscum-actions' }, this.actions()) ])
+		this.cell('condition', [ this.text('state', 'viscum-state'), this.minor('reason') ]),
+		this.cell('takes', [ this.text('takes', 'viscum-lines'), this.minor('stays'), this.from() ]),
+		this.cell('program', [ this.text('uptime', 'viscum-number'), this.figure('restarts'), this.figure('memory') ]),
+		this.cell('traffic', [ E('div', { 'class': 'viscum-parts' }, [
+			E('div', {}, [ this.text('rate', 'viscum-number'), this.curve.node, this.figure('connections') ]),
+			E('div', {}, [ this.figure('bytes'), this.figure('sent'), this.figure('packets') ])
+		]) ]),
+		this.worth,
+		this.cell('buttons', [ E('div', { 'class': 'viscum-actions' }, this.actions()) ])
 	]);
 }
 
 Row.prototype = {
-	cell: function(title, children) {
-		return E('td', { 'class': 'td', 'data-title': title || null }, children);
+	cell: function(key, children) {
+		return E('td', { 'class': 'td ' + COLUMNS[key].classes, 'data-title': COLUMNS[key].title }, children);
 	},
 
 	text: function(name, classes) {
@@ -156,6 +257,19 @@ Row.prototype = {
 
 	minor: function(name) {
 		return E('div', { 'class': 'viscum-minor' }, [ this.text(name) ]);
+	},
+
+	figure: function(name) {
+		this.texts[name] = new Figure(name);
+		return this.texts[name].node;
+	},
+
+	/* Where its traffic comes from, and by which datapath. */
+	from: function() {
+		return E('div', { 'class': 'viscum-minor' }, [
+			E('span', {}, [ _('From') ]), ' ', this.text('interfaces'), ' ', this.text('devices'),
+			E('br'), E('span', {}, [ _('Datapath') ]), ' ', this.text('datapath')
+		]);
 	},
 
 	actions: function() {
@@ -177,8 +291,9 @@ Row.prototype = {
 			'data-action': verb,
 			'click': ui.createHandlerFn(this, function() {
 				return act().then(() => this.page.settle(this.name)).catch((error) => {
-					ui.addNotification(null, E('p', {}, [ '%s: %s: %s'.format(this.name, title, error.message) ]),
-						'danger');
+					ui.addNotification(null, E('p', { 'class': 'viscum-words' }, [
+						'%s: %s: %s'.format(this.name, title, error.message)
+					]), 'danger');
 				}).then(() => {
 					/* Behind LuCI, which takes the spinner away and enables the button. */
 					window.setTimeout(() => this.offer(this.data));
@@ -206,15 +321,33 @@ Row.prototype = {
 		set('devices', devices === interfaces ? '' : devices);
 		set('datapath', data.datapath || '-');
 		set('uptime', data.pid ? duration(data.uptime) : '-');
-		set('memory', data.memory ? _('%s of memory').format(volume(data.memory)) : '');
-		set('restarts', data.restarts
-			? N_(data.restarts, '%d restart', '%d restarts').format(data.restarts) : '');
-		set('bytes', _('%s in').format(volume(data.bytes)));
-		set('sent', _('%s out').format(volume(data.sent_bytes || 0)));
-		set('packets', N_(data.packets, '%d packet', '%d packets').format(data.packets));
-		set('connections', data.connections);
+		this.texts.restarts.set(N_(data.restarts, '%d restart', '%d restarts'), data.restarts || 0);
+		this.texts.memory.set(data.memory ? _('%s of memory') : '', data.memory ? volume(data.memory) : '');
+		this.texts.bytes.set(_('%s in'), volume(data.bytes));
+		this.texts.sent.set(_('%s out'), volume(data.sent_bytes || 0));
+		this.texts.packets.set(N_(data.packets, '%d packet', '%d packets'), data.packets);
+		this.texts.connections.set(N_(data.connections, '%d connection', '%d connections'), data.connections);
 		set('rate', chart.rate(this.curve.add(data.bytes, now)));
+		this.value(data.worth, now);
 		this.offer(data);
+	},
+
+	/* What the edge is worth: { rtt, cloud_rtt (both in microseconds), kept_bytes, requests, bypass_seconds }, of which the
+	 * first two and `requests` may be null. Without the package viscum-worth there is none. */
+	value: function(worth, now) {
+		const { rtt, cloud_rtt: cloud, kept, requests, bypassed } = this.texts;
+
+		this.worth.classList.toggle('viscum-none', !worth);
+		if (!worth)
+			return;
+		rtt.setKnown(_('%s here'), worth.rtt == null ? null : trip(worth.rtt));
+		cloud.setKnown(_('%s to the cloud'), worth.cloud_rtt == null ? null : trip(worth.cloud_rtt));
+		this.trips.node.style.visibility = rtt.known ? '' : 'hidden';
+		if (worth.rtt != null)
+			this.trips.put(worth.rtt, now, worth.cloud_rtt);
+		kept.set(_('%s kept off the uplink'), volume(worth.kept_bytes || 0));
+		requests.setKnown(N_(worth.requests, '%d request', '%d requests'), worth.requests);
+		bypassed.set(_('%s with the cloud'), duration(worth.bypass_seconds || 0));
 	},
 
 	mood: function(mood) {
@@ -266,7 +399,8 @@ return view.extend({
 		this.mayAct = L.hasViewPermission() !== false;
 		this.rows = new Map();
 		this.polls = 0;
-		this.trouble = E('div', { 'class': 'alert-message warning', 'role': 'status', 'style': 'display: none' });
+		this.trouble = E('div', { 'class': 'alert-message warning viscum-trouble', 'role': 'status',
+			'style': 'display: none' });
 		this.empty = E('tr', { 'class': 'tr placeholder' }, [ E('td', { 'class': 'td' }, [
 			E('em', {}, [ _('There are no services. They are added in Services > Viscum.') ])
 		]) ]);
@@ -274,12 +408,12 @@ return view.extend({
 		const page = E([], [
 			E('style', {}, [ agent.style + '\n' + STYLE ]),
 			E('h2', {}, [ _('Viscum') ]),
-			this.trouble,
-			E('div', { 'class': 'cbi-section' }, [ this.table ]),
+			E('div', { 'class': 'cbi-section viscum-room' }, [ this.table ]),
 			this.renderLog(),
 			this.renderExplain(),
 			this.renderDoctor(),
-			this.renderAgent()
+			this.renderAgent(),
+			this.trouble
 		]);
 		this.show(answer);
 		/* It may be called at once. */
@@ -288,11 +422,9 @@ return view.extend({
 	},
 
 	renderTable: function() {
-		const titles = [ _('Service'), _('State'), _('Takes over'), _('From'), _('Datapath'), _('Program'), _('Traffic'),
-			_('Connections'), _('Throughput'), '' ];
-
 		return E('table', { 'class': 'table', 'id': 'viscum-services' }, [
-			E('tr', { 'class': 'tr table-titles' }, titles.map((title) => E('th', { 'class': 'th' }, [ title ])))
+			E('tr', { 'class': 'tr table-titles' }, Object.values(COLUMNS).map((column) =>
+				E('th', { 'class': 'th ' + column.classes }, [ column.title || '' ])))
 		]);
 	},
 
@@ -314,6 +446,7 @@ return view.extend({
 		this.agent.textContent = _('Viscum %s, the agent has run for %s.').format(answer.version, duration(answer.uptime || 0));
 		this.offerLogs(Object.keys(answer.services));
 		const now = Date.now() / 1000;
+		this.table.classList.toggle('viscum-valued', Object.values(answer.services).some((row) => row.worth));
 		for (const name of [ ...this.rows.keys() ].filter((known) => !(known in answer.services)))
 			this.remove(name);
 		let before = this.table.firstElementChild;
@@ -369,7 +502,9 @@ return view.extend({
 			'data-init': verb,
 			'click': ui.createHandlerFn(this, function() {
 				return agent.init(verb).catch((error) => {
-					ui.addNotification(null, E('p', {}, [ '%s: %s'.format(title, error.message) ]), 'danger');
+					ui.addNotification(null, E('p', { 'class': 'viscum-words' }, [
+						'%s: %s'.format(title, error.message)
+					]), 'danger');
 				}).then(() => this.refresh());
 			})
 		}, [ title ]);
@@ -447,7 +582,7 @@ return view.extend({
 		this.agent = E('span', { 'data-name': 'agent' }, [ '' ]);
 		this.halt = this.renderInit('stop', _('Stop Viscum'), 'negative');
 		return E('p', { 'class': 'viscum-minor' }, [
-			this.agent, ' ', toForm(_('Configure services')), ' ', this.halt
+			toForm(_('Configure services')), ' ', this.halt, E('br'), this.agent
 		]);
 	},
 
@@ -458,7 +593,6 @@ return view.extend({
 		this.packet = E('input', {
 			'class': 'cbi-input-text',
 			'id': 'viscum-packet',
-			'style': 'width: 100%; max-width: 60em',
 			'aria-label': _('Packet'),
 			'placeholder': shown,
 			'keydown': (event) => event.key === 'Enter' ? this.explain() : null

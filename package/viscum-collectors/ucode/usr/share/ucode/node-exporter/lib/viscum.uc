@@ -51,13 +51,23 @@ const metrics = [
 	{ name: "viscum_service_memory_bytes", kind: "gauge", whose: "service", key: "memory", form: "number",
 	  help: "Memory of the service's control group. Counted where a service has a memory_max." },
 	{ name: "viscum_service_tasks", kind: "gauge", whose: "service", key: "tasks", form: "number",
-	  help: "Processes and threads of the service. Counted where a service has a tasks_max." },
+	  help: "Processes and threads of the service. Counted where the kernel has the controller." },
 	{ name: "viscum_service_cpu_seconds_total", kind: "counter", whose: "service", key: "cpu_usec", form: "micro",
 	  help: "Processor time that the service has used." },
 	{ name: "viscum_service_oom_kills_total", kind: "counter", whose: "service", key: "oom_kills", form: "number",
 	  help: "Processes of the service that the kernel killed because of memory_max." },
 	{ name: "viscum_service_refused_tasks_total", kind: "counter", whose: "service", key: "tasks_refused", form: "number",
-	  help: "Processes and threads that the service was refused because of tasks_max." },
+	  help: "Processes and threads that the service was refused because of pids_max." },
+	{ name: "viscum_service_edge_rtt_seconds", kind: "gauge", whose: "service", key: "worth.rtt", form: "micro",
+	  help: "Round trip between the service and its clients: the median of those that were connected at the last look." },
+	{ name: "viscum_service_cloud_rtt_seconds", kind: "gauge", whose: "service", key: "worth.cloud_rtt", form: "micro",
+	  help: "Round trip between the router and the cloud that the service replaces. Measured with the option compare." },
+	{ name: "viscum_service_kept_bytes_total", kind: "counter", whose: "service", key: "worth.kept_bytes", form: "number",
+	  help: "Bytes kept off the uplink: those received and those sent." },
+	{ name: "viscum_service_requests_total", kind: "counter", whose: "service", key: "worth.requests", form: "number",
+	  help: "TCP connections that the service accepted, and UDP datagrams that its program read." },
+	{ name: "viscum_service_bypass_seconds_total", kind: "counter", whose: "service", key: "worth.bypass_seconds", form: "number",
+	  help: "Time in which clients reached the cloud although the service is enabled." },
 // End of what is made.
 ];
 
@@ -92,10 +102,15 @@ function status() {
 }
 
 function write(one, name, row, sample) {
-	if (row[one.key] == null)
+	let value = row;
+
+	// A key may lead into a value: "worth.rtt".
+	for (let part in split(one.key, "."))
+		value = value?.[part];
+	if (value == null)
 		return;
 
-	for (let found in forms[one.form](row[one.key], one.values)) {
+	for (let found in forms[one.form](value, one.values)) {
 		let labels = {};
 
 		if (name != "")
