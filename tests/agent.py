@@ -6,11 +6,12 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 
-from lab import HANG, PROGRAMS, ROOT, echo_command, kill, service, wait_for
+from lab import HANG, PROGRAMS, ROOT, echo_command, inside, kill, service, wait_for
 
 from viscum_agent.ubus.caller import Caller
 
@@ -107,6 +108,15 @@ def answering(lab, config=CONFIG, kind=Agent, cloud=(7000,)):
     made.becomes("edge")
     yield made
     assert "Traceback" not in made.log.read_text(), made.log.read_text()
+
+
+@contextlib.contextmanager
+def connected(lab):
+    """A client of the service has a TCP connection open."""
+    with inside(lab.client):
+        client = socket.create_connection(("203.0.113.10", 7000), HANG)
+    with client:
+        yield
 
 
 class Served(Agent):

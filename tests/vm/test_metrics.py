@@ -4,7 +4,7 @@ groups (version 2), which not every machine has. What its queries make of that: 
 import json
 import re
 
-from agent import PATIENT, TAKES, Served, answering
+from agent import PATIENT, TAKES, Served, answering, connected
 from lab import ROOT, echo_command, service, wait_for
 
 from viscum_agent.cli.metrics import METRICS
@@ -20,8 +20,9 @@ def queried():
 def test_each_panel_of_the_dashboard_has_data(lab):
     asked = queried()
     assert "viscum_service_memory_bytes" in asked
-    config = service("echo", echo_command("edge", 7000), *TAKES, *PATIENT, "option memory_max 64m")
-    with answering(lab, config, kind=Served) as served:
+    more = "option memory_max 64m", "option compare 1"
+    config = service("echo", echo_command("edge", 7000), *TAKES, *PATIENT, *more)
+    with answering(lab, config, kind=Served) as served, connected(lab):
 
         def there():
             values = re.findall(r"^(\w+)(?:{.*})? (\S+)$", served.viscum("metrics").stdout, re.MULTILINE)
