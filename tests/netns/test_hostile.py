@@ -186,6 +186,7 @@ class Yard:
     def kill_witness(self):
         """Returns how long its clients had neither the cloud nor the program, or would have had if the agent had been
         where it was when it took longest to answer a call; without what was the machine's fault."""
+        self.happens(lambda: self.row("witness")["pid"], "the witness runs")
         pid = self.row("witness")["pid"]
         begin = time.monotonic()
         with Pulse(self.agent) as pulse:
