@@ -68,14 +68,17 @@ def test_every_command_without_an_agent(lab):
 
 
 def test_the_agent_at_work_and_every_command_that_asks_it(lab):
-    agent = Served(lab, ECHO)
+    agent = Served(lab, ECHO + "\nconfig tenant 'acme'\n")
     agent.becomes("edge")
     wait_for((lab.tmp / "ubus.sock").exists)
+    rules = lab.tmp / "rules.json"
+    rules.write_text(agent.viscum("export").stdout)
+    more = {"import": ("import", rules), "tenant": ("tenant", "acl", "acme")}
     with recipes.installed():
         for command in sorted(row.name for row in COMMANDS):
             # An agent sees to up and down; explain and verify end with 1 while all are bypassed.
             if command not in ("up", "down", "explain", "verify", *TRIAL):
-                works(lab, "-s", lab.tmp / "ubus.sock", *WORDS.get(command, (command,)))
+                works(lab, "-s", lab.tmp / "ubus.sock", *{**WORDS, **more}.get(command, (command,)))
     works(lab, "-s", lab.tmp / "ubus.sock", "start")
     works(lab, "-s", lab.tmp / "ubus.sock", "bypass", "--all", "--off")
     agent.becomes("edge")
