@@ -46,7 +46,6 @@ INSTALLED_APPS = [
     "rest_framework_gis",
     "django_filters",
     "drf_yasg",
-    "django_loci",
     "channels",
 ]
 EXTENDED_APPS = ("django_x509", "django_loci")
