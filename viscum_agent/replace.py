@@ -26,6 +26,13 @@ def put(path: str, half: str, mode: int, data: bytes) -> None:
     sync(path.rsplit("/", 1)[0])
 
 
+def put_over(fd: int, data: bytes) -> None:
+    """In the place of an open file, with its mode. Whoever calls has its lock (flock(2)), and with that the name of
+    what is half written. Raises OSError."""
+    path = compat.readlink("/proc/self/fd/%d" % fd)
+    put(path, "%s/.%s.new" % tuple(path.rsplit("/", 1)), os.stat(path)[0] & 0o777, data)
+
+
 def sync(folder: str) -> None:
     """What was renamed or removed in a folder stays so after a power cut."""
     fd = compat.fd_open(folder, 0)

@@ -5,10 +5,8 @@ The measure for others is simple: whatever a tenant's text does, their services,
 have to be the same as before.
 """
 
-import os
-
 from . import compat, replace
-from .config import service, tenants, trust, uci
+from .config import service, tenants, uci
 from .errors import ConfigError, ForeignError, ViscumError, problem_text, section_of
 from .paths import ON_TRIAL
 from .plan import hosts
@@ -74,7 +72,8 @@ def judge(reconciler: "Reconciler", confdir: str, tenant: str, text: bytes) -> "
 
 
 def _refuse(own: "list[Problem]", harms: bool, tenant: str, configuration: "Configuration") -> None:
-    found = [tenants.discreet(problem_text(each), tenant, names(configuration)) for each in own]
+    others = names(configuration) if own else []
+    found = [tenants.discreet(problem_text(each), tenant, others) for each in own]
     if found or harms:
         raise Refused(found or [OTHERS])
 
@@ -102,8 +101,7 @@ def put(confdir: str, before: bytes, after: bytes) -> None:
             raise ForeignError("a configuration is on trial, which the owner confirms or takes back: try again then")
         if uci.content(path) != before:
             raise ForeignError("the configuration has changed meanwhile: try again")
-        real = compat.readlink(trust.FD % fd)
-        replace.put(real, "%s/.%s.new" % tuple(real.rsplit("/", 1)), os.stat(real)[0] & 0o777, after)
+        replace.put_over(fd, after)
     except OSError as error:
         raise ViscumError("it can't be written (%s): nothing has changed" % compat.strerror(error.args[0]))
     finally:

@@ -72,3 +72,14 @@ def parsed(text):
 def check(messages):
     for text in messages:
         assert text == printable(text) and len(text) < 900, text
+
+
+def seeds(right):
+    """A document that is right, and changes of it (CPython only)."""
+    import json
+
+    found = [b"\0" + json.dumps(right).encode()]
+    for first in range(1, 6):
+        for second in range(0, 12):
+            found.append(bytes([first, 1, second, 1, second // 2, 0, second % 8, first]))
+    return found

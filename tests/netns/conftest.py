@@ -16,15 +16,6 @@ if os.geteuid() == 0:
     isolate()
 
 
-def kill(pid, number, signal=os.kill):
-    """What `status` says of a program that does not run is 0: by that, all tests would end, and who began them."""
-    assert pid > 1, "no process of a test has the number %s" % pid
-    signal(pid, number)
-
-
-os.kill = kill
-
-
 def pytest_collection_modifyitems(config, items):
     twice = [item for item in items if _is_seen_elsewhere(item)]
     config.hook.pytest_deselected(items=twice)

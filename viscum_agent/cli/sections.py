@@ -1,7 +1,5 @@
 """Writing sections into the configuration: what comes out is judged first, and is there whole or not at all."""
 
-import os
-
 from .. import compat, replace
 from ..config import schema, service, trust, uci
 from ..errors import ConfigError, ForeignError, ViscumError
@@ -61,7 +59,7 @@ def change(
         if problems:
             return problems, None
         if after != before:
-            _replace(compat.readlink(trust.FD % fd), after)
+            _put_over(fd, after)
     finally:
         compat.fd_close(fd)
     return [], configuration
@@ -83,9 +81,9 @@ def behind(before: bytes, text: str) -> bytes:
     return before + (b"\n\n" if before and before[-1:] != b"\n" else b"\n") + text.encode()
 
 
-def _replace(path: str, data: bytes) -> None:
-    """The lock is ours, and with it the name of what is half written."""
+def _put_over(fd: int, data: bytes) -> None:
+    path = compat.readlink(trust.FD % fd)
     try:
-        replace.put(path, "%s/.%s.new" % tuple(path.rsplit("/", 1)), os.stat(path)[0] & 0o777, data)
+        replace.put_over(fd, data)
     except OSError as error:
         raise ViscumError("%s can't be written (%s): nothing has changed" % (path, compat.strerror(error.args[0])))

@@ -2,7 +2,7 @@
 
 import os
 
-from .. import compat, tenancy
+from .. import compat, replace, tenancy
 from ..config import tenants
 from ..errors import ViscumError
 from ..reconcile import Reconciler
@@ -85,7 +85,6 @@ def _put(path: str, text: str) -> None:
         for end in range(2, len(parts)):
             if not compat.exists("/".join(parts[:end])):
                 os.mkdir("/".join(parts[:end]))
-        with open(path, "w") as file:
-            file.write(text)
+        replace.put(path, "%s/.%s.new" % ("/".join(parts[:-1]), parts[-1]), 0o644, text.encode())
     except OSError as error:
         raise ViscumError("%s can't be written: %s" % (path, compat.strerror(error.args[0])))

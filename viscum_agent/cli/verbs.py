@@ -306,15 +306,13 @@ def cook(arguments: "Arguments") -> int:
 
 
 def _exchange(arguments: "Arguments") -> int:
-    from ..optional import load
-
-    return load("cli.etsi").RUN[arguments.command](arguments)
+    found: int = _optional("cli.etsi").RUN[arguments.command](arguments)
+    return found
 
 
 def _rent(arguments: "Arguments") -> int:
-    from ..optional import load
-
-    return load("cli.tenant").command(arguments)
+    found: int = _optional("cli.tenant").command(arguments)
+    return found
 
 
 def _roll_out(arguments: "Arguments") -> int:

@@ -98,11 +98,14 @@ class Claims:
                     return name, "the same traffic on %s as service '%s': %s" % (source[0], name, match_text(other))
         return "", ""
 
-    def on(self, source: "tuple[str, int | None]", family: int) -> "Iterable[tuple[Match, str]]":
-        """What services take of a family on a (device, VLAN), and which, whatever its level."""
+    def beside(self, source: "tuple[str, int | None]", match: "Match") -> "Iterable[tuple[Match, str]]":
+        """What services take on a (device, VLAN), and which, that could have packets of a match, whatever its level. Of
+        single addresses others than the match's own are passed by: there may be thousands."""
+        single = match.dst is not None and match.dst.length == address.bits(match.family)
         for place, found in self._traffic.items():
-            if place[:2] == (source, family):
-                for there in found.values():
+            if place[:2] == (source, match.family):
+                for dst in (match.dst.packed, b"") if single else found:
+                    there = found.get(dst, [])
                     for at in range(0, len(there), 2):
                         yield there[at], there[at + 1]
 

@@ -42,7 +42,7 @@ def bounded(
 
 
 def _is_taken(service: "Service", match: "Match", device: "Device", claims: "Claims") -> bool:
-    taken = claims.on((device.name, service.vlan), match.family)
+    taken = claims.beside((device.name, service.vlan), match)
     return any(name != service.name and overlap(match, other) for other, name in taken)
 
 
